@@ -1,0 +1,127 @@
+"""Every exception tailrace raises, as one tree; each leaf says whose fault it is and what to answer.
+
+    TailraceError
+    ├── CallerError            the client's fault; `status` is the HTTP answer
+    │   ├── BadRequest         400  malformed, wrong type, impossible combination
+    │   ├── NotFound           404  never existed, or not yours
+    │   ├── Conflict           409  the run is in a state that forbids this
+    │   ├── Expired            410  existed; its retention is over
+    │   ├── TooLarge           413  the body is over the configured limit
+    │   ├── Unprocessable      422  understood, and refused on purpose
+    │   └── Unavailable        503  this server takes no new runs (shutting down)
+    ├── ModelFailed            a model server refused, stalled, died or talked rubbish
+    ├── IllegalEvent           an agent yielded an event the grammar forbids
+    ├── LogError               the log cannot do what was asked
+    │   ├── Fenced             a newer attempt owns the run: stop writing
+    │   ├── RevisionMismatch   a record changed since it was read
+    │   └── Unreadable         stored bytes that no known schema version explains
+    └── ConfigError            the operator's fault; one message, exit status 2
+
+Surfaces turn a `CallerError` into their own error body; nothing else of an exception reaches a client.
+"""
+
+from __future__ import annotations
+
+
+class TailraceError(Exception):
+    """Base of every exception tailrace raises on purpose."""
+
+
+class CallerError(TailraceError):
+    """The request cannot be served as sent.
+
+    `param` names the offending field in the surface's own words (`input[2].content`), `code` is the
+    machine-readable reason OpenAI uses where it has one (`model_not_found`), else `""`.
+    """
+
+    status = 400
+    kind = "invalid_request_error"
+
+    def __init__(self, message: str, *, param: str = "", code: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class BadRequest(CallerError):
+    """Malformed JSON, a wrong type, or parameters that exclude each other."""
+
+
+class NotFound(CallerError):
+    """No such model, agent, run, response or item for this principal."""
+
+    status = 404
+
+
+class Conflict(CallerError):
+    """The run exists, but its state forbids what was asked."""
+
+    status = 409
+
+
+class Expired(CallerError):
+    """The run existed and its retention is over."""
+
+    status = 410
+
+
+class TooLarge(CallerError):
+    """The request body is over the configured limit."""
+
+    status = 413
+
+
+class Unprocessable(CallerError):
+    """Well-formed, but tailrace refuses this on purpose (for example `n` above 1)."""
+
+    status = 422
+
+
+class Unavailable(CallerError):
+    """The server is shutting down and takes no new runs."""
+
+    status = 503
+    kind = "server_error"
+
+
+class ModelFailed(TailraceError):
+    """A model server did not give a usable reply.
+
+    `code` is one of OpenAI's response error codes (`server_error`, `rate_limit_exceeded`, …) so that
+    it survives strict validation on every surface; `status` is the HTTP status seen, 0 when none was.
+    `retryable` is true only while nothing of the reply has been seen.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "server_error", status: int = 0, retryable: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = status
+        self.retryable = retryable
+
+
+class IllegalEvent(TailraceError):
+    """An event that the grammar does not allow in the run's present state."""
+
+
+class LogError(TailraceError):
+    """The log cannot do what was asked."""
+
+
+class Fenced(LogError):
+    """A newer attempt owns the run, or the log has moved on: the writer must stop."""
+
+
+class RevisionMismatch(LogError):
+    """A record's revision is not the expected one; read again and decide again."""
+
+
+class Unreadable(LogError):
+    """Stored bytes that no known schema version explains."""
+
+
+class ConfigError(TailraceError):
+    """The configuration cannot be used; the message names file, place and nearest valid name."""

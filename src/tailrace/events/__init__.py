@@ -1,0 +1,1 @@
+"""WHAT HAPPENED: the canonical events of a run. Pure; everything else speaks these words."""

@@ -1,0 +1,64 @@
+"""Ids: one suffix names a run on every surface, and item ids derive from (run, position).
+
+A run's suffix is a ULID in lower case: 48 bits of time, so that keys sort by age, and 80 random bits, so
+that nobody guesses one. It is drawn once, where the run is accepted (`runs/`); from then on every id is
+computed, which is why a replay anywhere gives the same bytes.
+
+    run_<suffix>  job_<suffix>  resp_<suffix>  chatcmpl-<suffix>      the run
+    msg_<suffix>_3  rs_<suffix>_4  fc_<suffix>_5  call_<suffix>_5     its items, by ordinal
+"""
+
+from __future__ import annotations
+
+import re
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
+SUFFIX_LENGTH = 26
+_SUFFIX = re.compile(rf"[{ALPHABET}]{{{SUFFIX_LENGTH}}}")
+_RUN = re.compile(r"(?:run_|job_|resp_|chatcmpl-|msg_)?(.*)", re.DOTALL)
+_ITEM = re.compile(r"[a-z]+_(.+)_(0|[1-9][0-9]{0,9})", re.DOTALL)
+
+
+def ulid(milliseconds: int, entropy: bytes) -> str:
+    """A suffix from a time and 10 random bytes; sorts by time, then by chance."""
+    number = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(entropy[:10], "big")
+    return "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def run_id(suffix: str) -> str:
+    """The run's own id, also its key in the log."""
+    return f"run_{suffix}"
+
+
+def job_id(suffix: str) -> str:
+    """The run's name on the native surface."""
+    return f"job_{suffix}"
+
+
+def response_id(suffix: str) -> str:
+    """The run's name on the Responses surface."""
+    return f"resp_{suffix}"
+
+
+def chat_id(suffix: str) -> str:
+    """The run's name on the Chat Completions surface."""
+    return f"chatcmpl-{suffix}"
+
+
+def item_id(prefix: str, suffix: str, item: int) -> str:
+    """An item's id: `prefix` is the surface's word for its kind (`msg`, `rs`, `fc`, `mcp`)."""
+    return f"{prefix}_{suffix}_{item}"
+
+
+def run_suffix(any_id: str) -> str | None:
+    """The suffix in any of a run's names, or None when this is no name of a run."""
+    found = _RUN.fullmatch(any_id)
+    return found[1] if found and _SUFFIX.fullmatch(found[1]) else None
+
+
+def item_position(any_id: str) -> tuple[str, int] | None:
+    """(run suffix, ordinal) of an item id, or None when this is none of ours."""
+    found = _ITEM.fullmatch(any_id)
+    if found is None or not _SUFFIX.fullmatch(found[1]):
+        return None
+    return found[1], int(found[2])

@@ -1,0 +1,122 @@
+"""The things a conversation is made of: messages, reasoning, tool calls and their outputs.
+
+One vocabulary for both directions: a request's input, a run's output and the history of the next turn
+are lists of `Item`. Names follow OpenAI's Responses items where it has one, shortened.
+
+`details` carries what only one provider understands (reasoning signatures, encrypted content, provider
+item ids), keyed by upstream dialect (`chat`, `responses`, `messages`). tailrace never looks inside; it
+goes back to a model server of the same dialect and to nobody else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+Json: TypeAlias = Any  # a decoded JSON value; msgspec has no recursive alias
+Role = Literal["system", "developer", "user", "assistant"]
+Status = Literal["completed", "incomplete"]
+
+
+class Content(Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
+    """Base of the content parts of a message or a tool output."""
+
+
+class TextPart(Content, frozen=True, tag="text"):
+    """Plain text; `annotations` and `logprobs` are in OpenAI's Responses shapes."""
+
+    text: str
+    annotations: tuple[Json, ...] = ()
+    logprobs: tuple[Json, ...] = ()
+
+
+class RefusalPart(Content, frozen=True, tag="refusal"):
+    """The model's refusal, in its words."""
+
+    refusal: str
+
+
+class ImagePart(Content, frozen=True, tag="image"):
+    """An image by `url` (http, https or data URL) or by a provider's `file_id`."""
+
+    url: str = ""
+    file_id: str = ""
+    detail: str = ""
+
+
+class FilePart(Content, frozen=True, tag="file"):
+    """A document by `file_id`, by `url`, or inline as a data URL in `data`."""
+
+    file_id: str = ""
+    url: str = ""
+    data: str = ""
+    filename: str = ""
+
+
+class AudioPart(Content, frozen=True, tag="audio"):
+    """Base64 audio and its format (`wav`, `mp3`)."""
+
+    data: str
+    format: str
+
+
+Part = TextPart | RefusalPart | ImagePart | FilePart | AudioPart
+
+
+class ItemBase(Struct, frozen=True, tag_field="type", omit_defaults=True, kw_only=True, gc=False):
+    """Base of the conversation items."""
+
+    details: dict[str, Json] = {}
+
+
+class Message(ItemBase, frozen=True, kw_only=True, tag="message"):
+    """What somebody said. `phase` is OpenAI's `commentary` or `final_answer`, `""` where not told."""
+
+    role: Role
+    content: tuple[Part, ...] = ()
+    phase: str = ""
+    name: str = ""
+
+
+class Reasoning(ItemBase, frozen=True, kw_only=True, tag="reasoning"):
+    """A model's thinking: `summary` parts are meant for readers, `text` is the raw chain of thought."""
+
+    summary: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+
+
+class ToolCall(ItemBase, frozen=True, kw_only=True, tag="tool_call"):
+    """A call the model made. `arguments` is the model's own JSON text, or free text when `custom`."""
+
+    call_id: str
+    name: str
+    arguments: str = ""
+    custom: bool = False
+
+
+class ToolOutput(ItemBase, frozen=True, kw_only=True, tag="tool_output"):
+    """What a tool answered to `call_id`."""
+
+    call_id: str
+    output: tuple[Part, ...] = ()
+    is_error: bool = False
+
+
+class ProviderItem(ItemBase, frozen=True, kw_only=True, tag="provider_item"):
+    """An item only `dialect` knows (web search, code interpreter, …), kept as it came in `data`."""
+
+    dialect: str
+    data: dict[str, Json]
+
+
+Item = Message | Reasoning | ToolCall | ToolOutput | ProviderItem
+
+
+def text_of(parts: tuple[Part, ...]) -> str:
+    """The readable text of some content: text and refusals, joined."""
+    return "".join(
+        part.text if isinstance(part, TextPart) else part.refusal
+        for part in parts
+        if isinstance(part, (TextPart, RefusalPart))
+    )

@@ -1,0 +1,165 @@
+"""One item while it streams: collects the deltas and makes the whole content from them.
+
+Belongs to the fold (`state.py`), which has already checked that the item is open and takes this kind of
+delta. What is left to check here is rule 5 of the grammar (parts come in order and have one kind) and
+rule 6 (the content of `item.completed` is what was streamed).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tailrace.errors import IllegalEvent
+from tailrace.events import types as t
+from tailrace.events.items import (
+    Item,
+    Json,
+    Message,
+    Part,
+    ProviderItem,
+    Reasoning,
+    RefusalPart,
+    TextPart,
+    ToolCall,
+)
+
+PartKind = Literal["text", "refusal", "reasoning", "summary"]
+
+
+class PartBuffer:
+    """The pieces of one content part."""
+
+    __slots__ = ("annotations", "kind", "logprobs", "pieces")
+
+    def __init__(self, kind: PartKind) -> None:
+        self.kind = kind
+        self.pieces: list[str] = []
+        self.annotations: list[Json] = []
+        self.logprobs: list[Json] = []
+
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    def part(self) -> Part:
+        """This part as message content."""
+        if self.kind == "refusal":
+            return RefusalPart(self.text())
+        return TextPart(self.text(), tuple(self.annotations), tuple(self.logprobs))
+
+
+class ItemState:
+    """An item of a run: how it began, what it holds, where its tool stands.
+
+    `settled` is true once the model call that made it ended; `abandoned` when that call never will,
+    because its worker died: such an item was shown, but is no part of any later history.
+    """
+
+    __slots__ = (
+        "abandoned",
+        "agent",
+        "arguments",
+        "content",
+        "node",
+        "output",
+        "parts",
+        "settled",
+        "started",
+        "status",
+        "summary",
+        "tool",
+    )
+
+    def __init__(self, started: t.ItemStarted, node: str, agent: str) -> None:
+        self.started = started
+        self.node = node
+        self.agent = agent
+        self.status: Literal["open", "completed", "incomplete"] = "open"
+        self.content: Item | None = None
+        self.tool = "none"
+        self.output: t.ToolCompleted | None = None
+        self.settled = False
+        self.abandoned = False
+        self.parts: list[PartBuffer] = []
+        self.summary: list[PartBuffer] = []
+        self.arguments: list[str] = []
+
+    def add_text(self, delta: t.TextDelta) -> None:
+        buffer = _current(self.parts, delta.part, "text")
+        buffer.pieces.append(delta.text)
+        if delta.logprobs:
+            buffer.logprobs.extend(delta.logprobs)
+
+    def add_refusal(self, delta: t.RefusalDelta) -> None:
+        _current(self.parts, delta.part, "refusal").pieces.append(delta.text)
+
+    def add_annotation(self, event: t.AnnotationAdded) -> None:
+        _current(self.parts, event.part, "text").annotations.append(event.annotation)
+
+    def add_reasoning(self, delta: t.ReasoningDelta | t.ReasoningSummaryDelta) -> None:
+        if isinstance(delta, t.ReasoningDelta):
+            _current(self.parts, delta.part, "reasoning").pieces.append(delta.text)
+        else:
+            _current(self.summary, delta.part, "summary").pieces.append(delta.text)
+
+    def add_arguments(self, text: str) -> None:
+        self.arguments.append(text)
+
+    def complete(self, event: t.ItemCompleted) -> t.ItemCompleted:
+        """Close the item; returns the event with the whole content in it."""
+        content = self._content(event)
+        self.content = content
+        self.status = event.status
+        if isinstance(content, ToolCall) and event.status == "completed":
+            self.tool = "handed" if self.started.runs_on == "client" else "called"
+        self.parts, self.summary, self.arguments = [], [], []
+        return t.ItemCompleted(event.item, event.status, content)
+
+    def _content(self, event: t.ItemCompleted) -> Item:
+        made = self._streamed(event)
+        if made is None:
+            if event.content is None:
+                raise IllegalEvent(f"item.completed: item {event.item} needs its content")
+            return event.content
+        if event.content is not None and event.content != made:
+            raise IllegalEvent(f"item.completed: item {event.item} differs from its deltas")
+        return made
+
+    def _streamed(self, event: t.ItemCompleted) -> Item | None:
+        """The content that the deltas made; None for kinds that bring their own."""
+        details = event.content.details if event.content is not None else event.details
+        match self.started.kind:
+            case "message":
+                content = tuple(buffer.part() for buffer in self.parts)
+                return Message(
+                    role="assistant", content=content, phase=self.started.phase, details=details
+                )
+            case "reasoning":
+                return Reasoning(
+                    summary=tuple(buffer.text() for buffer in self.summary),
+                    text=tuple(buffer.text() for buffer in self.parts),
+                    details=details,
+                )
+            case "tool_call":
+                return ToolCall(
+                    call_id=self.started.call_id,
+                    name=self.started.name,
+                    arguments="".join(self.arguments),
+                    custom=self.started.custom,
+                    details=details,
+                )
+            case "provider" if event.content is None:
+                return ProviderItem(dialect=self.started.dialect, data=self.started.data)
+            case "provider" | "image" | "audio":
+                return None
+
+
+def _current(parts: list[PartBuffer], ordinal: int, kind: PartKind) -> PartBuffer:
+    """The part with this ordinal: the last one, or a new one right after it (rule 5)."""
+    if ordinal == len(parts):
+        parts.append(PartBuffer(kind))
+    elif ordinal != len(parts) - 1:
+        raise IllegalEvent(f"part {ordinal} cannot follow part {len(parts) - 1}")
+    buffer = parts[ordinal]
+    if buffer.kind != kind:
+        raise IllegalEvent(f"part {ordinal} is {buffer.kind}, not {kind}")
+    return buffer

@@ -1,0 +1,110 @@
+"""What was asked: one run request in canonical form, whatever surface it came by.
+
+`RunRequest` is the content of a log's first event, so it holds all that a later process needs to go on
+with the run and all that a surface echoes back. `ModelRequest` is the smaller thing a model server is
+asked: one call of one model.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+from tailrace.events.items import Item, Json
+
+ToolKind = Literal["function", "custom", "provider"]
+ChoiceMode = Literal["auto", "none", "required"]
+FormatKind = Literal["text", "json_object", "json_schema"]
+
+
+class Canonical(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """Base: frozen, keyword-only, defaults left out when stored."""
+
+
+class ToolSpec(Canonical, frozen=True, kw_only=True):
+    """A tool the model may call. `parameters` is a JSON schema; `raw` is a `provider` tool as sent."""
+
+    kind: ToolKind = "function"
+    name: str = ""
+    description: str = ""
+    parameters: Json = None
+    strict: bool | None = None
+    raw: dict[str, Json] = {}
+
+
+class ToolChoice(Canonical, frozen=True, kw_only=True):
+    """How freely the model may choose; non-empty `names` limit it to those tools."""
+
+    mode: ChoiceMode = "auto"
+    names: tuple[str, ...] = ()
+
+
+class OutputFormat(Canonical, frozen=True, kw_only=True):
+    """The form of the answer's text; `schema`, `name`, `strict`, `description` for `json_schema`."""
+
+    kind: FormatKind = "text"
+    name: str = ""
+    schema: Json = None
+    strict: bool | None = None
+    description: str = ""
+
+
+class Settings(Canonical, frozen=True, kw_only=True):
+    """Everything that shapes a model call besides its input. `None` and `""` mean: not asked for.
+
+    `extra` holds the parameters of the request's own surface (`origin`) that no field here names. They
+    are passed on, as they came, to a model server of the same dialect only.
+    """
+
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+    parallel_tool_calls: bool | None = None
+    output: OutputFormat = field(default_factory=OutputFormat)
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logprobs: bool = False
+    top_logprobs: int | None = None
+    reasoning_effort: str = ""
+    reasoning_summary: str = ""
+    verbosity: str = ""
+    service_tier: str = ""
+    user: str = ""
+    origin: str = ""
+    extra: dict[str, Json] = {}
+
+
+class ModelRequest(Canonical, frozen=True, kw_only=True):
+    """One model call: what the model is told, in order, and how it shall answer."""
+
+    items: tuple[Item, ...]
+    instructions: str = ""
+    settings: Settings = field(default_factory=Settings)
+
+
+class RunRequest(Canonical, frozen=True, kw_only=True):
+    """One request for a run.
+
+    `agent` is the id of what runs, `model` the name the client used. `history` holds the items of the
+    earlier turns, resolved when the run began, so that the run needs no other log to go on.
+    """
+
+    agent: str
+    model: str
+    surface: str
+    input: tuple[Item, ...]
+    history: tuple[Item, ...] = ()
+    instructions: str = ""
+    settings: Settings = field(default_factory=Settings)
+    metadata: dict[str, str] = {}
+    previous: str = ""
+    conversation: str = ""
+    store: bool = True
+    background: bool = False
+    truncation: str = ""
+    include: tuple[str, ...] = ()

@@ -1,0 +1,278 @@
+"""A run's state as a fold over its events, and the walker that keeps the log legal.
+
+`RunState.advance` takes what a runtime yielded, checks it against `grammar.py`, folds it in and returns
+the numbered event; `RunState.apply` folds an event that is already in a log. Both walk the same code, so
+a log that was written can always be read. An illegal draft raises `IllegalEvent` and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, assert_never
+
+from tailrace.errors import IllegalEvent
+from tailrace.events import grammar
+from tailrace.events import types as t
+from tailrace.events.parts import ItemState
+from tailrace.events.request import RunRequest
+from tailrace.events.usage import Totals
+
+
+class RunState:
+    """Everything known of a run after its events so far. Read freely; change by events only."""
+
+    def __init__(self) -> None:
+        self.phase = "new"
+        self.seq = -1
+        self.attempt = 1
+        self.started_at = 0
+        self.ended_at = 0
+        self.request: RunRequest | None = None
+        self.registry: list[t.AgentEntry] = []
+        self.nodes: dict[str, str] = {}
+        self.agents: dict[str, str] = {}
+        self.homes: dict[str, str] = {}
+        self.items: list[ItemState] = []
+        self.open: dict[int, ItemState] = {}
+        self.asks: dict[str, str] = {}
+        self.usage: dict[tuple[str, str], Totals] = {}
+        self.finish: t.Finish = "stop"
+        self.end: t.RunEnd | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run's last event is in."""
+        return self.phase == "ended"
+
+    def started(self) -> RunRequest:
+        """The run's request; only before `run.started` there is none."""
+        if self.request is None:
+            raise IllegalEvent("the run has not started")
+        return self.request
+
+    def total(self) -> Totals:
+        """Usage of the whole run: all agents, all models."""
+        return sum(self.usage.values(), Totals())
+
+    def advance(self, draft: t.Draft, ts: int) -> t.Event:
+        """Check and fold one draft; returns it as the run's next event, or raises `IllegalEvent`."""
+        payload = self._step(draft)
+        self.seq += 1
+        if self.seq == 0:
+            self.started_at = ts
+        if self.phase == "ended":
+            self.ended_at = ts
+        return t.Event(self.seq, ts, draft.node, draft.agent, payload)
+
+    def apply(self, event: t.Event) -> None:
+        """Fold one event of a stored log."""
+        if event.seq != self.seq + 1:
+            raise IllegalEvent(f"event {event.seq} follows {self.seq}")
+        self.advance(t.Draft(event.payload, event.node, event.agent), event.ts)
+
+    def _step(self, draft: t.Draft) -> t.Payload:  # noqa: C901 - one arm per family, hot ones first
+        payload = draft.payload
+        if self.phase != "running":
+            self._not_running(payload)
+        match payload:
+            case t.TextDelta():
+                self._open_item(draft, payload.item).add_text(payload)
+            case t.ArgumentsDelta():
+                self._open_item(draft, payload.item).add_arguments(payload.text)
+            case t.ReasoningDelta() | t.ReasoningSummaryDelta():
+                self._open_item(draft, payload.item).add_reasoning(payload)
+            case t.RefusalDelta():
+                self._open_item(draft, payload.item).add_refusal(payload)
+            case t.AnnotationAdded():
+                self._open_item(draft, payload.item).add_annotation(payload)
+            case t.ImagePartial() | t.AudioDelta() | t.TranscriptDelta():
+                self._open_item(draft, payload.item)
+            case t.ItemStarted():
+                self._item_started(draft, payload)
+            case t.ItemCompleted():
+                return self._item_completed(draft, payload)
+            case t.ToolStarted() | t.ToolProgress() | t.ApprovalRequested() | t.ApprovalResolved():
+                self._tool(payload)
+            case t.ToolCompleted():
+                self._tool(payload).output = payload
+            case t.NodeStarted() | t.NodeCompleted() | t.NodeFailed():
+                phase = self.nodes.get(draft.node, "absent")
+                self.nodes[draft.node] = grammar.step("node", phase, type(payload), draft.node)
+            case t.AgentStarted() | t.AgentCompleted():
+                self._agent(draft, payload)
+            case t.Usage():
+                self._usage(draft, payload)
+            case t.InputRequested() | t.InputReceived():
+                asked = self.asks.get(payload.request_id, "absent")
+                self.asks[payload.request_id] = grammar.step(
+                    "ask", asked, type(payload), payload.request_id
+                )
+            case t.Custom() | t.ContextUsage() | t.CompactionStarted() | t.CompactionCompleted():
+                self._from_open_source(draft)
+            case (
+                t.RunStarted()
+                | t.RunAttempt()
+                | t.RunWaiting()
+                | t.RunResumed()
+                | t.RunCompleted()
+                | t.RunIncomplete()
+                | t.RunFailed()
+                | t.RunCancelled()
+            ):
+                self._run(payload)
+            case _:
+                assert_never(payload)
+        return payload
+
+    def _not_running(self, payload: t.Payload) -> None:
+        """Rules 1 and 2 of the grammar."""
+        kind = type(payload)
+        if self.phase == "waiting" and kind in grammar.WHILE_WAITING:
+            return
+        if (self.phase, kind) not in grammar.RUN:
+            raise IllegalEvent(f"{grammar.tag(kind)} is not allowed while the run is {self.phase}")
+
+    def _from_open_source(self, draft: t.Draft) -> None:
+        """Rule 3: the named node and agent are open."""
+        if self.nodes.get(draft.node) != "open":
+            raise IllegalEvent(f"node {draft.node!r} is not open")
+        if draft.agent and self.agents.get(draft.agent) != "open":
+            raise IllegalEvent(f"agent {draft.agent!r} is not open")
+
+    def _open_item(self, draft: t.Draft, item: int) -> ItemState:
+        state = self.open.get(item)
+        kind = type(draft.payload)
+        if state is None:
+            raise IllegalEvent(f"{grammar.tag(kind)}: item {item} is not open")
+        if kind not in grammar.DELTAS[state.started.kind]:
+            raise IllegalEvent(f"a {state.started.kind} item takes no {grammar.tag(kind)}")
+        if draft.agent != state.agent or draft.node != state.node:
+            raise IllegalEvent(f"item {item} belongs to {state.agent!r}, not {draft.agent!r}")
+        return state
+
+    def _item_started(self, draft: t.Draft, payload: t.ItemStarted) -> None:
+        self._from_open_source(draft)
+        if payload.item != len(self.items):
+            raise IllegalEvent(f"item.started: the next item is {len(self.items)}")
+        state = ItemState(payload, draft.node, draft.agent)
+        self.items.append(state)
+        self.open[payload.item] = state
+
+    def _item_completed(self, draft: t.Draft, payload: t.ItemCompleted) -> t.ItemCompleted:
+        state = self.open.get(payload.item)
+        if state is None:
+            raise IllegalEvent(f"item.completed: item {payload.item} is not open")
+        if draft.agent != state.agent or draft.node != state.node:
+            raise IllegalEvent(f"item {payload.item} belongs to {state.agent!r}")
+        whole = state.complete(payload)
+        del self.open[payload.item]
+        return whole
+
+    def _tool(
+        self,
+        payload: t.ToolStarted
+        | t.ToolProgress
+        | t.ToolCompleted
+        | t.ApprovalRequested
+        | t.ApprovalResolved,
+    ) -> ItemState:
+        if not 0 <= payload.item < len(self.items):
+            raise IllegalEvent(f"there is no item {payload.item}")
+        state = self.items[payload.item]
+        state.tool = grammar.step("tool", state.tool, type(payload), f"of item {payload.item}")
+        return state
+
+    def _agent(self, draft: t.Draft, payload: t.AgentStarted | t.AgentCompleted) -> None:
+        if self.nodes.get(draft.node) != "open":
+            raise IllegalEvent(f"node {draft.node!r} is not open")
+        phase = self.agents.get(draft.agent, "absent")
+        self.agents[draft.agent] = grammar.step("agent", phase, type(payload), draft.agent)
+        if isinstance(payload, t.AgentStarted):
+            self.homes[draft.agent] = draft.node
+            self.registry.append(
+                t.AgentEntry(draft.agent, payload.name, payload.kind, payload.parent)
+            )
+
+    def _usage(self, draft: t.Draft, payload: t.Usage) -> None:
+        self._from_open_source(draft)
+        key = (draft.agent, payload.model)
+        self.usage[key] = self.usage.get(key, Totals()) + Totals.of(payload)
+        if draft.agent in (t.MAIN, t.NO_AGENT):
+            self.finish = payload.finish
+        for state in reversed(self.items):
+            if state.agent == draft.agent:
+                if state.settled:
+                    break
+                state.settled = True
+
+    def _run(self, payload: t.RunEvent) -> None:
+        after = grammar.step("run", self.phase, type(payload), "as a whole")
+        match payload:
+            case t.RunStarted():
+                self.request = payload.request
+            case t.RunAttempt():
+                if payload.number <= self.attempt:
+                    raise IllegalEvent(f"attempt {payload.number} follows {self.attempt}")
+                self.attempt = payload.number
+                self._interrupt()
+            case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
+                if left := self.settle(payload):
+                    missing = grammar.tag(type(left[0].payload))
+                    raise IllegalEvent(f"the run cannot end before {missing}")
+                self.end = payload
+            case t.RunWaiting() | t.RunResumed():
+                pass
+            case _:
+                assert_never(payload)
+        self.phase = after
+
+    def _interrupt(self) -> None:
+        """Rule 8; and what an unfinished model reply left behind is nobody's history any more."""
+        for state in self.items:
+            if state.tool == "running":
+                state.tool = "interrupted"
+            if not state.settled:
+                state.abandoned = True
+
+    def settle(self, end: t.RunEnd) -> list[t.Draft]:
+        """The drafts that close everything still open, so that `end` may follow (rule 9)."""
+        status, why = _CLOSING[type(end)]
+        drafts = self.close_items()
+        for item, state in enumerate(self.items):
+            if state.tool in grammar.PENDING_TOOL:
+                answer = t.ToolCompleted(item, f"Outcome unknown: {why}.", is_error=True)
+                drafts.append(t.Draft(answer, state.node, state.agent))
+        for agent, phase in reversed(self.agents.items()):
+            if phase == "open":
+                drafts.append(t.Draft(t.AgentCompleted(status), self.homes[agent], agent))
+        for node, phase in reversed(self.nodes.items()):
+            if phase == "open":
+                close = (
+                    t.NodeFailed(why) if status in ("failed", "cancelled") else t.NodeCompleted()
+                )
+                drafts.append(t.Draft(close, node))
+        return drafts
+
+    def close_items(self) -> list[t.Draft]:
+        """The drafts that end every open item as incomplete."""
+        return [
+            t.Draft(t.ItemCompleted(item, "incomplete"), state.node, state.agent)
+            for item, state in self.open.items()
+        ]
+
+
+_Ending = Literal["completed", "incomplete", "failed", "cancelled"]
+_CLOSING: Mapping[type[t.Base], tuple[_Ending, str]] = {
+    t.RunCompleted: ("completed", "the run completed"),
+    t.RunIncomplete: ("incomplete", "the run reached a limit"),
+    t.RunFailed: ("failed", "the run failed"),
+    t.RunCancelled: ("cancelled", "the run was cancelled"),
+}
+
+
+def fold(events: Iterable[t.Event]) -> RunState:
+    """The state after a whole log, or a prefix of one."""
+    state = RunState()
+    for event in events:
+        state.apply(event)
+    return state

@@ -1,0 +1,392 @@
+"""The event types of a run: one closed union of frozen structs, tagged by `type`.
+
+The JSON form of a payload is public: it is what the native stream shows and what the log stores, so a
+name here is a promise (docs/events.schema.json is generated from this file). Which event may follow
+which stands in `grammar.py`; what a run looks like after some events, in `state.py`.
+
+Ordinals: `item` is the item's position in the run, 0, 1, 2 … in the order of `item.started`; `part` is
+the position of a content part in its item. Ids on the wire derive from them (`ids.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from tailrace.events.items import Item, Json, Status
+from tailrace.events.request import RunRequest
+
+ItemKind = Literal["message", "reasoning", "tool_call", "provider", "image", "audio"]
+RunsOn = Literal["client", "server", "mcp", "provider"]
+AgentKind = Literal["main", "subagent", "tool"]
+Finish = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class Base(Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
+    """Base of every payload."""
+
+
+class AgentEntry(Struct, frozen=True, omit_defaults=True, gc=False):
+    """One line of a run's agent registry."""
+
+    id: str
+    name: str
+    kind: AgentKind = "main"
+    parent: str = ""
+
+
+# run: one machine from `run.started` to one of four ends
+
+
+class RunStarted(Base, frozen=True, tag="run.started"):
+    """The run was accepted. Always event 0."""
+
+    request: RunRequest
+    agents: tuple[AgentEntry, ...] = ()
+
+
+class RunAttempt(Base, frozen=True, tag="run.attempt"):
+    """A new worker took the run over; what was open before it is closed next, as incomplete."""
+
+    number: int
+    reason: str
+
+
+class RunWaiting(Base, frozen=True, tag="run.waiting"):
+    """The run stopped, durably, until somebody answers."""
+
+    reason: str
+
+
+class RunResumed(Base, frozen=True, tag="run.resumed"):
+    """The answer came and the run goes on."""
+
+
+class RunCompleted(Base, frozen=True, tag="run.completed"):
+    """The run ended well."""
+
+
+class RunIncomplete(Base, frozen=True, tag="run.incomplete"):
+    """The run ended early on a limit: `max_output_tokens`, `content_filter`, `max_turns` …"""
+
+    reason: str
+
+
+class RunFailed(Base, frozen=True, tag="run.failed"):
+    """The run failed. `code` is one of OpenAI's response error codes."""
+
+    code: str
+    message: str
+
+
+class RunCancelled(Base, frozen=True, tag="run.cancelled"):
+    """Somebody cancelled the run; `by` says who, in words for people."""
+
+    by: str
+
+
+# node and agent: who works. The envelope names the node and the agent invocation
+
+
+class NodeStarted(Base, frozen=True, tag="node.started"):
+    """A workflow node began; the envelope's `node_id` names it from here on."""
+
+    node_type: str
+    name: str
+
+
+class NodeCompleted(Base, frozen=True, tag="node.completed"):
+    """The node ended well."""
+
+
+class NodeFailed(Base, frozen=True, tag="node.failed"):
+    """The node failed."""
+
+    message: str
+
+
+class AgentStarted(Base, frozen=True, tag="agent.started"):
+    """An agent invocation began; `parent` dispatched it with call item `call`."""
+
+    name: str
+    kind: AgentKind = "main"
+    parent: str = ""
+    call: int | None = None
+
+
+class AgentCompleted(Base, frozen=True, tag="agent.completed"):
+    """The invocation ended."""
+
+    status: Literal["completed", "incomplete", "failed", "cancelled"] = "completed"
+
+
+# item: what the run puts out, piece by piece
+
+
+class ItemStarted(Base, frozen=True, tag="item.started"):
+    """An item opened. Tool calls carry `name`, `call_id` and where they run.
+
+    `data` is a `provider` item as first seen, in its dialect's own shape.
+    """
+
+    item: int
+    kind: ItemKind
+    name: str = ""
+    call_id: str = ""
+    runs_on: RunsOn = "client"
+    server_label: str = ""
+    custom: bool = False
+    phase: str = ""
+    dialect: str = ""
+    data: dict[str, Json] = {}
+
+
+class TextDelta(Base, frozen=True, tag="text.delta"):
+    """A piece of a message's text; `logprobs` in OpenAI's Responses shape."""
+
+    item: int
+    text: str
+    part: int = 0
+    logprobs: tuple[Json, ...] = ()
+
+
+class RefusalDelta(Base, frozen=True, tag="refusal.delta"):
+    """A piece of a message's refusal."""
+
+    item: int
+    text: str
+    part: int = 0
+
+
+class AnnotationAdded(Base, frozen=True, tag="annotation.added"):
+    """A citation on a text part, in OpenAI's Responses shape."""
+
+    item: int
+    annotation: dict[str, Json]
+    part: int = 0
+
+
+class ReasoningDelta(Base, frozen=True, tag="reasoning.delta"):
+    """A piece of the raw chain of thought."""
+
+    item: int
+    text: str
+    part: int = 0
+
+
+class ReasoningSummaryDelta(Base, frozen=True, tag="reasoning_summary.delta"):
+    """A piece of a reasoning summary."""
+
+    item: int
+    text: str
+    part: int = 0
+
+
+class ArgumentsDelta(Base, frozen=True, tag="arguments.delta"):
+    """A piece of a tool call's arguments (JSON text, or free text for a custom tool)."""
+
+    item: int
+    text: str
+
+
+class ImagePartial(Base, frozen=True, tag="image.partial"):
+    """A preview of an image: base64 data of `media_type`."""
+
+    item: int
+    data: str
+    media_type: str = "image/png"
+
+
+class AudioDelta(Base, frozen=True, tag="audio.delta"):
+    """A piece of base64 audio."""
+
+    item: int
+    data: str
+
+
+class TranscriptDelta(Base, frozen=True, tag="transcript.delta"):
+    """A piece of the audio's transcript."""
+
+    item: int
+    text: str
+
+
+class ItemCompleted(Base, frozen=True, tag="item.completed"):
+    """The item closed. `content` is the whole of it and always equals the deltas.
+
+    A runtime leaves `content` out and gives `details` at most: the fold writes the content from what
+    was streamed, so the two cannot differ. Only kinds without deltas (`provider`, `image`, `audio`)
+    bring their own.
+    """
+
+    item: int
+    status: Status = "completed"
+    content: Item | None = None
+    details: dict[str, Json] = {}
+
+
+# tool: the execution of a call that runs on our side
+
+
+class ToolStarted(Base, frozen=True, tag="tool.started"):
+    """The tool behind call item `item` began; `key` is the idempotency key it was given."""
+
+    item: int
+    key: str = ""
+
+
+class ToolProgress(Base, frozen=True, tag="tool.progress"):
+    """A sign of life from a tool."""
+
+    item: int
+    message: str = ""
+    progress: float | None = None
+    total: float | None = None
+
+
+class ToolCompleted(Base, frozen=True, tag="tool.completed"):
+    """The tool's answer, as the model will read it."""
+
+    item: int
+    output: str
+    is_error: bool = False
+
+
+# pause: durable stops for people
+
+
+class ApprovalRequested(Base, frozen=True, tag="approval.requested"):
+    """Call item `item` waits for a person's yes."""
+
+    item: int
+    message: str = ""
+
+
+class ApprovalResolved(Base, frozen=True, tag="approval.resolved"):
+    """A person answered."""
+
+    item: int
+    approved: bool
+    reason: str = ""
+
+
+class InputRequested(Base, frozen=True, tag="input.requested"):
+    """The agent asks a person a question; `schema` describes the answer it wants."""
+
+    request_id: str
+    message: str
+    schema: Json = None
+
+
+class InputReceived(Base, frozen=True, tag="input.received"):
+    """The answer to `input.requested`."""
+
+    request_id: str
+    value: Json = None
+
+
+# context and usage
+
+
+class CompactionStarted(Base, frozen=True, tag="compaction.started"):
+    """The agent's history is being shortened."""
+
+    reason: str = ""
+
+
+class CompactionCompleted(Base, frozen=True, tag="compaction.completed"):
+    """What stands in for the history up to here, from now on."""
+
+    replacement: tuple[Item, ...] = ()
+
+
+class ContextUsage(Base, frozen=True, tag="context.usage"):
+    """How full the model's context is, in tokens."""
+
+    tokens: int
+    limit: int
+
+
+class Usage(Base, frozen=True, tag="usage"):
+    """One model call ended; what it cost, in tokens. Comes once a call, also when all counts are 0.
+
+    `input` includes `cached` and `cache_write`; `output` includes `reasoning` (OpenAI's way of
+    counting). `finish` is why the model stopped. `cost` is in the configuration's currency.
+    """
+
+    model: str
+    input: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    output: int = 0
+    reasoning: int = 0
+    finish: Finish = "stop"
+    cost: float | None = None
+    response_id: str = ""
+
+
+class Custom(Base, frozen=True, tag="custom"):
+    """What an agent's author adds; shown where a surface has a place for it, else hidden."""
+
+    name: str
+    data: Json = None
+
+
+RunEnd = RunCompleted | RunIncomplete | RunFailed | RunCancelled
+RunEvent = RunStarted | RunAttempt | RunWaiting | RunResumed | RunEnd
+NodeEvent = NodeStarted | NodeCompleted | NodeFailed
+AgentEvent = AgentStarted | AgentCompleted
+Delta = (
+    TextDelta
+    | RefusalDelta
+    | AnnotationAdded
+    | ReasoningDelta
+    | ReasoningSummaryDelta
+    | ArgumentsDelta
+    | ImagePartial
+    | AudioDelta
+    | TranscriptDelta
+)
+ItemEvent = ItemStarted | Delta | ItemCompleted
+ToolEvent = ToolStarted | ToolProgress | ToolCompleted
+PauseEvent = ApprovalRequested | ApprovalResolved | InputRequested | InputReceived
+ContextEvent = CompactionStarted | CompactionCompleted | ContextUsage
+Payload = (
+    RunEvent
+    | NodeEvent
+    | AgentEvent
+    | ItemEvent
+    | ToolEvent
+    | PauseEvent
+    | ContextEvent
+    | Usage
+    | Custom
+)
+
+MAIN = "MAIN"
+"""The agent invocation that answers the request."""
+
+RUN_NODE = ""
+"""The node of events that belong to the run as a whole."""
+
+NO_AGENT = ""
+"""The agent of events that no agent made."""
+
+
+class Draft(Struct, frozen=True, gc=False):
+    """An event before the writer numbered it: what a runtime yields."""
+
+    payload: Payload
+    node: str = RUN_NODE
+    agent: str = NO_AGENT
+
+
+class Event(Struct, frozen=True, array_like=True, gc=False):
+    """One fact about a run: `seq` 0, 1, 2 … without gaps; `ts` in milliseconds since the epoch."""
+
+    seq: int
+    ts: int
+    node: str
+    agent: str
+    payload: Payload

@@ -1,0 +1,29 @@
+"""What a model is to the rest: something that streams one reply to one request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Protocol
+
+from tailrace.events.request import ModelRequest
+from tailrace.events.types import Payload
+
+
+class Model(Protocol):
+    """A configured model. `name` is its name in the configuration."""
+
+    name: str
+
+    def stream(
+        self, request: ModelRequest, items: Iterator[int]
+    ) -> AsyncIterator[Sequence[Payload]]:
+        """One reply, in batches of what arrived together: items, then one `Usage`.
+
+        `items` hands out the run's next item ordinals. Raises `ModelFailed`; items that are open then
+        stay open (the caller ends them). Closing the iterator closes the connection.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...

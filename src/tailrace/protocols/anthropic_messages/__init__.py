@@ -1,0 +1,1 @@
+"""Anthropic Messages, as model servers speak it."""

@@ -1,0 +1,1 @@
+"""OpenAI Chat Completions, as clients and as model servers speak it."""

@@ -1,0 +1,1 @@
+"""OpenAI Responses, as clients and as model servers speak it."""

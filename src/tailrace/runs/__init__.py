@@ -1,0 +1,1 @@
+"""THE LIFE OF A RUN: it outlives every connection and every process."""
