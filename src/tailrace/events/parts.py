@@ -50,8 +50,9 @@ class PartBuffer:
 class ItemState:
     """An item of a run: how it began, what it holds, where its tool stands.
 
-    `settled` is true once the model call that made it ended; `abandoned` when that call never will,
-    because its worker died: such an item was shown, but is no part of any later history.
+    `reply` is which of its agent's model replies (1, 2, 3 …) it belongs to, 0 while that reply goes on.
+    `abandoned` says that the reply will never end, because its worker died: such an item was shown, but
+    is no part of any later history.
     """
 
     __slots__ = (
@@ -62,7 +63,7 @@ class ItemState:
         "node",
         "output",
         "parts",
-        "settled",
+        "reply",
         "started",
         "status",
         "summary",
@@ -77,7 +78,7 @@ class ItemState:
         self.content: Item | None = None
         self.tool = "none"
         self.output: t.ToolCompleted | None = None
-        self.settled = False
+        self.reply = 0
         self.abandoned = False
         self.parts: list[PartBuffer] = []
         self.summary: list[PartBuffer] = []

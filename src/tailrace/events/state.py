@@ -35,6 +35,7 @@ class RunState:
         self.items: list[ItemState] = []
         self.open: dict[int, ItemState] = {}
         self.asks: dict[str, str] = {}
+        self.replies: dict[str, int] = {}
         self.usage: dict[tuple[str, str], Totals] = {}
         self.finish: t.Finish = "stop"
         self.end: t.RunEnd | None = None
@@ -199,11 +200,14 @@ class RunState:
         self.usage[key] = self.usage.get(key, Totals()) + Totals.of(payload)
         if draft.agent in (t.MAIN, t.NO_AGENT):
             self.finish = payload.finish
+        number = self.replies.get(draft.agent, 0) + 1
+        self.replies[draft.agent] = number
         for state in reversed(self.items):
             if state.agent == draft.agent:
-                if state.settled:
+                if state.reply:
                     break
-                state.settled = True
+                if not state.abandoned:
+                    state.reply = number
 
     def _run(self, payload: t.RunEvent) -> None:
         after = grammar.step("run", self.phase, type(payload), "as a whole")
@@ -231,7 +235,7 @@ class RunState:
         for state in self.items:
             if state.tool == "running":
                 state.tool = "interrupted"
-            if not state.settled:
+            if not state.reply:
                 state.abandoned = True
 
     def settle(self, end: t.RunEnd) -> list[t.Draft]:

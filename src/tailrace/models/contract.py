@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Protocol
 
 from tailrace.events.request import ModelRequest
@@ -16,11 +16,11 @@ class Model(Protocol):
 
     def stream(
         self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncIterator[Sequence[Payload]]:
+    ) -> AsyncGenerator[Sequence[Payload], None]:
         """One reply, in batches of what arrived together: items, then one `Usage`.
 
         `items` hands out the run's next item ordinals. Raises `ModelFailed`; items that are open then
-        stay open (the caller ends them). Closing the iterator closes the connection.
+        stay open (the caller ends them). Closing the generator closes the connection.
         """
         ...
 

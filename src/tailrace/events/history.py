@@ -1,0 +1,47 @@
+"""A run as the past of the next model call or of the next turn.
+
+What was shown and what is remembered differ in one point: the leftovers of a model reply whose worker
+died were shown, but the model never finished saying them, so nobody remembers them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tailrace.events.items import Item, TextPart, ToolCall, ToolOutput
+from tailrace.events.parts import ItemState
+from tailrace.events.state import RunState
+from tailrace.events.types import MAIN
+
+
+def made_by(state: RunState, agent: str = MAIN) -> tuple[Item, ...]:
+    """What `agent` said and learnt in this run, reply by reply: its items, then its tools' outputs."""
+    replies: dict[int, list[ItemState]] = {}
+    for item in state.items:
+        if item.agent == agent and item.reply:
+            replies.setdefault(item.reply, []).append(item)
+    return tuple(thing for number in sorted(replies) for thing in _reply(replies[number]))
+
+
+def conversation(state: RunState, agent: str = MAIN) -> tuple[Item, ...]:
+    """Everything up to here: earlier turns, this turn's input, and what came of it."""
+    request = state.started()
+    return (*request.history, *request.input, *made_by(state, agent))
+
+
+def _reply(items: list[ItemState]) -> Iterator[Item]:
+    for item in items:
+        if item.content is not None and (item.status == "completed" or not _is_call(item)):
+            yield item.content
+    for item in items:
+        if item.output is not None and isinstance(item.content, ToolCall):
+            yield ToolOutput(
+                call_id=item.content.call_id,
+                output=(TextPart(item.output.output),),
+                is_error=item.output.is_error,
+            )
+
+
+def _is_call(item: ItemState) -> bool:
+    """A cut-off call has no arguments to speak of: no model server takes it back."""
+    return item.started.kind == "tool_call"

@@ -1,0 +1,176 @@
+"""Conversations: a named list of items that turns are added to.
+
+A conversation's entries are items a client added, and runs. A run stands for its input and output, read
+from its log; before its log expires the sweeper puts the items themselves in its place. So a
+conversation lasts while it is used, and costs nothing twice while its runs are fresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tailrace.errors import NotFound, RevisionMismatch
+from tailrace.events import history
+from tailrace.events.items import Item
+from tailrace.events.state import RunState
+from tailrace.log.contract import Records
+from tailrace.runs.directory import Directory
+from tailrace.runs.settings import HOUR
+from tailrace.runs.writer import Clock
+
+BUCKET = "conversations"
+KEPT = 30 * 24 * HOUR
+"""A conversation lasts this long after it was last used."""
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An item with its id, or a run that stands for its items."""
+
+    id: str
+    item: Item | None = None
+    run: str = ""
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation as stored; `count` numbers the items that clients added, for their ids."""
+
+    id: str
+    tenant: str
+    created: int
+    metadata: dict[str, str] = {}
+    entries: tuple[Entry, ...] = ()
+    count: int = 0
+
+
+class Conversations:
+    """Conversations over a store's records. All changes are compare-and-set, retried on a conflict."""
+
+    def __init__(self, records: Records, directory: Directory, clock: Clock) -> None:
+        self._records = records
+        self._directory = directory
+        self._clock = clock
+
+    async def create(
+        self, id: str, tenant: str, metadata: dict[str, str], items: Sequence[Item]
+    ) -> Conversation:
+        """A new conversation with some items in it."""
+        made = _with_items(
+            Conversation(id=id, tenant=tenant, created=self._clock(), metadata=metadata),
+            items,
+        )
+        await self._put(made, 0)
+        return made
+
+    async def get(self, id: str, tenant: str) -> Conversation:
+        """A conversation of this tenant, or `NotFound`."""
+        return (await self._load(id, tenant))[0]
+
+    async def update(self, id: str, tenant: str, metadata: dict[str, str]) -> Conversation:
+        """Replace the metadata."""
+        while True:
+            found, revision = await self._load(id, tenant)
+            changed = msgspec.structs.replace(found, metadata=metadata)
+            if await self._try_put(changed, revision):
+                return changed
+
+    async def add_items(self, id: str, tenant: str, items: Sequence[Item]) -> Sequence[Entry]:
+        """Append items; returns their entries."""
+        while True:
+            found, revision = await self._load(id, tenant)
+            changed = _with_items(found, items)
+            if await self._try_put(changed, revision):
+                return changed.entries[len(found.entries) :]
+
+    async def remove_item(self, id: str, tenant: str, item: str) -> Conversation:
+        """Take an item out; a run's item turns the run's entry into its items first."""
+        while True:
+            found, revision = await self._load(id, tenant)
+            entries = await self.entries(found)
+            if item not in [entry.id for entry in entries]:
+                raise NotFound(f"No item found with id '{item}'.", code="not_found")
+            left = tuple(entry for entry in entries if entry.id != item)
+            changed = msgspec.structs.replace(found, entries=left)
+            if await self._try_put(changed, revision):
+                return changed
+
+    async def add_run(self, id: str, tenant: str, run: str) -> None:
+        """A turn was taken: the run's items belong to the conversation from now on."""
+        while True:
+            found, revision = await self._load(id, tenant)
+            changed = msgspec.structs.replace(found, entries=(*found.entries, Entry(run, run=run)))
+            if await self._try_put(changed, revision):
+                return
+
+    async def keep_items(self, id: str, run: str, state: RunState) -> None:
+        """A run's log is about to go: put its items in the place of its entry."""
+        while True:
+            try:
+                found, revision = await self._load(id, None)
+            except NotFound:
+                return
+            entries = tuple(
+                kept
+                for entry in found.entries
+                for kept in (_of_run(run, state) if entry.run == run else (entry,))
+            )
+            if await self._try_put(msgspec.structs.replace(found, entries=entries), revision):
+                return
+
+    async def delete(self, id: str, tenant: str) -> None:
+        """Remove a conversation; its runs stay."""
+        await self._load(id, tenant)
+        await self._records.delete(BUCKET, id)
+
+    async def entries(self, conversation: Conversation) -> Sequence[Entry]:
+        """All items, in order, runs spelt out. A run that is gone or never began has none."""
+        found: list[Entry] = []
+        for entry in conversation.entries:
+            if not entry.run:
+                found.append(entry)
+                continue
+            try:
+                state = await self._directory.state(entry.run)
+            except NotFound:
+                continue
+            found.extend(_of_run(entry.run, state))
+        return found
+
+    async def _load(self, id: str, tenant: str | None) -> tuple[Conversation, int]:
+        record = await self._records.get(BUCKET, id)
+        if record is not None:
+            found = msgspec.json.decode(record.value, type=Conversation)
+            if tenant is None or found.tenant == tenant:
+                return found, record.revision
+        raise NotFound(f"No conversation found with id '{id}'.", code="not_found")
+
+    async def _put(self, conversation: Conversation, revision: int) -> None:
+        value = msgspec.json.encode(conversation)
+        expires = self._clock() + KEPT
+        await self._records.put(BUCKET, conversation.id, value, revision=revision, expires=expires)
+
+    async def _try_put(self, conversation: Conversation, revision: int) -> bool:
+        try:
+            await self._put(conversation, revision)
+        except RevisionMismatch:
+            return False
+        return True
+
+
+def _with_items(conversation: Conversation, items: Sequence[Item]) -> Conversation:
+    suffix = conversation.id.removeprefix("conv_")
+    added = tuple(
+        Entry(f"item_{suffix}_{conversation.count + n}", item) for n, item in enumerate(items)
+    )
+    return msgspec.structs.replace(
+        conversation,
+        entries=(*conversation.entries, *added),
+        count=conversation.count + len(items),
+    )
+
+
+def _of_run(run: str, state: RunState) -> tuple[Entry, ...]:
+    """A run's turn: what was put in and what came out."""
+    turn = (*state.started().input, *history.made_by(state))
+    return tuple(Entry(f"item_{run}_{n}", item) for n, item in enumerate(turn))

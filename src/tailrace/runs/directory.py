@@ -1,0 +1,121 @@
+"""Finds runs: by any of their names, by what came before them, by who owns them.
+
+One small record a run, apart from its log, kept longer than the log: a record whose log is gone is the
+difference between "expired" (410) and "never existed" (404).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from tailrace.errors import Expired, NotFound
+from tailrace.events import ids
+from tailrace.events.state import RunState
+from tailrace.log.contract import EventLog, Record, Records
+
+BUCKET = "runs"
+Status = Literal["in_progress", "completed", "incomplete", "failed", "cancelled", "expired"]
+
+
+class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What is known of a run without reading its log. Times in milliseconds since the epoch.
+
+    `grace` is how many seconds the run goes on when nobody reads it, None for as long as it takes.
+    `kept` is how many milliseconds its log stays after its end.
+    """
+
+    run: str
+    agent: str
+    surface: str
+    tenant: str
+    user: str = ""
+    status: Status = "in_progress"
+    created: int = 0
+    ended: int = 0
+    conversation: str = ""
+    grace: float | None = None
+    kept: int = 0
+
+
+_decoder = msgspec.json.Decoder(RunRecord)
+
+
+def decode(record: Record) -> RunRecord:
+    """A stored record as what it says."""
+    return _decoder.decode(record.value)
+
+
+class Directory:
+    """The run index over a store's records, and the states of runs over its logs."""
+
+    def __init__(self, records: Records, log: EventLog) -> None:
+        self._records = records
+        self._log = log
+
+    async def write(self, record: RunRecord, *, expires: int, new: bool = False) -> None:
+        """Store a run's record; with `new` there must be none yet."""
+        await self._records.put(
+            BUCKET,
+            record.run,
+            msgspec.json.encode(record),
+            revision=0 if new else None,
+            expires=expires,
+        )
+
+    async def find(self, any_id: str, tenant: str, what: str = "run") -> RunRecord:
+        """The run behind any of its names. `what` is the surface's word for it.
+
+        Raises `NotFound` for what never existed or belongs to another tenant, `Expired` for what did.
+        """
+        record = await self._load(ids.run_suffix(any_id))
+        if record is None or record.tenant != tenant:
+            raise NotFound(f"No {what} found with id '{any_id}'.", code="not_found")
+        if record.status == "expired":
+            raise Expired(f"The {what} '{any_id}' has expired.", code="expired")
+        return record
+
+    async def record(self, run: str) -> RunRecord | None:
+        """The record of a run, whoever owns it."""
+        return await self._load(run)
+
+    async def find_item(self, any_id: str, tenant: str) -> tuple[RunRecord, int]:
+        """The run and the ordinal behind an item's id. Raises as `find`."""
+        position = ids.item_position(any_id)
+        if position is None:
+            raise NotFound(f"No item found with id '{any_id}'.", code="not_found")
+        return await self.find(position[0], tenant, "item"), position[1]
+
+    async def state(self, run: str) -> RunState:
+        """The fold of a run's log, as far as it is durable. Raises `NotFound` for an empty log."""
+        state = RunState()
+        while events := await self._log.read(run, state.seq):
+            for event in events:
+                state.apply(event)
+            if state.ended:
+                break
+        if state.phase == "new":
+            raise NotFound(f"No run found with id '{run}'.", code="not_found")
+        return state
+
+    async def newest(self, tenant: str, limit: int = 50) -> Sequence[RunRecord]:
+        """The latest runs of a tenant, newest first, without those that expired."""
+        found: list[RunRecord] = []
+        after = ""
+        while len(found) < limit:
+            page = await self._records.scan(BUCKET, after=after, newest_first=True)
+            if not page:
+                break
+            after = page[-1].key
+            found += [
+                record
+                for record in map(decode, page)
+                if record.tenant == tenant and record.status != "expired"
+            ]
+        return found[:limit]
+
+    async def _load(self, suffix: str | None) -> RunRecord | None:
+        record = await self._records.get(BUCKET, suffix) if suffix else None
+        return decode(record) if record is not None else None

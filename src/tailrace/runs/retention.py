@@ -1,0 +1,91 @@
+"""The sweeper: takes ended runs' logs away when their time is over and leaves a tombstone.
+
+A record becomes due when its run's time is over. First its log goes and the record turns into an
+"expired" tombstone; when the tombstone is due in its turn, nothing is left. A run that is due but still
+open (its record was written when it began) is given another day.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tailrace.events.state import RunState
+from tailrace.log.contract import Record, Store
+from tailrace.runs.conversations import Conversations
+from tailrace.runs.directory import BUCKET, Directory, RunRecord, Status, decode
+from tailrace.runs.settings import HOUR, RunSettings
+from tailrace.runs.writer import Clock
+
+EXPIRING = ("idempotency", "retries", "conversations")
+"""Buckets whose records simply go when they are due."""
+
+
+class Sweeper:
+    """Call `sweep` now and then; each call does all that is due and returns how many runs it ended."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        conversations: Conversations,
+        settings: RunSettings,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._conversations = conversations
+        self._settings = settings
+        self._clock = clock
+
+    async def sweep(self) -> int:
+        """Expire what is due now."""
+        now = self._clock()
+        for bucket in EXPIRING:
+            while due := await self._store.records.due(bucket, now):
+                for record in due:
+                    await self._store.records.delete(bucket, record.key)
+        expired = 0
+        while due := await self._store.records.due(BUCKET, now):
+            for record in due:
+                expired += await self._expire(record, now)
+        return expired
+
+    async def forget(self, record: RunRecord) -> None:
+        """Remove a run at once, as if it had never been (a client deleted it)."""
+        await self._store.log.drop([record.run])
+        await self._store.records.delete(BUCKET, record.run)
+
+    async def _expire(self, due: Record, now: int) -> int:
+        record = decode(due)
+        if record.status == "expired":
+            await self._store.records.delete(BUCKET, record.run)
+            return 0
+        events = await self._store.log.read(record.run, -1)
+        state = await self._directory.state(record.run) if events else RunState()
+        if events and not state.ended:
+            await self._directory.write(record, expires=now + 24 * HOUR)
+            return 0
+        ends = state.ended_at + record.kept
+        if ends > now:
+            await self._directory.write(ended(record, state), expires=ends)
+            return 0
+        if record.conversation:
+            await self._conversations.keep_items(record.conversation, record.run, state)
+        await self._store.log.drop([record.run])
+        tombstone = msgspec.structs.replace(record, status="expired", ended=state.ended_at)
+        await self._directory.write(tombstone, expires=now + self._settings.tombstone)
+        return 1
+
+
+_STATUS: dict[str, Status] = {
+    "RunCompleted": "completed",
+    "RunIncomplete": "incomplete",
+    "RunFailed": "failed",
+    "RunCancelled": "cancelled",
+}
+
+
+def ended(record: RunRecord, state: RunState) -> RunRecord:
+    """The record of a run that has ended."""
+    status = _STATUS[type(state.end).__name__]
+    return msgspec.structs.replace(record, status=status, ended=state.ended_at)

@@ -1,0 +1,28 @@
+"""How long things may last, in one place."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+HOUR = 3_600_000
+
+
+class RunSettings(Struct, frozen=True, kw_only=True):
+    """Times of a run's life. Seconds where the name says so, else milliseconds.
+
+    `kept` after the end of a run (R26: 24 h), `kept_unstored` for `store: false` (long enough to
+    resume a dropped connection), `tombstone` for the memory that a run existed. `grace` per surface:
+    what a run does when its last reader leaves; a surface that is missing lets it go on. A run that
+    was taken over more than `attempts` times is given up: it may be what kills the process.
+    """
+
+    kept: int = 24 * HOUR
+    kept_unstored: int = HOUR // 6
+    tombstone: int = 7 * 24 * HOUR
+    longest_seconds: float = 24 * 3600
+    attempts: int = 20
+    grace: dict[str, float] = {"chat": 30.0}
+    idempotency: int = 24 * HOUR
+    retry_window: int = HOUR // 6
+    shutdown_seconds: float = 10.0
+    sweep_seconds: float = 60.0

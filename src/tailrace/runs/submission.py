@@ -1,0 +1,86 @@
+"""One submission, one run: a request sent twice attaches to the run the first one started.
+
+Two ways to recognise the second: the client's own `Idempotency-Key`; or, since the official SDKs send
+none, a request that says it is a retry (`x-stainless-retry-count` above 0) with the same body from the
+same tenant within a short window. Both memories are durable, so the retry may reach a new process.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import msgspec
+
+from tailrace.errors import RevisionMismatch, Unprocessable
+from tailrace.log.contract import Records
+from tailrace.runs.settings import RunSettings
+from tailrace.runs.writer import Clock
+
+KEYS, RETRIES = "idempotency", "retries"
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """How a request may be recognised: its key, `""` without one; all that makes it itself; whether
+    the client says it is sending it again."""
+
+    key: str
+    body: bytes
+    retry: bool
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    run: str
+    fingerprint: str
+
+
+class Submissions:
+    """Remembers which submission started which run."""
+
+    def __init__(self, records: Records, settings: RunSettings, clock: Clock) -> None:
+        self._records = records
+        self._settings = settings
+        self._clock = clock
+
+    async def claim(self, submission: Submission, tenant: str, run: str) -> str | None:
+        """Take `run` for this submission; or the run that an equal submission already took.
+
+        Raises `Unprocessable` when the key was used with another body.
+        """
+        fingerprint = sha256(submission.body).hexdigest()
+        if submission.key:
+            return await self._by_key(submission.key, tenant, _Claim(run, fingerprint))
+        name = f"{tenant}:{fingerprint}"
+        if submission.retry:
+            earlier = await self._read(RETRIES, name)
+            if earlier is not None:
+                return earlier.run
+        expires = self._clock() + self._settings.retry_window
+        value = msgspec.json.encode(_Claim(run, fingerprint))
+        # Not awaited on purpose: it is durable no later than `run.started`, which is written after it.
+        self._records.put(RETRIES, name, value, expires=expires)
+        return None
+
+    async def _by_key(self, key: str, tenant: str, claim: _Claim) -> str | None:
+        name = f"{tenant}:{sha256(key.encode()).hexdigest()}"
+        expires = self._clock() + self._settings.idempotency
+        try:
+            value = msgspec.json.encode(claim)
+            await self._records.put(KEYS, name, value, revision=0, expires=expires)
+        except RevisionMismatch:
+            earlier = await self._read(KEYS, name)
+            if earlier is None:
+                await self._records.delete(KEYS, name)
+                return await self._by_key(key, tenant, claim)
+            if earlier.fingerprint != claim.fingerprint:
+                raise Unprocessable(
+                    "This Idempotency-Key was used with a different request.",
+                    code="idempotency_key_reused",
+                ) from None
+            return earlier.run
+        return None
+
+    async def _read(self, bucket: str, name: str) -> _Claim | None:
+        record = await self._records.get(bucket, name)
+        if record is None or record.expires < self._clock():
+            return None
+        return msgspec.json.decode(record.value, type=_Claim)

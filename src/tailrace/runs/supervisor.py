@@ -1,0 +1,231 @@
+"""Starts runs, keeps them going whatever happens to connections and processes, and ends them.
+
+Every run that is open in the log has one `LiveRun` here with a task that works on it. When the process
+stops, the tasks let go without an end, and the next process takes the runs over under a new attempt;
+so no run stays open with nobody working on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Coroutine, Generator, Mapping
+from contextlib import contextmanager, suppress
+
+from tailrace.errors import Conflict, Fenced, LogError, Unavailable
+from tailrace.events import ids
+from tailrace.events.request import RunRequest
+from tailrace.events.state import RunState
+from tailrace.events.types import Draft, RunAttempt, RunFailed, RunStarted
+from tailrace.log.contract import Store
+from tailrace.runs.directory import Directory, RunRecord
+from tailrace.runs.live import LiveRun
+from tailrace.runs.retention import Sweeper, ended
+from tailrace.runs.settings import RunSettings
+from tailrace.runs.submission import Submission, Submissions
+from tailrace.runs.writer import Clock, RunWriter
+from tailrace.runtimes.contract import Runtime
+
+logger = logging.getLogger("tailrace.runs")
+
+RETAKE_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Waits before a run whose log could not be written is taken up again; the last one repeats."""
+
+
+class Supervisor:
+    """All live runs of this process."""
+
+    def __init__(
+        self,
+        store: Store,
+        runtimes: Mapping[str, Runtime],
+        directory: Directory,
+        sweeper: Sweeper,
+        settings: RunSettings,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._runtimes = runtimes
+        self._directory = directory
+        self._sweeper = sweeper
+        self._settings = settings
+        self._clock = clock
+        self._submissions = Submissions(store.records, settings, clock)
+        self._live: dict[str, LiveRun] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._accepting = False
+
+    async def open(self) -> None:
+        """Open the store, take over every run that was left open, begin to sweep and to accept."""
+        await self._store.open()
+        for run in await self._store.log.open_runs():
+            await self._take_over(run, "the server restarted")
+        self._spawn(self._sweep_for_ever())
+        self._accepting = True
+
+    async def drain(self) -> None:
+        """Take no new runs, give the live ones a while to settle, hand over the rest."""
+        self._accepting = False
+        tasks = [live.task for live in self._live.values() if live.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._settings.shutdown_seconds)
+        for live in self._live.values():
+            live.hand_over()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Drain, then close the store."""
+        await self.drain()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._store.close()
+
+    def live(self) -> int:
+        """How many runs are being worked on."""
+        return len(self._live)
+
+    async def start(
+        self, request: RunRequest, *, tenant: str, user: str = "", submission: Submission
+    ) -> str:
+        """Start a run, or attach to the one that an equal submission started; returns its suffix.
+
+        When this returns, `run.started` is durable: the id may be shown, and chained to. Raises
+        `Unavailable` while shutting down.
+        """
+        if not self._accepting:
+            raise Unavailable("The server is shutting down; try again in a moment.")
+        now = self._clock()
+        run = ids.ulid(now, secrets.token_bytes(10))
+        earlier = await self._submissions.claim(submission, tenant, run)
+        if earlier is not None and await self._store.log.read(earlier, -1):
+            return earlier
+        record = RunRecord(
+            run=run,
+            agent=request.agent,
+            surface=request.surface,
+            tenant=tenant,
+            user=user,
+            created=now,
+            conversation=request.conversation,
+            grace=None if request.background else self._settings.grace.get(request.surface),
+            kept=self._settings.kept if request.store else self._settings.kept_unstored,
+        )
+        writer = RunWriter(self._store.log, run, RunState(), self._clock)
+        writer.add([Draft(RunStarted(request))])
+        longest = int(self._settings.longest_seconds * 1000)
+        recorded = self._directory.write(record, expires=now + longest + record.kept, new=True)
+        await asyncio.gather(recorded, writer.flush())
+        self._work_on(LiveRun(record, self._runtimes[request.agent], writer))
+        return run
+
+    async def cancel(self, run: str, by: str) -> None:
+        """End a live run as cancelled; returns when its log has ended. `Conflict` if it is not live."""
+        live = self._live.get(run)
+        if live is None or live.task is None:
+            raise Conflict("The run is not in progress.", code="not_in_progress")
+        live.cancel(by)
+        await asyncio.wait([live.task])
+
+    @contextmanager
+    def reading(self, run: str) -> Generator[None, None, None]:
+        """Count a reader of a run. When the last one leaves, the run's grace period begins."""
+        live = self._live.get(run)
+        if live is None:
+            yield
+            return
+        live.readers += 1
+        if live.leaving is not None:
+            live.leaving.cancel()
+            live.leaving = None
+        try:
+            yield
+        finally:
+            live.readers -= 1
+            self._begin_grace(live)
+
+    def _begin_grace(self, live: LiveRun) -> None:
+        if live.readers == 0 and live.record.grace is not None and live.leaving is None:
+            loop = asyncio.get_running_loop()
+            live.leaving = loop.call_later(live.record.grace, live.cancel, "nobody was reading")
+
+    def _work_on(self, live: LiveRun) -> None:
+        self._live[live.record.run] = live
+        live.task = asyncio.create_task(self._work(live), name=f"run {live.record.run}")
+
+    async def _work(self, live: LiveRun) -> None:
+        run = live.record.run
+        left = self._settings.longest_seconds
+        left -= (self._clock() - live.writer.state.started_at) / 1000
+        try:
+            await live.work(max(left, 0.0))
+        except asyncio.CancelledError:
+            return  # handed over
+        except Fenced:
+            logger.warning("run %s: another attempt took it over", run)
+            return
+        except LogError as error:
+            logger.error("run %s: the log cannot be written: %s", run, error)
+            self._spawn(self._retake(run))
+            return
+        finally:
+            self._live.pop(run, None)
+            if live.leaving is not None:
+                live.leaving.cancel()
+        await self._record_end(live.record, live.writer.state)
+
+    async def _record_end(self, record: RunRecord, state: RunState) -> None:
+        with suppress(LogError):  # the sweeper finds the end in the log
+            expires = state.ended_at + record.kept
+            await self._directory.write(ended(record, state), expires=expires)
+
+    async def _retake(self, run: str) -> None:
+        """Take a run up again once its log can be written."""
+        waits = iter(RETAKE_SECONDS)
+        wait = next(waits)
+        while True:
+            await asyncio.sleep(wait)
+            try:
+                return await self._take_over(run, "the log could not be written")
+            except LogError:
+                wait = next(waits, wait)
+
+    async def _take_over(self, run: str, reason: str) -> None:
+        """Go on with a run whose worker is gone, under a new attempt; or end it as failed."""
+        state = await self._directory.state(run)
+        record = await self._directory.record(run)
+        if record is None:  # the process died before anybody was told of the run
+            return await self._store.log.drop([run])
+        if state.ended:
+            return await self._record_end(record, state)
+        writer = RunWriter(self._store.log, run, state, self._clock)
+        number = state.attempt + 1
+        writer.add([Draft(RunAttempt(number, reason)), *state.close_items()])
+        runtime = self._runtimes.get(record.agent)
+        if runtime is None or not runtime.resumes or number > self._settings.attempts:
+            why = "no longer exists" if runtime is None else "cannot go on after a restart"
+            if number > self._settings.attempts:
+                why = f"was cut off {state.attempt - 1} times"
+            end = RunFailed("server_error", f"The agent {record.agent} {why}.")
+            writer.add([*state.settle(end), Draft(end)])
+            await writer.flush()
+            return await self._record_end(record, state)
+        await writer.flush()
+        live = LiveRun(record, runtime, writer)
+        self._work_on(live)
+        self._begin_grace(live)
+        return None
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.sweep_seconds)
+            try:
+                await self._sweeper.sweep()
+            except LogError as error:
+                logger.error("the sweeper could not work: %s", error)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

@@ -1,0 +1,113 @@
+"""The single writer of a run: numbers events, gives them their time, checks the grammar, appends.
+
+Drafts go through the fold at once (so the runtime reads its own writes) and to the log in frames: while
+one append is in flight the next frame gathers. Nobody else writes, and readers see only what the log
+has acknowledged, so what a client was shown is always on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from tailrace.errors import LogError
+from tailrace.events.state import RunState
+from tailrace.events.stored import Frame, frame
+from tailrace.events.types import Draft, Event
+from tailrace.log.contract import EventLog
+
+FRAME_EVENTS = 256
+"""Events in one append at most, so that a fast agent's frames stay far below a store's limits."""
+
+Clock = Callable[[], int]
+"""Milliseconds since the epoch."""
+
+
+class RunWriter:
+    """Writes one run's log. Use from the event loop only.
+
+    When an append fails the writer is dead: `add` and the waits raise what the log raised (`Fenced`,
+    `LogError`), and what had not been acknowledged will never be seen by anybody.
+    """
+
+    def __init__(self, log: EventLog, run: str, state: RunState, clock: Clock) -> None:
+        self.state = state
+        self._log = log
+        self._run = run
+        self._clock = clock
+        self._durable = state.seq
+        self._waiting: list[Event] = []
+        self._in_flight = False
+        self._failure: LogError | None = None
+        self._acknowledged: asyncio.Future[None] | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether the agent should wait (`room`) before it yields more."""
+        return len(self._waiting) >= FRAME_EVENTS
+
+    def add(self, drafts: Sequence[Draft]) -> None:
+        """Take drafts in. Raises `IllegalEvent` at the first illegal one; those before it stand."""
+        if self._failure is not None:
+            raise self._failure
+        now = self._clock()
+        try:
+            for draft in drafts:
+                self._waiting.append(self.state.advance(draft, now))
+        finally:
+            if not self._in_flight:
+                self._send()
+
+    async def room(self) -> None:
+        """Wait until the next frame is not full."""
+        while self.full:
+            await self._next_acknowledgement()
+
+    async def flush(self) -> None:
+        """Wait until all that was added is durable."""
+        last = self.state.seq
+        while self._durable < last:
+            await self._next_acknowledgement()
+
+    def _send(self) -> None:
+        if not self._waiting:
+            return
+        batch = frame(self._waiting[:FRAME_EVENTS])
+        del self._waiting[:FRAME_EVENTS]
+        self._in_flight = True
+        append = self._log.append(
+            self._run, batch, expected=self._durable, attempt=self.state.attempt
+        )
+        _when_done(append, lambda error: self._appended(batch, error))
+
+    def _appended(self, batch: Frame, error: BaseException | None) -> None:
+        self._in_flight = False
+        if error is None:
+            self._durable = batch.last
+            self._send()
+        else:
+            self._failure = error if isinstance(error, LogError) else LogError(str(error))
+            self._waiting.clear()
+        waiter, self._acknowledged = self._acknowledged, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def _next_acknowledgement(self) -> None:
+        if self._failure is None:
+            if self._acknowledged is None:
+                self._acknowledged = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._acknowledged)
+        if self._failure is not None:
+            raise self._failure
+
+
+def _when_done(
+    awaitable: Awaitable[None], callback: Callable[[BaseException | None], None]
+) -> None:
+    """Call back with the awaitable's exception or None; no task where the store gives a future."""
+
+    def done(future: asyncio.Future[None]) -> None:
+        cancelled = future.cancelled()
+        callback(LogError("the append was cancelled") if cancelled else future.exception())
+
+    asyncio.ensure_future(awaitable).add_done_callback(done)

@@ -1,0 +1,39 @@
+"""A configured model served as it is: one model call, nothing in between.
+
+The client's tools, parameters and input go to the model server; its reply is the run. After a crash an
+unfinished call is made again, as a new reply; a finished one is not repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from tailrace.events.request import ModelRequest
+from tailrace.events.types import MAIN, Draft
+from tailrace.models.contract import Model
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.single import ending, opening, said
+
+
+class Gateway:
+    """Runs one call of `model`."""
+
+    resumes = True
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    async def run(self, context: RunContext) -> AsyncGenerator[Sequence[Draft], None]:
+        request = context.request
+        yield opening(context.state, self._model.name)
+        if not context.state.replies.get(MAIN):
+            ask = ModelRequest(
+                items=(*request.history, *request.input),
+                instructions=request.instructions,
+                settings=request.settings,
+            )
+            async with aclosing(self._model.stream(ask, context.items)) as reply:
+                async for payloads in reply:
+                    yield said(payloads)
+        yield ending(context.state)

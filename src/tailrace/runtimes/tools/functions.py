@@ -1,0 +1,146 @@
+"""A typed Python function as a tool: its signature is the schema, its docstring the description.
+
+    @tool(idempotent=True)
+    async def find_order(number: int, call: ToolContext) -> dict[str, str]: ...
+
+A parameter annotated `ToolContext` is filled in by tailrace and not shown to the model. Arguments are
+checked against the signature before the function runs; what the model got wrong goes back to it as an
+error it can read. Plain functions run in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+
+from tailrace.events.items import Json
+from tailrace.events.request import ToolSpec
+
+MAX_OUTPUT = 262_144
+"""Characters of a tool's answer that reach the model; more is cut, and the answer says so."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class ToolContext(msgspec.Struct, frozen=True):
+    """What a tool may know of its call. `key` is the same when the call is tried again after a crash."""
+
+    run: str
+    call_id: str
+    key: str
+
+
+class ToolResult(msgspec.Struct, frozen=True):
+    """A tool's answer as the model reads it."""
+
+    output: str
+    is_error: bool = False
+
+
+class _Options(msgspec.Struct, frozen=True):
+    idempotent: bool = False
+    timeout: float | None = None
+
+
+def tool(
+    *, idempotent: bool = False, timeout: float | None = None
+) -> Callable[[Function], Function]:
+    """Say how a tool may be treated.
+
+    `idempotent`: after a crash in the middle of a call, call again with the same key; otherwise the
+    model is told that the outcome is unknown. `timeout` in seconds; an async function is cancelled
+    then, a plain one is left behind in its thread.
+    """
+
+    def mark(function: Function) -> Function:
+        function.__dict__["tailrace_tool"] = _Options(idempotent, timeout)
+        return function
+
+    return mark
+
+
+class FunctionTool:
+    """A Python function that a model can call."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        options = function.__dict__.get("tailrace_tool", _Options())
+        self.idempotent: bool = options.idempotent
+        self._timeout: float | None = options.timeout
+        self._context_parameter, fields = _parameters(function)
+        self.name: str = function.__name__
+        self._arguments = msgspec.defstruct(
+            self.name, fields, forbid_unknown_fields=True, kw_only=True
+        )
+        self.spec = ToolSpec(
+            name=self.name,
+            description=inspect.getdoc(function) or "",
+            parameters=_schema(self._arguments),
+        )
+
+    async def call(self, arguments: str, context: ToolContext) -> ToolResult:
+        """Run the function. Every fault of the model or of the function is an error result."""
+        try:
+            decoded = msgspec.json.decode(arguments or "{}", type=self._arguments)
+        except msgspec.MsgspecError as error:
+            return ToolResult(f"The arguments do not fit: {error}", is_error=True)
+        values = {name: getattr(decoded, name) for name in decoded.__struct_fields__}
+        if self._context_parameter:
+            values[self._context_parameter] = context
+        try:
+            async with asyncio.timeout(self._timeout):
+                return _result(await self._run(values))
+        except TimeoutError:
+            return ToolResult(f"The tool did not answer in {self._timeout} s.", is_error=True)
+        except (
+            Exception
+        ) as error:  # a tool may raise anything: the model hears of it, the run lives
+            return ToolResult(f"{type(error).__name__}: {error}"[:2000], is_error=True)
+
+    async def _run(self, values: dict[str, Any]) -> object:
+        if inspect.iscoroutinefunction(self._function):
+            return await self._function(**values)
+        return await asyncio.to_thread(self._function, **values)
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, list[Any]]:
+    """The name of the `ToolContext` parameter (or `""`) and the other parameters as struct fields."""
+    hints = get_type_hints(function, include_extras=True)
+    context, fields = "", list[Any]()
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind = hints.get(name, Any)
+        if kind is ToolContext:
+            context = name
+        elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(f"tool {function.__name__}: *{name} cannot be described to a model")
+        elif parameter.default is parameter.empty:
+            fields.append((name, kind))
+        else:
+            fields.append((name, kind, parameter.default))
+    return context, fields
+
+
+def _schema(arguments: type[msgspec.Struct]) -> Json:
+    """The parameters as one self-contained JSON schema object, without the struct's own name."""
+    (reference,), definitions = msgspec.json.schema_components([arguments])
+    name = str(reference["$ref"]).rsplit("/", 1)[-1]
+    schema = dict(definitions.pop(name))
+    schema.pop("title", None)
+    if definitions:
+        schema["$defs"] = definitions
+    return schema
+
+
+def _result(value: object) -> ToolResult:
+    """The function's return value as text: strings as they are, all else as JSON."""
+    try:
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    except (TypeError, msgspec.MsgspecError) as error:
+        return ToolResult(f"The tool's answer is not JSON: {error}", is_error=True)
+    if len(text) > MAX_OUTPUT:
+        text = f"{text[:MAX_OUTPUT]}\n[cut after {MAX_OUTPUT} of {len(text)} characters]"
+    return ToolResult(text)
