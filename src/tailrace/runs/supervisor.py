@@ -88,10 +88,10 @@ class Supervisor:
 
     async def start(
         self, request: RunRequest, *, tenant: str, user: str = "", submission: Submission
-    ) -> str:
-        """Start a run, or attach to the one that an equal submission started; returns its suffix.
+    ) -> tuple[str, bool]:
+        """Start a run, or attach to the one that an equal submission started.
 
-        When this returns, `run.started` is durable: the id may be shown, and chained to. Raises
+        Returns the run's suffix and whether it is new. When this returns, `run.started` is durable: the id may be shown, and chained to. Raises
         `Unavailable` while shutting down.
         """
         if not self._accepting:
@@ -100,7 +100,7 @@ class Supervisor:
         run = ids.ulid(now, secrets.token_bytes(10))
         earlier = await self._submissions.claim(submission, tenant, run)
         if earlier is not None and await self._store.log.read(earlier, -1):
-            return earlier
+            return earlier, False
         record = RunRecord(
             run=run,
             agent=request.agent,
@@ -118,7 +118,13 @@ class Supervisor:
         recorded = self._directory.write(record, expires=now + longest + record.kept, new=True)
         await asyncio.gather(recorded, writer.flush())
         self._work_on(LiveRun(record, self._runtimes[request.agent], writer))
-        return run
+        return run, True
+
+    async def wait(self, run: str) -> None:
+        """Wait until nobody works on the run any more: it ended, or was handed over."""
+        live = self._live.get(run)
+        if live is not None and live.task is not None:
+            await asyncio.wait([live.task])
 
     async def cancel(self, run: str, by: str) -> None:
         """End a live run as cancelled; returns when its log has ended. `Conflict` if it is not live."""

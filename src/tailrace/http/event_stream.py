@@ -1,0 +1,148 @@
+"""A run's frames as the body of an HTTP reply: whole frames only, a heartbeat, no wait for the dead.
+
+Readiness sets the pace: what gathered while the client was busy goes in one write. A client that takes
+nothing for `write_seconds` is dropped. A client that leaves ends its stream, not the run. When the
+server stops, streams are cut in the middle of the body, so that no client takes the end for the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
+
+from msgspec import Struct
+from starlette.types import Message, Receive, Scope, Send
+
+from tailrace.http.direct import Connection, connection
+from tailrace.http.subscription import Subscription
+
+PING = b": ping\n"
+"""A comment line without a blank line after it: the only heartbeat every measured client survives."""
+
+GOODBYE = b": the server is restarting; ask again for the rest\n"
+
+
+class StreamSettings(Struct, frozen=True):
+    """Seconds of silence before a heartbeat; seconds a client may take nothing before it is dropped."""
+
+    heartbeat_seconds: float = 15.0
+    write_seconds: float = 60.0
+
+
+class Streams:
+    """All open streams of this process, so that they can be told when it stops."""
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self.settings = settings
+        self.open: set[EventStream] = set()
+        self.stopping = False
+
+    def stop(self) -> None:
+        """Cut every stream."""
+        self.stopping = True
+        for stream in tuple(self.open):
+            stream.cut()
+
+
+class EventStream:
+    """An ASGI application: one reply that streams one subscription."""
+
+    def __init__(
+        self,
+        streams: Streams,
+        subscription: Subscription,
+        reading: AbstractContextManager[None],
+        headers: Mapping[str, str],
+    ) -> None:
+        self._streams = streams
+        self._subscription = subscription
+        self._reading = reading
+        self._headers = headers
+        self._connection: Connection | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._seen = -1
+        self._ping = False
+        self._gone = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._connection = connection(scope)
+        with self._reading:
+            self._streams.open.add(self)
+            watcher = asyncio.create_task(self._watch(receive))
+            try:
+                await send(self._start())
+                if self._connection is not None:
+                    self._subscription.direct = self._connection.write
+                self._arm()
+                if await self._frames(send):
+                    await send({"type": "http.response.body", "body": b""})
+            finally:
+                self._streams.open.discard(self)
+                self._subscription.close()
+                if self._timer is not None:
+                    self._timer.cancel()
+                watcher.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watcher
+
+    def cut(self) -> None:
+        """End the stream in the middle of its body."""
+        self._gone = True
+        self._subscription.interrupt()
+
+    async def _frames(self, send: Send) -> bool:
+        """Send all frames; False when the stream was cut or the client left."""
+        if self._streams.stopping:
+            self.cut()
+        while (data := await self._subscription.next()) is not None:
+            if self._gone:
+                if self._connection is not None:
+                    self._connection.write(GOODBYE)
+                    self._connection.abort()
+                return False
+            if self._ping and not data:
+                data = PING
+            self._ping = False
+            if data and not await self._write(send, data):
+                return False
+        return True
+
+    async def _write(self, send: Send, data: bytes) -> bool:
+        """One write; False when the client did not become writable in time."""
+        direct = self._connection
+        if direct is not None and direct.write(data):
+            return True
+        try:
+            async with asyncio.timeout(self._streams.settings.write_seconds):
+                if direct is not None:
+                    await direct.writable()
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        except TimeoutError:
+            if direct is not None:
+                direct.abort()
+            return False
+        return not self._gone
+
+    def _start(self) -> Message:
+        headers = [(name.encode(), value.encode()) for name, value in self._headers.items()]
+        return {"type": "http.response.start", "status": 200, "headers": headers}
+
+    def _arm(self) -> None:
+        seconds = self._streams.settings.heartbeat_seconds
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
+
+    def _tick(self) -> None:
+        """Ping when nothing was sent since the last tick and nothing is being sent now."""
+        self._arm()
+        quiet = self._subscription.position == self._seen and self._subscription.waiting
+        self._seen = self._subscription.position
+        if quiet and not (self._connection is not None and self._connection.write(PING)):
+            self._ping = True
+            self._subscription.interrupt()
+
+    async def _watch(self, receive: Receive) -> None:
+        """Notice the client leave."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.cut()

@@ -1,0 +1,155 @@
+"""One encoder for all live readers of (run, surface, options): its frames, and the window it keeps.
+
+A projection is fed by the log's `watch`, encodes each event once, and wakes its readers. It remembers
+the latest frames only (`WINDOW_BYTES`); a reader that falls further behind goes back to the log
+(`subscription.py`). Readers of the same position share the same bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from tailrace.events.types import Event, RunCancelled, RunCompleted, RunFailed, RunIncomplete
+from tailrace.log.contract import EventLog
+from tailrace.protocols.contract import StreamEncoder
+
+WINDOW_BYTES = 131_072
+"""Frames a projection keeps for readers that are a little late."""
+
+_ENDS = (RunCompleted, RunIncomplete, RunFailed, RunCancelled)
+
+
+class Listener(Protocol):
+    """A live reader."""
+
+    def frames_ready(self, first: int, data: bytes) -> None:
+        """Frames from number `first` on are there; `data` is those that came just now, joined."""
+        ...
+
+
+class Projection:
+    """Encoded frames of one run, growing at the end.
+
+    `base` is the number of the first frame kept, `end` the number of the next frame to come.
+    """
+
+    def __init__(self, log: EventLog, run: str, encoder: StreamEncoder, end: int, seq: int) -> None:
+        self.base = self.end = end
+        self.done = False
+        self.listeners: set[Listener] = set()
+        self._log = log
+        self._run = run
+        self._encoder = encoder
+        self._seq = seq
+        self._frames: list[bytes] = []
+        self._size = 0
+        self._held: list[Event] = []
+        self._refilling: asyncio.Task[None] | None = None
+        self._unwatch = log.watch(run, self._arrived)
+
+    async def catch_up(self) -> None:
+        """Take in what became durable before the watch began."""
+        while not self.done:
+            events = await self._log.read(self._run, self._seq)
+            if not events:
+                break
+            self._arrived(events)
+
+    def close(self) -> None:
+        """Stop following the log."""
+        self._unwatch()
+        if self._refilling is not None:
+            self._refilling.cancel()
+
+    def take(self, first: int) -> bytes | None:
+        """All frames from number `first` on, joined; None when they are no longer kept."""
+        if first < self.base:
+            return None
+        return b"".join(self._frames[first - self.base :])
+
+    def _arrived(self, events: Sequence[Event]) -> None:
+        if events[0].seq <= self._seq or self._held:
+            self._held = [event for event in (*self._held, *events) if event.seq > self._seq]
+            self._held.sort(key=lambda event: event.seq)
+            events, self._held = _contiguous(self._held, self._seq)
+        elif events[0].seq != self._seq + 1:
+            self._held = list(events)
+            events = ()
+        if self._held and self._refilling is None:
+            self._refilling = asyncio.create_task(self._refill())
+        if events:
+            self._encode(events)
+
+    def _encode(self, events: Sequence[Event]) -> None:
+        self._seq = events[-1].seq
+        self.done = isinstance(events[-1].payload, _ENDS)
+        frames = self._encoder.encode(events)
+        first = self.end
+        self.end += len(frames)
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        self._frames += frames
+        self._size += len(data)
+        if self._size > WINDOW_BYTES:
+            self._shrink()
+        for listener in tuple(self.listeners):
+            listener.frames_ready(first, data)
+
+    def _shrink(self) -> None:
+        """Forget the older half of the window."""
+        drop = 0
+        while self._size > WINDOW_BYTES // 2 and drop < len(self._frames) - 1:
+            self._size -= len(self._frames[drop])
+            drop += 1
+        del self._frames[:drop]
+        self.base += drop
+
+    async def _refill(self) -> None:
+        """A watch left something out: read it from the log."""
+        try:
+            await self.catch_up()
+        finally:
+            self._refilling = None
+
+
+def _contiguous(events: list[Event], seq: int) -> tuple[list[Event], list[Event]]:
+    """Split sorted events into those that follow `seq` without a gap, and the rest."""
+    ready: list[Event] = []
+    for index, event in enumerate(events):
+        if event.seq == seq + 1:
+            ready.append(event)
+            seq = event.seq
+        elif event.seq > seq:
+            return ready, events[index:]
+    return ready, []
+
+
+Key = tuple[str, object]
+Encoders = Callable[[], StreamEncoder]
+
+
+class Projections:
+    """The live projections of this process, by run and encoder options."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.log = log
+        self._by_key: dict[Key, Projection] = {}
+
+    def find(self, key: Key) -> Projection | None:
+        """The projection for `key`, if readers hold one."""
+        return self._by_key.get(key)
+
+    def begin(self, key: Key, encoder: StreamEncoder, end: int, seq: int) -> Projection:
+        """A new projection that goes on with `encoder` after frame `end` - 1 and event `seq`."""
+        projection = Projection(self.log, key[0], encoder, end, seq)
+        self._by_key[key] = projection
+        return projection
+
+    def leave(self, key: Key, projection: Projection, listener: Listener) -> None:
+        """A reader goes; the last one takes the projection with it."""
+        projection.listeners.discard(listener)
+        if not projection.listeners:
+            projection.close()
+            if self._by_key.get(key) is projection:
+                del self._by_key[key]
