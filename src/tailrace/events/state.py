@@ -30,6 +30,7 @@ class RunState:
         self.request: RunRequest | None = None
         self.registry: list[t.AgentEntry] = []
         self.nodes: dict[str, str] = {}
+        self.node_types: dict[str, str] = {}
         self.agents: dict[str, str] = {}
         self.homes: dict[str, str] = {}
         self.items: list[ItemState] = []
@@ -99,6 +100,8 @@ class RunState:
             case t.NodeStarted() | t.NodeCompleted() | t.NodeFailed():
                 phase = self.nodes.get(draft.node, "absent")
                 self.nodes[draft.node] = grammar.step("node", phase, type(payload), draft.node)
+                if isinstance(payload, t.NodeStarted):
+                    self.node_types[draft.node] = payload.node_type
             case t.AgentStarted() | t.AgentCompleted():
                 self._agent(draft, payload)
             case t.Usage():

@@ -13,7 +13,8 @@ import msgspec
 
 from tailrace.errors import Expired, NotFound
 from tailrace.events import ids
-from tailrace.events.state import RunState
+from tailrace.events.state import RunState, fold
+from tailrace.events.types import Event
 from tailrace.log.contract import EventLog, Record, Records
 
 BUCKET = "runs"
@@ -88,17 +89,18 @@ class Directory:
             raise NotFound(f"No item found with id '{any_id}'.", code="not_found")
         return await self.find(position[0], tenant, "item"), position[1]
 
-    async def state(self, run: str) -> RunState:
-        """The fold of a run's log, as far as it is durable. Raises `NotFound` for an empty log."""
-        state = RunState()
-        while events := await self._log.read(run, state.seq):
-            for event in events:
-                state.apply(event)
-            if state.ended:
-                break
-        if state.phase == "new":
+    async def events(self, run: str) -> list[Event]:
+        """A run's log, as far as it is durable. Raises `NotFound` for an empty one."""
+        events: list[Event] = []
+        while found := await self._log.read(run, len(events) - 1):
+            events.extend(found)
+        if not events:
             raise NotFound(f"No run found with id '{run}'.", code="not_found")
-        return state
+        return events
+
+    async def state(self, run: str) -> RunState:
+        """The fold of a run's log, as far as it is durable. Raises as `events`."""
+        return fold(await self.events(run))
 
     async def newest(self, tenant: str, limit: int = 50) -> Sequence[RunRecord]:
         """The latest runs of a tenant, newest first, without those that expired."""

@@ -91,8 +91,8 @@ class Supervisor:
     ) -> tuple[str, bool]:
         """Start a run, or attach to the one that an equal submission started.
 
-        Returns the run's suffix and whether it is new. When this returns, `run.started` is durable: the id may be shown, and chained to. Raises
-        `Unavailable` while shutting down.
+        Returns the run's suffix and whether it is new. When this returns, `run.started` is durable:
+        the id may be shown, and chained to. Raises `Unavailable` while shutting down.
         """
         if not self._accepting:
             raise Unavailable("The server is shutting down; try again in a moment.")

@@ -1,0 +1,64 @@
+"""The ASGI application, built from parts it is given."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tailrace.errors import CallerError, NotFound
+from tailrace.http.mounts import mounts
+from tailrace.http.parts import Parts
+from tailrace.http.routes import chat, conversations, jobs, responses
+from tailrace.protocols.errors import error_body
+
+EXPOSED = ("x-run-id", "x-request-id")
+
+
+def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
+    """All surfaces over one set of parts. Its lifespan opens and closes the supervisor."""
+    routes: list[Route] = jobs.routes(parts)
+    for mount in mounts(parts.catalog):
+        routes += responses.routes(parts, mount)
+        routes += conversations.routes(parts, mount)
+        routes += chat.routes(parts, mount)
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(cors_origins),
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=list(EXPOSED),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
+        await parts.supervisor.open()
+        try:
+            yield
+        finally:
+            parts.streams.stop()
+            await parts.supervisor.close()
+
+    return Starlette(
+        routes=routes,
+        middleware=[cors] if cors_origins else [],
+        exception_handlers={HTTPException: _no_route},
+        lifespan=lifespan,
+    )
+
+
+def _no_route(http: Request, error: Exception) -> Response:
+    """An unknown path, or a known one with another method, in the OpenAI surfaces' form."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    fault: CallerError = NotFound(f"Unknown request URL: {http.method} {http.url.path}.")
+    if status == 405:
+        fault = NotFound(f"Method {http.method} is not allowed for {http.url.path}.")
+    body = error_body(fault)
+    return Response(body, status, media_type="application/json")

@@ -1,0 +1,50 @@
+"""What can be run, and by which names clients ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Literal
+
+from msgspec import Struct
+
+from tailrace.errors import NotFound
+
+
+class Target(Struct, frozen=True):
+    """An agent, or a model served as it is. `number` is an agent's second name, in `/agent/7`."""
+
+    name: str
+    kind: Literal["agent", "model"]
+    number: int | None = None
+
+
+class Catalog:
+    """The agents and models of this server."""
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self.targets = tuple(targets)
+        self._names: Mapping[str, Target] = {target.name: target for target in targets}
+        self._agents: Mapping[str, Target] = {
+            key: target
+            for target in targets
+            if target.kind == "agent"
+            for key in (target.name, str(target.number))
+            if key != "None"
+        }
+
+    def named(self, model: str) -> Target:
+        """The target a `model` field means. Raises `NotFound` with the nearest names."""
+        return self._find(model, self._names, "model", "model_not_found")
+
+    def agent(self, id: str) -> Target:
+        """The agent of a path `/agent/{id}`, by name or number. Raises `NotFound`."""
+        return self._find(id, self._agents, "agent", "agent_not_found")
+
+    def _find(self, name: str, among: Mapping[str, Target], what: str, code: str) -> Target:
+        found = among.get(name)
+        if found is not None:
+            return found
+        near = get_close_matches(name, among, 3, 0.5) or sorted(among)[:5]
+        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise NotFound(f"The {what} {name!r} does not exist.{hint}", param=what, code=code)

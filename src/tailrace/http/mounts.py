@@ -1,0 +1,43 @@
+"""Where the OpenAI-shaped surfaces are mounted: `/v1`, where `model` names what runs, and
+`/agent/{agent_id}`, where the path does and any model string will do."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from starlette.requests import Request
+
+from tailrace.http.catalog import Catalog, Target
+
+
+class Mount(Struct, frozen=True):
+    """A path prefix, and how a request under it names its target."""
+
+    catalog: Catalog
+    path: str
+
+    @property
+    def names_agent(self) -> bool:
+        """Whether the path itself names the agent."""
+        return "{agent_id}" in self.path
+
+    def target(self, http: Request, model: str) -> Target:
+        """What a request wants to run. Raises `NotFound` with the nearest names."""
+        if self.names_agent:
+            return self.catalog.agent(http.path_params["agent_id"])
+        return self.catalog.named(model)
+
+    def check(self, http: Request) -> None:
+        """Raise `NotFound` when the path names an agent that does not exist."""
+        if self.names_agent:
+            self.catalog.agent(http.path_params["agent_id"])
+
+    def targets(self, http: Request) -> tuple[Target, ...]:
+        """What can be run here."""
+        if self.names_agent:
+            return (self.catalog.agent(http.path_params["agent_id"]),)
+        return self.catalog.targets
+
+
+def mounts(catalog: Catalog) -> tuple[Mount, Mount]:
+    """The two mounts of a server."""
+    return Mount(catalog, "/v1"), Mount(catalog, "/agent/{agent_id}")

@@ -1,0 +1,193 @@
+"""What the routes work with: the parts of a server, made by `assembly`, and the steps all share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from tailrace.auth.principal import LOCAL, Principal
+from tailrace.errors import BadRequest, CallerError, TooLarge, Unavailable
+from tailrace.events import ids
+from tailrace.events.request import RunRequest
+from tailrace.events.state import RunState
+from tailrace.http.catalog import Catalog
+from tailrace.http.event_stream import EventStream, Streams
+from tailrace.http.projection import Encoders, Projections
+from tailrace.http.subscription import Subscription
+from tailrace.runs.conversations import Conversations
+from tailrace.runs.directory import Directory
+from tailrace.runs.retention import Sweeper
+from tailrace.runs.submission import Submission
+from tailrace.runs.supervisor import Supervisor
+
+logger = logging.getLogger("tailrace.http")
+
+Reply: TypeAlias = Response | EventStream
+Handler = Callable[[Request], Awaitable[Reply]]
+ErrorBody = Callable[[CallerError], bytes]
+
+STREAM_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+}
+
+
+class Parts(Struct, frozen=True):
+    """The parts of a running server."""
+
+    catalog: Catalog
+    supervisor: Supervisor
+    directory: Directory
+    conversations: Conversations
+    sweeper: Sweeper
+    projections: Projections
+    streams: Streams
+    max_body_bytes: int
+
+    async def start(self, http: Request, request: RunRequest, body: bytes) -> tuple[str, bool]:
+        """Start a run for an HTTP request, or attach to the run it started before."""
+        who = principal(http)
+        retries = http.headers.get("x-stainless-retry-count", "0")
+        submission = Submission(
+            key=http.headers.get("idempotency-key", ""),
+            body=http.url.path.encode() + b"\n" + body,
+            retry=retries.isdigit() and int(retries) > 0,
+        )
+        return await self.supervisor.start(
+            request, tenant=who.tenant, user=who.user, submission=submission
+        )
+
+    def stream(self, run: str, surface: object, encoders: Encoders) -> EventStream:
+        """A reply that streams a run from its first frame."""
+        return self._reply(Subscription(self.projections, (run, surface), encoders), run)
+
+    async def resume(
+        self, run: str, surface: object, encoders: Encoders, first: int
+    ) -> EventStream:
+        """A reply that streams a run from frame `first` on. Raises `BadRequest` if it is too far."""
+        subscription = Subscription(self.projections, (run, surface), encoders, first)
+        try:
+            await subscription.prime()
+        except BaseException:
+            subscription.close()
+            raise
+        return self._reply(subscription, run)
+
+    def _reply(self, subscription: Subscription, run: str) -> EventStream:
+        reading = self.supervisor.reading(run)
+        every = {**STREAM_HEADERS, **run_headers(run)}
+        return EventStream(self.streams, subscription, reading, every)
+
+    async def attend(self, http: Request, run: str) -> RunState | None:
+        """Wait for a run's end; None when the client left before.
+
+        Raises `Unavailable` when the server stops before the run does.
+        """
+        with self.supervisor.reading(run):
+            ended = asyncio.ensure_future(self.supervisor.wait(run))
+            left = asyncio.ensure_future(_left(http))
+            try:
+                await asyncio.wait((ended, left), return_when=asyncio.FIRST_COMPLETED)
+                if not ended.done():
+                    return None
+            finally:
+                for waiting in (ended, left):
+                    waiting.cancel()
+                await asyncio.gather(ended, left, return_exceptions=True)
+        state = await self.directory.state(run)
+        if not state.ended:
+            raise Unavailable(f"The server is restarting; {ids.run_id(run)} goes on.")
+        return state
+
+
+def principal(http: Request) -> Principal:
+    """Who asks."""
+    return LOCAL
+
+
+def run_headers(run: str) -> dict[str, str]:
+    """What every reply about a run carries, so that it can be found on any other surface."""
+    return {"x-run-id": ids.run_id(run), "x-request-id": ids.run_id(run)}
+
+
+def json_reply(body: bytes, *, status: int = 200, run: str = "") -> Response:
+    """A JSON document; with `run`, under its headers."""
+    headers = run_headers(run) if run else {}
+    return Response(body, status, headers, media_type="application/json")
+
+
+def document(value: object, *, run: str = "") -> Response:
+    """A JSON document from a value."""
+    return json_reply(msgspec.json.encode(value), run=run)
+
+
+async def read_body(http: Request, limit: int) -> bytes:
+    """The request's whole body. Raises `TooLarge` once it is over `limit` bytes."""
+    declared = http.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(f"The request body is over {limit} bytes.", code="request_too_large")
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in http.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(f"The request body is over {limit} bytes.", code="request_too_large")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def cursor(text: str, name: str) -> int:
+    """A frame cursor from a query or header: the number of the last frame seen, so 0 or more."""
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise BadRequest(f"{name} must be a whole number, not {text[:40]!r}.", param=name)
+    return int(text)
+
+
+def flag(text: str | None) -> bool:
+    """A boolean query parameter."""
+    return text is not None and text.lower() in ("true", "1")
+
+
+def guarded(handler: Handler, error_body: ErrorBody) -> Handler:
+    """A handler whose errors are answered in its surface's own form, and never with a trace."""
+
+    async def endpoint(http: Request) -> Reply:
+        try:
+            return await handler(http)
+        except CallerError as error:
+            return _error_reply(error, error_body)
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody is there to read it
+        except Exception:
+            logger.exception("%s %s", http.method, http.url.path)
+            return _error_reply(_Broken("The server had an error."), error_body)
+
+    return endpoint
+
+
+class _Broken(Unavailable):
+    """Our own fault, told without details."""
+
+    status = 500
+
+
+def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
+    headers = {"x-request-id": f"req_{secrets.token_hex(12)}"}
+    if isinstance(error, Unavailable):
+        headers["retry-after"] = "1"
+    return Response(error_body(error), error.status, headers, media_type="application/json")
+
+
+async def _left(http: Request) -> None:
+    """Resolve when the client is gone."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass

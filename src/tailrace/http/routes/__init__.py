@@ -1,0 +1,1 @@
+"""One thin file per surface: decode, run or resume, encode."""

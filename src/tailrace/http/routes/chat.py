@@ -1,0 +1,79 @@
+"""`/chat/completions` and `/models`."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tailrace.http.catalog import Target
+from tailrace.http.mounts import Mount
+from tailrace.http.parts import (
+    Parts,
+    Reply,
+    document,
+    guarded,
+    json_reply,
+    principal,
+    read_body,
+)
+from tailrace.http.turns import with_history
+from tailrace.protocols.errors import error_body
+from tailrace.protocols.openai_chat import reply, request, stream
+
+SURFACE = "chat"
+
+
+def routes(parts: Parts, mount: Mount) -> list[Route]:
+    """The routes of one mount."""
+    handlers = _Chat(parts, mount)
+    table = {
+        ("POST", "/chat/completions"): handlers.create,
+        ("GET", "/models"): handlers.models,
+        ("GET", "/models/{model}"): handlers.model,
+    }
+    return [
+        Route(mount.path + path, guarded(handler, error_body), methods=[method])
+        for (method, path), handler in table.items()
+    ]
+
+
+class _Chat:
+    def __init__(self, parts: Parts, mount: Mount) -> None:
+        self._parts = parts
+        self._mount = mount
+
+    async def create(self, http: Request) -> Reply:
+        body = await read_body(http, self._parts.max_body_bytes)
+        asked = request.decode(body)
+        target = self._mount.target(http, asked.request.model)
+        wanted = msgspec.structs.replace(asked.request, agent=target.name)
+        wanted = await with_history(self._parts, wanted, principal(http).tenant)
+        run, _ = await self._parts.start(http, wanted, body)
+        options = asked.options
+        if asked.stream:
+            return self._parts.stream(run, options, lambda: stream.Encoder(run, options))
+        state = await self._parts.attend(http, run)
+        if state is None:
+            return Response(status_code=499)
+        failure = reply.failure(state)
+        if failure is not None:
+            return json_reply(failure, status=500, run=run)
+        return json_reply(reply.completion(run, state), run=run)
+
+    async def models(self, http: Request) -> Reply:
+        data = [_model(target) for target in self._mount.targets(http)]
+        return document({"object": "list", "data": data})
+
+    async def model(self, http: Request) -> Reply:
+        name = http.path_params["model"]
+        if self._mount.names_agent:
+            return document({**_model(self._mount.targets(http)[0]), "id": name})
+        return document(_model(self._mount.catalog.named(name)))
+
+
+def _model(target: Target) -> dict[str, object]:
+    """A model object in OpenAI's form; `created` is nothing we know."""
+    owner = "tailrace" if target.kind == "agent" else "upstream"
+    return {"id": target.name, "object": "model", "created": 0, "owned_by": owner}

@@ -1,0 +1,112 @@
+"""`/conversations`: lists of items that turns are added to, in OpenAI's form."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from tailrace.errors import BadRequest
+from tailrace.http.mounts import Mount
+from tailrace.http.parts import Parts, Reply, guarded, json_reply, principal, read_body
+from tailrace.protocols.errors import error_body
+from tailrace.protocols.openai_responses import conversations as wire
+from tailrace.protocols.openai_responses import reply
+from tailrace.runs.conversations import Conversation, Entry
+
+MAX_ADDED = 20
+"""Items in one request, as OpenAI limits them."""
+
+
+def routes(parts: Parts, mount: Mount) -> list[Route]:
+    """The routes of one mount."""
+    handlers = _Conversations(parts)
+    one, items = "/conversations/{conversation_id}", "/conversations/{conversation_id}/items"
+    table = {
+        ("POST", "/conversations"): handlers.create,
+        ("GET", one): handlers.retrieve,
+        ("POST", one): handlers.update,
+        ("DELETE", one): handlers.delete,
+        ("POST", items): handlers.add,
+        ("GET", items): handlers.items,
+        ("GET", items + "/{item_id}"): handlers.item,
+        ("DELETE", items + "/{item_id}"): handlers.remove,
+    }
+    return [
+        Route(mount.path + path, guarded(handler, error_body), methods=[method])
+        for (method, path), handler in table.items()
+    ]
+
+
+class _Conversations:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._conversations = parts.conversations
+
+    async def create(self, http: Request) -> Reply:
+        asked = wire.decode(await self._body(http))
+        _at_most(asked.items)
+        id = f"conv_{secrets.token_hex(16)}"
+        tenant = principal(http).tenant
+        made = await self._conversations.create(id, tenant, asked.metadata, asked.items)
+        return _shown(made)
+
+    async def retrieve(self, http: Request) -> Reply:
+        return _shown(await self._conversations.get(*_named(http)))
+
+    async def update(self, http: Request) -> Reply:
+        asked = wire.decode(await self._body(http))
+        return _shown(await self._conversations.update(*_named(http), asked.metadata))
+
+    async def delete(self, http: Request) -> Reply:
+        id, tenant = _named(http)
+        await self._conversations.delete(id, tenant)
+        return json_reply(wire.deleted(id))
+
+    async def add(self, http: Request) -> Reply:
+        asked = wire.decode(await self._body(http))
+        if not asked.items:
+            raise BadRequest("items must not be empty.", param="items")
+        _at_most(asked.items)
+        entries = await self._conversations.add_items(*_named(http), asked.items)
+        return json_reply(reply.page(_pairs(entries), {}))
+
+    async def items(self, http: Request) -> Reply:
+        entries = await self._entries(http)
+        return json_reply(reply.page(_pairs(entries), dict(http.query_params)))
+
+    async def item(self, http: Request) -> Reply:
+        entries = await self._entries(http)
+        return json_reply(wire.item(_pairs(entries), http.path_params["item_id"]))
+
+    async def remove(self, http: Request) -> Reply:
+        id, tenant = _named(http)
+        item = http.path_params["item_id"]
+        return _shown(await self._conversations.remove_item(id, tenant, item))
+
+    async def _entries(self, http: Request) -> Sequence[Entry]:
+        return await self._conversations.entries(await self._conversations.get(*_named(http)))
+
+    async def _body(self, http: Request) -> bytes:
+        return await read_body(http, self._parts.max_body_bytes)
+
+
+def _named(http: Request) -> tuple[str, str]:
+    return http.path_params["conversation_id"], principal(http).tenant
+
+
+def _pairs(entries: Sequence[Entry]) -> list[reply.Pair]:
+    return [(entry.id, entry.item) for entry in entries if entry.item is not None]
+
+
+def _shown(conversation: Conversation) -> Reply:
+    return json_reply(
+        wire.conversation(conversation.id, conversation.created, conversation.metadata)
+    )
+
+
+def _at_most(items: Sequence[object]) -> None:
+    if len(items) > MAX_ADDED:
+        raise BadRequest(f"At most {MAX_ADDED} items can be added at once.", param="items")

@@ -1,0 +1,129 @@
+"""`/jobs`: the native surface; and `?as=`, which shows a job in another surface's frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from starlette.requests import Request
+from starlette.routing import Route
+
+from tailrace.errors import BadRequest, Conflict
+from tailrace.events.state import RunState
+from tailrace.http.catalog import Catalog
+from tailrace.http.parts import (
+    Parts,
+    Reply,
+    cursor,
+    guarded,
+    json_reply,
+    principal,
+    read_body,
+)
+from tailrace.http.projection import Encoders
+from tailrace.protocols.errors import error_body
+from tailrace.protocols.node_stream import reply, request, stream
+from tailrace.protocols.openai_chat import stream as chat
+from tailrace.protocols.openai_responses import stream as responses
+from tailrace.runs.directory import RunRecord
+
+SURFACE = "native"
+
+
+def routes(parts: Parts) -> list[Route]:
+    """The native routes."""
+    handlers = _Jobs(parts, parts.catalog)
+    table = {
+        ("POST", "/jobs"): handlers.create,
+        ("GET", "/jobs"): handlers.newest,
+        ("GET", "/jobs/{job_id}"): handlers.job,
+        ("GET", "/jobs/{job_id}/stream"): handlers.stream,
+        ("POST", "/jobs/{job_id}/cancel"): handlers.cancel,
+    }
+    return [
+        Route(path, guarded(handler, error_body), methods=[method])
+        for (method, path), handler in table.items()
+    ]
+
+
+class _Jobs:
+    def __init__(self, parts: Parts, catalog: Catalog) -> None:
+        self._parts = parts
+        self._catalog = catalog
+
+    async def create(self, http: Request) -> Reply:
+        body = await read_body(http, self._parts.max_body_bytes)
+        asked = request.decode(body)
+        wanted = msgspec.structs.replace(asked, agent=self._catalog.named(asked.agent).name)
+        run, _ = await self._parts.start(http, wanted, body)
+        return await self._document(run, status=202)
+
+    async def newest(self, http: Request) -> Reply:
+        records = await self._parts.directory.newest(principal(http).tenant)
+        return json_reply(reply.jobs([_summary(record) for record in records]))
+
+    async def job(self, http: Request) -> Reply:
+        return await self._document((await self._find(http)).run)
+
+    async def stream(self, http: Request) -> Reply:
+        record = await self._find(http)
+        query = http.query_params
+        surface = query.get("as", SURFACE)
+        after = query.get("after")
+        if after is None and surface == SURFACE:
+            after = http.headers.get("last-event-id") or None
+        first = 0 if after is None else cursor(after, "after") + 1
+        state = await self._parts.directory.state(record.run)
+        options, encoders = view(surface, record.run, state)
+        return await self._parts.resume(record.run, options, encoders, first)
+
+    async def cancel(self, http: Request) -> Reply:
+        record = await self._find(http)
+        state = await self._parts.directory.state(record.run)
+        if state.ended:
+            raise Conflict("The job has ended already.", code="ended")
+        await self._parts.supervisor.cancel(record.run, "a client")
+        return await self._document(record.run)
+
+    async def _find(self, http: Request) -> RunRecord:
+        id = http.path_params["job_id"]
+        return await self._parts.directory.find(id, principal(http).tenant, "job")
+
+    async def _document(self, run: str, status: int = 200) -> Reply:
+        state = await self._parts.directory.state(run)
+        return json_reply(reply.job(run, state), status=status, run=run)
+
+
+def view(surface: str, run: str, state: RunState) -> tuple[object, Encoders]:
+    """A run as a surface's stream: what distinguishes its frames from others', and their encoder."""
+    views: dict[str, Callable[[], tuple[object, Encoders]]] = {
+        "native": lambda: (SURFACE, lambda: stream.Encoder(run)),
+        "responses": lambda: _responses(run, state),
+        "chat": lambda: _chat(run),
+    }
+    if surface not in views:
+        raise BadRequest(
+            f"Cannot show a job as {surface!r}; known: {', '.join(views)}.", param="as"
+        )
+    return views[surface]()
+
+
+def _responses(run: str, state: RunState) -> tuple[object, Encoders]:
+    options = responses.Options(include=state.started().include)
+    return options, lambda: responses.Encoder(run, options)
+
+
+def _chat(run: str) -> tuple[object, Encoders]:
+    options = chat.Options(include_usage=True)
+    return options, lambda: chat.Encoder(run, options)
+
+
+def _summary(record: RunRecord) -> reply.Summary:
+    return reply.Summary(
+        run=record.run,
+        agent=record.agent,
+        surface=record.surface,
+        status=record.status,
+        created_at=record.created,
+        ended_at=record.ended,
+    )

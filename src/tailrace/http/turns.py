@@ -1,0 +1,75 @@
+"""What came before a turn: previous responses, conversations, and items named by reference."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from tailrace.errors import BadRequest, Conflict, NotFound
+from tailrace.events import history
+from tailrace.events.items import Item
+from tailrace.events.request import RunRequest
+from tailrace.http.parts import Parts
+
+WAIT_SECONDS = 30.0
+"""How long a turn waits for the turn it follows to end, before it is told to try again."""
+
+
+async def with_history(parts: Parts, request: RunRequest, tenant: str) -> RunRequest:
+    """The request with the items of its earlier turns. Raises `BadRequest`, `Conflict`, `Expired`."""
+    if request.previous:
+        items = await _previous(parts, request.previous, tenant)
+    elif request.conversation:
+        items = await _conversation(parts, request.conversation, tenant)
+    else:
+        return request
+    return msgspec.structs.replace(request, history=(*items, *request.history))
+
+
+async def with_references(
+    parts: Parts, request: RunRequest, references: Sequence[tuple[int, str]], tenant: str
+) -> RunRequest:
+    """The request with each referenced item put in at its place in the input."""
+    items = list(request.input)
+    for position, id in references:
+        items.insert(position, await _item(parts, id, tenant))
+    return msgspec.structs.replace(request, input=tuple(items))
+
+
+async def _previous(parts: Parts, id: str, tenant: str) -> Sequence[Item]:
+    try:
+        record = await parts.directory.find(id, tenant, "response")
+    except NotFound:
+        raise BadRequest(
+            f"Previous response with id '{id}' not found.",
+            param="previous_response_id",
+            code="previous_response_not_found",
+        ) from None
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await parts.supervisor.wait(record.run)
+    except TimeoutError:
+        raise Conflict(
+            f"Previous response '{id}' is still in progress.", param="previous_response_id"
+        ) from None
+    return history.conversation(await parts.directory.state(record.run))
+
+
+async def _conversation(parts: Parts, id: str, tenant: str) -> Sequence[Item]:
+    found = await parts.conversations.get(id, tenant)
+    for entry in found.entries:
+        if entry.run:
+            await parts.supervisor.wait(entry.run)
+    entries = await parts.conversations.entries(found)
+    return [entry.item for entry in entries if entry.item is not None]
+
+
+async def _item(parts: Parts, id: str, tenant: str) -> Item:
+    record, ordinal = await parts.directory.find_item(id, tenant)
+    state = await parts.directory.state(record.run)
+    content = state.items[ordinal].content if ordinal < len(state.items) else None
+    if content is None:
+        raise NotFound(f"No item found with id '{id}'.", param="input", code="not_found")
+    return content

@@ -1,0 +1,107 @@
+"""Reading fields of a client's JSON: the right type, absent, or a `BadRequest` that names the place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from tailrace.errors import BadRequest
+from tailrace.events.items import Json
+
+Object = dict[str, Json]
+Kind = TypeVar("Kind", str, bool, int)
+Default = TypeVar("Default")
+
+_NAMES: Mapping[type[Any], str] = {str: "a string", bool: "a boolean", int: "a whole number"}
+
+
+def body_object(body: bytes) -> Object:
+    """A request body that must be a JSON object."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"The request body is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The request body must be a JSON object.")
+    return cast("Object", value)
+
+
+def as_object(value: Json, where: str) -> Object:
+    """An object."""
+    if not isinstance(value, dict):
+        raise BadRequest(f"{where} must be an object.", param=where)
+    return cast("Object", value)
+
+
+def as_list(value: Json, where: str) -> list[Json]:
+    """A list."""
+    if not isinstance(value, list):
+        raise BadRequest(f"{where} must be a list.", param=where)
+    return cast("list[Json]", value)
+
+
+def text(fields: Object, name: str, where: str) -> str:
+    """A required string of the object at `where`."""
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise BadRequest(f"{where}.{name} must be a string.", param=f"{where}.{name}")
+    return value
+
+
+def optional(
+    fields: Object, name: str, kind: type[Kind], *, default: Default, where: str = ""
+) -> Kind | Default:
+    """A parameter of one type; `default` where it is absent or null."""
+    value = fields.get(name)
+    if value is None:
+        return default
+    if type(value) is not kind:
+        place = f"{where}.{name}" if where else name
+        raise BadRequest(f"{place} must be {_NAMES[kind]}.", param=place)
+    return cast("Kind", value)
+
+
+def number(fields: Object, name: str) -> float | None:
+    """A number; None where it is absent or null."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadRequest(f"{name} must be a number.", param=name)
+    return float(value)
+
+
+def nested(fields: Object, name: str) -> Object:
+    """An object inside; empty where it is absent or null."""
+    value = fields.get(name)
+    return {} if value is None else as_object(value, name)
+
+
+def strings(fields: Object, name: str) -> tuple[str, ...]:
+    """A list of strings; empty where it is absent or null."""
+    value = fields.get(name)
+    if value is None:
+        return ()
+    values = as_list(value, name)
+    if not all(isinstance(entry, str) for entry in values):
+        raise BadRequest(f"{name} must be a list of strings.", param=name)
+    return tuple(values)
+
+
+def metadata(fields: Object) -> dict[str, str]:
+    """`metadata` within OpenAI's limits: 16 strings of 512 characters, keys of 64."""
+    value = nested(fields, "metadata")
+    fits = all(isinstance(v, str) and len(v) <= 512 and len(k) <= 64 for k, v in value.items())
+    if not fits or len(value) > 16:
+        raise BadRequest(
+            "metadata must be at most 16 strings of up to 512 characters, keys up to 64.",
+            param="metadata",
+        )
+    return value
+
+
+def given(fields: Mapping[str, Json]) -> Object:
+    """The fields that say something: neither None nor empty."""
+    return {name: value for name, value in fields.items() if value not in (None, "", (), {}, [])}

@@ -1,0 +1,109 @@
+"""A run as one job document, and the list of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.events import ids
+from tailrace.events.items import Item, Json, Message, text_of
+from tailrace.events.state import RunState
+from tailrace.events.types import RunCancelled, RunCompleted, RunEnd, RunFailed, RunIncomplete
+from tailrace.protocols.fields import Object
+
+_json = msgspec.json.Encoder().encode
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """A line of the list of jobs. Times in milliseconds since the epoch, 0 where there is none."""
+
+    run: str
+    agent: str
+    surface: str
+    status: str
+    created_at: int
+    ended_at: int
+
+
+def jobs(summaries: Sequence[Summary]) -> bytes:
+    """The list of jobs."""
+    data = [{"id": ids.job_id(s.run), **msgspec.structs.asdict(s)} for s in summaries]
+    return _json({"object": "list", "data": data})
+
+
+def job(run: str, state: RunState) -> bytes:
+    """A job: where it stands, what it put out, what it cost."""
+    request = state.started()
+    shown: Object = {
+        "id": ids.job_id(run),
+        "object": "job",
+        "run_id": ids.run_id(run),
+        "response_id": ids.response_id(run),
+        "agent": request.agent,
+        "surface": request.surface,
+        "status": status(state),
+        "attempt": state.attempt,
+        "last_seq": state.seq,
+        "created_at": state.started_at,
+        "ended_at": state.ended_at or None,
+        "metadata": request.metadata,
+        "output": _output(state),
+        "output_text": "\n\n".join(filter(None, map(_text, _contents(state)))),
+        "usage": [
+            {"agent": agent, "model": model, **msgspec.structs.asdict(totals)}
+            for (agent, model), totals in state.usage.items()
+        ],
+        "error": _error(state.end),
+    }
+    return _json(shown)
+
+
+def status(state: RunState) -> str:
+    """Where a run stands, in one word."""
+    match state.end:
+        case None:
+            return "waiting" if state.phase == "waiting" else "in_progress"
+        case RunCompleted():
+            return "completed"
+        case RunIncomplete():
+            return "incomplete"
+        case RunFailed():
+            return "failed"
+        case RunCancelled():
+            return "cancelled"
+
+
+def _contents(state: RunState) -> list[Item]:
+    return [item.content for item in state.items if item.content is not None]
+
+
+def _text(item: Item) -> str:
+    return text_of(item.content) if isinstance(item, Message) else ""
+
+
+def _output(state: RunState) -> list[Json]:
+    return [
+        {
+            "item": number,
+            "node_id": item.node,
+            "agent_id": item.agent or None,
+            "status": item.status,
+            "content": item.content,
+            "tool_output": item.output,
+        }
+        for number, item in enumerate(state.items)
+    ]
+
+
+def _error(end: RunEnd | None) -> Json:
+    match end:
+        case RunFailed():
+            return {"code": end.code, "message": end.message}
+        case RunIncomplete():
+            return {"code": end.reason, "message": f"The run reached its limit: {end.reason}."}
+        case RunCancelled():
+            return {"code": "cancelled", "message": f"The run was cancelled by {end.by}."}
+        case RunCompleted() | None:
+            return None

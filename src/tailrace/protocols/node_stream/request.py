@@ -1,0 +1,58 @@
+"""`POST /jobs`: what shall run, on what."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tailrace.errors import BadRequest
+from tailrace.events.items import Item, Json, Message, TextPart
+from tailrace.events.request import RunRequest, Settings
+from tailrace.protocols.fields import as_list, body_object, metadata, optional
+
+SURFACE = "native"
+KNOWN = frozenset({"agent", "input", "instructions", "metadata", "settings"})
+
+
+def decode(body: bytes) -> RunRequest:
+    """Decode `{agent, input, instructions?, metadata?, settings?}`. Raises `BadRequest`.
+
+    `input` is a string or a list of items in the form that events show them (docs/events.schema.json);
+    `settings` are a run's settings in that form. A key nobody knows is a mistake here.
+    """
+    fields = body_object(body)
+    for name in fields:
+        if name not in KNOWN:
+            known = ", ".join(sorted(KNOWN))
+            raise BadRequest(f"Unknown parameter: {name!r}; known: {known}.", param=name)
+    agent = optional(fields, "agent", str, default="")
+    if not agent:
+        raise BadRequest("Missing required parameter: 'agent'.", param="agent")
+    if "input" not in fields:
+        raise BadRequest("Missing required parameter: 'input'.", param="input")
+    return RunRequest(
+        agent=agent,
+        model=agent,
+        surface=SURFACE,
+        input=_input(fields["input"]),
+        instructions=optional(fields, "instructions", str, default=""),
+        settings=_settings(fields.get("settings")),
+        metadata=metadata(fields),
+    )
+
+
+def _input(value: Json) -> tuple[Item, ...]:
+    if isinstance(value, str):
+        return (Message(role="user", content=(TextPart(value),)),)
+    try:
+        return msgspec.convert(as_list(value, "input"), tuple[Item, ...])
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"input does not fit: {error}", param="input") from None
+
+
+def _settings(value: Json) -> Settings:
+    if value is None:
+        return Settings()
+    try:
+        return msgspec.convert(value, Settings)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"settings do not fit: {error}", param="settings") from None

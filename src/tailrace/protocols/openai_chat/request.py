@@ -1,0 +1,117 @@
+"""A client's `POST /chat/completions` as a run request (`CompletionCreateParams` of openai 3.52)."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tailrace.errors import BadRequest, Unprocessable
+from tailrace.events.request import OutputFormat, RunRequest, Settings, ToolChoice
+from tailrace.protocols.fields import (
+    Object,
+    body_object,
+    metadata,
+    nested,
+    number,
+    optional,
+    strings,
+)
+from tailrace.protocols.openai_chat import messages, tools
+from tailrace.protocols.openai_chat.stream import Options
+
+SURFACE = "chat"
+_CANONICAL = frozenset(
+    {
+        "frequency_penalty",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "metadata",
+        "model",
+        "n",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "reasoning_effort",
+        "response_format",
+        "seed",
+        "service_tier",
+        "stop",
+        "store",
+        "stream",
+        "stream_options",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "user",
+        "verbosity",
+    }
+)
+
+
+class Create(Struct, frozen=True):
+    """A decoded request; `options` are what its stream shall look like."""
+
+    request: RunRequest
+    stream: bool
+    options: Options
+
+
+def decode(body: bytes) -> Create:
+    """Decode a request; `request.agent` is left empty.
+
+    Raises `BadRequest`, and `Unprocessable` for the forms that are refused on purpose: more than one
+    choice, and the functions that tools replaced.
+    """
+    fields = body_object(body)
+    for name in ("functions", "function_call"):
+        if fields.get(name) is not None:
+            raise Unprocessable(f"{name} is not supported; use tools.", param=name)
+    if optional(fields, "n", int, default=1) != 1:
+        raise Unprocessable("n must be 1.", param="n")
+    if "messages" not in fields:
+        raise BadRequest("Missing required parameter: 'messages'.", param="messages")
+    model = optional(fields, "model", str, default="")
+    if not model:
+        raise BadRequest("you must provide a model parameter", param="model")
+    request = RunRequest(
+        agent="",
+        model=model,
+        surface=SURFACE,
+        input=messages.decode_messages(fields["messages"]),
+        settings=_settings(fields),
+        metadata=metadata(fields),
+    )
+    wanted = nested(fields, "stream_options")
+    usage = optional(wanted, "include_usage", bool, default=False, where="stream_options")
+    return Create(
+        request, optional(fields, "stream", bool, default=False), Options(include_usage=usage)
+    )
+
+
+def _settings(fields: Object) -> Settings:
+    limit = optional(fields, "max_completion_tokens", int, default=None)
+    stop = fields.get("stop")
+    form, choice = fields.get("response_format"), fields.get("tool_choice")
+    return Settings(
+        tools=tools.decode_tools(fields["tools"]) if fields.get("tools") else (),
+        tool_choice=ToolChoice() if choice is None else tools.decode_choice(choice),
+        parallel_tool_calls=optional(fields, "parallel_tool_calls", bool, default=None),
+        output=OutputFormat() if form is None else tools.decode_format(form),
+        temperature=number(fields, "temperature"),
+        top_p=number(fields, "top_p"),
+        max_output_tokens=limit or optional(fields, "max_tokens", int, default=None),
+        stop=(stop,) if isinstance(stop, str) else strings(fields, "stop"),
+        seed=optional(fields, "seed", int, default=None),
+        presence_penalty=number(fields, "presence_penalty"),
+        frequency_penalty=number(fields, "frequency_penalty"),
+        logprobs=optional(fields, "logprobs", bool, default=False),
+        top_logprobs=optional(fields, "top_logprobs", int, default=None),
+        reasoning_effort=optional(fields, "reasoning_effort", str, default=""),
+        verbosity=optional(fields, "verbosity", str, default=""),
+        service_tier=optional(fields, "service_tier", str, default=""),
+        user=optional(fields, "user", str, default=""),
+        origin=SURFACE,
+        extra={key: value for key, value in fields.items() if key not in _CANONICAL},
+    )

@@ -1,0 +1,185 @@
+"""A run as a Chat Completions stream: events to chunks.
+
+One answer is one message here: several message items follow each other after a blank line, calls of
+tools the client runs get contiguous indexes, and what runs on our side is not shown. Reasoning rides in
+`reasoning_content`, the field most servers and clients agreed on; a client that does not know it ignores
+it. Chunk order follows 48 recorded streams of real servers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.events import ids
+from tailrace.events import types as t
+from tailrace.events.usage import Totals
+from tailrace.protocols.fields import Object
+from tailrace.protocols.openai_chat import wire
+
+SHOWN_NODE = "deep_agent"
+DONE = b"data: [DONE]\n\n"
+SEPARATOR = "\n\n"
+"""Between two messages of one answer."""
+
+_json = msgspec.json.Encoder().encode
+
+
+class Options(Struct, frozen=True):
+    """`include_usage`: `usage: null` on every chunk, and a last chunk with the run's usage."""
+
+    include_usage: bool = False
+
+
+class Encoder:
+    """`StreamEncoder` for one run."""
+
+    def __init__(self, run: str, options: Options) -> None:
+        self._id = ids.chat_id(run)
+        self._options = options
+        self._head = b""
+        self._tail = b""
+        self._nodes: set[str] = set()
+        self._shown: dict[int, t.ItemStarted] = {}
+        self._calls: dict[int, int] = {}
+        self._totals = Totals()
+        self._last_message: int | None = None
+        self._frames: list[bytes] = []
+
+    def encode(self, events: Sequence[t.Event]) -> list[bytes]:
+        self._frames = frames = list[bytes]()
+        for event in events:
+            payload = event.payload
+            if isinstance(payload, t.TextDelta):
+                if payload.item in self._shown:
+                    self._text(payload)
+            else:
+                self._other(event)
+        return frames
+
+    def _chunk(self, delta: bytes, rest: bytes = b'"logprobs":null,"finish_reason":null') -> None:
+        self._frames.append(
+            b'%b"choices":[{"index":0,"delta":%b,%b}]%b' % (self._head, delta, rest, self._tail)
+        )
+
+    def _text(self, delta: t.TextDelta) -> None:
+        text = delta.text
+        if not text:
+            return
+        if self._last_message != delta.item:
+            if self._last_message is not None:
+                text = SEPARATOR + text
+            self._last_message = delta.item
+        if delta.logprobs:
+            logprobs = {"content": list(delta.logprobs), "refusal": None}
+            rest = b'"logprobs":%b,"finish_reason":null' % _json(logprobs)
+            self._chunk(b'{"content":%b}' % _json(text), rest)
+        else:
+            self._chunk(b'{"content":%b}' % _json(text))
+
+    def _other(self, event: t.Event) -> None:  # noqa: C901 - one arm per family
+        payload = event.payload
+        match payload:
+            case t.RunStarted():
+                self._started(event, payload)
+            case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
+                self._ended(payload)
+            case t.NodeStarted():
+                if payload.node_type == SHOWN_NODE:
+                    self._nodes.add(event.node)
+            case t.ItemStarted():
+                if event.node in self._nodes:
+                    self._shown[payload.item] = payload
+                    self._opened(payload)
+            case t.Usage():
+                if event.node in self._nodes:
+                    self._totals += Totals.of(payload)
+            case t.ReasoningDelta() | t.ReasoningSummaryDelta():
+                if payload.item in self._shown:
+                    self._chunk(b'{"reasoning_content":%b}' % _json(payload.text))
+            case t.RefusalDelta():
+                if payload.item in self._shown:
+                    self._chunk(b'{"refusal":%b}' % _json(payload.text))
+            case t.ArgumentsDelta():
+                if payload.item in self._calls:
+                    self._arguments(payload)
+            case t.AnnotationAdded():
+                if payload.item in self._shown:
+                    shown = wire.annotation(payload.annotation)
+                    self._chunk(b'{"annotations":%b}' % _json([shown]))
+            case (
+                t.TextDelta()
+                | t.RunAttempt()
+                | t.RunWaiting()
+                | t.RunResumed()
+                | t.NodeCompleted()
+                | t.NodeFailed()
+                | t.AgentStarted()
+                | t.AgentCompleted()
+                | t.ImagePartial()
+                | t.AudioDelta()
+                | t.TranscriptDelta()
+                | t.ItemCompleted()
+                | t.ToolStarted()
+                | t.ToolProgress()
+                | t.ToolCompleted()
+                | t.ApprovalRequested()
+                | t.ApprovalResolved()
+                | t.InputRequested()
+                | t.InputReceived()
+                | t.CompactionStarted()
+                | t.CompactionCompleted()
+                | t.ContextUsage()
+                | t.Custom()
+            ):
+                pass  # no form on this surface
+            case _:
+                assert_never(payload)
+
+    def _started(self, event: t.Event, payload: t.RunStarted) -> None:
+        head: Object = {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": event.ts // 1000,
+            "model": payload.request.model,
+            "service_tier": payload.request.settings.service_tier or "default",
+            "system_fingerprint": None,
+        }
+        self._head = b"data: " + _json(head)[:-1] + b","
+        self._tail = b',"usage":null}\n\n' if self._options.include_usage else b"}\n\n"
+        self._chunk(b'{"role":"assistant","content":"","refusal":null}')
+
+    def _opened(self, payload: t.ItemStarted) -> None:
+        if payload.kind != "tool_call" or payload.runs_on != "client":
+            return
+        index = self._calls[payload.item] = len(self._calls)
+        kind, field = ("custom", "input") if payload.custom else ("function", "arguments")
+        call: Object = {
+            "index": index,
+            "id": payload.call_id,
+            "type": kind,
+            kind: {"name": payload.name, field: ""},
+        }
+        self._chunk(b'{"tool_calls":[%b]}' % _json(call))
+
+    def _arguments(self, payload: t.ArgumentsDelta) -> None:
+        custom = self._shown[payload.item].custom
+        kind, field = (b"custom", b"input") if custom else (b"function", b"arguments")
+        self._chunk(
+            b'{"tool_calls":[{"index":%d,"%b":{"%b":%b}}]}'
+            % (self._calls[payload.item], kind, field, _json(payload.text))
+        )
+
+    def _ended(self, payload: t.RunEnd) -> None:
+        if isinstance(payload, t.RunFailed | t.RunCancelled):
+            self._frames.append(b"data: " + _json(wire.failure(payload)) + b"\n\n")
+            return
+        reason = wire.finish_reason(payload, calls=bool(self._calls))
+        self._chunk(b"{}", b'"logprobs":null,"finish_reason":"%b"' % reason.encode())
+        if self._options.include_usage:
+            usage = _json(wire.usage(self._totals))
+            self._frames.append(b'%b"choices":[],"usage":%b}\n\n' % (self._head, usage))
+        self._frames.append(DONE)

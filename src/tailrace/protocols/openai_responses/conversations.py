@@ -1,0 +1,54 @@
+"""Conversation objects, in OpenAI's form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.errors import NotFound
+from tailrace.events.items import Item
+from tailrace.protocols.fields import body_object, metadata
+from tailrace.protocols.openai_responses import items
+from tailrace.protocols.openai_responses.reply import Pair, shown_item
+
+_json = msgspec.json.Encoder().encode
+
+
+class Change(Struct, frozen=True):
+    """What a request wants put into a conversation."""
+
+    metadata: dict[str, str]
+    items: tuple[Item, ...]
+
+
+def decode(body: bytes) -> Change:
+    """The body of a create, an update or an add; an empty body asks for nothing."""
+    fields = body_object(body or b"{}")
+    given = fields.get("items")
+    return Change(metadata(fields), items.decode_input(given, "items") if given else ())
+
+
+def conversation(id: str, created: int, labels: dict[str, str]) -> bytes:
+    """A conversation; `created` in milliseconds since the epoch."""
+    shown = {
+        "id": id,
+        "object": "conversation",
+        "created_at": created // 1000,
+        "metadata": labels,
+    }
+    return _json(shown)
+
+
+def deleted(id: str) -> bytes:
+    """The answer to a delete."""
+    return _json({"id": id, "object": "conversation.deleted", "deleted": True})
+
+
+def item(pairs: Sequence[Pair], id: str) -> bytes:
+    """One item of a conversation, or `NotFound`."""
+    for pair in pairs:
+        if pair[0] == id:
+            return _json(shown_item(*pair))
+    raise NotFound(f"No item found with id '{id}'.", code="not_found")

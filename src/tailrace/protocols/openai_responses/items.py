@@ -1,0 +1,220 @@
+"""Conversation items: Responses JSON ⇄ canonical.
+
+Mirrors `ResponseInputItemParam` of openai 3.52. Decoding is as lenient as OpenAI is (a bare
+`{role, content}` is a message) and names the offending place otherwise. What only a Responses server
+understands becomes a `ProviderItem` and goes back as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import assert_never
+
+from tailrace.errors import BadRequest
+from tailrace.events.items import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Item,
+    Json,
+    Message,
+    Part,
+    ProviderItem,
+    Reasoning,
+    RefusalPart,
+    Role,
+    TextPart,
+    ToolCall,
+    ToolOutput,
+)
+from tailrace.protocols.fields import Object, as_list, as_object, given, optional, text
+
+DIALECT = "responses"
+ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
+
+
+def decode_input(value: Json, where: str = "input") -> tuple[Item, ...]:
+    """A whole `input`: a string is one user message. References are not allowed here."""
+    if isinstance(value, str):
+        return (Message(role="user", content=(TextPart(value),)),)
+    if not isinstance(value, list):
+        raise BadRequest(f"{where} must be a string or a list of items.", param=where)
+    return tuple(decode_item(item, f"{where}[{n}]") for n, item in enumerate(as_list(value, where)))
+
+
+def decode_item(value: Json, where: str) -> Item:
+    """One input item. Raises `BadRequest` with the place as `param`."""
+    item = as_object(value, where)
+    kind = item.get("type", "message" if "role" in item else None)
+    if not isinstance(kind, str):
+        raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
+    decoder = _DECODERS.get(kind)
+    return decoder(item, where) if decoder else ProviderItem(dialect=DIALECT, data=item)
+
+
+def encode_item(item: Item) -> Object:
+    """An item as a Responses server takes it as input, without an id of ours."""
+    match item:
+        case Message():
+            return _encode_message(item)
+        case Reasoning():
+            return _encode_reasoning(item)
+        case ToolCall():
+            form = ("custom_tool_call", "input") if item.custom else ("function_call", "arguments")
+            return {
+                "type": form[0],
+                "call_id": item.call_id,
+                "name": item.name,
+                form[1]: item.arguments,
+            }
+        case ToolOutput():
+            parts = [_encode_part(part, "input_text") for part in item.output]
+            plain = len(parts) == 1 and isinstance(item.output[0], TextPart)
+            output = parts[0]["text"] if plain else parts
+            return {"type": "function_call_output", "call_id": item.call_id, "output": output}
+        case ProviderItem():
+            return dict(item.data)
+        case _:
+            assert_never(item)
+
+
+def _decode_message(item: Object, where: str) -> Item:
+    role = item.get("role")
+    if role not in ROLES:
+        raise BadRequest(
+            f"{where}.role must be one of {', '.join(ROLES)}, not {role!r}.", param=f"{where}.role"
+        )
+    content = decode_content(item.get("content"), f"{where}.content")
+    phase = item.get("phase")
+    return Message(role=role, content=content, phase=phase if isinstance(phase, str) else "")
+
+
+def decode_content(value: Json, where: str) -> tuple[Part, ...]:
+    """A message's content, or a tool's output: a string or a list of parts."""
+    if isinstance(value, str):
+        return (TextPart(value),)
+    if not isinstance(value, list):
+        raise BadRequest(f"{where} must be a string or a list of parts.", param=where)
+    return tuple(
+        _decode_part(part, f"{where}[{n}]") for n, part in enumerate(as_list(value, where))
+    )
+
+
+def _decode_part(value: Json, where: str) -> Part:
+    part = as_object(value, where)
+    match part.get("type"):
+        case "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text":
+            annotations = part.get("annotations") or ()
+            return TextPart(text(part, "text", where), tuple(annotations))
+        case "refusal":
+            return RefusalPart(text(part, "refusal", where))
+        case "input_image":
+            return ImagePart(
+                url=optional(part, "image_url", str, default="", where=where),
+                file_id=optional(part, "file_id", str, default="", where=where),
+                detail=optional(part, "detail", str, default="", where=where),
+            )
+        case "input_file":
+            return FilePart(
+                file_id=optional(part, "file_id", str, default="", where=where),
+                url=optional(part, "file_url", str, default="", where=where),
+                data=optional(part, "file_data", str, default="", where=where),
+                filename=optional(part, "filename", str, default="", where=where),
+            )
+        case "input_audio":
+            audio = as_object(part.get("input_audio"), f"{where}.input_audio")
+            return AudioPart(text(audio, "data", where), text(audio, "format", where))
+        case other:
+            raise BadRequest(f"{where} has an unknown type {other!r}.", param=f"{where}.type")
+
+
+def _decode_reasoning(item: Object, where: str) -> Item:
+    details = {k: item[k] for k in ("id", "encrypted_content") if isinstance(item.get(k), str)}
+    return Reasoning(
+        summary=_texts(item.get("summary"), f"{where}.summary"),
+        text=_texts(item.get("content"), f"{where}.content"),
+        details={DIALECT: details} if details else {},
+    )
+
+
+def _decode_call(item: Object, where: str) -> Item:
+    custom = item["type"] == "custom_tool_call"
+    return ToolCall(
+        call_id=text(item, "call_id", where),
+        name=text(item, "name", where),
+        arguments=text(item, "input" if custom else "arguments", where),
+        custom=custom,
+    )
+
+
+def _decode_output(item: Object, where: str) -> Item:
+    return ToolOutput(
+        call_id=text(item, "call_id", where),
+        output=decode_content(item.get("output"), f"{where}.output"),
+    )
+
+
+_DECODERS: Mapping[str, Callable[[Object, str], Item]] = {
+    "message": _decode_message,
+    "reasoning": _decode_reasoning,
+    "function_call": _decode_call,
+    "custom_tool_call": _decode_call,
+    "function_call_output": _decode_output,
+    "custom_tool_call_output": _decode_output,
+}
+
+
+def _encode_message(item: Message) -> Object:
+    kind = "output_text" if item.role == "assistant" else "input_text"
+    content = [_encode_part(part, kind) for part in item.content]
+    encoded: Object = {"type": "message", "role": item.role, "content": content}
+    if item.phase:
+        encoded["phase"] = item.phase
+    return encoded
+
+
+def _encode_part(part: Part, kind: str) -> Object:
+    match part:
+        case TextPart():
+            if kind == "output_text":
+                return {"type": kind, "text": part.text, "annotations": list(part.annotations)}
+            return {"type": kind, "text": part.text}
+        case RefusalPart():
+            return {"type": "refusal", "refusal": part.refusal}
+        case ImagePart():
+            form = {"image_url": part.url, "file_id": part.file_id}
+            return {"type": "input_image", "detail": part.detail or "auto", **given(form)}
+        case FilePart():
+            form = {
+                "file_id": part.file_id,
+                "file_url": part.url,
+                "file_data": part.data,
+                "filename": part.filename,
+            }
+            return {"type": "input_file", **given(form)}
+        case AudioPart():
+            audio = {"data": part.data, "format": part.format}
+            return {"type": "input_audio", "input_audio": audio}
+        case _:
+            assert_never(part)
+
+
+def _encode_reasoning(item: Reasoning) -> Object:
+    details = item.details.get(DIALECT, {})
+    encoded: Object = {
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": piece} for piece in item.summary],
+        **given({k: details.get(k) for k in ("id", "encrypted_content")}),
+    }
+    if item.text:
+        encoded["content"] = [{"type": "reasoning_text", "text": piece} for piece in item.text]
+    return encoded
+
+
+def _texts(value: Json, where: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return tuple(
+        text(as_object(part, f"{where}[{n}]"), "text", f"{where}[{n}]")
+        for n, part in enumerate(as_list(value, where))
+    )

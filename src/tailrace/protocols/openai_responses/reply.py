@@ -1,0 +1,85 @@
+"""A run as one document: the stored response, its input items, and this surface's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tailrace.errors import BadRequest
+from tailrace.events import ids
+from tailrace.events.items import Item
+from tailrace.events.request import ModelRequest, RunRequest
+from tailrace.events.types import Event
+from tailrace.protocols.fields import Object
+from tailrace.protocols.openai_responses import items
+from tailrace.protocols.openai_responses.stream import Encoder, Options
+
+Pair = tuple[str, Item]
+
+_json = msgspec.json.Encoder().encode
+
+
+def response(run: str, events: Sequence[Event], options: Options) -> bytes:
+    """The Response object after these events: for an ended run, exactly what its stream ended with."""
+    encoder = Encoder(run, options)
+    encoder.encode(events)
+    return _json(encoder.document())
+
+
+def deleted(run: str) -> bytes:
+    """The answer to a delete."""
+    return _json({"id": ids.response_id(run), "object": "response", "deleted": True})
+
+
+def input_items(run: str, request: RunRequest, query: Mapping[str, str]) -> bytes:
+    """A page of what the run was given: earlier turns first, then its own input."""
+    given = (*request.history, *request.input)
+    return page([(f"item_{run}_{n}", item) for n, item in enumerate(given)], query)
+
+
+def page(pairs: Sequence[Pair], query: Mapping[str, str]) -> bytes:
+    """A list page by `limit` (1 to 100, default 20), `order` (default desc) and `after`."""
+    order = query.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise BadRequest("order must be asc or desc.", param="order")
+    limit = query.get("limit", "20")
+    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= 100:
+        raise BadRequest("limit must be a whole number from 1 to 100.", param="limit")
+    shown = [shown_item(*pair) for pair in pairs]
+    if order == "desc":
+        shown.reverse()
+    after = query.get("after")
+    if after:
+        places = [n for n, item in enumerate(shown) if item["id"] == after]
+        if not places:
+            raise BadRequest(f"No item found with id '{after}'.", param="after")
+        shown = shown[places[0] + 1 :]
+    data = shown[: int(limit)]
+    return _json(
+        {
+            "object": "list",
+            "data": data,
+            "first_id": data[0]["id"] if data else None,
+            "last_id": data[-1]["id"] if data else None,
+            "has_more": len(shown) > len(data),
+        }
+    )
+
+
+def shown_item(id: str, item: Item) -> Object:
+    """An item with its id, as lists show it."""
+    shown: Object = {**items.encode_item(item), "id": id}
+    if shown["type"] in ("message", "function_call", "function_call_output"):
+        shown["status"] = "completed"
+    return shown
+
+
+def input_tokens(request: RunRequest) -> bytes:
+    """An estimate, a token for every four bytes of what the model would read: no tokenizer fits all."""
+    asked = ModelRequest(
+        items=(*request.history, *request.input), instructions=request.instructions
+    )
+    texts = len(_json(asked.items)) + len(_json(request.settings.tools)) + len(asked.instructions)
+    counted = -(-texts // 4) if asked.items or asked.instructions else 0
+    return _json({"object": "response.input_tokens", "input_tokens": counted})

@@ -1,0 +1,166 @@
+"""A client's `POST /responses` as a run request (`ResponseCreateParams` of openai 3.52).
+
+As lenient as OpenAI: parameters we have no word for are kept and passed on to a Responses server; a
+known one of the wrong type is a `BadRequest` that names it.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tailrace.errors import BadRequest
+from tailrace.events.items import Item, Json
+from tailrace.events.request import OutputFormat, RunRequest, Settings, ToolChoice
+from tailrace.protocols.fields import (
+    Object,
+    as_list,
+    as_object,
+    body_object,
+    metadata,
+    nested,
+    number,
+    optional,
+    strings,
+)
+from tailrace.protocols.openai_responses import items, tools
+
+SURFACE = "responses"
+_CANONICAL = frozenset(
+    {
+        "background",
+        "conversation",
+        "include",
+        "input",
+        "instructions",
+        "max_output_tokens",
+        "metadata",
+        "model",
+        "parallel_tool_calls",
+        "previous_response_id",
+        "reasoning",
+        "service_tier",
+        "store",
+        "stream",
+        "stream_options",
+        "temperature",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "truncation",
+        "user",
+    }
+)
+
+
+class Create(Struct, frozen=True):
+    """A decoded request. `references` are items named by id: where in the input, and which."""
+
+    request: RunRequest
+    references: tuple[tuple[int, str], ...]
+    stream: bool
+
+
+def decode(body: bytes) -> Create:
+    """Decode a create request; `request.agent` is left empty. Raises `BadRequest`."""
+    return _decode(body_object(body))
+
+
+def decode_input_tokens(body: bytes) -> Create:
+    """Decode a `POST /responses/input_tokens`; everything is optional there."""
+    fields = body_object(body)
+    return _decode({"input": "", "model": "", **fields})
+
+
+def _decode(fields: Object) -> Create:
+    if "input" not in fields:
+        raise BadRequest("Missing required parameter: 'input'.", param="input")
+    found, references = _input(fields["input"])
+    previous, conversation = (
+        optional(fields, "previous_response_id", str, default=""),
+        _conversation(fields),
+    )
+    if previous and conversation:
+        raise BadRequest(
+            "previous_response_id and conversation exclude each other.",
+            param="previous_response_id",
+        )
+    request = RunRequest(
+        agent="",
+        model=optional(fields, "model", str, default=""),
+        surface=SURFACE,
+        input=found,
+        instructions=optional(fields, "instructions", str, default=""),
+        settings=_settings(fields),
+        metadata=metadata(fields),
+        previous=previous,
+        conversation=conversation,
+        store=optional(fields, "store", bool, default=True),
+        background=optional(fields, "background", bool, default=False),
+        truncation=optional(fields, "truncation", str, default=""),
+        include=strings(fields, "include"),
+    )
+    return Create(request, references, optional(fields, "stream", bool, default=False))
+
+
+def _input(value: Json) -> tuple[tuple[Item, ...], tuple[tuple[int, str], ...]]:
+    if not isinstance(value, list):
+        return items.decode_input(value), ()
+    found: list[Item] = []
+    references: list[tuple[int, str]] = []
+    for n, entry in enumerate(as_list(value, "input")):
+        reference = _reference(entry, f"input[{n}]")
+        if reference is None:
+            found.append(items.decode_item(entry, f"input[{n}]"))
+        else:
+            references.append((n, reference))
+    return tuple(found), tuple(references)
+
+
+def _reference(value: Json, where: str) -> str | None:
+    """The id in an item reference: `{type: "item_reference", id}`, or just `{id}`."""
+    if not isinstance(value, dict):
+        return None
+    item = as_object(value, where)
+    if item.get("type") != "item_reference" and set(item) != {"id"}:
+        return None
+    id = item.get("id")
+    if not isinstance(id, str):
+        raise BadRequest(f"{where}.id must be a string.", param=f"{where}.id")
+    return id
+
+
+def _settings(fields: Object) -> Settings:
+    reasoning, text = nested(fields, "reasoning"), nested(fields, "text")
+    return Settings(
+        tools=tools.decode_tools(fields["tools"]) if fields.get("tools") else (),
+        tool_choice=(
+            tools.decode_choice(fields["tool_choice"])
+            if fields.get("tool_choice") is not None
+            else ToolChoice()
+        ),
+        parallel_tool_calls=optional(fields, "parallel_tool_calls", bool, default=None),
+        output=tools.decode_format(text["format"]) if text.get("format") else OutputFormat(),
+        temperature=number(fields, "temperature"),
+        top_p=number(fields, "top_p"),
+        max_output_tokens=optional(fields, "max_output_tokens", int, default=None),
+        logprobs="message.output_text.logprobs" in strings(fields, "include"),
+        top_logprobs=optional(fields, "top_logprobs", int, default=None),
+        reasoning_effort=optional(reasoning, "effort", str, default="", where="reasoning"),
+        reasoning_summary=optional(reasoning, "summary", str, default="", where="reasoning"),
+        verbosity=optional(text, "verbosity", str, default="", where="text"),
+        service_tier=optional(fields, "service_tier", str, default=""),
+        user=optional(fields, "user", str, default=""),
+        origin=SURFACE,
+        extra={key: value for key, value in fields.items() if key not in _CANONICAL},
+    )
+
+
+def _conversation(fields: Object) -> str:
+    value = fields.get("conversation")
+    if isinstance(value, dict):
+        return optional(
+            as_object(value, "conversation"), "id", str, default="", where="conversation"
+        )
+    return optional(fields, "conversation", str, default="")

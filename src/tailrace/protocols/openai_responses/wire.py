@@ -1,0 +1,148 @@
+"""The Response object and its parts as JSON (openai 3.52 and 2.54; fields both validate strictly)."""
+
+from __future__ import annotations
+
+from tailrace.events.items import Json, Message, Reasoning, RefusalPart, TextPart
+from tailrace.events.request import RunRequest
+from tailrace.events.types import RunEnd, RunFailed, RunIncomplete
+from tailrace.events.usage import Totals
+from tailrace.protocols.fields import Object
+from tailrace.protocols.openai_responses import tools
+
+INCOMPLETE_REASONS = frozenset({"max_output_tokens", "content_filter"})
+"""Of the reasons the SDK types allow, those a run of ours can have."""
+
+
+def response(
+    id: str,
+    request: RunRequest,
+    *,
+    status: str,
+    created_at: int,
+    completed_at: int | None,
+    output: list[Json],
+    usage: Json,
+    end: RunEnd | None,
+) -> Object:
+    """A Response object. Times in seconds since the epoch."""
+    settings = request.settings
+    return {
+        "id": id,
+        "object": "response",
+        "created_at": created_at,
+        "status": status,
+        "background": request.background,
+        "completed_at": completed_at,
+        "conversation": {"id": request.conversation} if request.conversation else None,
+        "error": _error(end),
+        "frequency_penalty": settings.frequency_penalty or 0.0,
+        "incomplete_details": _incomplete(end),
+        "instructions": request.instructions or None,
+        "max_output_tokens": settings.max_output_tokens,
+        "max_tool_calls": settings.extra.get("max_tool_calls"),
+        "metadata": request.metadata,
+        "model": request.model,
+        "output": output,
+        "parallel_tool_calls": settings.parallel_tool_calls is not False,
+        "presence_penalty": settings.presence_penalty or 0.0,
+        "previous_response_id": request.previous or None,
+        "prompt_cache_key": settings.extra.get("prompt_cache_key"),
+        "reasoning": {
+            "effort": settings.reasoning_effort or None,
+            "summary": settings.reasoning_summary or None,
+        },
+        "safety_identifier": settings.extra.get("safety_identifier"),
+        "service_tier": settings.service_tier or "default",
+        "store": request.store,
+        "temperature": _or(settings.temperature, 1.0),
+        "text": {
+            "format": tools.encode_format(settings.output),
+            "verbosity": settings.verbosity or "medium",
+        },
+        "tool_choice": tools.encode_choice(settings),
+        "tools": tools.encode_tools(settings.tools),
+        "top_logprobs": settings.top_logprobs or 0,
+        "top_p": _or(settings.top_p, 1.0),
+        "truncation": request.truncation or "disabled",
+        "usage": usage,
+        "user": settings.user or None,
+    }
+
+
+def usage(totals: Totals) -> Object:
+    """`usage`, with every field some SDK version requires."""
+    return {
+        "input_tokens": totals.input,
+        "input_tokens_details": {
+            "cached_tokens": totals.cached,
+            "cache_write_tokens": totals.cache_write,
+        },
+        "output_tokens": totals.output,
+        "output_tokens_details": {"reasoning_tokens": totals.reasoning},
+        "total_tokens": totals.input + totals.output,
+    }
+
+
+def text_part(part: TextPart | None = None) -> Object:
+    """An `output_text` part; without `part`, as it is when it opens."""
+    return {
+        "type": "output_text",
+        "text": part.text if part else "",
+        "annotations": list(part.annotations) if part else [],
+        "logprobs": list(part.logprobs) if part else [],
+    }
+
+
+def message(id: str, item: Message, status: str) -> Object:
+    """An output message."""
+    content: list[Json] = [
+        {"type": "refusal", "refusal": part.refusal}
+        if isinstance(part, RefusalPart)
+        else text_part(part)
+        for part in item.content
+        if isinstance(part, (TextPart, RefusalPart))
+    ]
+    shown: Object = {
+        "id": id,
+        "type": "message",
+        "status": status,
+        "role": "assistant",
+        "content": content,
+    }
+    if item.phase:
+        shown["phase"] = item.phase
+    return shown
+
+
+def reasoning(id: str, item: Reasoning, *, encrypted: bool) -> Object:
+    """A reasoning item; `encrypted` adds the content only the provider can read."""
+    shown: Object = {
+        "id": id,
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": text} for text in item.summary],
+    }
+    if item.text:
+        shown["content"] = [{"type": "reasoning_text", "text": text} for text in item.text]
+    secret = item.details.get("responses", {}).get("encrypted_content")
+    if encrypted and secret:
+        shown["encrypted_content"] = secret
+    return shown
+
+
+def _error(end: RunEnd | None) -> Json:
+    if not isinstance(end, RunFailed):
+        return None
+    return {"code": end.code, "message": end.message}
+
+
+def _incomplete(end: RunEnd | None) -> Json:
+    """OpenAI's reasons as they are; limits of ours as the nearest one, with the true one beside it."""
+    if not isinstance(end, RunIncomplete):
+        return None
+    if end.reason in INCOMPLETE_REASONS:
+        return {"reason": end.reason}
+    return {"reason": "max_output_tokens", "limit": end.reason}
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
