@@ -45,6 +45,7 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
         finally:
             parts.streams.stop()
             await parts.supervisor.close()
+            await parts.let_go()
 
     return Starlette(
         routes=routes,

@@ -42,7 +42,7 @@ STREAM_HEADERS = {
 
 
 class Parts(Struct, frozen=True):
-    """The parts of a running server."""
+    """The parts of a running server. `let_go` closes what the models hold open."""
 
     catalog: Catalog
     supervisor: Supervisor
@@ -52,6 +52,7 @@ class Parts(Struct, frozen=True):
     projections: Projections
     streams: Streams
     max_body_bytes: int
+    let_go: Callable[[], Awaitable[None]]
 
     async def start(self, http: Request, request: RunRequest, body: bytes) -> tuple[str, bool]:
         """Start a run for an HTTP request, or attach to the run it started before."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tailrace.events.types import Event, RunCancelled, RunCompleted, RunFailed, RunIncomplete
-from tailrace.log.contract import EventLog
+from tailrace.log.contract import EventLog, Store
 from tailrace.protocols.contract import StreamEncoder
 
 WINDOW_BYTES = 131_072
@@ -132,9 +132,14 @@ Encoders = Callable[[], StreamEncoder]
 class Projections:
     """The live projections of this process, by run and encoder options."""
 
-    def __init__(self, log: EventLog) -> None:
-        self.log = log
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._by_key: dict[Key, Projection] = {}
+
+    @property
+    def log(self) -> EventLog:
+        """The logs of the store, which must be open."""
+        return self._store.log
 
     def find(self, key: Key) -> Projection | None:
         """The projection for `key`, if readers hold one."""

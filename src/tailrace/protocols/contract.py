@@ -45,8 +45,11 @@ class UpstreamDecoder(Protocol):
     After either, further bytes are ignored.
     """
 
-    failure: ModelFailed | None
-    done: bool
+    @property
+    def failure(self) -> ModelFailed | None: ...
+
+    @property
+    def done(self) -> bool: ...
 
     def feed(self, data: bytes) -> list[Payload]:
         """The payloads that these bytes complete. Any chunking gives the same payloads."""
@@ -58,9 +61,12 @@ class UpstreamDecoder(Protocol):
 
 
 class UpstreamCodec(Protocol):
-    """One dialect that model servers speak (`chat`, `responses`, `messages`)."""
+    """One dialect that model servers speak."""
 
-    dialect: str
+    @property
+    def dialect(self) -> str:
+        """`chat`, `responses` or `messages`."""
+        ...
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         """What to send to ask `model` (the server's name for it) for a streamed reply."""

@@ -15,7 +15,7 @@ from tailrace.errors import NotFound, RevisionMismatch
 from tailrace.events import history
 from tailrace.events.items import Item
 from tailrace.events.state import RunState
-from tailrace.log.contract import Records
+from tailrace.log.contract import Store
 from tailrace.runs.directory import Directory
 from tailrace.runs.settings import HOUR
 from tailrace.runs.writer import Clock
@@ -47,8 +47,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 class Conversations:
     """Conversations over a store's records. All changes are compare-and-set, retried on a conflict."""
 
-    def __init__(self, records: Records, directory: Directory, clock: Clock) -> None:
-        self._records = records
+    def __init__(self, store: Store, directory: Directory, clock: Clock) -> None:
+        self._store = store
         self._directory = directory
         self._clock = clock
 
@@ -121,7 +121,7 @@ class Conversations:
     async def delete(self, id: str, tenant: str) -> None:
         """Remove a conversation; its runs stay."""
         await self._load(id, tenant)
-        await self._records.delete(BUCKET, id)
+        await self._store.records.delete(BUCKET, id)
 
     async def entries(self, conversation: Conversation) -> Sequence[Entry]:
         """All items, in order, runs spelt out. A run that is gone or never began has none."""
@@ -138,7 +138,7 @@ class Conversations:
         return found
 
     async def _load(self, id: str, tenant: str | None) -> tuple[Conversation, int]:
-        record = await self._records.get(BUCKET, id)
+        record = await self._store.records.get(BUCKET, id)
         if record is not None:
             found = msgspec.json.decode(record.value, type=Conversation)
             if tenant is None or found.tenant == tenant:
@@ -148,7 +148,9 @@ class Conversations:
     async def _put(self, conversation: Conversation, revision: int) -> None:
         value = msgspec.json.encode(conversation)
         expires = self._clock() + KEPT
-        await self._records.put(BUCKET, conversation.id, value, revision=revision, expires=expires)
+        await self._store.records.put(
+            BUCKET, conversation.id, value, revision=revision, expires=expires
+        )
 
     async def _try_put(self, conversation: Conversation, revision: int) -> bool:
         try:

@@ -15,7 +15,7 @@ from tailrace.errors import Expired, NotFound
 from tailrace.events import ids
 from tailrace.events.state import RunState, fold
 from tailrace.events.types import Event
-from tailrace.log.contract import EventLog, Record, Records
+from tailrace.log.contract import Record, Store
 
 BUCKET = "runs"
 Status = Literal["in_progress", "completed", "incomplete", "failed", "cancelled", "expired"]
@@ -52,13 +52,12 @@ def decode(record: Record) -> RunRecord:
 class Directory:
     """The run index over a store's records, and the states of runs over its logs."""
 
-    def __init__(self, records: Records, log: EventLog) -> None:
-        self._records = records
-        self._log = log
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     async def write(self, record: RunRecord, *, expires: int, new: bool = False) -> None:
         """Store a run's record; with `new` there must be none yet."""
-        await self._records.put(
+        await self._store.records.put(
             BUCKET,
             record.run,
             msgspec.json.encode(record),
@@ -92,7 +91,7 @@ class Directory:
     async def events(self, run: str) -> list[Event]:
         """A run's log, as far as it is durable. Raises `NotFound` for an empty one."""
         events: list[Event] = []
-        while found := await self._log.read(run, len(events) - 1):
+        while found := await self._store.log.read(run, len(events) - 1):
             events.extend(found)
         if not events:
             raise NotFound(f"No run found with id '{run}'.", code="not_found")
@@ -107,7 +106,7 @@ class Directory:
         found: list[RunRecord] = []
         after = ""
         while len(found) < limit:
-            page = await self._records.scan(BUCKET, after=after, newest_first=True)
+            page = await self._store.records.scan(BUCKET, after=after, newest_first=True)
             if not page:
                 break
             after = page[-1].key
@@ -119,5 +118,5 @@ class Directory:
         return found[:limit]
 
     async def _load(self, suffix: str | None) -> RunRecord | None:
-        record = await self._records.get(BUCKET, suffix) if suffix else None
+        record = await self._store.records.get(BUCKET, suffix) if suffix else None
         return decode(record) if record is not None else None

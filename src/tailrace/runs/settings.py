@@ -21,7 +21,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     tombstone: int = 7 * 24 * HOUR
     longest_seconds: float = 24 * 3600
     attempts: int = 20
-    grace: dict[str, float] = {"chat": 30.0}
+    grace: dict[str, float] = {}
     idempotency: int = 24 * HOUR
     retry_window: int = HOUR // 6
     shutdown_seconds: float = 10.0

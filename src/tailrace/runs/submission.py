@@ -12,7 +12,7 @@ from hashlib import sha256
 import msgspec
 
 from tailrace.errors import RevisionMismatch, Unprocessable
-from tailrace.log.contract import Records
+from tailrace.log.contract import Store
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.writer import Clock
 
@@ -36,8 +36,8 @@ class _Claim(msgspec.Struct, frozen=True):
 class Submissions:
     """Remembers which submission started which run."""
 
-    def __init__(self, records: Records, settings: RunSettings, clock: Clock) -> None:
-        self._records = records
+    def __init__(self, store: Store, settings: RunSettings, clock: Clock) -> None:
+        self._store = store
         self._settings = settings
         self._clock = clock
 
@@ -57,7 +57,7 @@ class Submissions:
         expires = self._clock() + self._settings.retry_window
         value = msgspec.json.encode(_Claim(run, fingerprint))
         # Not awaited on purpose: it is durable no later than `run.started`, which is written after it.
-        self._records.put(RETRIES, name, value, expires=expires)
+        self._store.records.put(RETRIES, name, value, expires=expires)
         return None
 
     async def _by_key(self, key: str, tenant: str, claim: _Claim) -> str | None:
@@ -65,11 +65,11 @@ class Submissions:
         expires = self._clock() + self._settings.idempotency
         try:
             value = msgspec.json.encode(claim)
-            await self._records.put(KEYS, name, value, revision=0, expires=expires)
+            await self._store.records.put(KEYS, name, value, revision=0, expires=expires)
         except RevisionMismatch:
             earlier = await self._read(KEYS, name)
             if earlier is None:
-                await self._records.delete(KEYS, name)
+                await self._store.records.delete(KEYS, name)
                 return await self._by_key(key, tenant, claim)
             if earlier.fingerprint != claim.fingerprint:
                 raise Unprocessable(
@@ -80,7 +80,7 @@ class Submissions:
         return None
 
     async def _read(self, bucket: str, name: str) -> _Claim | None:
-        record = await self._records.get(bucket, name)
+        record = await self._store.records.get(bucket, name)
         if record is None or record.expires < self._clock():
             return None
         return msgspec.json.decode(record.value, type=_Claim)

@@ -51,7 +51,7 @@ class Supervisor:
         self._sweeper = sweeper
         self._settings = settings
         self._clock = clock
-        self._submissions = Submissions(store.records, settings, clock)
+        self._submissions = Submissions(store, settings, clock)
         self._live: dict[str, LiveRun] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._accepting = False

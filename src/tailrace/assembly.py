@@ -1,0 +1,208 @@
+"""The one place that knows all concrete classes: a configuration in, a server's parts out."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from tailrace.config import AgentConfig, Config, ModelConfig, nearest
+from tailrace.errors import ConfigError
+from tailrace.http.app import create_app
+from tailrace.http.catalog import Catalog, Target
+from tailrace.http.event_stream import Streams, StreamSettings
+from tailrace.http.parts import Parts
+from tailrace.http.projection import Projections
+from tailrace.log.contract import Store
+from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.sqlite import SqliteStore
+from tailrace.models.contract import Model
+from tailrace.models.echo import EchoModel
+from tailrace.models.http import HttpModel, Sessions, Timeouts
+from tailrace.models.replay import ReplayModel
+from tailrace.models.scenario import load as load_scenario
+from tailrace.models.scripted import ScriptedModel
+from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
+from tailrace.protocols.contract import UpstreamCodec
+from tailrace.protocols.openai_chat.upstream import ChatCodec
+from tailrace.protocols.openai_responses.upstream import ResponsesCodec
+from tailrace.runs.conversations import Conversations
+from tailrace.runs.directory import Directory
+from tailrace.runs.retention import Sweeper
+from tailrace.runs.settings import HOUR, RunSettings
+from tailrace.runs.supervisor import Supervisor
+from tailrace.runtimes.contract import Runtime
+from tailrace.runtimes.gateway import Gateway
+from tailrace.runtimes.loop import AgentLoop
+from tailrace.runtimes.tools.functions import FunctionTool
+
+
+def clock() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def models(config: Config) -> dict[str, Model]:
+    """The configured models. Raises `ConfigError` for a missing file or key."""
+    sessions = Sessions()
+    return {name: _model(name, model, config, sessions) for name, model in config.models.items()}
+
+
+def runtimes(config: Config, known: Mapping[str, Model]) -> dict[str, Runtime]:
+    """What can be run, by name: the agents, and every model as it is."""
+    made: dict[str, Runtime] = {name: Gateway(model) for name, model in known.items()}
+    if config.agents:
+        _import_from(config.folder)
+    for name, agent in config.agents.items():
+        made[name] = AgentLoop(
+            name,
+            models=known,
+            model=agent.model,
+            instructions=agent.instructions,
+            tools=_tools(name, agent),
+            max_turns=agent.max_turns,
+        )
+    return made
+
+
+def parts(config: Config, store: Store) -> Parts:
+    """A server's parts over a store. Raises `ConfigError`."""
+    settings = RunSettings(
+        kept=int(config.server.retention_hours * HOUR),
+        longest_seconds=config.server.max_run_hours * 3600,
+        grace={"chat": config.server.chat_grace_seconds},
+        shutdown_seconds=config.server.shutdown_seconds,
+    )
+    known = models(config)
+    directory = Directory(store)
+    conversations = Conversations(store, directory, clock)
+    sweeper = Sweeper(store, directory, conversations, settings, clock)
+    supervisor = Supervisor(store, runtimes(config, known), directory, sweeper, settings, clock)
+    targets = [
+        *(Target(name, "agent", agent.id) for name, agent in config.agents.items()),
+        *(Target(name, "model") for name in config.models),
+    ]
+    streams = Streams(
+        StreamSettings(
+            heartbeat_seconds=config.server.heartbeat_seconds,
+            write_seconds=config.server.write_timeout_seconds,
+        )
+    )
+    return Parts(
+        catalog=Catalog(targets),
+        supervisor=supervisor,
+        directory=directory,
+        conversations=conversations,
+        sweeper=sweeper,
+        projections=Projections(store),
+        streams=streams,
+        max_body_bytes=config.server.max_body_bytes,
+        let_go=lambda: _close(known),
+    )
+
+
+def application(config: Config, made: Parts) -> Starlette:
+    """The ASGI application over a server's parts."""
+    return create_app(made, config.server.cors_origins)
+
+
+def disk_store(folder: Path) -> Store:
+    """The default engine: one SQLite file in `folder`."""
+    return SqliteStore(folder)
+
+
+def memory_store() -> Store:
+    """An engine that keeps nothing."""
+    return MemoryStore()
+
+
+def _model(name: str, config: ModelConfig, whole: Config, sessions: Sessions) -> Model:
+    match config.dialect:
+        case "echo":
+            return EchoModel(name, interval_ms=config.interval_ms, repeat=config.repeat)
+        case "script":
+            scenario = load_scenario(whole.folder / config.scenario)
+            return ScriptedModel(
+                name, scenario, interval_ms=config.interval_ms, repeat=config.repeat
+            )
+        case "replay":
+            return ReplayModel(
+                name,
+                _codec(config.of),
+                whole.folder / config.file,
+                interval_ms=config.interval_ms,
+                repeat=config.repeat,
+            )
+        case "chat" | "responses" | "messages":
+            return HttpModel(
+                name,
+                _codec(config.dialect),
+                sessions,
+                base_url=config.base_url,
+                model=config.model,
+                headers=_headers(name, config),
+                timeouts=Timeouts(
+                    config.connect_seconds, config.first_byte_seconds, config.idle_seconds
+                ),
+                retries=config.retries,
+            )
+
+
+async def _close(known: Mapping[str, Model]) -> None:
+    for model in known.values():
+        await model.close()
+
+
+def _codec(dialect: str) -> UpstreamCodec:
+    match dialect:
+        case "chat":
+            return ChatCodec()
+        case "responses":
+            return ResponsesCodec()
+        case _:
+            return MessagesCodec()
+
+
+def _headers(name: str, config: ModelConfig) -> dict[str, str]:
+    """The configured headers, and the key from the environment in the dialect's own header."""
+    if not config.api_key_env:
+        return dict(config.headers)
+    key = os.environ.get(config.api_key_env)
+    if not key:
+        raise ConfigError(f"[models.{name}] the environment has no {config.api_key_env}")
+    if config.dialect == "messages":
+        return {"x-api-key": key, **config.headers}
+    return {"authorization": f"Bearer {key}", **config.headers}
+
+
+def _import_from(folder: Path) -> None:
+    """Let an agent's tools lie beside the configuration."""
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.insert(0, place)
+
+
+def _tools(name: str, agent: AgentConfig) -> list[FunctionTool]:
+    return [_tool(f"[agents.{name}] tool {tool!r}", tool) for tool in agent.tools]
+
+
+def _tool(where: str, path: str) -> FunctionTool:
+    module_name, _, function_name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # user code: importing it may raise anything
+        raise ConfigError(f"{where}: cannot import {module_name}: {error}") from None
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        known = [n for n in dir(module) if not n.startswith("_")]
+        hint = nearest(function_name, known)
+        raise ConfigError(f"{where}: {module_name} has no function {function_name}{hint}")
+    try:
+        return FunctionTool(function)
+    except (TypeError, NameError) as error:
+        raise ConfigError(f"{where}: {error}") from None

@@ -1,0 +1,105 @@
+"""Commands that ask a running server: tail, runs, cancel."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import aiohttp
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from tailrace.cli.render import Renderer
+from tailrace.events.ids import job_id, run_suffix
+from tailrace.protocols.framing.sse import SseDecoder
+from tailrace.protocols.node_stream.wire import NodeStreamEvent
+
+_envelope = msgspec.json.Decoder(NodeStreamEvent).decode
+
+
+class ServerError(Exception):
+    """The server cannot be reached, or it said no."""
+
+
+async def tail(url: str, run: str, *, surface: str, after: int | None) -> None:
+    """Print a run's frames as `surface` shows them, or the run for people when it is empty."""
+    query = {"as": surface or "native"}
+    if after is not None:
+        query["after"] = str(after)
+    path = f"/jobs/{_job(run)}/stream"
+    if surface:
+        async for data in _stream(url, path, query):
+            sys.stdout.write(data.decode("utf-8", "replace"))
+            sys.stdout.flush()
+        return
+    decoder, renderer = SseDecoder(), Renderer(Console())
+    async for data in _stream(url, path, query):
+        for event in decoder.feed(data):
+            renderer.show(_envelope(event.data).payload)
+
+
+async def start(url: str, agent: str, text: str) -> str:
+    """Start a job; returns its id."""
+    body = msgspec.json.encode({"agent": agent, "input": text})
+    job = msgspec.json.decode(await _ask(url, "POST", "/jobs", body))
+    return str(job["id"])
+
+
+async def runs(url: str, *, plain: bool) -> None:
+    """List the latest runs: a table, or JSON lines."""
+    listed = msgspec.json.decode(await _ask(url, "GET", "/jobs"))
+    if plain:
+        for job in listed["data"]:
+            sys.stdout.write(msgspec.json.encode(job).decode() + "\n")
+        return
+    table = Table("job", "agent", "surface", "status")
+    for job in listed["data"]:
+        table.add_row(job["id"], job["agent"], job["surface"], job["status"])
+    Console().print(table)
+
+
+async def cancel(url: str, run: str) -> None:
+    """Cancel a run and say how it ended."""
+    job = msgspec.json.decode(await _ask(url, "POST", f"/jobs/{_job(run)}/cancel"))
+    sys.stdout.write(f"{job['id']} {job['status']}\n")
+
+
+def _job(any_id: str) -> str:
+    """A run's name on the native surface, from any of its names."""
+    suffix = run_suffix(any_id)
+    return job_id(suffix) if suffix else any_id
+
+
+async def _ask(url: str, method: str, path: str, body: bytes = b"") -> bytes:
+    async with aiohttp.ClientSession() as session:
+        try:
+            async with session.request(method, url + path, data=body) as reply:
+                answer = await reply.read()
+        except aiohttp.ClientError as error:
+            raise ServerError(f"{url} cannot be reached: {error}") from None
+    if reply.status >= 400:
+        raise ServerError(_message(answer, reply.status))
+    return answer
+
+
+async def _stream(url: str, path: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        try:
+            async with session.get(url + path, params=query) as reply:
+                if reply.status >= 400:
+                    raise ServerError(_message(await reply.read(), reply.status))
+                async for data in reply.content.iter_any():
+                    yield data
+        except aiohttp.ClientError as error:
+            raise ServerError(f"{url} broke the connection: {error}") from None
+
+
+def _message(body: bytes, status: int) -> str:
+    try:
+        found: Any = msgspec.json.decode(body)
+        return str(found["error"]["message"])
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        return f"the server answered {status}"

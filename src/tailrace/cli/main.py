@@ -1,0 +1,117 @@
+"""The commands and their options; what they do stands in the files beside this one.
+
+Human output goes to a terminal; when piped, or with `--json`, commands print plain lines. A fault of the
+operator is one message on stderr and exit status 2; of the server or the run, exit status 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tailrace.cli import client, local, serving
+from tailrace.errors import TailraceError
+
+DEFAULT_URL = "http://127.0.0.1:8700"
+
+app = typer.Typer(
+    help="Run AI agents durably; tail any run over any protocol.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigFile = Annotated[Path, typer.Argument(help="The configuration file.", show_default=True)]
+Url = Annotated[str, typer.Option(help="The server to ask.")]
+Surface = Annotated[str, typer.Option("--as", help="native, responses or chat.")]
+Json = Annotated[bool, typer.Option("--json", help="Plain JSON lines, as when piped.")]
+
+
+@app.command()
+def serve(
+    config: ConfigFile = Path("tailrace.toml"),
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder that keeps the runs.")] = None,
+) -> None:
+    """Serve the configured agents and models."""
+    serving.serve(config, host=host, port=port, data=data)
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8700,
+    once: Annotated[bool, typer.Option("--once", help="Stop after the first run.")] = False,
+) -> None:
+    """Serve scripted agents, show one run live, and print what to try. Needs no key."""
+    serving.demo(port, once=once)
+
+
+@app.command()
+def check(config: ConfigFile = Path("tailrace.toml")) -> None:
+    """Check a configuration, and nothing else."""
+    serving.check(config)
+
+
+@app.command()
+def run(
+    agent: Annotated[str, typer.Argument(help="An agent or model of the configuration.")],
+    text: Annotated[str, typer.Argument(help="What to say to it.")],
+    config: Annotated[Path, typer.Option(help="The configuration file.")] = Path("tailrace.toml"),
+    surface: Surface = "",
+    json: Json = False,
+) -> None:
+    """Run an agent once, here, and show it live. Nothing is kept."""
+    asyncio.run(local.run(config, agent, text, surface=_surface(surface, json)))
+
+
+@app.command()
+def tail(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Any of the run's ids.")],
+    surface: Surface = "",
+    after: Annotated[int | None, typer.Option(help="Show what follows this frame.")] = None,
+    url: Url = DEFAULT_URL,
+    json: Json = False,
+) -> None:
+    """Show a run: what was, then what comes, exactly as a client of a surface gets it."""
+    asyncio.run(client.tail(url, run_id, surface=_surface(surface, json), after=after))
+
+
+@app.command()
+def runs(url: Url = DEFAULT_URL, json: Json = False) -> None:
+    """List the latest runs."""
+    asyncio.run(client.runs(url, plain=json or not sys.stdout.isatty()))
+
+
+@app.command()
+def cancel(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Any of the run's ids.")],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Cancel a run."""
+    asyncio.run(client.cancel(url, run_id))
+
+
+def main() -> None:
+    """The program's entry point."""
+    try:
+        app()
+    except TailraceError as error:
+        typer.echo(f"tailrace: {error}", err=True)
+        raise SystemExit(2) from None
+    except client.ServerError as error:
+        typer.echo(f"tailrace: {error}", err=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _surface(surface: str, json: bool) -> str:
+    """Which frames to print: the surface asked for; native when piped; none (people's view) else."""
+    if surface:
+        return surface
+    return "native" if json or not sys.stdout.isatty() else ""

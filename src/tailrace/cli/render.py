@@ -1,0 +1,98 @@
+"""A run on a terminal, for people: text as it comes, thoughts dimmed, tools and ends in colour."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from rich.console import Console
+from rich.text import Text
+
+from tailrace.events import types as t
+
+
+class Renderer:
+    """Feed it payloads in order."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._column = False
+        self._names: dict[int, str] = {}
+
+    def show(self, payload: t.Payload) -> None:  # noqa: C901 - one arm per family
+        """Show one event."""
+        match payload:
+            case t.TextDelta():
+                self._words(payload.text, "")
+            case t.ReasoningDelta() | t.ReasoningSummaryDelta():
+                self._words(payload.text, "dim italic")
+            case t.RefusalDelta():
+                self._words(payload.text, "yellow")
+            case t.ArgumentsDelta():
+                self._words(payload.text, "cyan")
+            case t.TranscriptDelta():
+                self._words(payload.text, "")
+            case t.ItemStarted():
+                self._names[payload.item] = payload.name
+                if payload.kind == "tool_call":
+                    self._line(f"▸ {payload.name} ", "bold cyan", end="")
+            case t.ToolCompleted():
+                mark, style = ("✗", "red") if payload.is_error else ("✓", "green")
+                self._line(f"{mark} {self._names.get(payload.item, '')}: {payload.output}", style)
+            case t.RunStarted():
+                self._line(f"● run of {payload.request.agent}", "bold")
+            case t.RunAttempt():
+                self._line(f"↻ attempt {payload.number}: {payload.reason}", "bold yellow")
+            case t.RunCompleted():
+                self._line("● completed", "bold green")
+            case t.RunIncomplete():
+                self._line(f"● incomplete: {payload.reason}", "bold yellow")
+            case t.RunFailed():
+                self._line(f"● failed: {payload.message}", "bold red")
+            case t.RunCancelled():
+                self._line(f"● cancelled by {payload.by}", "bold red")
+            case t.Usage():
+                tokens = f"{payload.input} tokens in, {payload.output} out"
+                self._line(f"  {payload.model}: {tokens}", "dim")
+            case t.NodeFailed():
+                self._line(f"  node failed: {payload.message}", "red")
+            case t.ToolProgress():
+                self._line(f"  … {payload.message}", "dim")
+            case t.ApprovalRequested() | t.InputRequested():
+                self._line(f"? {payload.message}", "bold magenta")
+            case t.ItemCompleted():
+                self._break()
+            case (
+                t.RunWaiting()
+                | t.RunResumed()
+                | t.NodeStarted()
+                | t.NodeCompleted()
+                | t.AgentStarted()
+                | t.AgentCompleted()
+                | t.AnnotationAdded()
+                | t.ImagePartial()
+                | t.AudioDelta()
+                | t.ToolStarted()
+                | t.ApprovalResolved()
+                | t.InputReceived()
+                | t.CompactionStarted()
+                | t.CompactionCompleted()
+                | t.ContextUsage()
+                | t.Custom()
+            ):
+                pass
+            case _:
+                assert_never(payload)
+
+    def _words(self, text: str, style: str) -> None:
+        self._console.print(Text(text, style=style), end="", soft_wrap=True)
+        self._column = not text.endswith("\n")
+
+    def _line(self, text: str, style: str, end: str = "\n") -> None:
+        self._break()
+        self._console.print(Text(text, style=style), end=end, soft_wrap=True)
+        self._column = end != "\n"
+
+    def _break(self) -> None:
+        if self._column:
+            self._console.print()
+            self._column = False

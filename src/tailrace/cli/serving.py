@@ -1,0 +1,118 @@
+"""Commands that are the server: serve, demo, check."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import tempfile
+import threading
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import typer
+
+from tailrace import assembly, config
+from tailrace.cli import client
+from tailrace.errors import ConfigError
+from tailrace.http import server
+
+DEMO_TEXT = "What should I wear in Oslo and Lisbon tomorrow?"
+
+
+def check(file: Path) -> None:
+    """Check a configuration down to its files, keys and imports. Raises `ConfigError`."""
+    found = config.load(file)
+    assembly.runtimes(found, assembly.models(found))
+    agents, models = len(found.agents), len(found.models)
+    typer.echo(f"{file}: fine ({agents} agents, {models} models)")
+
+
+def serve(file: Path, *, host: str | None, port: int | None, data: Path | None) -> None:
+    """Serve until stopped. Raises `ConfigError` before anything was started."""
+    found = config.load(file)
+    host = host or found.server.host
+    _must_be_loopback(host)
+    parts = assembly.parts(found, assembly.disk_store(data or found.folder / found.server.data))
+    app = assembly.application(found, parts)
+    listener = _listen(host, found.server.port if port is None else port)
+    address = f"http://{_shown(listener)}"
+    typer.echo(f"tailrace: serving {address} (open: no tokens are configured)", err=True)
+    for target in parts.catalog.targets:
+        typer.echo(f"  {target.kind} {target.name}", err=True)
+    server.run(server.make(app, parts), listener)
+
+
+def demo(port: int, *, once: bool) -> None:
+    """Serve the demo agents from a fresh folder, show a run, and say what to try."""
+    with (
+        tempfile.TemporaryDirectory(prefix="tailrace-demo-") as data,
+        as_file(files("tailrace.cli.demo")) as folder,
+    ):
+        found = config.load(folder / "demo.toml")
+        parts = assembly.parts(found, assembly.disk_store(Path(data)))
+        app = assembly.application(found, parts)
+        try:
+            listener = _listen("127.0.0.1", port)
+        except ConfigError:
+            listener = _listen("127.0.0.1", 0)
+        running = server.make(app, parts)
+        show = threading.Thread(
+            target=_show_demo, args=(f"http://{_shown(listener)}", running, once), daemon=True
+        )
+        show.start()
+        server.run(running, listener)
+
+
+def _show_demo(url: str, running: server.Server, once: bool) -> None:  # noqa: FBT001 - a thread's argument
+    """Start a run as any client would, and show it; then say what to try."""
+    try:
+        asyncio.run(_demo_run(url))
+    except client.ServerError as error:
+        typer.echo(f"tailrace: {error}", err=True)
+    if once:
+        running.should_exit = True
+        return
+    typer.echo(
+        f"""
+Still serving {url}. Try, in another terminal:
+
+  curl -N {url}/v1/responses -H 'content-type: application/json' \\
+    -d '{{"model": "weather", "input": "{DEMO_TEXT}", "stream": true}}'
+  tailrace runs --url {url}
+  tailrace tail RUN --as responses --after 20 --url {url}
+
+Or point any OpenAI client at {url}/v1 (models: weather, echo). Ctrl-C stops.
+"""
+    )
+
+
+async def _demo_run(url: str) -> None:
+    typer.echo(f"POST {url}/jobs for agent 'weather': {DEMO_TEXT}\n")
+    job = await client.start(url, "weather", DEMO_TEXT)
+    await client.tail(url, job, surface="", after=None)
+
+
+def _must_be_loopback(host: str) -> None:
+    """Without tokens the server is open, so it must not be reachable from elsewhere."""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not loopback:
+        raise ConfigError(
+            f"{host} is reachable from elsewhere, and no authentication is configured: "
+            "listen on 127.0.0.1 and put a proxy that authenticates in front"
+        )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return server.listen(host, port)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def _shown(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

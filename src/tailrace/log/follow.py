@@ -1,0 +1,34 @@
+"""History, then live, with no gap and no double: how to read a run from any point to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+from tailrace.events.types import Event, RunCancelled, RunCompleted, RunFailed, RunIncomplete
+from tailrace.log.contract import EventLog
+
+ENDS = (RunCompleted, RunIncomplete, RunFailed, RunCancelled)
+
+
+async def follow(log: EventLog, run: str, after: int) -> AsyncGenerator[Sequence[Event], None]:
+    """Batches of the run's durable events with `seq > after`, until the one with its end.
+
+    Reads by cursor: what the caller has not asked for is not held anywhere on its behalf. The watch only
+    says that there is more, and it is set before the read that finds nothing, so nothing slips between.
+    """
+    more = asyncio.Event()
+    stop = log.watch(run, lambda _: more.set())
+    try:
+        while True:
+            more.clear()
+            events = await log.read(run, after)
+            if not events:
+                await more.wait()
+                continue
+            after = events[-1].seq
+            yield events
+            if isinstance(events[-1].payload, ENDS):
+                return
+    finally:
+        stop()

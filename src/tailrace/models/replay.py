@@ -1,0 +1,58 @@
+"""A model that plays a recorded stream of a real model server through the real decoder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from pathlib import Path
+
+from tailrace.errors import ConfigError
+from tailrace.events import types as t
+from tailrace.events.request import ModelRequest
+from tailrace.models.pace import paced
+from tailrace.protocols.contract import UpstreamCodec
+
+_REPEATED = (t.TextDelta, t.ReasoningDelta, t.ReasoningSummaryDelta)
+
+
+class ReplayModel:
+    """Plays the file of one recorded reply, a delta every `interval_ms`, each text delta `repeat` times.
+
+    Whatever is asked, the reply is the same. A recording that breaks off fails like the server did.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        codec: UpstreamCodec,
+        file: Path,
+        *,
+        interval_ms: float = 0,
+        repeat: int = 1,
+    ) -> None:
+        self.name = name
+        self._codec = codec
+        self._interval_ms = interval_ms
+        self._repeat = repeat
+        try:
+            self._recorded = file.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{file}: {error.strerror or error}") from None
+
+    async def stream(
+        self, request: ModelRequest, items: Iterator[int]
+    ) -> AsyncGenerator[Sequence[t.Payload], None]:
+        decoder = self._codec.decoder(items, self.name)
+        payloads = [*decoder.feed(self._recorded), *decoder.close()]
+        async for batch in paced(self._repeated(payloads), self._interval_ms):
+            yield batch
+        if decoder.failure is not None:
+            raise decoder.failure
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _repeated(self, payloads: Sequence[t.Payload]) -> Iterator[t.Payload]:
+        for payload in payloads:
+            times = self._repeat if isinstance(payload, _REPEATED) else 1
+            for _ in range(times):
+                yield payload

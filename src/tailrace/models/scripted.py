@@ -1,0 +1,138 @@
+"""A model that says what its scenario says: offline, deterministic, at a given pace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+
+import msgspec
+
+from tailrace.errors import ModelFailed
+from tailrace.events import types as t
+from tailrace.events.request import ModelRequest
+from tailrace.models.echo import WORD
+from tailrace.models.pace import paced
+from tailrace.models.scenario import Reply, Scenario, Step, choose
+
+
+class ScriptedModel:
+    """Plays a scenario: a word or a piece of arguments every `interval_ms`, texts `repeat` times."""
+
+    def __init__(
+        self, name: str, scenario: Scenario, *, interval_ms: float = 0, repeat: int = 1
+    ) -> None:
+        self.name = name
+        self._scenario = scenario
+        self._interval_ms = interval_ms
+        self._repeat = repeat
+
+    async def stream(
+        self, request: ModelRequest, items: Iterator[int]
+    ) -> AsyncGenerator[Sequence[t.Payload], None]:
+        reply = choose(self._scenario, request)
+        if reply is None:
+            raise ModelFailed("The scenario has no reply to this.", code="invalid_prompt")
+        player = _Player(items, self._repeat)
+        for step in reply.steps:
+            if step.delay_ms is not None:
+                await asyncio.sleep(step.delay_ms / 1000)
+            async for batch in paced(player.play(step), self._interval_ms):
+                yield batch
+            if step.fail is not None:
+                raise ModelFailed(step.fail, code=step.code)
+            if step.cut:
+                raise ModelFailed("The model server's reply ended in the middle.")
+        yield [*player.close(), self._usage(reply, player, request)]
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _usage(self, reply: Reply, player: _Player, request: ModelRequest) -> t.Usage:
+        words = len(msgspec.json.encode(request.items).split())
+        return t.Usage(
+            self.name,
+            input=words if reply.input is None else reply.input,
+            cached=reply.cached,
+            output=player.words if reply.output is None else reply.output,
+            reasoning=reply.reasoning,
+            finish=reply.finish or ("tool_calls" if player.called else "stop"),
+        )
+
+
+class _Player:
+    """Turns steps into payloads. Texts in a row go into one message; calls of a reply stay parallel."""
+
+    def __init__(self, items: Iterator[int], repeat: int) -> None:
+        self.words = 0
+        self.called = False
+        self._items = items
+        self._repeat = repeat
+        self._kind = ""
+        self._open: int | None = None
+        self._part = 0
+
+    def play(self, step: Step) -> Iterator[t.Payload]:  # noqa: C901 - one arm per kind of step
+        if step.text is not None:
+            yield from self._message("text")
+            for piece in self._pieces(step.text, self._repeat):
+                yield t.TextDelta(self._item(), piece, self._part)
+        elif step.refusal is not None:
+            yield from self._message("refusal")
+            for piece in self._pieces(step.refusal):
+                yield t.RefusalDelta(self._item(), piece, self._part)
+        elif step.annotation is not None:
+            yield from self._message("text")
+            yield t.AnnotationAdded(self._item(), step.annotation, self._part)
+        elif step.reasoning is not None:
+            yield from self._begin("reasoning", "reasoning")
+            for piece in self._pieces(step.reasoning):
+                yield t.ReasoningDelta(self._item(), piece)
+        elif step.summary is not None:
+            yield from self._begin("reasoning", "summary")
+            for piece in self._pieces(step.summary):
+                yield t.ReasoningSummaryDelta(self._item(), piece)
+        elif step.call is not None:
+            yield from self._call(step, step.call)
+
+    def close(self) -> Iterator[t.Payload]:
+        """End the item that is open."""
+        if self._open is not None:
+            yield t.ItemCompleted(self._open)
+        self._open, self._kind = None, ""
+
+    def _pieces(self, text: str, repeat: int = 1) -> Iterator[str]:
+        words = WORD.findall(text) or [text]
+        for _ in range(repeat):
+            self.words += len(words)
+            yield from words
+
+    def _begin(self, item_kind: t.ItemKind, kind: str) -> Iterator[t.Payload]:
+        """Be in an item of this kind: the open one, or a new one."""
+        if self._kind == kind:
+            return
+        yield from self.close()
+        self._open, self._kind, self._part = next(self._items), kind, 0
+        yield t.ItemStarted(self._open, item_kind)
+
+    def _message(self, kind: str) -> Iterator[t.Payload]:
+        """Be in a message part of this kind; another kind of part goes on in the same message."""
+        if self._kind in ("text", "refusal") and self._kind != kind:
+            self._kind, self._part = kind, self._part + 1
+        yield from self._begin("message", kind)
+
+    def _call(self, step: Step, name: str) -> Iterator[t.Payload]:
+        yield from self.close()
+        self.called = True
+        item = next(self._items)
+        given = step.arguments
+        text = given if isinstance(given, str) else msgspec.json.encode(given or {}).decode()
+        call_id = step.call_id or f"call_{item}"
+        yield t.ItemStarted(item, "tool_call", name=name, call_id=call_id, custom=step.custom)
+        for start in range(0, len(text), 12):
+            yield t.ArgumentsDelta(item, text[start : start + 12])
+        yield t.ItemCompleted(item)
+
+    def _item(self) -> int:
+        if self._open is None:
+            raise AssertionError("a step begins its item first")
+        return self._open
