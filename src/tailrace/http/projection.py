@@ -86,6 +86,8 @@ class Projection:
         self._seq = events[-1].seq
         self.done = isinstance(events[-1].payload, _ENDS)
         frames = self._encoder.encode(events)
+        if not frames:
+            return  # all hidden on this surface; an empty write would end a chunked body
         first = self.end
         self.end += len(frames)
         data = frames[0] if len(frames) == 1 else b"".join(frames)
