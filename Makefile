@@ -50,7 +50,8 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@ .venv/run.done
 
-# Other versions of the official SDK, for validation only: their dependencies are the environment's.
-.clients/openai-%/.done: | .venv/dev.done
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .clients/openai-$* openai==$*
+# Other versions of the official SDK, each in an environment of its own.
+.clients/openai-%/.done: requirements/openai-%.txt
+	$(PYTHON) -m venv .clients/openai-$*
+	.clients/openai-$*/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@

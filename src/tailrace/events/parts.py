@@ -59,6 +59,7 @@ class ItemState:
         "abandoned",
         "agent",
         "arguments",
+        "attempt",
         "content",
         "node",
         "output",
@@ -70,8 +71,9 @@ class ItemState:
         "tool",
     )
 
-    def __init__(self, started: t.ItemStarted, node: str, agent: str) -> None:
+    def __init__(self, started: t.ItemStarted, node: str, agent: str, attempt: int) -> None:
         self.started = started
+        self.attempt = attempt
         self.node = node
         self.agent = agent
         self.status: Literal["open", "completed", "incomplete"] = "open"

@@ -158,7 +158,7 @@ class RunState:
         self._from_open_source(draft)
         if payload.item != len(self.items):
             raise IllegalEvent(f"item.started: the next item is {len(self.items)}")
-        state = ItemState(payload, draft.node, draft.agent)
+        state = ItemState(payload, draft.node, draft.agent, self.attempt)
         self.items.append(state)
         self.open[payload.item] = state
 

@@ -21,7 +21,7 @@ def completion(run: str, state: RunState) -> bytes:
     if end is None or isinstance(end, RunFailed | RunCancelled):
         raise ValueError("only a run that gave an answer has a completion")
     content = _contents(state)
-    message = _message(content, _client_calls(state))
+    message = _message(content, _client_calls(state), _words(state))
     logprobs = [p for item in content for p in _logprobs(item)]
     choice: Object = {
         "index": 0,
@@ -66,9 +66,19 @@ def _client_calls(state: RunState) -> list[ToolCall]:
     ]
 
 
-def _message(content: list[Item], calls: list[ToolCall]) -> Object:
+def _words(state: RunState) -> str:
+    """All text, reply by reply, as the stream joins it."""
+    replies: dict[tuple[int, int], str] = {}
+    for item in state.items:
+        if isinstance(item.content, Message) and state.node_types.get(item.node) == SHOWN_NODE:
+            said = "".join(p.text for p in item.content.content if isinstance(p, TextPart))
+            key = (item.attempt, item.reply)
+            replies[key] = replies.get(key, "") + said
+    return SEPARATOR.join(text for text in replies.values() if text)
+
+
+def _message(content: list[Item], calls: list[ToolCall], words: str) -> Object:
     parts = [item.content for item in content if isinstance(item, Message)]
-    texts = ["".join(p.text for p in some if isinstance(p, TextPart)) for some in parts]
     refusal = "".join(p.refusal for some in parts for p in some if isinstance(p, RefusalPart))
     annotations = [
         wire.annotation(note)
@@ -83,7 +93,6 @@ def _message(content: list[Item], calls: list[ToolCall]) -> Object:
         if isinstance(item, Reasoning)
         for text in (*item.summary, *item.text)
     )
-    words = SEPARATOR.join(text for text in texts if text)
     message: Object = {
         "role": "assistant",
         "content": words if words or not (calls or refusal) else None,

@@ -1,7 +1,7 @@
 """A run as a Chat Completions stream: events to chunks.
 
-One answer is one message here: several message items follow each other after a blank line, calls of
-tools the client runs get contiguous indexes, and what runs on our side is not shown. Reasoning rides in
+One answer is one message here: what the model says in several replies is parted by a blank line, calls
+of tools the client runs get contiguous indexes, and what runs on our side is not shown. Reasoning rides in
 `reasoning_content`, the field most servers and clients agreed on; a client that does not know it ignores
 it. Chunk order follows 48 recorded streams of real servers.
 """
@@ -23,7 +23,7 @@ from tailrace.protocols.openai_chat import wire
 SHOWN_NODE = "deep_agent"
 DONE = b"data: [DONE]\n\n"
 SEPARATOR = "\n\n"
-"""Between two messages of one answer."""
+"""Between the texts of two model replies."""
 
 _json = msgspec.json.Encoder().encode
 
@@ -43,10 +43,11 @@ class Encoder:
         self._head = b""
         self._tail = b""
         self._nodes: set[str] = set()
-        self._shown: dict[int, t.ItemStarted] = {}
+        self._shown: set[int] = set()
         self._calls: dict[int, int] = {}
         self._totals = Totals()
-        self._last_message: int | None = None
+        self._spoken = False
+        self._between = False
         self._frames: list[bytes] = []
 
     def encode(self, events: Sequence[t.Event]) -> list[bytes]:
@@ -69,10 +70,10 @@ class Encoder:
         text = delta.text
         if not text:
             return
-        if self._last_message != delta.item:
-            if self._last_message is not None:
-                text = SEPARATOR + text
-            self._last_message = delta.item
+        if self._between:
+            text = SEPARATOR + text
+            self._between = False
+        self._spoken = True
         if delta.logprobs:
             logprobs = {"content": list(delta.logprobs), "refusal": None}
             rest = b'"logprobs":%b,"finish_reason":null' % _json(logprobs)
@@ -92,11 +93,14 @@ class Encoder:
                     self._nodes.add(event.node)
             case t.ItemStarted():
                 if event.node in self._nodes:
-                    self._shown[payload.item] = payload
+                    self._shown.add(payload.item)
                     self._opened(payload)
             case t.Usage():
                 if event.node in self._nodes:
                     self._totals += Totals.of(payload)
+                    self._between = self._spoken
+            case t.RunAttempt():
+                self._between = self._spoken
             case t.ReasoningDelta() | t.ReasoningSummaryDelta():
                 if payload.item in self._shown:
                     self._chunk(b'{"reasoning_content":%b}' % _json(payload.text))
@@ -112,7 +116,6 @@ class Encoder:
                     self._chunk(b'{"annotations":%b}' % _json([shown]))
             case (
                 t.TextDelta()
-                | t.RunAttempt()
                 | t.RunWaiting()
                 | t.RunResumed()
                 | t.NodeCompleted()
@@ -156,21 +159,18 @@ class Encoder:
         if payload.kind != "tool_call" or payload.runs_on != "client":
             return
         index = self._calls[payload.item] = len(self._calls)
-        kind, field = ("custom", "input") if payload.custom else ("function", "arguments")
         call: Object = {
             "index": index,
             "id": payload.call_id,
-            "type": kind,
-            kind: {"name": payload.name, field: ""},
+            "type": "function",  # custom calls too: the SDKs' chunk types know no other
+            "function": {"name": payload.name, "arguments": ""},
         }
         self._chunk(b'{"tool_calls":[%b]}' % _json(call))
 
     def _arguments(self, payload: t.ArgumentsDelta) -> None:
-        custom = self._shown[payload.item].custom
-        kind, field = (b"custom", b"input") if custom else (b"function", b"arguments")
         self._chunk(
-            b'{"tool_calls":[{"index":%d,"%b":{"%b":%b}}]}'
-            % (self._calls[payload.item], kind, field, _json(payload.text))
+            b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}'
+            % (self._calls[payload.item], _json(payload.text))
         )
 
     def _ended(self, payload: t.RunEnd) -> None:

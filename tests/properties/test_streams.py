@@ -1,0 +1,167 @@
+"""Properties of the three encoders, over any legal log."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.events import stored
+from tailrace.events.state import fold
+from tailrace.events.types import Event, RunCancelled, RunFailed
+from tailrace.protocols.contract import StreamEncoder
+from tailrace.protocols.node_stream import stream as native
+from tailrace.protocols.openai_chat import reply as chat_reply
+from tailrace.protocols.openai_chat import stream as chat
+from tailrace.protocols.openai_responses import reply, stream
+from tests.support import strict
+from tests.support.legal_logs import legal_logs
+from tests.support.logs import RUN
+
+OPTIONS = stream.Options()
+ENCODERS: dict[str, Callable[[], StreamEncoder]] = {
+    "responses": lambda: stream.Encoder(RUN, OPTIONS),
+    "chat": lambda: chat.Encoder(RUN, chat.Options(include_usage=True)),
+    "native": lambda: native.Encoder(RUN),
+}
+SURFACES = pytest.mark.parametrize("surface", ENCODERS)
+
+
+@SURFACES
+@given(log=legal_logs(), cuts=st.lists(st.integers(0, 40)))
+def test_how_events_are_batched_changes_nothing(
+    surface: str, log: Sequence[Event], cuts: list[int]
+) -> None:
+    whole = ENCODERS[surface]().encode(log)
+    encoder, frames, start = ENCODERS[surface](), list[bytes](), 0
+    for cut in [*sorted(cuts), len(log)]:
+        frames += encoder.encode(log[start:cut])
+        start = max(start, cut)
+    assert frames == whole
+
+
+@pytest.mark.req("R8")
+@pytest.mark.req("R14")
+@SURFACES
+@given(log=legal_logs(), cut=st.integers(0, 60))
+def test_a_resumed_stream_is_exactly_the_suffix(
+    surface: str, log: Sequence[Event], cut: int
+) -> None:
+    """What a client saw before a crash is a prefix of what anybody ever sees."""
+    whole = ENCODERS[surface]().encode(log)
+    seen = ENCODERS[surface]().encode(log[:cut])
+    assert whole[: len(seen)] == seen
+    again = ENCODERS[surface]().encode(stored.decode(stored.frame(log).body))
+    assert again == whole
+
+
+@pytest.mark.req("R25")
+@given(log=legal_logs())
+def test_sequence_numbers_have_no_gap(log: Sequence[Event]) -> None:
+    frames = ENCODERS["responses"]().encode(log)
+    numbers = [msgspec.json.decode(data)["sequence_number"] for data in strict.data_of(frames)]
+    assert numbers == list(range(len(frames) - 1))
+    assert frames[-1] == b"data: [DONE]\n\n"
+
+
+@pytest.mark.req("R42")
+@pytest.mark.req("R36")
+@pytest.mark.req("R188")
+@given(log=legal_logs())
+def test_every_frame_is_valid_for_every_sdk(log: Sequence[Event]) -> None:
+    strict.responses(ENCODERS["responses"]().encode(log))
+    strict.chat(ENCODERS["chat"]().encode(log))
+
+
+@given(log=legal_logs())
+def test_the_stored_response_is_what_the_stream_ended_with(log: Sequence[Event]) -> None:
+    last = strict.data_of(ENCODERS["responses"]().encode(log))[-1]
+    document = reply.response(RUN, log, OPTIONS)
+    assert msgspec.json.decode(last)["response"] == msgspec.json.decode(document)
+
+
+@pytest.mark.req("R17")
+@pytest.mark.req("R19")
+@given(log=legal_logs())
+def test_chat_and_responses_say_the_same(log: Sequence[Event]) -> None:
+    """The same calls in the same order; finish reasons map one to one; the text is all there."""
+    response = msgspec.json.decode(reply.response(RUN, log, OPTIONS))
+    calls = [
+        (item["call_id"], item["name"], item.get("arguments", item.get("input")))
+        for item in response["output"]
+        if item["type"] in ("function_call", "custom_tool_call")
+    ]
+    chunks = [msgspec.json.decode(data) for data in strict.data_of(ENCODERS["chat"]().encode(log))]
+    made: dict[int, list[str]] = {}
+    finish, text = None, ""
+    for chunk in chunks:
+        for choice in chunk.get("choices", ()):
+            finish = choice["finish_reason"] or finish
+            text += choice["delta"].get("content") or ""
+            for call in choice["delta"].get("tool_calls", ()):
+                if "id" in call:
+                    made[call["index"]] = [call["id"], call["function"]["name"], ""]
+                else:
+                    made[call["index"]][2] += call["function"]["arguments"]
+    assert [tuple(call) for call in made.values()] == calls
+    said = [
+        p.get("text", "")
+        for i in response["output"]
+        for p in i.get("content", ())
+        if i["type"] == "message"
+    ]
+    assert text.replace("\n\n", "") == "".join(said).replace("\n\n", "")
+    expected = {
+        "completed": "tool_calls" if calls else "stop",
+        "failed": None,
+        "cancelled": None,
+        "incomplete": "length",
+    }[response["status"]]
+    if (response["incomplete_details"] or {}).get("reason") == "content_filter":
+        expected = "content_filter"
+    assert finish == expected
+
+
+@given(log=legal_logs())
+def test_the_chat_document_is_what_its_chunks_add_up_to(log: Sequence[Event]) -> None:
+    state = fold(log)
+    if isinstance(state.end, RunFailed | RunCancelled):
+        assert chat_reply.failure(state)
+        return
+    document = chat_reply.completion(RUN, state)
+    strict.check("completion", [document], strict.VERSIONS[:2])
+    message = msgspec.json.decode(document)["choices"][0]["message"]
+    chunks = [msgspec.json.decode(data) for data in strict.data_of(ENCODERS["chat"]().encode(log))]
+    deltas = [c["choices"][0]["delta"] for c in chunks if c["choices"]]
+    assert "".join(d.get("content") or "" for d in deltas) == (message["content"] or "")
+    thoughts = "".join(d.get("reasoning_content") or "" for d in deltas)
+    assert thoughts == message.get("reasoning_content", "")
+
+
+def test_the_bytes_do_not_depend_on_the_process() -> None:
+    """Two processes with different hash seeds encode the same logs to the same bytes."""
+    program = (
+        "import sys\n"
+        "from tests.support.scenarios import SCENARIOS\n"
+        "from tests.protocols.test_transcripts import SURFACES\n"
+        "for name in SCENARIOS:\n"
+        "    for surface in SURFACES.values():\n"
+        "        sys.stdout.buffer.write(b''.join(surface(SCENARIOS[name]())))\n"
+    )
+    made = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert made[0] == made[1]
+    assert made[0]

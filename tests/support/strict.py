@@ -1,0 +1,82 @@
+"""Strict validation of what we emit, by the models of the official SDKs of several versions.
+
+The SDKs themselves parse without validating; here each frame must pass the pydantic models for real. One
+long-lived process a version reads `kind<TAB>json` lines and answers with an empty line or the fault.
+"""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CURRENT = "3.52.0"
+VERSIONS = (CURRENT, "2.54.0", "1.109.1")
+RESPONSES_VERSIONS = (CURRENT, "2.54.0")
+
+_SERVER = """
+import sys
+from pydantic import TypeAdapter
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
+adapters = {
+    "event": TypeAdapter(ResponseStreamEvent),
+    "response": TypeAdapter(Response),
+    "chunk": TypeAdapter(ChatCompletionChunk),
+    "completion": TypeAdapter(ChatCompletion),
+}
+for line in sys.stdin:
+    kind, _, text = line.rstrip("\\n").partition("\\t")
+    try:
+        adapters[kind].validate_json(text, strict=True)
+        print(flush=True)
+    except Exception as error:
+        print(repr(str(error)[:2000]), flush=True)
+"""
+
+
+@functools.cache
+def _validator(version: str) -> subprocess.Popen[str]:
+    python = sys.executable
+    if version != CURRENT:
+        python = str(ROOT / ".clients" / f"openai-{version}" / "bin" / "python")
+    return subprocess.Popen(
+        [python, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def check(kind: str, documents: Iterable[bytes], versions: Sequence[str]) -> None:
+    """Every document must be valid for every version."""
+    for version in versions:
+        process = _validator(version)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for document in documents:
+            process.stdin.write(f"{kind}\t{document.decode()}\n")
+            process.stdin.flush()
+            fault = process.stdout.readline().strip()
+            assert not fault, f"openai {version} refuses {document.decode()}: {fault}"
+
+
+def data_of(frames: Iterable[bytes]) -> list[bytes]:
+    """The JSON of SSE frames; `[DONE]` left out."""
+    found: list[bytes] = []
+    for frame in frames:
+        data = frame.rstrip(b"\n").rpartition(b"data: ")[2]
+        if data != b"[DONE]":
+            found.append(data)
+    return found
+
+
+def responses(frames: Iterable[bytes]) -> None:
+    """Responses frames are valid events."""
+    check("event", data_of(frames), RESPONSES_VERSIONS)
+
+
+def chat(frames: Iterable[bytes]) -> None:
+    """Chat frames are valid chunks; error frames are not chunks anywhere."""
+    chunks = [data for data in data_of(frames) if not data.startswith(b'{"error"')]
+    check("chunk", chunks, VERSIONS)
