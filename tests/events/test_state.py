@@ -55,6 +55,7 @@ ILLEGAL: dict[str, list[t.Payload]] = {
     "the same attempt again": [t.RunAttempt(1, "again")],
     "a second start": [t.RunStarted(request())],
     "text while waiting": [MESSAGE, t.RunWaiting("approval"), t.TextDelta(0, "a")],
+    "usage inside an item": [MESSAGE, t.Usage("m")],
     "an answer nobody asked for": [t.InputReceived("q")],
 }
 

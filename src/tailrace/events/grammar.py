@@ -23,7 +23,8 @@ Coupling rules, checked by the walker:
 7. A call's TOOL machine starts when its item closes as completed: client calls at `handed`, others at
    `called`. An incomplete call has none.
 8. `run.attempt` makes every running tool `interrupted`: begun, outcome unknown.
-9. A run ends only when no item, node or agent is open and no tool of ours is pending.
+9. `usage` ends a model reply: the agent has no open item then.
+10. A run ends only when no item, node or agent is open and no tool of ours is pending.
 """
 
 from __future__ import annotations

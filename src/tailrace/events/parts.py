@@ -59,7 +59,6 @@ class ItemState:
         "abandoned",
         "agent",
         "arguments",
-        "attempt",
         "content",
         "node",
         "output",
@@ -71,9 +70,8 @@ class ItemState:
         "tool",
     )
 
-    def __init__(self, started: t.ItemStarted, node: str, agent: str, attempt: int) -> None:
+    def __init__(self, started: t.ItemStarted, node: str, agent: str) -> None:
         self.started = started
-        self.attempt = attempt
         self.node = node
         self.agent = agent
         self.status: Literal["open", "completed", "incomplete"] = "open"

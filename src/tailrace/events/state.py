@@ -30,7 +30,6 @@ class RunState:
         self.request: RunRequest | None = None
         self.registry: list[t.AgentEntry] = []
         self.nodes: dict[str, str] = {}
-        self.node_types: dict[str, str] = {}
         self.agents: dict[str, str] = {}
         self.homes: dict[str, str] = {}
         self.items: list[ItemState] = []
@@ -100,8 +99,6 @@ class RunState:
             case t.NodeStarted() | t.NodeCompleted() | t.NodeFailed():
                 phase = self.nodes.get(draft.node, "absent")
                 self.nodes[draft.node] = grammar.step("node", phase, type(payload), draft.node)
-                if isinstance(payload, t.NodeStarted):
-                    self.node_types[draft.node] = payload.node_type
             case t.AgentStarted() | t.AgentCompleted():
                 self._agent(draft, payload)
             case t.Usage():
@@ -158,7 +155,7 @@ class RunState:
         self._from_open_source(draft)
         if payload.item != len(self.items):
             raise IllegalEvent(f"item.started: the next item is {len(self.items)}")
-        state = ItemState(payload, draft.node, draft.agent, self.attempt)
+        state = ItemState(payload, draft.node, draft.agent)
         self.items.append(state)
         self.open[payload.item] = state
 
@@ -199,6 +196,8 @@ class RunState:
 
     def _usage(self, draft: t.Draft, payload: t.Usage) -> None:
         self._from_open_source(draft)
+        if any(item.agent == draft.agent for item in self.open.values()):
+            raise IllegalEvent(f"usage: {draft.agent!r} still has an open item")
         key = (draft.agent, payload.model)
         self.usage[key] = self.usage.get(key, Totals()) + Totals.of(payload)
         if draft.agent in (t.MAIN, t.NO_AGENT):
@@ -242,7 +241,7 @@ class RunState:
                 state.abandoned = True
 
     def settle(self, end: t.RunEnd) -> list[t.Draft]:
-        """The drafts that close everything still open, so that `end` may follow (rule 9)."""
+        """The drafts that close everything still open, so that `end` may follow (rule 10)."""
         status, why = _CLOSING[type(end)]
         drafts = self.close_items()
         for item, state in enumerate(self.items):

@@ -57,10 +57,8 @@ class _Chat:
         state = await self._parts.attend(http, run)
         if state is None:
             return Response(status_code=499)
-        failure = reply.failure(state)
-        if failure is not None:
-            return json_reply(failure, status=500, run=run)
-        return json_reply(reply.completion(run, state), run=run)
+        document, answered = reply.completion(run, await self._parts.directory.events(run))
+        return json_reply(document, status=200 if answered else 500, run=run)
 
     async def models(self, http: Request) -> Reply:
         data = [_model(target) for target in self._mount.targets(http)]

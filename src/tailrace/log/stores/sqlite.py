@@ -62,8 +62,11 @@ class SqliteStore:
             self._log = SqliteLog(self._writer, self._readers)
             with closing(connect(self._folder)) as connection:
                 self._log.recover(connection)
-        except sqlite3.Error as error:
-            raise LogError(f"{self._folder}: {error}") from error
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, sqlite3.Error):
+                raise LogError(f"{self._folder}: {error}") from error
+            raise
         self._checkpoints = asyncio.create_task(self._checkpoint_for_ever(self._readers))
 
     async def close(self) -> None:
@@ -76,6 +79,7 @@ class SqliteStore:
             with suppress(LogError):
                 await self._readers.checkpoint()
             self._readers.close()
+            self._readers = None
         if self._connection is not None:
             self._connection.close()
         if self._lock is not None:
@@ -87,6 +91,8 @@ class SqliteStore:
             self._lock = (self._folder / "lock").open("ab")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if self._lock is not None:
+                self._lock.close()
             raise LogError(f"{self._folder} is in use by another tailrace") from None
         except OSError as error:
             raise LogError(f"{self._folder}: {error.strerror or error}") from error

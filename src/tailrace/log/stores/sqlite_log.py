@@ -242,7 +242,8 @@ class SqliteLog:
             if live is not None:
                 live.busy = False
 
-        self._writer.submit(Write(future, act=act, done=done, failed=failed))
+        write = Write(future, act=act, done=done, failed=failed)
+        self._writer.submit(write, follow_up=True)
 
     async def _do(self, act: Callable[[sqlite3.Connection], None]) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -67,22 +67,31 @@ class WriterThread:
         self._connection = connection
         self._queue: deque[Write[Any]] = deque()
         self._ready = threading.Event()
-        self._stopping = False
+        self._closed = False
+        self._finish = False
+        self._outstanding = 0
+        self._idle: asyncio.Event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="tailrace-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, write: Write[Any]) -> None:
-        """Queue a write. Event loop only."""
-        if self._stopping:
-            raise LogError("the store is closed")
+    def submit(self, write: Write[Any], *, follow_up: bool = False) -> None:
+        """Queue a write. Event loop only. After `stop` only follow-ups of earlier writes are taken."""
+        if self._closed and not follow_up:
+            write.future.set_exception(LogError("the store is closed"))
+            return
+        self._outstanding += 1
+        self._idle.clear()
         self._queue.append(write)
         if not self._ready.is_set():
             self._ready.set()
 
     async def stop(self) -> None:
-        """Commit what is queued, then end the thread."""
-        self._stopping = True
+        """Commit what is queued and what follows from it, then end the thread."""
+        self._closed = True
+        if self._outstanding:
+            await self._idle.wait()
+        self._finish = True
         self._ready.set()
         await asyncio.to_thread(self._thread.join)
 
@@ -95,10 +104,8 @@ class WriterThread:
                 batch.append(self._queue.popleft())
             if batch:
                 self._commit(batch)
-            elif self._stopping:
+            elif self._finish:
                 return
-            if self._stopping:
-                self._ready.set()
 
     def _commit(self, batch: list[Write[Any]]) -> None:
         results: list[Any] = []
@@ -120,7 +127,15 @@ class WriterThread:
         except sqlite3.Error as error:
             self._roll_back()
             results = [LogError(f"the log cannot be written: {error}")] * len(batch)
-        self._loop.call_soon_threadsafe(_resolve, batch, results, segment)
+        self._loop.call_soon_threadsafe(self._resolve, batch, results, segment)
+
+    def _resolve(self, batch: Sequence[Write[Any]], results: Sequence[Any], segment: int) -> None:
+        """On the event loop: tell everybody how the commit went."""
+        for write, result in zip(batch, results, strict=True):
+            _tell(write, result, segment)
+        self._outstanding -= len(batch)
+        if not self._outstanding:
+            self._idle.set()
 
     def _one(self, write: Write[Any]) -> tuple[Any, StoredFrame | None]:
         try:
@@ -137,17 +152,15 @@ class WriterThread:
             pass  # the transaction is gone already; the next BEGIN tells
 
 
-def _resolve(batch: Sequence[Write[Any]], results: Sequence[Any], segment: int) -> None:
-    """On the event loop: tell everybody how the commit went."""
-    for write, result in zip(batch, results, strict=True):
-        future = write.future
-        if isinstance(result, LogError):
-            if write.failed is not None:
-                write.failed()
-            if not future.done():
-                future.set_exception(result)
-        else:
-            if write.done is not None:
-                write.done(segment)
-            if not future.done():
-                future.set_result(result)
+def _tell(write: Write[Any], result: Any, segment: int) -> None:
+    future = write.future
+    if isinstance(result, LogError):
+        if write.failed is not None:
+            write.failed()
+        if not future.done():
+            future.set_exception(result)
+    else:
+        if write.done is not None:
+            write.done(segment)
+        if not future.done():
+            future.set_result(result)

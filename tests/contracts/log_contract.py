@@ -1,0 +1,176 @@
+"""What every store must keep, whatever it is made of. A new engine adds one line to `FACTORIES`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tailrace.errors import Fenced, LogError, RevisionMismatch
+from tailrace.events import types as t
+from tailrace.events.stored import frame
+from tailrace.events.types import Event
+from tailrace.log.contract import Store
+from tailrace.log.follow import follow
+from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.sqlite import SqliteStore
+from tests.support.logs import log, text
+
+FACTORIES: dict[str, Callable[[Path], Store]] = {
+    "memory": lambda _: MemoryStore(),
+    "sqlite": SqliteStore,
+}
+ENDED = log(text(0, *"abcdefgh"), end=t.RunCompleted())
+RUN = "01kabcdefghjkmnpqrstvwxyz0"
+
+
+async def append(store: Store, run: str, events: Sequence[Event], attempt: int = 1) -> None:
+    """Append some events as one frame."""
+    await store.log.append(run, frame(events), expected=events[0].seq - 1, attempt=attempt)
+
+
+async def everything(store: Store, run: str, after: int = -1) -> list[Event]:
+    """All events of a run."""
+    found: list[Event] = []
+    while events := await store.log.read(run, found[-1].seq if found else after):
+        found += events
+    return found
+
+
+class LogContract:
+    """The suite; `store` is an open store."""
+
+    async def test_what_was_appended_is_read(self, store: Store) -> None:
+        await append(store, RUN, ENDED[:3])
+        await append(store, RUN, ENDED[3:5])
+        assert await everything(store, RUN) == ENDED[:5]
+        assert await everything(store, RUN, 3) == ENDED[4:5]
+        assert not await store.log.read(RUN, 4)
+        assert not await store.log.read("unknown", -1)
+
+    async def test_nothing_is_seen_before_it_is_durable(self, store: Store) -> None:
+        seen: list[Event] = []
+        store.log.watch(RUN, seen.extend)
+        appending = asyncio.ensure_future(
+            store.log.append(RUN, frame(ENDED[:2]), expected=-1, attempt=1)
+        )
+        assert not await store.log.read(RUN, -1)
+        assert not seen
+        await appending
+        assert seen == ENDED[:2]
+
+    @pytest.mark.parametrize("expected", [-1, 0, 2, 7])
+    async def test_a_wrong_place_is_fenced(self, store: Store, expected: int) -> None:
+        await append(store, RUN, ENDED[:2])
+        again = frame(ENDED[expected + 1 : expected + 3])
+        with pytest.raises(Fenced):
+            await store.log.append(RUN, again, expected=expected, attempt=1)
+        assert await everything(store, RUN) == ENDED[:2]
+
+    async def test_an_older_attempt_is_fenced(self, store: Store) -> None:
+        await append(store, RUN, ENDED[:2], attempt=3)
+        with pytest.raises(Fenced):
+            await append(store, RUN, ENDED[2:3], attempt=2)
+        await append(store, RUN, ENDED[2:3], attempt=3)
+
+    async def test_an_ended_run_is_fenced_for_ever(self, store: Store) -> None:
+        await append(store, RUN, ENDED)
+        late = [Event(len(ENDED), 1, "", "", t.RunAttempt(2, "late"))]
+        with pytest.raises(Fenced):
+            await append(store, RUN, late, attempt=2)
+        with pytest.raises(Fenced):
+            await append(store, RUN, ENDED[:1])
+        assert await everything(store, RUN) == ENDED
+
+    async def test_a_watch_sees_each_event_once_until_it_stops(self, store: Store) -> None:
+        seen: list[Event] = []
+        stop = store.log.watch(RUN, seen.extend)
+        await append(store, RUN, ENDED[:2])
+        await append(store, RUN, ENDED[2:4])
+        stop()
+        stop()
+        await append(store, RUN, ENDED[4:])
+        assert seen == ENDED[:4]
+
+    async def test_runs_do_not_mix(self, store: Store) -> None:
+        await asyncio.gather(*(append(store, f"run{n}", ENDED[: n + 1]) for n in range(8)))
+        for n in range(8):
+            assert await everything(store, f"run{n}") == ENDED[: n + 1]
+
+    async def test_open_runs_are_those_without_an_end(self, store: Store) -> None:
+        await append(store, "a", ENDED[:3])
+        await append(store, "b", ENDED)
+        await append(store, "c", ENDED[:1])
+        assert sorted(await store.log.open_runs()) == ["a", "c"]
+
+    async def test_a_dropped_run_is_gone(self, store: Store) -> None:
+        await append(store, RUN, ENDED)
+        await append(store, "other", ENDED)
+        await store.log.drop([RUN, "unknown"])
+        assert not await store.log.read(RUN, -1)
+        assert await everything(store, "other") == ENDED
+
+    async def test_a_long_run_is_read_in_slices(self, store: Store) -> None:
+        many = log([t.ItemStarted(0, "message"), *(t.TextDelta(0, "x" * 50) for _ in range(5000))])
+        for start in range(0, len(many), 100):
+            await append(store, RUN, many[start : start + 100])
+        assert await everything(store, RUN) == many
+        assert await everything(store, RUN, 2500) == many[2501:]
+
+    async def test_follow_gives_history_then_live(self, store: Store) -> None:
+        await append(store, RUN, ENDED[:4])
+        seen: list[Event] = []
+
+        async def reader() -> None:
+            async for events in follow(store.log, RUN, 1):
+                seen.extend(events)
+
+        reading = asyncio.create_task(reader())
+        for event in ENDED[4:]:
+            await append(store, RUN, [event])
+        await reading
+        assert seen == ENDED[2:]
+
+    async def test_a_closed_store_refuses(self, store: Store) -> None:
+        await append(store, RUN, ENDED[:2])
+        await store.close()
+        with pytest.raises(LogError):
+            await append(store, RUN, ENDED[2:3])
+
+    async def test_records_are_compare_and_set(self, store: Store) -> None:
+        records = store.records
+        assert await records.get("b", "k") is None
+        assert await records.put("b", "k", b"1", revision=0) == 1
+        with pytest.raises(RevisionMismatch):
+            await records.put("b", "k", b"2", revision=0)
+        assert await records.put("b", "k", b"2", revision=1, expires=9) == 2
+        assert await records.put("b", "k", b"3") == 3
+        found = await records.get("b", "k")
+        assert found is not None
+        assert (found.value, found.revision, found.expires) == (b"3", 3, 0)
+        await records.delete("b", "k")
+        await records.delete("b", "k")
+        assert await records.get("b", "k") is None
+
+    async def test_records_are_scanned_in_order(self, store: Store) -> None:
+        for key in ("c", "a", "d", "b"):
+            await store.records.put("b", key, key.encode())
+        await store.records.put("other", "a", b"")
+        scan = store.records.scan
+        assert [r.key for r in await scan("b")] == ["a", "b", "c", "d"]
+        assert [r.key for r in await scan("b", after="b", limit=1)] == ["c"]
+        assert [r.key for r in await scan("b", newest_first=True)] == ["d", "c", "b", "a"]
+        assert [r.key for r in await scan("b", after="c", newest_first=True)] == ["b", "a"]
+
+    async def test_due_records_are_those_whose_time_is_over(self, store: Store) -> None:
+        for key, expires in (("a", 5), ("b", 0), ("c", 9), ("d", 10)):
+            await store.records.put("b", key, b"", expires=expires)
+        assert sorted(r.key for r in await store.records.due("b", 9)) == ["a", "c"]
+
+    async def test_puts_take_effect_in_the_order_of_the_calls(self, store: Store) -> None:
+        await asyncio.gather(*(store.records.put("b", "k", b"%d" % n) for n in range(20)))
+        found = await store.records.get("b", "k")
+        assert found is not None
+        assert found.value == b"19"
