@@ -220,10 +220,10 @@ def responses_tools_over_two_turns(client: Any) -> None:
 @scenario
 def responses_failure(client: Any) -> None:
     """Older SDKs raise on the error event, newer ones pass it on: no one takes it for an end."""
-    kinds = []
+    kinds: list[str] = []
     try:
-        for event in client.responses.create(model="helper", input="fail later", stream=True):
-            kinds.append(event.type)
+        stream = client.responses.create(model="helper", input="fail later", stream=True)
+        kinds.extend(event.type for event in stream)
     except openai.APIError as error:
         kinds.append(str(error))
     assert kinds[-2:] == ["error", "response.failed"] or kinds[-1] == "The model died."

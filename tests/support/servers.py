@@ -26,6 +26,15 @@ interval_ms = 20
 dialect = "script"
 scenario = "scenario.toml"
 
+[models.steady]
+dialect = "script"
+scenario = "scenario.toml"
+interval_ms = 1
+
+[agents.shopper]
+model = "steady"
+tools = ["helper_tools:find", "helper_tools:order"]
+
 [agents.helper]
 id = 7
 model = "script"
@@ -42,6 +51,16 @@ steps = [
 ]
 [[replies]]
 steps = [{ text = "Found a hat." }]
+
+[[replies]]
+when = "buy"
+steps = [{ text = "First I look. " }, { call = "find", arguments = { what = "hat" } }]
+[[replies]]
+when = "buy"
+steps = [{ text = "Then I order. " }, { call = "order", arguments = { what = "hat" } }]
+[[replies]]
+when = "buy"
+steps = [{ text = "All is done now." }]
 
 [[replies]]
 when = "client tool"
@@ -81,12 +100,22 @@ from pathlib import Path
 from tailrace.runtimes.tools.functions import tool
 
 
+def note(what: str) -> None:
+    with (Path(__file__).parent / "effects.txt").open("a", encoding="utf-8") as file:
+        file.write(what + "\\n")
+
+
 @tool(idempotent=True)
 def find(what: str) -> dict[str, str]:
     """Find a thing."""
-    with (Path(__file__).parent / "effects.txt").open("a", encoding="utf-8") as file:
-        file.write(what + "\\n")
+    note("find")
     return {"found": what}
+
+
+def order(what: str) -> dict[str, str]:
+    """Order a thing, which must not happen twice."""
+    note("order")
+    return {"ordered": what}
 '''
 
 
