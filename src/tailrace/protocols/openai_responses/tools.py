@@ -137,6 +137,8 @@ def encode_format(output: OutputFormat) -> Object:
     if output.kind != "json_schema":
         return {"type": output.kind}
     encoded: Object = {"type": "json_schema", "name": output.name, "schema": output.schema}
+    if output.schema is None:
+        encoded["schema"] = {}  # optional on Chat, but not here
     if output.strict is not None:
         encoded["strict"] = output.strict
     if output.description:
