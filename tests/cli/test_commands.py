@@ -85,8 +85,8 @@ def test_tail_prints_what_a_client_would_get(server: ChildServer) -> None:
             "tailrace.toml:3: unknown key 'intervall_ms' in [models.a]; did you mean 'interval_ms'?",
         ),
         (
-            "[modles.a]\ndialect = 'echo'",
-            "tailrace.toml:1: unknown key 'modles'; did you mean 'models'?",
+            "[model.a]\ndialect = 'echo'",
+            "tailrace.toml:1: unknown key 'model'; did you mean 'models'?",
         ),
         (
             "[models.a]\ndialect = 'chat'\nmodel = 'x'",

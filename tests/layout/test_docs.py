@@ -25,7 +25,9 @@ def test_every_promise_has_its_number_and_marks_are_real() -> None:
         [sys.executable, "scripts/req.py"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
-    numbers = re.findall(r"^- \*\*R(\d+)\*\*", (DOCS / "promises.md").read_text(encoding="utf-8"), re.MULTILINE)
+    numbers = re.findall(
+        r"^- \*\*R(\d+)\*\*", (DOCS / "promises.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert [int(number) for number in numbers] == list(range(1, 193))
 
 

@@ -85,7 +85,7 @@ async def test_a_failure_is_played(tmp_path: Path) -> None:
     [
         "",
         "replies = 3",
-        "[[replies]]\nsteps = [{ tekst = 'x' }]",
+        "[[replies]]\nsteps = [{ txt = 'x' }]",
         "[[replies]]\nsteps=[]\nwhen='('",
         "replies = []",
     ],
