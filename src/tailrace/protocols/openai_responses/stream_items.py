@@ -335,14 +335,22 @@ class ProviderWriter(Writer):
             self._emit(f"{self._type}.{event}")
 
     def zero(self) -> Object:
-        return {**self._form.zero, **self.started.data, "id": self.id}
+        return self._shape(self.started.data)
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ItemCompleted) and isinstance(payload.content, ProviderItem):
             if payload.status == "completed":
                 for event in self._form.closing:
                     self._emit(f"{self._type}.{event}")
-            self._close({**self._form.zero, **payload.content.data, "id": self.id})
+            self._close(self._shape(payload.content.data))
+
+    def _shape(self, data: Object) -> Object:
+        shape: Object = {**self._form.zero, **data, "id": self.id}
+        action: Object = shape.get("action") or {}
+        if "sources" in action:  # the real API sends kinds that its own SDK's types refuse
+            sources = [source for source in action["sources"] or () if source["type"] == "url"]
+            shape["action"] = {**action, "sources": sources}
+        return shape
 
 
 class _Form(msgspec.Struct, frozen=True):
