@@ -83,11 +83,15 @@ COVERED_ELSEWHERE = {
 
 
 def _sources() -> list[Path]:
-    return sorted(path for path in SOURCE.rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))
+    return sorted(
+        path for path in SOURCE.rglob("*.py") if path.name not in ("__init__.py", "__main__.py")
+    )
 
 
 def _tracked() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return [ROOT / name for name in listed.stdout.splitlines()]
 
 
@@ -104,11 +108,15 @@ def test_no_file_is_too_long(folder: str) -> None:
 @pytest.mark.parametrize("path", _sources(), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_source_file_says_what_it_is_and_is_tested(path: Path) -> None:
     name = path.relative_to(SOURCE)
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{name} does not begin by saying what it is"
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), (
+        f"{name} does not begin by saying what it is"
+    )
     if name.parts[0] == "protocols":
         return  # transcripts, properties and recordings cover every codec
     mirror = ROOT / "tests" / name.parent / f"test_{name.name}"
-    assert mirror.exists() != (str(name) in COVERED_ELSEWHERE), f"{name}: a test file or a line here, not both"
+    assert mirror.exists() != (str(name) in COVERED_ELSEWHERE), (
+        f"{name}: a test file or a line here, not both"
+    )
 
 
 def test_where_a_file_is_said_to_be_tested_there_are_tests() -> None:
@@ -126,7 +134,9 @@ def test_the_public_names() -> None:
 def test_version_and_changelog_agree() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## {tailrace.__version__}" in changelog
-    assert f'version = "{tailrace.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{tailrace.__version__}"' in (ROOT / "pyproject.toml").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_every_package_is_pinned_and_no_registry_is_named() -> None:
@@ -137,7 +147,9 @@ def test_every_package_is_pinned_and_no_registry_is_named() -> None:
 
 
 def test_nothing_built_is_tracked() -> None:
-    built = [p for p in _tracked() if p.suffix in (".pyc", ".db", ".lock") or "__pycache__" in p.parts]
+    built = [
+        p for p in _tracked() if p.suffix in (".pyc", ".db", ".lock") or "__pycache__" in p.parts
+    ]
     assert not built
 
 
