@@ -11,7 +11,7 @@ from tailrace.events.request import RunRequest, Settings
 from tailrace.events.types import RunEnd, RunFailed, RunIncomplete
 from tailrace.events.usage import Totals
 from tailrace.protocols.fields import Object
-from tailrace.protocols.openai_responses import tools
+from tailrace.protocols.openai_responses import items, tools
 
 INCOMPLETE_REASONS = frozenset({"max_output_tokens", "content_filter"})
 """Of the reasons the SDK types allow, those a run of ours can have."""
@@ -62,6 +62,7 @@ def response(
 ) -> Object:
     """A Response object. Times in seconds since the epoch."""
     settings = request.settings
+    extra = settings.extra if settings.origin == items.DIALECT else {}
     return {
         "id": id,
         "object": "response",
@@ -75,19 +76,19 @@ def response(
         "incomplete_details": _incomplete(end),
         "instructions": request.instructions or None,
         "max_output_tokens": settings.max_output_tokens,
-        "max_tool_calls": settings.extra.get("max_tool_calls"),
+        "max_tool_calls": extra.get("max_tool_calls"),
         "metadata": request.metadata,
         "model": request.model,
         "output": output,
         "parallel_tool_calls": settings.parallel_tool_calls is not False,
         "presence_penalty": settings.presence_penalty or 0.0,
         "previous_response_id": request.previous or None,
-        "prompt_cache_key": settings.extra.get("prompt_cache_key"),
+        "prompt_cache_key": extra.get("prompt_cache_key"),
         "reasoning": {
             "effort": _known(settings.reasoning_effort, EFFORTS),
             "summary": _known(settings.reasoning_summary, SUMMARIES),
         },
-        "safety_identifier": settings.extra.get("safety_identifier"),
+        "safety_identifier": extra.get("safety_identifier"),
         "service_tier": _known(settings.service_tier, SERVICE_TIERS) or "default",
         "store": request.store,
         "temperature": _or(settings.temperature, 1.0),
