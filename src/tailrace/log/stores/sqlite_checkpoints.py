@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tailrace.log.stores.sqlite_schema import FILE, connect
 
-CHECKPOINT_BYTES = 16_777_216
+CHECKPOINT_BYTES = 8_388_608
 """Written since the last checkpoint, as the writer counts; on disk it is about twice as much."""
 WAL_BYTES = 67_108_864
 """Beyond this size, which takes a burst or a reader that does not end, the log's file is emptied."""
