@@ -125,7 +125,12 @@ class ProviderWriter(Writer):
             self._emit(last)
 
     def _shape(self, data: Object) -> Object:
-        return {**self._form.zero, **data, "id": self.id}
+        shape: Object = {**self._form.zero, **data, "id": self.id}
+        action: Object = shape.get("action") or {}
+        if "sources" in action:  # the real API sends kinds that its own SDK's types refuse
+            sources = [source for source in action["sources"] or () if source["type"] == "url"]
+            shape["action"] = {**action, "sources": sources}
+        return shape
 
 
 class ImageWriter(Writer):
