@@ -95,6 +95,8 @@ def test_a_stored_log_reads_back_the_same(events: Sequence[t.Event]) -> None:
 def test_any_prefix_can_be_ended_any_way(events: Sequence[t.Event], cut: int) -> None:
     for end in (t.RunCompleted(), t.RunFailed("server_error", ""), t.RunCancelled("x")):
         state = fold(events[: max(cut, 1)])
+        if state.phase == "waiting" and isinstance(end, t.RunCompleted):
+            continue  # it cannot complete before somebody answers
         for draft in state.settle(end):
             state.advance(draft, 0)
         state.advance(t.Draft(end), 0)

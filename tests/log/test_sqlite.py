@@ -82,15 +82,15 @@ def _start(program: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 async def test_every_acknowledged_event_survives_a_kill(tmp_path: Path) -> None:
-    """A writer is killed at 15 random acknowledgements, over one and the same folder."""
+    """A writer is killed at 45 random acknowledgements, over one and the same folder."""
     chance = random.Random(7)
     acknowledged: dict[str, int] = {}
-    for kill in range(15):
+    for kill in range(45):
         process = _start(WRITER, str(tmp_path), str(kill))
         assert process.stdout is not None
         for _ in range(chance.randint(1, 150)):
-            name, count = process.stdout.readline().split()
-            acknowledged[name] = int(count)
+            name, written = process.stdout.readline().split()
+            acknowledged[name] = int(written)
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()

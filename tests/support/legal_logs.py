@@ -1,137 +1,277 @@
-"""Legal logs drawn from the grammar: at each step any event the state allows, with any content.
+"""Hypothesis strategies for legal logs: a walk over the tables of `events/grammar.py`.
 
-Nothing here knows an order: candidates are proposed from what is open, and `RunState.advance` is the one
-that admits them, so a change of the grammar changes what is drawn.
+At each step the walk lists every (machine, who) whose phase allows some event, draws one, makes a payload
+for it and lets `RunState.advance` number it. So every log here is legal by the same code that writes logs,
+and an event added to the grammar is drawn as soon as `_MAKERS` knows how to make one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hypothesis import strategies as st
 
-from tailrace.errors import IllegalEvent
 from tailrace.events import grammar
 from tailrace.events import types as t
-from tailrace.events.items import ProviderItem
-from tailrace.events.request import RunRequest
+from tailrace.events.items import ImagePart, Item, Message, ProviderItem, TextPart
 from tailrace.events.state import RunState
-from tests.support.logs import NODE, TS, request
+from tests.support import legal_requests, provider_items
+from tests.support.logs import TS
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+ENDS = (t.RunCompleted, t.RunIncomplete, t.RunFailed, t.RunCancelled)
+NODES = {"n1": "deep_agent", "n2": "deep_agent", "n3": "image_generation", "n4": "invented"}
+AGENTS = (t.MAIN, "researcher#1", "researcher#2", "coder#1")
+TOKENS = st.integers(0, 10_000)
+SHORT = st.text(max_size=8)
 REASONS = ("max_output_tokens", "content_filter", "max_turns")
-CITE = {"type": "url_citation", "url": "u", "title": "t", "start_index": 0, "end_index": 1}
-ODDS = ({"token": "A", "logprob": -0.5, "bytes": [65], "top_logprobs": []},)
+CODES = ("server_error", "rate_limit_exceeded", "our_own")
+CITE = {"type": "url_citation", "url": "http://a/", "title": "A", "start_index": 0, "end_index": 1}
+ODDS = {"token": "A", "logprob": -0.25, "bytes": [65], "top_logprobs": []}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | SHORT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SHORT, inner, max_size=3),
+    max_leaves=5,
+)
 
 
-def _item(draw: Any, number: int) -> t.ItemStarted:
-    kind = draw(st.sampled_from(["message", "message", "reasoning", "tool_call", "provider"]))
-    if kind == "tool_call":
-        where = draw(st.sampled_from(["client", "server", "mcp"]))
-        custom = where == "client" and draw(st.booleans())
-        return t.ItemStarted(
-            number, kind, name="find", call_id=f"call_{number}", runs_on=where, custom=custom
-        )
-    if kind == "provider":
-        dialect = draw(st.sampled_from(["responses", "messages"]))
-        data = {"type": "web_search_call", "id": "ws", "status": "in_progress"}
-        return t.ItemStarted(number, kind, dialect=dialect, data=data)
-    return t.ItemStarted(number, kind)
+_FREE = (t.ItemStarted, t.Custom, t.ContextUsage, t.CompactionStarted, t.CompactionCompleted)
+"""What an open source may bring at any time."""
 
 
-def _delta(draw: Any, state: RunState, item: int) -> t.Payload:
-    opened = state.items[item]
-    kind, parts = opened.started.kind, opened.parts
-    part = len(parts) - 1 if parts and draw(st.booleans()) else len(parts)
-    match kind:
-        case "message":
-            choice = draw(st.sampled_from(["text", "text", "refusal", "note"]))
-            if choice == "refusal":
-                return t.RefusalDelta(item, draw(TEXT), part)
-            if choice == "note":
-                return t.AnnotationAdded(item, CITE, part)
-            return t.TextDelta(item, draw(TEXT), part, draw(st.sampled_from([(), ODDS])))
-        case "reasoning":
-            if draw(st.booleans()):
-                return t.ReasoningDelta(item, draw(TEXT), part)
-            return t.ReasoningSummaryDelta(item, draw(TEXT), len(opened.summary))
-        case _:
-            return t.ArgumentsDelta(item, draw(TEXT))
+class Choice:
+    """One event that may come next: its type, and whose it is (a node, agent, item or question)."""
 
-
-def _candidate(draw: Any, state: RunState) -> t.Payload:
-    """Something that could happen next; not always legal."""
-    open_items = list(state.open)
-    tools = [n for n, item in enumerate(state.items) if item.tool in grammar.PENDING_TOOL]
-    choices = ["start", "usage", "custom", "attempt"]
-    choices += ["delta"] * 4 * bool(open_items) + ["complete"] * bool(open_items)
-    choices += ["tool"] * 2 * bool(tools)
-    match draw(st.sampled_from(choices)):
-        case "start":
-            return _item(draw, len(state.items))
-        case "delta":
-            return _delta(draw, state, draw(st.sampled_from(open_items)))
-        case "complete":
-            item = draw(st.sampled_from(open_items))
-            started = state.items[item].started
-            if started.kind == "provider":
-                data = {**started.data, "status": "completed", "action": {"type": "search"}}
-                return t.ItemCompleted(
-                    item, content=ProviderItem(dialect=started.dialect, data=data)
-                )
-            return t.ItemCompleted(item, draw(st.sampled_from(["completed", "incomplete"])))
-        case "tool":
-            item = draw(st.sampled_from(tools))
-            event = draw(st.sampled_from([t.ToolStarted, t.ToolProgress, t.ToolCompleted]))
-            return event(item, draw(TEXT)) if event is t.ToolCompleted else event(item)
-        case "usage":
-            return t.Usage("fast", input=draw(st.integers(0, 9)), output=draw(st.integers(0, 9)))
-        case "attempt":
-            return t.RunAttempt(state.attempt + 1, "the server restarted")
-        case _:
-            return t.Custom("note", {"n": draw(st.integers(0, 3))})
-
-
-def _ends(draw: Any) -> t.RunEnd:
-    return draw(
-        st.sampled_from(
-            [
-                t.RunCompleted(),
-                *(t.RunIncomplete(reason) for reason in REASONS),
-                t.RunFailed("server_error", "It broke."),
-                t.RunCancelled("a client"),
-            ]
-        )
-    )
+    def __init__(self, kind: type[t.Base], node: str = "", agent: str = "", item: int = -1) -> None:
+        self.kind = kind
+        self.node = node
+        self.agent = agent
+        self.item = item
 
 
 @st.composite
-def legal_logs(draw: Any, *, ended: bool | None = None) -> Sequence[t.Event]:
-    """A legal log; whole unless `ended` is False, and then any prefix may be meant."""
-    state, events = RunState(), list[t.Event]()
+def legal_logs(draw: Draw, *, ended: bool = True) -> list[t.Event]:
+    """A whole log, or one of a run that goes on."""
+    state = RunState()
+    events: list[t.Event] = []
 
-    def add(payload: t.Payload, node: str = t.RUN_NODE, agent: str = t.NO_AGENT) -> None:
-        events.append(state.advance(t.Draft(payload, node, agent), TS + len(events)))
+    def add(draft: t.Draft) -> None:
+        events.append(state.advance(draft, TS + 10 * len(events)))
 
-    asked: RunRequest = request(draw(TEXT), background=draw(st.booleans()))
-    add(t.RunStarted(asked))
-    add(t.NodeStarted("deep_agent", "helper"), NODE)
-    add(t.AgentStarted("helper"), NODE, t.MAIN)
+    add(t.Draft(t.RunStarted(draw(legal_requests.requests()))))
+    add(t.Draft(t.NodeStarted("deep_agent", "helper"), "n1"))
+    add(t.Draft(t.AgentStarted("helper"), "n1", t.MAIN))
     for _ in range(draw(st.integers(0, 30))):
-        payload = _candidate(draw, state)
-        try:
-            if isinstance(payload, t.RunAttempt):
-                add(payload)
-                for draft in state.close_items():
-                    add(draft.payload, draft.node, draft.agent)
-            else:
-                add(payload, NODE, t.MAIN)
-        except IllegalEvent:
-            continue  # the proposal was not allowed here: nothing happened
-    if ended is not False:
-        end = _ends(draw)
-        for draft in state.settle(end):
-            add(draft.payload, draft.node, draft.agent)
-        add(end)
+        add(_draft(draw, state, draw(st.sampled_from(list(_choices(state))))))
+    if not ended:
+        return events
+    end = draw(_ends(state.phase))
+    for draft in state.settle(end):
+        add(draft)
+    add(t.Draft(end))
     return events
+
+
+def _ends(phase: str) -> st.SearchStrategy[t.RunEnd]:
+    """The ends that the tables allow in this phase."""
+    makers: Mapping[type[t.Base], st.SearchStrategy[t.RunEnd]] = {
+        t.RunCompleted: st.just(t.RunCompleted()),
+        t.RunIncomplete: st.builds(t.RunIncomplete, st.sampled_from(REASONS)),
+        t.RunFailed: st.builds(t.RunFailed, st.sampled_from(CODES), st.text(min_size=1)),
+        t.RunCancelled: st.builds(t.RunCancelled, SHORT),
+    }
+    return st.one_of(*(makers[kind] for kind in _next(grammar.RUN, phase) if kind in ENDS))
+
+
+def _choices(state: RunState) -> Iterator[Choice]:
+    """Every event the tables allow now; run ends are left to the end of the walk."""
+    for choices in (_of_run, _of_nodes, _of_items, _of_asks):
+        for choice in choices(state):
+            if state.phase == "running" or choice.kind in grammar.WHILE_WAITING:
+                yield choice
+
+
+def _next(table: grammar.Table, phase: str) -> list[type[t.Base]]:
+    return [event for (before, event) in table if before == phase]
+
+
+def _of_run(state: RunState) -> Iterator[Choice]:
+    return (Choice(kind) for kind in _next(grammar.RUN, state.phase) if kind not in ENDS)
+
+
+def _of_nodes(state: RunState) -> Iterator[Choice]:
+    for node in NODES:
+        for kind in _next(grammar.NODE, state.nodes.get(node, "absent")):
+            if kind is t.NodeStarted or not _inside(state, node):
+                yield Choice(kind, node)
+        if state.nodes.get(node) == "open":
+            yield from _from_node(state, node)
+
+
+def _of_items(state: RunState) -> Iterator[Choice]:
+    for number, item in enumerate(state.items):
+        allowed = _next(grammar.TOOL, item.tool)
+        if item.status == "open":
+            allowed = [*grammar.DELTAS[item.started.kind], t.ItemCompleted]
+        for kind in allowed:
+            yield Choice(kind, item.node, item.agent, number)
+
+
+def _of_asks(state: RunState) -> Iterator[Choice]:
+    for name in ("q1", "q2"):
+        for kind in _next(grammar.ASK, state.asks.get(name, "absent")):
+            yield Choice(kind, agent=name)
+
+
+def _from_node(state: RunState, node: str) -> Iterator[Choice]:
+    """What an open node and its agents may begin or end."""
+    for agent in AGENTS:
+        phase = state.agents.get(agent, "absent")
+        if state.homes.get(agent, node) != node:
+            continue
+        for kind in _next(grammar.AGENT, phase):
+            if kind is t.AgentStarted or not _inside(state, node, agent):
+                yield Choice(kind, node, agent)
+        if phase == "open":
+            yield from _from_source(state, node, agent)
+    yield from _from_source(state, node, t.NO_AGENT)
+
+
+def _from_source(state: RunState, node: str, agent: str) -> Iterator[Choice]:
+    for kind in _FREE:
+        yield Choice(kind, node, agent)
+    if not any(item.agent == agent for item in state.open.values()):
+        yield Choice(t.Usage, node, agent)
+
+
+def _inside(state: RunState, node: str, agent: str | None = None) -> bool:
+    """Whether something in the node (or of the agent) is still going on."""
+    if agent is None and any(
+        state.homes[name] == node and phase == "open" for name, phase in state.agents.items()
+    ):
+        return True
+    return any(
+        item.node == node and agent in (None, item.agent)
+        for item in state.items
+        if item.status == "open" or item.tool in grammar.PENDING_TOOL
+    )
+
+
+def _draft(draw: Draw, state: RunState, choice: Choice) -> t.Draft:
+    payload = _MAKERS[choice.kind](draw, state, choice)
+    if isinstance(payload, t.InputRequested | t.InputReceived):
+        return t.Draft(payload)
+    return t.Draft(payload, choice.node, choice.agent)
+
+
+def _item_started(draw: Draw, state: RunState, choice: Choice) -> t.ItemStarted:
+    number = len(state.items)
+    kind = draw(st.sampled_from(sorted(grammar.DELTAS)))
+    if kind == "tool_call":
+        runs_on = draw(st.sampled_from(("client", "server", "mcp", "provider")))
+        return t.ItemStarted(
+            number,
+            "tool_call",
+            name=draw(st.sampled_from(("find", "price"))),
+            call_id=f"call_{number}",
+            runs_on=runs_on,
+            server_label="docs" if runs_on == "mcp" else "",
+            custom=runs_on == "client" and draw(st.booleans()),
+        )
+    if kind == "provider":
+        dialect = draw(st.sampled_from(("responses", "chat", "messages")))
+        data = draw(st.sampled_from(provider_items.STARTED))
+        return t.ItemStarted(number, "provider", dialect=dialect, data=data)
+    phase = draw(st.sampled_from(("", "commentary", "final_answer"))) if kind == "message" else ""
+    return t.ItemStarted(number, kind, phase=phase)
+
+
+def _item_completed(draw: Draw, state: RunState, choice: Choice) -> t.ItemCompleted:
+    status = draw(st.sampled_from(("completed", "incomplete")))
+    started = state.items[choice.item].started
+    content: Item | None = None
+    if started.kind == "provider":
+        data = provider_items.finished(started.data)
+        content = ProviderItem(dialect=started.dialect, data=data)
+    elif started.kind == "image":
+        content = Message(role="assistant", content=(ImagePart("data:image/png;base64,iVBO"),))
+    elif started.kind == "audio":
+        content = Message(role="assistant", content=(TextPart(draw(SHORT)),))
+    return t.ItemCompleted(choice.item, status, content)
+
+
+def _part(draw: Draw, state: RunState, choice: Choice, kind: str) -> int:
+    """An ordinal that rule 5 allows: the current part's if it is of this kind, or the next."""
+    item = state.items[choice.item]
+    parts = item.summary if kind == "summary" else item.parts
+    if parts and parts[-1].kind == kind and draw(st.booleans()):
+        return len(parts) - 1
+    return len(parts)
+
+
+def _text(draw: Draw, state: RunState, choice: Choice) -> t.TextDelta:
+    logprobs = (ODDS,) if draw(st.booleans()) else ()
+    return t.TextDelta(choice.item, draw(SHORT), _part(draw, state, choice, "text"), logprobs)
+
+
+def _annotation(draw: Draw, state: RunState, choice: Choice) -> t.AnnotationAdded:
+    return t.AnnotationAdded(choice.item, CITE, _part(draw, state, choice, "text"))
+
+
+def _usage(draw: Draw, state: RunState, choice: Choice) -> t.Usage:
+    finish = draw(st.sampled_from(("stop", "length", "tool_calls", "content_filter")))
+    return t.Usage("fast", input=draw(TOKENS), output=draw(TOKENS), finish=finish)
+
+
+def _agent_started(draw: Draw, state: RunState, choice: Choice) -> t.AgentStarted:
+    if choice.agent == t.MAIN:
+        return t.AgentStarted("helper")
+    return t.AgentStarted(choice.agent.split("#")[0], "subagent", t.MAIN)
+
+
+_Maker = Callable[[Draw, RunState, Choice], t.Payload]
+_MAKERS: Mapping[type[t.Base], _Maker] = {
+    t.RunAttempt: lambda draw, state, _: t.RunAttempt(state.attempt + 1, draw(SHORT)),
+    t.RunWaiting: lambda draw, *_: t.RunWaiting(draw(SHORT)),
+    t.RunResumed: lambda *_: t.RunResumed(),
+    t.NodeStarted: lambda draw, _, choice: t.NodeStarted(NODES[choice.node], draw(SHORT)),
+    t.NodeCompleted: lambda *_: t.NodeCompleted(),
+    t.NodeFailed: lambda draw, *_: t.NodeFailed(draw(SHORT)),
+    t.AgentStarted: _agent_started,
+    t.AgentCompleted: lambda *_: t.AgentCompleted(),
+    t.ItemStarted: _item_started,
+    t.TextDelta: _text,
+    t.RefusalDelta: lambda draw, state, choice: t.RefusalDelta(
+        choice.item, draw(SHORT), _part(draw, state, choice, "refusal")
+    ),
+    t.AnnotationAdded: _annotation,
+    t.ReasoningDelta: lambda draw, state, choice: t.ReasoningDelta(
+        choice.item, draw(SHORT), _part(draw, state, choice, "reasoning")
+    ),
+    t.ReasoningSummaryDelta: lambda draw, state, choice: t.ReasoningSummaryDelta(
+        choice.item, draw(SHORT), _part(draw, state, choice, "summary")
+    ),
+    t.ArgumentsDelta: lambda draw, _, choice: t.ArgumentsDelta(choice.item, draw(SHORT)),
+    t.ImagePartial: lambda _, __, choice: t.ImagePartial(choice.item, "iVBO"),
+    t.AudioDelta: lambda _, __, choice: t.AudioDelta(choice.item, "UklG"),
+    t.TranscriptDelta: lambda draw, _, choice: t.TranscriptDelta(choice.item, draw(SHORT)),
+    t.ItemCompleted: _item_completed,
+    t.ToolStarted: lambda _, __, choice: t.ToolStarted(choice.item, f"k:{choice.item}"),
+    t.ToolProgress: lambda draw, _, choice: t.ToolProgress(choice.item, draw(SHORT), 0.5, 1.0),
+    t.ToolCompleted: lambda draw, _, choice: t.ToolCompleted(
+        choice.item, draw(SHORT), draw(st.booleans())
+    ),
+    t.ApprovalRequested: lambda draw, _, choice: t.ApprovalRequested(choice.item, draw(SHORT)),
+    t.ApprovalResolved: lambda draw, _, choice: t.ApprovalResolved(
+        choice.item, draw(st.booleans())
+    ),
+    t.InputRequested: lambda draw, _, choice: t.InputRequested(choice.agent, draw(SHORT)),
+    t.InputReceived: lambda draw, _, choice: t.InputReceived(choice.agent, draw(JSON)),
+    t.CompactionStarted: lambda draw, *_: t.CompactionStarted(draw(SHORT)),
+    t.CompactionCompleted: lambda *_: t.CompactionCompleted(),
+    t.ContextUsage: lambda draw, *_: t.ContextUsage(draw(TOKENS), 10_000),
+    t.Usage: _usage,
+    t.Custom: lambda draw, *_: t.Custom("note", draw(JSON)),
+}

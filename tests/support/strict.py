@@ -18,20 +18,23 @@ VERSIONS = (CURRENT, "2.54.0", "1.109.1")
 RESPONSES_VERSIONS = (CURRENT, "2.54.0")
 
 _SERVER = """
-import sys
+import json, sys, typing
 from pydantic import TypeAdapter
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 adapters = {
-    "event": TypeAdapter(ResponseStreamEvent),
     "response": TypeAdapter(Response),
     "chunk": TypeAdapter(ChatCompletionChunk),
     "completion": TypeAdapter(ChatCompletion),
 }
+for event in typing.get_args(typing.get_args(ResponseStreamEvent)[0]):
+    (name,) = typing.get_args(event.model_fields["type"].annotation)
+    adapters[name] = TypeAdapter(event)
 for line in sys.stdin:
     kind, _, text = line.rstrip("\\n").partition("\\t")
     try:
-        adapters[kind].validate_json(text, strict=True)
+        name = json.loads(text)["type"] if kind == "event" else kind
+        adapters[name].validate_json(text, strict=True)
         print(flush=True)
     except Exception as error:
         print(repr(str(error)[:2000]), flush=True)

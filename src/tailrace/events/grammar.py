@@ -117,6 +117,7 @@ WHILE_WAITING: frozenset[type[t.Base]] = frozenset(
         t.ToolCompleted,
         t.ItemCompleted,
         t.AgentCompleted,
+        t.NodeCompleted,
         t.NodeFailed,
     }
 )

@@ -115,10 +115,11 @@ class ItemState:
         self.parts, self.summary, self.arguments = [], [], []
         return t.ItemCompleted(event.item, event.status, content)
 
-    def _content(self, event: t.ItemCompleted) -> Item:
+    def _content(self, event: t.ItemCompleted) -> Item | None:
+        """The item's content; None for an image or audio that was cut off before it was whole."""
         made = self._streamed(event)
         if made is None:
-            if event.content is None:
+            if event.content is None and event.status == "completed":
                 raise IllegalEvent(f"item.completed: item {event.item} needs its content")
             return event.content
         if event.content is not None and event.content != made:

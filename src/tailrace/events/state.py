@@ -17,6 +17,8 @@ from tailrace.events.parts import ItemState
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 
+NOT_RUN = "Not run: the server stopped before the model had finished its reply."
+
 
 class RunState:
     """Everything known of a run after its events so far. Read freely; change by events only."""
@@ -265,6 +267,15 @@ class RunState:
             t.Draft(t.ItemCompleted(item, "incomplete"), state.node, state.agent)
             for item, state in self.open.items()
         ]
+
+    def give_up_reply(self) -> list[t.Draft]:
+        """The drafts that close what an interrupted model reply left: its items, its unrun calls."""
+        drafts = self.close_items()
+        for item, state in enumerate(self.items):
+            if state.abandoned and state.tool == "called":
+                unrun = t.ToolCompleted(item, NOT_RUN, is_error=True)
+                drafts.append(t.Draft(unrun, state.node, state.agent))
+        return drafts
 
 
 _Ending = Literal["completed", "incomplete", "failed", "cancelled"]

@@ -14,6 +14,12 @@ Object = dict[str, Json]
 Kind = TypeVar("Kind", str, bool, int)
 Default = TypeVar("Default")
 
+MAX_DEPTH = 100
+"""Nesting beyond this is refused: what a log takes in, it must be able to read back from any stack."""
+
+_LARGE = 2**63 - 1
+"""JSON knows no limit, the log and other servers do."""
+
 _NAMES: Mapping[type[Any], str] = {str: "a string", bool: "a boolean", int: "a whole number"}
 
 
@@ -25,7 +31,24 @@ def body_object(body: bytes) -> Object:
         raise BadRequest(f"The request body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadRequest("The request body must be a JSON object.")
-    return cast("Object", value)
+    fields = cast("Object", value)
+    if _deeper_than(fields, MAX_DEPTH):
+        raise BadRequest(f"The request body is nested deeper than {MAX_DEPTH} levels.")
+    return fields
+
+
+def _deeper_than(value: Object, depth: int) -> bool:
+    level: list[Object | list[Json]] = [value]
+    for _ in range(depth):
+        level = [
+            cast("Object | list[Json]", inner)
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def as_object(value: Json, where: str) -> Object:
@@ -57,7 +80,7 @@ def optional(
     value = fields.get(name)
     if value is None:
         return default
-    if type(value) is not kind:
+    if type(value) is not kind or (kind is int and abs(cast("int", value)) > _LARGE):
         place = f"{where}.{name}" if where else name
         raise BadRequest(f"{place} must be {_NAMES[kind]}.", param=place)
     return cast("Kind", value)
@@ -68,7 +91,7 @@ def number(fields: Object, name: str) -> float | None:
     value = fields.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > _LARGE:
         raise BadRequest(f"{name} must be a number.", param=name)
     return float(value)
 

@@ -207,7 +207,8 @@ class Supervisor:
             return await self._record_end(record, state)
         writer = RunWriter(self._store.log, run, state, self._clock)
         number = state.attempt + 1
-        writer.add([Draft(RunAttempt(number, reason)), *state.close_items()])
+        writer.add([Draft(RunAttempt(number, reason))])
+        writer.add(state.give_up_reply())
         runtime = self._runtimes.get(record.agent)
         if runtime is None or not runtime.resumes or number > self._settings.attempts:
             why = "no longer exists" if runtime is None else "cannot go on after a restart"

@@ -13,7 +13,7 @@ from tailrace.events.request import ModelRequest
 from tailrace.events.types import MAIN, Draft
 from tailrace.models.contract import Model
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import ending, opening, said
+from tailrace.runtimes.single import Reply, ending, opening
 
 
 class Gateway:
@@ -33,7 +33,8 @@ class Gateway:
                 instructions=request.instructions,
                 settings=request.settings,
             )
-            async with aclosing(self._model.stream(ask, context.items)) as reply:
-                async for payloads in reply:
-                    yield said(payloads)
+            reply = Reply()
+            async with aclosing(self._model.stream(ask, context.items)) as batches:
+                async for payloads in batches:
+                    yield reply.said(payloads)
         yield ending(context.state)

@@ -31,7 +31,7 @@ from tailrace.events.types import (
 )
 from tailrace.models.contract import Model
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import ending, finish, opening, said
+from tailrace.runtimes.single import Reply, ending, finish, opening, said
 from tailrace.runtimes.tools.functions import FunctionTool, ToolContext, ToolResult
 
 INTERRUPTED = "The server stopped while this tool ran; whether it took effect is unknown."
@@ -47,7 +47,7 @@ class Step(msgspec.Struct, frozen=True):
 def next_step(state: RunState) -> Step:
     """The agent's next step, from nothing but the run's state."""
     mine = [(n, item) for n, item in enumerate(state.items) if item.agent == MAIN]
-    pending = tuple(n for n, item in mine if item.tool in ("called", "interrupted"))
+    pending = tuple(n for n, item in mine if item.reply and item.tool in ("called", "interrupted"))
     if pending:
         return Step("tools", pending)
     last = state.replies.get(MAIN, 0)
@@ -104,9 +104,10 @@ class AgentLoop:
         """One model reply."""
         model = self._models.get(context.request.model, self._models[self._model])
         theirs = {tool.name for tool in context.request.settings.tools if tool.kind != "provider"}
-        async with aclosing(model.stream(self._request(context), context.items)) as reply:
-            async for payloads in reply:
-                yield said([self._placed(payload, theirs) for payload in payloads])
+        reply = Reply()
+        async with aclosing(model.stream(self._request(context), context.items)) as batches:
+            async for payloads in batches:
+                yield reply.said([self._placed(payload, theirs) for payload in payloads])
 
     def _request(self, context: RunContext) -> ModelRequest:
         request = context.request

@@ -13,11 +13,14 @@ from tailrace.events.types import (
     MAIN,
     AgentStarted,
     Draft,
+    ItemCompleted,
+    ItemStarted,
     NodeStarted,
     Payload,
     RunCompleted,
     RunEnd,
     RunIncomplete,
+    Usage,
 )
 
 NODE = "main"
@@ -37,6 +40,33 @@ def opening(state: RunState, name: str) -> list[Draft]:
 def said(payloads: Sequence[Payload]) -> list[Draft]:
     """Payloads of the main agent as drafts."""
     return [Draft(payload, NODE, MAIN) for payload in payloads]
+
+
+class Reply:
+    """One model reply on its way into the log: a call is whole only when the reply is.
+
+    Calls stay open until the reply's `usage`. Were they closed at once and the worker died before the
+    end, the reply would be asked for again, and a client, or we, would run both the old calls and the
+    new ones.
+    """
+
+    def __init__(self) -> None:
+        self._calls: set[int] = set()
+        self._held: list[Payload] = []
+
+    def said(self, payloads: Sequence[Payload]) -> list[Draft]:
+        """The next payloads as drafts."""
+        ready: list[Payload] = []
+        for payload in payloads:
+            if isinstance(payload, ItemStarted) and payload.kind == "tool_call":
+                self._calls.add(payload.item)
+            if isinstance(payload, ItemCompleted) and payload.item in self._calls:
+                self._held.append(payload)
+                continue
+            if isinstance(payload, Usage):
+                ready += self._held
+            ready.append(payload)
+        return said(ready)
 
 
 def ending(state: RunState) -> list[Draft]:

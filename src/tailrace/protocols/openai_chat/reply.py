@@ -45,7 +45,8 @@ class _Sum:
         self._last = chunk
         for choice in chunk["choices"]:
             self._finish = choice["finish_reason"] or self._finish
-            self._logprobs += (choice["logprobs"] or {}).get("content", ())
+            logprobs: Object = choice["logprobs"] or {}
+            self._logprobs += logprobs.get("content", ())
             self._add_delta(choice["delta"])
 
     def _add_delta(self, delta: Object) -> None:
@@ -56,8 +57,7 @@ class _Sum:
             if "id" in call:
                 self._calls.append({key: call[key] for key in ("id", "type", "function")})
             else:
-                function = self._calls[call["index"]]["function"]
-                function["arguments"] += call["function"]["arguments"]
+                self._calls[call["index"]]["function"]["arguments"] += call["function"]["arguments"]
 
     def document(self) -> Object:
         content, refusal = self._texts["content"], self._texts["refusal"]

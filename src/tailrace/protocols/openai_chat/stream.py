@@ -25,6 +25,9 @@ DONE = b"data: [DONE]\n\n"
 SEPARATOR = "\n\n"
 """Between the texts of two model replies."""
 
+Reply = tuple[int, str, int]
+"""A model reply: the attempt, the agent, and how many replies that agent had before."""
+
 _json = msgspec.json.Encoder().encode
 
 
@@ -43,11 +46,12 @@ class Encoder:
         self._head = b""
         self._tail = b""
         self._nodes: set[str] = set()
-        self._shown: set[int] = set()
+        self._shown: dict[int, Reply] = {}
         self._calls: dict[int, int] = {}
         self._totals = Totals()
-        self._spoken = False
-        self._between = False
+        self._replies: dict[str, int] = {}
+        self._attempt = 1
+        self._last: Reply | None = None
         self._frames: list[bytes] = []
 
     def encode(self, events: Sequence[t.Event]) -> list[bytes]:
@@ -70,10 +74,11 @@ class Encoder:
         text = delta.text
         if not text:
             return
-        if self._between:
-            text = SEPARATOR + text
-            self._between = False
-        self._spoken = True
+        reply = self._shown[delta.item]
+        if reply is not self._last:
+            if self._last is not None and reply != self._last:
+                text = SEPARATOR + text
+            self._last = reply
         if delta.logprobs:
             logprobs = {"content": list(delta.logprobs), "refusal": None}
             rest = b'"logprobs":%b,"finish_reason":null' % _json(logprobs)
@@ -93,14 +98,15 @@ class Encoder:
                     self._nodes.add(event.node)
             case t.ItemStarted():
                 if event.node in self._nodes:
-                    self._shown.add(payload.item)
+                    number = self._replies.get(event.agent, 0)
+                    self._shown[payload.item] = (self._attempt, event.agent, number)
                     self._opened(payload)
             case t.Usage():
+                self._replies[event.agent] = self._replies.get(event.agent, 0) + 1
                 if event.node in self._nodes:
                     self._totals += Totals.of(payload)
-                    self._between = self._spoken
             case t.RunAttempt():
-                self._between = self._spoken
+                self._attempt = payload.number
             case t.ReasoningDelta() | t.ReasoningSummaryDelta():
                 if payload.item in self._shown:
                     self._chunk(b'{"reasoning_content":%b}' % _json(payload.text))
@@ -143,12 +149,13 @@ class Encoder:
                 assert_never(payload)
 
     def _started(self, event: t.Event, payload: t.RunStarted) -> None:
+        tier = payload.request.settings.service_tier
         head: Object = {
             "id": self._id,
             "object": "chat.completion.chunk",
             "created": event.ts // 1000,
             "model": payload.request.model,
-            "service_tier": payload.request.settings.service_tier or "default",
+            "service_tier": tier if tier in wire.SERVICE_TIERS else "default",
             "system_fingerprint": None,
         }
         self._head = b"data: " + _json(head)[:-1] + b","

@@ -92,10 +92,11 @@ def decode_format(value: Json) -> OutputFormat:
             return OutputFormat(kind="json_object")
         case "json_schema":
             inner, place = nested(form, "json_schema"), "response_format.json_schema"
+            schema = inner.get("schema")
             return OutputFormat(
                 kind="json_schema",
                 name=text(inner, "name", place),
-                schema=inner.get("schema"),
+                schema=None if schema is None else as_object(schema, f"{place}.schema"),
                 strict=optional(inner, "strict", bool, default=None, where=place),
                 description=optional(inner, "description", str, default="", where=place),
             )
@@ -110,8 +111,9 @@ def encode_format(output: OutputFormat) -> Object:
     """`response_format` in Chat form."""
     if output.kind != "json_schema":
         return {"type": output.kind}
-    inner: Object = {"name": output.name, "schema": output.schema}
-    inner |= given({"description": output.description})
+    inner: Object = {"name": output.name, **given({"description": output.description})}
+    if output.schema is not None:
+        inner["schema"] = output.schema
     if output.strict is not None:
         inner["strict"] = output.strict
     return {"type": "json_schema", "json_schema": inner}

@@ -7,6 +7,9 @@ from tailrace.events.types import RunCancelled, RunCompleted, RunFailed, RunInco
 from tailrace.events.usage import Totals
 from tailrace.protocols.fields import Object
 
+SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority"})
+"""What the SDKs' types know in every version checked; others are echoed as the default."""
+
 
 def usage(totals: Totals) -> Object:
     """`usage` as Chat Completions counts: reasoning is part of the completion."""

@@ -11,7 +11,7 @@ from tailrace.errors import NotFound
 from tailrace.events.items import Item
 from tailrace.protocols.fields import body_object, metadata
 from tailrace.protocols.openai_responses import items
-from tailrace.protocols.openai_responses.reply import Pair, shown_item
+from tailrace.protocols.openai_responses.reply import Pair, shown_items
 
 _json = msgspec.json.Encoder().encode
 
@@ -48,7 +48,7 @@ def deleted(id: str) -> bytes:
 
 def item(pairs: Sequence[Pair], id: str) -> bytes:
     """One item of a conversation, or `NotFound`."""
-    for pair in pairs:
-        if pair[0] == id:
-            return _json(shown_item(*pair))
+    for shown in shown_items(pairs):
+        if shown["id"] == id:
+            return _json(shown)
     raise NotFound(f"No item found with id '{id}'.", code="not_found")

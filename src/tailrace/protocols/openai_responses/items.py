@@ -7,7 +7,7 @@ understands becomes a `ProviderItem` and goes back as it came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from tailrace.errors import BadRequest
@@ -52,8 +52,25 @@ def decode_item(value: Json, where: str) -> Item:
     return decoder(item, where) if decoder else ProviderItem(dialect=DIALECT, data=item)
 
 
+def encode_items(items: Iterable[Item]) -> list[Object]:
+    """Items as a Responses server takes them as input, without ids of ours.
+
+    A custom tool's output has a type of its own, which only its call tells.
+    """
+    encoded: list[Object] = []
+    custom: set[str] = set()
+    for item in items:
+        shown = encode_item(item)
+        if isinstance(item, ToolCall) and item.custom:
+            custom.add(item.call_id)
+        elif isinstance(item, ToolOutput) and item.call_id in custom:
+            shown["type"] = "custom_tool_call_output"
+        encoded.append(shown)
+    return encoded
+
+
 def encode_item(item: Item) -> Object:
-    """An item as a Responses server takes it as input, without an id of ours."""
+    """One item, out of context."""
     match item:
         case Message():
             return _encode_message(item)
@@ -104,7 +121,7 @@ def _decode_part(value: Json, where: str) -> Part:
     part = as_object(value, where)
     match part.get("type"):
         case "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text":
-            annotations = part.get("annotations") or ()
+            annotations = as_list(part.get("annotations") or [], f"{where}.annotations")
             return TextPart(text(part, "text", where), tuple(annotations))
         case "refusal":
             return RefusalPart(text(part, "refusal", where))

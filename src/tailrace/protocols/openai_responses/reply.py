@@ -8,7 +8,7 @@ import msgspec
 
 from tailrace.errors import BadRequest
 from tailrace.events import ids
-from tailrace.events.items import Item
+from tailrace.events.items import Item, ProviderItem
 from tailrace.events.request import ModelRequest, RunRequest
 from tailrace.events.types import Event
 from tailrace.protocols.fields import Object
@@ -16,6 +16,7 @@ from tailrace.protocols.openai_responses import items
 from tailrace.protocols.openai_responses.stream import Encoder, Options
 
 Pair = tuple[str, Item]
+WITH_STATUS = frozenset({"message", "function_call", "function_call_output"})
 
 _json = msgspec.json.Encoder().encode
 
@@ -46,7 +47,7 @@ def page(pairs: Sequence[Pair], query: Mapping[str, str]) -> bytes:
     limit = query.get("limit", "20")
     if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= 100:
         raise BadRequest("limit must be a whole number from 1 to 100.", param="limit")
-    shown = [shown_item(*pair) for pair in pairs]
+    shown = shown_items(pairs)
     if order == "desc":
         shown.reverse()
     after = query.get("after")
@@ -67,12 +68,18 @@ def page(pairs: Sequence[Pair], query: Mapping[str, str]) -> bytes:
     )
 
 
-def shown_item(id: str, item: Item) -> Object:
-    """An item with its id, as lists show it."""
-    shown: Object = {**items.encode_item(item), "id": id}
-    if shown["type"] in ("message", "function_call", "function_call_output"):
-        shown["status"] = "completed"
-    return shown
+def shown_items(pairs: Sequence[Pair]) -> list[Object]:
+    """Items with their ids, as lists show them; other dialects' own items have no form here."""
+    known = [
+        (id, item)
+        for id, item in pairs
+        if not isinstance(item, ProviderItem) or item.dialect == items.DIALECT
+    ]
+    encoded = items.encode_items(item for _, item in known)
+    return [
+        {**shown, "id": id, **({"status": "completed"} if shown["type"] in WITH_STATUS else {})}
+        for (id, _), shown in zip(known, encoded, strict=True)
+    ]
 
 
 def input_tokens(request: RunRequest) -> bytes:

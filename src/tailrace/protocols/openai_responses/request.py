@@ -133,6 +133,10 @@ def _reference(value: Json, where: str) -> str | None:
 
 def _settings(fields: Object) -> Settings:
     reasoning, text = nested(fields, "reasoning"), nested(fields, "text")
+    # Only passed on, but they come back in the Response object, so they have a type.
+    optional(fields, "max_tool_calls", int, default=None)
+    optional(fields, "prompt_cache_key", str, default=None)
+    optional(fields, "safety_identifier", str, default=None)
     return Settings(
         tools=tools.decode_tools(fields["tools"]) if fields.get("tools") else (),
         tool_choice=(

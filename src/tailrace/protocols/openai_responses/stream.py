@@ -1,9 +1,9 @@
 """A run as a Responses event stream: events to SSE frames.
 
 Frame n carries `sequence_number` n; the last frame, `[DONE]`, carries none but counts, so resuming is
-slicing. Order and fields follow 32 recorded streams of the real API. What one item looks like stands in
-`stream_items.py`; here is the run around them, and which events are shown at all: those of nodes of
-type `deep_agent`.
+slicing. Order and fields follow 32 recorded streams of the real API. What an item looks like stands in
+`stream_items.py`, `stream_calls.py` and `stream_provider.py`; here is the run around them, and which
+events are shown at all: those of nodes of type `deep_agent`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from tailrace.events.items import Json
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols.fields import Object
-from tailrace.protocols.openai_responses import stream_items, wire
+from tailrace.protocols.openai_responses import items, wire
+from tailrace.protocols.openai_responses.stream_calls import CallWriter, ServerCallWriter
+from tailrace.protocols.openai_responses.stream_items import MessageWriter, ReasoningWriter
+from tailrace.protocols.openai_responses.stream_provider import ImageWriter, ProviderWriter
+from tailrace.protocols.openai_responses.writer import Writer
 
 SHOWN_NODE = "deep_agent"
 DONE = b"data: [DONE]\n\n"
@@ -47,7 +51,7 @@ class Encoder:
         self._end: t.RunEnd | None = None
         self._totals = Totals()
         self._nodes: set[str] = set()
-        self._items: dict[int, stream_items.Writer] = {}
+        self._items: dict[int, Writer] = {}
         self._output: list[Json] = []
         self._number = 0
         self._frames: list[bytes] = []
@@ -163,10 +167,10 @@ class Encoder:
         self.emit(kind, b'"response":' + _json(self.document()))
 
     def _open(self, payload: t.ItemStarted) -> None:
-        writer = stream_items.open_item(self, payload, len(self._output))
-        if writer is not None:
+        kind = _writer(payload)
+        if kind is not None:
+            writer = self._items[payload.item] = kind(self, payload, len(self._output))
             self._output.append(None)
-            self._items[payload.item] = writer
             writer.opened()
 
     def _ended(self, event: t.Event, payload: t.RunEnd) -> None:
@@ -188,6 +192,23 @@ class Encoder:
         self._lifecycle(kind)
         self._frames.append(DONE)
         self._number += 1
+
+
+def _writer(started: t.ItemStarted) -> type[Writer] | None:
+    """How an item is shown; None where this surface has no form for it."""
+    match started.kind:
+        case "message":
+            return MessageWriter
+        case "reasoning":
+            return ReasoningWriter
+        case "tool_call":
+            return CallWriter if started.runs_on == "client" else ServerCallWriter
+        case "image":
+            return ImageWriter
+        case "provider":
+            return ProviderWriter if started.dialect == items.DIALECT else None
+        case "audio":
+            return None
 
 
 def _error(payload: t.RunFailed) -> bytes:

@@ -8,6 +8,7 @@ from tailrace.events.request import OutputFormat, Settings, ToolChoice, ToolSpec
 from tailrace.protocols.fields import Object, as_list, as_object
 
 NAMED = ("function", "custom")
+_MCP = "mcp:"
 
 
 def decode_tools(value: Json) -> tuple[ToolSpec, ...]:
@@ -23,7 +24,7 @@ def _decode_tool(value: Json, where: str) -> ToolSpec:
     if kind not in NAMED:
         if not isinstance(kind, str):
             raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
-        return ToolSpec(kind="provider", name=kind, raw=tool)
+        return ToolSpec(kind="provider", name=_provider_name(tool), raw=tool)
     name = tool.get("name")
     if not isinstance(name, str) or not name:
         raise BadRequest(f"{where} needs a name.", param=f"{where}.name")
@@ -74,7 +75,7 @@ def decode_choice(value: Json) -> ToolChoice:
         if kind in NAMED and isinstance(name, str):
             return ToolChoice(mode="required", names=(name,))
         if isinstance(kind, str):
-            return ToolChoice(mode="required", names=(kind,))
+            return ToolChoice(mode="required", names=(_provider_name(choice),))
     raise BadRequest(
         "tool_choice must be 'auto', 'none', 'required', a tool, or allowed_tools.",
         param="tool_choice",
@@ -83,10 +84,19 @@ def decode_choice(value: Json) -> ToolChoice:
 
 def _allowed(value: Json) -> str:
     tool = as_object(value, "tool_choice.tools")
-    name = tool.get("name", tool.get("type"))
+    name = tool.get("name")
+    if tool.get("type") not in NAMED and isinstance(tool.get("type"), str):
+        return _provider_name(tool)
     if not isinstance(name, str):
         raise BadRequest("tool_choice.tools: each needs a name.", param="tool_choice.tools")
     return name
+
+
+def _provider_name(tool: Object) -> str:
+    """What tells a provider's tools apart: their type, and the server of an `mcp` one."""
+    if tool["type"] == "mcp":
+        return f"{_MCP}{tool.get('server_label', '')}"
+    return str(tool["type"])
 
 
 def encode_choice(settings: Settings) -> Json:
@@ -102,6 +112,8 @@ def encode_choice(settings: Settings) -> Json:
 
 
 def _reference(name: str, kind: str) -> Object:
+    if name.startswith(_MCP):
+        return {"type": "mcp", "server_label": name.removeprefix(_MCP)}
     return {"type": name} if kind == "provider" else {"type": kind, "name": name}
 
 
@@ -137,6 +149,8 @@ def encode_format(output: OutputFormat) -> Object:
     if output.kind != "json_schema":
         return {"type": output.kind}
     encoded: Object = {"type": "json_schema", "name": output.name, "schema": output.schema}
+    if output.schema is None:
+        encoded["schema"] = {}  # optional on Chat, but not here
     if output.strict is not None:
         encoded["strict"] = output.strict
     if output.description:

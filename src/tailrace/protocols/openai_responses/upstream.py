@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
-from tailrace.events.items import Json, ProviderItem
+from tailrace.events.items import Item, Json, ProviderItem
 from tailrace.events.request import ModelRequest
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, given
@@ -57,7 +57,7 @@ class ResponsesCodec:
         settings = request.settings
         body: Object = {
             "model": model,
-            "input": [wire_items.encode_item(item) for item in request.items if _ours(item)],
+            "input": wire_items.encode_items(filter(_ours, request.items)),
             "stream": True,
             "store": False,
             **given(
@@ -103,7 +103,7 @@ class ResponsesCodec:
         return http_failure(status, body)
 
 
-def _ours(item: object) -> bool:
+def _ours(item: Item) -> bool:
     return not isinstance(item, ProviderItem) or item.dialect == DIALECT
 
 

@@ -1,16 +1,52 @@
-"""The Response object and its parts as JSON (openai 3.52 and 2.54; fields both validate strictly)."""
+"""The Response object and its parts as JSON (openai 3.52 and 2.54; fields both validate strictly).
+
+A client may ask for what only its model server knows (an effort of "ultra"). It is passed on as asked, but
+the Response object echoes only the values both SDK versions know.
+"""
 
 from __future__ import annotations
 
 from tailrace.events.items import Json, Message, Reasoning, RefusalPart, TextPart
-from tailrace.events.request import RunRequest
+from tailrace.events.request import RunRequest, Settings
 from tailrace.events.types import RunEnd, RunFailed, RunIncomplete
 from tailrace.events.usage import Totals
 from tailrace.protocols.fields import Object
-from tailrace.protocols.openai_responses import tools
+from tailrace.protocols.openai_responses import items, tools
 
 INCOMPLETE_REASONS = frozenset({"max_output_tokens", "content_filter"})
 """Of the reasons the SDK types allow, those a run of ours can have."""
+
+ERROR_CODES = frozenset(
+    {
+        "server_error",
+        "rate_limit_exceeded",
+        "invalid_prompt",
+        "data_residency_mismatch",
+        "bio_policy",
+        "vector_store_timeout",
+        "invalid_image",
+        "invalid_image_format",
+        "invalid_base64_image",
+        "invalid_image_url",
+        "image_too_large",
+        "image_too_small",
+        "image_parse_error",
+        "image_content_policy_violation",
+        "invalid_image_mode",
+        "image_file_too_large",
+        "unsupported_image_media_type",
+        "empty_image_file",
+        "failed_to_download_image",
+        "image_file_not_found",
+    }
+)
+EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
+SUMMARIES = frozenset({"auto", "concise", "detailed"})
+VERBOSITIES = frozenset({"low", "medium", "high"})
+SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
+
+SECRETS = frozenset({"authorization", "headers"})
+"""Fields of an `mcp` tool that nobody gets to see again."""
 
 
 def response(
@@ -26,6 +62,7 @@ def response(
 ) -> Object:
     """A Response object. Times in seconds since the epoch."""
     settings = request.settings
+    extra = settings.extra if settings.origin == items.DIALECT else {}
     return {
         "id": id,
         "object": "response",
@@ -39,31 +76,31 @@ def response(
         "incomplete_details": _incomplete(end),
         "instructions": request.instructions or None,
         "max_output_tokens": settings.max_output_tokens,
-        "max_tool_calls": settings.extra.get("max_tool_calls"),
+        "max_tool_calls": extra.get("max_tool_calls"),
         "metadata": request.metadata,
         "model": request.model,
         "output": output,
         "parallel_tool_calls": settings.parallel_tool_calls is not False,
         "presence_penalty": settings.presence_penalty or 0.0,
         "previous_response_id": request.previous or None,
-        "prompt_cache_key": settings.extra.get("prompt_cache_key"),
+        "prompt_cache_key": extra.get("prompt_cache_key"),
         "reasoning": {
-            "effort": settings.reasoning_effort or None,
-            "summary": settings.reasoning_summary or None,
+            "effort": _known(settings.reasoning_effort, EFFORTS),
+            "summary": _known(settings.reasoning_summary, SUMMARIES),
         },
-        "safety_identifier": settings.extra.get("safety_identifier"),
-        "service_tier": settings.service_tier or "default",
+        "safety_identifier": extra.get("safety_identifier"),
+        "service_tier": _known(settings.service_tier, SERVICE_TIERS) or "default",
         "store": request.store,
         "temperature": _or(settings.temperature, 1.0),
         "text": {
             "format": tools.encode_format(settings.output),
-            "verbosity": settings.verbosity or "medium",
+            "verbosity": _known(settings.verbosity, VERBOSITIES) or "medium",
         },
         "tool_choice": tools.encode_choice(settings),
-        "tools": tools.encode_tools(settings.tools),
+        "tools": _tools(settings),
         "top_logprobs": settings.top_logprobs or 0,
         "top_p": _or(settings.top_p, 1.0),
-        "truncation": request.truncation or "disabled",
+        "truncation": "auto" if request.truncation == "auto" else "disabled",
         "usage": usage,
         "user": settings.user or None,
     }
@@ -132,7 +169,8 @@ def reasoning(id: str, item: Reasoning, *, encrypted: bool) -> Object:
 def _error(end: RunEnd | None) -> Json:
     if not isinstance(end, RunFailed):
         return None
-    return {"code": end.code, "message": end.message}
+    code = end.code if end.code in ERROR_CODES else "server_error"
+    return {"code": code, "message": end.message}
 
 
 def _incomplete(end: RunEnd | None) -> Json:
@@ -142,6 +180,17 @@ def _incomplete(end: RunEnd | None) -> Json:
     if end.reason in INCOMPLETE_REASONS:
         return {"reason": end.reason}
     return {"reason": "max_output_tokens", "limit": end.reason}
+
+
+def _known(value: str, values: frozenset[str]) -> str | None:
+    return value if value in values else None
+
+
+def _tools(settings: Settings) -> list[Json]:
+    return [
+        {key: value for key, value in tool.items() if key not in SECRETS}
+        for tool in tools.encode_tools(settings.tools)
+    ]
 
 
 def _or(value: float | None, default: float) -> float:

@@ -1,0 +1,88 @@
+"""Writes the generated pages of docs/ from the code; with `--check`, says which are out of date.
+
+docs/events.md            the event types, their fields and the grammar's tables
+docs/events.schema.json   the JSON schema of the native envelope
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+
+from tailrace.events import grammar
+from tailrace.events.types import Base, Payload
+from tailrace.protocols.node_stream.wire import NodeStreamEvent
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+INTRODUCTION = """# Events
+
+Generated from `src/tailrace/events/` by `make docs`; do not edit.
+
+A run is a log of events, numbered `seq` 0, 1, 2 … without gaps. The native stream shows each of them in the
+envelope `{"v", "job_id", "run_id", "seq", "ts", "node_id", "node_type", "node_name", "agent_id", "parent_id",
+"payload"}`; `events.schema.json` is its JSON schema. The payloads:
+"""
+
+
+def events_page() -> str:
+    """The page about events."""
+    lines = [INTRODUCTION, "| type | what it says | fields |", "|---|---|---|"]
+    lines += [
+        f"| `{grammar.tag(kind)}` | {_summary(kind)} | {_fields(kind)} |"
+        for kind in get_args(Payload)
+    ]
+    lines.append(
+        "\n## Which may follow which\n\nOne machine a table; what is not in a table is illegal.\n"
+    )
+    for name, table in grammar.MACHINES.items():
+        lines.append(f"### {name}\n\n```mermaid\nstateDiagram-v2")
+        lines += [
+            f"  {before} --> {after}: {grammar.tag(event)}"
+            for (before, event), after in table.items()
+        ]
+        lines.append("```\n")
+    lines.append("Deltas an item takes, by its kind:\n")
+    for kind, deltas in grammar.DELTAS.items():
+        names = ", ".join(sorted(f"`{grammar.tag(delta)}`" for delta in deltas)) or "none"
+        lines.append(f"- {kind}: {names}")
+    return "\n".join(lines) + "\n"
+
+
+def schema() -> str:
+    """The JSON schema of the native envelope."""
+    made = msgspec.json.schema(NodeStreamEvent)
+    return msgspec.json.format(msgspec.json.encode(made), indent=1).decode() + "\n"
+
+
+def _summary(kind: type[Base]) -> str:
+    return " ".join((kind.__doc__ or "").split("\n\n")[0].split())
+
+
+def _fields(kind: type[Base]) -> str:
+    return ", ".join(f"`{name}`" for name in kind.__struct_fields__) or "–"
+
+
+def main() -> int:
+    """Write or check; returns the exit status."""
+    pages = {"events.md": events_page(), "events.schema.json": schema()}
+    stale = [
+        name
+        for name, text in pages.items()
+        if not (DOCS / name).exists() or (DOCS / name).read_text(encoding="utf-8") != text
+    ]
+    if "--check" not in sys.argv:
+        for name in stale:
+            (DOCS / name).write_text(pages[name], encoding="utf-8")
+        print("written:", ", ".join(stale) or "nothing")
+        return 0
+    if stale:
+        print("out of date, run `make docs`:", ", ".join(stale))
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

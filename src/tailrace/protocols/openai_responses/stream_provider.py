@@ -1,0 +1,185 @@
+"""What is neither words nor a call, on the Responses stream: a provider's own items, and images.
+
+The log has such an item as it began and as it ended, so the events that OpenAI sends in between are
+emitted around these two moments, in the recorded order, each with the whole value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from msgspec import Struct
+
+from tailrace.events import types as t
+from tailrace.events.items import ImagePart, Item, Json, Message, ProviderItem
+from tailrace.protocols.fields import Object
+from tailrace.protocols.openai_responses.writer import Stream, Writer
+
+
+class Form(Struct, frozen=True):
+    """How an item type is shown.
+
+    `prefix` of its id; `opening` and `closing` are its lifecycle events, `failed` the one that takes the
+    place of the last closing one; `whole` the events that carry a value, as (event, field, from which
+    field of the item); `zero` what the SDK's types require and a server may leave out at first.
+    """
+
+    prefix: str
+    opening: tuple[str, ...] = ()
+    whole: tuple[tuple[str, str, str], ...] = ()
+    closing: tuple[str, ...] = ()
+    failed: str = ""
+    zero: Mapping[str, Json] = {}
+
+
+FORMS: Mapping[str, Form] = {
+    "web_search_call": Form(
+        "ws",
+        opening=("web_search_call.in_progress", "web_search_call.searching"),
+        closing=("web_search_call.completed",),
+        zero={"action": {"type": "search", "query": ""}},
+    ),
+    "file_search_call": Form(
+        "fs",
+        opening=("file_search_call.in_progress", "file_search_call.searching"),
+        closing=("file_search_call.completed",),
+        zero={"queries": []},
+    ),
+    "code_interpreter_call": Form(
+        "ci",
+        opening=("code_interpreter_call.in_progress",),
+        whole=(
+            ("code_interpreter_call_code.delta", "delta", "code"),
+            ("code_interpreter_call_code.done", "code", "code"),
+        ),
+        closing=("code_interpreter_call.interpreting", "code_interpreter_call.completed"),
+        zero={"code": None, "outputs": None, "container_id": ""},
+    ),
+    "image_generation_call": Form(
+        "ig",
+        opening=("image_generation_call.in_progress", "image_generation_call.generating"),
+        closing=("image_generation_call.completed",),
+        zero={"result": None},
+    ),
+    "mcp_list_tools": Form(
+        "mcpl",
+        opening=("mcp_list_tools.in_progress",),
+        closing=("mcp_list_tools.completed",),
+        failed="mcp_list_tools.failed",
+        zero={"tools": []},
+    ),
+    "mcp_call": Form(
+        "mcp",
+        opening=("mcp_call.in_progress",),
+        whole=(
+            ("mcp_call_arguments.delta", "delta", "arguments"),
+            ("mcp_call_arguments.done", "arguments", "arguments"),
+        ),
+        closing=("mcp_call.completed",),
+        failed="mcp_call.failed",
+        zero={"arguments": ""},
+    ),
+    "mcp_approval_request": Form("mcpr"),
+    "compaction": Form("cmp"),
+    "tool_search_call": Form("tsc"),
+    "tool_search_output": Form("tso"),
+}
+"""Of types that are not here an item is shown as it came, under an id of ours."""
+
+
+class ProviderWriter(Writer):
+    """An item of the model server's own (web search, …)."""
+
+    def __init__(self, stream: Stream, started: t.ItemStarted, output_index: int) -> None:
+        self._form = FORMS.get(str(started.data.get("type")), Form("item"))
+        self.prefix = self._form.prefix
+        super().__init__(stream, started, output_index)
+
+    def opened(self) -> None:
+        super().opened()
+        for event in self._form.opening:
+            self._emit(event)
+
+    def zero(self) -> Object:
+        return self._shape(self.started.data)
+
+    def take(self, payload: t.Payload) -> None:
+        if isinstance(payload, t.ItemCompleted) and isinstance(payload.content, ProviderItem):
+            item = self._shape(payload.content.data)
+            if payload.status == "completed":
+                self._closing(item)
+            elif "status" in item:
+                item["status"] = "failed"  # the one word for it that all types know
+            self._close(item)
+
+    def _closing(self, item: Object) -> None:
+        for event, field, source in self._form.whole:
+            self._emit(event, **{field: item.get(source) or ""})
+        *before, last = self._form.closing or ("",)
+        for event in before:
+            self._emit(event)
+        if item.get("error") and self._form.failed:
+            last = self._form.failed
+        if last:
+            self._emit(last)
+
+    def _shape(self, data: Object) -> Object:
+        shape: Object = {**self._form.zero, **data, "id": self.id}
+        action: Object = shape.get("action") or {}
+        if "sources" in action:  # the real API sends kinds that its own SDK's types refuse
+            sources = [source for source in action["sources"] or () if source["type"] == "url"]
+            shape["action"] = {**action, "sources": sources}
+        return shape
+
+
+class ImageWriter(Writer):
+    """An image the run made: an `image_generation_call`."""
+
+    prefix = "ig"
+    _events: ClassVar = FORMS["image_generation_call"]
+
+    def __init__(self, stream: Stream, started: t.ItemStarted, output_index: int) -> None:
+        super().__init__(stream, started, output_index)
+        self._partials = 0
+
+    def opened(self) -> None:
+        super().opened()
+        for event in self._events.opening:
+            self._emit(event)
+
+    def zero(self) -> Object:
+        return self._shape("in_progress", None)
+
+    def take(self, payload: t.Payload) -> None:
+        if isinstance(payload, t.ImagePartial):
+            self._emit(
+                "image_generation_call.partial_image",
+                partial_image_b64=payload.data,
+                partial_image_index=self._partials,
+            )
+            self._partials += 1
+        elif isinstance(payload, t.ItemCompleted):
+            if payload.status == "incomplete":
+                self._close(self._shape("failed", None))
+                return
+            for event in self._events.closing:
+                self._emit(event)
+            self._close(self._shape("completed", _base64(payload.content)))
+
+    def _shape(self, status: str, result: str | None) -> Object:
+        return {
+            "id": self.id,
+            "type": "image_generation_call",
+            "status": status,
+            "result": result,
+        }
+
+
+def _base64(content: Item | None) -> str | None:
+    """The data of the item's image, where it is inline."""
+    parts = content.content if isinstance(content, Message) else ()
+    for part in parts:
+        if isinstance(part, ImagePart) and part.url.startswith("data:"):
+            return part.url.partition(",")[2]
+    return None

@@ -1,0 +1,75 @@
+"""The base of one output item on the Responses stream: its id, its place, its frames.
+
+Deltas are the hot path: a writer renders a delta frame's fixed part once a content part, so a delta costs
+one JSON string and two joins.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+import msgspec
+
+from tailrace.events import ids
+from tailrace.events import types as t
+from tailrace.events.items import Json
+from tailrace.protocols.fields import Object
+
+_json = msgspec.json.Encoder().encode
+
+
+class _Options(Protocol):
+    @property
+    def include(self) -> tuple[str, ...]: ...
+
+
+class Stream(Protocol):
+    """What a writer needs of the encoder."""
+
+    @property
+    def run(self) -> str: ...
+
+    @property
+    def options(self) -> _Options: ...
+
+    def emit(self, kind: bytes, body: bytes) -> None: ...
+
+    def finished(self, output_index: int, item: Object) -> None: ...
+
+
+class Writer(ABC):
+    """Base: an item with an id and a place in `output`."""
+
+    prefix = "item"
+
+    def __init__(self, stream: Stream, started: t.ItemStarted, output_index: int) -> None:
+        self.stream = stream
+        self.started = started
+        self.index = output_index
+        self.id = ids.item_id(self.prefix, stream.run, started.item)
+        self.place = b'"item_id":%b,"output_index":%d' % (_json(self.id), output_index)
+
+    def opened(self) -> None:
+        """The item begins: `output_item.added` with its zero values."""
+        self._item(b"response.output_item.added", self.zero())
+
+    @abstractmethod
+    def zero(self) -> Object:
+        """The item as it is when it opens."""
+
+    @abstractmethod
+    def take(self, payload: t.Payload) -> None:
+        """Any other event of this item."""
+
+    def _item(self, kind: bytes, item: Object) -> None:
+        self.stream.emit(kind, b'"output_index":%d,"item":%b' % (self.index, _json(item)))
+
+    def _close(self, item: Object) -> None:
+        self.stream.finished(self.index, item)
+        self._item(b"response.output_item.done", item)
+
+    def _emit(self, kind: str, **fields: Json) -> None:
+        rest = _json(fields)[1:-1]
+        body = self.place + b"," + rest if rest else self.place
+        self.stream.emit(f"response.{kind}".encode(), body)

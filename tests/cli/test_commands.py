@@ -1,0 +1,149 @@
+"""The commands, as a person and as a script use them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.support.servers import ChildServer, running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer, None, None]:
+    with running(tmp_path_factory.mktemp("server")) as child:
+        yield child
+
+
+def tailrace(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tailrace", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+        cwd=folder,
+    )
+
+
+def test_the_demo_shows_a_run() -> None:
+    done = tailrace("demo", "--once", "--port", "0")
+    assert done.returncode == 0, done.stderr
+    assert "▸ forecast" in done.stdout
+    assert "● completed" in done.stdout
+
+
+def test_run_prints_frames_when_piped(server: ChildServer) -> None:
+    config = str(server.folder / "tailrace.toml")
+    done = tailrace("run", "echo", "hello you", "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("id: 0\nevent: node\ndata: ")
+    chat = tailrace("run", "echo", "hello you", "--config", config, "--as", "chat")
+    assert chat.stdout.endswith("data: [DONE]\n\n")
+    failed = tailrace("run", "helper", "fail now", "--config", config)
+    assert failed.returncode == 1
+    assert "The model is out." in failed.stderr
+
+
+def test_tail_prints_what_a_client_would_get(server: ChildServer) -> None:
+    started = tailrace("runs", "--url", server.url)
+    assert started.returncode == 0
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.request("POST", "/v1/responses", b'{"model":"echo","input":"a b"}')
+    reply = connection.getresponse()
+    run = reply.headers["x-run-id"]
+    reply.read()
+    connection.request("GET", f"/v1/responses/resp_{run[4:]}?starting_after=3")
+    rest = connection.getresponse().read().decode()
+    connection.close()
+    assert (
+        tailrace("tail", run, "--as", "responses", "--after", "3", "--url", server.url).stdout
+        == rest
+    )
+    listed = tailrace("runs", "--url", server.url).stdout.splitlines()
+    assert msgspec.json.decode(listed[0])["id"] == f"job_{run[4:]}"
+    refused = tailrace("cancel", run, "--url", server.url)
+    assert refused.returncode == 1
+    assert "ended already" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[models.a]\ndialect = 'chatt'",
+            "tailrace.toml:2: [models.a] dialect: Invalid enum value 'chatt'; did you mean 'chat'?",
+        ),
+        (
+            "[models.a]\ndialect = 'echo'\nintervall_ms = 3",
+            "tailrace.toml:3: unknown key 'intervall_ms' in [models.a]; did you mean 'interval_ms'?",
+        ),
+        (
+            "[model.a]\ndialect = 'echo'",
+            "tailrace.toml:1: unknown key 'model'; did you mean 'models'?",
+        ),
+        (
+            "[models.a]\ndialect = 'chat'\nmodel = 'x'",
+            "tailrace.toml:1: [models.a] dialect 'chat' needs 'base_url'",
+        ),
+        (
+            "[models.a]\ndialect = 'chat'\nmodel = 'x'\nbase_url = 'localhost'",
+            "tailrace.toml:4: [models.a] base_url 'localhost' is no http or https URL",
+        ),
+        (
+            "[models.fast]\ndialect = 'echo'\n[agents.b]\nmodel = 'fats'",
+            "tailrace.toml:4: [agents.b] unknown model 'fats'; did you mean 'fast'?",
+        ),
+        (
+            "[models.a]\ndialect = 'echo'\n[agents.b]\nmodel = 'a'\ntools = ['nothing:here']",
+            "[agents.b] tool 'nothing:here': cannot import nothing: No module named 'nothing'",
+        ),
+        (
+            "[models.a]\ndialect = 'echo'\n[agents.b]\nmodel = 'a'\ntools = ['shutil:mov']",
+            "[agents.b] tool 'shutil:mov': shutil has no function mov; did you mean 'move'?",
+        ),
+        ("[models.a]\ndialect = 'script'\nscenario = 'none.toml'", "No such file"),
+        (
+            "[models.a]\ndialect = 'chat'\nmodel = 'x'\nbase_url = 'http://a'\napi_key_env = 'NO_SUCH_KEY'",
+            "[models.a] the environment has no NO_SUCH_KEY",
+        ),
+        ("[models.a]\ndialect = 'echo'\nrepeat = 0", "repeat must be at least 1"),
+        ("[server]\nport = 'x'", "[server] port: Expected `int`, got `str`"),
+        ("[models.a\n", "tailrace.toml: "),
+    ],
+)
+def test_a_faulty_configuration_is_one_clear_message(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "tailrace.toml").write_text(text, encoding="utf-8")
+    done = tailrace("check", folder=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_good_configuration_is_fine(server: ChildServer) -> None:
+    done = tailrace("check", str(server.folder / "tailrace.toml"))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_serving_to_everybody_without_tokens_is_refused(server: ChildServer) -> None:
+    done = tailrace("serve", str(server.folder / "tailrace.toml"), "--host", "0.0.0.0")
+    assert done.returncode == 2
+    assert "no authentication" in done.stderr
+
+
+def test_a_taken_port_and_a_missing_server_are_clear(server: ChildServer) -> None:
+    taken = tailrace("serve", str(server.folder / "tailrace.toml"), "--port", str(server.port))
+    assert taken.returncode == 2
+    assert "cannot listen" in taken.stderr
+    gone = tailrace("runs", "--url", "http://127.0.0.1:9")
+    assert gone.returncode == 1
+    assert "cannot be reached" in gone.stderr

@@ -1,0 +1,34 @@
+"""A server that kills itself at a write boundary: the N-th commit, before or after it is on disk.
+
+Run as `python -c "<this file>" N before|after serve ...`; behaves like `tailrace serve` until then.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from tailrace.cli import main
+from tailrace.log.stores import sqlite_writer
+
+number, side = int(sys.argv.pop(1)), sys.argv.pop(1)
+commit = sqlite_writer.WriterThread._commit
+count = 0
+
+
+def killing(self: Any, batch: Any) -> None:
+    global count
+    if any(write.frame is not None for write in batch):
+        count += 1
+    fatal = count == number and any(write.frame is not None for write in batch)
+    if fatal and side == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    commit(self, batch)
+    if fatal:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+sqlite_writer.WriterThread._commit = killing  # type: ignore[method-assign]
+main()

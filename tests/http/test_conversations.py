@@ -1,0 +1,70 @@
+"""Conversations: made, added to, spoken in, listed, changed, deleted."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.http.conftest import Ask
+
+
+def _texts(ask: Ask, conversation: object) -> list[str]:
+    page = ask("GET", f"/v1/conversations/{conversation}/items?order=asc").json
+    assert isinstance(page["data"], list)
+    return [item["content"][0]["text"] for item in page["data"]]
+
+
+@pytest.mark.req("R56")
+def test_a_conversation_grows_by_turns(ask: Ask) -> None:
+    first = {"type": "message", "role": "user", "content": "Before"}
+    made = ask("POST", "/v1/conversations", {"items": [first], "metadata": {"a": "b"}}).json
+    assert (made["object"], made["metadata"]) == ("conversation", {"a": "b"})
+    turn = {"model": "echo", "input": "One", "conversation": made["id"]}
+    reply = ask("POST", "/v1/responses", turn).json
+    assert reply["conversation"] == {"id": made["id"]}
+    ask("POST", "/v1/responses", {**turn, "input": "Two"})
+    assert _texts(ask, made["id"]) == ["Before", "One", "One", "Two", "Two"]
+    ask("POST", f"/v1/conversations/{made['id']}/items", {"items": [{**first, "content": "After"}]})
+    assert _texts(ask, made["id"])[-1] == "After"
+
+
+def test_items_can_be_read_and_removed(ask: Ask) -> None:
+    made = ask("POST", "/v1/conversations", {}).json
+    ask("POST", "/v1/responses", {"model": "echo", "input": "One", "conversation": made["id"]})
+    path = f"/v1/conversations/{made['id']}/items"
+    data = ask("GET", path + "?order=asc&limit=1").json
+    assert data["has_more"] is True
+    id = data["last_id"]
+    assert ask("GET", f"{path}/{id}").json["id"] == id
+    assert ask("DELETE", f"{path}/{id}").json["id"] == made["id"]
+    assert ask("GET", f"{path}/{id}").status == 404
+    assert _texts(ask, made["id"]) == ["One"]
+
+
+def test_metadata_changes_and_a_deleted_one_is_gone(ask: Ask) -> None:
+    made = ask("POST", "/v1/conversations", b"").json
+    path = f"/v1/conversations/{made['id']}"
+    assert ask("POST", path, {"metadata": {"k": "v"}}).json["metadata"] == {"k": "v"}
+    assert ask("GET", path).json["metadata"] == {"k": "v"}
+    assert ask("DELETE", path).json["deleted"] is True
+    assert ask("GET", path).status == 404
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "order=up", "after=nothing"])
+def test_bad_pages_are_refused(ask: Ask, query: str) -> None:
+    made = ask("POST", "/v1/conversations", {}).json
+    assert ask("GET", f"/v1/conversations/{made['id']}/items?{query}").status == 400
+
+
+def test_an_item_can_be_put_in_by_reference(ask: Ask) -> None:
+    reply = ask("POST", "/v1/responses", {"model": "echo", "input": "Said"}).json
+    output = reply["output"]
+    assert isinstance(output, list)
+    reference = {"type": "item_reference", "id": output[0]["id"]}
+    asked = {"model": "echo", "input": [{"role": "user", "content": "Hm"}, reference]}
+    made = ask("POST", "/v1/responses", asked).json
+    items = ask("GET", f"/v1/responses/{made['id']}/input_items?order=asc").json["data"]
+    assert isinstance(items, list)
+    assert [(item["role"], item["content"][0]["text"]) for item in items] == [
+        ("user", "Hm"),
+        ("assistant", "Said"),
+    ]

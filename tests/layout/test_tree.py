@@ -1,0 +1,170 @@
+"""The tree checks itself: sizes, mirrors, exports, words that must not be there."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import tailrace
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "tailrace"
+MAX_LINES = 400
+
+COVERED_ELSEWHERE = {
+    # tested by another file than their own: where
+    "assembly.py": "tests/clients",
+    "config.py": "tests/cli/test_commands.py",
+    "auth/principal.py": "a constant",
+    "cli/main.py": "tests/cli/test_commands.py",
+    "cli/client.py": "tests/cli/test_commands.py",
+    "cli/local.py": "tests/cli/test_commands.py",
+    "cli/render.py": "tests/cli/test_commands.py",
+    "cli/serving.py": "tests/cli/test_commands.py",
+    "cli/demo/tools.py": "tests/cli/test_commands.py",
+    "errors.py": "a tree of exceptions",
+    "events/grammar.py": "tests/events/test_state.py",
+    "events/history.py": "tests/events/test_state.py",
+    "events/items.py": "shapes",
+    "events/parts.py": "tests/events/test_state.py",
+    "events/request.py": "shapes",
+    "events/stored.py": "tests/events/test_state.py",
+    "events/types.py": "shapes",
+    "events/usage.py": "tests/events/test_state.py",
+    "http/app.py": "tests/http/test_bad_input.py",
+    "http/catalog.py": "tests/http/test_bad_input.py",
+    "http/direct.py": "tests/http/test_streaming.py",
+    "http/event_stream.py": "tests/http/test_streaming.py",
+    "http/mounts.py": "tests/http/test_bad_input.py",
+    "http/parts.py": "tests/http/test_bad_input.py",
+    "http/projection.py": "tests/log/test_follow.py",
+    "http/routes/chat.py": "tests/clients",
+    "http/routes/conversations.py": "tests/http/test_conversations.py",
+    "http/routes/jobs.py": "tests/http/test_jobs.py",
+    "http/routes/responses.py": "tests/clients",
+    "http/server.py": "tests/http/test_streaming.py",
+    "http/subscription.py": "tests/log/test_follow.py",
+    "http/turns.py": "tests/clients",
+    "log/contract.py": "tests/contracts",
+    "log/stores/memory.py": "tests/contracts",
+    "log/stores/sqlite.py": "tests/log/test_sqlite.py",
+    "log/stores/sqlite_log.py": "tests/log/test_sqlite.py",
+    "log/stores/sqlite_readers.py": "tests/log/test_sqlite.py",
+    "log/stores/sqlite_records.py": "tests/contracts",
+    "log/stores/sqlite_schema.py": "tests/log/test_sqlite.py",
+    "log/stores/sqlite_writer.py": "tests/log/test_sqlite.py",
+    "models/contract.py": "shapes",
+    "models/replay.py": "tests/models/test_scripted.py",
+    "models/echo.py": "tests/models/test_scripted.py",
+    "models/pace.py": "tests/models/test_scripted.py",
+    "models/scenario.py": "tests/models/test_scripted.py",
+    "protocols/contract.py": "shapes",
+    "protocols/errors.py": "tests/http/test_bad_input.py",
+    "protocols/fields.py": "tests/protocols/test_requests.py",
+    "protocols/upstream.py": "tests/recordings",
+    "protocols/framing/sse.py": "tests/protocols/test_sse.py",
+    "runs/conversations.py": "tests/http/test_conversations.py",
+    "runs/directory.py": "tests/runs/test_life.py",
+    "runs/live.py": "tests/runs/test_life.py",
+    "runs/retention.py": "tests/runs/test_life.py",
+    "runs/settings.py": "shapes",
+    "runs/submission.py": "tests/runs/test_life.py",
+    "runs/supervisor.py": "tests/runs/test_life.py",
+    "runs/writer.py": "tests/runs/test_life.py",
+    "runtimes/contract.py": "shapes",
+    "runtimes/gateway.py": "tests/clients",
+    "runtimes/loop.py": "tests/crash",
+    "runtimes/single.py": "tests/crash",
+    "runtimes/tools/functions.py": "tests/runtimes/test_functions.py",
+}
+"""Source files without a test file of their own name. May only shrink, or name where they are tested."""
+
+
+def _sources() -> list[Path]:
+    return sorted(
+        path for path in SOURCE.rglob("*.py") if path.name not in ("__init__.py", "__main__.py")
+    )
+
+
+def _tracked() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [ROOT / name for name in listed.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "scripts"])
+def test_no_file_is_too_long(folder: str) -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in (ROOT / folder).rglob("*.py")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MAX_LINES
+    }
+    assert not long
+
+
+@pytest.mark.parametrize("path", _sources(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_source_file_says_what_it_is_and_is_tested(path: Path) -> None:
+    name = path.relative_to(SOURCE)
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), (
+        f"{name} does not begin by saying what it is"
+    )
+    if name.parts[0] == "protocols":
+        return  # transcripts, properties and recordings cover every codec
+    mirror = ROOT / "tests" / name.parent / f"test_{name.name}"
+    assert mirror.exists() != (str(name) in COVERED_ELSEWHERE), (
+        f"{name}: a test file or a line here, not both"
+    )
+
+
+def test_where_a_file_is_said_to_be_tested_there_are_tests() -> None:
+    for where in COVERED_ELSEWHERE.values():
+        if where.startswith("tests/"):
+            assert (ROOT / where).exists(), where
+
+
+def test_the_public_names() -> None:
+    assert set(tailrace.__all__) == {"ToolContext", "__version__", "tool"}
+    for name in tailrace.__all__:
+        assert hasattr(tailrace, name)
+
+
+def test_version_and_changelog_agree() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {tailrace.__version__}" in changelog
+    assert f'version = "{tailrace.__version__}"' in (ROOT / "pyproject.toml").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_every_package_is_pinned_and_no_registry_is_named() -> None:
+    for path in (ROOT / "requirements").glob("*.txt"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            assert "==" in line, f"{path.name}: {line}"
+            assert "://" not in line
+
+
+def test_nothing_built_is_tracked() -> None:
+    built = [
+        p for p in _tracked() if p.suffix in (".pyc", ".db", ".lock") or "__pycache__" in p.parts
+    ]
+    assert not built
+
+
+def test_the_architecture_names_every_folder() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for folder in SOURCE.iterdir():
+        if folder.is_dir() and folder.name != "__pycache__":
+            assert f"`{folder.name}/`" in text, folder.name
+
+
+def test_every_event_type_is_in_the_protocols_page() -> None:
+    from tailrace.events.grammar import MACHINES, tag
+
+    text = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+    for table in MACHINES.values():
+        for _, event in table:
+            assert tag(event) in text

@@ -1,0 +1,213 @@
+"""Model servers that refuse, stall, talk rubbish, die, or end too early: a `ModelFailed` each, in time."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tailrace.errors import ModelFailed
+from tailrace.events import types as t
+from tailrace.events.request import ModelRequest
+from tailrace.models.http import HttpModel, Sessions, Timeouts
+from tailrace.protocols.openai_chat.upstream import ChatCodec
+from tests.support.logs import user
+from tests.support.upstreams import HEAD, Peer, upstream
+
+ASKED = ModelRequest(items=(user("Hi"),))
+CHUNK = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":%b}]}\n\n'
+REPLY = CHUNK % b"null" + CHUNK % b'"stop"' + b"data: [DONE]\n\n"
+SECRET = "sk-very-secret"
+
+Serve = Callable[[Peer], Awaitable[None]]
+
+
+def answers(data: bytes) -> Serve:
+    async def serve(peer: Peer) -> None:
+        await peer.send(data)
+
+    return serve
+
+
+def status(number: int, body: bytes, extra: bytes = b"") -> Serve:
+    head = b"HTTP/1.1 %d Sorry\r\ncontent-length: %d\r\nconnection: close\r\n%b\r\n" % (
+        number,
+        len(body),
+        extra,
+    )
+    return answers(head + body)
+
+
+async def stalls_before(peer: Peer) -> None:
+    await peer.until_gone()
+
+
+async def stalls_after(peer: Peer) -> None:
+    await peer.send(HEAD + CHUNK % b"null")
+    await peer.until_gone()
+
+
+async def resets(peer: Peer) -> None:
+    await peer.send(HEAD + CHUNK % b"null")
+    peer.reset()
+
+
+async def closes_in_the_head(peer: Peer) -> None:
+    await peer.send(b"HTTP/1.1 20")
+
+
+async def play(url: str, *, retries: int = 0, timeouts: Timeouts | None = None) -> list[t.Payload]:
+    model = HttpModel(
+        "m",
+        ChatCodec(),
+        Sessions(),
+        base_url=url,
+        model="up",
+        headers={"authorization": f"Bearer {SECRET}"},
+        timeouts=timeouts or Timeouts(5, 5, 5),
+        retries=retries,
+    )
+    made: list[t.Payload] = []
+    try:
+        async for batch in model.stream(ASKED, itertools.count()):
+            made += batch
+    except ModelFailed as failure:
+        made.append(t.RunFailed(failure.code, failure.message))
+    finally:
+        await model.close()
+    return made
+
+
+async def test_a_reply_is_read() -> None:
+    async with upstream(answers(HEAD + REPLY)) as (url, peers):
+        made = await play(url)
+    assert [type(p).__name__ for p in made] == [
+        "ItemStarted",
+        "TextDelta",
+        "TextDelta",
+        "ItemCompleted",
+        "Usage",
+    ]
+    assert peers[0].head.startswith(b"POST /v1/chat/completions HTTP/1.1")
+    assert b'"model":"up"' in peers[0].body
+
+
+FAULTS: dict[str, tuple[Serve, str, str]] = {
+    "refuses": (
+        status(401, b'{"error":{"message":"bad key"}}'),
+        "server_error",
+        "answered 401: bad key",
+    ),
+    "is busy": (
+        status(429, b'{"error":{"message":"slow down"}}'),
+        "rate_limit_exceeded",
+        "answered 429: slow down",
+    ),
+    "dislikes the request": (
+        status(400, b'{"detail":"no such model"}'),
+        "invalid_prompt",
+        "400: no such model",
+    ),
+    "is broken": (status(502, b"<html>Bad gateway</html>"), "server_error", "502: <html>"),
+    "redirects": (
+        status(302, b"", b"location: http://127.0.0.1:1/\r\n"),
+        "server_error",
+        "answered 302",
+    ),
+    "says nothing": (stalls_before, "server_error", "did not answer in time"),
+    "stalls": (stalls_after, "server_error", "stalled for 0.2 s"),
+    "dies": (resets, "server_error", "ended in the middle"),
+    "dies in the head": (closes_in_the_head, "server_error", "cannot be reached"),
+    "talks rubbish": (
+        answers(HEAD + b"data: <html>\n\n"),
+        "server_error",
+        "no event of its dialect",
+    ),
+    "talks other rubbish": (
+        answers(HEAD + b'data: {"choices": 7}\n\n'),
+        "server_error",
+        "no event of its dialect",
+    ),
+    "ends too early": (answers(HEAD + CHUNK % b"null"), "server_error", "ended in the middle"),
+    "ends at once": (answers(HEAD), "server_error", "ended in the middle"),
+    "fails in the stream": (
+        answers(HEAD + b'data: {"error":{"message":"out of memory","code":500}}\n\n'),
+        "server_error",
+        "out of memory",
+    ),
+    "gives a long reason": (status(500, b"x" * 9000), "server_error", "x" * 500),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_faulty_server_is_a_failure_in_time(name: str) -> None:
+    serve, code, message = FAULTS[name]
+    async with upstream(serve) as (url, _):
+        *_, last = await play(url, timeouts=Timeouts(0.2, 0.2, 0.2))
+    assert isinstance(last, t.RunFailed)
+    assert last.code == code
+    assert message in last.message
+    assert SECRET not in last.message
+    assert len(last.message) < 600
+
+
+async def test_nobody_listens() -> None:
+    (last,) = await play("http://127.0.0.1:9")
+    assert isinstance(last, t.RunFailed)
+    assert "cannot be reached" in last.message
+
+
+async def test_a_reply_without_done_but_with_a_finish_reason_is_whole() -> None:
+    async with upstream(answers(HEAD + CHUNK % b'"stop"')) as (url, _):
+        assert isinstance((await play(url))[-1], t.Usage)
+
+
+async def test_a_busy_server_is_asked_again_before_anything_was_seen() -> None:
+    busy = status(429, b"{}", b"retry-after-ms: 1\r\n")
+    async with upstream(busy, status(503, b"{}", b"retry-after: 0\r\n"), answers(HEAD + REPLY)) as (
+        url,
+        peers,
+    ):
+        assert isinstance((await play(url, retries=2))[-1], t.Usage)
+    assert len(peers) == 3
+
+
+async def test_a_reply_that_began_is_never_asked_for_again() -> None:
+    async with upstream(resets, answers(HEAD + REPLY)) as (url, peers):
+        assert isinstance((await play(url, retries=2))[-1], t.RunFailed)
+    assert len(peers) == 1
+
+
+async def test_what_cannot_get_better_is_not_retried() -> None:
+    async with upstream(status(400, b"{}"), answers(HEAD + REPLY)) as (url, peers):
+        assert isinstance((await play(url, retries=2))[-1], t.RunFailed)
+    assert len(peers) == 1
+
+
+async def test_closing_the_reply_closes_the_connection() -> None:
+    gone = asyncio.Event()
+
+    async def endless(peer: Peer) -> None:
+        await peer.send(HEAD + CHUNK % b"null")
+        await peer.until_gone()
+        gone.set()
+
+    async with upstream(endless) as (url, _):
+        model = HttpModel(
+            "m",
+            ChatCodec(),
+            Sessions(),
+            base_url=url,
+            model="up",
+            headers={},
+            timeouts=Timeouts(),
+            retries=0,
+        )
+        reply = model.stream(ASKED, itertools.count())
+        assert await anext(reply)
+        await reply.aclose()
+        async with asyncio.timeout(5):
+            await gone.wait()
+        await model.close()

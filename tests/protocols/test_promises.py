@@ -1,0 +1,96 @@
+"""Promises about the content of single streams, read from the frames of hand-written logs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tailrace.events import types as t
+from tailrace.protocols.openai_chat import stream as chat
+from tailrace.protocols.openai_responses import stream as responses
+from tests.support import strict
+from tests.support.logs import RUN, log, text
+from tests.support.scenarios import SCENARIOS, USAGE
+
+
+def _responses(name: str) -> list[dict[str, Any]]:
+    frames = responses.Encoder(RUN, responses.Options()).encode(SCENARIOS[name]())
+    return [msgspec.json.decode(data) for data in strict.data_of(frames)]
+
+
+def _chat(name: str) -> list[dict[str, Any]]:
+    frames = chat.Encoder(RUN, chat.Options()).encode(SCENARIOS[name]())
+    return [msgspec.json.decode(data) for data in strict.data_of(frames)]
+
+
+@pytest.mark.req("R125")
+@pytest.mark.req("R10")
+def test_reasoning_has_its_own_deltas() -> None:
+    events = _responses("reasoning")
+    raw = [e["delta"] for e in events if e["type"] == "response.reasoning_text.delta"]
+    summary = [e["delta"] for e in events if e["type"] == "response.reasoning_summary_text.delta"]
+    assert "".join(raw) == "2 and 2 is 4."
+    assert "".join(summary) == "**Adding** up.Checking."
+
+
+@pytest.mark.req("R190")
+def test_interleaved_items_are_told_apart_by_index_and_id() -> None:
+    made: dict[tuple[int, str], str] = {}
+    for event in _responses("parallel_tools"):
+        if event["type"] == "response.mcp_call_arguments.delta":
+            key = (event["output_index"], event["item_id"])
+            made[key] = made.get(key, "") + event["delta"]
+    assert list(made.values()) == ['{"q":"hat"}', "{}"]
+    assert len({index for index, _ in made}) == len({id for _, id in made}) == 2
+
+
+@pytest.mark.req("R41")
+@pytest.mark.req("R43")
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_fields_beyond_the_specification_can_be_left_out(name: str) -> None:
+    """A client that drops every field the SDK's types do not name still gets the whole answer."""
+    known = {"role", "content", "refusal", "tool_calls"}
+    lean, text_ = [], ""
+    for chunk in _chat(name):
+        for choice in chunk.get("choices", ()):
+            choice["delta"] = {k: v for k, v in choice["delta"].items() if k in known}
+            text_ += choice["delta"].get("content") or ""
+        lean.append(b"data: " + msgspec.json.encode(chunk))
+    strict.chat(lean)
+    final = _responses(name)[-1]["response"]
+    said = [
+        p.get("text", "") for i in final["output"] if i["type"] == "message" for p in i["content"]
+    ]
+    assert text_.replace("\n\n", "") == "".join(said).replace("\n\n", "")
+
+
+@pytest.mark.req("R174")
+def test_each_surface_keeps_its_own_event_format() -> None:
+    for event in _responses("plain"):
+        assert event["type"].startswith("response.")
+    assert {chunk["object"] for chunk in _chat("plain")} == {"chat.completion.chunk"}
+
+
+@pytest.mark.req("R15")
+def test_other_nodes_never_show_on_the_openai_surfaces() -> None:
+    other: list[t.Payload | t.Draft] = [
+        t.Draft(t.NodeStarted("sonar", "Ping"), "n2"),
+        t.Draft(t.ItemStarted(0, "message"), "n2"),
+        t.Draft(t.TextDelta(0, "blip"), "n2"),
+        t.Draft(t.Custom("sonar.echo", {"depth": 40}), "n2"),
+        t.Draft(t.ItemCompleted(0), "n2"),
+        *text(1, "Hello."),
+        USAGE,
+    ]
+    events = log(other, end=t.RunCompleted())
+    options = chat.Options(include_usage=True)
+    for frames in (
+        responses.Encoder(RUN, responses.Options()).encode(events),
+        chat.Encoder(RUN, options).encode(events),
+    ):
+        body = b"".join(frames)
+        assert b"Hello." in body
+        assert b"blip" not in body
+        assert b"sonar" not in body

@@ -1,0 +1,320 @@
+"""A run's life, over the memory store: ends whatever happens, limits, retention, takeovers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tailrace.errors import Conflict, Expired, LogError, ModelFailed, NotFound, Unavailable
+from tailrace.events import types as t
+from tailrace.events.state import RunState
+from tailrace.events.stored import Frame, frame
+from tailrace.log.stores.memory import MemoryStore
+from tailrace.runs.conversations import Conversations
+from tailrace.runs.directory import Directory, RunRecord
+from tailrace.runs.retention import Sweeper
+from tailrace.runs.settings import HOUR, RunSettings
+from tailrace.runs.submission import Submission
+from tailrace.runs.supervisor import Supervisor
+from tailrace.runtimes.contract import RunContext, Runtime
+from tailrace.runtimes.single import NODE, ending, opening, said
+from tests.support.logs import request
+
+NONE = Submission(key="", body=b"", retry=False)
+Behave = Callable[[RunContext], AsyncGenerator[Sequence[t.Draft], None]]
+
+
+class Fake:
+    """A runtime that does what a test says."""
+
+    def __init__(self, behave: Behave, *, resumes: bool = True) -> None:
+        self.run = behave
+        self.resumes = resumes
+
+
+class House:
+    """A supervisor over a memory store, with a clock that tests turn."""
+
+    def __init__(self, runtime: Runtime, store: MemoryStore | None = None, **settings: Any) -> None:
+        self.now = 1_000
+        self.store = store or MemoryStore()
+        chosen = RunSettings(shutdown_seconds=0.05, **settings)
+        self.directory = Directory(self.store)
+        conversations = Conversations(self.store, self.directory, self.clock)
+        self.sweeper = Sweeper(self.store, self.directory, conversations, chosen, self.clock)
+        self.supervisor = Supervisor(
+            self.store, {"helper": runtime}, self.directory, self.sweeper, chosen, self.clock
+        )
+
+    def clock(self) -> int:
+        return self.now
+
+    async def start(self, **fields: Any) -> str:
+        run, _ = await self.supervisor.start(
+            request(**fields),
+            tenant="local",
+            submission=NONE,
+        )
+        return run
+
+    async def finished(self, run: str) -> RunState:
+        await self.supervisor.wait(run)
+        return await self.directory.state(run)
+
+
+async def _house(runtime: Runtime, **settings: Any) -> House:
+    house = House(runtime, **settings)
+    await house.supervisor.open()
+    return house
+
+
+async def talk(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    item = next(context.items)
+    yield said(
+        [
+            t.ItemStarted(item, "message"),
+            t.TextDelta(item, "Hi"),
+            t.ItemCompleted(item),
+            t.Usage("m"),
+        ]
+    )
+    yield ending(context.state)
+
+
+async def stop_short(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    yield said([t.ItemStarted(next(context.items), "message")])
+
+
+async def raises(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    raise ZeroDivisionError("secret key abc")
+
+
+async def model_fails(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    raise ModelFailed("The model server answered 429.", code="rate_limit_exceeded")
+
+
+async def breaks_the_grammar(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    yield said([t.TextDelta(7, "out of nowhere")])
+
+
+async def hangs(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    yield said([t.ItemStarted(next(context.items), "message"), t.TextDelta(0, "Hm")])
+    await asyncio.Event().wait()
+
+
+async def gushes(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    yield said([t.ItemStarted(next(context.items), "message")])
+    for _ in range(3000):
+        yield said([t.TextDelta(0, "x")])
+
+
+ENDINGS: list[tuple[Behave, type[object], str]] = [
+    (talk, t.RunCompleted, ""),
+    (stop_short, t.RunCompleted, ""),
+    (gushes, t.RunCompleted, ""),
+    (raises, t.RunFailed, "The agent raised ZeroDivisionError."),
+    (model_fails, t.RunFailed, "The model server answered 429."),
+    (breaks_the_grammar, t.RunFailed, "The agent broke the event grammar"),
+]
+
+
+@pytest.mark.parametrize(("behave", "end", "message"), ENDINGS)
+async def test_a_run_always_ends(behave: Behave, end: type[object], message: str) -> None:
+    house = await _house(Fake(behave))
+    state = await house.finished(await house.start())
+    assert isinstance(state.end, end)
+    assert getattr(state.end, "message", "").startswith(message)
+    assert "secret" not in getattr(state.end, "message", "")
+    await house.supervisor.close()
+
+
+async def test_cancel_reaches_the_agent_and_ends_the_log() -> None:
+    house = await _house(Fake(hangs))
+    run = await house.start()
+    while not (await house.directory.state(run)).items:
+        await asyncio.sleep(0)
+    await house.supervisor.cancel(run, "a test")
+    state = await house.directory.state(run)
+    assert state.end == t.RunCancelled("a test")
+    assert state.items[0].status == "incomplete"
+    with pytest.raises(Conflict):
+        await house.supervisor.cancel(run, "again")
+    await house.supervisor.close()
+
+
+async def test_a_run_ends_when_its_time_is_over() -> None:
+    house = await _house(Fake(hangs), longest_seconds=0.02)
+    state = await house.finished(await house.start())
+    assert state.end == t.RunIncomplete("max_seconds")
+    await house.supervisor.close()
+
+
+async def test_closing_hands_over_and_opening_takes_over() -> None:
+    first = await _house(Fake(hangs))
+    run = await first.start()
+    while not (await first.directory.state(run)).items:
+        await asyncio.sleep(0)
+    await first.supervisor.drain()
+    assert not (await first.directory.state(run)).ended
+    with pytest.raises(Unavailable):
+        await first.start()
+    second = House(Fake(talk), first.store)
+    await second.supervisor.open()
+    state = await second.finished(run)
+    assert state.attempt == 2
+    assert [item.status for item in state.items] == ["incomplete", "completed"]
+    assert state.end == t.RunCompleted()
+    await second.supervisor.close()
+
+
+@pytest.mark.parametrize("why", ["cannot go on", "no longer exists", "was cut off"])
+async def test_a_run_that_cannot_go_on_is_ended(why: str) -> None:
+    first = await _house(Fake(hangs))
+    run = await first.start()
+    await first.supervisor.drain()
+    attempts = 1 if why == "was cut off" else 20
+    second = House(Fake(talk, resumes=why != "cannot go on"), first.store, attempts=attempts)
+    if why == "no longer exists":
+        second.supervisor._runtimes = {}
+    await second.supervisor.open()
+    state = await second.finished(run)
+    assert isinstance(state.end, t.RunFailed)
+    assert why in state.end.message
+    await second.supervisor.close()
+
+
+async def test_a_log_nobody_was_told_of_is_dropped() -> None:
+    store = MemoryStore()
+    events = [t.Event(0, 1, "", "", t.RunStarted(request()))]
+    await store.log.append("orphan", frame(events), expected=-1, attempt=1)
+    house = House(Fake(talk), store)
+    await house.supervisor.open()
+    assert not await store.log.read("orphan", -1)
+    await house.supervisor.close()
+
+
+async def test_retention_404_410_and_gone() -> None:
+    house = await _house(Fake(talk))
+    with pytest.raises(NotFound):
+        await house.directory.find("resp_01kabcdefghjkmnpqrstvwxyz0", "local")
+    run = await house.start()
+    await house.finished(run)
+    await house.sweeper.sweep()
+    assert (await house.directory.find(f"job_{run}", "local")).status == "completed"
+    with pytest.raises(NotFound):
+        await house.directory.find(f"job_{run}", "somebody else")
+    house.now += 24 * HOUR - 10
+    assert await house.sweeper.sweep() == 0
+    house.now += 20
+    assert await house.sweeper.sweep() == 1
+    assert not await house.store.log.read(run, -1)
+    with pytest.raises(Expired):
+        await house.directory.find(f"resp_{run}", "local")
+    with pytest.raises(NotFound):
+        await house.directory.find(f"resp_{run}", "somebody else")
+    house.now += 8 * 24 * HOUR
+    await house.sweeper.sweep()
+    with pytest.raises(NotFound):
+        await house.directory.find(f"resp_{run}", "local")
+    await house.supervisor.close()
+
+
+async def test_unstored_runs_are_kept_for_a_short_time_only() -> None:
+    house = await _house(Fake(talk))
+    run = await house.start(store=False)
+    await house.finished(run)
+    house.now += HOUR
+    assert await house.sweeper.sweep() == 1
+    await house.supervisor.close()
+
+
+async def test_a_live_run_is_never_swept() -> None:
+    house = await _house(Fake(hangs), kept=0, longest_seconds=3600.0)
+    run = await house.start()
+    house.now += 30 * 24 * HOUR
+    assert await house.sweeper.sweep() == 0
+    assert await house.store.log.read(run, -1)
+    await house.supervisor.close()
+
+
+async def test_submissions_attach_over_a_restart() -> None:
+    house = await _house(Fake(talk))
+    first = Submission(key="k", body=b"body", retry=False)
+    run, new = await house.supervisor.start(request(), tenant="local", submission=first)
+    await house.finished(run)
+    other = House(Fake(talk), house.store)
+    await other.supervisor.open()
+    again = await other.supervisor.start(request(), tenant="local", submission=first)
+    assert (new, again) == (True, (run, False))
+    theirs, fresh = await other.supervisor.start(request(), tenant="them", submission=first)
+    assert fresh
+    assert theirs != run
+    await other.supervisor.close()
+
+
+class Broken(MemoryStore):
+    """A store whose disk is full for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = False
+        self._append = self.log.append
+        self.log.append = self.append  # type: ignore[method-assign]
+
+    def append(self, run: str, frame: Frame, *, expected: int, attempt: int) -> Awaitable[None]:
+        if self.full:
+            return self.later(self._refuse)
+        return self._append(run, frame, expected=expected, attempt=attempt)
+
+    def _refuse(self) -> None:
+        raise LogError("the disk is full")
+
+
+async def test_a_run_whose_log_broke_is_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tailrace.runs.supervisor.RETAKE_SECONDS", (0.0, 0.0))
+    store = Broken()
+    go = asyncio.Event()
+
+    async def waits(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+        yield opening(context.state, "helper")
+        await go.wait()
+        async for batch in talk(context):
+            yield batch
+
+    house = House(Fake(waits), store)
+    await house.supervisor.open()
+    run = await house.start()
+    while NODE not in (await house.directory.state(run)).nodes:
+        await asyncio.sleep(0)
+    store.full = True
+    go.set()
+    while house.supervisor.live():
+        await asyncio.sleep(0)
+    store.full = False
+    while not (state := await house.directory.state(run)).ended:
+        await asyncio.sleep(0)
+    assert state.end == t.RunCompleted()
+    assert state.attempt > 1
+    await house.supervisor.close()
+
+
+async def test_the_newest_runs_come_first() -> None:
+    house = await _house(Fake(talk))
+    runs = []
+    for _ in range(3):
+        house.now += 5
+        runs.append(await house.start())
+        await house.finished(runs[-1])
+    listed: Sequence[RunRecord] = await house.directory.newest("local", 2)
+    assert [record.run for record in listed] == runs[:0:-1]
+    await house.supervisor.close()

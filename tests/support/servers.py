@@ -1,0 +1,209 @@
+"""A real server for tests: a child process on a free loopback port, with its configuration in a folder."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+CONFIG = """
+[server]
+{server}
+
+[models.echo]
+dialect = "echo"
+
+[models.slow]
+dialect = "echo"
+interval_ms = 20
+
+[models.script]
+dialect = "script"
+scenario = "scenario.toml"
+
+[models.steady]
+dialect = "script"
+scenario = "scenario.toml"
+interval_ms = 1
+
+[agents.shopper]
+model = "steady"
+tools = ["helper_tools:find", "helper_tools:order"]
+
+[agents.helper]
+id = 7
+model = "script"
+instructions = "You help."
+tools = ["helper_tools:find"]
+"""
+
+SCENARIO = """
+[[replies]]
+steps = [
+  { summary = "I look." },
+  { text = "Let me look. " },
+  { call = "find", arguments = { what = "hat" } },
+]
+[[replies]]
+steps = [{ text = "Found a hat." }]
+
+[[replies]]
+when = "buy"
+steps = [{ text = "First I look. " }, { call = "find", arguments = { what = "hat" } }]
+[[replies]]
+when = "buy"
+steps = [{ text = "Then I order. " }, { call = "order", arguments = { what = "hat" } }]
+[[replies]]
+when = "buy"
+steps = [{ text = "All is done now." }]
+
+[[replies]]
+when = "client tool"
+steps = [
+  { call = "get_weather", arguments = { city = "Oslo" }, call_id = "call_oslo" },
+  { call = "get_weather", arguments = { city = "Rome" }, call_id = "call_rome" },
+]
+[[replies]]
+when = "client tool"
+steps = [{ text = "Snow and sun." }]
+
+[[replies]]
+when = "refuse"
+steps = [{ refusal = "No, thank you." }]
+
+[[replies]]
+when = "fail now"
+steps = [{ fail = "The model is out.", code = "rate_limit_exceeded" }]
+
+[[replies]]
+when = "fail later"
+steps = [{ text = "Half of it" }, { fail = "The model died." }]
+
+[[replies]]
+when = "too long"
+steps = [{ text = "And so on" }]
+finish = "length"
+
+[[replies]]
+when = "json"
+steps = [{ text = '{"a": 1}' }]
+"""
+
+TOOLS = '''
+from pathlib import Path
+
+from tailrace.runtimes.tools.functions import tool
+
+
+def note(what: str) -> None:
+    with (Path(__file__).parent / "effects.txt").open("a", encoding="utf-8") as file:
+        file.write(what + "\\n")
+
+
+@tool(idempotent=True)
+def find(what: str) -> dict[str, str]:
+    """Find a thing."""
+    note("find")
+    return {"found": what}
+
+
+def order(what: str) -> dict[str, str]:
+    """Order a thing, which must not happen twice."""
+    note("order")
+    return {"ordered": what}
+'''
+
+
+class ChildServer:
+    """A server process over one folder; kill it and start it again as often as you like."""
+
+    def __init__(self, folder: Path, *, server: str = "", config: str = CONFIG) -> None:
+        self.folder = folder
+        self.port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        (folder / "tailrace.toml").write_text(config.format(server=server), encoding="utf-8")
+        (folder / "scenario.toml").write_text(SCENARIO, encoding="utf-8")
+        (folder / "helper_tools.py").write_text(TOOLS, encoding="utf-8")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(
+        self, *, program: str = "from tailrace.cli import main; main()", doomed: bool = False
+    ) -> ChildServer:
+        """Start the process and wait until it answers; it keeps its port over restarts.
+
+        A `doomed` one may be killed before it ever answers.
+        """
+        self.port = self.port or _free_port()
+        arguments = ["serve", str(self.folder / "tailrace.toml"), "--port", str(self.port)]
+        with (self.folder / "stderr.txt").open("ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", program, *arguments], stderr=errors
+            )
+        self._until_it_answers(doomed=doomed)
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM, and wait; returns the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def errors(self) -> str:
+        """What it wrote to stderr."""
+        return (self.folder / "stderr.txt").read_text(encoding="utf-8")
+
+    def _end(self, number: int) -> int:
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.send_signal(number)
+        return process.wait(timeout=30)
+
+    def _until_it_answers(self, *, doomed: bool) -> None:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
+                    probe.sendall(
+                        b"GET /v1/models HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
+                    )
+                    if probe.recv(12).startswith(b"HTTP/1.1"):
+                        return
+            except OSError:
+                if self.process is not None and self.process.poll() is not None:
+                    if doomed:
+                        return
+                    raise AssertionError(self.errors()) from None
+                select_a_moment()
+        raise AssertionError("the server does not answer")
+
+
+def select_a_moment() -> None:
+    """Give another process the processor while it starts; the only wait there is, and it is bounded."""
+    signal.sigtimedwait([], 0.02)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(folder: Path, *, server: str = "") -> Generator[ChildServer, None, None]:
+    """A server for the length of a test or a module."""
+    child = ChildServer(folder, server=server).start()
+    try:
+        yield child
+    finally:
+        child.kill()
