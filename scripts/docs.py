@@ -1,7 +1,7 @@
 """Writes the generated pages of docs/ from the code; with `--check`, says which are out of date.
 
-    docs/events.md            the event types, their fields and the grammar's tables
-    docs/events.schema.json   the JSON schema of the native envelope
+docs/events.md            the event types, their fields and the grammar's tables
+docs/events.schema.json   the JSON schema of the native envelope
 """
 
 from __future__ import annotations
@@ -31,12 +31,19 @@ envelope `{"v", "job_id", "run_id", "seq", "ts", "node_id", "node_type", "node_n
 def events_page() -> str:
     """The page about events."""
     lines = [INTRODUCTION, "| type | what it says | fields |", "|---|---|---|"]
-    for kind in get_args(Payload):
-        lines.append(f"| `{grammar.tag(kind)}` | {_summary(kind)} | {_fields(kind)} |")
-    lines.append("\n## Which may follow which\n\nOne machine a table; what is not in a table is illegal.\n")
+    lines += [
+        f"| `{grammar.tag(kind)}` | {_summary(kind)} | {_fields(kind)} |"
+        for kind in get_args(Payload)
+    ]
+    lines.append(
+        "\n## Which may follow which\n\nOne machine a table; what is not in a table is illegal.\n"
+    )
     for name, table in grammar.MACHINES.items():
         lines.append(f"### {name}\n\n```mermaid\nstateDiagram-v2")
-        lines += [f"  {before} --> {after}: {grammar.tag(event)}" for (before, event), after in table.items()]
+        lines += [
+            f"  {before} --> {after}: {grammar.tag(event)}"
+            for (before, event), after in table.items()
+        ]
         lines.append("```\n")
     lines.append("Deltas an item takes, by its kind:\n")
     for kind, deltas in grammar.DELTAS.items():

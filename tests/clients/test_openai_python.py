@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import pytest
 
@@ -23,9 +23,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer, N
         yield child
 
 
-def _with_promises(function: object) -> object:
+def _with_promises(function: Callable[..., None]) -> Callable[..., None]:
     for number in PROMISES.split():
-        function = pytest.mark.req(number)(function)  # type: ignore[arg-type]
+        function = pytest.mark.req(number)(function)
     return function
 
 

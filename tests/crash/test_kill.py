@@ -89,7 +89,7 @@ def test_a_killed_server_loses_nothing_a_client_saw(
             return
         path = f"/v1/responses/resp_{run}?stream=true"
         if again and seen[-1:] != [DONE]:
-            server.start(program=_killer(again, side))
+            server.start(program=_killer(again, side), doomed=True)
             cursor = f"&starting_after={len(seen) - 1}" if seen else ""
             seen += _read_until_killed(server, "GET", path + cursor)[1]
         if server.process is None or server.process.poll() is not None:

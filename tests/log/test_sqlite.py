@@ -89,8 +89,8 @@ async def test_every_acknowledged_event_survives_a_kill(tmp_path: Path) -> None:
         process = _start(WRITER, str(tmp_path), str(kill))
         assert process.stdout is not None
         for _ in range(chance.randint(1, 150)):
-            name, count = process.stdout.readline().split()
-            acknowledged[name] = int(count)
+            name, written = process.stdout.readline().split()
+            acknowledged[name] = int(written)
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()

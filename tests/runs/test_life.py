@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
 from tailrace.errors import Conflict, Expired, LogError, ModelFailed, NotFound, Unavailable
 from tailrace.events import types as t
 from tailrace.events.state import RunState
-from tailrace.events.stored import frame
+from tailrace.events.stored import Frame, frame
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory, RunRecord
@@ -37,12 +38,10 @@ class Fake:
 class House:
     """A supervisor over a memory store, with a clock that tests turn."""
 
-    def __init__(
-        self, runtime: Runtime, store: MemoryStore | None = None, **settings: object
-    ) -> None:
+    def __init__(self, runtime: Runtime, store: MemoryStore | None = None, **settings: Any) -> None:
         self.now = 1_000
         self.store = store or MemoryStore()
-        chosen = RunSettings(shutdown_seconds=0.05, **settings)  # type: ignore[arg-type]
+        chosen = RunSettings(shutdown_seconds=0.05, **settings)
         self.directory = Directory(self.store)
         conversations = Conversations(self.store, self.directory, self.clock)
         self.sweeper = Sweeper(self.store, self.directory, conversations, chosen, self.clock)
@@ -53,11 +52,11 @@ class House:
     def clock(self) -> int:
         return self.now
 
-    async def start(self, **fields: object) -> str:
+    async def start(self, **fields: Any) -> str:
         run, _ = await self.supervisor.start(
             request(**fields),
             tenant="local",
-            submission=NONE,  # type: ignore[arg-type]
+            submission=NONE,
         )
         return run
 
@@ -66,7 +65,7 @@ class House:
         return await self.directory.state(run)
 
 
-async def _house(runtime: Runtime, **settings: object) -> House:
+async def _house(runtime: Runtime, **settings: Any) -> House:
     house = House(runtime, **settings)
     await house.supervisor.open()
     return house
@@ -272,10 +271,10 @@ class Broken(MemoryStore):
         self._append = self.log.append
         self.log.append = self.append  # type: ignore[method-assign]
 
-    def append(self, run: str, batch: object, *, expected: int, attempt: int) -> Awaitable[None]:
+    def append(self, run: str, frame: Frame, *, expected: int, attempt: int) -> Awaitable[None]:
         if self.full:
             return self.later(self._refuse)
-        return self._append(run, batch, expected=expected, attempt=attempt)  # type: ignore[arg-type]
+        return self._append(run, frame, expected=expected, attempt=attempt)
 
     def _refuse(self) -> None:
         raise LogError("the disk is full")

@@ -76,13 +76,13 @@ def text(item: int, *pieces: str, status: str = "completed") -> list[t.Payload]:
 
 
 def call(
-    item: int, name: str, *pieces: str, call_id: str = "", runs_on: str = "client"
+    item: int, name: str, *pieces: str, call_id: str = "", runs_on: t.RunsOn = "client"
 ) -> list[t.Payload]:
     """A whole tool call."""
     return [
         t.ItemStarted(
             item, "tool_call", name=name, call_id=call_id or f"call_{item}", runs_on=runs_on
-        ),  # type: ignore[arg-type]
+        ),
         *(t.ArgumentsDelta(item, piece) for piece in pieces),
         t.ItemCompleted(item),
     ]

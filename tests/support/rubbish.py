@@ -38,6 +38,7 @@ def almost(good: Mapping[str, Any]) -> st.SearchStrategy[bytes]:
     """A good request with some of its values, at any depth, replaced by anything."""
 
     def spoil(value: Any) -> st.SearchStrategy[Any]:
+        whole: st.SearchStrategy[Any]
         if isinstance(value, dict):
             whole = st.fixed_dictionaries({key: spoil(inner) for key, inner in value.items()})
         elif isinstance(value, list):

@@ -134,15 +134,20 @@ class ChildServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, *, program: str = "from tailrace.cli import main; main()") -> ChildServer:
-        """Start the process and wait until it answers; it keeps its port over restarts."""
+    def start(
+        self, *, program: str = "from tailrace.cli import main; main()", doomed: bool = False
+    ) -> ChildServer:
+        """Start the process and wait until it answers; it keeps its port over restarts.
+
+        A `doomed` one may be killed before it ever answers.
+        """
         self.port = self.port or _free_port()
         arguments = ["serve", str(self.folder / "tailrace.toml"), "--port", str(self.port)]
         with (self.folder / "stderr.txt").open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", program, *arguments], stderr=errors
             )
-        self._until_it_answers()
+        self._until_it_answers(doomed=doomed)
         return self
 
     def kill(self) -> None:
@@ -164,7 +169,7 @@ class ChildServer:
         process.send_signal(number)
         return process.wait(timeout=30)
 
-    def _until_it_answers(self) -> None:
+    def _until_it_answers(self, *, doomed: bool) -> None:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             try:
@@ -176,6 +181,8 @@ class ChildServer:
                         return
             except OSError:
                 if self.process is not None and self.process.poll() is not None:
+                    if doomed:
+                        return
                     raise AssertionError(self.errors()) from None
                 select_a_moment()
         raise AssertionError("the server does not answer")

@@ -10,12 +10,13 @@ default needs no new version; anything else does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import get_args
 
 import msgspec
 
 from tailrace.errors import Unreadable
 from tailrace.events.items import Json
-from tailrace.events.types import Event, RunCancelled, RunCompleted, RunFailed, RunIncomplete
+from tailrace.events.types import Event, RunEnd
 
 SCHEMA = 1
 UPGRADES: Mapping[int, Callable[[list[Json]], list[Json]]] = {}
@@ -23,7 +24,7 @@ UPGRADES: Mapping[int, Callable[[list[Json]], list[Json]]] = {}
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
-_ENDS = (RunCompleted, RunIncomplete, RunFailed, RunCancelled)
+_ENDS = frozenset(get_args(RunEnd))
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +47,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     @property
     def ends(self) -> bool:
         """Whether the run ends with this frame."""
-        return isinstance(self.events[-1].payload, _ENDS)
+        return type(self.events[-1].payload) in _ENDS
 
 
 def frame(events: Sequence[Event]) -> Frame:

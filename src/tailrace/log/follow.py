@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from tailrace.events.types import Event, RunCancelled, RunCompleted, RunFailed, RunIncomplete
+from tailrace.events.types import Event, RunEnd
 from tailrace.log.contract import EventLog
-
-ENDS = (RunCompleted, RunIncomplete, RunFailed, RunCancelled)
 
 
 async def follow(log: EventLog, run: str, after: int) -> AsyncGenerator[Sequence[Event], None]:
@@ -28,7 +26,7 @@ async def follow(log: EventLog, run: str, after: int) -> AsyncGenerator[Sequence
                 continue
             after = events[-1].seq
             yield events
-            if isinstance(events[-1].payload, ENDS):
+            if isinstance(events[-1].payload, RunEnd):
                 return
     finally:
         stop()

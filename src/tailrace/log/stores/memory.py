@@ -7,13 +7,15 @@ that only memory has.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from tailrace.errors import Fenced, LogError, RevisionMismatch
 from tailrace.events.stored import Frame
 from tailrace.events.types import Event
 from tailrace.log.contract import EventLog, Listener, Record, Records
+from tailrace.log.stores.claim import Claim
+from tailrace.log.watchers import Watchers
 
 SLICE = 1_000
 """Events in one read at most."""
@@ -21,14 +23,14 @@ SLICE = 1_000
 Result = TypeVar("Result")
 
 
-class _Run:
-    """One run's log. `claimed` is the last event that is durable or on its way."""
+class _Run(Claim):
+    """One run's log."""
 
-    def __init__(self) -> None:
+    __slots__ = ("events",)
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
         self.events: list[Event] = []
-        self.claimed = -1
-        self.attempt = 0
-        self.ended = False
 
 
 class MemoryLog:
@@ -37,45 +39,38 @@ class MemoryLog:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._runs: dict[str, _Run] = {}
-        self._listeners: dict[str, list[Listener]] = {}
+        self._watchers = Watchers()
 
     def append(self, run: str, frame: Frame, *, expected: int, attempt: int) -> Awaitable[None]:
-        known = self._runs.setdefault(run, _Run())
-        if known.ended or known.claimed != expected or frame.first != expected + 1:
-            return self._store.later(lambda: _raise(Fenced(f"the log is at {known.claimed}")))
-        if attempt < known.attempt:
-            return self._store.later(lambda: _raise(Fenced(f"attempt {known.attempt} writes")))
-        known.claimed, known.attempt, known.ended = frame.last, attempt, frame.ends
-        return self._store.later(lambda: self._publish(run, known, frame.events))
+        known = self._runs.get(run) or _Run(run)
+        refusal = known.refusal(frame, expected, attempt)
+        if refusal is not None:
+            return self._store.later(lambda: _refuse(refusal))
+        self._runs[run] = known
+        known.in_flight = True
+        return self._store.later(lambda: self._land(run, known, frame, attempt))
 
     async def read(self, run: str, after: int) -> Sequence[Event]:
         known = self._runs.get(run)
         return known.events[after + 1 : after + 1 + SLICE] if known else ()
 
     def watch(self, run: str, listener: Listener) -> Callable[[], None]:
-        listeners = self._listeners.setdefault(run, [])
-        listeners.append(listener)
-
-        def stop() -> None:
-            if listener in listeners:
-                listeners.remove(listener)
-            if not listeners and self._listeners.get(run) is listeners:
-                del self._listeners[run]
-
-        return stop
+        return self._watchers.watch(run, listener)
 
     async def open_runs(self) -> Sequence[str]:
         return [run for run, known in self._runs.items() if known.events and not known.ended]
 
     async def drop(self, runs: Sequence[str]) -> None:
         for run in runs:
-            self._runs.pop(run, None)
+            if known := self._runs.pop(run, None):
+                known.dropped = True
 
-    def _publish(self, run: str, known: _Run, events: Iterable[Event]) -> None:
-        fresh = tuple(events)
-        known.events.extend(fresh)
-        for listener in tuple(self._listeners.get(run, ())):
-            listener(fresh)
+    def _land(self, run: str, known: _Run, frame: Frame, attempt: int) -> None:
+        if known.dropped:
+            raise Fenced(f"the run {run} was dropped")
+        known.landed(frame.last, attempt, ended=frame.ends)
+        known.events.extend(frame.events)
+        self._watchers.tell(run, frame.events)
 
 
 class MemoryRecords:
@@ -164,5 +159,5 @@ class MemoryStore:
         return future
 
 
-def _raise(error: LogError) -> None:
-    raise error
+def _refuse(refusal: Fenced) -> None:
+    raise refusal

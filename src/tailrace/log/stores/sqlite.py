@@ -1,27 +1,33 @@
 """The default engine: one SQLite file in a data directory, owned by one process.
 
-WAL with `synchronous=FULL`, one writer thread with group commit (`sqlite_writer.py`), reads on their own
-connections (`sqlite_readers.py`), logs (`sqlite_log.py`) and records (`sqlite_records.py`) in one file.
-A process that serves under load should set a small `sys.setswitchinterval` (see `http/server.py`).
+WAL with `synchronous=FULL` and one writer thread with group commit. What callers see:
+- an append or put that was acknowledged survives the death of the process and a power loss;
+- one that raises `LogError` because the disk refused it was not written, and nobody ever sees it. Only
+  where a disk fails while it syncs and the process dies before the next commit may the next start find
+  it: whole, in its place, as if the acknowledgement had been lost;
+- after such an error the store goes on, and works again as soon as the disk does;
+- a second process on the directory gets a `LogError` that names it.
+
+Why it is built like this stands in docs/adr/0002-sqlite-log.md. A process that serves under load should
+set a small `sys.setswitchinterval` (see `http/server.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO
 
 from tailrace.errors import LogError
+from tailrace.log.stores.sqlite_checkpoints import Checkpoints
 from tailrace.log.stores.sqlite_log import SqliteLog
 from tailrace.log.stores.sqlite_readers import Readers
 from tailrace.log.stores.sqlite_records import SqliteRecords
+from tailrace.log.stores.sqlite_recovery import Recovered
 from tailrace.log.stores.sqlite_schema import connect, migrate
-from tailrace.log.stores.sqlite_writer import WriterThread
-
-CHECKPOINT_SECONDS = 1.0
+from tailrace.log.stores.sqlite_writer import Commit, Writer
 
 
 class SqliteStore:
@@ -29,13 +35,9 @@ class SqliteStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lock: IO[bytes] | None = None
         self._log: SqliteLog | None = None
         self._records: SqliteRecords | None = None
-        self._connection: sqlite3.Connection | None = None
-        self._writer: WriterThread | None = None
-        self._readers: Readers | None = None
-        self._checkpoints: asyncio.Task[None] | None = None
+        self._life = AsyncExitStack()
 
     @property
     def log(self) -> SqliteLog:
@@ -52,54 +54,53 @@ class SqliteStore:
         return self._records
 
     async def open(self) -> None:
-        self._take_lock()
-        try:
-            self._connection = connect(self._folder)
-            migrate(self._connection)
-            self._readers = Readers(self._folder)
-            self._writer = WriterThread(self._connection)
-            self._records = SqliteRecords(self._writer, self._readers)
-            self._log = SqliteLog(self._writer, self._readers)
-            with closing(connect(self._folder)) as connection:
-                self._log.recover(connection)
-        except BaseException as error:
-            await self.close()
-            if isinstance(error, sqlite3.Error):
+        async with AsyncExitStack() as life:
+            life.enter_context(_lock(self._folder))
+            try:
+                connection = connect(self._folder)
+                life.callback(connection.close)
+                migrate(connection)
+                recovered = Recovered(connection)
+            except sqlite3.Error as error:
                 raise LogError(f"{self._folder}: {error}") from error
-            raise
-        self._checkpoints = asyncio.create_task(self._checkpoint_for_ever(self._readers))
+            self._start(connection, recovered, life)
+            self._life = life.pop_all()
 
     async def close(self) -> None:
-        if self._checkpoints is not None:
-            self._checkpoints.cancel()
-            await asyncio.gather(self._checkpoints, return_exceptions=True)
-        if self._writer is not None:
-            await self._writer.stop()
-        if self._readers is not None:
-            with suppress(LogError):
-                await self._readers.checkpoint()
-            self._readers.close()
-            self._readers = None
-        if self._connection is not None:
-            self._connection.close()
-        if self._lock is not None:
-            self._lock.close()
+        await self._life.aclose()
 
-    def _take_lock(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self._folder / "lock").open("ab")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if self._lock is not None:
-                self._lock.close()
-            raise LogError(f"{self._folder} is in use by another tailrace") from None
-        except OSError as error:
-            raise LogError(f"{self._folder}: {error.strerror or error}") from error
+    def _start(
+        self, connection: sqlite3.Connection, recovered: Recovered, life: AsyncExitStack
+    ) -> None:
+        """Wire the parts; `life` undoes it, the last one first."""
+        readers = Readers(self._folder)
+        writer = Writer(connection, recovered.segment)
+        checkpoints = Checkpoints(self._folder)
+        log = self._log = SqliteLog(writer, readers, recovered)
+        self._records = SqliteRecords(writer, readers)
 
-    async def _checkpoint_for_ever(self, readers: Readers) -> None:
-        """Keep the write-ahead log short. Away from commits: a checkpoint inside one stalls it 11 ms."""
-        while True:
-            await asyncio.sleep(CHECKPOINT_SECONDS)
-            with suppress(LogError):
-                await readers.checkpoint()
+        def finished(commit: Commit) -> None:
+            log.finished(commit)
+            checkpoints.written(writer.written)
+
+        life.push_async_callback(checkpoints.finish)
+        life.push_async_callback(readers.close)
+        writer.start(finished)
+        life.push_async_callback(writer.stop)
+        life.push_async_callback(log.settle)
+        life.push_async_callback(writer.close)
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    """The directory's lock, held until it is closed or the process ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("ab")
+    except OSError as error:
+        raise LogError(f"{folder}: {error.strerror or error}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise LogError(f"{folder} is in use by another tailrace") from error
+    return lock

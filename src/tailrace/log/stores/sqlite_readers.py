@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from tailrace.errors import LogError
-from tailrace.log.stores.sqlite_schema import FILE, connect
+from tailrace.log.stores.sqlite_schema import connect
 
 THREADS = 2
-WAL_BYTES = 16_777_216
-"""Beyond this size the write-ahead log is emptied, not only copied back."""
-CHECKPOINT_BUSY_MS = 100
 
 Result = TypeVar("Result")
 
@@ -29,28 +26,20 @@ class Readers:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="tailrace-reader")
+        self._closed = False
 
     async def run(self, act: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Call `act` with a connection. Raises `LogError` for what SQLite raises."""
+        """Call `act` with a connection. Raises `LogError` for what SQLite raises, and when closed."""
+        if self._closed:
+            raise LogError("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, act)
 
-    async def checkpoint(self) -> None:
-        """Copy the write-ahead log back into the file; empty it when it has grown large."""
-        await self.run(self._checkpoint)
-
-    def close(self) -> None:
-        """End the threads."""
-        self._pool.shutdown(wait=True)
+    async def close(self) -> None:
+        """End the threads when they have done what they were asked."""
+        self._closed = True
+        await asyncio.to_thread(self._pool.shutdown)
         for connection in self._connections:
             connection.close()
-
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        wal = self._folder / f"{FILE}-wal"
-        large = wal.exists() and wal.stat().st_size > WAL_BYTES
-        connection.execute(f"PRAGMA busy_timeout = {CHECKPOINT_BUSY_MS}")
-        connection.execute(
-            f"PRAGMA wal_checkpoint({'TRUNCATE' if large else 'PASSIVE'})"
-        ).fetchall()
 
     def _guarded(self, act: Callable[[sqlite3.Connection], Result]) -> Result:
         try:

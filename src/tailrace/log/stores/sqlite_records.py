@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Awaitable, Sequence
 
 from tailrace.errors import RevisionMismatch
 from tailrace.log.contract import Record
 from tailrace.log.stores.sqlite_readers import Readers
-from tailrace.log.stores.sqlite_writer import Write, WriterThread
+from tailrace.log.stores.sqlite_writer import Writer
 
 _COLUMNS = "key, value, revision, expires"
 
@@ -17,7 +16,7 @@ _COLUMNS = "key, value, revision, expires"
 class SqliteRecords:
     """The records of one file."""
 
-    def __init__(self, writer: WriterThread, readers: Readers) -> None:
+    def __init__(self, writer: Writer, readers: Readers) -> None:
         self._writer = writer
         self._readers = readers
 
@@ -35,22 +34,15 @@ class SqliteRecords:
         revision: int | None = None,
         expires: int = 0,
     ) -> Awaitable[int]:
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-        def act(connection: sqlite3.Connection) -> int:
-            return _put(connection, bucket, key, value, revision, expires)
-
-        self._writer.submit(Write(future, act=act))
-        return future
+        return self._writer.act(
+            lambda connection: _put(connection, bucket, key, value, revision, expires)
+        )
 
     def delete(self, bucket: str, key: str) -> Awaitable[None]:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def act(connection: sqlite3.Connection) -> None:
+        def action(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM records WHERE bucket = ? AND key = ?", (bucket, key))
 
-        self._writer.submit(Write(future, act=act))
-        return future
+        return self._writer.act(action)
 
     async def scan(
         self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False
@@ -63,14 +55,22 @@ class SqliteRecords:
 
     async def due(self, bucket: str, now: int, limit: int = 100) -> Sequence[Record]:
         query = f"""SELECT {_COLUMNS} FROM records
-                    WHERE bucket = ? AND expires > 0 AND expires <= ? LIMIT ?"""
+                    WHERE bucket = ? AND expires > 0 AND expires <= ? ORDER BY expires LIMIT ?"""
         return await self._select(query, (bucket, now, limit))
 
     async def _select(self, query: str, values: tuple[str | int, ...]) -> list[Record]:
-        def act(connection: sqlite3.Connection) -> list[Record]:
-            return [Record(*row) for row in connection.execute(query, values)]
+        return await self._readers.run(
+            lambda connection: [Record(*row) for row in connection.execute(query, values)]
+        )
 
-        return await self._readers.run(act)
+
+_INSERT = "INSERT INTO records (bucket, key, value, expires, revision) VALUES (?, ?, ?, ?, 1)"
+_OVERWRITE = f"""{_INSERT} ON CONFLICT DO UPDATE
+    SET value = excluded.value, expires = excluded.expires, revision = revision + 1
+    RETURNING revision"""
+_CREATE = f"{_INSERT} ON CONFLICT DO NOTHING RETURNING revision"
+_UPDATE = """UPDATE records SET value = ?3, expires = ?4, revision = revision + 1
+    WHERE bucket = ?1 AND key = ?2 AND revision = ?5 RETURNING revision"""
 
 
 def _put(
@@ -81,14 +81,14 @@ def _put(
     revision: int | None,
     expires: int,
 ) -> int:
-    row = connection.execute(
-        "SELECT revision FROM records WHERE bucket = ? AND key = ?", (bucket, key)
-    ).fetchone()
-    now: int = row[0] if row else 0
-    if revision is not None and revision != now:
-        raise RevisionMismatch(f"{bucket}/{key} is at revision {now}, not {revision}")
-    connection.execute(
-        "INSERT OR REPLACE INTO records (bucket, key, revision, value, expires) VALUES (?,?,?,?,?)",
-        (bucket, key, now + 1, value, expires),
-    )
-    return now + 1
+    """One statement: each gives up the interpreter lock and must win it back."""
+    values = (bucket, key, value, expires)
+    if revision is None:
+        written = connection.execute(_OVERWRITE, values).fetchall()
+    elif revision == 0:
+        written = connection.execute(_CREATE, values).fetchall()
+    else:
+        written = connection.execute(_UPDATE, (*values, revision)).fetchall()
+    if not written:
+        raise RevisionMismatch(f"{bucket}/{key} is not at revision {revision}")
+    return int(written[0][0])

@@ -1,8 +1,10 @@
 """The SQLite file: its tables, its settings, and how an older file becomes a newer one.
 
-`segments` is where live runs are written: one row per commit, holding the frames of every run in that
-commit, in arrival order. A key per run would scatter the writes; measured, it doubles the cost of the
-whole server. `chunks` holds what needs no segment any more: pieces of live runs, and whole ended runs.
+`segments` is where runs are written: one row per commit, holding the frames of every run in that commit,
+in arrival order. A key per run would scatter the writes; measured, it doubles the cost of the whole
+server. `chunks` holds what needs no segment any more: the older part of live runs, and whole ended runs.
+A run with chunks and without a row in `live` has ended. `dropped` names runs whose frames may still lie
+in segments up to `segment`. Why there is no `auto_vacuum`: docs/adr/0002-sqlite-log.md.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ MIGRATIONS = (
         schema INTEGER NOT NULL, body BLOB NOT NULL
     );
     CREATE UNIQUE INDEX chunks_by_run ON chunks (run, first);
-    CREATE TABLE ended (run TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE live (
+        run TEXT PRIMARY KEY, attempt INTEGER NOT NULL, last INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE dropped (run TEXT PRIMARY KEY, segment INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE records (
         bucket TEXT NOT NULL, key TEXT NOT NULL, revision INTEGER NOT NULL,
         value BLOB NOT NULL, expires INTEGER NOT NULL, PRIMARY KEY (bucket, key)
@@ -30,7 +35,7 @@ MIGRATIONS = (
     CREATE INDEX records_due ON records (bucket, expires) WHERE expires > 0;
     """,
 )
-"""Step n takes a file from `user_version` n to n + 1. Never edited, only added to."""
+"""Step n takes a file from `user_version` n to n + 1. Never edited once released, only added to."""
 
 
 def connect(folder: Path) -> sqlite3.Connection:

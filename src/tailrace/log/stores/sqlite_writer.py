@@ -1,11 +1,18 @@
-"""The one thread that writes to the SQLite file: group commit without timers.
+"""Group commit without timers: what gathers on the event loop, and the one thread that writes it.
 
-While one commit runs, what comes meanwhile gathers; an idle thread commits at once. All frames of a
-commit go into one `segments` row with one statement, for each statement gives up the interpreter lock
-and must win it back. The event loop is woken once a commit.
+While one commit runs, what comes meanwhile gathers; when it is done, everybody it held is told, what they
+answer with gathers too, and then the next one goes to the thread. An idle writer begins at the end of the
+loop's turn. So the thread wakes once a commit, the loop wakes once a commit, and neither fights the other
+for the interpreter lock in between: letting the thread take whatever is there made twice as many commits.
+
+All frames of a commit go into one `segments` row with one statement, for each statement gives up the
+interpreter lock and must win it back; where nothing else is to be done that statement is the whole
+transaction. Tidying (`later`) is done a little at a time, so that nobody's acknowledgement waits behind a
+thousand runs that ended together.
 
 A commit that fails (disk full, I/O error) fails everything in it with `LogError` and leaves no trace;
-the next one is tried like any other, so the store works again as soon as the disk does.
+the next one is tried like any other, so the store works again as soon as the disk does. A run has one
+append at a time (`claim.py`), so no failure leaves a gap.
 """
 
 from __future__ import annotations
@@ -14,153 +21,257 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
-import msgspec
+from msgspec import Struct
 
-from tailrace.errors import LogError
+from tailrace.errors import Fenced, LogError
+from tailrace.events.stored import Frame
+from tailrace.log.stores.sqlite_live import LiveRun
+from tailrace.log.stores.sqlite_rows import StoredFrame, has, pack
+
+COMMIT_BYTES = 16_777_216
+"""Frames beyond this wait for the next commit; SQLite takes no value above 1 GB."""
+LATER_ACTS = 16
+"""Acts of tidying in one commit at most."""
+ACT_BYTES = 8_192
+"""What an act, or a segment's row, is taken to add to the write-ahead log besides its bytes."""
 
 Result = TypeVar("Result")
-_msgpack = msgspec.msgpack.Encoder().encode
+Action = Callable[[sqlite3.Connection], Result]
 
 
-class StoredFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A run's frame inside a segment."""
+class Append(Struct, gc=False, eq=False):
+    """A frame to be put into the next segment. `first` demands that its run is new."""
 
-    run: str
-    first: int
-    last: int
-    schema: int
-    body: bytes
+    live: LiveRun
+    frame: Frame
+    attempt: int
+    ends: bool
+    first: bool
+    future: asyncio.Future[None]
 
 
-class Write(Generic[Result]):
-    """Something to be done in the next commit.
+class Act(Struct, gc=False, eq=False):
+    """Statements to be run in the next commit. A `LogError` that `action` raises before it has written
+    anything fails this act alone; any other exception fails the commit."""
 
-    `frame` goes into the segment; `act` runs its own statements and may raise `LogError`, which fails
-    this write alone. `done` is called on the event loop after the commit, before `future` resolves.
+    action: Action[Any]
+    future: asyncio.Future[Any]
+
+
+class Commit:
+    """What one transaction holds, and how it went.
+
+    `outcomes` are the results or errors of `acts`, in order; `refused` are the appends that are not in
+    `segment`; `error` means that nothing of all this was written.
     """
 
-    __slots__ = ("act", "done", "failed", "frame", "future")
+    __slots__ = ("acts", "appends", "error", "outcomes", "refused", "segment")
 
-    def __init__(
-        self,
-        future: asyncio.Future[Result],
-        *,
-        frame: StoredFrame | None = None,
-        act: Callable[[sqlite3.Connection], Any] | None = None,
-        done: Callable[[int], None] | None = None,
-        failed: Callable[[], None] | None = None,
-    ) -> None:
-        self.future = future
-        self.frame = frame
-        self.act = act
-        self.done = done
-        self.failed = failed
+    def __init__(self, appends: list[Append], acts: list[Act]) -> None:
+        self.appends = appends
+        self.acts = acts
+        self.outcomes: list[Any] = []
+        self.refused: list[tuple[Append, LogError]] = []
+        self.segment = 0
+        self.error: LogError | None = None
+
+    def refuse(self, append: Append, error: LogError) -> None:
+        """Take an append out."""
+        self.appends.remove(append)
+        self.refused.append((append, error))
 
 
-class WriterThread:
-    """Commits writes in the order of `submit`."""
+class Writer:
+    """Commits appends and acts in the order in which they were given. Event loop only."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, segment: int) -> None:
+        """`segment` is the number of the last one in the file."""
+        self.segment = segment
+        self.written = 0
         self._connection = connection
-        self._queue: deque[Write[Any]] = deque()
-        self._ready = threading.Event()
+        self._cursor = connection.cursor()
+        self._appends: list[Append] = []
+        self._acts: list[Act] = []
+        self._later: deque[Act] = deque()
+        self._size = 0
+        self._busy = False
         self._closed = False
-        self._finish = False
-        self._outstanding = 0
-        self._idle: asyncio.Event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._finished: Callable[[Commit], None] = lambda _: None
+        self._commits: SimpleQueue[Commit | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="tailrace-writer", daemon=True)
+
+    def start(self, finished: Callable[[Commit], None]) -> None:
+        """Begin. `finished` is called on the event loop after each commit, before futures resolve."""
+        self._finished = finished
         self._thread.start()
 
-    def submit(self, write: Write[Any], *, follow_up: bool = False) -> None:
-        """Queue a write. Event loop only. After `stop` only follow-ups of earlier writes are taken."""
-        if self._closed and not follow_up:
-            write.future.set_exception(LogError("the store is closed"))
+    def append(self, append: Append) -> None:
+        """Put a frame into the next segment, unless the writer is closed."""
+        if self._closed:
+            append.live.in_flight = False
+            append.future.set_exception(LogError("the store is closed"))
             return
-        self._outstanding += 1
-        self._idle.clear()
-        self._queue.append(write)
-        if not self._ready.is_set():
-            self._ready.set()
+        self._appends.append(append)
+        self._size += len(append.frame.body)
+        if not self._busy:
+            self._wake()
+
+    def act(self, action: Action[Result]) -> asyncio.Future[Result]:
+        """Run statements; resolves with what `action` returned once that is durable."""
+        if not self._closed:
+            return self._put(self._acts, action)
+        future: asyncio.Future[Result] = self._loop.create_future()
+        future.set_exception(LogError("the store is closed"))
+        return future
+
+    def later(self, action: Action[Result]) -> asyncio.Future[Result]:
+        """The same for tidying: little by little, and also when closed."""
+        return self._put(self._later, action)
+
+    async def close(self) -> None:
+        """Take no more appends and acts; returns when those already taken are done."""
+        self._closed = True
+        with suppress(LogError):
+            await self._put(self._acts, _nothing)
+        while self._appends:
+            with suppress(LogError):
+                await self._put(self._acts, _nothing)
 
     async def stop(self) -> None:
-        """Commit what is queued and what follows from it, then end the thread."""
-        self._closed = True
-        if self._outstanding:
-            await self._idle.wait()
-        self._finish = True
-        self._ready.set()
+        """End the thread. `close` was called."""
+        self._commits.put(None)
         await asyncio.to_thread(self._thread.join)
 
+    def _put(self, where: list[Act] | deque[Act], action: Action[Result]) -> asyncio.Future[Result]:
+        future: asyncio.Future[Result] = self._loop.create_future()
+        where.append(Act(action, future))
+        if not self._busy:
+            self._wake()
+        return future
+
+    def _wake(self) -> None:
+        self._busy = True
+        self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        """Give the thread what has gathered, within bounds."""
+        appends, self._appends = self._appends, []
+        if self._size > COMMIT_BYTES:
+            count = _fitting(appends)
+            appends, self._appends = appends[:count], appends[count:]
+        self._size = sum(len(append.frame.body) for append in self._appends)
+        tidying = [self._later.popleft() for _ in range(min(LATER_ACTS, len(self._later)))]
+        commit = Commit(appends, self._acts + tidying)
+        self._acts = []
+        for append in [append for append in appends if append.live.dropped]:
+            commit.refuse(append, Fenced(f"the run {append.live.run} was dropped"))
+        self._commits.put(commit)
+
     def _run(self) -> None:
-        while True:
-            self._ready.wait()
-            self._ready.clear()
-            batch = list[Write[Any]]()
-            while self._queue:
-                batch.append(self._queue.popleft())
-            if batch:
-                self._commit(batch)
-            elif self._finish:
-                return
+        """The thread."""
+        while (commit := self._commits.get()) is not None:
+            self._commit(commit)
+            self._loop.call_soon_threadsafe(self._resolve, commit)
 
-    def _commit(self, batch: list[Write[Any]]) -> None:
-        results: list[Any] = []
-        segment = 0
+    def _commit(self, commit: Commit) -> None:
+        """One transaction. Nothing may escape: a dead thread would leave everybody waiting."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            frames: list[StoredFrame] = []
-            for write in batch:
-                result, frame = self._one(write)
-                results.append(result)
-                if frame is not None:
-                    frames.append(frame)
-            if frames:
-                cursor = self._connection.execute(
-                    "INSERT INTO segments (frames) VALUES (?)", (_msgpack(frames),)
-                )
-                segment = cursor.lastrowid or 0
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+            alone = not commit.acts and not any(append.first for append in commit.appends)
+            if not alone:
+                self._cursor.execute("BEGIN IMMEDIATE")
+                self._act(commit)
+            if commit.appends:
+                self._write_segment(commit)
+            if not alone:
+                self._cursor.execute("COMMIT")
+            self.segment = commit.segment or self.segment
+        except Exception as error:
             self._roll_back()
-            results = [LogError(f"the log cannot be written: {error}")] * len(batch)
-        self._loop.call_soon_threadsafe(self._resolve, batch, results, segment)
+            commit.error = LogError(f"the log cannot be written: {error}")
 
-    def _resolve(self, batch: Sequence[Write[Any]], results: Sequence[Any], segment: int) -> None:
-        """On the event loop: tell everybody how the commit went."""
-        for write, result in zip(batch, results, strict=True):
-            _tell(write, result, segment)
-        self._outstanding -= len(batch)
-        if not self._outstanding:
-            self._idle.set()
+    def _act(self, commit: Commit) -> None:
+        for act in commit.acts:
+            try:
+                commit.outcomes.append(act.action(self._connection))
+            except LogError as error:
+                commit.outcomes.append(error)
+        for append in [append for append in commit.appends if append.first]:
+            if has(self._connection, append.live.run):
+                commit.refuse(append, Fenced(f"the run {append.live.run} has ended"))
+        self.written += ACT_BYTES * len(commit.acts)
 
-    def _one(self, write: Write[Any]) -> tuple[Any, StoredFrame | None]:
-        try:
-            result = write.act(self._connection) if write.act is not None else None
-        except LogError as error:
-            return error, None
-        return result, write.frame
+    def _write_segment(self, commit: Commit) -> None:
+        blob = pack([_stored(append) for append in commit.appends])
+        commit.segment = self.segment + 1
+        self._cursor.execute("INSERT INTO segments VALUES (?, ?)", (commit.segment, blob))
+        self.written += ACT_BYTES + len(blob)
 
     def _roll_back(self) -> None:
         try:
             if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+                self._cursor.execute("ROLLBACK")
         except sqlite3.Error:
-            pass  # the transaction is gone already; the next BEGIN tells
+            pass  # the transaction is gone already; the next one tells
+
+    def _resolve(self, commit: Commit) -> None:
+        """Tell everybody how the commit went; what they do about it is in the next one."""
+        self._finished(commit)
+        if commit.error is not None:
+            commit.outcomes = [commit.error] * len(commit.acts)
+            commit.refused += [(append, commit.error) for append in commit.appends]
+            commit.appends = []
+        for append in commit.appends:
+            if not append.future.done():
+                append.future.set_result(None)
+        for append, refusal in commit.refused:
+            _settle(append.future, refusal)
+        for act, outcome in zip(commit.acts, commit.outcomes, strict=True):
+            _settle(act.future, outcome)
+        self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._appends or self._acts or self._later:
+            self._hand_over()
+        else:
+            self._busy = False
 
 
-def _tell(write: Write[Any], result: Any, segment: int) -> None:
-    future = write.future
-    if isinstance(result, LogError):
-        if write.failed is not None:
-            write.failed()
-        if not future.done():
-            future.set_exception(result)
+def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, LogError):
+        future.set_exception(outcome)
     else:
-        if write.done is not None:
-            write.done(segment)
-        if not future.done():
-            future.set_result(result)
+        future.set_result(outcome)
+
+
+def _fitting(appends: list[Append]) -> int:
+    """How many of the first appends make a commit: at least one."""
+    size = count = 0
+    while size <= COMMIT_BYTES and count < len(appends):
+        size += len(appends[count].frame.body)
+        count += 1
+    return count
+
+
+def _stored(append: Append) -> StoredFrame:
+    frame = append.frame
+    return StoredFrame(
+        append.live.run,
+        append.attempt,
+        frame.first,
+        frame.last,
+        append.ends,
+        frame.schema,
+        frame.body,
+    )
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """What came before it is done."""

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from tailrace.events import ids
 from tailrace.events.types import AgentStarted, Event, NodeStarted, RunStarted
 from tailrace.protocols.fields import Object
+from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.node_stream.wire import RUN, VERSION
-
-_json = msgspec.json.Encoder().encode
 
 
 class Encoder:

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-import msgspec
 from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.usage import Totals
 from tailrace.protocols.fields import Object
+from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_chat import wire
 
 SHOWN_NODE = "deep_agent"
@@ -27,8 +27,6 @@ SEPARATOR = "\n\n"
 
 Reply = tuple[int, str, int]
 """A model reply: the attempt, the agent, and how many replies that agent had before."""
-
-_json = msgspec.json.Encoder().encode
 
 
 class Options(Struct, frozen=True):

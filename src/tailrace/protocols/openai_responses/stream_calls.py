@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from tailrace.events import types as t
 from tailrace.events.items import ToolCall
 from tailrace.protocols.fields import Object
-from tailrace.protocols.openai_responses.writer import Stream, Writer
+from tailrace.protocols.framing.json_line import encode as _json
+from tailrace.protocols.openai_responses.writer import Stream, Writer, opening
 
-_json = msgspec.json.Encoder().encode
-
+MCP_ARGUMENTS = opening("response.mcp_call_arguments.delta")
 TOOL_LABEL = "tailrace"
 """The `server_label` of tools that name none."""
 
@@ -27,7 +25,7 @@ class CallWriter(Writer):
             if started.custom
             else ("function_call_arguments", "arguments")
         )
-        self._delta = f"response.{self._events}.delta".encode()
+        self._delta = opening(f"response.{self._events}.delta")
         self._head = self.place + b',"delta":'
 
     def zero(self) -> Object:
@@ -35,7 +33,7 @@ class CallWriter(Writer):
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ArgumentsDelta):
-            self.stream.emit(self._delta, self._head + _json(payload.text))
+            self.stream.emit(self._delta, self._head, _json(payload.text))
         elif isinstance(payload, t.ItemCompleted) and isinstance(payload.content, ToolCall):
             arguments = payload.content.arguments
             fields: Object = {self._field: arguments}
@@ -78,7 +76,7 @@ class ServerCallWriter(Writer):
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ArgumentsDelta):
-            self.stream.emit(b"response.mcp_call_arguments.delta", self._head + _json(payload.text))
+            self.stream.emit(MCP_ARGUMENTS, self._head, _json(payload.text))
         elif isinstance(payload, t.ItemCompleted) and isinstance(payload.content, ToolCall):
             self._arguments = payload.content.arguments
             self._emit("mcp_call_arguments.done", arguments=self._arguments)

@@ -7,12 +7,16 @@ import msgspec
 from tailrace.events import types as t
 from tailrace.events.items import Json, Message, Reasoning, TextPart
 from tailrace.protocols.fields import Object
+from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_responses import wire
-from tailrace.protocols.openai_responses.writer import Stream, Writer
-
-_json = msgspec.json.Encoder().encode
+from tailrace.protocols.openai_responses.writer import Stream, Writer, opening
 
 ENCRYPTED = "reasoning.encrypted_content"
+TEXT = opening("response.output_text.delta")
+REFUSAL = opening("response.refusal.delta")
+REASONING = opening("response.reasoning_text.delta")
+SUMMARY = opening("response.reasoning_summary_text.delta")
+NO_LOGPROBS = b',"logprobs":[]'
 
 
 class MessageWriter(Writer):
@@ -38,15 +42,11 @@ class MessageWriter(Writer):
         if delta.part != self._part:
             self._begin(delta.part, refusal=False)
         self._pieces.append(delta.text)
+        logprobs = NO_LOGPROBS
         if delta.logprobs:
             self._logprobs.extend(delta.logprobs)
-            logprobs = _json(delta.logprobs)
-        else:
-            logprobs = b"[]"
-        self.stream.emit(
-            b"response.output_text.delta",
-            b'%b%b,"logprobs":%b' % (self._head, _json(delta.text), logprobs),
-        )
+            logprobs = b',"logprobs":' + _json(delta.logprobs)
+        self.stream.emit(TEXT, self._head, _json(delta.text), logprobs)
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.TextDelta):
@@ -55,7 +55,7 @@ class MessageWriter(Writer):
             if payload.part != self._part:
                 self._begin(payload.part, refusal=True)
             self._pieces.append(payload.text)
-            self.stream.emit(b"response.refusal.delta", self._head + _json(payload.text))
+            self.stream.emit(REFUSAL, self._head, _json(payload.text))
         elif isinstance(payload, t.AnnotationAdded):
             if payload.part != self._part:
                 self._begin(payload.part, refusal=False)
@@ -112,9 +112,9 @@ class ReasoningWriter(Writer):
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ReasoningDelta):
-            self._delta("text", b"response.reasoning_text.delta", payload)
+            self._delta("text", REASONING, payload)
         elif isinstance(payload, t.ReasoningSummaryDelta):
-            self._delta("summary", b"response.reasoning_summary_text.delta", payload)
+            self._delta("summary", SUMMARY, payload)
         elif isinstance(payload, t.ItemCompleted) and isinstance(payload.content, Reasoning):
             self._end_part()
             encrypted = ENCRYPTED in self.stream.options.include
@@ -123,10 +123,10 @@ class ReasoningWriter(Writer):
     def _delta(
         self, kind: str, name: bytes, payload: t.ReasoningDelta | t.ReasoningSummaryDelta
     ) -> None:
-        if (kind, payload.part) != (self._kind, self._part):
+        if payload.part != self._part or kind != self._kind:
             self._begin(kind, payload.part)
         self._pieces.append(payload.text)
-        self.stream.emit(name, self._head + _json(payload.text))
+        self.stream.emit(name, self._head, _json(payload.text))
 
     def _begin(self, kind: str, part: int) -> None:
         self._end_part()

@@ -7,7 +7,7 @@ emitted around these two moments, in the recorded order, each with the whole val
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -125,17 +125,12 @@ class ProviderWriter(Writer):
             self._emit(last)
 
     def _shape(self, data: Object) -> Object:
-        shown = {**self._form.zero, **data, "id": self.id}
-        action = shown.get("action")
-        if isinstance(action, dict) and "sources" in action:
-            shown["action"] = _with_known_sources(cast("Object", action))
-        return shown
-
-
-def _with_known_sources(action: Object) -> Object:
-    """A web search's sources as the SDK's types have them; OpenAI itself sends others (`api`) too."""
-    sources = cast("list[Object]", action["sources"] or [])
-    return {**action, "sources": [source for source in sources if source.get("type") == "url"]}
+        shape: Object = {**self._form.zero, **data, "id": self.id}
+        action: Object = shape.get("action") or {}
+        if "sources" in action:  # the real API sends kinds that its own SDK's types refuse
+            sources = [source for source in action["sources"] or () if source["type"] == "url"]
+            shape["action"] = {**action, "sources": sources}
+        return shape
 
 
 class ImageWriter(Writer):

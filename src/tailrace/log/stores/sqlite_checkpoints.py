@@ -1,0 +1,53 @@
+"""Copying the write-ahead log back into the file, in a thread of its own, beside the commits.
+
+Inside a commit a checkpoint stalls it for 11 ms. The first pass leaves writers alone and does nearly all
+of the copying; the second makes them wait for what came meanwhile, and then lets them begin at the start
+of the log again. The log's file is kept: writing over it costs half of what making it longer costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+from tailrace.log.stores.sqlite_schema import FILE, connect
+
+CHECKPOINT_BYTES = 8_388_608
+"""Written since the last checkpoint, as the writer counts; on disk it is about twice as much."""
+WAL_BYTES = 67_108_864
+"""Beyond this size, which takes a burst or a reader that does not end, the log's file is emptied."""
+BUSY_MS = 50
+"""The second pass waits no longer for readers, for writers wait meanwhile; the next one tries again."""
+
+
+class Checkpoints:
+    """Call `written` after commits, on the event loop, and `finish` when they are over."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._done = 0
+        self._running: asyncio.Task[None] | None = None
+
+    def written(self, total: int) -> None:
+        """`total` bytes were written up to now."""
+        if total - self._done >= CHECKPOINT_BYTES and (
+            self._running is None or self._running.done()
+        ):
+            self._done = total
+            self._running = asyncio.create_task(asyncio.to_thread(self._checkpoint))
+
+    async def finish(self) -> None:
+        """Copy everything and empty the log."""
+        if self._running is not None:
+            await self._running
+        await asyncio.to_thread(self._checkpoint, last=True)
+
+    def _checkpoint(self, *, last: bool = False) -> None:
+        with suppress(sqlite3.Error), closing(connect(self._folder)) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            large = (self._folder / f"{FILE}-wal").stat().st_size > WAL_BYTES
+            mode = "TRUNCATE" if large or last else "RESTART"
+            connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()

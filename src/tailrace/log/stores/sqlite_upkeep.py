@@ -1,0 +1,181 @@
+"""Tidying of the SQLite log: chunks for long runs, seals for ended ones, no segment kept without need.
+
+All of it is work for later: if it fails or the process dies, what it would have tidied is still in the
+segments, and the next append, the next look round or the next start does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from tailrace.errors import LogError
+from tailrace.log.stores import sqlite_rows as rows
+from tailrace.log.stores.sqlite_live import LiveRun
+from tailrace.log.stores.sqlite_writer import Writer
+
+SEAL_BYTES = 4_194_304
+"""Chunks of an ended run are joined up to this size; longer runs keep theirs, which are large enough."""
+TRIM_SEGMENTS = 256
+"""Segments between two looks round."""
+TRIM_AT_ONCE = 1_000
+"""Segments deleted in one commit."""
+OLD_SEGMENTS = 10_000
+"""A quiet live run that holds back this many segments is chunked, so that they can go."""
+
+Result = TypeVar("Result")
+
+
+class Upkeep:
+    """Tidies the `runs` of a log and forgets the tombstones in `dropped`. Event loop only."""
+
+    def __init__(self, writer: Writer, runs: dict[str, LiveRun], dropped: dict[str, int]) -> None:
+        self._writer = writer
+        self._runs = runs
+        self._dropped = dropped
+        self._pending = 0
+        self._looked = 0
+        self._trimming = False
+
+    def attend(self, live: LiveRun) -> None:
+        """Do what a run that is not settled needs: its seal or a chunk."""
+        if live.ended:
+            self._seal(live)
+        else:
+            self._chunk(live)
+
+    def look_round(self, segment: int) -> None:
+        """Called once a commit with its segment: now and then, see what can go."""
+        if segment - self._looked >= TRIM_SEGMENTS:
+            self._looked = segment
+            self._trim(segment)
+
+    def _seal(self, live: LiveRun) -> None:
+        """Write the whole log of an ended run as few chunks, and let go of the run."""
+        if live.busy:
+            return  # its chunk is on the way, and calls again when it is there
+        run, base, tail = live.run, live.base, live.tail()
+
+        def action(connection: sqlite3.Connection) -> None:
+            if live.dropped:
+                return
+            first, bodies = base, tail
+            if base > 0 and (chunks := rows.take(connection, run, SEAL_BYTES)):
+                first, bodies = 0, chunks + tail
+            rows.write(connection, run, first, bodies)
+            if base > 0:
+                connection.execute("DELETE FROM live WHERE run = ?", (run,))
+
+        def sealed() -> None:
+            if self._runs.get(run) is live:
+                del self._runs[run]
+
+        self._tidy(live, action, sealed)
+
+    async def settle(self, segment: int) -> None:
+        """Tidy all that can be tidied; returns when it is done or has failed."""
+        await self._idle()
+        self._trim(segment)
+        await self._idle()
+
+    def _chunk(self, live: LiveRun) -> None:
+        if live.busy:
+            return
+        run, base, bodies = live.run, live.base, live.tail()
+        last, attempt = live.last, live.attempt
+
+        def action(connection: sqlite3.Connection) -> None:
+            if live.dropped:
+                return
+            rows.write(connection, run, base, bodies)
+            connection.execute(
+                "INSERT OR REPLACE INTO live (run, attempt, last) VALUES (?, ?, ?)",
+                (run, attempt, last),
+            )
+
+        def chunked() -> None:
+            live.cut(len(bodies))
+            if not live.settled:
+                self.attend(live)
+
+        self._tidy(live, action, chunked)
+
+    def _trim(self, segment: int) -> None:
+        """Delete the segments, up to `segment`, that no live run needs."""
+        needed = segment + 1
+        for live in self._runs.values():
+            if live.oldest is None:
+                continue
+            if not live.settled or segment - live.oldest > OLD_SEGMENTS:
+                self.attend(live)
+            needed = min(needed, live.oldest)
+        if not self._trimming:
+            self._delete(needed)
+
+    def _delete(self, needed: int) -> None:
+        """Delete segments before `needed`, some at a time, and then the tombstones of their runs."""
+
+        def action(connection: sqlite3.Connection) -> bool:
+            connection.execute(
+                """DELETE FROM segments WHERE id IN
+                   (SELECT id FROM segments WHERE id < ? ORDER BY id LIMIT ?)""",
+                (needed, TRIM_AT_ONCE),
+            )
+            left = "SELECT 1 FROM segments WHERE id < ? LIMIT 1"
+            if connection.execute(left, (needed,)).fetchone() is not None:
+                return False
+            connection.execute("DELETE FROM dropped WHERE segment < ?", (needed,))
+            return True
+
+        def deleted(future: asyncio.Future[bool]) -> None:
+            self._trimming = False
+            if future.exception() is None:
+                if future.result():
+                    self._bury(needed)
+                else:
+                    self._delete(needed)
+
+        self._trimming = True
+        self._later(action, deleted)
+
+    def _bury(self, needed: int) -> None:
+        for run in [run for run, segment in self._dropped.items() if segment < needed]:
+            del self._dropped[run]
+
+    def _tidy(
+        self,
+        live: LiveRun,
+        action: Callable[[sqlite3.Connection], None],
+        done: Callable[[], None],
+    ) -> None:
+        def tidied(future: asyncio.Future[None]) -> None:
+            live.busy = False
+            if future.exception() is None:
+                done()
+
+        live.busy = True
+        self._later(action, tidied)
+
+    def _later(
+        self,
+        action: Callable[[sqlite3.Connection], Result],
+        done: Callable[[asyncio.Future[Result]], None],
+    ) -> None:
+        def finished(future: asyncio.Future[Result]) -> None:
+            self._pending -= 1
+            done(future)
+
+        self._pending += 1
+        self._writer.later(action).add_done_callback(finished)
+
+    async def _idle(self) -> None:
+        while self._pending:
+            with suppress(LogError):
+                await self._writer.later(_nothing)
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """Behind it, all that was asked for earlier is done."""
