@@ -90,6 +90,12 @@ class Encoder:
         self._number = number + 1
         self._frames.append(b"%b%d,%b}\n\n" % (opening, number, b"".join(fields)))
 
+    def delta(self, template: bytes, text: str) -> None:
+        """Add a delta frame from what `writer.template` made."""
+        number = self._number
+        self._number = number + 1
+        self._frames.append(template % (number, _json(text)))
+
     def finished(self, output_index: int, item: Object) -> None:
         """An item is done: this is how the Response object shows it."""
         self._output[output_index] = item
