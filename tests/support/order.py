@@ -38,6 +38,7 @@ class ItemOrder:
         self.id = item["id"]
         self.type = item["type"]
         self.done: Event | None = None
+        self.open = False
         self.text: list[str] | None = None
         self.parts: dict[str, list[str]] = {"content_index": [], "summary_index": []}
         self.lifecycle: list[str] = []
@@ -48,13 +49,17 @@ class ItemOrder:
         kind = event["type"].removeprefix("response.")
         name, _, phase = kind.rpartition(".")
         if kind in ("content_part.added", "reasoning_summary_part.added"):
-            assert self.text is None, "one part is open at a time"
+            assert not self.open, "one part is open at a time"
+            self.open = True
             index = "summary_index" if "summary" in kind else "content_index"
             assert event[index] == len(self.parts[index])
             self.text = []
         elif kind in ("content_part.done", "reasoning_summary_part.done"):
             index = "summary_index" if "summary" in kind else "content_index"
             part = event["part"]
+            assert self.open
+            assert self.text is None, "a part's text is done first"
+            self.open = False
             assert part.get("text", part.get("refusal")) == self.parts[index][event[index]]
         elif name in PARTS:
             self._part(event, phase, *PARTS[name])
@@ -85,6 +90,7 @@ class ItemOrder:
 
     def close(self, item: Event) -> None:
         assert self.done is None
+        assert not self.open
         assert self.text is None
         assert (item["id"], item["type"]) == (self.id, self.type)
         content, summary = item.get("content", []), item.get("summary", [])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tailrace.events import types as t
-from tailrace.events.items import Message, ProviderItem, TextPart, ToolCall, ToolOutput
+from tailrace.events.items import ImagePart, Message, ProviderItem, TextPart, ToolCall, ToolOutput
 from tailrace.events.request import Settings, ToolSpec
+from tests.support import provider_items
 from tests.support.logs import call, log, request, text, user
 
 Scenario = Callable[[], list[t.Event]]
@@ -209,6 +210,53 @@ def gateway() -> list[t.Event]:
     return log(said, asked, end=t.RunCompleted())
 
 
+def hosted_tools() -> list[t.Event]:
+    """Every item that only a Responses server makes; the last one is cut off."""
+    said: list[t.Payload] = []
+    for number, started in enumerate(provider_items.STARTED):
+        whole = ProviderItem(dialect="responses", data=provider_items.finished(started))
+        said.append(t.ItemStarted(number, "provider", dialect="responses", data=started))
+        said.append(t.ItemCompleted(number, content=whole))
+    search = provider_items.STARTED[0]
+    cut = t.ItemStarted(len(provider_items.STARTED), "provider", dialect="responses", data=search)
+    said += [USAGE, cut]
+    return log(said, end=t.RunFailed("server_error", "The model server's reply ended."))
+
+
+def workflow() -> list[t.Event]:
+    """Two subagents talk at once, an image and an invented node beside them; only agents show."""
+
+    def at(node: str, agent: str, payload: t.Payload) -> t.Draft:
+        return t.Draft(payload, node, agent)
+
+    picture = Message(role="assistant", content=(ImagePart("data:image/png;base64,QUJD"),))
+    happens = [
+        at("main", "researcher#1", t.AgentStarted("researcher", "subagent", t.MAIN)),
+        at("main", "researcher#2", t.AgentStarted("researcher", "subagent", t.MAIN)),
+        at("cover", "", t.NodeStarted("image_generation", "Cover")),
+        at("sonar", "", t.NodeStarted("sonar", "Ping")),
+        at("main", "researcher#1", t.ItemStarted(0, "message")),
+        at("main", "researcher#2", t.ItemStarted(1, "message")),
+        at("cover", "", t.ItemStarted(2, "image")),
+        at("main", "researcher#1", t.TextDelta(0, "North is ")),
+        at("main", "researcher#2", t.TextDelta(1, "South is ")),
+        at("cover", "", t.ImagePartial(2, "QUI=")),
+        at("sonar", "", t.Custom("sonar.echo", {"depth": 40})),
+        at("main", "researcher#2", t.TextDelta(1, "warm.")),
+        at("main", "researcher#1", t.TextDelta(0, "cold.")),
+        at("main", "researcher#1", t.ItemCompleted(0)),
+        at("main", "researcher#2", t.ItemCompleted(1)),
+        at("main", "researcher#1", USAGE),
+        at("main", "researcher#2", USAGE),
+        at("cover", "", t.ItemCompleted(2, content=picture)),
+        at("main", t.MAIN, t.ItemStarted(3, "image")),
+        at("main", t.MAIN, t.ImagePartial(3, "QUI=")),
+        at("main", t.MAIN, t.ItemCompleted(3, content=picture)),
+        at("main", t.MAIN, USAGE),
+    ]
+    return log(happens, end=t.RunCompleted())
+
+
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
     for scenario in (
@@ -227,5 +275,7 @@ SCENARIOS: dict[str, Scenario] = {
         unicode,
         empty,
         gateway,
+        hosted_tools,
+        workflow,
     )
 }

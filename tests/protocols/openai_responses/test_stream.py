@@ -18,7 +18,7 @@ from tailrace.events.items import ImagePart, Message, ProviderItem
 from tailrace.protocols.openai_responses import stream
 from tests.support import order, provider_items, strict
 from tests.support.legal_logs import legal_logs
-from tests.support.logs import NODE, RUN, log
+from tests.support.logs import NODE, RUN, call, log
 from tests.support.scenarios import SCENARIOS
 
 
@@ -147,6 +147,30 @@ def test_an_image_is_an_image_generation_call() -> None:
             "result": "QUJD",
         }
     ]
+
+
+@pytest.mark.req("R127")
+@pytest.mark.req("R128")
+def test_a_tool_that_runs_here_is_an_mcp_call() -> None:
+    body = [
+        *call(0, "find", '{"q":', "1}", runs_on="mcp"),
+        t.Usage("m"),
+        t.ToolStarted(0),
+        t.ToolProgress(0, "looking"),
+        t.ToolCompleted(0, "found"),
+    ]
+    events = order.check(encode(log(body, end=t.RunCompleted())))
+    assert [event["type"].removeprefix("response.") for event in events[2:-1]] == [
+        "output_item.added",
+        "mcp_call.in_progress",
+        "mcp_call_arguments.delta",
+        "mcp_call_arguments.delta",
+        "mcp_call_arguments.done",
+        "mcp_call.completed",
+        "output_item.done",
+    ]
+    item = events[-1]["response"]["output"][0]
+    assert (item["type"], item["arguments"], item["output"]) == ("mcp_call", '{"q":1}', "found")
 
 
 def test_subagents_side_by_side_are_items_side_by_side() -> None:
