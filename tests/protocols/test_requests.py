@@ -1,92 +1,15 @@
-"""Request decoding: any JSON is understood or refused by a `CallerError`, and what is understood is kept."""
+"""Requests to model servers: what each dialect gets of a history and of another dialect's parameters."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any
-
 import msgspec
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tailrace.errors import CallerError
 from tailrace.events import items as i
 from tailrace.events.request import ModelRequest
 from tailrace.protocols.anthropic_messages import messages as anthropic
-from tailrace.protocols.node_stream import request as native
-from tailrace.protocols.openai_chat import messages as chat_messages
 from tailrace.protocols.openai_chat import request as chat
 from tailrace.protocols.openai_chat.upstream import ChatCodec
-from tailrace.protocols.openai_responses import items as responses_items
-from tailrace.protocols.openai_responses import request as responses
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
-
-WORDS = st.sampled_from(
-    [
-        "type",
-        "role",
-        "content",
-        "user",
-        "assistant",
-        "message",
-        "function_call",
-        "call_id",
-        "name",
-        "arguments",
-        "input_text",
-        "text",
-        "output",
-        "reasoning",
-        "summary",
-        "id",
-        "item_reference",
-        "tool_calls",
-        "function",
-    ]
-)
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-5, 5)
-    | st.floats(allow_nan=False)
-    | WORDS
-    | st.text(max_size=3)
-)
-ANY = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
-    max_leaves=12,
-)
-RESPONSES_FIELDS = st.sampled_from(sorted(responses._CANONICAL))
-CHAT_FIELDS = st.sampled_from(sorted(chat._CANONICAL))
-
-
-@given(fields=st.dictionaries(RESPONSES_FIELDS, ANY, max_size=5), given_input=ANY)
-def test_any_json_is_a_request_or_refused_on_responses(
-    fields: dict[str, Any], given_input: Any
-) -> None:
-    _only_caller_errors(lambda body: responses.decode(body), {"input": "x", **fields})
-    _only_caller_errors(lambda body: responses.decode(body), {"input": given_input})
-
-
-@given(fields=st.dictionaries(CHAT_FIELDS, ANY, max_size=5), messages=ANY)
-def test_any_json_is_a_request_or_refused_on_chat(fields: dict[str, Any], messages: Any) -> None:
-    one = [{"role": "user", "content": "x"}]
-    _only_caller_errors(lambda body: chat.decode(body), {"model": "m", "messages": one, **fields})
-    _only_caller_errors(lambda body: chat.decode(body), {"model": "m", "messages": messages})
-    _only_caller_errors(lambda body: chat.decode(body), {"model": "m", "messages": [messages]})
-
-
-@given(fields=st.dictionaries(st.sampled_from(sorted(native.KNOWN)), ANY))
-def test_any_json_is_a_job_or_refused(fields: dict[str, Any]) -> None:
-    _only_caller_errors(lambda body: native.decode(body), fields)
-
-
-def _only_caller_errors(decode: Any, body: Any) -> None:
-    with suppress(CallerError):
-        decode(msgspec.json.encode(body))
-
 
 HISTORY: tuple[i.Item, ...] = (
     i.Message(role="developer", content=(i.TextPart("Be kind."),)),
@@ -106,30 +29,6 @@ HISTORY: tuple[i.Item, ...] = (
     i.Message(role="assistant", content=(i.TextPart("Done."),)),
     i.Message(role="user", content=(i.TextPart("Thanks."),)),
 )
-
-
-def test_responses_items_survive_the_round_trip() -> None:
-    encoded = [responses_items.encode_item(item) for item in HISTORY]
-    assert tuple(responses_items.decode_item(item, "x") for item in encoded) == HISTORY
-    secret = i.Reasoning(
-        summary=("s",), text=("t",), details={"responses": {"encrypted_content": "g"}}
-    )
-    assert responses_items.decode_item(responses_items.encode_item(secret), "x") == secret
-
-
-def test_chat_messages_survive_the_round_trip() -> None:
-    encoded = chat_messages.encode_messages(HISTORY, "")
-    assert chat_messages.decode_messages(encoded) == HISTORY
-    assert [message["role"] for message in encoded] == [
-        "developer",
-        "user",
-        "assistant",
-        "tool",
-        "tool",
-        "assistant",
-        "user",
-    ]
-    assert len(encoded[2]["tool_calls"]) == 2
 
 
 def test_anthropic_gets_one_message_a_turn() -> None:
@@ -225,22 +124,3 @@ def test_all_parameters_reach_a_server_of_the_same_dialect() -> None:
     assert "some_vendor_flag" not in other
     assert other["tool_choice"] == {"type": "function", "name": "f"}
     assert other["text"]["format"]["name"] == "n"
-
-
-@pytest.mark.parametrize(
-    ("sent", "mode", "names"),
-    [
-        ("none", "none", ()),
-        ({"type": "function", "name": "f"}, "required", ("f",)),
-        (
-            {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]},
-            "auto",
-            ("f",),
-        ),
-    ],
-)
-def test_tool_choice(sent: Any, mode: str, names: tuple[str, ...]) -> None:
-    tool = {"type": "function", "name": "f", "parameters": {}, "strict": False}
-    body = msgspec.json.encode({"input": "x", "tools": [tool], "tool_choice": sent})
-    choice = responses.decode(body).request.settings.tool_choice
-    assert (choice.mode, choice.names) == (mode, names)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from tailrace.events import ids
 from tailrace.events.types import AgentStarted, Event, NodeStarted, RunStarted
 from tailrace.protocols.fields import Object
+from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.node_stream.wire import RUN, VERSION
 
-_json = msgspec.json.Encoder().encode
+NAMING = (RunStarted, NodeStarted, AgentStarted)
+"""Events that say what a node or an agent is called."""
 
 
 class Encoder:
@@ -36,18 +36,25 @@ class Encoder:
         frames = list[bytes]()
         for event in events:
             payload = event.payload
-            if isinstance(payload, RunStarted):
-                self._nodes[""] = (RUN, payload.request.agent)
-            elif isinstance(payload, NodeStarted):
-                self._nodes[event.node] = (payload.node_type, payload.name)
-            elif isinstance(payload, AgentStarted):
-                self._parents[event.agent] = payload.parent
+            if isinstance(payload, NAMING):
+                self._name(event)
             source = self._sources.get((event.node, event.agent)) or self._source(event)
             frames.append(
                 b'id: %d\nevent: node\ndata: %b,"seq":%d,"ts":%d,%b,"payload":%b}\n\n'
                 % (event.seq, self._names, event.seq, event.ts, source, _json(payload))
             )
         return frames
+
+    def _name(self, event: Event) -> None:
+        match event.payload:
+            case RunStarted():
+                self._nodes[""] = (RUN, event.payload.request.agent)
+            case NodeStarted():
+                self._nodes[event.node] = (event.payload.node_type, event.payload.name)
+            case AgentStarted():
+                self._parents[event.agent] = event.payload.parent
+            case _:
+                pass
 
     def _source(self, event: Event) -> bytes:
         """Who made the event, as JSON fields."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-import msgspec
 from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.usage import Totals
 from tailrace.protocols.fields import Object
+from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_chat import wire
 
 SHOWN_NODE = "deep_agent"
@@ -25,10 +25,12 @@ DONE = b"data: [DONE]\n\n"
 SEPARATOR = "\n\n"
 """Between the texts of two model replies."""
 
+Hot = t.ArgumentsDelta | t.ReasoningDelta | t.ReasoningSummaryDelta | t.RefusalDelta
+HOT = (t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
+"""With text, what most events of a run are: it does not walk through the whole match."""
+
 Reply = tuple[int, str, int]
 """A model reply: the attempt, the agent, and how many replies that agent had before."""
-
-_json = msgspec.json.Encoder().encode
 
 
 class Options(Struct, frozen=True):
@@ -61,9 +63,21 @@ class Encoder:
             if isinstance(payload, t.TextDelta):
                 if payload.item in self._shown:
                     self._text(payload)
+            elif isinstance(payload, HOT):
+                if payload.item in self._shown:
+                    self._delta(payload)
             else:
                 self._other(event)
         return frames
+
+    def _delta(self, payload: Hot) -> None:
+        if isinstance(payload, t.ArgumentsDelta):
+            if payload.item in self._calls:
+                self._arguments(payload)
+        elif isinstance(payload, t.RefusalDelta):
+            self._chunk(b'{"refusal":%b}' % _json(payload.text))
+        else:
+            self._chunk(b'{"reasoning_content":%b}' % _json(payload.text))
 
     def _chunk(self, delta: bytes, rest: bytes = b'"logprobs":null,"finish_reason":null') -> None:
         self._frames.append(
@@ -107,22 +121,20 @@ class Encoder:
                     self._totals += Totals.of(payload)
             case t.RunAttempt():
                 self._attempt = payload.number
-            case t.ReasoningDelta() | t.ReasoningSummaryDelta():
-                if payload.item in self._shown:
-                    self._chunk(b'{"reasoning_content":%b}' % _json(payload.text))
-            case t.RefusalDelta():
-                if payload.item in self._shown:
-                    self._chunk(b'{"refusal":%b}' % _json(payload.text))
-            case t.ArgumentsDelta():
-                if payload.item in self._calls:
-                    self._arguments(payload)
             case t.AnnotationAdded():
                 if payload.item in self._shown:
                     shown = wire.annotation(payload.annotation)
                     self._chunk(b'{"annotations":%b}' % _json([shown]))
             case (
                 t.TextDelta()
-                | t.RunWaiting()
+                | t.ArgumentsDelta()
+                | t.ReasoningDelta()
+                | t.ReasoningSummaryDelta()
+                | t.RefusalDelta()
+            ):
+                pass  # taken before
+            case (
+                t.RunWaiting()
                 | t.RunResumed()
                 | t.NodeCompleted()
                 | t.NodeFailed()

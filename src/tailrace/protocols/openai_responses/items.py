@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from tailrace.errors import BadRequest
+from tailrace.events import ids
 from tailrace.events.items import (
     AudioPart,
     FilePart,
@@ -223,6 +224,8 @@ def _encode_reasoning(item: Reasoning) -> Object:
         "summary": [{"type": "summary_text", "text": piece} for piece in item.summary],
         **given({k: details.get(k) for k in ("id", "encrypted_content")}),
     }
+    if ids.item_position(encoded.get("id", "")) is not None:
+        del encoded["id"]  # ours: the server that wrote it knows it by another, and needs none
     if item.text:
         encoded["content"] = [{"type": "reasoning_text", "text": piece} for piece in item.text]
     return encoded

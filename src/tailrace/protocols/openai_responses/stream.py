@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-import msgspec
 from msgspec import Struct
 
 from tailrace.events import ids
@@ -20,16 +19,17 @@ from tailrace.events.items import Json
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols.fields import Object
+from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_responses import items, wire
 from tailrace.protocols.openai_responses.stream_calls import CallWriter, ServerCallWriter
 from tailrace.protocols.openai_responses.stream_items import MessageWriter, ReasoningWriter
 from tailrace.protocols.openai_responses.stream_provider import ImageWriter, ProviderWriter
-from tailrace.protocols.openai_responses.writer import Writer
+from tailrace.protocols.openai_responses.writer import Writer, opening
 
 SHOWN_NODE = "deep_agent"
+HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
+"""What most events of a run are: it does not walk through the whole match."""
 DONE = b"data: [DONE]\n\n"
-
-_json = msgspec.json.Encoder().encode
 
 
 class Options(Struct, frozen=True):
@@ -60,7 +60,7 @@ class Encoder:
         self._frames = frames = list[bytes]()
         for event in events:
             payload = event.payload
-            if isinstance(payload, t.TextDelta):
+            if isinstance(payload, HOT):
                 item = self._items.get(payload.item)
                 if item is not None:
                     item.take(payload)
@@ -84,14 +84,17 @@ class Encoder:
             end=self._end,
         )
 
-    def emit(self, kind: bytes, body: bytes) -> None:
-        """Add a frame: `body` is the JSON of all fields but type and sequence_number."""
+    def emit(self, opening: bytes, *fields: bytes) -> None:
+        """Add a frame: how it opens (`writer.opening`), then its other fields as JSON, in pieces."""
         number = self._number
         self._number = number + 1
-        self._frames.append(
-            b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b}\n\n'
-            % (kind, kind, number, body)
-        )
+        self._frames.append(b"%b%d,%b}\n\n" % (opening, number, b"".join(fields)))
+
+    def delta(self, template: bytes, text: str) -> None:
+        """Add a delta frame from what `writer.template` made."""
+        number = self._number
+        self._number = number + 1
+        self._frames.append(template % (number, _json(text)))
 
     def finished(self, output_index: int, item: Object) -> None:
         """An item is done: this is how the Response object shows it."""
@@ -157,14 +160,14 @@ class Encoder:
         self._created_at = event.ts // 1000
         if payload.request.background:
             self._status = "queued"
-        self._lifecycle(b"response.created")
+        self._lifecycle("response.created")
         if payload.request.background:
-            self._lifecycle(b"response.queued")
+            self._lifecycle("response.queued")
             self._status = "in_progress"
-        self._lifecycle(b"response.in_progress")
+        self._lifecycle("response.in_progress")
 
-    def _lifecycle(self, kind: bytes) -> None:
-        self.emit(kind, b'"response":' + _json(self.document()))
+    def _lifecycle(self, kind: str) -> None:
+        self.emit(opening(kind), b'"response":', _json(self.document()))
 
     def _open(self, payload: t.ItemStarted) -> None:
         kind = _writer(payload)
@@ -177,16 +180,16 @@ class Encoder:
         self._end = payload
         match payload:
             case t.RunCompleted():
-                self._status, kind = "completed", b"response.completed"
+                self._status, kind = "completed", "response.completed"
                 self._completed_at = event.ts // 1000
             case t.RunIncomplete():
-                self._status, kind = "incomplete", b"response.incomplete"
+                self._status, kind = "incomplete", "response.incomplete"
             case t.RunCancelled():
                 # There is no response.cancelled event; of the four ends this one breaks no client.
-                self._status, kind = "cancelled", b"response.incomplete"
+                self._status, kind = "cancelled", "response.incomplete"
             case t.RunFailed():
-                self._status, kind = "failed", b"response.failed"
-                self.emit(b"error", _error(payload))
+                self._status, kind = "failed", "response.failed"
+                self.emit(opening("error"), _error(payload))
             case _:
                 assert_never(payload)
         self._lifecycle(kind)

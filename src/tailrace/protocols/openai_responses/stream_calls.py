@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from tailrace.events import types as t
 from tailrace.events.items import ToolCall
 from tailrace.protocols.fields import Object
-from tailrace.protocols.openai_responses.writer import Stream, Writer
-
-_json = msgspec.json.Encoder().encode
+from tailrace.protocols.openai_responses.writer import Stream, Writer, template
 
 TOOL_LABEL = "tailrace"
 """The `server_label` of tools that name none."""
@@ -27,15 +23,14 @@ class CallWriter(Writer):
             if started.custom
             else ("function_call_arguments", "arguments")
         )
-        self._delta = f"response.{self._events}.delta".encode()
-        self._head = self.place + b',"delta":'
+        self._delta = template(f"{self._events}.delta", self.place)
 
     def zero(self) -> Object:
         return self._shape("", "in_progress")
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ArgumentsDelta):
-            self.stream.emit(self._delta, self._head + _json(payload.text))
+            self.stream.delta(self._delta, payload.text)
         elif isinstance(payload, t.ItemCompleted) and isinstance(payload.content, ToolCall):
             arguments = payload.content.arguments
             fields: Object = {self._field: arguments}
@@ -67,7 +62,7 @@ class ServerCallWriter(Writer):
     def __init__(self, stream: Stream, started: t.ItemStarted, output_index: int) -> None:
         super().__init__(stream, started, output_index)
         self._arguments = ""
-        self._head = self.place + b',"delta":'
+        self._delta = template("mcp_call_arguments.delta", self.place)
 
     def opened(self) -> None:
         super().opened()
@@ -78,7 +73,7 @@ class ServerCallWriter(Writer):
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ArgumentsDelta):
-            self.stream.emit(b"response.mcp_call_arguments.delta", self._head + _json(payload.text))
+            self.stream.delta(self._delta, payload.text)
         elif isinstance(payload, t.ItemCompleted) and isinstance(payload.content, ToolCall):
             self._arguments = payload.content.arguments
             self._emit("mcp_call_arguments.done", arguments=self._arguments)

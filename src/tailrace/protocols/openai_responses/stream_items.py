@@ -7,12 +7,12 @@ import msgspec
 from tailrace.events import types as t
 from tailrace.events.items import Json, Message, Reasoning, TextPart
 from tailrace.protocols.fields import Object
+from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_responses import wire
-from tailrace.protocols.openai_responses.writer import Stream, Writer
-
-_json = msgspec.json.Encoder().encode
+from tailrace.protocols.openai_responses.writer import Stream, Writer, template
 
 ENCRYPTED = "reasoning.encrypted_content"
+NO_LOGPROBS = b',"logprobs":[]'
 
 
 class MessageWriter(Writer):
@@ -27,7 +27,7 @@ class MessageWriter(Writer):
         self._annotations: list[Json] = []
         self._logprobs: list[Json] = []
         self._refusal = False
-        self._head = b""
+        self._delta = b""
 
     def zero(self) -> Object:
         return wire.message(
@@ -40,13 +40,10 @@ class MessageWriter(Writer):
         self._pieces.append(delta.text)
         if delta.logprobs:
             self._logprobs.extend(delta.logprobs)
-            logprobs = _json(delta.logprobs)
+            logprobs = b',"logprobs":' + _json(delta.logprobs)
+            self.stream.delta(self._template(logprobs), delta.text)
         else:
-            logprobs = b"[]"
-        self.stream.emit(
-            b"response.output_text.delta",
-            b'%b%b,"logprobs":%b' % (self._head, _json(delta.text), logprobs),
-        )
+            self.stream.delta(self._delta, delta.text)
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.TextDelta):
@@ -55,7 +52,7 @@ class MessageWriter(Writer):
             if payload.part != self._part:
                 self._begin(payload.part, refusal=True)
             self._pieces.append(payload.text)
-            self.stream.emit(b"response.refusal.delta", self._head + _json(payload.text))
+            self.stream.delta(self._delta, payload.text)
         elif isinstance(payload, t.AnnotationAdded):
             if payload.part != self._part:
                 self._begin(payload.part, refusal=False)
@@ -79,9 +76,13 @@ class MessageWriter(Writer):
             self._end_part()
         self._part, self._refusal = part, refusal
         self._pieces, self._annotations, self._logprobs = [], [], []
-        self._head = self.place + b',"content_index":%d,"delta":' % part
+        self._delta = self._template(b"" if refusal else NO_LOGPROBS)
         shape = {"type": "refusal", "refusal": ""} if refusal else wire.text_part()
         self._emit("content_part.added", content_index=part, part=shape)
+
+    def _template(self, tail: bytes) -> bytes:
+        kind = "refusal.delta" if self._refusal else "output_text.delta"
+        return template(kind, self.place + b',"content_index":%d' % self._part, tail)
 
     def _end_part(self) -> None:
         text, at = "".join(self._pieces), self._part
@@ -105,34 +106,36 @@ class ReasoningWriter(Writer):
         self._kind = ""
         self._part = -1
         self._pieces: list[str] = []
-        self._head = b""
+        self._template = b""
 
     def zero(self) -> Object:
         return wire.reasoning(self.id, Reasoning(), encrypted=False)
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ReasoningDelta):
-            self._delta("text", b"response.reasoning_text.delta", payload)
+            self._delta("text", payload)
         elif isinstance(payload, t.ReasoningSummaryDelta):
-            self._delta("summary", b"response.reasoning_summary_text.delta", payload)
+            self._delta("summary", payload)
         elif isinstance(payload, t.ItemCompleted) and isinstance(payload.content, Reasoning):
             self._end_part()
             encrypted = ENCRYPTED in self.stream.options.include
             self._close(wire.reasoning(self.id, payload.content, encrypted=encrypted))
 
-    def _delta(
-        self, kind: str, name: bytes, payload: t.ReasoningDelta | t.ReasoningSummaryDelta
-    ) -> None:
-        if (kind, payload.part) != (self._kind, self._part):
+    def _delta(self, kind: str, payload: t.ReasoningDelta | t.ReasoningSummaryDelta) -> None:
+        if payload.part != self._part or kind != self._kind:
             self._begin(kind, payload.part)
         self._pieces.append(payload.text)
-        self.stream.emit(name, self._head + _json(payload.text))
+        self.stream.delta(self._template, payload.text)
 
     def _begin(self, kind: str, part: int) -> None:
         self._end_part()
         self._kind, self._part, self._pieces = kind, part, []
-        index = b"summary_index" if kind == "summary" else b"content_index"
-        self._head = self.place + b',"%b":%d,"delta":' % (index, part)
+        name, index = (
+            ("reasoning_summary_text.delta", b"summary_index")
+            if kind == "summary"
+            else ("reasoning_text.delta", b"content_index")
+        )
+        self._template = template(name, self.place + b',"%b":%d' % (index, part))
         if kind == "summary":
             shape = {"type": "summary_text", "text": ""}
             self._emit("reasoning_summary_part.added", summary_index=part, part=shape)

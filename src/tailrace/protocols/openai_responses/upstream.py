@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
-from tailrace.events.items import Item, Json, ProviderItem
+from tailrace.events.items import Item, Json, ProviderItem, Reasoning
 from tailrace.events.request import ModelRequest
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, given
@@ -104,7 +104,14 @@ class ResponsesCodec:
 
 
 def _ours(item: Item) -> bool:
-    return not isinstance(item, ProviderItem) or item.dialect == DIALECT
+    """Whether a Responses server can make anything of it."""
+    match item:
+        case ProviderItem():
+            return item.dialect == DIALECT
+        case Reasoning():  # without its secret or its text it is refused, for nothing is stored there
+            return bool(item.text or item.details.get(DIALECT, {}).get("encrypted_content"))
+        case _:
+            return True
 
 
 class _Open:
