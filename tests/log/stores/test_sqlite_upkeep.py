@@ -165,15 +165,34 @@ def test_any_schedule_keeps_what_was_acknowledged(
         asyncio.run(scene(Path(folder)))
 
 
+END = [Event(300, 1, "", "", t.RunCompleted())]
+
+
 async def test_a_run_that_ends_while_its_chunk_is_on_the_way_is_not_doubled(tmp_path: Path) -> None:
-    log = [*deltas(0, 300), Event(300, 1, "", "", t.RunCompleted())]
     store = await opened(tmp_path)
-    await append(store, "run", log[:300])
-    await append(store, "run", log[300:])
+    await append(store, "run", deltas(0, 300))
+    await append(store, "run", END)
+    await append(store, "other", deltas(0, 1))  # in the commit that would seal too early, and fail
     await store.close()
     again = await opened(tmp_path)
-    assert await everything(again, "run") == log
+    assert await again.log.open_runs() == ["other"]
+    assert await everything(again, "run") == deltas(0, 300) + END
+    with pytest.raises(Fenced):
+        await append(again, "run", deltas(0, 1))
+    assert await everything(again, "run") == deltas(0, 300) + END
     await again.close()
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["chunk", "seal"])
+async def test_tidying_that_is_on_the_way_does_not_bring_back_a_dropped_run(
+    tmp_path: Path, ends: bool
+) -> None:
+    store = await opened(tmp_path)
+    await append(store, "run", deltas(0, 300) + (END if ends else []))
+    await store.log.drop(["run"])
+    await append(store, "other", deltas(0, 1))
+    assert not await store.log.read("run", -1)
+    await store.close()
 
 
 async def test_a_dropped_run_stays_gone_after_a_crash(tmp_path: Path) -> None:
