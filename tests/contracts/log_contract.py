@@ -112,6 +112,47 @@ class LogContract:
         assert not await store.log.read(RUN, -1)
         assert await everything(store, "other") == ENDED
 
+    @pytest.mark.parametrize("turns", range(4))
+    async def test_an_append_to_a_run_that_is_dropped_meanwhile_is_fenced(
+        self, store: Store, turns: int
+    ) -> None:
+        await append(store, RUN, ENDED[:2])
+        seen: list[Event] = []
+        store.log.watch(RUN, seen.extend)
+        appending = asyncio.ensure_future(
+            store.log.append(RUN, frame(ENDED[2:4]), expected=1, attempt=1)
+        )
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        in_time = appending.done()
+        await store.log.drop([RUN])
+        if not in_time:
+            with pytest.raises(Fenced):
+                await appending
+            assert not seen
+        assert not await store.log.read(RUN, -1)
+
+    async def test_one_append_at_a_time(self, store: Store) -> None:
+        """A commit may fail between two of them; the second would leave a gap."""
+        first = asyncio.ensure_future(append(store, RUN, ENDED[:2]))
+        second = asyncio.ensure_future(append(store, RUN, ENDED[2:4]))
+        await first
+        with pytest.raises(Fenced):
+            await second
+        assert await everything(store, RUN) == ENDED[:2]
+
+    async def test_a_listener_that_fails_hurts_nobody_else(self, store: Store) -> None:
+        reported: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: reported.append(context["message"])
+        )
+        seen: list[Event] = []
+        store.log.watch("bad", lambda events: seen.append(events[999]))
+        store.log.watch("good", seen.extend)
+        await asyncio.gather(*(append(store, run, ENDED[:2]) for run in ("bad", "good")))
+        assert seen == ENDED[:2]
+        assert reported == ["a listener of run bad failed"]
+
     async def test_a_long_run_is_read_in_slices(self, store: Store) -> None:
         many = log([t.ItemStarted(0, "message"), *(t.TextDelta(0, "x" * 50) for _ in range(5000))])
         for start in range(0, len(many), 100):

@@ -14,21 +14,21 @@ from tailrace.cli import main
 from tailrace.log.stores import sqlite_writer
 
 number, side = int(sys.argv.pop(1)), sys.argv.pop(1)
-commit = sqlite_writer.WriterThread._commit
+write = sqlite_writer.Writer._commit
 count = 0
 
 
-def killing(self: Any, batch: Any) -> None:
+def killing(self: Any, commit: Any) -> None:
     global count
-    if any(write.frame is not None for write in batch):
+    if commit.appends:
         count += 1
-    fatal = count == number and any(write.frame is not None for write in batch)
+    fatal = count == number and bool(commit.appends)
     if fatal and side == "before":
         os.kill(os.getpid(), signal.SIGKILL)
-    commit(self, batch)
+    write(self, commit)
     if fatal:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-sqlite_writer.WriterThread._commit = killing  # type: ignore[method-assign]
+sqlite_writer.Writer._commit = killing  # type: ignore[method-assign]
 main()

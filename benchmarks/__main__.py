@@ -1,0 +1,16 @@
+"""All questions, as one table."""
+
+from __future__ import annotations
+
+from benchmarks import readers, streams
+
+
+def main() -> None:
+    """Print the table."""
+    print("| question | tailrace | raw uvicorn writer | ratio |\n|---|---|---|---|")
+    for row in (*streams.main(), *readers.main()):
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
