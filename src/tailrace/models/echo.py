@@ -21,11 +21,10 @@ class EchoModel:
         self._interval_ms = interval_ms
         self._repeat = repeat
 
-    async def stream(
+    def stream(
         self, request: ModelRequest, items: Iterator[int]
     ) -> AsyncGenerator[Sequence[Payload], None]:
-        async for batch in paced(self._reply(request, items), self._interval_ms):
-            yield batch
+        return paced(self._reply(request, items), self._interval_ms)
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -8,11 +8,11 @@ has acknowledged, so what a client was shown is always on disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from tailrace.errors import LogError
 from tailrace.events.state import RunState
-from tailrace.events.stored import Frame, frame
+from tailrace.events.stored import frame
 from tailrace.events.types import Draft, Event
 from tailrace.log.contract import EventLog
 
@@ -35,7 +35,7 @@ class RunWriter:
         self._log = log
         self._run = run
         self._clock = clock
-        self._durable = state.seq
+        self._durable = self._sent = state.seq
         self._waiting: list[Event] = []
         self._in_flight = False
         self._failure: LogError | None = None
@@ -75,15 +75,17 @@ class RunWriter:
         batch = frame(self._waiting[:FRAME_EVENTS])
         del self._waiting[:FRAME_EVENTS]
         self._in_flight = True
+        self._sent = batch.last
         append = self._log.append(
             self._run, batch, expected=self._durable, attempt=self.state.attempt
         )
-        _when_done(append, lambda error: self._appended(batch, error))
+        asyncio.ensure_future(append).add_done_callback(self._appended)
 
-    def _appended(self, batch: Frame, error: BaseException | None) -> None:
+    def _appended(self, append: asyncio.Future[None]) -> None:
         self._in_flight = False
+        error = LogError("the append was cancelled") if append.cancelled() else append.exception()
         if error is None:
-            self._durable = batch.last
+            self._durable = self._sent
             self._send()
         else:
             self._failure = error if isinstance(error, LogError) else LogError(str(error))
@@ -99,15 +101,3 @@ class RunWriter:
             await asyncio.shield(self._acknowledged)
         if self._failure is not None:
             raise self._failure
-
-
-def _when_done(
-    awaitable: Awaitable[None], callback: Callable[[BaseException | None], None]
-) -> None:
-    """Call back with the awaitable's exception or None; no task where the store gives a future."""
-
-    def done(future: asyncio.Future[None]) -> None:
-        cancelled = future.cancelled()
-        callback(LogError("the append was cancelled") if cancelled else future.exception())
-
-    asyncio.ensure_future(awaitable).add_done_callback(done)

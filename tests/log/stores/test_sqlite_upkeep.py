@@ -93,7 +93,7 @@ class Model:
 
     def ended(self, name: str) -> bool:
         log = self.logs.get(name)
-        return bool(log) and isinstance(log[-1].payload, t.RunEnd)
+        return log is not None and bool(log) and isinstance(log[-1].payload, t.RunEnd)
 
     async def step(self, store: SqliteStore, kind: str, which: list[int]) -> SqliteStore:
         names = [self.names[n] for n in which]
