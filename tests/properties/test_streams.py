@@ -116,7 +116,7 @@ def test_chat_and_responses_say_the_same(log: Sequence[Event]) -> None:
         if i["type"] == "message"
     ]
     # messages that are open side by side come in the order of arrival on Chat
-    assert sorted(text.replace("\n\n", "")) == sorted("".join(said).replace("\n\n", ""))
+    assert sorted(text.replace("\n", "")) == sorted("".join(said).replace("\n", ""))
     expected = {
         "completed": "tool_calls" if calls else "stop",
         "failed": None,
