@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import sys
 import tempfile
 import threading
 from importlib.resources import as_file, files
@@ -79,8 +80,8 @@ Still serving {url}. Try, in another terminal:
 
   curl -N {url}/v1/responses -H 'content-type: application/json' \\
     -d '{{"model": "weather", "input": "{DEMO_TEXT}", "stream": true}}'
-  tailrace runs --url {url}
-  tailrace tail RUN --as responses --after 20 --url {url}
+  {sys.argv[0]} runs --url {url}
+  {sys.argv[0]} tail RUN --as responses --after 20 --url {url}
 
 Or point any OpenAI client at {url}/v1 (models: weather, echo). Ctrl-C stops.
 """
