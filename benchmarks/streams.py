@@ -11,7 +11,7 @@ CASES = [
     ("50 streams x 20/s", 50, 100, 0.05),
     ("1,000 streams x 20/s", 1_000, 100, 0.05),
 ]
-ROUNDS = 1
+ROUNDS = 3
 
 
 def main() -> list[str]:

@@ -40,8 +40,8 @@ async def run(file: Path, agent: str, text: str, *, surface: str) -> None:
 
 
 async def _show(parts: Parts, run: str, surface: str) -> None:
-    state = await parts.directory.state(run)
-    encoder = view(surface, run, state)[1]() if surface else None
+    asked = await parts.directory.request(run)
+    encoder = view(surface, run, asked)[1]() if surface else None
     renderer = Renderer(Console())
     async for events in follow(parts.projections.log, run, -1):
         if encoder is None:

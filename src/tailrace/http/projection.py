@@ -15,8 +15,9 @@ from tailrace.events.types import Event, RunCancelled, RunCompleted, RunFailed, 
 from tailrace.log.contract import EventLog, Store
 from tailrace.protocols.contract import StreamEncoder
 
-WINDOW_BYTES = 131_072
-"""Frames a projection keeps for readers that are a little late."""
+WINDOW_BYTES = 16_384
+"""Frames a projection keeps, besides the newest batch, for readers that are a little late. Each live run that
+somebody reads holds so much; a reader further behind reads the log."""
 
 _ENDS = (RunCompleted, RunIncomplete, RunFailed, RunCancelled)
 
@@ -94,14 +95,14 @@ class Projection:
         self._frames += frames
         self._size += len(data)
         if self._size > WINDOW_BYTES:
-            self._shrink()
+            self._shrink(len(self._frames) - len(frames))
         for listener in tuple(self.listeners):
             listener.frames_ready(first, data)
 
-    def _shrink(self) -> None:
-        """Forget the older half of the window."""
+    def _shrink(self, old: int) -> None:
+        """Forget the older half of the window, but nothing newer than the `old` first frames."""
         drop = 0
-        while self._size > WINDOW_BYTES // 2 and drop < len(self._frames) - 1:
+        while self._size > WINDOW_BYTES // 2 and drop < old:
             self._size -= len(self._frames[drop])
             drop += 1
         del self._frames[:drop]

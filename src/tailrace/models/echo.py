@@ -31,16 +31,17 @@ class EchoModel:
 
     def _reply(self, request: ModelRequest, items: Iterator[int]) -> Iterator[Payload]:
         text = last_user_text(request)
-        words = WORD.findall(text)
+        apart = "" if text[-1:].isspace() else " "
+        said = 0
         item = next(items)
         yield ItemStarted(item, "message")
-        for round_ in range(self._repeat):
-            for n, word in enumerate(words):
-                again = round_ and n == 0 and not words[-1][-1:].isspace()
-                yield TextDelta(item, f" {word}" if again else word)
+        for turn in range(self._repeat):
+            for word in WORD.finditer(text):  # one at a time: a thousand streams hold no word lists
+                first_again = turn and word.start() == 0
+                yield TextDelta(item, apart + word[0] if first_again else word[0])
+                said += 1
         yield ItemCompleted(item)
-        count = len(words) * self._repeat
-        yield Usage(self.name, input=len(words), output=count)
+        yield Usage(self.name, input=said // self._repeat, output=said)
 
 
 def last_user_text(request: ModelRequest) -> str:

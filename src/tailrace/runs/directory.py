@@ -13,8 +13,9 @@ import msgspec
 
 from tailrace.errors import Expired, NotFound
 from tailrace.events import ids
+from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState, fold
-from tailrace.events.types import Event
+from tailrace.events.types import Event, RunStarted
 from tailrace.log.contract import Record, Store
 
 BUCKET = "runs"
@@ -96,6 +97,14 @@ class Directory:
         if not events:
             raise NotFound(f"No run found with id '{run}'.", code="not_found")
         return events
+
+    async def request(self, run: str) -> RunRequest:
+        """What a run was asked, without reading more of its log than that. Raises as `events`."""
+        events = await self._store.log.read(run, -1)
+        started = events[0].payload if events else None
+        if not isinstance(started, RunStarted):
+            raise NotFound(f"No run found with id '{run}'.", code="not_found")
+        return started.request
 
     async def state(self, run: str) -> RunState:
         """The fold of a run's log, as far as it is durable. Raises as `events`."""

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from tailrace.errors import BadRequest, Conflict
-from tailrace.events.state import RunState
+from tailrace.events.request import RunRequest
 from tailrace.http.catalog import Catalog
 from tailrace.http.parts import (
     Parts,
@@ -73,8 +73,8 @@ class _Jobs:
         if after is None and surface == SURFACE:
             after = http.headers.get("last-event-id") or None
         first = 0 if after is None else cursor(after, "after") + 1
-        state = await self._parts.directory.state(record.run)
-        options, encoders = view(surface, record.run, state)
+        asked = await self._parts.directory.request(record.run)
+        options, encoders = view(surface, record.run, asked)
         return await self._parts.resume(record.run, options, encoders, first)
 
     async def cancel(self, http: Request) -> Reply:
@@ -94,11 +94,11 @@ class _Jobs:
         return json_reply(reply.job(run, state), status=status, run=run)
 
 
-def view(surface: str, run: str, state: RunState) -> tuple[object, Encoders]:
+def view(surface: str, run: str, asked: RunRequest) -> tuple[object, Encoders]:
     """A run as a surface's stream: what distinguishes its frames from others', and their encoder."""
     views: dict[str, Callable[[], tuple[object, Encoders]]] = {
         "native": lambda: (SURFACE, lambda: stream.Encoder(run)),
-        "responses": lambda: _responses(run, state),
+        "responses": lambda: _responses(run, asked),
         "chat": lambda: _chat(run),
     }
     if surface not in views:
@@ -108,8 +108,8 @@ def view(surface: str, run: str, state: RunState) -> tuple[object, Encoders]:
     return views[surface]()
 
 
-def _responses(run: str, state: RunState) -> tuple[object, Encoders]:
-    options = responses.Options(include=state.started().include)
+def _responses(run: str, asked: RunRequest) -> tuple[object, Encoders]:
+    options = responses.Options(include=asked.include)
     return options, lambda: responses.Encoder(run, options)
 
 

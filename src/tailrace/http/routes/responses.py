@@ -77,8 +77,8 @@ class _Responses:
         if after is None and not flag(query.get("stream")):
             return await self._document(record.run)
         first = 0 if after is None else cursor(after, "starting_after") + 1
-        state = await self._parts.directory.state(record.run)
-        options = stream.Options(include=state.started().include)
+        asked = await self._parts.directory.request(record.run)
+        options = stream.Options(include=asked.include)
         return await self._parts.resume(
             record.run, options, lambda: stream.Encoder(record.run, options), first
         )

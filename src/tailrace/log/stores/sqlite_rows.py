@@ -16,8 +16,8 @@ from tailrace.errors import LogError
 from tailrace.events.stored import SCHEMA, decode, frame
 from tailrace.events.types import Event
 
-CHUNK_EVENTS = 1_000
-CHUNK_BYTES = 524_288
+CHUNK_EVENTS = 96
+CHUNK_BYTES = 131_072
 """A chunk's size at most, unless a single event is larger."""
 
 
