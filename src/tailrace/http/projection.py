@@ -15,7 +15,7 @@ from tailrace.events.types import Event, RunCancelled, RunCompleted, RunFailed, 
 from tailrace.log.contract import EventLog, Store
 from tailrace.protocols.contract import StreamEncoder
 
-WINDOW_BYTES = 16_384
+WINDOW_BYTES = 8_192
 """Frames a projection keeps, besides the newest batch, for readers that are a little late. Each live run that
 somebody reads holds so much; a reader further behind reads the log."""
 
