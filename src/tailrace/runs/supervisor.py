@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Coroutine, Generator, Mapping
 from contextlib import contextmanager, suppress
 
-from tailrace.errors import Conflict, Fenced, LogError, Unavailable
+from tailrace.errors import Conflict, Fenced, LogError, NotFound, Unavailable
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
@@ -116,8 +116,11 @@ class Supervisor:
         writer.add([Draft(RunStarted(request))])
         longest = int(self._settings.longest_seconds * 1000)
         recorded = self._directory.write(record, expires=now + longest + record.kept, new=True)
-        await asyncio.gather(recorded, writer.flush())
+        # The work begins while `run.started` is on its way to the disk: what it brings meanwhile goes in
+        # the next commit, and no client hears of the run before both are down.
+        accepted = asyncio.gather(recorded, writer.flush())
         self._work_on(LiveRun(record, self._runtimes[request.agent], writer))
+        await accepted
         return run, True
 
     async def wait(self, run: str) -> None:
@@ -194,6 +197,8 @@ class Supervisor:
             await asyncio.sleep(wait)
             try:
                 return await self._take_over(run, "the log could not be written")
+            except NotFound:
+                return None  # not even its start was written: nobody was told of it
             except LogError:
                 wait = next(waits, wait)
 

@@ -25,6 +25,7 @@ from tailrace.http.turns import with_history, with_references
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import reply, request, stream
 from tailrace.runs.directory import RunRecord
+from tailrace.runs.retention import ended
 
 SURFACE = "responses"
 
@@ -86,8 +87,10 @@ class _Responses:
     async def cancel(self, http: Request) -> Reply:
         record = await self._find(http)
         state = await self._parts.directory.state(record.run)
-        if state.ended and record.status != "cancelled":
-            raise BadRequest(f"Cannot cancel a {record.status} response.")
+        # the log knows of the end before the record does
+        status = ended(record, state).status if state.ended else record.status
+        if state.ended and status != "cancelled":
+            raise BadRequest(f"Cannot cancel a {status} response.")
         if not state.ended:
             await self._parts.supervisor.cancel(record.run, "a client")
         return await self._document(record.run)
