@@ -1,0 +1,65 @@
+"""The mirror: what our encoders say, our own upstream decoders understand. `decode(encode(log))`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+
+from tailrace.events import types as t
+from tailrace.protocols.contract import StreamEncoder, UpstreamCodec
+from tailrace.protocols.openai_chat import stream as chat
+from tailrace.protocols.openai_chat.upstream import ChatCodec
+from tailrace.protocols.openai_responses import stream as responses
+from tailrace.protocols.openai_responses.upstream import ResponsesCodec
+from tests.support.legal_logs import legal_logs
+from tests.support.logs import RUN
+
+DIALECTS: dict[str, UpstreamCodec] = {
+    "responses": ResponsesCodec(),
+    "chat": ChatCodec(),
+}
+
+
+def _encoder(dialect: str) -> StreamEncoder:
+    if dialect == "chat":
+        return chat.Encoder(RUN, chat.Options(include_usage=True))
+    return responses.Encoder(RUN, responses.Options())
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(log=legal_logs())
+def test_what_is_encoded_is_decoded(dialect: str, log: Sequence[t.Event]) -> None:
+    shown = {
+        e.node
+        for e in log
+        if isinstance(e.payload, t.NodeStarted) and e.payload.node_type == "deep_agent"
+    }
+    events = [e.payload for e in log if e.node in shown]
+    decoder = DIALECTS[dialect].decoder(itertools.count(), "m")
+    data = b"".join(_encoder(dialect).encode(log))
+    made = [*decoder.feed(data), *decoder.close()]
+    assert (decoder.failure is not None) == isinstance(log[-1].payload, t.RunFailed) or (
+        dialect == "chat" and isinstance(log[-1].payload, t.RunCancelled)
+    )
+
+    def text(payloads: Sequence[t.Payload]) -> str:
+        said = "".join(p.text for p in payloads if isinstance(p, t.TextDelta))
+        return said.replace("\n\n", "") if dialect == "chat" else said
+
+    def calls(payloads: Sequence[t.Payload]) -> list[tuple[str, str]]:
+        return [
+            (p.call_id, p.name)
+            for p in payloads
+            if isinstance(p, t.ItemStarted) and p.kind == "tool_call" and p.runs_on == "client"
+        ]
+
+    assert sorted(text(made)) == sorted(text(events))
+    assert calls(made) == calls(events)
+    if decoder.done:
+        assert isinstance(made[-1], t.Usage)
+        spent = [p for p in events if isinstance(p, t.Usage)]
+        assert made[-1].input == sum(p.input for p in spent)
+        assert made[-1].output == sum(p.output for p in spent)
