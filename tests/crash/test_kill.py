@@ -73,7 +73,7 @@ def _read_until_killed(
 
 @pytest.mark.req("R9")
 @pytest.mark.req("R26")
-@pytest.mark.parametrize("again", [0, 3])
+@pytest.mark.parametrize("again", [0, 1, 3])
 @pytest.mark.parametrize("side", ["before", "after"])
 @pytest.mark.parametrize("number", range(1, 27))
 def test_a_killed_server_loses_nothing_a_client_saw(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,31 @@ def test_a_reader_that_stalls_gets_every_byte_when_it_goes_on(
             data += piece
     assert data.count(b"event: response.output_text.delta") == 9000
     assert b"data: [DONE]\n\n" in data
+
+
+def test_a_reader_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
+    """After `write_timeout_seconds` the connection is cut, without an end that could be believed."""
+    server = ChildServer(tmp_path, server="write_timeout_seconds = 0.2").start()
+    try:
+        connection, reply = _post(server, "/jobs", {"agent": "echo", "input": "word " * 40_000})
+        job = json.loads(reply.read())["id"]
+        connection.close()
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", server.port))
+            path = f"/jobs/{job}/stream?as=responses"
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+            # while another client is served for a second, this one takes nothing
+            connection, reply = _post(
+                server, "/v1/responses", {"model": "slow", "input": "w " * 50}
+            )
+            assert reply.read()
+            connection.close()
+            data = b""
+            with suppress(ConnectionError):
+                while piece := client.recv(65536):
+                    data += piece
+        assert b"response.created" in data
+        assert b"[DONE]" not in data
+    finally:
+        server.kill()

@@ -36,10 +36,16 @@ class Connection:
         """Wait until the client has taken what was written, or is gone."""
         await self._cycle.flow.drain()
 
-    def abort(self) -> None:
-        """Close in the middle of the body, so that the client sees that it is not whole."""
+    def cut(self) -> None:
+        """Send what was written, then close in the middle of the body: the client sees it is not whole."""
         self._cycle.disconnected = True
         self._cycle.transport.close()
+        self._cycle.message_event.set()
+
+    def drop(self) -> None:
+        """Close at once and forget what a dead client has not taken; `cut` would wait for it for ever."""
+        self._cycle.disconnected = True
+        self._cycle.transport.abort()
         self._cycle.message_event.set()
 
 

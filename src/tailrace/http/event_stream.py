@@ -99,7 +99,7 @@ class EventStream:
             if self._gone:
                 if self._connection is not None:
                     self._connection.write(GOODBYE)
-                    self._connection.abort()
+                    self._connection.cut()
                 return False
             if self._ping and not data:
                 data = PING
@@ -120,7 +120,7 @@ class EventStream:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
         except TimeoutError:
             if direct is not None:
-                direct.abort()
+                direct.drop()
             return False
         return not self._gone
 
