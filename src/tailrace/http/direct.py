@@ -32,6 +32,11 @@ class Connection:
         cycle.transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
         return True
 
+    @property
+    def paused(self) -> bool:
+        """Whether more than `WRITE_HIGH_WATER` waits for the client."""
+        return self._cycle.flow.write_paused
+
     async def writable(self) -> None:
         """Wait until the client has taken what was written, or is gone."""
         await self._cycle.flow.drain()

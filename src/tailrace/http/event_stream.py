@@ -8,7 +8,7 @@ server stops, streams are cut in the middle of the body, so that no client takes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import AbstractContextManager, suppress
 
 from msgspec import Struct
@@ -95,34 +95,47 @@ class EventStream:
         """Send all frames; False when the stream was cut or the client left."""
         if self._streams.stopping:
             self.cut()
-        while (data := await self._subscription.next()) is not None:
+        while await self._taken():
+            data = await self._subscription.next()
+            if data is None:
+                return True
             if self._gone:
-                if self._connection is not None:
-                    self._connection.write(GOODBYE)
-                    self._connection.cut()
+                self._say_goodbye()
                 return False
             if self._ping and not data:
                 data = PING
             self._ping = False
-            if data and not await self._write(send, data):
-                return False
-        return True
+            if data and not self._written(data):
+                piece: Message = {"type": "http.response.body", "body": data, "more_body": True}
+                if not await self._in_time(send(piece)):
+                    return False
+            data = b""  # a client that stalls now costs what its connection holds, and no copy of it
+        return False
 
-    async def _write(self, send: Send, data: bytes) -> bool:
-        """One write; False when the client did not become writable in time."""
-        direct = self._connection
-        if direct is not None and direct.write(data):
+    def _written(self, data: bytes) -> bool:
+        return self._connection is not None and self._connection.write(data)
+
+    async def _taken(self) -> bool:
+        """Wait until the client has taken what it was given; False when it does not."""
+        if self._connection is None or not self._connection.paused:
             return True
+        return await self._in_time(self._connection.writable())
+
+    async def _in_time(self, step: Awaitable[None]) -> bool:
+        """Wait for a step of the client's; False when it does not come in time: the client is dropped."""
         try:
             async with asyncio.timeout(self._streams.settings.write_seconds):
-                if direct is not None:
-                    await direct.writable()
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+                await step
         except TimeoutError:
-            if direct is not None:
-                direct.drop()
+            if self._connection is not None:
+                self._connection.drop()
             return False
-        return not self._gone
+        return True
+
+    def _say_goodbye(self) -> None:
+        if self._connection is not None:
+            self._connection.write(GOODBYE)
+            self._connection.cut()
 
     def _start(self) -> Message:
         headers = [(name.encode(), value.encode()) for name, value in self._headers.items()]

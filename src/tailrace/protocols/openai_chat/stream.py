@@ -68,6 +68,7 @@ class Encoder:
                     self._delta(payload)
             else:
                 self._other(event)
+        self._frames = []
         return frames
 
     def _delta(self, payload: Hot) -> None:

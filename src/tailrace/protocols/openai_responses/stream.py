@@ -66,6 +66,7 @@ class Encoder:
                     item.take(payload)
             else:
                 self._other(event)
+        self._frames = []
         return frames
 
     def document(self) -> Object:
