@@ -109,7 +109,7 @@ class EventStream:
                 piece: Message = {"type": "http.response.body", "body": data, "more_body": True}
                 if not await self._in_time(send(piece)):
                     return False
-            data = b""  # a client that stalls now costs what its connection holds, and no copy of it
+            data = b""  # a client that stalls now costs what its connection holds, no copy of it
         return False
 
     def _written(self, data: bytes) -> bool:

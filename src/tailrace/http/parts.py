@@ -34,6 +34,11 @@ Reply: TypeAlias = Response | EventStream
 Handler = Callable[[Request], Awaitable[Reply]]
 ErrorBody = Callable[[CallerError], bytes]
 
+GRACE_HEADER = "x-disconnect-grace"
+"""On a request that starts a run: how many seconds it goes on when nobody reads it, or `forever`."""
+
+MOST_GRACE = 86_400
+
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache, no-transform",
@@ -62,6 +67,7 @@ class Parts(Struct, frozen=True):
             key=http.headers.get("idempotency-key", ""),
             body=http.url.path.encode() + b"\n" + body,
             retry=retries.isdigit() and int(retries) > 0,
+            grace=_grace(http.headers.get(GRACE_HEADER)),
         )
         return await self.supervisor.start(
             request, tenant=who.tenant, user=who.user, submission=submission
@@ -151,6 +157,20 @@ def cursor(text: str, name: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 15:
         raise BadRequest(f"{name} must be a whole number, not {text[:40]!r}.", param=name)
     return int(text)
+
+
+def _grace(text: str | None) -> float | msgspec.UnsetType | None:
+    """What `GRACE_HEADER` asks for."""
+    if text is None:
+        return msgspec.UNSET
+    if text == "forever":
+        return None
+    if not text.isascii() or not text.isdigit() or int(text[:6]) > MOST_GRACE:
+        raise BadRequest(
+            f"{GRACE_HEADER} must be 'forever' or whole seconds up to {MOST_GRACE}.",
+            param=GRACE_HEADER,
+        )
+    return float(text)
 
 
 def flag(text: str | None) -> bool:

@@ -20,12 +20,17 @@ KEYS, RETRIES = "idempotency", "retries"
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """How a request may be recognised: its key, `""` without one; all that makes it itself; whether
-    the client says it is sending it again."""
+    """How a request was sent, besides what it asks.
+
+    It may be recognised by its key, `""` without one, by all that makes it itself, and by the client
+    saying that it sends it again. `grace` is how many seconds the run goes on when nobody reads it,
+    None for as long as it takes; unset, the surface's own rule holds.
+    """
 
     key: str
     body: bytes
     retry: bool
+    grace: float | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _Claim(msgspec.Struct, frozen=True):

@@ -13,6 +13,8 @@ import secrets
 from collections.abc import Coroutine, Generator, Mapping
 from contextlib import contextmanager, suppress
 
+import msgspec
+
 from tailrace.errors import Conflict, Fenced, LogError, NotFound, Unavailable
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
@@ -109,7 +111,7 @@ class Supervisor:
             user=user,
             created=now,
             conversation=request.conversation,
-            grace=None if request.background else self._settings.grace.get(request.surface),
+            grace=self._grace(request, submission),
             kept=self._settings.kept if request.store else self._settings.kept_unstored,
         )
         writer = RunWriter(self._store.log, run, RunState(), self._clock)
@@ -122,6 +124,11 @@ class Supervisor:
         self._work_on(LiveRun(record, self._runtimes[request.agent], writer))
         await accepted
         return run, True
+
+    def _grace(self, request: RunRequest, submission: Submission) -> float | None:
+        if submission.grace is not msgspec.UNSET:
+            return submission.grace
+        return None if request.background else self._settings.grace.get(request.surface)
 
     async def wait(self, run: str) -> None:
         """Wait until nobody works on the run any more: it ended, or was handed over."""
