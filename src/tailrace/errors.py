@@ -103,6 +103,14 @@ class ModelFailed(TailraceError):
         self.retryable = retryable
 
 
+class LimitReached(TailraceError):
+    """A run came to one of its limits; `reason` is the run's reason for being incomplete."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class IllegalEvent(TailraceError):
     """An event that the grammar does not allow in the run's present state."""
 

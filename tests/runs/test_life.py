@@ -3,77 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 
 import pytest
 
 from tailrace.errors import Conflict, Expired, LogError, ModelFailed, NotFound, Unavailable
 from tailrace.events import types as t
-from tailrace.events.state import RunState
 from tailrace.events.stored import Frame, frame
 from tailrace.log.stores.memory import MemoryStore
-from tailrace.runs.conversations import Conversations
-from tailrace.runs.directory import Directory, RunRecord
-from tailrace.runs.retention import Sweeper
-from tailrace.runs.settings import HOUR, RunSettings
+from tailrace.runs.directory import RunRecord
+from tailrace.runs.settings import HOUR
 from tailrace.runs.submission import Submission
-from tailrace.runs.supervisor import Supervisor
-from tailrace.runtimes.contract import RunContext, Runtime
+from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import NODE, ending, opening, said
+from tests.support.house import Behave, Fake, House, nobody_waits, open_house
 from tests.support.logs import request
-
-NONE = Submission(key="", body=b"", retry=False)
-Behave = Callable[[RunContext], AsyncGenerator[Sequence[t.Draft], None]]
-
-
-class Fake:
-    """A runtime that does what a test says."""
-
-    def __init__(self, behave: Behave, *, resumes: bool = True) -> None:
-        self.run = behave
-        self.resumes = resumes
-
-
-class House:
-    """A supervisor over a memory store, with a clock that tests turn."""
-
-    def __init__(self, runtime: Runtime, store: MemoryStore | None = None, **settings: Any) -> None:
-        self.now = 1_000
-        self.store = store or MemoryStore()
-        chosen = RunSettings(shutdown_seconds=0.05, **settings)
-        self.directory = Directory(self.store)
-        conversations = Conversations(self.store, self.directory, self.clock)
-        self.sweeper = Sweeper(self.store, self.directory, conversations, chosen, self.clock)
-        self.supervisor = Supervisor(
-            self.store, {"helper": runtime}, self.directory, self.sweeper, chosen, self.clock
-        )
-
-    def clock(self) -> int:
-        return self.now
-
-    async def start(self, **fields: Any) -> str:
-        run, _ = await self.supervisor.start(
-            request(**fields),
-            tenant="local",
-            submission=NONE,
-        )
-        return run
-
-    async def finished(self, run: str) -> RunState:
-        await self.supervisor.wait(run)
-        return await self.directory.state(run)
-
-
-async def _house(runtime: Runtime, **settings: Any) -> House:
-    house = House(runtime, **settings)
-    await house.supervisor.open()
-    return house
 
 
 async def talk(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
     yield opening(context.state, "helper")
-    item = next(context.items)
+    item = len(context.state.items)
     yield said(
         [
             t.ItemStarted(item, "message"),
@@ -87,7 +36,7 @@ async def talk(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
 
 async def stop_short(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
     yield opening(context.state, "helper")
-    yield said([t.ItemStarted(next(context.items), "message")])
+    yield said([t.ItemStarted(len(context.state.items), "message")])
 
 
 async def raises(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
@@ -107,13 +56,13 @@ async def breaks_the_grammar(context: RunContext) -> AsyncGenerator[Sequence[t.D
 
 async def hangs(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
     yield opening(context.state, "helper")
-    yield said([t.ItemStarted(next(context.items), "message"), t.TextDelta(0, "Hm")])
+    yield said([t.ItemStarted(len(context.state.items), "message"), t.TextDelta(0, "Hm")])
     await asyncio.Event().wait()
 
 
 async def gushes(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
     yield opening(context.state, "helper")
-    yield said([t.ItemStarted(next(context.items), "message")])
+    yield said([t.ItemStarted(len(context.state.items), "message")])
     for _ in range(3000):
         yield said([t.TextDelta(0, "x")])
 
@@ -130,7 +79,7 @@ ENDINGS: list[tuple[Behave, type[object], str]] = [
 
 @pytest.mark.parametrize(("behave", "end", "message"), ENDINGS)
 async def test_a_run_always_ends(behave: Behave, end: type[object], message: str) -> None:
-    house = await _house(Fake(behave))
+    house = await open_house(Fake(behave))
     state = await house.finished(await house.start())
     assert isinstance(state.end, end)
     assert getattr(state.end, "message", "").startswith(message)
@@ -139,7 +88,7 @@ async def test_a_run_always_ends(behave: Behave, end: type[object], message: str
 
 
 async def test_cancel_reaches_the_agent_and_ends_the_log() -> None:
-    house = await _house(Fake(hangs))
+    house = await open_house(Fake(hangs))
     run = await house.start()
     while not (await house.directory.state(run)).items:
         await asyncio.sleep(0)
@@ -153,14 +102,14 @@ async def test_cancel_reaches_the_agent_and_ends_the_log() -> None:
 
 
 async def test_a_run_ends_when_its_time_is_over() -> None:
-    house = await _house(Fake(hangs), longest_seconds=0.02)
+    house = await open_house(Fake(hangs), longest_seconds=0.02)
     state = await house.finished(await house.start())
     assert state.end == t.RunIncomplete("max_seconds")
     await house.supervisor.close()
 
 
 async def test_closing_hands_over_and_opening_takes_over() -> None:
-    first = await _house(Fake(hangs))
+    first = await open_house(Fake(hangs))
     run = await first.start()
     while not (await first.directory.state(run)).items:
         await asyncio.sleep(0)
@@ -179,7 +128,7 @@ async def test_closing_hands_over_and_opening_takes_over() -> None:
 
 @pytest.mark.parametrize("why", ["cannot go on", "no longer exists", "was cut off"])
 async def test_a_run_that_cannot_go_on_is_ended(why: str) -> None:
-    first = await _house(Fake(hangs))
+    first = await open_house(Fake(hangs))
     run = await first.start()
     await first.supervisor.drain()
     attempts = 1 if why == "was cut off" else 20
@@ -204,51 +153,51 @@ async def test_a_log_nobody_was_told_of_is_dropped() -> None:
 
 
 async def test_retention_404_410_and_gone() -> None:
-    house = await _house(Fake(talk))
+    house = await open_house(Fake(talk))
     with pytest.raises(NotFound):
         await house.directory.find("resp_01kabcdefghjkmnpqrstvwxyz0", "local")
     run = await house.start()
     await house.finished(run)
-    await house.sweeper.sweep()
+    await house.sweeper.sweep(nobody_waits)
     assert (await house.directory.find(f"job_{run}", "local")).status == "completed"
     with pytest.raises(NotFound):
         await house.directory.find(f"job_{run}", "somebody else")
     house.now += 24 * HOUR - 10
-    assert await house.sweeper.sweep() == 0
+    assert await house.sweeper.sweep(nobody_waits) == 0
     house.now += 20
-    assert await house.sweeper.sweep() == 1
+    assert await house.sweeper.sweep(nobody_waits) == 1
     assert not await house.store.log.read(run, -1)
     with pytest.raises(Expired):
         await house.directory.find(f"resp_{run}", "local")
     with pytest.raises(NotFound):
         await house.directory.find(f"resp_{run}", "somebody else")
     house.now += 8 * 24 * HOUR
-    await house.sweeper.sweep()
+    await house.sweeper.sweep(nobody_waits)
     with pytest.raises(NotFound):
         await house.directory.find(f"resp_{run}", "local")
     await house.supervisor.close()
 
 
 async def test_unstored_runs_are_kept_for_a_short_time_only() -> None:
-    house = await _house(Fake(talk))
+    house = await open_house(Fake(talk))
     run = await house.start(store=False)
     await house.finished(run)
     house.now += HOUR
-    assert await house.sweeper.sweep() == 1
+    assert await house.sweeper.sweep(nobody_waits) == 1
     await house.supervisor.close()
 
 
 async def test_a_live_run_is_never_swept() -> None:
-    house = await _house(Fake(hangs), kept=0, longest_seconds=3600.0)
+    house = await open_house(Fake(hangs), kept=0, longest_seconds=3600.0)
     run = await house.start()
     house.now += 30 * 24 * HOUR
-    assert await house.sweeper.sweep() == 0
+    assert await house.sweeper.sweep(nobody_waits) == 0
     assert await house.store.log.read(run, -1)
     await house.supervisor.close()
 
 
 async def test_submissions_attach_over_a_restart() -> None:
-    house = await _house(Fake(talk))
+    house = await open_house(Fake(talk))
     first = Submission(key="k", body=b"body", retry=False)
     run, new = await house.supervisor.start(request(), tenant="local", submission=first)
     await house.finished(run)
@@ -309,7 +258,7 @@ async def test_a_run_whose_log_broke_is_taken_up_again(monkeypatch: pytest.Monke
 
 
 async def test_the_newest_runs_come_first() -> None:
-    house = await _house(Fake(talk))
+    house = await open_house(Fake(talk))
     runs = []
     for _ in range(3):
         house.now += 5

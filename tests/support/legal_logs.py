@@ -222,7 +222,8 @@ def _annotation(draw: Draw, state: RunState, choice: Choice) -> t.AnnotationAdde
 
 def _usage(draw: Draw, state: RunState, choice: Choice) -> t.Usage:
     finish = draw(st.sampled_from(("stop", "length", "tool_calls", "content_filter")))
-    return t.Usage("fast", input=draw(TOKENS), output=draw(TOKENS), finish=finish)
+    purpose = draw(st.sampled_from(("reply", "reply", "compaction")))
+    return t.Usage("fast", input=draw(TOKENS), output=draw(TOKENS), finish=finish, purpose=purpose)
 
 
 def _agent_started(draw: Draw, state: RunState, choice: Choice) -> t.AgentStarted:

@@ -22,8 +22,9 @@ Coupling rules, checked by the walker:
 6. `item.completed` has the content that the deltas made.
 7. A call's TOOL machine starts when its item closes as completed: client calls at `handed`, others at
    `called`. An incomplete call has none.
-8. `run.attempt` makes every running tool `interrupted`: begun, outcome unknown.
-9. `usage` ends a model reply: the agent has no open item then.
+8. `run.attempt` makes every running tool `interrupted`: begun, outcome unknown; what a person had said
+   of it is void.
+9. `usage` of a reply ends it: the agent has no open item then.
 10. A run ends only when no item, node or agent is open and no tool of ours is pending.
 """
 
@@ -95,10 +96,16 @@ TOOL: Table = {
     ("asked", t.ToolCompleted): "done",  # the run ended while somebody was asked
     ("interrupted", t.ToolStarted): "running",  # idempotent: done again
     ("interrupted", t.ToolCompleted): "done",  # told to the model as "outcome unknown"
+    ("interrupted", t.ApprovalRequested): "doubted",  # a person decides whether it runs again
+    ("doubted", t.ApprovalResolved): "interrupted",
+    ("doubted", t.ToolCompleted): "done",
     ("handed", t.ToolCompleted): "done",  # a client's output that came while the run waited
 }
 
-PENDING_TOOL = frozenset({"called", "asked", "running", "interrupted"})
+ASKED_TOOL = frozenset({"asked", "doubted"})
+"""Phases in which a call waits for a person."""
+
+PENDING_TOOL = frozenset({"called", "running", "interrupted"}) | ASKED_TOOL
 
 ASK: Table = {
     ("absent", t.InputRequested): "asked",

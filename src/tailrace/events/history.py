@@ -14,19 +14,32 @@ from tailrace.events.state import RunState
 from tailrace.events.types import MAIN
 
 
-def made_by(state: RunState, agent: str = MAIN) -> tuple[Item, ...]:
-    """What `agent` said and learnt in this run, reply by reply: its items, then its tools' outputs."""
+def made_by(state: RunState, agent: str = MAIN, after: int = 0) -> tuple[Item, ...]:
+    """What `agent` said and learnt in this run, reply by reply: its items, then its tools' outputs.
+
+    Replies up to number `after` are left out.
+    """
     replies: dict[int, list[ItemState]] = {}
     for item in state.items:
-        if item.agent == agent and item.reply:
+        if item.agent == agent and item.reply > after:
             replies.setdefault(item.reply, []).append(item)
     return tuple(thing for number in sorted(replies) for thing in _reply(replies[number]))
 
 
-def conversation(state: RunState, agent: str = MAIN) -> tuple[Item, ...]:
-    """Everything up to here: earlier turns, this turn's input, and what came of it."""
-    request = state.started()
-    return (*request.history, *request.input, *made_by(state, agent))
+def conversation(
+    state: RunState, agent: str = MAIN, told: tuple[Item, ...] | None = None
+) -> tuple[Item, ...]:
+    """Everything the agent knows: what it was told, and what came of it; or what stands in for that.
+
+    `told` is by default the run's own: earlier turns and this turn's input.
+    """
+    if agent in state.compactions:
+        replies, replacement = state.compactions[agent]
+        return (*replacement, *made_by(state, agent, after=replies))
+    if told is None:
+        request = state.started()
+        told = (*request.history, *request.input)
+    return (*told, *made_by(state, agent))
 
 
 def _reply(items: list[ItemState]) -> Iterator[Item]:

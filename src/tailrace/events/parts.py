@@ -58,6 +58,7 @@ class ItemState:
     __slots__ = (
         "abandoned",
         "agent",
+        "approval",
         "arguments",
         "content",
         "node",
@@ -77,6 +78,7 @@ class ItemState:
         self.status: Literal["open", "completed", "incomplete"] = "open"
         self.content: Item | None = None
         self.tool = "none"
+        self.approval: t.ApprovalResolved | None = None
         self.output: t.ToolCompleted | None = None
         self.reply = 0
         self.abandoned = False

@@ -13,6 +13,7 @@ from typing import Literal, assert_never
 from tailrace.errors import IllegalEvent
 from tailrace.events import grammar
 from tailrace.events import types as t
+from tailrace.events.items import Item, Json
 from tailrace.events.parts import ItemState
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
@@ -28,6 +29,7 @@ class RunState:
         self.seq = -1
         self.attempt = 1
         self.started_at = 0
+        self.since = 0
         self.ended_at = 0
         self.request: RunRequest | None = None
         self.registry: list[t.AgentEntry] = []
@@ -37,15 +39,35 @@ class RunState:
         self.items: list[ItemState] = []
         self.open: dict[int, ItemState] = {}
         self.asks: dict[str, str] = {}
+        self.questions: dict[str, t.InputRequested] = {}
+        self.answers: dict[str, Json] = {}
         self.replies: dict[str, int] = {}
+        self.finishes: dict[str, t.Finish] = {}
+        self.compactions: dict[str, tuple[int, tuple[Item, ...]]] = {}
         self.usage: dict[tuple[str, str], Totals] = {}
-        self.finish: t.Finish = "stop"
         self.end: t.RunEnd | None = None
 
     @property
     def ended(self) -> bool:
         """Whether the run's last event is in."""
         return self.phase == "ended"
+
+    @property
+    def finish(self) -> t.Finish:
+        """Why the model of the main agent stopped last."""
+        return self.finishes.get(t.MAIN) or self.finishes.get(t.NO_AGENT, "stop")
+
+    @property
+    def asking(self) -> bool:
+        """Whether something waits for a person, or for a client that the run has asked."""
+        return "asked" in self.asks.values() or any(
+            item.tool in grammar.ASKED_TOOL for item in self.items
+        )
+
+    def invocation(self, name: str) -> str:
+        """The id of the next invocation of an agent: its name, then `name#2`, `name#3` …"""
+        earlier = sum(entry.name == name for entry in self.registry)
+        return f"{name}#{earlier + 1}" if earlier else name
 
     def started(self) -> RunRequest:
         """The run's request; only before `run.started` there is none."""
@@ -62,8 +84,10 @@ class RunState:
         payload = self._step(draft)
         self.seq += 1
         if self.seq == 0:
-            self.started_at = ts
-        if self.phase == "ended":
+            self.started_at = self.since = ts
+        elif isinstance(payload, t.RunResumed | t.RunWaiting):
+            self.since = ts
+        elif self.phase == "ended":
             self.ended_at = ts
         return t.Event(self.seq, ts, draft.node, draft.agent, payload)
 
@@ -94,8 +118,10 @@ class RunState:
                 self._item_started(draft, payload)
             case t.ItemCompleted():
                 return self._item_completed(draft, payload)
-            case t.ToolStarted() | t.ToolProgress() | t.ApprovalRequested() | t.ApprovalResolved():
+            case t.ToolStarted() | t.ToolProgress() | t.ApprovalRequested():
                 self._tool(payload)
+            case t.ApprovalResolved():
+                self._tool(payload).approval = payload
             case t.ToolCompleted():
                 self._tool(payload).output = payload
             case t.NodeStarted() | t.NodeCompleted() | t.NodeFailed():
@@ -106,11 +132,12 @@ class RunState:
             case t.Usage():
                 self._usage(draft, payload)
             case t.InputRequested() | t.InputReceived():
-                asked = self.asks.get(payload.request_id, "absent")
-                self.asks[payload.request_id] = grammar.step(
-                    "ask", asked, type(payload), payload.request_id
-                )
-            case t.Custom() | t.ContextUsage() | t.CompactionStarted() | t.CompactionCompleted():
+                self._ask(payload)
+            case t.CompactionCompleted():
+                self._from_open_source(draft)
+                replies = self.replies.get(draft.agent, 0)
+                self.compactions[draft.agent] = (replies, payload.replacement)
+            case t.Custom() | t.ContextUsage() | t.CompactionStarted():
                 self._from_open_source(draft)
             case (
                 t.RunStarted()
@@ -185,6 +212,15 @@ class RunState:
         state.tool = grammar.step("tool", state.tool, type(payload), f"of item {payload.item}")
         return state
 
+    def _ask(self, payload: t.InputRequested | t.InputReceived) -> None:
+        name = payload.request_id
+        phase = self.asks.get(name, "absent")
+        self.asks[name] = grammar.step("ask", phase, type(payload), name)
+        if isinstance(payload, t.InputRequested):
+            self.questions[name] = payload
+        else:
+            self.answers[name] = payload.value
+
     def _agent(self, draft: t.Draft, payload: t.AgentStarted | t.AgentCompleted) -> None:
         if self.nodes.get(draft.node) != "open":
             raise IllegalEvent(f"node {draft.node!r} is not open")
@@ -198,12 +234,13 @@ class RunState:
 
     def _usage(self, draft: t.Draft, payload: t.Usage) -> None:
         self._from_open_source(draft)
-        if any(item.agent == draft.agent for item in self.open.values()):
-            raise IllegalEvent(f"usage: {draft.agent!r} still has an open item")
         key = (draft.agent, payload.model)
         self.usage[key] = self.usage.get(key, Totals()) + Totals.of(payload)
-        if draft.agent in (t.MAIN, t.NO_AGENT):
-            self.finish = payload.finish
+        if payload.purpose != "reply":
+            return
+        if any(item.agent == draft.agent for item in self.open.values()):
+            raise IllegalEvent(f"usage: {draft.agent!r} still has an open item")
+        self.finishes[draft.agent] = payload.finish
         number = self.replies.get(draft.agent, 0) + 1
         self.replies[draft.agent] = number
         for state in reversed(self.items):
@@ -238,7 +275,7 @@ class RunState:
         """Rule 8; and what an unfinished model reply left behind is nobody's history any more."""
         for state in self.items:
             if state.tool == "running":
-                state.tool = "interrupted"
+                state.tool, state.approval = "interrupted", None
             if not state.reply:
                 state.abandoned = True
 

@@ -60,7 +60,9 @@ class RunWaiting(Base, frozen=True, tag="run.waiting"):
 
 
 class RunResumed(Base, frozen=True, tag="run.resumed"):
-    """The answer came and the run goes on."""
+    """The answer came and the run goes on. `request` is what brought it, where that was a turn of its own."""
+
+    request: RunRequest | None = None
 
 
 class RunCompleted(Base, frozen=True, tag="run.completed"):
@@ -272,11 +274,15 @@ class ApprovalResolved(Base, frozen=True, tag="approval.resolved"):
 
 
 class InputRequested(Base, frozen=True, tag="input.requested"):
-    """The agent asks a person a question; `schema` describes the answer it wants."""
+    """The agent asks a person a question; `schema` describes the answer it wants.
+
+    `item` is the tool call by which the model asked, if it was one.
+    """
 
     request_id: str
     message: str
     schema: Json = None
+    item: int | None = None
 
 
 class InputReceived(Base, frozen=True, tag="input.received"):
@@ -312,7 +318,8 @@ class Usage(Base, frozen=True, tag="usage"):
     """One model call ended; what it cost, in tokens. Comes once a call, also when all counts are 0.
 
     `input` includes `cached` and `cache_write`; `output` includes `reasoning` (OpenAI's way of
-    counting). `finish` is why the model stopped. `cost` is in the configuration's currency.
+    counting). `finish` is why the model stopped. `cost` is in the configuration's currency. A call that
+    only shortened the history (`purpose`) is no reply.
     """
 
     model: str
@@ -324,6 +331,7 @@ class Usage(Base, frozen=True, tag="usage"):
     finish: Finish = "stop"
     cost: float | None = None
     response_id: str = ""
+    purpose: Literal["reply", "compaction"] = "reply"
 
 
 class Custom(Base, frozen=True, tag="custom"):

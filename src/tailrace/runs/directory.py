@@ -19,7 +19,9 @@ from tailrace.events.types import Event, RunStarted
 from tailrace.log.contract import Record, Store
 
 BUCKET = "runs"
-Status = Literal["in_progress", "completed", "incomplete", "failed", "cancelled", "expired"]
+Status = Literal[
+    "in_progress", "waiting", "completed", "incomplete", "failed", "cancelled", "expired"
+]
 
 
 class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

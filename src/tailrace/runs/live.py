@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
+from collections.abc import Sequence
 
-from tailrace.errors import IllegalEvent, LogError, ModelFailed
+from tailrace.errors import IllegalEvent, LimitReached, LogError, ModelFailed
 from tailrace.events.types import (
     Draft,
     RunCancelled,
@@ -19,6 +19,7 @@ from tailrace.events.types import (
     RunEnd,
     RunFailed,
     RunIncomplete,
+    RunWaiting,
 )
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.writer import RunWriter
@@ -37,6 +38,7 @@ class LiveRun:
         self.task: asyncio.Task[None] | None = None
         self.writer = writer
         self._runtime = runtime
+        self._context = RunContext(record.run, writer)
         self._cancelled_by = ""
 
     def cancel(self, by: str) -> None:
@@ -50,27 +52,34 @@ class LiveRun:
         if self.task is not None:
             self.task.cancel()
 
+    def answer(self, drafts: Sequence[Draft]) -> None:
+        """Fold in what somebody answered. Raises `IllegalEvent` when it is not, or no longer, asked."""
+        self.writer.add(drafts)
+        self._context.tell()
+
     async def work(self, seconds: float) -> None:
-        """Drive the runtime to a run end, for at most `seconds`.
+        """Drive the runtime to a run end or a pause, for at most `seconds`.
 
         Raises `LogError` when the log cannot be written (the run is then open and nobody's), and
         `CancelledError` on a handover.
         """
         end = await self._drive(seconds)
+        if end is None and self._cancelled_by:  # the agent swallowed the cancellation
+            end = RunCancelled(self._cancelled_by)
         state = self.writer.state
-        if not state.ended:
+        if end is None and state.asking:
+            self.writer.add([Draft(RunWaiting("answers"))])
+        elif not state.ended:
+            end = end or RunCompleted()
             self.writer.add([*state.settle(end), Draft(end)])
         await self.writer.flush()
 
-    async def _drive(self, seconds: float) -> RunEnd:
-        context = RunContext(self.record.run, self.writer.state, self.writer.flush)
+    async def _drive(self, seconds: float) -> RunEnd | None:
+        """The end that what happened calls for; None when the runtime just returned."""
         limit = asyncio.timeout(seconds)
         try:
-            async with limit, aclosing(self._runtime.run(context)) as batches:
-                async for batch in batches:
-                    self.writer.add(batch)
-                    if self.writer.full:
-                        await self.writer.room()
+            async with limit:
+                await self._runtime.run(self._context)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not self._cancelled_by or task is None:
@@ -79,6 +88,8 @@ class LiveRun:
             return RunCancelled(self._cancelled_by)
         except LogError:
             raise
+        except LimitReached as limit_reached:
+            return RunIncomplete(limit_reached.reason)
         except ModelFailed as failure:
             return RunFailed(failure.code, failure.message)
         except IllegalEvent as error:
@@ -88,4 +99,4 @@ class LiveRun:
                 return RunIncomplete("max_seconds")
             logger.exception("run %s: the agent raised", self.record.run)
             return RunFailed("server_error", f"The agent raised {type(error).__name__}.")
-        return RunCompleted()
+        return None

@@ -7,6 +7,8 @@ open (its record was written when it began) is given another day.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
 
 from tailrace.events.state import RunState
@@ -16,6 +18,7 @@ from tailrace.runs.directory import BUCKET, Directory, RunRecord, Status, decode
 from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.writer import Clock
 
+GiveUp = Callable[[str], Awaitable[None]]
 EXPIRING = ("idempotency", "retries", "conversations")
 """Buckets whose records simply go when they are due."""
 
@@ -37,8 +40,8 @@ class Sweeper:
         self._settings = settings
         self._clock = clock
 
-    async def sweep(self) -> int:
-        """Expire what is due now."""
+    async def sweep(self, give_up: GiveUp) -> int:
+        """Expire what is due now; `give_up` ends a run that has waited too long."""
         now = self._clock()
         for bucket in EXPIRING:
             while due := await self._store.records.due(bucket, now):
@@ -47,7 +50,7 @@ class Sweeper:
         expired = 0
         while due := await self._store.records.due(BUCKET, now):
             for record in due:
-                expired += await self._expire(record, now)
+                expired += await self._expire(record, now, give_up)
         return expired
 
     async def forget(self, record: RunRecord) -> None:
@@ -55,7 +58,7 @@ class Sweeper:
         await self._store.log.drop([record.run])
         await self._store.records.delete(BUCKET, record.run)
 
-    async def _expire(self, due: Record, now: int) -> int:
+    async def _expire(self, due: Record, now: int, give_up: GiveUp) -> int:
         record = decode(due)
         if record.status == "expired":
             await self._store.records.delete(BUCKET, record.run)
@@ -64,6 +67,8 @@ class Sweeper:
         state = await self._directory.state(record.run) if events else RunState()
         if events and not state.ended:
             await self._directory.write(record, expires=now + 24 * HOUR)
+            if state.phase == "waiting":
+                await give_up(record.run)
             return 0
         ends = state.ended_at + record.kept
         if ends > now:

@@ -11,14 +11,16 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     """Times of a run's life. Seconds where the name says so, else milliseconds.
 
     `kept` after the end of a run (R26: 24 h), `kept_unstored` for `store: false` (long enough to
-    resume a dropped connection), `tombstone` for the memory that a run existed. `grace` per surface:
-    what a run does when its last reader leaves; a surface that is missing lets it go on. A run that
+    resume a dropped connection), `tombstone` for the memory that a run existed, `waiting` for how long a
+    run waits for an answer. `longest_seconds` of work, from its start or its last answer. `grace` per
+    surface: what a run does when its last reader leaves; a surface that is missing lets it go on. A run that
     was taken over more than `attempts` times is given up: it may be what kills the process.
     """
 
     kept: int = 24 * HOUR
     kept_unstored: int = HOUR // 6
     tombstone: int = 7 * 24 * HOUR
+    waiting: int = 7 * 24 * HOUR
     longest_seconds: float = 24 * 3600
     attempts: int = 20
     grace: dict[str, float] = {}

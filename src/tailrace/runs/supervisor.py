@@ -19,8 +19,18 @@ from tailrace.errors import Conflict, Fenced, LogError, NotFound, Unavailable
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.events.types import Draft, RunAttempt, RunFailed, RunStarted
+from tailrace.events.types import (
+    Draft,
+    RunAttempt,
+    RunCancelled,
+    RunEnd,
+    RunFailed,
+    RunIncomplete,
+    RunResumed,
+    RunStarted,
+)
 from tailrace.log.contract import Store
+from tailrace.runs.answers import Answer, drafts
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.live import LiveRun
 from tailrace.runs.retention import Sweeper, ended
@@ -57,6 +67,7 @@ class Supervisor:
         self._live: dict[str, LiveRun] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._accepting = False
+        self._waking = asyncio.Lock()
 
     async def open(self) -> None:
         """Open the store, take over every run that was left open, begin to sweep and to accept."""
@@ -115,13 +126,14 @@ class Supervisor:
             kept=self._settings.kept if request.store else self._settings.kept_unstored,
         )
         writer = RunWriter(self._store.log, run, RunState(), self._clock)
-        writer.add([Draft(RunStarted(request))])
+        runtime = self._runtimes[request.agent]
+        writer.add([Draft(RunStarted(request, tuple(runtime.registry())))])
         longest = int(self._settings.longest_seconds * 1000)
         recorded = self._directory.write(record, expires=now + longest + record.kept, new=True)
         # The work begins while `run.started` is on its way to the disk: what it brings meanwhile goes in
         # the next commit, and no client hears of the run before both are down.
         accepted = asyncio.gather(recorded, writer.flush())
-        self._work_on(LiveRun(record, self._runtimes[request.agent], writer))
+        self._work_on(LiveRun(record, runtime, writer))
         await accepted
         return run, True
 
@@ -137,12 +149,56 @@ class Supervisor:
             await asyncio.wait([live.task])
 
     async def cancel(self, run: str, by: str) -> None:
-        """End a live run as cancelled; returns when its log has ended. `Conflict` if it is not live."""
+        """End a live or waiting run as cancelled; returns when its log has ended. Else `Conflict`."""
         live = self._live.get(run)
-        if live is None or live.task is None:
+        if live is not None and live.task is not None:
+            live.cancel(by)
+            await asyncio.wait([live.task])
+        else:
+            await self._end_waiting(run, RunCancelled(by))
+
+    async def answer(self, run: str, answer: Answer, request: RunRequest | None = None) -> None:
+        """Give a run what it asked for; when this returns the answer is durable and the run goes on.
+
+        `request` is the turn that brought the answer, where a surface has turns. Raises `Conflict` when
+        nothing, or nothing any more, is asked by that name: of two answers the first one counts.
+        """
+        live = self._live.get(run)
+        if live is not None and live.writer.state.phase == "running":
+            live.answer(drafts(live.writer.state, answer))
+            await live.writer.flush()
+            return None
+        await self.wait(run)  # it is on its way to its pause
+        async with self._waking:  # two answers at once must not wake it twice
+            if run not in self._live:
+                return await self._wake(run, answer, request)
+        return await self.answer(run, answer, request)
+
+    async def _wake(self, run: str, answer: Answer, request: RunRequest | None) -> None:
+        record, state = await self._waiting(run)
+        writer = RunWriter(self._store.log, run, state, self._clock)
+        writer.add([*drafts(state, answer), Draft(RunResumed(request))])
+        await writer.flush()
+        record = msgspec.structs.replace(record, status="in_progress")
+        longest = int(self._settings.longest_seconds * 1000)
+        await self._directory.write(record, expires=self._clock() + longest + record.kept)
+        self._work_on(LiveRun(record, self._runtimes[record.agent], writer))
+
+    async def _end_waiting(self, run: str, end: RunEnd) -> None:
+        async with self._waking:
+            record, state = await self._waiting(run)
+            writer = RunWriter(self._store.log, run, state, self._clock)
+            writer.add([*state.settle(end), Draft(end)])
+            await writer.flush()
+            await self._record_end(record, state)
+
+    async def _waiting(self, run: str) -> tuple[RunRecord, RunState]:
+        """A run that waits. Raises `Conflict` when it does not."""
+        record = await self._directory.record(run)
+        state = await self._directory.state(run)
+        if record is None or state.phase != "waiting" or record.agent not in self._runtimes:
             raise Conflict("The run is not in progress.", code="not_in_progress")
-        live.cancel(by)
-        await asyncio.wait([live.task])
+        return record, state
 
     @contextmanager
     def reading(self, run: str) -> Generator[None, None, None]:
@@ -173,7 +229,7 @@ class Supervisor:
     async def _work(self, live: LiveRun) -> None:
         run = live.record.run
         left = self._settings.longest_seconds
-        left -= (self._clock() - live.writer.state.started_at) / 1000
+        left -= (self._clock() - live.writer.state.since) / 1000
         try:
             await live.work(max(left, 0.0))
         except asyncio.CancelledError:
@@ -189,7 +245,20 @@ class Supervisor:
             self._live.pop(run, None)
             if live.leaving is not None:
                 live.leaving.cancel()
-        await self._record_end(live.record, live.writer.state)
+        if live.writer.state.ended:
+            await self._record_end(live.record, live.writer.state)
+        else:
+            await self._record_pause(live.record, live.writer.state)
+
+    async def _record_pause(self, record: RunRecord, state: RunState) -> None:
+        with suppress(LogError):  # the record is a summary; the log says that the run waits
+            waiting = msgspec.structs.replace(record, status="waiting")
+            await self._directory.write(waiting, expires=state.since + self._settings.waiting)
+
+    async def _give_up_waiting(self, run: str) -> None:
+        """Nobody answered in time."""
+        with suppress(Conflict):  # it was answered meanwhile
+            await self._end_waiting(run, RunIncomplete("not_answered"))
 
     async def _record_end(self, record: RunRecord, state: RunState) -> None:
         with suppress(LogError):  # the sweeper finds the end in the log
@@ -217,6 +286,8 @@ class Supervisor:
             return await self._store.log.drop([run])
         if state.ended:
             return await self._record_end(record, state)
+        if state.phase == "waiting":
+            return await self._record_pause(record, state)
         writer = RunWriter(self._store.log, run, state, self._clock)
         number = state.attempt + 1
         writer.add([Draft(RunAttempt(number, reason))])
@@ -240,7 +311,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(self._settings.sweep_seconds)
             try:
-                await self._sweeper.sweep()
+                await self._sweeper.sweep(self._give_up_waiting)
             except LogError as error:
                 logger.error("the sweeper could not work: %s", error)
 

@@ -1,34 +1,73 @@
-"""What a runtime is: something that works on a run and yields what happens.
+"""What a runtime is: something that works on a run and says what happens.
 
-A runtime reads the run's state and yields drafts; the writer (`runs/writer.py`) numbers, checks and
-stores them, and folds them into the very state the runtime reads. A draft is in the state as soon as
-the iterator is asked for the next batch, and durable after `RunContext.flush`.
+A runtime reads the run's state and emits drafts; the writer (`runs/writer.py`) numbers, checks and stores
+them and folds them into the very state the runtime reads. It cannot write: numbers, times, the grammar and
+the run's end are not its business. Why it emits instead of yielding: docs/adr/0006.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.events.types import Draft
+from tailrace.events.types import AgentEntry, Draft
+
+
+class Sink(Protocol):
+    """Where drafts go."""
+
+    state: RunState
+
+    @property
+    def full(self) -> bool:
+        """Whether the agent should wait for `room`."""
+        ...
+
+    def add(self, drafts: Sequence[Draft]) -> None:
+        """Take drafts in, and fold them. Raises `IllegalEvent` at the first illegal one."""
+        ...
+
+    async def room(self) -> None:
+        """Wait while the log is behind."""
+        ...
+
+    async def flush(self) -> None:
+        """Wait until all that was added is durable."""
+        ...
 
 
 class RunContext:
-    """A run as its runtime sees it: the request, the state so far, and fresh item ordinals.
+    """A run as its runtime sees it.
 
-    `state` holds more than `run.started` when an earlier attempt was cut off: go on from there.
-    `flush` waits until all that was yielded is durable: do so before anything with an outside effect.
+    `state` holds more than `run.started` when an earlier attempt was cut off or the run was paused: go
+    on from there. The number of a new item is `len(state.items)` at the moment it is emitted.
     """
 
-    def __init__(self, run: str, state: RunState, flush: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, run: str, sink: Sink) -> None:
         self.run = run
-        self.state = state
-        self.flush = flush
-        self.request: RunRequest = state.started()
-        self.items: Iterator[int] = itertools.count(len(state.items))
+        self.state = sink.state
+        self.request: RunRequest = self.state.started()
+        self.emit: Callable[[Sequence[Draft]], None] = sink.add
+        self.flush: Callable[[], Awaitable[None]] = sink.flush
+        self._sink = sink
+        self._news = asyncio.Event()
+
+    async def room(self) -> None:
+        """Let the log catch up; to be called wherever much is emitted."""
+        if self._sink.full:
+            await self._sink.room()
+
+    async def news(self) -> None:
+        """Wait until an answer from outside has been folded into the state."""
+        self._news.clear()
+        await self._news.wait()
+
+    def tell(self) -> None:
+        """An answer has come: wake whoever waits for `news`."""
+        self._news.set()
 
 
 class Runtime(Protocol):
@@ -36,10 +75,16 @@ class Runtime(Protocol):
 
     resumes: bool
 
-    def run(self, context: RunContext) -> AsyncGenerator[Sequence[Draft], None]:
-        """Work on the run, yielding drafts as they happen, in small batches.
+    def registry(self) -> Sequence[AgentEntry]:
+        """The agents known before a run begins, the main one first."""
+        ...
 
-        Ending normally completes the run unless a run end was yielded. `ModelFailed` and any other
-        exception fail it. Cancellation arrives as `CancelledError` at the point of the wait.
+    async def run(self, context: RunContext) -> None:
+        """Work on the run, emitting drafts as things happen.
+
+        Returning while the state is `asking` pauses the run for as long as the answer takes; `run` is
+        then called again, maybe in another process. Otherwise returning completes the run, unless a run
+        end was emitted. `ModelFailed` and any other exception fail it, `LimitReached` ends it as
+        incomplete. Cancellation arrives as `CancelledError` at the point of the wait.
         """
         ...

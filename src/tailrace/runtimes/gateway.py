@@ -6,11 +6,11 @@ unfinished call is made again, as a new reply; a finished one is not repeated.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from tailrace.events.request import ModelRequest
-from tailrace.events.types import MAIN, Draft
+from tailrace.events.types import MAIN, AgentEntry
 from tailrace.models.contract import Model
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import Reply, ending, opening
@@ -24,17 +24,21 @@ class Gateway:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    async def run(self, context: RunContext) -> AsyncGenerator[Sequence[Draft], None]:
+    def registry(self) -> Sequence[AgentEntry]:
+        return (AgentEntry(MAIN, self._model.name),)
+
+    async def run(self, context: RunContext) -> None:
         request = context.request
-        yield opening(context.state, self._model.name)
+        context.emit(opening(context.state, self._model.name))
         if not context.state.replies.get(MAIN):
             ask = ModelRequest(
                 items=(*request.history, *request.input),
                 instructions=request.instructions,
                 settings=request.settings,
             )
-            reply = Reply()
-            async with aclosing(self._model.stream(ask, context.items)) as batches:
+            reply = Reply(context.state)
+            async with aclosing(self._model.stream(ask, reply.numbers())) as batches:
                 async for payloads in batches:
-                    yield reply.said(payloads)
-        yield ending(context.state)
+                    context.emit(reply.said(payloads))
+                    await context.room()
+        context.emit(ending(context.state))

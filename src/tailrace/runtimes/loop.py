@@ -9,29 +9,29 @@ worker died runs again only if it is idempotent, else the model is told that the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from difflib import get_close_matches
 from typing import Literal
 
 import msgspec
 
+from tailrace.errors import LimitReached
 from tailrace.events import history
 from tailrace.events.items import ToolCall
 from tailrace.events.request import ModelRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import (
     MAIN,
-    Draft,
+    AgentEntry,
     ItemStarted,
     Payload,
-    RunIncomplete,
     ToolCompleted,
     ToolStarted,
 )
 from tailrace.models.contract import Model
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import Reply, ending, finish, opening, said
+from tailrace.runtimes.single import Reply, ending, opening, said
 from tailrace.runtimes.tools.functions import FunctionTool, ToolContext, ToolResult
 
 INTERRUPTED = "The server stopped while this tool ran; whether it took effect is unknown."
@@ -83,31 +83,30 @@ class AgentLoop:
         self._tools = {tool.name: tool for tool in tools}
         self._max_turns = max_turns
 
-    async def run(self, context: RunContext) -> AsyncGenerator[Sequence[Draft], None]:
+    def registry(self) -> Sequence[AgentEntry]:
+        return (AgentEntry(MAIN, self.name),)
+
+    async def run(self, context: RunContext) -> None:
         state = context.state
-        yield opening(state, self.name)
+        context.emit(opening(state, self.name))
         while (step := next_step(state)).kind != "end":
             if step.kind == "tools":
-                async with aclosing(self._run_tools(context, step.calls)) as batches:
-                    async for batch in batches:
-                        yield batch
+                await self._run_tools(context, step.calls)
             elif state.replies.get(MAIN, 0) >= self._max_turns:
-                yield finish(state, RunIncomplete("max_turns"))
-                return
+                raise LimitReached("max_turns")
             else:
-                async with aclosing(self._ask(context)) as batches:
-                    async for batch in batches:
-                        yield batch
-        yield ending(state)
+                await self._ask(context)
+        context.emit(ending(state))
 
-    async def _ask(self, context: RunContext) -> AsyncGenerator[Sequence[Draft], None]:
+    async def _ask(self, context: RunContext) -> None:
         """One model reply."""
         model = self._models.get(context.request.model, self._models[self._model])
         theirs = {tool.name for tool in context.request.settings.tools if tool.kind != "provider"}
-        reply = Reply()
-        async with aclosing(model.stream(self._request(context), context.items)) as batches:
+        reply = Reply(context.state)
+        async with aclosing(model.stream(self._request(context), reply.numbers())) as batches:
             async for payloads in batches:
-                yield reply.said([self._placed(payload, theirs) for payload in payloads])
+                context.emit(reply.said([self._placed(payload, theirs) for payload in payloads]))
+                await context.room()
 
     def _request(self, context: RunContext) -> ModelRequest:
         request = context.request
@@ -128,15 +127,13 @@ class AgentLoop:
             return payload
         return msgspec.structs.replace(payload, runs_on="server", server_label=self.name)
 
-    async def _run_tools(
-        self, context: RunContext, calls: Sequence[int]
-    ) -> AsyncGenerator[Sequence[Draft], None]:
+    async def _run_tools(self, context: RunContext, calls: Sequence[int]) -> None:
         """Run pending calls side by side; each result is logged when it comes."""
         for item in calls:
             if answer := self._refused(context.state, item):
-                yield said([answer])
+                context.emit(said([answer]))
         begun = [item for item in calls if context.state.items[item].tool != "done"]
-        yield said([ToolStarted(item, _key(context, item)) for item in begun])
+        context.emit(said([ToolStarted(item, _key(context, item)) for item in begun]))
         await context.flush()
         running = {
             asyncio.create_task(self._call(context, item), name=f"tool {item}"): item
@@ -146,7 +143,9 @@ class AgentLoop:
             while running:
                 done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 ready = sorted((running.pop(task), task.result()) for task in done)
-                yield said([ToolCompleted(n, made.output, made.is_error) for n, made in ready])
+                context.emit(
+                    said([ToolCompleted(n, made.output, made.is_error) for n, made in ready])
+                )
         finally:
             for task in running:
                 task.cancel()

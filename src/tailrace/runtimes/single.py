@@ -6,7 +6,10 @@ number of attempts) and says which run end a model's last word means.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+
+import msgspec
 
 from tailrace.events.state import RunState
 from tailrace.events.types import (
@@ -14,6 +17,7 @@ from tailrace.events.types import (
     AgentStarted,
     Draft,
     ItemCompleted,
+    ItemEvent,
     ItemStarted,
     NodeStarted,
     Payload,
@@ -43,30 +47,54 @@ def said(payloads: Sequence[Payload]) -> list[Draft]:
 
 
 class Reply:
-    """One model reply on its way into the log: a call is whole only when the reply is.
+    """One model reply on its way into the log: numbered as the run counts, its calls whole at its end.
+
+    A model counts its items from where the run stood when it was asked; agents that work side by side
+    start items meanwhile, so the numbers are mapped when an item starts.
 
     Calls stay open until the reply's `usage`. Were they closed at once and the worker died before the
     end, the reply would be asked for again, and a client, or we, would run both the old calls and the
     new ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, state: RunState, node: str = NODE, agent: str = MAIN) -> None:
+        self._state = state
+        self._node = node
+        self._agent = agent
+        self._moved: dict[int, int] = {}
         self._calls: set[int] = set()
-        self._held: list[Payload] = []
+        self._held: list[Draft] = []
+
+    def numbers(self) -> Iterator[int]:
+        """What the model counts its items with."""
+        return itertools.count(len(self._state.items))
 
     def said(self, payloads: Sequence[Payload]) -> list[Draft]:
-        """The next payloads as drafts."""
-        ready: list[Payload] = []
+        """The next payloads as drafts, to be emitted at once."""
+        ready: list[Draft] = []
+        begun = 0
         for payload in payloads:
-            if isinstance(payload, ItemStarted) and payload.kind == "tool_call":
-                self._calls.add(payload.item)
-            if isinstance(payload, ItemCompleted) and payload.item in self._calls:
-                self._held.append(payload)
-                continue
+            if isinstance(payload, ItemStarted):
+                number = len(self._state.items) + begun
+                begun += 1
+                if number != payload.item:
+                    self._moved[payload.item] = number
+                if payload.kind == "tool_call":
+                    self._calls.add(payload.item)
             if isinstance(payload, Usage):
                 ready += self._held
-            ready.append(payload)
-        return said(ready)
+            draft = Draft(self._moved_payload(payload), self._node, self._agent)
+            if isinstance(payload, ItemCompleted) and payload.item in self._calls:
+                self._held.append(draft)
+            else:
+                ready.append(draft)
+        return ready
+
+    def _moved_payload(self, payload: Payload) -> Payload:
+        if not self._moved or not isinstance(payload, ItemEvent):
+            return payload
+        number = self._moved.get(payload.item, payload.item)
+        return msgspec.structs.replace(payload, item=number)
 
 
 def ending(state: RunState) -> list[Draft]:

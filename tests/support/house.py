@@ -1,0 +1,79 @@
+"""A supervisor over a memory store, with a clock that tests turn and runtimes that do what a test says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from tailrace.events import types as t
+from tailrace.events.state import RunState
+from tailrace.log.stores.memory import MemoryStore
+from tailrace.runs.conversations import Conversations
+from tailrace.runs.directory import Directory
+from tailrace.runs.retention import Sweeper
+from tailrace.runs.settings import RunSettings
+from tailrace.runs.submission import Submission
+from tailrace.runs.supervisor import Supervisor
+from tailrace.runtimes.contract import RunContext, Runtime
+from tests.support.logs import request
+
+NONE = Submission(key="", body=b"", retry=False)
+Behave = Callable[[RunContext], AsyncGenerator[Sequence[t.Draft], None]]
+
+
+class Fake:
+    """A runtime that does what a test says."""
+
+    def __init__(self, behave: Behave, *, resumes: bool = True) -> None:
+        self._behave = behave
+        self.resumes = resumes
+
+    def registry(self) -> Sequence[t.AgentEntry]:
+        return (t.AgentEntry(t.MAIN, "helper"),)
+
+    async def run(self, context: RunContext) -> None:
+        async with aclosing(self._behave(context)) as batches:
+            async for batch in batches:
+                context.emit(batch)
+                await context.room()
+
+
+class House:
+    """A supervisor over a memory store, with a clock that tests turn."""
+
+    def __init__(self, runtime: Runtime, store: MemoryStore | None = None, **settings: Any) -> None:
+        self.now = 1_000
+        self.store = store or MemoryStore()
+        chosen = RunSettings(shutdown_seconds=0.05, **settings)
+        self.directory = Directory(self.store)
+        conversations = Conversations(self.store, self.directory, self.clock)
+        self.sweeper = Sweeper(self.store, self.directory, conversations, chosen, self.clock)
+        self.supervisor = Supervisor(
+            self.store, {"helper": runtime}, self.directory, self.sweeper, chosen, self.clock
+        )
+
+    def clock(self) -> int:
+        return self.now
+
+    async def start(self, **fields: Any) -> str:
+        run, _ = await self.supervisor.start(
+            request(**fields),
+            tenant="local",
+            submission=NONE,
+        )
+        return run
+
+    async def finished(self, run: str) -> RunState:
+        await self.supervisor.wait(run)
+        return await self.directory.state(run)
+
+
+async def nobody_waits(run: str) -> None:
+    raise AssertionError(run)
+
+
+async def open_house(runtime: Runtime, **settings: Any) -> House:
+    house = House(runtime, **settings)
+    await house.supervisor.open()
+    return house
