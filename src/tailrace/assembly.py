@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from starlette.applications import Starlette
 
 from tailrace.config import AgentConfig, Config, ModelConfig, nearest
 from tailrace.errors import ConfigError
+from tailrace.events.request import OutputFormat
 from tailrace.http.app import create_app
 from tailrace.http.catalog import Catalog, Target
 from tailrace.http.event_stream import Streams, StreamSettings
@@ -24,6 +26,7 @@ from tailrace.log.stores.sqlite import SqliteStore
 from tailrace.models.contract import Model
 from tailrace.models.echo import EchoModel
 from tailrace.models.http import HttpModel, Sessions, Timeouts
+from tailrace.models.priced import Price, PricedModel
 from tailrace.models.replay import ReplayModel
 from tailrace.models.scenario import load as load_scenario
 from tailrace.models.scripted import ScriptedModel
@@ -36,9 +39,11 @@ from tailrace.runs.directory import Directory
 from tailrace.runs.retention import Sweeper
 from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.supervisor import Supervisor
+from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.contract import Runtime
 from tailrace.runtimes.gateway import Gateway
 from tailrace.runtimes.loop import AgentLoop
+from tailrace.runtimes.tools.contract import Tool
 from tailrace.runtimes.tools.functions import FunctionTool
 
 
@@ -58,16 +63,39 @@ def runtimes(config: Config, known: Mapping[str, Model]) -> dict[str, Runtime]:
     made: dict[str, Runtime] = {name: Gateway(model) for name, model in known.items()}
     if config.agents:
         _import_from(config.folder)
-    for name, agent in config.agents.items():
-        made[name] = AgentLoop(
-            name,
-            models=known,
-            model=agent.model,
-            instructions=agent.instructions,
-            tools=_tools(name, agent),
-            max_turns=agent.max_turns,
-        )
+    agents: dict[str, Agent] = {}
+    for name in config.agents:
+        made[name] = AgentLoop(_agent(name, config, known, agents), known)
     return made
+
+
+def _agent(name: str, config: Config, known: Mapping[str, Model], made: dict[str, Agent]) -> Agent:
+    """An agent with all below it; each is made once. `config` has no circles."""
+    if name in made:
+        return made[name]
+    agent = config.agents[name]
+    output = OutputFormat(
+        kind="json_schema", name=re.sub(r"\W", "_", name), schema=agent.output_schema
+    )
+    made[name] = Agent(
+        name=name,
+        model=known[agent.model],
+        description=agent.description,
+        instructions=agent.instructions,
+        tools=_tools(name, agent),
+        subagents={below: _agent(below, config, known, made) for below in agent.subagents},
+        asks_user=agent.ask_user,
+        output=output if agent.output_schema else None,
+        context_tokens=agent.context_tokens,
+        limits=Limits(
+            turns=agent.max_turns,
+            tool_calls=agent.max_tool_calls,
+            tokens=agent.max_tokens,
+            seconds=agent.max_seconds,
+            cost=agent.max_cost,
+        ),
+    )
+    return made[name]
 
 
 def parts(config: Config, store: Store) -> Parts:
@@ -122,6 +150,16 @@ def memory_store() -> Store:
 
 
 def _model(name: str, config: ModelConfig, whole: Config, sessions: Sessions) -> Model:
+    model = _unpriced(name, config, whole, sessions)
+    if config.price is None:
+        return model
+    price = config.price
+    cached = price.input if price.cached is None else price.cached
+    cache_write = price.input if price.cache_write is None else price.cache_write
+    return PricedModel(model, Price(price.input, cached, cache_write, price.output))
+
+
+def _unpriced(name: str, config: ModelConfig, whole: Config, sessions: Sessions) -> Model:
     match config.dialect:
         case "echo":
             return EchoModel(name, interval_ms=config.interval_ms, repeat=config.repeat)
@@ -187,8 +225,14 @@ def _import_from(folder: Path) -> None:
         sys.path.insert(0, place)
 
 
-def _tools(name: str, agent: AgentConfig) -> list[FunctionTool]:
-    return [_tool(f"[agents.{name}] tool {tool!r}", tool) for tool in agent.tools]
+def _tools(name: str, agent: AgentConfig) -> dict[str, Tool]:
+    made = [_tool(f"[agents.{name}] tool {tool!r}", tool) for tool in agent.tools]
+    tools = {tool.name: tool for tool in made}
+    for asked in agent.approve:
+        if asked not in tools:
+            raise ConfigError(f"[agents.{name}] approve: no tool {asked!r}{nearest(asked, tools)}")
+        tools[asked].approval = True
+    return dict(tools)
 
 
 def _tool(where: str, path: str) -> FunctionTool:

@@ -44,6 +44,18 @@ class ServerConfig(ConfigPart, frozen=True, kw_only=True):
     chat_grace_seconds: float = 30.0
 
 
+class PriceConfig(ConfigPart, frozen=True, kw_only=True):
+    """`price` of a model: what a million tokens cost, in whatever currency all prices are in.
+
+    `cached` and `cache_write` tokens are part of the input; left out, they cost what input costs.
+    """
+
+    input: float = 0.0
+    output: float = 0.0
+    cached: float | None = None
+    cache_write: float | None = None
+
+
 class ModelConfig(ConfigPart, frozen=True, kw_only=True):
     """`[models.NAME]`: a model server, or one of the three models that need none.
 
@@ -65,16 +77,32 @@ class ModelConfig(ConfigPart, frozen=True, kw_only=True):
     of: Literal["", "chat", "responses", "messages"] = ""
     interval_ms: float = 0.0
     repeat: int = 1
+    price: PriceConfig | None = None
 
 
 class AgentConfig(ConfigPart, frozen=True, kw_only=True):
-    """`[agents.NAME]`: a built-in agent. `id` is a second, numeric name; `tools` are `module:function`."""
+    """`[agents.NAME]`: a built-in agent. `id` is a second, numeric name; `tools` are `module:function`.
+
+    `approve` names the tools that wait for a person's yes. `output_schema` is the JSON schema that its
+    answers must fit. At 0.8 of `context_tokens` its history is shortened. The `max_…` limits end a run
+    as incomplete; 0 is no limit.
+    """
 
     model: str
     id: int | None = None
+    description: str = ""
     instructions: str = ""
     tools: tuple[str, ...] = ()
+    approve: tuple[str, ...] = ()
+    subagents: tuple[str, ...] = ()
+    ask_user: bool = False
+    output_schema: dict[str, Any] = {}
+    context_tokens: int = 0
     max_turns: int = 32
+    max_tool_calls: int = 0
+    max_tokens: int = 0
+    max_seconds: float = 0.0
+    max_cost: float = 0.0
 
 
 class Config(ConfigPart, frozen=True, kw_only=True):
@@ -201,8 +229,7 @@ def _check(config: Config, reader: _Reader) -> None:
         if agent.model not in config.models:
             hint = nearest(agent.model, config.models)
             raise reader.fault(f"[{where}] unknown model {agent.model!r}{hint}", where, "model")
-        if agent.max_turns < 1:
-            raise reader.fault(f"[{where}] max_turns must be at least 1", where, "max_turns")
+        _check_agent(where, name, agent, config, reader)
         for tool in agent.tools:
             if not re.fullmatch(r"[\w.]+:[\w.]+", tool):
                 raise reader.fault(
@@ -214,6 +241,31 @@ def _check(config: Config, reader: _Reader) -> None:
             )
         if agent.id is not None:
             numbers[agent.id] = name
+
+
+def _check_agent(
+    where: str, name: str, agent: AgentConfig, config: Config, reader: _Reader
+) -> None:
+    if agent.max_turns < 1:
+        raise reader.fault(f"[{where}] max_turns must be at least 1", where, "max_turns")
+    for limit in ("context_tokens", "max_tool_calls", "max_tokens", "max_seconds", "max_cost"):
+        if getattr(agent, limit) < 0:
+            raise reader.fault(f"[{where}] {limit} must not be negative", where, limit)
+    for below in agent.subagents:
+        if below not in config.agents:
+            hint = nearest(below, config.agents)
+            raise reader.fault(f"[{where}] unknown agent {below!r}{hint}", where, "subagents")
+    if circle := _circle(name, (), config):
+        way = " → ".join(circle)
+        raise reader.fault(f"[{where}] an agent dispatches itself: {way}", where, "subagents")
+
+
+def _circle(name: str, above: tuple[str, ...], config: Config) -> tuple[str, ...]:
+    """The way from an agent back to itself through `subagents`, or `()`."""
+    if name in above:
+        return (*above[above.index(name) :], name)
+    ways = (_circle(below, (*above, name), config) for below in config.agents[name].subagents)
+    return next((way for way in ways if way), ())
 
 
 def _check_model(where: str, model: ModelConfig, reader: _Reader) -> None:

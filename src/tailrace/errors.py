@@ -103,6 +103,10 @@ class ModelFailed(TailraceError):
         self.retryable = retryable
 
 
+class ToolSourceFailed(TailraceError):
+    """A server that offers tools cannot be reached, or offers what cannot be used."""
+
+
 class LimitReached(TailraceError):
     """A run came to one of its limits; `reason` is the run's reason for being incomplete."""
 

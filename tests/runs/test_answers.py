@@ -101,7 +101,7 @@ async def test_an_answer_reaches_a_run_that_still_works() -> None:
     async def asks_and_works(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
         yield opening(context.state, "helper")
         yield said([t.InputRequested("colour", "Which?")])
-        await context.news()
+        await context.news(0)
         yield said([t.Custom("heard", context.state.answers["colour"])])
         yield ending(context.state)
 

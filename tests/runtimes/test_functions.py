@@ -7,7 +7,8 @@ from typing import Literal
 
 import pytest
 
-from tailrace.runtimes.tools.functions import MAX_OUTPUT, FunctionTool, ToolContext, tool
+from tailrace.runtimes.tools.contract import MAX_OUTPUT, ToolContext
+from tailrace.runtimes.tools.functions import FunctionTool, tool
 
 CONTEXT = ToolContext("run", "call_1", "run:1")
 

@@ -60,6 +60,7 @@ class ItemState:
         "agent",
         "approval",
         "arguments",
+        "begun",
         "content",
         "node",
         "output",
@@ -78,6 +79,7 @@ class ItemState:
         self.status: Literal["open", "completed", "incomplete"] = "open"
         self.content: Item | None = None
         self.tool = "none"
+        self.begun = False
         self.approval: t.ApprovalResolved | None = None
         self.output: t.ToolCompleted | None = None
         self.reply = 0

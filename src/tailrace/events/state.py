@@ -8,7 +8,7 @@ a log that was written can always be read. An illegal draft raises `IllegalEvent
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, assert_never
+from typing import assert_never
 
 from tailrace.errors import IllegalEvent
 from tailrace.events import grammar
@@ -43,6 +43,8 @@ class RunState:
         self.answers: dict[str, Json] = {}
         self.replies: dict[str, int] = {}
         self.finishes: dict[str, t.Finish] = {}
+        self.contexts: dict[str, int] = {}
+        self.dispatched: dict[int, str] = {}
         self.compactions: dict[str, tuple[int, tuple[Item, ...]]] = {}
         self.usage: dict[tuple[str, str], Totals] = {}
         self.end: t.RunEnd | None = None
@@ -118,7 +120,9 @@ class RunState:
                 self._item_started(draft, payload)
             case t.ItemCompleted():
                 return self._item_completed(draft, payload)
-            case t.ToolStarted() | t.ToolProgress() | t.ApprovalRequested():
+            case t.ToolStarted():
+                self._tool(payload).begun = True
+            case t.ToolProgress() | t.ApprovalRequested():
                 self._tool(payload)
             case t.ApprovalResolved():
                 self._tool(payload).approval = payload
@@ -137,6 +141,7 @@ class RunState:
                 self._from_open_source(draft)
                 replies = self.replies.get(draft.agent, 0)
                 self.compactions[draft.agent] = (replies, payload.replacement)
+                self.contexts.pop(draft.agent, None)
             case t.Custom() | t.ContextUsage() | t.CompactionStarted():
                 self._from_open_source(draft)
             case (
@@ -228,6 +233,8 @@ class RunState:
         self.agents[draft.agent] = grammar.step("agent", phase, type(payload), draft.agent)
         if isinstance(payload, t.AgentStarted):
             self.homes[draft.agent] = draft.node
+            if payload.call is not None:
+                self.dispatched[payload.call] = draft.agent
             self.registry.append(
                 t.AgentEntry(draft.agent, payload.name, payload.kind, payload.parent)
             )
@@ -241,6 +248,7 @@ class RunState:
         if any(item.agent == draft.agent for item in self.open.values()):
             raise IllegalEvent(f"usage: {draft.agent!r} still has an open item")
         self.finishes[draft.agent] = payload.finish
+        self.contexts[draft.agent] = payload.input + payload.output
         number = self.replies.get(draft.agent, 0) + 1
         self.replies[draft.agent] = number
         for state in reversed(self.items):
@@ -298,11 +306,12 @@ class RunState:
                 drafts.append(t.Draft(close, node))
         return drafts
 
-    def close_items(self) -> list[t.Draft]:
-        """The drafts that end every open item as incomplete."""
+    def close_items(self, agent: str | None = None) -> list[t.Draft]:
+        """The drafts that end every open item, or an agent's open items, as incomplete."""
         return [
             t.Draft(t.ItemCompleted(item, "incomplete"), state.node, state.agent)
             for item, state in self.open.items()
+            if agent in (None, state.agent)
         ]
 
     def give_up_reply(self) -> list[t.Draft]:
@@ -315,8 +324,7 @@ class RunState:
         return drafts
 
 
-_Ending = Literal["completed", "incomplete", "failed", "cancelled"]
-_CLOSING: Mapping[type[t.Base], tuple[_Ending, str]] = {
+_CLOSING: Mapping[type[t.Base], tuple[t.Ending, str]] = {
     t.RunCompleted: ("completed", "the run completed"),
     t.RunIncomplete: ("incomplete", "the run reached a limit"),
     t.RunFailed: ("failed", "the run failed"),

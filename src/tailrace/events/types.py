@@ -20,6 +20,7 @@ from tailrace.events.request import RunRequest
 ItemKind = Literal["message", "reasoning", "tool_call", "provider", "image", "audio"]
 RunsOn = Literal["client", "server", "mcp", "provider"]
 AgentKind = Literal["main", "subagent", "tool"]
+Ending = Literal["completed", "incomplete", "failed", "cancelled"]
 Finish = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
@@ -60,7 +61,7 @@ class RunWaiting(Base, frozen=True, tag="run.waiting"):
 
 
 class RunResumed(Base, frozen=True, tag="run.resumed"):
-    """The answer came and the run goes on. `request` is what brought it, where that was a turn of its own."""
+    """The answer came. `request` is what brought it, where that was a turn of its own."""
 
     request: RunRequest | None = None
 
@@ -120,7 +121,7 @@ class AgentStarted(Base, frozen=True, tag="agent.started"):
 class AgentCompleted(Base, frozen=True, tag="agent.completed"):
     """The invocation ended."""
 
-    status: Literal["completed", "incomplete", "failed", "cancelled"] = "completed"
+    status: Ending = "completed"
 
 
 # item: what the run puts out, piece by piece
@@ -274,10 +275,7 @@ class ApprovalResolved(Base, frozen=True, tag="approval.resolved"):
 
 
 class InputRequested(Base, frozen=True, tag="input.requested"):
-    """The agent asks a person a question; `schema` describes the answer it wants.
-
-    `item` is the tool call by which the model asked, if it was one.
-    """
+    """A question to a person. `schema` describes the answer; `item` is the call that asks, if one does."""
 
     request_id: str
     message: str

@@ -53,21 +53,30 @@ class RunContext:
         self.emit: Callable[[Sequence[Draft]], None] = sink.add
         self.flush: Callable[[], Awaitable[None]] = sink.flush
         self._sink = sink
-        self._news = asyncio.Event()
+        self.heard = 0
+        self._listening: set[asyncio.Future[None]] = set()
 
     async def room(self) -> None:
         """Let the log catch up; to be called wherever much is emitted."""
         if self._sink.full:
             await self._sink.room()
 
-    async def news(self) -> None:
-        """Wait until an answer from outside has been folded into the state."""
-        self._news.clear()
-        await self._news.wait()
+    async def news(self, heard: int) -> None:
+        """Wait until more than `heard` answers from outside have been folded into the state."""
+        while self.heard <= heard:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._listening.add(future)
+            try:
+                await future
+            finally:
+                self._listening.discard(future)
 
     def tell(self) -> None:
         """An answer has come: wake whoever waits for `news`."""
-        self._news.set()
+        self.heard += 1
+        for future in self._listening:
+            if not future.done():
+                future.set_result(None)
 
 
 class Runtime(Protocol):

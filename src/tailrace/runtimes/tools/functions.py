@@ -13,51 +13,40 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 
 from tailrace.events.items import Json
 from tailrace.events.request import ToolSpec
-
-MAX_OUTPUT = 262_144
-"""Characters of a tool's answer that reach the model; more is cut, and the answer says so."""
+from tailrace.runtimes.tools.contract import AfterCrash, Progress, ToolContext, ToolResult
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class ToolContext(msgspec.Struct, frozen=True):
-    """What a tool may know of its call. `key` is the same when the call is tried again after a crash."""
-
-    run: str
-    call_id: str
-    key: str
-
-
-class ToolResult(msgspec.Struct, frozen=True):
-    """A tool's answer as the model reads it."""
-
-    output: str
-    is_error: bool = False
-
-
 class _Options(msgspec.Struct, frozen=True):
-    idempotent: bool = False
+    after_crash: AfterCrash = "tell"
+    approval: bool = False
     timeout: float | None = None
 
 
 def tool(
-    *, idempotent: bool = False, timeout: float | None = None
+    *,
+    idempotent: bool = False,
+    after_crash: AfterCrash = "tell",
+    approval: bool = False,
+    timeout: float | None = None,
 ) -> Callable[[Function], Function]:
     """Say how a tool may be treated.
 
-    `idempotent`: after a crash in the middle of a call, call again with the same key; otherwise the
-    model is told that the outcome is unknown. `timeout` in seconds; an async function is cancelled
-    then, a plain one is left behind in its thread.
+    `after_crash`: what becomes of a call that a crash cut off (`contract.AfterCrash`); `idempotent` is
+    the short way to say "retry". `approval`: a person must agree to each call. `timeout` in seconds; an
+    async function is cancelled then, a plain one is left behind in its thread.
     """
 
     def mark(function: Function) -> Function:
-        function.__dict__["tailrace_tool"] = _Options(idempotent, timeout)
+        policy = "retry" if idempotent else after_crash
+        function.__dict__["tailrace_tool"] = _Options(policy, approval, timeout)
         return function
 
     return mark
@@ -66,11 +55,15 @@ def tool(
 class FunctionTool:
     """A Python function that a model can call."""
 
+    runs_on: Literal["server", "mcp"] = "server"
+    server_label = ""
+
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        options = function.__dict__.get("tailrace_tool", _Options())
-        self.idempotent: bool = options.idempotent
-        self._timeout: float | None = options.timeout
+        options: _Options = function.__dict__.get("tailrace_tool", _Options())
+        self.after_crash: AfterCrash = options.after_crash
+        self.approval = options.approval
+        self._timeout = options.timeout
         self._context_parameter, fields = _parameters(function)
         self.name: str = function.__name__
         self._arguments = msgspec.defstruct(
@@ -90,7 +83,7 @@ class FunctionTool:
             return ToolResult(f"The arguments do not fit: {error}", is_error=True)
         values = {name: getattr(decoded, name) for name in decoded.__struct_fields__}
         if self._context_parameter:
-            values[self._context_parameter] = context
+            values[self._context_parameter] = _from_any_thread(context)
         try:
             async with asyncio.timeout(self._timeout):
                 return _result(await self._run(values))
@@ -105,6 +98,16 @@ class FunctionTool:
         if inspect.iscoroutinefunction(self._function):
             return await self._function(**values)
         return await asyncio.to_thread(self._function, **values)
+
+
+def _from_any_thread(context: ToolContext) -> ToolContext:
+    """The same context, for a function that runs in a thread of its own."""
+    loop = asyncio.get_running_loop()
+
+    def progress(report: Progress) -> None:
+        loop.call_soon_threadsafe(context.progress, report)
+
+    return msgspec.structs.replace(context, progress=progress)
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[str, list[Any]]:
@@ -141,6 +144,4 @@ def _result(value: object) -> ToolResult:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     except (TypeError, msgspec.MsgspecError) as error:
         return ToolResult(f"The tool's answer is not JSON: {error}", is_error=True)
-    if len(text) > MAX_OUTPUT:
-        text = f"{text[:MAX_OUTPUT]}\n[cut after {MAX_OUTPUT} of {len(text)} characters]"
-    return ToolResult(text)
+    return ToolResult(text).cut()

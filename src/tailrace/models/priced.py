@@ -1,0 +1,59 @@
+"""A model whose calls have a price: each `Usage` says what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.events.request import ModelRequest
+from tailrace.events.types import Payload, Usage
+from tailrace.models.contract import Model
+
+MILLION = 1_000_000
+
+
+class Price(Struct, frozen=True):
+    """What a million tokens of each kind cost."""
+
+    input: float
+    cached: float
+    cache_write: float
+    output: float
+
+    def of(self, usage: Usage) -> float:
+        """What a call cost; a server's own figure, where it gives one, is the caller's to prefer."""
+        fresh = max(usage.input - usage.cached - usage.cache_write, 0)
+        total = (
+            fresh * self.input
+            + usage.cached * self.cached
+            + usage.cache_write * self.cache_write
+            + usage.output * self.output
+        )
+        return round(total / MILLION, 9)
+
+
+class PricedModel:
+    """Another model, with prices."""
+
+    def __init__(self, model: Model, price: Price) -> None:
+        self.name = model.name
+        self._model = model
+        self._price = price
+
+    async def stream(
+        self, request: ModelRequest, items: Iterator[int]
+    ) -> AsyncGenerator[Sequence[Payload], None]:
+        async with aclosing(self._model.stream(request, items)) as batches:
+            async for payloads in batches:
+                yield [self._priced(payload) for payload in payloads]
+
+    async def close(self) -> None:
+        await self._model.close()
+
+    def _priced(self, payload: Payload) -> Payload:
+        if not isinstance(payload, Usage) or payload.cost is not None:
+            return payload
+        return msgspec.structs.replace(payload, cost=self._price.of(payload))

@@ -1,0 +1,33 @@
+"""Keeping an agent's history within its context: when to shorten it, how to ask, what stands in. Pure."""
+
+from __future__ import annotations
+
+from tailrace.events.items import Item, Message, TextPart
+from tailrace.events.request import ModelRequest
+from tailrace.events.state import RunState
+
+FULL = 0.8
+"""Part of the context that may be used before the history is shortened; the rest is for the next reply."""
+
+ASK = (
+    "Summarise the conversation so far for yourself: you will go on from the summary alone. Keep what was "
+    "asked, what was decided and found out, names, numbers and open points. Answer with the summary only."
+)
+
+
+def due(state: RunState, agent: str, context_tokens: int) -> bool:
+    """Whether the last reply left too little room for another."""
+    return bool(context_tokens) and state.contexts.get(agent, 0) >= FULL * context_tokens
+
+
+def request(items: tuple[Item, ...], instructions: str) -> ModelRequest:
+    """The model call that shortens."""
+    ask = Message(role="user", content=(TextPart(ASK),))
+    return ModelRequest(items=(*items, ask), instructions=instructions)
+
+
+def replacement(summary: str, told: tuple[Item, ...]) -> tuple[Item, ...]:
+    """What stands in for the history: the summary, then the last thing the user said, word for word."""
+    text = f"Summary of the conversation so far:\n\n{summary}"
+    last = [item for item in told if isinstance(item, Message) and item.role == "user"][-1:]
+    return (Message(role="user", content=(TextPart(text),)), *last)

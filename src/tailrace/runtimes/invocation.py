@@ -1,0 +1,341 @@
+"""One invocation of an agent: asks the model, sees to the calls, dispatches subagents, until it is done.
+
+Each turn of `work` asks `steps.next_step` what the log says is to be done, does it, and logs it. Calls of
+one reply run side by side; a subagent is a call whose work is another invocation. A tool begins only after
+its `tool.started` is durable. What needs a person is asked for in the log and left; when nothing else is
+left to do, `work` returns False and the run pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import msgspec
+
+from tailrace.errors import LimitReached, ModelFailed, ToolSourceFailed
+from tailrace.events import history
+from tailrace.events import types as t
+from tailrace.events.items import Item, Message, TextPart, ToolCall, text_of
+from tailrace.events.request import ModelRequest, Settings, ToolChoice
+from tailrace.models.contract import Model
+from tailrace.runtimes import compaction, structured
+from tailrace.runtimes.agent import Agent, Limits
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.single import Reply
+from tailrace.runtimes.steps import (
+    Answer,
+    AskApproval,
+    AskUser,
+    Dispatch,
+    Run,
+    Wait,
+    next_move,
+    next_step,
+    question_id,
+)
+from tailrace.runtimes.tools.contract import Progress, Tool, ToolContext
+from tailrace.runtimes.tools.dispatch import ask_user_spec, read_task, task_spec
+
+
+@dataclass(frozen=True)
+class Team:
+    """What all invocations of a run share."""
+
+    context: RunContext
+    limits: Limits
+
+    def check(self, calls: int = 0) -> None:
+        """Raises `LimitReached` when the run has used up what it may use, or would by so many calls."""
+        limits, total = self.limits, self.context.state.total()
+        if limits.tokens and total.input + total.output >= limits.tokens:
+            raise LimitReached("max_tokens")
+        if limits.cost and total.cost >= limits.cost:
+            raise LimitReached("max_cost")
+        if limits.tool_calls:
+            begun = sum(item.begun for item in self.context.state.items)
+            if begun + calls > limits.tool_calls:
+                raise LimitReached("max_tool_calls")
+
+
+class Invocation:
+    """An agent at work. `base` is what its model is told besides what comes of the work itself."""
+
+    def __init__(
+        self, team: Team, agent: Agent, *, id: str, node: str, model: Model, base: ModelRequest
+    ) -> None:
+        self._team = team
+        self._context = team.context
+        self._agent = agent
+        self._id = id
+        self._node = node
+        self._model = model
+        self._base = base
+        self._tools: dict[str, Tool] = {}
+
+    async def work(self) -> bool:
+        """Go on from what the log says. True when the agent is done, False when it can only wait."""
+        self._tools = await self._find_tools()
+        state = self._context.state
+        while True:
+            step = next_step(state, self._id)
+            if step.kind == "tools":
+                if not await self._see_to(step.calls):
+                    return False
+                continue
+            note = ""
+            if step.kind == "end":
+                note = structured.fault(state, self._id, self._base.settings.output)
+                if not note:
+                    return True
+            await self._ask(note)
+
+    async def _find_tools(self) -> dict[str, Tool]:
+        """The agent's tools by name. Raises `ModelFailed` when a server that has some is not there."""
+        found = dict(self._agent.tools)
+        for source in self._agent.sources:
+            try:
+                listed = await source.tools()
+            except ToolSourceFailed as error:
+                raise ModelFailed(str(error)) from None
+            for tool in listed:
+                name = tool.spec.name
+                found[f"{tool.server_label}__{name}" if name in found else name] = tool
+        return found
+
+    # the model
+
+    async def _ask(self, note: str) -> None:
+        """One model reply; `note` is what was wrong with the last one."""
+        state = self._context.state
+        self._team.check()
+        if state.replies.get(self._id, 0) >= self._agent.limits.turns:
+            raise LimitReached("max_turns")
+        if compaction.due(state, self._id, self._agent.context_tokens):
+            await self._compact()
+        request = self._request(note)
+        theirs = {tool.name for tool in self._base.settings.tools if tool.kind != "provider"}
+        reply = Reply(state, self._node, self._id)
+        async with aclosing(self._model.stream(request, reply.numbers())) as batches:
+            async for payloads in batches:
+                placed = [self._placed(payload, theirs) for payload in payloads]
+                self._context.emit(reply.said(placed))
+                await self._context.room()
+        if self._agent.context_tokens:
+            used = state.contexts.get(self._id, 0)
+            self._say(t.ContextUsage(used, self._agent.context_tokens))
+
+    def _request(self, note: str) -> ModelRequest:
+        items = self._conversation()
+        if note:
+            items = (*items, Message(role="user", content=(TextPart(note),)))
+        settings = self._base.settings
+        if self._context.state.replies.get(self._id):
+            # A choice forced on every reply would never let the agent end.
+            settings = msgspec.structs.replace(settings, tool_choice=ToolChoice())
+        specs = [
+            msgspec.structs.replace(tool.spec, name=name) for name, tool in self._tools.items()
+        ]
+        if self._agent.subagents:
+            below = {name: agent.description for name, agent in self._agent.subagents.items()}
+            specs.append(task_spec(below))
+        if self._agent.asks_user:
+            specs.append(ask_user_spec())
+        return ModelRequest(
+            items=items,
+            instructions=self._base.instructions,
+            settings=msgspec.structs.replace(settings, tools=(*specs, *settings.tools)),
+        )
+
+    def _conversation(self) -> tuple[Item, ...]:
+        return history.conversation(self._context.state, self._id, self._base.items)
+
+    def _placed(self, payload: t.Payload, theirs: set[str]) -> t.Payload:
+        """A call of one of our tools, or of a tool nobody has, is ours to answer."""
+        if not isinstance(payload, t.ItemStarted) or payload.kind != "tool_call":
+            return payload
+        tool = self._tools.get(payload.name)
+        if tool is None and payload.name in theirs:
+            return payload
+        label = tool.server_label if tool is not None else ""
+        return msgspec.structs.replace(
+            payload,
+            runs_on=tool.runs_on if tool is not None else "server",
+            server_label=label or self._agent.name,
+        )
+
+    async def _compact(self) -> None:
+        """Let the model shorten the agent's history; its words are not shown."""
+        self._say(t.CompactionStarted("context"))
+        request = compaction.request(self._conversation(), self._base.instructions)
+        text = ""
+        async with aclosing(self._model.stream(request, iter(range(1 << 30)))) as batches:
+            async for payloads in batches:
+                for payload in payloads:
+                    if isinstance(payload, t.TextDelta):
+                        text += payload.text
+                    elif isinstance(payload, t.Usage):
+                        self._say(msgspec.structs.replace(payload, purpose="compaction"))
+        self._say(t.CompactionCompleted(compaction.replacement(text, self._base.items)))
+
+    # the calls
+
+    async def _see_to(self, calls: Sequence[int]) -> bool:
+        """Work on pending calls side by side, each answer logged when it comes; False when all that is
+        left waits for a person."""
+        running: dict[asyncio.Task[bool], int] = {}
+        stuck: set[int] = set()
+        heard = self._context.heard
+        news = asyncio.create_task(self._context.news(heard))
+        try:
+            while True:
+                waiting = {*running.values(), *stuck}
+                begun = self._begin([call for call in calls if call not in waiting])
+                if begun:
+                    await self._context.flush()
+                for call in begun:
+                    running[asyncio.create_task(self._carry_out(call), name=f"call {call}")] = call
+                if not running:
+                    return next_step(self._context.state, self._id).kind != "tools"
+                await asyncio.wait({*running, news}, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in running if task.done()]:
+                    call = running.pop(task)
+                    if not task.result():
+                        stuck.add(call)
+                if news.done():
+                    heard = self._context.heard
+                    news = asyncio.create_task(self._context.news(heard))
+                    stuck.clear()
+        finally:
+            news.cancel()
+            for task in running:
+                task.cancel()
+            await asyncio.gather(news, *running, return_exceptions=True)
+
+    def _begin(self, calls: Sequence[int]) -> list[int]:
+        """Do what can be done at once about calls; returns those whose work can begin."""
+        begun: list[int] = []
+        state = self._context.state
+        below = frozenset(self._agent.subagents)
+        open_calls = [call for call in calls if state.items[call].tool != "done"]
+        moves = {call: next_move(state, call, self._tool(call), below) for call in open_calls}
+        new = [
+            call
+            for call, move in moves.items()
+            if isinstance(move, Run | Dispatch) and not state.items[call].begun
+        ]
+        self._team.check(len(new))
+        for call, move in moves.items():
+            match move:
+                case Wait():
+                    pass
+                case Answer(completed):
+                    self._say(completed)
+                case AskApproval(message):
+                    self._say(t.ApprovalRequested(call, message))
+                case AskUser(question):
+                    name = question_id(call)
+                    asked = t.InputRequested(name, question.question, question.schema(), call)
+                    self._say(asked)
+                case Run() | Dispatch():
+                    if state.items[call].tool != "running":
+                        self._say(t.ToolStarted(call, self._key(call)))
+                    begun.append(call)
+        return begun
+
+    async def _carry_out(self, call: int) -> bool:
+        """One call's work, and its answer; False when it can only wait."""
+        tool = self._tool(call)
+        content = self._context.state.items[call].content
+        if not isinstance(content, ToolCall):
+            raise AssertionError("only whole calls begin")
+        if tool is None:
+            return await self._dispatch(call, content)
+
+        def progress(report: Progress) -> None:
+            if self._context.state.items[call].tool == "running":
+                self._say(t.ToolProgress(call, report.message, report.done, report.total))
+
+        about = ToolContext(self._context.run, content.call_id, self._key(call), progress)
+        made = (await tool.call(content.arguments, about)).cut()
+        self._say(t.ToolCompleted(call, made.output, made.is_error))
+        return True
+
+    async def _dispatch(self, call: int, content: ToolCall) -> bool:
+        """Let a subagent do what a `task` call says."""
+        task = read_task(content.arguments, list(self._agent.subagents))
+        if isinstance(task, str):
+            self._say(t.ToolCompleted(call, task, is_error=True))
+            return True
+        state = self._context.state
+        agent = self._agent.subagents[task.agent]
+        id = state.dispatched.get(call) or state.invocation(agent.name)
+        if id not in state.agents:
+            started = t.AgentStarted(agent.name, "subagent", self._id, call)
+            self._context.emit([t.Draft(started, self._node, id)])
+        child = Invocation(
+            self._team,
+            agent,
+            id=id,
+            node=self._node,
+            model=agent.model,
+            base=ModelRequest(
+                items=(Message(role="user", content=(TextPart(task.prompt),)),),
+                instructions=agent.instructions,
+                settings=_settings(agent),
+            ),
+        )
+        return await self._wait_for(child, id, call)
+
+    async def _wait_for(self, child: Invocation, id: str, call: int) -> bool:
+        state = self._context.state
+        status: t.Ending = "completed"
+        try:
+            if not await child.work():
+                return False
+            answer = t.ToolCompleted(call, last_text(history.made_by(state, id)))
+        except LimitReached as limit:
+            if limit.reason != "max_turns":
+                raise
+            status, why = "incomplete", f"The agent stopped after {child.turns} turns."
+            answer = t.ToolCompleted(call, why, is_error=True)
+        except ModelFailed as failure:
+            status, why = "failed", f"The agent failed: {failure.message}"
+            answer = t.ToolCompleted(call, why, is_error=True)
+        self._context.emit(
+            [
+                *state.close_items(id),
+                t.Draft(t.AgentCompleted(status), self._node, id),
+                t.Draft(answer, self._node, self._id),
+            ]
+        )
+        return True
+
+    @property
+    def turns(self) -> int:
+        """How many replies the agent may give."""
+        return self._agent.limits.turns
+
+    def _tool(self, call: int) -> Tool | None:
+        return self._tools.get(self._context.state.items[call].started.name)
+
+    def _key(self, call: int) -> str:
+        """The call's idempotency key: the run and the item, which no other call shares."""
+        return f"{self._context.run}:{call}"
+
+    def _say(self, payload: t.Payload) -> None:
+        self._context.emit([t.Draft(payload, self._node, self._id)])
+
+
+def last_text(items: Sequence[Item]) -> str:
+    """What an agent said in the end: the text of its last message."""
+    for item in reversed(items):
+        if isinstance(item, Message):
+            return text_of(item.content)
+    return ""
+
+
+def _settings(agent: Agent) -> Settings:
+    return Settings(output=agent.output) if agent.output is not None else Settings()

@@ -1,0 +1,137 @@
+"""What comes next for an agent, from nothing but the log. Pure.
+
+Going on after a crash, after a pause, and just going on are the same question asked of the same state, so
+there is no other state to lose: a finished reply or tool result is in the log and is not made again.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
+from tailrace.events.items import ToolCall
+from tailrace.events.parts import ItemState
+from tailrace.events.state import RunState
+from tailrace.events.types import ToolCompleted
+from tailrace.runtimes.tools.contract import Tool
+from tailrace.runtimes.tools.dispatch import ASK_USER, TASK, Question
+
+INTERRUPTED = "The server stopped while this tool ran; whether it took effect is unknown."
+CUT_OFF = "The call was cut off."
+
+
+class Step(Struct, frozen=True):
+    """What an invocation does next; `calls` are the items of the tool calls to see to."""
+
+    kind: Literal["ask", "tools", "end"]
+    calls: tuple[int, ...] = ()
+
+
+def next_step(state: RunState, agent: str) -> Step:
+    """The next step of one invocation."""
+    mine = [(n, item) for n, item in enumerate(state.items) if item.agent == agent and item.reply]
+    pending = tuple(n for n, item in mine if item.tool in PENDING_TOOL)
+    if pending:
+        return Step("tools", pending)
+    last = state.replies.get(agent, 0)
+    if last == 0:
+        return Step("ask")
+    tools = [item.tool for _, item in mine if item.reply == last]
+    return Step("ask" if "done" in tools and "handed" not in tools else "end")
+
+
+class Wait(Struct, frozen=True):
+    """Somebody has been asked and has not answered."""
+
+
+class Answer(Struct, frozen=True):
+    """The call is over without having run."""
+
+    completed: ToolCompleted
+
+
+class AskApproval(Struct, frozen=True):
+    """A person must say yes first."""
+
+    message: str
+
+
+class AskUser(Struct, frozen=True):
+    """The model asks a person."""
+
+    question: Question
+
+
+class Run(Struct, frozen=True):
+    """Call the tool."""
+
+
+class Dispatch(Struct, frozen=True):
+    """Let a subagent work, or go on working."""
+
+
+Move: TypeAlias = Wait | Answer | AskApproval | AskUser | Run | Dispatch
+
+
+def next_move(state: RunState, number: int, tool: Tool | None, subagents: frozenset[str]) -> Move:
+    """What to do about one pending call; `tool` is None for a name that no tool has."""
+    item = state.items[number]
+    call = item.content
+    if not isinstance(call, ToolCall):
+        return _answer(number, CUT_OFF)
+    if item.tool in ASKED_TOOL:
+        return Wait()
+    if call.name == TASK and subagents:
+        return Dispatch()
+    if call.name == ASK_USER and tool is None:
+        return _question(state, number, call)
+    if tool is None:
+        return _answer(number, f"There is no tool named {call.name}.")
+    return _permitted(number, item, call, tool)
+
+
+def _permitted(number: int, item: ItemState, call: ToolCall, tool: Tool) -> Move:
+    """A tool of ours: may it run, or run again?"""
+    cut_off = item.tool == "interrupted"
+    asks = tool.after_crash == "ask" if cut_off else tool.approval
+    if cut_off and tool.after_crash == "tell":
+        return _answer(number, INTERRUPTED)
+    if not asks:
+        return Run()
+    if item.approval is None:
+        again = f" again? {INTERRUPTED}" if cut_off else "?"
+        return AskApproval(f"Run {call.name}({call.arguments}){again}")
+    if item.approval.approved:
+        return Run()
+    if cut_off:
+        return _answer(number, INTERRUPTED)
+    why = f": {item.approval.reason}" if item.approval.reason else "."
+    return _answer(number, f"A person refused this call{why}")
+
+
+def _question(state: RunState, number: int, call: ToolCall) -> Move:
+    name = question_id(number)
+    match state.asks.get(name, "absent"):
+        case "absent":
+            try:
+                return AskUser(msgspec.json.decode(call.arguments or "{}", type=Question))
+            except msgspec.MsgspecError as error:
+                return _answer(number, f"The arguments do not fit: {error}")
+        case "asked":
+            return Wait()
+        case _:
+            value = state.answers[name]
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            return Answer(ToolCompleted(number, text))
+
+
+def question_id(number: int) -> str:
+    """The name of the question that call item `number` asks."""
+    return f"ask_{number}"
+
+
+def _answer(number: int, text: str) -> Answer:
+    return Answer(ToolCompleted(number, text, is_error=True))

@@ -1,0 +1,50 @@
+"""Answers that must fit a JSON schema: checked when the model has ended, asked for again when they do not."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from tailrace.errors import ModelFailed
+from tailrace.events.history import made_by
+from tailrace.events.items import Message, text_of
+from tailrace.events.request import OutputFormat
+from tailrace.events.state import RunState
+
+TRIES = 3
+
+
+def fault(state: RunState, agent: str, output: OutputFormat) -> str:
+    """What is wrong with the agent's last answer, as a note for the model; `""` when it fits.
+
+    Raises `ModelFailed` after `TRIES` answers that do not fit. An answer that was cut off by a limit, or
+    that hands calls to the client, is not checked.
+    """
+    if output.kind != "json_schema" or not output.schema or state.finishes.get(agent) != "stop":
+        return ""
+    messages = [item for item in made_by(state, agent) if isinstance(item, Message)]
+    text = text_of(messages[-1].content) if messages else ""
+    wrong = mismatch(text, output.schema)
+    if not wrong:
+        return ""
+    tries = sum(mismatch(text_of(message.content), output.schema) != "" for message in messages)
+    if tries >= TRIES:
+        raise ModelFailed(f"The model's answer did not fit the schema in {TRIES} tries: {wrong}")
+    return f"Your answer does not fit the JSON schema: {wrong}. Answer again, with the JSON only."
+
+
+def mismatch(text: str, schema: object) -> str:
+    """Why `text` is no JSON of this schema, or `""`."""
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        return str(error)
+    try:
+        validator: Any = Draft202012Validator(cast("dict[str, Any]", schema))
+        wrong = next(iter(validator.iter_errors(value)), None)
+    except SchemaError:
+        return ""  # a schema we cannot read is the model server's to judge
+    return "" if wrong is None else f"{wrong.message} at {wrong.json_path}"[:500]

@@ -1,0 +1,95 @@
+"""What a tool of the built-in agent is, wherever it runs: a Python function, an MCP server's tool.
+
+A tool never raises for what a model or a server did wrong: faults are answers that the model reads. What
+may be done with a call whose worker died in the middle is the tool's to say (`after_crash`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from tailrace.events.request import ToolSpec
+
+AfterCrash = Literal["retry", "ask", "tell"]
+"""A call that had begun and has no recorded result: call again with the same key, ask a person whether
+to, or tell the model that the outcome is unknown."""
+
+MAX_OUTPUT = 262_144
+"""Characters of a tool's answer that reach the model; more is cut, and the answer says so."""
+
+
+class Progress(Struct, frozen=True):
+    """A sign of life; `done` of `total`, in whatever the tool counts."""
+
+    message: str = ""
+    done: float | None = None
+    total: float | None = None
+
+
+class ToolContext(Struct, frozen=True):
+    """What a tool may know of its call. `key` is the same when the call is tried again after a crash.
+
+    `progress` may be called from the event loop and from a tool's own thread.
+    """
+
+    run: str
+    call_id: str
+    key: str
+    progress: Callable[[Progress], None] = lambda _: None
+
+
+class ToolResult(Struct, frozen=True):
+    """A tool's answer as the model reads it."""
+
+    output: str
+    is_error: bool = False
+
+    def cut(self) -> ToolResult:
+        """The same, no longer than `MAX_OUTPUT`."""
+        if len(self.output) <= MAX_OUTPUT:
+            return self
+        note = f"[cut after {MAX_OUTPUT} of {len(self.output)} characters]"
+        return ToolResult(f"{self.output[:MAX_OUTPUT]}\n{note}", self.is_error)
+
+
+class Tool(Protocol):
+    """Something a model may call and that runs on our side.
+
+    `server_label` names the MCP server, `""` for functions; with `approval` a person must say yes first.
+    """
+
+    @property
+    def spec(self) -> ToolSpec:
+        """What the model is told."""
+        ...
+
+    @property
+    def runs_on(self) -> Literal["server", "mcp"]: ...
+
+    @property
+    def server_label(self) -> str: ...
+
+    @property
+    def approval(self) -> bool: ...
+
+    @property
+    def after_crash(self) -> AfterCrash: ...
+
+    async def call(self, arguments: str, context: ToolContext) -> ToolResult:
+        """Run it; `arguments` is what the model wrote. Raises nothing but `CancelledError`."""
+        ...
+
+
+class ToolSource(Protocol):
+    """Tools that have to be asked for."""
+
+    async def tools(self) -> Sequence[Tool]:
+        """The tools there are now. Raises `ToolSourceFailed` when that cannot be found out."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...

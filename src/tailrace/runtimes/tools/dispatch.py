@@ -1,0 +1,88 @@
+"""The two tools that the loop itself carries out: handing a task to a subagent, asking a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.events.items import Json
+from tailrace.events.request import ToolSpec
+
+TASK = "task"
+ASK_USER = "ask_user"
+
+
+class Task(Struct, frozen=True, forbid_unknown_fields=True):
+    """The arguments of `task`."""
+
+    agent: str
+    prompt: str
+
+
+class Question(Struct, frozen=True, forbid_unknown_fields=True):
+    """The arguments of `ask_user`; `options` are the answers to choose from, if there are such."""
+
+    question: str
+    options: tuple[str, ...] = ()
+
+    def schema(self) -> Json:
+        """What an answer looks like."""
+        return (
+            {"type": "string", "enum": list(self.options)} if self.options else {"type": "string"}
+        )
+
+
+def task_spec(descriptions: Mapping[str, str]) -> ToolSpec:
+    """`task` for an agent with these subagents."""
+    listed = "\n".join(f"- {name}: {text or name}" for name, text in descriptions.items())
+    return ToolSpec(
+        name=TASK,
+        description=(
+            "Hand a task to another agent and get its final answer. It sees nothing but the prompt. "
+            f"Several tasks in one reply are worked on side by side. Agents:\n{listed}"
+        ),
+        parameters=_object(
+            {
+                "agent": {"type": "string", "enum": list(descriptions)},
+                "prompt": {"type": "string", "description": "All that the agent needs to know."},
+            },
+            ["agent", "prompt"],
+        ),
+    )
+
+
+def ask_user_spec() -> ToolSpec:
+    """`ask_user`."""
+    return ToolSpec(
+        name=ASK_USER,
+        description="Ask the user something you cannot go on without, and wait for the answer.",
+        parameters=_object(
+            {
+                "question": {"type": "string"},
+                "options": {"type": "array", "items": {"type": "string"}},
+            },
+            ["question"],
+        ),
+    )
+
+
+def read_task(arguments: str, known: Sequence[str]) -> Task | str:
+    """The task in a call's arguments, or what is wrong with them."""
+    try:
+        task = msgspec.json.decode(arguments or "{}", type=Task)
+    except msgspec.MsgspecError as error:
+        return f"The arguments do not fit: {error}"
+    if task.agent not in known:
+        return f"There is no agent named {task.agent}. Known: {', '.join(known)}."
+    return task
+
+
+def _object(properties: dict[str, Json], required: list[str]) -> Json:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }

@@ -1,0 +1,435 @@
+"""The built-in agent: tools, subagents, pauses, limits, compaction, crashes; with scripted models."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tailrace.events import types as t
+from tailrace.events.items import Message, text_of
+from tailrace.events.request import OutputFormat, Settings, ToolChoice, ToolSpec
+from tailrace.models.priced import Price, PricedModel
+from tailrace.models.scenario import Step
+from tailrace.runs.answers import Approval, Reply
+from tailrace.runtimes.agent import Agent, Limits
+from tailrace.runtimes.loop import AgentLoop
+from tailrace.runtimes.tools.contract import Progress, ToolContext
+from tailrace.runtimes.tools.functions import tool
+from tests.support.house import House
+from tests.support.logs import user
+from tests.support.team import Spy, agent, call, house_of, outputs, run, say, script, task, texts
+
+
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+@tool(approval=True)
+def pay(amount: int) -> str:
+    """Pay."""
+    return f"paid {amount}"
+
+
+def boom() -> None:
+    """Raise."""
+    raise ValueError("no such luck")
+
+
+async def test_several_calls_then_the_answer() -> None:
+    calls = (call("add", a=1, b=2), call("add", a=3, b=4), call("boom"))
+    state, _ = await run(agent("lead", calls, (say("done"),), tools=(add, boom)))
+    assert outputs(state) == ["3", "7", "ValueError: no such luck"]
+    assert texts(state) == ["done"]
+    assert state.end == t.RunCompleted()
+
+
+BAD_CALLS: list[tuple[Any, str]] = [
+    (call("nobody"), "There is no tool named nobody."),
+    (call("add", a="x", b=2), "The arguments do not fit"),
+    (call("task", agent="nobody", prompt="x"), "There is no agent named nobody. Known: helper."),
+    (call("task", agent="helper"), "The arguments do not fit"),
+    (call("ask_user", wrong=1), "The arguments do not fit"),
+]
+
+
+@pytest.mark.parametrize(("step", "answer"), BAD_CALLS)
+async def test_a_call_that_makes_no_sense_is_answered_with_what_is_wrong(
+    step: Any, answer: str
+) -> None:
+    helper = agent("helper", (say("hi"),))
+    lead = agent("lead", (step,), (say("oh"),), tools=(add,), subagents=(helper,), asks_user=True)
+    state, _ = await run(lead)
+    assert outputs(state)[0].startswith(answer)
+    assert texts(state) == ["oh"]
+
+
+async def test_forty_calls_at_once_all_run_side_by_side() -> None:
+    inside = 0
+    most = 0
+
+    async def slow(n: int) -> int:
+        """Wait for the others."""
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        while most < 40:
+            await asyncio.sleep(0)
+        return n
+
+    lead = agent("lead", tuple(call("slow", n=n) for n in range(40)), (say("ok"),), tools=(slow,))
+    state, _ = await run(lead)
+    assert outputs(state) == [str(n) for n in range(40)]
+
+
+async def test_progress_of_a_tool_in_a_thread_is_in_the_log() -> None:
+    def count(context: ToolContext) -> str:
+        """Count."""
+        context.progress(Progress("half", 1, 2))
+        return "ok"
+
+    _, events = await run(agent("lead", (call("count"),), (say("x"),), tools=(count,)))
+    assert t.ToolProgress(0, "half", 1, 2) in [event.payload for event in events]
+
+
+# subagents
+
+
+async def test_subagents_work_side_by_side_each_under_its_own_name() -> None:
+    helper = agent("helper", (call("add", a=1, b=1),), (say("two "), say("it is")), tools=(add,))
+    lead = agent(
+        "lead",
+        (task("helper", "one"), task("helper", "two"), call("add", a=5, b=5)),
+        (say("both"),),
+        tools=(add,),
+        subagents=(helper,),
+    )
+    state, events = await run(lead)
+    assert outputs(state)[:3] == ["two it is", "two it is", "10"]
+    assert texts(state, "helper") == texts(state, "helper#2") == ["two it is"]
+    assert texts(state) == ["both"]
+    started = [event for event in events if isinstance(event.payload, t.AgentStarted)]
+    assert [(e.agent, e.payload.parent, e.payload.call) for e in started] == [  # type: ignore[union-attr]
+        ("MAIN", "", None),
+        ("helper", "MAIN", 0),
+        ("helper#2", "MAIN", 1),
+    ]
+    assert state.replies == {"MAIN": 2, "helper": 2, "helper#2": 2}
+    first = events[0].payload
+    assert isinstance(first, t.RunStarted)
+    assert [(entry.id, entry.parent) for entry in first.agents] == [
+        ("MAIN", ""),
+        ("helper", "MAIN"),
+    ]
+
+
+async def test_nested_subagents_and_usage_by_agent() -> None:
+    deep = agent("deep", (say("bottom"),))
+    middle = agent("middle", (task("deep", "go"),), (say("via middle"),), subagents=(deep,))
+    state, _ = await run(agent("lead", (task("middle", "go"),), (say("top"),), subagents=(middle,)))
+    assert outputs(state) == ["via middle", "bottom"]
+    assert {agent for agent, _ in state.usage} == {"MAIN", "middle", "deep"}
+    assert [entry.parent for entry in state.registry] == ["", "MAIN", "middle"]
+
+
+async def test_a_subagent_sees_nothing_but_its_prompt() -> None:
+    model = Spy((say("hi"),))
+    helper = agent("helper", model=model, instructions="Help.")
+    await run(
+        agent("lead", (task("helper", "the task"),), (say("x"),), subagents=(helper,)),
+        text="a secret",
+        instructions="Of the request.",
+    )
+    (told,) = model.asked[0].items
+    assert told == user("the task")
+    assert model.asked[0].instructions == "Help."
+
+
+async def test_a_subagent_that_fails_or_never_ends_is_told_to_its_parent() -> None:
+    broken = agent("broken", (say("half"), Step(fail="out of order")))
+    endless = agent("endless", (call("add", a=1, b=1),), tools=(add,), limits=Limits(turns=2))
+    lead = agent(
+        "lead",
+        (task("broken", "x"), task("endless", "y")),
+        (say("never mind"),),
+        subagents=(broken, endless),
+    )
+    state, events = await run(lead)
+    assert outputs(state)[:2] == [
+        "The agent failed: out of order",
+        "The agent stopped after 2 turns.",
+    ]
+    assert state.end == t.RunCompleted()
+    ends = {e.agent: e.payload.status for e in events if isinstance(e.payload, t.AgentCompleted)}
+    assert ends == {"broken": "failed", "endless": "incomplete", "MAIN": "completed"}
+
+
+# limits
+
+
+LIMITS = [
+    (Limits(turns=3), "max_turns"),
+    (Limits(tool_calls=4), "max_tool_calls"),
+    (Limits(tokens=50), "max_tokens"),
+    (Limits(cost=0.5), "max_cost"),
+    (Limits(seconds=0.05), "max_seconds"),
+]
+
+
+@pytest.mark.parametrize(("limits", "reason"), LIMITS)
+async def test_a_limit_ends_the_run_as_incomplete_with_its_reason(
+    limits: Limits, reason: str
+) -> None:
+    async def wait() -> str:
+        """Wait, for ever where time is the limit."""
+        if limits.seconds:
+            await asyncio.Event().wait()
+        return "ok"
+
+    replies = script((call("wait"),), input=20, output=1)
+    model = PricedModel(replies, Price(1000.0, 1000.0, 1000.0, 1000.0))
+    state, _ = await run(agent("lead", model=model, tools=(wait,), limits=limits))
+    assert state.end == t.RunIncomplete(reason)
+
+
+# pauses
+
+
+@pytest.mark.parametrize(
+    ("approved", "answer"), [(True, "paid 5"), (False, "refused this call: no")]
+)
+async def test_an_approval_pauses_the_run_and_its_answer_reaches_the_model(
+    approved: bool, answer: str
+) -> None:
+    house = await house_of(agent("lead", (call("pay", amount=5),), (say("ok"),), tools=(pay,)))
+    name = await house.start()
+    state = await house.finished(name)
+    assert state.phase == "waiting"
+    assert state.items[0].tool == "asked"
+    await house.supervisor.answer(name, (Approval(0, approved, "no"),))
+    state = await house.finished(name)
+    assert answer in outputs(state)[0]
+    assert state.end == t.RunCompleted()
+    await house.supervisor.close()
+
+
+async def test_a_question_inside_a_nested_agent_survives_a_restart() -> None:
+    def team() -> Agent:
+        deep = agent(
+            "deep",
+            (call("ask_user", question="Which?", options=["red", "blue"]),),
+            (say("painted"),),
+            asks_user=True,
+        )
+        return agent(
+            "lead",
+            (task("deep", "paint"), call("add", a=1, b=1)),
+            (say("all done"),),
+            subagents=(deep,),
+            tools=(add,),
+        )
+
+    first = await house_of(team())
+    name = await first.start()
+    state = await first.finished(name)
+    assert state.phase == "waiting"
+    (question,) = state.questions.values()
+    assert question.message == "Which?"
+    assert question.schema == {"type": "string", "enum": ["red", "blue"]}
+    await first.supervisor.drain()
+    second = House(AgentLoop(team(), {}), first.store)
+    await second.supervisor.open()
+    await second.supervisor.answer(name, (Reply(question.request_id, "red"),))
+    state = await second.finished(name)
+    assert outputs(state) == ["painted", "2", "red"]
+    assert state.end == t.RunCompleted()
+    assert state.attempt == 1
+    assert state.replies == {"MAIN": 2, "deep": 2}, "nothing was asked again"
+    await second.supervisor.close()
+
+
+async def test_an_answer_is_taken_up_while_other_agents_still_work() -> None:
+    """The nested approval is granted while a sibling is busy, and its tool runs before that one ends."""
+    paid = asyncio.Event()
+
+    @tool(approval=True)
+    async def spend() -> str:
+        """Spend."""
+        paid.set()
+        return "spent"
+
+    async def busy() -> str:
+        """Work until the other one has paid."""
+        await paid.wait()
+        return "done"
+
+    payer = agent("payer", (call("spend"),), (say("ok"),), tools=(spend,))
+    worker = agent("worker", (call("busy"),), (say("ok"),), tools=(busy,))
+    lead = agent(
+        "lead", (task("payer", "p"), task("worker", "w")), (say("x"),), subagents=(payer, worker)
+    )
+    house = await house_of(lead)
+    name = await house.start()
+    while "asked" not in [item.tool for item in (await house.directory.state(name)).items]:
+        await asyncio.sleep(0)
+    state = await house.directory.state(name)
+    number = next(n for n, item in enumerate(state.items) if item.tool == "asked")
+    await house.supervisor.answer(name, (Approval(number, approved=True),))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert not any(isinstance(e.payload, t.RunWaiting) for e in await house.directory.events(name))
+    await house.supervisor.close()
+
+
+# crashes
+
+
+AFTER_CRASH = [
+    ("tell", "whether it took effect is unknown", 1),
+    ("retry", "went", 2),
+]
+
+
+@pytest.mark.parametrize(("policy", "answer", "times"), AFTER_CRASH)
+async def test_a_tool_that_was_cut_off_follows_its_policy(
+    policy: Any, answer: str, times: int
+) -> None:
+    keys: list[str] = []
+
+    def team() -> Agent:
+        @tool(after_crash=policy)
+        async def go(context: ToolContext) -> str:
+            """Go."""
+            keys.append(context.key)
+            if len(keys) == 1:
+                await asyncio.Event().wait()
+            return "went"
+
+        helper = agent("helper", (call("go"),), (say("helped"),), tools=(go,))
+        calls = (task("helper", "x"), call("add", a=2, b=2))
+        return agent("lead", calls, (say("ok"),), subagents=(helper,), tools=(add,))
+
+    first = await house_of(team())
+    name = await first.start()
+    while not keys or "4" not in outputs(await first.directory.state(name)):
+        await asyncio.sleep(0)
+    await first.supervisor.drain()
+    second = House(AgentLoop(team(), {}), first.store)
+    await second.supervisor.open()
+    state = await second.finished(name)
+    assert state.end == t.RunCompleted()
+    assert answer in outputs(state)[2]
+    assert len(keys) == times
+    assert len(set(keys)) == 1
+    assert state.replies == {"MAIN": 2, "helper": 2}
+    await second.supervisor.close()
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_tool_may_have_a_person_decide_after_a_crash(again: bool) -> None:
+    times = 0
+
+    def team() -> Agent:
+        @tool(after_crash="ask")
+        async def go() -> str:
+            """Go."""
+            nonlocal times
+            times += 1
+            if times == 1:
+                await asyncio.Event().wait()
+            return "went"
+
+        return agent("lead", (call("go"),), (say("ok"),), tools=(go,))
+
+    first = await house_of(team())
+    name = await first.start()
+    while not times:
+        await asyncio.sleep(0)
+    await first.supervisor.drain()
+    second = House(AgentLoop(team(), {}), first.store)
+    await second.supervisor.open()
+    state = await second.finished(name)
+    assert (state.phase, state.items[0].tool) == ("waiting", "doubted")
+    await second.supervisor.answer(name, (Approval(0, again),))
+    state = await second.finished(name)
+    assert times == 1 + again
+    assert outputs(state) == ["went" if again else outputs(state)[0]]
+    assert ("unknown" in outputs(state)[0]) != again
+    await second.supervisor.close()
+
+
+async def test_cancel_stops_model_tools_and_subagents_and_keeps_the_usage() -> None:
+    stopped: list[str] = []
+
+    async def hang() -> str:
+        """Hang."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.append("tool")
+        return ""
+
+    helper = agent("helper", (call("hang"),), tools=(hang,))
+    house = await house_of(agent("lead", (task("helper", "x"),), subagents=(helper,)))
+    name = await house.start()
+    while "running" not in [i.tool for i in (await house.directory.state(name)).items[1:]]:
+        await asyncio.sleep(0)
+    await house.supervisor.cancel(name, "a test")
+    state = await house.directory.state(name)
+    assert stopped == ["tool"]
+    assert state.end == t.RunCancelled("a test")
+    assert {agent for agent, _ in state.usage} == {"MAIN", "helper"}
+    await house.supervisor.close()
+
+
+# history
+
+
+async def test_a_long_history_is_shortened_and_the_work_goes_on() -> None:
+    model = Spy((call("add", a=1, b=1),), (say("the summary"),), (say("end"),), input=90)
+    lead = agent("lead", model=model, tools=(add,), context_tokens=100)
+    state, events = await run(lead, text="please add")
+    kinds = [event.payload for event in events]
+    assert t.CompactionStarted("context") in kinds
+    (done,) = [kind for kind in kinds if isinstance(kind, t.CompactionCompleted)]
+    said = [text_of(item.content) for item in done.replacement if isinstance(item, Message)]
+    assert "the summary" in said[0]
+    assert said[1] == "please add"
+    assert model.asked[2].items[: len(done.replacement)] == done.replacement
+    assert "the summary" not in texts(state)
+    assert state.usage["MAIN", "m"].calls == 3
+    assert state.replies["MAIN"] == 2
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+FORM = OutputFormat(kind="json_schema", name="x", schema=SCHEMA)
+
+
+async def test_an_answer_that_does_not_fit_is_asked_for_again() -> None:
+    model = Spy((say("sorry"),), (say('{"a": "x"}'),), (say('{"a": 1}'),))
+    lead = agent("lead", model=model, output=FORM)
+    state, _ = await run(lead)
+    assert state.end == t.RunCompleted()
+    assert state.replies["MAIN"] == 3
+    assert texts(state)[-1] == '{"a": 1}'
+    state, _ = await run(agent("lead", (say("never"),), output=FORM))
+    assert isinstance(state.end, t.RunFailed)
+    assert "3 tries" in state.end.message
+
+
+async def test_a_choice_forced_by_the_client_holds_for_the_first_reply_only() -> None:
+    model = Spy((call("add", a=1, b=1),), (say("end"),))
+    lead = agent("lead", model=model, tools=(add,))
+    await run(lead, settings=Settings(tool_choice=ToolChoice(mode="required")))
+    assert [asked.settings.tool_choice.mode for asked in model.asked] == ["required", "auto"]
+
+
+async def test_a_clients_tool_ends_the_turn_beside_our_own() -> None:
+    theirs = Settings(tools=(ToolSpec(name="show"),))
+    lead = agent("lead", (call("show"), call("add", a=1, b=1)), (say("never"),), tools=(add,))
+    state, _ = await run(lead, settings=theirs)
+    assert [item.tool for item in state.items] == ["handed", "done"]
+    assert state.end == t.RunCompleted()
+    assert texts(state) == []

@@ -1,0 +1,96 @@
+"""Agents of the built-in loop over scripted models, run by a real supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import Any
+
+from tailrace.events import types as t
+from tailrace.events.request import ModelRequest
+from tailrace.events.state import RunState
+from tailrace.models.scenario import Reply, Scenario, Step
+from tailrace.models.scripted import ScriptedModel
+from tailrace.runtimes.agent import Agent
+from tailrace.runtimes.loop import AgentLoop
+from tailrace.runtimes.tools.functions import FunctionTool
+from tests.support.house import House, open_house
+
+
+def say(text: str) -> Step:
+    """A step."""
+    return Step(text=text)
+
+
+def call(name: str, **arguments: Any) -> Step:
+    """A step."""
+    return Step(call=name, arguments=arguments)
+
+
+def task(agent: str, prompt: str) -> Step:
+    """A step that dispatches a subagent."""
+    return call("task", agent=agent, prompt=prompt)
+
+
+def script(*replies: tuple[Step, ...], **more: Any) -> ScriptedModel:
+    """A model that gives these replies one after the other, and the last one for ever."""
+    return ScriptedModel("m", Scenario(tuple(Reply(steps=steps, **more) for steps in replies)))
+
+
+class Spy:
+    """A model that gives its replies in the order of the calls, whatever it is asked, and remembers that."""
+
+    name = "m"
+
+    def __init__(self, *replies: tuple[Step, ...], **more: Any) -> None:
+        self.asked: list[ModelRequest] = []
+        self._replies = [script(steps, **more) for steps in replies]
+
+    def stream(
+        self, request: ModelRequest, items: Iterator[int]
+    ) -> AsyncGenerator[Sequence[t.Payload], None]:
+        self.asked.append(request)
+        place = min(len(self.asked), len(self._replies))
+        return self._replies[place - 1].stream(request, items)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def agent(
+    name: str, *replies: tuple[Step, ...], tools: tuple[Callable[..., Any], ...] = (), **fields: Any
+) -> Agent:
+    """An agent whose model says what the script says."""
+    functions = {function.__name__: FunctionTool(function) for function in tools}
+    below = {each.name: each for each in fields.pop("subagents", ())}
+    model = fields.pop("model", None) or script(*replies)
+    return Agent(name=name, model=model, tools=functions, subagents=below, **fields)
+
+
+async def house_of(root: Agent, **settings: Any) -> House:
+    """A supervisor that runs this agent."""
+    return await open_house(AgentLoop(root, {}), **settings)
+
+
+async def run(root: Agent, **fields: Any) -> tuple[RunState, list[t.Event]]:
+    """One run from its start to its end, or to its pause."""
+    house = await house_of(root)
+    name = await house.start(**fields)
+    state = await house.finished(name)
+    events = await house.directory.events(name)
+    await house.supervisor.close()
+    return state, events
+
+
+def outputs(state: RunState) -> list[str]:
+    """What the tools of a run answered, in the order of their calls."""
+    return [item.output.output for item in state.items if item.output is not None]
+
+
+def texts(state: RunState, agent: str = t.MAIN) -> list[str]:
+    """The messages of an invocation."""
+    found: list[str] = []
+    for item in state.items:
+        content = item.content
+        if item.agent == agent and content is not None and item.started.kind == "message":
+            found.append("".join(part.text for part in content.content))  # type: ignore[union-attr]
+    return found
