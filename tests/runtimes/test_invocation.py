@@ -1,0 +1,215 @@
+"""An invocation stops and goes on: approvals, questions, crashes, cancel; nested and side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tailrace.events import types as t
+from tailrace.runs.answers import Approval, Reply
+from tailrace.runtimes.agent import Agent
+from tailrace.runtimes.loop import AgentLoop
+from tailrace.runtimes.tools.contract import ToolContext
+from tailrace.runtimes.tools.functions import tool
+from tests.support.house import House
+from tests.support.team import agent, call, house_of, outputs, say, task
+
+
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+@tool(approval=True)
+def pay(amount: int) -> str:
+    """Pay."""
+    return f"paid {amount}"
+
+
+@pytest.mark.parametrize(
+    ("approved", "answer"), [(True, "paid 5"), (False, "refused this call: no")]
+)
+async def test_an_approval_pauses_the_run_and_its_answer_reaches_the_model(
+    approved: bool, answer: str
+) -> None:
+    house = await house_of(agent("lead", (call("pay", amount=5),), (say("ok"),), tools=(pay,)))
+    name = await house.start()
+    state = await house.finished(name)
+    assert state.phase == "waiting"
+    assert state.items[0].tool == "asked"
+    await house.supervisor.answer(name, (Approval(0, approved, "no"),))
+    state = await house.finished(name)
+    assert answer in outputs(state)[0]
+    assert state.end == t.RunCompleted()
+    await house.supervisor.close()
+
+
+async def test_a_question_inside_a_nested_agent_survives_a_restart() -> None:
+    def team() -> Agent:
+        deep = agent(
+            "deep",
+            (call("ask_user", question="Which?", options=["red", "blue"]),),
+            (say("painted"),),
+            asks_user=True,
+        )
+        return agent(
+            "lead",
+            (task("deep", "paint"), call("add", a=1, b=1)),
+            (say("all done"),),
+            subagents=(deep,),
+            tools=(add,),
+        )
+
+    first = await house_of(team())
+    name = await first.start()
+    state = await first.finished(name)
+    assert state.phase == "waiting"
+    (question,) = state.questions.values()
+    assert question.message == "Which?"
+    assert question.schema == {"type": "string", "enum": ["red", "blue"]}
+    await first.supervisor.drain()
+    second = House(AgentLoop(team(), {}), first.store)
+    await second.supervisor.open()
+    await second.supervisor.answer(name, (Reply(question.request_id, "red"),))
+    state = await second.finished(name)
+    assert outputs(state) == ["painted", "2", "red"]
+    assert state.end == t.RunCompleted()
+    assert state.attempt == 1
+    assert state.replies == {"MAIN": 2, "deep": 2}, "nothing was asked again"
+    await second.supervisor.close()
+
+
+async def test_an_answer_is_taken_up_while_other_agents_still_work() -> None:
+    """The nested approval is granted while a sibling is busy, and its tool runs before that one ends."""
+    paid = asyncio.Event()
+
+    @tool(approval=True)
+    async def spend() -> str:
+        """Spend."""
+        paid.set()
+        return "spent"
+
+    async def busy() -> str:
+        """Work until the other one has paid."""
+        await paid.wait()
+        return "done"
+
+    payer = agent("payer", (call("spend"),), (say("ok"),), tools=(spend,))
+    worker = agent("worker", (call("busy"),), (say("ok"),), tools=(busy,))
+    lead = agent(
+        "lead", (task("payer", "p"), task("worker", "w")), (say("x"),), subagents=(payer, worker)
+    )
+    house = await house_of(lead)
+    name = await house.start()
+    while "asked" not in [item.tool for item in (await house.directory.state(name)).items]:
+        await asyncio.sleep(0)
+    state = await house.directory.state(name)
+    number = next(n for n, item in enumerate(state.items) if item.tool == "asked")
+    await house.supervisor.answer(name, (Approval(number, approved=True),))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert not any(isinstance(e.payload, t.RunWaiting) for e in await house.directory.events(name))
+    await house.supervisor.close()
+
+
+# crashes
+
+
+AFTER_CRASH = [
+    ("tell", "whether it took effect is unknown", 1),
+    ("retry", "went", 2),
+]
+
+
+@pytest.mark.parametrize(("policy", "answer", "times"), AFTER_CRASH)
+async def test_a_tool_that_was_cut_off_follows_its_policy(
+    policy: Any, answer: str, times: int
+) -> None:
+    keys: list[str] = []
+
+    def team() -> Agent:
+        @tool(after_crash=policy)
+        async def go(context: ToolContext) -> str:
+            """Go."""
+            keys.append(context.key)
+            if len(keys) == 1:
+                await asyncio.Event().wait()
+            return "went"
+
+        helper = agent("helper", (call("go"),), (say("helped"),), tools=(go,))
+        calls = (task("helper", "x"), call("add", a=2, b=2))
+        return agent("lead", calls, (say("ok"),), subagents=(helper,), tools=(add,))
+
+    first = await house_of(team())
+    name = await first.start()
+    while not keys or "4" not in outputs(await first.directory.state(name)):
+        await asyncio.sleep(0)
+    await first.supervisor.drain()
+    second = House(AgentLoop(team(), {}), first.store)
+    await second.supervisor.open()
+    state = await second.finished(name)
+    assert state.end == t.RunCompleted()
+    assert answer in outputs(state)[2]
+    assert len(keys) == times
+    assert len(set(keys)) == 1
+    assert state.replies == {"MAIN": 2, "helper": 2}
+    await second.supervisor.close()
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_tool_may_have_a_person_decide_after_a_crash(again: bool) -> None:
+    times = 0
+
+    def team() -> Agent:
+        @tool(after_crash="ask")
+        async def go() -> str:
+            """Go."""
+            nonlocal times
+            times += 1
+            if times == 1:
+                await asyncio.Event().wait()
+            return "went"
+
+        return agent("lead", (call("go"),), (say("ok"),), tools=(go,))
+
+    first = await house_of(team())
+    name = await first.start()
+    while not times:
+        await asyncio.sleep(0)
+    await first.supervisor.drain()
+    second = House(AgentLoop(team(), {}), first.store)
+    await second.supervisor.open()
+    state = await second.finished(name)
+    assert (state.phase, state.items[0].tool) == ("waiting", "doubted")
+    await second.supervisor.answer(name, (Approval(0, again),))
+    state = await second.finished(name)
+    assert times == 1 + again
+    assert outputs(state) == ["went" if again else outputs(state)[0]]
+    assert ("unknown" in outputs(state)[0]) != again
+    await second.supervisor.close()
+
+
+async def test_cancel_stops_model_tools_and_subagents_and_keeps_the_usage() -> None:
+    stopped: list[str] = []
+
+    async def hang() -> str:
+        """Hang."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.append("tool")
+        return ""
+
+    helper = agent("helper", (call("hang"),), tools=(hang,))
+    house = await house_of(agent("lead", (task("helper", "x"),), subagents=(helper,)))
+    name = await house.start()
+    while "running" not in [i.tool for i in (await house.directory.state(name)).items[1:]]:
+        await asyncio.sleep(0)
+    await house.supervisor.cancel(name, "a test")
+    state = await house.directory.state(name)
+    assert stopped == ["tool"]
+    assert state.end == t.RunCancelled("a test")
+    assert {agent for agent, _ in state.usage} == {"MAIN", "helper"}
+    await house.supervisor.close()
