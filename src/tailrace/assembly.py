@@ -130,6 +130,7 @@ def parts(config: Config, store: Store) -> Parts:
         projections=Projections(store),
         streams=streams,
         max_body_bytes=config.server.max_body_bytes,
+        extension_key=config.server.extension_key,
         let_go=lambda: _close(known),
     )
 

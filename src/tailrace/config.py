@@ -42,6 +42,7 @@ class ServerConfig(ConfigPart, frozen=True, kw_only=True):
     retention_hours: float = 24.0
     max_run_hours: float = 24.0
     chat_grace_seconds: float = 30.0
+    extension_key: str = "x_alien"
 
 
 class PriceConfig(ConfigPart, frozen=True, kw_only=True):

@@ -54,7 +54,8 @@ ILLEGAL: dict[str, list[t.Payload]] = {
     "an end with an open node": [t.RunCompleted()],
     "the same attempt again": [t.RunAttempt(1, "again")],
     "a second start": [t.RunStarted(request())],
-    "text while waiting": [MESSAGE, t.RunWaiting("approval"), t.TextDelta(0, "a")],
+    "waiting inside an item": [MESSAGE, t.RunWaiting("approval")],
+    "an item while waiting": [t.RunWaiting("approval"), MESSAGE],
     "usage inside an item": [MESSAGE, t.Usage("m")],
     "an answer nobody asked for": [t.InputReceived("q")],
 }

@@ -58,6 +58,7 @@ COVERED_ELSEWHERE = {
     "protocols/fields.py": "tests/protocols/test_requests.py",
     "protocols/upstream.py": "tests/recordings",
     "protocols/framing/sse.py": "tests/protocols/test_sse.py",
+    "events/answers.py": "tests/runs/test_pauses.py",
     "runs/conversations.py": "tests/http/test_conversations.py",
     "runs/directory.py": "tests/runs/test_life.py",
     "runs/live.py": "tests/runs/test_life.py",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tailrace.events import types as t
-from tailrace.runs.answers import Approval, Reply
+from tailrace.events.answers import Approval, Reply
 from tailrace.runtimes.agent import Agent
 from tailrace.runtimes.loop import AgentLoop
 from tailrace.runtimes.tools.contract import ToolContext

@@ -52,8 +52,8 @@ class Choice:
 
 
 @st.composite
-def legal_logs(draw: Draw, *, ended: bool = True) -> list[t.Event]:
-    """A whole log, or one of a run that goes on."""
+def legal_logs(draw: Draw, *, ended: bool = True, pauses: bool = True) -> list[t.Event]:
+    """A whole log, or one of a run that goes on; with `pauses` it may have waited for somebody."""
     state = RunState()
     events: list[t.Event] = []
 
@@ -64,7 +64,8 @@ def legal_logs(draw: Draw, *, ended: bool = True) -> list[t.Event]:
     add(t.Draft(t.NodeStarted("deep_agent", "helper"), "n1"))
     add(t.Draft(t.AgentStarted("helper"), "n1", t.MAIN))
     for _ in range(draw(st.integers(0, 30))):
-        add(_draft(draw, state, draw(st.sampled_from(list(_choices(state))))))
+        choices = [each for each in _choices(state) if pauses or each.kind is not t.RunWaiting]
+        add(_draft(draw, state, draw(st.sampled_from(choices))))
     if not ended:
         return events
     end = draw(_ends(state.phase))
@@ -98,7 +99,8 @@ def _next(table: grammar.Table, phase: str) -> list[type[t.Base]]:
 
 
 def _of_run(state: RunState) -> Iterator[Choice]:
-    return (Choice(kind) for kind in _next(grammar.RUN, state.phase) if kind not in ENDS)
+    kinds = [kind for kind in _next(grammar.RUN, state.phase) if kind not in ENDS]
+    return (Choice(kind) for kind in kinds if kind is not t.RunWaiting or not state.open)
 
 
 def _of_nodes(state: RunState) -> Iterator[Choice]:
@@ -179,6 +181,7 @@ def _item_started(draw: Draw, state: RunState, choice: Choice) -> t.ItemStarted:
             runs_on=runs_on,
             server_label="docs" if runs_on == "mcp" else "",
             custom=runs_on == "client" and draw(st.booleans()),
+            waits_for="approval" if runs_on == "server" and draw(st.booleans()) else "",
         )
     if kind == "provider":
         dialect = draw(st.sampled_from(("responses", "chat", "messages")))

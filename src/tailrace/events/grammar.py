@@ -14,14 +14,15 @@ tests draw legal logs from them.
 
 Coupling rules, checked by the walker:
 1. Before `run.started` nothing; after a run end nothing.
-2. While the run waits, only answers, a new attempt, `run.resumed` and run ends (`WHILE_WAITING`).
+2. The run waits only when no item is open; and while it waits, only answers, a new attempt,
+   `run.resumed` and run ends (`WHILE_WAITING`).
 3. A node event names its node; an event of an agent names an open node and an open invocation; an
    item's events all come from the invocation that started it.
 4. Item ordinals are handed out in order: the next `item.started` has the number of items so far.
 5. A part's ordinal is the current part's or the next one; a part has one kind.
 6. `item.completed` has the content that the deltas made.
 7. A call's TOOL machine starts when its item closes as completed: client calls at `handed`, others at
-   `called`. An incomplete call has none.
+   `called`, and so are client calls that put a question to a person. An incomplete call has none.
 8. `run.attempt` makes every running tool `interrupted`: begun, outcome unknown; what a person had said
    of it is void.
 9. `usage` of a reply ends it: the agent has no open item then.

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tailrace.events.grammar import PENDING_TOOL
 from tailrace.events.items import Item, TextPart, ToolCall, ToolOutput
 from tailrace.events.parts import ItemState
 from tailrace.events.state import RunState
 from tailrace.events.types import MAIN
+
+UNANSWERED = "Not run so far: it waits for a person."
 
 
 def made_by(state: RunState, agent: str = MAIN, after: int = 0) -> tuple[Item, ...]:
@@ -47,12 +50,16 @@ def _reply(items: list[ItemState]) -> Iterator[Item]:
         if item.content is not None and (item.status == "completed" or not _is_call(item)):
             yield item.content
     for item in items:
-        if item.output is not None and isinstance(item.content, ToolCall):
-            yield ToolOutput(
-                call_id=item.content.call_id,
-                output=(TextPart(item.output.output),),
-                is_error=item.output.is_error,
-            )
+        if not isinstance(item.content, ToolCall):
+            continue
+        if item.output is not None:
+            yield _output(item.content, item.output.output, is_error=item.output.is_error)
+        elif item.tool in PENDING_TOOL:  # the run waits, and somebody goes on from here without it
+            yield _output(item.content, UNANSWERED, is_error=True)
+
+
+def _output(call: ToolCall, text: str, *, is_error: bool) -> ToolOutput:
+    return ToolOutput(call_id=call.call_id, output=(TextPart(text),), is_error=is_error)
 
 
 def _is_call(item: ItemState) -> bool:

@@ -5,6 +5,7 @@ that nobody guesses one. It is drawn once, where the run is accepted (`runs/`); 
 computed, which is why a replay anywhere gives the same bytes.
 
     run_<suffix>  job_<suffix>  resp_<suffix>  chatcmpl-<suffix>      the run
+    resp_<suffix>_2                                                   what followed its first pause
     msg_<suffix>_3  rs_<suffix>_4  fc_<suffix>_5  call_<suffix>_5     its items, by ordinal
 """
 
@@ -16,6 +17,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
 SUFFIX_LENGTH = 26
 _SUFFIX = re.compile(rf"[{ALPHABET}]{{{SUFFIX_LENGTH}}}")
 _RUN = re.compile(r"(?:run_|job_|resp_|chatcmpl-|msg_)?(.*)", re.DOTALL)
+_TURN = re.compile(r"resp_(.*)_([2-9]|[1-9][0-9]{1,4})", re.DOTALL)
 _ITEM = re.compile(r"[a-z]+_(.+)_(0|[1-9][0-9]{0,9})", re.DOTALL)
 
 
@@ -35,9 +37,15 @@ def job_id(suffix: str) -> str:
     return f"job_{suffix}"
 
 
-def response_id(suffix: str) -> str:
-    """The run's name on the Responses surface."""
-    return f"resp_{suffix}"
+def response_id(suffix: str, turn: int = 0) -> str:
+    """The run's name on the Responses surface, where each pause ends a response: turn 0, 1, 2 …"""
+    return f"resp_{suffix}_{turn + 1}" if turn else f"resp_{suffix}"
+
+
+def response_turn(response_id: str) -> int:
+    """Which turn of its run a response id names."""
+    found = _TURN.fullmatch(response_id)
+    return int(found[2]) - 1 if found else 0
 
 
 def chat_id(suffix: str) -> str:
@@ -52,7 +60,7 @@ def item_id(prefix: str, suffix: str, item: int) -> str:
 
 def run_suffix(any_id: str) -> str | None:
     """The suffix in any of a run's names, or None when this is no name of a run."""
-    found = _RUN.fullmatch(any_id)
+    found = _TURN.fullmatch(any_id) or _RUN.fullmatch(any_id)
     return found[1] if found and _SUFFIX.fullmatch(found[1]) else None
 
 

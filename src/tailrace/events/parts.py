@@ -115,7 +115,8 @@ class ItemState:
         self.content = content
         self.status = event.status
         if isinstance(content, ToolCall) and event.status == "completed":
-            self.tool = "handed" if self.started.runs_on == "client" else "called"
+            ours = self.started.runs_on != "client" or self.started.waits_for == "answer"
+            self.tool = "called" if ours else "handed"
         self.parts, self.summary, self.arguments = [], [], []
         return t.ItemCompleted(event.item, event.status, content)
 

@@ -39,6 +39,7 @@ class RunState:
         self.items: list[ItemState] = []
         self.open: dict[int, ItemState] = {}
         self.asks: dict[str, str] = {}
+        self.resumptions: list[RunRequest | None] = []
         self.questions: dict[str, t.InputRequested] = {}
         self.answers: dict[str, Json] = {}
         self.replies: dict[str, int] = {}
@@ -273,8 +274,11 @@ class RunState:
                     missing = grammar.tag(type(left[0].payload))
                     raise IllegalEvent(f"the run cannot end before {missing}")
                 self.end = payload
-            case t.RunWaiting() | t.RunResumed():
-                pass
+            case t.RunWaiting():
+                if self.open:
+                    raise IllegalEvent("the run cannot wait while an item is open")
+            case t.RunResumed():
+                self.resumptions.append(payload.request)
             case _:
                 assert_never(payload)
         self.phase = after

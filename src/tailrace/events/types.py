@@ -130,6 +130,7 @@ class AgentCompleted(Base, frozen=True, tag="agent.completed"):
 class ItemStarted(Base, frozen=True, tag="item.started"):
     """An item opened. Tool calls carry `name`, `call_id` and where they run.
 
+    `waits_for` a person: a yes before the call runs, or the answer to the question that the call is.
     `data` is a `provider` item as first seen, in its dialect's own shape.
     """
 
@@ -140,6 +141,7 @@ class ItemStarted(Base, frozen=True, tag="item.started"):
     runs_on: RunsOn = "client"
     server_label: str = ""
     custom: bool = False
+    waits_for: Literal["", "approval", "answer"] = ""
     phase: str = ""
     dialect: str = ""
     data: dict[str, Json] = {}

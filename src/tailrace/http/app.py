@@ -25,7 +25,7 @@ EXPOSED = ("x-run-id", "x-request-id")
 def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
     """All surfaces over one set of parts. Its lifespan opens and closes the supervisor."""
     routes: list[Route] = jobs.routes(parts)
-    for mount in mounts(parts.catalog):
+    for mount in mounts(parts.catalog, parts.extension_key):
         routes += responses.routes(parts, mount)
         routes += conversations.routes(parts, mount)
         routes += chat.routes(parts, mount)

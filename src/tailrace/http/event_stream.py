@@ -36,11 +36,22 @@ class Streams:
     def __init__(self, settings: StreamSettings) -> None:
         self.settings = settings
         self.open: set[EventStream] = set()
+        self._waiting: set[asyncio.Event] = set()
         self.stopping = False
+
+    async def until(self, event: asyncio.Event) -> None:
+        """Wait for an event, or for the server to stop."""
+        self._waiting.add(event)
+        try:
+            await event.wait()
+        finally:
+            self._waiting.discard(event)
 
     def stop(self) -> None:
         """Cut every stream."""
         self.stopping = True
+        for event in self._waiting:
+            event.set()
         for stream in tuple(self.open):
             stream.cut()
 

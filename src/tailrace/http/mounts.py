@@ -10,10 +10,12 @@ from tailrace.http.catalog import Catalog, Target
 
 
 class Mount(Struct, frozen=True):
-    """A path prefix, and how a request under it names its target."""
+    """A path prefix, and how a request under it names its target. `key` names the extension fields by
+    which replies say which agent said what; `""` where they do not."""
 
     catalog: Catalog
     path: str
+    key: str = ""
 
     @property
     def names_agent(self) -> bool:
@@ -38,6 +40,6 @@ class Mount(Struct, frozen=True):
         return self.catalog.targets
 
 
-def mounts(catalog: Catalog) -> tuple[Mount, Mount]:
+def mounts(catalog: Catalog, key: str) -> tuple[Mount, Mount]:
     """The two mounts of a server."""
-    return Mount(catalog, "/v1"), Mount(catalog, "/agent/{agent_id}")
+    return Mount(catalog, "/v1"), Mount(catalog, "/agent/{agent_id}", key)

@@ -57,6 +57,7 @@ class Parts(Struct, frozen=True):
     projections: Projections
     streams: Streams
     max_body_bytes: int
+    extension_key: str
     let_go: Callable[[], Awaitable[None]]
 
     async def start(self, http: Request, request: RunRequest, body: bytes) -> tuple[str, bool]:
@@ -94,13 +95,13 @@ class Parts(Struct, frozen=True):
         every = {**STREAM_HEADERS, **run_headers(run)}
         return EventStream(self.streams, subscription, reading, every)
 
-    async def attend(self, http: Request, run: str) -> RunState | None:
-        """Wait for a run's end; None when the client left before.
+    async def attend(self, http: Request, run: str, *, pauses: bool = False) -> RunState | None:
+        """Wait for a run's end, or with `pauses` for a pause too; None when the client left before.
 
         Raises `Unavailable` when the server stops before the run does.
         """
         with self.supervisor.reading(run):
-            ended = asyncio.ensure_future(self.supervisor.wait(run))
+            ended = asyncio.ensure_future(self._settled(run, pauses=pauses))
             left = asyncio.ensure_future(_left(http))
             try:
                 await asyncio.wait((ended, left), return_when=asyncio.FIRST_COMPLETED)
@@ -111,9 +112,24 @@ class Parts(Struct, frozen=True):
                     waiting.cancel()
                 await asyncio.gather(ended, left, return_exceptions=True)
         state = await self.directory.state(run)
-        if not state.ended:
+        if not state.ended and not (pauses and state.phase == "waiting"):
             raise Unavailable(f"The server is restarting; {ids.run_id(run)} goes on.")
         return state
+
+    async def _settled(self, run: str, *, pauses: bool) -> None:
+        """Return when nobody works on the run and nobody will without this server's help."""
+        while True:
+            await self.supervisor.wait(run)
+            state = await self.directory.state(run)
+            if pauses or state.phase != "waiting" or self.streams.stopping:
+                return
+            changed = asyncio.Event()
+            unwatch = self.projections.log.watch(run, lambda _: changed.set())  # noqa: B023
+            try:
+                if (await self.directory.state(run)).seq == state.seq:
+                    await self.streams.until(changed)
+            finally:
+                unwatch()
 
 
 def principal(http: Request) -> Principal:

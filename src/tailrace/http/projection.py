@@ -11,15 +11,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from tailrace.events.types import Event, RunCancelled, RunCompleted, RunFailed, RunIncomplete
+from tailrace.events.types import Event
 from tailrace.log.contract import EventLog, Store
 from tailrace.protocols.contract import StreamEncoder
 
 WINDOW_BYTES = 8_192
 """Frames a projection keeps, besides the newest batch, for readers that are a little late. Each live run that
 somebody reads holds so much; a reader further behind reads the log."""
-
-_ENDS = (RunCompleted, RunIncomplete, RunFailed, RunCancelled)
 
 
 class Listener(Protocol):
@@ -85,8 +83,8 @@ class Projection:
 
     def _encode(self, events: Sequence[Event]) -> None:
         self._seq = events[-1].seq
-        self.done = isinstance(events[-1].payload, _ENDS)
         frames = self._encoder.encode(events)
+        self.done = self._encoder.done
         if not frames:
             return  # all hidden on this surface; an empty write would end a chunked body
         first = self.end

@@ -12,13 +12,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from tailrace.errors import BadRequest
-from tailrace.events.types import Event, RunCancelled, RunCompleted, RunFailed, RunIncomplete
+from tailrace.events.types import Event
 from tailrace.http.projection import Encoders, Key, Projection, Projections
 
 DirectWrite = Callable[[bytes], bool]
 """Write whole frames to the client now; False when the client is not ready to take them."""
-
-_ENDS = (RunCompleted, RunIncomplete, RunFailed, RunCancelled)
 
 
 class Subscription:
@@ -141,8 +139,8 @@ class Subscription:
 
     def _encode(self, events: Sequence[Event]) -> bytes:
         self._seq = events[-1].seq
-        self._ended = isinstance(events[-1].payload, _ENDS)
         frames = self._encoder.encode(events)
+        self._ended = self._encoder.done
         skip = max(self.position - self._count, 0)
         self._count += len(frames)
         self.position = max(self.position, self._count)

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import msgspec
 
 from tailrace.errors import BadRequest, Conflict, NotFound
-from tailrace.events import history
+from tailrace.events import history, ids
 from tailrace.events.items import Item
 from tailrace.events.request import RunRequest
+from tailrace.events.state import fold
+from tailrace.events.types import Event, RunWaiting
 from tailrace.http.parts import Parts
 
 WAIT_SECONDS = 30.0
@@ -54,7 +56,14 @@ async def _previous(parts: Parts, id: str, tenant: str) -> Sequence[Item]:
         raise Conflict(
             f"Previous response '{id}' is still in progress.", param="previous_response_id"
         ) from None
-    return history.conversation(await parts.directory.state(record.run))
+    events = await parts.directory.events(record.run)
+    return history.conversation(fold(_up_to(events, ids.response_turn(id))))
+
+
+def _up_to(events: Sequence[Event], turn: int) -> Sequence[Event]:
+    """The events of a run up to the pause that ended a turn of it, or all of them."""
+    pauses = [n for n, event in enumerate(events) if isinstance(event.payload, RunWaiting)]
+    return events[: pauses[turn] + 1] if turn < len(pauses) else events
 
 
 async def _conversation(parts: Parts, id: str, tenant: str) -> Sequence[Item]:

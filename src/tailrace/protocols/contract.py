@@ -22,7 +22,12 @@ from tailrace.events.types import Event, Payload
 
 
 class StreamEncoder(Protocol):
-    """One run on one surface. Fed the run's events from `seq` 0 on, each once, in order."""
+    """One run on one surface. Fed the run's events from `seq` 0 on, each once, in order.
+
+    `done` turns true with the last frame that the surface will ever show of the run.
+    """
+
+    done: bool
 
     def encode(self, events: Sequence[Event]) -> list[bytes]:
         """The frames these events make, whole, in order; how events are batched changes nothing."""

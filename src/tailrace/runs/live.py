@@ -68,7 +68,7 @@ class LiveRun:
             end = RunCancelled(self._cancelled_by)
         state = self.writer.state
         if end is None and state.asking:
-            self.writer.add([Draft(RunWaiting("answers"))])
+            self.writer.add([*state.close_items(), Draft(RunWaiting("answers"))])
         elif not state.ended:
             end = end or RunCompleted()
             self.writer.add([*state.settle(end), Draft(end)])

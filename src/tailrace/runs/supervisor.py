@@ -17,6 +17,7 @@ import msgspec
 
 from tailrace.errors import Conflict, Fenced, LogError, NotFound, Unavailable
 from tailrace.events import ids
+from tailrace.events.answers import Answer, drafts
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import (
@@ -30,7 +31,6 @@ from tailrace.events.types import (
     RunStarted,
 )
 from tailrace.log.contract import Store
-from tailrace.runs.answers import Answer, drafts
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.live import LiveRun
 from tailrace.runs.retention import Sweeper, ended

@@ -37,7 +37,7 @@ from tailrace.runtimes.steps import (
     question_id,
 )
 from tailrace.runtimes.tools.contract import Progress, Tool, ToolContext
-from tailrace.runtimes.tools.dispatch import ask_user_spec, read_task, task_spec
+from tailrace.runtimes.tools.dispatch import ASK_USER, ask_user_spec, read_task, task_spec
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,13 @@ class Invocation:
         tool = self._tools.get(payload.name)
         if tool is None and payload.name in theirs:
             return payload
-        label = tool.server_label if tool is not None else ""
+        if tool is None and self._agent.asks_user and payload.name == ASK_USER:
+            return msgspec.structs.replace(payload, waits_for="answer")
         return msgspec.structs.replace(
             payload,
             runs_on=tool.runs_on if tool is not None else "server",
-            server_label=label or self._agent.name,
+            server_label=(tool.server_label if tool is not None else "") or self._agent.name,
+            waits_for="approval" if tool is not None and tool.approval else "",
         )
 
     async def _compact(self) -> None:

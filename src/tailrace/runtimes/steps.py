@@ -17,7 +17,7 @@ from tailrace.events.parts import ItemState
 from tailrace.events.state import RunState
 from tailrace.events.types import ToolCompleted
 from tailrace.runtimes.tools.contract import Tool
-from tailrace.runtimes.tools.dispatch import ASK_USER, TASK, Question
+from tailrace.runtimes.tools.dispatch import TASK, Question
 
 INTERRUPTED = "The server stopped while this tool ran; whether it took effect is unknown."
 CUT_OFF = "The call was cut off."
@@ -86,7 +86,7 @@ def next_move(state: RunState, number: int, tool: Tool | None, subagents: frozen
         return Wait()
     if call.name == TASK and subagents:
         return Dispatch()
-    if call.name == ASK_USER and tool is None:
+    if item.started.waits_for == "answer":
         return _question(state, number, call)
     if tool is None:
         return _answer(number, f"There is no tool named {call.name}.")

@@ -189,8 +189,13 @@ def test_subagents_side_by_side_are_items_side_by_side() -> None:
         by("b#1", t.ItemCompleted(1)),
         by("a#1", t.ItemCompleted(0)),
     ]
-    output = order.check(encode(log(body, end=t.RunCompleted())))[-1]["response"]["output"]
+    events = log(body, end=t.RunCompleted())
+    attributed = stream.Encoder(RUN, stream.Options(key="x_alien"))
+    output = order.check(attributed.encode(events))[-1]["response"]["output"]
     assert [item["content"][0]["text"] for item in output] == ["one two", "uno due"]
+    assert [item["id"] for item in output] == ["agent:a#1::msg_0", "agent:b#1::msg_1"]
+    plain = order.check(encode(events))[-1]["response"]["output"]
+    assert plain == [], "a client that knows nothing of agents gets the main agent's words only"
 
 
 @pytest.mark.parametrize(

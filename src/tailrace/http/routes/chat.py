@@ -51,13 +51,15 @@ class _Chat:
         wanted = msgspec.structs.replace(asked.request, agent=target.name)
         wanted = await with_history(self._parts, wanted, principal(http).tenant)
         run, _ = await self._parts.start(http, wanted, body)
-        options = asked.options
+        options = msgspec.structs.replace(asked.options, key=self._mount.key)
         if asked.stream:
             return self._parts.stream(run, options, lambda: stream.Encoder(run, options))
         state = await self._parts.attend(http, run)
         if state is None:
             return Response(status_code=499)
-        document, answered = reply.completion(run, await self._parts.directory.events(run))
+        document, answered = reply.completion(
+            run, await self._parts.directory.events(run), self._mount.key
+        )
         return json_reply(document, status=200 if answered else 500, run=run)
 
     async def models(self, http: Request) -> Reply:

@@ -39,6 +39,7 @@ def routes(parts: Parts) -> list[Route]:
         ("GET", "/jobs/{job_id}"): handlers.job,
         ("GET", "/jobs/{job_id}/stream"): handlers.stream,
         ("POST", "/jobs/{job_id}/cancel"): handlers.cancel,
+        ("POST", "/jobs/{job_id}/input"): handlers.input,
     }
     return [
         Route(path, guarded(handler, error_body), methods=[method])
@@ -84,6 +85,13 @@ class _Jobs:
             raise Conflict("The job has ended already.", code="ended")
         await self._parts.supervisor.cancel(record.run, "a client")
         return await self._document(record.run)
+
+    async def input(self, http: Request) -> Reply:
+        """Answer what the run waits for."""
+        record = await self._find(http)
+        answer = request.decode_answers(await read_body(http, self._parts.max_body_bytes))
+        await self._parts.supervisor.answer(record.run, answer)
+        return await self._document(record.run, status=202)
 
     async def _find(self, http: Request) -> RunRecord:
         id = http.path_params["job_id"]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tailrace.errors import BadRequest
-from tailrace.events.types import Event, RunStarted
+from tailrace.errors import BadRequest, NotFound
+from tailrace.events import ids
+from tailrace.events.request import RunRequest
+from tailrace.events.types import RunStarted
+from tailrace.http.answers import answering
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import (
     Parts,
@@ -59,33 +60,43 @@ class _Responses:
         target = self._mount.target(http, asked.request.model)
         wanted = msgspec.structs.replace(asked.request, agent=target.name)
         wanted = await with_references(self._parts, wanted, asked.references, tenant)
+        run, turn = await self._begin(http, wanted, body)
+        options = self._options(wanted, turn)
+        if asked.stream or flag(http.query_params.get("stream")):
+            return self._parts.stream(run, options, lambda: stream.Encoder(run, options))
+        if not wanted.background:
+            await self._parts.attend(http, run, pauses=True)
+        return await self._document(run, turn)
+
+    async def _begin(self, http: Request, wanted: RunRequest, body: bytes) -> tuple[str, int]:
+        """Start a run, or let one that waits go on: the run, and the turn of it that this begins."""
+        tenant = principal(http).tenant
+        answer = await answering(self._parts, wanted, tenant)
+        if answer is not None:
+            await self._parts.supervisor.answer(answer.run, answer.answer, wanted)
+            state = await self._parts.directory.state(answer.run)
+            return answer.run, len(state.resumptions)
         wanted = await with_history(self._parts, wanted, tenant)
         run, new = await self._parts.start(http, wanted, body)
         if new and wanted.conversation:
             await self._parts.conversations.add_run(wanted.conversation, tenant, run)
-        options = stream.Options(include=wanted.include)
-        if asked.stream or flag(http.query_params.get("stream")):
-            return self._parts.stream(run, options, lambda: stream.Encoder(run, options))
-        if wanted.background:
-            return await self._document(run)
-        await self._parts.attend(http, run)
-        return await self._document(run)
+        return run, 0
 
     async def retrieve(self, http: Request) -> Reply:
-        record = await self._find(http)
+        record, turn = await self._find_turn(http)
         query = http.query_params
         after = query.get("starting_after")
         if after is None and not flag(query.get("stream")):
-            return await self._document(record.run)
+            return await self._document(record.run, turn)
         first = 0 if after is None else cursor(after, "starting_after") + 1
         asked = await self._parts.directory.request(record.run)
-        options = stream.Options(include=asked.include)
+        options = self._options(asked, turn)
         return await self._parts.resume(
             record.run, options, lambda: stream.Encoder(record.run, options), first
         )
 
     async def cancel(self, http: Request) -> Reply:
-        record = await self._find(http)
+        record, turn = await self._find_turn(http)
         state = await self._parts.directory.state(record.run)
         # the log knows of the end before the record does
         status = ended(record, state).status if state.ended else record.status
@@ -93,7 +104,7 @@ class _Responses:
             raise BadRequest(f"Cannot cancel a {status} response.")
         if not state.ended:
             await self._parts.supervisor.cancel(record.run, "a client")
-        return await self._document(record.run)
+        return await self._document(record.run, turn)
 
     async def delete(self, http: Request) -> Reply:
         record = await self._find(http)
@@ -104,9 +115,10 @@ class _Responses:
         return json_reply(reply.deleted(record.run), run=record.run)
 
     async def input_items(self, http: Request) -> Reply:
-        record = await self._find(http)
+        record, turn = await self._find_turn(http)
         state = await self._parts.directory.state(record.run)
-        page = reply.input_items(record.run, state.started(), dict(http.query_params))
+        asked = state.resumptions[turn - 1] if turn else state.started()
+        page = reply.input_items(record.run, asked or state.started(), dict(http.query_params))
         return json_reply(page, run=record.run)
 
     async def input_tokens(self, http: Request) -> Reply:
@@ -123,14 +135,22 @@ class _Responses:
         id = http.path_params["response_id"]
         return await self._parts.directory.find(id, principal(http).tenant, "response")
 
-    async def _document(self, run: str) -> Reply:
+    async def _find_turn(self, http: Request) -> tuple[RunRecord, int]:
+        """The run and the turn that a response id names. Raises `NotFound`."""
+        record = await self._find(http)
+        id = http.path_params["response_id"]
+        turn = ids.response_turn(id)
+        if turn and turn > len((await self._parts.directory.state(record.run)).resumptions):
+            raise NotFound(f"No response found with id '{id}'.", code="not_found")
+        return record, turn
+
+    def _options(self, asked: RunRequest, turn: int) -> stream.Options:
+        return stream.Options(include=asked.include, turn=turn, key=self._mount.key)
+
+    async def _document(self, run: str, turn: int) -> Reply:
         events = await self._parts.directory.events(run)
-        return json_reply(reply.response(run, events, _options(events)), run=run)
-
-
-def _options(events: Sequence[Event]) -> stream.Options:
-    """What the request that started a run asked to be included."""
-    started = events[0].payload
-    return stream.Options(
-        include=started.request.include if isinstance(started, RunStarted) else ()
-    )
+        started = events[0].payload
+        if not isinstance(started, RunStarted):
+            raise NotFound(f"No response found with id '{ids.response_id(run)}'.")
+        document = reply.response(run, events, self._options(started.request, turn))
+        return json_reply(document, run=run)

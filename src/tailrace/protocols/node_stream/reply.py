@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from tailrace.events import ids
-from tailrace.events.items import Item, Json, Message, text_of
+from tailrace.events.grammar import ASKED_TOOL
+from tailrace.events.items import Item, Json, Message, ToolCall, text_of
 from tailrace.events.state import RunState
 from tailrace.events.types import RunCancelled, RunCompleted, RunEnd, RunFailed, RunIncomplete
 from tailrace.protocols.fields import Object
@@ -49,6 +50,7 @@ def job(run: str, state: RunState) -> bytes:
         "created_at": state.started_at,
         "ended_at": state.ended_at or None,
         "metadata": request.metadata,
+        "waiting_for": _waiting_for(state),
         "output": _output(state),
         "output_text": "\n\n".join(filter(None, map(_text, _contents(state)))),
         "usage": [
@@ -95,6 +97,21 @@ def _output(state: RunState) -> list[Json]:
         }
         for number, item in enumerate(state.items)
     ]
+
+
+def _waiting_for(state: RunState) -> list[Json]:
+    """What somebody has to answer, in the words in which `POST /jobs/{id}/input` takes the answer."""
+    asked: list[Json] = []
+    for number, item in enumerate(state.items):
+        if item.tool in ASKED_TOOL and isinstance(item.content, ToolCall):
+            call = item.content
+            approval: Object = {"item": number, "name": call.name, "arguments": call.arguments}
+            asked.append({"kind": "approval", **approval, "agent_id": item.agent or None})
+    for name, question in state.questions.items():
+        if state.asks[name] == "asked":
+            shown: Object = {"message": question.message, "schema": question.schema}
+            asked.append({"kind": "question", "request_id": name, **shown})
+    return asked
 
 
 def _error(end: RunEnd | None) -> Json:

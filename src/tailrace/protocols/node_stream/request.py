@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from tailrace.errors import BadRequest
+from tailrace.events.answers import Answer, Approval, Reply
 from tailrace.events.items import Item, Json, Message, TextPart
 from tailrace.events.request import RunRequest, Settings
-from tailrace.protocols.fields import as_list, body_object, metadata, optional
+from tailrace.protocols.fields import Object, as_list, as_object, body_object, metadata, optional
 
 SURFACE = "native"
 KNOWN = frozenset({"agent", "input", "instructions", "metadata", "settings"})
@@ -38,6 +39,28 @@ def decode(body: bytes) -> RunRequest:
         settings=_settings(fields.get("settings")),
         metadata=metadata(fields),
     )
+
+
+def decode_answers(body: bytes) -> Answer:
+    """Decode what `POST /jobs/{id}/input` brings. Raises `BadRequest`.
+
+    One answer, or `{answers: [...]}` with several that count together. An answer is
+    `{item, approved, reason?}` for a call that waits for a yes, or `{request_id, value}` for a question.
+    """
+    fields = body_object(body)
+    given = as_list(fields["answers"], "answers") if "answers" in fields else [fields]
+    if not given:
+        raise BadRequest("answers must not be empty.", param="answers")
+    return tuple(_answer(as_object(value, "answers")) for value in given)
+
+
+def _answer(fields: Object) -> Approval | Reply:
+    try:
+        if "item" in fields:
+            return msgspec.convert(fields, Approval)
+        return msgspec.convert(fields, Reply)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"The answer does not fit: {error}", param="answers") from None
 
 
 def _input(value: Json) -> tuple[Item, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tailrace.events import ids
-from tailrace.events.types import AgentStarted, Event, NodeStarted, RunStarted
+from tailrace.events.types import AgentStarted, Event, NodeStarted, RunEnd, RunStarted
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.node_stream.wire import RUN, VERSION
@@ -22,6 +22,7 @@ class Encoder:
     """`StreamEncoder` for one run."""
 
     def __init__(self, run: str) -> None:
+        self.done = False
         names: Object = {
             "v": VERSION,
             "job_id": ids.job_id(run),
@@ -43,6 +44,7 @@ class Encoder:
                 b'id: %d\nevent: node\ndata: %b,"seq":%d,"ts":%d,%b,"payload":%b}\n\n'
                 % (event.seq, self._names, event.seq, event.ts, source, _json(payload))
             )
+        self.done = self.done or (bool(events) and isinstance(events[-1].payload, RunEnd))
         return frames
 
     def _name(self, event: Event) -> None:

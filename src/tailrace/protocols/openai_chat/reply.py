@@ -14,10 +14,13 @@ from tailrace.protocols.openai_chat.stream import Encoder, Options
 _json = msgspec.json.Encoder().encode
 
 
-def completion(run: str, events: Sequence[Event]) -> tuple[bytes, bool]:
-    """The document of an ended run and whether it is an answer; if not, it is the error body."""
+def completion(run: str, events: Sequence[Event], key: str = "") -> tuple[bytes, bool]:
+    """The document of an ended run and whether it is an answer; if not, it is the error body.
+
+    `key` as in `stream.Options`.
+    """
     total = _Sum()
-    for frame in Encoder(run, Options(include_usage=True)).encode(events):
+    for frame in Encoder(run, Options(include_usage=True, key=key)).encode(events):
         data = frame.removeprefix(b"data: ").rstrip(b"\n")
         if data != b"[DONE]":
             total.add(msgspec.json.decode(data))

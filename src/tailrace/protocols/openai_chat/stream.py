@@ -16,6 +16,7 @@ from msgspec import Struct
 from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.usage import Totals
+from tailrace.protocols.attribution import Roster, about
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_chat import wire
@@ -34,22 +35,28 @@ Reply = tuple[int, str, int]
 
 
 class Options(Struct, frozen=True):
-    """`include_usage`: `usage: null` on every chunk, and a last chunk with the run's usage."""
+    """`include_usage`: `usage: null` on every chunk, and a last chunk with the run's usage. `key` names
+    the extension object of a mount that attributes, `""` elsewhere."""
 
     include_usage: bool = False
+    key: str = ""
 
 
 class Encoder:
     """`StreamEncoder` for one run."""
 
     def __init__(self, run: str, options: Options) -> None:
+        self.done = False
         self._id = ids.chat_id(run)
+        self._job = ids.job_id(run)
         self._options = options
+        self._roster = Roster()
         self._head = b""
         self._tail = b""
         self._nodes: set[str] = set()
         self._shown: dict[int, Reply] = {}
         self._calls: dict[int, int] = {}
+        self._names: dict[int, t.ItemStarted] = {}
         self._totals = Totals()
         self._replies: dict[str, int] = {}
         self._attempt = 1
@@ -60,6 +67,8 @@ class Encoder:
         self._frames = frames = list[bytes]()
         for event in events:
             payload = event.payload
+            if self._options.key:
+                self._tell(event)
             if isinstance(payload, t.TextDelta):
                 if payload.item in self._shown:
                     self._text(payload)
@@ -105,14 +114,20 @@ class Encoder:
         payload = event.payload
         match payload:
             case t.RunStarted():
+                self._roster.started(payload)
                 self._started(event, payload)
+            case t.AgentStarted():
+                self._roster.joined(event.agent, payload)
+            case t.ToolStarted() | t.ToolCompleted():
+                if self._options.key and event.node in self._nodes:
+                    self._chunk(b"{}")
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 self._ended(payload)
             case t.NodeStarted():
                 if payload.node_type == SHOWN_NODE:
                     self._nodes.add(event.node)
             case t.ItemStarted():
-                if event.node in self._nodes:
+                if event.node in self._nodes and self._shows(event.agent):
                     number = self._replies.get(event.agent, 0)
                     self._shown[payload.item] = (self._attempt, event.agent, number)
                     self._opened(payload)
@@ -139,15 +154,12 @@ class Encoder:
                 | t.RunResumed()
                 | t.NodeCompleted()
                 | t.NodeFailed()
-                | t.AgentStarted()
                 | t.AgentCompleted()
                 | t.ImagePartial()
                 | t.AudioDelta()
                 | t.TranscriptDelta()
                 | t.ItemCompleted()
-                | t.ToolStarted()
                 | t.ToolProgress()
-                | t.ToolCompleted()
                 | t.ApprovalRequested()
                 | t.ApprovalResolved()
                 | t.InputRequested()
@@ -172,11 +184,14 @@ class Encoder:
             "system_fingerprint": None,
         }
         self._head = b"data: " + _json(head)[:-1] + b","
-        self._tail = b',"usage":null}\n\n' if self._options.include_usage else b"}\n\n"
+        if not self._options.key:
+            self._tail = b',"usage":null}\n\n' if self._options.include_usage else b"}\n\n"
         self._chunk(b'{"role":"assistant","content":"","refusal":null}')
 
     def _opened(self, payload: t.ItemStarted) -> None:
-        if payload.kind != "tool_call" or payload.runs_on != "client":
+        if payload.kind == "tool_call" and self._options.key:
+            self._names[payload.item] = payload
+        if payload.kind != "tool_call" or payload.runs_on != "client" or payload.waits_for:
             return
         index = self._calls[payload.item] = len(self._calls)
         call: Object = {
@@ -193,7 +208,31 @@ class Encoder:
             % (self._calls[payload.item], _json(payload.text))
         )
 
+    def _shows(self, agent: str) -> bool:
+        return bool(self._options.key) or self._roster.is_main(agent)
+
+    def _tell(self, event: t.Event) -> None:
+        """Let the chunks of this event say whose they are; a tool of ours rides along, for it has no
+        other place here."""
+        told = about(self._roster, event.agent, self._job, event.seq)
+        payload = event.payload
+        match payload:
+            case t.ToolStarted() | t.ToolCompleted():
+                call = self._names.get(payload.item)
+                if call is not None:
+                    told["tool_call"] = {"id": call.call_id, "name": call.name}
+                if isinstance(payload, t.ToolCompleted):
+                    told["tool_result"] = {"output": payload.output, "is_error": payload.is_error}
+            case t.RunFailed():
+                told["error"] = {"code": payload.code, "message": payload.message}
+            case _:
+                pass
+        extra = b',"%b":%b' % (self._options.key.encode(), _json(told))
+        usage = b',"usage":null' if self._options.include_usage else b""
+        self._tail = usage + extra + b"}\n\n"
+
     def _ended(self, payload: t.RunEnd) -> None:
+        self.done = True
         if isinstance(payload, t.RunFailed | t.RunCancelled):
             self._frames.append(b"data: " + _json(wire.failure(payload)) + b"\n\n")
             return

@@ -3,7 +3,12 @@
 Frame n carries `sequence_number` n; the last frame, `[DONE]`, carries none but counts, so resuming is
 slicing. Order and fields follow 32 recorded streams of the real API. What an item looks like stands in
 `stream_items.py`, `stream_calls.py` and `stream_provider.py`; here is the run around them, and which
-events are shown at all: those of nodes of type `deep_agent`.
+events are shown at all: those of nodes of type `deep_agent`, and of subagents only where the mount
+attributes (`attribution.py`).
+
+A run that pauses for a person is several responses here, as it is at OpenAI: a pause completes one, the
+answer begins the next (`Options.turn`). Calls that are still at work then end as incomplete and are shown
+again where they go on; calls that wait for a yes are shown as the request for it first.
 """
 
 from __future__ import annotations
@@ -11,17 +16,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
+import msgspec
 from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events import types as t
-from tailrace.events.items import Json
+from tailrace.events.items import Json, ToolCall
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
+from tailrace.protocols.attribution import Roster, error_metadata, item_id
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_responses import items, wire
-from tailrace.protocols.openai_responses.stream_calls import CallWriter, ServerCallWriter
+from tailrace.protocols.openai_responses.stream_calls import (
+    ApprovalWriter,
+    CallWriter,
+    ServerCallWriter,
+)
 from tailrace.protocols.openai_responses.stream_items import MessageWriter, ReasoningWriter
 from tailrace.protocols.openai_responses.stream_provider import ImageWriter, ProviderWriter
 from tailrace.protocols.openai_responses.writer import Writer, opening
@@ -33,9 +44,12 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Options(Struct, frozen=True):
-    """What a client asked to be included."""
+    """What a client asked to be included; which turn of the run; `key` names the extension fields of a
+    mount that attributes, `""` elsewhere."""
 
     include: tuple[str, ...] = ()
+    turn: int = 0
+    key: str = ""
 
 
 class Encoder:
@@ -44,6 +58,12 @@ class Encoder:
     def __init__(self, run: str, options: Options) -> None:
         self.run = run
         self.options = options
+        self.done = False
+        self._turn = 0
+        self._roster = Roster()
+        self._openings: dict[int, t.Event] = {}
+        self._calls: dict[int, ToolCall] = {}
+        self._asked: set[int] = set()
         self._request: RunRequest | None = None
         self._created_at = 0
         self._completed_at: int | None = None
@@ -64,19 +84,22 @@ class Encoder:
                 item = self._items.get(payload.item)
                 if item is not None:
                     item.take(payload)
+            elif self.done:
+                break
             else:
                 self._other(event)
         self._frames = []
-        return frames
+        return frames if self._turn == self.options.turn else []
 
     def document(self) -> Object:
         """The Response object as of the last event. The run must have started."""
         if self._request is None:
             raise ValueError("no run.started yet")
-        ended = self._end is not None
+        ended = self.done or self._end is not None
         return wire.response(
-            ids.response_id(self.run),
+            ids.response_id(self.run, self.options.turn),
             self._request,
+            metadata=self._metadata(),
             status=self._status,
             created_at=self._created_at,
             completed_at=self._completed_at,
@@ -97,6 +120,12 @@ class Encoder:
         self._number = number + 1
         self._frames.append(template % (number, _json(text)))
 
+    def item_id(self, prefix: str, number: int) -> str:
+        """The id of an item: plain, or with its agent's name where the mount attributes."""
+        if not self.options.key:
+            return ids.item_id(prefix, self.run, number)
+        return item_id(self._openings[number].agent, prefix, number)
+
     def finished(self, output_index: int, item: Object) -> None:
         """An item is done: this is how the Response object shows it."""
         self._output[output_index] = item
@@ -105,15 +134,27 @@ class Encoder:
         payload = event.payload
         match payload:
             case t.RunStarted():
+                self._roster.started(payload)
                 self._started(event, payload)
+            case t.RunWaiting():
+                self._paused(event)
+            case t.RunResumed():
+                self._resumed(event, payload)
+            case t.AgentStarted():
+                self._roster.joined(event.agent, payload)
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 self._ended(event, payload)
             case t.NodeStarted():
                 if payload.node_type == SHOWN_NODE:
                     self._nodes.add(event.node)
             case t.ItemStarted():
-                if event.node in self._nodes:
-                    self._open(payload)
+                self._begun(event, payload)
+            case t.ItemCompleted():
+                self._completed(payload)
+            case t.ApprovalRequested():
+                self._ask(payload)
+            case t.ToolStarted() | t.ToolCompleted():
+                self._tool(payload)
             case t.Usage():
                 if event.node in self._nodes:
                     self._totals += Totals.of(payload)
@@ -125,25 +166,18 @@ class Encoder:
                 | t.ReasoningSummaryDelta()
                 | t.ArgumentsDelta()
                 | t.ImagePartial()
-                | t.ItemCompleted()
-                | t.ToolCompleted()
             ):
                 item = self._items.get(payload.item)
                 if item is not None:
                     item.take(payload)
             case (
                 t.RunAttempt()
-                | t.RunWaiting()
-                | t.RunResumed()
                 | t.NodeCompleted()
                 | t.NodeFailed()
-                | t.AgentStarted()
                 | t.AgentCompleted()
                 | t.AudioDelta()
                 | t.TranscriptDelta()
-                | t.ToolStarted()
                 | t.ToolProgress()
-                | t.ApprovalRequested()
                 | t.ApprovalResolved()
                 | t.InputRequested()
                 | t.InputReceived()
@@ -167,6 +201,88 @@ class Encoder:
             self._status = "in_progress"
         self._lifecycle("response.in_progress")
 
+    def _paused(self, event: t.Event) -> None:
+        """The run waits for a person: this turn is a whole response."""
+        if self._turn != self.options.turn:
+            return
+        for item in self._items.values():
+            item.pause()
+        self._finish("completed", "response.completed", event)
+
+    def _resumed(self, event: t.Event, payload: t.RunResumed) -> None:
+        """The next turn begins, with nothing of the one before but its unfinished calls."""
+        self._turn += 1
+        self._frames.clear()
+        self._number = 0
+        self._items, self._output, self._totals = {}, [], Totals()
+        self._created_at = event.ts // 1000
+        before = ids.response_id(self.run, self._turn - 1)
+        if payload.request is not None:
+            self._request = msgspec.structs.replace(payload.request, previous=before)
+        elif self._request is not None:
+            self._request = msgspec.structs.replace(self._request, previous=before)
+        self._lifecycle("response.created")
+        self._lifecycle("response.in_progress")
+
+    def _shows(self, agent: str) -> bool:
+        return bool(self.options.key) or self._roster.is_main(agent)
+
+    def _metadata(self) -> dict[str, str]:
+        given = self._request.metadata if self._request is not None else {}
+        key = self.options.key
+        if not key:
+            return given
+        told = {**self._roster.metadata(key), **error_metadata(key, self._end)}
+        return {**given, **told, f"{key}_job_id": ids.job_id(self.run)}
+
+    def _begun(self, event: t.Event, payload: t.ItemStarted) -> None:
+        if event.node not in self._nodes:
+            return
+        self._openings[payload.item] = event
+        if self._shows(event.agent) and payload.waits_for != "approval":
+            self._open(payload)
+
+    def _completed(self, payload: t.ItemCompleted) -> None:
+        if isinstance(payload.content, ToolCall) and payload.status == "completed":
+            self._calls[payload.item] = payload.content
+        item = self._items.get(payload.item)
+        if item is not None:
+            item.take(payload)
+
+    def _ask(self, payload: t.ApprovalRequested) -> None:
+        """A request for approval is shown whoever asks: somebody has to answer it."""
+        opening, call = self._openings.get(payload.item), self._calls.get(payload.item)
+        if opening is None or call is None or not isinstance(opening.payload, t.ItemStarted):
+            return
+        self._asked.add(payload.item)
+        request = ApprovalWriter(self, opening.payload, len(self._output), call.arguments)
+        self._output.append(None)
+        request.opened()
+
+    def _tool(self, payload: t.ToolStarted | t.ToolCompleted) -> None:
+        """A call goes on: one that was held back, or was cut by a pause, is shown from here."""
+        item = self._items.get(payload.item) or self._show_call(payload.item)
+        if item is not None:
+            item.take(payload)
+        if isinstance(payload, t.ToolCompleted):
+            self._calls.pop(payload.item, None)
+
+    def _show_call(self, number: int) -> Writer | None:
+        opening, call = self._openings.get(number), self._calls.get(number)
+        if opening is None or call is None or not isinstance(opening.payload, t.ItemStarted):
+            return None
+        if opening.payload.runs_on == "client" or not self._shows(opening.agent):
+            return None
+        self._open(opening.payload)
+        item = self._items[number]
+        item.take(t.ArgumentsDelta(number, call.arguments))
+        item.take(t.ItemCompleted(number, "completed", call))
+        return item
+
+    def asked(self, number: int) -> str | None:
+        """The id of the request for approval that a call had, if it had one."""
+        return self.item_id(ApprovalWriter.prefix, number) if number in self._asked else None
+
     def _lifecycle(self, kind: str) -> None:
         self.emit(opening(kind), b'"response":', _json(self.document()))
 
@@ -178,21 +294,28 @@ class Encoder:
             writer.opened()
 
     def _ended(self, event: t.Event, payload: t.RunEnd) -> None:
+        if self._turn < self.options.turn:
+            return  # there is no such turn
         self._end = payload
         match payload:
             case t.RunCompleted():
-                self._status, kind = "completed", "response.completed"
-                self._completed_at = event.ts // 1000
+                self._finish("completed", "response.completed", event)
             case t.RunIncomplete():
-                self._status, kind = "incomplete", "response.incomplete"
+                self._finish("incomplete", "response.incomplete", event)
             case t.RunCancelled():
                 # There is no response.cancelled event; of the four ends this one breaks no client.
-                self._status, kind = "cancelled", "response.incomplete"
+                self._finish("cancelled", "response.incomplete", event)
             case t.RunFailed():
-                self._status, kind = "failed", "response.failed"
                 self.emit(opening("error"), _error(payload))
+                self._finish("failed", "response.failed", event)
             case _:
                 assert_never(payload)
+
+    def _finish(self, status: str, kind: str, event: t.Event) -> None:
+        self.done = True
+        self._status = status
+        if status == "completed":
+            self._completed_at = event.ts // 1000
         self._lifecycle(kind)
         self._frames.append(DONE)
         self._number += 1

@@ -85,15 +85,47 @@ class ServerCallWriter(Writer):
             self._emit(f"mcp_call.{ending}")
             self._close(self._shape(ending, payload.output))
 
+    def pause(self) -> None:
+        if not self.closed:
+            self._close(self._shape("incomplete", None))
+
     def _shape(self, status: str, output: str | None) -> Object:
         return {
             "id": self.id,
             "type": "mcp_call",
             "status": status,
-            "approval_request_id": None,
+            "approval_request_id": self.stream.asked(self.started.item),
             "arguments": self._arguments,
             "error": None,
             "name": self.started.name,
             "output": output,
             "server_label": self.started.server_label or TOOL_LABEL,
         }
+
+
+class ApprovalWriter(Writer):
+    """The request for a yes to a call: an `mcp_approval_request`, whole from the start."""
+
+    prefix = "mcpr"
+
+    def __init__(
+        self, stream: Stream, started: t.ItemStarted, output_index: int, arguments: str
+    ) -> None:
+        super().__init__(stream, started, output_index)
+        self._arguments = arguments
+
+    def opened(self) -> None:
+        super().opened()
+        self._close(self.zero())
+
+    def zero(self) -> Object:
+        return {
+            "id": self.id,
+            "type": "mcp_approval_request",
+            "arguments": self._arguments,
+            "name": self.started.name,
+            "server_label": self.started.server_label or TOOL_LABEL,
+        }
+
+    def take(self, payload: t.Payload) -> None:
+        """Nothing happens to a request: its answer is another response's input."""

@@ -10,7 +10,6 @@ import functools
 from abc import ABC, abstractmethod
 from typing import Protocol
 
-from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.protocols.fields import Object
@@ -40,9 +39,6 @@ class Stream(Protocol):
     """What a writer needs of the encoder."""
 
     @property
-    def run(self) -> str: ...
-
-    @property
     def options(self) -> _Options: ...
 
     def emit(self, opening: bytes, *fields: bytes) -> None: ...
@@ -50,6 +46,10 @@ class Stream(Protocol):
     def delta(self, template: bytes, text: str) -> None: ...
 
     def finished(self, output_index: int, item: Object) -> None: ...
+
+    def item_id(self, prefix: str, number: int) -> str: ...
+
+    def asked(self, number: int) -> str | None: ...
 
 
 class Writer(ABC):
@@ -61,7 +61,8 @@ class Writer(ABC):
         self.stream = stream
         self.started = started
         self.index = output_index
-        self.id = ids.item_id(self.prefix, stream.run, started.item)
+        self.closed = False
+        self.id = stream.item_id(self.prefix, started.item)
         self.place = b'"item_id":%b,"output_index":%d' % (_json(self.id), output_index)
 
     def opened(self) -> None:
@@ -80,7 +81,11 @@ class Writer(ABC):
         place = b'"output_index":%d,"item":' % self.index
         self.stream.emit(opening(kind), place, _json(item))
 
+    def pause(self) -> None:  # noqa: B027 - most items need not do anything
+        """The response ends here though the item does not."""
+
     def _close(self, item: Object) -> None:
+        self.closed = True
         self.stream.finished(self.index, item)
         self._item("response.output_item.done", item)
 

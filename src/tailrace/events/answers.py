@@ -1,4 +1,4 @@
-"""What people and clients answer, as drafts for the run that asked.
+"""What people and clients answer, as drafts for the run that asked. Pure.
 
 A run asks for three things: a yes to a tool call, an answer to a question, and the output of a tool that
 the client runs while the rest of the run waits. Each is named by the ordinal of its call or by its id.
@@ -17,7 +17,7 @@ from tailrace.events.state import RunState
 from tailrace.events.types import ApprovalResolved, Draft, InputReceived
 
 
-class Approval(Struct, frozen=True):
+class Approval(Struct, frozen=True, forbid_unknown_fields=True):
     """A yes or no to the tool call of item `item`."""
 
     item: int
@@ -25,7 +25,7 @@ class Approval(Struct, frozen=True):
     reason: str = ""
 
 
-class Reply(Struct, frozen=True):
+class Reply(Struct, frozen=True, forbid_unknown_fields=True):
     """The answer to question `request_id`: whatever JSON it asked for."""
 
     request_id: str

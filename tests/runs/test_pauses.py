@@ -9,9 +9,9 @@ import pytest
 
 from tailrace.errors import Conflict
 from tailrace.events import types as t
+from tailrace.events.answers import Answer, Approval, Reply
 from tailrace.events.history import made_by
 from tailrace.events.items import ToolOutput, text_of
-from tailrace.runs.answers import Answer, Approval, Reply
 from tailrace.runs.settings import HOUR
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening, said

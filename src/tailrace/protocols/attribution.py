@@ -1,0 +1,104 @@
+"""Who said what, for the surfaces and mounts that tell: the roster of a run's agents, and its keys.
+
+A mount either attributes (`/agent/{id}`: every agent's items are shown, each under its agent's name) or
+does not (`/v1`: a client that knows nothing of agents gets the main agent's answer alone). Field names and
+the 512 characters of a metadata value are those that the clients of `/agent/{id}` were written for.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tailrace.events import types as t
+from tailrace.protocols.fields import Object
+from tailrace.protocols.framing.json_line import encode as _json
+
+_ITEM = re.compile(r"agent:.+::[a-z]+_(0|[1-9][0-9]{0,9})", re.DOTALL)
+METADATA_VALUE = 512
+"""Characters that OpenAI allows a metadata value."""
+
+
+class Roster:
+    """The agents of one run, as far as its events have named them."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, t.AgentEntry] = {}
+
+    def started(self, payload: t.RunStarted) -> None:
+        """The agents known beforehand."""
+        self._entries = {entry.id: entry for entry in payload.agents}
+
+    def joined(self, agent: str, payload: t.AgentStarted) -> None:
+        """An invocation began."""
+        if agent not in self._entries:
+            entry = t.AgentEntry(agent, payload.name, payload.kind, payload.parent)
+            self._entries[agent] = entry
+
+    def is_main(self, agent: str) -> bool:
+        """Whether what this agent says is the run's own answer."""
+        entry = self._entries.get(agent)
+        return entry is None or entry.kind == "main"
+
+    def entry(self, agent: str) -> t.AgentEntry:
+        """An agent's line."""
+        return self._entries.get(agent) or t.AgentEntry(agent, agent)
+
+    def metadata(self, key: str) -> dict[str, str]:
+        """The roster as metadata pairs; lines that do not fit are left out, and that is said."""
+        lines: list[bytes] = []
+        size = 2
+        for entry in self._entries.values():
+            line = _json(
+                {
+                    "id": entry.id,
+                    "kind": entry.kind,
+                    "name": entry.name,
+                    "parent_id": entry.parent or None,
+                }
+            )
+            size += len(line.decode()) + 1
+            if size > METADATA_VALUE:
+                break
+            lines.append(line)
+        mains = [entry.id for entry in self._entries.values() if entry.kind == "main"]
+        made = {
+            f"{key}_root_agent_id": mains[0] if mains else t.MAIN,
+            f"{key}_agent_registry": (b"[" + b",".join(lines) + b"]").decode(),
+        }
+        if len(lines) < len(self._entries):
+            made[f"{key}_registry_truncated"] = "true"
+        return made
+
+
+def item_id(agent: str, kind: str, item: int) -> str:
+    """An item's id where items are attributed: `agent:<invocation>::<kind>_<n>`."""
+    return f"agent:{agent or t.MAIN}::{kind}_{item}"
+
+
+def item_number(id: str) -> int | None:
+    """The ordinal in an attributed item id, or None when it is none."""
+    found = _ITEM.fullmatch(id)
+    return int(found[1]) if found else None
+
+
+def error_metadata(key: str, end: t.RunEnd | None) -> dict[str, str]:
+    """A failure as metadata pairs."""
+    if not isinstance(end, t.RunFailed):
+        return {}
+    return {
+        f"{key}_error_code": end.code[:METADATA_VALUE],
+        f"{key}_error_message": end.message[:METADATA_VALUE],
+    }
+
+
+def about(roster: Roster, agent: str, job: str, seq: int) -> Object:
+    """What an attributed chat chunk carries: whose it is, of which job, at which place."""
+    entry = roster.entry(agent)
+    return {
+        "agent_id": entry.id or t.MAIN,
+        "agent_name": entry.name,
+        "kind": entry.kind,
+        "parent_id": entry.parent or None,
+        "job_id": job,
+        "seq": seq,
+    }
