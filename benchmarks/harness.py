@@ -15,10 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 import uvloop
@@ -43,11 +43,14 @@ async def app(scope, receive, send):
     if scope['type'] != 'http':
         return
     count, pause = map(float, scope['query_string'].decode().split(','))
+    loop = asyncio.get_running_loop()
+    due = loop.time()
     headers = [(b'content-type', b'text/event-stream')]
     await send({'type': 'http.response.start', 'status': 200, 'headers': headers})
     for _ in range(int(count)):
-        if pause:
-            await asyncio.sleep(pause)
+        if pause:  # at deadlines, as the echo model keeps them: nothing drifts
+            due += pause
+            await asyncio.sleep(max(due - loop.time(), 0))
         await send({'type': 'http.response.body', 'body': FRAME, 'more_body': True})
     await send({'type': 'http.response.body', 'body': b''})
 
@@ -80,11 +83,11 @@ class Server:
 
 
 @contextmanager
-def tailrace() -> Generator[Server, None, None]:
+def tailrace(config: str = CONFIG) -> Generator[Server, None, None]:
     """tailrace with durable SQLite, over a fresh folder."""
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as name:
         file = Path(name) / "tailrace.toml"
-        file.write_text(CONFIG, encoding="utf-8")
+        file.write_text(config, encoding="utf-8")
         port = _free_port()
         command = [sys.executable, "-m", "tailrace", "serve", str(file), "--port", str(port)]
         with _running(command, port) as server:
@@ -92,19 +95,30 @@ def tailrace() -> Generator[Server, None, None]:
 
 
 @contextmanager
-def raw() -> Generator[Server, None, None]:
-    """The bare uvicorn writer."""
+def raw(code: str = RAW, *arguments: str) -> Generator[Server, None, None]:
+    """The bare uvicorn writer, or another script that takes a port and these arguments."""
     port = _free_port()
-    with _running([sys.executable, "-c", RAW, str(port)], port) as server:
+    with _running([sys.executable, "-c", code, str(port), *arguments], port) as server:
         yield server
 
 
 @contextmanager
-def _running(command: list[str], port: int) -> Generator[Server, None, None]:
+def upstream() -> Generator[Server, None, None]:
+    """The model server of `upstream.py`, on the core of the load."""
+    port = _free_port()
+    command = [sys.executable, "-m", "benchmarks.upstream", str(port)]
+    with _running(command, port, LOAD_CORE) as server:
+        yield server
+
+
+@contextmanager
+def _running(
+    command: list[str], port: int, core: int = SERVER_CORE
+) -> Generator[Server, None, None]:
     process = subprocess.Popen(
         command,
         stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
     )
     os.sched_setaffinity(0, {LOAD_CORE})
     try:
@@ -157,6 +171,9 @@ class Reader(asyncio.Protocol):
             self.transport.close()
 
 
+AnyReader = TypeVar("AnyReader", bound=Reader)
+
+
 def post(path: str, body: object) -> bytes:
     """A request."""
     data = msgspec.json.encode(body)
@@ -182,13 +199,18 @@ async def load(port: int, request: bytes, streams: int, mark: bytes = b"delta") 
 
 
 async def begin(port: int, request: bytes, streams: int, mark: bytes = b"delta") -> list[Reader]:
-    """Open so many streams; 50 at a time, as a balancer would."""
+    """Open so many streams."""
+    return await connect(port, streams, lambda: Reader(request, mark))
+
+
+async def connect(port: int, streams: int, make: Callable[[], AnyReader]) -> list[AnyReader]:
+    """Open so many streams with readers of any kind; 50 at a time, as a balancer would."""
     loop = asyncio.get_running_loop()
-    readers: list[Reader] = []
+    readers: list[AnyReader] = []
     for start in range(0, streams, 50):
         made = await asyncio.gather(
             *(
-                loop.create_connection(lambda: Reader(request, mark), "127.0.0.1", port)
+                loop.create_connection(make, "127.0.0.1", port)
                 for _ in range(min(50, streams - start))
             )
         )
