@@ -17,9 +17,10 @@ from tailrace.events.types import Event
 from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import stream as responses
-from tests.support import strict
+from tests.support import order, strict
 from tests.support.logs import RUN
 from tests.support.scenarios import SCENARIOS
+from tests.support.team_scenarios import TEAM_SCENARIOS
 
 FOLDER = Path(__file__).parents[1] / "transcripts"
 UPDATE = os.environ.get("UPDATE_TRANSCRIPTS") == "1"
@@ -32,6 +33,7 @@ def _include(events: list[Event]) -> tuple[str, ...]:
     return getattr(getattr(started, "request", None), "include", ())
 
 
+KEY = "x_alien"
 SURFACES: dict[str, Frames] = {
     "responses": lambda log: responses.Encoder(
         RUN, responses.Options(include=_include(log))
@@ -39,6 +41,30 @@ SURFACES: dict[str, Frames] = {
     "chat": lambda log: chat.Encoder(RUN, chat.Options(include_usage=True)).encode(log),
     "native": lambda log: native.Encoder(RUN).encode(log),
 }
+ATTRIBUTED: dict[str, Frames] = {
+    "agent-responses": lambda log: responses.Encoder(RUN, responses.Options(key=KEY)).encode(log),
+    "agent-responses-2": lambda log: responses.Encoder(
+        RUN, responses.Options(turn=1, key=KEY)
+    ).encode(log),
+    "agent-chat": lambda log: chat.Encoder(RUN, chat.Options(include_usage=True, key=KEY)).encode(
+        log
+    ),
+    "responses-2": lambda log: responses.Encoder(RUN, responses.Options(turn=1)).encode(log),
+}
+"""What a mount that attributes shows, and the turn after a pause."""
+
+PAUSED = ("approval_granted", "approval_denied", "question_below")
+ALL = {**SCENARIOS, **TEAM_SCENARIOS}
+CASES = [
+    *((name, surface) for name in ALL for surface in SURFACES),
+    *(
+        (name, surface)
+        for name in (*TEAM_SCENARIOS, "workflow")
+        for surface in ATTRIBUTED
+        if name in PAUSED or not surface.endswith("-2")
+    ),
+]
+EVERY = {**SURFACES, **ATTRIBUTED}
 
 
 def _golden(path: Path, made: bytes) -> None:
@@ -48,19 +74,20 @@ def _golden(path: Path, made: bytes) -> None:
     assert path.read_bytes() == made, f"{path.name} of {path.parent.name} has changed"
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_log_is_what_it_was(name: str) -> None:
-    _golden(FOLDER / name / "log.jsonl", stored.frame(SCENARIOS[name]()).body + b"\n")
+    _golden(FOLDER / name / "log.jsonl", stored.frame(ALL[name]()).body + b"\n")
 
 
 @pytest.mark.req("R1")
 @pytest.mark.req("R14")
 @pytest.mark.req("R16")
-@pytest.mark.parametrize("surface", SURFACES)
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.req("R39")
+@pytest.mark.req("R40")
+@pytest.mark.parametrize(("name", "surface"), CASES)
 def test_the_bytes_are_what_they_were(name: str, surface: str) -> None:
     log = stored.decode((FOLDER / name / "log.jsonl").read_bytes().rstrip(b"\n"))
-    _golden(FOLDER / name / f"{surface}.sse", b"".join(SURFACES[surface](log)))
+    _golden(FOLDER / name / f"{surface}.sse", b"".join(EVERY[surface](log)))
 
 
 @pytest.mark.req("R33")
@@ -68,18 +95,20 @@ def test_the_bytes_are_what_they_were(name: str, surface: str) -> None:
 @pytest.mark.req("R35")
 @pytest.mark.req("R37")
 @pytest.mark.req("R38")
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_every_frame_is_valid_for_every_sdk(name: str) -> None:
-    log = SCENARIOS[name]()
-    strict.responses(SURFACES["responses"](log))
-    strict.chat(SURFACES["chat"](log))
+@pytest.mark.parametrize(("name", "surface"), [c for c in CASES if c[1] != "native"])
+def test_every_frame_is_valid_for_every_sdk(name: str, surface: str) -> None:
+    frames = EVERY[surface](stored.decode((FOLDER / name / "log.jsonl").read_bytes().rstrip(b"\n")))
+    if "chat" in surface:
+        strict.chat(frames)
+    else:
+        strict.responses(frames)
+        order.check(frames)
 
 
 def test_no_transcript_is_left_over() -> None:
     known = {
-        f"{name}/{file}"
-        for name in SCENARIOS
-        for file in ("log.jsonl", *map("{}.sse".format, SURFACES))
+        *(f"{name}/log.jsonl" for name in ALL),
+        *(f"{name}/{surface}.sse" for name, surface in CASES),
     }
     found = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
     assert found == known

@@ -122,13 +122,21 @@ def order(what: str) -> dict[str, str]:
 class ChildServer:
     """A server process over one folder; kill it and start it again as often as you like."""
 
-    def __init__(self, folder: Path, *, server: str = "", config: str = CONFIG) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        server: str = "",
+        config: str = CONFIG,
+        scenario: str = SCENARIO,
+        tools: str = TOOLS,
+    ) -> None:
         self.folder = folder
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         (folder / "tailrace.toml").write_text(config.format(server=server), encoding="utf-8")
-        (folder / "scenario.toml").write_text(SCENARIO, encoding="utf-8")
-        (folder / "helper_tools.py").write_text(TOOLS, encoding="utf-8")
+        (folder / "scenario.toml").write_text(scenario, encoding="utf-8")
+        (folder / "helper_tools.py").write_text(tools, encoding="utf-8")
 
     @property
     def url(self) -> str:

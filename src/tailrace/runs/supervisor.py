@@ -175,7 +175,10 @@ class Supervisor:
         return await self.answer(run, answer, request)
 
     async def _wake(self, run: str, answer: Answer, request: RunRequest | None) -> None:
-        record, state = await self._waiting(run)
+        try:
+            record, state = await self._waiting(run)
+        except Conflict:
+            raise Conflict("The run asks for nothing.", code="already_answered") from None
         writer = RunWriter(self._store.log, run, state, self._clock)
         writer.add([*drafts(state, answer), Draft(RunResumed(request))])
         await writer.flush()

@@ -239,7 +239,9 @@ class Encoder:
         if event.node not in self._nodes:
             return
         self._openings[payload.item] = event
-        if self._shows(event.agent) and payload.waits_for != "approval":
+        if payload.waits_for == "answer":
+            self._open(payload)  # whoever asks: somebody has to answer it
+        elif self._shows(event.agent) and payload.waits_for != "approval":
             self._open(payload)
 
     def _completed(self, payload: t.ItemCompleted) -> None:
