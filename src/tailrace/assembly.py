@@ -39,6 +39,7 @@ from tailrace.runs.directory import Directory
 from tailrace.runs.retention import Sweeper
 from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.supervisor import Supervisor
+from tailrace.runtimes.adapters.recognise import runtime_for
 from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.contract import Runtime
 from tailrace.runtimes.gateway import Gateway
@@ -62,11 +63,24 @@ def runtimes(config: Config, known: Mapping[str, Model]) -> dict[str, Runtime]:
     """What can be run, by name: the agents, and every model as it is."""
     made: dict[str, Runtime] = {name: Gateway(model) for name, model in known.items()}
     if config.agents:
-        _import_from(config.folder)
+        import_from(config.folder)
     agents: dict[str, Agent] = {}
-    for name in config.agents:
-        made[name] = AgentLoop(_agent(name, config, known, agents), known)
+    for name, agent in config.agents.items():
+        if agent.entry:
+            made[name] = _entry(name, agent.entry)
+        else:
+            made[name] = AgentLoop(_agent(name, config, known, agents), known)
     return made
+
+
+def _entry(name: str, path: str) -> Runtime:
+    """Somebody's own agent, by its import path."""
+    where = f"[agents.{name}] entry {path!r}"
+    thing = imported(where, path)
+    try:
+        return runtime_for(thing, name)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _agent(name: str, config: Config, known: Mapping[str, Model], made: dict[str, Agent]) -> Agent:
@@ -98,8 +112,9 @@ def _agent(name: str, config: Config, known: Mapping[str, Model], made: dict[str
     return made[name]
 
 
-def parts(config: Config, store: Store) -> Parts:
-    """A server's parts over a store. Raises `ConfigError`."""
+def parts(config: Config, store: Store, more: Mapping[str, Runtime] | None = None) -> Parts:
+    """A server's parts over a store, with `more` agents that were made in Python. Raises `ConfigError`."""
+    added = dict(more or {})
     settings = RunSettings(
         kept=int(config.server.retention_hours * HOUR),
         longest_seconds=config.server.max_run_hours * 3600,
@@ -110,9 +125,11 @@ def parts(config: Config, store: Store) -> Parts:
     directory = Directory(store)
     conversations = Conversations(store, directory, clock)
     sweeper = Sweeper(store, directory, conversations, settings, clock)
-    supervisor = Supervisor(store, runtimes(config, known), directory, sweeper, settings, clock)
+    made = {**runtimes(config, known), **added}
+    supervisor = Supervisor(store, made, directory, sweeper, settings, clock)
     targets = [
         *(Target(name, "agent", agent.id) for name, agent in config.agents.items()),
+        *(Target(name, "agent") for name in added),
         *(Target(name, "model") for name in config.models),
     ]
     streams = Streams(
@@ -219,7 +236,7 @@ def _headers(name: str, config: ModelConfig) -> dict[str, str]:
     return {"authorization": f"Bearer {key}", **config.headers}
 
 
-def _import_from(folder: Path) -> None:
+def import_from(folder: Path) -> None:
     """Let an agent's tools lie beside the configuration."""
     place = str(folder.resolve())
     if place not in sys.path:
@@ -237,17 +254,23 @@ def _tools(name: str, agent: AgentConfig) -> dict[str, Tool]:
 
 
 def _tool(where: str, path: str) -> FunctionTool:
-    module_name, _, function_name = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # user code: importing it may raise anything
-        raise ConfigError(f"{where}: cannot import {module_name}: {error}") from None
-    function = getattr(module, function_name, None)
+    function = imported(where, path)
     if not callable(function):
-        known = [n for n in dir(module) if not n.startswith("_")]
-        hint = nearest(function_name, known)
-        raise ConfigError(f"{where}: {module_name} has no function {function_name}{hint}")
+        raise ConfigError(f"{where}: a {type(function).__name__} is no function")
     try:
         return FunctionTool(function)
     except (TypeError, NameError) as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def imported(where: str, path: str) -> object:
+    """The object `module:name`. Raises `ConfigError`; what user code raises is told in one line."""
+    module_name, _, name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # user code: importing it may raise anything
+        raise ConfigError(f"{where}: cannot import {module_name}: {error}") from None
+    if not hasattr(module, name):
+        hint = nearest(name, [n for n in dir(module) if not n.startswith("_")])
+        raise ConfigError(f"{where}: {module_name} has no {name}{hint}")
+    return getattr(module, name)

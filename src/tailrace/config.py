@@ -21,6 +21,7 @@ from tailrace.errors import ConfigError
 
 Dialect = Literal["chat", "responses", "messages", "script", "echo", "replay"]
 UPSTREAM: frozenset[Dialect] = frozenset({"chat", "responses", "messages"})
+PATH = re.compile(r"[\w.]+:[\w.]+")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -82,14 +83,17 @@ class ModelConfig(ConfigPart, frozen=True, kw_only=True):
 
 
 class AgentConfig(ConfigPart, frozen=True, kw_only=True):
-    """`[agents.NAME]`: a built-in agent. `id` is a second, numeric name; `tools` are `module:function`.
+    """`[agents.NAME]`: a built-in agent over `model`, or with `entry` somebody's own, `module:object`.
+
+    `id` is a second, numeric name; `tools` are `module:function`.
 
     `approve` names the tools that wait for a person's yes. `output_schema` is the JSON schema that its
     answers must fit. At 0.8 of `context_tokens` its history is shortened. The `max_…` limits end a run
     as incomplete; 0 is no limit.
     """
 
-    model: str
+    model: str = ""
+    entry: str = ""
     id: int | None = None
     description: str = ""
     instructions: str = ""
@@ -227,21 +231,36 @@ def _check(config: Config, reader: _Reader) -> None:
         where = f"agents.{name}"
         if name in config.models:
             raise reader.fault(f"{name!r} names an agent and a model; rename one", where)
-        if agent.model not in config.models:
-            hint = nearest(agent.model, config.models)
-            raise reader.fault(f"[{where}] unknown model {agent.model!r}{hint}", where, "model")
+        _check_maker(where, agent, config, reader)
         _check_agent(where, name, agent, config, reader)
-        for tool in agent.tools:
-            if not re.fullmatch(r"[\w.]+:[\w.]+", tool):
-                raise reader.fault(
-                    f"[{where}] tool {tool!r} must be 'module:function'", where, "tools"
-                )
         if agent.id is not None and agent.id in numbers:
             raise reader.fault(
                 f"[{where}] id {agent.id} is taken by {numbers[agent.id]}", where, "id"
             )
         if agent.id is not None:
             numbers[agent.id] = name
+
+
+def _check_maker(where: str, agent: AgentConfig, config: Config, reader: _Reader) -> None:
+    """Either a model, or an entry and nothing that only a built-in agent has."""
+    if agent.entry:
+        if not PATH.fullmatch(agent.entry):
+            raise reader.fault(
+                f"[{where}] entry {agent.entry!r} must be 'module:object'", where, "entry"
+            )
+        plain = AgentConfig(entry=agent.entry, id=agent.id, description=agent.description)
+        for field in agent.__struct_fields__:
+            if getattr(agent, field) != getattr(plain, field):
+                raise reader.fault(
+                    f"[{where}] an agent with an entry has no {field!r}", where, field
+                )
+    elif agent.model not in config.models:
+        missing = f"unknown model {agent.model!r}" if agent.model else "needs a model or an entry;"
+        hint = nearest(agent.model, config.models)
+        raise reader.fault(f"[{where}] {missing}{hint}", where, "model")
+    for tool in agent.tools:
+        if not PATH.fullmatch(tool):
+            raise reader.fault(f"[{where}] tool {tool!r} must be 'module:function'", where, "tools")
 
 
 def _check_agent(
@@ -253,6 +272,12 @@ def _check_agent(
         if getattr(agent, limit) < 0:
             raise reader.fault(f"[{where}] {limit} must not be negative", where, limit)
     for below in agent.subagents:
+        if below in config.agents and config.agents[below].entry:
+            raise reader.fault(
+                f"[{where}] {below!r} has an entry; only built-in agents can be dispatched",
+                where,
+                "subagents",
+            )
         if below not in config.agents:
             hint = nearest(below, config.agents)
             raise reader.fault(f"[{where}] unknown agent {below!r}{hint}", where, "subagents")
@@ -265,7 +290,8 @@ def _circle(name: str, above: tuple[str, ...], config: Config) -> tuple[str, ...
     """The way from an agent back to itself through `subagents`, or `()`."""
     if name in above:
         return (*above[above.index(name) :], name)
-    ways = (_circle(below, (*above, name), config) for below in config.agents[name].subagents)
+    below = config.agents[name].subagents if name in config.agents else ()
+    ways = (_circle(each, (*above, name), config) for each in below)
     return next((way for way in ways if way), ())
 
 

@@ -106,7 +106,7 @@ def test_tail_prints_what_a_client_would_get(server: ChildServer) -> None:
         ),
         (
             "[models.a]\ndialect = 'echo'\n[agents.b]\nmodel = 'a'\ntools = ['shutil:mov']",
-            "[agents.b] tool 'shutil:mov': shutil has no function mov; did you mean 'move'?",
+            "[agents.b] tool 'shutil:mov': shutil has no mov; did you mean 'move'?",
         ),
         ("[models.a]\ndialect = 'script'\nscenario = 'none.toml'", "No such file"),
         (

@@ -67,6 +67,8 @@ COVERED_ELSEWHERE = {
     "runs/submission.py": "tests/runs/test_life.py",
     "runs/supervisor.py": "tests/runs/test_life.py",
     "runs/writer.py": "tests/runs/test_life.py",
+    "runtimes/adapters/recognise.py": "tests/test_app.py",
+    "runtimes/adapters/run.py": "tests/runtimes/adapters/test_generator.py",
     "runtimes/contract.py": "shapes",
     "runtimes/gateway.py": "tests/clients",
     "runtimes/agent.py": "tests/runtimes/test_loop.py",
@@ -125,7 +127,7 @@ def test_where_a_file_is_said_to_be_tested_there_are_tests() -> None:
 
 
 def test_the_public_names() -> None:
-    assert set(tailrace.__all__) == {"Progress", "ToolContext", "__version__", "tool"}
+    assert set(tailrace.__all__) == {"App", "Progress", "Run", "ToolContext", "__version__", "tool"}
     for name in tailrace.__all__:
         assert hasattr(tailrace, name)
 

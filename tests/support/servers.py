@@ -143,14 +143,19 @@ class ChildServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(
-        self, *, program: str = "from tailrace.cli import main; main()", doomed: bool = False
+        self,
+        *,
+        program: str = "from tailrace.cli import main; main()",
+        doomed: bool = False,
+        source: str = "",
     ) -> ChildServer:
         """Start the process and wait until it answers; it keeps its port over restarts.
 
         A `doomed` one may be killed before it ever answers.
         """
         self.port = self.port or _free_port()
-        arguments = ["serve", str(self.folder / "tailrace.toml"), "--port", str(self.port)]
+        served = source or str(self.folder / "tailrace.toml")
+        arguments = ["serve", served, "--port", str(self.port)]
         with (self.folder / "stderr.txt").open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", program, *arguments], stderr=errors

@@ -33,13 +33,15 @@ Json = Annotated[bool, typer.Option("--json", help="Plain JSON lines, as when pi
 
 @app.command()
 def serve(
-    config: ConfigFile = Path("tailrace.toml"),
+    source: Annotated[
+        str, typer.Argument(help="A configuration file, or module:app.", show_default=True)
+    ] = "tailrace.toml",
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder that keeps the runs.")] = None,
 ) -> None:
     """Serve the configured agents and models."""
-    serving.serve(config, host=host, port=port, data=data)
+    serving.serve(source, host=host, port=port, data=data)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from pathlib import Path
 import typer
 
 from tailrace import assembly, config
+from tailrace.app import App
 from tailrace.cli import client
 from tailrace.errors import ConfigError
 from tailrace.http import server
@@ -29,12 +30,18 @@ def check(file: Path) -> None:
     typer.echo(f"{file}: fine ({agents} agents, {models} models)")
 
 
-def serve(file: Path, *, host: str | None, port: int | None, data: Path | None) -> None:
-    """Serve until stopped. Raises `ConfigError` before anything was started."""
-    found = config.load(file)
+def serve(source: str, *, host: str | None, port: int | None, data: Path | None) -> None:
+    """Serve a configuration file, or the `App` at `module:name`, until stopped.
+
+    Raises `ConfigError` before anything was started.
+    """
+    made = _app(source)
+    if data is not None:
+        made.data = data
+    found = made.config
     host = host or found.server.host
     _must_be_loopback(host)
-    parts = assembly.parts(found, assembly.disk_store(data or found.folder / found.server.data))
+    parts = made.parts()
     app = assembly.application(found, parts)
     listener = _listen(host, found.server.port if port is None else port)
     address = f"http://{_shown(listener)}"
@@ -42,6 +49,16 @@ def serve(file: Path, *, host: str | None, port: int | None, data: Path | None) 
     for target in parts.catalog.targets:
         typer.echo(f"  {target.kind} {target.name}", err=True)
     server.run(server.make(app, parts), listener)
+
+
+def _app(source: str) -> App:
+    if not config.PATH.fullmatch(source) or Path(source).exists():
+        return App(source)
+    assembly.import_from(Path())
+    found = assembly.imported(source, source)
+    if not isinstance(found, App):
+        raise ConfigError(f"{source}: a {type(found).__name__} is no tailrace.App")
+    return found
 
 
 def demo(port: int, *, once: bool) -> None:

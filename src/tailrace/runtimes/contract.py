@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
@@ -79,6 +79,7 @@ class RunContext:
                 future.set_result(None)
 
 
+@runtime_checkable
 class Runtime(Protocol):
     """Something that can be run. `resumes` says whether it can go on after a crash."""
 

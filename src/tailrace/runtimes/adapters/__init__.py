@@ -1,0 +1,1 @@
+"""Agents of other makers: each file turns one kind of agent into a `Runtime`."""

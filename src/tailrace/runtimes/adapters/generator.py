@@ -1,0 +1,161 @@
+"""A plain async generator as an agent: pieces in, events out.
+
+A generator has no state that could be taken up after a crash: its run fails then, or with `restarts`
+begins anew, with what was said before ended as incomplete. Items are opened, closed and accounted for here,
+so that whatever a generator yields becomes a legal log, or fails with the grammar's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from tailrace.events import types as t
+from tailrace.events.items import Json
+from tailrace.runtimes.adapters.run import Answered, Called, Custom, Done, Piece, Run, Said
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.single import NODE, ending, opening
+
+Function = Callable[[Run], AsyncGenerator[Piece, None]]
+
+
+class GeneratorRuntime:
+    """Runs `function(run)` and tells what it yields."""
+
+    def __init__(self, name: str, function: Function, *, restarts: bool = False) -> None:
+        self.resumes = restarts
+        self._name = name
+        self._function = function
+
+    def registry(self) -> Sequence[t.AgentEntry]:
+        return (t.AgentEntry(t.MAIN, self._name),)
+
+    async def run(self, context: RunContext) -> None:
+        context.emit(opening(context.state, self._name))
+        teller = _Teller(context, self._name)
+        async with aclosing(self._function(Run(context))) as pieces:
+            async for piece in pieces:
+                teller.tell(piece)
+                await context.room()
+        teller.finish()
+        context.emit(ending(context.state))
+
+
+class _Teller:
+    """Keeps, for each agent, the item that is open and whether its last reply is accounted for."""
+
+    def __init__(self, context: RunContext, name: str) -> None:
+        self._context = context
+        self._name = name
+        self._open: dict[str, tuple[int, str]] = {}
+        self._owing: set[str] = set()
+        self._calls: dict[str, tuple[int, str]] = {}
+
+    def tell(self, piece: Piece) -> None:
+        match piece:
+            case str():
+                self._say(Said("message", piece))
+            case Said():
+                self._say(piece)
+            case Called():
+                self._call(piece)
+            case Answered():
+                self._answer(piece)
+            case Custom():
+                self._join(piece.agent)
+                self._emit(piece.agent, t.Custom(piece.name, piece.data))
+            case Done():
+                self._part(piece.agent)
+            case t.Usage():
+                self._account(t.MAIN, piece)
+            case msgspec.Struct():
+                self._emit(t.MAIN, piece)
+            case _:
+                raise TypeError(f"a generator may not yield {type(piece).__name__}")
+
+    def finish(self) -> None:
+        """The generator has ended: so has everything it began."""
+        for agent in [*self._context.state.agents]:
+            if agent != t.MAIN and self._context.state.agents[agent] == "open":
+                self._part(agent)
+        self._account(t.MAIN)
+
+    def _say(self, said: Said) -> None:
+        self._join(said.agent)
+        number, kind = self._open.get(said.agent, (-1, ""))
+        if kind != said.kind:
+            self._close(said.agent)
+            number = self._begin(said.agent, t.ItemStarted(self._next(), said.kind))
+            self._open[said.agent] = (number, said.kind)
+        if said.kind == "message":
+            self._emit(said.agent, t.TextDelta(number, said.text))
+        else:
+            self._emit(said.agent, t.ReasoningDelta(number, said.text))
+
+    def _call(self, call: Called) -> None:
+        self._join(call.agent)
+        self._close(call.agent)
+        number = self._begin(
+            call.agent,
+            t.ItemStarted(
+                self._next(),
+                "tool_call",
+                name=call.name,
+                call_id=call.id,
+                runs_on="client" if call.client else "server",
+                server_label="" if call.client else self._name,
+            ),
+        )
+        self._calls[call.id] = (number, call.agent)
+        self._emit(call.agent, t.ArgumentsDelta(number, _text(call.arguments)))
+        self._emit(call.agent, t.ItemCompleted(number))
+        if call.client:
+            self._account(call.agent, t.Usage(self._name, finish="tool_calls"))
+        else:
+            self._account(call.agent)
+            self._emit(call.agent, t.ToolStarted(number, f"{self._context.run}:{number}"))
+
+    def _answer(self, answer: Answered) -> None:
+        if answer.id not in self._calls:
+            raise ValueError("a result comes after its call was yielded")
+        number, agent = self._calls[answer.id]
+        self._emit(agent, t.ToolCompleted(number, _text(answer.output), answer.is_error))
+
+    def _join(self, agent: str) -> None:
+        """A subagent takes part from its first piece on."""
+        if agent not in self._context.state.agents:
+            name = agent.partition("#")[0]
+            self._emit(agent, t.AgentStarted(name, "subagent", t.MAIN))
+
+    def _part(self, agent: str) -> None:
+        self._account(agent)
+        self._emit(agent, t.AgentCompleted())
+
+    def _begin(self, agent: str, started: t.ItemStarted) -> int:
+        self._emit(agent, started)
+        self._owing.add(agent)
+        return started.item
+
+    def _close(self, agent: str) -> None:
+        number, _ = self._open.pop(agent, (-1, ""))
+        if number >= 0:
+            self._emit(agent, t.ItemCompleted(number))
+
+    def _account(self, agent: str, usage: t.Usage | None = None) -> None:
+        """End the agent's reply: what is said has been said, and the next turn will remember it."""
+        self._close(agent)
+        if usage is not None or agent in self._owing:
+            self._emit(agent, usage or t.Usage(self._name))
+        self._owing.discard(agent)
+
+    def _next(self) -> int:
+        return len(self._context.state.items)
+
+    def _emit(self, agent: str, payload: t.Payload) -> None:
+        self._context.emit([t.Draft(payload, NODE, agent)])
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,0 +1,44 @@
+"""Which kind of agent an object is, by its type, without importing any framework to find out."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import cast
+
+from tailrace.errors import ConfigError
+from tailrace.runtimes.adapters.generator import GeneratorRuntime
+from tailrace.runtimes.contract import Runtime
+
+FRAMEWORKS = {
+    # the package a type of whose family it is: the adapter, its class, the extra that installs it
+    "pydantic_ai": ("pydantic_ai", "PydanticAIRuntime", "pydantic-ai"),
+    "langgraph": ("langgraph", "LangGraphRuntime", "langgraph"),
+    "agents": ("openai_agents", "OpenAIAgentsRuntime", "openai-agents"),
+}
+KNOWN = "an async generator function, a Pydantic AI agent, a LangGraph graph, an OpenAI Agents SDK agent"
+
+Build = Callable[[object, str], Runtime]
+
+
+def runtime_for(thing: object, name: str) -> Runtime:
+    """The runtime for somebody's agent. Raises `ConfigError` for what is none."""
+    if inspect.isasyncgenfunction(thing):
+        return GeneratorRuntime(name, thing)
+    if isinstance(thing, Runtime):
+        return thing
+    for kind in type(thing).__mro__:
+        package = kind.__module__.partition(".")[0]
+        if package in FRAMEWORKS:
+            return _adapter(*FRAMEWORKS[package])(thing, name)
+    shown = f"{type(thing).__module__}.{type(thing).__qualname__}"
+    raise ConfigError(f"a {shown} is no agent; known are: {KNOWN}")
+
+
+def _adapter(module: str, name: str, extra: str) -> Build:
+    try:
+        found = importlib.import_module(f"tailrace.runtimes.adapters.{module}")
+    except ImportError as error:
+        raise ConfigError(f"{error}; install tailrace[{extra}]") from None
+    return cast("Build", getattr(found, name))

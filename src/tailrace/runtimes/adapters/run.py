@@ -1,0 +1,141 @@
+"""What an agent that is a plain async generator is given, and what it yields.
+
+    async def poet(run: Run):
+        yield run.reasoning("pick a metre")
+        search = run.tool("search", query=run.input)
+        yield search
+        yield search.result(await find(run.input))
+        yield "a plain string is text"
+
+A piece says what happened; `generator.py` turns it into events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from tailrace.events import history
+from tailrace.events.items import Item, Json, Message, text_of
+from tailrace.events.request import RunRequest
+from tailrace.events.types import MAIN, Payload, Usage
+from tailrace.runtimes.contract import RunContext
+
+
+class Said(Struct, frozen=True):
+    """A piece of text or of reasoning; pieces in a row make one item."""
+
+    kind: Literal["message", "reasoning"]
+    text: str
+    agent: str = MAIN
+
+
+class Called(Struct, frozen=True):
+    """A tool was called: one of the agent's own, or with `client` one that the client runs.
+
+    The call of a client's tool ends the turn; its output comes with the next request.
+    """
+
+    id: str
+    name: str
+    arguments: Json
+    agent: str = MAIN
+    client: bool = False
+
+    def result(self, output: Json, *, is_error: bool = False) -> Answered:
+        """What the tool answered: text, or anything JSON can say."""
+        return Answered(self.id, output, is_error)
+
+
+class Answered(Struct, frozen=True):
+    """A tool's answer."""
+
+    id: str
+    output: Json
+    is_error: bool = False
+
+
+class Custom(Struct, frozen=True):
+    """Something of the author's own; shown where a surface has a place for it."""
+
+    name: str
+    data: Json = None
+    agent: str = MAIN
+
+
+class Done(Struct, frozen=True):
+    """A subagent has ended."""
+
+    agent: str
+
+
+Piece: TypeAlias = str | Said | Called | Answered | Custom | Done | Usage | Payload
+"""What a generator may yield. A bare event (`tailrace.events.types`) is passed on as the main agent's."""
+
+
+class Speaker:
+    """An agent of the run: makes pieces under its own name."""
+
+    def __init__(self, agent: str) -> None:
+        self.agent = agent
+        self._calls = 0
+
+    def text(self, text: str) -> Said:
+        """A piece of the answer."""
+        return Said("message", text, self.agent)
+
+    def reasoning(self, text: str) -> Said:
+        """A piece of reasoning."""
+        return Said("reasoning", text, self.agent)
+
+    def tool(self, name: str, **arguments: Json) -> Called:
+        """A call of one of the agent's own tools; yield it, then its `result`."""
+        return Called(self._call_id(), name, arguments, self.agent)
+
+    def custom(self, name: str, data: Json = None) -> Custom:
+        """Something of the author's own."""
+        return Custom(name, data, self.agent)
+
+    def done(self) -> Done:
+        """This subagent has ended."""
+        return Done(self.agent)
+
+    def _call_id(self) -> str:
+        self._calls += 1
+        return f"call_{self.agent.lower()}_{self._calls}"
+
+
+class Run(Speaker):
+    """One run, as its generator sees it.
+
+    `input` is the text of the last user message, `messages` everything said so far in the conversation.
+    `attempt` is above 1 when the run begins anew after a crash.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        super().__init__(MAIN)
+        self.id = context.run
+        self.request: RunRequest = context.request
+        self.messages: Sequence[Item] = history.conversation(context.state)
+        self.attempt = context.state.attempt
+        self._context = context
+        self._speakers: dict[str, int] = {}
+
+    @property
+    def input(self) -> str:
+        """The text of the last user message, `""` without one."""
+        for item in reversed(self.messages):
+            if isinstance(item, Message) and item.role == "user":
+                return text_of(item.content)
+        return ""
+
+    def subagent(self, name: str) -> Speaker:
+        """Another agent that takes part; it joins with its first piece."""
+        earlier = self._speakers[name] = self._speakers.get(name, 0) + 1
+        return Speaker(name if earlier == 1 else f"{name}#{earlier}")
+
+    def client_tool(self, name: str, **arguments: Json) -> Called:
+        """A call of a tool that the client runs; yield it last."""
+        return Called(self._call_id(), name, arguments, client=True)

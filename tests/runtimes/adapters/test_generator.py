@@ -1,0 +1,150 @@
+"""Plain async generators as agents."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from tailrace.events import types as t
+from tailrace.events.history import made_by
+from tailrace.events.items import Message, Reasoning, ToolCall, ToolOutput, text_of
+from tailrace.events.state import RunState
+from tailrace.runtimes.adapters.generator import Function, GeneratorRuntime
+from tailrace.runtimes.adapters.run import Run
+from tests.support.house import House, open_house
+from tests.support.team import outputs, texts
+
+
+async def run(function: Function, **fields: Any) -> RunState:
+    house = await open_house(GeneratorRuntime("poet", function))
+    state = await house.finished(await house.start(**fields))
+    await house.supervisor.close()
+    return state
+
+
+async def poet(run: Run) -> AsyncGenerator[Any, None]:
+    yield run.reasoning("pick ")
+    yield run.reasoning("a metre")
+    search = run.tool("search", query=run.input)
+    yield search
+    yield search.result({"found": 1})
+    yield "a line, "
+    yield run.text("and another")
+    yield t.Usage("m", input=3, output=4)
+    yield run.custom("mood", "blue")
+
+
+async def test_pieces_become_items() -> None:
+    state = await run(poet, text="sea")
+    said = made_by(state)
+    assert [type(item) for item in said] == [Reasoning, ToolCall, ToolOutput, Message]
+    assert isinstance(said[0], Reasoning)
+    assert said[0].text == ("pick a metre",)
+    assert isinstance(said[1], ToolCall)
+    assert said[1].arguments == '{"query":"sea"}'
+    assert outputs(state) == ['{"found":1}']
+    assert texts(state) == ["a line, and another"]
+    assert state.total().output == 4
+    assert state.end == t.RunCompleted()
+
+
+async def test_subagents_speak_under_their_own_names() -> None:
+    async def team(run: Run) -> AsyncGenerator[Any, None]:
+        one, two = run.subagent("helper"), run.subagent("helper")
+        yield one.text("one ")
+        yield two.text("uno ")
+        yield one.text("two")
+        yield one.done()
+        yield "done"
+
+    state = await run(team)
+    assert (texts(state, "helper"), texts(state, "helper#2")) == (["one two"], ["uno "])
+    assert texts(state) == ["done"]
+    assert [entry.parent for entry in state.registry] == ["", "MAIN", "MAIN"]
+
+
+async def test_a_clients_tool_ends_the_turn_and_the_next_one_remembers() -> None:
+    async def shows(run: Run) -> AsyncGenerator[Any, None]:
+        outputs = [item for item in run.messages if isinstance(item, ToolOutput)]
+        if outputs:
+            yield f"you saw {text_of(outputs[-1].output)}"
+        else:
+            yield run.client_tool("show", what="hat")
+
+    state = await run(shows)
+    assert [item.tool for item in state.items] == ["handed"]
+    assert state.finish == "tool_calls"
+    answer = ToolOutput(call_id="call_main_1", output=(t_text("a hat"),))
+    state = await run(shows, history=[*made_by(state), answer])
+    assert texts(state) == ["you saw a hat"]
+
+
+def t_text(text: str) -> Any:
+    from tailrace.events.items import TextPart
+
+    return TextPart(text)
+
+
+FAULTS: list[tuple[Any, str]] = [
+    (t.TextDelta(7, "x"), "The agent broke the event grammar: text.delta: item 7 is not open"),
+    (object(), "The agent raised TypeError."),
+    (t.RunStarted, "The agent raised TypeError."),
+]
+
+
+@pytest.mark.parametrize(("piece", "message"), FAULTS)
+async def test_what_makes_no_sense_fails_the_run_and_leaves_the_log_legal(
+    piece: Any, message: str
+) -> None:
+    async def wrong(run: Run) -> AsyncGenerator[Any, None]:
+        yield "so far so good"
+        yield piece
+
+    state = await run(wrong)
+    assert isinstance(state.end, t.RunFailed)
+    assert state.end.message == message
+    assert [item.status for item in state.items] == ["incomplete"]
+
+
+async def test_cancel_closes_the_generator() -> None:
+    closed: list[bool] = []
+
+    async def waits(run: Run) -> AsyncGenerator[Any, None]:
+        try:
+            yield "waiting"
+            await asyncio.Event().wait()
+        finally:
+            closed.append(True)
+
+    house = await open_house(GeneratorRuntime("poet", waits))
+    name = await house.start()
+    while not (await house.directory.state(name)).items:
+        await asyncio.sleep(0)
+    await house.supervisor.cancel(name, "a test")
+    assert closed
+    assert (await house.directory.state(name)).end == t.RunCancelled("a test")
+    await house.supervisor.close()
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+async def test_after_a_crash_it_begins_anew_or_fails(restarts: bool) -> None:
+    async def twice(run: Run) -> AsyncGenerator[Any, None]:
+        yield f"attempt {run.attempt}"
+        if run.attempt == 1:
+            await asyncio.Event().wait()
+
+    runtime = GeneratorRuntime("poet", twice, restarts=restarts)
+    first = await open_house(runtime)
+    name = await first.start()
+    while not (await first.directory.state(name)).items:
+        await asyncio.sleep(0)
+    await first.supervisor.drain()
+    second = House(runtime, first.store)
+    await second.supervisor.open()
+    state = await second.finished(name)
+    assert isinstance(state.end, t.RunCompleted if restarts else t.RunFailed)
+    assert texts(state)[-1] == ("attempt 2" if restarts else "attempt 1")
+    await second.supervisor.close()
