@@ -7,68 +7,17 @@ must not run again, and the run must end.
 
 from __future__ import annotations
 
-import http.client
 import json
 from pathlib import Path
 
 import pytest
 
 from tests.support import strict
+from tests.support.crashes import DONE, killer, read, read_until_killed
 from tests.support.servers import ChildServer
+from tests.support.team_files import effects
 
-KILLER = (Path(__file__).parent / "killing_server.py").read_text(encoding="utf-8")
-DONE = b"data: [DONE]\n\n"
 BODY = json.dumps({"model": "shopper", "input": "buy a hat", "stream": True}).encode()
-
-
-def _frames(body: bytes) -> list[bytes]:
-    """Whole frames, heartbeats and farewells left out; what was cut off is no frame."""
-    *whole, _ = body.split(b"\n\n")
-    lines = [
-        b"\n".join(ln for ln in frame.split(b"\n") if not ln.startswith(b":")) for frame in whole
-    ]
-    return [frame + b"\n\n" for frame in lines]
-
-
-def _read(
-    url_port: int, method: str, path: str, body: bytes | None = None
-) -> tuple[str, list[bytes]]:
-    """A reply's run id and all frames that arrived before the connection ended, however it did."""
-    connection = http.client.HTTPConnection("127.0.0.1", url_port, timeout=20)
-    data = bytearray()
-    run = ""
-    try:
-        connection.request(method, path, body, {"content-type": "application/json"})
-        reply = connection.getresponse()
-        run = reply.headers.get("x-run-id", "").removeprefix("run_")
-        while piece := reply.read1(65536):
-            data += piece
-    except (http.client.HTTPException, OSError):
-        pass  # killed in the middle: what arrived counts
-    finally:
-        connection.close()
-    return run, _frames(bytes(data))
-
-
-def _effects(server: ChildServer, tool: str) -> int:
-    file = server.folder / "effects.txt"
-    return file.read_text(encoding="utf-8").split().count(tool) if file.exists() else 0
-
-
-def _killer(number: int, side: str) -> str:
-    first, second = f"'{number}'", f"'{side}'"
-    return KILLER.replace("sys.argv.pop(1)", first, 1).replace("sys.argv.pop(1)", second, 1)
-
-
-def _read_until_killed(
-    server: ChildServer, method: str, path: str, body: bytes | None = None
-) -> tuple[str, list[bytes]]:
-    """Read a stream; when it breaks off, the server has been killed: see it dead."""
-    run, frames = _read(server.port, method, path, body)
-    if frames[-1:] != [DONE]:
-        assert server.process is not None
-        server.process.wait(timeout=10)
-    return run, frames
 
 
 @pytest.mark.req("R9")
@@ -80,23 +29,23 @@ def test_a_killed_server_loses_nothing_a_client_saw(
     tmp_path: Path, number: int, side: str, again: int
 ) -> None:
     """`again` kills the restarted server too, at that commit of its own."""
-    server = ChildServer(tmp_path).start(program=_killer(number, side))
+    server = ChildServer(tmp_path).start(program=killer(number, side))
     seen: list[bytes] = []
     try:
-        run, seen = _read_until_killed(server, "POST", "/v1/responses", BODY)
+        run, seen = read_until_killed(server, "POST", "/v1/responses", BODY)
         if not run:
             assert not seen  # nobody was told of a run: nothing was promised
             return
         path = f"/v1/responses/resp_{run}?stream=true"
         if again and seen[-1:] != [DONE]:
-            server.start(program=_killer(again, side), doomed=True)
+            server.start(program=killer(again, side), doomed=True)
             cursor = f"&starting_after={len(seen) - 1}" if seen else ""
-            seen += _read_until_killed(server, "GET", path + cursor)[1]
+            seen += read_until_killed(server, "GET", path + cursor)[1]
         if server.process is None or server.process.poll() is not None:
             server.start()
         cursor = f"&starting_after={len(seen) - 1}" if seen else ""
-        _, rest = _read(server.port, "GET", path + cursor)
-        _, whole = _read(server.port, "GET", path)
+        _, rest = read(server.port, "GET", path + cursor)
+        _, whole = read(server.port, "GET", path)
     finally:
         server.kill()
     assert seen + rest == whole
@@ -117,7 +66,7 @@ def _check_run(server: ChildServer, whole: list[bytes]) -> None:
     ended = [(call["name"], call["status"]) for call in calls if call["status"] != "incomplete"]
     assert [name for name, _ in ended] == ["find", "order"]
     assert ended[0] == ("find", "completed")
-    assert _effects(server, "find") >= 1
-    assert _effects(server, "order") == 1 or (
-        ended[1] == ("order", "failed") and _effects(server, "order") <= 1
+    assert effects(server.folder, "find") >= 1
+    assert effects(server.folder, "order") == 1 or (
+        ended[1] == ("order", "failed") and effects(server.folder, "order") <= 1
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any, cast
 
 import msgspec
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
 from tailrace.errors import ModelFailed
 from tailrace.events.history import made_by
@@ -42,6 +40,10 @@ def mismatch(text: str, schema: object) -> str:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         return str(error)
+    # Imported here: it takes longer to load than the rest of the agents, and few answers have a schema.
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
     try:
         validator: Any = Draft202012Validator(cast("dict[str, Any]", schema))
         wrong = next(iter(validator.iter_errors(value)), None)

@@ -1,0 +1,139 @@
+"""kill -9 at every write boundary of a team: two subagents side by side, a yes to be given, one-time tools.
+
+The client asks, reads, says yes, reads on, and whenever the server dies it starts it again and goes on
+from what it has. What it saw must never change, the tool that must not run twice runs at most once, and
+finished replies and results are not made again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support import order, strict
+from tests.support.crashes import DONE, killer, read
+from tests.support.servers import ChildServer
+from tests.support.team_files import effects, team_server
+
+ASK = {"model": "lead", "input": "order a hat", "stream": True}
+SURE = 8
+"""Up to this commit of the first server, every death that was planned comes about."""
+KEY = {"idempotency-key": "one-order"}
+
+
+class Client:
+    """Somebody who wants a hat, over a server that dies at the given commits of its lives."""
+
+    def __init__(self, server: ChildServer, deaths: list[tuple[int, str]]) -> None:
+        self.server = server
+        self.kills = 0
+        self._deaths = deaths
+        self._start()
+
+    def _start(self) -> None:
+        if self._deaths:
+            number, side = self._deaths.pop(0)
+            self.server.start(program=killer(number, side), doomed=True)
+        else:
+            self.server.start()
+
+    def alive(self) -> bool:
+        """Whether the server lives; a dead one is started again."""
+        process = self.server.process
+        if process is not None and process.poll() is None:
+            return True
+        self.kills += 1
+        self._start()
+        return False
+
+    def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """A request that is sent until it is answered."""
+        while True:
+            try:
+                return httpx.request(method, self.server.url + path, timeout=20, **more)
+            except httpx.HTTPError:
+                self._until_dead()
+
+    def whole(self, id: str) -> list[bytes]:
+        """A response's frames, whatever happens on the way: what was seen stays as it was."""
+        seen: list[bytes] = []
+        while seen[-1:] != [DONE]:
+            cursor = f"starting_after={len(seen) - 1}" if seen else "stream=true"
+            seen += read(self.server.port, "GET", f"/v1/responses/{id}?{cursor}")[1]
+            if seen[-1:] != [DONE]:
+                self._until_dead()
+        return seen
+
+    def _until_dead(self) -> None:
+        if self.server.process is not None:
+            self.server.process.wait(timeout=10)
+        self.alive()
+
+
+def _start_run(client: Client) -> str:
+    """The run's suffix; the key makes sure that asking again is asking for the same."""
+    body = {**ASK, "stream": False, "background": True}
+    made = client.call("POST", "/v1/responses", json=body, headers=KEY)
+    return str(made.json()["id"]).removeprefix("resp_")
+
+
+def _approve(client: Client, first: list[bytes]) -> None:
+    output = json.loads(strict.data_of(first)[-1])["response"]["output"]
+    (asked,) = [item for item in output if item["type"] == "mcp_approval_request"]
+    item = int(asked["id"].rsplit("_", 1)[1])
+    run = asked["id"].split("_")[1]
+    path, answer = f"/jobs/job_{run}/input", {"item": item, "approved": True}
+    given = client.call("POST", path, json=answer)
+    assert given.status_code in (202, 409), "an answer whose reply was lost counts all the same"
+
+
+@pytest.mark.req("R9")
+@pytest.mark.parametrize("again", [(2,), (1, 3, 5)], ids=str)
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 37))
+def test_a_team_survives_its_servers(
+    tmp_path: Path, number: int, side: str, again: tuple[int, ...]
+) -> None:
+    """The server dies at commit `number`, the next ones at the commits `again` of their own: 3 times a
+    case on average. An undisturbed run takes 29 to 37 commits."""
+    deaths = [(each, side) for each in (number, *again)]
+    server = team_server(tmp_path)
+    client = Client(server, deaths)
+    try:
+        run = _start_run(client)
+        first = client.whole(f"resp_{run}")
+        _approve(client, first)
+        second = client.whole(f"resp_{run}_2")
+        assert client.whole(f"resp_{run}") == first
+        assert client.whole(f"resp_{run}_2") == second
+        job = client.call("GET", f"/jobs/job_{run}").json()
+    finally:
+        server.kill()
+    for frames in (first, second):
+        strict.responses(frames)
+        order.check(frames)
+    assert job["status"] == "completed"
+    assert client.kills == 1 + len(again) or number > SURE
+    _check(job, tmp_path)
+
+
+def _check(job: dict[str, Any], folder: Path) -> None:
+    """Every reply and result is in the log once; what was cut off is not remembered as done."""
+    assert effects(folder, "order") <= 1
+    calls = [item for item in job["output"] if item["tool_output"]]
+    done = [
+        (item["content"]["name"], item["agent_id"])
+        for item in calls
+        if not item["tool_output"].get("is_error")
+    ]
+    assert done.count(("task", "MAIN")) == 2
+    assert done.count(("find", "researcher")) <= 2
+    assert len([name for name, _ in done if name == "find"]) >= 2
+    (ordered,) = [item for item in calls if item["content"]["name"] == "order"]
+    known = not ordered["tool_output"].get("is_error")
+    assert effects(folder, "order") == 1 or not known
+    assert job["output_text"].endswith("All is done now.")
