@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -10,9 +11,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 from starlette.applications import Starlette
 
-from tailrace.config import AgentConfig, Config, ModelConfig, nearest
+from tailrace.config import AgentConfig, Config, McpConfig, ModelConfig, nearest
 from tailrace.errors import ConfigError
 from tailrace.events.request import OutputFormat
 from tailrace.http.app import create_app
@@ -46,6 +48,7 @@ from tailrace.runtimes.gateway import Gateway
 from tailrace.runtimes.loop import AgentLoop
 from tailrace.runtimes.tools.contract import Tool
 from tailrace.runtimes.tools.functions import FunctionTool
+from tailrace.runtimes.tools.mcp import McpServer
 
 
 def clock() -> int:
@@ -228,9 +231,7 @@ def _headers(name: str, config: ModelConfig) -> dict[str, str]:
     """The configured headers, and the key from the environment in the dialect's own header."""
     if not config.api_key_env:
         return dict(config.headers)
-    key = os.environ.get(config.api_key_env)
-    if not key:
-        raise ConfigError(f"[models.{name}] the environment has no {config.api_key_env}")
+    key = _secret(f"[models.{name}]", config.api_key_env)
     if config.dialect == "messages":
         return {"x-api-key": key, **config.headers}
     return {"authorization": f"Bearer {key}", **config.headers}
@@ -251,6 +252,50 @@ def _tools(name: str, agent: AgentConfig) -> dict[str, Tool]:
             raise ConfigError(f"[agents.{name}] approve: no tool {asked!r}{nearest(asked, tools)}")
         tools[asked].approval = True
     return dict(tools)
+
+
+def mcp_servers(config: Config) -> dict[str, tuple[McpServer, ...]]:
+    """Each agent's MCP servers; agents with the same entry share the server. Raises `ConfigError`."""
+    made: dict[bytes, McpServer] = {}
+    found: dict[str, tuple[McpServer, ...]] = {}
+    for name, agent in config.agents.items():
+        servers: list[McpServer] = []
+        for entry in agent.mcp:
+            key = msgspec.json.encode(entry, order="deterministic")
+            if key not in made:
+                where = f"[agents.{name}] mcp {entry.label!r}"
+                made[key] = _mcp_server(where, entry, config.folder)
+            servers.append(made[key])
+        found[name] = tuple(servers)
+    return found
+
+
+def _mcp_server(where: str, entry: McpConfig, folder: Path) -> McpServer:
+    if importlib.util.find_spec("mcp") is None:
+        raise ConfigError(f"{where}: MCP needs more packages: pip install 'tailrace[mcp]'")
+    headers = dict(entry.headers)
+    for header, variable in entry.header_env.items():
+        headers[header] = _secret(where, variable)
+    return McpServer(
+        entry.label,
+        url=entry.url,
+        command=entry.command,
+        args=entry.args,
+        env=entry.env,
+        cwd=str(folder.resolve()),
+        headers=headers,
+        allow=entry.allow,
+        approval=entry.approval,
+        timeout=entry.timeout,
+    )
+
+
+def _secret(where: str, variable: str) -> str:
+    """A secret from the environment."""
+    value = os.environ.get(variable)
+    if not value:
+        raise ConfigError(f"{where}: the environment has no {variable}")
+    return value
 
 
 def _tool(where: str, path: str) -> FunctionTool:

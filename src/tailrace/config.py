@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
@@ -23,6 +23,8 @@ Dialect = Literal["chat", "responses", "messages", "script", "echo", "replay"]
 UPSTREAM: frozenset[Dialect] = frozenset({"chat", "responses", "messages"})
 PATH = re.compile(r"[\w.]+:[\w.]+")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+"""A label can become part of a tool's name, and model servers take no dots there."""
 
 
 class ConfigPart(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,6 +84,25 @@ class ModelConfig(ConfigPart, frozen=True, kw_only=True):
     price: PriceConfig | None = None
 
 
+class McpConfig(ConfigPart, frozen=True, kw_only=True):
+    """An entry of an agent's `mcp`: a server at `url`, or one to start as `command` with `args` and `env`.
+
+    `header_env` are headers whose values are in the environment. `allow` names the tools to use, all when
+    empty; `approval` those that wait for a person's yes. `timeout` in seconds.
+    """
+
+    label: str
+    url: str = ""
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    header_env: dict[str, str] = {}
+    allow: tuple[str, ...] = ()
+    approval: Literal["always", "never"] | tuple[str, ...] = "always"
+    timeout: float = 60.0
+
+
 class AgentConfig(ConfigPart, frozen=True, kw_only=True):
     """`[agents.NAME]`: a built-in agent over `model`, or with `entry` somebody's own, `module:object`.
 
@@ -99,6 +120,7 @@ class AgentConfig(ConfigPart, frozen=True, kw_only=True):
     instructions: str = ""
     tools: tuple[str, ...] = ()
     approve: tuple[str, ...] = ()
+    mcp: tuple[McpConfig, ...] = ()
     subagents: tuple[str, ...] = ()
     ask_user: bool = False
     output_schema: dict[str, Any] = {}
@@ -141,6 +163,7 @@ def parse(text: str, name: str = "tailrace.toml", folder: Path = Path()) -> Conf
         raise ConfigError(f"{name}: {error}") from None
     reader = _Reader(text, name)
     reader.known(tables, ("server", "models", "agents"), "")
+    reader.known_inside(tables.get("agents"), "mcp", McpConfig, "agents")
     config = Config(
         server=reader.table(tables.get("server", {}), ServerConfig, "server"),
         models=reader.tables(tables.get("models", {}), ModelConfig, "models"),
@@ -169,6 +192,16 @@ class _Reader:
                 inside = f" in [{where}]" if where else ""
                 raise self.fault(f"unknown key {key!r}{inside}{nearest(key, names)}", where, key)
 
+    def known_inside(self, value: Any, key: str, kind: type[ConfigPart], where: str) -> None:
+        """The same for the tables listed under `key` of each table."""
+        tables = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        for name, table in tables.items():
+            listed = cast("dict[str, Any]", table).get(key) if isinstance(table, dict) else None
+            for entry in cast("list[Any]", listed) if isinstance(listed, list) else []:
+                if isinstance(entry, dict):
+                    names = kind.__struct_fields__
+                    self.known(cast("dict[str, Any]", entry), names, f"{where}.{name}")
+
     def tables(self, value: Any, kind: type[Part], where: str) -> dict[str, Part]:
         if not isinstance(value, dict):
             raise self.fault(f"{where} must be a table of tables", key=where)
@@ -194,7 +227,7 @@ class _Reader:
             if key == "dialect":
                 message += nearest(str(keys["dialect"]), get_args(Dialect))
             detail = f"{key}: {message}" if key else message
-            raise self.fault(f"[{where}] {detail}", where, key) from None
+            raise self.fault(f"[{where}] {detail}", where, re.split(r"[.\[]", key)[0]) from None
 
     def _line(self, table: str, key: str) -> int:
         """The line a key stands on: the first `key =` after its table's header."""
@@ -281,9 +314,46 @@ def _check_agent(
         if below not in config.agents:
             hint = nearest(below, config.agents)
             raise reader.fault(f"[{where}] unknown agent {below!r}{hint}", where, "subagents")
+    _check_mcp(where, agent, reader)
     if circle := _circle(name, (), config):
         way = " → ".join(circle)
         raise reader.fault(f"[{where}] an agent dispatches itself: {way}", where, "subagents")
+
+
+def _check_mcp(where: str, agent: AgentConfig, reader: _Reader) -> None:
+    labels = [server.label for server in agent.mcp]
+    for server in agent.mcp:
+        for fault in _mcp_faults(server):
+            raise reader.fault(f"[{where}] mcp {server.label!r}: {fault}", where, "mcp")
+        if labels.count(server.label) > 1:
+            raise reader.fault(f"[{where}] two mcp servers are {server.label!r}", where, "mcp")
+
+
+def _mcp_faults(server: McpConfig) -> Iterator[str]:
+    if not LABEL.fullmatch(server.label):
+        yield "a label is up to 32 letters, digits, '_' and '-'"
+    if bool(server.url) == bool(server.command):
+        yield "it needs 'url' or 'command', one of them"
+    if server.url and not _is_http(server.url):
+        yield "url is no http or https URL"  # not shown: there are keys in such URLs
+    strange = ("args", "env") if server.url else ("headers", "header_env")
+    for key in strange:
+        if getattr(server, key):
+            yield f"{key!r} does not go with {'url' if server.url else 'command'!r}"
+    if server.timeout <= 0:
+        yield "timeout must be more than 0"
+    named = () if isinstance(server.approval, str) else server.approval
+    for tool in named:
+        if server.allow and tool not in server.allow:
+            yield f"approval names {tool!r}, which is not in allow{nearest(tool, server.allow)}"
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def _circle(name: str, above: tuple[str, ...], config: Config) -> tuple[str, ...]:
@@ -306,12 +376,10 @@ def _check_model(where: str, model: ModelConfig, reader: _Reader) -> None:
     for key, value in need.items():
         if not value:
             raise reader.fault(f"[{where}] dialect {model.dialect!r} needs {key!r}", where)
-    if model.base_url:
-        url = urlsplit(model.base_url)
-        if url.scheme not in ("http", "https") or not url.netloc:
-            raise reader.fault(
-                f"[{where}] base_url {model.base_url!r} is no http or https URL", where, "base_url"
-            )
+    if model.base_url and not _is_http(model.base_url):
+        raise reader.fault(
+            f"[{where}] base_url {model.base_url!r} is no http or https URL", where, "base_url"
+        )
     if model.repeat < 1 or model.interval_ms < 0 or model.retries < 0:
         raise reader.fault(
             f"[{where}] repeat must be at least 1; interval_ms and retries not negative", where

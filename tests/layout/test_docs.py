@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.config import AgentConfig, ModelConfig, ServerConfig
+from tailrace.config import AgentConfig, McpConfig, ModelConfig, ServerConfig
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -33,7 +33,7 @@ def test_every_promise_has_its_number_and_marks_are_real() -> None:
 
 def test_every_setting_is_documented() -> None:
     text = (DOCS / "configuration.md").read_text(encoding="utf-8")
-    for kind in (ServerConfig, ModelConfig, AgentConfig):
+    for kind in (ServerConfig, ModelConfig, AgentConfig, McpConfig):
         for name in kind.__struct_fields__:
             assert f"`{name}`" in text, name
 

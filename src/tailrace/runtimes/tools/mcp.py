@@ -1,0 +1,233 @@
+"""The tools of an MCP server, as tools of the built-in agent.
+
+There is one session per server and process, opened when first needed, shared by all runs and opened again
+when it has died. A call that was under way then is answered with an error that says so and is not
+repeated; one that certainly never left is. The key of a call and its run ride in its `_meta`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from tailrace.errors import ToolSourceFailed
+from tailrace.events.request import ToolSpec
+from tailrace.runtimes.tools.contract import AfterCrash, Tool, ToolContext, ToolResult
+from tailrace.runtimes.tools.mcp_endpoint import Endpoint, Offered
+
+if TYPE_CHECKING:
+    from tailrace.runtimes.tools.mcp_session import Session
+
+Approval = Literal["always", "never"] | tuple[str, ...]
+
+PAUSES = (0.2, 1.0)
+"""Seconds between the tries to reach a server."""
+
+logger = logging.getLogger("tailrace.mcp")
+
+
+class McpServer:
+    """A server to reach at `url` (streamable HTTP) or to start as `command` (stdio).
+
+    `allow` names the tools to use, all when empty. `approval`: whether a person must agree to each call,
+    or the names of the tools for which one must. `timeout` in seconds, for a call and for connecting.
+    The server gets `env` besides the few harmless variables of ours that the SDK passes on.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        url: str = "",
+        command: str = "",
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+        headers: Mapping[str, str] | None = None,
+        allow: Collection[str] = (),
+        approval: Approval = "always",
+        timeout: float = 60.0,
+    ) -> None:
+        self.label = label
+        self._endpoint = Endpoint(
+            label=label,
+            url=url,
+            command=command,
+            args=tuple(args),
+            cwd=cwd,
+            env=env or {},
+            headers=headers or {},
+        )
+        self._allow = frozenset(allow)
+        self._approval = approval
+        self._timeout = timeout
+        self._session: Session | None = None
+        self._opening: asyncio.Task[Session] | None = None
+        self._listing = asyncio.Lock()
+        self._made: tuple[Session, Sequence[Offered], Sequence[Tool]] | None = None
+
+    async def tools(self) -> Sequence[Tool]:
+        """The tools there are now. Raises `ToolSourceFailed` when the server cannot be asked."""
+        for last in (False, True):
+            session = await self._connected()
+            try:
+                return await self._listed(session)
+            except ToolSourceFailed:
+                if last or session.alive:
+                    raise
+        raise AssertionError("returned or raised")
+
+    async def _listed(self, session: Session) -> Sequence[Tool]:
+        async with self._listing:
+            if session.stale:
+                async with self._limit():
+                    await session.list(self._wanted)
+            return self._tools(session)
+
+    async def call(self, name: str, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+        """Call a tool by the server's name for it."""
+        try:
+            for pause in (*PAUSES, 0.0):
+                session = await self._connected()
+                result = await session.call(name, arguments, context, self._timeout)
+                if result is not None:
+                    return result
+                if session.alive:
+                    await asyncio.sleep(pause)
+            why = f"MCP server {self.label} cannot be reached."
+        except ToolSourceFailed as error:
+            why = str(error)
+        return ToolResult(f"{why} The call was not made.", is_error=True)
+
+    async def close(self) -> None:
+        """End the session, if there is one."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        if self._session is not None:
+            await self._session.close()
+
+    async def _connected(self) -> Session:
+        """The session, opened by whoever needs it first; who waits for it may leave."""
+        if self._session is not None and self._session.alive:
+            return self._session
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open(), name=f"mcp {self.label} opens")
+            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Session:
+        if self._session is not None:
+            await self._session.close()
+        async with self._limit():
+            session_type = await asyncio.to_thread(_session_type)
+            session = await self._reached(session_type)
+            try:
+                await session.list(self._wanted)
+            except BaseException:
+                await session.close()
+                raise
+        self._warn_of_unknown(session)
+        self._session = session
+        return session
+
+    async def _reached(self, session_type: Callable[[Endpoint], Session]) -> Session:
+        for pause in PAUSES:
+            session = session_type(self._endpoint)
+            try:
+                await session.opened()
+            except ToolSourceFailed:
+                await asyncio.sleep(pause)
+            else:
+                return session
+        session = session_type(self._endpoint)
+        await session.opened()
+        return session
+
+    def _limit(self) -> _Limit:
+        return _Limit(self.label, self._timeout)
+
+    def _wanted(self, name: str) -> bool:
+        return not self._allow or name in self._allow
+
+    def _warn_of_unknown(self, session: Session) -> None:
+        """Not a fault: a server's tools may come and go."""
+        named = {*self._allow, *(() if isinstance(self._approval, str) else self._approval)}
+        unknown = sorted(named - {offered.name for offered in session.offered})
+        if unknown:
+            logger.warning("%s: the server offers no tool named %s", self.label, ", ".join(unknown))
+
+    def _tools(self, session: Session) -> Sequence[Tool]:
+        if self._made is None or self._made[:2] != (session, session.offered):
+            self._made = (session, session.offered, self._make(session.offered))
+        return self._made[2]
+
+    def _make(self, listed: Sequence[Offered]) -> Sequence[Tool]:
+        made: dict[str, Tool] = {}
+        for offered in listed:
+            name = _model_name(offered.name, made)
+            approval = self._approval == "always" or offered.name in self._approval
+            made[name] = McpTool(self, offered, name, approval=approval)
+        return tuple(made.values())
+
+
+class McpTool:
+    """One tool of a server. Only what the server calls repeatable is called again after a crash."""
+
+    runs_on: Literal["server", "mcp"] = "mcp"
+
+    def __init__(self, server: McpServer, offered: Offered, name: str, *, approval: bool) -> None:
+        self._server = server
+        self._name = offered.name
+        self.spec = ToolSpec(
+            name=name, description=offered.description, parameters=offered.parameters
+        )
+        self.server_label = server.label
+        self.approval = approval
+        self.after_crash: AfterCrash = "retry" if offered.repeatable else "tell"
+
+    async def call(self, arguments: str, context: ToolContext) -> ToolResult:
+        """Call it on the server; whatever goes wrong is an error result."""
+        try:
+            decoded = msgspec.json.decode(arguments or "{}", type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            return ToolResult(f"The arguments do not fit: {error}", is_error=True)
+        return (await self._server.call(self._name, decoded, context)).cut()
+
+
+class _Limit:
+    """`asyncio.timeout` that says which server kept us waiting."""
+
+    def __init__(self, label: str, seconds: float) -> None:
+        self._words = f"MCP server {label} did not answer in {seconds:g} s."
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *about: Any) -> None:
+        try:
+            await self._timeout.__aexit__(*about)
+        except TimeoutError:
+            raise ToolSourceFailed(self._words) from None
+
+
+def _model_name(name: str, taken: Collection[str]) -> str:
+    """A name that model servers accept, which is less than MCP allows, and that no other tool has."""
+    base = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64]
+    unique, number = base, 1
+    while unique in taken:
+        number += 1
+        unique = f"{base[:60]}_{number}"
+    return unique
+
+
+def _session_type() -> Callable[[Endpoint], Session]:
+    from tailrace.runtimes.tools.mcp_session import Session
+
+    return Session

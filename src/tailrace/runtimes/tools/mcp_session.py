@@ -1,0 +1,251 @@
+"""One session with an MCP server, over the official SDK: opened, listed, called, ended.
+
+The SDK's cancel scopes must be entered and left by the same task, so a session lives in a task of its own
+(`_own`); calls come to it from any task, many at a time. When a call's task is cancelled the SDK tells the
+server. The SDK takes 0.6 s to import: `mcp.py` does so when the first session is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+import msgspec
+from mcp import Client, MCPError
+from mcp.client.session import IncomingMessage
+from mcp.client.subscriptions import SubscriptionLost
+from mcp_types import (
+    CONNECTION_CLOSED,
+    REQUEST_TIMEOUT,
+    AudioContent,
+    CallToolResult,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    Implementation,
+    ResourceLink,
+    TextContent,
+    TextResourceContents,
+    Tool,
+    ToolListChangedNotification,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from tailrace.errors import ToolSourceFailed
+from tailrace.runtimes.tools.contract import Progress, ToolContext, ToolResult
+from tailrace.runtimes.tools.mcp_endpoint import MAX_TOOLS, Endpoint, Offered
+from tailrace.runtimes.tools.mcp_transport import LOST, NOT_SENT, Signs, transport
+
+SUBSCRIBE_SECONDS = 5.0
+CLOSE_SECONDS = 10.0
+LONGEST_ERROR = 2000
+
+logger = logging.getLogger("tailrace.mcp")
+
+
+class Session:
+    """A session. `offered` is what the server listed last; `stale` says that it may have changed."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._signs = Signs()
+        self._client = Client(
+            transport(endpoint, self._signs),
+            message_handler=self._heard,
+            client_info=Implementation(name="tailrace", version=""),
+            cache=None,
+        )
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._owner = asyncio.create_task(self._own(), name=f"mcp {endpoint.label}")
+        self._entered = False
+        self._listener: asyncio.Task[None] | None = None
+        self.offered: tuple[Offered, ...] = ()
+        self.stale = True
+
+    @property
+    def alive(self) -> bool:
+        """Whether a call has a chance."""
+        return not self._signs.ended.is_set() and not self._signs.expired
+
+    async def opened(self) -> None:
+        """Wait until the session can be used. Raises `ToolSourceFailed`."""
+        try:
+            await self._ready
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """End it, and what it started."""
+        self._signs.ended.set()
+        if not self._entered:
+            self._owner.cancel()
+        await asyncio.wait([self._owner], timeout=CLOSE_SECONDS)
+        self._owner.cancel()
+
+    async def _own(self) -> None:
+        why = "the connection was closed"
+        try:
+            async with self._client:
+                self._entered = True
+                if not self._ready.done():
+                    self._ready.set_result(None)
+                await self._signs.ended.wait()
+        except Exception as error:  # the SDK's own, in groups; the transport's; the system's
+            why = self._words(error)
+            if self._signs.refused and not self._entered:
+                why = f"{why} (HTTP status {self._signs.refused})"
+            logger.info("%s: the session ended: %s", self._endpoint.label, why)
+        finally:
+            self._signs.ended.set()
+            if self._listener is not None:
+                self._listener.cancel()
+            if not self._ready.done():
+                self._ready.set_exception(
+                    ToolSourceFailed(f"MCP server {self._endpoint.label} cannot be reached: {why}")
+                )
+
+    # the tools
+
+    async def list(self, wanted: Callable[[str], bool]) -> None:
+        """Ask for the tools. Raises `ToolSourceFailed`."""
+        label = self._endpoint.label
+        try:
+            await self._listen()
+            self.stale = False
+            found: dict[str, Offered] = {}
+            cursor: str | None = None
+            while cursor != "":
+                page = await self._client.list_tools(cursor=cursor)
+                found |= {tool.name: _offered(tool) for tool in page.tools if wanted(tool.name)}
+                if len(found) > MAX_TOOLS:
+                    raise ToolSourceFailed(
+                        f"MCP server {label} offers more than {MAX_TOOLS} tools;"
+                        " name those to use in `allow`"
+                    )
+                cursor = page.next_cursor or ""
+            self.offered = tuple(found.values())
+            self.stale = self.stale or (self._listener is not None and self._listener.done())
+        except BaseException as error:
+            self.stale = True
+            if isinstance(error, ToolSourceFailed) or not isinstance(error, Exception):
+                raise
+            words = self._words(error)
+            raise ToolSourceFailed(f"MCP server {label} does not list its tools: {words}") from None
+
+    async def _listen(self) -> None:
+        """Have the server say when its tools change; old protocol versions do so unasked."""
+        tools = self._client.server_capabilities.tools
+        if (
+            self._client.protocol_version not in MODERN_PROTOCOL_VERSIONS
+            or tools is None
+            or not tools.list_changed
+            or (self._listener is not None and not self._listener.done())
+        ):
+            return
+        listening = asyncio.Event()
+        self._listener = asyncio.create_task(self._subscribe(listening))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SUBSCRIBE_SECONDS):
+                await listening.wait()
+
+    async def _subscribe(self, listening: asyncio.Event) -> None:
+        try:
+            async with self._client.listen(tools_list_changed=True) as changes:
+                listening.set()
+                async for _ in changes:
+                    self.stale = True
+        except (MCPError, SubscriptionLost) as error:
+            logger.info("%s: no news of its tools: %s", self._endpoint.label, self._words(error))
+        finally:
+            listening.set()
+            self.stale = True  # nobody would say so: ask again next time
+
+    async def _heard(self, message: IncomingMessage) -> None:
+        if isinstance(message, ToolListChangedNotification):
+            self.stale = True
+
+    # calls
+
+    async def call(
+        self, name: str, arguments: dict[str, Any], context: ToolContext, seconds: float
+    ) -> ToolResult | None:
+        """Call a tool; `seconds` is its limit. None when the call certainly did not reach the server."""
+        if not self.alive:
+            return None
+
+        async def told(progress: float, total: float | None, message: str | None) -> None:
+            context.progress(Progress(message or "", progress, total))
+
+        meta: Any = {"tailrace/run": context.run, "tailrace/idempotency-key": context.key}
+        try:
+            result = await self._client.call_tool(
+                name, arguments, seconds, progress_callback=told, meta=meta
+            )
+        except MCPError as error:
+            return None if error.data == NOT_SENT else self._fault(error, seconds)
+        except Exception as error:  # an answer that the SDK, or a callback of ours, chokes on
+            text = f"The answer of MCP server {self._endpoint.label} is unusable: "
+            return ToolResult(text + self._words(error), is_error=True)
+        return ToolResult(text_of(result), bool(result.is_error))
+
+    def _fault(self, error: MCPError, seconds: float) -> ToolResult:
+        label = f"MCP server {self._endpoint.label}"
+        unknown = "whether the call took effect is unknown."
+        if error.code == REQUEST_TIMEOUT and "timed out" in error.message:
+            text = f"{label} did not answer in {seconds:g} s; {unknown}"
+        elif self._is_loss(error):
+            text = f"The connection to {label} was lost; {unknown}"
+        else:
+            text = f"{label} answered with an error: {self._words(error)}"
+        return ToolResult(text, is_error=True)
+
+    def _is_loss(self, error: MCPError) -> bool:
+        """Many servers use this code for errors of their own; the SDK gives it to its own ones, too."""
+        lost = not self.alive or error.message.startswith("SSE stream") or error.data == LOST
+        return error.code == CONNECTION_CLOSED and lost
+
+    def _words(self, error: BaseException) -> str:
+        """An error as people read it, without secrets."""
+        first = _first(error)
+        text = (first.strerror if isinstance(first, OSError) else None) or str(first)
+        return self._endpoint.redacted(text or type(first).__name__)[:LONGEST_ERROR]
+
+
+def _first(error: BaseException) -> BaseException:
+    """What began it: task groups wrap errors in groups."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    return _first(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
+
+
+def _offered(tool: Tool) -> Offered:
+    hints = tool.annotations
+    repeatable = bool(hints and (hints.read_only_hint or hints.idempotent_hint))
+    return Offered(tool.name, tool.description or tool.title or "", tool.input_schema, repeatable)
+
+
+def text_of(result: CallToolResult) -> str:
+    """A result as a model reads it: its text; its structure when there is no text."""
+    text = "\n".join(_block(block) for block in result.content)
+    if not text and result.structured_content is not None:
+        return msgspec.json.encode(result.structured_content).decode()
+    return text
+
+
+def _block(block: ContentBlock) -> str:
+    match block:
+        case TextContent():
+            return block.text
+        case ImageContent() | AudioContent():
+            return f"[{block.type} {block.mime_type}, {len(block.data) * 3 // 4} bytes]"
+        case ResourceLink():
+            return f"[resource {block.name}: {block.uri}]"
+        case EmbeddedResource():
+            content = block.resource
+            if isinstance(content, TextResourceContents):
+                return content.text
+            return f"[resource {content.uri}, {len(content.blob) * 3 // 4} bytes]"

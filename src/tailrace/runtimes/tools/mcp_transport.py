@@ -1,0 +1,180 @@
+"""The SDK's two transports to an MCP server, with what they lack.
+
+stdio: what the server writes to stderr goes to the log, and the end of its output is noticed at once.
+Streamable HTTP: a request that cannot be sent fails alone; left to the SDK it ends the whole session and
+every call of it. `Signs` is what a session can learn of its transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+from mcp.client._transport import ReadStream, TransportStreams
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
+from mcp.shared.message import SessionMessage
+from mcp_types import CONNECTION_CLOSED
+
+from tailrace.runtimes.tools.mcp_endpoint import Endpoint
+
+CONNECT_SECONDS = 10.0
+GOODBYE_SECONDS = 2.0
+NOT_SENT = {"tailrace": "not sent"}
+LOST = {"tailrace": "lost"}
+"""The `data` of our own errors: the server never saw the request; nobody knows whether it did."""
+
+MAX_LINE = 8192
+BAD_REQUEST, NOT_FOUND, SERVICE_UNAVAILABLE = 400, 404, 503
+
+logger = logging.getLogger("tailrace.mcp")
+
+
+@dataclass
+class Signs:
+    """`ended`: nothing more will be heard; `expired`: the server does not know the session any more;
+    `refused`: the last HTTP status that was an error, or 0."""
+
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    expired: bool = False
+    refused: int = 0
+
+
+def transport(endpoint: Endpoint, signs: Signs) -> AbstractAsyncContextManager[TransportStreams]:
+    """A way to the server, closed; to be entered and left by one task."""
+    return _stdio(endpoint, signs) if endpoint.command else _http(endpoint, signs)
+
+
+@asynccontextmanager
+async def _stdio(endpoint: Endpoint, signs: Signs) -> AsyncGenerator[TransportStreams]:
+    parameters = StdioServerParameters(
+        command=endpoint.command,
+        args=list(endpoint.args),
+        env=dict(endpoint.env),
+        cwd=endpoint.cwd or None,
+    )
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", 0) as lines, os.fdopen(writing, "w") as errors:
+        reader = asyncio.StreamReader()
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), lines
+        )
+        copying = asyncio.create_task(_copy_to_log(reader, endpoint))
+        try:
+            async with stdio_client(parameters, errors) as (read, write):
+                errors.close()  # the server's own copy is the last: its end is the end
+                yield _Watched(read, signs), write
+            await asyncio.wait([copying], timeout=GOODBYE_SECONDS)
+        finally:
+            copying.cancel()
+            pipe.close()
+
+
+async def _copy_to_log(reader: asyncio.StreamReader, endpoint: Endpoint) -> None:
+    rest = b""
+    while chunk := await reader.read(MAX_LINE):
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > MAX_LINE:
+            lines.append(rest)
+            rest = b""
+        for line in lines:
+            _log_line(line, endpoint)
+    if rest:
+        _log_line(rest, endpoint)
+
+
+def _log_line(line: bytes, endpoint: Endpoint) -> None:
+    text = endpoint.redacted(line.decode(errors="replace").rstrip())
+    logger.info("%s: %s", endpoint.label, text)
+
+
+class _Watched:
+    """A read stream that says when it has ended."""
+
+    def __init__(self, stream: ReadStream[SessionMessage | Exception], signs: Signs) -> None:
+        self._stream = stream
+        self._signs = signs
+
+    async def receive(self) -> SessionMessage | Exception:
+        return await self._stream.receive()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def __aiter__(self) -> ReadStream[SessionMessage | Exception]:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            return await anext(self._stream)
+        except StopAsyncIteration:
+            self._signs.ended.set()
+            raise
+
+    async def __aenter__(self) -> Self:
+        await self._stream.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool | None:
+        return await self._stream.__aexit__(exc_type, exc_val, exc_tb)
+
+
+@asynccontextmanager
+async def _http(endpoint: Endpoint, signs: Signs) -> AsyncGenerator[TransportStreams]:
+    # No limit on reading: a call's own timeout is the limit.
+    timeout = httpx2.Timeout(CONNECT_SECONDS, read=None)
+    async with (
+        _HttpClient(signs, headers=dict(endpoint.headers), timeout=timeout) as client,
+        streamable_http_client(endpoint.url, http_client=client) as streams,
+    ):
+        yield streams
+
+
+class _HttpClient(httpx2.AsyncClient):
+    """Answers for a server that cannot be reached, in the form of its protocol."""
+
+    def __init__(self, signs: Signs, **options: Any) -> None:
+        super().__init__(**options)
+        self._signs = signs
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        if request.method == "DELETE":  # the goodbye to a server that may be gone
+            request.extensions["timeout"] = httpx2.Timeout(GOODBYE_SECONDS).as_dict()
+        try:
+            response = await super().send(request, **options)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            return _fault(request, _words(error), NOT_SENT)
+        except httpx2.TransportError as error:
+            return _fault(request, _words(error), LOST)
+        if response.status_code >= BAD_REQUEST:
+            self._signs.refused = response.status_code
+        if response.status_code != NOT_FOUND or MCP_SESSION_ID not in request.headers:
+            return response
+        self._signs.expired = True
+        if request.method != "POST":
+            return response
+        await response.aclose()
+        return _fault(request, "The session has expired.", NOT_SENT)
+
+
+def _words(error: httpx2.TransportError) -> str:
+    return str(error) or type(error).__name__
+
+
+def _fault(request: httpx2.Request, message: str, data: dict[str, str]) -> httpx2.Response:
+    # The SDK puts the request's own id in the place of ours.
+    about = {"code": CONNECTION_CLOSED, "message": message, "data": data}
+    body = {"jsonrpc": "2.0", "id": 0, "error": about}
+    return httpx2.Response(SERVICE_UNAVAILABLE, json=body, request=request)

@@ -1,0 +1,80 @@
+"""The configuration's `mcp` tables; what `tailrace check` says of the rest is in `tests/cli`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tailrace.config import McpConfig, parse
+from tailrace.errors import ConfigError
+
+START = """
+[models.m]
+dialect = "echo"
+
+[agents.a]
+model = "m"
+"""
+
+
+def test_servers_of_an_agent() -> None:
+    text = """
+mcp = [
+  { label = "docs", url = "https://u:p@docs.example/mcp?key=k", header_env = { Authorization = "KEY" } },
+  { label = "files", command = "serve", args = ["-v"], env = { A = "b" }, approval = ["write"] },
+]
+"""
+    docs, files = parse(START + text).agents["a"].mcp
+    assert (docs.header_env, docs.approval, docs.timeout) == (
+        {"Authorization": "KEY"},
+        "always",
+        60,
+    )
+    assert files == McpConfig(
+        label="files", command="serve", args=("-v",), env={"A": "b"}, approval=("write",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            'url = "http://h/m"',
+            "tailrace.toml:7: [agents.a] mcp[0]: Object missing required field",
+        ),
+        (
+            'label = "d"',
+            "tailrace.toml:7: [agents.a] mcp 'd': it needs 'url' or 'command', one of them",
+        ),
+        (
+            'label = "d", url = "http://h/m", command = "x"',
+            "it needs 'url' or 'command', one of them",
+        ),
+        ('label = "d.e", command = "x"', "mcp 'd.e': a label is up to 32 letters, digits, '_'"),
+        ('label = "d", url = "h/m?key=secret"', "[agents.a] mcp 'd': url is no http or https URL"),
+        ('label = "d", url = "http://[h/m"', "url is no http or https URL"),
+        ('label = "d", url = "http://h/m", args = ["x"]', "'args' does not go with 'url'"),
+        (
+            'label = "d", command = "x", header_env = { A = "B" }',
+            "'header_env' does not go with 'com",
+        ),
+        (
+            'label = "d", command = "x", approval = "sometimes"',
+            "[agents.a] mcp[0].approval: Inval",
+        ),
+        ('label = "d", command = "x", timeout = 0', "timeout must be more than 0"),
+        (
+            'label = "d", allows = "x"',
+            "unknown key 'allows' in [agents.a]; did you mean 'allow'?",
+        ),
+        (
+            'label = "d", command = "x", allow = ["read"], approval = ["reed"]',
+            "approval names 'reed', which is not in allow; did you mean 'read'?",
+        ),
+        ('label = "d", command = "x" }, { label = "d", command = "y"', "two mcp servers are 'd'"),
+    ],
+)
+def test_faults_of_a_server(entry: str, message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(START + f"mcp = [{{ {entry} }}]")
+    assert message in str(raised.value)
+    assert "secret" not in str(raised.value)
