@@ -36,20 +36,19 @@ async def test_mcp_servers_of_a_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "server.py").symlink_to(PROGRAM)
-    process = McpProcess(tmp_path / "notes there", "--needs", SECRET)
-    text = CONFIG % {"python": sys.executable, "url": process.url}
-    config = parse(text, folder=tmp_path)
     monkeypatch.delenv("TEST_MCP_KEY", raising=False)
-    with pytest.raises(ConfigError, match=r"\[agents.b\] mcp 'there': .* has no TEST_MCP_KEY"):
-        mcp_servers(config)
-    monkeypatch.setenv("TEST_MCP_KEY", SECRET)
-    servers = mcp_servers(config)
-    assert servers["c"] == ()
-    here, there = servers["b"]
-    assert servers["a"] == (here,)
-    assert [(tool.spec.name, tool.approval) for tool in await here.tools()] == [("echo", True)]
-    assert not any(tool.approval for tool in await there.tools())
-    for server in (here, there):
-        await server.close()
-    process.kill()
+    with McpProcess(tmp_path / "notes there", "--needs", SECRET) as process:
+        text = CONFIG % {"python": sys.executable, "url": process.url}
+        config = parse(text, folder=tmp_path)
+        with pytest.raises(ConfigError, match=r"\[agents.b\] mcp 'there': .* has no TEST_MCP_KEY"):
+            mcp_servers(config)
+        monkeypatch.setenv("TEST_MCP_KEY", SECRET)
+        servers = mcp_servers(config)
+        assert servers["c"] == ()
+        here, there = servers["b"]
+        assert servers["a"] == (here,)
+        assert [(tool.spec.name, tool.approval) for tool in await here.tools()] == [("echo", True)]
+        assert not any(tool.approval for tool in await there.tools())
+        for server in (here, there):
+            await server.close()
     assert (tmp_path / "notes").exists()

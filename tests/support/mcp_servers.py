@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 PROGRAM = Path(__file__).with_name("mcp_server.py")
 SECRET = "a-secret-of-tests"
@@ -46,6 +46,9 @@ class McpProcess:
         """Wait until it has ended by itself."""
         self._process.wait(timeout=20)
 
-    def kill(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *about: object) -> None:
         self._process.kill()
         self.wait()

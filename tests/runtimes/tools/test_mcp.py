@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,20 @@ UNKNOWN = "whether the call took effect is unknown."
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, McpProcess]]:
     """The HTTP servers, one of each kind; those over stdio begin with the test."""
-    made: dict[str, McpProcess] = {}
-    for way in WAYS:
-        transport, *options = way.split()
-        if transport == "http":
-            made[way] = McpProcess(tmp_path_factory.mktemp("mcp") / "notes", *options)
-    yield made
-    for process in made.values():
-        process.kill()
+    with ExitStack() as stack:
+        made: dict[str, McpProcess] = {}
+        for way in WAYS[2:]:
+            process = McpProcess(tmp_path_factory.mktemp("mcp") / "notes", *way.split()[1:])
+            made[way] = stack.enter_context(process)
+        yield made
 
 
 @pytest.fixture(scope="module")
 def refuses(tmp_path_factory: pytest.TempPathFactory) -> Generator[McpProcess]:
     """A server that wants a secret we do not have."""
-    process = McpProcess(tmp_path_factory.mktemp("mcp") / "notes", "--needs", "nothing of ours")
-    yield process
-    process.kill()
+    notes = tmp_path_factory.mktemp("mcp") / "notes"
+    with McpProcess(notes, "--needs", "nothing of ours") as process:
+        yield process
 
 
 class Met:
@@ -195,8 +193,12 @@ async def test_a_process_that_dies_is_started_again(way: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("way", WAYS[2:])
 async def test_an_http_server_that_dies_is_found_again(way: str, tmp_path: Path) -> None:
-    process = McpProcess(tmp_path / "notes", *way.split()[1:])
-    async with met(way, tmp_path, {way: process}) as docs:
+    with McpProcess(tmp_path / "notes", *way.split()[1:]) as process:
+        await _dies_and_is_found_again(way, process)
+
+
+async def _dies_and_is_found_again(way: str, process: McpProcess) -> None:
+    async with met(way, process.notes, {way: process}) as docs:
         tools = await docs.tools()
         result = await tools["die"].call("", about())
         lost = f"The connection to MCP server docs was lost; {UNKNOWN}"
@@ -209,7 +211,6 @@ async def test_an_http_server_that_dies_is_found_again(way: str, tmp_path: Path)
         assert (await tools["echo"].call("", about())).output == "None run run:1"
         assert (await docs.call("echo")).output == "None run run:1"
         assert docs.notes.count("call echo") == 2
-        process.kill()
 
 
 @pytest.mark.parametrize("way", WAYS[:4])
