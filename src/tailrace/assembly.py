@@ -8,12 +8,13 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 from starlette.applications import Starlette
 
+from tailrace.assembly_workflows import workflow_of
 from tailrace.config import AgentConfig, Config, McpConfig, ModelConfig, nearest
 from tailrace.errors import ConfigError
 from tailrace.events.request import OutputFormat
@@ -35,6 +36,8 @@ from tailrace.models.scripted import ScriptedModel
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.contract import UpstreamCodec
 from tailrace.protocols.openai_chat.upstream import ChatCodec
+from tailrace.protocols.openai_media.images import ImagesCodec
+from tailrace.protocols.openai_media.speech import SpeechCodec
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
@@ -46,7 +49,7 @@ from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.contract import Runtime
 from tailrace.runtimes.gateway import Gateway
 from tailrace.runtimes.loop import AgentLoop
-from tailrace.runtimes.tools.contract import Tool
+from tailrace.runtimes.tools.contract import Tool, ToolSource
 from tailrace.runtimes.tools.functions import FunctionTool
 from tailrace.runtimes.tools.mcp import McpServer
 
@@ -62,8 +65,12 @@ def models(config: Config) -> dict[str, Model]:
     return {name: _model(name, model, config, sessions) for name, model in config.models.items()}
 
 
-def runtimes(config: Config, known: Mapping[str, Model]) -> dict[str, Runtime]:
-    """What can be run, by name: the agents, and every model as it is."""
+def runtimes(
+    config: Config,
+    known: Mapping[str, Model],
+    servers: Mapping[str, Sequence[ToolSource]],
+) -> dict[str, Runtime]:
+    """What can be run, by name: the agents with their MCP `servers`, workflows, every model as it is."""
     made: dict[str, Runtime] = {name: Gateway(model) for name, model in known.items()}
     if config.agents:
         import_from(config.folder)
@@ -72,7 +79,15 @@ def runtimes(config: Config, known: Mapping[str, Model]) -> dict[str, Runtime]:
         if agent.entry:
             made[name] = _entry(name, agent.entry)
         else:
-            made[name] = AgentLoop(_agent(name, config, known, agents), known)
+            made[name] = AgentLoop(_agent(name, config, known, servers, agents), known)
+    for name, workflow in config.workflows.items():
+        made[name] = workflow_of(
+            name,
+            workflow,
+            config,
+            known,
+            lambda agent: _agent(agent, config, known, servers, agents),
+        )
     return made
 
 
@@ -86,7 +101,13 @@ def _entry(name: str, path: str) -> Runtime:
         raise ConfigError(f"{where}: {error}") from None
 
 
-def _agent(name: str, config: Config, known: Mapping[str, Model], made: dict[str, Agent]) -> Agent:
+def _agent(
+    name: str,
+    config: Config,
+    known: Mapping[str, Model],
+    servers: Mapping[str, Sequence[ToolSource]],
+    made: dict[str, Agent],
+) -> Agent:
     """An agent with all below it; each is made once. `config` has no circles."""
     if name in made:
         return made[name]
@@ -100,7 +121,8 @@ def _agent(name: str, config: Config, known: Mapping[str, Model], made: dict[str
         description=agent.description,
         instructions=agent.instructions,
         tools=_tools(name, agent),
-        subagents={below: _agent(below, config, known, made) for below in agent.subagents},
+        sources=servers[name],
+        subagents={below: _agent(below, config, known, servers, made) for below in agent.subagents},
         asks_user=agent.ask_user,
         output=output if agent.output_schema else None,
         context_tokens=agent.context_tokens,
@@ -125,13 +147,15 @@ def parts(config: Config, store: Store, more: Mapping[str, Runtime] | None = Non
         shutdown_seconds=config.server.shutdown_seconds,
     )
     known = models(config)
+    servers = mcp_servers(config)
     directory = Directory(store)
     conversations = Conversations(store, directory, clock)
     sweeper = Sweeper(store, directory, conversations, settings, clock)
-    made = {**runtimes(config, known), **added}
+    made = {**runtimes(config, known, servers), **added}
     supervisor = Supervisor(store, made, directory, sweeper, settings, clock)
     targets = [
         *(Target(name, "agent", agent.id) for name, agent in config.agents.items()),
+        *(Target(name, "agent", workflow.id) for name, workflow in config.workflows.items()),
         *(Target(name, "agent") for name in added),
         *(Target(name, "model") for name in config.models),
     ]
@@ -151,7 +175,7 @@ def parts(config: Config, store: Store, more: Mapping[str, Runtime] | None = Non
         streams=streams,
         max_body_bytes=config.server.max_body_bytes,
         extension_key=config.server.extension_key,
-        let_go=lambda: _close(known),
+        let_go=lambda: _close(known, servers),
     )
 
 
@@ -197,7 +221,7 @@ def _unpriced(name: str, config: ModelConfig, whole: Config, sessions: Sessions)
                 interval_ms=config.interval_ms,
                 repeat=config.repeat,
             )
-        case "chat" | "responses" | "messages":
+        case "chat" | "responses" | "messages" | "images" | "speech":
             return HttpModel(
                 name,
                 _codec(config.dialect),
@@ -212,9 +236,11 @@ def _unpriced(name: str, config: ModelConfig, whole: Config, sessions: Sessions)
             )
 
 
-async def _close(known: Mapping[str, Model]) -> None:
+async def _close(known: Mapping[str, Model], servers: Mapping[str, Sequence[ToolSource]]) -> None:
     for model in known.values():
         await model.close()
+    for server in {id(each): each for some in servers.values() for each in some}.values():
+        await server.close()
 
 
 def _codec(dialect: str) -> UpstreamCodec:
@@ -223,6 +249,10 @@ def _codec(dialect: str) -> UpstreamCodec:
             return ChatCodec()
         case "responses":
             return ResponsesCodec()
+        case "images":
+            return ImagesCodec()
+        case "speech":
+            return SpeechCodec()
         case _:
             return MessagesCodec()
 
@@ -294,7 +324,7 @@ def _secret(where: str, variable: str) -> str:
     """A secret from the environment."""
     value = os.environ.get(variable)
     if not value:
-        raise ConfigError(f"{where}: the environment has no {variable}")
+        raise ConfigError(f"{where} the environment has no {variable}")
     return value
 
 

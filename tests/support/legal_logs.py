@@ -144,7 +144,7 @@ def _from_node(state: RunState, node: str) -> Iterator[Choice]:
 def _from_source(state: RunState, node: str, agent: str) -> Iterator[Choice]:
     for kind in _FREE:
         yield Choice(kind, node, agent)
-    if not any(item.agent == agent for item in state.open.values()):
+    if not any((item.node, item.agent) == (node, agent) for item in state.open.values()):
         yield Choice(t.Usage, node, agent)
 
 

@@ -25,7 +25,7 @@ DEMO_TEXT = "What should I wear in Oslo and Lisbon tomorrow?"
 def check(file: Path) -> None:
     """Check a configuration down to its files, keys and imports. Raises `ConfigError`."""
     found = config.load(file)
-    assembly.runtimes(found, assembly.models(found))
+    assembly.runtimes(found, assembly.models(found), assembly.mcp_servers(found))
     agents, models = len(found.agents), len(found.models)
     typer.echo(f"{file}: fine ({agents} agents, {models} models)")
 

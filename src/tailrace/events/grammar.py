@@ -25,7 +25,7 @@ Coupling rules, checked by the walker:
    `called`, and so are client calls that put a question to a person. An incomplete call has none.
 8. `run.attempt` makes every running tool `interrupted`: begun, outcome unknown; what a person had said
    of it is void.
-9. `usage` of a reply ends it: the agent has no open item then.
+9. `usage` of a reply ends it: the agent has no open item then; nor has the node, where no agent works.
 10. A run ends only when no item, node or agent is open and no tool of ours is pending.
 """
 

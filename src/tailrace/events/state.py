@@ -246,14 +246,16 @@ class RunState:
         self.usage[key] = self.usage.get(key, Totals()) + Totals.of(payload)
         if payload.purpose != "reply":
             return
-        if any(item.agent == draft.agent for item in self.open.values()):
+        source = (draft.node, draft.agent)
+        if any((item.node, item.agent) == source for item in self.open.values()):
             raise IllegalEvent(f"usage: {draft.agent!r} still has an open item")
         self.finishes[draft.agent] = payload.finish
         self.contexts[draft.agent] = payload.input + payload.output
-        number = self.replies.get(draft.agent, 0) + 1
-        self.replies[draft.agent] = number
+        name = draft.agent or draft.node  # what no agent says, its node does
+        number = self.replies.get(name, 0) + 1
+        self.replies[name] = number
         for state in reversed(self.items):
-            if state.agent == draft.agent:
+            if (state.node, state.agent) == source:
                 if state.reply:
                     break
                 if not state.abandoned:

@@ -48,10 +48,10 @@ class Agent:
     context_tokens: int = 0
     limits: Limits = field(default_factory=Limits)
 
-    def registry(self) -> tuple[AgentEntry, ...]:
+    def registry(self, id: str = MAIN) -> tuple[AgentEntry, ...]:
         """Everyone who may take part: the agent itself as the main one, then those below it."""
-        entries = [AgentEntry(MAIN, self.name)]
-        for entry in self._below(MAIN):
+        entries = [AgentEntry(id, self.name)]
+        for entry in self._below(id):
             if all(entry.id != known.id for known in entries):
                 entries.append(entry)
         return tuple(entries)

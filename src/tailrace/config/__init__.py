@@ -1,0 +1,68 @@
+"""Settings, parsed once: tailrace.toml to frozen structs, or one clear message.
+
+Every fault names the file, the line and, for a misspelt name, the nearest valid one. Nothing is
+started, opened or imported here; `assembly.py` does that.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from tailrace.config.checks import check
+from tailrace.config.reader import Reader, nearest
+from tailrace.config.shapes import (
+    PATH,
+    SLUG,
+    AgentConfig,
+    Config,
+    McpConfig,
+    ModelConfig,
+    ServerConfig,
+)
+from tailrace.config.workflows import WorkflowConfig
+from tailrace.errors import ConfigError
+
+__all__ = [
+    "PATH",
+    "SLUG",
+    "AgentConfig",
+    "Config",
+    "McpConfig",
+    "ModelConfig",
+    "ServerConfig",
+    "load",
+    "nearest",
+    "parse",
+]
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file. Raises `ConfigError` with one message."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text") from None
+    return parse(text, str(path), path.resolve().parent)
+
+
+def parse(text: str, name: str = "tailrace.toml", folder: Path = Path()) -> Config:
+    """Check a configuration given as text; `name` is what faults call it."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    reader = Reader(text, name)
+    reader.known(tables, ("server", "models", "agents", "workflows"), "")
+    reader.known_inside(tables.get("agents"), "mcp", McpConfig, "agents")
+    config = Config(
+        server=reader.table(tables.get("server", {}), ServerConfig, "server"),
+        models=reader.tables(tables.get("models", {}), ModelConfig, "models"),
+        agents=reader.tables(tables.get("agents", {}), AgentConfig, "agents"),
+        workflows=reader.tables(tables.get("workflows", {}), WorkflowConfig, "workflows"),
+        folder=folder,
+    )
+    check(config, reader)
+    return config

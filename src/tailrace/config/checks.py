@@ -1,0 +1,165 @@
+"""What one table alone cannot tell: names that must exist, keys that exclude each other, circles."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from tailrace.config.reader import Reader, nearest
+from tailrace.config.shapes import (
+    LABEL,
+    PATH,
+    UPSTREAM,
+    AgentConfig,
+    Config,
+    McpConfig,
+    ModelConfig,
+)
+from tailrace.config.workflows import nodes_of
+from tailrace.errors import ConfigError
+
+
+def check(config: Config, reader: Reader) -> None:
+    """What one table alone cannot tell."""
+    for name, model in config.models.items():
+        _check_model(f"models.{name}", model, reader)
+    numbers: dict[int, str] = {}
+    for name, agent in config.agents.items():
+        where = f"agents.{name}"
+        if name in config.models:
+            raise reader.fault(f"{name!r} names an agent and a model; rename one", where)
+        _check_maker(where, agent, config, reader)
+        _check_agent(where, name, agent, config, reader)
+        _check_number(where, name, agent.id, numbers, reader)
+    for name, workflow in config.workflows.items():
+        where = f"workflows.{name}"
+        if name in config.models or name in config.agents:
+            raise reader.fault(f"{name!r} names something else already; rename one", where)
+        _check_number(where, name, workflow.id, numbers, reader)
+        at = functools.partial(_workflow_fault, reader, where)
+        nodes_of(workflow, at)
+
+
+def _workflow_fault(reader: Reader, where: str, message: str) -> ConfigError:
+    return reader.fault(f"[{where}] {message}", where, "nodes")
+
+
+def _check_number(
+    where: str, name: str, number: int | None, numbers: dict[int, str], reader: Reader
+) -> None:
+    if number is None:
+        return
+    if number in numbers:
+        raise reader.fault(f"[{where}] id {number} is taken by {numbers[number]}", where, "id")
+    numbers[number] = name
+
+
+def _check_maker(where: str, agent: AgentConfig, config: Config, reader: Reader) -> None:
+    """Either a model, or an entry and nothing that only a built-in agent has."""
+    if agent.entry:
+        if not PATH.fullmatch(agent.entry):
+            raise reader.fault(
+                f"[{where}] entry {agent.entry!r} must be 'module:object'", where, "entry"
+            )
+        plain = AgentConfig(entry=agent.entry, id=agent.id, description=agent.description)
+        for field in agent.__struct_fields__:
+            if getattr(agent, field) != getattr(plain, field):
+                raise reader.fault(
+                    f"[{where}] an agent with an entry has no {field!r}", where, field
+                )
+    elif agent.model not in config.models:
+        missing = f"unknown model {agent.model!r}" if agent.model else "needs a model or an entry;"
+        hint = nearest(agent.model, config.models)
+        raise reader.fault(f"[{where}] {missing}{hint}", where, "model")
+    for tool in agent.tools:
+        if not PATH.fullmatch(tool):
+            raise reader.fault(f"[{where}] tool {tool!r} must be 'module:function'", where, "tools")
+
+
+def _check_agent(where: str, name: str, agent: AgentConfig, config: Config, reader: Reader) -> None:
+    if agent.max_turns < 1:
+        raise reader.fault(f"[{where}] max_turns must be at least 1", where, "max_turns")
+    for limit in ("context_tokens", "max_tool_calls", "max_tokens", "max_seconds", "max_cost"):
+        if getattr(agent, limit) < 0:
+            raise reader.fault(f"[{where}] {limit} must not be negative", where, limit)
+    for below in agent.subagents:
+        if below in config.agents and config.agents[below].entry:
+            raise reader.fault(
+                f"[{where}] {below!r} has an entry; only built-in agents can be dispatched",
+                where,
+                "subagents",
+            )
+        if below not in config.agents:
+            hint = nearest(below, config.agents)
+            raise reader.fault(f"[{where}] unknown agent {below!r}{hint}", where, "subagents")
+    _check_mcp(where, agent, reader)
+    if circle := _circle(name, (), config):
+        way = " → ".join(circle)
+        raise reader.fault(f"[{where}] an agent dispatches itself: {way}", where, "subagents")
+
+
+def _check_mcp(where: str, agent: AgentConfig, reader: Reader) -> None:
+    labels = [server.label for server in agent.mcp]
+    for server in agent.mcp:
+        for fault in _mcp_faults(server):
+            raise reader.fault(f"[{where}] mcp {server.label!r}: {fault}", where, "mcp")
+        if labels.count(server.label) > 1:
+            raise reader.fault(f"[{where}] two mcp servers are {server.label!r}", where, "mcp")
+
+
+def _mcp_faults(server: McpConfig) -> Iterator[str]:
+    if not LABEL.fullmatch(server.label):
+        yield "a label is up to 32 letters, digits, '_' and '-'"
+    if bool(server.url) == bool(server.command):
+        yield "it needs 'url' or 'command', one of them"
+    if server.url and not _is_http(server.url):
+        yield "url is no http or https URL"  # not shown: there are keys in such URLs
+    strange = ("args", "env") if server.url else ("headers", "header_env")
+    for key in strange:
+        if getattr(server, key):
+            yield f"{key!r} does not go with {'url' if server.url else 'command'!r}"
+    if server.timeout <= 0:
+        yield "timeout must be more than 0"
+    named = () if isinstance(server.approval, str) else server.approval
+    for tool in named:
+        if server.allow and tool not in server.allow:
+            yield f"approval names {tool!r}, which is not in allow{nearest(tool, server.allow)}"
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
+
+
+def _circle(name: str, above: tuple[str, ...], config: Config) -> tuple[str, ...]:
+    """The way from an agent back to itself through `subagents`, or `()`."""
+    if name in above:
+        return (*above[above.index(name) :], name)
+    below = config.agents[name].subagents if name in config.agents else ()
+    ways = (_circle(each, (*above, name), config) for each in below)
+    return next((way for way in ways if way), ())
+
+
+def _check_model(where: str, model: ModelConfig, reader: Reader) -> None:
+    need: dict[str, str] = {}
+    if model.dialect in UPSTREAM:
+        need = {"base_url": model.base_url, "model": model.model}
+    elif model.dialect == "script":
+        need = {"scenario": model.scenario}
+    elif model.dialect == "replay":
+        need = {"file": model.file, "of": model.of}
+    for key, value in need.items():
+        if not value:
+            raise reader.fault(f"[{where}] dialect {model.dialect!r} needs {key!r}", where)
+    if model.base_url and not _is_http(model.base_url):
+        raise reader.fault(
+            f"[{where}] base_url {model.base_url!r} is no http or https URL", where, "base_url"
+        )
+    if model.repeat < 1 or model.interval_ms < 0 or model.retries < 0:
+        raise reader.fault(
+            f"[{where}] repeat must be at least 1; interval_ms and retries not negative", where
+        )

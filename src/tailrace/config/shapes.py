@@ -1,0 +1,134 @@
+"""The configuration's tables as structs: what each key means, and what it is when it is left out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from tailrace.config.workflows import WorkflowConfig
+
+Dialect = Literal["chat", "responses", "messages", "script", "echo", "replay", "images", "speech"]
+UPSTREAM: frozenset[Dialect] = frozenset({"chat", "responses", "messages", "images", "speech"})
+PATH = re.compile(r"[\w.]+:[\w.]+")
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+"""A label can become part of a tool's name, and model servers take no dots there."""
+
+
+class ConfigPart(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the configuration's tables: unknown keys are faults."""
+
+
+class ServerConfig(ConfigPart, frozen=True, kw_only=True):
+    """`[server]`: where it listens, what it keeps, what it bears. Times as their names say."""
+
+    host: str = "127.0.0.1"
+    port: int = 8700
+    data: str = "tailrace-data"
+    cors_origins: tuple[str, ...] = ()
+    max_body_bytes: int = 20_000_000
+    heartbeat_seconds: float = 15.0
+    write_timeout_seconds: float = 60.0
+    shutdown_seconds: float = 10.0
+    retention_hours: float = 24.0
+    max_run_hours: float = 24.0
+    chat_grace_seconds: float = 30.0
+    extension_key: str = "x_alien"
+
+
+class PriceConfig(ConfigPart, frozen=True, kw_only=True):
+    """`price` of a model: what a million tokens cost, in whatever currency all prices are in.
+
+    `cached` and `cache_write` tokens are part of the input; left out, they cost what input costs.
+    """
+
+    input: float = 0.0
+    output: float = 0.0
+    cached: float | None = None
+    cache_write: float | None = None
+
+
+class ModelConfig(ConfigPart, frozen=True, kw_only=True):
+    """`[models.NAME]`: a model server, or one of the three models that need none.
+
+    chat, responses, messages, images, speech: `base_url`, `model`, `api_key_env`, `headers`,
+    timeouts, `retries`.
+    script: `scenario`. replay: `file` and `of`. script, echo, replay: `interval_ms`, `repeat`.
+    """
+
+    dialect: Dialect
+    base_url: str = ""
+    model: str = ""
+    api_key_env: str = ""
+    headers: dict[str, str] = {}
+    connect_seconds: float = 10.0
+    first_byte_seconds: float = 120.0
+    idle_seconds: float = 120.0
+    retries: int = 2
+    scenario: str = ""
+    file: str = ""
+    of: Literal["", "chat", "responses", "messages"] = ""
+    interval_ms: float = 0.0
+    repeat: int = 1
+    price: PriceConfig | None = None
+
+
+class McpConfig(ConfigPart, frozen=True, kw_only=True):
+    """An entry of an agent's `mcp`: a server at `url`, or one to start as `command` with `args` and `env`.
+
+    `header_env` are headers whose values are in the environment. `allow` names the tools to use, all when
+    empty; `approval` those that wait for a person's yes. `timeout` in seconds.
+    """
+
+    label: str
+    url: str = ""
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    header_env: dict[str, str] = {}
+    allow: tuple[str, ...] = ()
+    approval: Literal["always", "never"] | tuple[str, ...] = "always"
+    timeout: float = 60.0
+
+
+class AgentConfig(ConfigPart, frozen=True, kw_only=True):
+    """`[agents.NAME]`: a built-in agent over `model`, or with `entry` somebody's own, `module:object`.
+
+    `id` is a second, numeric name; `tools` are `module:function`.
+
+    `approve` names the tools that wait for a person's yes. `output_schema` is the JSON schema that its
+    answers must fit. At 0.8 of `context_tokens` its history is shortened. The `max_…` limits end a run
+    as incomplete; 0 is no limit.
+    """
+
+    model: str = ""
+    entry: str = ""
+    id: int | None = None
+    description: str = ""
+    instructions: str = ""
+    tools: tuple[str, ...] = ()
+    approve: tuple[str, ...] = ()
+    mcp: tuple[McpConfig, ...] = ()
+    subagents: tuple[str, ...] = ()
+    ask_user: bool = False
+    output_schema: dict[str, Any] = {}
+    context_tokens: int = 0
+    max_turns: int = 32
+    max_tool_calls: int = 0
+    max_tokens: int = 0
+    max_seconds: float = 0.0
+    max_cost: float = 0.0
+
+
+class Config(ConfigPart, frozen=True, kw_only=True):
+    """The whole file. `folder` is where it lies: relative paths in it start there."""
+
+    server: ServerConfig = ServerConfig()
+    models: dict[str, ModelConfig] = {}
+    agents: dict[str, AgentConfig] = {}
+    workflows: dict[str, WorkflowConfig] = {}
+    folder: Path = Path()

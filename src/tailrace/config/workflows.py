@@ -1,0 +1,71 @@
+"""`[workflows.NAME]`: a graph of nodes, parsed and checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.errors import ConfigError
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+Fault = Callable[[str], ConfigError]
+
+
+class NodeConfig(Struct, frozen=True, kw_only=True):
+    """A node of a workflow. Keys that are not here are its type's own (`options`)."""
+
+    id: str
+    type: str
+    name: str = ""
+    needs: tuple[str, ...] = ()
+    options: dict[str, Any] = {}
+
+
+class WorkflowConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[workflows.NAME]`: served like an agent. `id` is a second, numeric name."""
+
+    nodes: tuple[dict[str, Any], ...] = ()
+    id: int | None = None
+
+
+def nodes_of(workflow: WorkflowConfig, fault: Fault) -> list[NodeConfig]:
+    """A workflow's nodes, checked: ids are unique, needs exist, nobody waits for himself."""
+    nodes = [_node(table, fault) for table in workflow.nodes]
+    ids = [node.id for node in nodes]
+    if not nodes:
+        raise fault("needs at least one node")
+    for node in nodes:
+        if not ID.fullmatch(node.id) or ids.count(node.id) > 1:
+            raise fault(f"node id {node.id!r} is bad or used twice")
+        for need in node.needs:
+            if need not in ids:
+                near = get_close_matches(need, ids, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(ids)}"
+                raise fault(f"node {node.id!r} needs unknown node {need!r}{hint}")
+    _in_order(nodes, fault)
+    return nodes
+
+
+def _node(table: dict[str, Any], fault: Fault) -> NodeConfig:
+    fields = set(NodeConfig.__struct_fields__) - {"options"}
+    common = {key: value for key, value in table.items() if key in fields}
+    own = {key: value for key, value in table.items() if key not in fields}
+    try:
+        return msgspec.convert({**common, "options": own}, NodeConfig)
+    except msgspec.ValidationError as error:
+        raise fault(f"a node does not fit: {error}") from None
+
+
+def _in_order(nodes: list[NodeConfig], fault: Fault) -> None:
+    left, done = list(nodes), set[str]()
+    while left:
+        free = [node for node in left if done.issuperset(node.needs)]
+        if not free:
+            raise fault(f"nodes wait for each other: {', '.join(node.id for node in left)}")
+        done |= {node.id for node in free}
+        left = [node for node in left if node not in free]

@@ -1,0 +1,1 @@
+"""OpenAI's endpoints for pictures and speech, as model servers speak them."""

@@ -1,0 +1,21 @@
+"""What a picture or a piece of speech is made from: the text of what was said, and the caller's options."""
+
+from __future__ import annotations
+
+from tailrace.events.items import Json, Message, text_of
+from tailrace.events.request import ModelRequest
+
+
+def prompt(request: ModelRequest) -> str:
+    """Instructions, then the user's messages, a paragraph each."""
+    said = [
+        text_of(item.content)
+        for item in request.items
+        if isinstance(item, Message) and item.role == "user"
+    ]
+    return "\n\n".join(filter(None, (request.instructions, *said)))
+
+
+def options(request: ModelRequest, dialect: str) -> dict[str, Json]:
+    """Parameters meant for this very endpoint."""
+    return request.settings.extra if request.settings.origin == dialect else {}

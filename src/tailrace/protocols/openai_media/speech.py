@@ -1,0 +1,93 @@
+"""`POST /audio/speech`: a text out, audio back as it is made, in plain bytes.
+
+Fields follow `SpeechCreateParams` of openai 3.52. The bytes are shown as base64 in pieces that join.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+import msgspec
+
+from tailrace.errors import ModelFailed
+from tailrace.events import types as t
+from tailrace.events.items import AudioPart, Message
+from tailrace.events.request import ModelRequest
+from tailrace.protocols.contract import HttpRequest
+from tailrace.protocols.openai_media.prompt import options, prompt
+from tailrace.protocols.upstream import http_failure
+
+FORMAT = "mp3"
+VOICE = "alloy"
+MAX_AUDIO = 64_000_000
+"""Bytes of one piece of speech; a server that sends more is not talking to us."""
+
+
+class SpeechCodec:
+    """`UpstreamCodec` for speech. Options of the request (`voice`, `response_format` …) are passed on."""
+
+    dialect = "speech"
+
+    def __init__(self) -> None:
+        self._format = FORMAT
+
+    def request(self, request: ModelRequest, model: str) -> HttpRequest:
+        given = {"voice": VOICE, "response_format": FORMAT, **options(request, self.dialect)}
+        body = {**given, "model": model, "input": prompt(request)}
+        self._format = str(given["response_format"])
+        return HttpRequest("/audio/speech", {"accept": "*/*"}, msgspec.json.encode(body))
+
+    def decoder(self, items: Iterator[int], model: str) -> SpeechDecoder:
+        return SpeechDecoder(items, model, self._format)
+
+    def failure(self, status: int, body: bytes) -> ModelFailed:
+        return http_failure(status, body)
+
+
+class SpeechDecoder:
+    """One piece of speech: it ends when the body does."""
+
+    def __init__(self, items: Iterator[int], model: str, form: str) -> None:
+        self.failure: ModelFailed | None = None
+        self.done = False
+        self._items = items
+        self._model = model
+        self._form = form
+        self._item: int | None = None
+        self._rest = b""
+        self._size = 0
+        self._said: list[str] = []
+
+    def feed(self, data: bytes) -> list[t.Payload]:
+        made: list[t.Payload] = []
+        self._size += len(data)
+        if self._size > MAX_AUDIO:
+            self.failure = ModelFailed(f"The model server sent over {MAX_AUDIO} bytes of audio.")
+            return made
+        if self._item is None and data:
+            self._item = next(self._items)
+            made.append(t.ItemStarted(self._item, "audio"))
+        whole = self._rest + data
+        cut = len(whole) - len(whole) % 3  # base64 of such pieces joins without padding between
+        self._rest = whole[cut:]
+        return [*made, *self._piece(whole[:cut])]
+
+    def close(self) -> list[t.Payload]:
+        if self.failure is not None:
+            return []
+        if self._item is None:
+            self.failure = ModelFailed("The model server sent no audio.")
+            return []
+        made = self._piece(self._rest)
+        part = AudioPart(data="".join(self._said), format=self._form)
+        content = Message(role="assistant", content=(part,))
+        self.done = True
+        return [*made, t.ItemCompleted(self._item, content=content), t.Usage(self._model)]
+
+    def _piece(self, data: bytes) -> list[t.Payload]:
+        if not data or self._item is None:
+            return []
+        text = base64.b64encode(data).decode()
+        self._said.append(text)
+        return [t.AudioDelta(self._item, text)]

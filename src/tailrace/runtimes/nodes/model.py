@@ -1,0 +1,42 @@
+"""A node that is one call of a model: `image_generation` and `speech`.
+
+After a crash the call is made again, as a new item; what was shown of the first one has ended as incomplete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+
+from tailrace.events.items import Item, Json, Message
+from tailrace.events.request import ModelRequest, Settings
+from tailrace.events.types import NO_AGENT, AgentEntry
+from tailrace.models.contract import Model
+from tailrace.runtimes.nodes.contract import NodeContext, made_in
+from tailrace.runtimes.single import Reply
+
+
+class ModelNode:
+    """Gives what it is told to a model of one dialect; `options` are that endpoint's own parameters."""
+
+    def __init__(self, model: Model, dialect: str, options: Mapping[str, Json]) -> None:
+        self._model = model
+        self._dialect = dialect
+        self._options = dict(options)
+
+    def registry(self) -> Sequence[AgentEntry]:
+        return ()
+
+    async def work(self, context: NodeContext, told: tuple[Item, ...]) -> bool:
+        if made_in(context.run.state, context.id):
+            return True  # it had said all before its worker died
+        reply = Reply(context.run.state, context.id, NO_AGENT)
+        request = ModelRequest(
+            items=tuple(item for item in told if isinstance(item, Message)),
+            settings=Settings(origin=self._dialect, extra=self._options),
+        )
+        async with aclosing(self._model.stream(request, reply.numbers())) as batches:
+            async for payloads in batches:
+                context.run.emit(reply.said(payloads))
+                await context.run.room()
+        return True

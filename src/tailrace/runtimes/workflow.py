@@ -1,0 +1,126 @@
+"""A workflow: a graph of nodes, each of which begins when the nodes it needs are done.
+
+Independent nodes work side by side. The log says which nodes are done, so a run that is taken over goes on
+node by node, and each node goes on by what the log says of it. A node that fails fails the run, by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from tailrace.errors import LimitReached, LogError, ModelFailed
+from tailrace.events.items import Item, Message, TextPart
+from tailrace.events.types import (
+    AgentCompleted,
+    AgentEntry,
+    Draft,
+    NodeCompleted,
+    NodeFailed,
+    NodeStarted,
+    RunCompleted,
+)
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.nodes.contract import Node, NodeContext, NodeSpec, made_in
+
+
+class Workflow:
+    """Runs nodes. `specs` have no circles and need only nodes that exist."""
+
+    resumes = True
+
+    def __init__(self, specs: Sequence[NodeSpec], nodes: Mapping[str, Node]) -> None:
+        self._specs = specs
+        self._nodes = nodes
+
+    def registry(self) -> Sequence[AgentEntry]:
+        return [entry for spec in self._specs for entry in self._nodes[spec.id].registry()]
+
+    async def run(self, context: RunContext) -> None:
+        while True:
+            heard = context.heard
+            if await self._work(context):
+                end = RunCompleted()
+                context.emit([*context.state.settle(end), Draft(end)])
+                return
+            if context.heard == heard:
+                return  # it waits for an answer
+
+    async def _work(self, context: RunContext) -> bool:
+        """Run all nodes that can run; False when those that are left wait for somebody."""
+        running: dict[asyncio.Task[bool], str] = {}
+        stuck: set[str] = set()
+        try:
+            while True:
+                for spec in self._ready(context, {*running.values(), *stuck}):
+                    task = asyncio.create_task(self._node(context, spec), name=f"node {spec.id}")
+                    running[task] = spec.id
+                if not running:
+                    return not stuck
+                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in running if task in done]:
+                    node = running.pop(task)
+                    if not task.result():
+                        stuck.add(node)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def _ready(self, context: RunContext, busy: set[str]) -> list[NodeSpec]:
+        nodes = context.state.nodes
+        return [
+            spec
+            for spec in self._specs
+            if spec.id not in busy
+            and nodes.get(spec.id) != "closed"
+            and all(nodes.get(need) == "closed" for need in spec.needs)
+        ]
+
+    async def _node(self, context: RunContext, spec: NodeSpec) -> bool:
+        if spec.id not in context.state.nodes:
+            started = NodeStarted(spec.type, spec.name or spec.id)
+            context.emit([Draft(started, spec.id)])
+        try:
+            done = await self._nodes[spec.id].work(
+                NodeContext(context, spec), self._told(context, spec)
+            )
+        except (LimitReached, LogError):
+            raise
+        except ModelFailed as failure:
+            self._fail(context, spec.id, failure.message)
+            message = f"Node {spec.id} failed: {failure.message}"
+            raise ModelFailed(message, code=failure.code) from None
+        except Exception as error:
+            self._fail(context, spec.id, type(error).__name__)
+            raise ModelFailed(f"Node {spec.id} raised {type(error).__name__}.") from error
+        if done:
+            context.emit([Draft(NodeCompleted(), spec.id)])
+        return done
+
+    def _told(self, context: RunContext, spec: NodeSpec) -> tuple[Item, ...]:
+        """The run's input; for a node that needs others, then what they made."""
+        request = context.request
+        told: list[Item] = [*request.history, *request.input]
+        for need in spec.needs:
+            for message in made_in(context.state, need):
+                head = TextPart(f"What {need} made:\n\n")
+                told.append(Message(role="user", content=(head, *message.content)))
+        return tuple(told)
+
+    def _fail(self, context: RunContext, node: str, message: str) -> None:
+        """Close what the node has open, then the node."""
+        state = context.state
+        closing = [draft for draft in state.close_items() if draft.node == node]
+        agents = [
+            agent
+            for agent, phase in reversed(state.agents.items())
+            if phase == "open" and state.homes[agent] == node
+        ]
+        context.emit(
+            [
+                *closing,
+                *(Draft(AgentCompleted("failed"), node, agent) for agent in agents),
+                Draft(NodeFailed(message), node),
+            ]
+        )
