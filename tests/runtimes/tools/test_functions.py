@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Literal
 
 import pytest
@@ -88,3 +89,22 @@ def test_what_cannot_be_described_is_refused() -> None:
 
     with pytest.raises(TypeError, match="numbers"):
         FunctionTool(variable)
+
+
+async def test_plain_functions_that_hang_take_nobodys_place() -> None:
+    release = threading.Event()
+
+    @tool(timeout=0.01)
+    def stuck() -> None:
+        release.wait(20)
+
+    def quick() -> str:
+        return "here"
+
+    try:
+        waits = [FunctionTool(stuck).call("{}", CONTEXT) for _ in range(64)]
+        assert all(made.is_error for made in await asyncio.gather(*waits))
+        async with asyncio.timeout(5):
+            assert (await FunctionTool(quick).call("{}", CONTEXT)).output == "here"
+    finally:
+        release.set()

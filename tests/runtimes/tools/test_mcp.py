@@ -250,6 +250,13 @@ async def test_ten_thousand_tools_need_a_choice(
     assert "docs: the server offers no tool named tool_x" in caplog.text
 
 
+async def test_a_misspelt_approval_stops_everything(tmp_path: Path) -> None:
+    """Left as it is, the tool that was meant would run without anybody being asked."""
+    async with met("stdio", tmp_path / "notes", approval=("deleet",)) as docs:
+        with pytest.raises(ToolSourceFailed, match="approval names deleet"):
+            await docs.tools()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

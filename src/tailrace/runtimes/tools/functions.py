@@ -11,8 +11,11 @@ error it can read. Plain functions run in a thread.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
@@ -97,7 +100,34 @@ class FunctionTool:
     async def _run(self, values: dict[str, Any]) -> object:
         if inspect.iscoroutinefunction(self._function):
             return await self._function(**values)
-        return await asyncio.to_thread(self._function, **values)
+        return await _in_thread(self._function, values)
+
+
+async def _in_thread(function: Callable[..., Any], values: dict[str, Any]) -> object:
+    """Run a plain function in a thread of its own: one that hangs takes nobody's place in a pool."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[object] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(value: object, error: BaseException | None) -> None:
+        if future.done():
+            return  # nobody waits any more
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+    def work() -> None:
+        value, error = None, None
+        try:
+            value = context.run(function, **values)
+        except BaseException as raised:  # whatever it is, the one who waits is told
+            error = RuntimeError("stopped") if isinstance(raised, StopIteration) else raised
+        with suppress(RuntimeError):  # the loop has ended, and the process with it
+            loop.call_soon_threadsafe(settle, value, error)
+
+    threading.Thread(target=work, name=f"tool {function.__name__}", daemon=True).start()
+    return await future
 
 
 def _from_any_thread(context: ToolContext) -> ToolContext:

@@ -157,8 +157,7 @@ class McpServer:
 
     def _warn_of_unknown(self, session: Session) -> None:
         """Not a fault: a server's tools may come and go."""
-        named = {*self._allow, *(() if isinstance(self._approval, str) else self._approval)}
-        unknown = sorted(named - {offered.name for offered in session.offered})
+        unknown = sorted({*self._allow} - {offered.name for offered in session.offered})
         if unknown:
             logger.warning("%s: the server offers no tool named %s", self.label, ", ".join(unknown))
 
@@ -169,9 +168,15 @@ class McpServer:
 
     def _make(self, listed: Sequence[Offered]) -> Sequence[Tool]:
         made: dict[str, Tool] = {}
+        guarded = () if isinstance(self._approval, str) else self._approval
+        missing = sorted({*guarded} - {offered.name for offered in listed})
+        if missing:  # a misspelt or renamed tool would run without anybody being asked
+            raise ToolSourceFailed(
+                f"{self.label}: approval names {', '.join(missing)}, which the server does not offer"
+            )
         for offered in listed:
             name = _model_name(offered.name, made)
-            approval = self._approval == "always" or offered.name in self._approval
+            approval = self._approval == "always" or offered.name in guarded
             made[name] = McpTool(self, offered, name, approval=approval)
         return tuple(made.values())
 
