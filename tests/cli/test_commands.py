@@ -7,10 +7,12 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
 from tests.support.servers import ChildServer, running
+from tests.support.team_files import team_server
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,16 @@ def tailrace(*arguments: str, folder: Path | None = None) -> subprocess.Complete
 def test_the_demo_shows_a_run() -> None:
     done = tailrace("demo", "--once", "--port", "0")
     assert done.returncode == 0, done.stderr
-    assert "▸ forecast" in done.stdout
-    assert "● completed" in done.stdout
+    for shown in (
+        "researcher begins",
+        "researcher#2 begins",
+        "researcher#2: Lisbon: sunny and 19 °C.",
+        "● waiting for an answer",
+        "✓ book:",
+        "Two nights in Lisbon",
+        "● completed",
+    ):
+        assert shown in done.stdout
 
 
 def test_run_prints_frames_when_piped(server: ChildServer) -> None:
@@ -147,3 +157,24 @@ def test_a_taken_port_and_a_missing_server_are_clear(server: ChildServer) -> Non
     gone = tailrace("runs", "--url", "http://127.0.0.1:9")
     assert gone.returncode == 1
     assert "cannot be reached" in gone.stderr
+
+
+def test_answer_answers_what_a_run_waits_for(tmp_path: Path) -> None:
+    team = team_server(tmp_path).start()
+    try:
+        for text, status in (("order a hat", "yes"), ("ask them", "red")):
+            reply = httpx.post(f"{team.url}/jobs", json={"agent": "lead", "input": text})
+            job = reply.json()["id"]
+            while httpx.get(f"{team.url}/jobs/{job}").json()["status"] != "waiting":
+                pass
+            if status == "yes":
+                wrong = tailrace("answer", job, "maybe", "--url", team.url)
+                assert (wrong.returncode, "waits for yes or no" in wrong.stderr) == (1, True)
+            assert tailrace("answer", job, status, "--url", team.url).returncode == 0
+            assert (
+                "run.completed" in tailrace("tail", job, "--as", "native", "--url", team.url).stdout
+            )
+            late = tailrace("answer", job, status, "--url", team.url)
+            assert (late.returncode, "asks for nothing" in late.stderr) == (1, True)
+    finally:
+        team.kill()

@@ -1,9 +1,9 @@
-"""Commands that ask a running server: tail, runs, cancel."""
+"""Commands that ask a running server: tail, runs, answer, cancel."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -19,12 +19,24 @@ from tailrace.protocols.node_stream.wire import NodeStreamEvent
 _envelope = msgspec.json.Decoder(NodeStreamEvent).decode
 
 
+Seen = Callable[[NodeStreamEvent], Awaitable[None]]
+
+
 class ServerError(Exception):
     """The server cannot be reached, or it said no."""
 
 
-async def tail(url: str, run: str, *, surface: str, after: int | None) -> None:
-    """Print a run's frames as `surface` shows them, or the run for people when it is empty."""
+async def _unseen(event: NodeStreamEvent) -> None:
+    """Nobody else looks."""
+
+
+async def tail(
+    url: str, run: str, *, surface: str, after: int | None, seen: Seen = _unseen
+) -> None:
+    """Print a run's frames as `surface` shows them, or the run for people when it is empty.
+
+    `seen` is called with each event that was shown to people.
+    """
     query = {"as": surface or "native"}
     if after is not None:
         query["after"] = str(after)
@@ -37,7 +49,9 @@ async def tail(url: str, run: str, *, surface: str, after: int | None) -> None:
     decoder, renderer = SseDecoder(), Renderer(Console())
     async for data in _stream(url, path, query):
         for event in decoder.feed(data):
-            renderer.show(_envelope(event.data).payload)
+            envelope = _envelope(event.data)
+            renderer.show(envelope.payload, envelope.agent_id or "")
+            await seen(envelope)
 
 
 async def start(url: str, agent: str, text: str) -> str:
@@ -45,6 +59,22 @@ async def start(url: str, agent: str, text: str) -> str:
     body = msgspec.json.encode({"agent": agent, "input": text})
     job = msgspec.json.decode(await _ask(url, "POST", "/jobs", body))
     return str(job["id"])
+
+
+async def answer(url: str, run: str, text: str) -> None:
+    """Answer the first thing a run asks: yes or no to a call, any text to a question."""
+    path = f"/jobs/{_job(run)}"
+    waiting = msgspec.json.decode(await _ask(url, "GET", path))["waiting_for"]
+    if not waiting:
+        raise ServerError(f"{run} asks for nothing.")
+    asked = waiting[0]
+    if asked["kind"] == "question":
+        given = {"request_id": asked["request_id"], "value": text}
+    elif text in ("yes", "no"):
+        given = {"item": asked["item"], "approved": text == "yes"}
+    else:
+        raise ServerError(f"{asked['name']}({asked['arguments']}) waits for yes or no.")
+    await _ask(url, "POST", f"{path}/input", msgspec.json.encode(given))
 
 
 async def runs(url: str, *, plain: bool) -> None:

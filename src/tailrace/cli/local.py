@@ -46,7 +46,7 @@ async def _show(parts: Parts, run: str, surface: str) -> None:
     async for events in follow(parts.projections.log, run, -1):
         if encoder is None:
             for event in events:
-                renderer.show(event.payload)
+                renderer.show(event.payload, event.agent)
         else:
             sys.stdout.buffer.write(b"".join(encoder.encode(events)))
             sys.stdout.flush()

@@ -90,6 +90,16 @@ def runs(url: Url = DEFAULT_URL, json: Json = False) -> None:
 
 
 @app.command()
+def answer(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Any of the run's ids.")],
+    text: Annotated[str, typer.Argument(help="yes or no, or what a question asks for.")],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Answer what a waiting run asks."""
+    asyncio.run(client.answer(url, run_id, text))
+
+
+@app.command()
 def cancel(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="Any of the run's ids.")],
     url: Url = DEFAULT_URL,

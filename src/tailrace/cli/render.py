@@ -15,11 +15,26 @@ class Renderer:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._aside: dict[str, list[str]] = {}
         self._column = False
         self._names: dict[int, str] = {}
 
-    def show(self, payload: t.Payload) -> None:  # noqa: C901 - one arm per family
-        """Show one event."""
+    def show(self, payload: t.Payload, agent: str = "") -> None:
+        """Show one event. What subagents say is shown message by message: they speak side by side."""
+        if agent in (t.MAIN, t.NO_AGENT):
+            self._show(payload)
+        elif isinstance(payload, t.TextDelta):
+            self._aside.setdefault(agent, []).append(payload.text)
+        elif isinstance(payload, t.ItemCompleted) and agent in self._aside:
+            self._line(f"  {agent}: {''.join(self._aside.pop(agent))}", "blue")
+        elif isinstance(payload, t.ItemStarted) and payload.kind == "tool_call":
+            self._names[payload.item] = f"{payload.name} of {agent}"
+        elif isinstance(payload, t.AgentStarted):
+            self._line(f"  {agent} begins", "blue")
+        elif not isinstance(payload, t.ArgumentsDelta | t.ReasoningDelta):
+            self._show(payload)
+
+    def _show(self, payload: t.Payload) -> None:  # noqa: C901 - one arm per family
         match payload:
             case t.TextDelta():
                 self._words(payload.text, "")
@@ -61,9 +76,10 @@ class Renderer:
                 self._line(f"? {payload.message}", "bold magenta")
             case t.ItemCompleted():
                 self._break()
+            case t.RunWaiting():
+                self._line("● waiting for an answer", "bold magenta")
             case (
-                t.RunWaiting()
-                | t.RunResumed()
+                t.RunResumed()
                 | t.NodeStarted()
                 | t.NodeCompleted()
                 | t.AgentStarted()

@@ -17,9 +17,12 @@ from tailrace import assembly, config
 from tailrace.app import App
 from tailrace.cli import client
 from tailrace.errors import ConfigError
+from tailrace.events.types import RunWaiting
 from tailrace.http import server
+from tailrace.protocols.node_stream.wire import NodeStreamEvent
 
-DEMO_TEXT = "What should I wear in Oslo and Lisbon tomorrow?"
+DEMO_AGENT = "trip"
+DEMO_TEXT = "Plan me a weekend away."
 
 
 def check(file: Path) -> None:
@@ -96,19 +99,27 @@ def _show_demo(url: str, running: server.Server, once: bool) -> None:  # noqa: F
 Still serving {url}. Try, in another terminal:
 
   curl -N {url}/v1/responses -H 'content-type: application/json' \\
-    -d '{{"model": "weather", "input": "{DEMO_TEXT}", "stream": true}}'
+    -d '{{"model": "{DEMO_AGENT}", "input": "{DEMO_TEXT}", "stream": true}}'
   {sys.argv[0]} runs --url {url}
+  {sys.argv[0]} answer RUN yes --url {url}      # it waits for you before it books, also over a restart
   {sys.argv[0]} tail RUN --as responses --after 20 --url {url}
 
-Or point any OpenAI client at {url}/v1 (models: weather, echo). Ctrl-C stops.
+Or point any OpenAI client at {url}/v1 (models: trip, weather, echo). Ctrl-C stops.
 """
     )
 
 
 async def _demo_run(url: str) -> None:
-    typer.echo(f"POST {url}/jobs for agent 'weather': {DEMO_TEXT}\n")
-    job = await client.start(url, "weather", DEMO_TEXT)
-    await client.tail(url, job, surface="", after=None)
+    typer.echo(f"POST {url}/jobs for agent '{DEMO_AGENT}': {DEMO_TEXT}\n")
+    job = await client.start(url, DEMO_AGENT, DEMO_TEXT)
+
+    async def say_yes(event: NodeStreamEvent) -> None:
+        """The demo answers itself, as a person would."""
+        if isinstance(event.payload, RunWaiting):
+            typer.echo(f"\n$ tailrace answer {job} yes\n")
+            await client.answer(url, job, "yes")
+
+    await client.tail(url, job, surface="", after=None, seen=say_yes)
 
 
 def _must_be_loopback(host: str) -> None:

@@ -1,4 +1,4 @@
-"""The demo agent's tool."""
+"""The tools of the demo's agents."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ async def forecast(city: str) -> dict[str, str]:
     """Tomorrow's weather in a city."""
     await asyncio.sleep(0.6)  # as if it had to be looked up
     return {"city": city, "tomorrow": FORECASTS.get(city, "unknown")}
+
+
+async def book(city: str, nights: int) -> dict[str, str]:
+    """Book a hotel. Costs money, so a person is asked first."""
+    await asyncio.sleep(0.4)
+    return {"booked": f"{nights} nights in {city}"}
