@@ -118,18 +118,19 @@ class Parts(Struct, frozen=True):
 
     async def _settled(self, run: str, *, pauses: bool) -> None:
         """Return when nobody works on the run and nobody will without this server's help."""
-        while True:
-            await self.supervisor.wait(run)
-            state = await self.directory.state(run)
-            if pauses or state.phase != "waiting" or self.streams.stopping:
-                return
-            changed = asyncio.Event()
-            unwatch = self.projections.log.watch(run, lambda _: changed.set())  # noqa: B023
-            try:
-                if (await self.directory.state(run)).seq == state.seq:
-                    await self.streams.until(changed)
-            finally:
-                unwatch()
+        changed = asyncio.Event()
+        unwatch = self.projections.log.watch(run, lambda _: changed.set())
+        try:
+            while True:
+                changed.clear()
+                await self.supervisor.wait(run)
+                record = await self.directory.record(run)
+                waits = record is not None and record.status == "waiting"
+                if pauses or not waits or self.streams.stopping:
+                    return
+                await self.streams.until(changed)
+        finally:
+            unwatch()
 
 
 def principal(http: Request) -> Principal:
