@@ -305,7 +305,7 @@ def _mcp_server(where: str, entry: McpConfig, folder: Path) -> McpServer:
         raise ConfigError(f"{where}: MCP needs more packages: pip install 'tailrace[mcp]'")
     headers = dict(entry.headers)
     for header, variable in entry.header_env.items():
-        headers[header] = _secret(where, variable)
+        headers[header] = _secret(f"{where}:", variable)
     return McpServer(
         entry.label,
         url=entry.url,

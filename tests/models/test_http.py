@@ -145,7 +145,9 @@ FAULTS: dict[str, tuple[Serve, str, str]] = {
 async def test_a_faulty_server_is_a_failure_in_time(name: str) -> None:
     serve, code, message = FAULTS[name]
     async with upstream(serve) as (url, _):
-        *_, last = await play(url, timeouts=Timeouts(0.2, 0.2, 0.2))
+        # Only who stalls is to run out of time, however busy this machine is.
+        patience = 0.2 if name in ("says nothing", "stalls") else 20.0
+        *_, last = await play(url, timeouts=Timeouts(patience, patience, patience))
     assert isinstance(last, t.RunFailed)
     assert last.code == code
     assert message in last.message

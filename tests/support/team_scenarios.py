@@ -1,6 +1,6 @@
 """Logs that the built-in agent really wrote: teams, pauses, limits, crashes. The same every time.
 
-The models are scripted, the clock stands still and the store is in memory, so nothing but the run's random
+The models are scripted, no tool has a thread, the clock stands still and the store is in memory, so nothing but the run's random
 name differs from one making to the next, and that is replaced.
 """
 
@@ -25,13 +25,13 @@ Act = Callable[[House, str], Awaitable[None]]
 STOOD_STILL = 1_763_690_000_123
 
 
-def find(what: str) -> dict[str, str]:
+async def find(what: str) -> dict[str, str]:
     """Find a thing."""
     return {"found": what}
 
 
 @tool(approval=True)
-def pay(amount: int) -> str:
+async def pay(amount: int) -> str:
     """Pay."""
     return f"paid {amount}"
 
