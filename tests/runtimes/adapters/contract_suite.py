@@ -52,12 +52,12 @@ class Contract:
     # what it says
 
     async def test_text_and_reasoning_come_as_they_are_made(self) -> None:
-        state, events = await self._run(spec("lead", (reason("hm"), say("Hel"), say("lo"))))
+        state, events = await self._run(spec("lead", (reason("hm"), say("Good "), say("day"))))
         assert state.end == t.RunCompleted()
         assert [item.started.kind for item in state.items] == ["reasoning", "message"]
-        assert texts(state) == ["Hello"]
+        assert texts(state) == ["Good day"]
         deltas = [e.payload.text for e in events if isinstance(e.payload, t.TextDelta)]
-        assert deltas == ["Hel", "lo"]
+        assert deltas == ["Good ", "day"]
         assert state.replies == {"MAIN": 1}
         assert state.finish == "stop"
         assert state.total().output > 0
@@ -119,7 +119,9 @@ class Contract:
             return "seen"
 
         helper = spec("helper", (call("look"),), (say("helped"),), tools=(look,))
-        state, _ = await self._run(spec("lead", (send("helper"),), (say("done"),), below=(helper,)))
+        state, events = await self._run(
+            spec("lead", (send("helper"),), (say("done"),), below=(helper,))
+        )
         assert state.end == t.RunCompleted()
         assert texts(state) == ["done"]
         assert texts(state, "helper") == ["helped"]
@@ -129,6 +131,9 @@ class Contract:
         assert state.dispatched == {0: ["helper"]}
         assert state.replies == {"MAIN": 2, "helper": 2}
         assert state.agents == {"MAIN": "closed", "helper": "closed"}
+        said = [(e.agent, e.payload) for e in events]
+        answer = said.index(("MAIN", t.TextDelta(3, "done")))
+        assert said.index(("helper", t.AgentCompleted())) < answer
 
     async def test_agents_below_work_side_by_side_each_under_its_own_name(self) -> None:
         both = asyncio.Barrier(2)
