@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -85,3 +87,12 @@ def test_a_name_is_taken_once() -> None:
 def test_there_is_nothing_else_to_import() -> None:
     with pytest.raises(AttributeError):
         _ = tailrace.Nonsense
+
+
+def test_no_framework_is_imported_before_an_agent_of_it_is_there() -> None:
+    frameworks = ("pydantic_ai", "langgraph", "langchain_core", "agents", "openai", "mcp")
+    look = (
+        f"import sys, tailrace.app; print([name for name in {frameworks} if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

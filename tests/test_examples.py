@@ -17,6 +17,7 @@ EXAMPLES = [
     # source, agent, what to say, what must be in the run
     ("examples.generator:app", "poet", "the sea", ["critic", "of the sea", "reasoning.delta"]),
     ("tools.toml", "support", "refund order 5", ["You get 20 back.", "asking the bank"]),
+    ("examples.pydantic_ai_agent:app", "refunds", "money", ["So: 20 given back.", '"clerk"']),
     ("workflow.toml", "report", "rivers", ["What write made", "praise", "blame"]),
 ]
 

@@ -25,11 +25,11 @@ def request(
     """A run request for the agent "helper"."""
     settings = fields.pop("settings", Settings())
     assert isinstance(settings, Settings)
+    fields.setdefault("input", (user(text),))
     return RunRequest(
         agent="helper",
         model="helper",
         surface=surface,
-        input=(user(text),),
         history=tuple(history),
         settings=settings,
         **fields,  # type: ignore[arg-type]

@@ -93,6 +93,7 @@ TOOL: Table = {
     ("called", t.ToolStarted): "running",
     ("running", t.ToolProgress): "running",
     ("running", t.ToolCompleted): "done",
+    ("running", t.ApprovalRequested): "asked",  # a framework's tool found out that it needs a yes
     ("called", t.ToolCompleted): "done",  # denied, unknown or malformed: it never began
     ("asked", t.ToolCompleted): "done",  # the run ended while somebody was asked
     ("interrupted", t.ToolStarted): "running",  # idempotent: done again

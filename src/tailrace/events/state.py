@@ -45,7 +45,7 @@ class RunState:
         self.replies: dict[str, int] = {}
         self.finishes: dict[str, t.Finish] = {}
         self.contexts: dict[str, int] = {}
-        self.dispatched: dict[int, str] = {}
+        self.dispatched: dict[int, list[str]] = {}
         self.compactions: dict[str, tuple[int, tuple[Item, ...]]] = {}
         self.usage: dict[tuple[str, str], Totals] = {}
         self.end: t.RunEnd | None = None
@@ -235,7 +235,7 @@ class RunState:
         if isinstance(payload, t.AgentStarted):
             self.homes[draft.agent] = draft.node
             if payload.call is not None:
-                self.dispatched[payload.call] = draft.agent
+                self.dispatched.setdefault(payload.call, []).append(draft.agent)
             self.registry.append(
                 t.AgentEntry(draft.agent, payload.name, payload.kind, payload.parent)
             )

@@ -273,7 +273,7 @@ class Invocation:
             return True
         state = self._context.state
         agent = self._agent.subagents[task.agent]
-        id = state.dispatched.get(call) or state.invocation(agent.name)
+        (id,) = state.dispatched.get(call) or [state.invocation(agent.name)]
         if id not in state.agents:
             started = t.AgentStarted(agent.name, "subagent", self._id, call)
             self._context.emit([t.Draft(started, self._node, id)])

@@ -1,0 +1,227 @@
+"""A Pydantic AI agent as a runtime: `Agent.run`, listened to (`pydantic_ai_tap.py`) and played back
+(`pydantic_ai_invocation.py`).
+
+Agents that its tools run take part as subagents. They are met where every way of running an agent begins,
+`Agent.iter`, which is wrapped once when this file is imported; outside our runs it does what it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import wraps
+from typing import Any, cast
+
+from pydantic_ai import Agent, StructuredDict
+from pydantic_ai.agent import AbstractAgent
+from pydantic_ai.exceptions import (
+    FallbackExceptionGroup,
+    ModelAPIError,
+    ModelHTTPError,
+    UnexpectedModelBehavior,
+    UsageLimitExceeded,
+)
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
+from pydantic_ai.toolsets.external import ExternalToolset
+
+from tailrace.errors import ConfigError, LimitReached, ModelFailed
+from tailrace.events import types as t
+from tailrace.events.request import RunRequest, Settings
+from tailrace.runtimes.adapters.pydantic_ai_invocation import Invocation
+from tailrace.runtimes.adapters.pydantic_ai_messages import told
+from tailrace.runtimes.adapters.pydantic_ai_tap import Tap
+from tailrace.runtimes.adapters.pydantic_ai_team import SCOPE, Scope, Team
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.single import NODE, ending, opening
+
+Deps = Callable[[RunRequest], Any]
+
+
+class PydanticAIRuntime:
+    """Runs `agent`. `deps` makes the dependencies of a run from its request."""
+
+    resumes = True
+
+    def __init__(self, agent: object, name: str, *, deps: Deps | None = None) -> None:
+        if not isinstance(agent, AbstractAgent):
+            raise ConfigError(f"{name}: a pydantic_ai {type(agent).__name__} is no agent")
+        self._agent = cast("AbstractAgent[Any, Any]", agent)
+        self._name = name
+        self._deps = deps
+
+    def registry(self) -> Sequence[t.AgentEntry]:
+        return (t.AgentEntry(t.MAIN, self._name),)
+
+    async def run(self, context: RunContext) -> None:
+        context.emit(opening(context.state, self._name))
+        while True:
+            team = Team(context)
+            if await self._work(team):
+                context.emit(ending(context.state))
+                return
+            if context.heard == team.heard:
+                return
+
+    async def _work(self, team: Team) -> bool:
+        """Let the agent work; False when nothing can be done before somebody answers."""
+        token = SCOPE.set(Scope(team, None, None))
+        try:
+            task = asyncio.create_task(self._run(team.context.request))
+        finally:
+            SCOPE.reset(token)
+        await team.follow(task)
+        if task.cancelled():
+            return team.handed
+        if error := task.exception():
+            raise _failure(error) from error
+        return True
+
+    async def _run(self, request: RunRequest) -> None:
+        prompt, history, instructions = told(request)
+        wanted = request.settings.output
+        options: dict[str, Any] = {}
+        if wanted.kind == "json_schema" and self._agent.output_type is str:
+            options["output_type"] = StructuredDict(
+                wanted.schema, wanted.name or None, wanted.description or None
+            )
+        await self._agent.run(
+            prompt,
+            message_history=history,
+            instructions=instructions or None,
+            deps=self._deps(request) if self._deps is not None else None,
+            model_settings=_settings(request.settings),
+            toolsets=[ExternalToolset(_tools(request.settings))],
+            infer_name=False,
+            **options,
+        )
+
+
+def _tools(settings: Settings) -> list[ToolDefinition]:
+    """The client's tools."""
+    return [
+        ToolDefinition(
+            name=tool.name,
+            parameters_json_schema=tool.parameters or {"type": "object"},
+            description=tool.description or None,
+            strict=tool.strict,
+        )
+        for tool in settings.tools
+        if tool.kind == "function"
+    ]
+
+
+def _settings(settings: Settings) -> ModelSettings:
+    """What the client asked for, in the framework's words."""
+    asked: dict[str, Any] = {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "max_tokens": settings.max_output_tokens,
+        "stop_sequences": list(settings.stop) or None,
+        "seed": settings.seed,
+        "presence_penalty": settings.presence_penalty,
+        "frequency_penalty": settings.frequency_penalty,
+        "parallel_tool_calls": settings.parallel_tool_calls,
+        "thinking": settings.reasoning_effort or None,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    return cast("ModelSettings", given)
+
+
+def _failure(error: BaseException) -> BaseException:
+    """A framework's error in our words; a model server's own words may hold secrets and stay out."""
+    match error:
+        case UsageLimitExceeded():
+            limits = {"request_limit": "max_turns", "tool_calls_limit": "max_tool_calls"}
+            known = [reason for word, reason in limits.items() if word in error.message]
+            return LimitReached(known[0] if known else "max_tokens")
+        case ModelHTTPError():
+            limited = error.status_code == 429
+            return ModelFailed(
+                f"The model server of {error.model_name} answered {error.status_code}.",
+                code="rate_limit_exceeded" if limited else "server_error",
+                status=error.status_code,
+            )
+        case ModelAPIError():
+            return ModelFailed(f"{error.model_name} failed: {type(error).__name__}.")
+        case FallbackExceptionGroup():
+            return ModelFailed("None of the agent's models answered.")
+        case UnexpectedModelBehavior():
+            return ModelFailed(error.message)
+        case _:
+            return error
+
+
+# agents inside agents
+
+
+@asynccontextmanager
+async def _listened(
+    iterate: Any, agent: Any, prompt: Any, options: dict[str, Any]
+) -> AsyncGenerator[Any]:
+    """`Agent.iter`, with a tap on it where it runs inside a run of ours."""
+    scope = SCOPE.get()
+    if scope is None or asyncio.get_running_loop() is not scope.team.loop:
+        async with iterate(agent, prompt, **options) as run:
+            yield run
+        return
+    invocation = _invocation(scope, agent.name or "agent")
+    capabilities = [*(options.pop("capabilities", None) or ()), Tap(invocation)]
+    status: t.Ending = "failed"
+    try:
+        with invocation.working(scope):
+            async with iterate(agent, prompt, capabilities=capabilities, **options) as run:
+                yield run
+                invocation.catch_up(run.all_messages())
+        status = "completed"
+    except asyncio.CancelledError:
+        status = "cancelled"
+        raise
+    finally:
+        _end(scope.team, invocation, status)
+
+
+def _invocation(scope: Scope, name: str) -> Invocation:
+    """The agent that begins here: a new one, or the one that an earlier attempt began at this place."""
+    team, outside = scope.team, scope.member
+    state = team.context.state
+    if not isinstance(outside, Invocation):
+        return Invocation(team, t.MAIN, name)
+    elsewhere = {id for ids in state.dispatched.values() for id in ids}
+    here = set(state.dispatched.get(scope.call, ())) if scope.call is not None else set[str]()
+    for entry in state.registry:
+        at_place = entry.id in here if scope.call is not None else entry.id not in elsewhere
+        free = at_place and entry.id not in team.taken
+        if free and entry.parent == outside.id and entry.name == name:
+            team.taken.add(entry.id)
+            return Invocation(team, entry.id, name)
+    id = state.invocation(name)
+    team.taken.add(id)
+    started = t.AgentStarted(name, "subagent", outside.id, scope.call)
+    team.emit([t.Draft(started, NODE, id)])
+    return Invocation(team, id, name)
+
+
+def _end(team: Team, invocation: Invocation, status: t.Ending) -> None:
+    """A subagent has ended; the main agent's end is the run's."""
+    state = team.context.state
+    if team.stopping or invocation.id == t.MAIN or state.agents[invocation.id] != "open":
+        return
+    team.emit(
+        [
+            *state.close_items(invocation.id),
+            t.Draft(t.AgentCompleted(status), NODE, invocation.id),
+        ]
+    )
+
+
+def _wrapped(iterate: Any) -> Any:
+    @wraps(iterate)
+    def iter(self: Any, user_prompt: Any = None, **options: Any) -> Any:
+        return _listened(iterate, self, user_prompt, options)
+
+    return iter
+
+
+Agent.iter = _wrapped(Agent.iter)  # type: ignore[method-assign]

@@ -1,0 +1,189 @@
+"""Our items as Pydantic AI's messages, and its parts as our items.
+
+What only Pydantic AI can read again (signatures, provider ids, native tool calls) travels in an item's
+`details` under `DIALECT`, or as a `ProviderItem` of that dialect.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any, cast
+
+import msgspec
+from pydantic_ai.messages import (
+    BinaryContent,
+    DocumentUrl,
+    FilePart,
+    ImageUrl,
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    ModelResponsePart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserContent,
+    UserPromptPart,
+)
+
+from tailrace.errors import ModelFailed
+from tailrace.events import items as i
+from tailrace.events.request import RunRequest
+
+DIALECT = "pydantic_ai"
+NO_RESULT = "There is no result of this call."
+
+Prompt = str | Sequence[UserContent] | None
+
+
+def told(request: RunRequest) -> tuple[Prompt, list[ModelMessage], str]:
+    """A request as (user prompt, message history, instructions), as `Agent.run` takes them.
+
+    System messages become instructions, so that they add to the agent's own prompt and never replace it.
+    """
+    items = [*request.history, *request.input]
+    notes = [request.instructions]
+    rest: list[i.Item] = []
+    for item in items:
+        if isinstance(item, i.Message) and item.role in ("system", "developer"):
+            notes.append(i.text_of(item.content))
+        else:
+            rest.append(item)
+    prompt: Prompt = None
+    if rest and isinstance(rest[-1], i.Message) and rest[-1].role == "user":
+        prompt = _user_content(rest.pop())
+    return prompt, _messages(rest), "\n\n".join(filter(None, notes))
+
+
+def response(items: Iterable[i.Item], *, replayed: bool) -> ModelResponse:
+    """One model reply, from the items it was recorded as.
+
+    `replayed` to the run that it was made in, an answer by an output tool is that tool's call again; in
+    a later turn it is text.
+    """
+    parts = [part for item in items for part in _reply_parts(item, replayed=replayed)]
+    names = [part.provider_name for part in parts if getattr(part, "provider_name", None)]
+    return ModelResponse(parts=parts, provider_name=names[0] if names else None)
+
+
+def details(part: ModelResponsePart, **more: i.Json) -> dict[str, i.Json]:
+    """What has to come back with a text, thinking or call part besides its words."""
+    kept = {
+        name: value
+        for name in ("id", "signature", "provider_name", "provider_details")
+        if (value := getattr(part, name, None))
+    }
+    kept.update(more)
+    return {DIALECT: kept} if kept else {}
+
+
+def dump(part: ModelResponsePart) -> dict[str, i.Json]:
+    """A part as JSON."""
+    (message,) = ModelMessagesTypeAdapter.dump_python([ModelResponse(parts=[part])], mode="json")
+    return cast("dict[str, i.Json]", message["parts"][0])
+
+
+def _messages(items: Sequence[i.Item]) -> list[ModelMessage]:
+    """A conversation; calls that nobody ever answered are closed, which the framework insists on."""
+    names = {item.call_id: item.name for item in items if isinstance(item, i.ToolCall)}
+    answered = {item.call_id for item in items if isinstance(item, i.ToolOutput)}
+    messages: list[ModelMessage] = []
+    for replied, group in groupby(items, _is_reply):
+        if replied:
+            reply = response(group, replayed=False)
+            messages.append(reply)
+            open_calls = [c for c in reply.tool_calls if c.tool_call_id not in answered]
+            parts: list[ModelRequestPart] = [_no_result(call) for call in open_calls]
+        else:
+            parts = [_request_part(item, names) for item in group]
+        if parts:
+            messages.append(ModelRequest(parts=parts))
+    return messages
+
+
+def _is_reply(item: i.Item) -> bool:
+    if isinstance(item, i.Message):
+        return item.role == "assistant"
+    return not isinstance(item, i.ToolOutput)
+
+
+def _no_result(call: ToolCallPart) -> ToolReturnPart:
+    return ToolReturnPart(call.tool_name, NO_RESULT, call.tool_call_id, outcome="interrupted")
+
+
+def _request_part(item: i.Item, names: dict[str, str]) -> ModelRequestPart:
+    if isinstance(item, i.ToolOutput):
+        content = [_content(part) for part in item.output]
+        return ToolReturnPart(
+            names.get(item.call_id, "unknown"),
+            i.text_of(item.output) if all(isinstance(c, str) for c in content) else content,
+            item.call_id,
+            outcome="failed" if item.is_error else "success",
+        )
+    return UserPromptPart(_user_content(item))
+
+
+def _user_content(item: i.Item) -> str | list[UserContent]:
+    parts = item.content if isinstance(item, i.Message) else ()
+    content = [_content(part) for part in parts]
+    return i.text_of(parts) if all(isinstance(c, str) for c in content) else content
+
+
+def _content(part: i.Part) -> UserContent:
+    """Raises `ModelFailed` for a file that only some provider's own id names."""
+    match part:
+        case i.TextPart():
+            return part.text
+        case i.RefusalPart():
+            return part.refusal
+        case i.ImagePart(url=url) if url:
+            return BinaryContent.from_data_uri(url) if _is_data(url) else ImageUrl(url)
+        case i.FilePart(data=data) if data:
+            return BinaryContent.from_data_uri(data)
+        case i.FilePart(url=url) if url:
+            return DocumentUrl(url)
+        case i.AudioPart():
+            kind = "mpeg" if part.format == "mp3" else part.format
+            return BinaryContent(base64.b64decode(part.data), media_type=f"audio/{kind}")
+        case _:
+            raise ModelFailed("A Pydantic AI agent takes files as URLs or inline, not by file id.")
+
+
+def _is_data(url: str) -> bool:
+    return url.startswith("data:")
+
+
+def _reply_parts(item: i.Item, *, replayed: bool) -> list[ModelResponsePart]:
+    kept = cast("dict[str, Any]", dict(item.details.get(DIALECT) or {}))
+    match item:
+        case i.Message() if "tool_name" in kept and replayed:
+            return [ToolCallPart(args=i.text_of(item.content), **kept)]
+        case i.Message():
+            found: list[ModelResponsePart] = []
+            if text := i.text_of(item.content):
+                found.append(TextPart(text, **(kept if "tool_name" not in kept else {})))
+            images = [part for part in item.content if isinstance(part, i.ImagePart)]
+            inline = [image.url for image in images if _is_data(image.url)]
+            return [*found, *(FilePart(BinaryContent.from_data_uri(url)) for url in inline)]
+        case i.Reasoning():
+            return [ThinkingPart("".join(item.text or item.summary), **kept)]
+        case i.ToolCall():
+            return [ToolCallPart(item.name, item.arguments or "{}", item.call_id, **kept)]
+        case i.ProviderItem(dialect="pydantic_ai"):
+            dumped = {"kind": "response", "parts": [item.data]}
+            (message,) = ModelMessagesTypeAdapter.validate_python([dumped])
+            return list(cast("ModelResponse", message).parts)
+        case i.ProviderItem() | i.ToolOutput():
+            return []
+
+
+def told_arguments(part: ToolCallPart) -> str:
+    """A call's arguments as the model wrote them, or as the framework put them together."""
+    if isinstance(part.args, str):
+        return part.args
+    return msgspec.json.encode(part.args or {}).decode()

@@ -1,0 +1,64 @@
+"""Agents in a framework's own make, described once: what the model says, which tools there are.
+
+A `Spec`'s replies are those of a scripted model: the n-th reply is the answer to a request that holds n - 1
+replies since the last user message, whoever asks, so an agent made anew after a restart goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tailrace.events.request import ToolSpec
+from tailrace.events.state import RunState
+from tailrace.models.scenario import Step
+from tests.support.house import House
+from tests.support.team import call
+
+FOREVER = Step(delay_ms=60_000)
+PAINT = ToolSpec(name="paint", parameters={"type": "object", "properties": {"colour": {}}})
+Steps = tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An agent: what its model says, its tools, which of them need a yes, and the agents below it.
+
+    An agent below is called by a tool of its name with the argument `prompt`.
+    """
+
+    name: str
+    replies: tuple[Steps, ...]
+    tools: tuple[Callable[..., Any], ...] = ()
+    approve: frozenset[str] = frozenset()
+    below: tuple[Spec, ...] = ()
+
+
+def spec(name: str, *replies: Steps, **more: Any) -> Spec:
+    """A spec."""
+    return Spec(name, replies, **more)
+
+
+def next_reply(replies: tuple[Steps, ...], given: int) -> Steps:
+    """The reply to play after so many."""
+    return replies[min(given, len(replies) - 1)]
+
+
+def send(name: str) -> Step:
+    """A step that lets an agent below work."""
+    return call(name, prompt="do it")
+
+
+def reason(text: str) -> Step:
+    """A step."""
+    return Step(reasoning=text)
+
+
+async def until(house: House, run: str, ready: Callable[[RunState], bool]) -> RunState:
+    """The state, once it is as wished; fails when the run stops before."""
+    while not ready(state := await house.directory.state(run)):
+        assert state.end is None, state.end
+        await asyncio.sleep(0)
+    return state
