@@ -1,7 +1,7 @@
 """Logs that the built-in agent really wrote: teams, pauses, limits, crashes. The same every time.
 
-The models are scripted, no tool has a thread, the clock stands still and the store is in memory, so nothing but the run's random
-name differs from one making to the next, and that is replaced.
+The models are scripted, no tool has a thread, the clock stands still and the store is in memory, so nothing
+but the run's random name differs from one making to the next, and that is replaced.
 """
 
 from __future__ import annotations
