@@ -232,9 +232,9 @@ def test_both_surfaces_show_it(path: Path) -> None:
     assert calls == made.calls
     chunks = chat.Encoder(RUN, chat.Options(include_usage=True)).encode(events)
     strict.chat(chunks)
-    document, answered = chat_reply.completion(RUN, events)
-    assert answered != made.failed
-    if answered:
+    document, status = chat_reply.completion(RUN, events)
+    assert (status != 200) == made.failed
+    if status == 200:
         choice = msgspec.json.decode(document)["choices"][0]
         assert (choice["message"]["content"] or "") == made.text
         assert choice["message"].get("reasoning_content", "") == made.reasoning

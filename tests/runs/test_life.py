@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
+from typing import Any
 
 import pytest
 
@@ -267,3 +268,74 @@ async def test_the_newest_runs_come_first() -> None:
     listed: Sequence[RunRecord] = await house.directory.newest("local", 2)
     assert [record.run for record in listed] == runs[:0:-1]
     await house.supervisor.close()
+
+
+async def test_equal_submissions_at_once_are_one_run() -> None:
+    house = await open_house(Fake(talk))
+    once = Submission(key="k", body=b"body", retry=False)
+    starts = [house.supervisor.start(request(), tenant="local", submission=once) for _ in range(8)]
+    made = await asyncio.gather(*starts)
+    assert len({run for run, _ in made}) == 1
+    assert sum(new for _, new in made) == 1
+    await house.supervisor.close()
+
+
+async def test_a_key_whose_run_was_deleted_starts_one_run_again() -> None:
+    house = await open_house(Fake(talk))
+    once = Submission(key="k", body=b"body", retry=False)
+    first, _ = await house.supervisor.start(request(), tenant="local", submission=once)
+    await house.finished(first)
+    await house.sweeper.forget(await house.directory.find(first, "local"))
+    starts = [house.supervisor.start(request(), tenant="local", submission=once) for _ in range(4)]
+    made = {run for run, _ in await asyncio.gather(*starts)}
+    assert len(made) == 1
+    assert first not in made
+    await house.supervisor.close()
+
+
+async def test_a_retry_is_not_given_the_failure_it_retries() -> None:
+    house = await open_house(Fake(model_fails))
+    asked = Submission(key="", body=b"body", retry=False)
+    first, _ = await house.supervisor.start(request(), tenant="local", submission=asked)
+    await house.finished(first)
+    again = Submission(key="", body=b"body", retry=True)
+    second, new = await house.supervisor.start(request(), tenant="local", submission=again)
+    assert new
+    assert second != first
+    await house.finished(second)
+    await house.supervisor.close()
+
+
+class SlowEnd(MemoryStore):
+    """A store whose appends of a run's end take until they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = asyncio.Event()
+        self.go = asyncio.Event()
+        append = self.log.append
+
+        async def slow(run: str, frame: Frame, **more: Any) -> None:
+            if frame.ends:
+                self.held.set()
+                await self.go.wait()
+            await append(run, frame, **more)
+
+        self.log.append = slow  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("what", ["cancel", "hand over"])
+async def test_what_comes_while_the_end_is_being_written_does_not_undo_it(what: str) -> None:
+    store = SlowEnd()
+    house = House(Fake(talk), store)
+    await house.supervisor.open()
+    run = await house.start()
+    await store.held.wait()
+    other = house.supervisor.cancel(run, "a test") if what == "cancel" else house.supervisor.drain()
+    task = asyncio.ensure_future(other)
+    await asyncio.sleep(0.1 if what == "hand over" else 0)  # beyond `shutdown_seconds`
+    store.go.set()
+    outcome = (await asyncio.gather(task, return_exceptions=True))[0]
+    assert isinstance(outcome, Conflict) == (what == "cancel")
+    assert (await house.directory.state(run)).end == t.RunCompleted()
+    assert (await house.directory.find(run, "local")).status == "completed"

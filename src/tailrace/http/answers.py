@@ -16,6 +16,7 @@ from tailrace.events.items import Item, ProviderItem, ToolCall, ToolOutput, text
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.http.parts import Parts
+from tailrace.http.turns import until_settled
 from tailrace.protocols import attribution
 
 APPROVAL = "mcp_approval_response"
@@ -36,7 +37,7 @@ async def answering(parts: Parts, request: RunRequest, tenant: str) -> Answering
     run = await _run(parts, request, last, tenant)
     if run is None:
         return None
-    await parts.supervisor.wait(run)
+    await until_settled(parts, run, "The response that asked", "previous_response_id")
     state = await parts.directory.state(run)
     answers = [_answer(item, state) for item in last]
     found = tuple(answer for answer in answers if answer is not None)

@@ -109,7 +109,9 @@ class EventStream:
         while await self._taken():
             data = await self._subscription.next()
             if data is None:
-                return True
+                if self._subscription.dropped:
+                    self._cut_off()
+                return not self._subscription.dropped
             if self._gone:
                 self._say_goodbye()
                 return False
@@ -146,6 +148,10 @@ class EventStream:
     def _say_goodbye(self) -> None:
         if self._connection is not None:
             self._connection.write(GOODBYE)
+        self._cut_off()
+
+    def _cut_off(self) -> None:
+        if self._connection is not None:
             self._connection.cut()
 
     def _start(self) -> Message:

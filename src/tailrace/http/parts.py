@@ -67,7 +67,7 @@ class Parts(Struct, frozen=True):
         submission = Submission(
             key=http.headers.get("idempotency-key", ""),
             body=http.url.path.encode() + b"\n" + body,
-            retry=retries.isdigit() and int(retries) > 0,
+            retry=retries.isascii() and retries.isdigit() and retries.strip("0") != "",
             grace=_grace(http.headers.get(GRACE_HEADER)),
         )
         return await self.supervisor.start(
@@ -182,7 +182,7 @@ def _grace(text: str | None) -> float | msgspec.UnsetType | None:
         return msgspec.UNSET
     if text == "forever":
         return None
-    if not text.isascii() or not text.isdigit() or int(text[:6]) > MOST_GRACE:
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > MOST_GRACE:
         raise BadRequest(
             f"{GRACE_HEADER} must be 'forever' or whole seconds up to {MOST_GRACE}.",
             param=GRACE_HEADER,

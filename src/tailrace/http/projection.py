@@ -27,6 +27,10 @@ class Listener(Protocol):
         """Frames from number `first` on are there; `data` is those that came just now, joined."""
         ...
 
+    def run_dropped(self) -> None:
+        """The run's log is gone: no frame follows."""
+        ...
+
 
 class Projection:
     """Encoded frames of one run, growing at the end.
@@ -37,6 +41,7 @@ class Projection:
     def __init__(self, log: EventLog, run: str, encoder: StreamEncoder, end: int, seq: int) -> None:
         self.base = self.end = end
         self.done = False
+        self.dropped = False
         self.listeners: set[Listener] = set()
         self._log = log
         self._run = run
@@ -69,6 +74,11 @@ class Projection:
         return b"".join(self._frames[first - self.base :])
 
     def _arrived(self, events: Sequence[Event]) -> None:
+        if not events:
+            self.dropped = True
+            for listener in tuple(self.listeners):
+                listener.run_dropped()
+            return
         if events[0].seq <= self._seq or self._held:
             self._held = [event for event in (*self._held, *events) if event.seq > self._seq]
             self._held.sort(key=lambda event: event.seq)

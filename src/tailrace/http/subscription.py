@@ -22,6 +22,7 @@ DirectWrite = Callable[[bytes], bool]
 class Subscription:
     """The frames of one run from number `first` on. Call `next` in a loop, `close` in the end.
 
+    `dropped` turns true when the run was deleted or expired on the way: what came is not the whole.
     `position` is the number of the next frame the client gets. `direct`, where given, is called with
     frames while `next` waits, so that no task has to wake up for them.
     """
@@ -40,6 +41,7 @@ class Subscription:
         self._ended = False
         self._idle = False
         self._interrupted = False
+        self.dropped = False
         self._alone: Callable[[], None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._primed = b""
@@ -70,7 +72,7 @@ class Subscription:
             if self._interrupted:
                 self._interrupted = False
                 return b""
-            if self._ended:
+            if self._ended or self.dropped:
                 return None
             if self._idle:
                 await self._sleep()
@@ -111,6 +113,17 @@ class Subscription:
             self.position = joined.end
         else:
             self._rouse()
+
+    def run_dropped(self) -> None:
+        """The run's log is gone (see `projection.Listener`)."""
+        self.dropped = True
+        self._rouse()
+
+    def _heard(self, events: Sequence[Event]) -> None:
+        if events:
+            self._rouse()
+        else:
+            self.run_dropped()
 
     def _rouse(self) -> None:
         self._idle = False
@@ -156,6 +169,8 @@ class Subscription:
         self._joined = shared
         shared.listeners.add(self)
         await shared.catch_up()
+        if self._seq >= 0 and not await self._projections.log.read(self._key[0], -1):
+            self.dropped = True  # before anybody watched
 
     def _from_projection(self, shared: Projection) -> bytes:
         data = shared.take(self.position)
@@ -171,4 +186,4 @@ class Subscription:
         """Too slow for the window: start over with an encoder of one's own, and stay alone."""
         self.close()
         self._encoder, self._seq, self._count = self._encoders(), -1, 0
-        self._alone = self._projections.log.watch(self._key[0], lambda _: self._rouse())
+        self._alone = self._projections.log.watch(self._key[0], self._heard)

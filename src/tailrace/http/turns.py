@@ -49,13 +49,7 @@ async def _previous(parts: Parts, id: str, tenant: str) -> Sequence[Item]:
             param="previous_response_id",
             code="previous_response_not_found",
         ) from None
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            await parts.supervisor.wait(record.run)
-    except TimeoutError:
-        raise Conflict(
-            f"Previous response '{id}' is still in progress.", param="previous_response_id"
-        ) from None
+    await until_settled(parts, record.run, f"Previous response '{id}'", "previous_response_id")
     events = await parts.directory.events(record.run)
     return history.conversation(fold(_up_to(events, ids.response_turn(id))))
 
@@ -66,11 +60,20 @@ def _up_to(events: Sequence[Event], turn: int) -> Sequence[Event]:
     return events[: pauses[turn] + 1] if turn < len(pauses) else events
 
 
+async def until_settled(parts: Parts, run: str, what: str, param: str) -> None:
+    """Wait a while for a run that somebody goes on from. Raises `Conflict` when it takes too long."""
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await parts.supervisor.wait(run)
+    except TimeoutError:
+        raise Conflict(f"{what} is still in progress.", param=param) from None
+
+
 async def _conversation(parts: Parts, id: str, tenant: str) -> Sequence[Item]:
     found = await parts.conversations.get(id, tenant)
     for entry in found.entries:
         if entry.run:
-            await parts.supervisor.wait(entry.run)
+            await until_settled(parts, entry.run, f"A turn of '{id}'", "conversation")
     entries = await parts.conversations.entries(found)
     return [entry.item for entry in entries if entry.item is not None]
 

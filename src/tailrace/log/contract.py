@@ -46,7 +46,10 @@ class EventLog(Protocol):
         ...
 
     def watch(self, run: str, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with each batch of events of `run` from now on; returns the way to stop it."""
+        """Call `listener` with each batch of events of `run` from now on; returns the way to stop it.
+
+        An empty batch means that the run's log was dropped: nothing follows.
+        """
         ...
 
     async def open_runs(self) -> Sequence[str]:

@@ -10,18 +10,28 @@ from tailrace.log.contract import EventLog
 
 
 async def follow(log: EventLog, run: str, after: int) -> AsyncGenerator[Sequence[Event], None]:
-    """Batches of the run's durable events with `seq > after`, until the one with its end.
+    """Batches of the run's durable events with `seq > after`, until the one with its end, or until the log
+    is dropped.
 
     Reads by cursor: what the caller has not asked for is not held anywhere on its behalf. The watch only
     says that there is more, and it is set before the read that finds nothing, so nothing slips between.
     """
     more = asyncio.Event()
-    stop = log.watch(run, lambda _: more.set())
+    dropped = False
+
+    def heard(events: Sequence[Event]) -> None:
+        nonlocal dropped
+        dropped = dropped or not events
+        more.set()
+
+    stop = log.watch(run, heard)
     try:
         while True:
             more.clear()
             events = await log.read(run, after)
             if not events:
+                if dropped:
+                    return
                 await more.wait()
                 continue
             after = events[-1].seq

@@ -7,7 +7,9 @@ generator closes the connection, which is how a model server learns that nobody 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import aiohttp
 from msgspec import Struct
@@ -134,7 +136,7 @@ class HttpModel:
             raise _Refused(_failed(f"cannot be reached: {_words(error)}", retryable=True)) from None
         try:
             if reply.status >= 300:
-                body = await reply.content.read(MAX_ERROR_BODY)
+                body = await self._error_body(reply)
                 failure = self._codec.failure(reply.status, body)
                 raise _Refused(failure, _retry_after(reply.headers))
             first = await self._read(reply, self._timeouts.first_byte, "sent nothing")
@@ -142,6 +144,15 @@ class HttpModel:
             reply.close()
             raise
         return reply, first
+
+    async def _error_body(self, reply: aiohttp.ClientResponse) -> bytes:
+        """What a server says of its refusal, as far as it says it in time."""
+        body = bytearray()
+        with suppress(TimeoutError, aiohttp.ClientError, OSError):
+            async with asyncio.timeout(self._timeouts.first_byte):
+                while len(body) < MAX_ERROR_BODY and (piece := await reply.content.readany()):
+                    body += piece
+        return bytes(body[:MAX_ERROR_BODY])
 
     async def _read(self, reply: aiohttp.ClientResponse, seconds: float, how: str) -> bytes:
         """What has arrived; empty at the end of the reply."""
@@ -178,7 +189,9 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """`retry-after-ms`, else `Retry-After` in seconds; the form with a date is not used here."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            return float(headers[name]) * scale
+            seconds = float(headers[name]) * scale
         except (KeyError, ValueError):
             continue
+        if 0 <= seconds < math.inf:  # neither is nan
+            return seconds
     return None

@@ -20,6 +20,16 @@ from tailrace.protocols.framing.sse import SseDecoder, SseEvent
 MAX_MESSAGE = 500
 """Characters of a server's error message that are passed on."""
 
+_NO_EVENT = (
+    msgspec.MsgspecError,
+    UnicodeDecodeError,
+    RecursionError,
+    AttributeError,  # of JSON that is of another kind than the dialect says
+    KeyError,
+    TypeError,
+    ValueError,
+)
+
 RETRYABLE = frozenset({408, 409, 425, 429})
 
 
@@ -45,7 +55,7 @@ class SseReplyDecoder(ABC):
                     break
         except ModelFailed as failure:
             self.failure = failure
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except _NO_EVENT as error:
             self.failure = ModelFailed(
                 f"The model server sent what is no event of its dialect: {error}"
             )

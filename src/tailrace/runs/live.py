@@ -41,15 +41,18 @@ class LiveRun:
         self._context = RunContext(record.run, writer)
         self._cancelled_by = ""
 
-    def cancel(self, by: str) -> None:
-        """Stop the work and end the run as cancelled."""
-        if self.task is not None and not self._cancelled_by:
+    def cancel(self, by: str) -> bool:
+        """Stop the work and end the run as cancelled; False when it has ended or pauses already."""
+        if self.task is None or self.writer.state.phase != "running":
+            return False
+        if not self._cancelled_by:
             self._cancelled_by = by
             self.task.cancel()
+        return True
 
     def hand_over(self) -> None:
         """Stop the work and leave the log open."""
-        if self.task is not None:
+        if self.task is not None and self.writer.state.phase == "running":
             self.task.cancel()
 
     def answer(self, drafts: Sequence[Draft]) -> None:

@@ -65,6 +65,29 @@ class Submissions:
         self._store.records.put(RETRIES, name, value, expires=expires)
         return None
 
+    async def retake(self, submission: Submission, tenant: str, run: str, gone: str) -> bool:
+        """Take `run` where the run that was started before, `gone`, is there no more; False when
+        somebody else was quicker."""
+        fingerprint = sha256(submission.body).hexdigest()
+        bucket, name = self._place(submission, tenant, fingerprint)
+        record = await self._store.records.get(bucket, name)
+        if record is None or msgspec.json.decode(record.value, type=_Claim).run != gone:
+            return False
+        value = msgspec.json.encode(_Claim(run, fingerprint))
+        try:
+            await self._store.records.put(
+                bucket, name, value, revision=record.revision, expires=record.expires
+            )
+        except RevisionMismatch:
+            return False
+        return True
+
+    def _place(self, submission: Submission, tenant: str, fingerprint: str) -> tuple[str, str]:
+        """The bucket and the key of a submission's record."""
+        if submission.key:
+            return KEYS, f"{tenant}:{sha256(submission.key.encode()).hexdigest()}"
+        return RETRIES, f"{tenant}:{fingerprint}"
+
     async def _by_key(self, key: str, tenant: str, claim: _Claim) -> str | None:
         name = f"{tenant}:{sha256(key.encode()).hexdigest()}"
         expires = self._clock() + self._settings.idempotency

@@ -67,6 +67,7 @@ class Supervisor:
         self._live: dict[str, LiveRun] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._accepting = False
+        self._starting: dict[str, asyncio.Future[None]] = {}
         self._waking = asyncio.Lock()
 
     async def open(self) -> None:
@@ -111,9 +112,46 @@ class Supervisor:
             raise Unavailable("The server is shutting down; try again in a moment.")
         now = self._clock()
         run = ids.ulid(now, secrets.token_bytes(10))
-        earlier = await self._submissions.claim(submission, tenant, run)
-        if earlier is not None and await self._store.log.read(earlier, -1):
-            return earlier, False
+        # Known by its id before the claim is durable: an equal submission that comes a moment later finds
+        # the claim, and here the run that it must wait for.
+        started = self._starting[run] = asyncio.get_running_loop().create_future()
+        try:
+            earlier = await self._earlier(submission, tenant, run)
+            if earlier is not None:
+                return earlier, False
+            await self._begin(run, now, request, tenant, user, submission)
+        finally:
+            del self._starting[run]
+            started.set_result(None)
+        return run, True
+
+    async def _earlier(self, submission: Submission, tenant: str, run: str) -> str | None:
+        """The run that an equal submission started and that is still there; None when `run` is the one."""
+        while True:
+            earlier = await self._submissions.claim(submission, tenant, run)
+            if earlier is None:
+                return None
+            if earlier in self._starting:
+                await self._starting[earlier]
+            record = await self._directory.record(earlier)
+            # What failed is not worth attaching to when a client asks again because it failed.
+            failed = submission.retry and not submission.key
+            failed = failed and record is not None and record.status == "failed"
+            if not failed and await self._store.log.read(earlier, -1):
+                return earlier
+            if await self._submissions.retake(submission, tenant, run, earlier):
+                return None
+
+    async def _begin(
+        self,
+        run: str,
+        now: int,
+        request: RunRequest,
+        tenant: str,
+        user: str,
+        submission: Submission,
+    ) -> None:
+        """Write a run's start and let the work begin."""
         record = RunRecord(
             run=run,
             agent=request.agent,
@@ -135,7 +173,6 @@ class Supervisor:
         accepted = asyncio.gather(recorded, writer.flush())
         self._work_on(LiveRun(record, runtime, writer))
         await accepted
-        return run, True
 
     def _grace(self, request: RunRequest, submission: Submission) -> float | None:
         if submission.grace is not msgspec.UNSET:
@@ -151,10 +188,9 @@ class Supervisor:
     async def cancel(self, run: str, by: str) -> None:
         """End a live or waiting run as cancelled; returns when its log has ended. Else `Conflict`."""
         live = self._live.get(run)
-        if live is not None and live.task is not None:
-            live.cancel(by)
-            await asyncio.wait([live.task])
-        else:
+        taken = live is not None and live.cancel(by)
+        await self.wait(run)
+        if not taken:
             await self._end_waiting(run, RunCancelled(by))
 
     async def answer(self, run: str, answer: Answer, request: RunRequest | None = None) -> None:
@@ -317,6 +353,8 @@ class Supervisor:
                 await self._sweeper.sweep(self._give_up_waiting)
             except LogError as error:
                 logger.error("the sweeper could not work: %s", error)
+            except Exception:  # one record that makes no sense must not end all sweeping
+                logger.exception("the sweeper")
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -57,10 +57,10 @@ class _Chat:
         state = await self._parts.attend(http, run)
         if state is None:
             return Response(status_code=499)
-        document, answered = reply.completion(
+        document, status = reply.completion(
             run, await self._parts.directory.events(run), self._mount.key
         )
-        return json_reply(document, status=200 if answered else 500, run=run)
+        return json_reply(document, status=status, run=run)
 
     async def models(self, http: Request) -> Reply:
         data = [_model(target) for target in self._mount.targets(http)]

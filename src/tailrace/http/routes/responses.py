@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tailrace.errors import BadRequest, NotFound
+from tailrace.errors import BadRequest, Conflict, NotFound
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
-from tailrace.events.types import RunStarted
+from tailrace.events.types import RunCancelled, RunStarted
 from tailrace.http.answers import answering
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import (
@@ -103,14 +105,23 @@ class _Responses:
         if state.ended and status != "cancelled":
             raise BadRequest(f"Cannot cancel a {status} response.")
         if not state.ended:
-            await self._parts.supervisor.cancel(record.run, "a client")
+            await self._cancel(record.run)
         return await self._document(record.run, turn)
 
+    async def _cancel(self, run: str) -> None:
+        try:
+            await self._parts.supervisor.cancel(run, "a client")
+        except Conflict:  # it ended while this was on its way
+            state = await self._parts.directory.state(run)
+            if state.ended and not isinstance(state.end, RunCancelled):
+                raise BadRequest("Cannot cancel a response that has ended.") from None
+
     async def delete(self, http: Request) -> Reply:
-        record = await self._find(http)
+        record, _ = await self._find_turn(http)
         state = await self._parts.directory.state(record.run)
         if not state.ended:
-            await self._parts.supervisor.cancel(record.run, "a client")
+            with suppress(BadRequest):
+                await self._cancel(record.run)
         await self._parts.sweeper.forget(record)
         return json_reply(reply.deleted(record.run), run=record.run)
 

@@ -64,6 +64,7 @@ class MemoryLog:
         for run in runs:
             if known := self._runs.pop(run, None):
                 known.dropped = True
+                self._watchers.tell(run, ())
 
     def _land(self, run: str, known: _Run, frame: Frame, attempt: int) -> None:
         if known.dropped:

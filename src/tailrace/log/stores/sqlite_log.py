@@ -138,3 +138,4 @@ class SqliteLog:
         segment = await self._writer.act(action)
         for run in runs:
             self._dropped[run] = segment
+            self._watchers.tell(run, ())

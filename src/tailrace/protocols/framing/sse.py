@@ -26,46 +26,59 @@ class SseEvent(NamedTuple):
 
 
 class SseDecoder:
-    """Feed bytes, get whole events."""
+    """Feed bytes, get whole events. Each byte is looked at once, however small the pieces are."""
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._held = b""
         self._first = True
 
     @property
     def pending(self) -> bool:
         """Whether an unfinished event is waiting for its end."""
-        return bool(self._buffer.strip())
+        return any(piece.strip() for piece in self._pieces)
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events these bytes complete. Raises `ModelFailed` for one over `MAX_EVENT` bytes."""
-        buffer = self._buffer + data if self._buffer else data
-        if self._first and buffer:
-            if b"\xef\xbb\xbf".startswith(buffer[:3]) and len(buffer) < 3:
-                self._buffer = buffer
-                return []
-            self._first = False
-            buffer = buffer.removeprefix(b"\xef\xbb\xbf")
-        if b"\r" in buffer:
-            blocks, self._buffer = _split(buffer)
-        else:
-            blocks = buffer.split(b"\n\n")
-            self._buffer = blocks.pop()
-        if len(self._buffer) > MAX_EVENT:
-            raise ModelFailed(f"The model server sent an event of over {MAX_EVENT} bytes.")
+        data = self._plain(data)
+        if not data:
+            return []
+        split = self._pieces and self._pieces[-1].endswith(b"\n") and data.startswith(b"\n")
+        if not split and b"\n\n" not in data:
+            self._keep(data)
+            return []
+        blocks = b"".join((*self._pieces, data)).split(b"\n\n")
+        self._pieces, self._size = [], 0
+        self._keep(blocks.pop())
         return [event for block in blocks if (event := _event(block)) is not None]
 
+    def _keep(self, data: bytes) -> None:
+        """Put bytes by until their event is whole."""
+        if data:
+            self._pieces.append(data)
+            self._size += len(data)
+        if self._size > MAX_EVENT:
+            raise ModelFailed(f"The model server sent an event of over {MAX_EVENT} bytes.")
 
-def _split(buffer: bytes) -> tuple[list[bytes], bytes]:
-    """Blocks and the rest, for streams that use carriage returns.
+    def _plain(self, data: bytes) -> bytes:
+        """The bytes with line feeds for all line endings, without the mark that may begin a stream.
 
-    A carriage return at the very end may be half of a line ending: it waits for what follows.
-    """
-    held = b"\r" if buffer.endswith(b"\r") else b""
-    text = buffer[: len(buffer) - len(held)]
-    blocks = _LINE.sub(b"\n", text).split(b"\n\n")
-    rest = blocks.pop()
-    return blocks, rest + held
+        A carriage return at the very end may be half of a line ending: it waits for what follows.
+        """
+        if self._held:
+            data, self._held = self._held + data, b""
+        if self._first:
+            if data and len(data) < 3 and b"\xef\xbb\xbf".startswith(data):
+                self._held = data
+                return b""
+            self._first = not data
+            data = data.removeprefix(b"\xef\xbb\xbf")
+        if b"\r" not in data:
+            return data
+        if data.endswith(b"\r"):
+            data, self._held = data[:-1], b"\r"
+        return _LINE.sub(b"\n", data)
 
 
 def _event(block: bytes) -> SseEvent | None:

@@ -14,8 +14,12 @@ from tailrace.protocols.openai_chat.stream import Encoder, Options
 _json = msgspec.json.Encoder().encode
 
 
-def completion(run: str, events: Sequence[Event], key: str = "") -> tuple[bytes, bool]:
-    """The document of an ended run and whether it is an answer; if not, it is the error body.
+STATUS = {"invalid_prompt": 400, "rate_limit_exceeded": 429, "cancelled": 409}
+"""The HTTP status of a failed run by its code, so that a client's library knows what to make of it."""
+
+
+def completion(run: str, events: Sequence[Event], key: str = "") -> tuple[bytes, int]:
+    """The document of an ended run and its HTTP status; where that is no 200, it is the error body.
 
     `key` as in `stream.Options`.
     """
@@ -25,8 +29,8 @@ def completion(run: str, events: Sequence[Event], key: str = "") -> tuple[bytes,
         if data != b"[DONE]":
             total.add(msgspec.json.decode(data))
     if total.error is not None:
-        return _json({"error": total.error}), False
-    return _json(total.document()), True
+        return _json({"error": total.error}), STATUS.get(total.error["code"], 500)
+    return _json(total.document()), 200
 
 
 class _Sum:

@@ -101,6 +101,7 @@ class ChatDecoder(SseReplyDecoder):
         self._part = 0
         self._part_kind = ""
         self._calls: dict[int, int] = {}
+        self._call_ids: dict[int, str] = {}
         self._open_calls: list[int] = []
         self._finish_reason: str | None = None
         self._usage = ChunkUsage()
@@ -208,6 +209,10 @@ class ChatDecoder(SseReplyDecoder):
                 len(self._calls) - 1
             )  # a piece of the call before, from a server without indexes
         body, custom = call.function or call.custom, call.custom is not None
+        if call.id and body and body.name and self._call_ids.get(index, call.id) != call.id:
+            index = max(self._calls) + 1  # a server that gives all its calls the same index
+        if call.id:
+            self._call_ids[index] = call.id
         item = self._calls.get(index)
         if item is None:
             self._close_reasoning()

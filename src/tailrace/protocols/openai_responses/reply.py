@@ -45,7 +45,7 @@ def page(pairs: Sequence[Pair], query: Mapping[str, str]) -> bytes:
     if order not in ("asc", "desc"):
         raise BadRequest("order must be asc or desc.", param="order")
     limit = query.get("limit", "20")
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= 100:
+    if not limit.isascii() or not limit.isdigit() or len(limit) > 3 or not 1 <= int(limit) <= 100:
         raise BadRequest("limit must be a whole number from 1 to 100.", param="limit")
     shown = shown_items(pairs)
     if order == "desc":
