@@ -66,6 +66,12 @@ class Expired(CallerError):
     status = 410
 
 
+class Forbidden(CallerError):
+    """Nobody allowed this client to do this."""
+
+    status = 403
+
+
 class TooLarge(CallerError):
     """The request body is over the configured limit."""
 

@@ -124,6 +124,21 @@ def test_tail_prints_what_a_client_would_get(server: ChildServer) -> None:
             "[models.a] the environment has no NO_SUCH_KEY",
         ),
         ("[models.a]\ndialect = 'echo'\nrepeat = 0", "repeat must be at least 1"),
+        ("[server]\nheartbeat_seconds = 0", ":2: [server] heartbeat_seconds cannot be 0"),
+        ("[server]\nport = 99999", ":2: [server] port cannot be 99999"),
+        (
+            "[models.a]\ndialect = 'echo'\n[agents.b]\nmodel = 'a'\nsubagents = ['c']\n"
+            "[agents.c]\nmodel = 'a'\nsubagents = ['b']",
+            ":5: [agents.b] an agent dispatches itself: b → c → b",
+        ),
+        (
+            "[models.a]\ndialect = 'echo'\n[agents.b]\nmodel = 'a'\nsubagents = ['d']",
+            ":5: [agents.b] unknown agent 'd'",
+        ),
+        ("[agents.b]\nentry = 'nothing:here'", "cannot import nothing: No module named"),
+        ("[agents.b]\nentry = 'shutil:move'", "a builtins.function is no agent"),
+        ("[agents.b]\nentry = 'a:b'\ntools = ['c:d']", "an agent with an entry has no 'tools'"),
+        ("[agents.b]\n", "needs a model or an entry"),
         ("[server]\nport = 'x'", "[server] port: Expected `int`, got `str`"),
         ("[models.a\n", "tailrace.toml: "),
     ],

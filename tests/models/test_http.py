@@ -94,6 +94,11 @@ async def test_a_reply_is_read() -> None:
     assert b'"model":"up"' in peers[0].body
 
 
+async def resets_at_once(peer: Peer) -> None:
+    await peer.send(HEAD)
+    peer.reset()
+
+
 FAULTS: dict[str, tuple[Serve, str, str]] = {
     "refuses": (
         status(401, b'{"error":{"message":"bad key"}}'),
@@ -186,6 +191,13 @@ async def test_what_cannot_get_better_is_not_retried() -> None:
     async with upstream(status(400, b"{}"), answers(HEAD + REPLY)) as (url, peers):
         assert isinstance((await play(url, retries=2))[-1], t.RunFailed)
     assert len(peers) == 1
+
+
+@pytest.mark.parametrize("nothing", [answers(HEAD), resets_at_once])
+async def test_a_reply_that_dies_before_its_first_byte_is_asked_for_again(nothing: Serve) -> None:
+    async with upstream(nothing, answers(HEAD + REPLY)) as (url, peers):
+        assert isinstance((await play(url, retries=1))[-1], t.Usage)
+    assert len(peers) == 2
 
 
 async def test_closing_the_reply_closes_the_connection() -> None:

@@ -19,9 +19,24 @@ from tailrace.config.shapes import (
 from tailrace.config.workflows import nodes_of
 from tailrace.errors import ConfigError
 
+LEAST: dict[str, float] = {
+    "port": 0,
+    "max_body_bytes": 1,
+    "heartbeat_seconds": 0.01,
+    "write_timeout_seconds": 0.01,
+    "shutdown_seconds": 0,
+    "retention_hours": 0,
+    "max_run_hours": 0.001,
+    "chat_grace_seconds": 0,
+}
+
 
 def check(config: Config, reader: Reader) -> None:
     """What one table alone cannot tell."""
+    for key, least in LEAST.items():
+        value = getattr(config.server, key)
+        if value < least or (key == "port" and value > 65_535):
+            raise reader.fault(f"[server] {key} cannot be {value}", "server", key)
     for name, model in config.models.items():
         _check_model(f"models.{name}", model, reader)
     numbers: dict[int, str] = {}

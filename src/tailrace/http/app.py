@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from tailrace.errors import CallerError, NotFound
 from tailrace.http.mounts import mounts
+from tailrace.http.origin import OriginGuard
 from tailrace.http.parts import Parts
 from tailrace.http.routes import chat, conversations, jobs, responses
 from tailrace.protocols.errors import error_body
@@ -49,7 +50,10 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
 
     return Starlette(
         routes=routes,
-        middleware=[cors] if cors_origins else [],
+        middleware=[
+            *([cors] if cors_origins else []),
+            Middleware(OriginGuard, allowed=cors_origins),
+        ],
         exception_handlers={HTTPException: _no_route},
         lifespan=lifespan,
     )

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from tailrace.auth.principal import LOCAL, Principal
-from tailrace.errors import BadRequest, CallerError, TooLarge, Unavailable
+from tailrace.errors import BadRequest, CallerError, LogError, TooLarge, Unavailable
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
@@ -203,6 +203,10 @@ def guarded(handler: Handler, error_body: ErrorBody) -> Handler:
             return await handler(http)
         except CallerError as error:
             return _error_reply(error, error_body)
+        except LogError:
+            logger.exception("%s %s", http.method, http.url.path)
+            refusal = Unavailable("The log cannot be written at the moment; try again.")
+            return _error_reply(refusal, error_body)
         except ClientDisconnect:
             return Response(status_code=499)  # nobody is there to read it
         except Exception:

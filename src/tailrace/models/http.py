@@ -22,6 +22,7 @@ from tailrace.protocols.contract import HttpRequest, UpstreamCodec
 MAX_ERROR_BODY = 65_536
 MAX_RETRY_WAIT = 30.0
 FIRST_RETRY_WAIT = 0.5
+ENDED = "The model server's reply ended in the middle."
 
 
 class Timeouts(Struct, frozen=True):
@@ -139,11 +140,20 @@ class HttpModel:
                 body = await self._error_body(reply)
                 failure = self._codec.failure(reply.status, body)
                 raise _Refused(failure, _retry_after(reply.headers))
-            first = await self._read(reply, self._timeouts.first_byte, "sent nothing")
+            return reply, await self._first(reply)
         except BaseException:
             reply.close()
             raise
-        return reply, first
+
+    async def _first(self, reply: aiohttp.ClientResponse) -> bytes:
+        """The first bytes of a reply. While there are none it may be asked for again."""
+        try:
+            first = await self._read(reply, self._timeouts.first_byte, "sent nothing")
+        except ModelFailed as failure:
+            raise _Refused(ModelFailed(failure.message, retryable=True)) from None
+        if not first:
+            raise _Refused(ModelFailed(ENDED, retryable=True))
+        return first
 
     async def _error_body(self, reply: aiohttp.ClientResponse) -> bytes:
         """What a server says of its refusal, as far as it says it in time."""

@@ -74,7 +74,7 @@ class Sweeper:
         if ends > now:
             await self._directory.write(ended(record, state), expires=ends)
             return 0
-        if record.conversation:
+        if record.conversation and events:
             await self._conversations.keep_items(record.conversation, record.run, state)
         await self._store.log.drop([record.run])
         tombstone = msgspec.structs.replace(record, status="expired", ended=state.ended_at)

@@ -108,3 +108,12 @@ async def test_plain_functions_that_hang_take_nobodys_place() -> None:
             assert (await FunctionTool(quick).call("{}", CONTEXT)).output == "here"
     finally:
         release.set()
+
+
+def test_the_bare_decorator_will_do() -> None:
+    @tool
+    def plain() -> str:
+        return "x"
+
+    made = FunctionTool(plain)
+    assert (made.after_crash, made.approval) == ("tell", False)

@@ -16,7 +16,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints, overload
 
 import msgspec
 
@@ -33,14 +33,30 @@ class _Options(msgspec.Struct, frozen=True):
     timeout: float | None = None
 
 
+@overload
+def tool(function: Function, /) -> Function: ...
+
+
+@overload
 def tool(
     *,
     idempotent: bool = False,
     after_crash: AfterCrash = "tell",
     approval: bool = False,
     timeout: float | None = None,
-) -> Callable[[Function], Function]:
-    """Say how a tool may be treated.
+) -> Callable[[Function], Function]: ...
+
+
+def tool(
+    function: Function | None = None,
+    /,
+    *,
+    idempotent: bool = False,
+    after_crash: AfterCrash = "tell",
+    approval: bool = False,
+    timeout: float | None = None,
+) -> Function | Callable[[Function], Function]:
+    """Say how a tool may be treated; without arguments, that it is one.
 
     `after_crash`: what becomes of a call that a crash cut off (`contract.AfterCrash`); `idempotent` is
     the short way to say "retry". `approval`: a person must agree to each call. `timeout` in seconds; an
@@ -52,7 +68,7 @@ def tool(
         function.__dict__["tailrace_tool"] = _Options(policy, approval, timeout)
         return function
 
-    return mark
+    return mark if function is None else mark(function)
 
 
 class FunctionTool:
