@@ -1,5 +1,5 @@
 """A Pydantic AI agent as a runtime: `Agent.run`, listened to (`pydantic_ai_tap.py`) and played back
-(`pydantic_ai_invocation.py`).
+(`playback.py`).
 
 Agents that its tools run take part as subagents. They are met where every way of running an agent begins,
 `Agent.iter`, which is wrapped once when this file is imported; outside our runs it does what it did.
@@ -29,12 +29,12 @@ from pydantic_ai.toolsets.external import ExternalToolset
 from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest, Settings
+from tailrace.runtimes.adapters.playback import SCOPE, Scope, Team, scope
 from tailrace.runtimes.adapters.pydantic_ai_invocation import Invocation
 from tailrace.runtimes.adapters.pydantic_ai_messages import told
 from tailrace.runtimes.adapters.pydantic_ai_tap import Tap
-from tailrace.runtimes.adapters.pydantic_ai_team import SCOPE, Scope, Team
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import NODE, ending, opening
+from tailrace.runtimes.single import ending, opening
 
 Deps = Callable[[RunRequest], Any]
 
@@ -161,59 +161,17 @@ async def _listened(
     iterate: Any, agent: Any, prompt: Any, options: dict[str, Any]
 ) -> AsyncGenerator[Any]:
     """`Agent.iter`, with a tap on it where it runs inside a run of ours."""
-    scope = SCOPE.get()
-    if scope is None or asyncio.get_running_loop() is not scope.team.loop:
+    place = scope()
+    if place is None:
         async with iterate(agent, prompt, **options) as run:
             yield run
         return
-    invocation = _invocation(scope, agent.name or "agent")
+    invocation = Invocation(place, agent.name or "agent")
     capabilities = [*(options.pop("capabilities", None) or ()), Tap(invocation)]
-    status: t.Ending = "failed"
-    try:
-        with invocation.working(scope):
-            async with iterate(agent, prompt, capabilities=capabilities, **options) as run:
-                yield run
-                invocation.catch_up(run.all_messages())
-        status = "completed"
-    except asyncio.CancelledError:
-        status = "cancelled"
-        raise
-    finally:
-        _end(scope.team, invocation, status)
-
-
-def _invocation(scope: Scope, name: str) -> Invocation:
-    """The agent that begins here: a new one, or the one that an earlier attempt began at this place."""
-    team, outside = scope.team, scope.member
-    state = team.context.state
-    if not isinstance(outside, Invocation):
-        return Invocation(team, t.MAIN, name)
-    elsewhere = {id for ids in state.dispatched.values() for id in ids}
-    here = set(state.dispatched.get(scope.call, ())) if scope.call is not None else set[str]()
-    for entry in state.registry:
-        at_place = entry.id in here if scope.call is not None else entry.id not in elsewhere
-        free = at_place and entry.id not in team.taken
-        if free and entry.parent == outside.id and entry.name == name:
-            team.taken.add(entry.id)
-            return Invocation(team, entry.id, name)
-    id = state.invocation(name)
-    team.taken.add(id)
-    started = t.AgentStarted(name, "subagent", outside.id, scope.call)
-    team.emit([t.Draft(started, NODE, id)])
-    return Invocation(team, id, name)
-
-
-def _end(team: Team, invocation: Invocation, status: t.Ending) -> None:
-    """A subagent has ended; the main agent's end is the run's."""
-    state = team.context.state
-    if team.stopping or invocation.id == t.MAIN or state.agents[invocation.id] != "open":
-        return
-    team.emit(
-        [
-            *state.close_items(invocation.id),
-            t.Draft(t.AgentCompleted(status), NODE, invocation.id),
-        ]
-    )
+    with invocation.working():
+        async with iterate(agent, prompt, capabilities=capabilities, **options) as run:
+            yield run
+            invocation.catch_up(run.all_messages())
 
 
 def _wrapped(iterate: Any) -> Any:

@@ -1,0 +1,308 @@
+"""What adapters share whose framework is played back: agents inside agents, their calls, and who waits.
+
+Going on is playing back. A framework starts from the beginning each time, after a crash and after a pause;
+a model reply that is in the log is handed to it instead of asking the model, and a tool result that is in the
+log instead of calling the tool. So whatever the framework keeps in memory it has again, and nothing that was
+finished happens twice. A tool that let another agent work is called again, and finds that agent where it was:
+agents are told apart by the call that let them work, their name and their order.
+
+An agent that runs inside another one's tool is found by a context variable: frameworks have no word for it.
+`Scope` says inside whose run, and inside which of its calls, the current code runs.
+
+When all that is left waits for people, the framework's task is cancelled and the run pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from tailrace.events import types as t
+from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
+from tailrace.events.items import Item
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.single import NODE
+from tailrace.runtimes.steps import INTERRUPTED, question_id
+from tailrace.runtimes.tools.contract import ToolResult
+
+TURNS = 20
+"""Turns of the event loop that calls of one reply get to begin in before a run counts as stuck."""
+
+
+class Team:
+    """What the agents of a run share. `handed`: the main agent's turn ends with calls for the client."""
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.loop = asyncio.get_running_loop()
+        self.main: Member | None = None
+        self.taken: set[str] = set()
+        self.handed = False
+        self.stopping = False
+        self.heard = context.heard
+        self._task: asyncio.Task[Any] | None = None
+        self._settling: asyncio.Task[None] | None = None
+
+    async def follow(self, task: asyncio.Task[Any]) -> None:
+        """Wait for the framework's task; whatever happens, nothing of it is left running."""
+        self._task = task
+        try:
+            await asyncio.wait([task])
+        finally:
+            self.stopping = True
+            left = [each for each in (task, self._settling) if each is not None]
+            for each in left:
+                each.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Nothing more can be done now."""
+        self.stopping = True
+        self.heard = self.context.heard
+        if self._task is not None:
+            self._task.cancel()
+
+    def check(self) -> None:
+        """To be called when something ended or began to wait."""
+        if self._settling is None and self._stuck():
+            self._settling = asyncio.create_task(self._settle())
+
+    def emit(self, drafts: Sequence[t.Draft]) -> None:
+        """Emit for an agent; what goes on although it was stopped hears so."""
+        if self.stopping:
+            raise asyncio.CancelledError
+        self.context.emit(drafts)
+
+    async def _settle(self) -> None:
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        self._settling = None
+        if self._stuck() and not self.stopping:
+            self.stop()
+
+    def _stuck(self) -> bool:
+        return self.main is not None and self.main.stuck()
+
+
+class Member:
+    """An agent at work under the name `id`."""
+
+    def __init__(self, scope: Scope, name: str) -> None:
+        self.team = scope.team
+        self.context = scope.team.context
+        self.state = self.context.state
+        self.name = name
+        self._scope = scope
+        self.id = _place(scope, name)
+        self._recorded = self.state.replies.get(self.id, 0)
+        self._played = 0
+        self._asked: list[tuple[int, ...]] = []
+        self._inside: dict[int | None, set[Member]] = {}
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it answers the request."""
+        return self.id == t.MAIN
+
+    def say(self, payload: t.Payload) -> None:
+        """Emit for this agent."""
+        self.team.emit([t.Draft(payload, NODE, self.id)])
+
+    # replies
+
+    async def next_reply(self) -> tuple[Item, ...] | None:
+        """The next reply, where the log has it; None where the model must be asked.
+
+        Does not return when the turn has ended with calls for the client.
+        """
+        if self.team.handed and self.is_main:
+            self.team.stop()
+            await asyncio.Event().wait()  # until the stop arrives
+        if self._played == self._recorded:
+            return None
+        self._played += 1
+        return tuple(
+            item.content
+            for item in self.state.items
+            if item.agent == self.id and item.reply == self._played and item.content is not None
+            if item.status == "completed" or item.started.kind != "tool_call"
+        )
+
+    def give_up_reply(self) -> None:
+        """A reply broke off: what is open of it ends as incomplete."""
+        self.team.emit(self.state.close_items(self.id))
+
+    # calls
+
+    def call(self, call_id: str) -> int | None:
+        """The item of a call, None for one that no reply made."""
+        for number in range(len(self.state.items) - 1, -1, -1):
+            item = self.state.items[number]
+            if item.agent == self.id and item.started.call_id == call_id:
+                return number
+        return None
+
+    def complete(self, number: int, text: str, *, is_error: bool = False) -> None:
+        """Tell a call's result, unless the log has it."""
+        if self.state.items[number].tool in PENDING_TOOL:
+            cut = ToolResult(text).cut()
+            self.say(t.ToolCompleted(number, cut.output, is_error))
+
+    async def begin(self, number: int, *, repeat: bool) -> bool:
+        """Tell that a tool begins; False for a call that a crash cut off and that may not be made again.
+
+        A call that let an agent work is made again in any case: the agent goes on.
+        """
+        phase = self.state.items[number].tool
+        if phase == "interrupted" and not repeat and number not in self.state.dispatched:
+            self.complete(number, INTERRUPTED, is_error=True)
+            return False
+        if phase != "running":
+            self.say(t.ToolStarted(number, f"{self.context.run}:{number}"))
+            await self.context.flush()
+        return True
+
+    # people
+
+    def ask_approval(self, number: int, arguments: str) -> None:
+        """Ask for a yes, unless it was asked for."""
+        item = self.state.items[number]
+        if item.tool in ("called", "running") and item.approval is None:
+            message = f"Run {item.started.name}({arguments})?"
+            self.say(t.ApprovalRequested(number, message))
+
+    async def answered(self, numbers: Iterable[int]) -> None:
+        """Wait until all that is asked about these calls is answered."""
+        group = tuple(numbers)
+        self._asked.append(group)
+        try:
+            while any(self._unanswered(number) for number in group):
+                heard = self.context.heard
+                self.team.check()
+                await self.context.news(heard)
+        finally:
+            self._asked.remove(group)
+
+    def refused(self, number: int) -> str:
+        """What the model reads of a call that a person refused, `""` when it may run."""
+        approval = self.state.items[number].approval
+        if approval is None or approval.approved:
+            return ""
+        why = f": {approval.reason}" if approval.reason else "."
+        text = f"A person refused this call{why}"
+        self.complete(number, text, is_error=True)
+        return text
+
+    def _unanswered(self, number: int) -> bool:
+        item = self.state.items[number]
+        return item.tool in ASKED_TOOL or self.state.asks.get(question_id(number)) == "asked"
+
+    # agents inside
+
+    def stuck(self) -> bool:
+        """Whether nothing happens here before a person answers."""
+        asked = [any(self._unanswered(number) for number in group) for group in self._asked]
+        inside = [
+            bool(members) and all(member.stuck() for member in members)
+            for members in self._inside.values()
+        ]
+        return bool(asked or inside) and all(asked) and all(inside)
+
+    @contextmanager
+    def executing(self, number: int) -> Generator[None]:
+        """A tool runs; agents that begin meanwhile belong to it."""
+        self._inside[number] = set()
+        token = SCOPE.set(Scope(self.team, self, number))
+        try:
+            yield
+        finally:
+            SCOPE.reset(token)
+            self._inside.pop(number, None)
+            self.team.check()
+
+    @contextmanager
+    def working(self) -> Generator[None]:
+        """This agent works; how it ends is told."""
+        token = self.start()
+        status: t.Ending = "failed"
+        try:
+            yield
+            status = "completed"
+        except asyncio.CancelledError:
+            status = "cancelled"
+            raise
+        finally:
+            SCOPE.reset(token)
+            self.end(status)
+
+    def start(self) -> Any:
+        """It begins to work, in a scope of its own; returns the token that ends the scope."""
+        outside = self._scope.member
+        if outside is None:
+            self.team.main = self
+        else:
+            outside._inside.setdefault(self._scope.call, set()).add(self)
+        return SCOPE.set(Scope(self.team, self, None))
+
+    def end(self, status: t.Ending) -> None:
+        """It has ended. The main agent's end is the run's."""
+        outside, call = self._scope.member, self._scope.call
+        if outside is not None:
+            members = outside._inside.get(call, set())
+            members.discard(self)
+            if call is None and not members:
+                outside._inside.pop(None, None)
+        if self.team.stopping or self.is_main:
+            return
+        if self.state.agents[self.id] == "open":
+            self.team.emit(self.state.close_items(self.id))
+            self.say(t.AgentCompleted(status))
+        self.team.check()
+
+
+class Scope(NamedTuple):
+    """Where code runs: in which run, whose agent's, in which of its calls."""
+
+    team: Team
+    member: Member | None
+    call: int | None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this code may emit: a thread of its own may not."""
+        try:
+            return asyncio.get_running_loop() is self.team.loop
+        except RuntimeError:
+            return False
+
+
+SCOPE: ContextVar[Scope | None] = ContextVar("tailrace_scope", default=None)
+
+
+def scope() -> Scope | None:
+    """The place where an agent begins, None outside our runs."""
+    found = SCOPE.get()
+    return found if found is not None and found.is_here else None
+
+
+def _place(scope: Scope, name: str) -> str:
+    """The id of the agent that begins here: a new one, or that which an earlier attempt began here."""
+    team, outside = scope.team, scope.member
+    state = team.context.state
+    if outside is None:
+        return t.MAIN
+    elsewhere = {id for ids in state.dispatched.values() for id in ids}
+    here = set(state.dispatched.get(scope.call, ())) if scope.call is not None else set[str]()
+    for entry in state.registry:
+        at_place = entry.id in here if scope.call is not None else entry.id not in elsewhere
+        free = at_place and entry.id not in team.taken
+        if free and entry.parent == outside.id and entry.name == name:
+            team.taken.add(entry.id)
+            return entry.id
+    id = state.invocation(name)
+    team.taken.add(id)
+    team.emit([t.Draft(t.AgentStarted(name, "subagent", outside.id, scope.call), NODE, id)])
+    return id
