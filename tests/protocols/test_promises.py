@@ -13,6 +13,7 @@ from tailrace.protocols.openai_responses import stream as responses
 from tests.support import strict
 from tests.support.logs import RUN, log, text
 from tests.support.scenarios import SCENARIOS, USAGE
+from tests.support.team_scenarios import TEAM_SCENARIOS
 
 
 def _responses(name: str) -> list[dict[str, Any]]:
@@ -95,3 +96,51 @@ def test_other_nodes_never_show_on_the_openai_surfaces() -> None:
         assert b"Hello." in body
         assert b"blip" not in body
         assert b"sonar" not in body
+
+
+@pytest.mark.req("R18")
+@pytest.mark.req("R81")
+@pytest.mark.req("R82")
+@pytest.mark.req("R83")
+@pytest.mark.req("R84")
+@pytest.mark.parametrize("name", ["team", "team_nested", "subagent_fails"])
+def test_dispatches_and_who_spoke_are_the_same_on_chat_and_responses(name: str) -> None:
+    events = TEAM_SCENARIOS[name]()
+    frames = responses.Encoder(RUN, responses.Options(key="x_alien")).encode(events)
+    told = [msgspec.json.decode(data) for data in strict.data_of(frames)]
+    registry = msgspec.json.decode(told[0]["response"]["metadata"]["x_alien_agent_registry"])
+    assert told[0]["type"] == "response.created"
+    assert told[0]["response"]["metadata"]["x_alien_root_agent_id"] == "MAIN"
+    names = {entry["id"]: entry["name"] for entry in registry}
+    items = told[-1]["response"]["output"]
+    calls = [item for item in items if item["type"] == "mcp_call"]
+    chunks = chat.Encoder(RUN, chat.Options(key="x_alien")).encode(events)
+    about = [msgspec.json.decode(data).get("x_alien") for data in strict.data_of(chunks)]
+    results = [each for each in about if each and "tool_result" in each]
+    ours = sorted((call["name"], call["output"], call["id"].split("::")[0]) for call in calls)
+    theirs = sorted(
+        (
+            each["tool_call"]["name"],
+            each["tool_result"]["output"],
+            f"agent:{each['agent_id']}",
+        )
+        for each in results
+    )
+    assert ours == theirs
+    assert "task" in {call[0] for call in ours}
+    for each in about:
+        if each and "#" not in each["agent_id"]:
+            assert names[each["agent_id"]] == each["agent_name"]
+
+
+@pytest.mark.req("R127")
+@pytest.mark.req("R128")
+def test_a_tool_of_ours_has_its_mcp_events() -> None:
+    frames = responses.Encoder(RUN, responses.Options(key="x_alien")).encode(
+        TEAM_SCENARIOS["team"]()
+    )
+    kinds = [msgspec.json.decode(data)["type"] for data in strict.data_of(frames)]
+    finished = kinds.count("response.mcp_call.completed")
+    assert finished == 4
+    assert kinds.count("response.mcp_call_arguments.done") == finished
+    assert kinds.count("response.mcp_call_arguments.delta") >= finished

@@ -40,7 +40,8 @@ class Roster:
         return entry is None or entry.kind == "main"
 
     def entry(self, agent: str) -> t.AgentEntry:
-        """An agent's line."""
+        """An agent's line; what is said of the run as a whole is the main agent's."""
+        agent = agent or t.MAIN
         return self._entries.get(agent) or t.AgentEntry(agent, agent)
 
     def metadata(self, key: str) -> dict[str, str]:
@@ -95,7 +96,7 @@ def about(roster: Roster, agent: str, job: str, seq: int) -> Object:
     """What an attributed chat chunk carries: whose it is, of which job, at which place."""
     entry = roster.entry(agent)
     return {
-        "agent_id": entry.id or t.MAIN,
+        "agent_id": entry.id,
         "agent_name": entry.name,
         "kind": entry.kind,
         "parent_id": entry.parent or None,

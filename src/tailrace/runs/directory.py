@@ -6,6 +6,7 @@ difference between "expired" (410) and "never existed" (404).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,7 +15,7 @@ import msgspec
 from tailrace.errors import Expired, NotFound
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
-from tailrace.events.state import RunState, fold
+from tailrace.events.state import RunState
 from tailrace.events.types import Event, RunStarted
 from tailrace.log.contract import Record, Store
 
@@ -109,8 +110,18 @@ class Directory:
         return started.request
 
     async def state(self, run: str) -> RunState:
-        """The fold of a run's log, as far as it is durable. Raises as `events`."""
-        return fold(await self.events(run))
+        """The fold of a run's log, as far as it is durable. Raises as `events`.
+
+        Slice by slice as it is read: a long log folded in one go would keep everybody else waiting.
+        """
+        state = RunState()
+        while found := await self._store.log.read(run, state.seq):
+            for event in found:
+                state.apply(event)
+            await asyncio.sleep(0)
+        if state.seq < 0:
+            raise NotFound(f"No run found with id '{run}'.", code="not_found")
+        return state
 
     async def newest(self, tenant: str, limit: int = 50) -> Sequence[RunRecord]:
         """The latest runs of a tenant, newest first, without those that expired."""

@@ -115,6 +115,8 @@ class Encoder:
         match payload:
             case t.RunStarted():
                 self._roster.started(payload)
+                if self._options.key:
+                    self._tell(event)  # once more: only now is the main agent's name known
                 self._started(event, payload)
             case t.AgentStarted():
                 self._roster.joined(event.agent, payload)
