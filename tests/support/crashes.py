@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.client
 from pathlib import Path
+from typing import Any
+
+import httpx
 
 from tests.support.servers import ChildServer
 
@@ -54,3 +57,52 @@ def read_until_killed(
         assert server.process is not None
         server.process.wait(timeout=10)
     return run, frames
+
+
+class Client:
+    """Somebody who sees a run to its end, over a server that dies at the given commits of its lives."""
+
+    def __init__(self, server: ChildServer, deaths: list[tuple[int, str]]) -> None:
+        self.server = server
+        self.kills = 0
+        self._deaths = deaths
+        self._start()
+
+    def _start(self) -> None:
+        if self._deaths:
+            number, side = self._deaths.pop(0)
+            self.server.start(program=killer(number, side), doomed=True)
+        else:
+            self.server.start()
+
+    def alive(self) -> bool:
+        """Whether the server lives; a dead one is started again."""
+        process = self.server.process
+        if process is not None and process.poll() is None:
+            return True
+        self.kills += 1
+        self._start()
+        return False
+
+    def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """A request that is sent until it is answered."""
+        while True:
+            try:
+                return httpx.request(method, self.server.url + path, timeout=20, **more)
+            except httpx.HTTPError:
+                self._until_dead()
+
+    def whole(self, id: str) -> list[bytes]:
+        """A response's frames, whatever happens on the way: what was seen stays as it was."""
+        seen: list[bytes] = []
+        while seen[-1:] != [DONE]:
+            cursor = f"starting_after={len(seen) - 1}" if seen else "stream=true"
+            seen += read(self.server.port, "GET", f"/v1/responses/{id}?{cursor}")[1]
+            if seen[-1:] != [DONE]:
+                self._until_dead()
+        return seen
+
+    def _until_dead(self) -> None:
+        if self.server.process is not None:
+            self.server.process.wait(timeout=10)
+        self.alive()

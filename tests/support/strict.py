@@ -6,6 +6,7 @@ long-lived process a version reads `kind<TAB>json` lines and answers with an emp
 
 from __future__ import annotations
 
+import atexit
 import functools
 import subprocess
 import sys
@@ -46,9 +47,17 @@ def _validator(version: str) -> subprocess.Popen[str]:
     python = sys.executable
     if version != CURRENT:
         python = str(ROOT / ".clients" / f"openai-{version}" / "bin" / "python")
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [python, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    atexit.register(_end, process)
+    return process
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """It ends with its input."""
+    with process:
+        pass
 
 
 def check(kind: str, documents: Iterable[bytes], versions: Sequence[str]) -> None:
