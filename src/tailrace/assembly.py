@@ -152,7 +152,7 @@ def parts(config: Config, store: Store, more: Mapping[str, Runtime] | None = Non
     conversations = Conversations(store, directory, clock)
     sweeper = Sweeper(store, directory, conversations, settings, clock)
     made = {**runtimes(config, known, servers), **added}
-    supervisor = Supervisor(store, made, directory, sweeper, settings, clock)
+    supervisor = Supervisor(store, made, directory, conversations, sweeper, settings, clock)
     targets = [
         *(Target(name, "agent", agent.id) for name, agent in config.agents.items()),
         *(Target(name, "agent", workflow.id) for name, workflow in config.workflows.items()),

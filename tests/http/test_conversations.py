@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
 import pytest
 
 from tests.http.conftest import Ask
@@ -68,3 +72,28 @@ def test_an_item_can_be_put_in_by_reference(ask: Ask) -> None:
         ("user", "Hm"),
         ("assistant", "Said"),
     ]
+
+
+def test_turns_that_begin_at_once_follow_each_other(ask: Ask) -> None:
+    made = ask("POST", "/v1/conversations", {}).json
+
+    def say(word: str) -> None:
+        turn = {"model": "echo", "input": word, "conversation": made["id"]}
+        assert ask("POST", "/v1/responses", turn).status == 200
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(say, "abcd"))
+    texts = _texts(ask, made["id"])
+    assert sorted(texts) == sorted("aabbccdd")
+    assert texts[::2] == texts[1::2], "each answer stands behind its question"
+    page = ask("GET", f"/v1/conversations/{made['id']}/items?order=asc").json
+    assert isinstance(page["data"], list)
+    runs = [item["id"].split("_")[1] for item in page["data"]][::2]
+    assert [len(_request(ask, run).get("history", [])) for run in runs] == [0, 2, 4, 6]
+
+
+def _request(ask: Ask, run: str) -> dict[str, Any]:
+    first = ask("GET", f"/jobs/job_{run}/stream").body.split(b"\n\n")[0]
+    envelope = msgspec.json.decode(first.partition(b"data: ")[2])
+    request: dict[str, Any] = envelope["payload"]["request"]
+    return request

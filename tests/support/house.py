@@ -50,7 +50,13 @@ class House:
         conversations = Conversations(self.store, self.directory, self.clock)
         self.sweeper = Sweeper(self.store, self.directory, conversations, chosen, self.clock)
         self.supervisor = Supervisor(
-            self.store, {"helper": runtime}, self.directory, self.sweeper, chosen, self.clock
+            self.store,
+            {"helper": runtime},
+            self.directory,
+            conversations,
+            self.sweeper,
+            chosen,
+            self.clock,
         )
 
     def clock(self) -> int:

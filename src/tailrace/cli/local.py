@@ -14,7 +14,7 @@ from tailrace.events.items import Message, TextPart
 from tailrace.events.request import RunRequest
 from tailrace.events.types import RunFailed
 from tailrace.http.parts import Parts
-from tailrace.http.routes.jobs import view
+from tailrace.http.views import view
 from tailrace.log.follow import follow
 from tailrace.runs.submission import Submission
 
@@ -41,7 +41,7 @@ async def run(file: Path, agent: str, text: str, *, surface: str) -> None:
 
 async def _show(parts: Parts, run: str, surface: str) -> None:
     asked = await parts.directory.request(run)
-    encoder = view(surface, run, asked)[1]() if surface else None
+    encoder = view(surface, run, asked).encoders() if surface else None
     renderer = Renderer(Console())
     async for events in follow(parts.projections.log, run, -1):
         if encoder is None:

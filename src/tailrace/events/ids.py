@@ -58,6 +58,11 @@ def item_id(prefix: str, suffix: str, item: int) -> str:
     return f"{prefix}_{suffix}_{item}"
 
 
+def conversation_id(entropy: bytes) -> str:
+    """A conversation's id from 16 bytes, random or computed."""
+    return f"conv_{entropy[:16].hex()}"
+
+
 def run_suffix(any_id: str) -> str | None:
     """The suffix in any of a run's names, or None when this is no name of a run."""
     found = _TURN.fullmatch(any_id) or _RUN.fullmatch(any_id)

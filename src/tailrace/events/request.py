@@ -91,7 +91,8 @@ class RunRequest(Canonical, frozen=True, kw_only=True):
     """One request for a run.
 
     `agent` is the id of what runs, `model` the name the client used. `history` holds the items of the
-    earlier turns, resolved when the run began, so that the run needs no other log to go on.
+    earlier turns, resolved when the run began, so that the run needs no other log to go on. `session` and
+    `called` are the client's own names for the conversation and for this turn, where it has such.
     """
 
     agent: str
@@ -104,6 +105,8 @@ class RunRequest(Canonical, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     previous: str = ""
     conversation: str = ""
+    session: str = ""
+    called: str = ""
     store: bool = True
     background: bool = False
     truncation: str = ""

@@ -15,12 +15,8 @@ from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
 
 from tailrace.http.direct import Connection, connection
+from tailrace.http.framing import Framing
 from tailrace.http.subscription import Subscription
-
-PING = b": ping\n"
-"""A comment line without a blank line after it: the only heartbeat every measured client survives."""
-
-GOODBYE = b": the server is restarting; ask again for the rest\n"
 
 
 class StreamSettings(Struct, frozen=True):
@@ -64,12 +60,15 @@ class EventStream:
         streams: Streams,
         subscription: Subscription,
         reading: AbstractContextManager[None],
+        framing: Framing,
         headers: Mapping[str, str],
     ) -> None:
+        """`headers` are those of this very reply, besides the surface's own."""
         self._streams = streams
         self._subscription = subscription
         self._reading = reading
-        self._headers = headers
+        self._framing = framing
+        self._headers = {**framing.headers, **headers}
         self._connection: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._seen = -1
@@ -113,10 +112,9 @@ class EventStream:
                     self._cut_off()
                 return not self._subscription.dropped
             if self._gone:
-                self._say_goodbye()
-                return False
+                return self._say_goodbye()
             if self._ping and not data:
-                data = PING
+                data = self._framing.ping
             self._ping = False
             if data and not self._written(data):
                 piece: Message = {"type": "http.response.body", "body": data, "more_body": True}
@@ -145,10 +143,13 @@ class EventStream:
             return False
         return True
 
-    def _say_goodbye(self) -> None:
+    def _say_goodbye(self) -> bool:
+        """Say that the server stops, or nothing to a client that left; whether the body ends whole."""
         if self._connection is not None:
-            self._connection.write(GOODBYE)
-        self._cut_off()
+            self._connection.write(self._framing.goodbye)
+        if not self._framing.ends:
+            self._cut_off()
+        return self._framing.ends
 
     def _cut_off(self) -> None:
         if self._connection is not None:
@@ -167,7 +168,9 @@ class EventStream:
         self._arm()
         quiet = self._subscription.position == self._seen and self._subscription.waiting
         self._seen = self._subscription.position
-        if quiet and not (self._connection is not None and self._connection.write(PING)):
+        if quiet and not (
+            self._connection is not None and self._connection.write(self._framing.ping)
+        ):
             self._ping = True
             self._subscription.interrupt()
 

@@ -20,8 +20,9 @@ from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.http.catalog import Catalog
 from tailrace.http.event_stream import EventStream, Streams
-from tailrace.http.projection import Encoders, Projections
+from tailrace.http.projection import Projections
 from tailrace.http.subscription import Subscription
+from tailrace.http.view import View
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
 from tailrace.runs.retention import Sweeper
@@ -38,12 +39,6 @@ GRACE_HEADER = "x-disconnect-grace"
 """On a request that starts a run: how many seconds it goes on when nobody reads it, or `forever`."""
 
 MOST_GRACE = 86_400
-
-STREAM_HEADERS = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache, no-transform",
-    "x-accel-buffering": "no",
-}
 
 
 class Parts(Struct, frozen=True):
@@ -74,26 +69,26 @@ class Parts(Struct, frozen=True):
             request, tenant=who.tenant, user=who.user, submission=submission
         )
 
-    def stream(self, run: str, surface: object, encoders: Encoders) -> EventStream:
+    def stream(self, run: str, view: View) -> EventStream:
         """A reply that streams a run from its first frame."""
-        return self._reply(Subscription(self.projections, (run, surface), encoders), run)
+        return self._reply(
+            Subscription(self.projections, (run, view.key), view.encoders), run, view
+        )
 
-    async def resume(
-        self, run: str, surface: object, encoders: Encoders, first: int
-    ) -> EventStream:
+    async def resume(self, run: str, view: View, first: int) -> EventStream:
         """A reply that streams a run from frame `first` on. Raises `BadRequest` if it is too far."""
-        subscription = Subscription(self.projections, (run, surface), encoders, first)
+        subscription = Subscription(self.projections, (run, view.key), view.encoders, first)
         try:
             await subscription.prime()
         except BaseException:
             subscription.close()
             raise
-        return self._reply(subscription, run)
+        return self._reply(subscription, run, view)
 
-    def _reply(self, subscription: Subscription, run: str) -> EventStream:
+    def _reply(self, subscription: Subscription, run: str, view: View) -> EventStream:
         reading = self.supervisor.reading(run)
-        every = {**STREAM_HEADERS, **run_headers(run)}
-        return EventStream(self.streams, subscription, reading, every)
+        headers = {**run_headers(run), **view.headers}
+        return EventStream(self.streams, subscription, reading, view.framing, headers)
 
     async def attend(self, http: Request, run: str, *, pauses: bool = False) -> RunState | None:
         """Wait for a run's end, or with `pauses` for a pause too; None when the client left before.

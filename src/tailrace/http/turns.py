@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
+from starlette.requests import Request
 
 from tailrace.errors import BadRequest, Conflict, NotFound
 from tailrace.events import history, ids
@@ -13,10 +14,27 @@ from tailrace.events.items import Item
 from tailrace.events.request import RunRequest
 from tailrace.events.state import fold
 from tailrace.events.types import Event, RunWaiting
-from tailrace.http.parts import Parts
+from tailrace.http.parts import Parts, principal
 
 WAIT_SECONDS = 30.0
 """How long a turn waits for the turn it follows to end, before it is told to try again."""
+
+
+async def take_turn(
+    parts: Parts, http: Request, request: RunRequest, body: bytes, *, told: bool = False
+) -> tuple[str, bool]:
+    """Start a run as the next turn of what it follows; returns the run and whether it is new.
+
+    Turns of one conversation are taken one after the other, so each sees the one before it. With `told`
+    the request brings the whole history itself. Raises as `with_history`.
+    """
+    tenant = principal(http).tenant
+    if not request.conversation:
+        wanted = request if told else await with_history(parts, request, tenant)
+        return await parts.start(http, wanted, body)
+    async with parts.conversations.turn(request.conversation):
+        wanted = request if told else await with_history(parts, request, tenant)
+        return await parts.start(http, wanted, body)
 
 
 async def with_history(parts: Parts, request: RunRequest, tenant: str) -> RunRequest:

@@ -3,16 +3,23 @@
 A conversation's entries are items a client added, and runs. A run stands for its input and output, read
 from its log; before its log expires the sweeper puts the items themselves in its place. So a
 conversation lasts while it is used, and costs nothing twice while its runs are fresh.
+
+Some clients name their conversations themselves (a chat's, a session's, a thread's id). Such a name stands
+for one conversation of the tenant, whatever surface it comes by; its id is computed from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
 import msgspec
 
-from tailrace.errors import NotFound, RevisionMismatch
-from tailrace.events import history
+from tailrace.errors import Conflict, NotFound, RevisionMismatch
+from tailrace.events import history, ids
 from tailrace.events.items import Item
 from tailrace.events.state import RunState
 from tailrace.log.contract import Store
@@ -23,6 +30,8 @@ from tailrace.runs.writer import Clock
 BUCKET = "conversations"
 KEPT = 30 * 24 * HOUR
 """A conversation lasts this long after it was last used."""
+WAIT_SECONDS = 30.0
+"""How long a turn waits for its conversation before it is told to try again."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,6 +60,32 @@ class Conversations:
         self._store = store
         self._directory = directory
         self._clock = clock
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, id: str) -> AsyncGenerator[None, None]:
+        """Take a turn: turns that begin at once in this process begin one after the other."""
+        lock = self._turns.setdefault(id, asyncio.Lock())
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await lock.acquire()
+        except TimeoutError:
+            raise Conflict("Another turn of this conversation is about to begin.") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    async def named(self, name: str, tenant: str) -> Conversation:
+        """The conversation that a client calls `name`; made when there is none."""
+        id = named_id(name, tenant)
+        while True:
+            try:
+                return await self.get(id, tenant)
+            except NotFound:
+                made = Conversation(id=id, tenant=tenant, created=self._clock())
+                if await self._try_put(made, 0):
+                    return made
 
     async def create(
         self, id: str, tenant: str, metadata: dict[str, str], items: Sequence[Item]
@@ -99,6 +134,8 @@ class Conversations:
         """A turn was taken: the run's items belong to the conversation from now on."""
         while True:
             found, revision = await self._load(id, tenant)
+            if run in [entry.run for entry in found.entries]:
+                return
             changed = msgspec.structs.replace(found, entries=(*found.entries, Entry(run, run=run)))
             if await self._try_put(changed, revision):
                 return
@@ -158,6 +195,17 @@ class Conversations:
         except RevisionMismatch:
             return False
         return True
+
+
+def named_id(name: str, tenant: str) -> str:
+    """The id of the conversation that a client of this tenant calls `name`."""
+    digest = hashlib.sha256(msgspec.json.encode((tenant, name))).digest()
+    return ids.conversation_id(digest)
+
+
+def latest(conversation: Conversation) -> str:
+    """The run that took the last turn; `""` when there is none whose log is still there."""
+    return next((entry.run for entry in reversed(conversation.entries) if entry.run), "")
 
 
 def _with_items(conversation: Conversation, items: Sequence[Item]) -> Conversation:

@@ -31,6 +31,7 @@ from tailrace.events.types import (
     RunStarted,
 )
 from tailrace.log.contract import Store
+from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.live import LiveRun
 from tailrace.runs.retention import Sweeper, ended
@@ -53,6 +54,7 @@ class Supervisor:
         store: Store,
         runtimes: Mapping[str, Runtime],
         directory: Directory,
+        conversations: Conversations,
         sweeper: Sweeper,
         settings: RunSettings,
         clock: Clock,
@@ -60,6 +62,7 @@ class Supervisor:
         self._store = store
         self._runtimes = runtimes
         self._directory = directory
+        self._conversations = conversations
         self._sweeper = sweeper
         self._settings = settings
         self._clock = clock
@@ -169,10 +172,15 @@ class Supervisor:
         longest = int(self._settings.longest_seconds * 1000)
         recorded = self._directory.write(record, expires=now + longest + record.kept, new=True)
         # The work begins while `run.started` is on its way to the disk: what it brings meanwhile goes in
-        # the next commit, and no client hears of the run before both are down.
-        accepted = asyncio.gather(recorded, writer.flush())
+        # the next commit, and no client hears of the run before all is down.
+        joined = self._join(request.conversation, tenant, run)
+        accepted = asyncio.gather(recorded, writer.flush(), joined)
         self._work_on(LiveRun(record, runtime, writer))
         await accepted
+
+    async def _join(self, conversation: str, tenant: str, run: str) -> None:
+        if conversation:
+            await self._conversations.add_run(conversation, tenant, run)
 
     def _grace(self, request: RunRequest, submission: Submission) -> float | None:
         if submission.grace is not msgspec.UNSET:

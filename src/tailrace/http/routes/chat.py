@@ -15,10 +15,10 @@ from tailrace.http.parts import (
     document,
     guarded,
     json_reply,
-    principal,
     read_body,
 )
-from tailrace.http.turns import with_history
+from tailrace.http.turns import take_turn
+from tailrace.http.view import View
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_chat import reply, request, stream
 
@@ -49,11 +49,10 @@ class _Chat:
         asked = request.decode(body)
         target = self._mount.target(http, asked.request.model)
         wanted = msgspec.structs.replace(asked.request, agent=target.name)
-        wanted = await with_history(self._parts, wanted, principal(http).tenant)
-        run, _ = await self._parts.start(http, wanted, body)
+        run, _ = await take_turn(self._parts, http, wanted, body)
         options = msgspec.structs.replace(asked.options, key=self._mount.key)
         if asked.stream:
-            return self._parts.stream(run, options, lambda: stream.Encoder(run, options))
+            return self._parts.stream(run, View(options, lambda: stream.Encoder(run, options)))
         state = await self._parts.attend(http, run)
         if state is None:
             return Response(status_code=499)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from tailrace.errors import BadRequest
+from tailrace.events import ids
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, Reply, guarded, json_reply, principal, read_body
 from tailrace.protocols.errors import error_body
@@ -48,7 +49,7 @@ class _Conversations:
     async def create(self, http: Request) -> Reply:
         asked = wire.decode(await self._body(http))
         _at_most(asked.items)
-        id = f"conv_{secrets.token_hex(16)}"
+        id = ids.conversation_id(secrets.token_bytes(16))
         tenant = principal(http).tenant
         made = await self._conversations.create(id, tenant, asked.metadata, asked.items)
         return _shown(made)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tailrace.errors import BadRequest, Conflict
-from tailrace.events.request import RunRequest
+from tailrace.errors import Conflict
 from tailrace.http.catalog import Catalog
 from tailrace.http.parts import (
     Parts,
@@ -20,14 +17,10 @@ from tailrace.http.parts import (
     principal,
     read_body,
 )
-from tailrace.http.projection import Encoders
+from tailrace.http.views import NATIVE, view
 from tailrace.protocols.errors import error_body
-from tailrace.protocols.node_stream import reply, request, stream
-from tailrace.protocols.openai_chat import stream as chat
-from tailrace.protocols.openai_responses import stream as responses
+from tailrace.protocols.node_stream import reply, request
 from tailrace.runs.directory import RunRecord
-
-SURFACE = "native"
 
 
 def routes(parts: Parts) -> list[Route]:
@@ -69,14 +62,13 @@ class _Jobs:
     async def stream(self, http: Request) -> Reply:
         record = await self._find(http)
         query = http.query_params
-        surface = query.get("as", SURFACE)
+        surface = query.get("as", NATIVE)
         after = query.get("after")
-        if after is None and surface == SURFACE:
+        if after is None and surface == NATIVE:
             after = http.headers.get("last-event-id") or None
         first = 0 if after is None else cursor(after, "after") + 1
         asked = await self._parts.directory.request(record.run)
-        options, encoders = view(surface, record.run, asked)
-        return await self._parts.resume(record.run, options, encoders, first)
+        return await self._parts.resume(record.run, view(surface, record.run, asked), first)
 
     async def cancel(self, http: Request) -> Reply:
         record = await self._find(http)
@@ -100,30 +92,6 @@ class _Jobs:
     async def _document(self, run: str, status: int = 200) -> Reply:
         state = await self._parts.directory.state(run)
         return json_reply(reply.job(run, state), status=status, run=run)
-
-
-def view(surface: str, run: str, asked: RunRequest) -> tuple[object, Encoders]:
-    """A run as a surface's stream: what distinguishes its frames from others', and their encoder."""
-    views: dict[str, Callable[[], tuple[object, Encoders]]] = {
-        "native": lambda: (SURFACE, lambda: stream.Encoder(run)),
-        "responses": lambda: _responses(run, asked),
-        "chat": lambda: _chat(run),
-    }
-    if surface not in views:
-        raise BadRequest(
-            f"Cannot show a job as {surface!r}; known: {', '.join(views)}.", param="as"
-        )
-    return views[surface]()
-
-
-def _responses(run: str, asked: RunRequest) -> tuple[object, Encoders]:
-    options = responses.Options(include=asked.include)
-    return options, lambda: responses.Encoder(run, options)
-
-
-def _chat(run: str) -> tuple[object, Encoders]:
-    options = chat.Options(include_usage=True)
-    return options, lambda: chat.Encoder(run, options)
 
 
 def _summary(record: RunRecord) -> reply.Summary:

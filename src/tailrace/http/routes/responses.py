@@ -24,7 +24,8 @@ from tailrace.http.parts import (
     principal,
     read_body,
 )
-from tailrace.http.turns import with_history, with_references
+from tailrace.http.turns import take_turn, with_history, with_references
+from tailrace.http.view import View
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import reply, request, stream
 from tailrace.runs.directory import RunRecord
@@ -65,7 +66,7 @@ class _Responses:
         run, turn = await self._begin(http, wanted, body)
         options = self._options(wanted, turn)
         if asked.stream or flag(http.query_params.get("stream")):
-            return self._parts.stream(run, options, lambda: stream.Encoder(run, options))
+            return self._parts.stream(run, _view(run, options))
         if not wanted.background:
             await self._parts.attend(http, run, pauses=True)
         return await self._document(run, turn)
@@ -78,10 +79,7 @@ class _Responses:
             await self._parts.supervisor.answer(answer.run, answer.answer, wanted)
             state = await self._parts.directory.state(answer.run)
             return answer.run, len(state.resumptions)
-        wanted = await with_history(self._parts, wanted, tenant)
-        run, new = await self._parts.start(http, wanted, body)
-        if new and wanted.conversation:
-            await self._parts.conversations.add_run(wanted.conversation, tenant, run)
+        run, _ = await take_turn(self._parts, http, wanted, body)
         return run, 0
 
     async def retrieve(self, http: Request) -> Reply:
@@ -93,9 +91,7 @@ class _Responses:
         first = 0 if after is None else cursor(after, "starting_after") + 1
         asked = await self._parts.directory.request(record.run)
         options = self._options(asked, turn)
-        return await self._parts.resume(
-            record.run, options, lambda: stream.Encoder(record.run, options), first
-        )
+        return await self._parts.resume(record.run, _view(record.run, options), first)
 
     async def cancel(self, http: Request) -> Reply:
         record, turn = await self._find_turn(http)
@@ -165,3 +161,7 @@ class _Responses:
             raise NotFound(f"No response found with id '{ids.response_id(run)}'.")
         document = reply.response(run, events, self._options(started.request, turn))
         return json_reply(document, run=run)
+
+
+def _view(run: str, options: stream.Options) -> View:
+    return View(options, lambda: stream.Encoder(run, options))

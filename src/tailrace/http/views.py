@@ -1,0 +1,45 @@
+"""Every surface by name: how `?as=` shows a run that was started on another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tailrace.errors import BadRequest
+from tailrace.events.request import RunRequest
+from tailrace.http.view import View
+from tailrace.protocols.node_stream import stream as native
+from tailrace.protocols.openai_chat import stream as chat
+from tailrace.protocols.openai_responses import stream as responses
+
+NATIVE = "native"
+
+
+def view(surface: str, run: str, asked: RunRequest) -> View:
+    """A run in a surface's frames, plain as on `/v1`. Raises `BadRequest` for an unknown surface."""
+    make = VIEWS.get(surface)
+    if make is None:
+        raise BadRequest(
+            f"Cannot show a job as {surface!r}; known: {', '.join(VIEWS)}.", param="as"
+        )
+    return make(run, asked)
+
+
+def _native(run: str, _: RunRequest) -> View:
+    return View(NATIVE, lambda: native.Encoder(run))
+
+
+def _responses(run: str, asked: RunRequest) -> View:
+    options = responses.Options(include=asked.include)
+    return View(options, lambda: responses.Encoder(run, options))
+
+
+def _chat(run: str, _: RunRequest) -> View:
+    options = chat.Options(include_usage=True)
+    return View(options, lambda: chat.Encoder(run, options))
+
+
+VIEWS: Mapping[str, Callable[[str, RunRequest], View]] = {
+    NATIVE: _native,
+    "responses": _responses,
+    "chat": _chat,
+}
