@@ -1,7 +1,7 @@
 # The project's commands. Each builds the environment it needs, in .venv and .clients.
 PYTHON ?= python3
 BIN := .venv/bin
-CLIENTS := .clients/openai-2.54.0/.done .clients/openai-1.109.1/.done
+CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthropic-0.125.0,.clients/$(client)/.done)
 
 .PHONY: demo test check bench req fix docs clean
 
@@ -50,8 +50,8 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@ .venv/run.done
 
-# Other versions of the official SDK, each in an environment of its own.
-.clients/openai-%/.done: requirements/openai-%.txt
-	$(PYTHON) -m venv .clients/openai-$*
-	.clients/openai-$*/bin/pip install --quiet --disable-pip-version-check -r $<
+# Other versions of the official SDKs, each in an environment of its own.
+.clients/%/.done: requirements/%.txt
+	$(PYTHON) -m venv .clients/$*
+	.clients/$*/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@

@@ -143,7 +143,7 @@ def parts(config: Config, store: Store, more: Mapping[str, Runtime] | None = Non
     settings = RunSettings(
         kept=int(config.server.retention_hours * HOUR),
         longest_seconds=config.server.max_run_hours * 3600,
-        grace={"chat": config.server.chat_grace_seconds},
+        grace=dict.fromkeys(("chat", "messages"), config.server.chat_grace_seconds),
         shutdown_seconds=config.server.shutdown_seconds,
     )
     known = models(config)

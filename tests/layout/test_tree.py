@@ -43,6 +43,7 @@ COVERED_ELSEWHERE = {
     "http/routes/chat.py": "tests/clients",
     "http/routes/conversations.py": "tests/http/test_conversations.py",
     "http/routes/jobs.py": "tests/http/test_jobs.py",
+    "http/routes/messages.py": "tests/http/test_messages.py",
     "http/routes/responses.py": "tests/clients",
     "http/server.py": "tests/http/test_streaming.py",
     "http/subscription.py": "tests/log/test_follow.py",

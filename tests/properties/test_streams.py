@@ -1,4 +1,4 @@
-"""Properties of the three encoders, over any legal log."""
+"""Properties of the encoders, over any legal log."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from tailrace.events import stored
 from tailrace.events.types import Event, RunCancelled, RunFailed
+from tailrace.protocols.anthropic_messages import reply as messages_reply
+from tailrace.protocols.anthropic_messages import stream as messages
 from tailrace.protocols.contract import StreamEncoder
 from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import reply as chat_reply
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import reply, stream
-from tests.support import strict
+from tests.support import blocks, strict
 from tests.support.legal_logs import legal_logs
 from tests.support.logs import RUN
 
@@ -27,6 +29,7 @@ OPTIONS = stream.Options()
 ENCODERS: dict[str, Callable[[], StreamEncoder]] = {
     "responses": lambda: stream.Encoder(RUN, OPTIONS),
     "chat": lambda: chat.Encoder(RUN, chat.Options(include_usage=True)),
+    "messages": lambda: messages.Encoder(RUN, messages.Options()),
     "native": lambda: native.Encoder(RUN),
 }
 SURFACES = pytest.mark.parametrize("surface", ENCODERS)
@@ -76,6 +79,30 @@ def test_sequence_numbers_have_no_gap(log: Sequence[Event]) -> None:
 def test_every_frame_is_valid_for_every_sdk(log: Sequence[Event]) -> None:
     strict.responses(ENCODERS["responses"]().encode(log))
     strict.chat(ENCODERS["chat"]().encode(log))
+
+
+@given(log=legal_logs())
+def test_every_messages_frame_is_valid_for_every_sdk(log: Sequence[Event]) -> None:
+    strict.messages(ENCODERS["messages"]().encode(log))
+
+
+@pytest.mark.parametrize("options", [messages.Options(), messages.Options(tools=False, key="x_a")])
+@given(log=legal_logs(), cut=st.integers(0, 60))
+def test_blocks_come_one_at_a_time(
+    options: messages.Options, log: Sequence[Event], cut: int
+) -> None:
+    blocks.check(messages.Encoder(RUN, options).encode(log))
+    blocks.check(messages.Encoder(RUN, options).encode(log[:cut]), whole=False)
+
+
+@given(log=legal_logs())
+def test_the_message_is_what_its_frames_add_up_to(log: Sequence[Event]) -> None:
+    document, status = messages_reply.message(RUN, log, messages.Options())
+    assert (status == 200) != isinstance(log[-1].payload, RunFailed | RunCancelled)
+    if status == 200:
+        strict.check("beta_message", [document], strict.MESSAGES_VERSIONS)
+    else:
+        assert msgspec.json.decode(document)["error"]["message"]
 
 
 @given(log=legal_logs())

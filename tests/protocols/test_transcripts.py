@@ -14,10 +14,11 @@ import pytest
 
 from tailrace.events import stored
 from tailrace.events.types import Event
+from tailrace.protocols.anthropic_messages import stream as messages
 from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import stream as responses
-from tests.support import order, strict
+from tests.support import blocks, order, strict
 from tests.support.logs import RUN
 from tests.support.scenarios import SCENARIOS
 from tests.support.team_scenarios import TEAM_SCENARIOS
@@ -39,6 +40,7 @@ SURFACES: dict[str, Frames] = {
         RUN, responses.Options(include=_include(log))
     ).encode(log),
     "chat": lambda log: chat.Encoder(RUN, chat.Options(include_usage=True)).encode(log),
+    "messages": lambda log: messages.Encoder(RUN, messages.Options()).encode(log),
     "native": lambda log: native.Encoder(RUN).encode(log),
 }
 ATTRIBUTED: dict[str, Frames] = {
@@ -46,6 +48,7 @@ ATTRIBUTED: dict[str, Frames] = {
     "agent-responses-2": lambda log: responses.Encoder(
         RUN, responses.Options(turn=1, key=KEY)
     ).encode(log),
+    "agent-messages": lambda log: messages.Encoder(RUN, messages.Options(key=KEY)).encode(log),
     "agent-chat": lambda log: chat.Encoder(RUN, chat.Options(include_usage=True, key=KEY)).encode(
         log
     ),
@@ -100,6 +103,9 @@ def test_every_frame_is_valid_for_every_sdk(name: str, surface: str) -> None:
     frames = EVERY[surface](stored.decode((FOLDER / name / "log.jsonl").read_bytes().rstrip(b"\n")))
     if "chat" in surface:
         strict.chat(frames)
+    elif "messages" in surface:
+        strict.messages(frames)
+        blocks.check(frames)
     else:
         strict.responses(frames)
         order.check(frames)

@@ -23,6 +23,12 @@ TOOLS = Settings(
     ),
     origin="responses",
 )
+SEARCH = {
+    "type": "server_tool_use",
+    "id": "srvtoolu_1",
+    "name": "web_search",
+    "input": {"query": "races"},
+}
 USAGE = t.Usage("fast", input=12, cached=4, output=7, reasoning=2)
 
 
@@ -198,7 +204,7 @@ def gateway() -> list[t.Event]:
         t.AnnotationAdded(1, cite),
         t.TextDelta(1, " race."),
         t.ItemCompleted(1),
-        t.ItemStarted(2, "provider", dialect="messages", data={"type": "server_tool_use"}),
+        t.ItemStarted(2, "provider", dialect="messages", data=SEARCH),
         t.ItemCompleted(2),
         t.ItemStarted(3, "tool_call", name="patch", call_id="call_p", custom=True),
         t.ArgumentsDelta(3, "*** Begin"),

@@ -11,12 +11,14 @@ import functools
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CURRENT = "3.52.0"
 VERSIONS = (CURRENT, "2.54.0", "1.109.1")
 RESPONSES_VERSIONS = (CURRENT, "2.54.0")
+MESSAGES_VERSIONS = ("anthropic-2.11.0", "anthropic-0.125.0")
 
 _SERVER = """
 import json, sys, typing
@@ -42,13 +44,31 @@ for line in sys.stdin:
 """
 
 
+_MESSAGES_SERVER = """
+import json, sys, typing
+from pydantic import TypeAdapter
+from anthropic.types import Message
+from anthropic.types.beta import BetaMessage, BetaRawMessageStreamEvent
+adapters = {"message": TypeAdapter(Message), "beta_message": TypeAdapter(BetaMessage)}
+for event in typing.get_args(typing.get_args(BetaRawMessageStreamEvent)[0]):
+    (name,) = typing.get_args(event.model_fields["type"].annotation)
+    adapters[name] = TypeAdapter(event)
+""" + _SERVER[_SERVER.index("for line in") :]
+
+
+def _python(version: str) -> str:
+    """The interpreter of an SDK: an openai version alone, or `anthropic-` and its version."""
+    if version == CURRENT:
+        return sys.executable
+    name = version if version.startswith("anthropic-") else f"openai-{version}"
+    return str(ROOT / ".clients" / name / "bin" / "python")
+
+
 @functools.cache
 def _validator(version: str) -> subprocess.Popen[str]:
-    python = sys.executable
-    if version != CURRENT:
-        python = str(ROOT / ".clients" / f"openai-{version}" / "bin" / "python")
+    program = _MESSAGES_SERVER if version.startswith("anthropic-") else _SERVER
     process = subprocess.Popen(
-        [python, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [_python(version), "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     atexit.register(_end, process)
     return process
@@ -66,11 +86,19 @@ def check(kind: str, documents: Iterable[bytes], versions: Sequence[str]) -> Non
         process = _validator(version)
         assert process.stdin is not None
         assert process.stdout is not None
-        for document in documents:
-            process.stdin.write(f"{kind}\t{document.decode()}\n")
+        for some in batched(documents):
+            process.stdin.write("".join(f"{kind}\t{document.decode()}\n" for document in some))
             process.stdin.flush()
-            fault = process.stdout.readline().strip()
-            assert not fault, f"openai {version} refuses {document.decode()}: {fault}"
+            faults = [process.stdout.readline().strip() for _ in some]
+            for document, fault in zip(some, faults, strict=True):
+                assert not fault, f"SDK {version} refuses {document.decode()}: {fault}"
+
+
+def batched(documents: Iterable[bytes]) -> Iterable[list[bytes]]:
+    """A few at a time, so that neither pipe fills up."""
+    rest = iter(documents)
+    while some := list(islice(rest, 16)):
+        yield some
 
 
 def data_of(frames: Iterable[bytes]) -> list[bytes]:
@@ -92,3 +120,9 @@ def chat(frames: Iterable[bytes]) -> None:
     """Chat frames are valid chunks; error frames are not chunks anywhere."""
     chunks = [data for data in data_of(frames) if not data.startswith(b'{"error"')]
     check("chunk", chunks, VERSIONS)
+
+
+def messages(frames: Iterable[bytes]) -> None:
+    """Messages frames are valid events; an error is no event in the SDK's types."""
+    events = [data for data in data_of(frames) if not data.startswith(b'{"type":"error"')]
+    check("event", events, MESSAGES_VERSIONS)

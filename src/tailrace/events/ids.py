@@ -4,7 +4,7 @@ A run's suffix is a ULID in lower case: 48 bits of time, so that keys sort by ag
 that nobody guesses one. It is drawn once, where the run is accepted (`runs/`); from then on every id is
 computed, which is why a replay anywhere gives the same bytes.
 
-    run_<suffix>  job_<suffix>  resp_<suffix>  chatcmpl-<suffix>      the run
+    run_<suffix>  job_<suffix>  resp_<suffix>  chatcmpl-<suffix>  msg_<suffix>      the run
     resp_<suffix>_2                                                   what followed its first pause
     msg_<suffix>_3  rs_<suffix>_4  fc_<suffix>_5  call_<suffix>_5     its items, by ordinal
 """
@@ -51,6 +51,11 @@ def response_turn(response_id: str) -> int:
 def chat_id(suffix: str) -> str:
     """The run's name on the Chat Completions surface."""
     return f"chatcmpl-{suffix}"
+
+
+def message_id(suffix: str) -> str:
+    """The run's name where a whole run is one message."""
+    return f"msg_{suffix}"
 
 
 def item_id(prefix: str, suffix: str, item: int) -> str:

@@ -17,7 +17,7 @@ from tailrace.errors import CallerError, NotFound
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
 from tailrace.http.parts import Parts
-from tailrace.http.routes import chat, conversations, jobs, responses
+from tailrace.http.routes import chat, conversations, jobs, messages, responses
 from tailrace.protocols.errors import error_body
 
 EXPOSED = ("x-run-id", "x-request-id")
@@ -30,6 +30,7 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
         routes += responses.routes(parts, mount)
         routes += conversations.routes(parts, mount)
         routes += chat.routes(parts, mount)
+        routes += messages.routes(parts, mount)
     cors = Middleware(
         CORSMiddleware,
         allow_origins=list(cors_origins),

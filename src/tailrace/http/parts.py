@@ -33,7 +33,8 @@ logger = logging.getLogger("tailrace.http")
 
 Reply: TypeAlias = Response | EventStream
 Handler = Callable[[Request], Awaitable[Reply]]
-ErrorBody = Callable[[CallerError], bytes]
+ErrorBody = Callable[[CallerError, str], bytes]
+"""A surface's error body, for an error and the id of the request that caused it."""
 
 GRACE_HEADER = "x-disconnect-grace"
 """On a request that starts a run: how many seconds it goes on when nobody reads it, or `forever`."""
@@ -135,7 +136,12 @@ def principal(http: Request) -> Principal:
 
 def run_headers(run: str) -> dict[str, str]:
     """What every reply about a run carries, so that it can be found on any other surface."""
-    return {"x-run-id": ids.run_id(run), "x-request-id": ids.run_id(run)}
+    return {"x-run-id": ids.run_id(run), **_request_id(ids.run_id(run))}
+
+
+def _request_id(id: str) -> dict[str, str]:
+    """The id of a request under the names that OpenAI's and Anthropic's clients know."""
+    return {"x-request-id": id, "request-id": id}
 
 
 def json_reply(body: bytes, *, status: int = 200, run: str = "") -> Response:
@@ -218,10 +224,11 @@ class _Broken(Unavailable):
 
 
 def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
-    headers = {"x-request-id": f"req_{secrets.token_hex(12)}"}
+    id = f"req_{secrets.token_hex(12)}"
+    headers = _request_id(id)
     if isinstance(error, Unavailable):
         headers["retry-after"] = "1"
-    return Response(error_body(error), error.status, headers, media_type="application/json")
+    return Response(error_body(error, id), error.status, headers, media_type="application/json")
 
 
 async def _left(http: Request) -> None:

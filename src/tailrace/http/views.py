@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from tailrace.errors import BadRequest
 from tailrace.events.request import RunRequest
 from tailrace.http.view import View
+from tailrace.protocols.anthropic_messages import stream as messages
 from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import stream as responses
@@ -38,8 +39,14 @@ def _chat(run: str, _: RunRequest) -> View:
     return View(options, lambda: chat.Encoder(run, options))
 
 
+def _messages(run: str, _: RunRequest) -> View:
+    options = messages.Options()
+    return View(options, lambda: messages.Encoder(run, options))
+
+
 VIEWS: Mapping[str, Callable[[str, RunRequest], View]] = {
     NATIVE: _native,
     "responses": _responses,
     "chat": _chat,
+    "messages": _messages,
 }

@@ -7,8 +7,8 @@ import msgspec
 from tailrace.errors import CallerError
 
 
-def error_body(error: CallerError) -> bytes:
-    """`{"error": {message, type, param, code}}`."""
+def error_body(error: CallerError, _: str = "") -> bytes:
+    """`{"error": {message, type, param, code}}`; the request's id has no place in it."""
     detail = {
         "message": error.message,
         "type": error.kind,

@@ -22,7 +22,7 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.events.request import ModelRequest, Settings, ToolSpec
-from tailrace.protocols.fields import Object, given
+from tailrace.protocols.fields import Object, given, nested
 
 DIALECT = "messages"
 DEFAULT_MAX_TOKENS = 8192
@@ -52,15 +52,13 @@ def encode(request: ModelRequest, model: str) -> Object:
                 "stop_sequences": list(settings.stop),
                 "tools": [_tool(tool) for tool in settings.tools if _known(tool)],
                 "tool_choice": _choice(settings),
-                "output_config": _output_config(settings),
             }
         ),
     }
     if settings.user:
         body["metadata"] = {"user_id": settings.user}
-    if settings.origin == DIALECT:
-        body |= settings.extra
-    return body
+    own: Object = settings.extra if settings.origin == DIALECT else {}
+    return body | own | given({"output_config": _output_config(settings, own)})
 
 
 def _add(turns: list[Object], item: Item) -> None:
@@ -69,6 +67,7 @@ def _add(turns: list[Object], item: Item) -> None:
         case Message():
             role = "assistant" if item.role == "assistant" else "user"
             blocks = [_block(part) for part in item.content if part != TextPart("")]
+            blocks[-1:] = [{**block, **_cached(item)} for block in blocks[-1:]]
         case Reasoning():
             role, blocks = "assistant", _thinking(item)
         case ToolCall():
@@ -111,7 +110,12 @@ def _call(item: ToolCall) -> Object:
 def _result(item: ToolOutput) -> Object:
     blocks = [_block(part) for part in item.output]
     result: Object = {"type": "tool_result", "tool_use_id": item.call_id, "content": blocks}
-    return {**result, "is_error": True} if item.is_error else result
+    return {**result, **_cached(item), **given({"is_error": item.is_error or None})}
+
+
+def _cached(item: Item) -> Object:
+    """The mark up to where the client wants the prompt cached."""
+    return given({"cache_control": item.details.get(DIALECT, {}).get("cache_control")})
 
 
 def _block(part: Part) -> Object:
@@ -149,7 +153,11 @@ def _tool(tool: ToolSpec) -> Object:
     if tool.kind == "provider":
         return dict(tool.raw)
     schema: Json = tool.parameters or {"type": "object", "properties": {}}
-    return {"name": tool.name, "input_schema": schema, **given({"description": tool.description})}
+    return {
+        "name": tool.name,
+        "input_schema": schema,
+        **given({"description": tool.description, "cache_control": tool.raw.get("cache_control")}),
+    }
 
 
 def _choice(settings: Settings) -> Object:
@@ -165,10 +173,13 @@ def _choice(settings: Settings) -> Object:
     return form if form != {"type": "auto"} else {}
 
 
-def _output_config(settings: Settings) -> Object:
+def _output_config(settings: Settings, own: Object) -> Object:
+    """The answer's form; how hard to think is told in the client's own words where they are ours."""
     form: Object = {}
     if settings.output.kind == "json_schema":
         form["format"] = {"type": "json_schema", "schema": settings.output.schema}
+    if settings.origin == DIALECT:
+        return {**nested(own, "output_config"), **form}
     return {**form, **given({"effort": settings.reasoning_effort})}
 
 

@@ -9,8 +9,9 @@ import msgspec
 from tailrace.errors import BadRequest
 from tailrace.events import ids
 from tailrace.events.items import Item, ProviderItem
-from tailrace.events.request import ModelRequest, RunRequest
+from tailrace.events.request import RunRequest
 from tailrace.events.types import Event
+from tailrace.protocols.counting import tokens
 from tailrace.protocols.fields import Object
 from tailrace.protocols.openai_responses import items
 from tailrace.protocols.openai_responses.stream import Encoder, Options
@@ -83,10 +84,5 @@ def shown_items(pairs: Sequence[Pair]) -> list[Object]:
 
 
 def input_tokens(request: RunRequest) -> bytes:
-    """An estimate, a token for every four bytes of what the model would read: no tokenizer fits all."""
-    asked = ModelRequest(
-        items=(*request.history, *request.input), instructions=request.instructions
-    )
-    texts = len(_json(asked.items)) + len(_json(request.settings.tools)) + len(asked.instructions)
-    counted = -(-texts // 4) if asked.items or asked.instructions else 0
-    return _json({"object": "response.input_tokens", "input_tokens": counted})
+    """What a request would cost to read, by estimate."""
+    return _json({"object": "response.input_tokens", "input_tokens": tokens(request)})

@@ -1,0 +1,61 @@
+"""`/messages` and `/messages/count_tokens`, in Anthropic's form."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tailrace.http.mounts import Mount
+from tailrace.http.parts import Parts, Reply, document, guarded, json_reply, read_body
+from tailrace.http.view import View
+from tailrace.protocols.anthropic_messages import reply, request, stream
+from tailrace.protocols.anthropic_messages.wire import error_body
+from tailrace.protocols.counting import tokens
+
+VERSION = "anthropic-version"
+CANNOT_READ_CALLS = "ai-sdk/anthropic/2."
+"""A client (AI SDK 5) that takes every `mcp_tool_use` for an error."""
+
+
+def routes(parts: Parts, mount: Mount) -> list[Route]:
+    """The routes of one mount."""
+    handlers = _Messages(parts, mount)
+    table = {
+        ("POST", "/messages"): handlers.create,
+        ("POST", "/messages/count_tokens"): handlers.count,
+    }
+    return [
+        Route(mount.path + path, guarded(handler, error_body), methods=[method])
+        for (method, path), handler in table.items()
+    ]
+
+
+class _Messages:
+    def __init__(self, parts: Parts, mount: Mount) -> None:
+        self._parts = parts
+        self._mount = mount
+
+    async def create(self, http: Request) -> Reply:
+        body = await read_body(http, self._parts.max_body_bytes)
+        asked = request.decode(body, http.headers.get(VERSION, ""))
+        target = self._mount.target(http, asked.request.model)
+        wanted = msgspec.structs.replace(asked.request, agent=target.name)
+        run, _ = await self._parts.start(http, wanted, body)
+        reads_calls = CANNOT_READ_CALLS not in http.headers.get("user-agent", "")
+        options = stream.Options(tools=reads_calls, key=self._mount.key)
+        if asked.stream:
+            return self._parts.stream(run, View(options, lambda: stream.Encoder(run, options)))
+        state = await self._parts.attend(http, run)
+        if state is None:
+            return Response(status_code=499)
+        events = await self._parts.directory.events(run)
+        made, status = reply.message(run, events, options)
+        return json_reply(made, status=status, run=run)
+
+    async def count(self, http: Request) -> Reply:
+        body = await read_body(http, self._parts.max_body_bytes)
+        asked = request.decode_count(body, http.headers.get(VERSION, ""))
+        self._mount.target(http, asked.model)
+        return document({"input_tokens": tokens(asked)})

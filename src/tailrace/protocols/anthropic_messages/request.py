@@ -1,0 +1,184 @@
+"""A client's `POST /messages` as a run request (`MessageCreateParams` of anthropic 2.11).
+
+Two versions of the API are spoken: `2023-06-01`, and `2026-10-21`, which has no sampling parameters.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tailrace.errors import BadRequest
+from tailrace.events.items import Json
+from tailrace.events.request import OutputFormat, RunRequest, Settings, ToolChoice, ToolSpec
+from tailrace.protocols.anthropic_messages.content import CACHE, decode_messages, decode_system
+from tailrace.protocols.anthropic_messages.messages import DIALECT
+from tailrace.protocols.fields import (
+    Object,
+    as_list,
+    as_object,
+    body_object,
+    given,
+    nested,
+    number,
+    optional,
+    strings,
+    text,
+)
+
+SURFACE = "messages"
+VERSIONS = ("2023-06-01", "2026-10-21")
+SAMPLING = ("temperature", "top_p", "top_k")
+_CANONICAL = frozenset(
+    {
+        "max_tokens",
+        "messages",
+        "metadata",
+        "model",
+        "output_config",
+        "stop_sequences",
+        "stream",
+        "system",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_p",
+    }
+)
+
+
+class Create(Struct, frozen=True):
+    """A decoded request."""
+
+    request: RunRequest
+    stream: bool
+
+
+def decode(body: bytes, version: str) -> Create:
+    """Decode a request; `request.agent` is left empty. `version` is the `anthropic-version` header.
+
+    Raises `BadRequest`, also for what the version does not know.
+    """
+    fields = _fields(body, version)
+    if "max_tokens" not in fields:
+        raise BadRequest("max_tokens: Field required", param="max_tokens")
+    limit = optional(fields, "max_tokens", int, default=0)
+    if limit < 1:
+        raise BadRequest("max_tokens: must be at least 1", param="max_tokens")
+    request = _request(fields, limit)
+    return Create(request, optional(fields, "stream", bool, default=False))
+
+
+def decode_count(body: bytes, version: str) -> RunRequest:
+    """Decode a request to count tokens: the same without a limit."""
+    return _request(_fields(body, version), None)
+
+
+def _fields(body: bytes, version: str) -> Object:
+    if version and version not in VERSIONS:
+        known = " or ".join(VERSIONS)
+        raise BadRequest(f"anthropic-version: {version[:40]!r} is not known; use {known}")
+    fields = body_object(body)
+    if version == VERSIONS[1]:
+        for name in SAMPLING:
+            if fields.get(name) is not None:
+                raise BadRequest(f"{name}: not supported by version {version}", param=name)
+    for name in ("model", "messages"):
+        if name not in fields:
+            raise BadRequest(f"{name}: Field required", param=name)
+    return fields
+
+
+def _request(fields: Object, limit: int | None) -> RunRequest:
+    model = optional(fields, "model", str, default="")
+    if not model:
+        raise BadRequest("model: must not be empty", param="model")
+    return RunRequest(
+        agent="",
+        model=model,
+        surface=SURFACE,
+        input=decode_messages(fields["messages"]),
+        instructions=decode_system(fields.get("system")),
+        settings=_settings(fields, limit),
+    )
+
+
+def _settings(fields: Object, limit: int | None) -> Settings:
+    choice = nested(fields, "tool_choice")
+    config = nested(fields, "output_config")
+    user = optional(nested(fields, "metadata"), "user_id", str, default="", where="metadata")
+    rest = {name: value for name, value in config.items() if name != "format"}
+    extra = {name: value for name, value in fields.items() if name not in _CANONICAL}
+    alone = optional(choice, "disable_parallel_tool_use", bool, default=None, where="tool_choice")
+    return Settings(
+        tools=_tools(fields.get("tools")),
+        tool_choice=_choice(choice),
+        parallel_tool_calls=None if alone is None else not alone,
+        output=_format(config.get("format")),
+        temperature=number(fields, "temperature"),
+        top_p=number(fields, "top_p"),
+        max_output_tokens=limit,
+        stop=strings(fields, "stop_sequences"),
+        reasoning_effort=_effort(config, nested(fields, "thinking")),
+        user=user,
+        origin=DIALECT,
+        extra={**extra, **given({"output_config": rest})},
+    )
+
+
+def _effort(config: Object, thinking: Object) -> str:
+    """How hard to think, in the words that servers of other dialects know."""
+    asked = optional(config, "effort", str, default="", where="output_config")
+    if asked or thinking.get("type") not in ("enabled", "adaptive"):
+        return asked
+    budget = optional(thinking, "budget_tokens", int, default=0, where="thinking")
+    if not budget:
+        return "medium"
+    return "low" if budget <= 4096 else "medium" if budget <= 16384 else "high"
+
+
+def _tools(value: Json) -> tuple[ToolSpec, ...]:
+    tools = () if value is None else as_list(value, "tools")
+    return tuple(_tool(as_object(tool, f"tools.{n}"), f"tools.{n}") for n, tool in enumerate(tools))
+
+
+def _tool(tool: Object, where: str) -> ToolSpec:
+    kind = tool.get("type")
+    if kind is not None and not isinstance(kind, str):
+        raise BadRequest(f"{where}.type must be a string.", param=f"{where}.type")
+    name = text(tool, "name", where)
+    if kind not in (None, "custom"):
+        return ToolSpec(kind="provider", name=name, raw=tool)
+    return ToolSpec(
+        name=name,
+        description=optional(tool, "description", str, default="", where=where),
+        parameters=as_object(tool.get("input_schema"), f"{where}.input_schema"),
+        strict=optional(tool, "strict", bool, default=None, where=where),
+        raw=given({CACHE: tool.get(CACHE)}),
+    )
+
+
+def _choice(choice: Object) -> ToolChoice:
+    match choice.get("type"):
+        case None | "auto":
+            return ToolChoice()
+        case "none":
+            return ToolChoice(mode="none")
+        case "any":
+            return ToolChoice(mode="required")
+        case "tool":
+            return ToolChoice(mode="required", names=(text(choice, "name", "tool_choice"),))
+        case other:
+            raise BadRequest(f"tool_choice.type: {other!r} is not known", param="tool_choice.type")
+
+
+def _format(value: Json) -> OutputFormat:
+    if value is None:
+        return OutputFormat()
+    form = as_object(value, "output_config.format")
+    if form.get("type") != "json_schema":
+        raise BadRequest(
+            f"output_config.format.type: {form.get('type')!r} is not known",
+            param="output_config.format.type",
+        )
+    schema = as_object(form.get("schema"), "output_config.format.schema")
+    return OutputFormat(kind="json_schema", name="answer", schema=schema, strict=True)

@@ -1,0 +1,186 @@
+"""A client's messages as items, and back: what `messages.py` writes, `content.py` reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from tailrace.errors import BadRequest
+from tailrace.events import items as i
+from tailrace.events.request import ModelRequest
+from tailrace.protocols.anthropic_messages import messages
+from tailrace.protocols.anthropic_messages.content import decode_messages, decode_system
+from tests.support import legal_requests
+
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+PAGE = {"type": "document", "source": {"type": "url", "url": "http://127.0.0.1/a.pdf"}}
+PLAIN = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Hi"}}
+CACHE = {"type": "ephemeral"}
+SIGNED = {"messages": {"signature": "sig"}}
+
+BLOCKS: dict[str, tuple[str, dict[str, Any], i.Item]] = {
+    "text": (
+        "user",
+        {"type": "text", "text": "Hi"},
+        i.Message(role="user", content=(i.TextPart("Hi"),)),
+    ),
+    "a mark of the cache": (
+        "user",
+        {"type": "text", "text": "Hi", "cache_control": CACHE},
+        i.Message(
+            role="user",
+            content=(i.TextPart("Hi"),),
+            details={"messages": {"cache_control": CACHE}},
+        ),
+    ),
+    "image": (
+        "user",
+        IMAGE,
+        i.Message(role="user", content=(i.ImagePart(url="data:image/png;base64,AAAA"),)),
+    ),
+    "image of the files API": (
+        "user",
+        {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
+        i.Message(role="user", content=(i.ImagePart(file_id="file_1"),)),
+    ),
+    "document": (
+        "user",
+        {**PAGE, "title": "A"},
+        i.Message(role="user", content=(i.FilePart(url="http://127.0.0.1/a.pdf", filename="A"),)),
+    ),
+    "plain document": ("user", PLAIN, i.Message(role="user", content=(i.TextPart("Hi"),))),
+    "thinking": (
+        "assistant",
+        {"type": "thinking", "thinking": "hm", "signature": "sig"},
+        i.Reasoning(text=("hm",), details=SIGNED),
+    ),
+    "redacted thinking": (
+        "assistant",
+        {"type": "redacted_thinking", "data": "xx"},
+        i.Reasoning(details={"messages": {"data": "xx"}}),
+    ),
+    "call": (
+        "assistant",
+        {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}},
+        i.ToolCall(call_id="c", name="f", arguments='{"a":1}'),
+    ),
+    "call of ours": (
+        "assistant",
+        {"type": "mcp_tool_use", "id": "c", "name": "f", "input": {}, "server_name": "s"},
+        i.ToolCall(call_id="c", name="f", arguments="{}"),
+    ),
+    "result": (
+        "user",
+        {"type": "tool_result", "tool_use_id": "c", "content": "ok", "is_error": True},
+        i.ToolOutput(call_id="c", output=(i.TextPart("ok"),), is_error=True),
+    ),
+    "result without content": (
+        "user",
+        {"type": "tool_result", "tool_use_id": "c"},
+        i.ToolOutput(call_id="c"),
+    ),
+    "result of ours": (
+        "assistant",
+        {
+            "type": "mcp_tool_result",
+            "tool_use_id": "c",
+            "content": [{"type": "text", "text": "ok"}],
+        },
+        i.ToolOutput(call_id="c", output=(i.TextPart("ok"),)),
+    ),
+    "what the provider ran": (
+        "assistant",
+        {"type": "web_search_tool_result", "tool_use_id": "c", "content": []},
+        i.ProviderItem(
+            dialect="messages",
+            data={"type": "web_search_tool_result", "tool_use_id": "c", "content": []},
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_is_an_item(name: str) -> None:
+    role, block, item = BLOCKS[name]
+    assert decode_messages([{"role": role, "content": [block]}]) == (item,)
+
+
+def test_blocks_keep_their_order() -> None:
+    said = {"type": "text", "text": "Look:"}
+    call = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+    found = decode_messages([{"role": "assistant", "content": [said, IMAGE, call, said]}])
+    assert [type(item) for item in found] == [i.Message, i.ToolCall, i.Message]
+    assert isinstance(found[0], i.Message)
+    assert len(found[0].content) == 2
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "no list": ("x", "messages"),
+    "empty": ([], "messages"),
+    "no object": ([1], "messages.0"),
+    "no role": ([{"content": "x"}], "messages.0.role"),
+    "an odd role": ([{"role": ["user"], "content": "x"}], "messages.0.role"),
+    "no content": ([{"role": "user"}], "messages.0.content"),
+    "no block": ([{"role": "user", "content": [1]}], "messages.0.content.0"),
+    "an unknown block": (
+        [{"role": "user", "content": [{"type": "song"}]}],
+        "messages.0.content.0.type",
+    ),
+    "a block without type": ([{"role": "user", "content": [{}]}], "messages.0.content.0.type"),
+    "an unknown source": (
+        [{"role": "user", "content": [{"type": "image", "source": {"type": "air"}}]}],
+        "messages.0.content.0.source.type",
+    ),
+    "a call without input": (
+        [{"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "f"}]}],
+        "messages.0.content.0.input",
+    ),
+    "a result of odd blocks": (
+        [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "song"}]}
+                ],
+            }
+        ],
+        "messages.0.content.0.content.0.type",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_message_is_refused_by_its_place(name: str) -> None:
+    value, place = REFUSED[name]
+    with pytest.raises(BadRequest) as caught:
+        decode_messages(value)
+    assert caught.value.param == place
+    assert place in caught.value.message
+
+
+def test_the_system_prompt_is_a_string_or_texts() -> None:
+    assert decode_system(None) == ""
+    assert decode_system("Be kind.") == "Be kind."
+    assert decode_system([{"type": "text", "text": t} for t in ("A", "B")]) == "A\n\nB"
+    with pytest.raises(BadRequest):
+        decode_system([IMAGE])
+
+
+@given(items=legal_requests.items())
+def test_what_we_send_to_a_model_server_we_would_understand(items: tuple[i.Item, ...]) -> None:
+    """`decode(encode(items))`, as far as the dialect can say it."""
+    body = messages.encode(ModelRequest(items=items), "m")
+    turns = msgspec.json.decode(msgspec.json.encode(body["messages"]))
+    found = decode_messages(turns) if turns else ()
+
+    def words(all: tuple[i.Item, ...]) -> list[str]:
+        return [
+            i.text_of(item.content) if isinstance(item, i.Message) else item.call_id
+            for item in all
+            if isinstance(item, i.Message | i.ToolCall | i.ToolOutput)
+        ]
+
+    assert "".join(words(found)) == "".join(words(items))

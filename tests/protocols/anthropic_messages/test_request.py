@@ -1,0 +1,141 @@
+"""What a Messages request asks for, in canonical form, and on its way to a server of the same dialect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tailrace.errors import BadRequest
+from tailrace.events.request import ModelRequest, Settings, ToolChoice
+from tailrace.protocols.anthropic_messages import messages
+from tailrace.protocols.anthropic_messages.request import decode, decode_count
+
+OLD, NEW = "2023-06-01", "2026-10-21"
+ASK: dict[str, Any] = {
+    "model": "m",
+    "max_tokens": 10,
+    "messages": [{"role": "user", "content": "Hi"}],
+}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+TOOL = {"name": "f", "description": "d", "input_schema": SCHEMA}
+
+
+def _settings(version: str = OLD, **fields: Any) -> Settings:
+    return decode(msgspec.json.encode({**ASK, **fields}), version).request.settings
+
+
+def test_a_plain_request() -> None:
+    found = decode(msgspec.json.encode({**ASK, "system": "Be kind.", "stream": True}), "")
+    assert found.stream
+    assert found.request.instructions == "Be kind."
+    assert found.request.settings.max_output_tokens == 10
+    assert found.request.surface == "messages"
+
+
+@pytest.mark.parametrize(
+    ("choice", "canonical"),
+    [
+        ({"type": "auto"}, ToolChoice()),
+        ({"type": "none"}, ToolChoice(mode="none")),
+        ({"type": "any"}, ToolChoice(mode="required")),
+        ({"type": "tool", "name": "f"}, ToolChoice(mode="required", names=("f",))),
+    ],
+)
+def test_a_choice(choice: dict[str, str], canonical: ToolChoice) -> None:
+    assert _settings(tool_choice=choice, tools=[TOOL]).tool_choice == canonical
+
+
+@pytest.mark.parametrize(
+    ("fields", "effort"),
+    [
+        ({}, ""),
+        ({"thinking": {"type": "disabled"}}, ""),
+        ({"thinking": {"type": "adaptive"}}, "medium"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "low"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 16000}}, "medium"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 60000}}, "high"),
+        ({"output_config": {"effort": "high"}, "thinking": {"type": "adaptive"}}, "high"),
+    ],
+)
+def test_how_hard_to_think(fields: dict[str, Any], effort: str) -> None:
+    assert _settings(**fields).reasoning_effort == effort
+
+
+def test_all_parameters_reach_a_server_of_the_same_dialect() -> None:
+    body = {
+        **ASK,
+        "max_tokens": 99,
+        "system": "Be kind.",
+        "temperature": 0.5,
+        "top_p": 0.5,
+        "top_k": 3,
+        "stop_sequences": ["a"],
+        "metadata": {"user_id": "u"},
+        "service_tier": "auto",
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "tools": [{**TOOL, "cache_control": {"type": "ephemeral"}}],
+        "tool_choice": {"type": "tool", "name": "f", "disable_parallel_tool_use": True},
+        "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}},
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}},
+                ],
+            }
+        ],
+    }
+    request = decode(msgspec.json.encode(body), OLD).request
+    asked = ModelRequest(
+        items=request.input, instructions=request.instructions, settings=request.settings
+    )
+    assert messages.encode(asked, "m") == {**body, "stream": True}
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no limit": ({"max_tokens": None}, "max_tokens"),
+    "a limit of nothing": ({"max_tokens": 0}, "max_tokens"),
+    "an empty model": ({"model": ""}, "model"),
+    "a tool without a schema": ({"tools": [{"name": "f"}]}, "tools.0.input_schema"),
+    "a tool without a name": ({"tools": [{"input_schema": {}}]}, "tools.0.name"),
+    "a tool of an odd type": ({"tools": [{"type": 1, "name": "f"}]}, "tools.0.type"),
+    "an unknown choice": ({"tool_choice": {"type": "maybe"}}, "tool_choice.type"),
+    "a choice of no tool": ({"tool_choice": {"type": "tool"}}, "tool_choice.name"),
+    "an unknown format": (
+        {"output_config": {"format": {"type": "yaml"}}},
+        "output_config.format.type",
+    ),
+    "stop sequences of an odd type": ({"stop_sequences": [1]}, "stop_sequences"),
+    "hot": ({"temperature": "hot"}, "temperature"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_understood_is_refused_by_its_place(name: str) -> None:
+    fields, place = REFUSED[name]
+    with pytest.raises(BadRequest) as caught:
+        _settings(**fields)
+    assert caught.value.param == place
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p", "top_k"])
+def test_the_new_version_knows_no_sampling(name: str) -> None:
+    _settings(OLD, **{name: 1})
+    with pytest.raises(BadRequest):
+        _settings(NEW, **{name: 1})
+
+
+def test_an_unknown_version_is_refused() -> None:
+    with pytest.raises(BadRequest, match="anthropic-version"):
+        decode(msgspec.json.encode(ASK), "1999-01-01")
+
+
+@pytest.mark.parametrize("name", ["model", "messages"])
+def test_counting_needs_no_limit_but_the_rest(name: str) -> None:
+    body = {key: value for key, value in ASK.items() if key != "max_tokens"}
+    assert decode_count(msgspec.json.encode(body), "").model == "m"
+    del body[name]
+    with pytest.raises(BadRequest):
+        decode_count(msgspec.json.encode(body), "")
