@@ -7,9 +7,12 @@ written as escapes, which mean the same.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 _encode = msgspec.json.Encoder().encode
+_BEYOND_ASCII = re.compile("[^\x00-\x7f]")
 _ESCAPES = (
     ("\u2028".encode(), b"\\u2028"),
     ("\u2029".encode(), b"\\u2029"),
@@ -25,3 +28,20 @@ def encode(value: object) -> bytes:
     for raw, escape in _ESCAPES:
         made = made.replace(raw, escape)
     return made
+
+
+def encode_ascii(value: object) -> bytes:
+    """A value as JSON of ASCII only, for readers that decode each piece of a body by itself: a character
+    that a piece cuts in two would be lost to them."""
+    made = _encode(value)
+    if made.isascii():
+        return made
+    return _BEYOND_ASCII.sub(_escape, made.decode()).encode()
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"

@@ -1,0 +1,199 @@
+"""The model's replies as assistant messages: what a reply holds while it streams, and the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from tailrace.events import types as t
+from tailrace.events.items import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Json,
+    Message,
+    Part,
+    Reasoning,
+    RefusalPart,
+    TextPart,
+    ToolCall,
+)
+from tailrace.events.usage import Totals
+from tailrace.protocols.framing.json_line import encode_ascii as _json
+from tailrace.protocols.session_lines import runtime as r
+
+PROVIDER = "tailrace"
+PARTIAL = r.PartialMessage()
+HERE = "@"
+"""Stands in a rendered line for the text that every delta of one content differs by."""
+
+Hot = t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta
+Frame = Callable[[r.Line], bytes]
+
+
+def usage(totals: Totals) -> r.Usage:
+    """Tokens as sessions count them."""
+    return r.Usage(
+        input_tokens=totals.input - totals.cached - totals.cache_write,
+        output_tokens=totals.output,
+        cache_read_tokens=totals.cached,
+        cache_write_tokens=totals.cache_write,
+        total_tokens=totals.input + totals.output,
+        cost=r.Cost(total=totals.cost),
+    )
+
+
+def arguments(call: ToolCall) -> dict[str, Json]:
+    """A call's arguments as an object, whatever the model wrote."""
+    try:
+        given: Json = msgspec.json.decode(call.arguments or "{}")
+    except (msgspec.DecodeError, RecursionError):
+        given = None
+    return given if isinstance(given, dict) else {"arguments": call.arguments}
+
+
+def contents(parts: Sequence[Part]) -> tuple[r.AnyContent, ...]:
+    """A message's parts; what has no form here is left out."""
+    return tuple(made for part in parts if (made := _content(part)) is not None)
+
+
+def _content(part: Part) -> r.AnyContent | None:
+    match part:
+        case TextPart():
+            return r.TextContent(part.text)
+        case RefusalPart():
+            return r.TextContent(part.refusal)
+        case ImagePart():
+            return r.ImageContent(url=part.url) if part.url else None
+        case FilePart() | AudioPart():
+            return None
+
+
+class Reply:
+    """One reply of an agent's model, as the lines of a session tell it."""
+
+    def __init__(self, turn: r.TurnStart, model: str, ts: int, frame: Frame) -> None:
+        self._turn = turn
+        self._frame = frame
+        self._contents: list[r.AnyContent | None] = []
+        self._open: dict[int, tuple[tuple[type[Hot], int], list[bytes]]] = {}
+        self._parts: dict[int, list[int]] = {}
+        self.head = r.AssistantMessage(
+            content=(),
+            provider=PROVIDER,
+            model_id=model,
+            usage=r.Usage(),
+            stop_reason="stop",
+            timestamp=ts,
+        )
+
+    def start(self) -> bytes:
+        """The line that begins the message."""
+        turn = self._turn
+        return self._frame(
+            r.MessageStart(chain_id=turn.chain_id, turn_index=turn.turn_index, message=self.head)
+        )
+
+    def opened(self, started: t.ItemStarted) -> list[bytes]:
+        """A call begins; other items begin with their first piece."""
+        self._parts[started.item] = []
+        if started.kind != "tool_call":
+            return []
+        index = self._add(started.item)
+        return [self._update(r.CallStart(content_index=index))]
+
+    def takes(self, item: int) -> bool:
+        """Whether the item belongs to this reply."""
+        return item in self._parts
+
+    def delta(self, delta: Hot) -> list[bytes]:
+        """A piece of text or thought."""
+        kind = (type(delta), delta.part)
+        known = self._open.get(delta.item)
+        begun: list[bytes] = []
+        if known is None or known[0] != kind:
+            begun, known = self._begin(delta.item, kind)
+        return [*begun, _json(delta.text).join(known[1])]
+
+    def call_delta(self, delta: t.ArgumentsDelta) -> bytes:
+        """A piece of a call's arguments."""
+        index = self._parts[delta.item][-1]
+        return self._update(r.CallDelta(content_index=index, delta=delta.text))
+
+    def closed(self, event: t.ItemCompleted) -> list[bytes]:
+        """An item of the reply is whole."""
+        indexes = self._parts.pop(event.item)
+        self._open.pop(event.item, None)
+        match event.content:
+            case Message():
+                texts = [(part, _content(part)) for part in event.content.content]
+                said = [made for _, made in texts if isinstance(made, r.TextContent)]
+                return [
+                    self._end(index, made, r.TextEnd(content_index=index, content=made.text))
+                    for index, made in zip(indexes, said, strict=False)
+                ]
+            case Reasoning():
+                words = "\n\n".join(event.content.text or event.content.summary)
+                made = r.ThinkingContent(words)
+                return [
+                    self._end(index, made, r.ThinkingEnd(content_index=index, content=words))
+                    for index in indexes
+                ]
+            case ToolCall() if event.status == "completed":
+                call = event.content
+                asked = r.ToolCallContent(call.call_id, call.name, arguments(call))
+                return [
+                    self._end(index, asked, r.CallEnd(content_index=index, tool_call=asked))
+                    for index in indexes
+                ]
+            case _:
+                return []
+
+    def whole(self, stop_reason: r.Stop, totals: Totals, error: str = "") -> r.AssistantMessage:
+        """The message as it ended."""
+        return msgspec.structs.replace(
+            self.head,
+            content=tuple(content for content in self._contents if content is not None),
+            usage=usage(totals),
+            stop_reason=stop_reason,
+            error_message=error,
+        )
+
+    def _begin(
+        self, item: int, kind: tuple[type[Hot], int]
+    ) -> tuple[list[bytes], tuple[tuple[type[Hot], int], list[bytes]]]:
+        """A content begins: the line that says so, and what its deltas have in common."""
+        thinks = kind[0] in (t.ReasoningDelta, t.ReasoningSummaryDelta)
+        if thinks and self._parts[item]:
+            index, begun = self._parts[item][-1], []  # all of an item's thoughts are one content
+        else:
+            index = self._add(item)
+            start = r.ThinkingStart if thinks else r.TextStart
+            begun = [self._update(start(content_index=index))]
+        if thinks:
+            line = self._update(r.ThinkingDelta(content_index=index, delta=HERE))
+        else:
+            line = self._update(r.TextDelta(content_index=index, delta=HERE), HERE)
+        known = self._open[item] = (kind, line.split(_json(HERE)))
+        return begun, known
+
+    def _add(self, item: int) -> int:
+        self._parts[item].append(len(self._contents))
+        self._contents.append(None)
+        return len(self._contents) - 1
+
+    def _end(self, index: int, content: r.AnyContent, event: r.LlmStreamEvent) -> bytes:
+        self._contents[index] = content
+        return self._update(event)
+
+    def _update(self, event: r.LlmStreamEvent, delta: str = "") -> bytes:
+        return self._frame(
+            r.MessageUpdate(
+                chain_id=self._turn.chain_id,
+                turn_index=self._turn.turn_index,
+                message=PARTIAL,
+                event=event,
+                delta=delta,
+            )
+        )

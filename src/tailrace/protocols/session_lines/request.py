@@ -1,0 +1,83 @@
+"""A client's `POST /api/stream` as a run request, and what it is told when that makes no sense."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.errors import BadRequest, CallerError
+from tailrace.events.items import FilePart, ImagePart, Message, Part, TextPart
+from tailrace.events.request import RunRequest
+from tailrace.protocols.fields import (
+    Json,
+    Object,
+    as_list,
+    as_object,
+    body_object,
+    given,
+    optional,
+    text,
+)
+
+SURFACE = "session"
+MAX_NAME = 256
+"""Characters of a session's, tenant's or user's name."""
+
+
+class Create(Struct, frozen=True):
+    """A decoded request; `agent` and `session` are empty where the client leaves them to the server."""
+
+    request: RunRequest
+    agent: str
+    session: str
+    tenant: str
+
+
+def decode(body: bytes) -> Create:
+    """Decode a request; `request.agent` and `.model` are left empty. Raises `BadRequest`."""
+    try:
+        fields = body_object(body)
+    except BadRequest as error:
+        raise BadRequest(f"Invalid JSON body: {error.message}") from None
+    attachments = fields.get("attachments")
+    parts = () if attachments is None else _attachments(attachments)
+    said = fields.get("message")
+    if not isinstance(said, str) or not (said or parts):
+        raise BadRequest("Field 'message' is required and must be a string", param="message")
+    names = {name: _name(fields, name) for name in ("agentId", "sessionId", "tenantId", "userId")}
+    content: tuple[Part, ...] = (*((TextPart(said),) if said else ()), *parts)
+    request = RunRequest(
+        agent="",
+        model="",
+        surface=SURFACE,
+        input=(Message(role="user", content=content),),
+        metadata=given({name: names[name] for name in ("tenantId", "userId")}),
+    )
+    return Create(request, names["agentId"], names["sessionId"], names["tenantId"])
+
+
+def _name(fields: Object, name: str) -> str:
+    value = optional(fields, name, str, default="")
+    if len(value) > MAX_NAME or not value.isprintable():
+        raise BadRequest(f"Field '{name}' is not a usable name", param=name)
+    return value
+
+
+def _attachments(value: Json) -> tuple[Part, ...]:
+    return tuple(
+        _attachment(as_object(each, f"attachments[{n}]"), f"attachments[{n}]")
+        for n, each in enumerate(as_list(value, "attachments"))
+    )
+
+
+def _attachment(fields: Object, where: str) -> Part:
+    kind = text(fields, "mimeType", where)
+    url = f"data:{kind};base64,{text(fields, 'base64', where)}"
+    if kind.startswith("image/"):
+        return ImagePart(url=url)
+    return FilePart(data=url, filename=optional(fields, "name", str, default="", where=where))
+
+
+def error_body(error: CallerError, _: str) -> bytes:
+    """`{"error": message}`."""
+    return msgspec.json.encode({"error": error.message})

@@ -1,0 +1,303 @@
+"""A run as lines of a session: events to one JSON object a line (agentrail's guide; order as in its code).
+
+The main agent's replies are the messages; agents below are told of by the host's events and by what they
+bring back, so that a reader who appends every `delta` gets the answer and nothing else. A model's failure
+ends the message with `stopReason` `error`, and the stream with `error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import assert_never
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.events import ids
+from tailrace.events import types as t
+from tailrace.events.items import Message, TextPart, ToolCall
+from tailrace.events.usage import Totals
+from tailrace.protocols.attribution import Roster
+from tailrace.protocols.framing.json_line import encode_ascii as _json
+from tailrace.protocols.session_lines import host as h
+from tailrace.protocols.session_lines import runtime as r
+from tailrace.protocols.session_lines.messages import Reply, contents, usage
+from tailrace.protocols.session_lines.subagents import Orchestra
+from tailrace.protocols.session_lines.tools import Tools
+
+SHOWN_NODE = "deep_agent"
+CONTEXT = 200_000
+"""Tokens of a context whose size nobody told."""
+
+HOT = (t.TextDelta, t.RefusalDelta, t.ReasoningDelta, t.ReasoningSummaryDelta)
+"""What most events of a run are: it does not walk through the whole match."""
+STOPS: dict[t.Finish, r.Stop] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "toolUse",
+    "content_filter": "stop",
+}
+SKILLS: dict[str, type[r.SkillStart | r.SkillEnd]] = {
+    "skill_start": r.SkillStart,
+    "skill_end": r.SkillEnd,
+}
+
+
+class Options(Struct, frozen=True):
+    """`sse`: the lines as server-sent events, for a client that accepts those."""
+
+    sse: bool = False
+
+
+class Encoder:
+    """`StreamEncoder` for one run."""
+
+    def __init__(self, run: str, options: Options) -> None:
+        self.done = False
+        self._chain = ids.run_id(run)
+        self._sse = options.sse
+        self._roster = Roster()
+        self._orchestra = Orchestra(run)
+        self._tools = Tools(self._chain)
+        self._nodes: set[str] = set()
+        self._replies: dict[str, Reply] = {}
+        self._items: set[int] = set()
+        self._messages: list[r.Message] = []
+        self._spoken: r.AssistantMessage | None = None
+        self._known = 0
+        self._turn = 0
+        self._model = ""
+        self._totals = Totals()
+        self._context = (0, 0, CONTEXT)
+        self._frames: list[bytes] = []
+
+    def encode(self, events: Sequence[t.Event]) -> list[bytes]:
+        self._frames = frames = list[bytes]()
+        for event in events:
+            payload = event.payload
+            if isinstance(payload, HOT):
+                reply = self._replies.get(event.agent)
+                if reply is not None and reply.takes(payload.item) and payload.text:
+                    frames += reply.delta(payload)
+            else:
+                self._other(event)
+        self._frames = []
+        return frames
+
+    def _frame(self, line: r.Line) -> bytes:
+        return b"data: %b\n\n" % _json(line) if self._sse else _json(line) + b"\n"
+
+    def _say(self, *lines: r.Line) -> None:
+        self._frames += [self._frame(line) for line in lines]
+
+    def _other(self, event: t.Event) -> None:  # noqa: C901 - one arm per family
+        payload = event.payload
+        match payload:
+            case t.RunStarted():
+                self._roster.started(payload)
+                self._started(event, payload)
+            case t.NodeStarted():
+                if payload.node_type == SHOWN_NODE:
+                    self._nodes.add(event.node)
+            case t.AgentStarted():
+                self._roster.joined(event.agent, payload)
+                if self._below(event):
+                    self._say(*self._orchestra.dispatched(event, payload))
+            case t.AgentCompleted():
+                if self._below(event):
+                    self._say(*self._orchestra.completed(event.agent, payload.status))
+            case t.ItemStarted():
+                if event.node in self._nodes:
+                    self._opened(event, payload)
+            case t.ArgumentsDelta():
+                reply = self._replies.get(event.agent)
+                if reply is not None and reply.takes(payload.item):
+                    self._frames.append(reply.call_delta(payload))
+            case t.ItemCompleted():
+                if payload.item in self._items:
+                    self._completed(event, payload)
+            case t.ToolStarted() | t.ToolProgress() | t.ToolCompleted():
+                if payload.item in self._items and not self._below(event):
+                    self._say(*self._tools.works(event, payload, self._turn))
+            case t.ApprovalRequested() | t.ApprovalResolved() | t.InputRequested():
+                self._person(event, payload)
+            case t.CompactionStarted():
+                if self._main(event):
+                    self._say(h.ContextCompactionStart())
+            case t.CompactionCompleted():
+                if self._main(event):
+                    self._compacted(payload)
+            case t.ContextUsage():
+                if self._main(event):
+                    self._context = (*self._context[:2], payload.limit or CONTEXT)
+            case t.Usage():
+                if event.node in self._nodes:
+                    self._spent(event, payload)
+            case t.RunAttempt():
+                self._give_up("aborted", "")
+            case t.Custom():
+                self._skill(payload)
+            case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
+                self._ended(payload)
+            case t.TextDelta() | t.RefusalDelta() | t.ReasoningDelta() | t.ReasoningSummaryDelta():
+                pass  # taken before
+            case (
+                t.RunWaiting()
+                | t.RunResumed()
+                | t.InputReceived()
+                | t.NodeCompleted()
+                | t.NodeFailed()
+                | t.AnnotationAdded()
+                | t.ImagePartial()
+                | t.AudioDelta()
+                | t.TranscriptDelta()
+            ):
+                pass  # no form on this surface
+            case _:
+                assert_never(payload)
+
+    def _main(self, event: t.Event) -> bool:
+        return event.node in self._nodes and self._roster.is_main(event.agent)
+
+    def _below(self, event: t.Event) -> bool:
+        return event.node in self._nodes and not self._roster.is_main(event.agent)
+
+    def _started(self, event: t.Event, payload: t.RunStarted) -> None:
+        request = payload.request
+        self._model = request.model
+        self._known = len(request.history) + len(request.input)
+        self._say(r.SessionStart(chain_id=self._chain), r.TurnStart(chain_id=self._chain))
+        for item in request.input:
+            if isinstance(item, Message) and item.role == "user":
+                said = r.UserMessage(contents(item.content), event.ts)
+                self._messages.append(said)
+                self._say(
+                    r.MessageStart(chain_id=self._chain, message=said),
+                    r.MessageEnd(chain_id=self._chain, message=said),
+                )
+                self._orchestra.asked(
+                    "".join(part.text for part in item.content if isinstance(part, TextPart))
+                )
+
+    def _opened(self, event: t.Event, payload: t.ItemStarted) -> None:
+        self._items.add(payload.item)
+        if not self._main(event):
+            return
+        reply = self._replies.get(event.agent)
+        if reply is None:
+            reply = self._begin_reply(event)
+        self._frames += reply.opened(payload)
+
+    def _begin_reply(self, event: t.Event) -> Reply:
+        if self._spoken is not None:
+            self._complete_turn()
+            self._turn += 1
+            self._say(r.TurnStart(chain_id=self._chain, turn_index=self._turn))
+        turn = r.TurnStart(chain_id=self._chain, turn_index=self._turn)
+        reply = self._replies[event.agent] = Reply(turn, self._model, event.ts, self._frame)
+        self._frames.append(reply.start())
+        return reply
+
+    def _completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
+        content = payload.content
+        if isinstance(content, ToolCall) and payload.status == "completed":
+            self._tools.called(payload.item, content)
+            self._orchestra.called(payload.item, content)
+        if isinstance(content, Message) and self._below(event):
+            self._orchestra.said(event.agent, content)
+        reply = self._replies.get(event.agent)
+        if reply is not None and reply.takes(payload.item):
+            self._frames += reply.closed(payload)
+
+    def _person(
+        self, event: t.Event, payload: t.ApprovalRequested | t.ApprovalResolved | t.InputRequested
+    ) -> None:
+        below = self._below(event)
+        self._say(*self._tools.person(payload, self._turn, depth=int(below)))
+        if not below or payload.item is None:
+            return
+        match payload:
+            case t.ApprovalRequested():
+                self._say(*self._orchestra.waits(event.agent, payload.item, payload.message))
+            case t.InputRequested():
+                self._say(*self._orchestra.waits(event.agent, payload.item, payload.message))
+            case t.ApprovalResolved():
+                word = "approved" if payload.approved else "rejected"
+                self._say(*self._orchestra.answered(payload.item, word))
+
+    def _compacted(self, payload: t.CompactionCompleted) -> None:
+        before, self._known = self._known + len(self._messages), len(payload.replacement)
+        self._say(
+            h.ContextCompactionEnd(),
+            r.Compaction(
+                chain_id=self._chain,
+                turn_index=self._turn,
+                messages_before=before,
+                messages_after=len(payload.replacement),
+            ),
+        )
+
+    def _spent(self, event: t.Event, payload: t.Usage) -> None:
+        self._totals += Totals.of(payload)
+        if payload.purpose != "reply" or not self._main(event):
+            return
+        self._context = (payload.input, payload.output, self._context[2])
+        if event.agent not in self._replies:  # a reply of nothing
+            self._begin_reply(event)
+        self._end_reply(event.agent, STOPS[payload.finish], Totals.of(payload))
+
+    def _end_reply(self, agent: str, stop: r.Stop, totals: Totals, error: str = "") -> None:
+        message = self._replies.pop(agent).whole(stop, totals, error)
+        self._spoken = message
+        self._messages.append(message)
+        self._say(r.MessageEnd(chain_id=self._chain, turn_index=self._turn, message=message))
+
+    def _complete_turn(self) -> None:
+        if self._spoken is None:
+            return
+        results, self._tools.results = tuple(self._tools.results), []
+        self._messages += results
+        self._say(
+            r.TurnComplete(
+                chain_id=self._chain,
+                turn_index=self._turn,
+                message=self._spoken,
+                tool_results=results,
+            )
+        )
+        self._spoken = None
+
+    def _give_up(self, stop: r.Stop, error: str) -> None:
+        """Replies that will never end are told to have been broken off."""
+        for agent in tuple(self._replies):
+            self._end_reply(agent, stop, Totals(), error)
+
+    def _skill(self, payload: t.Custom) -> None:
+        kind = SKILLS.get(payload.name)
+        if kind is not None:
+            with suppress(msgspec.ValidationError):
+                self._say(msgspec.convert(payload.data, kind))
+
+    def _ended(self, end: t.RunEnd) -> None:
+        self.done = True
+        failure = end.message if isinstance(end, t.RunFailed) else ""
+        self._give_up("error" if failure else "aborted", failure)
+        self._complete_turn()
+        self._say(*self._orchestra.over(end))
+        if isinstance(end, t.RunFailed):
+            self._say(h.Error(error=h.Fault(message=end.message, code=end.code)))
+            return
+        if isinstance(end, t.RunIncomplete) and end.reason == "max_turns":
+            self._say(r.MaxTurnsReached(chain_id=self._chain, turn_count=self._turn + 1))
+        given, made, limit = self._context
+        self._say(
+            r.SessionEnd(
+                chain_id=self._chain, messages=tuple(self._messages), usage=usage(self._totals)
+            ),
+            h.ContextUsage(
+                input_tokens=given,
+                output_tokens=made,
+                budget_used_pct=round(100 * given / limit),
+            ),
+        )

@@ -1,0 +1,126 @@
+"""Calls of tools, and of people, as events of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from tailrace.events import types as t
+from tailrace.events.items import ToolCall
+from tailrace.protocols.session_lines import runtime as r
+from tailrace.protocols.session_lines.messages import arguments
+
+Work = t.ToolStarted | t.ToolProgress | t.ToolCompleted
+Person = t.ApprovalRequested | t.ApprovalResolved | t.InputRequested | t.InputReceived
+
+
+class Tools:
+    """The calls of one run: what was called, what has begun, what came of it in this turn."""
+
+    def __init__(self, chain: str) -> None:
+        self.results: list[r.ToolResultMessage] = []
+        self._chain = chain
+        self._calls: dict[int, ToolCall] = {}
+        self._begun: set[int] = set()
+
+    def called(self, item: int, call: ToolCall) -> None:
+        """A call is whole."""
+        self._calls[item] = call
+
+    def call(self, item: int | None) -> ToolCall:
+        """A call; one without a name when there is none."""
+        return self._calls.get(-1 if item is None else item) or ToolCall(call_id="", name="")
+
+    def works(self, event: t.Event, payload: Work, turn: int) -> Iterator[r.Line]:
+        """A tool begins, gives a sign of life, ends. One that goes on after a crash begins once."""
+        call, chain = self.call(payload.item), self._chain
+        id, name = call.call_id, call.name
+        if payload.item not in self._begun:
+            self._begun.add(payload.item)
+            asked = arguments(call)
+            yield r.ToolBefore(
+                chain_id=chain,
+                turn_index=turn,
+                tool_call_id=id,
+                tool_name=name,
+                args=asked,
+                raw_args=asked,
+            )
+        match payload:
+            case t.ToolStarted():
+                pass
+            case t.ToolProgress():
+                details = {"progress": payload.progress, "total": payload.total}
+                yield r.ToolUpdate(
+                    chain_id=chain,
+                    turn_index=turn,
+                    tool_call_id=id,
+                    tool_name=name,
+                    partial_result=r.Result(
+                        content=(r.TextContent(payload.message),), details=details
+                    ),
+                )
+            case t.ToolCompleted():
+                yield self._ended(event, payload, turn)
+            case _:
+                assert_never(payload)
+
+    def _ended(self, event: t.Event, payload: t.ToolCompleted, turn: int) -> r.ToolAfter:
+        call, content = self.call(payload.item), (r.TextContent(payload.output),)
+        self.results.append(
+            r.ToolResultMessage(
+                tool_call_id=call.call_id,
+                tool_name=call.name,
+                content=content,
+                is_error=payload.is_error,
+                timestamp=event.ts,
+            )
+        )
+        return r.ToolAfter(
+            chain_id=self._chain,
+            turn_index=turn,
+            tool_call_id=call.call_id,
+            tool_name=call.name,
+            result=r.Result(content=content),
+            is_error=payload.is_error,
+        )
+
+    def person(self, payload: Person, turn: int, depth: int) -> Iterator[r.Line]:
+        """Somebody is asked, or answers; whoever asks, for somebody has to answer."""
+        match payload:
+            case t.ApprovalRequested():
+                call = self.call(payload.item)
+                yield r.PermissionRequest(
+                    chain_id=self._chain,
+                    depth=depth,
+                    turn_index=turn,
+                    tool_call_id=call.call_id,
+                    tool_name=call.name,
+                    reason=payload.message,
+                )
+            case t.ApprovalResolved():
+                call = self.call(payload.item)
+                yield r.PermissionResolved(
+                    chain_id=self._chain,
+                    depth=depth,
+                    turn_index=turn,
+                    tool_call_id=call.call_id,
+                    tool_name=call.name,
+                    decision="approved" if payload.approved else "rejected",
+                )
+            case t.InputRequested():
+                call = self.call(payload.item)
+                options = arguments(call).get("options")
+                known = [each for each in options or () if isinstance(each, str)]
+                yield r.WaitingForUserInput(
+                    chain_id=self._chain,
+                    depth=depth,
+                    turn_index=turn,
+                    tool_call_id=call.call_id or payload.request_id,
+                    question=payload.message,
+                    options=tuple(known),
+                )
+            case t.InputReceived():
+                pass  # what follows shows it
+            case _:
+                assert_never(payload)
