@@ -18,7 +18,7 @@ check: .venv/dev.done
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python scripts/docs.py --check
+	$(BIN)/python -m scripts.docs --check
 	$(BIN)/pytest -q tests/layout
 
 fix: .venv/dev.done
@@ -26,7 +26,7 @@ fix: .venv/dev.done
 	$(BIN)/ruff check --fix
 
 docs: .venv/dev.done
-	$(BIN)/python scripts/docs.py
+	$(BIN)/python -m scripts.docs
 
 bench: .venv/dev.done
 	$(BIN)/python -m benchmarks

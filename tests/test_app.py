@@ -50,6 +50,20 @@ async def test_it_mounts_into_any_app(tmp_path: Path) -> None:
     assert [model["id"] for model in models] == ["echo", "again"]
 
 
+@pytest.mark.req("R135")
+async def test_the_session_routes_stand_alone_too(tmp_path: Path) -> None:
+    app = tailrace.App(data=tmp_path)
+    app.agent("echo")(echo)
+    outer = Starlette(routes=app.stream_routes("/talk"))
+    transport = httpx.ASGITransport(outer)
+    async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+        reply = await client.post("/talk", json={"message": "hello"})
+        again = await client.get(f"/talk/{reply.headers['x-session-id']}")
+    await app.close()
+    assert reply.text == again.text
+    assert '"delta":"hello"' in reply.text
+
+
 def test_it_serves_from_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_agents.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tailrace.protocols.session_lines.host import HostEvent, SessionEvent
 from tailrace.runtimes.adapters.run import Run
 from tailrace.runtimes.tools.contract import Progress, ToolContext
 from tailrace.runtimes.tools.functions import tool
@@ -10,7 +11,16 @@ if TYPE_CHECKING:
     from tailrace.app import App
 
 __version__ = "0.1.0"
-__all__ = ["App", "Progress", "Run", "ToolContext", "__version__", "tool"]
+__all__ = [
+    "App",
+    "HostEvent",
+    "Progress",
+    "Run",
+    "SessionEvent",
+    "ToolContext",
+    "__version__",
+    "tool",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,11 +16,13 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tailrace import assembly, config
 from tailrace.errors import ConfigError
 from tailrace.http.parts import Parts
+from tailrace.http.routes import sessions
 from tailrace.runtimes.adapters.generator import Function, GeneratorRuntime
 from tailrace.runtimes.adapters.recognise import runtime_for
 from tailrace.runtimes.contract import Runtime
@@ -61,6 +63,16 @@ class App:
         parts = self._mounted = self.parts()
         return _Mounted(assembly.application(self.config, parts), parts)
 
+    def stream_routes(self, path: str = "/api/stream") -> list[Route]:
+        """The routes of NDJSON sessions alone, for an app of one's own; `path` without parameters."""
+        parts = self._mounted = self.parts()
+        opened = _Opened(parts)
+        routes = sessions.routes(parts, path)
+        return [
+            Route(route.path, opened.first(route.app), methods=list(route.methods or ()))
+            for route in routes
+        ]
+
     async def close(self) -> None:
         """For an app that mounts this one: hand over what runs, close what is open."""
         if self._mounted is not None:
@@ -76,20 +88,46 @@ class App:
         self._runtimes[name] = runtime
 
 
+class _Opened:
+    """Opens the runs once, with the first request, where no lifespan does."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._opening: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._parts.supervisor.open())
+        await asyncio.shield(self._opening)
+
+    def first(self, app: ASGIApp) -> ASGIApp:
+        """An application that opens the runs before it answers."""
+        return _First(self, app)
+
+
+class _First:
+    """An application behind `_Opened`; a class, so that a route takes it for an application."""
+
+    def __init__(self, opened: _Opened, app: ASGIApp) -> None:
+        self._opened = opened
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._opened()
+        await self._app(scope, receive, send)
+
+
 class _Mounted:
     """Opens the runs when nobody else does: an app that mounts another does not run its lifespan."""
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app = app
-        self._parts = parts
-        self._opening: asyncio.Task[None] | None = None
+        self._opened = _Opened(parts)
         self._has_lifespan = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             self._has_lifespan = True
         elif not self._has_lifespan:
-            if self._opening is None:
-                self._opening = asyncio.create_task(self._parts.supervisor.open())
-            await asyncio.shield(self._opening)
+            await self._opened()
         await self._app(scope, receive, send)

@@ -16,7 +16,7 @@ DOCS = ROOT / "docs"
 
 
 def test_generated_pages_are_fresh() -> None:
-    done = subprocess.run([sys.executable, "scripts/docs.py", "--check"], cwd=ROOT, check=False)
+    done = subprocess.run([sys.executable, "-m", "scripts.docs", "--check"], cwd=ROOT, check=False)
     assert done.returncode == 0
 
 

@@ -45,6 +45,7 @@ COVERED_ELSEWHERE = {
     "http/routes/jobs.py": "tests/http/test_jobs.py",
     "http/routes/messages.py": "tests/http/test_messages.py",
     "http/routes/responses.py": "tests/clients",
+    "http/routes/sessions.py": "tests/http/test_sessions.py",
     "http/server.py": "tests/http/test_streaming.py",
     "http/subscription.py": "tests/log/test_follow.py",
     "http/turns.py": "tests/clients",
@@ -143,7 +144,8 @@ def test_where_a_file_is_said_to_be_tested_there_are_tests() -> None:
 
 
 def test_the_public_names() -> None:
-    assert set(tailrace.__all__) == {"App", "Progress", "Run", "ToolContext", "__version__", "tool"}
+    agents = {"App", "Progress", "Run", "ToolContext", "tool"}
+    assert set(tailrace.__all__) == {*agents, "HostEvent", "SessionEvent", "__version__"}
     for name in tailrace.__all__:
         assert hasattr(tailrace, name)
 

@@ -21,7 +21,9 @@ from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import reply as chat_reply
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import reply, stream
-from tests.support import blocks, strict
+from tailrace.protocols.session_lines import host
+from tailrace.protocols.session_lines import stream as session
+from tests.support import blocks, lines, strict
 from tests.support.legal_logs import legal_logs
 from tests.support.logs import RUN
 
@@ -31,6 +33,7 @@ ENCODERS: dict[str, Callable[[], StreamEncoder]] = {
     "chat": lambda: chat.Encoder(RUN, chat.Options(include_usage=True)),
     "messages": lambda: messages.Encoder(RUN, messages.Options()),
     "native": lambda: native.Encoder(RUN),
+    "session": lambda: session.Encoder(RUN, session.Options()),
 }
 SURFACES = pytest.mark.parametrize("surface", ENCODERS)
 
@@ -93,6 +96,18 @@ def test_blocks_come_one_at_a_time(
 ) -> None:
     blocks.check(messages.Encoder(RUN, options).encode(log))
     blocks.check(messages.Encoder(RUN, options).encode(log[:cut]), whole=False)
+
+
+@pytest.mark.req("R139")
+@pytest.mark.req("R142")
+@pytest.mark.req("R159")
+@pytest.mark.req("R160")
+@given(log=legal_logs(), cut=st.integers(0, 60))
+def test_lines_are_published_events_in_their_order(log: Sequence[Event], cut: int) -> None:
+    told = lines.check(ENCODERS["session"]().encode(log))
+    failed = isinstance(log[-1].payload, RunFailed)
+    assert [isinstance(event, host.Error) for event in told] == [*[False] * (len(told) - 1), failed]
+    lines.check(ENCODERS["session"]().encode(log[:cut]), whole=False)
 
 
 @given(log=legal_logs())

@@ -18,7 +18,8 @@ from tailrace.protocols.anthropic_messages import stream as messages
 from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import stream as responses
-from tests.support import blocks, order, strict
+from tailrace.protocols.session_lines import stream as session
+from tests.support import blocks, lines, order, strict
 from tests.support.logs import RUN
 from tests.support.scenarios import SCENARIOS
 from tests.support.team_scenarios import TEAM_SCENARIOS
@@ -42,6 +43,7 @@ SURFACES: dict[str, Frames] = {
     "chat": lambda log: chat.Encoder(RUN, chat.Options(include_usage=True)).encode(log),
     "messages": lambda log: messages.Encoder(RUN, messages.Options()).encode(log),
     "native": lambda log: native.Encoder(RUN).encode(log),
+    "session": lambda log: session.Encoder(RUN, session.Options()).encode(log),
 }
 ATTRIBUTED: dict[str, Frames] = {
     "agent-responses": lambda log: responses.Encoder(RUN, responses.Options(key=KEY)).encode(log),
@@ -68,6 +70,27 @@ CASES = [
     ),
 ]
 EVERY = {**SURFACES, **ATTRIBUTED}
+EXTENSION = {"session": "ndjson"}
+"""Of the golden file; the others are server-sent events."""
+
+
+def _check_responses(frames: list[bytes]) -> None:
+    strict.responses(frames)
+    order.check(frames)
+
+
+def _check_messages(frames: list[bytes]) -> None:
+    strict.messages(frames)
+    blocks.check(frames)
+
+
+CHECKS: dict[str, Callable[[list[bytes]], object]] = {
+    "responses": _check_responses,
+    "chat": strict.chat,
+    "messages": _check_messages,
+    "session": lines.check,
+}
+"""What every frame of a surface must be; the turn after a pause and other mounts are no exception."""
 
 
 def _golden(path: Path, made: bytes) -> None:
@@ -90,7 +113,9 @@ def test_the_log_is_what_it_was(name: str) -> None:
 @pytest.mark.parametrize(("name", "surface"), CASES)
 def test_the_bytes_are_what_they_were(name: str, surface: str) -> None:
     log = stored.decode((FOLDER / name / "log.jsonl").read_bytes().rstrip(b"\n"))
-    _golden(FOLDER / name / f"{surface}.sse", b"".join(EVERY[surface](log)))
+    _golden(
+        FOLDER / name / f"{surface}.{EXTENSION.get(surface, 'sse')}", b"".join(EVERY[surface](log))
+    )
 
 
 @pytest.mark.req("R33")
@@ -101,20 +126,13 @@ def test_the_bytes_are_what_they_were(name: str, surface: str) -> None:
 @pytest.mark.parametrize(("name", "surface"), [c for c in CASES if c[1] != "native"])
 def test_every_frame_is_valid_for_every_sdk(name: str, surface: str) -> None:
     frames = EVERY[surface](stored.decode((FOLDER / name / "log.jsonl").read_bytes().rstrip(b"\n")))
-    if "chat" in surface:
-        strict.chat(frames)
-    elif "messages" in surface:
-        strict.messages(frames)
-        blocks.check(frames)
-    else:
-        strict.responses(frames)
-        order.check(frames)
+    CHECKS[surface.removeprefix("agent-").removesuffix("-2")](frames)
 
 
 def test_no_transcript_is_left_over() -> None:
     known = {
         *(f"{name}/log.jsonl" for name in ALL),
-        *(f"{name}/{surface}.sse" for name, surface in CASES),
+        *(f"{name}/{surface}.{EXTENSION.get(surface, 'sse')}" for name, surface in CASES),
     }
     found = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
     assert found == known

@@ -185,7 +185,8 @@ def _item_started(draw: Draw, state: RunState, choice: Choice) -> t.ItemStarted:
         )
     if kind == "provider":
         dialect = draw(st.sampled_from(("responses", "chat", "messages")))
-        data = draw(st.sampled_from(provider_items.STARTED))
+        known = provider_items.BLOCKS if dialect == "messages" else provider_items.STARTED
+        data = draw(st.sampled_from(known))
         return t.ItemStarted(number, "provider", dialect=dialect, data=data)
     phase = draw(st.sampled_from(("", "commentary", "final_answer"))) if kind == "message" else ""
     return t.ItemStarted(number, kind, phase=phase)

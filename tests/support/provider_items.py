@@ -1,4 +1,4 @@
-"""Items only a Responses server makes, as OpenAI's own streams begin and end them."""
+"""Items only a Responses server makes, as OpenAI's own streams begin and end them, and Anthropic's blocks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,19 @@ STARTED: tuple[Object, ...] = (
 """The same items as their `output_item.added` shows them."""
 
 
+BLOCKS: tuple[Object, ...] = (
+    {
+        "type": "server_tool_use",
+        "id": "srvtoolu_up",
+        "name": "web_search",
+        "input": {"query": "tailrace"},
+    },
+    {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_up", "content": []},
+)
+"""Blocks only an Anthropic server makes."""
+
+
 def finished(started: Object) -> Object:
-    """The whole item that began so."""
+    """The whole item that began so; a block is whole from the start."""
     kind = str(started["type"])
-    return {"type": kind, **FINISHED[kind]}
+    return {"type": kind, **FINISHED[kind]} if kind in FINISHED else started

@@ -17,15 +17,15 @@ from tailrace.errors import CallerError, NotFound
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
 from tailrace.http.parts import Parts
-from tailrace.http.routes import chat, conversations, jobs, messages, responses
+from tailrace.http.routes import chat, conversations, jobs, messages, responses, sessions
 from tailrace.protocols.errors import error_body
 
-EXPOSED = ("x-run-id", "x-request-id")
+EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id")
 
 
 def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
     """All surfaces over one set of parts. Its lifespan opens and closes the supervisor."""
-    routes: list[Route] = jobs.routes(parts)
+    routes: list[Route] = [*jobs.routes(parts), *sessions.routes(parts)]
     for mount in mounts(parts.catalog, parts.extension_key):
         routes += responses.routes(parts, mount)
         routes += conversations.routes(parts, mount)

@@ -33,6 +33,12 @@ class Catalog:
             if key != "None"
         }
 
+    @property
+    def default(self) -> Target | None:
+        """What runs where a client names nothing: the first agent, or the first model where there is none."""
+        agents = [target for target in self.targets if target.kind == "agent"]
+        return next(iter((*agents, *self.targets)), None)
+
     def named(self, model: str) -> Target:
         """The target a `model` field means. Raises `NotFound` with the nearest names."""
         return self._find(model, self._names, "model", "model_not_found")

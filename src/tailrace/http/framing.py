@@ -31,3 +31,15 @@ PING = b": ping\n"
 GOODBYE = b": the server is restarting; ask again for the rest\n"
 
 SSE = Framing(SSE_HEADERS, PING, GOODBYE)
+
+LINES = Framing(
+    {
+        "content-type": "application/x-ndjson; charset=utf-8",
+        "cache-control": "no-cache, no-transform",
+        "x-accel-buffering": "no",
+        "x-content-type-options": "nosniff",
+    },
+    ping=b"\n",
+    goodbye=b"\n",
+)
+"""Readers skip empty lines, so one says "still here"."""

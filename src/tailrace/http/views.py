@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 
 from tailrace.errors import BadRequest
 from tailrace.events.request import RunRequest
+from tailrace.http.framing import LINES, SSE
 from tailrace.http.view import View
 from tailrace.protocols.anthropic_messages import stream as messages
 from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import stream as responses
+from tailrace.protocols.session_lines import stream as lines
 
 NATIVE = "native"
 
@@ -44,9 +46,17 @@ def _messages(run: str, _: RunRequest) -> View:
     return View(options, lambda: messages.Encoder(run, options))
 
 
+def session_view(run: str, session: str, *, sse: bool = False) -> View:
+    """A run in the lines of its session; with `sse` as server-sent events."""
+    options = lines.Options(sse=sse)
+    headers = {"x-session-id": session} if session else {}
+    return View(options, lambda: lines.Encoder(run, options), SSE if sse else LINES, headers)
+
+
 VIEWS: Mapping[str, Callable[[str, RunRequest], View]] = {
     NATIVE: _native,
     "responses": _responses,
     "chat": _chat,
     "messages": _messages,
+    "session": lambda run, asked: session_view(run, asked.session),
 }

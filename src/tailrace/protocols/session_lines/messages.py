@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import msgspec
 
@@ -50,7 +51,9 @@ def arguments(call: ToolCall) -> dict[str, Json]:
         given: Json = msgspec.json.decode(call.arguments or "{}")
     except (msgspec.DecodeError, RecursionError):
         given = None
-    return given if isinstance(given, dict) else {"arguments": call.arguments}
+    if isinstance(given, dict):
+        return cast("dict[str, Json]", given)
+    return {"arguments": call.arguments}
 
 
 def contents(parts: Sequence[Part]) -> tuple[r.AnyContent, ...]:

@@ -6,10 +6,9 @@ import msgspec
 from msgspec import Struct
 
 from tailrace.errors import BadRequest, CallerError
-from tailrace.events.items import FilePart, ImagePart, Message, Part, TextPart
+from tailrace.events.items import FilePart, ImagePart, Json, Message, Part, TextPart
 from tailrace.events.request import RunRequest
 from tailrace.protocols.fields import (
-    Json,
     Object,
     as_list,
     as_object,

@@ -1,0 +1,111 @@
+"""`/api/stream`: sessions as lines of JSON, or as server-sent events for a client that accepts those.
+
+A session is a conversation by the client's name for it. A message to a session whose run waits for the
+answer to a question is that answer; the reply then holds the lines from there on.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import msgspec
+from starlette.requests import Request
+from starlette.routing import Route
+
+from tailrace.errors import BadRequest, NotFound
+from tailrace.events.answers import Reply as Answered
+from tailrace.events.items import Message, text_of
+from tailrace.http.catalog import Target
+from tailrace.http.parts import Parts, Reply, cursor, guarded, principal, read_body
+from tailrace.http.turns import take_turn
+from tailrace.http.view import View
+from tailrace.http.views import session_view
+from tailrace.protocols.session_lines import request, stream
+from tailrace.protocols.session_lines.request import Create, error_body
+from tailrace.runs.conversations import Conversation, latest
+
+PATH = "/api/stream"
+
+
+def routes(parts: Parts, path: str = PATH) -> list[Route]:
+    """The routes, at `path`."""
+    handlers = _Sessions(parts)
+    table = {
+        ("POST", path): handlers.create,
+        ("GET", path + "/{session_id}"): handlers.resume,
+    }
+    return [
+        Route(place, guarded(handler, error_body), methods=[method])
+        for (method, place), handler in table.items()
+    ]
+
+
+class _Sessions:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def create(self, http: Request) -> Reply:
+        body = await read_body(http, self._parts.max_body_bytes)
+        asked = request.decode(body)
+        target = self._target(asked.agent)
+        session = asked.session or str(uuid.uuid4())
+        found = await self._conversation(http, session, asked.tenant)
+        answered = await self._answer(asked, found)
+        if answered is not None:
+            run, first = answered
+            return await self._parts.resume(run, self._view(http, run, session), first)
+        wanted = msgspec.structs.replace(
+            asked.request,
+            agent=target.name,
+            model=target.name,
+            session=session,
+            conversation=found.id,
+        )
+        run, _ = await take_turn(self._parts, http, wanted, body)
+        return self._parts.stream(run, self._view(http, run, session))
+
+    async def resume(self, http: Request) -> Reply:
+        """The latest turn of a session again, whole or after a line: `?after=` counts lines from 0."""
+        session, query = http.path_params["session_id"], http.query_params
+        found = await self._conversation(http, session, query.get("tenantId", ""))
+        run = latest(found)
+        if not run:
+            raise NotFound(f"Session '{session}' has no turn to show")
+        after = query.get("after")
+        first = 0 if after is None else cursor(after, "after") + 1
+        return await self._parts.resume(run, self._view(http, run, session), first)
+
+    async def _conversation(self, http: Request, session: str, tenant: str) -> Conversation:
+        """A client's tenants have sessions of their own; whose they all are, its token says."""
+        name = f"{tenant}/{session}" if tenant else session
+        return await self._parts.conversations.named(name, principal(http).tenant)
+
+    async def _answer(self, asked: Create, session: Conversation) -> tuple[str, int] | None:
+        """Answer the question that the session waits with: its run, and the line to go on from."""
+        run = latest(session)
+        record = await self._parts.directory.record(run) if run else None
+        if record is None or record.status != "waiting":
+            return None
+        state = await self._parts.directory.state(run)
+        open_ = [name for name, phase in state.asks.items() if phase == "asked"]
+        if not open_:
+            return None
+        events = await self._parts.directory.events(run)
+        seen = len(stream.Encoder(run, stream.Options()).encode(events))
+        (message,) = asked.request.input
+        said = text_of(message.content) if isinstance(message, Message) else ""
+        await self._parts.supervisor.answer(run, (Answered(open_[0], said),))
+        return run, seen
+
+    def _target(self, agent: str) -> Target:
+        if not agent:
+            if self._parts.catalog.default is None:
+                raise BadRequest("This server has no agent")
+            return self._parts.catalog.default
+        try:
+            return self._parts.catalog.named(agent)
+        except NotFound:
+            raise NotFound(f"Agent profile '{agent}' not found", param="agentId") from None
+
+    def _view(self, http: Request, run: str, session: str) -> View:
+        return session_view(run, session, sse="text/event-stream" in http.headers.get("accept", ""))
