@@ -46,7 +46,7 @@ from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.supervisor import Supervisor
 from tailrace.runtimes.adapters.recognise import runtime_for
 from tailrace.runtimes.agent import Agent, Limits
-from tailrace.runtimes.contract import Runtime
+from tailrace.runtimes.contract import Keeper, Runtime
 from tailrace.runtimes.gateway import Gateway
 from tailrace.runtimes.loop import AgentLoop
 from tailrace.runtimes.tools.contract import Tool, ToolSource
@@ -152,6 +152,9 @@ def parts(config: Config, store: Store, more: Mapping[str, Runtime] | None = Non
     conversations = Conversations(store, directory, clock)
     sweeper = Sweeper(store, directory, conversations, settings, clock)
     made = {**runtimes(config, known, servers), **added}
+    for runtime in made.values():
+        if isinstance(runtime, Keeper):
+            runtime.keep_in(store.records)
     supervisor = Supervisor(store, made, directory, conversations, sweeper, settings, clock)
     targets = [
         *(Target(name, "agent", agent.id) for name, agent in config.agents.items()),

@@ -17,6 +17,7 @@ from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import BUCKET, Directory, RunRecord, Status, decode
 from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.writer import Clock
+from tailrace.runtimes.contract import KEPT
 
 GiveUp = Callable[[str], Awaitable[None]]
 EXPIRING = ("idempotency", "retries", "conversations")
@@ -55,7 +56,7 @@ class Sweeper:
 
     async def forget(self, record: RunRecord) -> None:
         """Remove a run at once, as if it had never been (a client deleted it)."""
-        await self._store.log.drop([record.run])
+        await self._drop(record.run)
         await self._store.records.delete(BUCKET, record.run)
 
     async def _expire(self, due: Record, now: int, give_up: GiveUp) -> int:
@@ -76,10 +77,21 @@ class Sweeper:
             return 0
         if record.conversation and events:
             await self._conversations.keep_items(record.conversation, record.run, state)
-        await self._store.log.drop([record.run])
+        await self._drop(record.run)
         tombstone = msgspec.structs.replace(record, status="expired", ended=state.ended_at)
         await self._directory.write(tombstone, expires=now + self._settings.tombstone)
         return 1
+
+    async def _drop(self, run: str) -> None:
+        """Forget a run's log, and what its runtime has kept besides."""
+        await self._store.log.drop([run])
+        while kept := [
+            record.key
+            for record in await self._store.records.scan(KEPT, after=f"{run}/")
+            if record.key.startswith(f"{run}/")
+        ]:
+            for key in kept:
+                await self._store.records.delete(KEPT, key)
 
 
 _STATUS: dict[str, Status] = {

@@ -98,3 +98,34 @@ class Runtime(Protocol):
         incomplete. Cancellation arrives as `CancelledError` at the point of the wait.
         """
         ...
+
+
+KEPT = "kept"
+"""The bucket of what runtimes keep of a run besides its log, under keys `<run>/…`; it goes with the log."""
+
+
+class Record(Protocol):
+    """A stored value."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def value(self) -> bytes: ...
+
+
+class Records(Protocol):
+    """The part of a store's records (`log/contract.py`) that a runtime may use."""
+
+    def put(self, bucket: str, key: str, value: bytes, /) -> Awaitable[object]: ...
+
+    def delete(self, bucket: str, key: str, /) -> Awaitable[None]: ...
+
+    async def scan(self, bucket: str, *, after: str = "") -> Sequence[Record]: ...
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A runtime that keeps something besides the log; it is told where, once, before its first run."""
+
+    def keep_in(self, records: Records) -> None: ...

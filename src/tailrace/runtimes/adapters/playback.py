@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.items import Item
+from tailrace.events.parts import ItemState
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import NODE
 from tailrace.runtimes.steps import INTERRUPTED, question_id
@@ -118,9 +119,7 @@ class Member:
 
         Does not return when the turn has ended with calls for the client.
         """
-        if self.team.handed and self.is_main:
-            self.team.stop()
-            await asyncio.Event().wait()  # until the stop arrives
+        await self.stop_if_handed()
         if self._played == self._recorded:
             return None
         self._played += 1
@@ -130,6 +129,12 @@ class Member:
             if item.agent == self.id and item.reply == self._played and item.content is not None
             if item.status == "completed" or item.started.kind != "tool_call"
         )
+
+    async def stop_if_handed(self) -> None:
+        """Does not return when the turn has ended with calls for the client."""
+        if self.team.handed and self.is_main:
+            self.team.stop()
+            await asyncio.Event().wait()  # until the stop arrives
 
     def give_up_reply(self) -> None:
         """A reply broke off: what is open of it ends as incomplete."""
@@ -188,12 +193,9 @@ class Member:
 
     def refused(self, number: int) -> str:
         """What the model reads of a call that a person refused, `""` when it may run."""
-        approval = self.state.items[number].approval
-        if approval is None or approval.approved:
-            return ""
-        why = f": {approval.reason}" if approval.reason else "."
-        text = f"A person refused this call{why}"
-        self.complete(number, text, is_error=True)
+        text = refusal(self.state.items[number])
+        if text:
+            self.complete(number, text, is_error=True)
         return text
 
     def _unanswered(self, number: int) -> bool:
@@ -247,20 +249,28 @@ class Member:
             outside._inside.setdefault(self._scope.call, set()).add(self)
         return SCOPE.set(Scope(self.team, self, None))
 
-    def end(self, status: t.Ending) -> None:
-        """It has ended. The main agent's end is the run's."""
+    def end(self, status: t.Ending | None) -> None:
+        """It has ended, or stopped to go on later (None). The main agent's end is the run's."""
         outside, call = self._scope.member, self._scope.call
         if outside is not None:
             members = outside._inside.get(call, set())
             members.discard(self)
             if call is None and not members:
                 outside._inside.pop(None, None)
-        if self.team.stopping or self.is_main:
+        if self.team.stopping or self.is_main or status is None:
             return
         if self.state.agents[self.id] == "open":
             self.team.emit(self.state.close_items(self.id))
             self.say(t.AgentCompleted(status))
         self.team.check()
+
+
+def refusal(item: ItemState) -> str:
+    """What the model reads of a call that a person refused, `""` when nobody did."""
+    if item.approval is None or item.approval.approved:
+        return ""
+    why = f": {item.approval.reason}" if item.approval.reason else "."
+    return f"A person refused this call{why}"
 
 
 class Scope(NamedTuple):

@@ -1,0 +1,166 @@
+"""A LangGraph graph as a runtime: any compiled graph whose state has `messages`, `create_agent`, deep agents.
+
+The graph runs with a saver of ours (`langgraph_saver.py`) in the place of its own, under the run's name, and
+goes on from its last checkpoint; what the unfinished step does again is played back. It is listened to where
+its models, tools and graphs below are begun (`langgraph_tap.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import msgspec
+from langchain_core.messages import AIMessage
+from langgraph.errors import GraphRecursionError
+
+from tailrace.errors import ConfigError, LimitReached, ModelFailed
+from tailrace.events import types as t
+from tailrace.events.request import RunRequest
+from tailrace.runtimes.adapters import langgraph_anatomy as anatomy
+from tailrace.runtimes.adapters import langgraph_tap
+from tailrace.runtimes.adapters.langgraph_invocation import Graphs, Invocation
+from tailrace.runtimes.adapters.langgraph_messages import told
+from tailrace.runtimes.adapters.langgraph_saver import INTERRUPT, Saver
+from tailrace.runtimes.adapters.playback import SCOPE, Scope
+from tailrace.runtimes.contract import Records, RunContext
+from tailrace.runtimes.single import ending, opening
+
+assert langgraph_tap  # imported for what it wraps
+
+Make = Callable[[RunRequest], Any]
+SHOWN = ("todos", "files")
+"""What deep agents change in their state besides messages, shown as custom events of these names."""
+
+
+class LangGraphRuntime:
+    """Runs `graph`. `input` makes its input from a request, `context` its run-time context."""
+
+    resumes = True
+
+    def __init__(
+        self, graph: object, name: str, *, input: Make | None = None, context: Make | None = None
+    ) -> None:
+        if not isinstance(graph, anatomy.Pregel):
+            kind = type(graph).__name__
+            raise ConfigError(f"{name}: a langgraph {kind} is no graph; compile it first")
+        known = cast("anatomy.Graph", graph)
+        if input is None and not anatomy.has_messages(known):
+            raise ConfigError(f"{name}: the graph's state has no messages; say how with input=…")
+        self._graph = known
+        self._name = name
+        self._input = input
+        self._context = context
+        self._records: Records | None = None
+
+    def registry(self) -> Sequence[t.AgentEntry]:
+        return (t.AgentEntry(t.MAIN, self._name),)
+
+    def keep_in(self, records: Records) -> None:
+        """Where checkpoints go."""
+        self._records = records
+
+    async def run(self, context: RunContext) -> None:
+        if self._records is None:
+            raise ConfigError(f"{self._name}: nobody said where checkpoints go (keep_in)")
+        context.emit(opening(context.state, self._name))
+        saver = Saver(self._records, context.run)
+        await saver.open()
+        while True:
+            graphs = Graphs(context, saver, self._name)
+            if await self._work(graphs):
+                context.emit(ending(context.state))
+                await context.flush()
+                await saver.close()
+                return
+            if context.heard == graphs.heard and not graphs.people.unread():
+                return
+
+    async def _work(self, graphs: Graphs) -> bool:
+        """Let the graph work; False when nothing can be done before somebody answers."""
+        if graphs.people.at_breakpoint:
+            return False
+        token = SCOPE.set(Scope(graphs, None, None))
+        try:
+            task = asyncio.create_task(self._run(graphs))
+        finally:
+            SCOPE.reset(token)
+        try:
+            await graphs.follow(task)
+        finally:
+            graphs.let_threads_go()
+        if task.cancelled():
+            return graphs.handed
+        if error := task.exception():
+            raise _failure(error, graphs) from error
+        return task.result()
+
+    async def _run(self, graphs: Graphs) -> bool:
+        """True when the graph has come to its end."""
+        saver, request = graphs.saver, graphs.context.request
+        saver.answers = graphs.people.answers()
+        graph = copy.copy(self._graph)
+        graph.checkpointer = saver
+        config: Any = {"configurable": {"thread_id": graphs.context.run}}
+        options: dict[str, Any] = {"stream_mode": ["updates", "custom"], "durability": "sync"}
+        if self._context is not None:
+            options["context"] = self._context(request)
+        given = None if saver.begun else self._given(request)
+        stopped = False
+        async for mode, data in cast("Any", graph).astream(given, config, **options):
+            main = cast("Invocation", graphs.main)
+            if mode == "custom":
+                main.say(t.Custom("custom", _json(data)))
+            elif INTERRUPT in data:
+                stopped = True
+                await main.interrupted(data[INTERRUPT])
+            else:
+                _show(main, data)
+        state = await graph.aget_state(config)
+        main = cast("Invocation", graphs.main)
+        if stopped:
+            if not state.interrupts and state.next:
+                place = cast("Any", state.config)["configurable"]
+                graphs.people.stand(main, str(place["checkpoint_id"]))
+            return False
+        values = cast("object", state.values)
+        made = cast("dict[str, Any]", values).get("messages") if isinstance(values, dict) else None
+        if made and isinstance(made[-1], AIMessage) and not graphs.handed:
+            await main.conclude(made[-1])
+        return True
+
+    def _given(self, request: RunRequest) -> Any:
+        return {"messages": told(request)} if self._input is None else self._input(request)
+
+
+def _show(main: Invocation, update: dict[str, Any]) -> None:
+    """What a step changed in a deep agent's state besides messages."""
+    for changes in update.values():
+        if isinstance(changes, dict):
+            for name in SHOWN:
+                if name in changes:
+                    main.say(t.Custom(name, _json(cast("Any", changes)[name])))
+
+
+def _json(value: object) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(value, enc_hook=str))
+
+
+def _failure(error: BaseException, graphs: Graphs) -> BaseException:
+    """A framework's error in our words; a model server's own words may hold secrets and stay out."""
+    if isinstance(error, GraphRecursionError):
+        return LimitReached("max_turns")
+    cause: BaseException | None = error
+    while cause is not None and cause not in graphs.failed:
+        cause = cause.__cause__ or cause.__context__
+    if cause is None or isinstance(error, ModelFailed | LimitReached):
+        return error
+    status = getattr(cause, "status_code", None)
+    said = f"answered {status}" if isinstance(status, int) else f"failed: {type(cause).__name__}"
+    return ModelFailed(
+        f"The agent's model {said}.",
+        code="rate_limit_exceeded" if status == 429 else "server_error",
+        status=status if isinstance(status, int) else 0,
+    )

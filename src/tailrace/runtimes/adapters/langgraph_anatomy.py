@@ -1,0 +1,51 @@
+"""What can be seen of a compiled graph from outside: its tools, which of them need a yes, how it answers."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, cast
+
+from langgraph.pregel import Pregel as Pregel  # pyright: ignore[reportMissingTypeStubs]
+
+Graph: TypeAlias = Pregel[Any, Any, Any, Any]
+
+UNNAMED = "LangGraph"
+"""What the framework calls a graph that nobody named."""
+
+
+def name_of(graph: Graph) -> str:
+    """The name its maker gave it, `""` without one."""
+    name = str(graph.name or "")
+    return "" if name == UNNAMED else name
+
+
+def has_messages(graph: Graph) -> bool:
+    """Whether its state is a conversation."""
+    return "messages" in _channels(graph)
+
+
+def gated(graph: Graph) -> set[str]:
+    """The tools whose calls `HumanInTheLoopMiddleware` puts before a person."""
+    found: set[str] = set()
+    for node in graph.nodes.values():
+        owner = getattr(getattr(node.bound, "func", None), "__self__", None)
+        if isinstance(asks := getattr(owner, "interrupt_on", None), dict):
+            found.update(cast("dict[str, Any]", asks))
+    return found
+
+
+def runnable(graph: Graph) -> set[str]:
+    """The tools that its tool nodes run."""
+    found: set[str] = set()
+    for node in graph.nodes.values():
+        if isinstance(tools := getattr(node.bound, "tools_by_name", None), dict):
+            found.update(cast("dict[str, Any]", tools))
+    return found
+
+
+def answers(graph: Graph, offered: set[str]) -> set[str]:
+    """Of the tools that a model is offered, those whose call is the answer in a form of its own."""
+    return offered - runnable(graph) if "structured_response" in _channels(graph) else set()
+
+
+def _channels(graph: Graph) -> dict[str, Any]:
+    return cast("dict[str, Any]", cast("Any", graph).channels)
