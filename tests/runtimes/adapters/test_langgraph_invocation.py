@@ -1,0 +1,325 @@
+"""Graphs of LangGraph stop and go on: for people, over restarts, inside each other."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.tools import InjectedToolCallId
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import Command, interrupt
+
+from tailrace.events import types as t
+from tailrace.events.answers import Approval, Reply
+from tests.support.langgraph_agents import agent, model, opened, run, tool
+from tests.support.specs import send, spec, until
+from tests.support.team import call, outputs, say, texts
+
+# people
+
+
+async def test_an_interrupt_in_a_tool_is_a_question_and_may_be_followed_by_another() -> None:
+    begun: list[str] = []
+
+    def lead() -> Any:
+        async def book(city: str) -> str:
+            """Book."""
+            begun.append(city)
+            day = interrupt({"message": f"When to {city}?"})
+            seat = interrupt("Which seat?")
+            return f"{city}, {day}, {seat}"
+
+        replies = ((call("book", city="Rome"), call("book", city="Oslo")), (say("ok"),))
+        return create_agent(model("lead", *replies), tools=[tool(book)])
+
+    house = await opened(lead())
+    name = await house.start()
+    state = await house.finished(name)
+    assert state.phase == "waiting"
+    asked = {question.message: question for question in state.questions.values()}
+    assert set(asked) == {"When to Rome?", "When to Oslo?"}
+    assert [question.item for question in asked.values()] == [0, 1]
+    house = await opened(lead(), house)
+    rome, oslo = (asked[f"When to {city}?"].request_id for city in ("Rome", "Oslo"))
+    await house.supervisor.answer(name, (Reply(rome, "Monday"),))
+    state = await house.finished(name)
+    assert list(state.asks.values()) == ["answered", "asked", "asked"]
+    house = await opened(lead(), house)
+    seat = next(id for id, each in state.questions.items() if each.message == "Which seat?")
+    await house.supervisor.answer(name, (Reply(oslo, "Friday"), Reply(seat, "2A")))
+    state = await house.finished(name)
+    (seat,) = [id for id, how in state.asks.items() if how == "asked"]
+    await house.supervisor.answer(name, (Reply(seat, "7B"),))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert outputs(state) == ["Rome, Monday, 2A", "Oslo, Friday, 7B"]
+    assert state.replies == {"MAIN": 2}
+    await house.supervisor.close()
+
+
+async def test_an_interrupt_in_a_node_waits_and_nothing_before_it_is_done_again() -> None:
+    done: list[str] = []
+
+    def graph() -> Any:
+        scripted = model("lead", (say("draft"),), (say("final"),))
+
+        async def prepare(state: MessagesState) -> None:
+            done.append("prepare")
+
+        async def write(state: MessagesState) -> Any:
+            first = await scripted.ainvoke(state["messages"])
+            wish = interrupt("Good?")
+            done.append(wish["answer"])
+            return {"messages": [first, await scripted.ainvoke([*state["messages"], first])]}
+
+        builder = StateGraph(MessagesState)
+        builder.add_node("prepare", prepare)
+        builder.add_node("write", write)
+        builder.add_edge(START, "prepare")
+        builder.add_edge("prepare", "write")
+        return builder.compile(), scripted
+
+    made, first = graph()
+    house = await opened(made)
+    name = await house.start()
+    state = await house.finished(name)
+    (question,) = state.questions.values()
+    assert (state.phase, question.message, question.item) == ("waiting", "Good?", None)
+    made, second = graph()
+    house = await opened(made, house)
+    await house.supervisor.answer(name, (Reply(question.request_id, {"answer": "yes"}),))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert texts(state) == ["draft", "final"]
+    assert done == ["prepare", "yes"]
+    assert (len(first.asked), len(second.asked)) == (1, 1)
+    await house.supervisor.close()
+
+
+@pytest.mark.parametrize("approved", [True, False])
+async def test_approvals_may_be_asked_for_one_by_one(approved: bool) -> None:
+    paid: list[int] = []
+
+    def lead() -> Any:
+        def pay(amount: int) -> str:
+            """Pay."""
+            paid.append(amount)
+            return f"paid {amount}"
+
+        gate = HumanInTheLoopMiddleware(interrupt_on={"pay": True}, interrupt_mode="per_call")
+        calls = (call("pay", amount=1), call("pay", amount=2))
+        return create_agent(model("lead", calls, (say("ok"),)), tools=[tool(pay)], middleware=[gate])
+
+    house = await opened(lead())
+    name = await house.start()
+    state = await house.finished(name)
+    assert [item.tool for item in state.items] == ["asked", "asked"]
+    house = await opened(lead(), house)
+    await house.supervisor.answer(name, (Approval(0, approved), Approval(1, approved=True)))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert sorted(paid) == ([1, 2] if approved else [2])
+    assert outputs(state)[1] == "paid 2"
+    assert ("refused" in outputs(state)[0]) != approved
+    await house.supervisor.close()
+
+
+async def test_agents_below_wait_for_their_own_approvals() -> None:
+    def pay(amount: int) -> str:
+        """Pay."""
+        return f"paid {amount}"
+
+    def lead() -> Any:
+        yes = frozenset({"pay"})
+        below = [
+            spec(name, (call("pay", amount=n),), (say(f"{name} ok"),), tools=(pay,), approve=yes)
+            for n, name in enumerate(("ann", "bob"))
+        ]
+        return agent(spec("lead", (send("ann"), send("bob")), (say("ok"),), below=tuple(below)))
+
+    house = await opened(lead())
+    name = await house.start()
+    state = await house.finished(name)
+    asked = [n for n, item in enumerate(state.items) if item.tool == "asked"]
+    assert {state.items[n].agent for n in asked} == {"ann", "bob"}
+    house = await opened(lead(), house)
+    await house.supervisor.answer(name, (Approval(asked[0], approved=True),))
+    state = await house.finished(name)
+    assert state.phase == "waiting"
+    assert sorted(state.agents.values()) == ["closed", "open", "open"]
+    house = await opened(lead(), house)
+    await house.supervisor.answer(name, (Approval(asked[1], approved=False, reason="no"),))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert state.replies == {"MAIN": 2, "ann": 2, "bob": 2}
+    assert outputs(state)[:2] == ["ann ok", "bob ok"]
+    await house.supervisor.close()
+
+
+async def test_a_breakpoint_of_the_graph_is_a_question() -> None:
+    def look() -> str:
+        """Look."""
+        return "seen"
+
+    def lead() -> Any:
+        scripted = model("lead", (call("look"),), (say("ok"),))
+        return create_agent(scripted, tools=[tool(look)], interrupt_before=["tools"])
+
+    house = await opened(lead())
+    name = await house.start()
+    state = await house.finished(name)
+    (question,) = state.questions.values()
+    assert (state.phase, state.items[0].tool) == ("waiting", "called")
+    house = await opened(lead(), house)
+    await house.supervisor.answer(name, (Reply(question.request_id, "yes"),))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert outputs(state) == ["seen"]
+    await house.supervisor.close()
+
+
+# going on
+
+
+async def test_after_a_crash_the_unfinished_step_goes_on_and_finished_ones_are_not_done_again() -> None:
+    done: list[str] = []
+
+    class State(MessagesState):
+        seen: Annotated[list[str], operator.add]
+
+    def graph(hang: bool) -> Any:
+        scripted = model("lead", (say("one"),), (say("two"),), (say("three"),))
+
+        async def prepare(state: State) -> Any:
+            done.append("prepare")
+            return {"seen": ["prepared"]}
+
+        async def write(state: State) -> Any:
+            messages = list(state["messages"])
+            messages.append(await scripted.ainvoke(messages))
+            messages.append(await scripted.ainvoke(messages))
+            if hang:
+                done.append("hung")
+                await asyncio.Event().wait()
+            messages.append(await scripted.ainvoke(messages))
+            return {"messages": messages[-3:], "seen": ["written"]}
+
+        builder = StateGraph(State)
+        builder.add_node("prepare", prepare)
+        builder.add_node("write", write)
+        builder.add_edge(START, "prepare")
+        builder.add_edge("prepare", "write")
+        return builder.compile(), scripted
+
+    made, _ = graph(hang=True)
+    house = await opened(made)
+    name = await house.start()
+    await until(house, name, lambda state: "hung" in done)
+    made, scripted = graph(hang=False)
+    house = await opened(made, house)
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert texts(state) == ["one", "two", "three"]
+    assert state.replies == {"MAIN": 3}
+    assert done == ["prepare", "hung"]
+    (asked,) = scripted.asked
+    assert [m.text for m in asked[0] if isinstance(m, AIMessage)] == ["one", "two"]
+    await house.supervisor.close()
+
+
+async def test_what_a_finished_tool_changed_in_the_state_is_there_after_a_crash() -> None:
+    done: list[str] = []
+
+    class State(MessagesState):
+        notes: Annotated[list[str], operator.add]
+
+    def lead(hang: bool) -> Any:
+        async def note(text: str, id: Annotated[str, InjectedToolCallId]) -> Any:
+            """Note."""
+            done.append(text)
+            return Command(update={"notes": [text], "messages": [ToolMessage("noted", tool_call_id=id)]})
+
+        async def slow() -> str:
+            """Be slow."""
+            if hang:
+                await asyncio.Event().wait()
+            return "slow"
+
+        notes: list[str] = []
+
+        async def report(state: State) -> None:
+            notes.extend(state["notes"])
+
+        from langgraph.prebuilt import ToolNode
+
+        scripted = model("lead", (call("note", text="a"), call("slow")), (say("ok"),))
+
+        async def ask(state: State) -> Any:
+            return {"messages": [await scripted.ainvoke(state["messages"])]}
+
+        builder = StateGraph(State)
+        builder.add_node("ask", ask)
+        builder.add_node("tools", ToolNode([tool(note), tool(slow)]))
+        builder.add_node("report", report)
+        builder.add_edge(START, "ask")
+        builder.add_conditional_edges(
+            "ask", lambda s: "tools" if s["messages"][-1].tool_calls else "report"
+        )
+        builder.add_edge("tools", "ask")
+        builder.add_edge("report", END)
+        return builder.compile(), notes
+
+    made, _ = lead(hang=True)
+    house = await opened(made)
+    name = await house.start()
+    await until(house, name, lambda state: "noted" in outputs(state))
+    made, notes = lead(hang=False)
+    house = await opened(made, house)
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert done == ["a"]
+    assert notes == ["a"]
+    assert outputs(state)[0] == "noted"
+    await house.supervisor.close()
+
+
+async def test_a_run_that_ended_leaves_nothing_behind() -> None:
+    def look() -> str:
+        """Look."""
+        return "seen"
+
+    lead = create_agent(model("lead", (call("look"),), (say("ok"),)), tools=[tool(look)])
+    house = await opened(lead)
+    await house.finished(await house.start())
+    assert not await house.store.records.scan("kept")
+    await house.supervisor.close()
+
+
+async def test_nodes_side_by_side_may_ask_models_at_the_same_time() -> None:
+    both = asyncio.Barrier(2)
+
+    class Out(TypedDict):
+        messages: Annotated[list[Any], operator.add]
+
+    def node(name: str) -> Any:
+        scripted = model(name, (say(f"{name} 1 "), say(f"{name} 2")))
+
+        async def ask(state: Out) -> Any:
+            await both.wait()
+            return {"messages": [await scripted.ainvoke(state["messages"][:1])]}
+
+        return ask
+
+    builder = StateGraph(Out)
+    for name in ("ann", "bob"):
+        builder.add_node(name, node(name))
+        builder.add_edge(START, name)
+    state = await run(builder.compile())
+    assert state.end == t.RunCompleted()
+    assert sorted(texts(state)) == ["ann 1 ann 2", "bob 1 bob 2"]
+    assert state.replies == {"MAIN": 2}
