@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import operator
+from collections.abc import Sequence
 from typing import Annotated, Any, TypedDict
 
+import msgspec
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import InjectedToolCallId
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, interrupt
 
 from tailrace.events import types as t
 from tailrace.events.answers import Approval, Reply
-from tests.support.langgraph_agents import agent, model, opened, run, tool
-from tests.support.specs import send, spec, until
+from tailrace.events.request import Settings
+from tailrace.events.state import RunState
+from tailrace.models.scenario import Step
+from tailrace.runtimes.contract import RunContext
+from tests.support.langgraph_agents import (
+    ModelBroke,
+    agent,
+    model,
+    opened,
+    run,
+    runtime,
+    tool,
+)
+from tests.support.specs import PAINT, send, spec, until
 from tests.support.team import call, outputs, say, texts
 
 # people
@@ -255,8 +270,6 @@ async def test_what_a_finished_tool_changed_in_the_state_is_there_after_a_crash(
         async def report(state: State) -> None:
             notes.extend(state["notes"])
 
-        from langgraph.prebuilt import ToolNode
-
         scripted = model("lead", (call("note", text="a"), call("slow")), (say("ok"),))
 
         async def ask(state: State) -> Any:
@@ -323,3 +336,220 @@ async def test_nodes_side_by_side_may_ask_models_at_the_same_time() -> None:
     assert state.end == t.RunCompleted()
     assert sorted(texts(state)) == ["ann 1 ann 2", "bob 1 bob 2"]
     assert state.replies == {"MAIN": 2}
+
+
+async def test_what_nodes_say_at_the_same_time_is_told_one_after_the_other() -> None:
+    def look() -> str:
+        """Look."""
+        return "seen"
+
+    ann = model("ann", (say("one "), Step(delay_ms=20), say("two")))
+    bob = model("bob", (Step(delay_ms=5), call("look")))
+
+    async def talk(state: MessagesState) -> Any:
+        return {"messages": [await ann.ainvoke(state["messages"])]}
+
+    async def act(state: MessagesState) -> Any:
+        said = await bob.ainvoke(state["messages"])
+        return {"messages": [said, await tool(look).ainvoke(said.tool_calls[0])]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("talk", talk)
+    builder.add_node("work", act)
+    builder.add_edge(START, "talk")
+    builder.add_edge(START, "work")
+    state = await run(builder.compile())
+    assert state.end == t.RunCompleted()
+    assert [item.started.kind for item in state.items] == ["message", "tool_call"]
+    assert texts(state) == ["one two"]
+    assert outputs(state) == ["seen"]
+    assert [item.reply for item in state.items] == [1, 2]
+
+
+async def test_a_turn_that_waits_for_the_client_ends_after_a_crash_too() -> None:
+    started: list[str] = []
+
+    def lead(hang: bool) -> Any:
+        async def look() -> str:
+            """Look."""
+            started.append("look")
+            if hang:
+                await asyncio.Event().wait()
+            return "seen"
+
+        calls = (call("look"), call("paint", colour="red"))
+        slow = tool(look, metadata={"after_crash": "retry"})
+        return create_agent(model("lead", calls, (say("wrong"),)), tools=[slow])
+
+    house = await opened(lead(hang=True))
+    name = await house.start(settings=Settings(tools=(PAINT,)))
+    await until(house, name, lambda state: bool(started))
+    house = await opened(lead(hang=False), house)
+    state = await house.finished(name)
+    assert (state.end, state.finish) == (t.RunCompleted(), "tool_calls")
+    assert [item.tool for item in state.items] == ["done", "handed"]
+    assert started == ["look", "look"], "such a tool may be called again"
+    await house.supervisor.close()
+
+
+async def test_a_call_that_only_waits_when_the_server_dies_goes_on_waiting() -> None:
+    def lead(hang: bool) -> Any:
+        async def book() -> str:
+            """Book."""
+            day = interrupt("When?")
+            if day == "never" and hang:
+                await asyncio.Event().wait()
+            return f"booked {day}"
+
+        async def slow() -> str:
+            """Be slow."""
+            if hang:
+                await asyncio.Event().wait()
+            return "slow"
+
+        calls = (call("book"), call("slow"))
+        return create_agent(model("lead", calls, (say("ok"),)), tools=[tool(book), tool(slow)])
+
+    house = await opened(lead(hang=True))
+    name = await house.start()
+    await until(house, name, lambda s: "asked" in s.asks.values() and s.items[1].begun)
+    house = await opened(lead(hang=False), house)
+    state = await house.finished(name)
+    assert (state.phase, state.attempt) == ("waiting", 2)
+    assert [item.tool for item in state.items] == ["running", "done"]
+    (question,) = state.questions
+    house = await opened(lead(hang=True), house)
+    await house.supervisor.answer(name, (Reply(question, "never"),))
+    await until(house, name, lambda s: s.phase == "running")
+    for _ in range(200):
+        await asyncio.sleep(0)
+    house = await opened(lead(hang=False), house)
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert all("whether it took effect is unknown" in text for text in outputs(state))
+    await house.supervisor.close()
+
+
+async def test_a_yes_is_asked_for_again_when_its_call_was_cut_off() -> None:
+    paid: list[bool] = []
+
+    def lead(hang: bool) -> Any:
+        async def pay() -> str:
+            """Pay."""
+            paid.append(hang)
+            if hang:
+                await asyncio.Event().wait()
+            return "paid"
+
+        gate = HumanInTheLoopMiddleware(interrupt_on={"pay": True}, interrupt_mode="per_call")
+        scripted = model("lead", (call("pay"),), (say("ok"),))
+        return create_agent(scripted, tools=[tool(pay)], middleware=[gate])
+
+    house = await opened(lead(hang=True))
+    name = await house.start()
+    await house.finished(name)
+    await house.supervisor.answer(name, (Approval(0, approved=True),))
+    await until(house, name, lambda state: bool(paid))
+    house = await opened(lead(hang=False), house)
+    state = await house.finished(name)
+    assert (state.phase, state.items[0].tool) == ("waiting", "doubted")
+    await house.supervisor.answer(name, (Approval(0, approved=True),))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert outputs(state) == ["paid"]
+    assert paid == [True, False]
+    await house.supervisor.close()
+
+
+async def test_a_model_that_was_asked_twice_is_played_back_as_once() -> None:
+    hung: list[str] = []
+
+    def graph(hang: bool) -> Any:
+        broken = model("broken", (say("so "), Step(fail="x")))
+        fine = model("fine", (say("fine"),), (say("more"),))
+
+        async def write(state: MessagesState) -> Any:
+            try:
+                said = await (broken if hang else fine).ainvoke(state["messages"])
+            except ModelBroke:
+                said = await fine.ainvoke(state["messages"])
+            if hang:
+                hung.append("")
+                await asyncio.Event().wait()
+            return {"messages": [said]}
+
+        builder = StateGraph(MessagesState)
+        builder.add_node("write", write)
+        builder.add_edge(START, "write")
+        return builder.compile(), fine
+
+    made, _ = graph(hang=True)
+    house = await opened(made)
+    name = await house.start()
+    await until(house, name, lambda state: bool(hung))
+    made, fine = graph(hang=False)
+    house = await opened(made, house)
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert texts(state) == ["so ", "fine"]
+    assert not fine.asked
+    await house.supervisor.close()
+
+
+async def test_an_interrupt_whose_checkpoint_was_lost_is_not_asked_about_twice() -> None:
+    def lead() -> Any:
+        def book() -> str:
+            """Book."""
+            return f"booked {interrupt('When?')}"
+
+        return create_agent(model("lead", (call("book"),), (say("ok"),)), tools=[tool(book)])
+
+    house = await opened(lead())
+    name = await house.start()
+    state = await house.finished(name)
+    for record in await house.store.records.scan("kept"):
+        if msgspec.msgpack.decode(record.value)[0] == "writes" and b"When?" in record.value:
+            await house.store.records.delete("kept", record.key)
+    house = await opened(lead(), house)
+    (question,) = state.questions
+    await house.supervisor.answer(name, (Reply(question, "soon"),))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert outputs(state) == ["booked soon"]
+    await house.supervisor.close()
+
+
+async def test_a_breakpoint_that_was_asked_about_is_not_passed_by_a_restart() -> None:
+    async def work(state: MessagesState) -> None:
+        raise AssertionError("nobody said go on")
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("work", work)
+    builder.add_edge(START, "work")
+    graph = builder.compile(interrupt_before=["work"])
+    house = await opened(graph)
+    name = await house.start()
+    state = await house.finished(name)
+    sink = Sink(state)
+    made = runtime(graph)
+    made.keep_in(house.store.records)
+    await made.run(RunContext(name, sink))
+    assert not sink.taken
+    await house.supervisor.close()
+
+
+class Sink:
+    """A run's state as it is, and what is said on top."""
+
+    full = False
+
+    def __init__(self, state: RunState) -> None:
+        self.state = state
+        self.taken: list[t.Draft] = []
+
+    def add(self, drafts: Sequence[t.Draft]) -> None:
+        self.taken += drafts
+
+    async def room(self) -> None: ...
+
+    async def flush(self) -> None: ...

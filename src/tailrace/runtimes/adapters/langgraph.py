@@ -68,6 +68,7 @@ class LangGraphRuntime:
         context.emit(opening(context.state, self._name))
         saver = Saver(self._records, context.run)
         await saver.open()
+        before: set[str] = set()
         while True:
             graphs = Graphs(context, saver, self._name)
             if await self._work(graphs):
@@ -75,8 +76,12 @@ class LangGraphRuntime:
                 await context.flush()
                 await saver.close()
                 return
-            if context.heard == graphs.heard and not graphs.people.unread():
+            again = graphs.people.answered()
+            if context.heard == graphs.heard and not again:
                 return
+            if again & before:
+                raise ModelFailed("The graph does not take the answer to its interrupt.")
+            before = again
 
     async def _work(self, graphs: Graphs) -> bool:
         """Let the graph work; False when nothing can be done before somebody answers."""

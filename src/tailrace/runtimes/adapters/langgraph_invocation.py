@@ -196,8 +196,9 @@ class Invocation(Member):
             status = "error" if item.output.is_error else "success"
             return kept if kept is not None else _answer(item, item.output.output, status)
         allowed = item.approval is not None and item.approval.approved
-        again = (tool.metadata or {}).get("after_crash") == RETRY or allowed
-        if not await self.begin(number, repeat=again or self.graphs.people.waits(number)):
+        stopped = await self.graphs.people.go_on(number)
+        again = stopped or allowed or (tool.metadata or {}).get("after_crash") == RETRY
+        if not await self.begin(number, repeat=again):
             return _answer(item, INTERRUPTED, "error")
         return None
 

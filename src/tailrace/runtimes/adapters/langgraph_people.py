@@ -49,9 +49,13 @@ class People:
                 found[name.removeprefix(start)] = value
         return found
 
-    def waits(self, number: int) -> bool:
-        """Whether a call waits for the answer to a question, or has not read it."""
-        return any(asked.item == number for asked in self._state.questions.values())
+    async def go_on(self, number: int) -> bool:
+        """A call begins again; whether it had stopped for a question, and was not cut off after it."""
+        asked = [id for id, each in self._state.questions.items() if each.item == number]
+        answered = sum(self._state.asks[id] == "answered" for id in asked)
+        stopped = answered < len(asked) or answered > self._saver.read.get(number, 0)
+        await self._saver.keep_read(number, answered)
+        return stopped
 
     async def ask(self, agent: Member, interrupt: Interrupt, number: int | None) -> None:
         """Ask, unless somebody was asked already."""
@@ -70,9 +74,9 @@ class People:
             schema = cast("Json", interrupt.response_schema)
             agent.say(t.InputRequested(name, message, schema, number))
 
-    def unread(self) -> bool:
-        """Whether an interrupt came up whose answer is there, but was not yet handed in."""
-        return any(id in self.answers() and id not in self._saver.answers for id in self._seen)
+    def answered(self) -> set[str]:
+        """The interrupts that came up although their answers are there."""
+        return self._seen & self.answers().keys()
 
     def stand(self, agent: Member, checkpoint: str) -> None:
         """The graph stopped at a breakpoint it was compiled with."""

@@ -38,7 +38,6 @@ class Journal:
     def __init__(self, records: Records, run: str) -> None:
         self._records = records
         self._start = f"{run}/"
-        self._last = ""
         self._count = 0
 
     async def load(self) -> list[Any]:
@@ -47,11 +46,12 @@ class Journal:
         after = self._start
         while page := await self._records.scan(KEPT, after=after):
             mine = [record for record in page if record.key.startswith(self._start)]
-            found += [msgspec.msgpack.decode(record.value) for record in mine]
+            for record in mine:
+                found.append(msgspec.msgpack.decode(record.value))
+                self._count = int(record.key.removeprefix(self._start))
             after = page[-1].key
             if len(mine) < len(page):
                 break
-        self._count = len(found)
         return found
 
     def add(self, entry: Any) -> Awaitable[object]:
@@ -74,6 +74,7 @@ class Saver(InMemorySaver):
         self.answers: dict[str, Any] = {}
         self.asked: dict[str, list[int]] = {}
         self.single: set[str] = set()
+        self.read: dict[int, int] = {}
         self._results: dict[int, tuple[str, bytes]] = {}
         self._owners: dict[str, Task] = {}
         self._journal = Journal(records, run)
@@ -99,6 +100,8 @@ class Saver(InMemorySaver):
                     self._asks(id, numbers, single=single)
                 case "result", [number, value]:
                     self._results[number] = _typed(value)
+                case "read", [number, answers]:
+                    self.read[number] = answers
                 case _:
                     raise AssertionError(kind)
 
@@ -127,6 +130,12 @@ class Saver(InMemorySaver):
         """What a call came to, where its text does not say it all."""
         self._results[number] = self.serde.dumps_typed(result)
         await self._journal.add(("result", number, self._results[number]))
+
+    async def keep_read(self, number: int, answers: int) -> None:
+        """A call goes on with so many answers: from here on it may take effect."""
+        if self.read.get(number, 0) != answers:
+            self.read[number] = answers
+            await self._journal.add(("read", number, answers))
 
     def result(self, number: int) -> object:
         """What was kept of a call, None when nothing was."""
