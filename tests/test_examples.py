@@ -18,6 +18,7 @@ EXAMPLES = [
     ("examples.generator:app", "poet", "the sea", ["critic", "of the sea", "reasoning.delta"]),
     ("tools.toml", "support", "refund order 5", ["You get 20 back.", "asking the bank"]),
     ("examples.pydantic_ai_agent:app", "refunds", "money", ["So: 20 given back.", '"clerk"']),
+    ("examples.langgraph_agent:app", "travel", "Rome", ["the Roma is booked.", '"scout"']),
     ("workflow.toml", "report", "rivers", ["What write made", "praise", "blame"]),
 ]
 

@@ -154,7 +154,7 @@ def parts(config: Config, store: Store, more: Mapping[str, Runtime] | None = Non
     made = {**runtimes(config, known, servers), **added}
     for runtime in made.values():
         if isinstance(runtime, Keeper):
-            runtime.keep_in(store.records)
+            runtime.keep_in(store)
     supervisor = Supervisor(store, made, directory, conversations, sweeper, settings, clock)
     targets = [
         *(Target(name, "agent", agent.id) for name, agent in config.agents.items()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -122,7 +123,8 @@ def tool(function: Callable[..., Any], **more: Any) -> BaseTool:
 def agent(spec: Spec) -> Any:
     """An ordinary agent of theirs."""
     tools = [tool(each) for each in spec.tools]
-    tools += [tool(calling(agent(below), below.name), name=below.name) for below in spec.below]
+    again = {"after_crash": "retry"}  # such a tool does nothing but let the agent work
+    tools += [tool(calling(agent(each)), name=each.name, metadata=again) for each in spec.below]
     gate = [HumanInTheLoopMiddleware(interrupt_on=dict.fromkeys(spec.approve, True))]
     return create_agent(
         model(spec.name, *spec.replies),
@@ -132,7 +134,7 @@ def agent(spec: Spec) -> Any:
     )
 
 
-def calling(other: Any, name: str) -> Any:
+def calling(other: Any) -> Any:
     async def run_other(prompt: str) -> str:
         """Let another agent work."""
         after = await other.ainvoke({"messages": [{"role": "user", "content": prompt}]})
@@ -151,10 +153,10 @@ async def opened(graph: Any, before: House | None = None, **more: Any) -> House:
     runs = runtime(graph, **more)
     if before is None:
         house = await open_house(runs)
-        runs.keep_in(house.store.records)
+        runs.keep_in(house.store)
         return house
     await before.supervisor.drain()
-    runs.keep_in(before.store.records)
+    runs.keep_in(before.store)
     house = House(runs, before.store)
     await house.supervisor.open()
     return house
@@ -166,3 +168,13 @@ async def run(graph: Any, more: dict[str, Any] | None = None, **fields: Any) -> 
     state = await house.finished(await house.start(**fields))
     await house.supervisor.close()
     return state
+
+
+def note_of(file: Path) -> Callable[[str], None]:
+    """Writes down what tools did, for whoever looks from outside."""
+
+    def note(what: str) -> None:
+        with file.open("a", encoding="utf-8") as notes:
+            notes.write(what + "\n")
+
+    return note

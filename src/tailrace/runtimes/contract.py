@@ -124,8 +124,15 @@ class Records(Protocol):
     async def scan(self, bucket: str, *, after: str = "") -> Sequence[Record]: ...
 
 
+class Keep(Protocol):
+    """A store, which need not be open before the first run."""
+
+    @property
+    def records(self) -> Records: ...
+
+
 @runtime_checkable
 class Keeper(Protocol):
     """A runtime that keeps something besides the log; it is told where, once, before its first run."""
 
-    def keep_in(self, records: Records) -> None: ...
+    def keep_in(self, store: Keep) -> None: ...

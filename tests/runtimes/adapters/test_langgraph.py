@@ -23,6 +23,7 @@ from tailrace.events import types as t
 from tailrace.events.request import Settings
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.models.scenario import Step
+from tailrace.runtimes.adapters import langgraph_anatomy as anatomy
 from tailrace.runtimes.adapters.langgraph import LangGraphRuntime
 from tailrace.runtimes.contract import Runtime
 from tests.runtimes.adapters.contract_suite import Contract
@@ -42,7 +43,7 @@ class TestLangGraph(Contract):
 
     def build(self, spec: Spec) -> Runtime:
         made = LangGraphRuntime(agent(spec), spec.name)
-        made.keep_in(self.store.records)
+        made.keep_in(self.store)
         return made
 
 
@@ -72,7 +73,10 @@ async def test_a_request_becomes_messages_and_settings() -> None:
     image = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
     assert messages[2].content == [{"type": "text", "text": "What is this?"}, image]
     assert messages[3].tool_calls[0]["args"] == {"at": 1}  # type: ignore[attr-defined]
-    assert {message.text for message in messages[4:6]} == {"seen", "There is no result of this call."}
+    assert {message.text for message in messages[4:6]} == {
+        "seen",
+        "There is no result of this call.",
+    }
     assert options["temperature"] == 0.5
     assert [each["function"]["name"] for each in options["tools"]] == ["paint"]
 
@@ -146,7 +150,9 @@ async def test_code_that_is_not_asynchronous_takes_part_from_its_threads() -> No
 
     def ask_helper() -> str:
         """Ask."""
-        return str(helper.invoke({"messages": [("user", "do it")]})["messages"][-1].text)
+        return str(
+            helper.invoke({"messages": [{"role": "user", "content": "do it"}]})["messages"][-1].text
+        )
 
     def ask(state: MessagesState) -> Any:
         return {"messages": [scripted.bind_tools([]).invoke(state["messages"])]}
@@ -215,7 +221,10 @@ async def test_deep_agents_show_their_agents_and_files() -> None:
         "system_prompt": "Look.",
         "model": model("scout", (call("ls", path="/"),), (say("found"),)),
     }
-    state = await run(create_deep_agent(model("lead", *replies), subagents=[scout]))  # type: ignore[list-item]
+    lead = create_deep_agent(model("lead", *replies), subagents=[scout])  # type: ignore[list-item]
+    tools = lead.nodes["tools"].bound.tools_by_name
+    assert [name for name, each in tools.items() if anatomy.repeats(each)] == ["task"]
+    state = await run(lead)
     assert state.end == t.RunCompleted()
     assert texts(state) == ["done"]
     assert outputs(state)[:2] == ["found", "found"]
@@ -276,7 +285,7 @@ async def test_a_model_server_that_has_enough_says_so_without_its_words() -> Non
 
 async def test_outside_our_runs_agents_do_what_they_did() -> None:
     lead = create_agent(model("lead", (say("plain"),)))
-    after = await lead.ainvoke({"messages": [("user", "Hi")]})
+    after = await lead.ainvoke({"messages": [{"role": "user", "content": "Hi"}]})
     assert after["messages"][-1].text == "plain"
     chunks = [chunk.text async for chunk in model("m", (say("a"), say("b"))).astream("Hi")]
     assert "".join(chunks) == "ab"

@@ -128,7 +128,9 @@ async def test_approvals_may_be_asked_for_one_by_one(approved: bool) -> None:
 
         gate = HumanInTheLoopMiddleware(interrupt_on={"pay": True}, interrupt_mode="per_call")
         calls = (call("pay", amount=1), call("pay", amount=2))
-        return create_agent(model("lead", calls, (say("ok"),)), tools=[tool(pay)], middleware=[gate])
+        return create_agent(
+            model("lead", calls, (say("ok"),)), tools=[tool(pay)], middleware=[gate]
+        )
 
     house = await opened(lead())
     name = await house.start()
@@ -201,7 +203,9 @@ async def test_a_breakpoint_of_the_graph_is_a_question() -> None:
 # going on
 
 
-async def test_after_a_crash_the_unfinished_step_goes_on_and_finished_ones_are_not_done_again() -> None:
+async def test_after_a_crash_the_unfinished_step_goes_on_and_finished_ones_are_not_done_again() -> (
+    None
+):
     done: list[str] = []
 
     class State(MessagesState):
@@ -257,7 +261,9 @@ async def test_what_a_finished_tool_changed_in_the_state_is_there_after_a_crash(
         async def note(text: str, id: Annotated[str, InjectedToolCallId]) -> Any:
             """Note."""
             done.append(text)
-            return Command(update={"notes": [text], "messages": [ToolMessage("noted", tool_call_id=id)]})
+            return Command(
+                update={"notes": [text], "messages": [ToolMessage("noted", tool_call_id=id)]}
+            )
 
         async def slow() -> str:
             """Be slow."""
@@ -532,7 +538,7 @@ async def test_a_breakpoint_that_was_asked_about_is_not_passed_by_a_restart() ->
     state = await house.finished(name)
     sink = Sink(state)
     made = runtime(graph)
-    made.keep_in(house.store.records)
+    made.keep_in(house.store)
     await made.run(RunContext(name, sink))
     assert not sink.taken
     await house.supervisor.close()

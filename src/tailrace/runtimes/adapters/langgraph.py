@@ -25,7 +25,7 @@ from tailrace.runtimes.adapters.langgraph_invocation import Graphs, Invocation
 from tailrace.runtimes.adapters.langgraph_messages import told
 from tailrace.runtimes.adapters.langgraph_saver import INTERRUPT, Saver
 from tailrace.runtimes.adapters.playback import SCOPE, Scope
-from tailrace.runtimes.contract import Records, RunContext
+from tailrace.runtimes.contract import Keep, RunContext
 from tailrace.runtimes.single import ending, opening
 
 assert langgraph_tap  # imported for what it wraps
@@ -53,20 +53,20 @@ class LangGraphRuntime:
         self._name = name
         self._input = input
         self._context = context
-        self._records: Records | None = None
+        self._store: Keep | None = None
 
     def registry(self) -> Sequence[t.AgentEntry]:
         return (t.AgentEntry(t.MAIN, self._name),)
 
-    def keep_in(self, records: Records) -> None:
+    def keep_in(self, store: Keep) -> None:
         """Where checkpoints go."""
-        self._records = records
+        self._store = store
 
     async def run(self, context: RunContext) -> None:
-        if self._records is None:
+        if self._store is None:
             raise ConfigError(f"{self._name}: nobody said where checkpoints go (keep_in)")
         context.emit(opening(context.state, self._name))
-        saver = Saver(self._records, context.run)
+        saver = Saver(self._store.records, context.run)
         await saver.open()
         before: set[str] = set()
         while True:

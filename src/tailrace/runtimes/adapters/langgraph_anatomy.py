@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias, cast
 
+from langchain_core.tools import BaseTool
 from langgraph.pregel import Pregel as Pregel  # pyright: ignore[reportMissingTypeStubs]
 
 Graph: TypeAlias = Pregel[Any, Any, Any, Any]
 
+RETRY = "retry"
 UNNAMED = "LangGraph"
 """What the framework calls a graph that nobody named."""
 
@@ -45,6 +47,17 @@ def runnable(graph: Graph) -> set[str]:
 def answers(graph: Graph, offered: set[str]) -> set[str]:
     """Of the tools that a model is offered, those whose call is the answer in a form of its own."""
     return offered - runnable(graph) if "structured_response" in _channels(graph) else set()
+
+
+def repeats(tool: BaseTool) -> bool:
+    """Whether a call that a crash cut off may be made again.
+
+    Its maker says so (`metadata={"after_crash": "retry"}`), or it is the tool by which a deep agent lets
+    others work, and the agent had not begun.
+    """
+    does = getattr(tool, "coroutine", None)
+    dispatches = getattr(does, "__module__", "") == "deepagents.middleware.subagents"
+    return dispatches or (tool.metadata or {}).get("after_crash") == RETRY
 
 
 def _channels(graph: Graph) -> dict[str, Any]:

@@ -28,8 +28,6 @@ from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.steps import INTERRUPTED
 
 Result = TypeVar("Result")
-RETRY = "retry"
-"""`metadata={"after_crash": "retry"}` on a tool: a call that a crash cut off may be made again."""
 
 
 class Graphs(Team):
@@ -197,7 +195,7 @@ class Invocation(Member):
             return kept if kept is not None else _answer(item, item.output.output, status)
         allowed = item.approval is not None and item.approval.approved
         stopped = await self.graphs.people.go_on(number)
-        again = stopped or allowed or (tool.metadata or {}).get("after_crash") == RETRY
+        again = stopped or allowed or anatomy.repeats(tool)
         if not await self.begin(number, repeat=again):
             return _answer(item, INTERRUPTED, "error")
         return None
