@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from benchmarks import langgraph_agent
 from benchmarks.harness import median
 from tailrace import assembly, config
 from tailrace.events.items import Message, TextPart
@@ -23,9 +24,11 @@ from tailrace.http.parts import Parts
 from tailrace.runs.submission import Submission
 from tailrace.runtimes.adapters.generator import GeneratorRuntime
 from tailrace.runtimes.adapters.run import Piece, Run
+from tailrace.runtimes.contract import Runtime
 
 ROUNDS = 3
 TOKENS = 20_000
+FRAMEWORK_TOKENS = 2_000
 TEAMS = 100
 
 CONFIG = """
@@ -101,7 +104,10 @@ async def _bare() -> float:
 
 async def _measure(folder: Path) -> list[str]:
     found = config.load(folder / "tailrace.toml")
-    more = {"generator": GeneratorRuntime("generator", words)}
+    more: dict[str, Runtime] = {
+        "generator": GeneratorRuntime("generator", words),
+        "langgraph": langgraph_agent.runtime(FRAMEWORK_TOKENS),
+    }
     parts = assembly.parts(found, assembly.memory_store(), more)
     await parts.supervisor.open()
     rows: dict[str, list[float]] = {}
@@ -110,6 +116,7 @@ async def _measure(folder: Path) -> list[str]:
         bare.append(await _bare() / TOKENS * 1e6)
         for name, agent, text, times, divisor in (
             ("a token, async generator", "generator", "", 1, TOKENS),
+            ("a token, LangGraph agent", "langgraph", "", 1, FRAMEWORK_TOKENS),
             ("a token, built-in agent", "talker", "word " * TOKENS, 1, TOKENS),
             ("a run of three words, built-in agent", "talker", "one two three", 200, 200),
             ("a tool turn, built-in agent", "caller", "turns", 1, 100),

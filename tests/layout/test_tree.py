@@ -81,7 +81,6 @@ COVERED_ELSEWHERE = {
     "runtimes/adapters/langgraph_anatomy.py": "tests/runtimes/adapters/test_langgraph.py",
     "runtimes/adapters/langgraph_messages.py": "tests/runtimes/adapters/test_langgraph.py",
     "runtimes/adapters/langgraph_offer.py": "tests/runtimes/adapters/test_langgraph.py",
-    "runtimes/adapters/langgraph_people.py": "tests/runtimes/adapters/test_langgraph_invocation.py",
     "runtimes/adapters/langgraph_reply.py": "tests/runtimes/adapters/test_langgraph.py",
     "runtimes/adapters/langgraph_tap.py": "tests/runtimes/adapters/test_langgraph.py",
     "runtimes/adapters/playback.py": "tests/runtimes/adapters/test_pydantic_ai_invocation.py",

@@ -222,8 +222,8 @@ async def test_deep_agents_show_their_agents_and_files() -> None:
         "model": model("scout", (call("ls", path="/"),), (say("found"),)),
     }
     lead = create_deep_agent(model("lead", *replies), subagents=[scout])  # type: ignore[list-item]
-    tools = lead.nodes["tools"].bound.tools_by_name
-    assert [name for name, each in tools.items() if anatomy.repeats(each)] == ["task"]
+    node: Any = lead.nodes["tools"].bound
+    assert [name for name, each in node.tools_by_name.items() if anatomy.repeats(each)] == ["task"]
     state = await run(lead)
     assert state.end == t.RunCompleted()
     assert texts(state) == ["done"]

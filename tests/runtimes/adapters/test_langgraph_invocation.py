@@ -1,206 +1,30 @@
-"""Graphs of LangGraph stop and go on: for people, over restarts, inside each other."""
+"""Graphs of LangGraph go on after crashes, and side by side."""
 
 from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import Sequence
 from typing import Annotated, Any, TypedDict
 
-import msgspec
-import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import InjectedToolCallId
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
-from langgraph.types import Command, interrupt
+from langgraph.types import Command
 
 from tailrace.events import types as t
-from tailrace.events.answers import Approval, Reply
 from tailrace.events.request import Settings
-from tailrace.events.state import RunState
 from tailrace.models.scenario import Step
-from tailrace.runtimes.contract import RunContext
 from tests.support.langgraph_agents import (
     ModelBroke,
-    agent,
     model,
     opened,
     run,
-    runtime,
     tool,
 )
-from tests.support.specs import PAINT, send, spec, until
+from tests.support.specs import PAINT, until
 from tests.support.team import call, outputs, say, texts
-
-# people
-
-
-async def test_an_interrupt_in_a_tool_is_a_question_and_may_be_followed_by_another() -> None:
-    begun: list[str] = []
-
-    def lead() -> Any:
-        async def book(city: str) -> str:
-            """Book."""
-            begun.append(city)
-            day = interrupt({"message": f"When to {city}?"})
-            seat = interrupt("Which seat?")
-            return f"{city}, {day}, {seat}"
-
-        replies = ((call("book", city="Rome"), call("book", city="Oslo")), (say("ok"),))
-        return create_agent(model("lead", *replies), tools=[tool(book)])
-
-    house = await opened(lead())
-    name = await house.start()
-    state = await house.finished(name)
-    assert state.phase == "waiting"
-    asked = {question.message: question for question in state.questions.values()}
-    assert set(asked) == {"When to Rome?", "When to Oslo?"}
-    assert [question.item for question in asked.values()] == [0, 1]
-    house = await opened(lead(), house)
-    rome, oslo = (asked[f"When to {city}?"].request_id for city in ("Rome", "Oslo"))
-    await house.supervisor.answer(name, (Reply(rome, "Monday"),))
-    state = await house.finished(name)
-    assert list(state.asks.values()) == ["answered", "asked", "asked"]
-    house = await opened(lead(), house)
-    seat = next(id for id, each in state.questions.items() if each.message == "Which seat?")
-    await house.supervisor.answer(name, (Reply(oslo, "Friday"), Reply(seat, "2A")))
-    state = await house.finished(name)
-    (seat,) = [id for id, how in state.asks.items() if how == "asked"]
-    await house.supervisor.answer(name, (Reply(seat, "7B"),))
-    state = await house.finished(name)
-    assert state.end == t.RunCompleted()
-    assert outputs(state) == ["Rome, Monday, 2A", "Oslo, Friday, 7B"]
-    assert state.replies == {"MAIN": 2}
-    await house.supervisor.close()
-
-
-async def test_an_interrupt_in_a_node_waits_and_nothing_before_it_is_done_again() -> None:
-    done: list[str] = []
-
-    def graph() -> Any:
-        scripted = model("lead", (say("draft"),), (say("final"),))
-
-        async def prepare(state: MessagesState) -> None:
-            done.append("prepare")
-
-        async def write(state: MessagesState) -> Any:
-            first = await scripted.ainvoke(state["messages"])
-            wish = interrupt("Good?")
-            done.append(wish["answer"])
-            return {"messages": [first, await scripted.ainvoke([*state["messages"], first])]}
-
-        builder = StateGraph(MessagesState)
-        builder.add_node("prepare", prepare)
-        builder.add_node("write", write)
-        builder.add_edge(START, "prepare")
-        builder.add_edge("prepare", "write")
-        return builder.compile(), scripted
-
-    made, first = graph()
-    house = await opened(made)
-    name = await house.start()
-    state = await house.finished(name)
-    (question,) = state.questions.values()
-    assert (state.phase, question.message, question.item) == ("waiting", "Good?", None)
-    made, second = graph()
-    house = await opened(made, house)
-    await house.supervisor.answer(name, (Reply(question.request_id, {"answer": "yes"}),))
-    state = await house.finished(name)
-    assert state.end == t.RunCompleted()
-    assert texts(state) == ["draft", "final"]
-    assert done == ["prepare", "yes"]
-    assert (len(first.asked), len(second.asked)) == (1, 1)
-    await house.supervisor.close()
-
-
-@pytest.mark.parametrize("approved", [True, False])
-async def test_approvals_may_be_asked_for_one_by_one(approved: bool) -> None:
-    paid: list[int] = []
-
-    def lead() -> Any:
-        def pay(amount: int) -> str:
-            """Pay."""
-            paid.append(amount)
-            return f"paid {amount}"
-
-        gate = HumanInTheLoopMiddleware(interrupt_on={"pay": True}, interrupt_mode="per_call")
-        calls = (call("pay", amount=1), call("pay", amount=2))
-        return create_agent(
-            model("lead", calls, (say("ok"),)), tools=[tool(pay)], middleware=[gate]
-        )
-
-    house = await opened(lead())
-    name = await house.start()
-    state = await house.finished(name)
-    assert [item.tool for item in state.items] == ["asked", "asked"]
-    house = await opened(lead(), house)
-    await house.supervisor.answer(name, (Approval(0, approved), Approval(1, approved=True)))
-    state = await house.finished(name)
-    assert state.end == t.RunCompleted()
-    assert sorted(paid) == ([1, 2] if approved else [2])
-    assert outputs(state)[1] == "paid 2"
-    assert ("refused" in outputs(state)[0]) != approved
-    await house.supervisor.close()
-
-
-async def test_agents_below_wait_for_their_own_approvals() -> None:
-    def pay(amount: int) -> str:
-        """Pay."""
-        return f"paid {amount}"
-
-    def lead() -> Any:
-        yes = frozenset({"pay"})
-        below = [
-            spec(name, (call("pay", amount=n),), (say(f"{name} ok"),), tools=(pay,), approve=yes)
-            for n, name in enumerate(("ann", "bob"))
-        ]
-        return agent(spec("lead", (send("ann"), send("bob")), (say("ok"),), below=tuple(below)))
-
-    house = await opened(lead())
-    name = await house.start()
-    state = await house.finished(name)
-    asked = [n for n, item in enumerate(state.items) if item.tool == "asked"]
-    assert {state.items[n].agent for n in asked} == {"ann", "bob"}
-    house = await opened(lead(), house)
-    await house.supervisor.answer(name, (Approval(asked[0], approved=True),))
-    state = await house.finished(name)
-    assert state.phase == "waiting"
-    assert sorted(state.agents.values()) == ["closed", "open", "open"]
-    house = await opened(lead(), house)
-    await house.supervisor.answer(name, (Approval(asked[1], approved=False, reason="no"),))
-    state = await house.finished(name)
-    assert state.end == t.RunCompleted()
-    assert state.replies == {"MAIN": 2, "ann": 2, "bob": 2}
-    assert outputs(state)[:2] == ["ann ok", "bob ok"]
-    await house.supervisor.close()
-
-
-async def test_a_breakpoint_of_the_graph_is_a_question() -> None:
-    def look() -> str:
-        """Look."""
-        return "seen"
-
-    def lead() -> Any:
-        scripted = model("lead", (call("look"),), (say("ok"),))
-        return create_agent(scripted, tools=[tool(look)], interrupt_before=["tools"])
-
-    house = await opened(lead())
-    name = await house.start()
-    state = await house.finished(name)
-    (question,) = state.questions.values()
-    assert (state.phase, state.items[0].tool) == ("waiting", "called")
-    house = await opened(lead(), house)
-    await house.supervisor.answer(name, (Reply(question.request_id, "yes"),))
-    state = await house.finished(name)
-    assert state.end == t.RunCompleted()
-    assert outputs(state) == ["seen"]
-    await house.supervisor.close()
-
-
-# going on
 
 
 async def test_after_a_crash_the_unfinished_step_goes_on_and_finished_ones_are_not_done_again() -> (
@@ -398,75 +222,6 @@ async def test_a_turn_that_waits_for_the_client_ends_after_a_crash_too() -> None
     await house.supervisor.close()
 
 
-async def test_a_call_that_only_waits_when_the_server_dies_goes_on_waiting() -> None:
-    def lead(hang: bool) -> Any:
-        async def book() -> str:
-            """Book."""
-            day = interrupt("When?")
-            if day == "never" and hang:
-                await asyncio.Event().wait()
-            return f"booked {day}"
-
-        async def slow() -> str:
-            """Be slow."""
-            if hang:
-                await asyncio.Event().wait()
-            return "slow"
-
-        calls = (call("book"), call("slow"))
-        return create_agent(model("lead", calls, (say("ok"),)), tools=[tool(book), tool(slow)])
-
-    house = await opened(lead(hang=True))
-    name = await house.start()
-    await until(house, name, lambda s: "asked" in s.asks.values() and s.items[1].begun)
-    house = await opened(lead(hang=False), house)
-    state = await house.finished(name)
-    assert (state.phase, state.attempt) == ("waiting", 2)
-    assert [item.tool for item in state.items] == ["running", "done"]
-    (question,) = state.questions
-    house = await opened(lead(hang=True), house)
-    await house.supervisor.answer(name, (Reply(question, "never"),))
-    await until(house, name, lambda s: s.phase == "running")
-    for _ in range(200):
-        await asyncio.sleep(0)
-    house = await opened(lead(hang=False), house)
-    state = await house.finished(name)
-    assert state.end == t.RunCompleted()
-    assert all("whether it took effect is unknown" in text for text in outputs(state))
-    await house.supervisor.close()
-
-
-async def test_a_yes_is_asked_for_again_when_its_call_was_cut_off() -> None:
-    paid: list[bool] = []
-
-    def lead(hang: bool) -> Any:
-        async def pay() -> str:
-            """Pay."""
-            paid.append(hang)
-            if hang:
-                await asyncio.Event().wait()
-            return "paid"
-
-        gate = HumanInTheLoopMiddleware(interrupt_on={"pay": True}, interrupt_mode="per_call")
-        scripted = model("lead", (call("pay"),), (say("ok"),))
-        return create_agent(scripted, tools=[tool(pay)], middleware=[gate])
-
-    house = await opened(lead(hang=True))
-    name = await house.start()
-    await house.finished(name)
-    await house.supervisor.answer(name, (Approval(0, approved=True),))
-    await until(house, name, lambda state: bool(paid))
-    house = await opened(lead(hang=False), house)
-    state = await house.finished(name)
-    assert (state.phase, state.items[0].tool) == ("waiting", "doubted")
-    await house.supervisor.answer(name, (Approval(0, approved=True),))
-    state = await house.finished(name)
-    assert state.end == t.RunCompleted()
-    assert outputs(state) == ["paid"]
-    assert paid == [True, False]
-    await house.supervisor.close()
-
-
 async def test_a_model_that_was_asked_twice_is_played_back_as_once() -> None:
     hung: list[str] = []
 
@@ -500,62 +255,3 @@ async def test_a_model_that_was_asked_twice_is_played_back_as_once() -> None:
     assert texts(state) == ["so ", "fine"]
     assert not fine.asked
     await house.supervisor.close()
-
-
-async def test_an_interrupt_whose_checkpoint_was_lost_is_not_asked_about_twice() -> None:
-    def lead() -> Any:
-        def book() -> str:
-            """Book."""
-            return f"booked {interrupt('When?')}"
-
-        return create_agent(model("lead", (call("book"),), (say("ok"),)), tools=[tool(book)])
-
-    house = await opened(lead())
-    name = await house.start()
-    state = await house.finished(name)
-    for record in await house.store.records.scan("kept"):
-        if msgspec.msgpack.decode(record.value)[0] == "writes" and b"When?" in record.value:
-            await house.store.records.delete("kept", record.key)
-    house = await opened(lead(), house)
-    (question,) = state.questions
-    await house.supervisor.answer(name, (Reply(question, "soon"),))
-    state = await house.finished(name)
-    assert state.end == t.RunCompleted()
-    assert outputs(state) == ["booked soon"]
-    await house.supervisor.close()
-
-
-async def test_a_breakpoint_that_was_asked_about_is_not_passed_by_a_restart() -> None:
-    async def work(state: MessagesState) -> None:
-        raise AssertionError("nobody said go on")
-
-    builder = StateGraph(MessagesState)
-    builder.add_node("work", work)
-    builder.add_edge(START, "work")
-    graph = builder.compile(interrupt_before=["work"])
-    house = await opened(graph)
-    name = await house.start()
-    state = await house.finished(name)
-    sink = Sink(state)
-    made = runtime(graph)
-    made.keep_in(house.store)
-    await made.run(RunContext(name, sink))
-    assert not sink.taken
-    await house.supervisor.close()
-
-
-class Sink:
-    """A run's state as it is, and what is said on top."""
-
-    full = False
-
-    def __init__(self, state: RunState) -> None:
-        self.state = state
-        self.taken: list[t.Draft] = []
-
-    def add(self, drafts: Sequence[t.Draft]) -> None:
-        self.taken += drafts
-
-    async def room(self) -> None: ...
-
-    async def flush(self) -> None: ...
