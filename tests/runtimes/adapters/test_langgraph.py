@@ -10,7 +10,8 @@ from deepagents import create_deep_agent
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware
 from langchain.agents.structured_output import ToolStrategy
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
@@ -25,6 +26,7 @@ from tailrace.log.stores.memory import MemoryStore
 from tailrace.models.scenario import Step
 from tailrace.runtimes.adapters import langgraph_anatomy as anatomy
 from tailrace.runtimes.adapters.langgraph import LangGraphRuntime
+from tailrace.runtimes.adapters.langgraph_offer import offered
 from tailrace.runtimes.contract import Runtime
 from tests.runtimes.adapters.contract_suite import Contract
 from tests.support.langgraph_agents import ScriptModel, agent, model, opened, run, tool
@@ -79,6 +81,25 @@ async def test_a_request_becomes_messages_and_settings() -> None:
     }
     assert options["temperature"] == 0.5
     assert [each["function"]["name"] for each in options["tools"]] == ["paint"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"), [("any", ["look", "paint"]), ({"name": "look"}, ["look"])]
+)
+async def test_the_clients_tools_are_offered_where_the_model_may_choose(
+    choice: Any, names: list[str]
+) -> None:
+    scripted = model("lead", (say("ok"),))
+    bound = scripted.bind_tools([{"name": "look"}], tool_choice=choice)
+
+    async def ask(state: MessagesState) -> Any:
+        return {"messages": [await bound.ainvoke(state["messages"])]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("ask", ask)
+    builder.add_edge(START, "ask")
+    await run(builder.compile(), settings=Settings(tools=(PAINT,)))
+    assert offered(scripted.asked[0][1]) == set(names)
 
 
 async def test_a_graph_without_messages_needs_to_be_told_its_input() -> None:
@@ -136,6 +157,22 @@ async def test_calls_that_reach_no_tool_are_answered_too() -> None:
     assert "nothing is not a valid tool" in outputs(state)[1]
     assert outputs(state)[2] == "1"
     assert [item.begun for item in state.items[:3]] == [True, False, True]
+
+
+async def test_a_call_whose_arguments_are_no_json_is_answered() -> None:
+    class Broken(ScriptModel):
+        async def _astream(self, *args: Any, **options: Any) -> AsyncIterator[ChatGenerationChunk]:
+            piece = tool_call_chunk(name="look", id="c1", args="at one", index=0)
+            message = AIMessageChunk(content="", tool_call_chunks=[piece])
+            yield ChatGenerationChunk(message=message)
+
+    def look(at: int) -> str:
+        """Look."""
+        return "seen"
+
+    state = await run(create_agent(Broken(), tools=[tool(look)]))
+    assert state.end == t.RunCompleted()
+    assert outputs(state) == ["The arguments are no JSON object."]
 
 
 async def test_code_that_is_not_asynchronous_takes_part_from_its_threads() -> None:
@@ -224,7 +261,13 @@ async def test_deep_agents_show_their_agents_and_files() -> None:
     lead = create_deep_agent(model("lead", *replies), subagents=[scout])  # type: ignore[list-item]
     node: Any = lead.nodes["tools"].bound
     assert [name for name, each in node.tools_by_name.items() if anatomy.repeats(each)] == ["task"]
-    state = await run(lead)
+    house = await opened(lead)
+    name = await house.start()
+    state = await house.finished(name)
+    events = [event.payload for event in await house.directory.events(name)]
+    await house.supervisor.close()
+    files = [e.data for e in events if isinstance(e, t.Custom) and e.name == "files"]
+    assert [each["/a.txt"]["content"] for each in files] == ["hello"]
     assert state.end == t.RunCompleted()
     assert texts(state) == ["done"]
     assert outputs(state)[:2] == ["found", "found"]

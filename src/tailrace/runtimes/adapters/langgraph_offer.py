@@ -12,6 +12,9 @@ from langchain_core.language_models import BaseChatModel
 
 from tailrace.events.request import Settings
 
+FREE = (None, "auto", "any", "required")
+"""Choices that leave it to the model which tool it calls."""
+
 
 def offered(options: dict[str, Any]) -> set[str]:
     """The names of the tools bound to a model."""
@@ -32,7 +35,7 @@ def offered(options: dict[str, Any]) -> set[str]:
 def with_client(
     model: BaseChatModel, settings: Settings, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """A call's options with what the client asked for. A choice that is forced already stays as it is."""
+    """A call's options with what the client asked for. A model that has to call one tool is left to it."""
     asked = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,
@@ -51,7 +54,7 @@ def with_client(
         for tool in settings.tools
         if tool.kind == "function"
     ]
-    if functions and options.get("tool_choice") in (None, "auto"):
+    if functions and options.get("tool_choice") in FREE:
         bound = cast("dict[str, Any]", getattr(model.bind_tools(functions), "kwargs", {}))
         theirs = cast("list[Any]", options.get("tools") or [])
         tools = [*theirs, *cast("list[Any]", bound.get("tools") or [])]
