@@ -30,6 +30,7 @@ HERE = "@"
 """Stands in a rendered line for the text that every delta of one content differs by."""
 
 Hot = t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta
+THOUGHTS = (t.ReasoningDelta, t.ReasoningSummaryDelta)
 Frame = Callable[[r.Line], bytes]
 
 
@@ -115,6 +116,8 @@ class Reply:
         kind = (type(delta), delta.part)
         known = self._open.get(delta.item)
         begun: list[bytes] = []
+        if known is not None and known[0][0] is not kind[0] and kind[0] in THOUGHTS:
+            return []  # of raw thoughts and their summary the one that came first is shown
         if known is None or known[0] != kind:
             begun, known = self._begin(delta.item, kind)
         return [*begun, _json(delta.text).join(known[1])]
@@ -127,7 +130,7 @@ class Reply:
     def closed(self, event: t.ItemCompleted) -> list[bytes]:
         """An item of the reply is whole."""
         indexes = self._parts.pop(event.item)
-        self._open.pop(event.item, None)
+        known = self._open.pop(event.item, None)
         match event.content:
             case Message():
                 texts = [(part, _content(part)) for part in event.content.content]
@@ -137,7 +140,8 @@ class Reply:
                     for index, made in zip(indexes, said, strict=False)
                 ]
             case Reasoning():
-                words = "\n\n".join(event.content.text or event.content.summary)
+                summed = known is not None and known[0][0] is t.ReasoningSummaryDelta
+                words = "".join(event.content.summary if summed else event.content.text)
                 made = r.ThinkingContent(words)
                 return [
                     self._end(index, made, r.ThinkingEnd(content_index=index, content=words))
@@ -167,7 +171,7 @@ class Reply:
         self, item: int, kind: tuple[type[Hot], int]
     ) -> tuple[list[bytes], tuple[tuple[type[Hot], int], list[bytes]]]:
         """A content begins: the line that says so, and what its deltas have in common."""
-        thinks = kind[0] in (t.ReasoningDelta, t.ReasoningSummaryDelta)
+        thinks = kind[0] in THOUGHTS
         if thinks and self._parts[item]:
             index, begun = self._parts[item][-1], []  # all of an item's thoughts are one content
         else:

@@ -1,0 +1,125 @@
+"""What the lines of a session tell, scenario by scenario."""
+
+from __future__ import annotations
+
+from typing import TypeVar, get_args
+
+import pytest
+
+import tailrace
+from tailrace.events import types as t
+from tailrace.protocols.session_lines import host as h
+from tailrace.protocols.session_lines import runtime as r
+from tailrace.protocols.session_lines.stream import Encoder, Options
+from tests.support import lines
+from tests.support.logs import RUN, log
+from tests.support.scenarios import SCENARIOS
+from tests.support.team_scenarios import TEAM_SCENARIOS
+
+Kind = TypeVar("Kind", bound=r.Line)
+ALL = {**SCENARIOS, **TEAM_SCENARIOS}
+
+
+def _told(name: str) -> list[h.SessionEvent]:
+    return lines.check(Encoder(RUN, Options()).encode(ALL[name]()))
+
+
+def _only(events: list[h.SessionEvent], kind: type[Kind]) -> list[Kind]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+@pytest.mark.req("R150")
+@pytest.mark.req("R151")
+@pytest.mark.req("R152")
+def test_a_reply_streams_and_is_told_whole() -> None:
+    events = _told("plain")
+    (user, reply) = _only(events, r.MessageEnd)
+    assert isinstance(user.message, r.UserMessage)
+    assert isinstance(reply.message, r.AssistantMessage)
+    (said,) = reply.message.content
+    assert isinstance(said, r.TextContent)
+    assert "".join(update.delta for update in _only(events, r.MessageUpdate)) == said.text
+    kinds = [type(update.event) for update in _only(events, r.MessageUpdate)]
+    assert kinds == [r.TextStart, *[r.TextDelta] * (len(kinds) - 2), r.TextEnd]
+
+
+def test_thoughts_are_no_part_of_the_answer() -> None:
+    events = _told("reasoning")
+    thought = [
+        update.event.delta
+        for update in _only(events, r.MessageUpdate)
+        if isinstance(update.event, r.ThinkingDelta)
+    ]
+    contents = [each for turn in _only(events, r.TurnComplete) for each in turn.message.content]
+    whole = [each.thinking for each in contents if isinstance(each, r.ThinkingContent)]
+    assert "".join(thought) == "".join(whole) != ""
+
+
+@pytest.mark.req("R153")
+@pytest.mark.req("R154")
+def test_tools_begin_and_end() -> None:
+    events = _told("parallel_tools")
+    begun = {event.tool_call_id: event for event in _only(events, r.ToolBefore)}
+    ended = {event.tool_call_id: event for event in _only(events, r.ToolAfter)}
+    assert len(begun) > 1
+    assert begun.keys() == ended.keys()
+    assert all(event.tool_name for event in begun.values())
+    assert all(event.result.content for event in ended.values())
+    results = [result for turn in _only(events, r.TurnComplete) for result in turn.tool_results]
+    assert {result.tool_call_id for result in results} == set(begun)
+
+
+@pytest.mark.req("R155")
+@pytest.mark.req("R156")
+def test_a_shortened_history_is_told_of() -> None:
+    events = _told("compacted")
+    begun, ended = _only(events, h.ContextCompactionStart), _only(events, h.ContextCompactionEnd)
+    assert len(begun) == len(ended) >= 1
+    (first, *_) = _only(events, r.Compaction)
+    assert first.messages_after < first.messages_before
+
+
+@pytest.mark.req("R157")
+@pytest.mark.req("R158")
+@pytest.mark.parametrize("name", ["plain", "team", "cancelled", "limit_reached"])
+def test_the_end_tells_what_was_said_and_what_it_cost(name: str) -> None:
+    events = _told(name)
+    (end,) = _only(events, r.SessionEnd)
+    (usage,) = _only(events, h.ContextUsage)
+    spent = [e.payload for e in ALL[name]() if isinstance(e.payload, t.Usage)]
+    assert end.usage.total_tokens == sum(each.input + each.output for each in spent)
+    ended = [event.message for event in _only(events, r.MessageEnd)]
+    assert [m for m in end.messages if not isinstance(m, r.ToolResultMessage)] == ended
+    if spent:
+        assert (usage.input_tokens, usage.output_tokens) != (0, 0)
+
+
+def test_how_full_the_context_is() -> None:
+    said: list[t.Payload] = [t.ContextUsage(500, 1000), t.Usage("m", input=250, output=5)]
+    events = lines.check(Encoder(RUN, Options()).encode(log(said, end=t.RunCompleted())))
+    assert events[-1] == h.ContextUsage(input_tokens=250, output_tokens=5, budget_used_pct=25)
+
+
+def test_an_agent_s_skills_are_told_of() -> None:
+    said: list[t.Payload] = [
+        t.Custom("skill_start", {"skillName": "sums", "task": "add"}),
+        t.Custom("skill_end", {"skillName": "sums"}),
+        t.Custom("skill_start", {"of": "another kind"}),
+        t.Custom("note", {"skillName": "sums"}),
+    ]
+    events = lines.check(Encoder(RUN, Options()).encode(log(said, end=t.RunCompleted())))
+    assert _only(events, r.SkillStart) == [r.SkillStart(skill_name="sums", task="add")]
+    assert _only(events, r.SkillEnd) == [r.SkillEnd(skill_name="sums")]
+
+
+def test_a_crash_ends_a_message_and_begins_another() -> None:
+    events = _told("two_attempts")
+    first, second = (event.message for event in _only(events, r.TurnComplete))
+    assert (first.stop_reason, second.stop_reason) == ("aborted", "stop")
+
+
+@pytest.mark.req("R172")
+def test_the_union_is_published_with_its_host_part() -> None:
+    every, host = set(get_args(tailrace.SessionEvent)), set(get_args(tailrace.HostEvent))
+    assert host < every
+    assert {r.MessageUpdate, r.SkillStart, h.ContextUsage} <= every
