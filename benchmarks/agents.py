@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from benchmarks import langgraph_agent
+from benchmarks import langgraph_agent, openai_agents
 from benchmarks.harness import median
 from tailrace import assembly, config
 from tailrace.events.items import Message, TextPart
@@ -107,6 +107,7 @@ async def _measure(folder: Path) -> list[str]:
     more: dict[str, Runtime] = {
         "generator": GeneratorRuntime("generator", words),
         "langgraph": langgraph_agent.runtime(FRAMEWORK_TOKENS),
+        "openai": openai_agents.runtime(TOKENS),
     }
     parts = assembly.parts(found, assembly.memory_store(), more)
     await parts.supervisor.open()
@@ -118,6 +119,7 @@ async def _measure(folder: Path) -> list[str]:
             ("a token, async generator", "generator", "", 1, TOKENS),
             ("a token, LangGraph agent", "langgraph", "", 1, FRAMEWORK_TOKENS),
             ("a token, built-in agent", "talker", "word " * TOKENS, 1, TOKENS),
+            ("a token, OpenAI Agents SDK", "openai", "", 1, TOKENS),
             ("a run of three words, built-in agent", "talker", "one two three", 200, 200),
             ("a tool turn, built-in agent", "caller", "turns", 1, 100),
             ("a token, 100 leads x 3 subagents", "lead", "team", TEAMS, TEAMS * 300),

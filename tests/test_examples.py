@@ -19,6 +19,12 @@ EXAMPLES = [
     ("tools.toml", "support", "refund order 5", ["You get 20 back.", "asking the bank"]),
     ("examples.pydantic_ai_agent:app", "refunds", "money", ["So: 20 given back.", '"clerk"']),
     ("examples.langgraph_agent:app", "travel", "Rome", ["the Roma is booked.", '"scout"']),
+    (
+        "examples.openai_agents_agent:app",
+        "desk",
+        "money",
+        ["So: 20 given back.", '"cashier"', '"clerk"'],
+    ),
     ("workflow.toml", "report", "rivers", ["What write made", "praise", "blame"]),
 ]
 

@@ -9,13 +9,14 @@ agents are told apart by the call that let them work, their name and their order
 An agent that runs inside another one's tool is found by a context variable: frameworks have no word for it.
 `Scope` says inside whose run, and inside which of its calls, the current code runs.
 
-When all that is left waits for people, the framework's task is cancelled and the run pauses.
+When all that is left waits for people, the framework's task is cancelled and the run pauses. `play` is the
+loop around all this.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.items import Item
 from tailrace.events.parts import ItemState
+from tailrace.events.request import RunRequest
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import NODE
 from tailrace.runtimes.steps import INTERRUPTED, question_id
@@ -44,6 +46,8 @@ class Team:
         self.handed = False
         self.stopping = False
         self.heard = context.heard
+        self._loose: set[asyncio.Task[Any]] = set()
+        self._streams: set[asyncio.Task[Any]] = set()
         self._task: asyncio.Task[Any] | None = None
         self._settling: asyncio.Task[None] | None = None
 
@@ -54,10 +58,18 @@ class Team:
             await asyncio.wait([task])
         finally:
             self.stopping = True
-            left = [each for each in (task, self._settling) if each is not None]
+            left = [each for each in (task, self._settling, *self._streams) if each is not None]
             for each in left:
                 each.cancel()
             await asyncio.gather(*left, return_exceptions=True)
+            if self._loose:
+                await asyncio.wait(self._loose)
+
+    def wait_for(self, task: asyncio.Task[Any], *, stream: bool = False) -> None:
+        """The run does not end before this task. The framework cancels it, unless it is a `stream`."""
+        tasks = self._streams if stream else self._loose
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     def stop(self) -> None:
         """Nothing more can be done now."""
@@ -91,13 +103,13 @@ class Team:
 class Member:
     """An agent at work under the name `id`."""
 
-    def __init__(self, scope: Scope, name: str) -> None:
+    def __init__(self, scope: Scope, name: str, kind: t.AgentKind = "subagent") -> None:
         self.team = scope.team
         self.context = scope.team.context
         self.state = self.context.state
         self.name = name
         self._scope = scope
-        self.id = _place(scope, name)
+        self.id = _place(scope, name, kind)
         self._recorded = self.state.replies.get(self.id, 0)
         self._played = 0
         self._asked: list[tuple[int, ...]] = []
@@ -120,15 +132,20 @@ class Member:
         Does not return when the turn has ended with calls for the client.
         """
         await self.stop_if_handed()
-        if self._played == self._recorded:
+        if self.caught_up:
             return None
         self._played += 1
         return tuple(
             item.content
             for item in self.state.items
             if item.agent == self.id and item.reply == self._played and item.content is not None
-            if item.status == "completed" or item.started.kind != "tool_call"
+            if item.status == "completed"
         )
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all replies that the log has were played."""
+        return self._played == self._recorded
 
     async def stop_if_handed(self) -> None:
         """Does not return when the turn has ended with calls for the client."""
@@ -203,6 +220,10 @@ class Member:
         return item.tool in ASKED_TOOL or self.state.asks.get(question_id(number)) == "asked"
 
     # agents inside
+
+    def inside(self, number: int) -> tuple[Member, ...]:
+        """The agents that work in a call."""
+        return tuple(self._inside.get(number, ()))
 
     def stuck(self) -> bool:
         """Whether nothing happens here before a person answers."""
@@ -298,7 +319,7 @@ def scope() -> Scope | None:
     return found if found is not None and found.is_here else None
 
 
-def _place(scope: Scope, name: str) -> str:
+def _place(scope: Scope, name: str, kind: t.AgentKind) -> str:
     """The id of the agent that begins here: a new one, or that which an earlier attempt began here."""
     team, outside = scope.team, scope.member
     state = team.context.state
@@ -314,5 +335,32 @@ def _place(scope: Scope, name: str) -> str:
             return entry.id
     id = state.invocation(name)
     team.taken.add(id)
-    team.emit([t.Draft(t.AgentStarted(name, "subagent", outside.id, scope.call), NODE, id)])
+    team.emit([t.Draft(t.AgentStarted(name, kind, outside.id, scope.call), NODE, id)])
     return id
+
+
+async def play(
+    context: RunContext,
+    work: Callable[[RunRequest], Coroutine[Any, Any, None]],
+    failure: Callable[[BaseException], BaseException],
+) -> bool:
+    """Let a framework work until it is done; False when nothing can be done before somebody answers.
+
+    `failure` says in our words what the framework raised.
+    """
+    while True:
+        team = Team(context)
+        token = SCOPE.set(Scope(team, None, None))
+        try:
+            task = asyncio.create_task(work(context.request))
+        finally:
+            SCOPE.reset(token)
+        await team.follow(task)
+        if not task.cancelled():
+            if error := task.exception():
+                raise failure(error) from error
+            return True
+        if team.handed:
+            return True
+        if context.heard == team.heard:
+            return False

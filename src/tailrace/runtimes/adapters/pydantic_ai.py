@@ -7,7 +7,6 @@ Agents that its tools run take part as subagents. They are met where every way o
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -29,7 +28,7 @@ from pydantic_ai.toolsets.external import ExternalToolset
 from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest, Settings
-from tailrace.runtimes.adapters.playback import SCOPE, Scope, Team, scope
+from tailrace.runtimes.adapters.playback import play, scope
 from tailrace.runtimes.adapters.pydantic_ai_invocation import Invocation
 from tailrace.runtimes.adapters.pydantic_ai_messages import told
 from tailrace.runtimes.adapters.pydantic_ai_tap import Tap
@@ -56,27 +55,8 @@ class PydanticAIRuntime:
 
     async def run(self, context: RunContext) -> None:
         context.emit(opening(context.state, self._name))
-        while True:
-            team = Team(context)
-            if await self._work(team):
-                context.emit(ending(context.state))
-                return
-            if context.heard == team.heard:
-                return
-
-    async def _work(self, team: Team) -> bool:
-        """Let the agent work; False when nothing can be done before somebody answers."""
-        token = SCOPE.set(Scope(team, None, None))
-        try:
-            task = asyncio.create_task(self._run(team.context.request))
-        finally:
-            SCOPE.reset(token)
-        await team.follow(task)
-        if task.cancelled():
-            return team.handed
-        if error := task.exception():
-            raise _failure(error) from error
-        return True
+        if await play(context, self._run, _failure):
+            context.emit(ending(context.state))
 
     async def _run(self, request: RunRequest) -> None:
         prompt, history, instructions = told(request)

@@ -1,0 +1,140 @@
+"""Our items as the OpenAI Agents SDK's input, and recorded replies as the output that it once had.
+
+The SDK speaks Responses items, so the wire's own encoder makes its input. What only the SDK or its model
+server can read again (ids, signatures, encrypted reasoning) travels in an item's `details`: under `responses`
+what any Responses server takes back in a later turn, under `DIALECT` what belongs to this run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, assert_never, cast
+
+import msgspec
+from agents.items import ItemHelpers, TResponseInputItem, TResponseOutputItem
+from agents.models.fake_id import FAKE_RESPONSES_ID
+from openai.types.responses import ResponseFunctionToolCall, ResponseOutputItem
+from pydantic import BaseModel, TypeAdapter
+
+from tailrace.events import items as i
+from tailrace.events.request import RunRequest
+from tailrace.protocols.openai_responses import items as wire_items
+
+DIALECT = "openai_agents"
+RESPONSES = wire_items.DIALECT
+NO_RESULT = "There is no result of this call."
+SECRETS = ("id", "encrypted_content")
+_SAID = frozenset(
+    {"type", "role", "content", "summary", "call_id", "name", "arguments", "input", "phase"}
+)
+"""Fields of an output item that our items have words for."""
+
+_CALL = ResponseFunctionToolCall(type="function_call", call_id="call", name="tool", arguments="")
+_outputs: TypeAdapter[list[ResponseOutputItem]] = TypeAdapter(list[ResponseOutputItem])
+
+
+def told(request: RunRequest) -> list[TResponseInputItem]:
+    """A request's history and input. Calls that nobody ever answered are closed: model servers insist."""
+    items = [_plain(item) for item in (*request.history, *request.input) if _is_theirs(item)]
+    answered = {item.call_id for item in items if isinstance(item, i.ToolOutput)}
+    closed: list[i.Item] = []
+    owing: list[i.Item] = []
+    for item in items:
+        if not isinstance(item, i.ToolCall):
+            closed += owing
+            owing = []
+        elif item.call_id not in answered:
+            output = (i.TextPart(NO_RESULT),)
+            owing.append(i.ToolOutput(call_id=item.call_id, output=output, is_error=True))
+        closed.append(item)
+    encoded = wire_items.encode_items([*closed, *owing])
+    for shown in encoded:
+        if (
+            shown.get("role") == "assistant"
+        ):  # as text: parts the SDK takes back only with their ids
+            shown["content"] = "".join(part["text"] for part in shown["content"])
+    return cast("list[TResponseInputItem]", encoded)
+
+
+def recorded(items: Iterable[i.Item]) -> list[TResponseOutputItem]:
+    """The output of a reply, from the items it was recorded as."""
+    made = [_recorded(item) for item in items if not isinstance(item, i.ToolOutput)]
+    return list(_outputs.validate_python(made))
+
+
+def dump(item: BaseModel) -> dict[str, i.Json]:
+    """An output item as JSON."""
+    return item.model_dump(mode="json", exclude_none=True, by_alias=True, warnings=False)
+
+
+def details(item: BaseModel) -> dict[str, i.Json]:
+    """What has to come back with an output item besides its words."""
+    rest = {name: value for name, value in dump(item).items() if name not in _SAID}
+    if "encrypted_content" not in rest:
+        return {DIALECT: rest}
+    secret = {name: rest.pop(name) for name in SECRETS if name in rest}
+    return {RESPONSES: secret, **({DIALECT: rest} if rest else {})}
+
+
+def told_result(value: object) -> str:
+    """A tool's value as the model reads it."""
+    return output_text(ItemHelpers.tool_call_output_item(_CALL, value)["output"])
+
+
+def output_text(output: i.Json) -> str:
+    """The `output` of a call's output item as text; what is no text is shown as JSON."""
+    if isinstance(output, str):
+        return output
+    parts = cast("list[dict[str, i.Json]]", output)
+    if all(part.get("type") == "input_text" for part in parts):
+        return "".join(part["text"] for part in parts)
+    return msgspec.json.encode(parts).decode()
+
+
+def texts(parts: Sequence[Any] | None) -> list[str]:
+    """The texts of an output item's parts, empty ones left out."""
+    found = [getattr(part, "text", None) for part in parts or ()]
+    return [text for text in found if text]
+
+
+def _is_theirs(item: i.Item) -> bool:
+    """Whether a model server of theirs can make anything of it."""
+    match item:
+        case i.ProviderItem():
+            return item.dialect == RESPONSES
+        case i.Reasoning():  # without its secret or its text it is refused
+            return bool(item.text or item.details.get(RESPONSES, {}).get("encrypted_content"))
+        case _:
+            return True
+
+
+def _plain(item: i.Item) -> i.Item:
+    """What the agent said, as text."""
+    if isinstance(item, i.Message) and item.role == "assistant":
+        return msgspec.structs.replace(item, content=(i.TextPart(i.text_of(item.content)),))
+    return item
+
+
+def _recorded(item: i.Message | i.Reasoning | i.ToolCall | i.ProviderItem) -> dict[str, i.Json]:
+    kept = {
+        "id": FAKE_RESPONSES_ID,
+        "status": "completed",
+        **item.details.get(RESPONSES, {}),
+        **item.details.get(DIALECT, {}),
+    }
+    match item:
+        case i.ProviderItem():
+            return dict(item.data)
+        case i.ToolCall():
+            return {**kept, **wire_items.encode_item(item)}
+        case i.Reasoning():
+            return {
+                **kept,
+                "type": "reasoning",
+                "summary": [{"type": "summary_text", "text": text} for text in item.summary],
+                "content": [{"type": "reasoning_text", "text": text} for text in item.text] or None,
+            }
+        case i.Message():
+            return {**kept, **wire_items.encode_item(item)}
+        case _:
+            assert_never(item)
