@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.events import stored
-from tailrace.events.types import Event, RunCancelled, RunFailed
+from tailrace.events.types import Event, RunCancelled, RunFailed, RunResumed
+from tailrace.protocols.ai_sdk_ui import stream as ui
 from tailrace.protocols.anthropic_messages import reply as messages_reply
 from tailrace.protocols.anthropic_messages import stream as messages
 from tailrace.protocols.contract import StreamEncoder
@@ -23,7 +24,7 @@ from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import reply, stream
 from tailrace.protocols.session_lines import host
 from tailrace.protocols.session_lines import stream as session
-from tests.support import blocks, lines, strict
+from tests.support import blocks, lines, strict, ui_chunks
 from tests.support.legal_logs import legal_logs
 from tests.support.logs import RUN
 
@@ -34,6 +35,8 @@ ENCODERS: dict[str, Callable[[], StreamEncoder]] = {
     "messages": lambda: messages.Encoder(RUN, messages.Options()),
     "native": lambda: native.Encoder(RUN),
     "session": lambda: session.Encoder(RUN, session.Options()),
+    "ui": lambda: ui.Encoder(RUN, ui.Options(turn=0)),
+    "ui watched": lambda: ui.Encoder(RUN, ui.Options()),
 }
 SURFACES = pytest.mark.parametrize("surface", ENCODERS)
 
@@ -82,6 +85,35 @@ def test_sequence_numbers_have_no_gap(log: Sequence[Event]) -> None:
 def test_every_frame_is_valid_for_every_sdk(log: Sequence[Event]) -> None:
     strict.responses(ENCODERS["responses"]().encode(log))
     strict.chat(ENCODERS["chat"]().encode(log))
+
+
+@pytest.mark.req("R91")
+@given(log=legal_logs())
+def test_a_ui_stream_is_valid_for_every_version_and_in_order(log: Sequence[Event]) -> None:
+    for surface in ("ui", "ui watched"):
+        frames = ENCODERS[surface]().encode(log)
+        ui_chunks.strict(frames)
+        ui_chunks.read(frames)
+
+
+@given(log=legal_logs())
+def test_a_turn_of_a_ui_stream_is_the_rest_of_the_stream(log: Sequence[Event]) -> None:
+    """The turn that answers continues the message, and its positions, where the pause left them."""
+    turns = sum(isinstance(event.payload, RunResumed) for event in log)
+    reader = ui_chunks.Reader()
+    for turn in range(turns + 1):
+        whole = ui.Encoder(RUN, ui.Options(turn)).encode(log)
+        first = ui.turn_begins(RUN, log, turn)
+        if turn:
+            before = ui.Encoder(RUN, ui.Options(turn - 1)).encode(log)
+            assert before[:-3] == whole[: len(before) - 3]
+            assert first == next(
+                number
+                for number, frame in enumerate(whole)
+                if number >= len(before) - 3 and b'"type":"start"' in frame
+            )
+        reader.ended = ""
+        ui_chunks.read(whole[first:], reader, first)
 
 
 @given(log=legal_logs())

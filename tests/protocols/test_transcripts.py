@@ -14,12 +14,13 @@ import pytest
 
 from tailrace.events import stored
 from tailrace.events.types import Event
+from tailrace.protocols.ai_sdk_ui import stream as ui
 from tailrace.protocols.anthropic_messages import stream as messages
 from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import stream as responses
 from tailrace.protocols.session_lines import stream as session
-from tests.support import blocks, lines, order, strict
+from tests.support import blocks, lines, order, strict, ui_chunks
 from tests.support.logs import RUN
 from tests.support.scenarios import SCENARIOS
 from tests.support.team_scenarios import TEAM_SCENARIOS
@@ -44,6 +45,7 @@ SURFACES: dict[str, Frames] = {
     "messages": lambda log: messages.Encoder(RUN, messages.Options()).encode(log),
     "native": lambda log: native.Encoder(RUN).encode(log),
     "session": lambda log: session.Encoder(RUN, session.Options()).encode(log),
+    "ui": lambda log: ui.Encoder(RUN, ui.Options(turn=0)).encode(log),
 }
 ATTRIBUTED: dict[str, Frames] = {
     "agent-responses": lambda log: responses.Encoder(RUN, responses.Options(key=KEY)).encode(log),
@@ -55,6 +57,7 @@ ATTRIBUTED: dict[str, Frames] = {
         log
     ),
     "responses-2": lambda log: responses.Encoder(RUN, responses.Options(turn=1)).encode(log),
+    "ui-2": lambda log: ui.Encoder(RUN, ui.Options(turn=1)).encode(log),
 }
 """What a mount that attributes shows, and the turn after a pause."""
 
@@ -84,11 +87,17 @@ def _check_messages(frames: list[bytes]) -> None:
     blocks.check(frames)
 
 
+def _check_ui(frames: list[bytes]) -> None:
+    ui_chunks.strict(frames)
+    ui_chunks.read(frames)
+
+
 CHECKS: dict[str, Callable[[list[bytes]], object]] = {
     "responses": _check_responses,
     "chat": strict.chat,
     "messages": _check_messages,
     "session": lines.check,
+    "ui": _check_ui,
 }
 """What every frame of a surface must be; the turn after a pause and other mounts are no exception."""
 

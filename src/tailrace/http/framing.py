@@ -43,3 +43,6 @@ LINES = Framing(
     goodbye=b"\n",
 )
 """Readers skip empty lines, so one says "still here"."""
+
+UI = Framing({**SSE_HEADERS, "x-vercel-ai-ui-message-stream": "v1"}, PING, GOODBYE)
+"""AI SDK UI message streams. No measured client looks at the header; others of its makers' tools may."""

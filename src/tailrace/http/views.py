@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 from tailrace.errors import BadRequest
 from tailrace.events.request import RunRequest
-from tailrace.http.framing import LINES, SSE
+from tailrace.http.framing import LINES, SSE, UI
 from tailrace.http.view import View
+from tailrace.protocols.ai_sdk_ui import stream as ui
 from tailrace.protocols.anthropic_messages import stream as messages
 from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import stream as chat
@@ -53,10 +54,17 @@ def session_view(run: str, session: str, *, sse: bool = False) -> View:
     return View(options, lambda: lines.Encoder(run, options), SSE if sse else LINES, headers)
 
 
+def ui_view(run: str, turn: int | None, *, past: bool = False) -> View:
+    """A run as a UI message stream up to the pause that ends a turn, or to its end."""
+    options = ui.Options(turn, past)
+    return View(options, lambda: ui.Encoder(run, options), UI)
+
+
 VIEWS: Mapping[str, Callable[[str, RunRequest], View]] = {
     NATIVE: _native,
     "responses": _responses,
     "chat": _chat,
     "messages": _messages,
     "session": lambda run, asked: session_view(run, asked.session),
+    "ui": lambda run, _: ui_view(run, None),
 }

@@ -1,0 +1,123 @@
+"""`/api/chat`: what `useChat` of the AI SDK sends and reads; its resume; and cancel."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tailrace.errors import BadRequest, NotFound
+from tailrace.events import ids
+from tailrace.events.types import RunResumed
+from tailrace.http.catalog import Target
+from tailrace.http.parts import Parts, Reply, cursor, document, guarded, principal, read_body
+from tailrace.http.turns import take_turn
+from tailrace.http.ui_answers import answering
+from tailrace.http.views import ui_view
+from tailrace.protocols.ai_sdk_ui import request, stream
+from tailrace.protocols.errors import error_body
+from tailrace.runs.conversations import Conversation, named_id
+
+
+def routes(parts: Parts) -> list[Route]:
+    """The routes, under the path that the AI SDK has by default."""
+    handlers = _Chats(parts)
+    table = {
+        ("POST", "/api/chat"): handlers.send,
+        ("GET", "/api/chat/{chat_id:path}/stream"): handlers.resume,
+        ("POST", "/api/chat/{chat_id:path}/cancel"): handlers.cancel,
+    }
+    return [
+        Route(path, guarded(handler, error_body), methods=[method])
+        for (method, path), handler in table.items()
+    ]
+
+
+class _Chats:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def send(self, http: Request) -> Reply:
+        body = await read_body(http, self._parts.max_body_bytes)
+        asked = request.decode(body)
+        tenant = principal(http).tenant
+        target = self._target(asked.agent or http.query_params.get("agent", ""))
+        chat = await self._parts.conversations.named(asked.request.session, tenant)
+        wanted = msgspec.structs.replace(
+            asked.request, agent=target.name, model=target.name, conversation=chat.id
+        )
+        answer = await answering(self._parts, asked.given, tenant)
+        if answer is not None:
+            await self._parts.supervisor.answer(answer.run, answer.answer, wanted)
+            return await self._next_turn(answer.run)
+        if not wanted.input:
+            raise BadRequest(
+                "The last message must be a user's, or answer what the assistant's asks.",
+                param="messages",
+            )
+        run, _ = await take_turn(self._parts, http, wanted, body, told=asked.told)
+        return self._parts.stream(run, ui_view(run, 0))
+
+    async def resume(self, http: Request) -> Reply:
+        """All of the chat's last reply and what follows; with `after` only what follows that position,
+        also when the run has ended. 204: nothing is going on."""
+        run = await self._run(http)
+        after = http.query_params.get("after")
+        if run is None:
+            return Response(status_code=204)
+        state = await self._parts.directory.state(run)
+        if after is None and state.ended:
+            return Response(status_code=204)
+        first = 0 if after is None else cursor(after, "after") + 1
+        past = after is None and state.started().called != ""
+        view = ui_view(run, len(state.resumptions), past=past)
+        return await self._parts.resume(run, view, first)
+
+    async def cancel(self, http: Request) -> Reply:
+        run = await self._run(http)
+        if run is None:
+            raise NotFound("Nothing has run in this chat.", code="not_found")
+        await self._parts.supervisor.cancel(run, "a client")
+        chat = http.path_params["chat_id"]
+        return document({"id": chat, "runId": ids.run_id(run), "status": "cancelled"}, run=run)
+
+    def _target(self, agent: str) -> Target:
+        """The agent that a request names, or the only one there is."""
+        if agent:
+            return self._parts.catalog.agent(agent)
+        agents = [target for target in self._parts.catalog.targets if target.kind == "agent"]
+        if len(agents) != 1:
+            known = ", ".join(target.name for target in agents)
+            raise BadRequest(f"'agent' must name one of: {known}.", param="agent")
+        return agents[0]
+
+    async def _next_turn(self, run: str) -> Reply:
+        """What follows the answer that a run was given."""
+        events = await self._parts.directory.events(run)
+        turn = sum(isinstance(event.payload, RunResumed) for event in events)
+        first = stream.turn_begins(run, events, turn)
+        return await self._parts.resume(run, ui_view(run, turn), first)
+
+    async def _run(self, http: Request) -> str | None:
+        """The run that a response id in the query names, or the chat's last one that there is."""
+        chat = await self._chat(http)
+        if chat is None:
+            return None
+        named = http.query_params.get("responseId")
+        wanted = ids.run_suffix(named) if named else None
+        for entry in reversed(chat.entries):
+            if not entry.run or (named and entry.run != wanted):
+                continue
+            record = await self._parts.directory.record(entry.run)
+            if record is not None and record.status != "expired":
+                return entry.run
+        return None
+
+    async def _chat(self, http: Request) -> Conversation | None:
+        tenant = principal(http).tenant
+        id = named_id(http.path_params["chat_id"], tenant)
+        try:
+            return await self._parts.conversations.get(id, tenant)
+        except NotFound:
+            return None

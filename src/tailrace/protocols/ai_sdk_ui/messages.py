@@ -1,0 +1,245 @@
+"""UI messages as items: what a client shows, told to a model (`UIMessage` of ai 5 to 7).
+
+Parts that only a screen needs are left out; a part of an unknown type is an error that names it. What
+subagents said (between `data-subagent` and `data-subagent-end`) is not told: their word to the main agent
+is the output of the call that sent them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.errors import BadRequest
+from tailrace.events.history import UNANSWERED
+from tailrace.events.items import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Item,
+    Json,
+    Message,
+    Part,
+    Reasoning,
+    Role,
+    TextPart,
+    ToolCall,
+    ToolOutput,
+)
+from tailrace.protocols.fields import Object, as_list, as_object, nested, optional, text
+
+ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+NOT_TOLD = frozenset(
+    {"step-start", "source-url", "source-document", "reasoning-file", "custom", "file"}
+)
+"""Parts of an assistant's message that no model is told of."""
+DENIED = "The user refused this call."
+_AUDIO = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav"}
+_ASKED = ("input-available", "approval-requested", "approval-responded")
+_ANSWERED = ("output-available", "output-error", "output-denied")
+
+
+class Given(Struct, frozen=True):
+    """What a message answers: a yes or no (`approved`) by the approval's id, or the output of a call by
+    the call's id; `where` it stands."""
+
+    id: str
+    where: str
+    approved: bool | None = None
+    text: str = ""
+
+
+class Told(Struct, frozen=True):
+    """One message: its items in order, those at its end that are outputs of the client's, its answers."""
+
+    role: Role
+    id: str
+    items: tuple[Item, ...]
+    outputs: int = 0
+    given: tuple[Given, ...] = ()
+
+
+def decode_messages(value: Json, where: str = "messages") -> list[Told]:
+    """The client's whole list. Raises `BadRequest` with the place as `param`."""
+    messages = as_list(value, where)
+    if not messages:
+        raise BadRequest(f"{where} must not be empty.", param=where)
+    return [
+        decode_message(as_object(message, f"{where}[{n}]"), f"{where}[{n}]")
+        for n, message in enumerate(messages)
+    ]
+
+
+def decode_message(message: Object, where: str) -> Told:
+    """One message; one of version 4 may have a string as `content`."""
+    role = message.get("role")
+    if role not in ROLES:
+        raise BadRequest(
+            f"{where}.role must be one of {', '.join(ROLES)}, not {role!r}.", param=f"{where}.role"
+        )
+    id = optional(message, "id", str, default="", where=where)
+    if message.get("parts") is None and isinstance(message.get("content"), str):
+        parts: list[Object] = [{"type": "text", "text": message["content"]}]
+    else:
+        listed = as_list(message.get("parts"), f"{where}.parts")
+        parts = [as_object(part, f"{where}.parts[{n}]") for n, part in enumerate(listed)]
+    if role == "assistant":
+        said = _Assistant()
+        for n, part in enumerate(parts):
+            said.take(part, f"{where}.parts[{n}]")
+        return said.told(id)
+    content = [_user_part(part, f"{where}.parts[{n}]") for n, part in enumerate(parts)]
+    shown = tuple(part for part in content if part is not None)
+    return Told(role, id, (Message(role=role, content=shown),) if shown else ())
+
+
+def _kind(part: Object, where: str) -> str:
+    kind = part.get("type")
+    if not isinstance(kind, str):
+        raise BadRequest(f"{where}.type must be a string.", param=f"{where}.type")
+    return kind
+
+
+def _unknown(kind: str, where: str) -> BadRequest:
+    return BadRequest(f"{where} has an unknown type {kind!r}.", param=f"{where}.type")
+
+
+def _user_part(part: Object, where: str) -> Part | None:
+    kind = _kind(part, where)
+    if kind == "text":
+        return TextPart(text(part, "text", where))
+    if kind == "file":
+        return _file(part, where)
+    if kind.startswith("data-") or kind == "step-start":
+        return None
+    raise _unknown(kind, where)
+
+
+def _file(part: Object, where: str) -> Part:
+    url, media = text(part, "url", where), text(part, "mediaType", where)
+    major, _, minor = media.partition("/")
+    _, comma, data = url.partition(";base64,")
+    inline = url.startswith("data:")
+    if major == "image":
+        return ImagePart(url=url)
+    if major == "audio" and inline and comma:
+        return AudioPart(data=data, format=_AUDIO.get(minor, minor))
+    name = optional(part, "filename", str, default="", where=where)
+    return FilePart(data=url, filename=name) if inline else FilePart(url=url, filename=name)
+
+
+class _Assistant:
+    """An assistant's message, part by part: calls in a row are told with their outputs after them."""
+
+    def __init__(self) -> None:
+        self._items: list[Item] = []
+        self._ours: list[Item] = []
+        self._theirs: list[Item] = []
+        self._given: list[Given] = []
+        self._below = False
+
+    def told(self, id: str) -> Told:
+        outputs = self._theirs
+        self._flush()
+        return Told("assistant", id, tuple(self._items), len(outputs), tuple(self._given))
+
+    def take(self, part: Object, where: str) -> None:
+        kind = _kind(part, where)
+        if kind.startswith("data-"):
+            if kind in ("data-subagent", "data-subagent-end"):
+                self._below = kind == "data-subagent"
+        elif kind == "text":
+            self._say(Message(role="assistant", content=(TextPart(text(part, "text", where)),)))
+        elif kind == "reasoning":
+            self._say(Reasoning(summary=(text(part, "text", where),)))
+        elif kind == "steering-message":
+            self._steer(part, where)
+        elif kind == "dynamic-tool":
+            self._call(part, text(part, "toolName", where), where)
+        elif kind.startswith("tool-"):
+            self._call(part, kind[len("tool-") :], where)
+        elif kind not in NOT_TOLD:
+            raise _unknown(kind, where)
+        elif kind == "step-start":
+            self._flush()
+
+    def _flush(self) -> None:
+        """The outputs of the calls so far, the client's last."""
+        self._items += [*self._ours, *self._theirs]
+        self._ours, self._theirs = [], []
+
+    def _say(self, item: Item) -> None:
+        if not self._below:
+            self._flush()
+            self._items.append(item)
+
+    def _steer(self, part: Object, where: str) -> None:
+        """What the user threw in while the reply was made."""
+        listed = as_list(part.get("parts"), f"{where}.parts")
+        places = [f"{where}.parts[{n}]" for n in range(len(listed))]
+        found = [
+            _user_part(as_object(each, place), place)
+            for each, place in zip(listed, places, strict=True)
+        ]
+        content = tuple(each for each in found if each is not None)
+        self._say(Message(role="user", content=content))
+
+    def _call(self, part: Object, name: str, where: str) -> None:
+        id = text(part, "toolCallId", where)
+        state = text(part, "state", where)
+        if state == "input-streaming":
+            return  # a call that was never whole is none
+        if state not in (*_ASKED, *_ANSWERED):
+            raise BadRequest(
+                f"{where}.state has an unknown value {state!r}.", param=f"{where}.state"
+            )
+        theirs = part.get("providerExecuted") is not True
+        output = _output(part, state, id, where)
+        self._answer(part, state, output, where, theirs=theirs)
+        if self._below:
+            return
+        arguments = "{}" if part.get("input") is None else _json(part["input"])
+        self._items.append(ToolCall(call_id=id, name=name, arguments=arguments))
+        answered = theirs and state in _ANSWERED
+        (self._theirs if answered else self._ours).append(output)
+
+    def _answer(
+        self, part: Object, state: str, output: ToolOutput, where: str, *, theirs: bool
+    ) -> None:
+        """What this part says to a run that waits."""
+        if state == "approval-responded":
+            approval, place = nested(part, "approval"), f"{where}.approval"
+            approved = optional(approval, "approved", bool, default=None, where=place)
+            if approved is None:
+                raise BadRequest(f"{place}.approved must be a boolean.", param=f"{place}.approved")
+            reason = optional(approval, "reason", str, default="", where=place)
+            self._given.append(Given(text(approval, "id", place), place, approved, reason))
+        elif theirs and state in _ANSWERED:
+            said = output.output[0]
+            words = said.text if isinstance(said, TextPart) else ""
+            self._given.append(Given(output.call_id, where, text=words))
+
+
+def _output(part: Object, state: str, id: str, where: str) -> ToolOutput:
+    """What a call's part says came of it."""
+    if state == "output-available":
+        return ToolOutput(call_id=id, output=(TextPart(_json(part.get("output"))),))
+    if state == "output-error":
+        words = text(part, "errorText", where)
+    elif state == "output-denied":
+        words = DENIED
+    else:
+        words = UNANSWERED
+    return ToolOutput(call_id=id, output=(TextPart(words),), is_error=True)
+
+
+def _json(value: Json) -> str:
+    """A value as a model reads it: a string as it is."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def before(messages: Sequence[Told]) -> tuple[Item, ...]:
+    """The items of some messages, in order."""
+    return tuple(item for message in messages for item in message.items)

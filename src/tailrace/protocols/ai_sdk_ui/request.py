@@ -1,0 +1,128 @@
+"""`POST /api/chat` as `DefaultChatTransport` sends it, as a run request or an answer.
+
+The list of messages that a client brings is the past, also where it is not what this server remembers: a
+person may have edited it, or asks for another answer. A client that sends only its new `message` is told
+by the server what came before.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tailrace.errors import BadRequest
+from tailrace.events.items import Item, Json
+from tailrace.events.request import RunRequest, Settings, ToolSpec
+from tailrace.protocols.ai_sdk_ui import messages, wire
+from tailrace.protocols.ai_sdk_ui.messages import Given, Told
+from tailrace.protocols.fields import (
+    Object,
+    as_list,
+    as_object,
+    body_object,
+    nested,
+    optional,
+    text,
+)
+
+SURFACE = "ui"
+
+
+class Create(Struct, frozen=True):
+    """A decoded request. `told`: it brings the whole past. `given`: answers to what runs ask; where they
+    answer nothing and `request.input` is empty, it asks for nothing."""
+
+    request: RunRequest
+    agent: str
+    told: bool
+    given: tuple[Given, ...]
+
+
+def decode(body: bytes) -> Create:
+    """Decode a request; `request.agent` is left empty. Raises `BadRequest`.
+
+    Fields of the AI SDK: `id` (the chat), `messages`. Ours: `agent` (a name or number), `message`,
+    `system`, `tools`, `toolApproval`, `approvals`. Any other is an app's own and ignored.
+    """
+    fields = body_object(body)
+    chat = optional(fields, "id", str, default="")
+    if not chat:
+        raise BadRequest("Missing required parameter: 'id'.", param="id")
+    told, found = _messages(fields)
+    last = found[-1]
+    if last.role == "system":
+        raise BadRequest("The last message must not be a system message.", param="messages")
+    given = (*last.given, *_approvals(fields))
+    knows = optional(fields, "toolApproval", bool, default=False)
+    knows = knows or any(each.approved is not None for each in last.given)
+    history, new = _new(found)
+    request = RunRequest(
+        agent="",
+        model="",
+        surface=SURFACE,
+        input=new,
+        history=history,
+        instructions=optional(fields, "system", str, default=""),
+        settings=Settings(tools=_tools(fields), origin=SURFACE),
+        session=chat,
+        called=last.id if last.role == "assistant" else "",
+        include=(wire.APPROVALS,) if knows else (),
+    )
+    return Create(request, _agent(fields), told, given)
+
+
+def _messages(fields: Object) -> tuple[bool, list[Told]]:
+    if "messages" in fields:
+        return True, messages.decode_messages(fields["messages"])
+    if "message" in fields:
+        return False, [messages.decode_message(as_object(fields["message"], "message"), "message")]
+    raise BadRequest("Missing required parameter: 'messages'.", param="messages")
+
+
+def _new(found: list[Told]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """What was before, and what is new: the user's last message, or the client's outputs at the end."""
+    past, last = messages.before(found[:-1]), found[-1]
+    count = last.outputs if last.role == "assistant" else len(last.items)
+    cut = len(last.items) - count
+    return (*past, *last.items[:cut]), last.items[cut:]
+
+
+def _agent(fields: Object) -> str:
+    value = fields.get("agent")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return optional(fields, "agent", str, default="")
+
+
+def _approvals(fields: Object) -> list[Given]:
+    """`approvals`: the answers of a client whose messages have no form for them."""
+    if fields.get("approvals") is None:
+        return []
+    listed = as_list(fields["approvals"], "approvals")
+    return [_approval(as_object(each, f"approvals[{n}]"), n) for n, each in enumerate(listed)]
+
+
+def _approval(fields: Object, n: int) -> Given:
+    where = f"approvals[{n}]"
+    approved = optional(fields, "approved", bool, default=None, where=where)
+    if approved is None:
+        raise BadRequest(f"{where}.approved must be a boolean.", param=f"{where}.approved")
+    reason = optional(fields, "reason", str, default="", where=where)
+    return Given(text(fields, "id", where), where, approved, reason)
+
+
+def _tools(fields: Object) -> tuple[ToolSpec, ...]:
+    """`tools` that the client runs: an object, by name."""
+    tools = nested(fields, "tools")
+    return tuple(_tool(name, as_object(tool, f"tools.{name}")) for name, tool in tools.items())
+
+
+def _tool(name: str, fields: Object) -> ToolSpec:
+    where = f"tools.{name}"
+    schema: Json = fields.get("inputSchema", fields.get("parameters"))
+    if schema is not None:
+        schema = as_object(schema, f"{where}.inputSchema")
+    return ToolSpec(
+        name=name,
+        description=optional(fields, "description", str, default="", where=where),
+        parameters=schema,
+    )

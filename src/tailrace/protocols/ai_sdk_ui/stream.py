@@ -1,0 +1,308 @@
+"""A run as a UI message stream: events to chunks.
+
+Frame n is a chunk and, in the same write, the position after it: a transient `data-streamProgress` whose
+`sequenceNumber` is n, the number that `?after=` takes. The last chunk has its position before it (clients
+stop reading at an error), then `[DONE]`.
+
+Every agent is shown. Whose a part is follows from what stands before it: `data-subagent` when a subagent
+begins to speak, `data-subagent-end` when the main agent does again. A step is a model reply, as far as
+nothing is open when the next one begins: clients forget open texts at the end of a step.
+
+A run that pauses for a person goes on in the same UI message. The stream up to pause k, and its numbers,
+are the beginning of the stream up to pause k + 1 but for its last chunk, so a turn that answers is the same
+stream from a later frame on (`turn_begins`), and a replay is all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from msgspec import Struct
+
+from tailrace.events import ids
+from tailrace.events import types as t
+from tailrace.events.items import Message
+from tailrace.events.request import RunRequest
+from tailrace.events.usage import Totals
+from tailrace.protocols.ai_sdk_ui import past, wire
+from tailrace.protocols.ai_sdk_ui.stream_items import Calling, Saying
+from tailrace.protocols.attribution import Roster
+from tailrace.protocols.fields import Object
+from tailrace.protocols.framing.json_line import encode as _json
+
+SHOWN_NODE = "deep_agent"
+HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
+"""What most events of a run are: it does not walk through the whole match."""
+
+
+class Options(Struct, frozen=True):
+    """`turn`: the stream ends at the pause that follows this many answers; None: at the run's end only.
+    `past`: the first frame also brings what the message held before this run (`past.py`)."""
+
+    turn: int | None = None
+    past: bool = False
+
+
+class Encoder:
+    """`StreamEncoder` for one run."""
+
+    def __init__(self, run: str, options: Options) -> None:
+        self.run = run
+        self.done = False
+        self._options = options
+        self._turn = 0
+        self._message = ids.message_id(run)
+        self._conversation = ""
+        self._approvals = False
+        self._roster = Roster()
+        self._dispatches: dict[str, str] = {}
+        self._nodes: set[str] = set()
+        self._items: dict[int, Saying | Calling] = {}
+        self._calls: dict[int, Calling] = {}
+        self._open: set[int] = set()
+        self._speaker = ""
+        self._in_step = False
+        self._replied = False
+        self._totals = Totals()
+        self._progress = b""
+        self._number = 0
+        self._frames: list[bytes] = []
+
+    def encode(self, events: Sequence[t.Event]) -> list[bytes]:
+        self._frames = frames = list[bytes]()
+        for event in events:
+            payload = event.payload
+            if isinstance(payload, HOT):
+                item = self._items.get(payload.item)
+                if item is not None:
+                    item.take(payload)
+            elif self.done:
+                break
+            else:
+                self._other(event)
+        self._frames = []
+        return frames
+
+    def emit(self, *chunks: Object) -> None:
+        """Add a frame: a chunk, and the position after it."""
+        shown = b"".join(map(wire.frame, chunks))
+        self._frames.append(shown + self._progress % self._number)
+        self._number += 1
+
+    def delta(self, template: bytes, text: str) -> None:
+        """Add a delta's frame from what `numbered` made."""
+        number = self._number
+        self._number = number + 1
+        self._frames.append(template % (_json(text), number))
+
+    def numbered(self, template: bytes) -> bytes:
+        return template + self._progress
+
+    def opened(self, item: int) -> None:
+        """A part of this item is open from here on."""
+        self._open.add(item)
+
+    def closed(self, item: int) -> None:
+        """It is not any more."""
+        self._open.discard(item)
+
+    def enter(self, agent: str) -> None:
+        """Something of this agent is about to begin: in which step, and whose it is."""
+        if self._in_step and self._replied and not self._open:
+            self._end_step()
+        if not self._in_step:
+            self._in_step, self._replied = True, False
+            self.emit({"type": "start-step"})
+        speaker = "" if self._roster.is_main(agent) else agent
+        if speaker == self._speaker:
+            return
+        self._speaker = speaker
+        if not speaker:
+            self.emit(wire.data("subagent-end", None))
+            return
+        entry = self._roster.entry(agent)
+        told: Object = {
+            "id": entry.id,
+            "agentId": entry.id,
+            "name": entry.name,
+            "kind": entry.kind,
+            "parentId": entry.parent or None,
+            "dispatchedByToolCallId": self._dispatches.get(agent),
+        }
+        self.emit(wire.data("subagent", told))
+
+    def _end_step(self) -> None:
+        if self._in_step:
+            self._in_step = False
+            self.emit({"type": "finish-step"})
+
+    def _other(self, event: t.Event) -> None:  # noqa: C901 - one arm per family
+        payload = event.payload
+        match payload:
+            case t.RunStarted():
+                self._roster.started(payload)
+                self._begin_turn(payload.request)
+            case t.RunWaiting():
+                self._paused()
+            case t.RunResumed():
+                self._turn += 1
+                self._begin_turn(payload.request)
+            case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
+                self._ended(payload)
+            case t.RunAttempt() | t.AgentCompleted():
+                self._replied = True  # also a reply that failed is over
+            case t.NodeStarted():
+                if payload.node_type == SHOWN_NODE:
+                    self._nodes.add(event.node)
+            case t.AgentStarted():
+                self._roster.joined(event.agent, payload)
+                if payload.call is not None:
+                    self._dispatches[event.agent] = ids.item_id("call", self.run, payload.call)
+            case t.ItemStarted():
+                if event.node in self._nodes:
+                    self._begun(event, payload)
+            case t.ItemCompleted():
+                self._completed(event, payload)
+            case t.ToolCompleted():
+                call = self._calls.pop(payload.item, None)
+                if call is not None:
+                    call.take(payload)
+            case t.ApprovalRequested():
+                self._ask(payload)
+            case t.InputRequested():
+                if payload.item is None:
+                    told = {"id": payload.request_id, "message": payload.message}
+                    self.emit(wire.data("question", {**told, "schema": payload.schema}))
+            case t.Usage():
+                self._used(event, payload)
+            case t.Custom():
+                if payload.name not in wire.RESERVED:
+                    self.emit(wire.data(payload.name, payload.data))
+            case t.AnnotationAdded():
+                item = self._items.get(payload.item)
+                if item is not None:
+                    item.take(payload)
+            case (
+                t.TextDelta()
+                | t.ArgumentsDelta()
+                | t.ReasoningDelta()
+                | t.ReasoningSummaryDelta()
+                | t.RefusalDelta()
+            ):
+                pass  # taken before
+            case (
+                t.NodeCompleted()
+                | t.NodeFailed()
+                | t.ImagePartial()
+                | t.AudioDelta()
+                | t.TranscriptDelta()
+                | t.ToolStarted()
+                | t.ToolProgress()
+                | t.ApprovalResolved()
+                | t.InputReceived()
+                | t.CompactionStarted()
+                | t.CompactionCompleted()
+                | t.ContextUsage()
+            ):
+                pass  # no form on this surface
+            case _:
+                assert_never(payload)
+
+    def _begin_turn(self, request: RunRequest | None) -> None:
+        if request is not None:
+            self._message = request.called or self._message
+            named = request.session or self._conversation or request.conversation
+            self._conversation = named or ids.run_id(self.run)
+            self._approvals = self._approvals or wire.APPROVALS in request.include
+        self._progress = wire.progress(ids.response_id(self.run, self._turn))
+        chunks: list[Object] = [{"type": "start", "messageId": self._message}]
+        if request is not None and self._options.past and not self._number:
+            chunks += past.chunks(request)
+        self.emit(*chunks)
+        self.emit({**wire.data("conversationId", self._conversation), "transient": True})
+
+    def _begun(self, event: t.Event, payload: t.ItemStarted) -> None:
+        match payload.kind:
+            case "message" | "reasoning":
+                self._items[payload.item] = Saying(self, payload, event.agent)
+            case "tool_call":
+                call = Calling(self, payload, event.agent)
+                self._items[payload.item] = self._calls[payload.item] = call
+            case "provider" | "image" | "audio":
+                pass  # shown when they are whole, or not at all
+
+    def _completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
+        item = self._items.pop(payload.item, None)
+        if item is not None:
+            item.take(payload)
+            if payload.status == "incomplete":
+                self._calls.pop(payload.item, None)
+        elif isinstance(payload.content, Message):
+            for part in payload.content.content:
+                chunk = wire.file(part)
+                if chunk is not None:
+                    if event.node in self._nodes:
+                        self.enter(event.agent)
+                    self.emit(chunk)
+
+    def _ask(self, payload: t.ApprovalRequested) -> None:
+        call = self._calls.get(payload.item)
+        if call is not None:
+            self.emit(call.approval(payload.message, known=self._approvals))
+
+    def _used(self, event: t.Event, payload: t.Usage) -> None:
+        if event.node in self._nodes:
+            self._totals += Totals.of(payload)
+            self._replied = self._replied or payload.purpose == "reply"
+
+    def _close(self) -> None:
+        """Nothing of this turn follows but its end."""
+        if self._speaker:
+            self._speaker = ""
+            self.emit(wire.data("subagent-end", None))
+        self._end_step()
+
+    def _paused(self) -> None:
+        self._close()
+        if self._turn == self._options.turn:
+            self._finish("tool-calls")
+
+    def _ended(self, end: t.RunEnd) -> None:
+        self._close()
+        match end:
+            case t.RunCompleted() | t.RunIncomplete():
+                handed = any(call.theirs for call in self._calls.values())
+                self._finish(wire.finish_reason(end, calls=handed))
+            case t.RunFailed():
+                self._last({"type": "error", "errorText": end.message})
+            case t.RunCancelled():
+                self._last({"type": "abort"})
+            case _:
+                assert_never(end)
+
+    def _finish(self, reason: str) -> None:
+        told = {
+            "runId": ids.run_id(self.run),
+            "finishReason": reason,
+            "usage": wire.usage(self._totals),
+        }
+        self._last({"type": "finish", "messageMetadata": {wire.KEY: told}})
+
+    def _last(self, chunk: Object) -> None:
+        """The chunk that ends the stream; its position is one of its own, before it."""
+        self.done = True
+        terminal = (self._progress % self._number).replace(b'"terminal":false', b'"terminal":true')
+        self._frames += [terminal, wire.frame(chunk), wire.DONE]
+        self._number += 3
+
+
+def turn_begins(run: str, events: Sequence[t.Event], turn: int) -> int:
+    """The number of the first frame of a turn, in the stream up to the end of that turn."""
+    encoder, answers = Encoder(run, Options(turn)), 0
+    for number, event in enumerate(events):
+        if isinstance(event.payload, t.RunResumed):
+            answers += 1
+            if answers == turn:
+                return len(encoder.encode(events[:number]))
+    return 0

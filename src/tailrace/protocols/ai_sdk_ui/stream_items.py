@@ -1,0 +1,157 @@
+"""The parts of a UI message: what is said, and the calls of tools."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tailrace.events import ids
+from tailrace.events import types as t
+from tailrace.events.items import Json, ToolCall
+from tailrace.protocols.ai_sdk_ui import wire
+from tailrace.protocols.fields import Object
+
+INCOMPLETE: Object = {wire.KEY: {"status": "incomplete"}}
+CUT_OFF = "The call was cut off before it was whole."
+
+
+class Stream(Protocol):
+    """What a part needs of the encoder."""
+
+    @property
+    def run(self) -> str: ...
+
+    def emit(self, *chunks: Object) -> None: ...
+
+    def delta(self, template: bytes, text: str) -> None: ...
+
+    def numbered(self, template: bytes) -> bytes:
+        """A delta's template with the position after it."""
+        ...
+
+    def enter(self, agent: str) -> None:
+        """Something of this agent is about to begin."""
+        ...
+
+    def opened(self, item: int) -> None: ...
+
+    def closed(self, item: int) -> None: ...
+
+
+class Saying:
+    """A message or reasoning: one UI part for each content part that has any text.
+
+    Parts begin with their first text, so that nothing empty shows. One that was cut off says so in its
+    `providerMetadata`, which is all the room there is.
+    """
+
+    def __init__(self, stream: Stream, started: t.ItemStarted, agent: str) -> None:
+        self._stream = stream
+        self._agent = agent
+        self._item = started.item
+        thought = started.kind == "reasoning"
+        self._kind = "reasoning" if thought else "text"
+        self._id = ids.item_id("rs" if thought else "msg", stream.run, started.item)
+        self._type: type[t.Base] | None = None
+        self._part = -1
+        self._parts = 0
+        self._sources = 0
+        self._current = ""
+        self._delta = b""
+
+    def take(self, payload: t.Payload) -> None:
+        if isinstance(payload, t.TextDelta):  # the hot one
+            if payload.text:
+                if self._type is not t.TextDelta or payload.part != self._part:
+                    self._begin(t.TextDelta, payload.part)
+                self._stream.delta(self._delta, payload.text)
+        elif isinstance(payload, t.ReasoningDelta | t.ReasoningSummaryDelta | t.RefusalDelta):
+            if payload.text:
+                if self._type is not type(payload) or payload.part != self._part:
+                    self._begin(type(payload), payload.part)
+                self._stream.delta(self._delta, payload.text)
+        elif isinstance(payload, t.AnnotationAdded):
+            self._cite(payload)
+        elif isinstance(payload, t.ItemCompleted):
+            self._end(incomplete=payload.status == "incomplete")
+
+    def _begin(self, kind: type[t.Base], part: int) -> None:
+        self._end()
+        self._type, self._part = kind, part
+        self._current = f"{self._id}_{self._parts}" if self._parts else self._id
+        self._parts += 1
+        self._stream.enter(self._agent)
+        self._stream.opened(self._item)
+        named = {"id": self._current}
+        self._stream.emit({"type": f"{self._kind}-start", **named})
+        self._delta = self._stream.numbered(wire.delta(f"{self._kind}-delta", named, "delta"))
+
+    def _end(self, *, incomplete: bool = False) -> None:
+        if self._type is None:
+            return
+        self._type = None
+        told = {"providerMetadata": INCOMPLETE} if incomplete else {}
+        self._stream.emit({"type": f"{self._kind}-end", "id": self._current, **told})
+        self._stream.closed(self._item)
+
+    def _cite(self, payload: t.AnnotationAdded) -> None:
+        id = ids.item_id("src", self._stream.run, payload.item)
+        chunk = wire.source(payload.annotation, f"{id}_{self._sources}")
+        if chunk is not None:
+            self._sources += 1
+            self._stream.enter(self._agent)
+            self._stream.emit(chunk)
+
+
+class Calling:
+    """A tool call. One that runs here is `dynamic` and `providerExecuted`, so that no client tries to run
+    it; one that the client runs is a static part, `tool-<name>`.
+
+    Its id is our own: a model's may come twice in a message, and a client finds parts by it.
+    """
+
+    def __init__(self, stream: Stream, started: t.ItemStarted, agent: str) -> None:
+        self.id = ids.item_id("call", stream.run, started.item)
+        self.started = started
+        self.theirs = started.runs_on == "client"
+        self.input: Json = None
+        self._stream = stream
+        self._named: Object = {"toolCallId": self.id, "toolName": started.name}
+        self._flags: Object = {} if self.theirs else wire.OURS
+        stream.enter(agent)
+        stream.opened(started.item)
+        stream.emit({"type": "tool-input-start", **self._named, **self._flags})
+        template = wire.delta("tool-input-delta", {"toolCallId": self.id}, "inputTextDelta")
+        self._delta = stream.numbered(template)
+
+    def take(self, payload: t.Payload) -> None:
+        if isinstance(payload, t.ArgumentsDelta):
+            self._stream.delta(self._delta, payload.text)
+        elif isinstance(payload, t.ItemCompleted):
+            self._stream.closed(self.started.item)
+            if payload.status == "completed" and isinstance(payload.content, ToolCall):
+                self._called(payload.content)
+            else:
+                self._answer("tool-output-error", "errorText", CUT_OFF)
+        elif isinstance(payload, t.ToolCompleted):
+            if payload.is_error:
+                self._answer("tool-output-error", "errorText", payload.output)
+            else:
+                self._answer("tool-output-available", "output", payload.output)
+
+    def _called(self, call: ToolCall) -> None:
+        self.input = wire.arguments(call.arguments, custom=call.custom)
+        told = {"id": self.id, "name": call.name, "args": self.input}
+        self._stream.emit(wire.data("toolCall", told))
+        chunk = {"type": "tool-input-available", **self._named, "input": self.input}
+        self._stream.emit({**chunk, **self._flags})
+
+    def _answer(self, kind: str, field: str, text: str) -> None:
+        self._stream.emit({"type": kind, "toolCallId": self.id, field: text, **self._flags})
+
+    def approval(self, message: str, *, known: bool) -> Object:
+        """The chunk that asks for a yes to this call; `known` when the client knows of approvals."""
+        id = ids.item_id("apr", self._stream.run, self.started.item)
+        if known:
+            return {"type": "tool-approval-request", "approvalId": id, "toolCallId": self.id}
+        told = {"id": id, "toolCallId": self.id, "name": self.started.name, "args": self.input}
+        return wire.data("approval", {**told, "message": message})

@@ -1,0 +1,122 @@
+"""Pieces of the chunks: what a frame is made of, and our words in the AI SDK's.
+
+Every chunk here has only fields that all versions from 5.0.0 on know: the early ones end the chat at any
+other. So what has no field of its own (why a reply ended, what it cost) rides in `messageMetadata` and
+`providerMetadata`, under the key `tailrace`.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+
+from tailrace.events import types as t
+from tailrace.events.items import AudioPart, FilePart, ImagePart, Json, Part, RefusalPart, TextPart
+from tailrace.events.usage import Totals
+from tailrace.protocols.fields import Object, given
+from tailrace.protocols.framing.json_line import encode as _json
+
+KEY = "tailrace"
+APPROVALS = "tool-approval-request"
+"""In a request's `include`: this client knows approvals (AI SDK 6 and later)."""
+DONE = b"data: [DONE]\n\n"
+RESERVED = frozenset(
+    {
+        "approval",
+        "conversationId",
+        "question",
+        "streamProgress",
+        "subagent",
+        "subagent-end",
+        "toolCall",
+    }
+)
+"""Names of data parts that mean something here; custom events of the same name are not shown."""
+
+OURS: Object = {"providerExecuted": True, "dynamic": True}
+"""On every chunk of a tool that runs here, so that no client tries to run it."""
+
+_AUDIO = {"mp3": "audio/mpeg", "wav": "audio/wav"}
+
+
+def frame(chunk: Object) -> bytes:
+    """A chunk as a server-sent event."""
+    return b"data: " + _json(chunk) + b"\n\n"
+
+
+def data(name: str, value: Json) -> Object:
+    """A data part that stays in the message."""
+    return {"type": f"data-{name}", "data": value}
+
+
+def progress(response: str) -> bytes:
+    """The position after a chunk, as a template: its number is still to be filled in."""
+    value = {"responseId": response, "sequenceNumber": 0, "terminal": False}
+    chunk = {**data("streamProgress", value), "transient": True}
+    return frame(chunk).replace(b"%", b"%%").replace(b":0,", b":%d,", 1)
+
+
+def delta(kind: str, named: Object, field: str) -> bytes:
+    """A delta's event as a template: its text is still to be filled in."""
+    fixed = _json({"type": kind, **named})[:-1].replace(b"%", b"%%")
+    return b'data: %b,"%b":%%b}\n\n' % (fixed, field.encode())
+
+
+def arguments(text: str, *, custom: bool) -> Json:
+    """A call's arguments as the value they spell, or as the text they are."""
+    if custom:
+        return text
+    try:
+        value = msgspec.json.decode(text or "{}")
+        msgspec.json.encode(value)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError):
+        return text
+    return value
+
+
+def file(part: Part) -> Object | None:
+    """A picture or a sound as a chunk; None where there is nothing to show it by."""
+    match part:
+        case ImagePart():
+            return _file(part.url, "image/*") if part.url else None
+        case AudioPart():
+            kind = _AUDIO.get(part.format, f"audio/{part.format}")
+            return _file(f"data:{kind};base64,{part.data}", kind)
+        case TextPart() | RefusalPart() | FilePart():
+            return None
+        case _:
+            assert_never(part)
+
+
+def _file(url: str, kind: str) -> Object:
+    if url.startswith("data:"):
+        kind = url[5:].partition(",")[0].partition(";")[0] or kind
+    return {"type": "file", "url": url, "mediaType": kind}
+
+
+def source(annotation: dict[str, Json], id: str) -> Object | None:
+    """A citation as a chunk; None for those that lead to no address."""
+    url, title = annotation.get("url"), annotation.get("title")
+    if not isinstance(url, str) or not url:
+        return None
+    told = {"title": title} if isinstance(title, str) else {}
+    return {"type": "source-url", "sourceId": id, "url": url, **told}
+
+
+def finish_reason(end: t.RunCompleted | t.RunIncomplete, *, calls: bool) -> str:
+    """Why the reply stopped, in the AI SDK's words."""
+    if isinstance(end, t.RunIncomplete):
+        return "content-filter" if end.reason == "content_filter" else "length"
+    return "tool-calls" if calls else "stop"
+
+
+def usage(totals: Totals) -> Object:
+    """Tokens by the names of the AI SDK's `LanguageModelUsage`."""
+    counted: Object = {
+        "inputTokens": totals.input,
+        "outputTokens": totals.output,
+        "totalTokens": totals.input + totals.output,
+    }
+    more = {"cachedInputTokens": totals.cached, "reasoningTokens": totals.reasoning}
+    return {**counted, **given({name: count for name, count in more.items() if count})}
