@@ -178,6 +178,7 @@ def parts(config: Config, store: Store, more: Mapping[str, Runtime] | None = Non
         streams=streams,
         max_body_bytes=config.server.max_body_bytes,
         extension_key=config.server.extension_key,
+        functions=config.server.agent_calls == "function_call",
         let_go=lambda: _close(known, servers),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.http.conftest import Ask
+from tests.http.conftest import Answer, Ask
 
 
 def _texts(ask: Ask, conversation: object) -> list[str]:
@@ -97,3 +97,39 @@ def _request(ask: Ask, run: str) -> dict[str, Any]:
     envelope = msgspec.json.decode(first.partition(b"data: ")[2])
     request: dict[str, Any] = envelope["payload"]["request"]
     return request
+
+
+@pytest.mark.parametrize("path", ["/v1", "/agent/7"])
+def test_a_conversation_goes_on_by_the_client_s_own_name(ask: Ask, path: str) -> None:
+    turn = {"model": "echo", "conversation_id": f"mine{path}", "messages": [_user("One")]}
+    first = ask("POST", path + "/chat/completions", turn)
+    assert first.status == 200
+    past = [_user("One"), {"role": "assistant", "content": _said(first)}]
+    second = ask("POST", path + "/chat/completions", {**turn, "messages": [*past, _user("Two")]})
+    request = _request(ask, second.headers["x-run-id"].removeprefix("run_"))
+    assert [item["content"][0]["text"] for item in request["input"]] == ["Two"]
+    assert request["history"][0]["content"][0]["text"] == "One"
+    session = ask("POST", "/api/stream", {"message": "Three", "sessionId": f"mine{path}"})
+    history = _request(ask, session.headers["x-run-id"].removeprefix("run_"))["history"]
+    assert "Two" in [item["content"][0]["text"] for item in history if item["type"] == "message"]
+
+
+def test_a_client_that_names_and_repeats_the_past_is_not_heard_twice(ask: Ask) -> None:
+    first = ask("POST", "/v1/responses", {"model": "echo", "input": "One"}).json
+    again = [_user("One"), {"role": "assistant", "content": "One"}, _user("Two")]
+    body = {"model": "echo", "input": again, "previous_response_id": first["id"]}
+    second = ask("POST", "/v1/responses", body)
+    request = _request(ask, second.headers["x-run-id"].removeprefix("run_"))
+    assert len(request["history"]) == 2
+    assert [item["content"][0]["text"] for item in request["input"]] == ["Two"]
+
+
+def _user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def _said(answer: Answer) -> str:
+    choices = answer.json["choices"]
+    assert isinstance(choices, list)
+    said: str = choices[0]["message"]["content"]
+    return said

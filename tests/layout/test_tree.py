@@ -25,7 +25,6 @@ COVERED_ELSEWHERE = {
     "cli/demo/tools.py": "tests/cli/test_commands.py",
     "errors.py": "a tree of exceptions",
     "events/grammar.py": "tests/events/test_state.py",
-    "events/history.py": "tests/events/test_state.py",
     "events/items.py": "shapes",
     "events/parts.py": "tests/events/test_state.py",
     "events/request.py": "shapes",

@@ -204,7 +204,7 @@ def test_chat_and_responses_say_the_same(log: Sequence[Event]) -> None:
 
 @given(log=legal_logs())
 def test_the_chat_document_is_what_its_chunks_add_up_to(log: Sequence[Event]) -> None:
-    document, status = chat_reply.completion(RUN, log)
+    document, status = chat_reply.completion(RUN, log, chat.Options())
     assert (status == 200) != isinstance(log[-1].payload, RunFailed | RunCancelled)
     if status != 200:
         assert msgspec.json.decode(document)["error"]["message"]

@@ -56,6 +56,10 @@ ATTRIBUTED: dict[str, Frames] = {
     "agent-chat": lambda log: chat.Encoder(RUN, chat.Options(include_usage=True, key=KEY)).encode(
         log
     ),
+    "calls-responses": lambda log: responses.Encoder(
+        RUN, responses.Options(key=KEY, functions=True)
+    ).encode(log),
+    "calls-chat": lambda log: chat.Encoder(RUN, chat.Options(key=KEY, functions=True)).encode(log),
     "responses-2": lambda log: responses.Encoder(RUN, responses.Options(turn=1)).encode(log),
     "ui-2": lambda log: ui.Encoder(RUN, ui.Options(turn=1)).encode(log),
 }
@@ -135,7 +139,7 @@ def test_the_bytes_are_what_they_were(name: str, surface: str) -> None:
 @pytest.mark.parametrize(("name", "surface"), [c for c in CASES if c[1] != "native"])
 def test_every_frame_is_valid_for_every_sdk(name: str, surface: str) -> None:
     frames = EVERY[surface](stored.decode((FOLDER / name / "log.jsonl").read_bytes().rstrip(b"\n")))
-    CHECKS[surface.removeprefix("agent-").removesuffix("-2")](frames)
+    CHECKS[surface.removeprefix("agent-").removeprefix("calls-").removesuffix("-2")](frames)
 
 
 def test_no_transcript_is_left_over() -> None:

@@ -232,7 +232,7 @@ def test_both_surfaces_show_it(path: Path) -> None:
     assert calls == made.calls
     chunks = chat.Encoder(RUN, chat.Options(include_usage=True)).encode(events)
     strict.chat(chunks)
-    document, status = chat_reply.completion(RUN, events)
+    document, status = chat_reply.completion(RUN, events, chat.Options())
     assert (status != 200) == made.failed
     if status == 200:
         choice = msgspec.json.decode(document)["choices"][0]

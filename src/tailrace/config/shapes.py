@@ -37,6 +37,7 @@ class ServerConfig(ConfigPart, frozen=True, kw_only=True):
     max_run_hours: float = 24.0
     chat_grace_seconds: float = 30.0
     extension_key: str = "x_alien"
+    agent_calls: Literal["mcp_call", "function_call"] = "mcp_call"
 
 
 class PriceConfig(ConfigPart, frozen=True, kw_only=True):

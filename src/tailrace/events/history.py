@@ -6,10 +6,10 @@ died were shown, but the model never finished saying them, so nobody remembers t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tailrace.events.grammar import PENDING_TOOL
-from tailrace.events.items import Item, TextPart, ToolCall, ToolOutput
+from tailrace.events.items import Item, Message, TextPart, ToolCall, ToolOutput, text_of
 from tailrace.events.parts import ItemState
 from tailrace.events.state import RunState
 from tailrace.events.types import MAIN
@@ -43,6 +43,53 @@ def conversation(
         request = state.started()
         told = (*request.history, *request.input)
     return (*told, *made_by(state, agent))
+
+
+def without_repeats(told: Sequence[Item], given: Sequence[Item]) -> tuple[Item, ...]:
+    """What of a turn's input the conversation does not hold already: clients that name an earlier turn
+    often send all that came before it as well.
+
+    Compared are texts, without white space and with what an assistant said in a row as one, because some
+    surfaces show several messages as one, and calls by their ids.
+    """
+    known = [text for text, _ in _spoken(told)]
+    spoken = _spoken(given)
+    start = 0
+    answered = bool(known) and known[-1][0] == "assistant"  # a question asked again is no repeat
+    for count in range(min(len(known), len(spoken)) if answered else 0, 0, -1):
+        if spoken[count - 1][0] == known[-1] and _texts(spoken[:count]) == known[-count:]:
+            start = spoken[count - 1][1] + 1
+            break
+    calls = {item.call_id for item in told if isinstance(item, ToolCall)}
+    outputs = {item.call_id for item in told if isinstance(item, ToolOutput)}
+    kept = [item for item in given[:start] if _is_system(item) and item not in told]
+    return tuple(
+        item
+        for item in (*kept, *given[start:])
+        if not (isinstance(item, ToolCall) and item.call_id in calls)
+        and not (isinstance(item, ToolOutput) and item.call_id in outputs)
+    )
+
+
+def _spoken(items: Sequence[Item]) -> list[tuple[tuple[str, str], int]]:
+    """(role and text, position) of what was said; an assistant's messages in a row are one."""
+    found: list[tuple[tuple[str, str], int]] = []
+    for position, item in enumerate(items):
+        if not isinstance(item, Message) or _is_system(item):
+            continue
+        text = "".join(text_of(item.content).split())
+        if item.role == "assistant" and found and found[-1][0][0] == "assistant":
+            text = found.pop()[0][1] + text
+        found.append(((item.role, text), position))
+    return found
+
+
+def _texts(spoken: Sequence[tuple[tuple[str, str], int]]) -> list[tuple[str, str]]:
+    return [text for text, _ in spoken]
+
+
+def _is_system(item: Item) -> bool:
+    return isinstance(item, Message) and item.role in ("system", "developer")
 
 
 def _reply(items: list[ItemState]) -> Iterator[Item]:

@@ -26,7 +26,7 @@ EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id")
 def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
     """All surfaces over one set of parts. Its lifespan opens and closes the supervisor."""
     routes: list[Route] = [*jobs.routes(parts), *sessions.routes(parts)]
-    for mount in mounts(parts.catalog, parts.extension_key):
+    for mount in mounts(parts.catalog, parts.extension_key, functions=parts.functions):
         routes += responses.routes(parts, mount)
         routes += conversations.routes(parts, mount)
         routes += chat.routes(parts, mount)

@@ -11,11 +11,13 @@ from tailrace.http.catalog import Catalog, Target
 
 class Mount(Struct, frozen=True):
     """A path prefix, and how a request under it names its target. `key` names the extension fields by
-    which replies say which agent said what; `""` where they do not."""
+    which replies say which agent said what, `""` where they do not; with `functions` they show every
+    tool's calls as if the client ran it."""
 
     catalog: Catalog
     path: str
     key: str = ""
+    functions: bool = False
 
     @property
     def names_agent(self) -> bool:
@@ -40,6 +42,6 @@ class Mount(Struct, frozen=True):
         return self.catalog.targets
 
 
-def mounts(catalog: Catalog, key: str) -> tuple[Mount, Mount]:
+def mounts(catalog: Catalog, key: str, *, functions: bool) -> tuple[Mount, Mount]:
     """The two mounts of a server."""
-    return Mount(catalog, "/v1"), Mount(catalog, "/agent/{agent_id}", key)
+    return Mount(catalog, "/v1"), Mount(catalog, "/agent/{agent_id}", key, functions)

@@ -54,6 +54,7 @@ class Parts(Struct, frozen=True):
     streams: Streams
     max_body_bytes: int
     extension_key: str
+    functions: bool
     let_go: Callable[[], Awaitable[None]]
 
     async def start(self, http: Request, request: RunRequest, body: bytes) -> tuple[str, bool]:

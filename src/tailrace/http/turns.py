@@ -38,14 +38,16 @@ async def take_turn(
 
 
 async def with_history(parts: Parts, request: RunRequest, tenant: str) -> RunRequest:
-    """The request with the items of its earlier turns. Raises `BadRequest`, `Conflict`, `Expired`."""
+    """The request with the items of its earlier turns, and without what it repeats of them. Raises
+    `BadRequest`, `Conflict`, `Expired`."""
     if request.previous:
         items = await _previous(parts, request.previous, tenant)
     elif request.conversation:
         items = await _conversation(parts, request.conversation, tenant)
     else:
         return request
-    return msgspec.structs.replace(request, history=(*items, *request.history))
+    fresh = history.without_repeats(items, request.input)
+    return msgspec.structs.replace(request, history=tuple(items), input=fresh)
 
 
 async def with_references(

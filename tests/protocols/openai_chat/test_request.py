@@ -122,7 +122,7 @@ def decode(**fields: Any) -> request.Create:
 def test_every_parameter_has_its_place() -> None:
     made = request.decode(json.dumps(FULL).encode())
     assert made.stream
-    assert made.options == stream.Options(include_usage=True)
+    assert made.include_usage
     assert made.request == RunRequest(
         agent="",
         model="helper",
@@ -268,6 +268,6 @@ def test_rubbish_is_refused_or_can_be_kept_and_shown(body: bytes) -> None:
         return
     log = [t.Event(0, 0, "", "", t.RunStarted(made.request))]
     assert stored.decode(stored.frame(log).body) == log
-    stream.Encoder(RUN, made.options).encode(log)
+    stream.Encoder(RUN, stream.Options(made.include_usage)).encode(log)
     responses.Encoder(RUN, responses.Options()).encode(log)
     messages.encode_messages(made.request.input, "")

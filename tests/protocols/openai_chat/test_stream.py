@@ -64,7 +64,7 @@ def test_usage_comes_when_asked_and_changes_nothing_else(events: Sequence[t.Even
 
 @given(events=legal_logs())
 def test_the_sdks_helper_adds_up_to_the_document(events: Sequence[t.Event]) -> None:
-    document, status = reply.completion(RUN, events)
+    document, status = reply.completion(RUN, events, stream.Options())
     if status != 200:
         return
     state: Any = ChatCompletionStreamState()

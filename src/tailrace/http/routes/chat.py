@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tailrace.events.request import RunRequest
 from tailrace.http.catalog import Target
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import (
@@ -15,6 +16,7 @@ from tailrace.http.parts import (
     document,
     guarded,
     json_reply,
+    principal,
     read_body,
 )
 from tailrace.http.turns import take_turn
@@ -48,18 +50,26 @@ class _Chat:
         body = await read_body(http, self._parts.max_body_bytes)
         asked = request.decode(body)
         target = self._mount.target(http, asked.request.model)
-        wanted = msgspec.structs.replace(asked.request, agent=target.name)
+        wanted = await self._in_session(http, asked.request, target)
         run, _ = await take_turn(self._parts, http, wanted, body)
-        options = msgspec.structs.replace(asked.options, key=self._mount.key)
+        mount = self._mount
+        options = stream.Options(asked.include_usage, mount.key, mount.functions)
         if asked.stream:
             return self._parts.stream(run, View(options, lambda: stream.Encoder(run, options)))
         state = await self._parts.attend(http, run)
         if state is None:
             return Response(status_code=499)
-        document, status = reply.completion(
-            run, await self._parts.directory.events(run), self._mount.key
-        )
+        events = await self._parts.directory.events(run)
+        document, status = reply.completion(run, events, options)
         return json_reply(document, status=status, run=run)
+
+    async def _in_session(self, http: Request, asked: RunRequest, target: Target) -> RunRequest:
+        """The request as a turn of the conversation that its `conversation_id` names, if it names one."""
+        wanted = msgspec.structs.replace(asked, agent=target.name)
+        if not asked.session:
+            return wanted
+        found = await self._parts.conversations.named(asked.session, principal(http).tenant)
+        return msgspec.structs.replace(wanted, conversation=found.id)
 
     async def models(self, http: Request) -> Reply:
         data = [_model(target) for target in self._mount.targets(http)]

@@ -152,7 +152,8 @@ class _Responses:
         return record, turn
 
     def _options(self, asked: RunRequest, turn: int) -> stream.Options:
-        return stream.Options(include=asked.include, turn=turn, key=self._mount.key)
+        mount = self._mount
+        return stream.Options(asked.include, turn, mount.key, mount.functions)
 
     async def _document(self, run: str, turn: int) -> Reply:
         events = await self._parts.directory.events(run)

@@ -18,13 +18,11 @@ STATUS = {"invalid_prompt": 400, "rate_limit_exceeded": 429, "cancelled": 409}
 """The HTTP status of a failed run by its code, so that a client's library knows what to make of it."""
 
 
-def completion(run: str, events: Sequence[Event], key: str = "") -> tuple[bytes, int]:
-    """The document of an ended run and its HTTP status; where that is no 200, it is the error body.
-
-    `key` as in `stream.Options`.
-    """
+def completion(run: str, events: Sequence[Event], options: Options) -> tuple[bytes, int]:
+    """The document of an ended run and its HTTP status; where that is no 200, it is the error body."""
     total = _Sum()
-    for frame in Encoder(run, Options(include_usage=True, key=key)).encode(events):
+    whole = msgspec.structs.replace(options, include_usage=True)
+    for frame in Encoder(run, whole).encode(events):
         data = frame.removeprefix(b"data: ").rstrip(b"\n")
         if data != b"[DONE]":
             total.add(msgspec.json.decode(data))

@@ -1,4 +1,7 @@
-"""A client's `POST /chat/completions` as a run request (`CompletionCreateParams` of openai 3.52)."""
+"""A client's `POST /chat/completions` as a run request (`CompletionCreateParams` of openai 3.52).
+
+`conversation_id`, which OpenAI does not know, names a conversation that this turn belongs to.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from tailrace.protocols.fields import (
     strings,
 )
 from tailrace.protocols.openai_chat import messages, tools
-from tailrace.protocols.openai_chat.stream import Options
 
 SURFACE = "chat"
 _CANONICAL = frozenset(
     {
+        "conversation_id",
         "frequency_penalty",
         "logprobs",
         "max_completion_tokens",
@@ -51,11 +54,11 @@ _CANONICAL = frozenset(
 
 
 class Create(Struct, frozen=True):
-    """A decoded request; `options` are what its stream shall look like."""
+    """A decoded request; `include_usage` is whether its stream shall tell what it cost."""
 
     request: RunRequest
     stream: bool
-    options: Options
+    include_usage: bool
 
 
 def decode(body: bytes) -> Create:
@@ -82,12 +85,11 @@ def decode(body: bytes) -> Create:
         input=messages.decode_messages(fields["messages"]),
         settings=_settings(fields),
         metadata=metadata(fields),
+        session=optional(fields, "conversation_id", str, default=""),
     )
     wanted = nested(fields, "stream_options")
     usage = optional(wanted, "include_usage", bool, default=False, where="stream_options")
-    return Create(
-        request, optional(fields, "stream", bool, default=False), Options(include_usage=usage)
-    )
+    return Create(request, optional(fields, "stream", bool, default=False), usage)
 
 
 def _settings(fields: Object) -> Settings:

@@ -36,10 +36,12 @@ Reply = tuple[int, str, int]
 
 class Options(Struct, frozen=True):
     """`include_usage`: `usage: null` on every chunk, and a last chunk with the run's usage. `key` names
-    the extension object of a mount that attributes, `""` elsewhere."""
+    the extension object of a mount that attributes, `""` elsewhere. `functions`: calls that run on our
+    side are `tool_calls` too, as on the platform whose clients `/agent/{id}` was made for."""
 
     include_usage: bool = False
     key: str = ""
+    functions: bool = False
 
 
 class Encoder:
@@ -56,6 +58,7 @@ class Encoder:
         self._nodes: set[str] = set()
         self._shown: dict[int, Reply] = {}
         self._calls: dict[int, int] = {}
+        self._handed = False
         self._names: dict[int, t.ItemStarted] = {}
         self._totals = Totals()
         self._replies: dict[str, int] = {}
@@ -193,8 +196,10 @@ class Encoder:
     def _opened(self, payload: t.ItemStarted) -> None:
         if payload.kind == "tool_call" and self._options.key:
             self._names[payload.item] = payload
-        if payload.kind != "tool_call" or payload.runs_on != "client" or payload.waits_for:
+        client = payload.runs_on == "client" and not payload.waits_for
+        if payload.kind != "tool_call" or not (client or self._options.functions):
             return
+        self._handed = self._handed or client
         index = self._calls[payload.item] = len(self._calls)
         call: Object = {
             "index": index,
@@ -238,7 +243,7 @@ class Encoder:
         if isinstance(payload, t.RunFailed | t.RunCancelled):
             self._frames.append(b"data: " + _json(wire.failure(payload)) + b"\n\n")
             return
-        reason = wire.finish_reason(payload, calls=bool(self._calls))
+        reason = wire.finish_reason(payload, calls=self._handed)
         self._chunk(b"{}", b'"logprobs":null,"finish_reason":"%b"' % reason.encode())
         if self._options.include_usage:
             usage = _json(wire.usage(self._totals))

@@ -45,11 +45,13 @@ DONE = b"data: [DONE]\n\n"
 
 class Options(Struct, frozen=True):
     """What a client asked to be included; which turn of the run; `key` names the extension fields of a
-    mount that attributes, `""` elsewhere."""
+    mount that attributes, `""` elsewhere. `functions`: calls that run on our side are `function_call`
+    items too, as on the platform whose clients `/agent/{id}` was made for."""
 
     include: tuple[str, ...] = ()
     turn: int = 0
     key: str = ""
+    functions: bool = False
 
 
 class Encoder:
@@ -64,6 +66,7 @@ class Encoder:
         self._openings: dict[int, t.Event] = {}
         self._calls: dict[int, ToolCall] = {}
         self._asked: set[int] = set()
+        self._told: set[int] = set()
         self._request: RunRequest | None = None
         self._created_at = 0
         self._completed_at: int | None = None
@@ -263,7 +266,9 @@ class Encoder:
 
     def _tool(self, payload: t.ToolStarted | t.ToolCompleted) -> None:
         """A call goes on: one that was held back, or was cut by a pause, is shown from here."""
-        item = self._items.get(payload.item) or self._show_call(payload.item)
+        item = self._items.get(payload.item)
+        if item is None and not (self.options.functions and payload.item in self._told):
+            item = self._show_call(payload.item)
         if item is not None:
             item.take(payload)
         if isinstance(payload, t.ToolCompleted):
@@ -289,8 +294,9 @@ class Encoder:
         self.emit(opening(kind), b'"response":', _json(self.document()))
 
     def _open(self, payload: t.ItemStarted) -> None:
-        kind = _writer(payload)
+        kind = _writer(payload, functions=self.options.functions)
         if kind is not None:
+            self._told.add(payload.item)
             writer = self._items[payload.item] = kind(self, payload, len(self._output))
             self._output.append(None)
             writer.opened()
@@ -323,7 +329,7 @@ class Encoder:
         self._number += 1
 
 
-def _writer(started: t.ItemStarted) -> type[Writer] | None:
+def _writer(started: t.ItemStarted, *, functions: bool) -> type[Writer] | None:
     """How an item is shown; None where this surface has no form for it."""
     match started.kind:
         case "message":
@@ -331,7 +337,8 @@ def _writer(started: t.ItemStarted) -> type[Writer] | None:
         case "reasoning":
             return ReasoningWriter
         case "tool_call":
-            return CallWriter if started.runs_on == "client" else ServerCallWriter
+            ours = started.runs_on != "client" and not functions
+            return ServerCallWriter if ours else CallWriter
         case "image":
             return ImageWriter
         case "provider":
