@@ -15,6 +15,7 @@
     │   ├── Fenced             a newer attempt owns the run: stop writing
     │   ├── RevisionMismatch   a record changed since it was read
     │   └── Unreadable         stored bytes that no known schema version explains
+    ├── Malformed              a recording that is none, from a certain byte on
     └── ConfigError            the operator's fault; one message, exit status 2
 
 Surfaces turn a `CallerError` into their own error body; nothing else of an exception reaches a client.
@@ -107,6 +108,18 @@ class ModelFailed(TailraceError):
         self.code = code
         self.status = status
         self.retryable = retryable
+
+
+class Undecodable(ModelFailed):
+    """What came is no event of its dialect."""
+
+
+class Malformed(TailraceError):
+    """A recorded stream is not what it is said to be; `offset` is the first byte that is not."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(f"byte {offset}: {message}")
+        self.offset = offset
 
 
 class ToolSourceFailed(TailraceError):

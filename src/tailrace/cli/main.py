@@ -7,14 +7,17 @@ operator is one message on stderr and exit status 2; of the server or the run, e
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tailrace.cli import client, local, serving
-from tailrace.errors import TailraceError
+from tailrace.cli.convert import Converter
+from tailrace.errors import Malformed, TailraceError
 
 DEFAULT_URL = "http://127.0.0.1:8700"
 
@@ -27,7 +30,7 @@ app = typer.Typer(
 
 ConfigFile = Annotated[Path, typer.Argument(help="The configuration file.", show_default=True)]
 Url = Annotated[str, typer.Option(help="The server to ask.")]
-Surface = Annotated[str, typer.Option("--as", help="native, responses or chat.")]
+Surface = Annotated[str, typer.Option("--as", help="native, responses, chat …")]
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON lines, as when piped.")]
 
 
@@ -108,10 +111,32 @@ def cancel(
     asyncio.run(client.cancel(url, run_id))
 
 
+@app.command()
+def convert(
+    source: Annotated[str, typer.Option("--from", help="What standard input is a stream of.")],
+    target: Annotated[str, typer.Option("--to", help="The surface to show it on.")],
+) -> None:
+    """Turn a recorded stream into another surface's, from standard input to standard output."""
+    converter = Converter(source, target)
+    while data := os.read(sys.stdin.fileno(), 65_536):
+        _write(converter.feed(data))
+    _write(converter.close())
+
+
+def _write(frames: Iterable[bytes]) -> None:
+    for frame in frames:
+        sys.stdout.buffer.write(frame)
+    sys.stdout.flush()
+
+
 def main() -> None:
     """The program's entry point."""
     try:
         app()
+    except Malformed as error:
+        sys.stdout.flush()  # what came before it has been converted
+        typer.echo(f"tailrace: {error}", err=True)
+        raise SystemExit(1) from None
     except TailraceError as error:
         typer.echo(f"tailrace: {error}", err=True)
         raise SystemExit(2) from None

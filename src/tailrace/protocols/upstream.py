@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from tailrace.errors import ModelFailed
+from tailrace.errors import ModelFailed, Undecodable
 from tailrace.events import types as t
 from tailrace.events.items import Item, Json
 from tailrace.protocols.framing.sse import SseDecoder, SseEvent
@@ -56,7 +56,7 @@ class SseReplyDecoder(ABC):
         except ModelFailed as failure:
             self.failure = failure
         except _NO_EVENT as error:
-            self.failure = ModelFailed(
+            self.failure = Undecodable(
                 f"The model server sent what is no event of its dialect: {error}"
             )
         return out

@@ -1,0 +1,137 @@
+"""A recorded UI message stream read back: its chunks as payloads of one agent.
+
+Any server's stream of these chunks will do. Usage is told with `finish` alone, where tailrace wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from tailrace.errors import Malformed, ModelFailed
+from tailrace.events import types as t
+from tailrace.events.items import Json
+from tailrace.protocols.ai_sdk_ui.wire import KEY
+from tailrace.protocols.fields import Object, nested
+from tailrace.protocols.recorded import RecordedFrame
+
+FINISH: dict[str, t.Finish] = {
+    "length": "length",
+    "content-filter": "content_filter",
+    "tool-calls": "tool_calls",
+}
+
+
+class Reader:
+    """`protocols.recorded.Reader` for UI message chunks."""
+
+    def __init__(self, items: Iterator[int]) -> None:
+        self.failure: ModelFailed | None = None
+        self.cancelled = False
+        self.done = False
+        self._items = items
+        self._open: dict[str, int] = {}
+        self._calls: dict[str, int] = {}
+        self._written: set[int] = set()
+        self._last = -1
+
+    def take(self, frame: RecordedFrame) -> list[t.Payload]:
+        if not frame.data:
+            return []
+        try:
+            chunk: Object = msgspec.json.decode(frame.data)
+            return list(self._chunk(chunk, chunk["type"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise Malformed(f"not a UI chunk: {error!r}", frame.offset) from None
+
+    def close(self) -> list[t.Payload]:
+        return []
+
+    def _chunk(self, chunk: Object, kind: str) -> Iterator[t.Payload]:  # noqa: C901 - one arm per chunk
+        match kind:
+            case "text-start" | "reasoning-start":
+                item = self._open[chunk["id"]] = self._last = next(self._items)
+                yield t.ItemStarted(item, "message" if kind == "text-start" else "reasoning")
+            case "text-delta":
+                yield t.TextDelta(self._open[chunk["id"]], chunk["delta"])
+            case "reasoning-delta":
+                yield t.ReasoningDelta(self._open[chunk["id"]], chunk["delta"])
+            case "text-end" | "reasoning-end":
+                yield t.ItemCompleted(self._open.pop(chunk["id"]))
+            case "source-url":
+                if self._last in self._open.values():
+                    yield t.AnnotationAdded(self._last, _citation(chunk))
+            case "tool-input-start" | "tool-input-delta" | "tool-input-available":
+                yield from self._called(chunk, kind)
+            case "tool-input-error":
+                yield from self._called({**chunk, "input": chunk.get("input")}, kind)
+                yield from self._answered(chunk, chunk["errorText"], is_error=True)
+            case "tool-output-available":
+                yield from self._answered(chunk, chunk["output"], is_error=False)
+            case "tool-output-error":
+                yield from self._answered(chunk, chunk["errorText"], is_error=True)
+            case "finish":
+                yield self._usage(chunk)
+                self.done = True
+            case "abort":
+                self.done = self.cancelled = True
+            case "error":
+                self.failure = ModelFailed(chunk["errorText"])
+            case _:
+                pass  # steps, positions, data parts: nothing an agent said
+
+    def _called(self, chunk: Object, kind: str) -> Iterator[t.Payload]:
+        id = chunk["toolCallId"]
+        if id not in self._calls:
+            item = self._calls[id] = next(self._items)
+            ours = chunk.get("providerExecuted") is True
+            yield t.ItemStarted(
+                item,
+                "tool_call",
+                name=chunk["toolName"],
+                call_id=id,
+                runs_on="server" if ours else "client",
+            )
+        item = self._calls[id]
+        if kind == "tool-input-delta":
+            self._written.add(item)
+            yield t.ArgumentsDelta(item, chunk["inputTextDelta"])
+        elif kind != "tool-input-start":
+            if item not in self._written:
+                yield t.ArgumentsDelta(item, _text(chunk["input"]))
+            yield t.ItemCompleted(item)
+
+    def _answered(self, chunk: Object, output: Json, *, is_error: bool) -> Iterator[t.Payload]:
+        if chunk.get("providerExecuted") is True and chunk.get("preliminary") is not True:
+            item = self._calls[chunk["toolCallId"]]
+            yield t.ToolStarted(item)
+            yield t.ToolCompleted(item, _text(output), is_error)
+
+    def _usage(self, chunk: Object) -> t.Usage:
+        told = nested(nested(chunk, "messageMetadata"), KEY)
+        counts: Object = nested(told, "usage")
+        finish = FINISH.get(chunk.get("finishReason") or told.get("finishReason", ""), "stop")
+        return t.Usage(
+            "",
+            input=counts.get("inputTokens", 0),
+            cached=counts.get("cachedInputTokens", 0),
+            output=counts.get("outputTokens", 0),
+            reasoning=counts.get("reasoningTokens", 0),
+            finish=finish,
+        )
+
+
+def _citation(chunk: Object) -> Object:
+    title = chunk.get("title") or ""
+    return {
+        "type": "url_citation",
+        "url": chunk["url"],
+        "title": title,
+        "start_index": 0,
+        "end_index": 0,
+    }
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,0 +1,144 @@
+"""A recorded stream as frames, each with the byte it begins at: for reading back what was once sent.
+
+`SseFrames` splits server-sent events, `LineFrames` lines of JSON; both in any pieces, and both say of the
+first frame that is no JSON at which byte of the whole it goes wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.errors import Malformed, ModelFailed
+from tailrace.events.items import Json
+from tailrace.events.types import Payload
+
+DONE = b"[DONE]"
+_BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_DATA = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
+
+
+class RecordedFrame(Struct, frozen=True, gc=False):
+    """One frame: where it begins, all of it, and its JSON (empty for a mark like `[DONE]`)."""
+
+    offset: int
+    raw: bytes
+    data: bytes
+
+
+class Reader(Protocol):
+    """What one surface's recorded frames mean.
+
+    `failure` is set when the run in the recording failed, `cancelled` when it was cancelled; `done` when it
+    has ended in any way that its surface knows.
+    """
+
+    @property
+    def failure(self) -> ModelFailed | None: ...
+
+    @property
+    def cancelled(self) -> bool: ...
+
+    @property
+    def done(self) -> bool: ...
+
+    def take(self, frame: RecordedFrame) -> list[Payload]:
+        """The payloads of the next frame. Raises `Malformed` for what is no frame of the surface."""
+        ...
+
+    def close(self) -> list[Payload]:
+        """The recording ended; returns what was held back."""
+        ...
+
+
+class Frames(Protocol):
+    """A way to split a recording."""
+
+    def feed(self, data: bytes) -> Iterator[RecordedFrame]:
+        """The frames that these bytes complete. Raises `Malformed`."""
+        ...
+
+    def close(self) -> Iterator[RecordedFrame]:
+        """A last frame that nothing ended. Raises `Malformed`."""
+        ...
+
+
+class SseFrames:
+    """Server-sent events; comments alone are no frames."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._offset = 0
+
+    def feed(self, data: bytes) -> Iterator[RecordedFrame]:
+        self._held += data
+        start = 0
+        for blank in _BLANK.finditer(self._held):
+            yield from _event(self._held[start : blank.end()], self._offset + start)
+            start = blank.end()
+        self._held = self._held[start:]
+        self._offset += start
+
+    def close(self) -> Iterator[RecordedFrame]:
+        if self._held.strip():
+            yield from _event(self._held + b"\n\n", self._offset)
+
+
+class LineFrames:
+    """One JSON object a line; empty lines are skipped."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._offset = 0
+
+    def feed(self, data: bytes) -> Iterator[RecordedFrame]:
+        *lines, self._held = (self._held + data).split(b"\n")
+        for line in lines:
+            yield from self._line(line)
+
+    def close(self) -> Iterator[RecordedFrame]:
+        yield from self._line(self._held)
+
+    def _line(self, line: bytes) -> Iterator[RecordedFrame]:
+        if line.strip():
+            json_at(line, self._offset)
+            yield RecordedFrame(self._offset, line, line)
+        self._offset += len(line) + 1
+
+
+def json_at(data: bytes, offset: int) -> Json:
+    """JSON that stands at `offset`. Raises `Malformed` with the byte at which it stops to be JSON."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"not JSON: {error}", offset + _wrong(data)) from None
+
+
+def _wrong(data: bytes) -> int:
+    """The byte at which text stops to be JSON."""
+    try:
+        json.loads(data.decode())
+    except UnicodeDecodeError as error:
+        return error.start
+    except json.JSONDecodeError as error:
+        return len(error.doc[: error.pos].encode())
+    except RecursionError:
+        pass
+    return 0  # JSON by Python's wider understanding (NaN), or too deep to tell
+
+
+def _event(block: bytes, offset: int) -> Iterator[RecordedFrame]:
+    found = list(_DATA.finditer(block))
+    if not found:
+        return
+    data = b"\n".join(line[1] for line in found)
+    if data.strip() == DONE:
+        yield RecordedFrame(offset, block, b"")
+        return
+    json_at(data, offset + found[0].start(1))
+    yield RecordedFrame(offset, block, data)

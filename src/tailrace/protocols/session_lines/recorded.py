@@ -1,0 +1,122 @@
+"""A recorded session read back: its lines as payloads of one agent.
+
+Whether a call ran here shows only later: with `tool.before`, or not at all for a call that the client was
+to run. So a reply's calls wait until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from tailrace.errors import Malformed, ModelFailed
+from tailrace.events import types as t
+from tailrace.protocols.recorded import RecordedFrame
+from tailrace.protocols.session_lines import host as h
+from tailrace.protocols.session_lines import runtime as r
+
+_decode = msgspec.json.Decoder(h.SessionEvent).decode
+FINISH: dict[str, t.Finish] = {"stop": "stop", "length": "length", "toolUse": "tool_calls"}
+
+
+class Reader:
+    """`protocols.recorded.Reader` for lines of a session."""
+
+    def __init__(self, items: Iterator[int]) -> None:
+        self.failure: ModelFailed | None = None
+        self.cancelled = False
+        self.done = False
+        self._items = items
+        self._open: dict[int, int] = {}
+        self._calls: list[r.ToolCallContent] = []
+        self._ordinals: dict[str, int] = {}
+        self._usage: t.Usage | None = None
+
+    def take(self, frame: RecordedFrame) -> list[t.Payload]:
+        if not frame.data:
+            return []
+        try:
+            return list(self._event(_decode(frame.data)))
+        except msgspec.ValidationError as error:
+            raise Malformed(f"not an event of a session: {error}", frame.offset) from None
+        except KeyError as error:
+            raise Malformed(f"a piece of content {error} that never began", frame.offset) from None
+
+    def close(self) -> list[t.Payload]:
+        return list(self._reply_ended("client"))
+
+    def _event(self, event: h.SessionEvent) -> Iterator[t.Payload]:
+        match event:
+            case r.MessageUpdate():
+                yield from self._piece(event.event)
+            case r.MessageEnd(message=r.AssistantMessage()):
+                self._said(event.message)
+            case r.ToolBefore():
+                yield from self._called("server")
+                if event.tool_call_id in self._ordinals:
+                    yield t.ToolStarted(self._ordinals[event.tool_call_id])
+            case r.ToolAfter():
+                text = "".join(c.text for c in event.result.content if isinstance(c, r.TextContent))
+                item = self._ordinals.pop(event.tool_call_id, None)
+                if item is not None:
+                    yield t.ToolCompleted(item, text, event.is_error)
+            case r.TurnComplete():
+                yield from self._reply_ended("client")
+            case r.SessionEnd():
+                self.done = True
+            case h.Error():
+                self.failure = ModelFailed(
+                    event.error.message, code=event.error.code or "server_error"
+                )
+            case _:
+                pass  # what agents below and the host did has no payload of the main agent
+
+    def _piece(self, piece: r.LlmStreamEvent) -> Iterator[t.Payload]:
+        index = piece.content_index
+        match piece:
+            case r.TextStart() | r.ThinkingStart():
+                item = self._open[index] = next(self._items)
+                kind: t.ItemKind = "message" if isinstance(piece, r.TextStart) else "reasoning"
+                yield t.ItemStarted(item, kind)
+            case r.TextDelta():
+                yield t.TextDelta(self._open[index], piece.delta)
+            case r.ThinkingDelta():
+                yield t.ReasoningDelta(self._open[index], piece.delta)
+            case r.TextEnd() | r.ThinkingEnd():
+                yield t.ItemCompleted(self._open.pop(index))
+            case r.CallEnd():
+                self._calls.append(piece.tool_call)
+            case r.CallStart() | r.CallDelta():
+                pass  # the whole of it comes with its end
+
+    def _said(self, message: r.AssistantMessage | r.UserMessage | r.ToolResultMessage) -> None:
+        if isinstance(message, r.AssistantMessage):
+            self.cancelled = message.stop_reason == "aborted"
+            used = message.usage
+            self._usage = t.Usage(
+                message.model_id,
+                input=used.input_tokens + used.cache_read_tokens + used.cache_write_tokens,
+                cached=used.cache_read_tokens,
+                cache_write=used.cache_write_tokens,
+                output=used.output_tokens,
+                finish=FINISH.get(message.stop_reason, "stop"),
+            )
+
+    def _reply_ended(self, runs_on: t.RunsOn) -> Iterator[t.Payload]:
+        yield from (t.ItemCompleted(item, "incomplete") for item in self._open.values())
+        self._open = {}
+        yield from self._called(runs_on)
+
+    def _called(self, runs_on: t.RunsOn) -> Iterator[t.Payload]:
+        """The reply's calls, and what it cost once nothing of it is open."""
+        for call in self._calls:
+            item = self._ordinals[call.id] = next(self._items)
+            text = msgspec.json.encode(call.arguments).decode()
+            yield t.ItemStarted(item, "tool_call", name=call.name, call_id=call.id, runs_on=runs_on)
+            yield t.ArgumentsDelta(item, text)
+            yield t.ItemCompleted(item)
+        self._calls = []
+        if self._usage is not None and not self._open:
+            yield self._usage
+            self._usage = None

@@ -1,0 +1,154 @@
+"""`tailrace convert`: every recorded stream into every surface, in any pieces; the first bad byte named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.cli.convert import SOURCES, Converter
+from tailrace.errors import ConfigError, Malformed
+from tailrace.http.views import VIEWS
+from tests.protocols.test_transcripts import ALL, CHECKS, EXTENSION, FOLDER
+from tests.support import strict
+
+RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
+CHECKED = ("responses", "chat", "messages", "session")
+ASKED = ("question_below", "approval_granted", "approval_denied", "approval_pending")
+FEW = ("plain", "reasoning", "parallel_tools", "client_tools_first", "failure_inside", "unicode")
+
+
+def _golden(name: str, surface: str) -> bytes:
+    return (FOLDER / name / f"{surface}.{EXTENSION.get(surface, 'sse')}").read_bytes()
+
+
+def _converted(source: str, target: str, data: bytes, cuts: Sequence[int] = ()) -> list[bytes]:
+    converter, made, start = Converter(source, target), list[bytes](), 0
+    for cut in [*sorted(cuts), len(data)]:
+        made += converter.feed(data[start:cut])
+        start = max(start, cut)
+    return [*made, *converter.close()]
+
+
+def _frames(surface: str, made: Sequence[bytes]) -> list[bytes]:
+    end = b"\n" if surface == "session" else b"\n\n"
+    return [frame + end for frame in b"".join(made).split(end)[:-1]]
+
+
+@pytest.mark.parametrize("target", VIEWS)
+@pytest.mark.parametrize("name", ALL)
+def test_from_the_native_stream_the_bytes_are_those_of_the_run(name: str, target: str) -> None:
+    if target == "ui" and name in ASKED:
+        pytest.skip("its golden file is of a client that told which approvals it knows")
+    made = b"".join(_converted("native", target, _golden(name, "native")))
+    assert made == _golden(name, target)
+
+
+@pytest.mark.parametrize("target", VIEWS)
+@pytest.mark.parametrize("source", [source for source in SOURCES if source != "native"])
+def test_every_stream_becomes_every_other(source: str, target: str) -> None:
+    for name in ALL:
+        frames = _frames(target, _converted(source, target, _golden(name, source)))
+        assert frames, name
+        if target in SOURCES:  # what is read back without a complaint is in order
+            list(Converter(target, "native").feed(b"".join(frames)))
+        if target in CHECKED and name in FEW:
+            CHECKS[target](frames)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@given(name=st.sampled_from(FEW), cuts=st.lists(st.integers(0, 3000), max_size=5))
+def test_how_it_is_cut_changes_nothing(source: str, name: str, cuts: list[int]) -> None:
+    data = _golden(name, source)
+    whole = b"".join(_converted(source, "responses", data))
+    assert b"".join(_converted(source, "responses", data, cuts)) == whole
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("name", FEW)
+def test_what_was_said_is_said(source: str, name: str) -> None:
+    """The text and the client's calls of a run survive every surface."""
+
+    def words(frames: list[bytes]) -> tuple[str, list[str]]:
+        chunks = [msgspec.json.decode(data) for data in strict.data_of(_frames("chat", frames))]
+        deltas = [choice["delta"] for chunk in chunks for choice in chunk.get("choices", ())]
+        calls = [call for delta in deltas for call in delta.get("tool_calls", ()) if "id" in call]
+        names = [call["function"]["name"] for call in calls]
+        return "".join("".join(d.get("content") or "" for d in deltas).split()), names
+
+    direct = words(_converted("native", "chat", _golden(name, "native")))
+    assert words(_converted(source, "chat", _golden(name, source))) == direct
+
+
+BAD: dict[str, tuple[str, bytes, int]] = {
+    "no JSON": ("chat", b'data: {"choices":[]}\n\ndata: {"choices":!}\n\n', 39),
+    "a broken escape": ("responses", b'event: a\ndata: {"type":"\\x"}\n\n', 24),
+    "not UTF-8": ("messages", b'data: {"type":"\xff"}\n\n', 15),
+    "no event of the dialect": ("messages", b'data: {"type":"ping"}\n\ndata: {"type":1}\n\n', 23),
+    "a gap": ("native", _golden("plain", "native").split(b"\n\n", 1)[1], 0),
+    "a line that is no event": ("session", b'{"type":"session.start"}\n', 0),
+    "a line that is no JSON": ("session", b'\n\n{"type":\n', 10),
+    "a delta without a start": ("ui", b'data: {"type":"text-delta","id":"x","delta":"y"}\n\n', 0),
+    "a cut in the middle of a frame": ("native", b'data: {"v":1', 12),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_the_first_bad_byte_is_named(name: str) -> None:
+    source, data, offset = BAD[name]
+    with pytest.raises(Malformed) as caught:
+        _converted(source, "chat", data)
+    assert caught.value.offset == offset
+    assert f"byte {offset}:" in str(caught.value)
+
+
+def test_a_stream_that_ends_in_the_middle_is_a_run_that_failed() -> None:
+    for source in ("chat", "responses", "messages", "session", "ui"):
+        data = _golden("plain", source)
+        made = _converted(source, "responses", data[: len(data) // 2].rpartition(b"\n\n")[0])
+        last = strict.data_of(_frames("responses", made))[-1]
+        assert b'"response.failed"' in last
+
+
+def test_unknown_surfaces_are_refused() -> None:
+    for source, target in (("air", "chat"), ("chat", "air")):
+        with pytest.raises(ConfigError, match="air"):
+            Converter(source, target)
+
+
+@pytest.mark.skipif(not RECORDINGS.exists(), reason="the recordings are not beside this checkout")
+@pytest.mark.parametrize("source", ["chat", "responses", "messages"])
+def test_real_recordings_become_every_surface(source: str) -> None:
+    files = sorted((RECORDINGS / source).rglob("*.sse"))
+    assert files
+    for file in files:
+        for target in VIEWS:
+            assert b"".join(_converted(source, target, file.read_bytes())), (file.name, target)
+
+
+def test_the_command_streams_from_input_to_output(tmp_path: Path) -> None:
+    program = "from tailrace.cli import main; main()"
+    command = [sys.executable, "-c", program, "convert", "--from", "native", "--to", "ui"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        data = _golden("plain", "native")
+        half = data.index(b"\n\n") + 2
+        process.stdin.write(data[:half])
+        process.stdin.flush()
+        first = os.read(process.stdout.fileno(), 65_536)
+        assert first.startswith(b'data: {"type":"start"')
+        process.stdin.write(data[half:])
+        process.stdin.close()
+        assert first + process.stdout.read() == _golden("plain", "ui")
+    assert process.returncode == 0
+    done = subprocess.run(command, input=b"data: {\n\n", capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == b"tailrace: byte 7: not JSON: Input data was truncated\n"
