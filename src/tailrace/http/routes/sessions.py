@@ -81,10 +81,13 @@ class _Sessions:
         return await self._parts.conversations.named(name, principal(http).tenant)
 
     async def _answer(self, asked: Create, session: Conversation) -> tuple[str, int] | None:
-        """Answer the question that the session waits with: its run, and the line to go on from."""
+        """Answer the question that the session waits with: its run, and the line to go on from.
+
+        The log says what is asked; the run's record learns of it a moment later.
+        """
         run = latest(session)
         record = await self._parts.directory.record(run) if run else None
-        if record is None or record.status != "waiting":
+        if record is None or record.status not in ("in_progress", "waiting"):
             return None
         state = await self._parts.directory.state(run)
         open_ = [name for name, phase in state.asks.items() if phase == "asked"]
