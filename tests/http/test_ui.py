@@ -341,7 +341,6 @@ def test_a_server_that_ends_breaks_the_connection_and_the_run_goes_on(
 REFUSED: dict[str, tuple[Sent, int, str]] = {
     "no chat": ({"id": None}, 400, "id"),
     "an unknown agent": ({"agent": "eko"}, 404, "agent"),
-    "no agent where there are several": ({"agent": None}, 400, "agent"),
     "an unknown part": (
         {"messages": [{"role": "user", "parts": [{"type": "hologram"}]}]},
         400,

@@ -39,6 +39,15 @@ class Catalog:
         agents = [target for target in self.targets if target.kind == "agent"]
         return next(iter((*agents, *self.targets)), None)
 
+    def any(self, name: str) -> Target:
+        """What a client means that may leave it to the server: an agent by name or number, a model, or with
+        `""` the default. Raises `NotFound` with the nearest names."""
+        if name:
+            return self._find(name, {**self._names, **self._agents}, "agent", "agent_not_found")
+        if self.default is None:
+            raise NotFound("This server has no agent.", param="agent", code="agent_not_found")
+        return self.default
+
     def named(self, model: str) -> Target:
         """The target a `model` field means. Raises `NotFound` with the nearest names."""
         return self._find(model, self._names, "model", "model_not_found")

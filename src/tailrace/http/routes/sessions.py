@@ -12,7 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tailrace.errors import BadRequest, NotFound
+from tailrace.errors import NotFound
 from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Message, text_of
 from tailrace.http.catalog import Target
@@ -101,12 +101,8 @@ class _Sessions:
         return run, seen
 
     def _target(self, agent: str) -> Target:
-        if not agent:
-            if self._parts.catalog.default is None:
-                raise BadRequest("This server has no agent")
-            return self._parts.catalog.default
         try:
-            return self._parts.catalog.named(agent)
+            return self._parts.catalog.any(agent)
         except NotFound:
             raise NotFound(f"Agent profile '{agent}' not found", param="agentId") from None
 

@@ -10,7 +10,6 @@ from starlette.routing import Route
 from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
 from tailrace.events.types import RunResumed
-from tailrace.http.catalog import Target
 from tailrace.http.parts import Parts, Reply, cursor, document, guarded, principal, read_body
 from tailrace.http.turns import take_turn
 from tailrace.http.ui_answers import answering
@@ -42,7 +41,7 @@ class _Chats:
         body = await read_body(http, self._parts.max_body_bytes)
         asked = request.decode(body)
         tenant = principal(http).tenant
-        target = self._target(asked.agent or http.query_params.get("agent", ""))
+        target = self._parts.catalog.any(asked.agent or http.query_params.get("agent", ""))
         chat = await self._parts.conversations.named(asked.request.session, tenant)
         wanted = msgspec.structs.replace(
             asked.request, agent=target.name, model=target.name, conversation=chat.id
@@ -81,16 +80,6 @@ class _Chats:
         await self._parts.supervisor.cancel(run, "a client")
         chat = http.path_params["chat_id"]
         return document({"id": chat, "runId": ids.run_id(run), "status": "cancelled"}, run=run)
-
-    def _target(self, agent: str) -> Target:
-        """The agent that a request names, or the only one there is."""
-        if agent:
-            return self._parts.catalog.agent(agent)
-        agents = [target for target in self._parts.catalog.targets if target.kind == "agent"]
-        if len(agents) != 1:
-            known = ", ".join(target.name for target in agents)
-            raise BadRequest(f"'agent' must name one of: {known}.", param="agent")
-        return agents[0]
 
     async def _next_turn(self, run: str) -> Reply:
         """What follows the answer that a run was given."""
