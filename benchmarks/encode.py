@@ -37,7 +37,12 @@ def _log() -> list[t.Event]:
     log = [state.advance(t.Draft(t.RunStarted(request)), 0)]
     log += [state.advance(draft, 0) for draft in opening(state, "a")]
     deltas = [t.TextDelta(0, "word ") for _ in range(DELTAS)]
-    payloads = [t.ItemStarted(0, "message"), *deltas, t.ItemCompleted(0), t.Usage("m")]
+    payloads: list[t.Payload] = [
+        t.ItemStarted(0, "message"),
+        *deltas,
+        t.ItemCompleted(0),
+        t.Usage("m"),
+    ]
     log += [state.advance(draft, 0) for draft in said(payloads)]
     return log + [state.advance(draft, 0) for draft in finish(state, t.RunCompleted())]
 
