@@ -54,9 +54,10 @@ class App:
         """Serve somebody's agent, whatever its kind. Raises `ConfigError` for what is none."""
         self._add(name, runtime_for(thing, name))
 
-    def parts(self) -> Parts:
-        """A server's parts. Raises `ConfigError`."""
-        return assembly.parts(self.config, assembly.disk_store(self.data), self._runtimes)
+    def parts(self, *, open: bool = True) -> Parts:
+        """A server's parts; `open` as in `assembly.parts`. Raises `ConfigError`."""
+        store = assembly.disk_store(self.data)
+        return assembly.parts(self.config, store, self._runtimes, open=open)
 
     def asgi(self) -> ASGIApp:
         """An ASGI application with all surfaces, to be served or mounted."""

@@ -15,6 +15,9 @@ import msgspec
 from starlette.applications import Starlette
 
 from tailrace.assembly_workflows import workflow_of
+from tailrace.auth.gate import Gate
+from tailrace.auth.jwt import JwtSettings, JwtVerifier
+from tailrace.auth.tokens import Tokens
 from tailrace.config import AgentConfig, Config, McpConfig, ModelConfig, nearest
 from tailrace.errors import ConfigError
 from tailrace.events.request import OutputFormat
@@ -26,6 +29,7 @@ from tailrace.http.projection import Projections
 from tailrace.log.contract import Store
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.log.stores.sqlite import SqliteStore
+from tailrace.log.stores.sqlite_side import SideRecords
 from tailrace.models.contract import Model
 from tailrace.models.echo import EchoModel
 from tailrace.models.http import HttpModel, Sessions, Timeouts
@@ -137,8 +141,15 @@ def _agent(
     return made[name]
 
 
-def parts(config: Config, store: Store, more: Mapping[str, Runtime] | None = None) -> Parts:
-    """A server's parts over a store, with `more` agents that were made in Python. Raises `ConfigError`."""
+def parts(
+    config: Config,
+    store: Store,
+    more: Mapping[str, Runtime] | None = None,
+    *,
+    open: bool = True,
+) -> Parts:
+    """A server's parts over a store, with `more` agents that were made in Python. `open`: whether it may
+    stand open while there are no tokens. Raises `ConfigError`."""
     added = dict(more or {})
     settings = RunSettings(
         kept=int(config.server.retention_hours * HOUR),
@@ -169,6 +180,7 @@ def parts(config: Config, store: Store, more: Mapping[str, Runtime] | None = Non
         )
     )
     return Parts(
+        gate=Gate(Tokens(lambda: store.records, clock), _verifier(config), open=open),
         catalog=Catalog(targets),
         supervisor=supervisor,
         directory=directory,
@@ -183,9 +195,35 @@ def parts(config: Config, store: Store, more: Mapping[str, Runtime] | None = Non
     )
 
 
+def _verifier(config: Config) -> JwtVerifier | None:
+    """What reads the tokens of an identity provider, where one is configured."""
+    found = config.auth.jwt
+    if found is None:
+        return None
+    return JwtVerifier(
+        JwtSettings(
+            jwks_url=found.jwks_url,
+            secret=_secret("[auth.jwt]", found.secret_env) if found.secret_env else "",
+            issuer=found.issuer,
+            audience=found.audience,
+            algorithms=found.algorithms,
+            tenant_claim=found.tenant_claim,
+            user_claim=found.user_claim,
+            scope_claim=found.scope_claim,
+            scope_prefix=found.scope_prefix,
+            tenant=found.tenant,
+        )
+    )
+
+
 def application(config: Config, made: Parts) -> Starlette:
     """The ASGI application over a server's parts."""
     return create_app(made, config.server.cors_origins)
+
+
+def side_records(folder: Path) -> SideRecords:
+    """The records of the default engine's folder, also while a server owns it."""
+    return SideRecords(folder)
 
 
 def disk_store(folder: Path) -> Store:

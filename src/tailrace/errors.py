@@ -3,6 +3,8 @@
     TailraceError
     ├── CallerError            the client's fault; `status` is the HTTP answer
     │   ├── BadRequest         400  malformed, wrong type, impossible combination
+    │   ├── Unauthorized       401  no key, or none that counts
+    │   ├── Forbidden          403  the key does not allow this
     │   ├── NotFound           404  never existed, or not yours
     │   ├── Conflict           409  the run is in a state that forbids this
     │   ├── Expired            410  existed; its retention is over
@@ -47,6 +49,12 @@ class CallerError(TailraceError):
 
 class BadRequest(CallerError):
     """Malformed JSON, a wrong type, or parameters that exclude each other."""
+
+
+class Unauthorized(CallerError):
+    """Nobody this server knows."""
+
+    status = 401
 
 
 class NotFound(CallerError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
@@ -15,6 +16,9 @@ from tailrace.cli.render import Renderer
 from tailrace.events.ids import job_id, run_suffix
 from tailrace.protocols.framing.sse import SseDecoder
 from tailrace.protocols.node_stream.wire import NodeStreamEvent
+
+TOKEN = "TAILRACE_TOKEN"
+"""The environment variable with the token that these commands show."""
 
 _envelope = msgspec.json.Decoder(NodeStreamEvent).decode
 
@@ -103,7 +107,7 @@ def _job(any_id: str) -> str:
 
 
 async def _ask(url: str, method: str, path: str, body: bytes = b"") -> bytes:
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(headers=_key()) as session:
         try:
             async with session.request(method, url + path, data=body) as reply:
                 answer = await reply.read()
@@ -116,7 +120,7 @@ async def _ask(url: str, method: str, path: str, body: bytes = b"") -> bytes:
 
 async def _stream(url: str, path: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
     timeout = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with aiohttp.ClientSession(headers=_key(), timeout=timeout) as session:
         try:
             async with session.get(url + path, params=query) as reply:
                 if reply.status >= 400:
@@ -125,6 +129,12 @@ async def _stream(url: str, path: str, query: Mapping[str, str]) -> AsyncGenerat
                     yield data
         except aiohttp.ClientError as error:
             raise ServerError(f"{url} broke the connection: {error}") from None
+
+
+def _key() -> dict[str, str]:
+    """The token of the environment, for a server that wants one."""
+    token = os.environ.get(TOKEN)
+    return {"authorization": f"Bearer {token}"} if token else {}
 
 
 def _message(body: bytes, status: int) -> str:

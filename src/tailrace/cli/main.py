@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from tailrace.cli import client, local, serving
+from tailrace.cli import client, local, serving, tokens
 from tailrace.cli.convert import Converter
 from tailrace.errors import Malformed, TailraceError
 
@@ -27,6 +27,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+token = typer.Typer(help="API tokens: who may use this server.", no_args_is_help=True)
+app.add_typer(token, name="token")
 
 ConfigFile = Annotated[Path, typer.Argument(help="The configuration file.", show_default=True)]
 Url = Annotated[str, typer.Option(help="The server to ask.")]
@@ -109,6 +112,39 @@ def cancel(
 ) -> None:
     """Cancel a run."""
     asyncio.run(client.cancel(url, run_id))
+
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="The configuration file.")]
+
+
+@token.command("create")
+def token_create(
+    name: Annotated[str, typer.Argument(help="What it is for, in words for people.")],
+    config: ConfigOption = Path("tailrace.toml"),
+    tenant: Annotated[str, typer.Option(help="Whose runs it sees.")] = "local",
+    user: Annotated[str, typer.Option(help="Which user of the tenant; empty for all.")] = "",
+    scope: Annotated[list[str] | None, typer.Option(help="run, read or admin.")] = None,
+    days: Annotated[int, typer.Option(help="How long it is good; 0 for ever.", min=0)] = 0,
+) -> None:
+    """Make a token and print it, once. From then on nobody comes in without one."""
+    asyncio.run(
+        tokens.create(config, name, tenant=tenant, user=user, scopes=scope or [], days=days)
+    )
+
+
+@token.command("list")
+def token_list(config: ConfigOption = Path("tailrace.toml")) -> None:
+    """List tokens: id, state, tenant, user, scopes, made, expires, name. Never the tokens themselves."""
+    asyncio.run(tokens.show(config))
+
+
+@token.command("revoke")
+def token_revoke(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="The token's id: tok_…")],
+    config: ConfigOption = Path("tailrace.toml"),
+) -> None:
+    """Let a token be worth nothing; a running server notices within two seconds."""
+    asyncio.run(tokens.revoke(config, token_id))
 
 
 @app.command()

@@ -16,6 +16,7 @@ import typer
 from tailrace import assembly, config
 from tailrace.app import App
 from tailrace.cli import client
+from tailrace.cli.tokens import tokens_of
 from tailrace.errors import ConfigError
 from tailrace.events.types import RunWaiting
 from tailrace.http import server
@@ -43,12 +44,14 @@ def serve(source: str, *, host: str | None, port: int | None, data: Path | None)
         made.data = data
     found = made.config
     host = host or found.server.host
-    _must_be_loopback(host)
-    parts = made.parts()
+    open_ = found.auth.jwt is None and not asyncio.run(tokens_of(made.data).any())
+    _must_not_be_open(host, open=open_)
+    parts = made.parts(open=_is_loopback(host))
     app = assembly.application(found, parts)
     listener = _listen(host, found.server.port if port is None else port)
     address = f"http://{_shown(listener)}"
-    typer.echo(f"tailrace: serving {address} (open: no tokens are configured)", err=True)
+    word = " (open: there are no tokens, so nobody needs one)" if open_ else ""
+    typer.echo(f"tailrace: serving {address}{word}", err=True)
     for target in parts.catalog.targets:
         typer.echo(f"  {target.kind} {target.name}", err=True)
     server.run(server.make(app, parts), listener)
@@ -122,16 +125,19 @@ async def _demo_run(url: str) -> None:
     await client.tail(url, job, surface="", after=None, seen=say_yes)
 
 
-def _must_be_loopback(host: str) -> None:
-    """Without tokens the server is open, so it must not be reachable from elsewhere."""
+def _is_loopback(host: str) -> bool:
     try:
-        loopback = ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        loopback = host == "localhost"
-    if not loopback:
+        return host == "localhost"
+
+
+def _must_not_be_open(host: str, *, open: bool) -> None:
+    """Whoever reaches an open server may do everything, so nobody from elsewhere must reach it."""
+    if open and not _is_loopback(host):
         raise ConfigError(
-            f"{host} is reachable from elsewhere, and no authentication is configured: "
-            "listen on 127.0.0.1 and put a proxy that authenticates in front"
+            f"{host} is reachable from elsewhere, and nobody needs a key: make a token "
+            "(tailrace token create NAME), configure [auth.jwt], or listen on 127.0.0.1"
         )
 
 

@@ -13,11 +13,16 @@ from tailrace.config.shapes import (
     UPSTREAM,
     AgentConfig,
     Config,
+    JwtConfig,
     McpConfig,
     ModelConfig,
 )
 from tailrace.config.workflows import nodes_of
 from tailrace.errors import ConfigError
+
+KEY_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"})
+SECRET_ALGORITHMS = frozenset({"HS256", "HS384", "HS512"})
+"""What signs with a pair of keys, and what with one secret: a public key must never count as a secret."""
 
 LEAST: dict[str, float] = {
     "port": 0,
@@ -37,6 +42,8 @@ def check(config: Config, reader: Reader) -> None:
         value = getattr(config.server, key)
         if value < least or (key == "port" and value > 65_535):
             raise reader.fault(f"[server] {key} cannot be {value}", "server", key)
+    if config.auth.jwt is not None:
+        _check_jwt(config.auth.jwt, reader)
     for name, model in config.models.items():
         _check_model(f"models.{name}", model, reader)
     numbers: dict[int, str] = {}
@@ -54,6 +61,19 @@ def check(config: Config, reader: Reader) -> None:
         _check_number(where, name, workflow.id, numbers, reader)
         at = functools.partial(_workflow_fault, reader, where)
         nodes_of(workflow, at)
+
+
+def _check_jwt(jwt: JwtConfig, reader: Reader) -> None:
+    if bool(jwt.jwks_url) == bool(jwt.secret_env):
+        raise reader.fault("[auth.jwt] needs jwks_url or secret_env, and not both", "auth.jwt")
+    if jwt.jwks_url and urlsplit(jwt.jwks_url).scheme not in ("http", "https"):
+        raise reader.fault("[auth.jwt] jwks_url is no URL", "auth.jwt", "jwks_url")
+    known = SECRET_ALGORITHMS if jwt.secret_env else KEY_ALGORITHMS
+    for algorithm in jwt.algorithms:
+        if algorithm not in known:
+            kinds = ", ".join(sorted(known))
+            fault = f"[auth.jwt] algorithm {algorithm!r} does not fit its key; known: {kinds}"
+            raise reader.fault(fault, "auth.jwt", "algorithms")
 
 
 def _workflow_fault(reader: Reader, where: str, message: str) -> ConfigError:

@@ -125,10 +125,33 @@ class AgentConfig(ConfigPart, frozen=True, kw_only=True):
     max_cost: float = 0.0
 
 
+class JwtConfig(ConfigPart, frozen=True, kw_only=True):
+    """`[auth.jwt]`: access tokens of an identity provider. Keys from `jwks_url`, or a secret that is in the
+    environment. `tenant` puts everybody into one; else `tenant_claim` says whose a token is."""
+
+    jwks_url: str = ""
+    secret_env: str = ""
+    issuer: str = ""
+    audience: str = ""
+    algorithms: tuple[str, ...] = ("RS256",)
+    tenant: str = ""
+    tenant_claim: str = "tenant"
+    user_claim: str = "sub"
+    scope_claim: str = "scope"
+    scope_prefix: str = "tailrace:"
+
+
+class AuthConfig(ConfigPart, frozen=True, kw_only=True):
+    """`[auth]`: who may come in, besides those with a token of `tailrace token create`."""
+
+    jwt: JwtConfig | None = None
+
+
 class Config(ConfigPart, frozen=True, kw_only=True):
     """The whole file. `folder` is where it lies: relative paths in it start there."""
 
     server: ServerConfig = ServerConfig()
+    auth: AuthConfig = AuthConfig()
     models: dict[str, ModelConfig] = {}
     agents: dict[str, AgentConfig] = {}
     workflows: dict[str, WorkflowConfig] = {}

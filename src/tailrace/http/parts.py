@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import secrets
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
-from tailrace.auth.principal import LOCAL, Principal
-from tailrace.errors import BadRequest, CallerError, LogError, TooLarge, Unavailable
+from tailrace.auth.gate import Gate
+from tailrace.errors import BadRequest, TooLarge, Unavailable
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.http.catalog import Catalog
 from tailrace.http.event_stream import EventStream, Streams
+from tailrace.http.guard import principal, request_id
 from tailrace.http.projection import Projections
 from tailrace.http.subscription import Subscription
 from tailrace.http.view import View
@@ -28,13 +26,6 @@ from tailrace.runs.directory import Directory
 from tailrace.runs.retention import Sweeper
 from tailrace.runs.submission import Submission
 from tailrace.runs.supervisor import Supervisor
-
-logger = logging.getLogger("tailrace.http")
-
-Reply: TypeAlias = Response | EventStream
-Handler = Callable[[Request], Awaitable[Reply]]
-ErrorBody = Callable[[CallerError, str], bytes]
-"""A surface's error body, for an error and the id of the request that caused it."""
 
 GRACE_HEADER = "x-disconnect-grace"
 """On a request that starts a run: how many seconds it goes on when nobody reads it, or `forever`."""
@@ -45,6 +36,7 @@ MOST_GRACE = 86_400
 class Parts(Struct, frozen=True):
     """The parts of a running server. `let_go` closes what the models hold open."""
 
+    gate: Gate
     catalog: Catalog
     supervisor: Supervisor
     directory: Directory
@@ -130,19 +122,9 @@ class Parts(Struct, frozen=True):
             unwatch()
 
 
-def principal(http: Request) -> Principal:
-    """Who asks."""
-    return LOCAL
-
-
 def run_headers(run: str) -> dict[str, str]:
     """What every reply about a run carries, so that it can be found on any other surface."""
-    return {"x-run-id": ids.run_id(run), **_request_id(ids.run_id(run))}
-
-
-def _request_id(id: str) -> dict[str, str]:
-    """The id of a request under the names that OpenAI's and Anthropic's clients know."""
-    return {"x-request-id": id, "request-id": id}
+    return {"x-run-id": ids.run_id(run), **request_id(ids.run_id(run))}
 
 
 def json_reply(body: bytes, *, status: int = 200, run: str = "") -> Response:
@@ -195,41 +177,6 @@ def _grace(text: str | None) -> float | msgspec.UnsetType | None:
 def flag(text: str | None) -> bool:
     """A boolean query parameter."""
     return text is not None and text.lower() in ("true", "1")
-
-
-def guarded(handler: Handler, error_body: ErrorBody) -> Handler:
-    """A handler whose errors are answered in its surface's own form, and never with a trace."""
-
-    async def endpoint(http: Request) -> Reply:
-        try:
-            return await handler(http)
-        except CallerError as error:
-            return _error_reply(error, error_body)
-        except LogError:
-            logger.exception("%s %s", http.method, http.url.path)
-            refusal = Unavailable("The log cannot be written at the moment; try again.")
-            return _error_reply(refusal, error_body)
-        except ClientDisconnect:
-            return Response(status_code=499)  # nobody is there to read it
-        except Exception:
-            logger.exception("%s %s", http.method, http.url.path)
-            return _error_reply(_Broken("The server had an error."), error_body)
-
-    return endpoint
-
-
-class _Broken(Unavailable):
-    """Our own fault, told without details."""
-
-    status = 500
-
-
-def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
-    id = f"req_{secrets.token_hex(12)}"
-    headers = _request_id(id)
-    if isinstance(error, Unavailable):
-        headers["retry-after"] = "1"
-    return Response(error_body(error, id), error.status, headers, media_type="application/json")
 
 
 async def _left(http: Request) -> None:

@@ -14,7 +14,8 @@ from tailrace.events.items import Item
 from tailrace.events.request import RunRequest
 from tailrace.events.state import fold
 from tailrace.events.types import Event, RunWaiting
-from tailrace.http.parts import Parts, principal
+from tailrace.http.guard import principal
+from tailrace.http.parts import Parts
 
 WAIT_SECONDS = 30.0
 """How long a turn waits for the turn it follows to end, before it is told to try again."""

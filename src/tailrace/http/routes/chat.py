@@ -9,16 +9,9 @@ from starlette.routing import Route
 
 from tailrace.events.request import RunRequest
 from tailrace.http.catalog import Target
+from tailrace.http.guard import Reply, guarded, principal
 from tailrace.http.mounts import Mount
-from tailrace.http.parts import (
-    Parts,
-    Reply,
-    document,
-    guarded,
-    json_reply,
-    principal,
-    read_body,
-)
+from tailrace.http.parts import Parts, document, json_reply, read_body
 from tailrace.http.turns import take_turn
 from tailrace.http.view import View
 from tailrace.protocols.errors import error_body
@@ -36,7 +29,7 @@ def routes(parts: Parts, mount: Mount) -> list[Route]:
         ("GET", "/models/{model}"): handlers.model,
     }
     return [
-        Route(mount.path + path, guarded(handler, error_body), methods=[method])
+        Route(mount.path + path, guarded(parts.gate, handler, error_body), methods=[method])
         for (method, path), handler in table.items()
     ]
 

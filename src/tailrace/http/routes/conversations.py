@@ -10,8 +10,9 @@ from starlette.routing import Route
 
 from tailrace.errors import BadRequest
 from tailrace.events import ids
+from tailrace.http.guard import Reply, guarded, principal
 from tailrace.http.mounts import Mount
-from tailrace.http.parts import Parts, Reply, guarded, json_reply, principal, read_body
+from tailrace.http.parts import Parts, json_reply, read_body
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import conversations as wire
 from tailrace.protocols.openai_responses import reply
@@ -36,7 +37,7 @@ def routes(parts: Parts, mount: Mount) -> list[Route]:
         ("DELETE", items + "/{item_id}"): handlers.remove,
     }
     return [
-        Route(mount.path + path, guarded(handler, error_body), methods=[method])
+        Route(mount.path + path, guarded(parts.gate, handler, error_body), methods=[method])
         for (method, path), handler in table.items()
     ]
 

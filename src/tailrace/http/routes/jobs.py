@@ -8,15 +8,8 @@ from starlette.routing import Route
 
 from tailrace.errors import Conflict
 from tailrace.http.catalog import Catalog
-from tailrace.http.parts import (
-    Parts,
-    Reply,
-    cursor,
-    guarded,
-    json_reply,
-    principal,
-    read_body,
-)
+from tailrace.http.guard import Reply, guarded, principal
+from tailrace.http.parts import Parts, cursor, json_reply, read_body
 from tailrace.http.views import NATIVE, view
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.node_stream import reply, request
@@ -35,7 +28,7 @@ def routes(parts: Parts) -> list[Route]:
         ("POST", "/jobs/{job_id}/input"): handlers.input,
     }
     return [
-        Route(path, guarded(handler, error_body), methods=[method])
+        Route(path, guarded(parts.gate, handler, error_body), methods=[method])
         for (method, path), handler in table.items()
     ]
 

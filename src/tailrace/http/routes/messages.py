@@ -7,8 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tailrace.http.guard import Reply, guarded
 from tailrace.http.mounts import Mount
-from tailrace.http.parts import Parts, Reply, document, guarded, json_reply, read_body
+from tailrace.http.parts import Parts, document, json_reply, read_body
 from tailrace.http.view import View
 from tailrace.protocols.anthropic_messages import reply, request, stream
 from tailrace.protocols.anthropic_messages.wire import error_body
@@ -27,7 +28,7 @@ def routes(parts: Parts, mount: Mount) -> list[Route]:
         ("POST", "/messages/count_tokens"): handlers.count,
     }
     return [
-        Route(mount.path + path, guarded(handler, error_body), methods=[method])
+        Route(mount.path + path, guarded(parts.gate, handler, error_body), methods=[method])
         for (method, path), handler in table.items()
     ]
 

@@ -13,17 +13,9 @@ from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.types import RunCancelled, RunStarted
 from tailrace.http.answers import answering
+from tailrace.http.guard import Reply, guarded, principal
 from tailrace.http.mounts import Mount
-from tailrace.http.parts import (
-    Parts,
-    Reply,
-    cursor,
-    flag,
-    guarded,
-    json_reply,
-    principal,
-    read_body,
-)
+from tailrace.http.parts import Parts, cursor, flag, json_reply, read_body
 from tailrace.http.turns import take_turn, with_history, with_references
 from tailrace.http.view import View
 from tailrace.protocols.errors import error_body
@@ -46,7 +38,7 @@ def routes(parts: Parts, mount: Mount) -> list[Route]:
         ("GET", "/responses/{response_id}/input_items"): handlers.input_items,
     }
     return [
-        Route(mount.path + path, guarded(handler, error_body), methods=[method])
+        Route(mount.path + path, guarded(parts.gate, handler, error_body), methods=[method])
         for (method, path), handler in table.items()
     ]
 

@@ -16,7 +16,8 @@ from tailrace.errors import NotFound
 from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Message, text_of
 from tailrace.http.catalog import Target
-from tailrace.http.parts import Parts, Reply, cursor, guarded, principal, read_body
+from tailrace.http.guard import Reply, guarded, principal
+from tailrace.http.parts import Parts, cursor, read_body
 from tailrace.http.turns import take_turn
 from tailrace.http.view import View
 from tailrace.http.views import session_view
@@ -35,7 +36,7 @@ def routes(parts: Parts, path: str = PATH) -> list[Route]:
         ("GET", path + "/{session_id}"): handlers.resume,
     }
     return [
-        Route(place, guarded(handler, error_body), methods=[method])
+        Route(place, guarded(parts.gate, handler, error_body), methods=[method])
         for (method, place), handler in table.items()
     ]
 

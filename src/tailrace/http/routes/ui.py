@@ -10,7 +10,8 @@ from starlette.routing import Route
 from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
 from tailrace.events.types import RunResumed
-from tailrace.http.parts import Parts, Reply, cursor, document, guarded, principal, read_body
+from tailrace.http.guard import Reply, guarded, principal
+from tailrace.http.parts import Parts, cursor, document, read_body
 from tailrace.http.turns import take_turn
 from tailrace.http.ui_answers import answering
 from tailrace.http.views import ui_view
@@ -28,7 +29,7 @@ def routes(parts: Parts) -> list[Route]:
         ("POST", "/api/chat/{chat_id:path}/cancel"): handlers.cancel,
     }
     return [
-        Route(path, guarded(handler, error_body), methods=[method])
+        Route(path, guarded(parts.gate, handler, error_body), methods=[method])
         for (method, path), handler in table.items()
     ]
 

@@ -21,9 +21,7 @@ class SqliteRecords:
         self._readers = readers
 
     async def get(self, bucket: str, key: str) -> Record | None:
-        query = f"SELECT {_COLUMNS} FROM records WHERE bucket = ? AND key = ?"
-        found = await self._select(query, (bucket, key))
-        return found[0] if found else None
+        return await self._readers.run(lambda connection: get(connection, bucket, key))
 
     def put(
         self,
@@ -35,33 +33,56 @@ class SqliteRecords:
         expires: int = 0,
     ) -> Awaitable[int]:
         return self._writer.act(
-            lambda connection: _put(connection, bucket, key, value, revision, expires)
+            lambda connection: put(connection, bucket, key, value, revision, expires)
         )
 
     def delete(self, bucket: str, key: str) -> Awaitable[None]:
-        def action(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM records WHERE bucket = ? AND key = ?", (bucket, key))
-
-        return self._writer.act(action)
+        return self._writer.act(lambda connection: delete(connection, bucket, key))
 
     async def scan(
         self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False
     ) -> Sequence[Record]:
-        beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
-        bound = f"AND key {beyond} ?" if after else "AND ? = ''"
-        query = f"""SELECT {_COLUMNS} FROM records WHERE bucket = ? {bound}
-                    ORDER BY key {order} LIMIT ?"""
-        return await self._select(query, (bucket, after, limit))
+        return await self._readers.run(
+            lambda connection: scan(
+                connection, bucket, after=after, limit=limit, newest_first=newest_first
+            )
+        )
 
     async def due(self, bucket: str, now: int, limit: int = 100) -> Sequence[Record]:
-        query = f"""SELECT {_COLUMNS} FROM records
-                    WHERE bucket = ? AND expires > 0 AND expires <= ? ORDER BY expires LIMIT ?"""
-        return await self._select(query, (bucket, now, limit))
+        return await self._readers.run(lambda connection: due(connection, bucket, now, limit))
 
-    async def _select(self, query: str, values: tuple[str | int, ...]) -> list[Record]:
-        return await self._readers.run(
-            lambda connection: [Record(*row) for row in connection.execute(query, values)]
-        )
+
+def get(connection: sqlite3.Connection, bucket: str, key: str) -> Record | None:
+    """As `Records.get`, on a connection; the functions below likewise."""
+    query = f"SELECT {_COLUMNS} FROM records WHERE bucket = ? AND key = ?"
+    found = _select(connection, query, (bucket, key))
+    return found[0] if found else None
+
+
+def delete(connection: sqlite3.Connection, bucket: str, key: str) -> None:
+    connection.execute("DELETE FROM records WHERE bucket = ? AND key = ?", (bucket, key))
+
+
+def scan(
+    connection: sqlite3.Connection, bucket: str, *, after: str, limit: int, newest_first: bool
+) -> Sequence[Record]:
+    beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
+    bound = f"AND key {beyond} ?" if after else "AND ? = ''"
+    query = f"""SELECT {_COLUMNS} FROM records WHERE bucket = ? {bound}
+                ORDER BY key {order} LIMIT ?"""
+    return _select(connection, query, (bucket, after, limit))
+
+
+def due(connection: sqlite3.Connection, bucket: str, now: int, limit: int) -> Sequence[Record]:
+    query = f"""SELECT {_COLUMNS} FROM records
+                WHERE bucket = ? AND expires > 0 AND expires <= ? ORDER BY expires LIMIT ?"""
+    return _select(connection, query, (bucket, now, limit))
+
+
+def _select(
+    connection: sqlite3.Connection, query: str, values: tuple[str | int, ...]
+) -> list[Record]:
+    return [Record(*row) for row in connection.execute(query, values)]
 
 
 _INSERT = "INSERT INTO records (bucket, key, value, expires, revision) VALUES (?, ?, ?, ?, 1)"
@@ -73,7 +94,7 @@ _UPDATE = """UPDATE records SET value = ?3, expires = ?4, revision = revision + 
     WHERE bucket = ?1 AND key = ?2 AND revision = ?5 RETURNING revision"""
 
 
-def _put(
+def put(
     connection: sqlite3.Connection,
     bucket: str,
     key: str,

@@ -1,0 +1,59 @@
+"""Who may come in: credentials of a request to a principal, or a refusal.
+
+Clients name a key in many ways: `Authorization: Bearer`, `X-API-Key`, `x-oauth-access-token`, several at
+once (an SDK insists on a key of its own beside the one that counts). Any that is good wins; one that is
+not does no harm beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tailrace.auth.jwt import JwtVerifier
+from tailrace.auth.principal import LOCAL, Principal, Scope
+from tailrace.auth.tokens import Tokens
+from tailrace.errors import Forbidden, Unauthorized
+
+HEADERS = ("authorization", "x-api-key", "x-oauth-access-token")
+
+
+class Gate:
+    """The gate of one server. `open` says that it may stand open while there are no tokens (loopback)."""
+
+    def __init__(self, tokens: Tokens, verifier: JwtVerifier | None, *, open: bool) -> None:
+        self.tokens = tokens
+        self._verifier = verifier
+        self._open = open
+
+    async def admit(self, headers: Mapping[str, str], scope: Scope) -> Principal:
+        """Who asks. Raises `Unauthorized` for strangers, `Forbidden` for who may not do this."""
+        found = await self._principal(headers)
+        if not found.may(scope):
+            raise Forbidden(f"This key may not do this: it lacks the scope '{scope}'.")
+        return found
+
+    async def stands_open(self) -> bool:
+        """Whether everybody who reaches the server may do everything."""
+        return self._open and self._verifier is None and not await self.tokens.any()
+
+    async def _principal(self, headers: Mapping[str, str]) -> Principal:
+        if await self.stands_open():
+            return LOCAL
+        given = [_secret(headers.get(name, "")) for name in HEADERS]
+        shown = [secret for secret in given if secret]
+        for secret in shown:
+            token = await self.tokens.find(secret)
+            if token is not None:
+                return token.principal()
+            if self._verifier is not None:
+                found = await self._verifier.principal(secret)
+                if found is not None:
+                    return found
+        if shown:
+            raise Unauthorized("Incorrect API key provided.", code="invalid_api_key")
+        raise Unauthorized("You did not provide an API key.", code="missing_api_key")
+
+
+def _secret(header: str) -> str:
+    kind, _, rest = header.strip().partition(" ")
+    return rest.strip() if kind.lower() == "bearer" else header.strip()

@@ -1,0 +1,118 @@
+"""API tokens: shown once, kept as a hash.
+
+A token is `oat_` and 256 random bits. What is kept under its SHA-256 says whose it is and what it may do;
+a hash of so many random bits needs no salt, and finding it is one exact lookup, which tells nobody how
+close a wrong token was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from tailrace.auth.principal import SCOPES, Principal, Scope
+from tailrace.errors import NotFound
+from tailrace.log.contract import Record, Records
+
+BUCKET = "tokens"
+PREFIX = "oat_"
+SEEN = 2_000
+"""Milliseconds for which a token that was looked up is believed: so long a revoked one may still work."""
+REMEMBERED = 4_096
+"""Tokens remembered at most, wrong ones included."""
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of a token. Times in milliseconds since the epoch; `expires` 0 for never."""
+
+    id: str
+    name: str
+    tenant: str
+    user: str = ""
+    scopes: tuple[Scope, ...] = SCOPES
+    created: int = 0
+    expires: int = 0
+    revoked: int = 0
+
+    def principal(self) -> Principal:
+        """Who has this token."""
+        return Principal(self.tenant, self.user, frozenset(self.scopes), self.id)
+
+    def stands(self, now: int) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return not self.revoked and (not self.expires or now < self.expires)
+
+
+class Tokens:
+    """The tokens in a store's records."""
+
+    def __init__(self, records: Callable[[], Records], clock: Callable[[], int]) -> None:
+        """`records` gives the records of a store that need not be open yet."""
+        self._records = records
+        self._clock = clock
+        self._seen: dict[str, tuple[int, Token | None]] = {}
+
+    async def create(self, token: Token) -> str:
+        """Keep a new token; returns its secret, which nobody can tell again."""
+        secret = PREFIX + secrets.token_urlsafe(32)
+        made = msgspec.structs.replace(
+            token, id=f"tok_{secrets.token_hex(8)}", created=self._clock()
+        )
+        await self._records().put(BUCKET, _hash(secret), msgspec.json.encode(made), revision=0)
+        self._seen.clear()
+        return secret
+
+    async def all(self) -> Sequence[Token]:
+        """Every token there is, revoked and expired ones too."""
+        return [_token(record) for record in await self._scan()]
+
+    async def revoke(self, id: str) -> Token:
+        """Let a token be worth nothing from now on. Raises `NotFound`."""
+        for record in await self._scan():
+            token = _token(record)
+            if token.id == id:
+                revoked = msgspec.structs.replace(token, revoked=self._clock())
+                await self._records().put(BUCKET, record.key, msgspec.json.encode(revoked))
+                self._seen.clear()
+                return revoked
+        raise NotFound(f"No token found with id '{id}'.", code="not_found")
+
+    async def find(self, secret: str) -> Token | None:
+        """The token that a client showed, if there is one and it still stands."""
+        key, now = _hash(secret), self._clock()
+        until, token = self._seen.get(key, (0, None))
+        if now >= until:
+            record = await self._records().get(BUCKET, key)
+            token = None if record is None else _token(record)
+            if len(self._seen) >= REMEMBERED:
+                self._seen.clear()
+            self._seen[key] = (now + SEEN, token)
+        return token if token is not None and token.stands(now) else None
+
+    async def any(self) -> bool:
+        """Whether there is any token at all, so that those who have none are strangers."""
+        now = self._clock()
+        until, _ = self._seen.get("", (0, None))
+        if now < until:
+            return False
+        found = bool(await self._records().scan(BUCKET, limit=1))
+        if not found:
+            self._seen[""] = (now + SEEN, None)
+        return found
+
+    async def _scan(self) -> Sequence[Record]:
+        found: list[Record] = []
+        while page := await self._records().scan(BUCKET, after=found[-1].key if found else ""):
+            found += page
+        return found
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _token(record: Record) -> Token:
+    return msgspec.json.decode(record.value, type=Token)

@@ -1,0 +1,79 @@
+"""`tailrace token`: make, list and revoke API tokens, also while a server runs on the same folder."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import typer
+
+from tailrace import assembly, config
+from tailrace.auth.principal import SCOPES, Scope
+from tailrace.auth.tokens import Token, Tokens
+from tailrace.errors import ConfigError, NotFound
+
+DAY = 86_400_000
+"""Milliseconds."""
+
+
+def tokens_of(data: Path) -> Tokens:
+    """The tokens of the server that keeps its runs in `data`."""
+    records = assembly.side_records(data)
+    return Tokens(lambda: records, assembly.clock)
+
+
+def tokens(file: Path) -> Tokens:
+    """The tokens of the server that `file` configures."""
+    found = config.load(file)
+    return tokens_of(found.folder / found.server.data)
+
+
+async def create(
+    file: Path, name: str, *, tenant: str, user: str, scopes: list[str], days: int
+) -> None:
+    """Make a token and print its secret, the only time that anybody sees it."""
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown:
+        raise ConfigError(f"no such scope: {unknown[0]!r}; known: {', '.join(SCOPES)}")
+    chosen: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope in scopes)
+    secret = await tokens(file).create(
+        Token(
+            id="",
+            name=name,
+            tenant=tenant,
+            user=user,
+            scopes=chosen or ("run", "read"),
+            expires=assembly.clock() + days * DAY if days else 0,
+        )
+    )
+    typer.echo(secret)
+
+
+async def show(file: Path) -> None:
+    """Print what is known of each token, a line each."""
+    for token in sorted(await tokens(file).all(), key=lambda token: token.created):
+        state = "good" if token.stands(assembly.clock()) else "expired"
+        fields = (
+            token.id,
+            "revoked" if token.revoked else state,
+            token.tenant,
+            token.user or "-",
+            ",".join(token.scopes),
+            _day(token.created),
+            _day(token.expires) if token.expires else "never",
+            token.name,
+        )
+        typer.echo("\t".join(fields))
+
+
+async def revoke(file: Path, id: str) -> None:
+    """Let a token be worth nothing from now on."""
+    try:
+        token = await tokens(file).revoke(id)
+    except NotFound as error:
+        raise ConfigError(error.message) from None
+    typer.echo(f"{token.id} ({token.name}) is revoked")
+
+
+def _day(milliseconds: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(milliseconds / 1000))

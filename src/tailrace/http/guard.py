@@ -1,0 +1,75 @@
+"""What stands before every handler: who asks, and errors in the surface's own form, never with a trace."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from tailrace.auth.gate import Gate
+from tailrace.auth.principal import Principal, Scope
+from tailrace.errors import CallerError, LogError, Unauthorized, Unavailable
+from tailrace.http.event_stream import EventStream
+
+logger = logging.getLogger("tailrace.http")
+
+Reply: TypeAlias = Response | EventStream
+Handler = Callable[[Request], Awaitable[Reply]]
+ErrorBody = Callable[[CallerError, str], bytes]
+"""A surface's error body, for an error and the id of the request that caused it."""
+
+READS = frozenset({"GET", "HEAD"})
+
+
+def guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
+    """A handler that only those reach who may: `GET` needs the scope `read`, the rest `run`."""
+
+    async def endpoint(http: Request) -> Reply:
+        scope: Scope = "read" if http.method in READS else "run"
+        try:
+            http.state.principal = await gate.admit(http.headers, scope)
+            return await handler(http)
+        except CallerError as error:
+            return _error_reply(error, error_body)
+        except LogError:
+            logger.exception("%s %s", http.method, http.url.path)
+            refusal = Unavailable("The log cannot be written at the moment; try again.")
+            return _error_reply(refusal, error_body)
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody is there to read it
+        except Exception:
+            logger.exception("%s %s", http.method, http.url.path)
+            return _error_reply(_Broken("The server had an error."), error_body)
+
+    return endpoint
+
+
+def principal(http: Request) -> Principal:
+    """Who asks."""
+    found: Principal = http.state.principal
+    return found
+
+
+def request_id(id: str) -> dict[str, str]:
+    """The id of a request under the names that OpenAI's and Anthropic's clients know."""
+    return {"x-request-id": id, "request-id": id}
+
+
+class _Broken(Unavailable):
+    """Our own fault, told without details."""
+
+    status = 500
+
+
+def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
+    id = f"req_{secrets.token_hex(12)}"
+    headers = request_id(id)
+    if isinstance(error, Unavailable):
+        headers["retry-after"] = "1"
+    if isinstance(error, Unauthorized):
+        headers["www-authenticate"] = "Bearer"
+    return Response(error_body(error, id), error.status, headers, media_type="application/json")

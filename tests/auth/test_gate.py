@@ -1,0 +1,95 @@
+"""Who comes in, by which header, and who may do what."""
+
+from __future__ import annotations
+
+import time
+
+import jwt
+import pytest
+
+from tailrace.auth.gate import Gate
+from tailrace.auth.jwt import JwtSettings, JwtVerifier
+from tailrace.auth.principal import LOCAL, Scope
+from tailrace.auth.tokens import Token, Tokens
+from tailrace.errors import Forbidden, Unauthorized
+from tailrace.log.stores.memory import MemoryStore
+
+SECRET = "a secret that only tests know, and that is long enough for everybody: 64"
+JWT = jwt.encode({"tenant": "acme", "sub": "ann", "exp": time.time() + 600}, SECRET, "HS256")
+
+
+async def _gate(*scopes: Scope, open: bool = True, oauth: bool = True) -> tuple[Gate, str]:
+    store = MemoryStore()
+    await store.open()
+    tokens = Tokens(lambda: store.records, lambda: 1)
+    verifier = JwtVerifier(JwtSettings(secret=SECRET, algorithms=("HS256",))) if oauth else None
+    secret = ""
+    if scopes:
+        secret = await tokens.create(Token(id="", name="t", tenant="acme", scopes=scopes))
+    return Gate(tokens, verifier, open=open), secret
+
+
+@pytest.mark.req("R31")
+@pytest.mark.req("R32")
+@pytest.mark.req("R51")
+@pytest.mark.req("R52")
+async def test_any_good_key_in_any_header_wins() -> None:
+    gate, secret = await _gate("run", "read")
+    for headers in (
+        {"authorization": f"Bearer {secret}"},
+        {"authorization": f"bearer  {secret} "},
+        {"x-api-key": secret},
+        {"x-oauth-access-token": JWT},
+        {"authorization": f"Bearer {JWT}"},
+        {"authorization": "Bearer unused", "x-oauth-access-token": JWT},
+        {"authorization": "Bearer unused", "x-api-key": secret},
+        {"authorization": f"Bearer {secret}", "x-oauth-access-token": "a.b.c"},
+    ):
+        found = await gate.admit(headers, "run")
+        assert found.tenant == "acme", headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "missing_api_key"),
+        ({"authorization": "Bearer"}, "missing_api_key"),
+        ({"authorization": "Bearer unused"}, "invalid_api_key"),
+        ({"authorization": "Basic eDp5"}, "invalid_api_key"),
+        ({"x-api-key": ""}, "missing_api_key"),
+        ({"x-api-key": "oat_wrong", "x-oauth-access-token": "a.b.c"}, "invalid_api_key"),
+    ],
+)
+async def test_strangers_stay_out(headers: dict[str, str], code: str) -> None:
+    gate, _ = await _gate("admin")
+    with pytest.raises(Unauthorized) as caught:
+        await gate.admit(headers, "read")
+    assert caught.value.code == code
+    assert "unused" not in caught.value.message
+
+
+async def test_scopes_say_who_may_do_what() -> None:
+    allowed: dict[Scope, set[Scope]] = {
+        "read": {"read"},
+        "run": {"run", "read"},
+        "admin": {"run", "read", "admin"},
+    }
+    for has, may in allowed.items():
+        gate, secret = await _gate(has)
+        for scope in allowed:
+            if scope in may:
+                await gate.admit({"x-api-key": secret}, scope)
+            else:
+                with pytest.raises(Forbidden):
+                    await gate.admit({"x-api-key": secret}, scope)
+
+
+async def test_an_open_server_is_everybody_s_until_there_is_a_token() -> None:
+    gate, _ = await _gate(oauth=False)
+    assert await gate.admit({"authorization": "Bearer unused"}, "admin") == LOCAL
+    for closed in (
+        await _gate("run", oauth=False),
+        await _gate(open=False, oauth=False),
+        await _gate(oauth=True),
+    ):
+        assert not await closed[0].stands_open()

@@ -1,0 +1,155 @@
+"""A server that wants keys: who comes in on which surface, and how strangers are told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.servers import ChildServer, running
+
+PROGRAM = "from tailrace.cli import main; main()"
+MESSAGES = [{"role": "user", "content": "x"}]
+PART = {"id": "m", "role": "user", "parts": [{"type": "text", "text": "x"}]}
+
+SURFACES: dict[str, tuple[str, str, Any]] = {
+    "responses": ("POST", "/v1/responses", {"model": "echo", "input": "x"}),
+    "one response": ("GET", "/v1/responses/resp_x", None),
+    "chat": ("POST", "/v1/chat/completions", {"model": "echo", "messages": MESSAGES}),
+    "agent's chat": ("POST", "/agent/7/chat/completions", {"model": "echo", "messages": MESSAGES}),
+    "models": ("GET", "/v1/models", None),
+    "conversations": ("POST", "/v1/conversations", {}),
+    "messages": ("POST", "/v1/messages", {"model": "echo", "max_tokens": 9, "messages": MESSAGES}),
+    "jobs": ("POST", "/jobs", {"agent": "echo", "input": "x"}),
+    "all jobs": ("GET", "/jobs", None),
+    "session": ("POST", "/api/stream", {"message": "x"}),
+    "ui": ("POST", "/api/chat", {"id": "c", "agent": "echo", "messages": [PART]}),
+    "ui again": ("GET", "/api/chat/c/stream", None),
+}
+
+
+def _tailrace(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments, "--config", str(folder / "tailrace.toml")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer]:
+    folder = tmp_path_factory.mktemp("server")
+    with running(folder, server='data = "data"') as child:
+        yield child
+        assert "Traceback" not in child.errors()
+
+
+@pytest.fixture(scope="module")
+def keys(server: ChildServer) -> dict[str, str]:
+    """Tokens that were made while the server ran; from then on it wants them."""
+    assert httpx.get(server.url + "/v1/models").status_code == 200, "open until there is a token"
+    made = {
+        scope: _tailrace(server.folder, "token", "create", scope, "--scope", scope)
+        for scope in ("run", "read", "admin")
+    }
+    while httpx.get(server.url + "/v1/models").status_code == 200:
+        pass
+    return made
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_strangers_are_told_in_the_surface_s_own_form(
+    server: ChildServer, keys: dict[str, str], surface: str
+) -> None:
+    method, path, body = SURFACES[surface]
+    for headers in ({}, {"authorization": "Bearer unused"}, {"x-api-key": "oat_wrong"}):
+        reply = httpx.request(method, server.url + path, json=body, headers=headers)
+        assert reply.status_code == 401
+        assert reply.headers["www-authenticate"] == "Bearer"
+        assert reply.headers["x-request-id"].startswith("req_")
+        error = reply.json()["error"]
+        if surface == "messages":
+            assert error["type"] == "authentication_error"
+        elif surface == "session":
+            assert "API key" in error
+        else:
+            assert "API key" in error["message"]
+        assert "oat_wrong" not in reply.text
+
+
+@pytest.mark.req("R31")
+@pytest.mark.req("R32")
+@pytest.mark.req("R49")
+@pytest.mark.req("R51")
+@pytest.mark.req("R52")
+@pytest.mark.parametrize("surface", SURFACES)
+def test_who_has_a_key_comes_in(server: ChildServer, keys: dict[str, str], surface: str) -> None:
+    method, path, body = SURFACES[surface]
+    for headers in (
+        {"authorization": f"Bearer {keys['run']}"},
+        {"x-api-key": keys["admin"]},
+        {"authorization": "Bearer unused", "x-oauth-access-token": keys["run"]},
+    ):
+        reply = httpx.request(method, server.url + path, json=body, headers=headers)
+        assert reply.status_code in (200, 202, 204, 404), reply.text
+    reading = {"x-api-key": keys["read"]}
+    reply = httpx.request(method, server.url + path, json=body, headers=reading)
+    assert (reply.status_code == 403) == (method == "POST")
+
+
+def test_a_revoked_token_is_worth_nothing(server: ChildServer, keys: dict[str, str]) -> None:
+    secret = _tailrace(server.folder, "token", "create", "short-lived")
+    assert secret.startswith("oat_")
+    listed = _tailrace(server.folder, "token", "list").splitlines()
+    (line,) = [line for line in listed if line.endswith("short-lived")]
+    assert secret not in "\n".join(listed)
+    headers = {"authorization": f"Bearer {secret}"}
+    assert httpx.get(server.url + "/jobs", headers=headers).status_code == 200
+    _tailrace(server.folder, "token", "revoke", line.split("\t")[0])
+    while (reply := httpx.get(server.url + "/jobs", headers=headers)).status_code == 200:
+        pass
+    assert reply.status_code == 401
+
+
+def test_the_commands_show_the_token_of_the_environment(
+    server: ChildServer, keys: dict[str, str]
+) -> None:
+    command = [sys.executable, "-c", PROGRAM, "runs", "--url", server.url]
+    without = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (without.returncode, "API key" in without.stderr) == (1, True)
+    environment = {**os.environ, "TAILRACE_TOKEN": keys["read"]}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_key_is_written_anywhere(server: ChildServer, keys: dict[str, str]) -> None:
+    kept = b"".join(path.read_bytes() for path in (server.folder / "data").iterdir())
+    for secret in keys.values():
+        assert secret.encode() not in kept
+        assert secret not in server.errors()
+
+
+def test_a_server_that_others_reach_wants_keys(tmp_path: Path) -> None:
+    child = ChildServer(tmp_path)
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        "serve",
+        str(child.folder / "tailrace.toml"),
+        "--host",
+        "0.0.0.0",
+        "--port",
+        "0",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 2
+    assert "tailrace token create" in done.stderr
