@@ -8,6 +8,7 @@ through it. Under any other ASGI server there is none, and streams use plain `se
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from starlette.types import Scope
@@ -19,9 +20,11 @@ WRITE_HIGH_WATER = 16_384
 
 
 class Connection:
-    """The client's side of one request."""
+    """The client's side of one request. `left`, where somebody sets it, is called when the client is gone,
+    so that no task has to wait for that."""
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
+        self.left: Callable[[], None] | None = None
         self._cycle = cycle
 
     def write(self, frames: bytes) -> bool:
@@ -31,6 +34,11 @@ class Connection:
             return False
         cycle.transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
         return True
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left already."""
+        return bool(self._cycle.disconnected)
 
     @property
     def paused(self) -> bool:
@@ -61,9 +69,18 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        connection, self._served = self._served, None
+        if connection is not None and connection.left is not None:
+            connection.left()
+
+    _served: Connection | None = None
+    """The request that is being answered; those pipelined behind it wait."""
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         scope = cast("dict[str, Any]", cycle.scope)
-        scope.setdefault("extensions", {})[EXTENSION] = Connection(cycle)
+        self._served = scope.setdefault("extensions", {})[EXTENSION] = Connection(cycle)
         super()._start_asgi_task(cycle, app)
 
 

@@ -79,7 +79,7 @@ class EventStream:
         self._connection = connection(scope)
         with self._reading:
             self._streams.open.add(self)
-            watcher = asyncio.create_task(self._watch(receive))
+            watcher = self._watched(receive)
             try:
                 await send(self._start())
                 if self._connection is not None:
@@ -92,9 +92,10 @@ class EventStream:
                 self._subscription.close()
                 if self._timer is not None:
                     self._timer.cancel()
-                watcher.cancel()
-                with suppress(asyncio.CancelledError):
-                    await watcher
+                if watcher is not None:
+                    watcher.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await watcher
 
     def cut(self) -> None:
         """End the stream in the middle of its body."""
@@ -174,8 +175,16 @@ class EventStream:
             self._ping = True
             self._subscription.interrupt()
 
+    def _watched(self, receive: Receive) -> asyncio.Task[None] | None:
+        """Notice the client leave: the connection tells, or where there is none a task waits for it."""
+        if self._connection is None:
+            return asyncio.create_task(self._watch(receive))
+        self._connection.left = self.cut
+        if self._connection.gone:
+            self.cut()
+        return None
+
     async def _watch(self, receive: Receive) -> None:
-        """Notice the client leave."""
         while (await receive())["type"] != "http.disconnect":
             pass
         self.cut()
