@@ -21,6 +21,7 @@ from tailrace import assembly, config
 from tailrace.events.items import Message, TextPart
 from tailrace.events.request import RunRequest
 from tailrace.http.parts import Parts
+from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
 from tailrace.runtimes.adapters.generator import GeneratorRuntime
 from tailrace.runtimes.adapters.run import Piece, Run
@@ -83,7 +84,7 @@ async def _run(parts: Parts, agent: str, text: str) -> None:
     said = Message(role="user", content=(TextPart(text),))
     request = RunRequest(agent=agent, model=agent, surface="native", input=(said,))
     once = Submission(key="", body=b"", retry=False)
-    run, _ = await parts.supervisor.start(request, tenant="bench", submission=once)
+    run, _ = await parts.supervisor.start(request, owner=Owner("bench"), submission=once)
     await parts.supervisor.wait(run)
 
 

@@ -75,6 +75,7 @@ COVERED_ELSEWHERE = {
     "runtimes/nodes/model.py": "tests/http/test_workflows.py",
     "runs/conversations.py": "tests/http/test_conversations.py",
     "runs/directory.py": "tests/runs/test_life.py",
+    "runs/owner.py": "tests/http/test_owners.py",
     "runs/live.py": "tests/runs/test_life.py",
     "runs/retention.py": "tests/runs/test_life.py",
     "runs/settings.py": "shapes",

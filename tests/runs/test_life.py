@@ -13,6 +13,7 @@ from tailrace.events import types as t
 from tailrace.events.stored import Frame, frame
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.runs.directory import RunRecord
+from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runs.submission import Submission
 from tailrace.runtimes.contract import RunContext
@@ -156,26 +157,26 @@ async def test_a_log_nobody_was_told_of_is_dropped() -> None:
 async def test_retention_404_410_and_gone() -> None:
     house = await open_house(Fake(talk))
     with pytest.raises(NotFound):
-        await house.directory.find("resp_01kabcdefghjkmnpqrstvwxyz0", "local")
+        await house.directory.find("resp_01kabcdefghjkmnpqrstvwxyz0", Owner("local"))
     run = await house.start()
     await house.finished(run)
     await house.sweeper.sweep(nobody_waits)
-    assert (await house.directory.find(f"job_{run}", "local")).status == "completed"
+    assert (await house.directory.find(f"job_{run}", Owner("local"))).status == "completed"
     with pytest.raises(NotFound):
-        await house.directory.find(f"job_{run}", "somebody else")
+        await house.directory.find(f"job_{run}", Owner("somebody else"))
     house.now += 24 * HOUR - 10
     assert await house.sweeper.sweep(nobody_waits) == 0
     house.now += 20
     assert await house.sweeper.sweep(nobody_waits) == 1
     assert not await house.store.log.read(run, -1)
     with pytest.raises(Expired):
-        await house.directory.find(f"resp_{run}", "local")
+        await house.directory.find(f"resp_{run}", Owner("local"))
     with pytest.raises(NotFound):
-        await house.directory.find(f"resp_{run}", "somebody else")
+        await house.directory.find(f"resp_{run}", Owner("somebody else"))
     house.now += 8 * 24 * HOUR
     await house.sweeper.sweep(nobody_waits)
     with pytest.raises(NotFound):
-        await house.directory.find(f"resp_{run}", "local")
+        await house.directory.find(f"resp_{run}", Owner("local"))
     await house.supervisor.close()
 
 
@@ -200,13 +201,13 @@ async def test_a_live_run_is_never_swept() -> None:
 async def test_submissions_attach_over_a_restart() -> None:
     house = await open_house(Fake(talk))
     first = Submission(key="k", body=b"body", retry=False)
-    run, new = await house.supervisor.start(request(), tenant="local", submission=first)
+    run, new = await house.supervisor.start(request(), owner=Owner("local"), submission=first)
     await house.finished(run)
     other = House(Fake(talk), house.store)
     await other.supervisor.open()
-    again = await other.supervisor.start(request(), tenant="local", submission=first)
+    again = await other.supervisor.start(request(), owner=Owner("local"), submission=first)
     assert (new, again) == (True, (run, False))
-    theirs, fresh = await other.supervisor.start(request(), tenant="them", submission=first)
+    theirs, fresh = await other.supervisor.start(request(), owner=Owner("them"), submission=first)
     assert fresh
     assert theirs != run
     await other.supervisor.close()
@@ -265,7 +266,7 @@ async def test_the_newest_runs_come_first() -> None:
         house.now += 5
         runs.append(await house.start())
         await house.finished(runs[-1])
-    listed: Sequence[RunRecord] = await house.directory.newest("local", 2)
+    listed: Sequence[RunRecord] = await house.directory.newest(Owner("local"), 2)
     assert [record.run for record in listed] == runs[:0:-1]
     await house.supervisor.close()
 
@@ -273,7 +274,9 @@ async def test_the_newest_runs_come_first() -> None:
 async def test_equal_submissions_at_once_are_one_run() -> None:
     house = await open_house(Fake(talk))
     once = Submission(key="k", body=b"body", retry=False)
-    starts = [house.supervisor.start(request(), tenant="local", submission=once) for _ in range(8)]
+    starts = [
+        house.supervisor.start(request(), owner=Owner("local"), submission=once) for _ in range(8)
+    ]
     made = await asyncio.gather(*starts)
     assert len({run for run, _ in made}) == 1
     assert sum(new for _, new in made) == 1
@@ -283,10 +286,12 @@ async def test_equal_submissions_at_once_are_one_run() -> None:
 async def test_a_key_whose_run_was_deleted_starts_one_run_again() -> None:
     house = await open_house(Fake(talk))
     once = Submission(key="k", body=b"body", retry=False)
-    first, _ = await house.supervisor.start(request(), tenant="local", submission=once)
+    first, _ = await house.supervisor.start(request(), owner=Owner("local"), submission=once)
     await house.finished(first)
-    await house.sweeper.forget(await house.directory.find(first, "local"))
-    starts = [house.supervisor.start(request(), tenant="local", submission=once) for _ in range(4)]
+    await house.sweeper.forget(await house.directory.find(first, Owner("local")))
+    starts = [
+        house.supervisor.start(request(), owner=Owner("local"), submission=once) for _ in range(4)
+    ]
     made = {run for run, _ in await asyncio.gather(*starts)}
     assert len(made) == 1
     assert first not in made
@@ -296,10 +301,10 @@ async def test_a_key_whose_run_was_deleted_starts_one_run_again() -> None:
 async def test_a_retry_is_not_given_the_failure_it_retries() -> None:
     house = await open_house(Fake(model_fails))
     asked = Submission(key="", body=b"body", retry=False)
-    first, _ = await house.supervisor.start(request(), tenant="local", submission=asked)
+    first, _ = await house.supervisor.start(request(), owner=Owner("local"), submission=asked)
     await house.finished(first)
     again = Submission(key="", body=b"body", retry=True)
-    second, new = await house.supervisor.start(request(), tenant="local", submission=again)
+    second, new = await house.supervisor.start(request(), owner=Owner("local"), submission=again)
     assert new
     assert second != first
     await house.finished(second)
@@ -338,4 +343,4 @@ async def test_what_comes_while_the_end_is_being_written_does_not_undo_it(what: 
     outcome = (await asyncio.gather(task, return_exceptions=True))[0]
     assert isinstance(outcome, Conflict) == (what == "cancel")
     assert (await house.directory.state(run)).end == t.RunCompleted()
-    assert (await house.directory.find(run, "local")).status == "completed"
+    assert (await house.directory.find(run, Owner("local"))).status == "completed"

@@ -12,6 +12,7 @@ from tailrace.events import types as t
 from tailrace.events.answers import Answer, Approval, Reply
 from tailrace.events.history import made_by
 from tailrace.events.items import ToolOutput, text_of
+from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening, said
@@ -49,7 +50,7 @@ async def _paused(house: House) -> str:
 async def test_a_pause_outlives_the_process_and_ends_with_the_answers(approved: bool) -> None:
     first = await open_house(Fake(asks_first))
     run = await _paused(first)
-    assert (await first.directory.find(run, "local")).status == "waiting"
+    assert (await first.directory.find(run, Owner("local"))).status == "waiting"
     await first.supervisor.drain()
     second = House(Fake(asks_first), first.store)
     second.now += 3 * 24 * HOUR
@@ -135,5 +136,5 @@ async def test_nobody_answers_for_ever() -> None:
     house.now += HOUR + 1
     await house.sweeper.sweep(house.supervisor._give_up_waiting)
     assert (await house.directory.state(run)).end == t.RunIncomplete("not_answered")
-    assert (await house.directory.find(run, "local")).status == "incomplete"
+    assert (await house.directory.find(run, Owner("local"))).status == "incomplete"
     await house.supervisor.close()

@@ -11,6 +11,7 @@ from tailrace.events.state import RunState
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
+from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.submission import Submission
@@ -65,7 +66,7 @@ class House:
     async def start(self, **fields: Any) -> str:
         run, _ = await self.supervisor.start(
             request(**fields),
-            tenant="local",
+            owner=Owner("local"),
             submission=NONE,
         )
         return run

@@ -16,6 +16,7 @@ from tailrace.events.types import RunFailed
 from tailrace.http.parts import Parts
 from tailrace.http.views import view
 from tailrace.log.follow import follow
+from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
 
 
@@ -29,7 +30,9 @@ async def run(file: Path, agent: str, text: str, *, surface: str) -> None:
     await parts.supervisor.open()
     try:
         submission = Submission(key="", body=b"", retry=False)
-        suffix, _ = await parts.supervisor.start(request, tenant="local", submission=submission)
+        suffix, _ = await parts.supervisor.start(
+            request, owner=Owner("local"), submission=submission
+        )
         await _show(parts, suffix, surface)
         end = (await parts.directory.state(suffix)).end
     finally:

@@ -18,6 +18,7 @@ from tailrace.events.state import RunState
 from tailrace.http.parts import Parts
 from tailrace.http.turns import until_settled
 from tailrace.protocols import attribution
+from tailrace.runs.owner import Owner
 
 APPROVAL = "mcp_approval_response"
 
@@ -29,12 +30,12 @@ class Answering(Struct, frozen=True):
     answer: Answer
 
 
-async def answering(parts: Parts, request: RunRequest, tenant: str) -> Answering | None:
+async def answering(parts: Parts, request: RunRequest, who: Owner) -> Answering | None:
     """What a request answers, or None for a request that starts a run of its own."""
     last = _at_the_end(request.input)
     if not last:
         return None
-    run = await _run(parts, request, last, tenant)
+    run = await _run(parts, request, last, who)
     if run is None:
         return None
     await until_settled(parts, run, "The response that asked", "previous_response_id")
@@ -60,7 +61,7 @@ async def _run(
     parts: Parts,
     request: RunRequest,
     items: Sequence[ProviderItem | ToolOutput],
-    tenant: str,
+    who: Owner,
 ) -> str | None:
     """The run that asked: named by a request's id, or the previous response's."""
     names = [request.previous] if request.previous else []
@@ -70,7 +71,7 @@ async def _run(
             names.append(position[0])
     for name in names:
         try:
-            return (await parts.directory.find(name, tenant)).run
+            return (await parts.directory.find(name, who)).run
         except NotFound:
             continue
     return None

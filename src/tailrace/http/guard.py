@@ -14,6 +14,7 @@ from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal, Scope
 from tailrace.errors import CallerError, LogError, Unauthorized, Unavailable
 from tailrace.http.event_stream import EventStream
+from tailrace.runs.owner import Owner
 
 logger = logging.getLogger("tailrace.http")
 
@@ -52,6 +53,12 @@ def principal(http: Request) -> Principal:
     """Who asks."""
     found: Principal = http.state.principal
     return found
+
+
+def owner(http: Request) -> Owner:
+    """Whose things a request may see: its user's, or all of the tenant's where it names none or is admin."""
+    who = principal(http)
+    return Owner(who.tenant, "" if "admin" in who.scopes else who.user)
 
 
 def request_id(id: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ from tailrace.http.subscription import Subscription
 from tailrace.http.view import View
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
+from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper
 from tailrace.runs.submission import Submission
 from tailrace.runs.supervisor import Supervisor
@@ -60,7 +61,7 @@ class Parts(Struct, frozen=True):
             grace=_grace(http.headers.get(GRACE_HEADER)),
         )
         return await self.supervisor.start(
-            request, tenant=who.tenant, user=who.user, submission=submission
+            request, owner=Owner(who.tenant, who.user), submission=submission
         )
 
     def stream(self, run: str, view: View) -> EventStream:

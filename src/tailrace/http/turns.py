@@ -14,8 +14,9 @@ from tailrace.events.items import Item
 from tailrace.events.request import RunRequest
 from tailrace.events.state import fold
 from tailrace.events.types import Event, RunWaiting
-from tailrace.http.guard import principal
+from tailrace.http.guard import owner
 from tailrace.http.parts import Parts
+from tailrace.runs.owner import Owner
 
 WAIT_SECONDS = 30.0
 """How long a turn waits for the turn it follows to end, before it is told to try again."""
@@ -29,22 +30,22 @@ async def take_turn(
     Turns of one conversation are taken one after the other, so each sees the one before it. With `told`
     the request brings the whole history itself. Raises as `with_history`.
     """
-    tenant = principal(http).tenant
+    who = owner(http)
     if not request.conversation:
-        wanted = request if told else await with_history(parts, request, tenant)
+        wanted = request if told else await with_history(parts, request, who)
         return await parts.start(http, wanted, body)
     async with parts.conversations.turn(request.conversation):
-        wanted = request if told else await with_history(parts, request, tenant)
+        wanted = request if told else await with_history(parts, request, who)
         return await parts.start(http, wanted, body)
 
 
-async def with_history(parts: Parts, request: RunRequest, tenant: str) -> RunRequest:
+async def with_history(parts: Parts, request: RunRequest, who: Owner) -> RunRequest:
     """The request with the items of its earlier turns, and without what it repeats of them. Raises
     `BadRequest`, `Conflict`, `Expired`."""
     if request.previous:
-        items = await _previous(parts, request.previous, tenant)
+        items = await _previous(parts, request.previous, who)
     elif request.conversation:
-        items = await _conversation(parts, request.conversation, tenant)
+        items = await _conversation(parts, request.conversation, who)
     else:
         return request
     fresh = history.without_repeats(items, request.input)
@@ -52,18 +53,18 @@ async def with_history(parts: Parts, request: RunRequest, tenant: str) -> RunReq
 
 
 async def with_references(
-    parts: Parts, request: RunRequest, references: Sequence[tuple[int, str]], tenant: str
+    parts: Parts, request: RunRequest, references: Sequence[tuple[int, str]], who: Owner
 ) -> RunRequest:
     """The request with each referenced item put in at its place in the input."""
     items = list(request.input)
     for position, id in references:
-        items.insert(position, await _item(parts, id, tenant))
+        items.insert(position, await _item(parts, id, who))
     return msgspec.structs.replace(request, input=tuple(items))
 
 
-async def _previous(parts: Parts, id: str, tenant: str) -> Sequence[Item]:
+async def _previous(parts: Parts, id: str, who: Owner) -> Sequence[Item]:
     try:
-        record = await parts.directory.find(id, tenant, "response")
+        record = await parts.directory.find(id, who, "response")
     except NotFound:
         raise BadRequest(
             f"Previous response with id '{id}' not found.",
@@ -90,8 +91,8 @@ async def until_settled(parts: Parts, run: str, what: str, param: str) -> None:
         raise Conflict(f"{what} is still in progress.", param=param) from None
 
 
-async def _conversation(parts: Parts, id: str, tenant: str) -> Sequence[Item]:
-    found = await parts.conversations.get(id, tenant)
+async def _conversation(parts: Parts, id: str, who: Owner) -> Sequence[Item]:
+    found = await parts.conversations.get(id, who)
     for entry in found.entries:
         if entry.run:
             await until_settled(parts, entry.run, f"A turn of '{id}'", "conversation")
@@ -99,8 +100,8 @@ async def _conversation(parts: Parts, id: str, tenant: str) -> Sequence[Item]:
     return [entry.item for entry in entries if entry.item is not None]
 
 
-async def _item(parts: Parts, id: str, tenant: str) -> Item:
-    record, ordinal = await parts.directory.find_item(id, tenant)
+async def _item(parts: Parts, id: str, who: Owner) -> Item:
+    record, ordinal = await parts.directory.find_item(id, who)
     state = await parts.directory.state(record.run)
     content = state.items[ordinal].content if ordinal < len(state.items) else None
     if content is None:

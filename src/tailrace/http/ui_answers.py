@@ -15,9 +15,10 @@ from tailrace.http.answers import Answering
 from tailrace.http.parts import Parts
 from tailrace.http.turns import until_settled
 from tailrace.protocols.ai_sdk_ui.messages import Given
+from tailrace.runs.owner import Owner
 
 
-async def answering(parts: Parts, given: Sequence[Given], tenant: str) -> Answering | None:
+async def answering(parts: Parts, given: Sequence[Given], who: Owner) -> Answering | None:
     """The run that is answered, and what; None when nothing that is asked is answered.
 
     Raises `BadRequest` for an approval of nothing that this server asked.
@@ -30,7 +31,7 @@ async def answering(parts: Parts, given: Sequence[Given], tenant: str) -> Answer
         return None
     run = next((place[0] for each, place in placed if each.approved is not None), placed[-1][1][0])
     try:
-        record = await parts.directory.find(run, tenant)
+        record = await parts.directory.find(run, who)
         await until_settled(parts, record.run, "The run that asked", "messages")
         state = await parts.directory.state(record.run)
     except (NotFound, Expired):

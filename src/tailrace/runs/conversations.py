@@ -5,7 +5,7 @@ from its log; before its log expires the sweeper puts the items themselves in it
 conversation lasts while it is used, and costs nothing twice while its runs are fresh.
 
 Some clients name their conversations themselves (a chat's, a session's, a thread's id). Such a name stands
-for one conversation of the tenant, whatever surface it comes by; its id is computed from it.
+for one conversation of its owner, whatever surface it comes by; its id is computed from it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tailrace.events.items import Item
 from tailrace.events.state import RunState
 from tailrace.log.contract import Store
 from tailrace.runs.directory import Directory
+from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runs.writer import Clock
 
@@ -47,6 +48,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     tenant: str
+    user: str = ""
     created: int
     metadata: dict[str, str] = {}
     entries: tuple[Entry, ...] = ()
@@ -76,52 +78,58 @@ class Conversations:
         finally:
             lock.release()
 
-    async def named(self, name: str, tenant: str) -> Conversation:
+    async def named(self, name: str, owner: Owner) -> Conversation:
         """The conversation that a client calls `name`; made when there is none."""
-        id = named_id(name, tenant)
+        id = named_id(name, owner)
         while True:
             try:
-                return await self.get(id, tenant)
+                return await self.get(id, owner)
             except NotFound:
-                made = Conversation(id=id, tenant=tenant, created=self._clock())
+                made = self._empty(id, owner)
                 if await self._try_put(made, 0):
                     return made
 
     async def create(
-        self, id: str, tenant: str, metadata: dict[str, str], items: Sequence[Item]
+        self, id: str, owner: Owner, metadata: dict[str, str], items: Sequence[Item]
     ) -> Conversation:
         """A new conversation with some items in it."""
         made = _with_items(
-            Conversation(id=id, tenant=tenant, created=self._clock(), metadata=metadata),
+            Conversation(
+                id=id,
+                tenant=owner.tenant,
+                user=owner.user,
+                created=self._clock(),
+                metadata=metadata,
+            ),
             items,
         )
         await self._put(made, 0)
         return made
 
-    async def get(self, id: str, tenant: str) -> Conversation:
-        """A conversation of this tenant, or `NotFound`."""
-        return (await self._load(id, tenant))[0]
+    async def get(self, id: str, owner: Owner) -> Conversation:
+        """A conversation of this owner, or `NotFound`."""
+        return (await self._load(id, owner))[0]
 
-    async def update(self, id: str, tenant: str, metadata: dict[str, str]) -> Conversation:
+    async def update(self, id: str, owner: Owner, metadata: dict[str, str]) -> Conversation:
         """Replace the metadata."""
         while True:
-            found, revision = await self._load(id, tenant)
+            found, revision = await self._load(id, owner)
             changed = msgspec.structs.replace(found, metadata=metadata)
             if await self._try_put(changed, revision):
                 return changed
 
-    async def add_items(self, id: str, tenant: str, items: Sequence[Item]) -> Sequence[Entry]:
+    async def add_items(self, id: str, owner: Owner, items: Sequence[Item]) -> Sequence[Entry]:
         """Append items; returns their entries."""
         while True:
-            found, revision = await self._load(id, tenant)
+            found, revision = await self._load(id, owner)
             changed = _with_items(found, items)
             if await self._try_put(changed, revision):
                 return changed.entries[len(found.entries) :]
 
-    async def remove_item(self, id: str, tenant: str, item: str) -> Conversation:
+    async def remove_item(self, id: str, owner: Owner, item: str) -> Conversation:
         """Take an item out; a run's item turns the run's entry into its items first."""
         while True:
-            found, revision = await self._load(id, tenant)
+            found, revision = await self._load(id, owner)
             entries = await self.entries(found)
             if item not in [entry.id for entry in entries]:
                 raise NotFound(f"No item found with id '{item}'.", code="not_found")
@@ -130,10 +138,10 @@ class Conversations:
             if await self._try_put(changed, revision):
                 return changed
 
-    async def add_run(self, id: str, tenant: str, run: str) -> None:
+    async def add_run(self, id: str, owner: Owner, run: str) -> None:
         """A turn was taken: the run's items belong to the conversation from now on."""
         while True:
-            found, revision = await self._load(id, tenant)
+            found, revision = await self._load(id, owner)
             if run in [entry.run for entry in found.entries]:
                 return
             changed = msgspec.structs.replace(found, entries=(*found.entries, Entry(run, run=run)))
@@ -155,9 +163,9 @@ class Conversations:
             if await self._try_put(msgspec.structs.replace(found, entries=entries), revision):
                 return
 
-    async def delete(self, id: str, tenant: str) -> None:
+    async def delete(self, id: str, owner: Owner) -> None:
         """Remove a conversation; its runs stay."""
-        await self._load(id, tenant)
+        await self._load(id, owner)
         await self._store.records.delete(BUCKET, id)
 
     async def entries(self, conversation: Conversation) -> Sequence[Entry]:
@@ -174,11 +182,14 @@ class Conversations:
             found.extend(_of_run(entry.run, state))
         return found
 
-    async def _load(self, id: str, tenant: str | None) -> tuple[Conversation, int]:
+    def _empty(self, id: str, owner: Owner) -> Conversation:
+        return Conversation(id=id, tenant=owner.tenant, user=owner.user, created=self._clock())
+
+    async def _load(self, id: str, owner: Owner | None) -> tuple[Conversation, int]:
         record = await self._store.records.get(BUCKET, id)
         if record is not None:
             found = msgspec.json.decode(record.value, type=Conversation)
-            if tenant is None or found.tenant == tenant:
+            if owner is None or owner.owns(found.tenant, found.user):
                 return found, record.revision
         raise NotFound(f"No conversation found with id '{id}'.", code="not_found")
 
@@ -197,9 +208,9 @@ class Conversations:
         return True
 
 
-def named_id(name: str, tenant: str) -> str:
-    """The id of the conversation that a client of this tenant calls `name`."""
-    digest = hashlib.sha256(msgspec.json.encode((tenant, name))).digest()
+def named_id(name: str, owner: Owner) -> str:
+    """The id of the conversation that a client of this owner calls `name`."""
+    digest = hashlib.sha256(msgspec.json.encode((owner.tenant, owner.user, name))).digest()
     return ids.conversation_id(digest)
 
 

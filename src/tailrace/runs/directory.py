@@ -18,6 +18,7 @@ from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, RunStarted
 from tailrace.log.contract import Record, Store
+from tailrace.runs.owner import Owner
 
 BUCKET = "runs"
 Status = Literal[
@@ -69,13 +70,13 @@ class Directory:
             expires=expires,
         )
 
-    async def find(self, any_id: str, tenant: str, what: str = "run") -> RunRecord:
+    async def find(self, any_id: str, owner: Owner, what: str = "run") -> RunRecord:
         """The run behind any of its names. `what` is the surface's word for it.
 
-        Raises `NotFound` for what never existed or belongs to another tenant, `Expired` for what did.
+        Raises `NotFound` for what never existed or belongs to somebody else, `Expired` for what did.
         """
         record = await self._load(ids.run_suffix(any_id))
-        if record is None or record.tenant != tenant:
+        if record is None or not owner.owns(record.tenant, record.user):
             raise NotFound(f"No {what} found with id '{any_id}'.", code="not_found")
         if record.status == "expired":
             raise Expired(f"The {what} '{any_id}' has expired.", code="expired")
@@ -85,12 +86,12 @@ class Directory:
         """The record of a run, whoever owns it."""
         return await self._load(run)
 
-    async def find_item(self, any_id: str, tenant: str) -> tuple[RunRecord, int]:
+    async def find_item(self, any_id: str, owner: Owner) -> tuple[RunRecord, int]:
         """The run and the ordinal behind an item's id. Raises as `find`."""
         position = ids.item_position(any_id)
         if position is None:
             raise NotFound(f"No item found with id '{any_id}'.", code="not_found")
-        return await self.find(position[0], tenant, "item"), position[1]
+        return await self.find(position[0], owner, "item"), position[1]
 
     async def events(self, run: str) -> list[Event]:
         """A run's log, as far as it is durable. Raises `NotFound` for an empty one."""
@@ -123,8 +124,8 @@ class Directory:
             raise NotFound(f"No run found with id '{run}'.", code="not_found")
         return state
 
-    async def newest(self, tenant: str, limit: int = 50) -> Sequence[RunRecord]:
-        """The latest runs of a tenant, newest first, without those that expired."""
+    async def newest(self, owner: Owner, limit: int = 50) -> Sequence[RunRecord]:
+        """The latest runs of an owner, newest first, without those that expired."""
         found: list[RunRecord] = []
         after = ""
         while len(found) < limit:
@@ -135,7 +136,7 @@ class Directory:
             found += [
                 record
                 for record in map(decode, page)
-                if record.tenant == tenant and record.status != "expired"
+                if owner.owns(record.tenant, record.user) and record.status != "expired"
             ]
         return found[:limit]
 

@@ -2,7 +2,7 @@
 
 Two ways to recognise the second: the client's own `Idempotency-Key`; or, since the official SDKs send
 none, a request that says it is a retry (`x-stainless-retry-count` above 0) with the same body from the
-same tenant within a short window. Both memories are durable, so the retry may reach a new process.
+same owner within a short window. Both memories are durable, so the retry may reach a new process.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 
 from tailrace.errors import RevisionMismatch, Unprocessable
 from tailrace.log.contract import Store
+from tailrace.runs.owner import Owner
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.writer import Clock
 
@@ -46,15 +47,15 @@ class Submissions:
         self._settings = settings
         self._clock = clock
 
-    async def claim(self, submission: Submission, tenant: str, run: str) -> str | None:
+    async def claim(self, submission: Submission, owner: Owner, run: str) -> str | None:
         """Take `run` for this submission; or the run that an equal submission already took.
 
         Raises `Unprocessable` when the key was used with another body.
         """
         fingerprint = sha256(submission.body).hexdigest()
         if submission.key:
-            return await self._by_key(submission.key, tenant, _Claim(run, fingerprint))
-        name = f"{tenant}:{fingerprint}"
+            return await self._by_key(submission.key, owner, _Claim(run, fingerprint))
+        name = f"{owner.key}:{fingerprint}"
         if submission.retry:
             earlier = await self._read(RETRIES, name)
             if earlier is not None:
@@ -65,11 +66,11 @@ class Submissions:
         self._store.records.put(RETRIES, name, value, expires=expires)
         return None
 
-    async def retake(self, submission: Submission, tenant: str, run: str, gone: str) -> bool:
+    async def retake(self, submission: Submission, owner: Owner, run: str, gone: str) -> bool:
         """Take `run` where the run that was started before, `gone`, is there no more; False when
         somebody else was quicker."""
         fingerprint = sha256(submission.body).hexdigest()
-        bucket, name = self._place(submission, tenant, fingerprint)
+        bucket, name = self._place(submission, owner, fingerprint)
         record = await self._store.records.get(bucket, name)
         if record is None or msgspec.json.decode(record.value, type=_Claim).run != gone:
             return False
@@ -82,14 +83,14 @@ class Submissions:
             return False
         return True
 
-    def _place(self, submission: Submission, tenant: str, fingerprint: str) -> tuple[str, str]:
+    def _place(self, submission: Submission, owner: Owner, fingerprint: str) -> tuple[str, str]:
         """The bucket and the key of a submission's record."""
         if submission.key:
-            return KEYS, f"{tenant}:{sha256(submission.key.encode()).hexdigest()}"
-        return RETRIES, f"{tenant}:{fingerprint}"
+            return KEYS, f"{owner.key}:{sha256(submission.key.encode()).hexdigest()}"
+        return RETRIES, f"{owner.key}:{fingerprint}"
 
-    async def _by_key(self, key: str, tenant: str, claim: _Claim) -> str | None:
-        name = f"{tenant}:{sha256(key.encode()).hexdigest()}"
+    async def _by_key(self, key: str, owner: Owner, claim: _Claim) -> str | None:
+        name = f"{owner.key}:{sha256(key.encode()).hexdigest()}"
         expires = self._clock() + self._settings.idempotency
         try:
             value = msgspec.json.encode(claim)
@@ -98,7 +99,7 @@ class Submissions:
             earlier = await self._read(KEYS, name)
             if earlier is None:
                 await self._store.records.delete(KEYS, name)
-                return await self._by_key(key, tenant, claim)
+                return await self._by_key(key, owner, claim)
             if earlier.fingerprint != claim.fingerprint:
                 raise Unprocessable(
                     "This Idempotency-Key was used with a different request.",

@@ -34,6 +34,7 @@ from tailrace.log.contract import Store
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.live import LiveRun
+from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper, ended
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.submission import Submission, Submissions
@@ -104,7 +105,7 @@ class Supervisor:
         return len(self._live)
 
     async def start(
-        self, request: RunRequest, *, tenant: str, user: str = "", submission: Submission
+        self, request: RunRequest, *, owner: Owner, submission: Submission
     ) -> tuple[str, bool]:
         """Start a run, or attach to the one that an equal submission started.
 
@@ -119,19 +120,19 @@ class Supervisor:
         # the claim, and here the run that it must wait for.
         started = self._starting[run] = asyncio.get_running_loop().create_future()
         try:
-            earlier = await self._earlier(submission, tenant, run)
+            earlier = await self._earlier(submission, owner, run)
             if earlier is not None:
                 return earlier, False
-            await self._begin(run, now, request, tenant, user, submission)
+            await self._begin(run, now, request, owner, submission)
         finally:
             del self._starting[run]
             started.set_result(None)
         return run, True
 
-    async def _earlier(self, submission: Submission, tenant: str, run: str) -> str | None:
+    async def _earlier(self, submission: Submission, owner: Owner, run: str) -> str | None:
         """The run that an equal submission started and that is still there; None when `run` is the one."""
         while True:
-            earlier = await self._submissions.claim(submission, tenant, run)
+            earlier = await self._submissions.claim(submission, owner, run)
             if earlier is None:
                 return None
             if earlier in self._starting:
@@ -142,7 +143,7 @@ class Supervisor:
             failed = failed and record is not None and record.status == "failed"
             if not failed and await self._store.log.read(earlier, -1):
                 return earlier
-            if await self._submissions.retake(submission, tenant, run, earlier):
+            if await self._submissions.retake(submission, owner, run, earlier):
                 return None
 
     async def _begin(
@@ -150,8 +151,7 @@ class Supervisor:
         run: str,
         now: int,
         request: RunRequest,
-        tenant: str,
-        user: str,
+        owner: Owner,
         submission: Submission,
     ) -> None:
         """Write a run's start and let the work begin."""
@@ -159,8 +159,8 @@ class Supervisor:
             run=run,
             agent=request.agent,
             surface=request.surface,
-            tenant=tenant,
-            user=user,
+            tenant=owner.tenant,
+            user=owner.user,
             created=now,
             conversation=request.conversation,
             grace=self._grace(request, submission),
@@ -173,14 +173,14 @@ class Supervisor:
         recorded = self._directory.write(record, expires=now + longest + record.kept, new=True)
         # The work begins while `run.started` is on its way to the disk: what it brings meanwhile goes in
         # the next commit, and no client hears of the run before all is down.
-        joined = self._join(request.conversation, tenant, run)
+        joined = self._join(request.conversation, owner, run)
         accepted = asyncio.gather(recorded, writer.flush(), joined)
         self._work_on(LiveRun(record, runtime, writer))
         await accepted
 
-    async def _join(self, conversation: str, tenant: str, run: str) -> None:
+    async def _join(self, conversation: str, owner: Owner, run: str) -> None:
         if conversation:
-            await self._conversations.add_run(conversation, tenant, run)
+            await self._conversations.add_run(conversation, owner, run)
 
     def _grace(self, request: RunRequest, submission: Submission) -> float | None:
         if submission.grace is not msgspec.UNSET:

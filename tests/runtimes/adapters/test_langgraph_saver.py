@@ -9,6 +9,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from tailrace.log.stores.memory import MemoryStore
+from tailrace.runs.owner import Owner
 from tailrace.runtimes.adapters.langgraph_saver import Saver
 from tailrace.runtimes.contract import KEPT
 from tests.support.langgraph_agents import model, opened, tool
@@ -106,6 +107,6 @@ async def test_what_is_kept_of_a_run_goes_with_its_log() -> None:
     await house.finished(name)
     assert await house.store.records.scan(KEPT)
     await house.supervisor.cancel(name, "a test")
-    await house.sweeper.forget(await house.directory.find(name, "local"))
+    await house.sweeper.forget(await house.directory.find(name, Owner("local")))
     assert not await house.store.records.scan(KEPT)
     await house.supervisor.close()

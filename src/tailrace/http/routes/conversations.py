@@ -10,13 +10,14 @@ from starlette.routing import Route
 
 from tailrace.errors import BadRequest
 from tailrace.events import ids
-from tailrace.http.guard import Reply, guarded, principal
+from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, json_reply, read_body
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import conversations as wire
 from tailrace.protocols.openai_responses import reply
 from tailrace.runs.conversations import Conversation, Entry
+from tailrace.runs.owner import Owner
 
 MAX_ADDED = 20
 """Items in one request, as OpenAI limits them."""
@@ -51,8 +52,8 @@ class _Conversations:
         asked = wire.decode(await self._body(http))
         _at_most(asked.items)
         id = ids.conversation_id(secrets.token_bytes(16))
-        tenant = principal(http).tenant
-        made = await self._conversations.create(id, tenant, asked.metadata, asked.items)
+        who = owner(http)
+        made = await self._conversations.create(id, who, asked.metadata, asked.items)
         return _shown(made)
 
     async def retrieve(self, http: Request) -> Reply:
@@ -63,8 +64,8 @@ class _Conversations:
         return _shown(await self._conversations.update(*_named(http), asked.metadata))
 
     async def delete(self, http: Request) -> Reply:
-        id, tenant = _named(http)
-        await self._conversations.delete(id, tenant)
+        id, who = _named(http)
+        await self._conversations.delete(id, who)
         return json_reply(wire.deleted(id))
 
     async def add(self, http: Request) -> Reply:
@@ -84,9 +85,9 @@ class _Conversations:
         return json_reply(wire.item(_pairs(entries), http.path_params["item_id"]))
 
     async def remove(self, http: Request) -> Reply:
-        id, tenant = _named(http)
+        id, who = _named(http)
         item = http.path_params["item_id"]
-        return _shown(await self._conversations.remove_item(id, tenant, item))
+        return _shown(await self._conversations.remove_item(id, who, item))
 
     async def _entries(self, http: Request) -> Sequence[Entry]:
         return await self._conversations.entries(await self._conversations.get(*_named(http)))
@@ -95,8 +96,8 @@ class _Conversations:
         return await read_body(http, self._parts.max_body_bytes)
 
 
-def _named(http: Request) -> tuple[str, str]:
-    return http.path_params["conversation_id"], principal(http).tenant
+def _named(http: Request) -> tuple[str, Owner]:
+    return http.path_params["conversation_id"], owner(http)
 
 
 def _pairs(entries: Sequence[Entry]) -> list[reply.Pair]:

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from tailrace.errors import Conflict
 from tailrace.http.catalog import Catalog
-from tailrace.http.guard import Reply, guarded, principal
+from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.parts import Parts, cursor, json_reply, read_body
 from tailrace.http.views import NATIVE, view
 from tailrace.protocols.errors import error_body
@@ -46,7 +46,7 @@ class _Jobs:
         return await self._document(run, status=202)
 
     async def newest(self, http: Request) -> Reply:
-        records = await self._parts.directory.newest(principal(http).tenant)
+        records = await self._parts.directory.newest(owner(http))
         return json_reply(reply.jobs([_summary(record) for record in records]))
 
     async def job(self, http: Request) -> Reply:
@@ -80,7 +80,7 @@ class _Jobs:
 
     async def _find(self, http: Request) -> RunRecord:
         id = http.path_params["job_id"]
-        return await self._parts.directory.find(id, principal(http).tenant, "job")
+        return await self._parts.directory.find(id, owner(http), "job")
 
     async def _document(self, run: str, status: int = 200) -> Reply:
         state = await self._parts.directory.state(run)

@@ -13,7 +13,7 @@ from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.types import RunCancelled, RunStarted
 from tailrace.http.answers import answering
-from tailrace.http.guard import Reply, guarded, principal
+from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, cursor, flag, json_reply, read_body
 from tailrace.http.turns import take_turn, with_history, with_references
@@ -51,10 +51,10 @@ class _Responses:
     async def create(self, http: Request) -> Reply:
         body = await read_body(http, self._parts.max_body_bytes)
         asked = request.decode(body)
-        tenant = principal(http).tenant
+        who = owner(http)
         target = self._mount.target(http, asked.request.model)
         wanted = msgspec.structs.replace(asked.request, agent=target.name)
-        wanted = await with_references(self._parts, wanted, asked.references, tenant)
+        wanted = await with_references(self._parts, wanted, asked.references, who)
         run, turn = await self._begin(http, wanted, body)
         options = self._options(wanted, turn)
         if asked.stream or flag(http.query_params.get("stream")):
@@ -65,8 +65,8 @@ class _Responses:
 
     async def _begin(self, http: Request, wanted: RunRequest, body: bytes) -> tuple[str, int]:
         """Start a run, or let one that waits go on: the run, and the turn of it that this begins."""
-        tenant = principal(http).tenant
-        answer = await answering(self._parts, wanted, tenant)
+        who = owner(http)
+        answer = await answering(self._parts, wanted, who)
         if answer is not None:
             await self._parts.supervisor.answer(answer.run, answer.answer, wanted)
             state = await self._parts.directory.state(answer.run)
@@ -123,16 +123,14 @@ class _Responses:
     async def input_tokens(self, http: Request) -> Reply:
         body = await read_body(http, self._parts.max_body_bytes)
         asked = request.decode_input_tokens(body)
-        wanted = await with_references(
-            self._parts, asked.request, asked.references, principal(http).tenant
-        )
-        wanted = await with_history(self._parts, wanted, principal(http).tenant)
+        wanted = await with_references(self._parts, asked.request, asked.references, owner(http))
+        wanted = await with_history(self._parts, wanted, owner(http))
         return json_reply(reply.input_tokens(wanted))
 
     async def _find(self, http: Request) -> RunRecord:
         self._mount.check(http)
         id = http.path_params["response_id"]
-        return await self._parts.directory.find(id, principal(http).tenant, "response")
+        return await self._parts.directory.find(id, owner(http), "response")
 
     async def _find_turn(self, http: Request) -> tuple[RunRecord, int]:
         """The run and the turn that a response id names. Raises `NotFound`."""

@@ -16,7 +16,7 @@ from tailrace.errors import NotFound
 from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Message, text_of
 from tailrace.http.catalog import Target
-from tailrace.http.guard import Reply, guarded, principal
+from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.parts import Parts, cursor, read_body
 from tailrace.http.turns import take_turn
 from tailrace.http.view import View
@@ -79,7 +79,7 @@ class _Sessions:
     async def _conversation(self, http: Request, session: str, tenant: str) -> Conversation:
         """A client's tenants have sessions of their own; whose they all are, its token says."""
         name = f"{tenant}/{session}" if tenant else session
-        return await self._parts.conversations.named(name, principal(http).tenant)
+        return await self._parts.conversations.named(name, owner(http))
 
     async def _answer(self, asked: Create, session: Conversation) -> tuple[str, int] | None:
         """Answer the question that the session waits with: its run, and the line to go on from.

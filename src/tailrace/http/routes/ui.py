@@ -10,7 +10,7 @@ from starlette.routing import Route
 from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
 from tailrace.events.types import RunResumed
-from tailrace.http.guard import Reply, guarded, principal
+from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.parts import Parts, cursor, document, read_body
 from tailrace.http.turns import take_turn
 from tailrace.http.ui_answers import answering
@@ -41,13 +41,13 @@ class _Chats:
     async def send(self, http: Request) -> Reply:
         body = await read_body(http, self._parts.max_body_bytes)
         asked = request.decode(body)
-        tenant = principal(http).tenant
+        who = owner(http)
         target = self._parts.catalog.any(asked.agent or http.query_params.get("agent", ""))
-        chat = await self._parts.conversations.named(asked.request.session, tenant)
+        chat = await self._parts.conversations.named(asked.request.session, who)
         wanted = msgspec.structs.replace(
             asked.request, agent=target.name, model=target.name, conversation=chat.id
         )
-        answer = await answering(self._parts, asked.given, tenant)
+        answer = await answering(self._parts, asked.given, who)
         if answer is not None:
             await self._parts.supervisor.answer(answer.run, answer.answer, wanted)
             return await self._next_turn(answer.run)
@@ -105,9 +105,9 @@ class _Chats:
         return None
 
     async def _chat(self, http: Request) -> Conversation | None:
-        tenant = principal(http).tenant
-        id = named_id(http.path_params["chat_id"], tenant)
+        who = owner(http)
+        id = named_id(http.path_params["chat_id"], who)
         try:
-            return await self._parts.conversations.get(id, tenant)
+            return await self._parts.conversations.get(id, who)
         except NotFound:
             return None

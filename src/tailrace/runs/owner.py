@@ -1,0 +1,21 @@
+"""Whose something is. What belongs to somebody else does not exist, for all that anybody can tell."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Owner(Struct, frozen=True):
+    """A tenant, and the user of it that somebody is; `""` for who sees all of the tenant's."""
+
+    tenant: str
+    user: str = ""
+
+    @property
+    def key(self) -> str:
+        """A name for this owner among the keys of records."""
+        return f"{self.tenant}\x1f{self.user}"
+
+    def owns(self, tenant: str, user: str) -> bool:
+        """Whether what belongs to `user` of `tenant` (to all of it when `""`) is there for this owner."""
+        return self.tenant == tenant and (not self.user or not user or self.user == user)
