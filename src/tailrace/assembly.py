@@ -54,6 +54,7 @@ from tailrace.runtimes.contract import Keeper, Runtime
 from tailrace.runtimes.gateway import Gateway
 from tailrace.runtimes.loop import AgentLoop
 from tailrace.runtimes.tools.contract import Tool, ToolSource
+from tailrace.runtimes.tools.dispatch import ASK_USER, TASK
 from tailrace.runtimes.tools.functions import FunctionTool
 from tailrace.runtimes.tools.mcp import McpServer
 
@@ -319,6 +320,11 @@ def import_from(folder: Path) -> None:
 def _tools(name: str, agent: AgentConfig) -> dict[str, Tool]:
     made = [_tool(f"[agents.{name}] tool {tool!r}", tool) for tool in agent.tools]
     tools = {tool.name: tool for tool in made}
+    if len(tools) < len(made):
+        raise ConfigError(f"[agents.{name}] two of its tools have the same name")
+    for ours, taken in ((TASK, bool(agent.subagents)), (ASK_USER, agent.ask_user)):
+        if taken and ours in tools:
+            raise ConfigError(f"[agents.{name}] a tool of yours cannot be named {ours!r} here")
     for asked in agent.approve:
         if asked not in tools:
             raise ConfigError(f"[agents.{name}] approve: no tool {asked!r}{nearest(asked, tools)}")
@@ -385,7 +391,7 @@ def imported(where: str, path: str) -> object:
     module_name, _, name = path.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # user code: importing it may raise anything
+    except (Exception, SystemExit) as error:  # user code: importing it may raise anything
         raise ConfigError(f"{where}: cannot import {module_name}: {error}") from None
     if not hasattr(module, name):
         hint = nearest(name, [n for n in dir(module) if not n.startswith("_")])

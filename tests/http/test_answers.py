@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,44 @@ def test_chat_waits_through_a_pause(server: ChildServer, client: OpenAI) -> None
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
     assert text.endswith("All is done now.")
     assert "Found it." not in text, "subagents do not speak on a plain mount"
+
+
+PAINT = {"type": "function", "name": "paint", "parameters": {"type": "object"}}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_yes_and_a_clients_output_may_come_together(
+    client: OpenAI, tmp_path: Path, turned: bool
+) -> None:
+    tools: Any = [PAINT]
+    first = client.responses.create(model="lead", input="paint and order", tools=tools)
+    output = {"type": "function_call_output", "call_id": "call_paint", "output": "painted"}
+    given = [output, *_approve(_asked(first))]
+    second = client.responses.create(
+        model="lead",
+        previous_response_id=first.id,
+        input=given[::-1] if turned else given,
+        tools=tools,
+    )
+    assert second.output_text == "Painted and ordered."
+    assert effects(tmp_path, "order") == 1
+
+
+def test_a_chat_that_is_not_streamed_waits_for_the_answer_too(server: ChildServer) -> None:
+    said = [{"role": "user", "content": "order a hat"}]
+    with (
+        ThreadPoolExecutor(1) as pool,
+        httpx.Client(base_url=server.url, timeout=20) as client,
+    ):
+        asked = {"model": "lead", "messages": said}
+        reply = pool.submit(client.post, "/v1/chat/completions", json=asked)
+        while not (jobs := client.get("/jobs").json()["data"]):
+            pass
+        path = f"/jobs/{jobs[0]['id']}"
+        while client.get(path).json()["status"] != "waiting":
+            assert not reply.done(), reply.result().text
+        (waits,) = client.get(path).json()["waiting_for"]
+        client.post(path + "/input", json={"item": waits["item"], "approved": True})
+        assert reply.result().status_code == 200, reply.result().text
+        choices = reply.result().json()["choices"]
+    assert choices[0]["message"]["content"].endswith("All is done now.")

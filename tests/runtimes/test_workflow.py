@@ -173,3 +173,25 @@ async def test_an_agent_node_pauses_while_others_work_and_goes_on_with_the_answe
     assert outputs(state) == ["paid"]
     assert {entry.id for entry in state.registry} == {"pay", "write"}
     await house.supervisor.close()
+
+
+async def test_an_answer_is_taken_up_while_other_nodes_still_work() -> None:
+    paid = asyncio.Event()
+
+    @tool(approval=True)
+    async def pay() -> str:
+        """Pay."""
+        paid.set()
+        return "paid"
+
+    payer = DeepAgentNode(agent("payer", (call("pay"),), (say("ok"),), tools=(pay,)), "pay")
+    house = await open_house(flow({"pay": payer, "busy": Says("done", paid.wait)}))
+    name = await house.start()
+    while "asked" not in [item.tool for item in (await house.directory.state(name)).items]:
+        await asyncio.sleep(0)
+    state = await house.directory.state(name)
+    number = next(n for n, item in enumerate(state.items) if item.tool == "asked")
+    await house.supervisor.answer(name, (Approval(number, approved=True),))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    await house.supervisor.close()

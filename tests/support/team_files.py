@@ -50,6 +50,16 @@ when = "order a hat"
 steps = [{ text = "All is done now." }]
 
 [[replies]]
+when = "paint and order"
+steps = [
+  { call = "paint", arguments = { what = "hat" }, call_id = "call_paint" },
+  { call = "order", arguments = { what = "hat" } },
+]
+[[replies]]
+when = "paint and order"
+steps = [{ text = "Painted and ordered." }]
+
+[[replies]]
 when = "look (north|south)"
 steps = [{ text = "Looking. " }, { call = "find", arguments = { what = "hat" } }]
 [[replies]]

@@ -14,7 +14,7 @@ from tailrace.errors import Conflict
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.events.items import Json
 from tailrace.events.state import RunState
-from tailrace.events.types import ApprovalResolved, Draft, InputReceived
+from tailrace.events.types import ApprovalResolved, Draft, InputReceived, ToolCompleted
 
 
 class Approval(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,19 +32,27 @@ class Reply(Struct, frozen=True, forbid_unknown_fields=True):
     value: Json = None
 
 
-Answer: TypeAlias = tuple[Approval | Reply, ...]
+class Output(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the client's tool answered to the call of item `item`, while the rest of the run waits."""
+
+    item: int
+    output: str
+    is_error: bool = False
+
+
+Answer: TypeAlias = tuple[Approval | Reply | Output, ...]
 """One or more answers that belong together: all count, or none."""
 
 
 def drafts(state: RunState, answer: Answer) -> list[Draft]:
     """The drafts that fold an answer in. Raises `Conflict` for what is not, or no longer, asked."""
-    names = [each.item if isinstance(each, Approval) else each.request_id for each in answer]
+    names = [each.request_id if isinstance(each, Reply) else each.item for each in answer]
     if len(set(names)) < len(names):
         raise Conflict("The same question is answered twice.", code="already_answered")
     return [_draft(state, each) for each in answer]
 
 
-def _draft(state: RunState, answer: Approval | Reply) -> Draft:
+def _draft(state: RunState, answer: Approval | Reply | Output) -> Draft:
     match answer:
         case Approval():
             known = 0 <= answer.item < len(state.items)
@@ -57,5 +65,12 @@ def _draft(state: RunState, answer: Approval | Reply) -> Draft:
             if state.asks.get(answer.request_id) != "asked":
                 raise Conflict("Nobody asks this any more.", code="already_answered")
             return Draft(InputReceived(answer.request_id, answer.value))
+        case Output():
+            known = 0 <= answer.item < len(state.items)
+            item = state.items[answer.item] if known else None
+            if item is None or item.tool != "handed":
+                raise Conflict("Nobody waits for this output any more.", code="already_answered")
+            completed = ToolCompleted(answer.item, answer.output, answer.is_error)
+            return Draft(completed, item.node, item.agent)
         case _:
             assert_never(answer)

@@ -9,8 +9,9 @@ default needs no new version; anything else does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import get_args
+from typing import cast, get_args
 
 import msgspec
 
@@ -53,6 +54,28 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 def frame(events: Sequence[Event]) -> Frame:
     """A frame of at least one event."""
     return Frame(tuple(events), b"\n".join(map(_encoder.encode, events)))
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def without_surrogates(event: Event) -> Event:
+    """The event with the replacement character for each half of a surrogate pair: Python's strings hold
+    them, JSON that others shall read does not."""
+    return msgspec.convert(_repaired(msgspec.to_builtins(event)), Event)
+
+
+def _repaired(value: Json) -> Json:
+    match value:
+        case str():
+            return _SURROGATE.sub("\ufffd", value)
+        case list() | tuple():
+            return [_repaired(each) for each in cast("list[Json]", value)]
+        case dict():
+            fields = cast("dict[str, Json]", value)
+            return {_repaired(key): _repaired(each) for key, each in fields.items()}
+        case _:
+            return value
 
 
 def decode(body: bytes, schema: int = SCHEMA) -> list[Event]:

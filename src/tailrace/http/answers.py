@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tailrace.errors import NotFound
 from tailrace.events import ids
-from tailrace.events.answers import Answer, Approval, Reply
+from tailrace.events.answers import Answer, Approval, Output, Reply
 from tailrace.events.items import Item, ProviderItem, ToolCall, ToolOutput, text_of
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
@@ -77,9 +77,9 @@ async def _run(
     return None
 
 
-def _answer(item: ProviderItem | ToolOutput, state: RunState) -> Approval | Reply | None:
+def _answer(item: ProviderItem | ToolOutput, state: RunState) -> Approval | Reply | Output | None:
     if isinstance(item, ToolOutput):
-        return _reply(item, state)
+        return _reply(item, state) or _handed(item, state)
     number = _number(_asked(item))
     if number is None:
         return None
@@ -96,6 +96,17 @@ def _reply(output: ToolOutput, state: RunState) -> Reply | None:
         call = state.items[question.item].content
         if isinstance(call, ToolCall) and call.call_id == output.call_id:
             return Reply(name, text_of(output.output))
+    return None
+
+
+def _handed(output: ToolOutput, state: RunState) -> Output | None:
+    """The output of a tool of the client's that was called beside what the run waits for."""
+    if state.phase != "waiting":
+        return None  # a turn of its own
+    for number, item in enumerate(state.items):
+        call = item.content
+        if item.tool == "handed" and isinstance(call, ToolCall) and call.call_id == output.call_id:
+            return Output(number, text_of(output.output), output.is_error)
     return None
 
 

@@ -107,16 +107,15 @@ class Parts(Struct, frozen=True):
         return state
 
     async def _settled(self, run: str, *, pauses: bool) -> None:
-        """Return when nobody works on the run and nobody will without this server's help."""
+        """Return when the run has ended, or with `pauses` when it waits; or when the server stops."""
         changed = asyncio.Event()
         unwatch = self.projections.log.watch(run, lambda _: changed.set())
         try:
             while True:
                 changed.clear()
                 await self.supervisor.wait(run)
-                record = await self.directory.record(run)
-                waits = record is not None and record.status == "waiting"
-                if pauses or not waits or self.streams.stopping:
+                state = await self.directory.state(run)
+                if state.ended or (pauses and state.phase == "waiting") or self.streams.stopping:
                     return
                 await self.streams.until(changed)
         finally:

@@ -40,6 +40,7 @@ class LiveRun:
         self._runtime = runtime
         self._context = RunContext(record.run, writer)
         self._cancelled_by = ""
+        self._handed_over = False
 
     def cancel(self, by: str) -> bool:
         """Stop the work and end the run as cancelled; False when it has ended or pauses already."""
@@ -53,7 +54,17 @@ class LiveRun:
     def hand_over(self) -> None:
         """Stop the work and leave the log open."""
         if self.task is not None and self.writer.state.phase == "running":
+            self._handed_over = True
             self.task.cancel()
+
+    async def abandon(self, by: str) -> None:
+        """End the log as cancelled though the agent does not let itself be stopped: what it says from now on
+        is refused. Raises `LogError`."""
+        state = self.writer.state
+        if not state.ended:
+            end = RunCancelled(by)
+            self.writer.add([*state.settle(end), Draft(end)])
+        await self.writer.flush()
 
     def answer(self, drafts: Sequence[Draft]) -> None:
         """Fold in what somebody answered. Raises `IllegalEvent` when it is not, or no longer, asked."""
@@ -85,8 +96,10 @@ class LiveRun:
                 await self._runtime.run(self._context)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if not self._cancelled_by or task is None:
+            if self._handed_over or task is None:
                 raise
+            if not self._cancelled_by:  # nobody of ours: the agent raised it
+                return RunFailed("server_error", "The agent raised CancelledError.")
             task.uncancel()
             return RunCancelled(self._cancelled_by)
         except LogError:

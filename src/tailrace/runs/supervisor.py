@@ -78,7 +78,10 @@ class Supervisor:
         """Open the store, take over every run that was left open, begin to sweep and to accept."""
         await self._store.open()
         for run in await self._store.log.open_runs():
-            await self._take_over(run, "the server restarted")
+            try:
+                await self._take_over(run, "the server restarted")
+            except Exception:  # one run must never keep all others from being served
+                logger.exception("run %s: it cannot be taken over, and stays as it is", run)
         self._spawn(self._sweep_for_ever())
         self._accepting = True
 
@@ -90,7 +93,8 @@ class Supervisor:
             await asyncio.wait(tasks, timeout=self._settings.shutdown_seconds)
         for live in self._live.values():
             live.hand_over()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._settings.cancel_seconds)
 
     async def close(self) -> None:
         """Drain, then close the store."""
@@ -197,9 +201,16 @@ class Supervisor:
         """End a live or waiting run as cancelled; returns when its log has ended. Else `Conflict`."""
         live = self._live.get(run)
         taken = live is not None and live.cancel(by)
-        await self.wait(run)
-        if not taken:
-            await self._end_waiting(run, RunCancelled(by))
+        if live is None or live.task is None or not taken:
+            await self.wait(run)
+            return await self._end_waiting(run, RunCancelled(by))
+        await asyncio.wait([live.task], timeout=self._settings.cancel_seconds)
+        if not live.task.done():
+            logger.error("run %s: the agent does not let itself be stopped; it is left behind", run)
+            await live.abandon(by)
+            self._live.pop(run, None)
+            await self._record_end(live.record, live.writer.state)
+        return None
 
     async def answer(self, run: str, answer: Answer, request: RunRequest | None = None) -> None:
         """Give a run what it asked for; when this returns the answer is durable and the run goes on.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from tailrace.errors import LogError
 from tailrace.events.state import RunState
-from tailrace.events.stored import frame
+from tailrace.events.stored import frame, without_surrogates
 from tailrace.events.types import Draft, Event
 from tailrace.log.contract import EventLog
 
@@ -72,8 +72,12 @@ class RunWriter:
     def _send(self) -> None:
         if not self._waiting:
             return
-        batch = frame(self._waiting[:FRAME_EVENTS])
+        events = self._waiting[:FRAME_EVENTS]
         del self._waiting[:FRAME_EVENTS]
+        try:
+            batch = frame(events)
+        except UnicodeEncodeError:
+            batch = frame([without_surrogates(event) for event in events])
         self._in_flight = True
         self._sent = batch.last
         append = self._log.append(

@@ -37,7 +37,15 @@ from tailrace.runtimes.steps import (
     question_id,
 )
 from tailrace.runtimes.tools.contract import Progress, Tool, ToolContext
-from tailrace.runtimes.tools.dispatch import ASK_USER, ask_user_spec, read_task, task_spec
+from tailrace.runtimes.tools.dispatch import ASK_USER, TASK, ask_user_spec, read_task, task_spec
+
+PROGRESS = 2_000
+"""Characters of a tool's sign of life."""
+
+
+def _number(value: object) -> float | None:
+    """What a tool's author gives as a number; the log holds nothing else."""
+    return float(value) if isinstance(value, int | float) else None
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,8 @@ class Invocation:
     async def _find_tools(self) -> dict[str, Tool]:
         """The agent's tools by name. Raises `ModelFailed` when a server that has some is not there."""
         found = dict(self._agent.tools)
+        ours = {TASK} if self._agent.subagents else set[str]()
+        ours |= {ASK_USER} if self._agent.asks_user else set[str]()
         for source in self._agent.sources:
             try:
                 listed = await source.tools()
@@ -102,7 +112,8 @@ class Invocation:
                 raise ModelFailed(str(error)) from None
             for tool in listed:
                 name = tool.spec.name
-                found[f"{tool.server_label}__{name}" if name in found else name] = tool
+                taken = name in found or name in ours
+                found[f"{tool.server_label}__{name}" if taken else name] = tool
         return found
 
     # the model
@@ -258,7 +269,8 @@ class Invocation:
 
         def progress(report: Progress) -> None:
             if self._context.state.items[call].tool == "running":
-                self._say(t.ToolProgress(call, report.message, report.done, report.total))
+                done, total = _number(report.done), _number(report.total)
+                self._say(t.ToolProgress(call, str(report.message)[:PROGRESS], done, total))
 
         about = ToolContext(self._context.run, content.call_id, self._key(call), progress)
         made = (await tool.call(content.arguments, about)).cut()

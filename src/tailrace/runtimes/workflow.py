@@ -50,6 +50,7 @@ class Workflow:
         """Run all nodes that can run; False when those that are left wait for somebody."""
         running: dict[asyncio.Task[bool], str] = {}
         stuck: set[str] = set()
+        news = asyncio.create_task(context.news(context.heard))
         try:
             while True:
                 for spec in self._ready(context, {*running.values(), *stuck}):
@@ -57,15 +58,19 @@ class Workflow:
                     running[task] = spec.id
                 if not running:
                     return not stuck
-                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in [task for task in running if task in done]:
+                await asyncio.wait({*running, news}, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in running if task.done()]:
                     node = running.pop(task)
                     if not task.result():
                         stuck.add(node)
+                if news.done():  # somebody answered: who waited may go on, whoever else still works
+                    news = asyncio.create_task(context.news(context.heard))
+                    stuck.clear()
         finally:
+            news.cancel()
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(news, *running, return_exceptions=True)
 
     def _ready(self, context: RunContext, busy: set[str]) -> list[NodeSpec]:
         nodes = context.state.nodes

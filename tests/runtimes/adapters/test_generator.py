@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -90,8 +91,8 @@ def t_text(text: str) -> Any:
 
 FAULTS: list[tuple[Any, str]] = [
     (t.TextDelta(7, "x"), "The agent broke the event grammar: text.delta: item 7 is not open"),
-    (object(), "The agent raised TypeError."),
-    (t.RunStarted, "The agent raised TypeError."),
+    (object(), "The agent broke the event grammar: a generator may not yield object"),
+    (t.RunStarted, "The agent broke the event grammar: a generator may not yield StructMeta"),
 ]
 
 
@@ -148,3 +149,93 @@ async def test_after_a_crash_it_begins_anew_or_fails(restarts: bool) -> None:
     assert isinstance(state.end, t.RunCompleted if restarts else t.RunFailed)
     assert texts(state)[-1] == ("attempt 2" if restarts else "attempt 1")
     await second.supervisor.close()
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        t.TextDelta(0, 5),  # type: ignore[arg-type]
+        t.NodeFailed("x"),
+        t.RunAttempt(5, "forged"),
+        t.InputRequested("q", "Really?"),
+        t.AgentStarted("other"),
+        42,
+        None,
+    ],
+    ids=repr,
+)
+async def test_what_no_generator_may_say_fails_its_run_alone(piece: object) -> None:
+    async def odd(run: Run) -> AsyncGenerator[Any, None]:
+        yield "before"
+        yield piece
+
+    house = await open_house(GeneratorRuntime("poet", odd))
+    name = await house.start()
+    state = await house.finished(name)
+    assert isinstance(state.end, t.RunFailed)
+    assert type(piece).__name__ in state.end.message
+    await house.supervisor.drain()
+    again = House(GeneratorRuntime("poet", poet), house.store)
+    await again.supervisor.open()
+    assert texts(await again.finished(await again.start(text="sea"))) == ["a line, and another"]
+    await again.supervisor.close()
+
+
+async def test_text_that_is_no_text_fails_its_run_alone() -> None:
+    async def odd(run: Run) -> AsyncGenerator[Any, None]:
+        yield run.text(5)  # type: ignore[arg-type]
+
+    state = await run(odd)
+    assert isinstance(state.end, t.RunFailed)
+    assert "TextDelta" in state.end.message
+
+
+async def test_half_a_surrogate_pair_is_shown_as_what_it_is() -> None:
+    async def odd(run: Run) -> AsyncGenerator[Any, None]:
+        yield "a\ud83d"
+        yield "\ude00b"
+
+    house = await open_house(GeneratorRuntime("poet", odd))
+    name = await house.start()
+    await house.supervisor.wait(name)
+    state = await house.directory.state(name)
+    assert state.end == t.RunCompleted()
+    assert texts(state) == ["a\ufffd\ufffdb"]
+    await house.supervisor.close()
+
+
+async def test_an_agent_that_raises_a_cancellation_of_its_own_fails() -> None:
+    async def odd(run: Run) -> AsyncGenerator[Any, None]:
+        yield "before"
+        raise asyncio.CancelledError
+
+    state = await run(odd)
+    assert state.end == t.RunFailed("server_error", "The agent raised CancelledError.")
+
+
+async def test_an_agent_that_does_not_let_itself_be_stopped_is_left_behind() -> None:
+    let_go = asyncio.Event()
+
+    async def stubborn(run: Run) -> AsyncGenerator[Any, None]:
+        yield "on and on"
+        while not let_go.is_set():
+            with suppress(asyncio.CancelledError):
+                await let_go.wait()
+        yield "too late"
+
+    house = await open_house(GeneratorRuntime("poet", stubborn), cancel_seconds=0.05)
+    name = await house.start()
+    while (
+        "on and on" not in texts(await house.directory.state(name))
+        and not (await house.directory.state(name)).open
+    ):
+        await asyncio.sleep(0)
+    await house.supervisor.cancel(name, "a client")
+    state = await house.directory.state(name)
+    assert state.end == t.RunCancelled("a client")
+    record = await house.directory.record(name)
+    assert record is not None
+    assert record.status == "cancelled"
+    let_go.set()
+    await house.supervisor.close()
+    assert (await house.directory.state(name)).seq == state.seq, "nothing is said after the end"

@@ -12,6 +12,7 @@ from contextlib import aclosing
 
 import msgspec
 
+from tailrace.errors import IllegalEvent
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.runtimes.adapters.run import Answered, Called, Custom, Done, Piece, Run, Said
@@ -43,6 +44,32 @@ class GeneratorRuntime:
         context.emit(ending(context.state))
 
 
+MAY_YIELD = (
+    t.ItemStarted,
+    t.TextDelta,
+    t.RefusalDelta,
+    t.AnnotationAdded,
+    t.ReasoningDelta,
+    t.ReasoningSummaryDelta,
+    t.ArgumentsDelta,
+    t.ImagePartial,
+    t.AudioDelta,
+    t.TranscriptDelta,
+    t.ItemCompleted,
+    t.ToolStarted,
+    t.ToolProgress,
+    t.ToolCompleted,
+    t.CompactionStarted,
+    t.CompactionCompleted,
+    t.ContextUsage,
+    t.Custom,
+    t.RunCompleted,
+    t.RunIncomplete,
+    t.RunFailed,
+)
+"""Events that are a generator's own to tell; attempts, nodes, agents and people are not."""
+
+
 class _Teller:
     """Keeps, for each agent, the item that is open and whether its last reply is accounted for."""
 
@@ -70,10 +97,10 @@ class _Teller:
                 self._part(piece.agent)
             case t.Usage():
                 self._account(t.MAIN, piece)
-            case msgspec.Struct():
+            case t.Base() if isinstance(piece, MAY_YIELD):
                 self._emit(t.MAIN, piece)
             case _:
-                raise TypeError(f"a generator may not yield {type(piece).__name__}")
+                raise IllegalEvent(f"a generator may not yield {type(piece).__name__}")
 
     def finish(self) -> None:
         """The generator has ended: so has everything it began."""
@@ -154,6 +181,12 @@ class _Teller:
         return len(self._context.state.items)
 
     def _emit(self, agent: str, payload: t.Payload) -> None:
+        """Emit what the author said; what a log takes in, it must be able to read back."""
+        if not isinstance(payload, t.TextDelta) or type(payload.text) is not str:
+            try:
+                msgspec.convert(msgspec.to_builtins(payload), type(payload))
+            except (msgspec.ValidationError, TypeError) as error:
+                raise IllegalEvent(f"{type(payload).__name__}: {error}") from None
         self._context.emit([t.Draft(payload, NODE, agent)])
 
 

@@ -160,12 +160,16 @@ class Member:
     # calls
 
     def call(self, call_id: str) -> int | None:
-        """The item of a call, None for one that no reply made."""
-        for number in range(len(self.state.items) - 1, -1, -1):
-            item = self.state.items[number]
-            if item.agent == self.id and item.started.call_id == call_id:
-                return number
-        return None
+        """The item of a call, None for one that no reply made.
+
+        Models repeat their ids: the call of the reply that is played, or goes on, comes before others'.
+        """
+        mine = [
+            (item.reply in (0, self._played), number)
+            for number, item in enumerate(self.state.items)
+            if item.agent == self.id and item.started.call_id == call_id
+        ]
+        return max(mine)[1] if mine else None
 
     def complete(self, number: int, text: str, *, is_error: bool = False) -> None:
         """Tell a call's result, unless the log has it."""

@@ -108,9 +108,12 @@ class FunctionTool:
                 return _result(await self._run(values))
         except TimeoutError:
             return ToolResult(f"The tool did not answer in {self._timeout} s.", is_error=True)
-        except (
-            Exception
-        ) as error:  # a tool may raise anything: the model hears of it, the run lives
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise  # somebody stops the run
+            return ToolResult("The tool was cancelled.", is_error=True)
+        except (Exception, SystemExit) as error:  # whatever it raises, the model hears of it
             return ToolResult(f"{type(error).__name__}: {error}"[:2000], is_error=True)
 
     async def _run(self, values: dict[str, Any]) -> object:
@@ -138,7 +141,9 @@ async def _in_thread(function: Callable[..., Any], values: dict[str, Any]) -> ob
         try:
             value = context.run(function, **values)
         except BaseException as raised:  # whatever it is, the one who waits is told
-            error = RuntimeError("stopped") if isinstance(raised, StopIteration) else raised
+            # These three mean something else to the one who waits: to stop, or to end the process.
+            meant = isinstance(raised, StopIteration | SystemExit | KeyboardInterrupt)
+            error = RuntimeError(f"it raised {type(raised).__name__}") if meant else raised
         with suppress(RuntimeError):  # the loop has ended, and the process with it
             loop.call_soon_threadsafe(settle, value, error)
 
