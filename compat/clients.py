@@ -16,11 +16,19 @@ ROOT = Path(__file__).parents[1]
 DEV = ""
 NODE = ROOT / ".clients" / "node22" / "node_modules" / ".bin" / "node"
 
+SURFACES = {
+    "responses": "Responses",
+    "chat": "Chat",
+    "compatible": "Chat",
+    "anthropic": "Messages",
+}
 NO_RESUME = "the protocol has no resume"
-AGENT_ONLY = (
-    "the protocol shows one message; who spoke in it is told in fields that this client drops"
+NO_CURSOR = "the client never asks for the rest of a stream"
+READS_ONLY = (
+    "the client can only stop reading; the run goes on, which is what this protocol promises"
 )
-NO_SCHEMA = "the client cannot ask for a schema"
+NO_REASONING = "this provider ignores reasoning on Chat Completions"
+NO_REFUSAL = "the client has no form for a refusal and drops it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +58,20 @@ class Client:
         """How a test names the row."""
         return f"{self.name} {self.version}, {self.surface}"
 
+    @property
+    def asked(self) -> list[str]:
+        """The scenarios that the client has a form for."""
+        return [name for name in SCENARIOS if name not in self.without]
+
     def command(self, base_url: str) -> list[str]:
         """How to run the script, in `folder`."""
+        told = [base_url, ",".join(self.asked), self.argument]
         if self.script.endswith(".mjs"):
-            return [str(NODE), self.script, base_url, self.argument]
+            return [str(NODE), self.script, *told]
         python = (
             ROOT / (f".clients/{self.environment}" if self.environment else ".venv") / "bin/python"
         )
-        return [str(python), "-m", f"compat.{self.script}", base_url, self.argument]
+        return [str(python), "-m", f"compat.{self.script}", *told]
 
     @property
     def folder(self) -> Path:
@@ -66,7 +80,6 @@ class Client:
 
 
 def _openai() -> list[Client]:
-    rows: list[Client] = []
     versions = [
         ("openai (Python)", "1.50.2", "openai-1.50.2", "python.openai_{}"),
         ("openai (Python)", "1.109.1", "openai-1.109.1", "python.openai_{}"),
@@ -75,20 +88,104 @@ def _openai() -> list[Client]:
         ("openai (Node)", "6.30.1", "openai-6", "openai_{}.mjs"),
         ("openai (Node)", "7.57.0", "openai-7", "openai_{}.mjs"),
     ]
-    for name, version, environment, script in versions:
-        row = {"name": name, "version": version, "environment": environment}
-        rows += [
-            Client(
-                **row,
-                surface="Chat",
-                script=script.format("chat"),
-                without={"resume": NO_RESUME},
-            ),
-            Client(**row, surface="Responses", script=script.format("responses")),
-        ]
+    return [
+        Client(
+            name=name,
+            version=version,
+            surface=surface,
+            environment=environment,
+            script=script.format(surface.lower()),
+            without={"resume": NO_RESUME} if surface == "Chat" else {},
+        )
+        for name, version, environment, script in versions
+        for surface in ("Chat", "Responses")
+    ]
+
+
+def _ai_sdk() -> list[Client]:
+    """The AI SDK's own functions over each provider; version 5 drops refusals, 6 in one of its providers."""
+    rows: list[Client] = []
+    generations = [
+        (
+            "5.0.277",
+            "ai-5",
+            {
+                "responses": "2.0.131",
+                "chat": "2.0.131",
+                "compatible": "1.0.61",
+                "anthropic": "2.0.112",
+            },
+        ),
+        ("6.0.168", "ai-6.0.168", {"responses": "3.0.53", "chat": "3.0.53"}),
+        (
+            "6.0.326",
+            "ai-6",
+            {
+                "responses": "3.0.141",
+                "chat": "3.0.141",
+                "compatible": "2.0.87",
+                "anthropic": "3.0.138",
+            },
+        ),
+        (
+            "7.0.173",
+            "ai-7",
+            {
+                "responses": "4.0.118",
+                "chat": "4.0.118",
+                "compatible": "3.0.92",
+                "anthropic": "4.0.105",
+            },
+        ),
+    ]
+    packages = {"compatible": "openai-compatible", "anthropic": "anthropic"}
+    deaf = {
+        "ai-5": {"responses", "chat", "compatible"},
+        "ai-6": {"compatible"},
+        "ai-6.0.168": {"responses", "chat"},
+    }
+    for version, environment, providers in generations:
+        for provider, its_version in providers.items():
+            without = {"resume": NO_CURSOR}
+            if provider == "responses":
+                without["cancel"] = READS_ONLY
+            if provider == "chat":
+                without["reasoning"] = NO_REASONING
+            if provider in deaf.get(environment, ()):
+                without["refusal"] = NO_REFUSAL
+            rows.append(
+                Client(
+                    name=f"ai + @ai-sdk/{packages.get(provider, 'openai')} {its_version}",
+                    version=version,
+                    surface=SURFACES[provider],
+                    environment=environment,
+                    script="ai.mjs",
+                    argument=provider,
+                    without=without,
+                )
+            )
     return rows
+
+
+def _anthropic() -> list[Client]:
+    versions = [
+        ("anthropic (Python)", "0.125.0", "anthropic-0.125.0", "python.anthropic_messages"),
+        ("anthropic (Python)", "2.11.0", "anthropic-2.11.0", "python.anthropic_messages"),
+        ("@anthropic-ai/sdk", "1.11.0", "anthropic-1", "anthropic.mjs"),
+    ]
+    return [
+        Client(
+            name=name,
+            version=version,
+            surface="Messages",
+            environment=environment,
+            script=script,
+            without={"resume": NO_RESUME},
+        )
+        for name, version, environment, script in versions
+    ]
 
 
 def clients() -> list[Client]:
     """All rows, in the order of the table."""
-    return [*_openai()]
+    return [*_openai(), *_ai_sdk(), *_anthropic()]

@@ -12,8 +12,9 @@ PASSED, FAILED, NONE = "✓", "✗", "–"
 
 HEAD = """# Compatibility
 
-Written by `make test-clients`, which drives every client against a live server: nothing is mocked. ✓: the client did
-what the column says. ✗: it did not, for the reason below. –: the client has no form for it, for the reason below.
+Written by `make test-clients`, which drives every client against a live server; nothing is mocked.
+✓: the client did what the column says. ✗: it did not, for the reason below. –: the client has no form for
+it, for the reason below.
 
 """
 

@@ -1,4 +1,4 @@
-// openai-node over Chat Completions. Arguments: base URL.
+// openai-node over Chat Completions.
 
 import OpenAI from "openai";
 import * as r from "./reporting.mjs";

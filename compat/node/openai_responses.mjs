@@ -1,4 +1,4 @@
-// openai-node over Responses. Arguments: base URL.
+// openai-node over Responses.
 
 import OpenAI from "openai";
 import * as r from "./reporting.mjs";

@@ -1,11 +1,11 @@
 // What all Node scripts share: scenarios by name, a JSON line for each, looks at the server's own record.
-// Runs in every client's folder, so it imports nothing but Node.
+// Arguments: base URL, names of scenarios, and what the script wants to know. Runs in every client's folder, so it imports nothing but Node.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 
 export const BASE = process.argv[2];
-export const API = process.argv[3] ?? "";
+export const API = process.argv[4] ?? "";
 export const UNICODE = "Grüße, 世界 👩‍🚀 مرحبا \u2028 \u0085 end";
 export const LONG = "word ".repeat(5000).trim();
 export const SLOW = "word ".repeat(300).trim();
@@ -28,11 +28,12 @@ export const ANSWER = { city: "Oslo", degrees: -3 };
 
 const LIMIT_MS = 40_000;
 
-/** Run the scenarios one after the other; print the version of `name` that runs, then a line for each. */
+/** Run those scenarios that are asked for; print the version of package `name`, then a line for each. */
 export async function main(name, scenarios) {
   process.on("unhandledRejection", () => {}); // a client's loose end; what matters is what it tells
   say({ version: version(name) });
-  for (const [scenario, run] of Object.entries(scenarios)) {
+  for (const scenario of process.argv[3].split(",").filter((name) => name in scenarios)) {
+    const run = scenarios[scenario];
     say({ scenario, ...(await outcome(run)) });
   }
   process.exit(0); // some clients keep connections open

@@ -1,4 +1,4 @@
-"""openai-python over Chat Completions, from 1.50 on. Arguments: base URL."""
+"""openai-python over Chat Completions, from 1.50 on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""openai-python over Responses. Before 1.66 there were no types for it: there the raw `post` and `get` speak.
-
-Arguments: base URL.
-"""
+"""openai-python over Responses. Before 1.66 it had no types for it: there its `post` and `get` speak."""
 
 from __future__ import annotations
 
@@ -177,8 +174,7 @@ def _failed(asked: str) -> str:
     """The text before the failure, which older SDKs raise and newer ones pass on as events."""
     seen: list[Any] = []
     try:
-        for event in stream(asked):
-            seen.append(event)
+        seen.extend(stream(asked))
     except openai.APIError as error:
         assert "The model" in str(error), error
     else:

@@ -1,6 +1,7 @@
 """What all Python scripts share: scenarios by name, a JSON line for each, looks at the server's own record.
 
-Runs in every client's environment, so it knows the standard library only.
+Arguments of a script: base URL, names of scenarios, and what it wants to know. It runs in the client's
+environment, so this module knows the standard library only.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ def scenario(function: Scenario) -> Scenario:
 
 
 def main(version: str) -> int:
-    """Run all scenarios; print a line for each."""
+    """Run those scenarios that are asked for; print the client's version, then a line for each."""
     say({"version": version})
-    for name, run in SCENARIOS.items():
-        say({"scenario": name, **outcome(run)})
+    for name in sys.argv[2].split(","):
+        if name in SCENARIOS:
+            say({"scenario": name, **outcome(SCENARIOS[name])})
     return 0
 
 
@@ -85,6 +87,11 @@ def say(line: dict[str, Any]) -> None:
 def base_url() -> str:
     """The server, without a path."""
     return sys.argv[1]
+
+
+def argument() -> str:
+    """What the script is told besides."""
+    return sys.argv[3]
 
 
 def same(got: Any, wanted: Any) -> None:
