@@ -28,6 +28,7 @@ READS_ONLY = (
     "the client can only stop reading; the run goes on, which is what this protocol promises"
 )
 NO_REASONING = "this provider ignores reasoning on Chat Completions"
+NO_SCHEMA = "the client has no way to ask for a schema"
 NO_REFUSAL = "the client has no form for a refusal and drops it"
 
 
@@ -186,6 +187,41 @@ def _anthropic() -> list[Client]:
     ]
 
 
+def _ui() -> list[Client]:
+    """The AI SDK in a page: its transport and message reader of six versions, and React's hook."""
+    without = {"structured": NO_SCHEMA}
+    versions = {
+        "5.0.0": "ai-5.0.0",
+        "5.0.277": "ai-5",
+        "6.0.168": "ai-6.0.168",
+        "6.0.326": "ai-6",
+        "7.0.0": "ai-7.0.0",
+        "7.0.173": "ai-7",
+    }
+    rows = [
+        Client(
+            name="ai DefaultChatTransport",
+            version=version,
+            surface="AI SDK UI",
+            environment=environment,
+            script="ui_chat.mjs",
+            argument="class",
+            without=without,
+        )
+        for version, environment in versions.items()
+    ]
+    hook = Client(
+        name="@ai-sdk/react useChat 4.0.177",
+        version="7.0.173",
+        surface="AI SDK UI",
+        environment="ai-react",
+        script="ui_chat.mjs",
+        argument="hook",
+        without=without,
+    )
+    return [*rows, hook]
+
+
 def clients() -> list[Client]:
     """All rows, in the order of the table."""
-    return [*_openai(), *_ai_sdk(), *_anthropic()]
+    return [*_openai(), *_ai_sdk(), *_anthropic(), *_ui()]
