@@ -21,13 +21,14 @@ SURFACES = {
     "chat": "Chat",
     "compatible": "Chat",
     "anthropic": "Messages",
+    "messages": "Messages",
 }
 NO_RESUME = "the protocol has no resume"
 NO_CURSOR = "the client never asks for the rest of a stream"
 READS_ONLY = (
     "the client can only stop reading; the run goes on, which is what this protocol promises"
 )
-NO_REASONING = "this provider ignores reasoning on Chat Completions"
+NO_REASONING = "the client ignores reasoning on Chat Completions"
 NO_SCHEMA = "the client has no way to ask for a schema"
 NO_REFUSAL = "the client has no form for a refusal and drops it"
 
@@ -222,6 +223,57 @@ def _ui() -> list[Client]:
     return [*rows, hook]
 
 
+def _frameworks() -> list[Client]:
+    """Agent frameworks whose model is a tailrace agent."""
+    rows: list[Client] = []
+    frameworks = [
+        (
+            "LangChain ChatOpenAI",
+            "1.7.3",
+            "langchain",
+            "langchain_openai_chat",
+            ("chat", "responses"),
+        ),
+        (
+            "LangChain ChatAnthropic",
+            "1.7.7",
+            "langchain",
+            "langchain_anthropic_chat",
+            ("messages",),
+        ),
+        (
+            "LangGraph, ChatOpenAI in its nodes",
+            "1.2.22",
+            "langchain",
+            "langgraph_graph",
+            ("responses",),
+        ),
+        ("Pydantic AI", "2.68.0", DEV, "pydantic_ai_agent", ("chat", "responses", "messages")),
+        ("OpenAI Agents SDK", "0.24.0", DEV, "openai_agents_runner", ("chat", "responses")),
+    ]
+    for name, version, environment, script, surfaces in frameworks:
+        for surface in surfaces:
+            without: dict[str, str] = {}
+            if surface != "responses":
+                without["resume"] = NO_RESUME
+            elif name != "Pydantic AI":
+                without |= {"resume": NO_CURSOR, "cancel": READS_ONLY}
+            if script == "langchain_openai_chat" and surface == "chat":
+                without["reasoning"] = NO_REASONING
+            rows.append(
+                Client(
+                    name=name,
+                    version=version,
+                    surface=SURFACES[surface],
+                    environment=environment,
+                    script=f"python.{script}",
+                    argument=surface,
+                    without=without,
+                )
+            )
+    return rows
+
+
 def clients() -> list[Client]:
     """All rows, in the order of the table."""
-    return [*_openai(), *_ai_sdk(), *_anthropic(), *_ui()]
+    return [*_openai(), *_ai_sdk(), *_anthropic(), *_ui(), *_frameworks()]

@@ -135,12 +135,13 @@ const scenarios = {
   async cancel() {
     const stop = new AbortController();
     const asked = { model: await model("slow"), prompt: r.SLOW, abortSignal: stop.signal };
-    const result = ai.streamText({ ...asked, onError: () => {}, maxRetries: 0 });
-    let seen = 0;
-    for await (const part of result.fullStream) {
-      if (part.type === "text-delta" && ++seen === 3) stop.abort();
+    const more = { includeRawChunks: true, maxRetries: 0, onError: () => {} };
+    let id;
+    for await (const part of ai.streamText({ ...asked, ...more }).fullStream) {
+      if (part.type === "raw") id ??= part.rawValue.id ?? part.rawValue.message?.id;
+      if (part.type === "text-delta") stop.abort();
     }
-    await r.untilCancelled(await newest("slow"));
+    await r.untilCancelled(id);
   },
   async chain() {
     const wanted = "My colour is blue. | And now? (0 pictures)";
@@ -188,12 +189,6 @@ async function rawEvents(parts, result) {
   const last = raw.at(-1);
   r.same([raw[0].type, last.type], ["response.created", "response.completed"]);
   r.same((await result.providerMetadata).openai.responseId, last.response.id);
-}
-
-/** The newest run of an agent or model. */
-async function newest(name) {
-  const { data } = await (await fetch(`${r.BASE}/jobs`)).json();
-  return data.find((job) => job.agent === name).id;
 }
 
 await r.main("ai", scenarios);

@@ -6,13 +6,15 @@ environment, so this module knows the standard library only.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,6 +47,22 @@ def scenario(function: Scenario) -> Scenario:
     """Make a function a scenario, by its name."""
     SCENARIOS[function.__name__] = function
     return function
+
+
+def async_scenario(function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """The same for a coroutine function; all run in one event loop, where clients keep their connections."""
+
+    def run() -> None:
+        asyncio.run_coroutine_threadsafe(function(), _loop()).result()
+
+    SCENARIOS[function.__name__] = run
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    return loop
 
 
 def main(version: str) -> int:
@@ -119,6 +137,20 @@ def job(any_id: str) -> Any:
     suffix = re.sub(r"^[a-z]+[_-]", "", any_id)
     with urllib.request.urlopen(f"{base_url()}/jobs/job_{suffix}", timeout=20) as reply:
         return loose(json.load(reply))
+
+
+def run_of(words: str) -> str:
+    """The newest run that was asked these words, for clients that tell no id."""
+    with urllib.request.urlopen(f"{base_url()}/jobs", timeout=20) as reply:
+        listed = json.load(reply)["data"]
+    for found in listed:
+        with urllib.request.urlopen(
+            f"{base_url()}/jobs/{found['id']}/stream", timeout=20
+        ) as events:
+            started = b"".join(events.readline() for _ in range(3))
+        if words in started.decode():
+            return str(found["id"])
+    raise AssertionError("no run was asked this")
 
 
 def until_cancelled(any_id: str) -> None:
