@@ -274,6 +274,35 @@ def _frameworks() -> list[Client]:
     return rows
 
 
+def _plain() -> list[Client]:
+    """No library at all."""
+    no_tools = {"client_tools": "sessions have no tools of the client", "structured": NO_SCHEMA}
+    node = Client(
+        name="Node fetch, the guide's loop",
+        version="22.23.3",
+        surface="NDJSON sessions",
+        environment="node22",
+        script="sessions.mjs",
+        without=no_tools,
+    )
+    surfaces = {**SURFACES, "native": "Native"}
+    return [
+        node,
+        *(
+            Client(
+                name="curl",
+                version="any",
+                surface=surfaces[surface],
+                environment=DEV,
+                script="python.curl",
+                argument=surface,
+                without={"resume": NO_RESUME} if surface in ("chat", "messages") else {},
+            )
+            for surface in ("chat", "responses", "messages", "native")
+        ),
+    ]
+
+
 def clients() -> list[Client]:
     """All rows, in the order of the table."""
-    return [*_openai(), *_ai_sdk(), *_anthropic(), *_ui(), *_frameworks()]
+    return [*_openai(), *_ai_sdk(), *_anthropic(), *_ui(), *_frameworks(), *_plain()]

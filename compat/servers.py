@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -32,8 +33,9 @@ def running() -> Generator[str, None, None]:
         config.write_text(text.replace('"python"', f'"{sys.executable}"'), encoding="utf-8")
         port = _free_port()
         command = [sys.executable, "-m", "tailrace", "serve", str(config), "--port", str(port)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         with (folder / "stderr.txt").open("wb") as errors:
-            process = subprocess.Popen(command, cwd=folder, stderr=errors)
+            process = subprocess.Popen(command, cwd=folder, stderr=errors, env=environment)
         try:
             _until_it_answers(f"http://127.0.0.1:{port}/v1/models")
             yield f"http://127.0.0.1:{port}"

@@ -5,7 +5,7 @@ import * as ai from "ai";
 import * as r from "./reporting.mjs";
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
-const SDK = Number(r.version("ai").split(".")[0]);
+const SDK = Number(r.versionOf("ai").split(".")[0]);
 const TOOLS = { get_weather: ai.tool({ inputSchema: ai.jsonSchema(r.PARAMETERS) }) };
 const MCP = { responses: "mcp.find", anthropic: "find" };
 
@@ -191,4 +191,4 @@ async function rawEvents(parts, result) {
   r.same((await result.providerMetadata).openai.responseId, last.response.id);
 }
 
-await r.main("ai", scenarios);
+await r.main(r.versionOf("ai"), scenarios);

@@ -45,7 +45,7 @@ async function failed(asked, status, wanted) {
   r.same((await r.rejects(() => ask(asked), "The model")).status, status);
 }
 
-await r.main("@anthropic-ai/sdk", {
+await r.main(r.versionOf("@anthropic-ai/sdk"), {
   async text() {
     const [got, final] = await stream("One two three", "echo");
     r.same([got, final.stop_reason], ["One two three", "end_turn"]);

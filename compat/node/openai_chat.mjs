@@ -33,7 +33,7 @@ async function failed(asked, status, wanted) {
   r.same(error.status, status);
 }
 
-await r.main("openai", {
+await r.main(r.versionOf("openai"), {
   async text() {
     const more = { stream: true, stream_options: { include_usage: true } };
     const [got, choices, chunks] = await read(ask("One two three", "echo", more));

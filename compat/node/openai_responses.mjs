@@ -37,7 +37,7 @@ async function failed(asked, wanted) {
   r.same((await ask(asked)).status, "failed");
 }
 
-await r.main("openai", {
+await r.main(r.versionOf("openai"), {
   async text() {
     const events = await read("One two three", "echo");
     r.same(events.map((e) => e.sequence_number), [...events.keys()]);

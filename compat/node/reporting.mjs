@@ -28,10 +28,10 @@ export const ANSWER = { city: "Oslo", degrees: -3 };
 
 const LIMIT_MS = 40_000;
 
-/** Run those scenarios that are asked for; print the version of package `name`, then a line for each. */
-export async function main(name, scenarios) {
+/** Run those scenarios that are asked for; print the client's version, then a line for each. */
+export async function main(version, scenarios) {
   process.on("unhandledRejection", () => {}); // a client's loose end; what matters is what it tells
-  say({ version: version(name) });
+  say({ version });
   for (const scenario of process.argv[3].split(",").filter((name) => name in scenarios)) {
     const run = scenarios[scenario];
     say({ scenario, ...(await outcome(run)) });
@@ -40,7 +40,7 @@ export async function main(name, scenarios) {
 }
 
 /** The installed version of a package. */
-export function version(name) {
+export function versionOf(name) {
   const file = new URL(`./node_modules/${name}/package.json`, import.meta.url);
   return JSON.parse(readFileSync(file, "utf8")).version;
 }

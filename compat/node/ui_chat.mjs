@@ -72,7 +72,7 @@ async function failed(asked, wanted) {
   r.same(answer, wanted);
 }
 
-await r.main("ai", {
+await r.main(r.versionOf("ai"), {
   async text() {
     const message = await said("One two three", "echo", "One two three");
     r.same(message.metadata.tailrace.finishReason, "stop");

@@ -22,7 +22,8 @@ def get_weather(city: str) -> str:
 
 def model(name: str = "helper", *, mount: str = "", **more: Any) -> Any:
     made: dict[str, Any] = {"max_retries": 0, "max_tokens": 9000, **more}
-    return ChatAnthropic(model=name, base_url=r.base_url() + mount, api_key="unused", **made)
+    made |= {"model": name, "base_url": r.base_url() + mount, "api_key": "unused"}
+    return ChatAnthropic(**made)
 
 
 def stream(asked: Any, name: str = "helper", **more: Any) -> tuple[str, Any]:

@@ -15,6 +15,8 @@ from langgraph.prebuilt import ToolNode, tools_condition
 
 from compat.python import reporting as r
 
+AnyState: Any = dict
+
 
 @tool
 def get_weather(city: str) -> str:
@@ -156,7 +158,7 @@ def chain() -> None:
 def structured() -> None:
     schema = {"title": "answer", **r.ANSWER_SCHEMA}
     asked = model().with_structured_output(schema, method="json_schema")
-    made = StateGraph(dict)
+    made: Any = StateGraph(AnyState)
     made.add_node("answer", lambda _: {"answer": asked.invoke("as json")})
     made.add_edge(START, "answer")
     made.add_edge("answer", END)

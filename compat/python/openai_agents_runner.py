@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from compat.python import reporting as r
 
 set_tracing_disabled(disabled=True)
+RUNNER: Any = Runner  # its inputs and items are unions of fifty types
 
 
 class Answer(BaseModel):
@@ -50,7 +51,7 @@ def words(events: list[Any]) -> str:
 
 async def stream(made: Any, asked: Any, **more: Any) -> tuple[str, Any]:
     """The text as it streamed, and the finished run."""
-    running = Runner.run_streamed(made, asked, **more)
+    running = RUNNER.run_streamed(made, asked, **more)
     events = [event async for event in running.stream_events()]
     return words(events), running
 
@@ -60,12 +61,12 @@ async def text() -> None:
     got, running = await stream(agent("echo"), "One two three")
     r.same((got, running.final_output), ("One two three",) * 2)
     r.same(running.context_wrapper.usage.output_tokens, 3)
-    r.same((await Runner.run(agent("echo"), "One two three")).final_output, got)
+    r.same((await RUNNER.run(agent("echo"), "One two three")).final_output, got)
 
 
 @r.async_scenario
 async def reasoning() -> None:
-    for done in (await Runner.run(agent(), "think"), (await stream(agent(), "think"))[1]):
+    for done in (await RUNNER.run(agent(), "think"), (await stream(agent(), "think"))[1]):
         r.same(done.final_output, "It is 4.")
         items = [item.raw_item for item in done.new_items if item.type == "reasoning_item"]
         r.same([item.summary[0].text for item in items], ["Adding up. "])
@@ -82,7 +83,7 @@ async def client_tools() -> None:
         return "fine"
 
     made = agent(tools=[get_weather])
-    r.same((await Runner.run(made, "both cities")).final_output, "Snow and sun.")
+    r.same((await RUNNER.run(made, "both cities")).final_output, "Snow and sun.")
     r.same(sorted(asked), ["Oslo", "Rome"])
     r.same((await stream(made, "both cities"))[1].final_output, "Snow and sun.")
     r.same(len(asked), 4)
@@ -91,7 +92,7 @@ async def client_tools() -> None:
 async def _ran_there(asked: str, wanted: str) -> None:
     got, running = await stream(agent(), asked)
     r.same(" ".join(got.split()), wanted)
-    done = await Runner.run(agent(), asked)
+    done = await RUNNER.run(agent(), asked)
     for each in (running, done):
         assert wanted.endswith(" ".join(each.final_output.split())), each.final_output
         output = each.raw_responses[-1].output
@@ -122,7 +123,7 @@ async def subagents() -> None:
 async def refusal() -> None:
     """This client raises it, or keeps it in its items."""
     try:
-        done = await Runner.run(agent(), "refuse")
+        done = await RUNNER.run(agent(), "refuse")
     except Exception as error:
         assert "No, thank you." in str(error), error
     else:
@@ -133,7 +134,7 @@ async def _failed(asked: str, wanted: str) -> None:
     events: list[Any] = []
     error: BaseException | None = None
     try:
-        async for event in Runner.run_streamed(agent(), asked).stream_events():
+        async for event in RUNNER.run_streamed(agent(), asked).stream_events():
             events.append(event)  # noqa: PERF401 - what came before the error is kept
     except Exception as raised:
         error = raised
@@ -142,7 +143,7 @@ async def _failed(asked: str, wanted: str) -> None:
     r.same(words(events).strip(), wanted)
     error = None
     try:
-        await Runner.run(agent(), asked)
+        await RUNNER.run(agent(), asked)
     except Exception as raised:
         error = raised
     assert error is not None, "the failure was swallowed"
@@ -152,7 +153,7 @@ async def _failed(asked: str, wanted: str) -> None:
 async def failure_before() -> None:
     await _failed("fail before", "")
     try:
-        await Runner.run(agent("nobody"), "x")
+        await RUNNER.run(agent("nobody"), "x")
     except openai.NotFoundError:
         return
     raise AssertionError("no 404")
@@ -171,7 +172,7 @@ async def failure_after() -> None:
 @r.async_scenario
 async def incomplete() -> None:
     """A cut answer on Chat; on Responses this client raises it, with the reason."""
-    for run in (Runner.run(agent(), "too long"), stream(agent(), "too long")):
+    for run in (RUNNER.run(agent(), "too long"), stream(agent(), "too long")):
         try:
             await run
         except ModelBehaviorError as error:
@@ -184,7 +185,7 @@ async def incomplete() -> None:
 @r.async_scenario
 async def cancel() -> None:
     asked = f"agents sdk {r.argument()} {r.SLOW}"
-    running = Runner.run_streamed(agent("slow"), asked)
+    running = RUNNER.run_streamed(agent("slow"), asked)
     async for event in running.stream_events():
         if words([event]):
             running.cancel(mode="immediate")
@@ -194,9 +195,9 @@ async def cancel() -> None:
 @r.async_scenario
 async def chain() -> None:
     wanted = "My colour is blue. | And now? (0 pictures)"
-    first = await Runner.run(agent("witness"), "My colour is blue.")
+    first = await RUNNER.run(agent("witness"), "My colour is blue.")
     told = [*first.to_input_list(), {"role": "user", "content": "And now?"}]
-    r.same((await Runner.run(agent("witness"), told)).final_output, wanted)
+    r.same((await RUNNER.run(agent("witness"), told)).final_output, wanted)
     if r.argument() == "responses":
         more = {"previous_response_id": first.last_response_id}
         r.same((await stream(agent("witness"), "And now?", **more))[0], wanted)
@@ -204,7 +205,7 @@ async def chain() -> None:
 
 @r.async_scenario
 async def structured() -> None:
-    done = await Runner.run(agent(output_type=Answer), "as json")
+    done = await RUNNER.run(agent(output_type=Answer), "as json")
     r.same(done.final_output, Answer(**r.ANSWER))
     got, running = await stream(agent(output_type=Answer), "as json")
     r.same((json.loads(got), running.final_output), (r.ANSWER, Answer(**r.ANSWER)))
@@ -217,7 +218,7 @@ async def image() -> None:
         {"type": "input_text", "text": "What is this?"},
         {"type": "input_image", "image_url": url, "detail": "auto"},
     ]
-    done = await Runner.run(agent("witness"), [{"role": "user", "content": content}])
+    done = await RUNNER.run(agent("witness"), [{"role": "user", "content": content}])
     r.same(done.final_output, "What is this? (1 pictures)")
 
 

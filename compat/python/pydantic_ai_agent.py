@@ -80,12 +80,12 @@ async def client_tools() -> None:
     asked: list[str] = []
     made = agent()
 
-    @made.tool_plain
     def get_weather(city: str) -> str:
         """Weather."""
         asked.append(city)
         return "fine"
 
+    made.tool_plain(get_weather)
     r.same((await made.run("both cities")).output, "Snow and sun.")
     r.same(sorted(asked), ["Oslo", "Rome"])
     r.same((await stream(made, "both cities"))[0], "Snow and sun.")

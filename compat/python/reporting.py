@@ -35,7 +35,7 @@ ANSWER_SCHEMA = {
     "required": ["city", "degrees"],
     "additionalProperties": False,
 }
-ANSWER = {"city": "Oslo", "degrees": -3}
+ANSWER: dict[str, Any] = {"city": "Oslo", "degrees": -3}
 
 Scenario = Callable[[], None]
 
