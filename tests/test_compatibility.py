@@ -116,7 +116,8 @@ def test_pydantic_ai_runs_and_streams() -> None:
 
 @pytest.mark.req("R114")
 @pytest.mark.req("R115")
-def test_langchain_streams_text_and_the_last_chunk_has_the_id() -> None:
+def test_langchain_streams_text_and_tells_the_id() -> None:
+    """This version of LangChain has it in the sum of the chunks, and moves it from the last to the first."""
     passed("text", "LangChain ChatOpenAI", ", Responses")
 
 
