@@ -29,6 +29,7 @@ READS_ONLY = (
     "the client can only stop reading; the run goes on, which is what this protocol promises"
 )
 NO_REASONING = "the client ignores reasoning on Chat Completions"
+NO_REASON = "the client does not tell why an answer ended"
 NO_SCHEMA = "the client has no way to ask for a schema"
 NO_REFUSAL = "the client has no form for a refusal and drops it"
 
@@ -260,6 +261,8 @@ def _frameworks() -> list[Client]:
                 without |= {"resume": NO_CURSOR, "cancel": READS_ONLY}
             if script == "langchain_openai_chat" and surface == "chat":
                 without["reasoning"] = NO_REASONING
+            if script == "openai_agents_runner" and surface == "chat":
+                without["incomplete"] = NO_REASON
             rows.append(
                 Client(
                     name=name,

@@ -121,9 +121,7 @@ const scenarios = {
   },
   async failure_before() {
     await failed("fail before", "");
-    // The Responses provider wants a field in a failed response that OpenAI does not send either.
-    const told = r.API === "responses" ? "" : "The model is out.";
-    await r.rejects(() => generate("fail before"), told);
+    await r.rejects(() => generate("fail before"), "The model is out.");
     r.same((await r.rejects(() => generate("x", "nobody"))).statusCode, 404);
   },
   failure_during: () => failed("fail during", "Half of it"),

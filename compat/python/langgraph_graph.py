@@ -69,10 +69,10 @@ def text() -> None:
 
 @r.scenario
 def reasoning() -> None:
-    _, chunks = stream(graph(model()), "think")
+    got, chunks = stream(graph(model()), "think")
     blocks = [block for chunk in chunks for block in chunk.content_blocks]
     thought = [block.get("reasoning", "") for block in blocks if block["type"] == "reasoning"]
-    r.same("".join(thought), "Adding up. ")
+    r.same(("".join(thought), got["first"]), ("Adding up. ", "It is 4."))
 
 
 @r.scenario
