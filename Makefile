@@ -3,13 +3,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthropic-0.125.0,.clients/$(client)/.done)
 
-.PHONY: demo test check bench req fix docs clean
+NODE_CLIENTS := $(patsubst compat/node/%/package.json,.clients/%/.done,$(wildcard compat/node/*/package.json))
+COMPAT := $(CLIENTS) $(foreach client,openai-1.50.2 langchain,.clients/$(client)/.done) $(NODE_CLIENTS)
+
+.PHONY: demo test test-clients check bench req fix docs clean
 
 demo: .venv/run.done
 	$(BIN)/tailrace demo
 
 test: .venv/dev.done $(CLIENTS)
 	$(BIN)/pytest -n 4 --dist worksteal -q
+
+# Every client people use, against live servers; writes docs/compatibility.md.
+test-clients: .venv/dev.done $(COMPAT)
+	$(BIN)/python -m compat
 
 check: .venv/dev.done
 	$(BIN)/ruff format --check
@@ -54,4 +61,11 @@ clean:
 .clients/%/.done: requirements/%.txt
 	$(PYTHON) -m venv .clients/$*
 	.clients/$*/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# Node's own package gets its binary by a script; the others need none.
+.clients/node22/.done: NPM_SCRIPTS := --foreground-scripts
+.clients/%/.done: compat/node/%/package.json
+	mkdir -p .clients/$* && cp $< .clients/$*/
+	cd .clients/$* && npm install --loglevel=error --no-audit --no-fund --no-package-lock $(or $(NPM_SCRIPTS),--ignore-scripts)
 	touch $@

@@ -213,7 +213,7 @@ def test_subagents_side_by_side_are_items_side_by_side() -> None:
         (
             t.RunFailed("our_own", "It broke."),
             "failed",
-            {"code": "server_error", "message": "It broke."},
+            {"code": "server_error", "message": "It broke.", "type": "server_error"},
             None,
         ),
     ],

@@ -350,5 +350,4 @@ def _writer(started: t.ItemStarted, *, functions: bool) -> type[Writer] | None:
 def _error(payload: t.RunFailed) -> bytes:
     """The `error` event with flat and nested fields together: some clients read one, some the other."""
     flat: Object = {"code": payload.code, "message": payload.message, "param": None}
-    kind = "rate_limit_error" if payload.code == "rate_limit_exceeded" else "server_error"
-    return _json({**flat, "error": {"type": kind, **flat}})[1:-1]
+    return _json({**flat, "error": {"type": wire.error_type(payload.code), **flat}})[1:-1]

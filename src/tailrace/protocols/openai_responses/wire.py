@@ -171,7 +171,12 @@ def _error(end: RunEnd | None) -> Json:
     if not isinstance(end, RunFailed):
         return None
     code = end.code if end.code in ERROR_CODES else "server_error"
-    return {"code": code, "message": end.message}
+    return {"code": code, "message": end.message, "type": error_type(end.code)}
+
+
+def error_type(code: str) -> str:
+    """The type that goes with an error's code. AI SDK takes a failed response without one for no JSON."""
+    return "rate_limit_error" if code == "rate_limit_exceeded" else "server_error"
 
 
 def _incomplete(end: RunEnd | None) -> Json:
