@@ -1,6 +1,7 @@
 /** How the page asks, in each of the two ways; and where in the stream it is. */
 
-import { DefaultChatTransport } from "ai";
+import { DefaultChatTransport, type UIMessageChunk } from "ai";
+import { wholeEvents } from "@tailrace/ai-sdk";
 import { lastResponseId, type ChatMessage, type Mode } from "./message.ts";
 
 /** The place in the stream, as the transient `data-streamProgress` parts tell it. */
@@ -10,20 +11,30 @@ export interface Place {
   terminal: boolean;
 }
 
+/** Shows no chunk without its position, so that nothing comes twice after a drop. */
+class Transport extends DefaultChatTransport<ChatMessage> {
+  protected override processResponseStream(bytes: ReadableStream<Uint8Array>): ReadableStream<UIMessageChunk> {
+    return wholeEvents(super.processResponseStream(bytes));
+  }
+}
+
 /**
  * A chat's transport. Where it resumes depends on `place`: from there on, if the page still has what came
  * before, or everything again with a `sequenceNumber` of -1.
  */
 export function transport(mode: Mode, id: string, agent: string, place: Place) {
   if (mode === "simple") {
-    return new DefaultChatTransport<ChatMessage>({
+    return new Transport({
       api: "/api/chat",
       body: { agent, toolApproval: true },
       resumeStreamIsReplay: false,
-      prepareReconnectToStreamRequest: () => ({ api: `/api/chat/${id}/stream?after=${place.sequenceNumber}` }),
+      prepareReconnectToStreamRequest: () => {
+        const from = place.sequenceNumber < 0 ? "" : `?after=${place.sequenceNumber}`;
+        return { api: `/api/chat/${id}/stream${from}` };
+      },
     });
   }
-  return new DefaultChatTransport<ChatMessage>({
+  return new Transport({
     api: "/api/agent",
     resumeStreamIsReplay: false,
     prepareSendMessagesRequest: ({ messages }) => ({

@@ -22,3 +22,4 @@ export { SseReader } from "./sse.ts";
 export { translateRawParts, translateResponseStream } from "./streams.ts";
 export { Translator } from "./translator.ts";
 export type { TranslatorOptions } from "./translator.ts";
+export { wholeEvents } from "./whole.ts";

@@ -149,10 +149,9 @@ export class Translator implements Stage {
       this.#phase = "muted";
       return;
     }
-    const resumed = after >= 0;
     this.#phase = "open";
     this.#preface();
-    if (resumed) this.#position(Math.min(after, this.#sequence), false);
+    if (after >= 0 && this.#sequence > after) this.#position(after, false);
   }
 
   /** What a client must know first: the message, the conversation, the agents. Also where it resumes. */
@@ -279,12 +278,19 @@ export class Translator implements Stage {
     this.#error = string(event, "message") ?? string(object(event, "error"), "message") ?? this.#error;
   }
 
-  #finish(type: string, response: JsonObject): void {
+  /** Nothing of the answer follows. Not said again to who has it: a position stands behind it. */
+  #close(): void {
+    const said = this.#out.length;
     if (this.#speaker !== "") {
       this.#speaker = "";
       this.emit({ type: "data-subagent-end", data: null });
     }
     this.#endStep();
+    if (this.#sequence <= (this.#options.after ?? -1)) this.#out.length = said;
+  }
+
+  #finish(type: string, response: JsonObject): void {
+    this.#close();
     this.#progress(true);
     this.#phase = "over";
     if (type === "response.failed") {

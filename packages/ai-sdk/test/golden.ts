@@ -46,6 +46,15 @@ export function body(stream: Uint8Array, size = stream.length): ReadableStream<U
   });
 }
 
+export function streamOf<T>(values: T[]): ReadableStream<T> {
+  return new ReadableStream({
+    start(controller) {
+      for (const value of values) controller.enqueue(value);
+      controller.close();
+    },
+  });
+}
+
 export async function all<T>(stream: ReadableStream<T>): Promise<T[]> {
   const found: T[] = [];
   for await (const each of stream) found.push(each);

@@ -10,9 +10,10 @@ import {
   SseReader,
   translateRawParts,
   translateResponseStream,
+  wholeEvents,
   type UiChunk,
 } from "../src/index.ts";
-import { agentBytes, all, body, events, ofType, scenarios, translate } from "./golden.ts";
+import { agentBytes, all, body, events, ofType, scenarios, streamOf, translate } from "./golden.ts";
 
 test("bytes may be cut anywhere", () => {
   const text = 'event: x\r\ndata: {"a":"é😀"}\r\n\r\n: ping\n\ndata: {"b":\ndata: 2}\n\ndata:{"c":3}\r\rdata: [DONE]\n\ndata: no\n\n';
@@ -153,4 +154,28 @@ test("a response that is gone is an error with its status", async () => {
     assert.deepEqual([error.status, error.message], [410, "Expired."]);
     return true;
   });
+});
+
+test("cut after any chunk and resumed at the last position, a page gets each chunk once", async () => {
+  const stream = events(agentBytes("team"));
+  const whole = translate(stream);
+  const shown = (chunks: UiChunk[]) => chunks.filter((chunk) => !("transient" in chunk) && chunk.type !== "start");
+  for (let cut = 4; cut < whole.length; cut += 1) {
+    let at = 0;
+    const breaking = new ReadableStream<UiChunk>({
+      pull(controller) {
+        if (at === cut) return controller.error(new TypeError("network error"));
+        controller.enqueue(whole[at]!);
+        at += 1;
+      },
+    });
+    const had: UiChunk[] = [];
+    await assert.rejects(async () => {
+      for await (const chunk of wholeEvents(breaking)) had.push(chunk);
+    }, /network error/);
+    const after = ofType(had, "data-streamProgress").at(-1)?.data.sequenceNumber ?? -1;
+    const rest = translate(stream, { after });
+    assert.deepEqual([...shown(had), ...shown(rest)], shown(whole), `cut after ${cut}`);
+  }
+  assert.deepEqual(await all(wholeEvents(streamOf(whole))), whole);
 });
