@@ -1,15 +1,20 @@
 # The project's commands. Each builds the environment it needs, in .venv and .clients.
 PYTHON ?= python3
 BIN := .venv/bin
+NODE22 = PATH="$(CURDIR)/.clients/node22/node_modules/node/bin:$$PATH"
 CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthropic-0.125.0,.clients/$(client)/.done)
 
-.PHONY: demo test check bench req fix docs clean
+.PHONY: demo test test-node check bench req fix docs clean
 
 demo: .venv/run.done
 	$(BIN)/tailrace demo
 
 test: .venv/dev.done $(CLIENTS)
 	$(BIN)/pytest -n 4 --dist worksteal -q
+
+# The TypeScript package and the routes of the Next.js example, over recorded runs and a running server.
+test-node: .venv/dev.done .clients/node22/.done packages/ai-sdk/node_modules/.done
+	cd packages/ai-sdk && $(NODE22) npm test --silent
 
 check: .venv/dev.done
 	$(BIN)/ruff format --check
@@ -35,7 +40,7 @@ req: .venv/dev.done
 	$(BIN)/python scripts/req.py
 
 clean:
-	rm -rf .venv .clients
+	rm -rf .venv .clients packages/ai-sdk/node_modules
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -54,4 +59,14 @@ clean:
 .clients/%/.done: requirements/%.txt
 	$(PYTHON) -m venv .clients/$*
 	.clients/$*/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+# Node itself is an npm package, whose binary is put in place by its script.
+.clients/node22/.done:
+	mkdir -p .clients/node22
+	cd .clients/node22 && npm install --loglevel=error --no-audit --no-fund --no-package-lock --foreground-scripts node@22.23.3
+	touch $@
+
+packages/ai-sdk/node_modules/.done: packages/ai-sdk/package.json .clients/node22/.done
+	cd packages/ai-sdk && $(NODE22) npm install --loglevel=error --no-audit --no-fund --no-package-lock
 	touch $@

@@ -13,6 +13,7 @@ const TRIES = 5;
 export function Chat({ mode, id, agent, stored }: { mode: Mode; id: string; agent: string; stored: StoredChat }) {
   const place = useRef<Place>({ responseId: stored.running ?? "", sequenceNumber: -1, terminal: false });
   const tries = useRef(0);
+  const begun = useRef(false);
   const [input, setInput] = useState("");
   const ways = useMemo(() => transport(mode, id, agent, place.current), [mode, id, agent]);
 
@@ -36,7 +37,9 @@ export function Chat({ mode, id, agent, stored }: { mode: Mode; id: string; agen
   });
 
   useEffect(() => {
-    if (stored.running) void resumeStream(); // an answer was being made when this page was loaded
+    if (!stored.running || begun.current) return;
+    begun.current = true;
+    void resumeStream(); // an answer was being made when this page was loaded
   }, [stored.running, resumeStream]);
 
   const busy = status === "submitted" || status === "streaming";

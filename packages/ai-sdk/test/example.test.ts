@@ -10,7 +10,7 @@ import { Chat } from "@ai-sdk/react";
 import { cancel, transport, type Place } from "../.example/lib/client.ts";
 import type { ChatMessage, Mode, StoredChat } from "../.example/lib/message.ts";
 import type { Subagent } from "../src/index.ts";
-import { absent, live, type Live } from "./live.ts";
+import { absent, live, LONG, type Live } from "./live.ts";
 
 type Route = (request: Request, context: { params: Promise<{ id: string }> }) => Promise<Response>;
 
@@ -19,6 +19,8 @@ describe("the Next.js example", { skip: absent }, () => {
   let folder: string;
   let routes: [RegExp, string, Route][];
   let asked: string[] = [];
+  /** With which headers the routes asked the server. */
+  let shown: Headers[] = [];
   /** After how many bytes the page's connection breaks, once. */
   let breakAfter: number | undefined;
   const real = globalThis.fetch;
@@ -46,12 +48,16 @@ describe("the Next.js example", { skip: absent }, () => {
   });
   beforeEach(() => {
     asked = [];
+    shown = [];
     breakAfter = undefined;
   });
 
   /** A page's fetch: its own routes, whose connection may break as a browser's does. */
   const page: typeof fetch = async (input, init) => {
-    if (typeof input !== "string" || !input.startsWith("/")) return real(input, init);
+    if (typeof input !== "string" || !input.startsWith("/")) {
+      shown.push(new Headers(init?.headers));
+      return real(input, init);
+    }
     const url = new URL(input, "http://page.test");
     const [path, , route] = routes.find(([path, method]) => path.test(url.pathname) && method === (init?.method ?? "GET"))!;
     asked.push(`${init?.method ?? "GET"} ${url.pathname}${url.search}`);
@@ -95,6 +101,15 @@ describe("the Next.js example", { skip: absent }, () => {
   const text = (message: ChatMessage | undefined) =>
     (message?.parts ?? []).flatMap((part) => (part.type === "text" ? [part.text] : [])).join("");
 
+  /** Both forms of the token reached the server. */
+  function assertShown(): void {
+    assert.ok(shown.length > 0);
+    for (const headers of shown) {
+      assert.equal(headers.get("authorization"), `Bearer ${server.token}`);
+      assert.equal(headers.get("x-oauth-access-token"), server.token);
+    }
+  }
+
   async function stored(id: string, fits: (chat: StoredChat) => boolean): Promise<StoredChat> {
     for (let tries = 0; tries < 200; tries += 1) {
       try {
@@ -111,17 +126,17 @@ describe("the Next.js example", { skip: absent }, () => {
   const answered = (chat: StoredChat) => chat.messages.at(-1)?.role === "assistant" && chat.running === undefined;
 
   for (const mode of ["simple", "agent"] as const) {
-    test(`${mode}: turns, the subagent's panel, and what is stored`, async () => {
+    test(`${mode}: turns, the subagent's panel, and what is stored (R46, R60, R61, R62, R68, R85, R86, R96)`, async () => {
       const id = `turns-${mode}`;
       const { chat, data, place } = open(mode, id);
-      let panels: (string | undefined)[] = [];
-      const watch = setInterval(() => {
+      const panels: (string | undefined)[] = [];
+      const unwatch = chat["~registerMessagesCallback"](() => {
         const parts = chat.lastMessage?.parts ?? [];
         const last = parts.findLast((part) => part.type === "data-subagent" || part.type === "data-subagent-end");
         panels.push((last?.data as Subagent | null | undefined)?.name);
-      }, 1);
+      }); // what the hook renders from
       await chat.sendMessage({ text: "trial period" });
-      clearInterval(watch);
+      unwatch();
       assert.equal(chat.status, "ready", String(chat.error));
       assert.match(text(chat.lastMessage), /^The jurist looks it up\. .*renewed once\.$/);
       assert.ok(panels.includes("jurist"), "while it runs");
@@ -134,6 +149,7 @@ describe("the Next.js example", { skip: absent }, () => {
       const first = await stored(id, answered);
       assert.deepEqual(first.messages.at(-1)?.parts, JSON.parse(JSON.stringify(chat.lastMessage!.parts)));
       assert.equal(first.responseId, place.responseId);
+      assertShown();
 
       await chat.sendMessage({ text: "hello" });
       assert.match(text(chat.lastMessage), /^I am the desk\./);
@@ -147,7 +163,7 @@ describe("the Next.js example", { skip: absent }, () => {
       }
     });
 
-    for (const size of [1700, 2011, 2333, 2650]) test(`${mode}: after ${size} bytes the connection breaks, and the page goes on where it was`, async () => {
+    for (const size of [1700, 2011, 2333, 2650]) test(`${mode}: after ${size} bytes the connection breaks, the page goes on and nothing runs again (R80, R87, R92)`, async () => {
       const id = `drop-${size}-${mode}`;
       const { chat, place } = open(mode, id);
       breakAfter = size;
@@ -172,24 +188,24 @@ describe("the Next.js example", { skip: absent }, () => {
       const id = `reload-${mode}`;
       const { chat } = open(mode, id);
       breakAfter = 1500;
-      await chat.sendMessage({ text: "count" });
+      await chat.sendMessage({ text: "long" });
       const found = await stored(id, (each) => each.running !== undefined);
       const again = open(mode, id, found);
       await again.chat.resumeStream();
-      assert.match(text(again.chat.lastMessage), /^one two three .* twenty-five$/);
+      assert.equal(text(again.chat.lastMessage), LONG);
       assert.equal(again.chat.messages.length, 2);
     });
 
     test(`${mode}: cancelling ends the run`, async () => {
       const id = `cancel-${mode}`;
       const { chat, place, cancel } = open(mode, id);
-      const sent = chat.sendMessage({ text: "count" });
+      const sent = chat.sendMessage({ text: "long" });
       while (text(chat.lastMessage).length < 10 || place.responseId === "") {
         await new Promise((resolve) => setTimeout(resolve, 2));
       }
       await cancel();
       await sent;
-      assert.ok(text(chat.lastMessage).length < 100);
+      assert.ok(text(chat.lastMessage).length < LONG.length);
       const answer = await real(`${server.url}/agent/7/responses/${place.responseId}`, { headers: server.headers });
       assert.equal(((await answer.json()) as { status: string }).status, "cancelled");
     });
@@ -202,12 +218,14 @@ describe("the Next.js example", { skip: absent }, () => {
     });
   }
 
-  test("the resume route: its form, its defaults, what is gone", async () => {
+  test("the resume route: its form, its defaults, what is gone (R88, R89, R90, R91)", async () => {
     const { chat, place } = open("agent", "form");
     await chat.sendMessage({ text: "hello" });
+    shown = [];
     const get = (query: string) => page(`/api/agent/resume?${query}`);
     const whole = await get(`responseId=${place.responseId}&workflowId=7`);
     assert.equal(whole.headers.get("x-vercel-ai-ui-message-stream"), "v1");
+    assertShown();
     assert.match(await whole.text(), /^data: \{"type":"start".*I .*data: \[DONE\]\n\n$/s);
     assert.equal((await get("responseId=resp_none&workflowId=7")).status, 404);
     assert.equal((await get("workflowId=7")).status, 400);

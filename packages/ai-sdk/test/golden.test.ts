@@ -66,7 +66,7 @@ for (const scenario of scenarios) {
     else assert.notDeepEqual(ours, theirs);
   });
 
-  test(`${scenario}: what holds of every stream`, () => {
+  test(`${scenario}: what holds of every stream (R64, R71, R77, R78, R79)`, () => {
     const stream = events(agentBytes(scenario));
     const chunks = translate(stream);
     const types = chunks.map((chunk) => chunk.type);
@@ -90,7 +90,7 @@ for (const scenario of scenarios) {
     assertWellFormed(chunks);
   });
 
-  test(`${scenario}: texts are unchanged and in order`, () => {
+  test(`${scenario}: texts are unchanged and in order (R65)`, () => {
     const stream = events(agentBytes(scenario));
     const said = /^response\.(output_text|refusal|reasoning_text|reasoning_summary_text)\.delta$/;
     const expected = stream.filter(({ type }) => said.test(`${type}`)).map(({ delta }) => delta);

@@ -18,7 +18,7 @@ describe("a running server", { skip: absent }, () => {
   const model = () => createOpenAI({ baseURL: baseURL(), apiKey: "unused", headers: server.headers }).responses("agent");
   const said = (chunks: UiChunk[]) => ofType(chunks, "text-delta").map((chunk) => chunk.delta).join("");
 
-  test("streamText's text is all of the text, and smoothing parts it by words", async () => {
+  test("streamText's text is all of the text, and smoothing parts it by words (R55, R63)", async () => {
     const plain = streamText({ model: model(), prompt: "hello" });
     const pieces: string[] = [];
     for await (const piece of plain.textStream) pieces.push(piece);
@@ -34,7 +34,7 @@ describe("a running server", { skip: absent }, () => {
     assert.ok(words.slice(0, -1).every((word) => /^\S+\s+$/.test(word)), words.join("|"));
   });
 
-  test("every event is a raw part, the one that completes has the response's id", async () => {
+  test("every event is a raw part, the one that completes has the response's id (R59, R66, R69)", async () => {
     const result = streamText({ model: model(), prompt: "hello", includeRawChunks: true });
     const raw: Record<string, unknown>[] = [];
     for await (const part of result.stream) {
@@ -49,7 +49,7 @@ describe("a running server", { skip: absent }, () => {
 
   const responseOf = (event: Record<string, unknown> | undefined) => (event?.["response"] as { id: string }).id;
 
-  test("provider, turns, captured id, registry, subagents and resume, in one go", async () => {
+  test("provider, turns, captured id, registry, subagents and resume, in one go (R72, R99, R100)", async () => {
     const first = streamText({ model: model(), prompt: "trial period", includeRawChunks: true });
     const [forClient, forStore] = translateRawParts(first.stream).tee();
     void forClient.cancel();
@@ -68,6 +68,7 @@ describe("a running server", { skip: absent }, () => {
     );
 
     const responseId = found.responseId ?? "";
+    assert.equal(ofType(chunks, "data-conversationId")[0]?.data, responseId, "what the next turn continues");
     for (const startingAfter of [-1, 0, 7, found.sequenceNumber - 1]) {
       const stream = await resumeResponse({ baseURL: baseURL(), responseId, startingAfter, headers: server.headers });
       const rest = await all(stream);

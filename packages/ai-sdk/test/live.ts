@@ -1,13 +1,17 @@
 /** A real server with the example's agents, which lets in only who has a token. */
 
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const ROOT = join(import.meta.dirname, "../../..");
 const PYTHON = process.env["PYTHON"] ?? join(ROOT, ".venv/bin/python");
+
+const INTERVAL_MS = 10;
+/** The answer to "long": it takes a few hundred times the interval, so that there is time to leave or to end it. */
+export const LONG = Array.from({ length: 300 }, (_, number) => `w${number}`).join(" ");
 
 /** Why there is none, or false. */
 export const absent = existsSync(PYTHON) ? false : "there is no Python environment (make test makes it)";
@@ -24,7 +28,8 @@ export async function live(): Promise<Live> {
   cpSync(join(ROOT, "examples/nextjs-chat/server"), folder, { recursive: true });
   const config = join(folder, "tailrace.toml");
   const text = readFileSync(config, "utf8").replace(/^data = .*$/m, 'data = "data"');
-  writeFileSync(config, text.replace(/^interval_ms = .*$/m, "interval_ms = 5"));
+  writeFileSync(config, text.replace(/^interval_ms = .*$/m, `interval_ms = ${INTERVAL_MS}`));
+  appendFileSync(join(folder, "scenario.toml"), `\n[[replies]]\nwhen = "long"\nsteps = [{ text = "${LONG}" }]\n`);
   const options = { cwd: folder, env: { ...process.env, PYTHONPATH: join(ROOT, "src") } };
   const made = execFileSync(PYTHON, ["-m", "tailrace", "token", "create", "test", "--config", config], options);
   const token = /oat_\S+/.exec(made.toString())?.[0] ?? "";

@@ -72,7 +72,7 @@ test("a body that fails ends in an error", async () => {
   assert.deepEqual(chunks.at(-1), { type: "error", errorText: "terminated" });
 });
 
-test("what is drained: id, usage, ok, the last position, the time to the first token", async () => {
+test("what is drained: id, usage, ok, the last position, the time to the first token (R97, R98)", async () => {
   let now = 1000;
   const stream = translateResponseStream(body(agentBytes("team")), { clock: () => (now += 5) });
   const found = await drain(stream);
@@ -94,7 +94,7 @@ test("ok is said of completed responses alone", async () => {
   assert.match(broken.error ?? "", /broke off/);
 });
 
-test("the stored copy is whole where the client's branch is gone, or never read", async () => {
+test("the stored copy is whole where the client's branch is gone, or never read (R67)", async () => {
   for (const leave of ["at once", "after a chunk", "never reads"]) {
     const [forClient, forStore] = translateResponseStream(body(agentBytes("team"), 100)).tee();
     if (leave !== "never reads") {

@@ -16,7 +16,7 @@ const AGENTS = [
   { id: "7", kind: "subagent", name: "Researcher", parent_id: "MAIN" },
 ];
 
-test("the registry is read from inside its string", () => {
+test("the registry is read from inside its string (R74, R93)", () => {
   const response = {
     metadata: { x_alien_root_agent_id: "MAIN", x_alien_agent_registry: JSON.stringify(AGENTS) },
   };
@@ -45,14 +45,14 @@ test("its keys may have another name, and it may be cut, missing or no registry"
   }
 });
 
-test("an item's id says whose it is", () => {
+test("an item's id says whose it is (R94)", () => {
   assert.deepEqual(itemPlace("agent:MAIN::msg_0"), { agent: "MAIN", kind: "msg", number: 0 });
   assert.deepEqual(itemPlace("agent:a#2::fc_17"), { agent: "a#2", kind: "fc", number: 17 });
   assert.equal(itemPlace("agent:a::b::mcp_3")?.agent, "a::b");
   for (const id of ["msg_1", "agent:a", "agent:a::msg", ""]) assert.equal(itemPlace(id), undefined);
 });
 
-test("a subagent's panel opens and closes by two chunks, with what the registry says of it", () => {
+test("a subagent's panel opens and closes by two chunks, with what the registry says of it (R73, R75, R76, R95)", () => {
   const chunks = translate(events(agentBytes("team")));
   const opened = ofType(chunks, "data-subagent").map((chunk) => chunk.data);
   assert.deepEqual(opened[0], {
@@ -71,7 +71,7 @@ test("a subagent's panel opens and closes by two chunks, with what the registry 
 });
 
 for (const scenario of scenarios) {
-  test(`${scenario}: resumed anywhere, exactly the rest follows`, () => {
+  test(`${scenario}: resumed anywhere, exactly the rest follows (R80, R90)`, () => {
     const stream = events(agentBytes(scenario));
     const whole = translate(stream);
     const last = stream.length - 1;

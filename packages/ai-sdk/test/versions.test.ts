@@ -49,7 +49,7 @@ async function received(sdk: Sdk, scenario: string) {
 }
 
 for (const version of VERSIONS) {
-  test(`${version} reads every recorded run`, async () => {
+  test(`${version} reads every recorded run (R70, R79)`, async () => {
     const sdk = (await import(version)) as Sdk;
     for (const scenario of scenarios) {
       const { message, errors, chunks } = await received(sdk, scenario);
