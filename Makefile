@@ -1,12 +1,13 @@
 # The project's commands. Each builds the environment it needs, in .venv and .clients.
 PYTHON ?= python3
 BIN := .venv/bin
+NODE22 = PATH="$(CURDIR)/.clients/node22/node_modules/node/bin:$$PATH"
 CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthropic-0.125.0,.clients/$(client)/.done)
 
 NODE_CLIENTS := $(patsubst compat/node/%/package.json,.clients/%/.done,$(wildcard compat/node/*/package.json))
 COMPAT := $(CLIENTS) $(foreach client,openai-1.50.2 langchain,.clients/$(client)/.done) $(NODE_CLIENTS)
 
-.PHONY: demo test test-clients check bench req fix docs clean
+.PHONY: demo test test-clients test-node check bench req fix docs clean
 
 demo: .venv/run.done
 	$(BIN)/tailrace demo
@@ -17,6 +18,10 @@ test: .venv/dev.done $(CLIENTS)
 # Every client people use, against live servers; writes docs/compatibility.md.
 test-clients: .venv/dev.done $(COMPAT)
 	$(BIN)/python -m compat
+
+# The TypeScript package and the routes of the Next.js example, over recorded runs and a running server.
+test-node: .venv/dev.done .clients/node22/.done packages/ai-sdk/node_modules/.done
+	cd packages/ai-sdk && $(NODE22) npm test --silent
 
 check: .venv/dev.done
 	$(BIN)/ruff format --check
@@ -42,7 +47,7 @@ req: .venv/dev.done
 	$(BIN)/python scripts/req.py
 
 clean:
-	rm -rf .venv .clients
+	rm -rf .venv .clients packages/ai-sdk/node_modules
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -68,4 +73,8 @@ clean:
 .clients/%/.done: compat/node/%/package.json
 	mkdir -p .clients/$* && cp $< .clients/$*/
 	cd .clients/$* && npm install --loglevel=error --no-audit --no-fund --no-package-lock $(or $(NPM_SCRIPTS),--ignore-scripts)
+	touch $@
+
+packages/ai-sdk/node_modules/.done: packages/ai-sdk/package.json .clients/node22/.done
+	cd packages/ai-sdk && $(NODE22) npm install --loglevel=error --no-audit --no-fund --no-package-lock
 	touch $@

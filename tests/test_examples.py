@@ -40,7 +40,8 @@ def test_an_example_runs(
     text: str,
     shown: list[str],
 ) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    built = shutil.ignore_patterns("node_modules", ".next")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=built)
     monkeypatch.chdir(tmp_path)
     server = ChildServer(tmp_path).start(
         source=source if ":" in source else str(tmp_path / "examples" / source)
