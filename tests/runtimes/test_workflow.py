@@ -13,6 +13,7 @@ from tailrace.events import types as t
 from tailrace.events.answers import Approval
 from tailrace.events.items import Item, Message, text_of
 from tailrace.events.state import RunState
+from tailrace.runtimes.agent import Limits
 from tailrace.runtimes.nodes.contract import Node, NodeContext, NodeSpec
 from tailrace.runtimes.nodes.deep_agent import DeepAgentNode
 from tailrace.runtimes.tools.functions import tool
@@ -195,3 +196,17 @@ async def test_an_answer_is_taken_up_while_other_nodes_still_work() -> None:
     state = await house.finished(name)
     assert state.end == t.RunCompleted()
     await house.supervisor.close()
+
+
+async def test_an_agent_s_time_is_limited_as_a_node_too() -> None:
+    async def for_ever() -> str:
+        """Never answer."""
+        await asyncio.Event().wait()
+        return ""
+
+    limits = Limits(seconds=0.05)
+    slow = DeepAgentNode(
+        agent("slow", (call("for_ever"),), tools=(for_ever,), limits=limits), "slow"
+    )
+    state, _ = await run(flow({"slow": slow}))
+    assert state.end == t.RunIncomplete("max_seconds")

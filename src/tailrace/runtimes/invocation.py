@@ -9,7 +9,7 @@ left to do, `work` returns False and the run pauses.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -46,6 +46,18 @@ PROGRESS = 2_000
 def _number(value: object) -> float | None:
     """What a tool's author gives as a number; the log holds nothing else."""
     return float(value) if isinstance(value, int | float) else None
+
+
+async def in_time(seconds: float, work: Awaitable[bool]) -> bool:
+    """Work for so many seconds at most, 0 for as long as it takes. Raises `LimitReached`."""
+    limit = asyncio.timeout(seconds or None)
+    try:
+        async with limit:
+            return await work
+    except TimeoutError:
+        if limit.expired():
+            raise LimitReached("max_seconds") from None
+        raise
 
 
 @dataclass(frozen=True)

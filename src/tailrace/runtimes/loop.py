@@ -7,18 +7,16 @@ log alone.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from tailrace.errors import LimitReached
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import MAIN, AgentEntry
 from tailrace.models.contract import Model
 from tailrace.runtimes.agent import Agent
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.invocation import Invocation, Team
+from tailrace.runtimes.invocation import Invocation, Team, in_time
 from tailrace.runtimes.single import NODE, ending, opening
 
 
@@ -37,15 +35,7 @@ class AgentLoop:
     async def run(self, context: RunContext) -> None:
         context.emit(opening(context.state, self._agent.name))
         main = self._main(context)
-        limit = asyncio.timeout(self._agent.limits.seconds or None)
-        try:
-            async with limit:
-                done = await self._until_done(context, main)
-        except TimeoutError:
-            if limit.expired():
-                raise LimitReached("max_seconds") from None
-            raise
-        if done:
+        if await in_time(self._agent.limits.seconds, self._until_done(context, main)):
             context.emit(ending(context.state))
 
     async def _until_done(self, context: RunContext, main: Invocation) -> bool:

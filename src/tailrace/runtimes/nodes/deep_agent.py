@@ -10,7 +10,7 @@ from tailrace.events.items import Item
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import AgentCompleted, AgentEntry, AgentStarted
 from tailrace.runtimes.agent import Agent
-from tailrace.runtimes.invocation import Invocation, Team
+from tailrace.runtimes.invocation import Invocation, Team, in_time
 from tailrace.runtimes.nodes.contract import NodeContext
 
 
@@ -39,7 +39,7 @@ class DeepAgentNode:
             model=self._agent.model,
             base=ModelRequest(items=told, instructions=self._agent.instructions, settings=settings),
         )
-        if not await worker.work():
+        if not await in_time(self._agent.limits.seconds, worker.work()):
             return False
         context.emit([AgentCompleted()], self._id)
         return True
