@@ -126,6 +126,13 @@ def test_a_question_is_a_call_that_the_client_answers(client: OpenAI) -> None:
         input=[{"type": "function_call_output", "call_id": question.call_id, "output": "red"}],
     )
     assert second.output_text == "I asked."
+    with pytest.raises(APIStatusError) as refused:
+        client.responses.create(
+            model="lead",
+            previous_response_id=first.id,
+            input=[{"type": "function_call_output", "call_id": question.call_id, "output": "blue"}],
+        )
+    assert (refused.value.status_code, refused.value.code) == (409, "already_answered")
 
 
 def test_on_the_agents_mount_every_agent_is_seen_under_its_name(server: ChildServer) -> None:

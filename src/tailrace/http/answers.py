@@ -89,9 +89,9 @@ def _answer(item: ProviderItem | ToolOutput, state: RunState) -> Approval | Repl
 
 
 def _reply(output: ToolOutput, state: RunState) -> Reply | None:
-    """The output of a call that was a question."""
+    """The output of a call that was a question; one that was answered already, to be refused."""
     for name, question in state.questions.items():
-        if question.item is None or state.asks[name] != "asked":
+        if question.item is None:
             continue
         call = state.items[question.item].content
         if isinstance(call, ToolCall) and call.call_id == output.call_id:
