@@ -1,7 +1,7 @@
 # The project's commands. Each builds the environment it needs, in .venv and .clients.
 PYTHON ?= python3
 BIN := .venv/bin
-CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthropic-0.125.0,.clients/$(client)/.done)
+CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthropic-0.125.0 ag-ui-1.0.0,.clients/$(client)/.done)
 
 .PHONY: demo test check bench req fix docs clean
 
