@@ -29,6 +29,13 @@ def told(url: str, media_type: str, name: str = "") -> Part:
     return FilePart(data=url, filename=name) if inline else FilePart(url=url, filename=name)
 
 
+def kept(id: str, media_type: str, name: str = "") -> Part:
+    """A file that lies at a model's provider, by the provider's id."""
+    if media_type.startswith("image/"):
+        return ImagePart(file_id=id)
+    return FilePart(file_id=id, filename=name)
+
+
 def shown(part: Part) -> Shown | None:
     """A part that a client can show by its address; None where there is nothing to show it by."""
     match part:

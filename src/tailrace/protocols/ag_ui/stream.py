@@ -106,8 +106,9 @@ class Encoder:
     def _other(self, event: t.Event) -> None:  # noqa: C901 - one arm per family
         payload = event.payload
         if not self._going and not isinstance(payload, QUIET):
-            asks = isinstance(payload, t.RunStarted | t.RunResumed)
-            self._begin_turn(payload.request if asks else None)
+            self._begin_turn(
+                payload.request if isinstance(payload, t.RunStarted | t.RunResumed) else None
+            )
         match payload:
             case t.RunStarted():
                 self._roster.started(payload)
