@@ -59,6 +59,11 @@ class Reader:
         said = [m for m in self.messages.values() if m["role"] == "assistant"]
         return "".join(m.get("content", "") for m in said if "subagentRunId" not in m)
 
+    @property
+    def pending(self) -> list[str]:
+        """The calls that the client is to run, as clients tell: those without a result."""
+        return [id for id, call in self.calls.items() if "result" not in call]
+
     def take(self, event: Event) -> None:
         kind = event["type"]
         assert self._going != (kind == "RUN_STARTED"), f"{kind} out of place"
@@ -160,9 +165,6 @@ class Reader:
             asked = [each["id"] for each in outcome["interrupts"]]
             assert asked, "somebody is asked for something"
             assert len(set(asked)) == len(asked)
-        elif outcome["type"] == "success":
-            pending = outcome.get("pendingToolCallIds", [])
-            assert all("result" not in self.calls[id] for id in pending)
 
 
 def read(frames: Iterable[bytes], reader: Reader | None = None, *, whole: bool = True) -> Reader:

@@ -1,8 +1,8 @@
 """`RunAgentInput` as a run request, or as the answers that a waiting run gets.
 
 The list of messages is the past as the client sees it and is believed. What the run's agent may want to
-know and no canonical field holds (`state`, `forwardedProps`, `parentRunId`, the answers themselves as
-`resume`) is kept in `settings.extra`.
+know and no canonical field holds (`state`, `forwardedProps`, `parentRunId`, `protocolVersion`, the answers
+themselves as `resume`) is kept in `settings.extra`.
 """
 
 from __future__ import annotations
@@ -67,8 +67,9 @@ def decode(body: bytes) -> Create:
         raise BadRequest(
             "The last message must be a user's, or the output of a call.", param="messages"
         )
-    parent = optional(fields, "parentRunId", str, default="")
-    extra = {name: fields.get(name) for name in _EXTRA}
+    names = ("parentRunId", "protocolVersion")
+    extra = {name: optional(fields, name, str, default="") for name in names}
+    extra |= {name: fields.get(name) for name in _EXTRA}
     request = RunRequest(
         agent="",
         model="",
@@ -79,7 +80,7 @@ def decode(body: bytes) -> Create:
         settings=Settings(
             tools=_tools(fields),
             origin=SURFACE,
-            extra=given({**extra, "parentRunId": parent}),
+            extra=given(extra),
         ),
         session=named.thread,
         called=named.run,

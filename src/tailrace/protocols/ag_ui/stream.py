@@ -34,6 +34,10 @@ HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta,
 QUIET = (t.ApprovalResolved, t.InputReceived, t.RunAttempt)
 """What a waiting run may hear without going on."""
 
+SUCCESS: Object = {"type": "success"}
+"""Without `pendingToolCallIds`: clients before 1.0 end a run at it, and later ones know the calls that have
+no result."""
+
 
 class Options(Struct, frozen=True):
     """`turn`: what follows this many answers, up to the next pause; None: all of the run."""
@@ -52,6 +56,7 @@ class Encoder:
         self._going = False
         self._thread = ids.run_id(run)
         self._called = ""
+        self._dated = False
         self._roster = Roster()
         self._steps: dict[str, str] = {}
         self._nodes: set[str] = set()
@@ -192,6 +197,7 @@ class Encoder:
             self._thread = request.session or request.conversation or self._thread
             if request.settings.origin == wire.SURFACE:
                 self._called = request.called or self._called
+                self._dated = "protocolVersion" not in request.settings.extra
                 parent = request.settings.extra.get("parentRunId")
                 state = request.settings.extra.get("state")
         named = {"threadId": self._thread, "runId": self._called}
@@ -223,21 +229,27 @@ class Encoder:
         self._show()
 
     def _ended(self, end: t.RunEnd) -> None:
-        pending = [call.id for call in self._calls.values() if call.theirs]
-        success = {"type": "success", **given({"pendingToolCallIds": pending})}
         match end:
             case t.RunCompleted():
-                self._finish(success)
+                self._finish(SUCCESS)
             case t.RunIncomplete():
-                self._finish(success, {"status": "incomplete", "reason": end.reason})
+                self._finish(SUCCESS, {"status": "incomplete", "reason": end.reason})
             case t.RunFailed():
-                told = {"type": "RUN_ERROR", "message": end.message, "code": end.code}
-                self.emit({**told, **wire.usage(self._usage)})
+                self._fail(end.code, end.message)
             case t.RunCancelled():
-                self._finish({"type": "cancelled"})
+                if (
+                    self._dated
+                ):  # an outcome that clients before 1.0 do not know ends more than the run
+                    self._fail("cancelled", "The run was cancelled.")
+                else:
+                    self._finish({"type": "cancelled"})
             case _:
                 assert_never(end)
         self.done = True
+
+    def _fail(self, code: str, message: str) -> None:
+        told = {"type": "RUN_ERROR", "message": message, "code": code}
+        self.emit({**told, **wire.usage(self._usage)})
 
     def _finish(self, outcome: Object, result: Object | None = None) -> None:
         named = {"threadId": self._thread, "runId": self._called}

@@ -119,12 +119,13 @@ class Calling:
     call was cut off, so that no client runs half a call."""
 
     def __init__(self, stream: Stream, started: t.ItemStarted, event: t.Event) -> None:
-        self.id = wire.call_id(stream.run, started.item)
-        self.theirs = started.runs_on == "client" and not started.waits_for
         self._stream = stream
         self._item = started.item
         self._whose = stream.whose(event.agent)
-        self._named: Object = {"toolCallId": self.id, **self._whose}
+        self._named: Object = {
+            "toolCallId": wire.call_id(stream.run, started.item),
+            **self._whose,
+        }
         self._delta = mould({"type": "TOOL_CALL_ARGS", **self._named}, "delta")
         source = (event.node, event.agent)
         own = ids.item_id("msg", stream.run, started.item)
