@@ -67,9 +67,9 @@ def decode(body: bytes) -> Create:
         raise BadRequest(
             "The last message must be a user's, or the output of a call.", param="messages"
         )
-    names = ("parentRunId", "protocolVersion")
-    extra = {name: optional(fields, name, str, default="") for name in names}
-    extra |= {name: fields.get(name) for name in _EXTRA}
+    extra: Object = {name: fields.get(name) for name in _EXTRA}
+    for name in ("parentRunId", "protocolVersion"):
+        extra[name] = optional(fields, name, str, default="")
     request = RunRequest(
         agent="",
         model="",
