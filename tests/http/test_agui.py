@@ -41,11 +41,10 @@ class Thread:
         lists: Sent = {"tools": [], "context": [], "messages": self.messages}
         return {**body, "state": {}, "forwardedProps": {}, **lists, **more}
 
-    def request(self, path: str, body: Any = None, method: str = "POST") -> tuple[int, bytes]:
+    def request(self, path: str, body: Sent) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
-        data = None if body is None else json.dumps(body)
         try:
-            connection.request(method, path, data, {"content-type": "application/json"})
+            connection.request("POST", path, json.dumps(body))
             reply = connection.getresponse()
             self.run = reply.headers.get("x-run-id", self.run)
             return reply.status, reply.read()
@@ -118,10 +117,15 @@ class Thread:
 
     def asked(self) -> Sent:
         """What the last run was asked, by the native surface."""
-        path = f"/jobs/{self.run.replace('run_', 'job_')}/stream"
-        events = self.request(path, method="GET")[1]
-        first = json.loads(events.split(b"data: ", 1)[1].split(b"\n", 1)[0])
-        return dict(first["payload"]["request"])
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        try:
+            connection.request("GET", f"/jobs/{self.run.replace('run_', 'job_')}/stream")
+            reply = connection.getresponse()
+            while not (line := reply.readline()).startswith(b"data: "):
+                pass
+            return dict(json.loads(line[len(b"data: ") :])["payload"]["request"])
+        finally:
+            connection.close()
 
 
 def _frames(data: bytes) -> list[bytes]:
@@ -167,7 +171,7 @@ def test_what_the_client_tells_besides_messages(server: ChildServer, ask: Ask) -
     assert asked["instructions"] == "Place:\nOslo\n\nSky:\ngrey"
     told = {"state": [1], "forwardedProps": {"a": 1}, "protocolVersion": "1.0"}
     assert asked["settings"]["extra"] == told
-    answer = ask("POST", "/agui/helper", thread.body())
+    answer = ask("POST", "/agui/helper", thread.body(messages=[_user("json")]))
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["x-accel-buffering"] == "no"
     assert answer.headers["cache-control"].startswith("no-cache")
@@ -206,8 +210,8 @@ def test_a_limit_is_a_result(server: ChildServer) -> None:
 
 @pytest.mark.parametrize("version", ["1.0", None])
 def test_cancel(server: ChildServer, version: str | None) -> None:
-    thread = Thread(server, "shopper", f"cancelled {version}")
-    thread.messages.append(_user("buy"))
+    thread = Thread(server, "slow", f"cancelled {version}")
+    thread.messages.append(_user("a word " * 60))
     body = thread.body(protocolVersion=version)
     assert thread.cancel(body["runId"]) == 404
     with thread.begin(body) as (head, rest):
