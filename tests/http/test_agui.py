@@ -215,7 +215,7 @@ def test_cancel(server: ChildServer, version: str | None) -> None:
     body = thread.body(protocolVersion=version)
     assert thread.cancel(body["runId"]) == 404
     with thread.begin(body) as (head, rest):
-        assert thread.cancel(body["runId"], "another") == 404
+        assert thread.cancel(body["runId"], "never heard of") == 404
         assert thread.cancel(body["runId"]) == 200
         end = agui.read(_frames(head + rest())).ends[-1]
     if version:
