@@ -3,133 +3,16 @@
 from __future__ import annotations
 
 import http.client
-import json
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.http.conftest import Ask
-from tests.support import agui, strict
+from tests.support import agui
+from tests.support.agui_thread import Sent, Thread, frames, user
 from tests.support.servers import CONFIG, ChildServer
 from tests.support.team_files import effects, team_server
-
-Sent = dict[str, Any]
-
-
-def _user(content: str) -> Sent:
-    return {"id": "u", "role": "user", "content": content}
-
-
-class Thread:
-    """One thread, whose client keeps its messages as `HttpAgent` does."""
-
-    def __init__(self, server: ChildServer, agent: str, thread: str = "t/1 ü") -> None:
-        self.server = server
-        self.path = f"/agui/{agent}"
-        self.thread = thread
-        self.reader = agui.Reader()
-        self.messages: list[Sent] = []
-        self.run = ""
-        self._count = 0
-
-    def body(self, **more: Any) -> Sent:
-        self._count += 1
-        body = {"threadId": self.thread, "runId": f"r{self._count}", "protocolVersion": "1.0"}
-        lists: Sent = {"tools": [], "context": [], "messages": self.messages}
-        return {**body, "state": {}, "forwardedProps": {}, **lists, **more}
-
-    def request(self, path: str, body: Sent) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
-        try:
-            connection.request("POST", path, json.dumps(body))
-            reply = connection.getresponse()
-            self.run = reply.headers.get("x-run-id", self.run)
-            return reply.status, reply.read()
-        finally:
-            connection.close()
-
-    def send(self, body: Sent) -> list[bytes]:
-        """The frames of a run, checked."""
-        status, data = self.request(self.path, body)
-        assert status == 200, data
-        made = _frames(data)
-        strict.agui(made)
-        return made
-
-    def go(self, content: str = "", **more: Any) -> Sent:
-        """Say something, or go on; returns how the run ended."""
-        if content:
-            self.messages.append(_user(content))
-        seen = set(self.reader.messages)
-        agui.read(self.send(self.body(**more)), self.reader)
-        for id, message in self.reader.messages.items():
-            if id not in seen:
-                self._keep(id, message)
-        return self.reader.ends[-1]
-
-    def _keep(self, id: str, message: Sent) -> None:
-        whose = {k: v for k, v in message.items() if k in ("subagentRunId", "metadata") and v}
-        if message["role"] == "tool":
-            called = {"toolCallId": message["toolCallId"], "content": message["content"]}
-            owner = next(
-                n
-                for n, each in enumerate(self.messages)
-                if message["toolCallId"] in [call["id"] for call in each.get("toolCalls", ())]
-            )
-            self.messages.insert(owner + 1, {"id": id, "role": "tool", **called, **whose})
-            return
-        sent = {"id": id.removeprefix("reasoning "), "role": message["role"], **whose}
-        calls = [self.reader.calls[call] for call in message.get("calls", ())]
-        if calls:
-            sent["toolCalls"] = [
-                {
-                    "id": call["toolCallId"],
-                    "type": "function",
-                    "function": {"name": call["toolCallName"], "arguments": call["arguments"]},
-                }
-                for call in calls
-            ]
-        if "content" in message:
-            sent["content"] = message["content"]
-        self.messages.append(sent)
-
-    def refused(self, **body: Any) -> tuple[int, Sent]:
-        status, data = self.request(self.path, self.body(**body))
-        return status, json.loads(data)["error"]
-
-    def cancel(self, run: str, thread: str = "") -> int:
-        named = {"threadId": thread or self.thread, "runId": run}
-        return self.request(self.path + "/cancel", named)[0]
-
-    @contextmanager
-    def begin(self, body: Sent) -> Generator[tuple[bytes, Callable[[], bytes]], None, None]:
-        """A reply that is being read: its first line, and a way to read the rest."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
-        connection.request("POST", self.path, json.dumps(body))
-        reply = connection.getresponse()
-        try:
-            yield reply.readline(), reply.read
-        finally:
-            connection.close()
-
-    def asked(self) -> Sent:
-        """What the last run was asked, by the native surface."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
-        try:
-            connection.request("GET", f"/jobs/{self.run.replace('run_', 'job_')}/stream")
-            reply = connection.getresponse()
-            while not (line := reply.readline()).startswith(b"data: "):
-                pass
-            return dict(json.loads(line[len(b"data: ") :])["payload"]["request"])
-        finally:
-            connection.close()
-
-
-def _frames(data: bytes) -> list[bytes]:
-    return [event + b"\n\n" for event in data.replace(b": ping\n", b"").split(b"\n\n")[:-1]]
 
 
 @pytest.fixture
@@ -171,7 +54,7 @@ def test_what_the_client_tells_besides_messages(server: ChildServer, ask: Ask) -
     assert asked["instructions"] == "Place:\nOslo\n\nSky:\ngrey"
     told = {"state": [1], "forwardedProps": {"a": 1}, "protocolVersion": "1.0"}
     assert asked["settings"]["extra"] == told
-    answer = ask("POST", "/agui/helper", thread.body(messages=[_user("json")]))
+    answer = ask("POST", "/agui/helper", thread.body(messages=[user("json")]))
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["x-accel-buffering"] == "no"
     assert answer.headers["cache-control"].startswith("no-cache")
@@ -179,18 +62,18 @@ def test_what_the_client_tells_besides_messages(server: ChildServer, ask: Ask) -
 
 def test_the_same_run_is_attached_to(server: ChildServer) -> None:
     thread = Thread(server, "shopper", "attached")
-    thread.messages.append(_user("buy"))
+    thread.messages.append(user("buy"))
     body = thread.body()
     with thread.begin(body) as (head, rest):
         again = thread.send(body)
         run = thread.run
-        assert _frames(head + rest()) == again, "the same bytes"
+        assert frames(head + rest()) == again, "the same bytes"
     assert thread.send(body) == again, "also after its end"
     assert thread.run == run
     assert agui.read(again).text.endswith("All is done now.")
-    status, error = thread.refused(runId=body["runId"], messages=[_user("json")])
+    status, error = thread.refused(runId=body["runId"], messages=[user("json")])
     assert (status, error["code"], error["param"]) == (422, "run_id_reused", "runId")
-    assert thread.send(Thread(server, "shopper", "another").body(messages=[_user("json")]))
+    assert thread.send(Thread(server, "shopper", "another").body(messages=[user("json")]))
     assert thread.run != run, "runs are named within their thread"
 
 
@@ -211,13 +94,13 @@ def test_a_limit_is_a_result(server: ChildServer) -> None:
 @pytest.mark.parametrize("version", ["1.0", None])
 def test_cancel(server: ChildServer, version: str | None) -> None:
     thread = Thread(server, "slow", f"cancelled {version}")
-    thread.messages.append(_user("a word " * 60))
+    thread.messages.append(user("a word " * 60))
     body = thread.body(protocolVersion=version)
     assert thread.cancel(body["runId"]) == 404
     with thread.begin(body) as (head, rest):
         assert thread.cancel(body["runId"], "never heard of") == 404
         assert thread.cancel(body["runId"]) == 200
-        end = agui.read(_frames(head + rest())).ends[-1]
+        end = agui.read(frames(head + rest())).ends[-1]
     if version:
         assert end["outcome"] == {"type": "cancelled"}
     else:
@@ -330,12 +213,12 @@ def test_a_server_that_stops_says_so_and_the_run_goes_on(tmp_path: Path, end: st
     server = ChildServer(tmp_path, server=settings, config=config).start()
     thread = Thread(server, "parrot")
     words = "a word " * 60
-    thread.messages.append(_user(words))
+    thread.messages.append(user(words))
     body = thread.body()
     with thread.begin(body) as (head, rest):
         getattr(server, end)()
         if end == "stop":
-            (*_, last) = agui.events(_frames(head + rest()))
+            (*_, last) = agui.events(frames(head + rest()))
             assert (last["type"], last["code"]) == ("RUN_ERROR", "stream_cut_off")
         else:
             with pytest.raises((http.client.IncompleteRead, ConnectionError)):
@@ -349,6 +232,35 @@ def test_a_server_that_stops_says_so_and_the_run_goes_on(tmp_path: Path, end: st
     assert marks == [{"tailrace": {"status": "incomplete"}}] * len(cut)
 
 
+COUNTER = """
+import tailrace
+
+app = tailrace.App()
+
+
+@app.agent("counter")
+async def counter(run: tailrace.Run):
+    state = run.request.settings.extra["state"]
+    patch = [{"op": "replace", "path": "/count", "value": state["count"] + 1}]
+    yield run.custom("state.delta", patch)
+    yield run.custom("progress", 0.5)
+    yield run.request.settings.extra["forwardedProps"]["name"]
+"""
+
+
+def test_an_agent_reads_and_changes_the_state(tmp_path: Path) -> None:
+    config = '[server]\n{server}\n[agents.counter]\nentry = "helper_tools:counter"\n'
+    server = ChildServer(tmp_path, config=config, tools=COUNTER).start()
+    thread = Thread(server, "counter")
+    thread.go("count", state={"count": 1}, forwardedProps={"name": "Ann"})
+    server.kill()
+    snapshot, delta = thread.reader.states
+    assert snapshot["snapshot"] == {"count": 1}
+    assert delta["delta"] == [{"op": "replace", "path": "/count", "value": 2}]
+    assert [(each["name"], each["value"]) for each in thread.reader.custom] == [("progress", 0.5)]
+    assert thread.reader.text == "Ann"
+
+
 REFUSED: dict[str, tuple[str, Sent, int, str]] = {
     "no thread": ("helper", {"threadId": None}, 400, "threadId"),
     "no run": ("helper", {"runId": ""}, 400, "runId"),
@@ -357,7 +269,7 @@ REFUSED: dict[str, tuple[str, Sent, int, str]] = {
     "no list of messages": ("helper", {"messages": None}, 400, "messages"),
     "nothing new": (
         "helper",
-        {"messages": [_user("x"), {"role": "assistant", "content": "y"}]},
+        {"messages": [user("x"), {"role": "assistant", "content": "y"}]},
         400,
         "messages",
     ),
@@ -380,7 +292,7 @@ REFUSED: dict[str, tuple[str, Sent, int, str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_bad_input_is_refused(ask: Ask, name: str) -> None:
     agent, fields, status, param = REFUSED[name]
-    body = {"threadId": "refused", "runId": name, "messages": [_user("x")], **fields}
+    body = {"threadId": "refused", "runId": name, "messages": [user("x")], **fields}
     answer = ask("POST", f"/agui/{agent}", body)
     assert answer.status == status
     assert (answer.error["param"] or "") == param

@@ -61,7 +61,6 @@ def _said(text: str) -> Message:
 
 
 SAYS: Sent = {"id": "a", "role": "assistant", "content": "Hello"}
-UNRUN = {"text": UNANSWERED, "error": True}
 SPLITS: dict[str, tuple[list[Sent], tuple[Item, ...], tuple[Item, ...]]] = {
     # name: messages, what was before, what is new
     "one message": ([ASK], (), (user("Hi"),)),
@@ -84,13 +83,13 @@ SPLITS: dict[str, tuple[list[Sent], tuple[Item, ...], tuple[Item, ...]]] = {
     ),
     "a call that nobody answered": (
         [ASK, _calling("c1"), MORE],
-        (user("Hi"), _call("c1"), _told("c1", **UNRUN)),
+        (user("Hi"), _call("c1"), _told("c1", UNANSWERED, error=True)),
         (user("More"),),
     ),
     "one of two calls answered": (
         [ASK, _calling("c1", "c2"), _output("c2")],
         (user("Hi"), _call("c1"), _call("c2")),
-        (_told("c2"), _told("c1", **UNRUN)),
+        (_told("c2"), _told("c1", UNANSWERED, error=True)),
     ),
     "thoughts": (
         [ASK, {"role": "reasoning", "content": "Hm."}, SAYS, MORE],

@@ -213,7 +213,7 @@ def test_steps_of_one_name_are_told_apart() -> None:
 
 def _paused(*asks: t.Payload, resumed: RunRequest | None = None) -> list[t.Event]:
     answers = [t.InputReceived(a.request_id) for a in asks if isinstance(a, t.InputRequested)]
-    after = [t.RunWaiting("answers"), *(t.Draft(answer) for answer in answers)]
+    after: list[t.Payload | t.Draft] = [t.RunWaiting("answers"), *map(t.Draft, answers)]
     return _log(t.Usage("m", input=2), *asks, *after, t.RunResumed(resumed), t.Usage("m", input=3))
 
 

@@ -25,7 +25,7 @@ from tailrace.events.items import (
 )
 from tailrace.protocols import media
 from tailrace.protocols.ag_ui.wire import KEY
-from tailrace.protocols.fields import Object, as_list, as_object, optional, text
+from tailrace.protocols.fields import Object, any_object, as_list, as_object, optional, text
 
 SAID: tuple[Role, ...] = ("user", "system", "developer")
 ROLES = (*SAID, "assistant", "tool", "reasoning", "activity")
@@ -126,17 +126,12 @@ class _Teller:
         id = text(message, "toolCallId", where)
         content = _content(message, where)
         error = optional(message, "error", str, default="", where=where)
-        failed = _object(_object(message.get("metadata")).get(KEY)).get("isError") is True
+        failed = any_object(any_object(message.get("metadata")).get(KEY)).get("isError") is True
         if error and not any(isinstance(part, TextPart) and part.text for part in content):
             content = (TextPart(error),)
         if not below and id not in self._below:
             failed = failed or error != ""
             self._items.append(ToolOutput(call_id=id, output=content, is_error=failed))
-
-
-def _object(value: Json) -> Object:
-    """What is an object, of what may be anything."""
-    return cast("Object", value) if isinstance(value, dict) else {}
 
 
 def _call(fields: Object, where: str) -> ToolCall:
@@ -167,7 +162,7 @@ def _part(part: Object, where: str) -> Part:
     source, place = as_object(part.get("source"), f"{where}.source"), f"{where}.source"
     value = text(source, "value", place)
     media_type = optional(source, "mimeType", str, default=_KINDS[kind], where=place)
-    given = _object(part.get("metadata")).get("filename")
+    given = any_object(part.get("metadata")).get("filename")
     name = given if isinstance(given, str) else ""
     match source.get("type"):
         case "data":

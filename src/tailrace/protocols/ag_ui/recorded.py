@@ -16,7 +16,7 @@ from tailrace.errors import Malformed, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Json, Status
 from tailrace.protocols.ag_ui.wire import KEY
-from tailrace.protocols.fields import Object
+from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.recorded import RecordedFrame
 
 FINISH: dict[str, t.Finish] = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -94,21 +94,19 @@ class Reader:
             item = next(self._items)
             yield from _called(item, id, call, "server")
             yield t.ToolStarted(item)
-            failed = event.get("metadata", {}).get(KEY, {}).get("isError") is True
+            failed = _told(event).get("isError") is True
             yield t.ToolCompleted(item, _text(event["content"]), failed)
 
     def _finished(self, event: Object) -> Iterator[t.Payload]:
-        outcome: Object = event.get("outcome") or {}
-        kind = outcome.get("type", "success")
+        kind = any_object(event.get("outcome")).get("type")
         self._waits = kind == "interrupt"
         self.cancelled = kind == "cancelled"
         self.done = not self._waits
-        result = event.get("result")
-        reason: Json = result.get("reason") if isinstance(result, dict) else ""
+        finish = FINISH.get(str(any_object(event.get("result")).get("reason")), "stop")
         if self.done:
-            yield from self._rest(FINISH.get(reason, "stop"))
+            yield from self._rest(finish)
         for usage in event.get("usage", ()):
-            yield _usage(usage, FINISH.get(reason, "stop"))
+            yield _usage(usage, finish)
 
     def _rest(self, finish: t.Finish) -> list[t.Payload]:
         """The calls without a result: the client's."""
@@ -136,9 +134,13 @@ def _usage(counts: Object, finish: t.Finish) -> t.Usage:
     )
 
 
+def _told(event: Object) -> Object:
+    """What tailrace says of an event besides its fields."""
+    return any_object(any_object(event.get("metadata")).get(KEY))
+
+
 def _status(event: Object) -> Status:
-    told: Json = event.get("metadata", {}).get(KEY, {}).get("status")
-    return "incomplete" if told == "incomplete" else "completed"
+    return "incomplete" if _told(event).get("status") == "incomplete" else "completed"
 
 
 def _text(content: Json) -> str:

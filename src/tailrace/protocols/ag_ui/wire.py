@@ -15,7 +15,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Json, Part
 from tailrace.events.usage import Totals
 from tailrace.protocols import media
-from tailrace.protocols.fields import Object, given
+from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.framing.data_event import frame
 
 SURFACE = "agui"
@@ -82,8 +82,8 @@ def question(run: str, number: int, asked: t.InputRequested, *, shown: bool) -> 
     told: Object = {"id": ids.item_id(QUESTION, run, number), "reason": "input_required"}
     if shown and asked.item is not None:
         told["toolCallId"] = call_id(run, asked.item)
-    schema = {"responseSchema": asked.schema} if isinstance(asked.schema, dict) else {}
-    return {**told, **given({"message": asked.message}), **schema}
+    schema = any_object(asked.schema)
+    return {**told, **given({"message": asked.message, "responseSchema": schema})}
 
 
 def custom(payload: t.Custom) -> Object:
@@ -101,9 +101,7 @@ def is_patch(value: Json) -> bool:
 
 
 def _is_operation(value: Json) -> bool:
-    if not isinstance(value, dict):
-        return False
-    fields = cast("Object", value)
+    fields = any_object(value)
     operation = fields.get("op")
     needed = _OPERATIONS.get(operation) if isinstance(operation, str) else None
     if needed is None or any(name not in fields for name in needed):
