@@ -20,7 +20,7 @@ from tests.protocols.test_transcripts import ALL, CHECKS, EXTENSION, FOLDER
 from tests.support import strict
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
-CHECKED = ("responses", "chat", "messages", "session")
+CHECKED = ("responses", "chat", "messages", "session", "agui")
 ASKED = ("question_below", "approval_granted", "approval_denied", "approval_pending")
 FEW = ("plain", "reasoning", "parallel_tools", "client_tools_first", "failure_inside", "unicode")
 
@@ -96,6 +96,11 @@ BAD: dict[str, tuple[str, bytes, int]] = {
     "a line that is no event": ("session", b'{"type":"session.start"}\n', 0),
     "a line that is no JSON": ("session", b'\n\n{"type":\n', 10),
     "a delta without a start": ("ui", b'data: {"type":"text-delta","id":"x","delta":"y"}\n\n', 0),
+    "an event of no message": (
+        "agui",
+        b'data: {"type":"TEXT_MESSAGE_CONTENT","messageId":"x","delta":"y"}\n\n',
+        0,
+    ),
     "a cut in the middle of a frame": ("native", b'data: {"v":1', 12),
 }
 
@@ -110,7 +115,7 @@ def test_the_first_bad_byte_is_named(name: str) -> None:
 
 
 def test_a_stream_that_ends_in_the_middle_is_a_run_that_failed() -> None:
-    for source in ("chat", "responses", "messages", "session", "ui"):
+    for source in ("chat", "responses", "messages", "session", "ui", "agui"):
         data = _golden("plain", source)
         made = _converted(source, "responses", data[: len(data) // 2].rpartition(b"\n\n")[0])
         last = strict.data_of(_frames("responses", made))[-1]

@@ -30,6 +30,8 @@ SURFACES: dict[str, tuple[str, str, Any]] = {
     "all jobs": ("GET", "/jobs", None),
     "session": ("POST", "/api/stream", {"message": "x"}),
     "ui": ("POST", "/api/chat", {"id": "c", "agent": "echo", "messages": [PART]}),
+    "agui": ("POST", "/agui/echo", {"threadId": "t", "runId": "r", "messages": MESSAGES}),
+    "agui cancel": ("POST", "/agui/echo/cancel", {"threadId": "t", "runId": "none"}),
     "ui again": ("GET", "/api/chat/c/stream", None),
 }
 

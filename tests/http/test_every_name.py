@@ -26,6 +26,7 @@ STARTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "session": ("/api/stream", {"message": WORDS, "agentId": "slow"}),
     "ui": ("/api/chat", {"id": "CHAT", "agent": "slow", "messages": [PART]}),
+    "agui": ("/agui/slow", {"threadId": "CHAT", "runId": "r", "messages": [USER]}),
 }
 CANCELS: dict[str, Callable[[str, str], str]] = {
     "native": lambda run, _: f"/jobs/job_{run}/cancel",
@@ -39,7 +40,8 @@ CANCELS: dict[str, Callable[[str, str], str]] = {
 def _begun(client: httpx.Client, surface: str, chat: str) -> Iterator[str]:
     """A run that was begun on a surface, while its own client reads it."""
     path, body = STARTS[surface]
-    asked = {**body, "id": chat} if surface == "ui" else body
+    name = {"ui": "id", "agui": "threadId"}.get(surface)
+    asked = {**body, name: chat} if name else body
     forever = {"x-disconnect-grace": "forever"}
     with client.stream("POST", path, json=asked, headers=forever) as reply:
         assert reply.status_code < 300, reply.read()

@@ -197,5 +197,29 @@ def test_nobody_goes_on_from_another_s(
     assert mine["id"] != hers["id"]
 
 
+def test_nobody_takes_up_another_s_thread(
+    server: ChildServer, keys: dict[str, str], things: dict[str, str]
+) -> None:
+    """Names in bodies: threads and runs of AG-UI, and what a run asked."""
+    named = {"threadId": "ann-thread", "runId": "r1"}
+    message = {"id": "m", "role": "user", "content": "x"}
+    asked = things["response_id"].replace("resp_", "apr_") + "_0"
+    answer = {"interruptId": asked, "status": "cancelled"}
+    statuses: dict[str, list[int]] = {}
+    runs: set[str] = set()
+    for who in ("owner", "a colleague"):
+        with _client(server, keys[who]) as client:
+            if who == "a colleague":
+                statuses[who] = [client.post("/agui/echo/cancel", json=named).status_code]
+            begun = client.post("/agui/echo", json={**named, "messages": [message]})
+            runs.add(begun.headers["x-run-id"])
+            if who == "owner":
+                statuses[who] = [client.post("/agui/echo/cancel", json=named).status_code]
+            resumed = {**named, "runId": "r2", "messages": [], "resume": [answer]}
+            statuses[who].append(client.post("/agui/echo", json=resumed).status_code)
+    assert len(runs) == 2, "a run of one's own under the same names"
+    assert statuses == {"owner": [409, 409], "a colleague": [404, 404]}
+
+
 def test_every_kind_of_id_is_known_here(things: dict[str, str]) -> None:
     assert {name for _, path in OWNED for name in _parameters(path)} <= set(things)

@@ -56,7 +56,7 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 @pytest.mark.req("R191")
 def test_every_surface_has_its_chapter_with_the_same_parts() -> None:
     text = (ROOT / "PROTOCOLS.md").read_text(encoding="utf-8")
-    for surface in ("Responses", "Chat Completions", "AI SDK UI", "Native"):
+    for surface in ("Responses", "Chat Completions", "AI SDK UI", "AG-UI", "Native"):
         chapter = text.split(f"## {surface}")[1].split("\n## ")[0]
         for part in ("Shows", "Ids", "Resume", "End", "Usage", "Errors", "Gaps"):
             assert f"**{part}.**" in chapter, f"{surface}: {part}"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tailrace.events import stored
 from tailrace.events.types import Event, RunCancelled, RunFailed, RunResumed
+from tailrace.protocols.ag_ui import stream as ag_ui
 from tailrace.protocols.ai_sdk_ui import stream as ui
 from tailrace.protocols.anthropic_messages import reply as messages_reply
 from tailrace.protocols.anthropic_messages import stream as messages
@@ -24,7 +25,7 @@ from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import reply, stream
 from tailrace.protocols.session_lines import host
 from tailrace.protocols.session_lines import stream as session
-from tests.support import blocks, lines, strict, ui_chunks
+from tests.support import agui, blocks, lines, strict, ui_chunks
 from tests.support.legal_logs import legal_logs
 from tests.support.logs import RUN
 
@@ -37,6 +38,8 @@ ENCODERS: dict[str, Callable[[], StreamEncoder]] = {
     "session": lambda: session.Encoder(RUN, session.Options()),
     "ui": lambda: ui.Encoder(RUN, ui.Options(turn=0)),
     "ui watched": lambda: ui.Encoder(RUN, ui.Options()),
+    "agui": lambda: ag_ui.Encoder(RUN, ag_ui.Options()),
+    "agui turn": lambda: ag_ui.Encoder(RUN, ag_ui.Options(turn=1)),
 }
 SURFACES = pytest.mark.parametrize("surface", ENCODERS)
 
@@ -114,6 +117,27 @@ def test_a_turn_of_a_ui_stream_is_the_rest_of_the_stream(log: Sequence[Event]) -
             )
         reader.ended = ""
         ui_chunks.read(whole[first:], reader, first)
+
+
+@given(log=legal_logs(), cut=st.integers(0, 60))
+def test_an_agui_stream_is_valid_and_in_order(log: Sequence[Event], cut: int) -> None:
+    frames = ENCODERS["agui"]().encode(log)
+    strict.agui(frames)
+    agui.read(frames)
+    agui.read(ENCODERS["agui"]().encode(log[:cut]), whole=False)
+
+
+@given(log=legal_logs())
+def test_turns_of_an_agui_stream_are_whole_and_add_up(log: Sequence[Event]) -> None:
+    """Each turn is a run for its client; one after the other they are what a watcher sees."""
+    whole = ENCODERS["agui"]().encode(log)
+    made, turns = list[bytes](), sum(b'"type":"RUN_STARTED"' in frame for frame in whole)
+    for turn in range(turns):
+        frames = ag_ui.Encoder(RUN, ag_ui.Options(turn)).encode(log)
+        assert frames[0].startswith(b'data: {"type":"RUN_STARTED"')
+        assert agui.events(frames[-1:])[0]["type"] in agui.TERMINAL
+        made += frames
+    assert made == whole
 
 
 @given(log=legal_logs())

@@ -14,13 +14,14 @@ import pytest
 
 from tailrace.events import stored
 from tailrace.events.types import Event
+from tailrace.protocols.ag_ui import stream as ag_ui
 from tailrace.protocols.ai_sdk_ui import stream as ui
 from tailrace.protocols.anthropic_messages import stream as messages
 from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import stream as responses
 from tailrace.protocols.session_lines import stream as session
-from tests.support import blocks, lines, order, strict, ui_chunks
+from tests.support import agui, blocks, lines, order, strict, ui_chunks
 from tests.support.logs import RUN
 from tests.support.scenarios import SCENARIOS
 from tests.support.team_scenarios import TEAM_SCENARIOS
@@ -46,6 +47,7 @@ SURFACES: dict[str, Frames] = {
     "native": lambda log: native.Encoder(RUN).encode(log),
     "session": lambda log: session.Encoder(RUN, session.Options()).encode(log),
     "ui": lambda log: ui.Encoder(RUN, ui.Options(turn=0)).encode(log),
+    "agui": lambda log: ag_ui.Encoder(RUN, ag_ui.Options()).encode(log),
 }
 ATTRIBUTED: dict[str, Frames] = {
     "agent-responses": lambda log: responses.Encoder(RUN, responses.Options(key=KEY)).encode(log),
@@ -91,6 +93,11 @@ def _check_messages(frames: list[bytes]) -> None:
     blocks.check(frames)
 
 
+def _check_agui(frames: list[bytes]) -> None:
+    strict.agui(frames)
+    agui.read(frames)
+
+
 def _check_ui(frames: list[bytes]) -> None:
     ui_chunks.strict(frames)
     ui_chunks.read(frames)
@@ -102,6 +109,7 @@ CHECKS: dict[str, Callable[[list[bytes]], object]] = {
     "messages": _check_messages,
     "session": lines.check,
     "ui": _check_ui,
+    "agui": _check_agui,
 }
 """What every frame of a surface must be; the turn after a pause and other mounts are no exception."""
 

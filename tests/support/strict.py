@@ -19,6 +19,7 @@ CURRENT = "3.52.0"
 VERSIONS = (CURRENT, "2.54.0", "1.109.1")
 RESPONSES_VERSIONS = (CURRENT, "2.54.0")
 MESSAGES_VERSIONS = ("anthropic-2.11.0", "anthropic-0.125.0")
+AGUI_VERSIONS = ("ag-ui-1.0.0",)
 
 _SERVER = """
 import json, sys, typing
@@ -55,18 +56,36 @@ for event in typing.get_args(typing.get_args(BetaRawMessageStreamEvent)[0]):
     adapters[name] = TypeAdapter(event)
 """ + _SERVER[_SERVER.index("for line in") :]
 
+# Its models keep unknown fields, its clients strip them with a warning: here they are faults.
+_AGUI_SERVER = """
+import json, sys
+from ag_ui.core import Event
+from pydantic import BaseModel, TypeAdapter
+def known(value):
+    if isinstance(value, BaseModel):
+        assert hasattr(value, "op") or not value.model_extra, f"unknown: {value.model_extra}"
+        value = [getattr(value, name) for name in type(value).model_fields]
+    for inner in value if isinstance(value, list) else ():
+        known(inner)
+class Known:
+    def validate_json(self, text, strict):
+        known(TypeAdapter(Event).validate_json(text, strict=strict))
+adapters = {"agui": Known()}
+""" + _SERVER[_SERVER.index("for line in") :]
+_SERVERS = {"anthropic": _MESSAGES_SERVER, "ag-ui": _AGUI_SERVER}
+
 
 def _python(version: str) -> str:
-    """The interpreter of an SDK: an openai version alone, or `anthropic-` and its version."""
+    """The interpreter of an SDK: an openai version alone, or another's name and version."""
     if version == CURRENT:
         return sys.executable
-    name = version if version.startswith("anthropic-") else f"openai-{version}"
+    name = version if version.rpartition("-")[0] in _SERVERS else f"openai-{version}"
     return str(ROOT / ".clients" / name / "bin" / "python")
 
 
 @functools.cache
 def _validator(version: str) -> subprocess.Popen[str]:
-    program = _MESSAGES_SERVER if version.startswith("anthropic-") else _SERVER
+    program = _SERVERS.get(version.rpartition("-")[0], _SERVER)
     process = subprocess.Popen(
         [_python(version), "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -126,3 +145,8 @@ def messages(frames: Iterable[bytes]) -> None:
     """Messages frames are valid events; an error is no event in the SDK's types."""
     events = [data for data in data_of(frames) if not data.startswith(b'{"type":"error"')]
     check("event", events, MESSAGES_VERSIONS)
+
+
+def agui(frames: Iterable[bytes]) -> None:
+    """AG-UI frames are valid events without a field of our own."""
+    check("agui", data_of(frames), AGUI_VERSIONS)

@@ -27,6 +27,7 @@ from tailrace.events.types import (
     RunStarted,
 )
 from tailrace.http.views import VIEWS
+from tailrace.protocols.ag_ui.recorded import Reader as AgUiReader
 from tailrace.protocols.ai_sdk_ui.recorded import Reader as UiReader
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.contract import StreamEncoder, UpstreamCodec
@@ -168,6 +169,7 @@ SOURCES: Mapping[str, Callable[[], tuple[Frames, Source]]] = {
     "native": lambda: (SseFrames(), Native()),
     "session": lambda: (LineFrames(), Read(SessionReader(itertools.count()))),
     "ui": lambda: (SseFrames(), Read(UiReader(itertools.count()))),
+    "agui": lambda: (SseFrames(), Read(AgUiReader(itertools.count()))),
 }
 
 

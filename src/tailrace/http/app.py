@@ -17,7 +17,7 @@ from tailrace.errors import CallerError, NotFound
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
 from tailrace.http.parts import Parts
-from tailrace.http.routes import chat, conversations, jobs, messages, responses, sessions, ui
+from tailrace.http.routes import agui, chat, conversations, jobs, messages, responses, sessions, ui
 from tailrace.protocols.errors import error_body
 
 EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id")
@@ -31,7 +31,7 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
         routes += conversations.routes(parts, mount)
         routes += chat.routes(parts, mount)
         routes += messages.routes(parts, mount)
-    routes += ui.routes(parts)
+    routes += [*ui.routes(parts), *agui.routes(parts)]
     cors = Middleware(
         CORSMiddleware,
         allow_origins=list(cors_origins),

@@ -109,11 +109,9 @@ class EventStream:
         while await self._taken():
             data = await self._subscription.next()
             if data is None:
-                if self._subscription.dropped:
-                    self._cut_off()
-                return not self._subscription.dropped
+                return await self._dropped(send) if self._subscription.dropped else True
             if self._gone:
-                return self._say_goodbye()
+                return await self._say_goodbye(send)
             if self._ping and not data:
                 data = self._framing.ping
             self._ping = False
@@ -144,12 +142,25 @@ class EventStream:
             return False
         return True
 
-    def _say_goodbye(self) -> bool:
+    async def _dropped(self, send: Send) -> bool:
+        """The run is gone; whether the body ends whole."""
+        if self._framing.ends:
+            return await self._say_goodbye(send)
+        self._cut_off()
+        return False
+
+    async def _say_goodbye(self, send: Send) -> bool:
         """Say that the server stops, or nothing to a client that left; whether the body ends whole."""
-        if self._connection is not None:
-            self._connection.write(self._framing.goodbye)
+        told = self._written(self._framing.goodbye)
         if not self._framing.ends:
             self._cut_off()
+        elif not told:  # nothing else says that the body is not all there is
+            last: Message = {
+                "type": "http.response.body",
+                "body": self._framing.goodbye,
+                "more_body": True,
+            }
+            return await self._in_time(send(last))
         return self._framing.ends
 
     def _cut_off(self) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from tailrace.protocols.ag_ui.wire import GOODBYE as AGUI_GOODBYE
+
 
 class Framing(Struct, frozen=True):
     """`headers` of the reply; `ping` after some seconds of silence; `goodbye` when the server stops, and
@@ -46,3 +48,6 @@ LINES = Framing(
 
 UI = Framing({**SSE_HEADERS, "x-vercel-ai-ui-message-stream": "v1"}, PING, GOODBYE)
 """AI SDK UI message streams. No measured client looks at the header; others of its makers' tools may."""
+
+AGUI = Framing(SSE_HEADERS, PING, AGUI_GOODBYE, ends=True)
+"""AG-UI. Its client in Node ends the whole process when a connection breaks."""

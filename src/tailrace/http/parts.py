@@ -50,12 +50,15 @@ class Parts(Struct, frozen=True):
     functions: bool
     let_go: Callable[[], Awaitable[None]]
 
-    async def start(self, http: Request, request: RunRequest, body: bytes) -> tuple[str, bool]:
-        """Start a run for an HTTP request, or attach to the run it started before."""
+    async def start(
+        self, http: Request, request: RunRequest, body: bytes, key: str = ""
+    ) -> tuple[str, bool]:
+        """Start a run for an HTTP request, or attach to the run it started before. `key` stands for the
+        client's `Idempotency-Key` on a surface whose requests name their runs."""
         who = principal(http)
         retries = http.headers.get("x-stainless-retry-count", "0")
         submission = Submission(
-            key=http.headers.get("idempotency-key", ""),
+            key=key or http.headers.get("idempotency-key", ""),
             body=http.url.path.encode() + b"\n" + body,
             retry=retries.isascii() and retries.isdigit() and retries.strip("0") != "",
             grace=_grace(http.headers.get(GRACE_HEADER)),

@@ -23,20 +23,26 @@ WAIT_SECONDS = 30.0
 
 
 async def take_turn(
-    parts: Parts, http: Request, request: RunRequest, body: bytes, *, told: bool = False
+    parts: Parts,
+    http: Request,
+    request: RunRequest,
+    body: bytes,
+    *,
+    told: bool = False,
+    key: str = "",
 ) -> tuple[str, bool]:
     """Start a run as the next turn of what it follows; returns the run and whether it is new.
 
     Turns of one conversation are taken one after the other, so each sees the one before it. With `told`
-    the request brings the whole history itself. Raises as `with_history`.
+    the request brings the whole history itself; `key` as for `Parts.start`. Raises as `with_history`.
     """
     who = owner(http)
     if not request.conversation:
         wanted = request if told else await with_history(parts, request, who)
-        return await parts.start(http, wanted, body)
+        return await parts.start(http, wanted, body, key)
     async with parts.conversations.turn(request.conversation):
         wanted = request if told else await with_history(parts, request, who)
-        return await parts.start(http, wanted, body)
+        return await parts.start(http, wanted, body, key)
 
 
 async def with_history(parts: Parts, request: RunRequest, who: Owner) -> RunRequest:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 from tailrace.errors import BadRequest
 from tailrace.events.request import RunRequest
-from tailrace.http.framing import LINES, SSE, UI
+from tailrace.http.framing import AGUI, LINES, SSE, UI
 from tailrace.http.view import View
+from tailrace.protocols.ag_ui import stream as agui
 from tailrace.protocols.ai_sdk_ui import stream as ui
 from tailrace.protocols.anthropic_messages import stream as messages
 from tailrace.protocols.node_stream import stream as native
@@ -60,6 +61,12 @@ def ui_view(run: str, turn: int | None, *, past: bool = False) -> View:
     return View(options, lambda: ui.Encoder(run, options), UI)
 
 
+def agui_view(run: str, turn: int | None) -> View:
+    """A run as AG-UI events: one of its turns, or all of them."""
+    options = agui.Options(turn)
+    return View(options, lambda: agui.Encoder(run, options), AGUI)
+
+
 VIEWS: Mapping[str, Callable[[str, RunRequest], View]] = {
     NATIVE: _native,
     "responses": _responses,
@@ -67,4 +74,5 @@ VIEWS: Mapping[str, Callable[[str, RunRequest], View]] = {
     "messages": _messages,
     "session": lambda run, asked: session_view(run, asked.session),
     "ui": lambda run, _: ui_view(run, None),
+    "agui": lambda run, _: agui_view(run, None),
 }

@@ -58,6 +58,11 @@ def as_object(value: Json, where: str) -> Object:
     return cast("Object", value)
 
 
+def any_object(value: Json) -> Object:
+    """An object, of what may be anything; empty for what is none."""
+    return cast("Object", value) if isinstance(value, dict) else {}
+
+
 def as_list(value: Json, where: str) -> list[Json]:
     """A list."""
     if not isinstance(value, list):

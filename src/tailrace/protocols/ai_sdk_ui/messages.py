@@ -15,9 +15,6 @@ from msgspec import Struct
 from tailrace.errors import BadRequest
 from tailrace.events.history import UNANSWERED
 from tailrace.events.items import (
-    AudioPart,
-    FilePart,
-    ImagePart,
     Item,
     Json,
     Message,
@@ -28,6 +25,7 @@ from tailrace.events.items import (
     ToolCall,
     ToolOutput,
 )
+from tailrace.protocols import media
 from tailrace.protocols.fields import Object, as_list, as_object, nested, optional, text
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -36,7 +34,6 @@ NOT_TOLD = frozenset(
 )
 """Parts of an assistant's message that no model is told of."""
 DENIED = "The user refused this call."
-_AUDIO = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav"}
 _ASKED = ("input-available", "approval-requested", "approval-responded")
 _ANSWERED = ("output-available", "output-error", "output-denied")
 
@@ -118,16 +115,9 @@ def _user_part(part: Object, where: str) -> Part | None:
 
 
 def _file(part: Object, where: str) -> Part:
-    url, media = text(part, "url", where), text(part, "mediaType", where)
-    major, _, minor = media.partition("/")
-    _, comma, data = url.partition(";base64,")
-    inline = url.startswith("data:")
-    if major == "image":
-        return ImagePart(url=url)
-    if major == "audio" and inline and comma:
-        return AudioPart(data=data, format=_AUDIO.get(minor, minor))
+    url, kind = text(part, "url", where), text(part, "mediaType", where)
     name = optional(part, "filename", str, default="", where=where)
-    return FilePart(data=url, filename=name) if inline else FilePart(url=url, filename=name)
+    return media.told(url, kind, name)
 
 
 class _Assistant:

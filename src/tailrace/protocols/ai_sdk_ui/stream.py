@@ -29,6 +29,7 @@ from tailrace.protocols.ai_sdk_ui import past, wire
 from tailrace.protocols.ai_sdk_ui.stream_items import Calling, Saying
 from tailrace.protocols.attribution import Roster
 from tailrace.protocols.fields import Object
+from tailrace.protocols.framing.data_event import frame
 from tailrace.protocols.framing.json_line import encode as _json
 
 SHOWN_NODE = "deep_agent"
@@ -86,7 +87,7 @@ class Encoder:
 
     def emit(self, *chunks: Object) -> None:
         """Add a frame: a chunk, and the position after it."""
-        shown = b"".join(map(wire.frame, chunks))
+        shown = b"".join(map(frame, chunks))
         self._frames.append(shown + self._progress % self._number)
         self._number += 1
 
@@ -293,7 +294,7 @@ class Encoder:
         """The chunk that ends the stream; its position is one of its own, before it."""
         self.done = True
         terminal = (self._progress % self._number).replace(b'"terminal":false', b'"terminal":true')
-        self._frames += [terminal, wire.frame(chunk), wire.DONE]
+        self._frames += [terminal, frame(chunk), wire.DONE]
         self._number += 3
 
 

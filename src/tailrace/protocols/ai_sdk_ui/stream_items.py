@@ -9,6 +9,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Json, ToolCall
 from tailrace.protocols.ai_sdk_ui import wire
 from tailrace.protocols.fields import Object
+from tailrace.protocols.framing.data_event import mould
 
 INCOMPLETE: Object = {wire.KEY: {"status": "incomplete"}}
 CUT_OFF = "The call was cut off before it was whole."
@@ -83,7 +84,9 @@ class Saying:
         self._stream.opened(self._item)
         named = {"id": self._current}
         self._stream.emit({"type": f"{self._kind}-start", **named})
-        self._delta = self._stream.numbered(wire.delta(f"{self._kind}-delta", named, "delta"))
+        self._delta = self._stream.numbered(
+            mould({"type": f"{self._kind}-delta", **named}, "delta")
+        )
 
     def _end(self, *, incomplete: bool = False) -> None:
         if self._type is None:
@@ -120,7 +123,7 @@ class Calling:
         stream.enter(agent)
         stream.opened(started.item)
         stream.emit({"type": "tool-input-start", **self._named, **self._flags})
-        template = wire.delta("tool-input-delta", {"toolCallId": self.id}, "inputTextDelta")
+        template = mould({"type": "tool-input-delta", "toolCallId": self.id}, "inputTextDelta")
         self._delta = stream.numbered(template)
 
     def take(self, payload: t.Payload) -> None:

@@ -7,15 +7,14 @@ other. So what has no field of its own (why a reply ended, what it cost) rides i
 
 from __future__ import annotations
 
-from typing import assert_never
-
 import msgspec
 
 from tailrace.events import types as t
-from tailrace.events.items import AudioPart, FilePart, ImagePart, Json, Part, RefusalPart, TextPart
+from tailrace.events.items import Json, Part
 from tailrace.events.usage import Totals
+from tailrace.protocols import media
 from tailrace.protocols.fields import Object, given
-from tailrace.protocols.framing.json_line import encode as _json
+from tailrace.protocols.framing.data_event import frame
 
 KEY = "tailrace"
 APPROVALS = "tool-approval-request"
@@ -37,13 +36,6 @@ RESERVED = frozenset(
 OURS: Object = {"providerExecuted": True, "dynamic": True}
 """On every chunk of a tool that runs here, so that no client tries to run it."""
 
-_AUDIO = {"mp3": "audio/mpeg", "wav": "audio/wav"}
-
-
-def frame(chunk: Object) -> bytes:
-    """A chunk as a server-sent event."""
-    return b"data: " + _json(chunk) + b"\n\n"
-
 
 def data(name: str, value: Json) -> Object:
     """A data part that stays in the message."""
@@ -55,12 +47,6 @@ def progress(response: str) -> bytes:
     value = {"responseId": response, "sequenceNumber": 0, "terminal": False}
     chunk = {**data("streamProgress", value), "transient": True}
     return frame(chunk).replace(b"%", b"%%").replace(b":0,", b":%d,", 1)
-
-
-def delta(kind: str, named: Object, field: str) -> bytes:
-    """A delta's event as a template: its text is still to be filled in."""
-    fixed = _json({"type": kind, **named})[:-1].replace(b"%", b"%%")
-    return b'data: %b,"%b":%%b}\n\n' % (fixed, field.encode())
 
 
 def arguments(text: str, *, custom: bool) -> Json:
@@ -77,22 +63,10 @@ def arguments(text: str, *, custom: bool) -> Json:
 
 def file(part: Part) -> Object | None:
     """A picture or a sound as a chunk; None where there is nothing to show it by."""
-    match part:
-        case ImagePart():
-            return _file(part.url, "image/*") if part.url else None
-        case AudioPart():
-            kind = _AUDIO.get(part.format, f"audio/{part.format}")
-            return _file(f"data:{kind};base64,{part.data}", kind)
-        case TextPart() | RefusalPart() | FilePart():
-            return None
-        case _:
-            assert_never(part)
-
-
-def _file(url: str, kind: str) -> Object:
-    if url.startswith("data:"):
-        kind = url[5:].partition(",")[0].partition(";")[0] or kind
-    return {"type": "file", "url": url, "mediaType": kind}
+    shown = media.shown(part)
+    if shown is None:
+        return None
+    return {"type": "file", "url": shown.url, "mediaType": shown.media_type}
 
 
 def source(annotation: dict[str, Json], id: str) -> Object | None:

@@ -1,0 +1,73 @@
+"""AG-UI's `resume`: interrupts that are answered, found by their ids, which name the run that asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from tailrace.errors import BadRequest
+from tailrace.events import ids
+from tailrace.events.answers import Approval
+from tailrace.events.answers import Reply as Answered
+from tailrace.events.items import Json
+from tailrace.events.state import RunState
+from tailrace.http.answers import Answering
+from tailrace.http.parts import Parts
+from tailrace.protocols.ag_ui.request import Resume
+from tailrace.protocols.ag_ui.wire import APPROVAL, QUESTION
+from tailrace.runs.owner import Owner
+
+ABANDONED = "They did not answer."
+"""What a question's call gets for an answer when the interrupt is `cancelled`."""
+
+
+async def answering(parts: Parts, resume: Sequence[Resume], who: Owner) -> Answering:
+    """The run that is answered, and what. Raises `BadRequest`, `NotFound`, `Expired`."""
+    asked = resume[0].where + ".interruptId"
+    runs = {_position(entry)[0] for entry in resume}
+    if len(runs) > 1:
+        raise BadRequest("The interrupts are of different runs.", param=asked)
+    record = await parts.directory.find(runs.pop(), who)
+    state = await parts.directory.state(record.run)
+    return Answering(record.run, tuple(_answer(entry, state) for entry in resume))
+
+
+def _position(entry: Resume) -> tuple[str, int]:
+    kind = entry.interrupt.partition("_")[0]
+    position = ids.item_position(entry.interrupt)
+    if position is None or kind not in (APPROVAL, QUESTION):
+        raise BadRequest(
+            f"Nothing was asked by the id '{entry.interrupt}'.",
+            param=entry.where + ".interruptId",
+        )
+    return position
+
+
+def _answer(entry: Resume, state: RunState) -> Approval | Answered:
+    number = _position(entry)[1]
+    if entry.interrupt.startswith(APPROVAL):
+        if entry.status == "cancelled":
+            return Approval(number, approved=False)
+        approved, reason = _yes_or_no(entry.payload, entry.where + ".payload")
+        return Approval(number, approved, reason)
+    questions = list(state.questions.values())
+    if number >= len(questions):
+        raise BadRequest(
+            f"Nothing was asked by the id '{entry.interrupt}'.",
+            param=entry.where + ".interruptId",
+        )
+    asked = questions[number]
+    if entry.status == "cancelled":
+        return Answered(asked.request_id, None if asked.item is None else ABANDONED)
+    return Answered(asked.request_id, entry.payload)
+
+
+def _yes_or_no(payload: Json, where: str) -> tuple[bool, str]:
+    """`{approved, reason?}`, or the bare boolean."""
+    if isinstance(payload, bool):
+        return payload, ""
+    fields = cast("dict[str, Json]", payload) if isinstance(payload, dict) else {}
+    approved, reason = fields.get("approved"), fields.get("reason")
+    if not isinstance(approved, bool):
+        raise BadRequest(f"{where}.approved must be a boolean.", param=f"{where}.approved")
+    return approved, reason if isinstance(reason, str) else ""

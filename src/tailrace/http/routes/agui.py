@@ -1,0 +1,130 @@
+"""`/agui/{agent}`: what `HttpAgent` of AG-UI sends and reads, and a way to cancel.
+
+A request names its run: sent again, it attaches to the run that it started, or to the turn that its answers
+began, and gets all of it once more.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.routing import Route
+
+from tailrace.errors import Conflict, NotFound, Unprocessable
+from tailrace.events.request import RunRequest
+from tailrace.events.state import RunState
+from tailrace.http.agui_answers import answering
+from tailrace.http.guard import Reply, guarded, owner
+from tailrace.http.parts import Parts, document, read_body
+from tailrace.http.turns import take_turn
+from tailrace.http.views import agui_view
+from tailrace.protocols.ag_ui import request
+from tailrace.protocols.ag_ui.wire import SURFACE
+from tailrace.protocols.errors import error_body
+from tailrace.runs.conversations import named_id
+from tailrace.runs.owner import Owner
+
+
+def routes(parts: Parts) -> list[Route]:
+    """The routes of this surface."""
+    handlers = _Threads(parts)
+    table = {"/agui/{agent}": handlers.run, "/agui/{agent}/cancel": handlers.cancel}
+    return [
+        Route(path, guarded(parts.gate, handler, error_body), methods=["POST"])
+        for path, handler in table.items()
+    ]
+
+
+class _Threads:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def run(self, http: Request) -> Reply:
+        body = await read_body(http, self._parts.max_body_bytes)
+        asked = request.decode(body)
+        target = self._parts.catalog.any(http.path_params["agent"])
+        who = owner(http)
+        thread = await self._parts.conversations.named(asked.request.session, who)
+        wanted = msgspec.structs.replace(
+            asked.request, agent=target.name, model=target.name, conversation=thread.id
+        )
+        if asked.resume:
+            run, turn = await self._resumed(asked, wanted, who)
+            return self._parts.stream(run, agui_view(run, turn))
+        run = await self._started(http, wanted, body)
+        return self._parts.stream(run, agui_view(run, 0))
+
+    async def cancel(self, http: Request) -> Reply:
+        body = await read_body(http, self._parts.max_body_bytes)
+        named = request.decode_cancel(body)
+        self._parts.catalog.any(http.path_params["agent"])
+        run = await self._named(named, owner(http))
+        await self._parts.supervisor.cancel(run, "a client")
+        told = {"threadId": named.thread, "runId": named.run, "status": "cancelled"}
+        return document(told, run=run)
+
+    async def _started(self, http: Request, wanted: RunRequest, body: bytes) -> str:
+        names = (SURFACE, wanted.session, wanted.called)
+        key = msgspec.json.encode(names).decode()
+        try:
+            run, _ = await take_turn(self._parts, http, wanted, body, told=True, key=key)
+        except Unprocessable as error:
+            raise _another(wanted) if error.code == "idempotency_key_reused" else error from None
+        return run
+
+    async def _resumed(
+        self, asked: request.Create, wanted: RunRequest, who: Owner
+    ) -> tuple[str, int]:
+        """The run that goes on, and the turn that the answers began, now or when they came before."""
+        found = await answering(self._parts, asked.resume, who)
+        try:
+            await self._parts.supervisor.answer(found.run, found.answer, wanted)
+        except Conflict:
+            turn = _turn(await self._parts.directory.state(found.run), wanted)
+            if turn is None:
+                raise
+            return found.run, turn
+        state = await self._parts.directory.state(found.run)
+        return found.run, _turn(state, wanted) or len(state.resumptions)
+
+    async def _named(self, named: request.Named, who: Owner) -> str:
+        """The run that a client calls so, or a turn of it. Raises `NotFound`."""
+        for run in await self._runs(named.thread, who):
+            try:
+                state = await self._parts.directory.state(run)
+            except NotFound:
+                continue
+            asked = (state.started(), *state.resumptions)
+            if any(each is not None and each.called == named.run for each in asked):
+                return run
+        raise NotFound(
+            f"There is no run '{named.run}' in thread '{named.thread}'.",
+            param="runId",
+            code="not_found",
+        )
+
+    async def _runs(self, thread: str, who: Owner) -> list[str]:
+        """The runs of a thread, the newest first."""
+        try:
+            found = await self._parts.conversations.get(named_id(thread, who), who)
+        except NotFound:
+            return []
+        return [entry.run for entry in reversed(found.entries) if entry.run]
+
+
+def _turn(state: RunState, wanted: RunRequest) -> int | None:
+    """The turn that this very request began. Raises `Unprocessable` for another request of its name."""
+    for number, told in enumerate(state.resumptions, 1):
+        if told is not None and (told.session, told.called) == (wanted.session, wanted.called):
+            if told != wanted:
+                raise _another(wanted)
+            return number
+    return None
+
+
+def _another(wanted: RunRequest) -> Unprocessable:
+    return Unprocessable(
+        f"Run '{wanted.called}' of thread '{wanted.session}' was another request.",
+        param="runId",
+        code="run_id_reused",
+    )

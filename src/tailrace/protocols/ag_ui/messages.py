@@ -1,0 +1,188 @@
+"""AG-UI messages as items: what a client shows of a thread, told to a model.
+
+What subagents said and did is left out (their word to the main agent is the output of the call that sent
+them), and so are activities, which are made for screens. A call that no message answers was not run: models
+want an output for each, so one says that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from tailrace.errors import BadRequest
+from tailrace.events.history import UNANSWERED
+from tailrace.events.items import (
+    Item,
+    Json,
+    Message,
+    Part,
+    Reasoning,
+    Role,
+    TextPart,
+    ToolCall,
+    ToolOutput,
+)
+from tailrace.protocols import media
+from tailrace.protocols.ag_ui.wire import KEY
+from tailrace.protocols.fields import Object, any_object, as_list, as_object, optional, text
+
+SAID: tuple[Role, ...] = ("user", "system", "developer")
+ROLES = (*SAID, "assistant", "tool", "reasoning", "activity")
+_KINDS: Mapping[str, str] = {
+    # a content part: the media type where none is told
+    "image": "image/*",
+    "audio": "audio/*",
+    "video": "video/*",
+    "document": "application/octet-stream",
+    "binary": "application/octet-stream",
+}
+
+
+def decode_messages(value: Json, where: str) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """What was before, and what is new: all that follows the agent's last word, which is what somebody said
+    or, where nobody said anything, the outputs of calls. Raises `BadRequest`."""
+    listed = as_list(value, where)
+    messages = [as_object(each, f"{where}[{n}]") for n, each in enumerate(listed)]
+    teller = _Teller(
+        {str(each.get("toolCallId")) for each in messages if each.get("role") == "tool"}
+    )
+    for n, message in enumerate(messages):
+        teller.take(message, f"{where}[{n}]")
+    return teller.told()
+
+
+class _Teller:
+    """Messages in order; `answered` are the calls that any of them answers."""
+
+    def __init__(self, answered: set[str]) -> None:
+        self._answered = answered
+        self._items: list[Item] = []
+        self._unanswered: list[Item] = []
+        self._below: set[str] = set()
+        self._last = 0
+
+    def told(self) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+        items, start = self._items, self._last
+        said = [n for n in range(start, len(items)) if isinstance(items[n], Message)]
+        start = said[0] if said else start
+        old, new = items[:start], items[start:]
+        (new if new else old).extend(self._unanswered)
+        return tuple(old), tuple(new)
+
+    def take(self, message: Object, where: str) -> None:
+        role = message.get("role")
+        if role not in ROLES:
+            raise BadRequest(
+                f"{where}.role must be one of {', '.join(ROLES)}, not {role!r}.",
+                param=f"{where}.role",
+            )
+        below = optional(message, "subagentRunId", str, default="", where=where) != ""
+        if role == "assistant":
+            self._assistant(message, where, below=below)
+        elif role == "tool":
+            self._output(message, where, below=below)
+        elif role in SAID:
+            self._flush()
+            name = optional(message, "name", str, default="", where=where)
+            content = _content(message, where)
+            self._items.append(Message(role=role, content=content, name=name))
+        elif role == "reasoning" and not below:
+            self._spoke(Reasoning(summary=(text(message, "content", where),)))
+
+    def _flush(self) -> None:
+        self._items += self._unanswered
+        self._unanswered = []
+
+    def _spoke(self, item: Item) -> None:
+        """Something of the agent's own."""
+        self._flush()
+        self._items.append(item)
+        self._last = len(self._items)
+
+    def _assistant(self, message: Object, where: str, *, below: bool) -> None:
+        said = optional(message, "content", str, default="", where=where)
+        calls = [
+            _call(as_object(each, f"{where}.toolCalls[{n}]"), f"{where}.toolCalls[{n}]")
+            for n, each in enumerate(as_list(message.get("toolCalls") or [], f"{where}.toolCalls"))
+        ]
+        if below:
+            self._below.update(call.call_id for call in calls)
+            return
+        if said:
+            self._spoke(Message(role="assistant", content=(TextPart(said),)))
+        for n, call in enumerate(calls):
+            if n == 0 and not said:
+                self._flush()
+            self._items.append(call)
+            self._last = len(self._items)
+            if call.call_id not in self._answered:
+                told = (TextPart(UNANSWERED),)
+                self._unanswered.append(
+                    ToolOutput(call_id=call.call_id, output=told, is_error=True)
+                )
+
+    def _output(self, message: Object, where: str, *, below: bool) -> None:
+        id = text(message, "toolCallId", where)
+        content = _content(message, where)
+        error = optional(message, "error", str, default="", where=where)
+        failed = any_object(any_object(message.get("metadata")).get(KEY)).get("isError") is True
+        if error and not any(isinstance(part, TextPart) and part.text for part in content):
+            content = (TextPart(error),)
+        if not below and id not in self._below:
+            failed = failed or error != ""
+            self._items.append(ToolOutput(call_id=id, output=content, is_error=failed))
+
+
+def _call(fields: Object, where: str) -> ToolCall:
+    function, place = as_object(fields.get("function"), f"{where}.function"), f"{where}.function"
+    name, arguments = text(function, "name", place), text(function, "arguments", place)
+    return ToolCall(call_id=text(fields, "id", where), name=name, arguments=arguments)
+
+
+def _content(message: Object, where: str) -> tuple[Part, ...]:
+    content = message.get("content")
+    place = f"{where}.content"
+    if isinstance(content, str):
+        return (TextPart(content),)
+    if not isinstance(content, list):
+        raise BadRequest(f"{place} must be a string or a list of parts.", param=place)
+    parts = [as_object(each, f"{place}[{n}]") for n, each in enumerate(cast("list[Json]", content))]
+    return tuple(_part(part, f"{place}[{n}]") for n, part in enumerate(parts))
+
+
+def _part(part: Object, where: str) -> Part:
+    kind = part.get("type")
+    if kind == "text":
+        return TextPart(text(part, "text", where))
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise BadRequest(f"{where} has an unknown type {kind!r}.", param=f"{where}.type")
+    if kind == "binary":
+        return _binary(part, where)
+    source, place = as_object(part.get("source"), f"{where}.source"), f"{where}.source"
+    value = text(source, "value", place)
+    media_type = optional(source, "mimeType", str, default=_KINDS[kind], where=place)
+    given = any_object(part.get("metadata")).get("filename")
+    name = given if isinstance(given, str) else ""
+    match source.get("type"):
+        case "data":
+            return media.told(f"data:{media_type};base64,{value}", media_type, name)
+        case "url":
+            return media.told(value, media_type, name)
+        case "file":
+            return media.kept(value, media_type, name)
+        case other:
+            raise BadRequest(f"{place} has an unknown type {other!r}.", param=f"{place}.type")
+
+
+def _binary(part: Object, where: str) -> Part:
+    """The one part for all files that clients before 1.0 send."""
+    kind = text(part, "mimeType", where)
+    name = optional(part, "filename", str, default="", where=where)
+    data = optional(part, "data", str, default="", where=where)
+    url = optional(part, "url", str, default="", where=where)
+    if data:
+        return media.told(f"data:{kind};base64,{data}", kind, name)
+    if url:
+        return media.told(url, kind, name)
+    return media.kept(text(part, "id", where), kind, name)

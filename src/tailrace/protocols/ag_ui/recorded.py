@@ -1,0 +1,150 @@
+"""A recorded AG-UI stream read back: its events as payloads of one agent.
+
+Read is what the main agent said, thought and called, in starts, contents and ends (not in the `_CHUNK`
+shorthand). Runs that follow each other in one stream, as those of a thread that paused, are one. Whose a
+call is shows late: one that gets a result ran on the server, so calls wait for it, or for the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.errors import Malformed, ModelFailed
+from tailrace.events import types as t
+from tailrace.events.items import Json, Status
+from tailrace.protocols.ag_ui.wire import KEY
+from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols.recorded import RecordedFrame
+
+FINISH: dict[str, t.Finish] = {"max_output_tokens": "length", "content_filter": "content_filter"}
+"""Reasons of a run that is incomplete which are the model's own."""
+
+
+class _Call(Struct):
+    """A call, as far as it has come."""
+
+    name: str
+    arguments: str = ""
+
+
+class Reader:
+    """`protocols.recorded.Reader` for AG-UI events."""
+
+    def __init__(self, items: Iterator[int]) -> None:
+        self.failure: ModelFailed | None = None
+        self.cancelled = False
+        self.done = False
+        self._items = items
+        self._open: dict[str, int] = {}
+        self._calls: dict[str, _Call] = {}
+        self._waits = False
+
+    def take(self, frame: RecordedFrame) -> list[t.Payload]:
+        if not frame.data:
+            return []
+        try:
+            event: Object = msgspec.json.decode(frame.data)
+            if "subagentRunId" in event:
+                return []
+            return list(self._event(event, event["type"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise Malformed(f"not an AG-UI event: {error!r}", frame.offset) from None
+
+    def close(self) -> list[t.Payload]:
+        """A recording may end where its thread waits for somebody."""
+        self.done = self.done or self._waits
+        return self._rest("stop") if self._waits else []
+
+    def _event(self, event: Object, kind: str) -> Iterator[t.Payload]:  # noqa: C901 - one arm per event
+        match kind:
+            case "RUN_STARTED":
+                self._waits = False
+            case "TEXT_MESSAGE_START" | "REASONING_MESSAGE_START":
+                item = self._open[event["messageId"]] = next(self._items)
+                said = kind == "TEXT_MESSAGE_START"
+                yield t.ItemStarted(item, "message" if said else "reasoning")
+            case "TEXT_MESSAGE_CONTENT":
+                yield t.TextDelta(self._open[event["messageId"]], event["delta"])
+            case "REASONING_MESSAGE_CONTENT":
+                yield t.ReasoningDelta(self._open[event["messageId"]], event["delta"])
+            case "TEXT_MESSAGE_END" | "REASONING_MESSAGE_END":
+                yield t.ItemCompleted(self._open.pop(event["messageId"]), _status(event))
+            case "TOOL_CALL_START":
+                self._calls[event["toolCallId"]] = _Call(event["toolCallName"])
+            case "TOOL_CALL_ARGS":
+                self._calls[event["toolCallId"]].arguments += event["delta"]
+            case "TOOL_CALL_RESULT":
+                yield from self._answered(event)
+            case "RUN_FINISHED":
+                yield from self._finished(event)
+            case "RUN_ERROR":
+                code = event.get("code") or "server_error"
+                self.cancelled = self.done = code == "cancelled"
+                self.failure = None if self.cancelled else ModelFailed(event["message"], code=code)
+            case _:
+                pass  # steps, state, spans: nothing an agent said
+
+    def _answered(self, event: Object) -> Iterator[t.Payload]:
+        id = event["toolCallId"]
+        call = self._calls.pop(id, None)
+        if call is not None:  # else one that the client answered
+            item = next(self._items)
+            yield from _called(item, id, call, "server")
+            yield t.ToolStarted(item)
+            failed = _told(event).get("isError") is True
+            yield t.ToolCompleted(item, _text(event["content"]), failed)
+
+    def _finished(self, event: Object) -> Iterator[t.Payload]:
+        kind = any_object(event.get("outcome")).get("type")
+        self._waits = kind == "interrupt"
+        self.cancelled = kind == "cancelled"
+        self.done = not self._waits
+        finish = FINISH.get(str(any_object(event.get("result")).get("reason")), "stop")
+        if self.done:
+            yield from self._rest(finish)
+        for usage in event.get("usage", ()):
+            yield _usage(usage, finish)
+
+    def _rest(self, finish: t.Finish) -> list[t.Payload]:
+        """The calls without a result: the client's."""
+        made: list[t.Payload] = []
+        for id, call in self._calls.items():
+            made += _called(next(self._items), id, call, "client")
+        self._calls = {}
+        return [*made, t.Usage("", finish=finish)] if made else []
+
+
+def _called(item: int, id: str, call: _Call, runs_on: t.RunsOn) -> list[t.Payload]:
+    started = t.ItemStarted(item, "tool_call", name=call.name, call_id=id, runs_on=runs_on)
+    return [started, t.ArgumentsDelta(item, call.arguments), t.ItemCompleted(item)]
+
+
+def _usage(counts: Object, finish: t.Finish) -> t.Usage:
+    return t.Usage(
+        counts.get("model", ""),
+        input=counts.get("inputTokens", 0),
+        cached=counts.get("cachedInputTokens", 0),
+        cache_write=counts.get("cacheWriteInputTokens", 0),
+        output=counts.get("outputTokens", 0),
+        reasoning=counts.get("reasoningTokens", 0),
+        finish=finish,
+    )
+
+
+def _told(event: Object) -> Object:
+    """What tailrace says of an event besides its fields."""
+    return any_object(any_object(event.get("metadata")).get(KEY))
+
+
+def _status(event: Object) -> Status:
+    return "incomplete" if _told(event).get("status") == "incomplete" else "completed"
+
+
+def _text(content: Json) -> str:
+    """A result as a model reads it: its text."""
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text", "") for part in content)

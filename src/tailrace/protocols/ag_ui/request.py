@@ -1,0 +1,145 @@
+"""`RunAgentInput` as a run request, or as the answers that a waiting run gets.
+
+The list of messages is the past as the client sees it and is believed. What the run's agent may want to
+know and no canonical field holds (`state`, `forwardedProps`, `parentRunId`, `protocolVersion`, the answers
+themselves as `resume`) is kept in `settings.extra`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from tailrace.errors import BadRequest
+from tailrace.events.items import Json
+from tailrace.events.request import RunRequest, Settings, ToolSpec
+from tailrace.protocols.ag_ui.messages import decode_messages
+from tailrace.protocols.ag_ui.wire import SURFACE
+from tailrace.protocols.fields import (
+    Object,
+    as_list,
+    as_object,
+    body_object,
+    given,
+    optional,
+    text,
+)
+
+Status = Literal["resolved", "cancelled"]
+STATUSES: tuple[Status, ...] = ("resolved", "cancelled")
+_EXTRA = ("state", "forwardedProps", "resume")
+
+
+class Resume(Struct, frozen=True):
+    """An answer to one interrupt, and `where` it stands."""
+
+    interrupt: str
+    status: Status
+    payload: Json
+    where: str
+
+
+class Create(Struct, frozen=True):
+    """A decoded request; where it brings answers (`resume`), its messages are not looked at."""
+
+    request: RunRequest
+    resume: tuple[Resume, ...]
+
+
+class Named(Struct, frozen=True):
+    """A run by its client's names."""
+
+    thread: str
+    run: str
+
+
+def decode(body: bytes) -> Create:
+    """Decode a `RunAgentInput`; `request.agent` is left empty. Raises `BadRequest`."""
+    fields = body_object(body)
+    named = _named(fields)
+    resume = tuple(
+        _resume(as_object(each, f"resume[{n}]"), f"resume[{n}]")
+        for n, each in enumerate(_listed(fields, "resume"))
+    )
+    history, new = decode_messages(fields.get("messages"), "messages")
+    if not new and not resume:
+        raise BadRequest(
+            "The last message must be a user's, or the output of a call.", param="messages"
+        )
+    extra: Object = {name: fields.get(name) for name in _EXTRA}
+    for name in ("parentRunId", "protocolVersion"):
+        extra[name] = optional(fields, name, str, default="")
+    request = RunRequest(
+        agent="",
+        model="",
+        surface=SURFACE,
+        input=() if resume else new,
+        history=() if resume else history,
+        instructions=_context(fields),
+        settings=Settings(
+            tools=_tools(fields),
+            origin=SURFACE,
+            extra=given(extra),
+        ),
+        session=named.thread,
+        called=named.run,
+    )
+    return Create(request, resume)
+
+
+def decode_cancel(body: bytes) -> Named:
+    """Which run is to be cancelled. Raises `BadRequest`."""
+    return _named(body_object(body))
+
+
+def _named(fields: Object) -> Named:
+    thread, run = (optional(fields, name, str, default="") for name in ("threadId", "runId"))
+    for name, value in (("threadId", thread), ("runId", run)):
+        if not value:
+            raise BadRequest(f"Missing required parameter: '{name}'.", param=name)
+    return Named(thread, run)
+
+
+def _listed(fields: Object, name: str) -> list[Json]:
+    value = fields.get(name)
+    return [] if value is None else as_list(value, name)
+
+
+def _resume(fields: Object, where: str) -> Resume:
+    status = fields.get("status")
+    if status not in STATUSES:
+        raise BadRequest(
+            f"{where}.status must be one of {', '.join(STATUSES)}, not {status!r}.",
+            param=f"{where}.status",
+        )
+    return Resume(text(fields, "interruptId", where), status, fields.get("payload"), where)
+
+
+def _context(fields: Object) -> str:
+    """The entries of `context` as text: each its description, and below it its value."""
+    entries: list[str] = []
+    for n, each in enumerate(_listed(fields, "context")):
+        where = f"context[{n}]"
+        entry = as_object(each, where)
+        entries.append(f"{text(entry, 'description', where)}:\n{text(entry, 'value', where)}")
+    return "\n\n".join(entries)
+
+
+def _tools(fields: Object) -> tuple[ToolSpec, ...]:
+    """The tools that the client runs."""
+    listed = _listed(fields, "tools")
+    return tuple(
+        _tool(as_object(each, f"tools[{n}]"), f"tools[{n}]") for n, each in enumerate(listed)
+    )
+
+
+def _tool(fields: Object, where: str) -> ToolSpec:
+    schema: Json = fields.get("parameters")
+    if schema is not None:
+        schema = as_object(schema, f"{where}.parameters")
+    return ToolSpec(
+        name=text(fields, "name", where),
+        description=optional(fields, "description", str, default="", where=where),
+        parameters=schema,
+    )

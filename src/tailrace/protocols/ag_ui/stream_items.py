@@ -1,0 +1,153 @@
+"""The messages of a run as AG-UI events: what is said, what is thought, and the calls of tools."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tailrace.events import ids
+from tailrace.events import types as t
+from tailrace.events.items import Json
+from tailrace.protocols.ag_ui import wire
+from tailrace.protocols.fields import Object
+from tailrace.protocols.framing.data_event import mould
+
+CUT_OFF = "The call was cut off before it was whole."
+
+
+class Stream(Protocol):
+    """What a message needs of the encoder."""
+
+    @property
+    def run(self) -> str: ...
+
+    def emit(self, event: Object) -> None: ...
+
+    def delta(self, template: bytes, text: str) -> None: ...
+
+    def whose(self, agent: str) -> Object:
+        """The field that says which subagent an event is of; none for the main agent's."""
+        ...
+
+    def holds(self, source: tuple[str, str], message: str | None = None) -> str | None:
+        """The message that the calls of a source's present reply belong to; `message` is it from here on."""
+        ...
+
+
+class Saying:
+    """A message. It begins with its first text, so that nothing empty shows."""
+
+    def __init__(self, stream: Stream, started: t.ItemStarted, event: t.Event) -> None:
+        self._stream = stream
+        self._source = (event.node, event.agent)
+        id = ids.item_id("msg", stream.run, started.item)
+        self._named: Object = {"messageId": id, **stream.whose(event.agent)}
+        self._delta = mould({"type": "TEXT_MESSAGE_CONTENT", **self._named}, "delta")
+        self._begun = False
+        self._refused = False
+        self._cited: list[Json] = []
+
+    def take(self, payload: t.Payload) -> None:
+        if isinstance(payload, t.TextDelta):  # the hot one
+            if payload.text:
+                if not self._begun:
+                    self._begin()
+                self._stream.delta(self._delta, payload.text)
+        elif isinstance(payload, t.RefusalDelta):
+            if payload.text:
+                self._refused = True
+                self._begin()
+                self._stream.delta(self._delta, payload.text)
+        elif isinstance(payload, t.AnnotationAdded):
+            self._cited.append(payload.annotation)
+        elif isinstance(payload, t.ItemCompleted) and self._begun:
+            status = "incomplete" if payload.status == "incomplete" else None
+            refused = self._refused or None
+            said = wire.metadata(status=status, refusal=refused, annotations=self._cited)
+            self._stream.emit({"type": "TEXT_MESSAGE_END", **self._named, **said})
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._stream.holds(self._source, self._named["messageId"])
+            told = {"type": "TEXT_MESSAGE_START", **self._named, "role": "assistant"}
+            self._stream.emit(told)
+
+
+class Thinking:
+    """Reasoning: a span with one message for each part that has any text."""
+
+    def __init__(self, stream: Stream, started: t.ItemStarted, event: t.Event) -> None:
+        self._stream = stream
+        self._id = ids.item_id("rs", stream.run, started.item)
+        self._whose = stream.whose(event.agent)
+        self._type: type[t.Base] | None = None
+        self._part = -1
+        self._parts = 0
+        self._named: Object = {}
+        self._delta = b""
+
+    def take(self, payload: t.Payload) -> None:
+        if isinstance(payload, t.ReasoningDelta | t.ReasoningSummaryDelta):
+            if payload.text:
+                if self._type is not type(payload) or payload.part != self._part:
+                    self._begin(type(payload), payload.part)
+                self._stream.delta(self._delta, payload.text)
+        elif isinstance(payload, t.ItemCompleted) and self._type is not None:
+            cut = payload.status == "incomplete"
+            self._end(wire.metadata(status="incomplete") if cut else {})
+            self._stream.emit({"type": "REASONING_END", "messageId": self._id, **self._whose})
+
+    def _begin(self, kind: type[t.Base], part: int) -> None:
+        if self._type is None:
+            self._stream.emit({"type": "REASONING_START", "messageId": self._id, **self._whose})
+        else:
+            self._end({})
+        self._type, self._part = kind, part
+        id = f"{self._id}_{self._parts}" if self._parts else self._id
+        self._parts += 1
+        self._named = {"messageId": id, **self._whose}
+        self._delta = mould({"type": "REASONING_MESSAGE_CONTENT", **self._named}, "delta")
+        told = {"type": "REASONING_MESSAGE_START", **self._named, "role": "reasoning"}
+        self._stream.emit(told)
+
+    def _end(self, said: Object) -> None:
+        self._stream.emit({"type": "REASONING_MESSAGE_END", **self._named, **said})
+
+
+class Calling:
+    """A tool call, in the message of its reply. A result follows where the tool runs here, and where the
+    call was cut off, so that no client runs half a call."""
+
+    def __init__(self, stream: Stream, started: t.ItemStarted, event: t.Event) -> None:
+        self._stream = stream
+        self._item = started.item
+        self._whose = stream.whose(event.agent)
+        self._named: Object = {
+            "toolCallId": wire.call_id(stream.run, started.item),
+            **self._whose,
+        }
+        self._delta = mould({"type": "TOOL_CALL_ARGS", **self._named}, "delta")
+        source = (event.node, event.agent)
+        own = ids.item_id("msg", stream.run, started.item)
+        parent = stream.holds(source) or stream.holds(source, own)
+        named = {"toolCallName": started.name, "parentMessageId": parent}
+        stream.emit({"type": "TOOL_CALL_START", **self._named, **named})
+
+    def take(self, payload: t.Payload) -> None:
+        if isinstance(payload, t.ArgumentsDelta):
+            if payload.text:
+                self._stream.delta(self._delta, payload.text)
+        elif isinstance(payload, t.ItemCompleted):
+            cut = payload.status == "incomplete"
+            said = wire.metadata(status="incomplete") if cut else {}
+            self._stream.emit({"type": "TOOL_CALL_END", **self._named, **said})
+            if cut:
+                self._result(CUT_OFF, failed=True)
+        elif isinstance(payload, t.ToolCompleted):
+            self._result(payload.output, failed=payload.is_error)
+
+    def _result(self, content: str, *, failed: bool) -> None:
+        message = ids.item_id("out", self._stream.run, self._item)
+        told: Object = {"type": "TOOL_CALL_RESULT", "messageId": message, **self._named}
+        said = wire.metadata(isError=failed or None)
+        self._stream.emit({**told, "content": content, "role": "tool", **said})

@@ -1,0 +1,57 @@
+"""Files by their media type: what a model is told of one, and by what address a client is shown one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, assert_never
+
+from tailrace.events.items import AudioPart, FilePart, ImagePart, Part, RefusalPart, TextPart
+
+_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav"}
+_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav"}
+
+
+class Shown(NamedTuple):
+    """A picture or a sound."""
+
+    url: str
+    media_type: str
+
+
+def told(url: str, media_type: str, name: str = "") -> Part:
+    """A file that a client sent, by its address or as a data URL."""
+    major, _, minor = media_type.partition("/")
+    _, comma, data = url.partition(";base64,")
+    inline = url.startswith("data:")
+    if major == "image":
+        return ImagePart(url=url)
+    if major == "audio" and inline and comma:
+        return AudioPart(data=data, format=_FORMATS.get(minor, minor))
+    return FilePart(data=url, filename=name) if inline else FilePart(url=url, filename=name)
+
+
+def kept(id: str, media_type: str, name: str = "") -> Part:
+    """A file that lies at a model's provider, by the provider's id."""
+    if media_type.startswith("image/"):
+        return ImagePart(file_id=id)
+    return FilePart(file_id=id, filename=name)
+
+
+def shown(part: Part) -> Shown | None:
+    """A part that a client can show by its address; None where there is nothing to show it by."""
+    match part:
+        case ImagePart():
+            return Shown(part.url, _type(part.url, "image/*")) if part.url else None
+        case AudioPart():
+            kind = _TYPES.get(part.format, f"audio/{part.format}")
+            return Shown(f"data:{kind};base64,{part.data}", kind)
+        case TextPart() | RefusalPart() | FilePart():
+            return None
+        case _:
+            assert_never(part)
+
+
+def _type(url: str, default: str) -> str:
+    """The media type that a data URL names."""
+    if not url.startswith("data:"):
+        return default
+    return url[5:].partition(",")[0].partition(";")[0] or default
