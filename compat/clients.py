@@ -224,6 +224,19 @@ def _ui() -> list[Client]:
     return [*rows, hook]
 
 
+def _ag_ui() -> list[Client]:
+    """The client of the AG-UI protocol, its verifier included."""
+    row = Client(
+        name="@ag-ui/client HttpAgent",
+        version="1.0.0",
+        surface="AG-UI",
+        environment="ag-ui-1",
+        script="ag_ui.mjs",
+        without={"structured": NO_SCHEMA},
+    )
+    return [row]
+
+
 def _frameworks() -> list[Client]:
     """Agent frameworks whose model is a tailrace agent."""
     rows: list[Client] = []
@@ -308,4 +321,4 @@ def _plain() -> list[Client]:
 
 def clients() -> list[Client]:
     """All rows, in the order of the table."""
-    return [*_openai(), *_ai_sdk(), *_anthropic(), *_ui(), *_frameworks(), *_plain()]
+    return [*_openai(), *_ai_sdk(), *_anthropic(), *_ui(), *_ag_ui(), *_frameworks(), *_plain()]
