@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.events import stored
-from tailrace.events.types import Event, RunCancelled, RunFailed, RunResumed
+from tailrace.events.types import Event, RunCancelled, RunFailed, RunResumed, RunWaiting
 from tailrace.protocols.ag_ui import stream as ag_ui
 from tailrace.protocols.ai_sdk_ui import stream as ui
 from tailrace.protocols.anthropic_messages import reply as messages_reply
@@ -127,13 +127,21 @@ def test_an_agui_stream_is_valid_and_in_order(log: Sequence[Event], cut: int) ->
     agui.read(ENCODERS["agui"]().encode(log[:cut]), whole=False)
 
 
+def _ends(log: Sequence[Event], turn: int) -> int:
+    """The position of the event that ends a turn."""
+    pauses = [n for n, event in enumerate(log) if isinstance(event.payload, RunWaiting)]
+    return [*pauses, len(log) - 1][turn]
+
+
 @given(log=legal_logs())
 def test_turns_of_an_agui_stream_are_whole_and_add_up(log: Sequence[Event]) -> None:
     """Each turn is a run for its client; one after the other they are what a watcher sees."""
     whole = ENCODERS["agui"]().encode(log)
     made, turns = list[bytes](), sum(b'"type":"RUN_STARTED"' in frame for frame in whole)
     for turn in range(turns):
-        frames = ag_ui.Encoder(RUN, ag_ui.Options(turn)).encode(log)
+        encoder = ag_ui.Encoder(RUN, ag_ui.Options(turn))
+        frames = encoder.encode(log[: 1 + _ends(log, turn)])
+        assert encoder.done, "it ends with its pause"
         assert frames[0].startswith(b'data: {"type":"RUN_STARTED"')
         assert agui.events(frames[-1:])[0]["type"] in agui.TERMINAL
         made += frames

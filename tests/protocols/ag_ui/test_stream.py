@@ -237,6 +237,19 @@ def test_a_pause_ends_a_run_and_the_answer_begins_the_next() -> None:
     assert _shown(events, 2) == []
 
 
+def test_a_parent_that_has_ended_is_not_named_to_those_who_do_not_know_it() -> None:
+    events = _log(
+        t.Draft(t.AgentStarted(SUB, "subagent", t.MAIN), NODE, SUB),
+        t.Draft(t.AgentStarted("deeper", "subagent", SUB), NODE, "deeper"),
+        t.Draft(t.AgentCompleted(), NODE, SUB),
+        t.RunWaiting("answers"),
+        t.RunResumed(),
+    )
+    (*_, before), (again,) = (_of("SUBAGENT_STARTED", _shown(events, turn)) for turn in (0, 1))
+    assert before.pop("parentSubagentRunId") == f"run_{RUN}:{SUB}"
+    assert before == again
+
+
 def test_a_run_that_waits_for_nothing_it_can_name() -> None:
     ended = _shown(_paused(), 0)[-1]
     assert ended["outcome"]["interrupts"] == [{"id": f"wait_{RUN}_0", "reason": "answers"}]

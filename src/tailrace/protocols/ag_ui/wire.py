@@ -32,7 +32,7 @@ FILE = "tailrace.file"
 GOODBYE = frame(
     {
         "type": "RUN_ERROR",
-        "message": "The stream was cut off; the run goes on. Send the same request again for all of it.",
+        "message": "The stream was cut off before its end; send the same request again for all of it.",
         "code": "stream_cut_off",
     }
 )
