@@ -130,24 +130,33 @@ def test_a_wrong_grace_is_refused(ask: Ask, grace: str) -> None:
     assert (reply.status, reply.error["param"]) == (400, "x-disconnect-grace")
 
 
-def test_a_stream_of_a_run_that_is_deleted_breaks_off(server: ChildServer, ask: Ask) -> None:
-    """Neither an end that could be believed, nor heartbeats for ever."""
+@pytest.mark.parametrize("surface", ["native", "agui"])
+def test_a_stream_of_a_run_that_is_deleted_breaks_off(
+    server: ChildServer, ask: Ask, surface: str
+) -> None:
+    """Neither an end that could be believed, nor heartbeats for ever; but AG-UI's clients get one that they
+    can bear."""
     job = ask("POST", "/jobs", {"agent": "echo", "input": "word " * 15_000}).json["id"]
     while ask("GET", f"/jobs/{job}").json["status"] == "in_progress":
         pass
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
-        client.sendall(f"GET /jobs/{job}/stream HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+        path = f"/jobs/{job}/stream?as={surface}"
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
         data = client.recv(65536)
         response = str(job).replace("job_", "resp_")
         assert ask("DELETE", f"/v1/responses/{response}").status == 200
         client.settimeout(20)
         with suppress(ConnectionError):
             while piece := client.recv(65536):
-                data = data[-100:] + piece
+                data = data[-300:] + piece
+                if data.endswith(b"\r\n0\r\n\r\n"):
+                    break
     assert b"run.completed" not in data
-    assert not data.endswith(b"0\r\n\r\n")
+    assert b"RUN_FINISHED" not in data
+    assert data.endswith(b"0\r\n\r\n") == (surface == "agui")
+    assert (b"stream_cut_off" in data) == (surface == "agui")
 
 
 def test_an_idempotency_key_attaches(server: ChildServer, ask: Ask) -> None:
