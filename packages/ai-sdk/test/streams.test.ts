@@ -16,9 +16,9 @@ import {
 import { agentBytes, all, body, events, ofType, scenarios, streamOf, translate } from "./golden.ts";
 
 test("bytes may be cut anywhere", () => {
-  const text = 'event: x\r\ndata: {"a":"é😀"}\r\n\r\n: ping\n\ndata: {"b":\ndata: 2}\n\ndata:{"c":3}\r\rdata: [DONE]\n\ndata: no\n\n';
+  const text = 'event: x\r\ndata: {"a":"é😀"}\r\n\r\n: ping\n\ndata: {"b":\ndata: 2}\n\ndata:{"c":3}\r\rdata: [DONE]\n\ndata: no\n\ndata: {"d":\r\ndata: 4}\r\n\r\n';
   const stream = new TextEncoder().encode(text);
-  const expected = [{ a: "é😀" }, { b: 2 }, { c: 3 }];
+  const expected = [{ a: "é😀" }, { b: 2 }, { c: 3 }, { d: 4 }];
   for (let size = 1; size <= stream.length; size += 1) {
     const reader = new SseReader();
     const found = [];

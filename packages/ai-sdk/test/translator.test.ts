@@ -159,6 +159,21 @@ test("items that came whole are shown whole", () => {
   ]);
 });
 
+test("a call that was given up ends; one that a pause cut in two does not", () => {
+  const item = { id: "agent:MAIN::mcp_0", type: "mcp_call", name: "go", arguments: "{}", status: "incomplete" };
+  const began = [created(), { type: "response.output_item.added", item }];
+  const called = { type: "response.mcp_call_arguments.done", item_id: item.id, arguments: "{}" };
+  const ended = { type: "response.output_item.done", item };
+  const errors = (stream: JsonObject[]) => ofType(translate(stream), "tool-output-error").length;
+  assert.equal(errors([...began, called, { type: "response.mcp_call.failed", item_id: item.id }, ended]), 1);
+  assert.equal(errors([...began, called, ended]), 0);
+  const cut = { ...item, arguments: '{"a' };
+  const text = { type: "response.mcp_call_arguments.done", item_id: item.id, arguments: '{"a' };
+  const chunks = translate([...began, text, { type: "response.output_item.done", item: cut }]);
+  assert.equal(ofType(chunks, "tool-output-error").length, 1);
+  assert.equal(ofType(chunks, "data-toolCall").length, 0);
+});
+
 test("citations become sources", () => {
   const item = { id: "agent:MAIN::msg_0", type: "message" };
   const annotation = { type: "url_citation", url: "http://a.example/", title: "A" };
