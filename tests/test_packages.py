@@ -45,7 +45,7 @@ def test_the_package_proves_its_promises() -> None:
         check=False,
         timeout=200,
     )
-    failed = re.findall(r"^ *not ok .*$", done.stdout, re.MULTILINE)
+    failed = re.findall(r"^ *not ok (?:.*\n){1,12}", done.stdout, re.MULTILINE)
     assert done.returncode == 0, "\n".join(failed) or done.stderr
     passed = re.findall(r"^ *ok \d+ - (.*)$", done.stdout, re.MULTILINE)
     proven = {

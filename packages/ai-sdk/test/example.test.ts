@@ -71,7 +71,7 @@ describe("the Next.js example", { skip: absent }, () => {
       async pull(controller) {
         const { value, done } = await reader.read();
         if (done) return controller.close();
-        controller.enqueue(value);
+        controller.enqueue(value.slice(0, left));
         left -= value.length;
         if (left > 0) return;
         void reader.cancel();

@@ -2,7 +2,6 @@
 
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { appendFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -33,10 +32,11 @@ export async function live(): Promise<Live> {
   const options = { cwd: folder, env: { ...process.env, PYTHONPATH: join(ROOT, "src") } };
   const made = execFileSync(PYTHON, ["-m", "tailrace", "token", "create", "test", "--config", config], options);
   const token = /oat_\S+/.exec(made.toString())?.[0] ?? "";
-  const port = await freePort();
-  const child = spawn(PYTHON, ["-m", "tailrace", "serve", config, "--port", `${port}`], { ...options, stdio: "ignore" });
-  const url = `http://127.0.0.1:${port}`;
-  await answering(url, child);
+  const child = spawn(PYTHON, ["-m", "tailrace", "serve", config, "--port", "0"], {
+    ...options,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const url = await address(child);
   const stop = async () => {
     const ended = new Promise((resolve) => child.once("exit", resolve));
     child.kill("SIGKILL");
@@ -46,20 +46,15 @@ export async function live(): Promise<Live> {
   return { url, token, headers: { authorization: `Bearer ${token}`, "x-oauth-access-token": token }, stop };
 }
 
-async function answering(url: string, child: ChildProcess): Promise<void> {
-  for (let tries = 0; tries < 400 && child.exitCode === null; tries += 1) {
-    const answer = await fetch(`${url}/v1/models`).catch(() => undefined);
-    if (answer !== undefined) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error("the server does not answer");
-}
-
-async function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as { port: number };
-      probe.close(() => resolve(port));
+/** Where it serves, which it says once it listens. What it says later is read too, or it could not say it. */
+async function address(child: ChildProcess): Promise<string> {
+  let said = "";
+  return new Promise((resolve, reject) => {
+    child.stderr?.on("data", (piece) => {
+      said += String(piece);
+      const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(said) ?? [];
+      if (url !== undefined) resolve(url);
     });
+    child.once("exit", () => reject(new Error(`the server ended: ${said}`)));
   });
 }
