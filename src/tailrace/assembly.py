@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import re
 import sys
 import time
@@ -14,10 +13,8 @@ from pathlib import Path
 import msgspec
 from starlette.applications import Starlette
 
+from tailrace.assembly_auth import gate, secret
 from tailrace.assembly_workflows import workflow_of
-from tailrace.auth.gate import Gate
-from tailrace.auth.jwt import JwtSettings, JwtVerifier
-from tailrace.auth.tokens import Tokens
 from tailrace.config import AgentConfig, Config, McpConfig, ModelConfig, nearest
 from tailrace.errors import ConfigError
 from tailrace.events.request import OutputFormat
@@ -26,6 +23,7 @@ from tailrace.http.catalog import Catalog, Target
 from tailrace.http.event_stream import Streams, StreamSettings
 from tailrace.http.parts import Parts
 from tailrace.http.projection import Projections
+from tailrace.http.readers import Readers
 from tailrace.log.contract import Store
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.log.stores.sqlite import SqliteStore
@@ -181,7 +179,7 @@ def parts(
         )
     )
     return Parts(
-        gate=Gate(Tokens(lambda: store.records, clock), _verifier(config), open=open),
+        gate=gate(config, store, clock, open=open),
         catalog=Catalog(targets),
         supervisor=supervisor,
         directory=directory,
@@ -189,31 +187,11 @@ def parts(
         sweeper=sweeper,
         projections=Projections(store),
         streams=streams,
+        readers=Readers(),
         max_body_bytes=config.server.max_body_bytes,
         extension_key=config.server.extension_key,
         functions=config.server.agent_calls == "function_call",
         let_go=lambda: _close(known, servers),
-    )
-
-
-def _verifier(config: Config) -> JwtVerifier | None:
-    """What reads the tokens of an identity provider, where one is configured."""
-    found = config.auth.jwt
-    if found is None:
-        return None
-    return JwtVerifier(
-        JwtSettings(
-            jwks_url=found.jwks_url,
-            secret=_secret("[auth.jwt]", found.secret_env) if found.secret_env else "",
-            issuer=found.issuer,
-            audience=found.audience,
-            algorithms=found.algorithms,
-            tenant_claim=found.tenant_claim,
-            user_claim=found.user_claim,
-            scope_claim=found.scope_claim,
-            scope_prefix=found.scope_prefix,
-            tenant=found.tenant,
-        )
     )
 
 
@@ -304,7 +282,7 @@ def _headers(name: str, config: ModelConfig) -> dict[str, str]:
     """The configured headers, and the key from the environment in the dialect's own header."""
     if not config.api_key_env:
         return dict(config.headers)
-    key = _secret(f"[models.{name}]", config.api_key_env)
+    key = secret(f"[models.{name}]", config.api_key_env)
     if config.dialect == "messages":
         return {"x-api-key": key, **config.headers}
     return {"authorization": f"Bearer {key}", **config.headers}
@@ -353,7 +331,7 @@ def _mcp_server(where: str, entry: McpConfig, folder: Path) -> McpServer:
         raise ConfigError(f"{where}: MCP needs more packages: pip install 'tailrace[mcp]'")
     headers = dict(entry.headers)
     for header, variable in entry.header_env.items():
-        headers[header] = _secret(f"{where}:", variable)
+        headers[header] = secret(f"{where}:", variable)
     return McpServer(
         entry.label,
         url=entry.url,
@@ -366,14 +344,6 @@ def _mcp_server(where: str, entry: McpConfig, folder: Path) -> McpServer:
         approval=entry.approval,
         timeout=entry.timeout,
     )
-
-
-def _secret(where: str, variable: str) -> str:
-    """A secret from the environment."""
-    value = os.environ.get(variable)
-    if not value:
-        raise ConfigError(f"{where} the environment has no {variable}")
-    return value
 
 
 def _tool(where: str, path: str) -> FunctionTool:

@@ -10,6 +10,7 @@
     │   ├── Expired            410  existed; its retention is over
     │   ├── TooLarge           413  the body is over the configured limit
     │   ├── Unprocessable      422  understood, and refused on purpose
+    │   ├── TooMany            429  a limit of this caller is reached
     │   └── Unavailable        503  this server takes no new runs (shutting down)
     ├── ModelFailed            a model server refused, stalled, died or talked rubbish
     ├── IllegalEvent           an agent yielded an event the grammar forbids
@@ -91,6 +92,17 @@ class Unprocessable(CallerError):
     """Well-formed, but tailrace refuses this on purpose (for example `n` above 1)."""
 
     status = 422
+
+
+class TooMany(CallerError):
+    """A limit of this caller is reached; `retry_after` says in how many seconds there is room again."""
+
+    status = 429
+    kind = "rate_limit_error"
+
+    def __init__(self, message: str, *, retry_after: float, code: str) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
 
 
 class Unavailable(CallerError):

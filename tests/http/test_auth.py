@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from tests.support.servers import ChildServer, running
@@ -137,6 +139,19 @@ def test_no_key_is_written_anywhere(server: ChildServer, keys: dict[str, str]) -
     for secret in keys.values():
         assert secret.encode() not in kept
         assert secret not in server.errors()
+
+
+@pytest.mark.req("R50")
+def test_tokens_of_an_identity_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_SECRET", "a secret of 32 bytes or more, for HS256")
+    settings = 'data = "data"\n[auth.jwt]\nsecret_env = "JWT_SECRET"\nalgorithms = ["HS256"]'
+    claims = {"tenant": "acme", "sub": "ann", "exp": time.time() + 600}
+    good = jwt.encode(claims, "a secret of 32 bytes or more, for HS256", "HS256")
+    bad = jwt.encode(claims, "another secret of 32 bytes or more, for HS256", "HS256")
+    with running(tmp_path, server=settings) as child:
+        for token, status in ((good, 200), (bad, 401)):
+            headers = {"x-oauth-access-token": token}
+            assert httpx.get(child.url + "/v1/models", headers=headers).status_code == status
 
 
 def test_a_server_that_others_reach_wants_keys(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from tailrace.auth.jwt import JwtVerifier
+from tailrace.auth.limits import NO_LIMITS, Account, Limits, Rates
 from tailrace.auth.principal import LOCAL, Principal, Scope
 from tailrace.auth.tokens import Tokens
 from tailrace.errors import Forbidden, Unauthorized
@@ -20,14 +23,30 @@ HEADERS = ("authorization", "x-api-key", "x-oauth-access-token")
 class Gate:
     """The gate of one server. `open` says that it may stand open while there are no tokens (loopback)."""
 
-    def __init__(self, tokens: Tokens, verifier: JwtVerifier | None, *, open: bool) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        verifier: JwtVerifier | None,
+        *,
+        open: bool,
+        each: Limits = NO_LIMITS,
+        tenant: Limits = NO_LIMITS,
+        rates: Rates | None = None,
+    ) -> None:
+        """`each` are the limits of every token, or user of an identity provider, `tenant` those of every
+        tenant."""
         self.tokens = tokens
+        self._each = each
+        self._tenant = tenant
+        self._rates = rates or Rates()
         self._verifier = verifier
         self._open = open
 
     async def admit(self, headers: Mapping[str, str], scope: Scope) -> Principal:
-        """Who asks. Raises `Unauthorized` for strangers, `Forbidden` for who may not do this."""
-        found = await self._principal(headers)
+        """Who asks. Raises `Unauthorized` for strangers, `Forbidden` for who may not do this, `TooMany` for
+        who asks too often."""
+        found = self._with_accounts(await self._principal(headers))
+        self._rates.take(found.accounts)
         if not found.may(scope):
             raise Forbidden(f"This key may not do this: it lacks the scope '{scope}'.")
         return found
@@ -35,6 +54,14 @@ class Gate:
     async def stands_open(self) -> bool:
         """Whether everybody who reaches the server may do everything."""
         return self._open and self._verifier is None and not await self.tokens.any()
+
+    def _with_accounts(self, who: Principal) -> Principal:
+        key = f"token:{who.token}" if who.token else f"user:{who.tenant}\x1f{who.user}"
+        accounts = (
+            Account(key, "key", self._each.but(who.limits)),
+            Account(f"tenant:{who.tenant}", "tenant", self._tenant),
+        )
+        return msgspec.structs.replace(who, accounts=accounts)
 
     async def _principal(self, headers: Mapping[str, str]) -> Principal:
         if await self.stands_open():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
+
+from tailrace.auth.limits import Account
 
 Scope: TypeAlias = Literal["run", "read", "admin"]
 """`run` starts, answers, cancels and deletes; `read` looks at what is there; `admin` does everything."""
@@ -14,12 +17,14 @@ SCOPES: tuple[Scope, ...] = ("run", "read", "admin")
 
 class Principal(Struct, frozen=True):
     """The tenant whose runs a request may see, the user it names (`""` where it names none), what it may
-    do, and which token says so."""
+    do, and which token says so. `limits` are the token's own; `accounts` is whose limits hold."""
 
     tenant: str
     user: str = ""
     scopes: frozenset[Scope] = frozenset(SCOPES)
     token: str = ""
+    limits: Mapping[str, int | float] = {}
+    accounts: tuple[Account, ...] = ()
 
     def may(self, scope: Scope) -> bool:
         """Whether this principal may do what `scope` stands for; who may start runs may look at them."""

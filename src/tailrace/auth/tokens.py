@@ -26,7 +26,8 @@ REMEMBERED = 4_096
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of a token. Times in milliseconds since the epoch; `expires` 0 for never."""
+    """What is known of a token. Times in milliseconds since the epoch; `expires` 0 for never. `limits` are
+    those of its own, by the names of `Limits`."""
 
     id: str
     name: str
@@ -36,10 +37,12 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created: int = 0
     expires: int = 0
     revoked: int = 0
+    limits: dict[str, int | float] = {}
 
     def principal(self) -> Principal:
         """Who has this token."""
-        return Principal(self.tenant, self.user, frozenset(self.scopes), self.id)
+        scopes = frozenset(self.scopes)
+        return Principal(self.tenant, self.user, scopes, self.id, self.limits)
 
     def stands(self, now: int) -> bool:
         """Whether it is neither revoked nor expired."""

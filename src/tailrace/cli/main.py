@@ -125,10 +125,21 @@ def token_create(
     user: Annotated[str, typer.Option(help="Which user of the tenant; empty for all.")] = "",
     scope: Annotated[list[str] | None, typer.Option(help="run, read or admin.")] = None,
     days: Annotated[int, typer.Option(help="How long it is good; 0 for ever.", min=0)] = 0,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="Its own limit, as requests_per_minute=60.")
+    ] = None,
 ) -> None:
     """Make a token and print it, once. From then on nobody comes in without one."""
     asyncio.run(
-        tokens.create(config, name, tenant=tenant, user=user, scopes=scope or [], days=days)
+        tokens.create(
+            config,
+            name,
+            tenant=tenant,
+            user=user,
+            scopes=scope or [],
+            days=days,
+            limits=limit or [],
+        )
     )
 
 

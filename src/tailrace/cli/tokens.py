@@ -8,8 +8,10 @@ from pathlib import Path
 import typer
 
 from tailrace import assembly, config
+from tailrace.auth.limits import Limits
 from tailrace.auth.principal import SCOPES, Scope
 from tailrace.auth.tokens import Token, Tokens
+from tailrace.config import nearest
 from tailrace.errors import ConfigError, NotFound
 
 DAY = 86_400_000
@@ -29,7 +31,14 @@ def tokens(file: Path) -> Tokens:
 
 
 async def create(
-    file: Path, name: str, *, tenant: str, user: str, scopes: list[str], days: int
+    file: Path,
+    name: str,
+    *,
+    tenant: str,
+    user: str,
+    scopes: list[str],
+    days: int,
+    limits: list[str],
 ) -> None:
     """Make a token and print its secret, the only time that anybody sees it."""
     unknown = [scope for scope in scopes if scope not in SCOPES]
@@ -44,9 +53,26 @@ async def create(
             user=user,
             scopes=chosen or ("run", "read"),
             expires=assembly.clock() + days * DAY if days else 0,
+            limits=_limits(limits),
         )
     )
     typer.echo(secret)
+
+
+def _limits(given: list[str]) -> dict[str, int | float]:
+    """Limits like `requests_per_minute=60`. Raises `ConfigError`."""
+    found: dict[str, int | float] = {}
+    for each in given:
+        name, _, value = each.partition("=")
+        if name not in Limits.__struct_fields__:
+            raise ConfigError(f"no such limit: {name!r}{nearest(name, Limits.__struct_fields__)}")
+        try:
+            found[name] = float(value) if name == "cost_per_day" else int(value)
+        except ValueError:
+            raise ConfigError(f"{name} must be a number, not {value!r}") from None
+        if found[name] < 0:
+            raise ConfigError(f"{name} must not be negative")
+    return found
 
 
 async def show(file: Path) -> None:

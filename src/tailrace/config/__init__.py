@@ -9,13 +9,17 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from tailrace.auth.limits import Limits
 from tailrace.config.checks import check
 from tailrace.config.reader import Reader, nearest
 from tailrace.config.shapes import (
     PATH,
     SLUG,
     AgentConfig,
+    AuthConfig,
     Config,
+    JwtConfig,
+    LimitsConfig,
     McpConfig,
     ModelConfig,
     ServerConfig,
@@ -37,6 +41,10 @@ __all__ = [
 ]
 
 
+INNER = (("auth", "jwt", JwtConfig), ("limits", "token", Limits), ("limits", "tenant", Limits))
+"""Tables within tables."""
+
+
 def load(path: Path) -> Config:
     """Read and check a configuration file. Raises `ConfigError` with one message."""
     try:
@@ -55,10 +63,14 @@ def parse(text: str, name: str = "tailrace.toml", folder: Path = Path()) -> Conf
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: {error}") from None
     reader = Reader(text, name)
-    reader.known(tables, ("server", "models", "agents", "workflows"), "")
+    reader.known(tables, [name for name in Config.__struct_fields__ if name != "folder"], "")
+    for where, key, kind in INNER:
+        reader.known_below(tables.get(where), where, key, kind)
     reader.known_inside(tables.get("agents"), "mcp", McpConfig, "agents")
     config = Config(
         server=reader.table(tables.get("server", {}), ServerConfig, "server"),
+        auth=reader.table(tables.get("auth", {}), AuthConfig, "auth"),
+        limits=reader.table(tables.get("limits", {}), LimitsConfig, "limits"),
         models=reader.tables(tables.get("models", {}), ModelConfig, "models"),
         agents=reader.tables(tables.get("agents", {}), AgentConfig, "agents"),
         workflows=reader.tables(tables.get("workflows", {}), WorkflowConfig, "workflows"),

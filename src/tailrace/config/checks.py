@@ -6,6 +6,9 @@ import functools
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import msgspec
+
+from tailrace.auth.limits import Limits
 from tailrace.config.reader import Reader, nearest
 from tailrace.config.shapes import (
     LABEL,
@@ -42,6 +45,8 @@ def check(config: Config, reader: Reader) -> None:
         value = getattr(config.server, key)
         if value < least or (key == "port" and value > 65_535):
             raise reader.fault(f"[server] {key} cannot be {value}", "server", key)
+    _check_limits("limits.token", config.limits.token, reader)
+    _check_limits("limits.tenant", config.limits.tenant, reader)
     if config.auth.jwt is not None:
         _check_jwt(config.auth.jwt, reader)
     for name, model in config.models.items():
@@ -61,6 +66,12 @@ def check(config: Config, reader: Reader) -> None:
         _check_number(where, name, workflow.id, numbers, reader)
         at = functools.partial(_workflow_fault, reader, where)
         nodes_of(workflow, at)
+
+
+def _check_limits(where: str, limits: Limits, reader: Reader) -> None:
+    for key, value in msgspec.structs.asdict(limits).items():
+        if value < 0:
+            raise reader.fault(f"[{where}] {key} must not be negative", where, key)
 
 
 def _check_jwt(jwt: JwtConfig, reader: Reader) -> None:

@@ -34,6 +34,13 @@ class Reader:
                 inside = f" in [{where}]" if where else ""
                 raise self.fault(f"unknown key {key!r}{inside}{nearest(key, names)}", where, key)
 
+    def known_below(self, value: Any, where: str, key: str, kind: type[Struct]) -> None:
+        """The same for the table under `key` of one table."""
+        inner = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
+        if isinstance(inner, dict):
+            names = kind.__struct_fields__
+            self.known(cast("dict[str, Any]", inner), names, f"{where}.{key}")
+
     def known_inside(self, value: Any, key: str, kind: type[ConfigPart], where: str) -> None:
         """The same for the tables listed under `key` of each table."""
         tables = cast("dict[str, Any]", value) if isinstance(value, dict) else {}

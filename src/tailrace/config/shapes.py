@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from tailrace.auth.limits import Limits
 from tailrace.config.workflows import WorkflowConfig
 
 Dialect = Literal["chat", "responses", "messages", "script", "echo", "replay", "images", "speech"]
@@ -147,11 +148,19 @@ class AuthConfig(ConfigPart, frozen=True, kw_only=True):
     jwt: JwtConfig | None = None
 
 
+class LimitsConfig(ConfigPart, frozen=True, kw_only=True):
+    """`[limits]`: what each token, or user of an identity provider, and each tenant may use up."""
+
+    token: Limits = Limits()
+    tenant: Limits = Limits()
+
+
 class Config(ConfigPart, frozen=True, kw_only=True):
     """The whole file. `folder` is where it lies: relative paths in it start there."""
 
     server: ServerConfig = ServerConfig()
     auth: AuthConfig = AuthConfig()
+    limits: LimitsConfig = LimitsConfig()
     models: dict[str, ModelConfig] = {}
     agents: dict[str, AgentConfig] = {}
     workflows: dict[str, WorkflowConfig] = {}

@@ -7,7 +7,7 @@ a log that was written can always be read. An illegal draft raises `IllegalEvent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from tailrace.errors import IllegalEvent
@@ -48,6 +48,8 @@ class RunState:
         self.dispatched: dict[int, list[str]] = {}
         self.compactions: dict[str, tuple[int, tuple[Item, ...]]] = {}
         self.usage: dict[tuple[str, str], Totals] = {}
+        self.metered: Callable[[t.Usage], None] | None = None
+        """Who wants to be told of each model call's usage."""
         self.end: t.RunEnd | None = None
 
     @property
@@ -136,6 +138,8 @@ class RunState:
                 self._agent(draft, payload)
             case t.Usage():
                 self._usage(draft, payload)
+                if self.metered is not None:
+                    self.metered(payload)
             case t.InputRequested() | t.InputReceived():
                 self._ask(payload)
             case t.CompactionCompleted():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
@@ -12,7 +13,7 @@ from starlette.responses import Response
 
 from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal, Scope
-from tailrace.errors import CallerError, LogError, Unauthorized, Unavailable
+from tailrace.errors import CallerError, LogError, TooMany, Unauthorized, Unavailable
 from tailrace.http.event_stream import EventStream
 from tailrace.runs.owner import Owner
 
@@ -23,6 +24,8 @@ Handler = Callable[[Request], Awaitable[Reply]]
 ErrorBody = Callable[[CallerError, str], bytes]
 """A surface's error body, for an error and the id of the request that caused it."""
 
+OBEYED_SECONDS = 60
+"""Clients obey a `retry-after` of up to so many seconds; told to wait longer they try at once."""
 READS = frozenset({"GET", "HEAD"})
 
 
@@ -77,6 +80,19 @@ def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
     headers = request_id(id)
     if isinstance(error, Unavailable):
         headers["retry-after"] = "1"
+    if isinstance(error, TooMany):
+        headers |= _retry(error.retry_after)
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     return Response(error_body(error, id), error.status, headers, media_type="application/json")
+
+
+def _retry(seconds: float) -> dict[str, str]:
+    """When to try again, as the SDKs of OpenAI and Anthropic read it (docs/adr/0008)."""
+    headers = {
+        "retry-after": str(math.ceil(seconds)),
+        "retry-after-ms": str(math.ceil(seconds * 1000)),
+    }
+    if seconds > OBEYED_SECONDS:
+        headers["x-should-retry"] = "false"
+    return headers

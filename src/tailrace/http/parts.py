@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 
 import msgspec
 from msgspec import Struct
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tailrace.auth.gate import Gate
+from tailrace.auth.principal import Principal
 from tailrace.errors import BadRequest, TooLarge, Unavailable
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
@@ -19,8 +21,10 @@ from tailrace.http.catalog import Catalog
 from tailrace.http.event_stream import EventStream, Streams
 from tailrace.http.guard import principal, request_id
 from tailrace.http.projection import Projections
+from tailrace.http.readers import Readers
 from tailrace.http.subscription import Subscription
 from tailrace.http.view import View
+from tailrace.runs.accounts import Purse
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
 from tailrace.runs.owner import Owner
@@ -45,6 +49,7 @@ class Parts(Struct, frozen=True):
     sweeper: Sweeper
     projections: Projections
     streams: Streams
+    readers: Readers
     max_body_bytes: int
     extension_key: str
     functions: bool
@@ -62,31 +67,46 @@ class Parts(Struct, frozen=True):
             body=http.url.path.encode() + b"\n" + body,
             retry=retries.isascii() and retries.isdigit() and retries.strip("0") != "",
             grace=_grace(http.headers.get(GRACE_HEADER)),
+            purses=_purses(who),
         )
         return await self.supervisor.start(
             request, owner=Owner(who.tenant, who.user), submission=submission
         )
 
-    def stream(self, run: str, view: View) -> EventStream:
-        """A reply that streams a run from its first frame."""
-        return self._reply(
-            Subscription(self.projections, (run, view.key), view.encoders), run, view
-        )
+    async def body(self, http: Request) -> bytes:
+        """The request's whole body. Raises `TooLarge`."""
+        limits = [account.limits.input_bytes for account in principal(http).accounts]
+        return await _read(http, min([self.max_body_bytes, *filter(None, limits)]))
 
-    async def resume(self, run: str, view: View, first: int) -> EventStream:
-        """A reply that streams a run from frame `first` on. Raises `BadRequest` if it is too far."""
+    def stream(self, http: Request, run: str, view: View) -> EventStream:
+        """A reply that streams a run from its first frame. Raises `TooMany`."""
+        self.readers.check(principal(http).accounts, run)
+        subscription = Subscription(self.projections, (run, view.key), view.encoders)
+        return self._reply(http, subscription, run, view)
+
+    async def resume(self, http: Request, run: str, view: View, first: int) -> EventStream:
+        """A reply that streams a run from frame `first` on. Raises `BadRequest` if it is too far,
+        `TooMany`."""
+        self.readers.check(principal(http).accounts, run)
         subscription = Subscription(self.projections, (run, view.key), view.encoders, first)
         try:
             await subscription.prime()
         except BaseException:
             subscription.close()
             raise
-        return self._reply(subscription, run, view)
+        return self._reply(http, subscription, run, view)
 
-    def _reply(self, subscription: Subscription, run: str, view: View) -> EventStream:
-        reading = self.supervisor.reading(run)
+    def _reply(
+        self, http: Request, subscription: Subscription, run: str, view: View
+    ) -> EventStream:
+        reading = self._reading(principal(http), run)
         headers = {**run_headers(run), **view.headers}
         return EventStream(self.streams, subscription, reading, view.framing, headers)
+
+    @contextmanager
+    def _reading(self, who: Principal, run: str) -> Generator[None, None, None]:
+        with self.supervisor.reading(run), self.readers.reading(who.accounts, run):
+            yield
 
     async def attend(self, http: Request, run: str, *, pauses: bool = False) -> RunState | None:
         """Wait for a run's end, or with `pauses` for a pause too; None when the client left before.
@@ -141,7 +161,7 @@ def document(value: object, *, run: str = "") -> Response:
     return json_reply(msgspec.json.encode(value), run=run)
 
 
-async def read_body(http: Request, limit: int) -> bytes:
+async def _read(http: Request, limit: int) -> bytes:
     """The request's whole body. Raises `TooLarge` once it is over `limit` bytes."""
     declared = http.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
@@ -154,6 +174,20 @@ async def read_body(http: Request, limit: int) -> bytes:
             raise TooLarge(f"The request body is over {limit} bytes.", code="request_too_large")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _purses(who: Principal) -> tuple[Purse, ...]:
+    """The accounts of a caller that have a limit on runs or on what they spend."""
+    purses = (
+        Purse(
+            account.key,
+            account.limits.concurrent_runs,
+            account.limits.tokens_per_day,
+            account.limits.cost_per_day,
+        )
+        for account in who.accounts
+    )
+    return tuple(purse for purse in purses if purse != Purse(purse.key))
 
 
 def cursor(text: str, name: str) -> int:

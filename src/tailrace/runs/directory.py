@@ -18,6 +18,7 @@ from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, RunStarted
 from tailrace.log.contract import Record, Store
+from tailrace.runs.accounts import Purse
 from tailrace.runs.owner import Owner
 
 BUCKET = "runs"
@@ -30,7 +31,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What is known of a run without reading its log. Times in milliseconds since the epoch.
 
     `grace` is how many seconds the run goes on when nobody reads it, None for as long as it takes.
-    `kept` is how many milliseconds its log stays after its end.
+    `kept` is how many milliseconds its log stays after its end. `purses` pay for it.
     """
 
     run: str
@@ -44,6 +45,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     conversation: str = ""
     grace: float | None = None
     kept: int = 0
+    purses: tuple[Purse, ...] = ()
 
 
 _decoder = msgspec.json.Decoder(RunRecord)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tailrace.errors import IllegalEvent, LimitReached, LogError, ModelFailed
 from tailrace.events.types import (
@@ -20,6 +20,7 @@ from tailrace.events.types import (
     RunFailed,
     RunIncomplete,
     RunWaiting,
+    Usage,
 )
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.writer import RunWriter
@@ -27,11 +28,21 @@ from tailrace.runtimes.contract import RunContext, Runtime
 
 logger = logging.getLogger("tailrace.runs")
 
+LAST_SECONDS = 1.0
+"""How long a run goes on that has used up what it may, so that it ends by itself where that was all."""
+
 
 class LiveRun:
     """A run and the task that works on it. `readers` counts the connections that watch it."""
 
-    def __init__(self, record: RunRecord, runtime: Runtime, writer: RunWriter) -> None:
+    def __init__(
+        self,
+        record: RunRecord,
+        runtime: Runtime,
+        writer: RunWriter,
+        spend: Callable[[Usage], str],
+    ) -> None:
+        """`spend` counts a model call and names the limit that is reached, or `""`."""
         self.record = record
         self.readers = 0
         self.leaving: asyncio.TimerHandle | None = None
@@ -39,6 +50,10 @@ class LiveRun:
         self.writer = writer
         self._runtime = runtime
         self._context = RunContext(record.run, writer)
+        self._spend = spend
+        self._spent = self._stopped = ""
+        if record.purses:
+            writer.state.metered = self._count
         self._cancelled_by = ""
         self._handed_over = False
 
@@ -50,6 +65,18 @@ class LiveRun:
             self._cancelled_by = by
             self.task.cancel()
         return True
+
+    def _count(self, usage: Usage) -> None:
+        reached = self._spend(usage)
+        if reached and not self._spent:
+            self._spent = reached
+            asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop)
+
+    def _stop(self) -> None:
+        """It has used up what it may, and more is to be done."""
+        if self.task is not None and self.writer.state.phase == "running":
+            self._stopped = self._spent
+            self.task.cancel()
 
     def hand_over(self) -> None:
         """Stop the work and leave the log open."""
@@ -78,8 +105,8 @@ class LiveRun:
         `CancelledError` on a handover.
         """
         end = await self._drive(seconds)
-        if end is None and self._cancelled_by:  # the agent swallowed the cancellation
-            end = RunCancelled(self._cancelled_by)
+        if end is None:  # it may have swallowed the cancellation
+            end = self._asked_end()
         state = self.writer.state
         if end is None and state.asking:
             self.writer.add([*state.close_items(), Draft(RunWaiting("answers"))])
@@ -98,10 +125,11 @@ class LiveRun:
             task = asyncio.current_task()
             if self._handed_over or task is None:
                 raise
-            if not self._cancelled_by:  # nobody of ours: the agent raised it
+            asked = self._asked_end()
+            if asked is None:  # nobody of ours: the agent raised it
                 return RunFailed("server_error", "The agent raised CancelledError.")
             task.uncancel()
-            return RunCancelled(self._cancelled_by)
+            return asked
         except LogError:
             raise
         except LimitReached as limit_reached:
@@ -116,3 +144,9 @@ class LiveRun:
             logger.exception("run %s: the agent raised", self.record.run)
             return RunFailed("server_error", f"The agent raised {type(error).__name__}.")
         return None
+
+    def _asked_end(self) -> RunEnd | None:
+        """The end that we asked for, by a cancellation."""
+        if self._cancelled_by:
+            return RunCancelled(self._cancelled_by)
+        return RunIncomplete(self._stopped) if self._stopped else None

@@ -20,7 +20,7 @@ from tailrace.runs.writer import Clock
 from tailrace.runtimes.contract import KEPT
 
 GiveUp = Callable[[str], Awaitable[None]]
-EXPIRING = ("idempotency", "retries", "conversations")
+EXPIRING = ("idempotency", "retries", "conversations", "spent")
 """Buckets whose records simply go when they are due."""
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from tailrace.errors import RevisionMismatch, Unprocessable
 from tailrace.log.contract import Store
+from tailrace.runs.accounts import Purse
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.writer import Clock
@@ -25,13 +26,14 @@ class Submission(msgspec.Struct, frozen=True):
 
     It may be recognised by its key, `""` without one, by all that makes it itself, and by the client
     saying that it sends it again. `grace` is how many seconds the run goes on when nobody reads it,
-    None for as long as it takes; unset, the surface's own rule holds.
+    None for as long as it takes; unset, the surface's own rule holds. `purses` pay for the run.
     """
 
     key: str
     body: bytes
     retry: bool
     grace: float | msgspec.UnsetType | None = msgspec.UNSET
+    purses: tuple[Purse, ...] = ()
 
 
 class _Claim(msgspec.Struct, frozen=True):

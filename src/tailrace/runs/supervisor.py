@@ -12,6 +12,7 @@ import logging
 import secrets
 from collections.abc import Coroutine, Generator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import msgspec
 
@@ -31,6 +32,7 @@ from tailrace.events.types import (
     RunStarted,
 )
 from tailrace.log.contract import Store
+from tailrace.runs.accounts import Accounts
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.live import LiveRun
@@ -68,6 +70,7 @@ class Supervisor:
         self._settings = settings
         self._clock = clock
         self._submissions = Submissions(store, settings, clock)
+        self._accounts = Accounts(store, clock)
         self._live: dict[str, LiveRun] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._accepting = False
@@ -102,6 +105,7 @@ class Supervisor:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self._accounts.settle()
         await self._store.close()
 
     def live(self) -> int:
@@ -114,7 +118,8 @@ class Supervisor:
         """Start a run, or attach to the one that an equal submission started.
 
         Returns the run's suffix and whether it is new. When this returns, `run.started` is durable:
-        the id may be shown, and chained to. Raises `Unavailable` while shutting down.
+        the id may be shown, and chained to. Raises `Unavailable` while shutting down, `TooMany` for who
+        has too many runs or has spent too much.
         """
         if not self._accepting:
             raise Unavailable("The server is shutting down; try again in a moment.")
@@ -159,6 +164,7 @@ class Supervisor:
         submission: Submission,
     ) -> None:
         """Write a run's start and let the work begin."""
+        await self._accounts.enter(submission.purses)
         record = RunRecord(
             run=run,
             agent=request.agent,
@@ -169,6 +175,7 @@ class Supervisor:
             conversation=request.conversation,
             grace=self._grace(request, submission),
             kept=self._settings.kept if request.store else self._settings.kept_unstored,
+            purses=submission.purses,
         )
         writer = RunWriter(self._store.log, run, RunState(), self._clock)
         runtime = self._runtimes[request.agent]
@@ -179,7 +186,7 @@ class Supervisor:
         # the next commit, and no client hears of the run before all is down.
         joined = self._join(request.conversation, owner, run)
         accepted = asyncio.gather(recorded, writer.flush(), joined)
-        self._work_on(LiveRun(record, runtime, writer))
+        self._work_on(record, runtime, writer)
         await accepted
 
     async def _join(self, conversation: str, owner: Owner, run: str) -> None:
@@ -234,13 +241,19 @@ class Supervisor:
             record, state = await self._waiting(run)
         except Conflict:
             raise Conflict("The run asks for nothing.", code="already_answered") from None
-        writer = RunWriter(self._store.log, run, state, self._clock)
-        writer.add([*drafts(state, answer), Draft(RunResumed(request))])
-        await writer.flush()
-        record = msgspec.structs.replace(record, status="in_progress")
-        longest = int(self._settings.longest_seconds * 1000)
-        await self._directory.write(record, expires=self._clock() + longest + record.kept)
-        self._work_on(LiveRun(record, self._runtimes[record.agent], writer))
+        resumed = [*drafts(state, answer), Draft(RunResumed(request))]
+        await self._accounts.enter(record.purses)
+        try:
+            writer = RunWriter(self._store.log, run, state, self._clock)
+            writer.add(resumed)
+            await writer.flush()
+            record = msgspec.structs.replace(record, status="in_progress")
+            longest = int(self._settings.longest_seconds * 1000)
+            await self._directory.write(record, expires=self._clock() + longest + record.kept)
+        except BaseException:
+            self._accounts.leave(record.purses)
+            raise
+        self._work_on(record, self._runtimes[record.agent], writer)
 
     async def _end_waiting(self, run: str, end: RunEnd) -> None:
         async with self._waking:
@@ -280,9 +293,11 @@ class Supervisor:
             loop = asyncio.get_running_loop()
             live.leaving = loop.call_later(live.record.grace, live.cancel, "nobody was reading")
 
-    def _work_on(self, live: LiveRun) -> None:
+    def _work_on(self, record: RunRecord, runtime: Runtime, writer: RunWriter) -> LiveRun:
+        live = LiveRun(record, runtime, writer, partial(self._accounts.spend, record.purses))
         self._live[live.record.run] = live
         live.task = asyncio.create_task(self._work(live), name=f"run {live.record.run}")
+        return live
 
     async def _work(self, live: LiveRun) -> None:
         run = live.record.run
@@ -301,6 +316,7 @@ class Supervisor:
             return
         finally:
             self._live.pop(run, None)
+            self._accounts.leave(live.record.purses)
             if live.leaving is not None:
                 live.leaving.cancel()
         if live.writer.state.ended:
@@ -360,9 +376,8 @@ class Supervisor:
             await writer.flush()
             return await self._record_end(record, state)
         await writer.flush()
-        live = LiveRun(record, runtime, writer)
-        self._work_on(live)
-        self._begin_grace(live)
+        await self._accounts.enter_again(record.purses)
+        self._begin_grace(self._work_on(record, runtime, writer))
         return None
 
     async def _sweep_for_ever(self) -> None:

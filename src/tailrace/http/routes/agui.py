@@ -15,7 +15,7 @@ from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.http.agui_answers import answering
 from tailrace.http.guard import Reply, guarded, owner
-from tailrace.http.parts import Parts, document, read_body
+from tailrace.http.parts import Parts, document
 from tailrace.http.turns import take_turn
 from tailrace.http.views import agui_view
 from tailrace.protocols.ag_ui import request
@@ -40,7 +40,7 @@ class _Threads:
         self._parts = parts
 
     async def run(self, http: Request) -> Reply:
-        body = await read_body(http, self._parts.max_body_bytes)
+        body = await self._parts.body(http)
         asked = request.decode(body)
         target = self._parts.catalog.any(http.path_params["agent"])
         who = owner(http)
@@ -50,12 +50,12 @@ class _Threads:
         )
         if asked.resume:
             run, turn = await self._resumed(asked, wanted, who)
-            return self._parts.stream(run, agui_view(run, turn))
+            return self._parts.stream(http, run, agui_view(run, turn))
         run = await self._started(http, wanted, body)
-        return self._parts.stream(run, agui_view(run, 0))
+        return self._parts.stream(http, run, agui_view(run, 0))
 
     async def cancel(self, http: Request) -> Reply:
-        body = await read_body(http, self._parts.max_body_bytes)
+        body = await self._parts.body(http)
         named = request.decode_cancel(body)
         self._parts.catalog.any(http.path_params["agent"])
         run = await self._named(named, owner(http))

@@ -11,7 +11,7 @@ from tailrace.events.request import RunRequest
 from tailrace.http.catalog import Target
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.mounts import Mount
-from tailrace.http.parts import Parts, document, json_reply, read_body
+from tailrace.http.parts import Parts, document, json_reply
 from tailrace.http.turns import take_turn
 from tailrace.http.view import View
 from tailrace.protocols.errors import error_body
@@ -40,7 +40,7 @@ class _Chat:
         self._mount = mount
 
     async def create(self, http: Request) -> Reply:
-        body = await read_body(http, self._parts.max_body_bytes)
+        body = await self._parts.body(http)
         asked = request.decode(body)
         target = self._mount.target(http, asked.request.model)
         wanted = await self._in_session(http, asked.request, target)
@@ -48,7 +48,9 @@ class _Chat:
         mount = self._mount
         options = stream.Options(asked.include_usage, mount.key, mount.functions)
         if asked.stream:
-            return self._parts.stream(run, View(options, lambda: stream.Encoder(run, options)))
+            return self._parts.stream(
+                http, run, View(options, lambda: stream.Encoder(run, options))
+            )
         state = await self._parts.attend(http, run)
         if state is None:
             return Response(status_code=499)

@@ -12,7 +12,7 @@ from tailrace.errors import BadRequest
 from tailrace.events import ids
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.mounts import Mount
-from tailrace.http.parts import Parts, json_reply, read_body
+from tailrace.http.parts import Parts, json_reply
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import conversations as wire
 from tailrace.protocols.openai_responses import reply
@@ -93,7 +93,7 @@ class _Conversations:
         return await self._conversations.entries(await self._conversations.get(*_named(http)))
 
     async def _body(self, http: Request) -> bytes:
-        return await read_body(http, self._parts.max_body_bytes)
+        return await self._parts.body(http)
 
 
 def _named(http: Request) -> tuple[str, Owner]:

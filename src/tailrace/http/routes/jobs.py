@@ -9,7 +9,7 @@ from starlette.routing import Route
 from tailrace.errors import Conflict
 from tailrace.http.catalog import Catalog
 from tailrace.http.guard import Reply, guarded, owner
-from tailrace.http.parts import Parts, cursor, json_reply, read_body
+from tailrace.http.parts import Parts, cursor, json_reply
 from tailrace.http.views import NATIVE, view
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.node_stream import reply, request
@@ -39,7 +39,7 @@ class _Jobs:
         self._catalog = catalog
 
     async def create(self, http: Request) -> Reply:
-        body = await read_body(http, self._parts.max_body_bytes)
+        body = await self._parts.body(http)
         asked = request.decode(body)
         wanted = msgspec.structs.replace(asked, agent=self._catalog.named(asked.agent).name)
         run, _ = await self._parts.start(http, wanted, body)
@@ -61,7 +61,7 @@ class _Jobs:
             after = http.headers.get("last-event-id") or None
         first = 0 if after is None else cursor(after, "after") + 1
         asked = await self._parts.directory.request(record.run)
-        return await self._parts.resume(record.run, view(surface, record.run, asked), first)
+        return await self._parts.resume(http, record.run, view(surface, record.run, asked), first)
 
     async def cancel(self, http: Request) -> Reply:
         record = await self._find(http)
@@ -74,7 +74,7 @@ class _Jobs:
     async def input(self, http: Request) -> Reply:
         """Answer what the run waits for."""
         record = await self._find(http)
-        answer = request.decode_answers(await read_body(http, self._parts.max_body_bytes))
+        answer = request.decode_answers(await self._parts.body(http))
         await self._parts.supervisor.answer(record.run, answer)
         return await self._document(record.run, status=202)
 

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from tailrace.http.guard import Reply, guarded
 from tailrace.http.mounts import Mount
-from tailrace.http.parts import Parts, document, json_reply, read_body
+from tailrace.http.parts import Parts, document, json_reply
 from tailrace.http.view import View
 from tailrace.protocols.anthropic_messages import reply, request, stream
 from tailrace.protocols.anthropic_messages.wire import error_body
@@ -39,7 +39,7 @@ class _Messages:
         self._mount = mount
 
     async def create(self, http: Request) -> Reply:
-        body = await read_body(http, self._parts.max_body_bytes)
+        body = await self._parts.body(http)
         asked = request.decode(body, http.headers.get(VERSION, ""))
         target = self._mount.target(http, asked.request.model)
         wanted = msgspec.structs.replace(asked.request, agent=target.name)
@@ -47,7 +47,9 @@ class _Messages:
         reads_calls = CANNOT_READ_CALLS not in http.headers.get("user-agent", "")
         options = stream.Options(tools=reads_calls, key=self._mount.key)
         if asked.stream:
-            return self._parts.stream(run, View(options, lambda: stream.Encoder(run, options)))
+            return self._parts.stream(
+                http, run, View(options, lambda: stream.Encoder(run, options))
+            )
         state = await self._parts.attend(http, run)
         if state is None:
             return Response(status_code=499)
@@ -56,7 +58,7 @@ class _Messages:
         return json_reply(made, status=status, run=run)
 
     async def count(self, http: Request) -> Reply:
-        body = await read_body(http, self._parts.max_body_bytes)
+        body = await self._parts.body(http)
         asked = request.decode_count(body, http.headers.get(VERSION, ""))
         self._mount.target(http, asked.model)
         return document({"input_tokens": tokens(asked)})

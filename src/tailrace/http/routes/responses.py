@@ -15,7 +15,7 @@ from tailrace.events.types import RunCancelled, RunStarted
 from tailrace.http.answers import answering
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.mounts import Mount
-from tailrace.http.parts import Parts, cursor, flag, json_reply, read_body
+from tailrace.http.parts import Parts, cursor, flag, json_reply
 from tailrace.http.turns import take_turn, with_history, with_references
 from tailrace.http.view import View
 from tailrace.protocols.errors import error_body
@@ -49,7 +49,7 @@ class _Responses:
         self._mount = mount
 
     async def create(self, http: Request) -> Reply:
-        body = await read_body(http, self._parts.max_body_bytes)
+        body = await self._parts.body(http)
         asked = request.decode(body)
         who = owner(http)
         target = self._mount.target(http, asked.request.model)
@@ -58,7 +58,7 @@ class _Responses:
         run, turn = await self._begin(http, wanted, body)
         options = self._options(wanted, turn)
         if asked.stream or flag(http.query_params.get("stream")):
-            return self._parts.stream(run, _view(run, options))
+            return self._parts.stream(http, run, _view(run, options))
         if not wanted.background:
             await self._parts.attend(http, run, pauses=True)
         return await self._document(run, turn)
@@ -83,7 +83,7 @@ class _Responses:
         first = 0 if after is None else cursor(after, "starting_after") + 1
         asked = await self._parts.directory.request(record.run)
         options = self._options(asked, turn)
-        return await self._parts.resume(record.run, _view(record.run, options), first)
+        return await self._parts.resume(http, record.run, _view(record.run, options), first)
 
     async def cancel(self, http: Request) -> Reply:
         record, turn = await self._find_turn(http)
@@ -121,7 +121,7 @@ class _Responses:
         return json_reply(page, run=record.run)
 
     async def input_tokens(self, http: Request) -> Reply:
-        body = await read_body(http, self._parts.max_body_bytes)
+        body = await self._parts.body(http)
         asked = request.decode_input_tokens(body)
         wanted = await with_references(self._parts, asked.request, asked.references, owner(http))
         wanted = await with_history(self._parts, wanted, owner(http))

@@ -17,7 +17,7 @@ from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Message, text_of
 from tailrace.http.catalog import Target
 from tailrace.http.guard import Reply, guarded, owner
-from tailrace.http.parts import Parts, cursor, read_body
+from tailrace.http.parts import Parts, cursor
 from tailrace.http.turns import take_turn
 from tailrace.http.view import View
 from tailrace.http.views import session_view
@@ -46,7 +46,7 @@ class _Sessions:
         self._parts = parts
 
     async def create(self, http: Request) -> Reply:
-        body = await read_body(http, self._parts.max_body_bytes)
+        body = await self._parts.body(http)
         asked = request.decode(body)
         target = self._target(asked.agent)
         session = asked.session or str(uuid.uuid4())
@@ -54,7 +54,7 @@ class _Sessions:
         answered = await self._answer(asked, found)
         if answered is not None:
             run, first = answered
-            return await self._parts.resume(run, self._view(http, run, session), first)
+            return await self._parts.resume(http, run, self._view(http, run, session), first)
         wanted = msgspec.structs.replace(
             asked.request,
             agent=target.name,
@@ -63,7 +63,7 @@ class _Sessions:
             conversation=found.id,
         )
         run, _ = await take_turn(self._parts, http, wanted, body)
-        return self._parts.stream(run, self._view(http, run, session))
+        return self._parts.stream(http, run, self._view(http, run, session))
 
     async def resume(self, http: Request) -> Reply:
         """The latest turn of a session again, whole or after a line: `?after=` counts lines from 0."""
@@ -74,7 +74,7 @@ class _Sessions:
             raise NotFound(f"Session '{session}' has no turn to show")
         after = query.get("after")
         first = 0 if after is None else cursor(after, "after") + 1
-        return await self._parts.resume(run, self._view(http, run, session), first)
+        return await self._parts.resume(http, run, self._view(http, run, session), first)
 
     async def _conversation(self, http: Request, session: str, tenant: str) -> Conversation:
         """A client's tenants have sessions of their own; whose they all are, its token says."""

@@ -11,7 +11,7 @@ from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
 from tailrace.events.types import RunResumed
 from tailrace.http.guard import Reply, guarded, owner
-from tailrace.http.parts import Parts, cursor, document, read_body
+from tailrace.http.parts import Parts, cursor, document
 from tailrace.http.turns import take_turn
 from tailrace.http.ui_answers import answering
 from tailrace.http.views import ui_view
@@ -39,7 +39,7 @@ class _Chats:
         self._parts = parts
 
     async def send(self, http: Request) -> Reply:
-        body = await read_body(http, self._parts.max_body_bytes)
+        body = await self._parts.body(http)
         asked = request.decode(body)
         who = owner(http)
         target = self._parts.catalog.any(asked.agent or http.query_params.get("agent", ""))
@@ -50,14 +50,14 @@ class _Chats:
         answer = await answering(self._parts, asked.given, who)
         if answer is not None:
             await self._parts.supervisor.answer(answer.run, answer.answer, wanted)
-            return await self._next_turn(answer.run)
+            return await self._next_turn(http, answer.run)
         if not wanted.input:
             raise BadRequest(
                 "The last message must be a user's, or answer what the assistant's asks.",
                 param="messages",
             )
         run, _ = await take_turn(self._parts, http, wanted, body, told=asked.told)
-        return self._parts.stream(run, ui_view(run, 0))
+        return self._parts.stream(http, run, ui_view(run, 0))
 
     async def resume(self, http: Request) -> Reply:
         """All of the chat's last reply and what follows; with `after` only what follows that position,
@@ -72,7 +72,7 @@ class _Chats:
         first = 0 if after is None else cursor(after, "after") + 1
         past = after is None and state.started().called != ""
         view = ui_view(run, len(state.resumptions), past=past)
-        return await self._parts.resume(run, view, first)
+        return await self._parts.resume(http, run, view, first)
 
     async def cancel(self, http: Request) -> Reply:
         run = await self._run(http)
@@ -82,12 +82,12 @@ class _Chats:
         chat = http.path_params["chat_id"]
         return document({"id": chat, "runId": ids.run_id(run), "status": "cancelled"}, run=run)
 
-    async def _next_turn(self, run: str) -> Reply:
+    async def _next_turn(self, http: Request, run: str) -> Reply:
         """What follows the answer that a run was given."""
         events = await self._parts.directory.events(run)
         turn = sum(isinstance(event.payload, RunResumed) for event in events)
         first = stream.turn_begins(run, events, turn)
-        return await self._parts.resume(run, ui_view(run, turn), first)
+        return await self._parts.resume(http, run, ui_view(run, turn), first)
 
     async def _run(self, http: Request) -> str | None:
         """The run that a response id in the query names, or the chat's last one that there is."""

@@ -1,0 +1,81 @@
+"""What one caller may use up, and how often it may ask. Why it is like this: docs/adr/0008."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.errors import TooMany
+
+REMEMBERED = 16_384
+"""Accounts whose requests are remembered at most."""
+MINUTE = 60.0
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits of a token or a tenant; 0 is no limit.
+
+    `concurrent_runs` that are worked on, `requests_per_minute` of any kind, `input_bytes` of a request's
+    body, `tokens_per_day` and `cost_per_day` by UTC day, `readers_per_run`: streams of one run at once.
+    """
+
+    concurrent_runs: int = 0
+    requests_per_minute: int = 0
+    input_bytes: int = 0
+    tokens_per_day: int = 0
+    cost_per_day: float = 0.0
+    readers_per_run: int = 0
+
+    def but(self, own: Mapping[str, int | float]) -> Limits:
+        """These limits with some of them changed. Raises `msgspec.ValidationError`."""
+        return msgspec.convert({**msgspec.structs.asdict(self), **own}, Limits) if own else self
+
+
+NO_LIMITS = Limits()
+
+
+class Account(Struct, frozen=True):
+    """Who is counted together: `key` tells it from all others, `what` is the word for it."""
+
+    key: str
+    what: str
+    limits: Limits
+
+
+class Rates:
+    """Requests a minute: a bucket for each account, full at first, that fills steadily. In memory."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._free_at: dict[str, float] = {}
+
+    def take(self, accounts: Sequence[Account]) -> None:
+        """Count a request. Raises `TooMany`, and counts nothing, when one of the accounts has no room."""
+        limited = [account for account in accounts if account.limits.requests_per_minute]
+        if not limited:
+            return
+        now = self._clock()
+        taken = {account.key: self._next(account, now) for account in limited}
+        self._free_at.update(taken)
+        if len(self._free_at) > REMEMBERED:
+            self._forget(now)
+
+    def _next(self, account: Account, now: float) -> float:
+        """When the bucket is full again after one more request: never more than a minute from now."""
+        rate = account.limits.requests_per_minute
+        full = max(self._free_at.get(account.key, 0.0), now) + MINUTE / rate
+        wait = full - now - MINUTE
+        if wait > 1e-6:
+            raise TooMany(
+                f"This {account.what} may send {rate} requests a minute; try again in {wait:.1f} s.",
+                retry_after=wait,
+                code="rate_limit_exceeded",
+            )
+        return full
+
+    def _forget(self, now: float) -> None:
+        """Full buckets say nothing."""
+        self._free_at = {key: full for key, full in self._free_at.items() if full > now}
