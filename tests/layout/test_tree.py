@@ -91,7 +91,6 @@ COVERED_ELSEWHERE = {
     "runtimes/adapters/langgraph_offer.py": "tests/runtimes/adapters/test_langgraph.py",
     "runtimes/adapters/langgraph_reply.py": "tests/runtimes/adapters/test_langgraph.py",
     "runtimes/adapters/langgraph_tap.py": "tests/runtimes/adapters/test_langgraph.py",
-    "runtimes/adapters/playback.py": "tests/runtimes/adapters/test_pydantic_ai_invocation.py",
     "runtimes/adapters/openai_agents_items.py": "tests/runtimes/adapters/test_openai_agents.py",
     "runtimes/adapters/openai_agents_model.py": "tests/runtimes/adapters/test_openai_agents.py",
     "runtimes/adapters/pydantic_ai_messages.py": "tests/runtimes/adapters/test_pydantic_ai.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from deepagents import create_deep_agent
@@ -16,6 +17,10 @@ from tests.support.langgraph_agents import model, opened, tool
 from tests.support.team import call, say
 
 THREAD: Any = {"configurable": {"thread_id": "run"}}
+
+
+async def flushed() -> None:
+    """A log that is always on the disk already."""
 
 
 def deep(saver: Saver) -> Any:
@@ -40,9 +45,9 @@ def said(state: Any) -> list[str]:
 async def test_another_process_finds_what_one_has_written() -> None:
     store = MemoryStore()
     await store.open()
-    first = Saver(store.records, "run")
+    first = Saver(store.records, "run", flushed)
     await deep(first).ainvoke({"messages": [("user", "Hi")]}, THREAD, durability="sync")
-    second = Saver(store.records, "run")
+    second = Saver(store.records, "run", flushed)
     await second.open()
     assert second.begun
     assert second.storage == first.storage
@@ -60,9 +65,9 @@ async def test_another_process_finds_what_one_has_written() -> None:
 async def test_answers_are_handed_in_each_to_its_task() -> None:
     store = MemoryStore()
     await store.open()
-    first = Saver(store.records, "run")
+    first = Saver(store.records, "run", flushed)
     await deep(first).ainvoke({"messages": [("user", "Hi")]}, THREAD, durability="sync")
-    second = Saver(store.records, "run")
+    second = Saver(store.records, "run", flushed)
     await second.open()
     stopped = (await deep(second).aget_state(THREAD)).interrupts
     second.answers = {each.id: f"{each.value} of choice" for each in stopped}
@@ -76,12 +81,12 @@ async def test_answers_are_handed_in_each_to_its_task() -> None:
 async def test_results_and_what_was_asked_come_back_and_runs_are_kept_apart() -> None:
     store = MemoryStore()
     await store.open()
-    one, other = Saver(store.records, "one"), Saver(store.records, "other")
+    one, other = Saver(store.records, "one", flushed), Saver(store.records, "other", flushed)
     for n in range(120):
         await one.keep_asked(f"i{n}", [n], single=n % 2 == 1)
     await one.keep_result(3, Command(update={"notes": ["a"]}))
     await other.keep_read(7, 2)
-    after = Saver(store.records, "one")
+    after = Saver(store.records, "one", flushed)
     await after.open()
     assert after.asked == {f"i{n}": [n] for n in range(120)}
     assert "i1" in after.single
@@ -110,3 +115,25 @@ async def test_what_is_kept_of_a_run_goes_with_its_log() -> None:
     await house.sweeper.forget(await house.directory.find(name, Owner("local")))
     assert not await house.store.records.scan(KEPT)
     await house.supervisor.close()
+
+
+async def test_a_checkpoint_waits_for_what_the_log_was_told_before_it() -> None:
+    """Else a crash between the two leaves a graph that has heard a reply which is in no log."""
+    store = MemoryStore()
+    await store.open()
+    durable = asyncio.Event()
+    asked = asyncio.Event()
+
+    async def flush() -> None:
+        asked.set()
+        await durable.wait()
+
+    graph = deep(Saver(store.records, "run", flush))
+    working = asyncio.create_task(
+        graph.ainvoke({"messages": [("user", "Hi")]}, THREAD, durability="sync")
+    )
+    await asked.wait()
+    assert not await store.records.scan(KEPT)
+    durable.set()
+    await working
+    assert await store.records.scan(KEPT)

@@ -66,7 +66,7 @@ class LangGraphRuntime:
         if self._store is None:
             raise ConfigError(f"{self._name}: nobody said where checkpoints go (keep_in)")
         context.emit(opening(context.state, self._name))
-        saver = Saver(self._store.records, context.run)
+        saver = Saver(self._store.records, context.run, context.flush)
         await saver.open()
         before: set[str] = set()
         while True:

@@ -4,6 +4,9 @@ The framework's own saver in memory holds a run's checkpoints while it is worked
 becomes a record, in order, and a later process fills the memory from the records. So histories of channels
 that are kept as differences need no second implementation here.
 
+A record and a log are written apart, so an entry is written only when the log has everything that the graph
+had told by then: otherwise a crash could leave a graph that has heard a reply which nobody can read.
+
 Answers to interrupts are not kept here: the log has them, and they are handed to the framework as if it had
 stored them (`answers`). What it stores of them itself is left out, so that none can be given twice.
 """
@@ -11,7 +14,7 @@ stored them (`answers`). What it stores of them itself is left out, so that none
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -32,11 +35,16 @@ Task = tuple[str, str, str]
 """Namespace, checkpoint and task."""
 
 
+Flush = Callable[[], Awaitable[None]]
+"""Waits until all that the run's log was told is durable."""
+
+
 class Journal:
     """Entries of one run, durable one by one, in the order they were made."""
 
-    def __init__(self, records: Records, run: str) -> None:
+    def __init__(self, records: Records, run: str, flush: Flush) -> None:
         self._records = records
+        self._flush = flush
         self._start = f"{run}/"
         self._count = 0
 
@@ -54,11 +62,12 @@ class Journal:
                 break
         return found
 
-    def add(self, entry: Any) -> Awaitable[object]:
-        """Keep an entry; resolves when it is durable."""
+    async def add(self, entry: Any) -> None:
+        """Keep an entry, behind what the log was told before; returns when it is durable."""
         self._count += 1
         key = f"{self._start}{self._count:010}"
-        return self._records.put(KEPT, key, msgspec.msgpack.encode(entry))
+        await self._flush()
+        await self._records.put(KEPT, key, msgspec.msgpack.encode(entry))
 
     async def clear(self) -> None:
         """Forget them."""
@@ -69,7 +78,7 @@ class Journal:
 class Saver(InMemorySaver):
     """A run's checkpoints; `answers` to interrupts by their ids."""
 
-    def __init__(self, records: Records, run: str) -> None:
+    def __init__(self, records: Records, run: str, flush: Flush) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self.answers: dict[str, Any] = {}
         self.asked: dict[str, list[int]] = {}
@@ -77,7 +86,7 @@ class Saver(InMemorySaver):
         self.read: dict[int, int] = {}
         self._results: dict[int, tuple[str, bytes]] = {}
         self._owners: dict[str, Task] = {}
-        self._journal = Journal(records, run)
+        self._journal = Journal(records, run, flush)
         self._run = run
         self._loop = asyncio.get_running_loop()
         self._late: set[asyncio.Future[object]] = set()
@@ -240,10 +249,6 @@ class Saver(InMemorySaver):
 
     def _wait(self, entry: Any) -> None:
         """For graphs that run in threads: wait there; on the event loop there is no waiting."""
-
-        async def add() -> None:
-            await self._journal.add(entry)
-
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -251,7 +256,7 @@ class Saver(InMemorySaver):
         if here:
             self._late.add(asyncio.ensure_future(self._journal.add(entry)))
         else:
-            asyncio.run_coroutine_threadsafe(add(), self._loop).result()
+            asyncio.run_coroutine_threadsafe(self._journal.add(entry), self._loop).result()
 
 
 def _place(config: RunnableConfig) -> dict[str, Any]:

@@ -162,12 +162,13 @@ class Member:
     def call(self, call_id: str) -> int | None:
         """The item of a call, None for one that no reply made.
 
-        Models repeat their ids: the call of the reply that is played, or goes on, comes before others'.
+        Models repeat their ids: the call of the reply that is played, or goes on, comes before others'; one of a
+        reply that a crash cut off is nobody's.
         """
         mine = [
             (item.reply in (0, self._played), number)
             for number, item in enumerate(self.state.items)
-            if item.agent == self.id and item.started.call_id == call_id
+            if item.agent == self.id and item.started.call_id == call_id and not item.abandoned
         ]
         return max(mine)[1] if mine else None
 

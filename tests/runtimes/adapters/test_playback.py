@@ -1,0 +1,33 @@
+"""Which call of the log a framework means; the rest of playing back is in the contract suite."""
+
+from __future__ import annotations
+
+import pytest
+
+from tailrace.events import types as t
+from tailrace.events.request import RunRequest
+from tailrace.events.state import RunState
+from tailrace.log.stores.memory import MemoryStore
+from tailrace.runs.writer import RunWriter
+from tailrace.runtimes.adapters.playback import Member, Scope, Team
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.single import opening, said
+
+
+@pytest.mark.req("R9")
+async def test_a_call_that_a_crash_cut_off_is_not_taken_for_the_one_that_was_made_instead() -> None:
+    """A model that was asked again may give its call the same id."""
+    store = MemoryStore()
+    await store.open()
+    log = RunWriter(store.log, "run", RunState(), lambda: 0)
+    request = RunRequest(agent="lead", model="lead", surface="jobs", input=())
+    log.add([t.Draft(t.RunStarted(request)), *opening(log.state, "lead")])
+    log.add(said([t.ItemStarted(0, "tool_call", name="order", call_id="same")]))
+    log.add([t.Draft(t.RunAttempt(2, "the server restarted"))])
+    log.add(log.state.give_up_reply())
+    log.add(said([t.ItemStarted(1, "tool_call", name="order", call_id="same")]))
+    log.add(said([t.ItemCompleted(1), t.Usage("m")]))
+    member = Member(Scope(Team(RunContext("run", log)), None, None), "lead")
+    assert member.call("same") == 1
+    assert member.call("other") is None
+    await log.flush()
