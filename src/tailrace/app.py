@@ -54,9 +54,10 @@ class App:
         """Serve somebody's agent, whatever its kind. Raises `ConfigError` for what is none."""
         self._add(name, runtime_for(thing, name))
 
-    def parts(self, *, open: bool = True) -> Parts:
-        """A server's parts; `open` as in `assembly.parts`. Raises `ConfigError`."""
-        store = assembly.disk_store(self.data)
+    def parts(self, *, open: bool = True, wait: float = 0.0) -> Parts:
+        """A server's parts; `open` as in `assembly.parts`, `wait` as for a `disk_store`. May raise
+        `ConfigError`."""
+        store = assembly.disk_store(self.data, wait=wait)
         return assembly.parts(self.config, store, self._runtimes, open=open)
 
     def asgi(self) -> ASGIApp:

@@ -21,6 +21,7 @@ from tailrace.events.request import OutputFormat
 from tailrace.http.app import create_app
 from tailrace.http.catalog import Catalog, Target
 from tailrace.http.event_stream import Streams, StreamSettings
+from tailrace.http.health import Health
 from tailrace.http.parts import Parts
 from tailrace.http.projection import Projections
 from tailrace.http.readers import Readers
@@ -188,6 +189,7 @@ def parts(
         projections=Projections(store),
         streams=streams,
         readers=Readers(),
+        health=Health(store, supervisor),
         max_body_bytes=config.server.max_body_bytes,
         extension_key=config.server.extension_key,
         functions=config.server.agent_calls == "function_call",
@@ -205,9 +207,9 @@ def side_records(folder: Path) -> SideRecords:
     return SideRecords(folder)
 
 
-def disk_store(folder: Path) -> Store:
-    """The default engine: one SQLite file in `folder`."""
-    return SqliteStore(folder)
+def disk_store(folder: Path, *, wait: float = 0.0) -> Store:
+    """The default engine: one SQLite file in `folder`; `wait` seconds for another process to let it go."""
+    return SqliteStore(folder, wait=wait)
 
 
 def memory_store() -> Store:

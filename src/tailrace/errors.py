@@ -11,10 +11,11 @@
     │   ├── TooLarge           413  the body is over the configured limit
     │   ├── Unprocessable      422  understood, and refused on purpose
     │   ├── TooMany            429  a limit of this caller is reached
-    │   └── Unavailable        503  this server takes no new runs (shutting down)
+    │   └── Unavailable        503  this server takes no new runs (it starts, or shuts down)
     ├── ModelFailed            a model server refused, stalled, died or talked rubbish
     ├── IllegalEvent           an agent yielded an event the grammar forbids
     ├── LogError               the log cannot do what was asked
+    │   ├── NotOpen            the store is not open, or not yet
     │   ├── Fenced             a newer attempt owns the run: stop writing
     │   ├── RevisionMismatch   a record changed since it was read
     │   └── Unreadable         stored bytes that no known schema version explains
@@ -106,7 +107,7 @@ class TooMany(CallerError):
 
 
 class Unavailable(CallerError):
-    """The server is shutting down and takes no new runs."""
+    """The server starts or shuts down and takes no new runs, or cannot write."""
 
     status = 503
     kind = "server_error"
@@ -160,6 +161,10 @@ class IllegalEvent(TailraceError):
 
 class LogError(TailraceError):
     """The log cannot do what was asked."""
+
+
+class NotOpen(LogError):
+    """The store is not open: the server starts, or has stopped."""
 
 
 class Fenced(LogError):

@@ -38,6 +38,7 @@ COVERED_ELSEWHERE = {
     "http/direct.py": "tests/http/test_streaming.py",
     "http/event_stream.py": "tests/http/test_streaming.py",
     "http/readers.py": "tests/http/test_limits.py",
+    "http/health.py": "tests/http/test_deploy.py",
     "http/guard.py": "tests/http/test_auth.py",
     "http/framing.py": "tests/http/test_streaming.py",
     "http/mounts.py": "tests/http/test_bad_input.py",

@@ -22,6 +22,8 @@ from tailrace.events.types import RunWaiting
 from tailrace.http import server
 from tailrace.protocols.node_stream.wire import NodeStreamEvent
 
+HANDOVER_SECONDS = 60.0
+"""How long a process waits for the one before it to let go of its folder."""
 DEMO_AGENT = "trip"
 DEMO_TEXT = "Plan me a weekend away."
 
@@ -46,7 +48,7 @@ def serve(source: str, *, host: str | None, port: int | None, data: Path | None)
     host = host or found.server.host
     open_ = found.auth.jwt is None and not asyncio.run(tokens_of(made.data).any())
     _must_not_be_open(host, open=open_)
-    parts = made.parts(open=_is_loopback(host))
+    parts = made.parts(open=_is_loopback(host), wait=HANDOVER_SECONDS)
     app = assembly.application(found, parts)
     listener = _listen(host, found.server.port if port is None else port)
     address = f"http://{_shown(listener)}"

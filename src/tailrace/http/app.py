@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.errors import CallerError, NotFound
+from tailrace.http import health
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
 from tailrace.http.parts import Parts
@@ -25,7 +26,11 @@ EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id")
 
 def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
     """All surfaces over one set of parts. Its lifespan opens and closes the supervisor."""
-    routes: list[Route] = [*jobs.routes(parts), *sessions.routes(parts)]
+    routes: list[Route] = [
+        *health.routes(parts.health),
+        *jobs.routes(parts),
+        *sessions.routes(parts),
+    ]
     for mount in mounts(parts.catalog, parts.extension_key, functions=parts.functions):
         routes += responses.routes(parts, mount)
         routes += conversations.routes(parts, mount)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal, Scope
-from tailrace.errors import CallerError, LogError, TooMany, Unauthorized, Unavailable
+from tailrace.errors import CallerError, LogError, NotOpen, TooMany, Unauthorized, Unavailable
 from tailrace.http.event_stream import EventStream
 from tailrace.runs.owner import Owner
 
@@ -39,6 +39,10 @@ def guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
             return await handler(http)
         except CallerError as error:
             return _error_reply(error, error_body)
+        except NotOpen:
+            return _error_reply(
+                Unavailable("The server starts; try again in a moment."), error_body
+            )
         except LogError:
             logger.exception("%s %s", http.method, http.url.path)
             refusal = Unavailable("The log cannot be written at the moment; try again.")

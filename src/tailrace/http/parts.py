@@ -20,6 +20,7 @@ from tailrace.events.state import RunState
 from tailrace.http.catalog import Catalog
 from tailrace.http.event_stream import EventStream, Streams
 from tailrace.http.guard import principal, request_id
+from tailrace.http.health import Health
 from tailrace.http.projection import Projections
 from tailrace.http.readers import Readers
 from tailrace.http.subscription import Subscription
@@ -49,6 +50,7 @@ class Parts(Struct, frozen=True):
     sweeper: Sweeper
     projections: Projections
     streams: Streams
+    health: Health
     readers: Readers
     max_body_bytes: int
     extension_key: str

@@ -1,11 +1,16 @@
 """The server around the application: sockets, signals, and an orderly stop.
 
-On SIGTERM: no new connections, no new runs; live runs may settle; those that do not are handed over;
-their readers are cut off in the middle of the body; then the process ends.
+It serves while the store is being opened (another process may still hold it), so that `/readyz` can say so;
+what needs the store waits a moment and is then told to try again.
+
+On SIGTERM: `/readyz` says so and new runs are refused, while everything else is still served; live runs may
+settle; those that do not are handed over; their readers are told, or cut off in the middle of the body; then
+the process ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 import sys
@@ -21,24 +26,48 @@ NOTSENT_LOWAT = 16_384
 
 BACKLOG = 2048
 
+OPEN_SECONDS = 2.0
+"""Clients of a server that starts wait so long before they are told to come again."""
+
 SWITCH_SECONDS = 0.0005
 """The store's writer thread must win the interpreter back after each statement; with the default of
 5 ms a commit under load takes 46 ms, with this 0.6 (measured)."""
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that drains runs before it closes connections."""
+    """A uvicorn server that opens the store, and drains runs before it closes connections. `failure` is
+    why the store could not be opened."""
 
     def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)
         self._parts = parts
+        self._opening: asyncio.Task[None] | None = None
+        self.failure: Exception | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._opening = asyncio.create_task(self._open())
+        await asyncio.wait([self._opening], timeout=OPEN_SECONDS)
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        supervisor = self._parts.supervisor
+        await supervisor.drain()
         for server in self.servers:
             server.close()
-        await self._parts.supervisor.drain()
         self._parts.streams.stop()
         await super().shutdown(sockets)
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        await supervisor.close()
+        await self._parts.let_go()
+
+    async def _open(self) -> None:
+        try:
+            await self._parts.supervisor.open()
+        except Exception as error:
+            self.failure = error
+            self.should_exit = True
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -65,7 +94,7 @@ def make(app: ASGIApp, parts: Parts) -> Server:
         http=Protocol,
         loop="uvloop",
         ws="none",
-        lifespan="on",
+        lifespan="off",
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -77,9 +106,11 @@ def make(app: ASGIApp, parts: Parts) -> Server:
 
 
 def run(server: Server, listener: socket.socket) -> None:
-    """Serve until a signal, or `should_exit`, says stop."""
+    """Serve until a signal, or `should_exit`, says stop. Raises what kept the store from being opened."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)  # the default's full collections paused the loop for 41 ms
     server.run(sockets=[listener])
+    if server.failure is not None:
+        raise server.failure

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Coroutine, Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Literal
 
 import msgspec
 
@@ -73,7 +74,7 @@ class Supervisor:
         self._accounts = Accounts(store, clock)
         self._live: dict[str, LiveRun] = {}
         self._background: set[asyncio.Task[None]] = set()
-        self._accepting = False
+        self.phase: Literal["starting", "open", "draining"] = "starting"
         self._starting: dict[str, asyncio.Future[None]] = {}
         self._waking = asyncio.Lock()
 
@@ -86,11 +87,11 @@ class Supervisor:
             except Exception:  # one run must never keep all others from being served
                 logger.exception("run %s: it cannot be taken over, and stays as it is", run)
         self._spawn(self._sweep_for_ever())
-        self._accepting = True
+        self.phase = "open"
 
     async def drain(self) -> None:
         """Take no new runs, give the live ones a while to settle, hand over the rest."""
-        self._accepting = False
+        self.phase = "draining"
         tasks = [live.task for live in self._live.values() if live.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=self._settings.shutdown_seconds)
@@ -121,8 +122,8 @@ class Supervisor:
         the id may be shown, and chained to. Raises `Unavailable` while shutting down, `TooMany` for who
         has too many runs or has spent too much.
         """
-        if not self._accepting:
-            raise Unavailable("The server is shutting down; try again in a moment.")
+        if self.phase != "open":
+            raise Unavailable("The server starts or shuts down; try again in a moment.")
         now = self._clock()
         run = ids.ulid(now, secrets.token_bytes(10))
         # Known by its id before the claim is durable: an equal submission that comes a moment later finds

@@ -6,7 +6,7 @@ WAL with `synchronous=FULL` and one writer thread with group commit. What caller
   where a disk fails while it syncs and the process dies before the next commit may the next start find
   it: whole, in its place, as if the acknowledgement had been lost;
 - after such an error the store goes on, and works again as soon as the disk does;
-- a second process on the directory gets a `LogError` that names it.
+- a second process on the directory waits for the first one to end, then gets a `LogError` that names it.
 
 Why it is built like this stands in docs/adr/0002-sqlite-log.md. A process that serves under load should
 set a small `sys.setswitchinterval` (see `http/server.py`).
@@ -14,13 +14,15 @@ set a small `sys.setswitchinterval` (see `http/server.py`).
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
+import logging
 import sqlite3
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO
 
-from tailrace.errors import LogError
+from tailrace.errors import LogError, NotOpen
 from tailrace.log.stores.sqlite_checkpoints import Checkpoints
 from tailrace.log.stores.sqlite_log import SqliteLog
 from tailrace.log.stores.sqlite_readers import Readers
@@ -29,12 +31,19 @@ from tailrace.log.stores.sqlite_recovery import Recovered
 from tailrace.log.stores.sqlite_schema import connect, migrate
 from tailrace.log.stores.sqlite_writer import Commit, Writer
 
+logger = logging.getLogger("tailrace.log")
+
+LOOK_SECONDS = 0.1
+"""How often a process looks whether the folder is free."""
+
 
 class SqliteStore:
-    """A store in `folder`, which is made where it does not exist."""
+    """A store in `folder`, which is made where it does not exist. `open` waits `wait` seconds at most for
+    another process to let go of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, wait: float = 0.0) -> None:
         self._folder = folder
+        self._wait = wait
         self._log: SqliteLog | None = None
         self._records: SqliteRecords | None = None
         self._life = AsyncExitStack()
@@ -43,19 +52,19 @@ class SqliteStore:
     def log(self) -> SqliteLog:
         """The logs. The store must be open."""
         if self._log is None:
-            raise LogError("the store is not open")
+            raise NotOpen("the store is not open")
         return self._log
 
     @property
     def records(self) -> SqliteRecords:
         """The records. The store must be open."""
         if self._records is None:
-            raise LogError("the store is not open")
+            raise NotOpen("the store is not open")
         return self._records
 
     async def open(self) -> None:
         async with AsyncExitStack() as life:
-            life.enter_context(_lock(self._folder))
+            life.enter_context(await self._lock())
             try:
                 connection = connect(self._folder)
                 life.callback(connection.close)
@@ -68,6 +77,24 @@ class SqliteStore:
 
     async def close(self) -> None:
         await self._life.aclose()
+
+    async def _lock(self) -> IO[bytes]:
+        """The directory's lock, held until it is closed or the process ends."""
+        lock = _lock_file(self._folder)
+        looks = int(self._wait / LOOK_SECONDS)
+        for left in range(looks, -1, -1):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if not left:
+                    lock.close()
+                    raise LogError(f"{self._folder} is in use by another tailrace") from error
+                if left == looks:
+                    logger.warning("%s: waiting for another tailrace to end", self._folder)
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                break
+        return lock
 
     def _start(
         self, connection: sqlite3.Connection, recovered: Recovered, life: AsyncExitStack
@@ -91,16 +118,9 @@ class SqliteStore:
         life.push_async_callback(writer.close)
 
 
-def _lock(folder: Path) -> IO[bytes]:
-    """The directory's lock, held until it is closed or the process ends."""
+def _lock_file(folder: Path) -> IO[bytes]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("ab")
+        return (folder / "lock").open("ab")
     except OSError as error:
         raise LogError(f"{folder}: {error.strerror or error}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise LogError(f"{folder} is in use by another tailrace") from error
-    return lock
