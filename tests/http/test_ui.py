@@ -187,6 +187,7 @@ def test_resume_is_all_of_a_live_run_or_what_follows_a_position(server: ChildSer
     chat.send(_user("json"))
     response = run.replace("run_", "resp_")
     assert chat.stream(f"?after=3&responseId={response}") == (200, again[4:])
+    assert chat.stream(f"?responseId={response}") == (200, again), "asked for by name: all of it"
     assert chat.stream("?after=0&responseId=resp_x")[0] == 204
     assert Client(server, "helper", id="never heard of").stream()[0] == 204
     assert chat.stream("?after=x")[0] == 400

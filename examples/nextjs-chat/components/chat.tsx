@@ -1,7 +1,7 @@
 "use client";
 
 import { useChat } from "@ai-sdk/react";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 
 import { cancel, transport, type Place } from "../lib/client.ts";
 import type { Mode, StoredChat } from "../lib/message.ts";
@@ -13,7 +13,6 @@ const TRIES = 5;
 export function Chat({ mode, id, agent, stored }: { mode: Mode; id: string; agent: string; stored: StoredChat }) {
   const place = useRef<Place>({ responseId: stored.running ?? "", sequenceNumber: -1, terminal: false });
   const tries = useRef(0);
-  const begun = useRef(false);
   const [input, setInput] = useState("");
   const ways = useMemo(() => transport(mode, id, agent, place.current), [mode, id, agent]);
 
@@ -21,26 +20,23 @@ export function Chat({ mode, id, agent, stored }: { mode: Mode; id: string; agen
     id,
     messages: stored.messages,
     transport: ways,
+    resume: stored.running !== undefined, // an answer was being made when this page was loaded
     onData: (part) => {
       if (part.type !== "data-streamProgress") return;
       Object.assign(place.current, part.data);
       tries.current = 0;
     },
     onFinish: ({ isDisconnect, isError }) => {
-      const { responseId, terminal } = place.current;
-      if (!isError || terminal || responseId === "" || tries.current >= TRIES) return;
-      tries.current += 1;
       // the SDK keeps what it has after a broken connection only; after any other error it begins anew
-      if (!isDisconnect) place.current.sequenceNumber = -1;
-      setTimeout(() => void resumeStream(), 500 * tries.current);
+      if (isError && !isDisconnect) place.current.sequenceNumber = -1;
+    },
+    onError: () => {
+      // a drop, or one more try that failed since the server is not back yet, which only this callback is told
+      if (place.current.responseId === "" || tries.current >= TRIES) return;
+      tries.current += 1;
+      setTimeout(() => void (place.current.terminal || resumeStream()), 500 * tries.current);
     },
   });
-
-  useEffect(() => {
-    if (!stored.running || begun.current) return;
-    begun.current = true;
-    void resumeStream(); // an answer was being made when this page was loaded
-  }, [stored.running, resumeStream]);
 
   const busy = status === "submitted" || status === "streaming";
   const send = () => {

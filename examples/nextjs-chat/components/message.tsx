@@ -1,4 +1,4 @@
-import { isToolUIPart, getToolName } from "ai";
+import { isToolUIPart, getToolName, type ProviderMetadata } from "ai";
 
 import type { ChatMessage } from "../lib/message.ts";
 import { speakers } from "./agents.tsx";
@@ -21,8 +21,13 @@ export function Message({ message, onAnswer }: { message: ChatMessage; onAnswer:
   );
 }
 
+/** After a crash of the server the text that was cut off stays, and the same reply comes once more below it. */
+function isCutOff(part: { providerMetadata?: ProviderMetadata }): boolean {
+  return part.providerMetadata?.tailrace?.status === "incomplete";
+}
+
 function Part({ part, onAnswer }: { part: ChatMessage["parts"][number]; onAnswer: Answer }) {
-  if (part.type === "text") return <p>{part.text}</p>;
+  if (part.type === "text") return <p className={isCutOff(part) ? "cut" : ""}>{part.text}</p>;
   if (part.type === "reasoning") return <p className="reasoning">{part.text}</p>;
   if (part.type === "data-subagent") return <h4>{part.data.name}</h4>;
   if (part.type === "source-url") return <a href={part.url}>{part.title ?? part.url}</a>;

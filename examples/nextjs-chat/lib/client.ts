@@ -29,8 +29,8 @@ export function transport(mode: Mode, id: string, agent: string, place: Place) {
       body: { agent, toolApproval: true },
       resumeStreamIsReplay: false,
       prepareReconnectToStreamRequest: () => {
-        const from = place.sequenceNumber < 0 ? "" : `?after=${place.sequenceNumber}`;
-        return { api: `/api/chat/${id}/stream${from}` };
+        const from = place.sequenceNumber < 0 ? "" : `&after=${place.sequenceNumber}`;
+        return { api: `/api/chat/${id}/stream?responseId=${place.responseId}${from}` };
       },
     });
   }
@@ -57,10 +57,11 @@ export function transport(mode: Mode, id: string, agent: string, place: Place) {
   });
 }
 
-/** End the run that the page reads. */
+/** End the run that the page reads: it is named, for a request that is late must not end the next one. */
 export async function cancel(mode: Mode, id: string, agent: string, place: Place): Promise<void> {
   const simple = mode === "simple";
-  await fetch(simple ? `/api/chat/${id}/cancel` : "/api/agent/cancel", {
+  const named = place.responseId === "" ? "" : `?responseId=${place.responseId}`;
+  await fetch(simple ? `/api/chat/${id}/cancel${named}` : "/api/agent/cancel", {
     method: "POST",
     headers: { "content-type": "application/json" },
     ...(simple ? {} : { body: JSON.stringify({ responseId: place.responseId, workflowId: agent }) }),

@@ -194,6 +194,10 @@ describe("the Next.js example", { skip: absent }, () => {
       await again.chat.resumeStream();
       assert.equal(text(again.chat.lastMessage), LONG);
       assert.equal(again.chat.messages.length, 2);
+      await stored(id, (each) => each.running === undefined);
+      const late = open(mode, id, found); // it ended between the page's being made and its asking
+      await late.chat.resumeStream();
+      assert.equal(text(late.chat.lastMessage), LONG);
     });
 
     test(`${mode}: cancelling ends the run`, async () => {
@@ -208,6 +212,18 @@ describe("the Next.js example", { skip: absent }, () => {
       assert.ok(text(chat.lastMessage).length < LONG.length);
       const answer = await real(`${server.url}/agent/7/responses/${place.responseId}`, { headers: server.headers });
       assert.equal(((await answer.json()) as { status: string }).status, "cancelled");
+    });
+
+    test(`${mode}: a cancel that comes late ends no other run`, async () => {
+      const id = `late-${mode}`;
+      const { chat, place } = open(mode, id);
+      await chat.sendMessage({ text: "hello" });
+      const first = { ...place };
+      const sent = chat.sendMessage({ text: "long" });
+      while (place.responseId === first.responseId) await new Promise((resolve) => setTimeout(resolve, 2));
+      await cancel(mode, id, mode === "simple" ? "desk" : "7", first);
+      await sent;
+      assert.equal(text(chat.lastMessage), LONG);
     });
 
     test(`${mode}: a run that fails says why`, async () => {

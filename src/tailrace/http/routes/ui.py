@@ -60,14 +60,15 @@ class _Chats:
         return self._parts.stream(http, run, ui_view(run, 0))
 
     async def resume(self, http: Request) -> Reply:
-        """All of the chat's last reply and what follows; with `after` only what follows that position,
-        also when the run has ended. 204: nothing is going on."""
+        """All of the chat's last reply and what follows; with `after` only what follows that position.
+        One that a position or a `responseId` asks for is given also when it has ended. 204: nothing is
+        going on."""
         run = await self._run(http)
         after = http.query_params.get("after")
         if run is None:
             return Response(status_code=204)
         state = await self._parts.directory.state(run)
-        if after is None and state.ended:
+        if after is None and "responseId" not in http.query_params and state.ended:
             return Response(status_code=204)
         first = 0 if after is None else cursor(after, "after") + 1
         past = after is None and state.started().called != ""

@@ -1,11 +1,12 @@
-/** Ending the run of a simple chat: `stop()` alone only stops reading. */
+/** Ending a run of a simple chat, the one that `?responseId=` names: `stop()` alone only stops reading. */
 
 import { headers, SERVER } from "../../../../../lib/tailrace.ts";
 
 type Context = { params: Promise<{ id: string }> };
 
-export async function POST(_request: Request, { params }: Context): Promise<Response> {
+export async function POST(request: Request, { params }: Context): Promise<Response> {
   const { id } = await params;
-  const address = `${SERVER}/api/chat/${encodeURIComponent(id)}/cancel`;
+  const { search } = new URL(request.url);
+  const address = `${SERVER}/api/chat/${encodeURIComponent(id)}/cancel${search}`;
   return fetch(address, { method: "POST", headers: headers() });
 }
