@@ -20,11 +20,16 @@ from tailrace.events.types import Payload
 
 DONE = b"[DONE]"
 _BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-_DATA = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
+_LINE = re.compile(rb"([^\r\n]*)(?:\r\n|\n|\r|$)")
+_FIELDS = (b"", b"data", b"event", b"id", b"retry")
+"""What a line may be: a comment has no name."""
+_MARK = b"\xef\xbb\xbf"
+"""The byte order mark that a file may begin with."""
+_PLACE = re.compile(r" \(byte \d+\)$")
 
 
 class RecordedFrame(Struct, frozen=True, gc=False):
-    """One frame: where it begins, all of it, and its JSON (empty for a mark like `[DONE]`)."""
+    """One frame: where it begins, all its lines, and its JSON (empty for a mark like `[DONE]`)."""
 
     offset: int
     raw: bytes
@@ -105,9 +110,11 @@ class LineFrames:
         yield from self._line(self._held)
 
     def _line(self, line: bytes) -> Iterator[RecordedFrame]:
-        if line.strip():
-            json_at(line, self._offset)
-            yield RecordedFrame(self._offset, line, line)
+        marked = len(_MARK) if self._offset == 0 and line.startswith(_MARK) else 0
+        data = line[marked:]
+        if data.strip():
+            json_at(data, self._offset + marked)
+            yield RecordedFrame(self._offset, line, data)
         self._offset += len(line) + 1
 
 
@@ -116,7 +123,8 @@ def json_at(data: bytes, offset: int) -> Json:
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"not JSON: {error}", offset + _wrong(data)) from None
+        why = _PLACE.sub("", str(error))
+        raise Malformed(f"not JSON: {why}", offset + _wrong(data)) from None
 
 
 def _wrong(data: bytes) -> int:
@@ -126,6 +134,8 @@ def _wrong(data: bytes) -> int:
     except UnicodeDecodeError as error:
         return error.start
     except json.JSONDecodeError as error:
+        if error.msg.startswith("Unterminated"):
+            return len(data)
         return len(error.doc[: error.pos].encode())
     except RecursionError:
         pass
@@ -133,12 +143,28 @@ def _wrong(data: bytes) -> int:
 
 
 def _event(block: bytes, offset: int) -> Iterator[RecordedFrame]:
-    found = list(_DATA.finditer(block))
+    first, found, lines = 0, list[bytes](), list[bytes]()
+    for start, line in _lines(block, offset):
+        lines.append(line)
+        field, _, value = line.partition(b":")
+        if field not in _FIELDS:
+            raise Malformed("not a line of a server-sent event", start)
+        if field == b"data":
+            value = value.removeprefix(b" ")
+            first = first or start + len(line) - len(value)
+            found.append(value)
     if not found:
         return
-    data = b"\n".join(line[1] for line in found)
+    raw, data = b"\n".join(lines), b"\n".join(found)
     if data.strip() == DONE:
-        yield RecordedFrame(offset, block, b"")
+        yield RecordedFrame(offset, raw, b"")
         return
-    json_at(data, offset + found[0].start(1))
-    yield RecordedFrame(offset, block, data)
+    json_at(data, first)
+    yield RecordedFrame(offset, raw, data)
+
+
+def _lines(block: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+    """The lines of a block, each with where in the recording it begins."""
+    marked = len(_MARK) if offset == 0 and block.startswith(_MARK) else 0
+    for line in _LINE.finditer(block, marked):
+        yield offset + line.start(), line[1]
