@@ -97,6 +97,12 @@ BAD: dict[str, tuple[str, bytes, int]] = {
     "a line that is no event": ("session", b'{"type":"session.start"}\n', 0),
     "a line that is no JSON": ("session", b'\n\n{"type":\n', 10),
     "a delta without a start": ("ui", b'data: {"type":"text-delta","id":"x","delta":"y"}\n\n', 0),
+    "a chunk that there is not": (
+        "ui",
+        b'data: {"type":"start"}\n\ndata: {"type":"teXt-delta"}\n\n',
+        24,
+    ),
+    "an event that there is not": ("agui", b'data: {"type":"TEXT_MESSAGE_CONTEXT"}\n\n', 0),
     "an event of no message": (
         "agui",
         b'data: {"type":"TEXT_MESSAGE_CONTENT","messageId":"x","delta":"y"}\n\n',

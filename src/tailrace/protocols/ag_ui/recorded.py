@@ -30,6 +30,29 @@ class _Call(Struct):
     arguments: str = ""
 
 
+NOTHING_SAID = frozenset(
+    {
+        "STEP_STARTED",
+        "STEP_FINISHED",
+        "STATE_SNAPSHOT",
+        "STATE_DELTA",
+        "MESSAGES_SNAPSHOT",
+        "ACTIVITY_SNAPSHOT",
+        "ACTIVITY_DELTA",
+        "REASONING_START",
+        "REASONING_END",
+        "REASONING_ENCRYPTED_VALUE",
+        "TOOL_CALL_END",
+        "SUBAGENT_STARTED",
+        "SUBAGENT_FINISHED",
+        "SUBAGENT_ERROR",
+        "RAW",
+        "CUSTOM",
+    }
+)
+"""Events of AG-UI 1.0 that say nothing an agent said. Any other is none, or none that we send (`…_CHUNK`)."""
+
+
 class Reader:
     """`protocols.recorded.Reader` for AG-UI events."""
 
@@ -84,8 +107,10 @@ class Reader:
                 code = event.get("code") or "server_error"
                 self.cancelled = self.done = code == "cancelled"
                 self.failure = None if self.cancelled else ModelFailed(event["message"], code=code)
+            case _ if kind in NOTHING_SAID:
+                pass
             case _:
-                pass  # steps, state, spans: nothing an agent said
+                raise KeyError(kind)
 
     def _answered(self, event: Object) -> Iterator[t.Payload]:
         id = event["toolCallId"]

@@ -22,6 +22,25 @@ FINISH: dict[str, t.Finish] = {
     "tool-calls": "tool_calls",
 }
 
+NOTHING_SAID = frozenset(
+    {
+        "start",
+        "start-step",
+        "finish-step",
+        "message-metadata",
+        "file",
+        "reasoning-file",
+        "source-document",
+        "tool-approval-request",
+        "tool-approval-response",
+        "tool-output-denied",
+        "custom",
+        "reset-step",
+        "steering-message",
+    }
+)
+"""Chunks of ai 7 that say nothing an agent said, as data parts do. Any other is no chunk."""
+
 
 class Reader:
     """`protocols.recorded.Reader` for UI message chunks."""
@@ -78,8 +97,10 @@ class Reader:
                 self.done = self.cancelled = True
             case "error":
                 self.failure = ModelFailed(chunk["errorText"])
+            case _ if kind in NOTHING_SAID or kind.startswith("data-"):
+                pass
             case _:
-                pass  # steps, positions, data parts: nothing an agent said
+                raise KeyError(kind)
 
     def _called(self, chunk: Object, kind: str) -> Iterator[t.Payload]:
         id = chunk["toolCallId"]
