@@ -67,6 +67,16 @@ def test_a_session_goes_on(ask: Ask) -> None:
     assert b'"history"' not in started, "another tenant's session of the same name"
 
 
+def test_a_name_with_a_slash_is_no_tenant_s(ask: Ask) -> None:
+    asked = {"message": "Mine", "agentId": "echo", "sessionId": "c"}
+    mine = ask("POST", "/api/stream", {**asked, "tenantId": "a/b"})
+    assert ask("GET", "/api/stream/c?tenantId=a/b").body == mine.body
+    for path in ("/api/stream/a%2Fb%2Fc", "/api/stream/b%2Fc?tenantId=a"):
+        assert ask("GET", path).status == 404, path
+    theirs = ask("POST", "/api/stream", {**asked, "message": "Theirs", "sessionId": "a/b/c"})
+    assert ask("GET", "/api/stream/a%2Fb%2Fc").body == theirs.body
+
+
 @pytest.mark.req("R149")
 def test_a_turn_can_be_read_again_from_any_line(ask: Ask) -> None:
     first = ask("POST", "/api/stream", {"message": "Hi", "sessionId": "read again"})

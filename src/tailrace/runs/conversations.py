@@ -78,9 +78,9 @@ class Conversations:
         finally:
             lock.release()
 
-    async def named(self, name: str, owner: Owner) -> Conversation:
-        """The conversation that a client calls `name`; made when there is none."""
-        id = named_id(name, owner)
+    async def named(self, name: str, owner: Owner, within: str = "") -> Conversation:
+        """The conversation that a client calls `name`, `within` what; made when there is none."""
+        id = named_id(name, owner, within)
         while True:
             try:
                 return await self.get(id, owner)
@@ -208,9 +208,11 @@ class Conversations:
         return True
 
 
-def named_id(name: str, owner: Owner) -> str:
-    """The id of the conversation that a client of this owner calls `name`."""
-    digest = hashlib.sha256(msgspec.json.encode((owner.tenant, owner.user, name))).digest()
+def named_id(name: str, owner: Owner, within: str = "") -> str:
+    """The id of the conversation that a client of this owner calls `name`; `within` keeps a client's own
+    tenants apart."""
+    names = (owner.tenant, owner.user, name, *((within,) if within else ()))
+    digest = hashlib.sha256(msgspec.json.encode(names)).digest()
     return ids.conversation_id(digest)
 
 

@@ -23,7 +23,8 @@ from tailrace.http.view import View
 from tailrace.http.views import session_view
 from tailrace.protocols.session_lines import request, stream
 from tailrace.protocols.session_lines.request import Create, error_body
-from tailrace.runs.conversations import Conversation, latest
+from tailrace.runs.conversations import Conversation, latest, named_id
+from tailrace.runs.owner import Owner
 
 PATH = "/api/stream"
 
@@ -33,7 +34,7 @@ def routes(parts: Parts, path: str = PATH) -> list[Route]:
     handlers = _Sessions(parts)
     table = {
         ("POST", path): handlers.create,
-        ("GET", path + "/{session_id}"): handlers.resume,
+        ("GET", path + "/{session_id:path}"): handlers.resume,
     }
     return [
         Route(place, guarded(parts.gate, handler, error_body), methods=[method])
@@ -50,7 +51,8 @@ class _Sessions:
         asked = request.decode(body)
         target = self._target(asked.agent)
         session = asked.session or str(uuid.uuid4())
-        found = await self._conversation(http, session, asked.tenant)
+        # A client's tenants have sessions of their own; whose they all are, its token says.
+        found = await self._parts.conversations.named(session, owner(http), asked.tenant)
         answered = await self._answer(asked, found)
         if answered is not None:
             run, first = answered
@@ -67,19 +69,20 @@ class _Sessions:
 
     async def resume(self, http: Request) -> Reply:
         """The latest turn of a session again, whole or after a line: `?after=` counts lines from 0."""
-        session, query = http.path_params["session_id"], http.query_params
-        found = await self._conversation(http, session, query.get("tenantId", ""))
-        run = latest(found)
+        session, query, who = http.path_params["session_id"], http.query_params, owner(http)
+        run = await self._latest(named_id(session, who, query.get("tenantId", "")), who)
         if not run:
             raise NotFound(f"Session '{session}' has no turn to show")
         after = query.get("after")
         first = 0 if after is None else cursor(after, "after") + 1
         return await self._parts.resume(http, run, self._view(http, run, session), first)
 
-    async def _conversation(self, http: Request, session: str, tenant: str) -> Conversation:
-        """A client's tenants have sessions of their own; whose they all are, its token says."""
-        name = f"{tenant}/{session}" if tenant else session
-        return await self._parts.conversations.named(name, owner(http))
+    async def _latest(self, conversation: str, who: Owner) -> str:
+        """The run of a session's latest turn, if there is such a session."""
+        try:
+            return latest(await self._parts.conversations.get(conversation, who))
+        except NotFound:
+            return ""
 
     async def _answer(self, asked: Create, session: Conversation) -> tuple[str, int] | None:
         """Answer the question that the session waits with: its run, and the line to go on from.
