@@ -318,8 +318,9 @@ class Usage(Base, frozen=True, tag="usage"):
     """One model call ended; what it cost, in tokens. Comes once a call, also when all counts are 0.
 
     `input` includes `cached` and `cache_write`; `output` includes `reasoning` (OpenAI's way of
-    counting). `finish` is why the model stopped. `cost` is in the configuration's currency. A call that
-    only shortened the history (`purpose`) is no reply.
+    counting). `finish` is why the model stopped, `reason` the server's own word where that says more, and
+    `stop_sequence` the one it came to. `cost` is in the configuration's currency. A call that only
+    shortened the history (`purpose`) is no reply.
     """
 
     model: str
@@ -332,6 +333,8 @@ class Usage(Base, frozen=True, tag="usage"):
     cost: float | None = None
     response_id: str = ""
     purpose: Literal["reply", "compaction"] = "reply"
+    reason: str = ""
+    stop_sequence: str = ""
 
 
 class Custom(Base, frozen=True, tag="custom"):
@@ -375,11 +378,8 @@ Payload = (
 MAIN = "MAIN"
 """The agent invocation that answers the request."""
 
-RUN_NODE = ""
-"""The node of events that belong to the run as a whole."""
-
-NO_AGENT = ""
-"""The agent of events that no agent made."""
+RUN_NODE = NO_AGENT = ""
+"""The node and the agent of events that belong to the run as a whole."""
 
 
 class Draft(Struct, frozen=True, gc=False):

@@ -67,6 +67,7 @@ class Encoder:
         self._calls: dict[int, t.ItemStarted] = {}
         self._handed = False
         self._totals = Totals()
+        self._last: t.Usage | None = None
 
     def encode(self, events: Sequence[t.Event]) -> list[bytes]:
         for event in events:
@@ -133,7 +134,7 @@ class Encoder:
                 self._result(event, payload)
             case t.Usage():
                 if event.node in self._nodes:
-                    self._totals += Totals.of(payload)
+                    self._count(event.agent, payload)
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 self._ended(payload)
             case t.TextDelta() | t.RefusalDelta() | t.ReasoningDelta() | t.ReasoningSummaryDelta():
@@ -163,6 +164,11 @@ class Encoder:
                 pass  # no form on this surface
             case _:
                 assert_never(payload)
+
+    def _count(self, agent: str, usage: t.Usage) -> None:
+        self._totals += Totals.of(usage)
+        if usage.purpose == "reply" and self._roster.is_main(agent):
+            self._last = usage
 
     def _shows(self, agent: str) -> bool:
         return bool(self._options.key) or self._roster.is_main(agent)
@@ -269,8 +275,7 @@ class Encoder:
         if failed is not None:
             self._event("error", wire.error(wire.failure(failed), ids.run_id(self._run)))
         elif isinstance(end, t.RunCompleted | t.RunIncomplete):
-            reason = wire.stop_reason(end, calls=self._handed)
-            delta: Object = {"stop_reason": reason, "stop_sequence": None}
+            delta = wire.ended(end, self._last, calls=self._handed)
             usage = wire.usage(self._totals)
             self._event("message_delta", {"delta": delta, "usage": usage})
             self._event("message_stop", {})

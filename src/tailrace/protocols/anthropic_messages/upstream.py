@@ -32,6 +32,8 @@ FINISH: dict[str, t.Finish] = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
+SAYS_MORE = ("stop_sequence", "pause_turn", "model_context_window_exceeded")
+"""Reasons that `Finish` has no word for."""
 
 
 class Delta(Struct):
@@ -44,6 +46,7 @@ class Delta(Struct):
     partial_json: str = ""
     citation: Object | None = None
     stop_reason: str | None = None
+    stop_sequence: str | None = None
 
 
 class Event(Struct):
@@ -88,7 +91,7 @@ class MessagesDecoder(SseReplyDecoder):
         self._item = -1
         self._input: list[str] = []
         self._usage: Object = {}
-        self._stop_reason = ""
+        self._stop_reason = self._stop_sequence = ""
         self._id = ""
 
     def _event(self, event: SseEvent) -> None:
@@ -109,6 +112,7 @@ class MessagesDecoder(SseReplyDecoder):
                 self._count(found.usage or {})
                 if found.delta is not None and found.delta.stop_reason:
                     self._stop_reason = found.delta.stop_reason
+                    self._stop_sequence = found.delta.stop_sequence or ""
             case "message_stop":
                 self._end()
             case "error":
@@ -229,6 +233,8 @@ class MessagesDecoder(SseReplyDecoder):
             reasoning=after.get("thinking_tokens") or 0,
             finish=FINISH.get(self._stop_reason, "stop"),
             response_id=self._id,
+            reason=self._stop_reason if self._stop_reason in SAYS_MORE else "",
+            stop_sequence=self._stop_sequence,
         )
         self._emit(usage)
         self.done = True

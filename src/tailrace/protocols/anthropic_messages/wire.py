@@ -7,7 +7,14 @@ from typing import assert_never
 import msgspec
 
 from tailrace.errors import CallerError
-from tailrace.events.types import RunCancelled, RunCompleted, RunEnd, RunFailed, RunIncomplete
+from tailrace.events.types import (
+    RunCancelled,
+    RunCompleted,
+    RunEnd,
+    RunFailed,
+    RunIncomplete,
+    Usage,
+)
 from tailrace.events.usage import Totals
 from tailrace.protocols.fields import Object
 
@@ -40,11 +47,17 @@ def usage(totals: Totals) -> Object:
     }
 
 
-def stop_reason(end: RunCompleted | RunIncomplete, *, calls: bool) -> str:
-    """Why the message ended; a limit of ours is told like the model's own."""
+def ended(end: RunCompleted | RunIncomplete, last: Usage | None, *, calls: bool) -> Object:
+    """Why the message ended; a limit of ours is told like the model's own. `last` is the main agent's last
+    reply, whose server may have had a word of its own for it."""
+    own = last.reason if last is not None else ""
+    reason, sequence = own or "end_turn", (last.stop_sequence if last is not None else "") or None
     if isinstance(end, RunIncomplete):
-        return "refusal" if end.reason == "content_filter" else "max_tokens"
-    return "tool_use" if calls else "end_turn"
+        cut = own if own == "model_context_window_exceeded" else "max_tokens"
+        reason, sequence = ("refusal" if end.reason == "content_filter" else cut), None
+    elif calls:
+        reason, sequence = "tool_use", None
+    return {"stop_reason": reason, "stop_sequence": sequence}
 
 
 def failure(end: RunFailed | RunCancelled) -> Object:
