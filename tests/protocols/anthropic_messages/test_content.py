@@ -17,6 +17,12 @@ from tests.support import legal_requests
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 PAGE = {"type": "document", "source": {"type": "url", "url": "http://127.0.0.1/a.pdf"}}
+FOUND = {
+    "type": "search_result",
+    "source": "s",
+    "title": "t",
+    "content": [{"type": "text", "text": "It is."}, {"type": "text", "text": "It was."}],
+}
 PLAIN = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Hi"}}
 CACHE = {"type": "ephemeral"}
 SIGNED = {"messages": {"signature": "sig"}}
@@ -33,7 +39,7 @@ BLOCKS: dict[str, tuple[str, dict[str, Any], i.Item]] = {
         i.Message(
             role="user",
             content=(i.TextPart("Hi"),),
-            details={"messages": {"cache_control": CACHE}},
+            details={"messages": {"blocks": {"0": {"cache_control": CACHE}}}},
         ),
     ),
     "image": (
@@ -51,7 +57,24 @@ BLOCKS: dict[str, tuple[str, dict[str, Any], i.Item]] = {
         {**PAGE, "title": "A"},
         i.Message(role="user", content=(i.FilePart(url="http://127.0.0.1/a.pdf", filename="A"),)),
     ),
-    "plain document": ("user", PLAIN, i.Message(role="user", content=(i.TextPart("Hi"),))),
+    "plain document": (
+        "user",
+        PLAIN,
+        i.Message(
+            role="user",
+            content=(i.TextPart("Hi"),),
+            details={"messages": {"blocks": {"0": PLAIN}}},
+        ),
+    ),
+    "search result": (
+        "user",
+        FOUND,
+        i.Message(
+            role="user",
+            content=(i.TextPart("It is.\nIt was."),),
+            details={"messages": {"blocks": {"0": FOUND}}},
+        ),
+    ),
     "thinking": (
         "assistant",
         {"type": "thinking", "thinking": "hm", "signature": "sig"},
@@ -162,9 +185,11 @@ def test_what_is_no_message_is_refused_by_its_place(name: str) -> None:
 
 
 def test_the_system_prompt_is_a_string_or_texts() -> None:
-    assert decode_system(None) == ""
-    assert decode_system("Be kind.") == "Be kind."
-    assert decode_system([{"type": "text", "text": t} for t in ("A", "B")]) == "A\n\nB"
+    assert decode_system(None) == ("", [])
+    assert decode_system("Be kind.") == ("Be kind.", [])
+    assert decode_system([{"type": "text", "text": t} for t in ("A", "B")]) == ("A\n\nB", [])
+    marked: list[Any] = [{"type": "text", "text": "A", "cache_control": CACHE}]
+    assert decode_system(marked) == ("A", marked)
     with pytest.raises(BadRequest):
         decode_system([IMAGE])
 

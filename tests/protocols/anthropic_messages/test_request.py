@@ -11,6 +11,9 @@ from tailrace.errors import BadRequest
 from tailrace.events.request import ModelRequest, Settings, ToolChoice
 from tailrace.protocols.anthropic_messages import messages
 from tailrace.protocols.anthropic_messages.request import decode, decode_count
+from tailrace.protocols.contract import UpstreamCodec
+from tailrace.protocols.openai_chat.upstream import ChatCodec
+from tailrace.protocols.openai_responses.upstream import ResponsesCodec
 
 OLD, NEW = "2023-06-01", "2026-10-21"
 ASK: dict[str, Any] = {
@@ -24,6 +27,14 @@ TOOL = {"name": "f", "description": "d", "input_schema": SCHEMA}
 
 def _settings(version: str = OLD, **fields: Any) -> Settings:
     return decode(msgspec.json.encode({**ASK, **fields}), version).request.settings
+
+
+def _asked(body: dict[str, Any]) -> ModelRequest:
+    """What a model server is asked, for a body a client sent."""
+    request = decode(msgspec.json.encode(body), OLD).request
+    return ModelRequest(
+        items=request.input, instructions=request.instructions, settings=request.settings
+    )
 
 
 def test_a_plain_request() -> None:
@@ -87,11 +98,135 @@ def test_all_parameters_reach_a_server_of_the_same_dialect() -> None:
             }
         ],
     }
-    request = decode(msgspec.json.encode(body), OLD).request
-    asked = ModelRequest(
-        items=request.input, instructions=request.instructions, settings=request.settings
-    )
-    assert messages.encode(asked, "m") == {**body, "stream": True}
+    assert messages.encode(_asked(body), "m") == {**body, "stream": True}
+
+
+CACHE = {"type": "ephemeral"}
+MARKED: dict[str, dict[str, Any]] = {
+    "a system prompt": {
+        "system": [
+            {"type": "text", "text": "Be kind.", "cache_control": CACHE},
+            {"type": "text", "text": "Be brief."},
+        ],
+    },
+    "a block that is not the last": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "All of it", "cache_control": CACHE},
+                    {"type": "text", "text": "And now?"},
+                ],
+            }
+        ],
+    },
+    "a call and what its result holds": {
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "text", "text": "See", "citations": [{"type": "char_location"}]},
+                    {
+                        "type": "tool_use",
+                        "id": "c",
+                        "name": "f",
+                        "input": {},
+                        "cache_control": CACHE,
+                    },
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": "c",
+                        "content": [{"type": "text", "text": "ok", "cache_control": CACHE}],
+                    }
+                ],
+            },
+        ],
+    },
+    "documents": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "document",
+                        "source": {"type": "text", "media_type": "text/plain", "data": "Grass"},
+                        "title": "D",
+                        "context": "A field",
+                        "citations": {"enabled": True},
+                        "cache_control": CACHE,
+                    },
+                    {
+                        "type": "document",
+                        "source": {
+                            "type": "base64",
+                            "media_type": "application/pdf",
+                            "data": "AAAA",
+                        },
+                        "citations": {"enabled": True},
+                    },
+                ],
+            }
+        ],
+    },
+    "a tool": {
+        "tools": [{**TOOL, "strict": True, "input_examples": [{"a": 1}], "cache_control": CACHE}],
+    },
+}
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_what_only_this_dialect_says_reaches_a_server_of_it(name: str) -> None:
+    body = {**ASK, "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}
+    body |= MARKED[name]
+    assert messages.encode(_asked(body), "m") == {**body, "stream": True}
+
+
+@pytest.mark.parametrize("codec", [ChatCodec(), ResponsesCodec()], ids=lambda codec: codec.dialect)
+@pytest.mark.parametrize("name", MARKED)
+def test_servers_of_other_dialects_are_told_nothing_of_it(name: str, codec: UpstreamCodec) -> None:
+    sent = codec.request(_asked({**ASK, **MARKED[name]}), "m").body
+    for word in (b"cache_control", b"citations", b"input_examples", b"ephemeral"):
+        assert word not in sent
+
+
+def test_what_an_agent_is_told_stands_beside_the_client_s_blocks() -> None:
+    asked = _asked({**ASK, **MARKED["a system prompt"]})
+    told = msgspec.structs.replace(asked, instructions=f"You are it.\n\n{asked.instructions}")
+    ours = {"type": "text", "text": "You are it."}
+    theirs = MARKED["a system prompt"]["system"]
+    assert messages.encode(told, "m")["system"] == [ours, *theirs]
+    other = msgspec.structs.replace(asked, instructions="You are another.")
+    assert messages.encode(other, "m")["system"] == "You are another."
+
+
+PLACES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a document that an assistant says": (
+        "assistant",
+        MARKED["documents"]["messages"][0]["content"][0],
+        "messages.0.content.0",
+    ),
+    "citations in what a user says": (
+        "user",
+        {"type": "text", "text": "See", "citations": []},
+        "messages.0.content.0.citations",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_the_new_version_is_strict_about_places(name: str) -> None:
+    role, block, place = PLACES[name]
+    body = msgspec.json.encode({**ASK, "messages": [{"role": role, "content": [block]}]})
+    decode(body, OLD)
+    with pytest.raises(BadRequest) as caught:
+        decode(body, NEW)
+    assert caught.value.param == place
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

@@ -3,7 +3,8 @@
 A message's blocks become items in their order. Calls of our own tools, which this surface shows as
 `mcp_tool_use` and `mcp_tool_result`, are calls and outputs again; blocks that only the provider's servers
 understand are kept as they came. `details["messages"]` keeps what goes back to such a server only:
-signatures, and the mark up to where a prompt is cached.
+signatures, the mark up to where a prompt is cached, and under `blocks`, by a part's place, what else its
+block says (marks, citations, how a document is to be read).
 """
 
 from __future__ import annotations
@@ -27,13 +28,21 @@ from tailrace.events.items import (
     ToolCall,
     ToolOutput,
 )
-from tailrace.protocols.anthropic_messages.messages import DIALECT
-from tailrace.protocols.fields import Object, as_list, as_object, nested, optional, text
+from tailrace.protocols.anthropic_messages.messages import DIALECT, SYSTEM_BREAK
+from tailrace.protocols.fields import Object, as_list, as_object, given, nested, optional, text
 
 CACHE = "cache_control"
+MODELLED: dict[str, tuple[str, ...]] = {
+    "text": ("type", "text"),
+    "image": ("type", "source"),
+    "document": ("type", "source", "title"),
+}
+"""Fields of a block that its part holds; for documents of text and search results it holds none."""
 ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 CALLS = ("tool_use", "mcp_tool_use")
 RESULTS = ("tool_result", "mcp_tool_result")
+WORDS = ("text", "content")
+"""Sources of documents that are text."""
 
 
 def decode_messages(value: Json) -> tuple[Item, ...]:
@@ -48,15 +57,32 @@ def decode_messages(value: Json) -> tuple[Item, ...]:
     )
 
 
-def decode_system(value: Json) -> str:
-    """`system`: a string, or text blocks."""
+def decode_system(value: Json) -> tuple[str, list[Object]]:
+    """`system`: a string, or text blocks; the blocks as well where they say more than their text."""
     if value is None or isinstance(value, str):
-        return value or ""
+        return value or "", []
     blocks = [as_object(block, f"system.{n}") for n, block in enumerate(as_list(value, "system"))]
     for n, block in enumerate(blocks):
         if block.get("type") != "text":
             raise _unknown(block, f"system.{n}")
-    return "\n\n".join(text(block, "text", f"system.{n}") for n, block in enumerate(blocks))
+    said = SYSTEM_BREAK.join(text(b, "text", f"system.{n}") for n, b in enumerate(blocks))
+    return said, blocks if any(_more(block) for block in blocks) else []
+
+
+def check_places(value: Json) -> None:
+    """What version 2026-10-21 has no more: documents an assistant says, citations of a user's text."""
+    for n, message in enumerate(as_list(value, "messages")):
+        fields = as_object(message, f"messages.{n}")
+        blocks = fields.get("content")
+        for m, block in enumerate(blocks if isinstance(blocks, list) else []):
+            place = f"messages.{n}.content.{m}"
+            said = as_object(block, place)
+            if fields.get("role") == "assistant" and said.get("type") == "document":
+                raise BadRequest(f"{place}: documents are in user messages only", param=place)
+            cites = said.get("type") == "text" and said.get("citations") is not None
+            if fields.get("role") == "user" and cites:
+                place += ".citations"
+                raise BadRequest(f"{place}: not supported in user messages", param=place)
 
 
 def _message(message: Object, where: str) -> Iterator[Item]:
@@ -67,18 +93,42 @@ def _message(message: Object, where: str) -> Iterator[Item]:
         )
     parts: list[Part] = []
     kept: Object = {}
+
+    def said() -> Iterator[Item]:
+        if parts:
+            yield Message(role=ROLES[role], content=tuple(parts), details=_details({}, kept))
+        parts.clear()
+        kept.clear()
+
     for block, place in _blocks(message.get("content"), f"{where}.content"):
         part = _part(block, place)
-        if part is not None:
+        if part is None:
+            yield from said()
+            yield _item(block, place)
+        else:
+            _keep(kept, len(parts), block)
             parts.append(part)
-            kept = _cached(block)
-            continue
-        if parts:
-            yield Message(role=ROLES[role], content=tuple(parts), details=kept)
-            parts, kept = [], {}
-        yield _item(block, place)
-    if parts:
-        yield Message(role=ROLES[role], content=tuple(parts), details=kept)
+    yield from said()
+
+
+def _keep(kept: Object, place: int, block: Object) -> None:
+    """Put by what a part does not hold of its block."""
+    more = _more(block)
+    if more:
+        kept[str(place)] = more
+
+
+def _more(block: Object) -> Object:
+    kind, source = block["type"], block.get("source")
+    whole = kind == "document" and isinstance(source, dict) and source.get("type") in WORDS
+    modelled = () if whole else MODELLED.get(kind, ())
+    return {name: value for name, value in block.items() if name not in modelled}
+
+
+def _details(own: Object, kept: Object) -> Object:
+    """What an item keeps for servers of this dialect: of itself, and of its parts."""
+    found = own | ({"blocks": dict(kept)} if kept else {})
+    return {DIALECT: found} if found else {}
 
 
 def _blocks(content: Json, where: str) -> Iterator[tuple[Object, str]]:
@@ -101,6 +151,8 @@ def _part(block: Object, where: str) -> Part | None:
             return ImagePart(url=url, file_id=file_id)
         case "document":
             return _document(block, where)
+        case "search_result":
+            return TextPart(_words(block.get("content"), f"{where}.content"))
         case _:
             return None
 
@@ -108,10 +160,8 @@ def _part(block: Object, where: str) -> Part | None:
 def _document(block: Object, where: str) -> Part:
     title = optional(block, "title", str, default="", where=where)
     source = nested(block, "source")
-    if source.get("type") in ("text", "content"):
-        words = source.get("data") or source.get("content")
-        parts = [p for b, place in _blocks(words, f"{where}.source") if (p := _part(b, place))]
-        return TextPart("\n".join(part.text for part in parts if isinstance(part, TextPart)))
+    if source.get("type") in WORDS:
+        return TextPart(_words(source.get("data") or source.get("content"), f"{where}.source"))
     url, file_id = _source(block, where)
     inline = url.startswith("data:")
     return FilePart(
@@ -120,6 +170,12 @@ def _document(block: Object, where: str) -> Part:
         url="" if inline else url,
         filename=title,
     )
+
+
+def _words(content: Json, where: str) -> str:
+    """The text of a document or a search result."""
+    parts = [part for block, place in _blocks(content, where) if (part := _part(block, place))]
+    return "\n".join(part.text for part in parts if isinstance(part, TextPart))
 
 
 def _source(block: Object, where: str) -> tuple[str, str]:
@@ -146,6 +202,7 @@ def _item(block: Object, where: str) -> Item:
             call_id=text(block, "id", where),
             name=text(block, "name", where),
             arguments=msgspec.json.encode(as_object(block.get("input"), f"{where}.input")).decode(),
+            details=_details(_cached(block), {}),
         )
     if kind in RESULTS:
         return _result(block, where)
@@ -162,27 +219,23 @@ def _item(block: Object, where: str) -> Item:
 
 
 def _result(block: Object, where: str) -> ToolOutput:
-    content = block.get("content")
-    parts = () if content is None else tuple(_output(content, f"{where}.content"))
+    content, parts, kept = block.get("content"), list[Part](), dict[str, Json]()
+    for said, place in () if content is None else _blocks(content, f"{where}.content"):
+        part = _part(said, place)
+        if part is None:
+            raise _unknown(said, place)
+        _keep(kept, len(parts), said)
+        parts.append(part)
     return ToolOutput(
         call_id=text(block, "tool_use_id", where),
-        output=parts,
+        output=tuple(parts),
         is_error=optional(block, "is_error", bool, default=False, where=where),
-        details=_cached(block),
+        details=_details(_cached(block), kept),
     )
 
 
-def _output(content: Json, where: str) -> Iterator[Part]:
-    for block, place in _blocks(content, where):
-        part = _part(block, place)
-        if part is None:
-            raise _unknown(block, place)
-        yield part
-
-
 def _cached(block: Object) -> Object:
-    mark = block.get(CACHE)
-    return {} if mark is None else {DIALECT: {CACHE: mark}}
+    return given({CACHE: block.get(CACHE)})
 
 
 def _unknown(block: Object, where: str) -> BadRequest:

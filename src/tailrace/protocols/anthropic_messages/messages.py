@@ -25,6 +25,8 @@ from tailrace.events.request import ModelRequest, Settings, ToolSpec
 from tailrace.protocols.fields import Object, given, nested
 
 DIALECT = "messages"
+SYSTEM_BREAK = "\n\n"
+"""Between the texts of a system prompt."""
 DEFAULT_MAX_TOKENS = 8192
 """The API requires a limit; this one every current model accepts."""
 
@@ -32,6 +34,8 @@ DEFAULT_MAX_TOKENS = 8192
 def encode(request: ModelRequest, model: str) -> Object:
     """The body of `POST /messages`, streamed."""
     settings = request.settings
+    own: Object = dict(settings.extra) if settings.origin == DIALECT else {}
+    blocks = own.pop("system", [])
     system = [request.instructions] if request.instructions else []
     turns: list[Object] = []
     for item in request.items:
@@ -46,18 +50,17 @@ def encode(request: ModelRequest, model: str) -> Object:
         "stream": True,
         **given(
             {
-                "system": "\n\n".join(system),
+                "system": _system(SYSTEM_BREAK.join(system), blocks),
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
                 "stop_sequences": list(settings.stop),
-                "tools": [_tool(tool) for tool in settings.tools if _known(tool)],
+                "tools": [_tool(tool, settings) for tool in settings.tools if _known(tool)],
                 "tool_choice": _choice(settings),
             }
         ),
     }
     if settings.user:
         body["metadata"] = {"user_id": settings.user}
-    own: Object = settings.extra if settings.origin == DIALECT else {}
     return body | own | given({"output_config": _output_config(settings, own)})
 
 
@@ -66,8 +69,7 @@ def _add(turns: list[Object], item: Item) -> None:
     match item:
         case Message():
             role = "assistant" if item.role == "assistant" else "user"
-            blocks = [_block(part) for part in item.content if part != TextPart("")]
-            blocks[-1:] = [{**block, **_cached(item)} for block in blocks[-1:]]
+            blocks = _blocks(item, item.content)
         case Reasoning():
             role, blocks = "assistant", _thinking(item)
         case ToolCall():
@@ -104,11 +106,12 @@ def _call(item: ToolCall) -> Object:
         arguments = {"arguments": item.arguments}
     if not isinstance(arguments, dict):
         arguments = {"arguments": arguments}
-    return {"type": "tool_use", "id": item.call_id, "name": item.name, "input": arguments}
+    call: Object = {"type": "tool_use", "id": item.call_id, "name": item.name, "input": arguments}
+    return {**call, **_cached(item)}
 
 
 def _result(item: ToolOutput) -> Object:
-    blocks = [_block(part) for part in item.output]
+    blocks = _blocks(item, item.output)
     result: Object = {"type": "tool_result", "tool_use_id": item.call_id, "content": blocks}
     return {**result, **_cached(item), **given({"is_error": item.is_error or None})}
 
@@ -116,6 +119,28 @@ def _result(item: ToolOutput) -> Object:
 def _cached(item: Item) -> Object:
     """The mark up to where the client wants the prompt cached."""
     return given({"cache_control": item.details.get(DIALECT, {}).get("cache_control")})
+
+
+def _blocks(item: Item, parts: tuple[Part, ...]) -> list[Object]:
+    """The blocks of an item's parts, with what a client of this dialect said of them besides."""
+    kept: Object = item.details.get(DIALECT, {}).get("blocks", {})
+    told = [(part, kept.get(str(place), {})) for place, part in enumerate(parts)]
+    return [
+        more if "type" in more else {**_block(part), **more}
+        for part, more in told
+        if part != TextPart("") or "type" in more
+    ]
+
+
+def _system(said: str, blocks: list[Object]) -> Json:
+    """The system prompt; where the client's own blocks stand in it, as blocks, since they say more."""
+    theirs = SYSTEM_BREAK.join(block["text"] for block in blocks)
+    before, found, after = said.partition(theirs) if theirs else (said, "", "")
+    if not found:
+        return said
+    texts = [before.removesuffix(SYSTEM_BREAK), after.removeprefix(SYSTEM_BREAK)]
+    ours = [[{"type": "text", "text": text}] if text else [] for text in texts]
+    return [*ours[0], *blocks, *ours[1]]
 
 
 def _block(part: Part) -> Object:
@@ -149,14 +174,15 @@ def _known(tool: ToolSpec) -> bool:
     return tool.kind == "function" or (tool.kind == "provider" and "name" in tool.raw)
 
 
-def _tool(tool: ToolSpec) -> Object:
+def _tool(tool: ToolSpec, settings: Settings) -> Object:
     if tool.kind == "provider":
         return dict(tool.raw)
     schema: Json = tool.parameters or {"type": "object", "properties": {}}
     return {
         "name": tool.name,
         "input_schema": schema,
-        **given({"description": tool.description, "cache_control": tool.raw.get("cache_control")}),
+        **given({"description": tool.description}),
+        **(tool.raw if settings.origin == DIALECT else {}),
     }
 
 

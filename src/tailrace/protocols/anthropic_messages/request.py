@@ -1,6 +1,7 @@
 """A client's `POST /messages` as a run request (`MessageCreateParams` of anthropic 2.11).
 
-Two versions of the API are spoken: `2023-06-01`, and `2026-10-21`, which has no sampling parameters.
+Two versions of the API are spoken: `2023-06-01`, and `2026-10-21`, which has no sampling parameters and is
+stricter about where documents and citations stand.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from msgspec import Struct
 from tailrace.errors import BadRequest
 from tailrace.events.items import Json
 from tailrace.events.request import OutputFormat, RunRequest, Settings, ToolChoice, ToolSpec
-from tailrace.protocols.anthropic_messages.content import CACHE, decode_messages, decode_system
+from tailrace.protocols.anthropic_messages.content import (
+    check_places,
+    decode_messages,
+    decode_system,
+)
 from tailrace.protocols.anthropic_messages.messages import DIALECT
 from tailrace.protocols.fields import (
     Object,
@@ -27,6 +32,8 @@ from tailrace.protocols.fields import (
 
 SURFACE = "messages"
 VERSIONS = ("2023-06-01", "2026-10-21")
+MODELLED = ("type", "name", "description", "input_schema")
+"""Fields of a tool that servers of all dialects are told; the rest (`strict` as well) goes to our own."""
 SAMPLING = ("temperature", "top_p", "top_k")
 _CANONICAL = frozenset(
     {
@@ -85,6 +92,8 @@ def _fields(body: bytes, version: str) -> Object:
     for name in ("model", "messages"):
         if name not in fields:
             raise BadRequest(f"{name}: Field required", param=name)
+    if version == VERSIONS[1]:
+        check_places(fields["messages"])
     return fields
 
 
@@ -92,17 +101,18 @@ def _request(fields: Object, limit: int | None) -> RunRequest:
     model = optional(fields, "model", str, default="")
     if not model:
         raise BadRequest("model: must not be empty", param="model")
+    instructions, system = decode_system(fields.get("system"))
     return RunRequest(
         agent="",
         model=model,
         surface=SURFACE,
         input=decode_messages(fields["messages"]),
-        instructions=decode_system(fields.get("system")),
-        settings=_settings(fields, limit),
+        instructions=instructions,
+        settings=_settings(fields, limit, given({"system": system})),
     )
 
 
-def _settings(fields: Object, limit: int | None) -> Settings:
+def _settings(fields: Object, limit: int | None, own: Object) -> Settings:
     choice = nested(fields, "tool_choice")
     config = nested(fields, "output_config")
     user = optional(nested(fields, "metadata"), "user_id", str, default="", where="metadata")
@@ -121,7 +131,7 @@ def _settings(fields: Object, limit: int | None) -> Settings:
         reasoning_effort=_effort(config, nested(fields, "thinking")),
         user=user,
         origin=DIALECT,
-        extra={**extra, **given({"output_config": rest})},
+        extra={**extra, **own, **given({"output_config": rest})},
     )
 
 
@@ -153,7 +163,7 @@ def _tool(tool: Object, where: str) -> ToolSpec:
         description=optional(tool, "description", str, default="", where=where),
         parameters=as_object(tool.get("input_schema"), f"{where}.input_schema"),
         strict=optional(tool, "strict", bool, default=None, where=where),
-        raw=given({CACHE: tool.get(CACHE)}),
+        raw={name: value for name, value in tool.items() if name not in MODELLED},
     )
 
 

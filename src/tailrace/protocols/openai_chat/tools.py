@@ -40,7 +40,7 @@ def encode_tools(tools: tuple[ToolSpec, ...]) -> list[Object]:
 
 
 def _encode_tool(tool: ToolSpec) -> Object:
-    body: Object = {"name": tool.name, **given({"description": tool.description}), **tool.raw}
+    body: Object = {"name": tool.name, **given({"description": tool.description}), **_form(tool)}
     if tool.parameters is not None:
         body["parameters"] = tool.parameters
     if tool.strict is not None:
@@ -117,3 +117,8 @@ def encode_format(output: OutputFormat) -> Object:
     if output.strict is not None:
         inner["strict"] = output.strict
     return {"type": "json_schema", "json_schema": inner}
+
+
+def _form(tool: ToolSpec) -> Object:
+    """What a custom tool takes. Functions have no more than their schema; the rest is another dialect's."""
+    return tool.raw if tool.kind == "custom" else {}

@@ -51,7 +51,7 @@ def encode_tools(tools: tuple[ToolSpec, ...]) -> list[Object]:
 def _encode_tool(tool: ToolSpec) -> Object:
     if tool.kind == "provider":
         return dict(tool.raw)
-    encoded: Object = {"type": tool.kind, "name": tool.name, **tool.raw}
+    encoded: Object = {"type": tool.kind, "name": tool.name, **_form(tool)}
     if tool.description:
         encoded["description"] = tool.description
     if tool.kind == "function":
@@ -156,3 +156,8 @@ def encode_format(output: OutputFormat) -> Object:
     if output.description:
         encoded["description"] = output.description
     return encoded
+
+
+def _form(tool: ToolSpec) -> Object:
+    """What a custom tool takes. Functions have no more than their schema; the rest is another dialect's."""
+    return tool.raw if tool.kind == "custom" else {}
