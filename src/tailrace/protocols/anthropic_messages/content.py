@@ -29,7 +29,16 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.protocols.anthropic_messages.messages import DIALECT, SYSTEM_BREAK
-from tailrace.protocols.fields import Object, as_list, as_object, given, nested, optional, text
+from tailrace.protocols.fields import (
+    Object,
+    any_object,
+    as_list,
+    as_object,
+    given,
+    nested,
+    optional,
+    text,
+)
 
 CACHE = "cache_control"
 MODELLED: dict[str, tuple[str, ...]] = {
@@ -74,7 +83,7 @@ def check_places(value: Json) -> None:
     for n, message in enumerate(as_list(value, "messages")):
         fields = as_object(message, f"messages.{n}")
         blocks = fields.get("content")
-        for m, block in enumerate(blocks if isinstance(blocks, list) else []):
+        for m, block in enumerate(as_list(blocks, "") if isinstance(blocks, list) else ()):
             place = f"messages.{n}.content.{m}"
             said = as_object(block, place)
             if fields.get("role") == "assistant" and said.get("type") == "document":
@@ -119,8 +128,8 @@ def _keep(kept: Object, place: int, block: Object) -> None:
 
 
 def _more(block: Object) -> Object:
-    kind, source = block["type"], block.get("source")
-    whole = kind == "document" and isinstance(source, dict) and source.get("type") in WORDS
+    kind = block["type"]
+    whole = kind == "document" and any_object(block.get("source")).get("type") in WORDS
     modelled = () if whole else MODELLED.get(kind, ())
     return {name: value for name, value in block.items() if name not in modelled}
 
