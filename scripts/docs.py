@@ -69,7 +69,8 @@ def session_events() -> str:
     made.union("SkillEvent", SkillEvent)
     made.union("HostEvent", HostEvent)
     made.alias("SessionEvent", "RuntimeEvent", "SkillEvent", "HostEvent")
-    head = "// Generated from src/tailrace/protocols/session_lines/ by scripts/docs.py (`make docs`); do not edit. The events of\n// `POST /api/stream`, one a line.\n\n"
+    source = "Generated from src/tailrace/protocols/session_lines/ by scripts/docs.py (`make docs`)"
+    head = f"// {source}; do not edit. The events of\n// `POST /api/stream`, one a line.\n\n"
     return head + made.text()
 
 
