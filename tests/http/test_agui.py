@@ -175,7 +175,6 @@ def test_an_approval_is_an_interrupt_and_its_answer_the_next_run(
     ("answer", "told"),
     [
         ({"status": "resolved", "payload": "red"}, "red"),
-        ({"status": "resolved", "payload": {"colour": "red"}}, '{"colour":"red"}'),
         ({"status": "cancelled"}, "They did not answer."),
     ],
 )

@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tailrace.cli.render import Renderer
+from tailrace.events.answers import reply
 from tailrace.events.ids import job_id, run_suffix
+from tailrace.events.types import InputRequested
 from tailrace.protocols.framing.sse import SseDecoder
 from tailrace.protocols.node_stream.wire import NodeStreamEvent
 
@@ -73,7 +75,8 @@ async def answer(url: str, run: str, text: str) -> None:
         raise ServerError(f"{run} asks for nothing.")
     asked = waiting[0]
     if asked["kind"] == "question":
-        given = {"request_id": asked["request_id"], "value": text}
+        question = InputRequested(asked["request_id"], asked["message"], asked["schema"])
+        given = msgspec.structs.asdict(reply(question, text))
     elif text in ("yes", "no"):
         given = {"item": asked["item"], "approved": text == "yes"}
     else:

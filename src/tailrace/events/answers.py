@@ -1,20 +1,29 @@
 """What people and clients answer, as drafts for the run that asked. Pure.
 
 A run asks for three things: a yes to a tool call, an answer to a question, and the output of a tool that
-the client runs while the rest of the run waits. Each is named by the ordinal of its call or by its id.
+the client runs while the rest of the run waits. Each is named by the ordinal of its call or by its id. An
+answer that the question does not allow is refused, and the question stays open.
 """
 
 from __future__ import annotations
 
 from typing import TypeAlias, assert_never
 
+import msgspec
 from msgspec import Struct
 
-from tailrace.errors import Conflict
+from tailrace.errors import BadRequest, Conflict
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.events.items import Json
+from tailrace.events.schemas import mismatch
 from tailrace.events.state import RunState
-from tailrace.events.types import ApprovalResolved, Draft, InputReceived, ToolCompleted
+from tailrace.events.types import (
+    ApprovalResolved,
+    Draft,
+    InputReceived,
+    InputRequested,
+    ToolCompleted,
+)
 
 
 class Approval(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,6 +41,13 @@ class Reply(Struct, frozen=True, forbid_unknown_fields=True):
     value: Json = None
 
 
+class Declined(Struct, frozen=True):
+    """Question `request_id` will not be answered; where a call asks it, it is told so in these words."""
+
+    request_id: str
+    words: str
+
+
 class Output(Struct, frozen=True, forbid_unknown_fields=True):
     """What the client's tool answered to the call of item `item`, while the rest of the run waits."""
 
@@ -40,19 +56,34 @@ class Output(Struct, frozen=True, forbid_unknown_fields=True):
     is_error: bool = False
 
 
-Answer: TypeAlias = tuple[Approval | Reply | Output, ...]
+One: TypeAlias = Approval | Reply | Declined | Output
+
+Answer: TypeAlias = tuple[One, ...]
 """One or more answers that belong together: all count, or none."""
 
 
+def reply(asked: InputRequested, text: str) -> Reply:
+    """An answer in words: as they are, or what they say as JSON where the question allows only that."""
+    if not mismatch(text, asked.schema):
+        return Reply(asked.request_id, text)
+    try:
+        return Reply(asked.request_id, msgspec.json.decode(text))
+    except msgspec.DecodeError:
+        return Reply(asked.request_id, text)
+
+
 def drafts(state: RunState, answer: Answer) -> list[Draft]:
-    """The drafts that fold an answer in. Raises `Conflict` for what is not, or no longer, asked."""
-    names = [each.request_id if isinstance(each, Reply) else each.item for each in answer]
+    """The drafts that fold an answer in. Raises `Conflict` for what is not, or no longer, asked, and
+    `BadRequest` for what the question does not allow."""
+    names = [
+        each.request_id if isinstance(each, Reply | Declined) else each.item for each in answer
+    ]
     if len(set(names)) < len(names):
         raise Conflict("The same question is answered twice.", code="already_answered")
     return [_draft(state, each) for each in answer]
 
 
-def _draft(state: RunState, answer: Approval | Reply | Output) -> Draft:
+def _draft(state: RunState, answer: One) -> Draft:
     match answer:
         case Approval():
             known = 0 <= answer.item < len(state.items)
@@ -62,9 +93,14 @@ def _draft(state: RunState, answer: Approval | Reply | Output) -> Draft:
             resolved = ApprovalResolved(answer.item, answer.approved, answer.reason)
             return Draft(resolved, item.node, item.agent)
         case Reply():
-            if state.asks.get(answer.request_id) != "asked":
-                raise Conflict("Nobody asks this any more.", code="already_answered")
+            schema = _asked(state, answer.request_id).schema
+            if wrong := mismatch(answer.value, schema):
+                raise BadRequest(f"The answer does not fit the question: {wrong}.")
             return Draft(InputReceived(answer.request_id, answer.value))
+        case Declined():
+            asked = _asked(state, answer.request_id)
+            words = None if asked.item is None else answer.words
+            return Draft(InputReceived(answer.request_id, words))
         case Output():
             known = 0 <= answer.item < len(state.items)
             item = state.items[answer.item] if known else None
@@ -74,3 +110,9 @@ def _draft(state: RunState, answer: Approval | Reply | Output) -> Draft:
             return Draft(completed, item.node, item.agent)
         case _:
             assert_never(answer)
+
+
+def _asked(state: RunState, name: str) -> InputRequested:
+    if state.asks.get(name) != "asked":
+        raise Conflict("Nobody asks this any more.", code="already_answered")
+    return state.questions[name]

@@ -7,7 +7,7 @@ from typing import cast
 
 from tailrace.errors import BadRequest
 from tailrace.events import ids
-from tailrace.events.answers import Approval
+from tailrace.events.answers import Approval, Declined
 from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Json
 from tailrace.events.state import RunState
@@ -29,7 +29,8 @@ async def answering(parts: Parts, resume: Sequence[Resume], who: Owner) -> Answe
         raise BadRequest("The interrupts are of different runs.", param=asked)
     record = await parts.directory.find(runs.pop(), who)
     state = await parts.directory.state(record.run)
-    return Answering(record.run, tuple(_answer(entry, state) for entry in resume))
+    answers = tuple(_answer(entry, state) for entry in resume)
+    return Answering(record.run, record.agent, answers)
 
 
 def _position(entry: Resume) -> tuple[str, int]:
@@ -43,7 +44,7 @@ def _position(entry: Resume) -> tuple[str, int]:
     return position
 
 
-def _answer(entry: Resume, state: RunState) -> Approval | Answered:
+def _answer(entry: Resume, state: RunState) -> Approval | Answered | Declined:
     number = _position(entry)[1]
     if entry.interrupt.startswith(APPROVAL):
         if entry.status == "cancelled":
@@ -58,7 +59,7 @@ def _answer(entry: Resume, state: RunState) -> Approval | Answered:
         )
     asked = questions[number]
     if entry.status == "cancelled":
-        return Answered(asked.request_id, None if asked.item is None else ABANDONED)
+        return Declined(asked.request_id, ABANDONED)
     return Answered(asked.request_id, entry.payload)
 
 

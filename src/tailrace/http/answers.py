@@ -9,25 +9,34 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from tailrace.errors import NotFound
+from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
-from tailrace.events.answers import Answer, Approval, Output, Reply
+from tailrace.events.answers import Answer, Approval, One, Output, Reply, reply
 from tailrace.events.items import Item, ProviderItem, ToolCall, ToolOutput, text_of
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
+from tailrace.events.types import InputRequested
 from tailrace.http.parts import Parts
 from tailrace.http.turns import until_settled
 from tailrace.protocols import attribution
+from tailrace.runs.directory import RunRecord
 from tailrace.runs.owner import Owner
 
 APPROVAL = "mcp_approval_response"
 
 
 class Answering(Struct, frozen=True):
-    """The run that is answered, and what."""
+    """The run that is answered, whose it is, and what."""
 
     run: str
+    agent: str
     answer: Answer
+
+
+def to_who_asked(asked: str, agent: str, param: str = "") -> None:
+    """Refuse an answer that is sent to another agent than the one that asked. Raises `BadRequest`."""
+    if agent != asked:
+        raise BadRequest(f"'{asked}' asked this, not '{agent}': answer that one.", param=param)
 
 
 async def answering(parts: Parts, request: RunRequest, who: Owner) -> Answering | None:
@@ -35,14 +44,15 @@ async def answering(parts: Parts, request: RunRequest, who: Owner) -> Answering 
     last = _at_the_end(request.input)
     if not last:
         return None
-    run = await _run(parts, request, last, who)
-    if run is None:
+    record = await _record(parts, request, last, who)
+    if record is None:
         return None
+    run, first = record.run, len(request.input) - len(last)
     await until_settled(parts, run, "The response that asked", "previous_response_id")
     state = await parts.directory.state(run)
-    answers = [_answer(item, state) for item in last]
+    answers = [_answer(item, state, run, f"input[{n}]") for n, item in enumerate(last, first)]
     found = tuple(answer for answer in answers if answer is not None)
-    return Answering(run, found) if found else None
+    return Answering(run, record.agent, found) if found else None
 
 
 def _at_the_end(items: Sequence[Item]) -> list[ProviderItem | ToolOutput]:
@@ -57,12 +67,12 @@ def _at_the_end(items: Sequence[Item]) -> list[ProviderItem | ToolOutput]:
     return found
 
 
-async def _run(
+async def _record(
     parts: Parts,
     request: RunRequest,
     items: Sequence[ProviderItem | ToolOutput],
     who: Owner,
-) -> str | None:
+) -> RunRecord | None:
     """The run that asked: named by a request's id, or the previous response's."""
     names = [request.previous] if request.previous else []
     for item in items:
@@ -71,32 +81,37 @@ async def _run(
             names.append(position[0])
     for name in names:
         try:
-            return (await parts.directory.find(name, who)).run
+            return await parts.directory.find(name, who)
         except NotFound:
             continue
     return None
 
 
-def _answer(item: ProviderItem | ToolOutput, state: RunState) -> Approval | Reply | Output | None:
+def _answer(item: ProviderItem | ToolOutput, state: RunState, run: str, where: str) -> One | None:
     if isinstance(item, ToolOutput):
         return _reply(item, state) or _handed(item, state)
-    number = _number(_asked(item))
+    position = ids.item_position(_asked(item))
+    number = position[1] if position is not None else attribution.item_number(_asked(item))
     if number is None:
         return None
-    reason = item.data.get("reason")
-    approved = item.data.get("approve") is True
+    if position is not None and position[0] != run:
+        place = f"{where}.approval_request_id"
+        raise BadRequest(f"{place} is of another response.", param=place)
+    approved, reason = item.data.get("approve"), item.data.get("reason")
+    if not isinstance(approved, bool):
+        raise BadRequest(f"{where}.approve must be a boolean.", param=f"{where}.approve")
     return Approval(number, approved, reason if isinstance(reason, str) else "")
 
 
 def _reply(output: ToolOutput, state: RunState) -> Reply | None:
-    """The output of a call that was a question; one that was answered already, to be refused."""
-    for name, question in state.questions.items():
-        if question.item is None:
-            continue
-        call = state.items[question.item].content
+    """The output of a call that is a question; else of one that was answered already, to be refused."""
+    found: list[InputRequested] = []
+    for question in state.questions.values():
+        call = None if question.item is None else state.items[question.item].content
         if isinstance(call, ToolCall) and call.call_id == output.call_id:
-            return Reply(name, text_of(output.output))
-    return None
+            found.append(question)
+    found.sort(key=lambda question: state.asks[question.request_id] != "asked")
+    return reply(found[0], text_of(output.output)) if found else None
 
 
 def _handed(output: ToolOutput, state: RunState) -> Output | None:
@@ -112,8 +127,3 @@ def _handed(output: ToolOutput, state: RunState) -> Output | None:
 
 def _asked(item: ProviderItem) -> str:
     return str(item.data.get("approval_request_id", ""))
-
-
-def _number(request_id: str) -> int | None:
-    position = ids.item_position(request_id)
-    return position[1] if position is not None else attribution.item_number(request_id)

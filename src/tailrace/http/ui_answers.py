@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tailrace.errors import BadRequest, Expired, NotFound
 from tailrace.events import ids
-from tailrace.events.answers import Answer, Approval, Reply
+from tailrace.events.answers import Answer, Approval, Declined, Reply, reply
 from tailrace.events.state import RunState
 from tailrace.http.answers import Answering
 from tailrace.http.parts import Parts
@@ -40,13 +40,13 @@ async def answering(parts: Parts, given: Sequence[Given], who: Owner) -> Answeri
         return None  # outputs of a run that is gone: the messages tell what it was
     answers = [_answer(each, number, state) for each, (of, number) in placed if of == run]
     found: Answer = tuple(answer for answer in answers if answer is not None)
-    return Answering(record.run, found) if found else None
+    return Answering(record.run, record.agent, found) if found else None
 
 
-def _answer(given: Given, number: int, state: RunState) -> Approval | Reply | None:
+def _answer(given: Given, number: int, state: RunState) -> Approval | Reply | Declined | None:
     if given.approved is not None:
         return Approval(number, given.approved, given.text)
     for name, question in state.questions.items():
         if question.item == number and state.asks[name] == "asked":
-            return Reply(name, given.text)
+            return Declined(name, given.text) if given.failed else reply(question, given.text)
     return None

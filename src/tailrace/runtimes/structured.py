@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import msgspec
 
 from tailrace.errors import ModelFailed
 from tailrace.events.history import made_by
 from tailrace.events.items import Message, text_of
 from tailrace.events.request import OutputFormat
+from tailrace.events.schemas import mismatch
 from tailrace.events.state import RunState
 
 TRIES = 3
@@ -25,28 +24,19 @@ def fault(state: RunState, agent: str, output: OutputFormat) -> str:
         return ""
     messages = [item for item in made_by(state, agent) if isinstance(item, Message)]
     text = text_of(messages[-1].content) if messages else ""
-    wrong = mismatch(text, output.schema)
+    wrong = _fault(text, output.schema)
     if not wrong:
         return ""
-    tries = sum(mismatch(text_of(message.content), output.schema) != "" for message in messages)
+    tries = sum(_fault(text_of(message.content), output.schema) != "" for message in messages)
     if tries >= TRIES:
         raise ModelFailed(f"The model's answer did not fit the schema in {TRIES} tries: {wrong}")
     return f"Your answer does not fit the JSON schema: {wrong}. Answer again, with the JSON only."
 
 
-def mismatch(text: str, schema: object) -> str:
-    """Why `text` is no JSON of this schema, or `""`."""
+def _fault(text: str, schema: object) -> str:
+    """Why `text` is no JSON of this schema, or `""`; a schema that cannot be read is the model server's."""
     try:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         return str(error)
-    # Imported here: it takes longer to load than the rest of the agents, and few answers have a schema.
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-
-    try:
-        validator: Any = Draft202012Validator(cast("dict[str, Any]", schema))
-        wrong = next(iter(validator.iter_errors(value)), None)
-    except SchemaError:
-        return ""  # a schema we cannot read is the model server's to judge
-    return "" if wrong is None else f"{wrong.message} at {wrong.json_path}"[:500]
+    return mismatch(value, schema)

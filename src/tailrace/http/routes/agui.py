@@ -14,6 +14,7 @@ from tailrace.errors import Conflict, NotFound, Unprocessable
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.http.agui_answers import answering
+from tailrace.http.answers import to_who_asked
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.parts import Parts, document
 from tailrace.http.turns import take_turn
@@ -77,6 +78,7 @@ class _Threads:
     ) -> tuple[str, int]:
         """The run that goes on, and the turn that the answers began, now or when they came before."""
         found = await answering(self._parts, asked.resume, who)
+        to_who_asked(found.agent, wanted.agent)
         try:
             await self._parts.supervisor.answer(found.run, found.answer, wanted)
         except Conflict:

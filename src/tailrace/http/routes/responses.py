@@ -12,7 +12,7 @@ from tailrace.errors import BadRequest, Conflict, NotFound
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.types import RunCancelled, RunStarted
-from tailrace.http.answers import answering
+from tailrace.http.answers import answering, to_who_asked
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, cursor, flag, json_reply
@@ -68,6 +68,7 @@ class _Responses:
         who = owner(http)
         answer = await answering(self._parts, wanted, who)
         if answer is not None:
+            to_who_asked(answer.agent, wanted.agent, "" if self._mount.names_agent else "model")
             await self._parts.supervisor.answer(answer.run, answer.answer, wanted)
             state = await self._parts.directory.state(answer.run)
             return answer.run, len(state.resumptions)

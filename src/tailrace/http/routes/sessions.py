@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from tailrace.errors import NotFound
-from tailrace.events.answers import Reply as Answered
+from tailrace.events.answers import reply
 from tailrace.events.items import Message, text_of
+from tailrace.http.answers import to_who_asked
 from tailrace.http.catalog import Target
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.parts import Parts, cursor
@@ -53,7 +54,7 @@ class _Sessions:
         session = asked.session or str(uuid.uuid4())
         # A client's tenants have sessions of their own; whose they all are, its token says.
         found = await self._parts.conversations.named(session, owner(http), asked.tenant)
-        answered = await self._answer(asked, found)
+        answered = await self._answer(asked, found, target)
         if answered is not None:
             run, first = answered
             return await self._parts.resume(http, run, self._view(http, run, session), first)
@@ -84,7 +85,9 @@ class _Sessions:
         except NotFound:
             return ""
 
-    async def _answer(self, asked: Create, session: Conversation) -> tuple[str, int] | None:
+    async def _answer(
+        self, asked: Create, session: Conversation, target: Target
+    ) -> tuple[str, int] | None:
         """Answer the question that the session waits with: its run, and the line to go on from.
 
         The log says what is asked; the run's record learns of it a moment later.
@@ -97,11 +100,14 @@ class _Sessions:
         open_ = [name for name, phase in state.asks.items() if phase == "asked"]
         if not open_:
             return None
+        if asked.agent:
+            to_who_asked(record.agent, target.name, "agentId")
         events = await self._parts.directory.events(run)
         seen = len(stream.Encoder(run, stream.Options()).encode(events))
         (message,) = asked.request.input
         said = text_of(message.content) if isinstance(message, Message) else ""
-        await self._parts.supervisor.answer(run, (Answered(open_[0], said),))
+        answer = reply(state.questions[open_[0]], said)
+        await self._parts.supervisor.answer(run, (answer,))
         return run, seen
 
     def _target(self, agent: str) -> Target:

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
 from tailrace.events.types import RunResumed
+from tailrace.http.answers import to_who_asked
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.parts import Parts, cursor, document
 from tailrace.http.turns import take_turn
@@ -42,13 +43,17 @@ class _Chats:
         body = await self._parts.body(http)
         asked = request.decode(body)
         who = owner(http)
-        target = self._parts.catalog.any(asked.agent or http.query_params.get("agent", ""))
+        named = asked.agent or http.query_params.get("agent", "")
+        target = self._parts.catalog.any(named)
         chat = await self._parts.conversations.named(asked.request.session, who)
         wanted = msgspec.structs.replace(
             asked.request, agent=target.name, model=target.name, conversation=chat.id
         )
         answer = await answering(self._parts, asked.given, who)
         if answer is not None:
+            if named:
+                to_who_asked(answer.agent, wanted.agent, "agent")
+            wanted = msgspec.structs.replace(wanted, agent=answer.agent, model=answer.agent)
             await self._parts.supervisor.answer(answer.run, answer.answer, wanted)
             return await self._next_turn(http, answer.run)
         if not wanted.input:

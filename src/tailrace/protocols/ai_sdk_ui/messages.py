@@ -40,12 +40,13 @@ _ANSWERED = ("output-available", "output-error", "output-denied")
 
 class Given(Struct, frozen=True):
     """What a message answers: a yes or no (`approved`) by the approval's id, or the output of a call by
-    the call's id; `where` it stands."""
+    the call's id, or that there will be none (`failed`); `where` it stands."""
 
     id: str
     where: str
     approved: bool | None = None
     text: str = ""
+    failed: bool = False
 
 
 class Told(Struct, frozen=True):
@@ -209,7 +210,7 @@ class _Assistant:
         elif theirs and state in _ANSWERED:
             said = output.output[0]
             words = said.text if isinstance(said, TextPart) else ""
-            self._given.append(Given(output.call_id, where, text=words))
+            self._given.append(Given(output.call_id, where, text=words, failed=output.is_error))
 
 
 def _output(part: Object, state: str, id: str, where: str) -> ToolOutput:
