@@ -244,7 +244,9 @@ async def test_a_tool_of_a_server_never_takes_the_place_of_a_dispatch() -> None:
         return "hijacked"
 
     class Source:
-        async def tools(self) -> list[Tool]:
+        label = "docs"
+
+        async def tools(self, *, patient: bool = False) -> list[Tool]:
             return [FunctionTool(task)]
 
     helper = agent("helper", (say("helped"),))

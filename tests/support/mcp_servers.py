@@ -49,6 +49,10 @@ class McpProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *about: object) -> None:
+    def kill(self) -> None:
+        """SIGKILL."""
         self._process.kill()
         self.wait()
+
+    def __exit__(self, *about: object) -> None:
+        self.kill()

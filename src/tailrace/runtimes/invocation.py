@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tailrace.errors import LimitReached, ModelFailed, ToolSourceFailed
+from tailrace.errors import LimitReached, ModelFailed
 from tailrace.events import history
 from tailrace.events import types as t
 from tailrace.events.items import Item, Message, TextPart, ToolCall, text_of
@@ -36,8 +36,9 @@ from tailrace.runtimes.steps import (
     next_step,
     question_id,
 )
+from tailrace.runtimes.toolbox import Toolbox
 from tailrace.runtimes.tools.contract import Progress, Tool, ToolContext
-from tailrace.runtimes.tools.dispatch import ASK_USER, TASK, ask_user_spec, read_task, task_spec
+from tailrace.runtimes.tools.dispatch import ASK_USER, read_task
 
 PROGRESS = 2_000
 """Characters of a tool's sign of life."""
@@ -93,12 +94,13 @@ class Invocation:
         self._node = node
         self._model = model
         self._base = base
-        self._tools: dict[str, Tool] = {}
+        self._tools = Toolbox(agent)
 
     async def work(self) -> bool:
         """Go on from what the log says. True when the agent is done, False when it can only wait."""
-        self._tools = await self._find_tools()
         state = self._context.state
+        begun = state.replies.get(self._id, 0) > 0
+        await self._tools.fill(begun=begun, patient=state.attempt > 1)
         while True:
             step = next_step(state, self._id)
             if step.kind == "tools":
@@ -112,28 +114,13 @@ class Invocation:
                     return True
             await self._ask(note)
 
-    async def _find_tools(self) -> dict[str, Tool]:
-        """The agent's tools by name. Raises `ModelFailed` when a server that has some is not there."""
-        found = dict(self._agent.tools)
-        ours = {TASK} if self._agent.subagents else set[str]()
-        ours |= {ASK_USER} if self._agent.asks_user else set[str]()
-        for source in self._agent.sources:
-            try:
-                listed = await source.tools()
-            except ToolSourceFailed as error:
-                raise ModelFailed(str(error)) from None
-            for tool in listed:
-                name = tool.spec.name
-                taken = name in found or name in ours
-                found[f"{tool.server_label}__{name}" if taken else name] = tool
-        return found
-
     # the model
 
     async def _ask(self, note: str) -> None:
         """One model reply; `note` is what was wrong with the last one."""
         state = self._context.state
         self._team.check()
+        await self._tools.look_again()
         if state.replies.get(self._id, 0) >= self._agent.limits.turns:
             raise LimitReached("max_turns")
         if compaction.due(state, self._id, self._agent.context_tokens):
@@ -158,18 +145,10 @@ class Invocation:
         if self._context.state.replies.get(self._id):
             # A choice forced on every reply would never let the agent end.
             settings = msgspec.structs.replace(settings, tool_choice=ToolChoice())
-        specs = [
-            msgspec.structs.replace(tool.spec, name=name) for name, tool in self._tools.items()
-        ]
-        if self._agent.subagents:
-            below = {name: agent.description for name, agent in self._agent.subagents.items()}
-            specs.append(task_spec(below))
-        if self._agent.asks_user:
-            specs.append(ask_user_spec())
         return ModelRequest(
             items=items,
             instructions=self._base.instructions,
-            settings=msgspec.structs.replace(settings, tools=(*specs, *settings.tools)),
+            settings=msgspec.structs.replace(settings, tools=self._tools.specs(settings.tools)),
         )
 
     def _conversation(self) -> tuple[Item, ...]:
@@ -179,7 +158,7 @@ class Invocation:
         """A call of one of our tools, or of a tool nobody has, is ours to answer."""
         if not isinstance(payload, t.ItemStarted) or payload.kind != "tool_call":
             return payload
-        tool = self._tools.get(payload.name)
+        tool = self._tools.named(payload.name)
         if tool is None and payload.name in theirs:
             return payload
         if tool is None and self._agent.asks_user and payload.name == ASK_USER:
@@ -345,7 +324,7 @@ class Invocation:
         return self._agent.limits.turns
 
     def _tool(self, call: int) -> Tool | None:
-        return self._tools.get(self._context.state.items[call].started.name)
+        return self._tools.tool(self._context.state.items[call])
 
     def _key(self, call: int) -> str:
         """The call's idempotency key: the run and the item, which no other call shares."""

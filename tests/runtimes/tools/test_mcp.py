@@ -198,7 +198,7 @@ async def test_an_http_server_that_dies_is_found_again(way: str, tmp_path: Path)
 
 
 async def _dies_and_is_found_again(way: str, process: McpProcess) -> None:
-    async with met(way, process.notes, {way: process}) as docs:
+    async with met(way, process.notes, {way: process}, timeout=3.0) as docs:
         tools = await docs.tools()
         result = await tools["die"].call("", about())
         lost = f"The connection to MCP server docs was lost; {UNKNOWN}"

@@ -55,6 +55,11 @@ class ToolResult(Struct, frozen=True):
         return ToolResult(f"{self.output[:MAX_OUTPUT]}\n{note}", self.is_error)
 
 
+def not_made(why: str) -> ToolResult:
+    """The answer to a call that did not reach its tool."""
+    return ToolResult(f"{why.rstrip('.')}. The call was not made.", is_error=True)
+
+
 class Tool(Protocol):
     """Something a model may call and that runs on our side.
 
@@ -84,10 +89,14 @@ class Tool(Protocol):
 
 
 class ToolSource(Protocol):
-    """Tools that have to be asked for."""
+    """Tools that have to be asked for; `label` is their `server_label`."""
 
-    async def tools(self) -> Sequence[Tool]:
-        """The tools there are now. Raises `ToolSourceFailed` when that cannot be found out."""
+    @property
+    def label(self) -> str: ...
+
+    async def tools(self, *, patient: bool = False) -> Sequence[Tool]:
+        """The tools there are now. Raises `ToolSourceFailed` when that cannot be found out, with `patient`
+        not before it was tried for a while."""
         ...
 
     async def close(self) -> None:

@@ -10,14 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from tailrace.errors import ToolSourceFailed
 from tailrace.events.request import ToolSpec
-from tailrace.runtimes.tools.contract import AfterCrash, Tool, ToolContext, ToolResult
+from tailrace.runtimes.tools.contract import (
+    AfterCrash,
+    Tool,
+    ToolContext,
+    ToolResult,
+    not_made,
+)
 from tailrace.runtimes.tools.mcp_endpoint import Endpoint, Offered
 
 if TYPE_CHECKING:
@@ -28,6 +34,9 @@ Approval = Literal["always", "never"] | tuple[str, ...]
 PAUSES = (0.2, 1.0)
 """Seconds between the tries to reach a server."""
 
+LONGEST_PAUSE = 5.0
+"""The same, for who has time: they double up to here."""
+
 logger = logging.getLogger("tailrace.mcp")
 
 
@@ -35,7 +44,8 @@ class McpServer:
     """A server to reach at `url` (streamable HTTP) or to start as `command` (stdio).
 
     `allow` names the tools to use, all when empty. `approval`: whether a person must agree to each call,
-    or the names of the tools for which one must. `timeout` in seconds, for a call and for connecting.
+    or the names of the tools for which one must. `timeout` in seconds, for a call and for connecting: a call
+    of a server that is away is tried for so long.
     The server gets `env` besides the few harmless variables of ours that the SDK passes on.
     """
 
@@ -71,8 +81,20 @@ class McpServer:
         self._listing = asyncio.Lock()
         self._made: tuple[Session, Sequence[Offered], Sequence[Tool]] | None = None
 
-    async def tools(self) -> Sequence[Tool]:
-        """The tools there are now. Raises `ToolSourceFailed` when the server cannot be asked."""
+    async def tools(self, *, patient: bool = False) -> Sequence[Tool]:
+        """The tools there are now. Raises `ToolSourceFailed` when the server cannot be asked, with `patient`
+        not before it was tried for `timeout` seconds."""
+        pauses = self._pauses() if patient else iter(())
+        while True:
+            try:
+                return await self._there_now()
+            except ToolSourceFailed:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    async def _there_now(self) -> Sequence[Tool]:
         for last in (False, True):
             session = await self._connected()
             try:
@@ -91,18 +113,28 @@ class McpServer:
 
     async def call(self, name: str, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         """Call a tool by the server's name for it."""
-        try:
-            for pause in (*PAUSES, 0.0):
+        why = f"MCP server {self.label} cannot be reached."
+        pauses = self._pauses()
+        while True:
+            try:
                 session = await self._connected()
                 result = await session.call(name, arguments, context, self._timeout)
                 if result is not None:
                     return result
-                if session.alive:
-                    await asyncio.sleep(pause)
-            why = f"MCP server {self.label} cannot be reached."
-        except ToolSourceFailed as error:
-            why = str(error)
-        return ToolResult(f"{why} The call was not made.", is_error=True)
+            except ToolSourceFailed as error:
+                why = str(error)
+            pause = next(pauses, None)
+            if pause is None:
+                return not_made(why)
+            await asyncio.sleep(pause)
+
+    def _pauses(self) -> Iterator[float]:
+        """How long to wait before each next try, as long as `timeout` allows one."""
+        loop = asyncio.get_running_loop()
+        pause, end = PAUSES[0], loop.time() + self._timeout
+        while loop.time() + pause < end:
+            yield pause
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     async def close(self) -> None:
         """End the session, if there is one."""

@@ -1,0 +1,133 @@
+"""The tools of one agent at work: its functions, and what its servers offer now.
+
+A server that is away when an agent begins fails the run, where nothing is lost yet. When the agent goes on
+(after an answer, in another process) its tools are missing until it is there again: calls of them wait for
+it as long as the server's timeout allows, and are then answered with an error that the model reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from hashlib import sha256
+from typing import Literal
+
+import msgspec
+
+from tailrace.errors import ModelFailed, ToolSourceFailed
+from tailrace.events.parts import ItemState
+from tailrace.events.request import ToolSpec
+from tailrace.runtimes.agent import Agent
+from tailrace.runtimes.tools.contract import (
+    AfterCrash,
+    Tool,
+    ToolContext,
+    ToolResult,
+    ToolSource,
+    not_made,
+)
+from tailrace.runtimes.tools.dispatch import ASK_USER, TASK, ask_user_spec, task_spec
+
+LONGEST_NAME = 64
+"""Characters that model servers allow a tool's name."""
+
+
+class Toolbox:
+    """What `agent` can call."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._found: dict[str, Tool] = {}
+        self._away: dict[str, ToolSource] = {}
+
+    async def fill(self, *, begun: bool, patient: bool) -> None:
+        """Ask all servers what they offer; `begun` when the agent has worked before. Raises `ModelFailed`
+        when one is away and it has not; with `patient`, not before the server's timeout is over."""
+        self._found = dict(self._agent.tools)
+        self._away = {}
+        for source in self._agent.sources:
+            try:
+                listed = await source.tools(patient=patient and not begun)
+            except ToolSourceFailed as error:
+                if not begun:
+                    raise ModelFailed(str(error)) from None
+                self._away[source.label] = source
+            else:
+                self._take(listed)
+
+    async def look_again(self) -> None:
+        """Ask anew, when a server was away."""
+        if self._away:
+            await self.fill(begun=True, patient=False)
+
+    def tool(self, item: ItemState) -> Tool | None:
+        """The tool behind a call; one that waits for its server, where that is away."""
+        started = item.started
+        if started.name not in self._found and started.server_label in self._away:
+            return Away(
+                self, started.name, started.server_label, approval=started.waits_for == "approval"
+            )
+        return self._found.get(started.name)
+
+    def named(self, name: str) -> Tool | None:
+        """The tool that a model calls so."""
+        return self._found.get(name)
+
+    async def wait_for(self, name: str, label: str) -> Tool | None:
+        """A tool of a server that was away, once it is back. Raises `ToolSourceFailed`."""
+        source = self._away.get(label)
+        if source is not None:
+            await source.tools(patient=True)
+            await self.look_again()
+        return self._found.get(name)
+
+    def specs(self, theirs: Sequence[ToolSpec]) -> tuple[ToolSpec, ...]:
+        """What the model is told of: our tools, then those of the client whose names we do not use."""
+        ours = [msgspec.structs.replace(tool.spec, name=name) for name, tool in self._found.items()]
+        if self._agent.subagents:
+            below = {name: agent.description for name, agent in self._agent.subagents.items()}
+            ours.append(task_spec(below))
+        if self._agent.asks_user:
+            ours.append(ask_user_spec())
+        names = {spec.name for spec in ours}
+        return (*ours, *(spec for spec in theirs if not spec.name or spec.name not in names))
+
+    def _take(self, listed: Sequence[Tool]) -> None:
+        ours = {TASK} if self._agent.subagents else set[str]()
+        ours |= {ASK_USER} if self._agent.asks_user else set[str]()
+        for tool in listed:
+            name = tool.spec.name
+            if name in self._found or name in ours:
+                name = prefixed(tool.server_label, name, self._found)
+            self._found[name] = tool
+
+
+class Away:
+    """A tool of a server that is away. Whether it may be repeated is not known, so it is not."""
+
+    runs_on: Literal["server", "mcp"] = "mcp"
+    after_crash: AfterCrash = "tell"
+
+    def __init__(self, box: Toolbox, name: str, label: str, *, approval: bool) -> None:
+        self._box = box
+        self.spec = ToolSpec(name=name)
+        self.server_label = label
+        self.approval = approval
+
+    async def call(self, arguments: str, context: ToolContext) -> ToolResult:
+        """Call the tool when its server is back."""
+        try:
+            tool = await self._box.wait_for(self.spec.name, self.server_label)
+        except ToolSourceFailed as error:
+            return not_made(str(error))
+        if tool is None:
+            return ToolResult(f"There is no tool named {self.spec.name}.", is_error=True)
+        return await tool.call(arguments, context)
+
+
+def prefixed(label: str, name: str, taken: Collection[str]) -> str:
+    """A name for a tool whose own is taken: its server's before it, shortened to what is allowed."""
+    whole = f"{label}__{name}"
+    if len(whole) <= LONGEST_NAME and whole not in taken:
+        return whole
+    mark = sha256(whole.encode()).hexdigest()[:8]
+    return f"{whole[: LONGEST_NAME - len(mark) - 1]}_{mark}"

@@ -1,0 +1,160 @@
+"""MCP servers that are away when an agent goes on: it waits a while, tells the model, and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailrace.events import types as t
+from tailrace.events.answers import Approval
+from tailrace.events.request import ModelRequest, Settings, ToolSpec
+from tailrace.runtimes.agent import Agent
+from tailrace.runtimes.loop import AgentLoop
+from tailrace.runtimes.toolbox import Away, Toolbox, prefixed
+from tailrace.runtimes.tools.functions import tool
+from tailrace.runtimes.tools.mcp import McpServer
+from tests.support.house import House
+from tests.support.mcp_servers import McpProcess
+from tests.support.team import Spy, agent, call, house_of, outputs, say, texts
+from tests.support.team import run as run_of
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Generator[McpProcess]:
+    with McpProcess(tmp_path / "notes") as made:
+        yield made
+
+
+def _asks_first(process: McpProcess, seconds: float) -> tuple[Agent, Spy, McpServer]:
+    server = McpServer("docs", url=process.url, timeout=seconds)
+    model = Spy((call("echo", what="x"),), (say("Done."),))
+    return agent("a", model=model, sources=(server,)), model, server
+
+
+async def _paused(root: Agent) -> tuple[House, str]:
+    house = await house_of(root)
+    run = await house.start()
+    assert (await house.finished(run)).phase == "waiting"
+    return house, run
+
+
+async def test_a_yes_finds_the_server_down_and_the_run_goes_on(process: McpProcess) -> None:
+    root, _, server = _asks_first(process, 30)
+    first, run = await _paused(root)
+    await first.supervisor.drain()
+    await server.close()
+    process.kill()
+    root, model, _ = _asks_first(process, 0.5)
+    model.asked.append(ModelRequest(items=()))  # what the first process asked
+    house = House(AgentLoop(root, {}), first.store)
+    await house.supervisor.open()
+    await house.supervisor.answer(run, (Approval(0, approved=True),))
+    state = await house.finished(run)
+    (told,) = outputs(state)
+    assert told.startswith("MCP server docs ")
+    assert told.endswith(". The call was not made.")
+    assert texts(state) == ["Done."]
+    assert model.asked[-1].settings.tools == ()
+    await house.supervisor.close()
+
+
+async def test_a_server_that_comes_back_in_time_gets_the_call(process: McpProcess) -> None:
+    root, model, server = _asks_first(process, 30)
+    house, run = await _paused(root)
+    process.kill()
+    await server.close()
+    answering = asyncio.create_task(
+        house.supervisor.answer(run, (Approval(0, approved=True),)), name="answer"
+    )
+    await answering
+    while not (await house.directory.state(run)).items[0].begun:
+        await asyncio.sleep(0.01)
+    process.start()
+    state = await house.finished(run)
+    assert outputs(state) == [f"x {run} {run}:0"]
+    assert texts(state) == ["Done."]
+    assert len(model.asked[-1].settings.tools) > 0, "it is there again, and offered"
+    await server.close()
+    await house.supervisor.close()
+
+
+async def test_a_run_is_taken_over_while_the_server_is_down(process: McpProcess) -> None:
+    begun = asyncio.Event()
+
+    @tool(idempotent=True)
+    async def busy() -> str:
+        """Hang, the first time."""
+        if not begun.is_set():
+            begun.set()
+            await asyncio.Event().wait()
+        return "done"
+
+    def root(model: Any, seconds: float) -> tuple[Agent, McpServer]:
+        server = McpServer("docs", url=process.url, timeout=seconds, approval="never")
+        return agent("a", model=model, sources=(server,), tools=(busy,)), server
+
+    made, server = root(Spy((call("echo", what="x"), call("busy"))), 30)
+    first = await house_of(made)
+    run = await first.start()
+    await begun.wait()
+    while (await first.directory.state(run)).items[0].output is None:
+        await asyncio.sleep(0.01)
+    await first.supervisor.drain()
+    await server.close()
+    process.kill()
+    model = Spy((say("Done."),))
+    second = House(AgentLoop(root(model, 0.5)[0], {}), first.store)
+    await second.supervisor.open()
+    state = await second.finished(run)
+    assert state.end == t.RunCompleted()
+    assert outputs(state) == [f"x {run} {run}:0", "done"]
+    assert texts(state) == ["Done."]
+    assert [tool.name for tool in model.asked[0].settings.tools] == ["busy"]
+    await second.supervisor.close()
+
+
+async def test_a_run_that_begins_says_at_once_that_it_cannot(process: McpProcess) -> None:
+    process.kill()
+    house = await house_of(_asks_first(process, 60)[0])
+    state = await house.finished(await house.start())
+    assert isinstance(state.end, t.RunFailed)
+    assert "MCP server docs cannot be reached" in state.end.message
+    await house.supervisor.close()
+
+
+async def test_a_clients_tool_does_not_stand_beside_ours_of_the_same_name() -> None:
+    model = Spy((call("add", a=1, b=1),), (say("Done."),))
+    theirs = tuple(
+        ToolSpec(name=name, parameters={"type": "object"}) for name in ("add", "task", "paint")
+    )
+    root = agent("a", model=model, tools=(add,), subagents=(agent("b"),))
+    state, _ = await run_of(root, settings=Settings(tools=theirs))
+    assert [spec.name for spec in model.asked[0].settings.tools] == ["add", "task", "paint"]
+    assert outputs(state) == ["2"], "ours ran"
+
+
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+def test_names_of_tools_stay_within_what_model_servers_take() -> None:
+    long = "t" * 60
+    assert prefixed("docs", "find", {}) == "docs__find"
+    first, second = prefixed("docs", long, {}), prefixed("docs", long + "x", {})
+    assert len(first) == len(second) == 64
+    assert first != second
+    assert first == prefixed("docs", long, {}), "the same in the next process"
+    assert prefixed("docs", "find", {"docs__find"}) not in ("docs__find", "find")
+
+
+def test_two_servers_whose_tools_are_named_alike() -> None:
+    box = Toolbox(agent("a"))
+    for label in ("one", "two"):
+        spec = ToolSpec(name="n" * 64)
+        box._take([Away(box, spec.name, label, approval=False)])
+    assert [len(spec.name) for spec in box.specs(())] == [64, 64]
