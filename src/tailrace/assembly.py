@@ -81,7 +81,7 @@ def runtimes(
     agents: dict[str, Agent] = {}
     for name, agent in config.agents.items():
         if agent.entry:
-            made[name] = _entry(name, agent.entry)
+            made[name] = _entry(name, agent)
         else:
             made[name] = AgentLoop(_agent(name, config, known, servers, agents), known)
     for name, workflow in config.workflows.items():
@@ -95,12 +95,12 @@ def runtimes(
     return made
 
 
-def _entry(name: str, path: str) -> Runtime:
+def _entry(name: str, agent: AgentConfig) -> Runtime:
     """Somebody's own agent, by its import path."""
-    where = f"[agents.{name}] entry {path!r}"
-    thing = imported(where, path)
+    where = f"[agents.{name}] entry {agent.entry!r}"
+    thing = imported(where, agent.entry)
     try:
-        return runtime_for(thing, name)
+        return runtime_for(thing, name, agent.max_turns)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
@@ -131,7 +131,7 @@ def _agent(
         output=output if agent.output_schema else None,
         context_tokens=agent.context_tokens,
         limits=Limits(
-            turns=agent.max_turns,
+            turns=agent.max_turns or Limits().turns,
             tool_calls=agent.max_tool_calls,
             tokens=agent.max_tokens,
             seconds=agent.max_seconds,

@@ -32,6 +32,7 @@ def workflow_of(
     nodes = nodes_of(workflow, lambda message: ConfigError(f"{where} {message}"))
     only = sum(node.type == "deep_agent" for node in nodes) == 1
     made: dict[str, Node] = {}
+    below: set[str] = set()
     for node in nodes:
         at = f"{where} node {node.id!r}"
         if node.type == "deep_agent":
@@ -39,10 +40,16 @@ def workflow_of(
             if config.agents[found].entry:
                 raise ConfigError(f"{at}: {found!r} has an entry; only built-in agents are nodes")
             made[node.id] = DeepAgentNode(agent(found), MAIN if only else node.id)
+            below |= {entry.name for entry in agent(found).registry() if entry.kind == "subagent"}
         elif node.type in MEDIA:
             made[node.id] = _media(at, node, config, known)
         else:
             made[node.id] = _registered(at, node)
+    for id in below & {node.id for node in nodes if node.type == "deep_agent" and not only}:
+        raise ConfigError(  # a node's agent goes by the node's id
+            f"{where} node id {id!r} is also the name of an agent that a node dispatches;"
+            " give the node another id"
+        )
     return Workflow([_spec(node) for node in nodes], made)
 
 

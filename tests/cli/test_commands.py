@@ -137,7 +137,23 @@ def test_tail_prints_what_a_client_would_get(server: ChildServer) -> None:
         ),
         ("[agents.b]\nentry = 'nothing:here'", "cannot import nothing: No module named"),
         ("[agents.b]\nentry = 'shutil:move'", "a builtins.function is no agent"),
+        (
+            "[agents.b]\nentry = 'shutil:move'\nmax_turns = 3",
+            "it has no max_turns; limit it in its own code",
+        ),
         ("[agents.b]\nentry = 'a:b'\ntools = ['c:d']", "an agent with an entry has no 'tools'"),
+        (
+            "[models.a]\ndialect = 'echo'\n[agents.b]\nmodel = 'a'\nsubagents = ['c']\n"
+            "[agents.c]\nmodel = 'a'\n[workflows.w]\nnodes = ["
+            "{ id = 'c', type = 'deep_agent', agent = 'b' },"
+            "{ id = 'd', type = 'deep_agent', agent = 'c' }]",
+            "[workflows.w] node id 'c' is also the name of an agent that a node dispatches",
+        ),
+        (
+            "[models.a]\ndialect = 'echo'\n[agents.b]\nmodel = 'a'\nsubagents = ['MAIN']\n"
+            "[agents.MAIN]\nmodel = 'a'",
+            ":5: [agents.b] an agent named 'MAIN' cannot be dispatched",
+        ),
         ("[agents.b]\n", "needs a model or an entry"),
         ("[server]\nport = 'x'", "[server] port: Expected `int`, got `str`"),
         ("[models.a\n", "tailrace.toml: "),

@@ -210,3 +210,14 @@ async def test_an_agent_s_time_is_limited_as_a_node_too() -> None:
     )
     state, _ = await run(flow({"slow": slow}))
     assert state.end == t.RunIncomplete("max_seconds")
+
+
+async def test_a_node_that_breaks_the_grammar_is_told_how() -> None:
+    class Illegal(Says):
+        async def work(self, context: NodeContext, told: tuple[Item, ...]) -> bool:
+            context.emit([t.TextDelta(7, "nowhere")])
+            return True
+
+    state, _ = await run(flow({"bad": Illegal("")}))
+    message = "Node bad broke the event grammar: text.delta: item 7 is not open"
+    assert state.end == t.RunFailed("server_error", message)

@@ -22,6 +22,7 @@ from tailrace.config.shapes import (
 )
 from tailrace.config.workflows import nodes_of
 from tailrace.errors import ConfigError
+from tailrace.events.types import MAIN
 
 KEY_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"})
 SECRET_ALGORITHMS = frozenset({"HS256", "HS384", "HS512"})
@@ -108,7 +109,12 @@ def _check_maker(where: str, agent: AgentConfig, config: Config, reader: Reader)
             raise reader.fault(
                 f"[{where}] entry {agent.entry!r} must be 'module:object'", where, "entry"
             )
-        plain = AgentConfig(entry=agent.entry, id=agent.id, description=agent.description)
+        plain = AgentConfig(
+            entry=agent.entry,
+            id=agent.id,
+            description=agent.description,
+            max_turns=agent.max_turns,
+        )
         for field in agent.__struct_fields__:
             if getattr(agent, field) != getattr(plain, field):
                 raise reader.fault(
@@ -124,12 +130,15 @@ def _check_maker(where: str, agent: AgentConfig, config: Config, reader: Reader)
 
 
 def _check_agent(where: str, name: str, agent: AgentConfig, config: Config, reader: Reader) -> None:
-    if agent.max_turns < 1:
+    if agent.max_turns is not None and agent.max_turns < 1:
         raise reader.fault(f"[{where}] max_turns must be at least 1", where, "max_turns")
     for limit in ("context_tokens", "max_tool_calls", "max_tokens", "max_seconds", "max_cost"):
         if getattr(agent, limit) < 0:
             raise reader.fault(f"[{where}] {limit} must not be negative", where, limit)
     for below in agent.subagents:
+        if below == MAIN:
+            message = f"[{where}] an agent named {MAIN!r} cannot be dispatched: so is the main one"
+            raise reader.fault(message, where, "subagents")
         if below in config.agents and config.agents[below].entry:
             raise reader.fault(
                 f"[{where}] {below!r} has an entry; only built-in agents can be dispatched",

@@ -119,7 +119,7 @@ class AgentConfig(ConfigPart, frozen=True, kw_only=True):
     ask_user: bool = False
     output_schema: dict[str, Any] = {}
     context_tokens: int = 0
-    max_turns: int = 32
+    max_turns: int | None = None
     max_tool_calls: int = 0
     max_tokens: int = 0
     max_seconds: float = 0.0

@@ -63,7 +63,8 @@ class LiveRun:
             return False
         if not self._cancelled_by:
             self._cancelled_by = by
-            self.task.cancel()
+            # Not at once: a task that is cancelled before its first step never ends the log.
+            asyncio.get_running_loop().call_soon(self.task.cancel)
         return True
 
     def _count(self, usage: Usage) -> None:

@@ -85,6 +85,10 @@ class Sweeper:
     async def _drop(self, run: str) -> None:
         """Forget a run's log, and what its runtime has kept besides."""
         await self._store.log.drop([run])
+        await self.forget_kept(run)
+
+    async def forget_kept(self, run: str) -> None:
+        """Forget what a run's runtime has kept besides the log: nobody goes on with it any more."""
         while kept := [
             record.key
             for record in await self._store.records.scan(KEPT, after=f"{run}/")

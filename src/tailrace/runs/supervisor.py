@@ -42,7 +42,7 @@ from tailrace.runs.retention import Sweeper, ended
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.submission import Submission, Submissions
 from tailrace.runs.writer import Clock, RunWriter
-from tailrace.runtimes.contract import Runtime
+from tailrace.runtimes.contract import Keeper, Runtime
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -339,6 +339,9 @@ class Supervisor:
         with suppress(LogError):  # the sweeper finds the end in the log
             expires = state.ended_at + record.kept
             await self._directory.write(ended(record, state), expires=expires)
+            runtime = self._runtimes.get(record.agent)
+            if runtime is None or isinstance(runtime, Keeper):
+                await self._sweeper.forget_kept(record.run)
 
     async def _retake(self, run: str) -> None:
         """Take a run up again once its log can be written."""

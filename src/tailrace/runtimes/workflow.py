@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from tailrace.errors import LimitReached, LogError, ModelFailed
+from tailrace.errors import IllegalEvent, LimitReached, LogError, ModelFailed
 from tailrace.events.items import Item, Message, TextPart
 from tailrace.events.types import (
     AgentCompleted,
@@ -96,6 +96,10 @@ class Workflow:
             self._fail(context, spec.id, failure.message)
             message = f"Node {spec.id} failed: {failure.message}"
             raise ModelFailed(message, code=failure.code) from None
+        except IllegalEvent as error:
+            message = f"Node {spec.id} broke the event grammar: {error}"
+            self._fail(context, spec.id, message)
+            raise ModelFailed(message) from error
         except Exception as error:
             self._fail(context, spec.id, type(error).__name__)
             raise ModelFailed(f"Node {spec.id} raised {type(error).__name__}.") from error

@@ -30,7 +30,7 @@ from tailrace.runtimes.adapters.langgraph_offer import offered
 from tailrace.runtimes.contract import Runtime
 from tests.runtimes.adapters.contract_suite import Contract
 from tests.support.langgraph_agents import ScriptModel, agent, model, opened, run, tool
-from tests.support.specs import PAINT, Spec
+from tests.support.specs import PAINT, Spec, send, spec
 from tests.support.team import call, outputs, say, texts
 
 
@@ -301,6 +301,25 @@ async def test_the_frameworks_own_limit_ends_the_run_early() -> None:
     lead = create_agent(model("lead", (call("again"),)), tools=[tool(again)])
     state = await run(lead.with_config(recursion_limit=5))
     assert state.end == t.RunIncomplete("max_turns")
+
+
+@pytest.mark.parametrize("below", [False, True])
+async def test_a_graph_that_loops_for_ever_comes_to_our_limit(below: bool) -> None:
+    """Also when it is one of those below that does, and over pauses."""
+    asked = 0
+
+    def again() -> str:
+        """Go on."""
+        nonlocal asked
+        asked += 1
+        return "more"
+
+    looping = spec("looping", (call("again"),), tools=(again,))
+    lead = spec("lead", (send("looping"),), below=(looping,)) if below else looping
+    state = await run(agent(lead), {"max_turns": 7})
+    assert state.end == t.RunIncomplete("max_turns")
+    assert asked == 7
+    assert state.replies["looping" if below else t.MAIN] == 7
 
 
 async def test_a_failure_that_the_graph_deals_with_is_no_failure_of_the_run() -> None:

@@ -31,17 +31,26 @@ from tailrace.runtimes.single import ending, opening
 assert langgraph_tap  # imported for what it wraps
 
 Make = Callable[[RunRequest], Any]
+MAX_TURNS = 100
 SHOWN = ("todos", "files")
 """What deep agents change in their state besides messages, shown as custom events of these names."""
 
 
 class LangGraphRuntime:
-    """Runs `graph`. `input` makes its input from a request, `context` its run-time context."""
+    """Runs `graph`. `input` makes its input from a request, `context` its run-time context. More than
+    `max_turns` model replies of one graph of it end the run as incomplete.
+    """
 
     resumes = True
 
     def __init__(
-        self, graph: object, name: str, *, input: Make | None = None, context: Make | None = None
+        self,
+        graph: object,
+        name: str,
+        *,
+        input: Make | None = None,
+        context: Make | None = None,
+        max_turns: int = MAX_TURNS,
     ) -> None:
         if not isinstance(graph, anatomy.Pregel):
             kind = type(graph).__name__
@@ -53,6 +62,7 @@ class LangGraphRuntime:
         self._name = name
         self._input = input
         self._context = context
+        self._max_turns = max_turns
         self._store: Keep | None = None
 
     def registry(self) -> Sequence[t.AgentEntry]:
@@ -70,11 +80,9 @@ class LangGraphRuntime:
         await saver.open()
         before: set[str] = set()
         while True:
-            graphs = Graphs(context, saver, self._name)
+            graphs = Graphs(context, saver, self._name, self._max_turns)
             if await self._work(graphs):
                 context.emit(ending(context.state))
-                await context.flush()
-                await saver.close()
                 return
             again = graphs.people.answered()
             if context.heard == graphs.heard and not again:
@@ -158,9 +166,11 @@ def _failure(error: BaseException, graphs: Graphs) -> BaseException:
     if isinstance(error, GraphRecursionError):
         return LimitReached("max_turns")
     cause: BaseException | None = error
-    while cause is not None and cause not in graphs.failed:
+    while cause is not None and not isinstance(cause, LimitReached) and cause not in graphs.failed:
         cause = cause.__cause__ or cause.__context__
-    if cause is None or isinstance(error, ModelFailed | LimitReached):
+    if isinstance(cause, LimitReached):
+        return cause
+    if cause is None or isinstance(error, ModelFailed):
         return error
     status = getattr(cause, "status_code", None)
     said = f"answered {status}" if isinstance(status, int) else f"failed: {type(cause).__name__}"

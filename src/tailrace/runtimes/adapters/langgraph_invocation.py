@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.types import Command, Interrupt
 
+from tailrace.errors import LimitReached
 from tailrace.events import types as t
 from tailrace.events.parts import ItemState
 from tailrace.runtimes.adapters import langgraph_anatomy as anatomy
@@ -33,8 +34,9 @@ Result = TypeVar("Result")
 class Graphs(Team):
     """What the graphs of a run share. `failed` are the errors that models raised."""
 
-    def __init__(self, context: RunContext, saver: Saver, name: str) -> None:
+    def __init__(self, context: RunContext, saver: Saver, name: str, max_turns: int) -> None:
         super().__init__(context)
+        self.max_turns = max_turns
         self.saver = saver
         self.name = name
         self.people = People(self, saver)
@@ -103,6 +105,8 @@ class Invocation(Member):
         if items := self._reply_at(f"{task}#{count}"):
             contents = [item.content for item in items if item.content is not None]
             return self._shown(replied(contents, replayed=True))
+        if self.state.replies.get(self.id, 0) >= self.graphs.max_turns:
+            raise LimitReached("max_turns")
         graph = self._graph
         client = self.graphs.client if self.is_main else set[str]()
         reply = Reply(

@@ -9,15 +9,19 @@ had told by then: otherwise a crash could leave a graph that has heard a reply w
 
 Answers to interrupts are not kept here: the log has them, and they are handed to the framework as if it had
 stored them (`answers`). What it stores of them itself is left out, so that none can be given twice.
+
+Only what a later process needs is kept: of each namespace the last checkpoint with its writes, of each
+channel the last value; what came before goes when a checkpoint is written, with the namespaces of the tasks
+that it has made an end of. A channel that is kept as differences needs its history back to its last value:
+the framework names such channels in a checkpoint's metadata (`DELTAS`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, cast
 
-import msgspec
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     ChannelVersions,
@@ -28,51 +32,15 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Interrupt
 
-from tailrace.runtimes.contract import KEPT, Records
+from tailrace.runtimes.adapters.langgraph_journal import Flush, Journal
+from tailrace.runtimes.contract import Records
 
 INTERRUPT, RESUME = "__interrupt__", "__resume__"
+DELTAS = "counters_since_delta_snapshot"
+EMPTY = "empty"
+"""The type of a value that the framework's saver stores for a channel without one."""
 Task = tuple[str, str, str]
 """Namespace, checkpoint and task."""
-
-
-Flush = Callable[[], Awaitable[None]]
-"""Waits until all that the run's log was told is durable."""
-
-
-class Journal:
-    """Entries of one run, durable one by one, in the order they were made."""
-
-    def __init__(self, records: Records, run: str, flush: Flush) -> None:
-        self._records = records
-        self._flush = flush
-        self._start = f"{run}/"
-        self._count = 0
-
-    async def load(self) -> list[Any]:
-        """All entries."""
-        found: list[Any] = []
-        after = self._start
-        while page := await self._records.scan(KEPT, after=after):
-            mine = [record for record in page if record.key.startswith(self._start)]
-            for record in mine:
-                found.append(msgspec.msgpack.decode(record.value))
-                self._count = int(record.key.removeprefix(self._start))
-            after = page[-1].key
-            if len(mine) < len(page):
-                break
-        return found
-
-    async def add(self, entry: Any) -> None:
-        """Keep an entry, behind what the log was told before; returns when it is durable."""
-        self._count += 1
-        key = f"{self._start}{self._count:010}"
-        await self._flush()
-        await self._records.put(KEPT, key, msgspec.msgpack.encode(entry))
-
-    async def clear(self) -> None:
-        """Forget them."""
-        keys = [f"{self._start}{number:010}" for number in range(1, self._count + 1)]
-        await asyncio.gather(*(self._records.delete(KEPT, key) for key in keys))
 
 
 class Saver(InMemorySaver):
@@ -93,14 +61,17 @@ class Saver(InMemorySaver):
 
     async def open(self) -> None:
         """Take up what an earlier process has left."""
-        for kind, *entry in await self._journal.load():
+        for key, (kind, *entry) in await self._journal.load():
             match kind, entry:
-                case "checkpoint", [space, id, (state, metadata, parent), blobs]:
+                case "value", [space, channel, version, value]:
+                    self.blobs[(self._run, space, channel, version)] = _typed(value)
+                    self._journal.known(key, (space, channel, version))
+                case "checkpoint", [space, id, (state, metadata, parent)]:
                     stored = (_typed(state), _typed(metadata), parent)
                     self.storage[self._run][space][id] = stored
-                    for channel, version, value in blobs:
-                        self.blobs[(self._run, space, channel, version)] = _typed(value)
+                    self._journal.known(key, (space, id))
                 case "writes", [space, id, writes]:
+                    self._journal.known(key, (space, id))
                     for task, index, channel, value, path in writes:
                         kept = (task, channel, _typed(value), path)
                         self.writes[(self._run, space, id)][(task, index)] = kept
@@ -118,11 +89,6 @@ class Saver(InMemorySaver):
     def begun(self) -> bool:
         """Whether there is a checkpoint to go on from."""
         return bool(self.storage[self._run][""])
-
-    async def close(self) -> None:
-        """Forget all: the run has ended."""
-        await asyncio.gather(*self._late)
-        await self._journal.clear()
 
     async def keep_asked(self, id: str, numbers: list[int], *, single: bool) -> None:
         """An interrupt asks for approval of these calls, or of a `single` one."""
@@ -174,7 +140,7 @@ class Saver(InMemorySaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         after = super().put(config, checkpoint, metadata, new_versions)
-        self._wait(self._checkpoint_entry(after, new_versions))
+        self._wait(self._keep_checkpoint(after, new_versions))
         return after
 
     async def aput(
@@ -185,7 +151,7 @@ class Saver(InMemorySaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         after = super().put(config, checkpoint, metadata, new_versions)
-        await self._journal.add(self._checkpoint_entry(after, new_versions))
+        await self._keep_checkpoint(after, new_versions)
         return after
 
     def put_writes(
@@ -196,7 +162,7 @@ class Saver(InMemorySaver):
         task_path: str = "",
     ) -> None:
         if entry := self._written(config, writes, task_id, task_path):
-            self._wait(entry)
+            self._wait(self._journal.add(entry, (entry[1], entry[2])))
 
     async def aput_writes(
         self,
@@ -206,16 +172,56 @@ class Saver(InMemorySaver):
         task_path: str = "",
     ) -> None:
         if entry := self._written(config, writes, task_id, task_path):
-            await self._journal.add(entry)
+            await self._journal.add(entry, (entry[1], entry[2]))
 
-    def _checkpoint_entry(self, config: RunnableConfig, versions: ChannelVersions) -> Any:
+    async def _keep_checkpoint(self, config: RunnableConfig, versions: ChannelVersions) -> None:
+        """Keep a checkpoint with its new values, then forget what it makes superfluous."""
+        await self._journal.flush()
         place = _place(config)
         space, id = place["checkpoint_ns"], place["checkpoint_id"]
-        blobs = [
-            (channel, version, self.blobs[(self._run, space, channel, version)])
+        done: list[Awaitable[object]] = []
+        for channel, version in versions.items():
+            value = self.blobs[(self._run, space, channel, version)]
+            entry = ("value", space, channel, version, value)
+            done.append(self._journal.put(entry, (space, channel, version)))
+        stored = self.storage[self._run][space][id]
+        done.append(self._journal.put(("checkpoint", space, id, stored), (space, id)))
+        done += self._forget_values(space, versions)
+        if not self.serde.loads_typed(stored[1]).get(DELTAS):
+            done += [self._forget_checkpoint(space, each) for each in self._others(space, id)]
+        for below in [each for each in self.storage[self._run] if _is_task_of(each, space)]:
+            done += self._forget_space(below)
+        await asyncio.gather(*done)
+
+    def _forget_values(self, space: str, versions: ChannelVersions) -> list[Awaitable[object]]:
+        """Of the channels that have a value anew, forget the earlier ones."""
+        anew = {
+            channel: version
             for channel, version in versions.items()
+            if self.blobs[(self._run, space, channel, version)][0] != EMPTY
+        }
+        return [
+            self._forget_value(key)
+            for key in list(self.blobs)
+            if key[1] == space and key[2] in anew and key[3] != anew[key[2]]
         ]
-        return ("checkpoint", space, id, self.storage[self._run][space][id], blobs)
+
+    def _forget_value(self, key: tuple[str, str, str, str | int | float]) -> Awaitable[object]:
+        del self.blobs[key]
+        return self._journal.forget(key[1:])
+
+    def _others(self, space: str, id: str) -> list[str]:
+        return [each for each in self.storage[self._run][space] if each != id]
+
+    def _forget_checkpoint(self, space: str, id: str) -> Awaitable[object]:
+        del self.storage[self._run][space][id]
+        self.writes.pop((self._run, space, id), None)
+        return self._journal.forget((space, id))
+
+    def _forget_space(self, space: str) -> list[Awaitable[object]]:
+        done = [self._forget_checkpoint(space, each) for each in self._others(space, "")]
+        del self.storage[self._run][space]
+        return done + [self._forget_value(key) for key in list(self.blobs) if key[1] == space]
 
     def _written(
         self,
@@ -247,16 +253,18 @@ class Saver(InMemorySaver):
                 if isinstance(each, Interrupt):
                     self._owners.setdefault(each.id, task)
 
-    def _wait(self, entry: Any) -> None:
+    def _wait(self, keep: Coroutine[Any, Any, None]) -> None:
         """For graphs that run in threads: wait there; on the event loop there is no waiting."""
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
             here = False
         if here:
-            self._late.add(asyncio.ensure_future(self._journal.add(entry)))
+            late = asyncio.ensure_future(keep)
+            self._late.add(late)
+            late.add_done_callback(self._late.discard)
         else:
-            asyncio.run_coroutine_threadsafe(self._journal.add(entry), self._loop).result()
+            asyncio.run_coroutine_threadsafe(keep, self._loop).result()
 
 
 def _place(config: RunnableConfig) -> dict[str, Any]:
@@ -266,3 +274,10 @@ def _place(config: RunnableConfig) -> dict[str, Any]:
 def _typed(pair: Sequence[Any]) -> tuple[str, bytes]:
     kind, data = pair
     return str(kind), bytes(data)
+
+
+def _is_task_of(space: str, above: str) -> bool:
+    """Whether a namespace is that of a task in another one, or below one; a graph with a memory of its own
+    is named without its tasks (`checkpointer=True`) and goes on in the next step."""
+    start = f"{above}|" if above else ""
+    return space != above and space.startswith(start) and ":" in space[len(start) :]

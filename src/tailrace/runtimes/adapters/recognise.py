@@ -19,19 +19,26 @@ FRAMEWORKS = {
 }
 KNOWN = "an async generator function, a Pydantic AI agent, a LangGraph graph, an OpenAI Agents SDK agent"
 
-Build = Callable[[object, str], Runtime]
+Build = Callable[..., Runtime]
 
 
-def runtime_for(thing: object, name: str) -> Runtime:
-    """The runtime for somebody's agent. Raises `ConfigError` for what is none."""
+def runtime_for(thing: object, name: str, max_turns: int | None = None) -> Runtime:
+    """The runtime for somebody's agent; `max_turns` where its adapter has such a limit. Raises
+    `ConfigError` for what is none."""
+    for kind in type(thing).__mro__:
+        package = kind.__module__.partition(".")[0]
+        if package in FRAMEWORKS:
+            adapter = _adapter(*FRAMEWORKS[package])
+            if max_turns is None:
+                return adapter(thing, name)
+            if "max_turns" in inspect.signature(adapter).parameters:
+                return adapter(thing, name, max_turns=max_turns)
+    if max_turns is not None:
+        raise ConfigError("it has no max_turns; limit it in its own code")
     if inspect.isasyncgenfunction(thing):
         return GeneratorRuntime(name, thing)
     if isinstance(thing, Runtime):
         return thing
-    for kind in type(thing).__mro__:
-        package = kind.__module__.partition(".")[0]
-        if package in FRAMEWORKS:
-            return _adapter(*FRAMEWORKS[package])(thing, name)
     shown = f"{type(thing).__module__}.{type(thing).__qualname__}"
     raise ConfigError(f"a {shown} is no agent; known are: {KNOWN}")
 
