@@ -203,6 +203,31 @@ async def test_a_long_history_is_shortened_and_the_work_goes_on() -> None:
     assert state.replies["MAIN"] == 2
 
 
+@pytest.mark.parametrize(
+    ("summary", "finish", "why"),
+    [
+        ((), "stop", "The model gave no summary."),
+        ((say(" \n"),), "stop", "The model gave no summary."),
+        ((say("All that was"),), "length", "The summary was cut off (length)."),
+        ((Step(fail="The model is out."),), "stop", "The model is out."),
+    ],
+)
+async def test_a_summary_that_is_none_does_not_take_the_place_of_the_past(
+    summary: tuple[Step, ...], finish: Any, why: str
+) -> None:
+    first = script((call("add", a=1, b=2),), input=90)
+    model = Spy((say("never"),))
+    model._replies = [first, script(summary, finish=finish), script((say("3"),))]
+    lead = agent("lead", model=model, tools=(add,), context_tokens=100)
+    state, events = await run(lead)
+    (done,) = [e.payload for e in events if isinstance(e.payload, t.CompactionCompleted)]
+    assert done == t.CompactionCompleted((), why)
+    assert state.end == t.RunCompleted()
+    assert texts(state)[-1] == "3"
+    kinds = [type(item).__name__ for item in model.asked[-1].items]
+    assert kinds == ["Message", "ToolCall", "ToolOutput"], "all that was said is told"
+
+
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 FORM = OutputFormat(kind="json_schema", name="x", schema=SCHEMA)
 

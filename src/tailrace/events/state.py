@@ -144,8 +144,9 @@ class RunState:
                 self._ask(payload)
             case t.CompactionCompleted():
                 self._from_open_source(draft)
-                replies = self.replies.get(draft.agent, 0)
-                self.compactions[draft.agent] = (replies, payload.replacement)
+                if not payload.failed:
+                    replies = self.replies.get(draft.agent, 0)
+                    self.compactions[draft.agent] = (replies, payload.replacement)
                 self.contexts.pop(draft.agent, None)
             case t.Custom() | t.ContextUsage() | t.CompactionStarted():
                 self._from_open_source(draft)

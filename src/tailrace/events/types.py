@@ -1,8 +1,7 @@
 """The event types of a run: one closed union of frozen structs, tagged by `type`.
 
-The JSON form of a payload is public: it is what the native stream shows and what the log stores, so a
-name here is a promise (docs/events.schema.json is generated from this file). Which event may follow
-which stands in `grammar.py`; what a run looks like after some events, in `state.py`.
+The JSON form of a payload is public: the native stream shows it and the log stores it, so a name here is a
+promise (docs/events.schema.json). Which may follow which: `grammar.py`; what they add up to: `state.py`.
 
 Ordinals: `item` is the item's position in the run, 0, 1, 2 … in the order of `item.started`; `part` is
 the position of a content part in its item. Ids on the wire derive from them (`ids.py`).
@@ -302,9 +301,10 @@ class CompactionStarted(Base, frozen=True, tag="compaction.started"):
 
 
 class CompactionCompleted(Base, frozen=True, tag="compaction.completed"):
-    """What stands in for the history up to here, from now on."""
+    """What stands in for the history up to here, from now on; where it `failed`, the history stays."""
 
     replacement: tuple[Item, ...] = ()
+    failed: str = ""
 
 
 class ContextUsage(Base, frozen=True, tag="context.usage"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tailrace.events.items import Item, Message, TextPart
 from tailrace.events.request import ModelRequest
 from tailrace.events.state import RunState
+from tailrace.events.types import Finish
 
 FULL = 0.8
 """Part of the context that may be used before the history is shortened; the rest is for the next reply."""
@@ -24,6 +25,13 @@ def request(items: tuple[Item, ...], instructions: str) -> ModelRequest:
     """The model call that shortens."""
     ask = Message(role="user", content=(TextPart(ASK),))
     return ModelRequest(items=(*items, ask), instructions=instructions)
+
+
+def fault(summary: str, finish: Finish) -> str:
+    """Why a summary cannot stand in for what was said, or `""`."""
+    if finish != "stop":
+        return f"The summary was cut off ({finish})."
+    return "" if summary.strip() else "The model gave no summary."
 
 
 def replacement(summary: str, told: tuple[Item, ...]) -> tuple[Item, ...]:

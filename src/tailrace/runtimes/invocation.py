@@ -174,15 +174,20 @@ class Invocation:
         """Let the model shorten the agent's history; its words are not shown."""
         self._say(t.CompactionStarted("context"))
         request = compaction.request(self._conversation(), self._base.instructions)
-        text = ""
-        async with aclosing(self._model.stream(request, iter(range(1 << 30)))) as batches:
-            async for payloads in batches:
-                for payload in payloads:
-                    if isinstance(payload, t.TextDelta):
-                        text += payload.text
-                    elif isinstance(payload, t.Usage):
-                        self._say(msgspec.structs.replace(payload, purpose="compaction"))
-        self._say(t.CompactionCompleted(compaction.replacement(text, self._base.items)))
+        text, failed = "", ""
+        try:
+            async with aclosing(self._model.stream(request, iter(range(1 << 30)))) as batches:
+                async for payloads in batches:
+                    for payload in payloads:
+                        if isinstance(payload, t.TextDelta):
+                            text += payload.text
+                        elif isinstance(payload, t.Usage):
+                            self._say(msgspec.structs.replace(payload, purpose="compaction"))
+                            failed = compaction.fault(text, payload.finish)
+        except ModelFailed as failure:
+            failed = failure.message
+        replacement = () if failed else compaction.replacement(text, self._base.items)
+        self._say(t.CompactionCompleted(replacement, failed))
 
     # the calls
 

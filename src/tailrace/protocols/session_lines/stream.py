@@ -227,6 +227,9 @@ class Encoder:
                 self._say(*self._orchestra.answered(payload.item, word))
 
     def _compacted(self, payload: t.CompactionCompleted) -> None:
+        if payload.failed:
+            self._say(h.ContextCompactionEnd())
+            return
         before, self._known = self._known + len(self._messages), len(payload.replacement)
         self._say(
             h.ContextCompactionEnd(),
