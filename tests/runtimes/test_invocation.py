@@ -9,9 +9,11 @@ import pytest
 
 from tailrace.events import types as t
 from tailrace.events.answers import Approval, Reply
+from tailrace.runs.owner import Owner
+from tailrace.runs.writer import FRAME_EVENTS
 from tailrace.runtimes.agent import Agent
 from tailrace.runtimes.loop import AgentLoop
-from tailrace.runtimes.tools.contract import Tool, ToolContext
+from tailrace.runtimes.tools.contract import Progress, Tool, ToolContext
 from tailrace.runtimes.tools.functions import FunctionTool, tool
 from tests.support.house import House
 from tests.support.team import agent, call, house_of, outputs, run, say, task, texts
@@ -254,3 +256,46 @@ async def test_a_tool_of_a_server_never_takes_the_place_of_a_dispatch() -> None:
     lead = agent("lead", (dispatch,), (say("ok"),), subagents=(helper,), sources=(Source(),))
     state, _ = await run(lead)
     assert (outputs(state), called) == (["helped"], [])
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+async def test_a_flood_of_progress_waits_for_the_log_or_is_thinned(kind: str) -> None:
+    """A thread waits until its sign of life is taken; what comes on the event loop may go."""
+    most = 0
+
+    def plain(context: ToolContext) -> str:
+        """Work."""
+        for n in range(2000):
+            context.progress(Progress(str(n)))
+        return "done"
+
+    async def on_the_loop(context: ToolContext) -> str:
+        """Work."""
+        return plain(context)
+
+    house = await house_of(
+        agent(
+            "lead",
+            (call("plain" if kind == "plain" else "on_the_loop"),),
+            (say("ok"),),
+            tools=(plain, on_the_loop),
+        )
+    )
+    append = house.store.log.append
+
+    def slow(*args: Any, **more: Any) -> Any:
+        nonlocal most
+        most = max([most, *(len(w.writer._waiting) for w in house.supervisor._live.values())])
+        return append(*args, **more)
+
+    house.store.log.append = slow  # type: ignore[method-assign]
+    state = await house.finished(await house.start())
+    events = await house.directory.events(
+        next(iter(await house.directory.newest(Owner("local")))).run
+    )
+    told = [e.payload.message for e in events if isinstance(e.payload, t.ToolProgress)]
+    assert outputs(state) == ["done"]
+    assert told[0] == "0"
+    assert len(told) <= 2000
+    assert most <= FRAME_EVENTS + 2
+    await house.supervisor.close()

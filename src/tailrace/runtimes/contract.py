@@ -56,6 +56,11 @@ class RunContext:
         self.heard = 0
         self._listening: set[asyncio.Future[None]] = set()
 
+    @property
+    def full(self) -> bool:
+        """Whether the log is behind."""
+        return self._sink.full
+
     async def room(self) -> None:
         """Let the log catch up; to be called wherever much is emitted."""
         if self._sink.full:

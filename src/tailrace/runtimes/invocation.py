@@ -264,7 +264,8 @@ class Invocation:
             return await self._dispatch(call, content)
 
         def progress(report: Progress) -> None:
-            if self._context.state.items[call].tool == "running":
+            # Who calls this cannot wait: what there is no room for is left out.
+            if self._context.state.items[call].tool == "running" and not self._context.full:
                 done, total = _number(report.done), _number(report.total)
                 self._say(t.ToolProgress(call, str(report.message)[:PROGRESS], done, total))
 

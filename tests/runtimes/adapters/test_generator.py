@@ -15,6 +15,7 @@ from tailrace.events.items import Message, Reasoning, ToolCall, ToolOutput, text
 from tailrace.events.state import RunState
 from tailrace.runtimes.adapters.generator import Function, GeneratorRuntime
 from tailrace.runtimes.adapters.run import Run
+from tailrace.runtimes.tools.contract import MAX_OUTPUT
 from tests.support.house import House, open_house
 from tests.support.team import outputs, texts
 
@@ -239,3 +240,42 @@ async def test_an_agent_that_does_not_let_itself_be_stopped_is_left_behind() -> 
     let_go.set()
     await house.supervisor.close()
     assert (await house.directory.state(name)).seq == state.seq, "nothing is said after the end"
+
+
+async def test_what_a_generator_says_is_cut_where_tools_are() -> None:
+    async def talks(run: Run) -> AsyncGenerator[Any, None]:
+        search = run.tool("search")
+        yield search
+        yield search.result("r" * (MAX_OUTPUT + 9))
+        for _ in range(3):
+            yield run.reasoning("t" * (MAX_OUTPUT // 2))
+        yield "x" * (MAX_OUTPUT + 5)
+        yield "and this is lost"
+
+    state = await run(talks)
+    cut = f"\n[cut after {MAX_OUTPUT} "
+    assert outputs(state)[0] == "r" * MAX_OUTPUT + f"{cut}of {MAX_OUTPUT + 9} characters]"
+    assert texts(state)[0] == "x" * MAX_OUTPUT + f"{cut}characters]"
+    (thought,) = [item for item in made_by(state) if isinstance(item, Reasoning)]
+    assert thought.text[0] == "t" * MAX_OUTPUT + f"{cut}characters]"
+
+
+async def test_bare_events_are_cut_too() -> None:
+    async def talks(run: Run) -> AsyncGenerator[Any, None]:
+        yield t.ItemStarted(0, "message")
+        yield t.TextDelta(0, "x" * MAX_OUTPUT)
+        yield t.TextDelta(0, "y")
+        yield t.TextDelta(0, "y")
+        yield t.ItemCompleted(0)
+
+    state = await run(talks)
+    assert texts(state)[0] == "x" * MAX_OUTPUT + f"\n[cut after {MAX_OUTPUT} characters]"
+
+
+async def test_arguments_of_a_call_cannot_be_cut() -> None:
+    async def calls(run: Run) -> AsyncGenerator[Any, None]:
+        yield run.tool("search", what="x" * MAX_OUTPUT)
+
+    state = await run(calls)
+    assert isinstance(state.end, t.RunFailed)
+    assert f"over {MAX_OUTPUT} characters" in state.end.message

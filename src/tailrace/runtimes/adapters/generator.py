@@ -18,6 +18,7 @@ from tailrace.events.items import Json
 from tailrace.runtimes.adapters.run import Answered, Called, Custom, Done, Piece, Run, Said
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import NODE, ending, opening
+from tailrace.runtimes.tools.contract import MAX_OUTPUT, ToolResult
 
 Function = Callable[[Run], AsyncGenerator[Piece, None]]
 
@@ -79,6 +80,7 @@ class _Teller:
         self._open: dict[str, tuple[int, str]] = {}
         self._owing: set[str] = set()
         self._calls: dict[str, tuple[int, str]] = {}
+        self._said: dict[int, int] = {}
 
     def tell(self, piece: Piece) -> None:
         match piece:
@@ -136,7 +138,10 @@ class _Teller:
             ),
         )
         self._calls[call.id] = (number, call.agent)
-        self._emit(call.agent, t.ArgumentsDelta(number, _text(call.arguments)))
+        arguments = _text(call.arguments)
+        if len(arguments) > MAX_OUTPUT:
+            raise IllegalEvent(f"the arguments of {call.name} are over {MAX_OUTPUT} characters")
+        self._emit(call.agent, t.ArgumentsDelta(number, arguments))
         self._emit(call.agent, t.ItemCompleted(number))
         if call.client:
             self._account(call.agent, t.Usage(self._name, finish="tool_calls"))
@@ -148,7 +153,8 @@ class _Teller:
         if answer.id not in self._calls:
             raise ValueError("a result comes after its call was yielded")
         number, agent = self._calls[answer.id]
-        self._emit(agent, t.ToolCompleted(number, _text(answer.output), answer.is_error))
+        made = ToolResult(_text(answer.output), answer.is_error)
+        self._emit(agent, t.ToolCompleted(number, made.output, made.is_error))
 
     def _join(self, agent: str) -> None:
         """A subagent takes part from its first piece on."""
@@ -187,7 +193,22 @@ class _Teller:
                 msgspec.convert(msgspec.to_builtins(payload), type(payload))
             except (msgspec.ValidationError, TypeError) as error:
                 raise IllegalEvent(f"{type(payload).__name__}: {error}") from None
-        self._context.emit([t.Draft(payload, NODE, agent)])
+        self._context.emit([t.Draft(self._cut(payload), NODE, agent)])
+
+    def _cut(self, payload: t.Payload) -> t.Payload:
+        """A text or a result that goes on for ever, up to where tools' answers are cut."""
+        if isinstance(payload, t.ToolCompleted):
+            made = ToolResult(payload.output, payload.is_error).cut()
+            return t.ToolCompleted(payload.item, made.output, made.is_error)
+        if not isinstance(payload, t.TextDelta | t.ReasoningDelta):
+            return payload
+        before = self._said.get(payload.item, 0)
+        after = self._said[payload.item] = before + len(payload.text)
+        if after <= MAX_OUTPUT:
+            return payload
+        note = f"\n[cut after {MAX_OUTPUT} characters]" if before <= MAX_OUTPUT else ""
+        room = max(MAX_OUTPUT - before, 0)
+        return msgspec.structs.replace(payload, text=payload.text[:room] + note)
 
 
 def _text(value: Json) -> str:

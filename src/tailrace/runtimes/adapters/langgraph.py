@@ -123,6 +123,7 @@ class LangGraphRuntime:
         given = None if saver.begun else self._given(request)
         stopped = False
         async for mode, data in cast("Any", graph).astream(given, config, **options):
+            await graphs.context.room()
             main = cast("Invocation", graphs.main)
             if mode == "custom":
                 main.say(t.Custom("custom", _json(data)))

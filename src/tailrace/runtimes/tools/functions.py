@@ -152,11 +152,25 @@ async def _in_thread(function: Callable[..., Any], values: dict[str, Any]) -> ob
 
 
 def _from_any_thread(context: ToolContext) -> ToolContext:
-    """The same context, for a function that runs in a thread of its own."""
+    """The same context, for a function that may run in a thread of its own; that one waits until what it
+    says is taken, or a flood of it would gather."""
     loop = asyncio.get_running_loop()
+    here = threading.get_ident()
 
     def progress(report: Progress) -> None:
-        loop.call_soon_threadsafe(context.progress, report)
+        if threading.get_ident() == here:
+            return context.progress(report)
+        taken = threading.Event()
+
+        def take() -> None:
+            try:
+                context.progress(report)
+            finally:
+                taken.set()
+
+        loop.call_soon_threadsafe(take)
+        taken.wait()
+        return None
 
     return msgspec.structs.replace(context, progress=progress)
 
