@@ -57,7 +57,7 @@ class Saver(InMemorySaver):
         self._journal = Journal(records, run, flush)
         self._run = run
         self._loop = asyncio.get_running_loop()
-        self._late: set[asyncio.Future[object]] = set()
+        self._late: set[asyncio.Future[None]] = set()
 
     async def open(self) -> None:
         """Take up what an earlier process has left."""

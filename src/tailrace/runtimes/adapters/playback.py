@@ -162,7 +162,7 @@ class Member:
     def call(self, call_id: str) -> int | None:
         """The item of a call, None for one that no reply made.
 
-        Models repeat their ids: the call of the reply that is played, or goes on, comes before others'; one of a
+        Models repeat their ids: the call of the reply that is played, or goes on, comes before others'; of a
         reply that a crash cut off is nobody's.
         """
         mine = [
