@@ -162,7 +162,7 @@ def test_bad_input_is_refused_in_the_surfaces_own_form(ask: Ask, name: str) -> N
     assert set(answer.error) == {"message", "type", "param", "code"}
     assert answer.error["message"]
     assert (answer.error["param"] or "") == param
-    assert answer.headers.get("x-request-id") or status in (404, 405)
+    assert answer.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "99999", "1" * 40, "٣"])

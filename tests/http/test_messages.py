@@ -87,6 +87,15 @@ def test_a_bad_request_is_told_in_the_surface_s_own_form(ask: Ask, name: str) ->
     assert _error(reply)["type"] == kind
 
 
+def test_every_answer_has_a_request_id_and_the_surface_s_own_form(ask: Ask) -> None:
+    counted = ask("POST", "/v1/messages/count_tokens", ASK)
+    assert counted.headers["request-id"].startswith("req_")
+    for path in ("/v1/messages", "/v1/messages/count_tokens", "/agent/7/messages"):
+        reply = ask("GET", path)
+        assert reply.status == 405
+        assert "GET" in _error(reply)["message"]
+
+
 def test_an_unknown_version_is_refused(ask: Ask) -> None:
     reply = ask("POST", "/v1/messages", ASK, {"anthropic-version": "tomorrow"})
     assert reply.status == 400

@@ -67,6 +67,12 @@ def test_a_session_goes_on(ask: Ask) -> None:
     assert b'"history"' not in started, "another tenant's session of the same name"
 
 
+def test_a_wrong_method_is_told_in_the_surface_s_own_form(ask: Ask) -> None:
+    reply = ask("GET", "/api/stream")
+    assert (reply.status, reply.headers["content-type"]) == (405, "application/json")
+    assert isinstance(msgspec.json.decode(reply.body)["error"], str)
+
+
 def test_a_name_with_a_slash_is_no_tenant_s(ask: Ask) -> None:
     asked = {"message": "Mine", "agentId": "echo", "sessionId": "c"}
     mine = ask("POST", "/api/stream", {**asked, "tenantId": "a/b"})

@@ -15,11 +15,14 @@ from starlette.routing import Route
 
 from tailrace.errors import CallerError, NotFound
 from tailrace.http import health
+from tailrace.http.guard import ErrorBody, fresh_id, request_id
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
 from tailrace.http.parts import Parts
 from tailrace.http.routes import agui, chat, conversations, jobs, messages, responses, sessions, ui
+from tailrace.protocols.anthropic_messages.wire import error_body as messages_body
 from tailrace.protocols.errors import error_body
+from tailrace.protocols.session_lines.request import error_body as session_body
 
 EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id")
 
@@ -67,10 +70,15 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
 
 
 def _no_route(http: Request, error: Exception) -> Response:
-    """An unknown path, or a known one with another method, in the OpenAI surfaces' form."""
+    """An unknown path, or a known one with another method, in the form of the surface it looks like."""
+    path, id = http.url.path, fresh_id()
     status = error.status_code if isinstance(error, HTTPException) else 404
-    fault: CallerError = NotFound(f"Unknown request URL: {http.method} {http.url.path}.")
+    fault: CallerError = NotFound(f"Unknown request URL: {http.method} {path}.")
     if status == 405:
-        fault = NotFound(f"Method {http.method} is not allowed for {http.url.path}.")
-    body = error_body(fault)
-    return Response(body, status, media_type="application/json")
+        fault = NotFound(f"Method {http.method} is not allowed for {path}.")
+    form: ErrorBody = error_body
+    if path.endswith(("/messages", "/messages/count_tokens")):
+        form = messages_body
+    elif path.startswith(sessions.PATH):
+        form = session_body
+    return Response(form(fault, id), status, request_id(id), media_type="application/json")

@@ -68,6 +68,11 @@ def owner(http: Request) -> Owner:
     return Owner(who.tenant, "" if "admin" in who.scopes else who.user)
 
 
+def fresh_id() -> str:
+    """The id of a request that starts no run."""
+    return f"req_{secrets.token_hex(12)}"
+
+
 def request_id(id: str) -> dict[str, str]:
     """The id of a request under the names that OpenAI's and Anthropic's clients know."""
     return {"x-request-id": id, "request-id": id}
@@ -80,7 +85,7 @@ class _Broken(Unavailable):
 
 
 def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
-    id = f"req_{secrets.token_hex(12)}"
+    id = fresh_id()
     headers = request_id(id)
     if isinstance(error, Unavailable):
         headers["retry-after"] = "1"

@@ -19,7 +19,7 @@ from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.http.catalog import Catalog
 from tailrace.http.event_stream import EventStream, Streams
-from tailrace.http.guard import principal, request_id
+from tailrace.http.guard import fresh_id, principal, request_id
 from tailrace.http.health import Health
 from tailrace.http.projection import Projections
 from tailrace.http.readers import Readers
@@ -154,7 +154,7 @@ def run_headers(run: str) -> dict[str, str]:
 
 def json_reply(body: bytes, *, status: int = 200, run: str = "") -> Response:
     """A JSON document; with `run`, under its headers."""
-    headers = run_headers(run) if run else {}
+    headers = run_headers(run) if run else request_id(fresh_id())
     return Response(body, status, headers, media_type="application/json")
 
 
