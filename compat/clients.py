@@ -31,6 +31,9 @@ READS_ONLY = (
 NO_REASONING = "the client ignores reasoning on Chat Completions"
 NO_REASON = "the client does not tell why an answer ended"
 NO_SCHEMA = "the client has no way to ask for a schema"
+NO_RETRY = "the client does not ask again by itself"
+NO_PAUSE = "the protocol has no form for a pause: another surface answers"
+NO_APPROVAL = "the client has no form for an approval"
 NO_REFUSAL = "the client has no form for a refusal and drops it"
 
 
@@ -98,7 +101,7 @@ def _openai() -> list[Client]:
             surface=surface,
             environment=environment,
             script=script.format(surface.lower()),
-            without={"resume": NO_RESUME} if surface == "Chat" else {},
+            without={"resume": NO_RESUME, "approval": NO_PAUSE} if surface == "Chat" else {},
         )
         for name, version, environment, script in versions
         for surface in ("Chat", "Responses")
@@ -150,8 +153,12 @@ def _ai_sdk() -> list[Client]:
     for version, environment, providers in generations:
         for provider, its_version in providers.items():
             without = {"resume": NO_CURSOR}
-            if provider == "responses":
+            if provider != "responses":
+                without["approval"] = NO_PAUSE
+            else:
                 without["cancel"] = READS_ONLY
+                if environment == "ai-5":
+                    without["approval"] = NO_APPROVAL
             if provider == "chat":
                 without["reasoning"] = NO_REASONING
             if provider in deaf.get(environment, ()):
@@ -183,7 +190,7 @@ def _anthropic() -> list[Client]:
             surface="Messages",
             environment=environment,
             script=script,
-            without={"resume": NO_RESUME},
+            without={"resume": NO_RESUME, "approval": NO_PAUSE},
         )
         for name, version, environment, script in versions
     ]
@@ -191,7 +198,7 @@ def _anthropic() -> list[Client]:
 
 def _ui() -> list[Client]:
     """The AI SDK in a page: its transport and message reader of six versions, and React's hook."""
-    without = {"structured": NO_SCHEMA}
+    without = {"structured": NO_SCHEMA, "retry": NO_RETRY}
     versions = {
         "5.0.0": "ai-5.0.0",
         "5.0.277": "ai-5",
@@ -232,7 +239,7 @@ def _ag_ui() -> list[Client]:
         surface="AG-UI",
         environment="ag-ui-1",
         script="ag_ui.mjs",
-        without={"structured": NO_SCHEMA},
+        without={"structured": NO_SCHEMA, "retry": NO_RETRY},
     )
     return [row]
 
@@ -269,9 +276,11 @@ def _frameworks() -> list[Client]:
         for surface in surfaces:
             without: dict[str, str] = {}
             if surface != "responses":
-                without["resume"] = NO_RESUME
+                without |= {"resume": NO_RESUME, "approval": NO_PAUSE}
             elif name != "Pydantic AI":
                 without |= {"resume": NO_CURSOR, "cancel": READS_ONLY}
+            if surface == "responses" and name == "Pydantic AI":
+                without["approval"] = NO_APPROVAL
             if script == "langchain_openai_chat" and surface == "chat":
                 without["reasoning"] = NO_REASONING
             if script == "openai_agents_runner" and surface == "chat":
@@ -292,14 +301,18 @@ def _frameworks() -> list[Client]:
 
 def _plain() -> list[Client]:
     """No library at all."""
-    no_tools = {"client_tools": "sessions have no tools of the client", "structured": NO_SCHEMA}
+    without = {
+        "client_tools": "sessions have no tools of the client",
+        "structured": NO_SCHEMA,
+        "retry": NO_RETRY,
+    }
     node = Client(
         name="Node fetch, the guide's loop",
         version="22.23.3",
         surface="NDJSON sessions",
         environment="node22",
         script="sessions.mjs",
-        without=no_tools,
+        without=without,
     )
     surfaces = {**SURFACES, "native": "Native"}
     return [
@@ -312,7 +325,9 @@ def _plain() -> list[Client]:
                 environment=DEV,
                 script="python.curl",
                 argument=surface,
-                without={"resume": NO_RESUME} if surface in ("chat", "messages") else {},
+                without={"resume": NO_RESUME, "approval": NO_PAUSE}
+                if surface in ("chat", "messages")
+                else {},
             )
             for surface in ("chat", "responses", "messages", "native")
         ),

@@ -16,6 +16,8 @@ SCENARIOS = {
     "incomplete": "the token limit cuts the answer",
     "cancel": "the client ends the run",
     "resume": "the connection is dropped in the middle; the client reads the rest of the same run",
+    "retry": "the first answer is lost; the client asks again and no second run begins",
+    "approval": "a call waits for a yes; the client gives it and the same run goes on",
     "chain": "a second turn whose agent knows the first",
     "structured": "an answer by a JSON schema",
     "image": "a picture in the input reaches the agent",

@@ -18,6 +18,15 @@ it, for the reason below.
 
 """
 
+NOTES = """## Notes
+
+- **LangChain ChatOpenAI, Responses**: a stream has the response's id in `response_metadata["id"]` of one
+  chunk, and so of all chunks added up. Since `langchain-openai` 1 that is the first chunk
+  (`response.created`): the client takes the id out of the last one itself. A loop that keeps the id of
+  whichever chunk has one works with either; the chain scenario is it.
+- **retry**: OpenAI's and Anthropic's SDKs, and what is built on them, say that they ask again. For `ai` and
+  curl the scenario sends an `Idempotency-Key`, without which their second try is a run of its own."""
+
 
 def page(clients: Sequence[Client], outcomes: Mapping[str, Mapping[str, str]]) -> str:
     """The whole page. `outcomes` has for each row's key the reason of each failure, `""` for a pass."""
@@ -33,7 +42,14 @@ def page(clients: Sequence[Client], outcomes: Mapping[str, Mapping[str, str]]) -
         )
     told = [f"{number}. {reason}" for reason, number in notes.items()]
     meant = [f"- **{_title(name)}**: {meaning}" for name, meaning in SCENARIOS.items()]
-    parts = ["\n".join(lines), "## Reasons", "\n".join(told), "## Scenarios", "\n".join(meant)]
+    parts = [
+        "\n".join(lines),
+        NOTES.strip(),
+        "## Reasons",
+        "\n".join(told),
+        "## Scenarios",
+        "\n".join(meant),
+    ]
     return HEAD + "\n\n".join(parts) + "\n"
 
 

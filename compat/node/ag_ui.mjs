@@ -60,6 +60,14 @@ async function failed(content, wanted) {
 }
 
 await r.main(r.versionOf("@ag-ui/client"), {
+  async approval() {
+    const begun = await ask("Where is my hat?", "clerk");
+    const [{ id }] = begun.events.at(-1).outcome.interrupts;
+    begun.events.length = 0;
+    const resume = [{ interruptId: id, status: "resolved", payload: { approved: true } }];
+    await begun.client.runAgent({ runId: `r${process.pid}-${++names}`, resume });
+    r.same(textOf(begun.events), "Found a hat.");
+  },
   async text() {
     const events = await said("One two three", "echo", "One two three");
     r.same([events[0].type, events.at(-1).type], ["RUN_STARTED", "RUN_FINISHED"]);

@@ -10,8 +10,8 @@ const TOOLS = { get_weather: ai.tool({ inputSchema: ai.jsonSchema(r.PARAMETERS) 
 const MCP = { responses: "mcp.find", anthropic: "find" };
 
 /** A model of the provider. */
-async function model(name = "helper", mount = "/v1") {
-  const baseURL = r.BASE + mount;
+async function model(name = "helper", mount = "/v1", at = r.BASE) {
+  const baseURL = at + mount;
   if (r.API === "anthropic") {
     const { createAnthropic } = await import("@ai-sdk/anthropic");
     return createAnthropic({ baseURL, apiKey: "unused" })(name);
@@ -70,6 +70,23 @@ async function failed(prompt, wanted) {
 }
 
 const scenarios = {
+  /** The SDK says nothing of a retry; the key is what the request is known by. */
+  async retry() {
+    const { base, words, check } = await r.broken();
+    const asked = { model: await model("echo", "/v1", base), prompt: words, maxRetries: 1 };
+    r.same((await ai.generateText({ ...asked, headers: { "idempotency-key": base } })).text, words);
+    check();
+  },
+  async approval() {
+    const messages = [{ role: "user", content: "Where is my hat?" }];
+    const { parts, result } = await read(messages, "clerk");
+    const { approvalId } = parts.find((part) => part.type === "tool-approval-request");
+    const { responseId } = (await result.providerMetadata).openai;
+    messages.push(...(await result.response).messages);
+    messages.push({ role: "tool", content: [{ type: "tool-approval-response", approvalId, approved: true, providerExecuted: true }] });
+    const providerOptions = { openai: { previousResponseId: responseId } };
+    r.same((await read(messages, "clerk", { providerOptions })).text, "Found a hat.");
+  },
   async text() {
     const prompt = "One two three";
     const { text, parts, result } = await read(prompt, "echo", { includeRawChunks: true });

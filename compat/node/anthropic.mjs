@@ -46,6 +46,12 @@ async function failed(asked, status, wanted) {
 }
 
 await r.main(r.versionOf("@anthropic-ai/sdk"), {
+  async retry() {
+    const { base, words, check } = await r.broken();
+    const again = new Anthropic({ baseURL: base, apiKey: "unused", maxRetries: 1 });
+    r.same(textOf(await again.messages.create(body(words, "echo"))), words);
+    check();
+  },
   async text() {
     const [got, final] = await stream("One two three", "echo");
     r.same([got, final.stop_reason], ["One two three", "end_turn"]);

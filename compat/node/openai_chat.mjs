@@ -34,6 +34,13 @@ async function failed(asked, status, wanted) {
 }
 
 await r.main(r.versionOf("openai"), {
+  async retry() {
+    const { base, words, check } = await r.broken();
+    const again = new OpenAI({ baseURL: `${base}/v1`, apiKey: "unused", maxRetries: 1 });
+    const asked = { model: "echo", messages: [user(words)] };
+    r.same((await again.chat.completions.create(asked)).choices[0].message.content, words);
+    check();
+  },
   async text() {
     const more = { stream: true, stream_options: { include_usage: true } };
     const [got, choices, chunks] = await read(ask("One two three", "echo", more));

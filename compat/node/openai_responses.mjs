@@ -38,6 +38,18 @@ async function failed(asked, wanted) {
 }
 
 await r.main(r.versionOf("openai"), {
+  async retry() {
+    const { base, words, check } = await r.broken();
+    const again = new OpenAI({ baseURL: `${base}/v1`, apiKey: "unused", maxRetries: 1 });
+    r.same((await again.responses.create({ model: "echo", input: words })).output_text, words);
+    check();
+  },
+  async approval() {
+    const { id, output } = (await read("Where is my hat?", "clerk")).at(-1).response;
+    const asked = output.find((item) => item.type === "mcp_approval_request");
+    const yes = { type: "mcp_approval_response", approval_request_id: asked.id, approve: true };
+    r.same(words(await read([yes], "clerk", { previous_response_id: id })), "Found a hat.");
+  },
   async text() {
     const events = await read("One two three", "echo");
     r.same(events.map((e) => e.sequence_number), [...events.keys()]);

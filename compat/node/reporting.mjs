@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import net from "node:net";
 
 export const BASE = process.argv[2];
 export const API = process.argv[4] ?? "";
@@ -37,6 +38,27 @@ export async function main(version, scenarios) {
     say({ scenario, ...(await outcome(run)) });
   }
   process.exit(0); // some clients keep connections open
+}
+
+/** A way to the server that breaks once: the first answer is lost, after the server has begun its run. */
+export async function broken() {
+  const runs = [];
+  const { hostname, port } = new URL(BASE);
+  const proxy = net.createServer((client) => {
+    const server = net.connect(Number(port), hostname);
+    for (const side of [client, server]) side.on("error", () => {});
+    client.pipe(server);
+    server.once("data", (head) => {
+      runs.push(...[...String(head).matchAll(/x-run-id: *(\w+)/gi)].map((found) => found[1]));
+      if (runs.length === 1) return client.resetAndDestroy(), server.destroy();
+      client.write(head);
+      server.pipe(client);
+    });
+  });
+  await new Promise((done) => proxy.listen(0, "127.0.0.1", done));
+  const check = () => same([runs.length, new Set(runs).size], [2, 1]);
+  const { port: at } = proxy.address();
+  return { base: `http://127.0.0.1:${at}`, words: `once more by ${at}`, check };
 }
 
 /** The installed version of a package. */

@@ -53,6 +53,19 @@ async function failed(asked, wanted) {
 }
 
 await r.main(process.versions.node, {
+  /** Sessions ask; jobs are where it is answered. */
+  async approval() {
+    const response = await post({ message: "Where is my hat?", agentId: "clerk" });
+    const id = response.headers.get("X-Run-Id");
+    const whole = collect(response);
+    let asked;
+    while (!asked) asked = (await r.job(id)).waiting_for?.[0];
+    const body = JSON.stringify({ item: asked.item, approved: true });
+    r.same((await fetch(`${r.BASE}/jobs/${id}/input`, { method: "POST", body })).status, 202);
+    const { events } = await whole;
+    r.ok(events.some((event) => event.type === "permission_request"), "nothing was asked");
+    r.ok(textOf(events).endsWith("Found a hat."), textOf(events));
+  },
   async text() {
     const { events, nextSessionId } = await ask("One two three", "echo");
     r.same(textOf(events), "One two three");

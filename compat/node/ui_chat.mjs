@@ -6,6 +6,7 @@ import * as r from "./reporting.mjs";
 
 const { open, close } = await import(`./ui_${r.API}.mjs`);
 const api = `${r.BASE}/api/chat`;
+const SDK = Number(r.versionOf("ai").split(".")[0]);
 const TOOLS = { get_weather: { description: "Weather", inputSchema: r.PARAMETERS } };
 
 let chats = 0;
@@ -73,6 +74,24 @@ async function failed(asked, wanted) {
 }
 
 await r.main(r.versionOf("ai"), {
+  async approval() {
+    const knows = SDK > 5;
+    const { chat, errors } = await begin("clerk", {
+      body: knows ? { toolApproval: true } : {},
+      ...(knows ? { sendAutomaticallyWhen: ai.lastAssistantMessageIsCompleteWithApprovalResponses } : {}),
+    });
+    await chat.sendMessage({ text: "Where is my hat?" });
+    await rest(chat);
+    if (knows) {
+      const { approval } = last(chat).parts.find((part) => part.state === "approval-requested");
+      await chat.addToolApprovalResponse({ id: approval.id, approved: true });
+    } else {
+      const { data } = last(chat).parts.find((part) => part.type === "data-approval");
+      await chat.sendMessage(undefined, { body: { approvals: [{ id: data.id, approved: true }] } });
+    }
+    await until(() => chat.status === "error" || textOf(last(chat)).endsWith("Found a hat."));
+    r.same([chat.messages.length, errors], [2, []]);
+  },
   async text() {
     const message = await said("One two three", "echo", "One two three");
     r.same(message.metadata.tailrace.finishReason, "stop");

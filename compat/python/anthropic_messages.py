@@ -9,6 +9,7 @@ from typing import Any
 import anthropic
 
 from compat.python import reporting as r
+from compat.python.broken import Broken
 
 TOOL = {"name": "get_weather", "description": "Weather", "input_schema": r.PARAMETERS}
 
@@ -178,6 +179,14 @@ def unicode() -> None:
 @r.scenario
 def long() -> None:
     r.same(stream(r.LONG, "echo")[0], r.LONG)
+
+
+@r.scenario
+def retry() -> None:
+    broken = Broken()
+    again: Any = anthropic.Anthropic(base_url=broken.base_url, api_key="unused", max_retries=1)
+    r.same(again.messages.create(**body(broken.words, "echo")).content[0].text, broken.words)
+    broken.check()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from compat.python import reporting as r
+from compat.python.broken import Broken
 from compat.python.frames import READ, Frame, Told
 
 TOOL = {"name": "get_weather", "description": "Weather"}
@@ -29,9 +30,18 @@ def body(asked: Any, model: str) -> tuple[str, Frame]:
 
 
 @contextmanager
-def curl(path: str, data: Frame | None = None, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+def curl(
+    path: str, data: Frame | None = None, *more: str, at: str = ""
+) -> Iterator[subprocess.Popen[bytes]]:
     """A curl that writes what it gets at once; it is killed when the `with` is left."""
-    command = ["curl", "--silent", "--show-error", "--no-buffer", *more, r.base_url() + path]
+    command = [
+        "curl",
+        "--silent",
+        "--show-error",
+        "--no-buffer",
+        *more,
+        (at or r.base_url()) + path,
+    ]
     with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
         if data is not None:
             json.dump(data, file)
@@ -312,6 +322,44 @@ def unicode() -> None:
 @r.scenario
 def long() -> None:
     r.same(ask(r.LONG, "echo").text, r.LONG)
+
+
+@r.scenario
+def retry() -> None:
+    """curl asks again by `--retry`; the key is what the request is known by."""
+    broken = Broken()
+    path, data = body(broken.words, "echo")
+    again = [
+        "--retry",
+        "1",
+        "--retry-all-errors",
+        "--header",
+        f"idempotency-key: {broken.base_url}",
+    ]
+    with curl(path, data, *again, at=broken.base_url) as running:
+        running.communicate()
+    r.same(running.returncode, 0)
+    broken.check()
+
+
+@r.scenario
+def approval() -> None:
+    path, data = body("Where is my hat?", "clerk")
+    if r.argument() == "responses":
+        _, first = fetch(path, {**data, "stream": False})
+        asked = first["output"][-1]["id"]
+        yes = {"type": "mcp_approval_response", "approval_request_id": asked, "approve": True}
+        told = ask([yes], "clerk", previous_response_id=first["id"])
+    else:
+        _, job = fetch(path, data)
+        with curl(f"/jobs/{job['id']}/stream") as running:
+            request = next(f["payload"] for f in frames(running) if "approval" in json.dumps(f))
+        fetch(f"/jobs/{job['id']}/input", {"item": request["item"], "approved": True})
+        told = Told()
+        with curl(f"/jobs/{job['id']}/stream") as running:
+            for frame in frames(running):
+                READ["native"](frame, told)
+    assert told.text.endswith("Found a hat."), told.text
 
 
 if __name__ == "__main__":

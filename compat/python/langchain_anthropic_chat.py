@@ -8,32 +8,19 @@ from typing import Any
 
 import anthropic
 from langchain_anthropic import ChatAnthropic
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.tools import tool
+from langchain_core.messages import HumanMessage
 
 from compat.python import reporting as r
+from compat.python.langchain_shared import failed, stream, use
 
 
-@tool
-def get_weather(city: str) -> str:
-    """Weather."""
-    return f"fine in {city}"
-
-
-def model(name: str = "helper", *, mount: str = "", **more: Any) -> Any:
-    made: dict[str, Any] = {"max_retries": 0, "max_tokens": 9000, **more}
-    made |= {"model": name, "base_url": r.base_url() + mount, "api_key": "unused"}
+@use
+def model(
+    name: str = "helper", *, mount: str = "", at: str = "", retries: int = 0, **more: Any
+) -> Any:
+    made: dict[str, Any] = {"max_retries": retries, "max_tokens": 9000, "api_key": "unused", **more}
+    made |= {"model": name, "base_url": (at or r.base_url()) + mount}
     return ChatAnthropic(**made)
-
-
-def stream(asked: Any, name: str = "helper", **more: Any) -> tuple[str, Any]:
-    """The text as it streamed, and all chunks added up."""
-    whole: Any = None
-    text = ""
-    for chunk in model(name, **more).stream(asked):
-        text += chunk.text
-        whole = chunk if whole is None else whole + chunk
-    return text, whole
 
 
 @r.scenario
@@ -42,26 +29,6 @@ def text() -> None:
     r.same((got, whole.usage_metadata["output_tokens"]), ("One two three", 3))
     r.same(whole.response_metadata["stop_reason"], "end_turn")
     r.same(model("echo").invoke("One two three").text, got)
-
-
-@r.scenario
-def reasoning() -> None:
-    got, whole = stream("think")
-    r.same(got, "It is 4.")
-    block = next(block for block in whole.content_blocks if block["type"] == "reasoning")
-    r.same(block["reasoning"], "Adding up. ")
-
-
-@r.scenario
-def client_tools() -> None:
-    messages: list[Any] = [HumanMessage("both cities")]
-    first: Any = None
-    for chunk in model().bind_tools([get_weather]).stream(messages):
-        first = chunk if first is None else first + chunk
-    r.same([call["args"] for call in first.tool_calls], r.CITIES)
-    messages.append(first)
-    messages += [ToolMessage("fine", tool_call_id=call["id"]) for call in first.tool_calls]
-    r.same(model().bind_tools([get_weather]).invoke(messages).text, "Snow and sun.")
 
 
 def _ran_there(asked: str, wanted: str) -> None:
@@ -104,24 +71,14 @@ def failure_before() -> None:
     r.raises(anthropic.NotFoundError, lambda: model("nobody").invoke("x"))
 
 
-def _failed(asked: str, wanted: str) -> None:
-    seen: list[str] = []
-
-    def read() -> None:
-        seen.extend(chunk.text for chunk in model().stream(asked))
-
-    r.raises(anthropic.APIStatusError, read, "The model died.")
-    r.same("".join(seen), wanted)
-
-
 @r.scenario
 def failure_during() -> None:
-    _failed("fail during", "Half of it")
+    failed(anthropic.APIStatusError, "fail during", "Half of it")
 
 
 @r.scenario
 def failure_after() -> None:
-    _failed("fail after", "All of it.")
+    failed(anthropic.APIStatusError, "fail after", "All of it.")
 
 
 @r.scenario
@@ -137,40 +94,6 @@ def cancel() -> None:
     next(running)
     running.close()
     r.until_cancelled(r.run_of(words))
-
-
-@r.scenario
-def chain() -> None:
-    told = [HumanMessage("My colour is blue."), AIMessage("Ah."), HumanMessage("And now?")]
-    wanted = "My colour is blue. | And now? (0 pictures)"
-    r.same(model("witness").invoke(told).text, wanted)
-
-
-@r.scenario
-def structured() -> None:
-    schema = {"title": "answer", **r.ANSWER_SCHEMA}
-    asked = model().with_structured_output(schema, method="json_schema")
-    r.same(asked.invoke("as json"), r.ANSWER)
-
-
-@r.scenario
-def image() -> None:
-    parts: list[Any] = [
-        {"type": "text", "text": "What is this?"},
-        {"type": "image", "base64": r.PICTURE, "mime_type": "image/png"},
-    ]
-    reply = model("witness").invoke([HumanMessage(content=parts)])
-    r.same(reply.text, "What is this? (1 pictures)")
-
-
-@r.scenario
-def unicode() -> None:
-    r.same(stream(r.UNICODE, "echo")[0], r.UNICODE)
-
-
-@r.scenario
-def long() -> None:
-    r.same(stream(r.LONG, "echo")[0], r.LONG)
 
 
 if __name__ == "__main__":

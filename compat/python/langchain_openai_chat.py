@@ -7,32 +7,29 @@ from importlib.metadata import version
 from typing import Any
 
 import openai
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.tools import tool
+from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI
 
+from compat.python import langchain_shared as shared
 from compat.python import reporting as r
-
-
-@tool
-def get_weather(city: str) -> str:
-    """Weather."""
-    return f"fine in {city}"
+from compat.python.langchain_shared import failed, stream, use
 
 
 def responses() -> bool:
     return r.argument() == "responses"
 
 
-def model(name: str = "helper", *, mount: str = "/v1", **more: Any) -> Any:
-    made: dict[str, Any] = {"use_responses_api": responses(), "max_retries": 0, **more}
-    return ChatOpenAI(model=name, base_url=r.base_url() + mount, api_key="unused", **made)
-
-
-def stream(asked: Any, name: str = "helper", **more: Any) -> tuple[str, Any]:
-    """The text as it streamed, and all chunks added up."""
-    chunks = list(model(name, stream_usage=True, **more).stream(asked))
-    return "".join(chunk.text for chunk in chunks), sum(chunks[1:], chunks[0])
+@use
+def model(
+    name: str = "helper", *, mount: str = "/v1", at: str = "", retries: int = 0, **more: Any
+) -> Any:
+    base: Any = {
+        "base_url": (at or r.base_url()) + mount,
+        "api_key": "unused",
+        "stream_usage": True,
+    }
+    made: dict[str, Any] = {"use_responses_api": responses(), "max_retries": retries, **more}
+    return ChatOpenAI(model=name, **base, **made)
 
 
 @r.scenario
@@ -45,27 +42,6 @@ def text() -> None:
         assert whole.response_metadata["id"].startswith("resp_"), whole.response_metadata
     else:
         r.same(whole.response_metadata["finish_reason"], "stop")
-
-
-@r.scenario
-def reasoning() -> None:
-    got, whole = stream("think")
-    r.same(got, "It is 4.")
-    block = next(block for block in whole.content_blocks if block["type"] == "reasoning")
-    r.same(block["reasoning"], "Adding up. ")
-
-
-@r.scenario
-def client_tools() -> None:
-    tools = [get_weather]
-    messages: list[Any] = [HumanMessage("both cities")]
-    first: Any = None
-    for chunk in model().bind_tools(tools).stream(messages):
-        first = chunk if first is None else first + chunk
-    r.same([call["args"] for call in first.tool_calls], r.CITIES)
-    messages.append(first)
-    messages += [ToolMessage("fine", tool_call_id=call["id"]) for call in first.tool_calls]
-    r.same(model().bind_tools(tools).invoke(messages).text, "Snow and sun.")
 
 
 def _ran_there(asked: str, wanted: str) -> None:
@@ -108,25 +84,14 @@ def failure_before() -> None:
     r.raises(openai.NotFoundError, lambda: model("nobody").invoke("x"))
 
 
-def _failed(asked: str, wanted: str) -> None:
-    seen: list[str] = []
-
-    def read() -> None:
-        seen.extend(chunk.text for chunk in model().stream(asked))
-
-    r.raises(Exception, read, "The model died.")
-    r.same("".join(seen), wanted)
-    r.raises(Exception, lambda: model().invoke(asked), "The model died.")
-
-
 @r.scenario
 def failure_during() -> None:
-    _failed("fail during", "Half of it")
+    failed(Exception, "fail during", "Half of it")
 
 
 @r.scenario
 def failure_after() -> None:
-    _failed("fail after", "All of it.")
+    failed(Exception, "fail after", "All of it.")
 
 
 @r.scenario
@@ -151,48 +116,35 @@ def cancel() -> None:
 
 @r.scenario
 def chain() -> None:
-    wanted = "My colour is blue. | And now? (0 pictures)"
-    told = [HumanMessage("My colour is blue."), AIMessage("Ah."), HumanMessage("And now?")]
-    r.same(model("witness").invoke(told).text, wanted)
+    shared.chain()
     if not responses():
         return
-    _, first = stream("My colour is blue.", "witness")
-    id = first.response_metadata["id"]
+    first: Any = None
+    id = None
+    for chunk in model("witness").stream("My colour is blue."):
+        first = chunk if first is None else first + chunk
+        if chunk.response_metadata.get("id"):  # whichever chunk it is on
+            id = chunk.response_metadata["id"]
+    r.same(id, first.response_metadata["id"])
     again = model("witness").invoke("And now?", previous_response_id=id)
-    r.same(again.text, wanted)
+    r.same(again.text, shared.REMEMBERED)
     more = {"previous_response_id": again.response_metadata["id"]}
     streamed = "".join(chunk.text for chunk in model("witness").stream("Last.", **more))
     r.same(streamed, "My colour is blue. | And now? | Last. (0 pictures)")
     auto = model("witness", use_previous_response_id=True)
     history = [HumanMessage("My colour is blue."), first, HumanMessage("And now?")]
-    r.same(auto.invoke(history).text, wanted)
+    r.same(auto.invoke(history).text, shared.REMEMBERED)
 
 
 @r.scenario
-def structured() -> None:
-    schema = {"title": "answer", **r.ANSWER_SCHEMA}
-    r.same(model().with_structured_output(schema, method="json_schema").invoke("as json"), r.ANSWER)
-
-
-@r.scenario
-def image() -> None:
-    parts: list[Any] = [
-        {"type": "text", "text": "What is this?"},
-        {"type": "image", "base64": r.PICTURE, "mime_type": "image/png"},
-    ]
-    reply = model("witness").invoke([HumanMessage(content=parts)])
-    r.same(reply.text, "What is this? (1 pictures)")
-
-
-@r.scenario
-def unicode() -> None:
-    r.same(stream(r.UNICODE, "echo")[0], r.UNICODE)
-    r.same(model("echo").invoke(r.UNICODE).text, r.UNICODE)
-
-
-@r.scenario
-def long() -> None:
-    r.same(stream(r.LONG, "echo")[0], r.LONG)
+def approval() -> None:
+    _, first = stream("Where is my hat?", "clerk")
+    (asked,) = [block for block in first.content if block.get("type") == "mcp_approval_request"]
+    r.same(asked["name"], "find")
+    yes = {"type": "mcp_approval_response", "approval_request_id": asked["id"], "approve": True}
+    id = first.response_metadata["id"]
+    answer = model("clerk").invoke([HumanMessage([yes])], previous_response_id=id)
+    r.same(answer.text, "Found a hat.")
 
 
 if __name__ == "__main__":

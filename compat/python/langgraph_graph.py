@@ -14,6 +14,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 
 from compat.python import reporting as r
+from compat.python.broken import Broken
 
 AnyState: Any = dict
 
@@ -24,9 +25,10 @@ def get_weather(city: str) -> str:
     return f"fine in {city}"
 
 
-def model(name: str = "helper") -> Any:
+def model(name: str = "helper", **more: Any) -> Any:
     made: dict[str, Any] = {"use_responses_api": True, "max_retries": 0}
-    return ChatOpenAI(model=name, base_url=f"{r.base_url()}/v1", api_key="unused", **made)
+    made |= {"base_url": f"{r.base_url()}/v1", **more}
+    return ChatOpenAI(model=name, api_key="unused", **made)
 
 
 def graph(first: Any, second: Any = None) -> Any:
@@ -183,6 +185,26 @@ def unicode() -> None:
 @r.scenario
 def long() -> None:
     r.same(stream(graph(model("echo")), r.LONG)[0]["first"], r.LONG)
+
+
+@r.scenario
+def retry() -> None:
+    broken = Broken()
+    more = {"base_url": f"{broken.base_url}/v1", "max_retries": 1, "streaming": False}
+    done = graph(model("echo", **more)).invoke({"messages": [HumanMessage(broken.words)]})
+    r.same(done["messages"][-1].text, broken.words)
+    broken.check()
+
+
+@r.scenario
+def approval() -> None:
+    told = graph(model("clerk")).invoke({"messages": [HumanMessage("Where is my hat?")]})
+    first = told["messages"][-1]
+    (asked,) = [block for block in first.content if block.get("type") == "mcp_approval_request"]
+    yes = {"type": "mcp_approval_response", "approval_request_id": asked["id"], "approve": True}
+    goes_on = graph(model("clerk", use_previous_response_id=True))
+    done = goes_on.invoke({"messages": [*told["messages"], HumanMessage([yes])]})
+    r.same(done["messages"][-1].text, "Found a hat.")
 
 
 if __name__ == "__main__":

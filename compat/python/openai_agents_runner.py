@@ -10,6 +10,7 @@ from typing import Any
 import openai
 from agents import (
     Agent,
+    HostedMCPTool,
     Model,
     ModelBehaviorError,
     ModelSettings,
@@ -22,6 +23,7 @@ from agents import (
 from pydantic import BaseModel
 
 from compat.python import reporting as r
+from compat.python.broken import Broken
 
 set_tracing_disabled(disabled=True)
 RUNNER: Any = Runner  # its inputs and items are unions of fifty types
@@ -34,9 +36,9 @@ class Answer(BaseModel):
     degrees: int
 
 
-def agent(name: str = "helper", mount: str = "/v1", **more: Any) -> Any:
-    base = r.base_url() + mount
-    client = openai.AsyncOpenAI(base_url=base, api_key="unused", max_retries=0)
+def agent(name: str = "helper", mount: str = "/v1", *, at: str = "", **more: Any) -> Any:
+    base = (at or r.base_url()) + mount
+    client = openai.AsyncOpenAI(base_url=base, api_key="unused", max_retries=1 if at else 0)
     kinds = {"chat": OpenAIChatCompletionsModel, "responses": OpenAIResponsesModel}
     model: Model = kinds[r.argument()](model=name, openai_client=client)
     settings = ModelSettings(include_usage=True)
@@ -230,6 +232,33 @@ async def unicode() -> None:
 @r.async_scenario
 async def long() -> None:
     r.same((await stream(agent("echo"), r.LONG))[0], r.LONG)
+
+
+@r.async_scenario
+async def approval() -> None:
+    """The SDK has approvals for hosted MCP servers; the tools of the server's agent are one to it."""
+    config: Any = {
+        "type": "mcp",
+        "server_label": "clerk",
+        "server_url": "http://127.0.0.1/",
+        "require_approval": "always",
+    }
+    tools = [HostedMCPTool(tool_config=config)]
+    made = agent("clerk", tools=tools)
+    waiting = await RUNNER.run(made, "Where is my hat?")
+    (asked,) = waiting.interruptions
+    r.same(asked.raw_item.name, "find")
+    state = waiting.to_state()
+    state.approve(asked)
+    r.same((await RUNNER.run(made, state)).final_output, "Found a hat.")
+
+
+@r.async_scenario
+async def retry() -> None:
+    broken = Broken()
+    done = await RUNNER.run(agent("echo", at=broken.base_url), broken.words)
+    r.same(done.final_output, broken.words)
+    broken.check()
 
 
 if __name__ == "__main__":

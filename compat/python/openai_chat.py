@@ -9,6 +9,7 @@ from typing import Any
 import openai
 
 from compat.python import reporting as r
+from compat.python.broken import Broken
 
 TOOL = {
     "type": "function",
@@ -185,6 +186,15 @@ def unicode() -> None:
 @r.scenario
 def long() -> None:
     r.same(read(ask(r.LONG, "echo", stream=True))[0], r.LONG)
+
+
+@r.scenario
+def retry() -> None:
+    broken = Broken()
+    again = openai.OpenAI(base_url=f"{broken.base_url}/v1", api_key="unused", max_retries=1)
+    asked: Any = {"model": "echo", "messages": [user(broken.words)]}
+    r.same(again.chat.completions.create(**asked).choices[0].message.content, broken.words)
+    broken.check()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 import openai
 
 from compat.python import reporting as r
+from compat.python.broken import Broken
 
 TOOL = {
     "type": "function",
@@ -286,6 +287,24 @@ def long() -> None:
     events = list(stream(r.LONG, "echo"))
     r.same(words(events), r.LONG)
     r.same(said(events[-1].response), r.LONG)
+
+
+@r.scenario
+def retry() -> None:
+    broken = Broken()
+    again = openai.OpenAI(base_url=f"{broken.base_url}/v1", api_key="unused", max_retries=1)
+    body = {"model": "echo", "input": broken.words}
+    r.same(said(r.loose(again.post("/responses", cast_to=object, body=body))), broken.words)
+    broken.check()
+
+
+@r.scenario
+def approval() -> None:
+    first = list(stream("Where is my hat?", "clerk"))[-1].response
+    (asked,) = [item for item in first.output if item.type == "mcp_approval_request"]
+    r.same((asked.name, json.loads(asked.arguments)), ("find", {"what": "hat"}))
+    yes = {"type": "mcp_approval_response", "approval_request_id": asked.id, "approve": True}
+    r.same(words(list(stream([yes], "clerk", previous_response_id=first.id))), "Found a hat.")
 
 
 if __name__ == "__main__":

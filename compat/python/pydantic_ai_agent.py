@@ -20,6 +20,7 @@ from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from compat.python import reporting as r
+from compat.python.broken import Broken
 
 FAILURES = (ModelHTTPError, ModelAPIError, UnexpectedModelBehavior, anthropic.APIError)
 
@@ -32,15 +33,15 @@ class Answer:
     degrees: int
 
 
-def model(name: str = "helper", mount: str = "/v1") -> Model:
+def model(name: str = "helper", mount: str = "/v1", *, at: str = "", retries: int = 0) -> Model:
+    base = (at or r.base_url()) + mount
     if r.argument() == "messages":
-        base = r.base_url() + mount.removesuffix("/v1")
-        client = anthropic.AsyncAnthropic(base_url=base, api_key="unused", max_retries=0)
+        base = base.removesuffix("/v1")
+        client = anthropic.AsyncAnthropic(base_url=base, api_key="unused", max_retries=retries)
         able: Any = {"supports_json_schema_output": True}  # it knows Anthropic's models by name
         made_there = AnthropicProvider(anthropic_client=client)
         return AnthropicModel(name, provider=made_there, profile=able)
-    base = r.base_url() + mount
-    made = openai.AsyncOpenAI(base_url=base, api_key="unused", max_retries=0)
+    made = openai.AsyncOpenAI(base_url=base, api_key="unused", max_retries=retries)
     provider = OpenAIProvider(openai_client=made)
     if r.argument() == "chat":
         return OpenAIChatModel(name, provider=provider)
@@ -242,6 +243,14 @@ async def unicode() -> None:
 @r.async_scenario
 async def long() -> None:
     r.same((await stream(agent("echo"), r.LONG))[0], r.LONG)
+
+
+@r.async_scenario
+async def retry() -> None:
+    broken = Broken()
+    done = await Agent(model("echo", at=broken.base_url, retries=1)).run(broken.words)
+    r.same(done.output, broken.words)
+    broken.check()
 
 
 if __name__ == "__main__":
