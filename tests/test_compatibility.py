@@ -110,7 +110,7 @@ def test_smoothed_text_is_whole() -> None:
 @pytest.mark.req("R111")
 @pytest.mark.req("R112")
 def test_pydantic_ai_runs_and_streams() -> None:
-    for scenario in SCENARIOS:
+    for scenario in set(SCENARIOS) - {"approval"}:
         passed(scenario, "Pydantic AI", ", Responses")
 
 

@@ -101,6 +101,8 @@ def test_a_chat_run_that_nobody_reads_is_cancelled_after_its_grace(
     while _status(ask, run) == "in_progress":
         pass
     assert _status(ask, run) == "cancelled"
+    told = ask("GET", f"/jobs/job_{run}/stream?as=chat").body
+    assert b"was cancelled by the server, since nobody was reading it." in told
 
 
 def test_a_chat_run_that_somebody_watches_elsewhere_goes_on(server: ChildServer, ask: Ask) -> None:

@@ -292,7 +292,8 @@ class Supervisor:
     def _begin_grace(self, live: LiveRun) -> None:
         if live.readers == 0 and live.record.grace is not None and live.leaving is None:
             loop = asyncio.get_running_loop()
-            live.leaving = loop.call_later(live.record.grace, live.cancel, "nobody was reading")
+            why = "the server, since nobody was reading it"
+            live.leaving = loop.call_later(live.record.grace, live.cancel, why)
 
     def _work_on(self, record: RunRecord, runtime: Runtime, writer: RunWriter) -> LiveRun:
         live = LiveRun(record, runtime, writer, partial(self._accounts.spend, record.purses))
