@@ -28,6 +28,8 @@ from tailrace.runtimes.contract import RunContext, Runtime
 
 logger = logging.getLogger("tailrace.runs")
 
+UNREAD = "the server, since nobody was reading it"
+"""Who cancels a run that is not to go on unread."""
 LAST_SECONDS = 1.0
 """How long a run goes on that has used up what it may, so that it ends by itself where that was all."""
 

@@ -36,7 +36,7 @@ from tailrace.log.contract import Store
 from tailrace.runs.accounts import Accounts
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory, RunRecord
-from tailrace.runs.live import LiveRun
+from tailrace.runs.live import UNREAD, LiveRun
 from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper, ended
 from tailrace.runs.settings import RunSettings
@@ -292,8 +292,7 @@ class Supervisor:
     def _begin_grace(self, live: LiveRun) -> None:
         if live.readers == 0 and live.record.grace is not None and live.leaving is None:
             loop = asyncio.get_running_loop()
-            why = "the server, since nobody was reading it"
-            live.leaving = loop.call_later(live.record.grace, live.cancel, why)
+            live.leaving = loop.call_later(live.record.grace, live.cancel, UNREAD)
 
     def _work_on(self, record: RunRecord, runtime: Runtime, writer: RunWriter) -> LiveRun:
         live = LiveRun(record, runtime, writer, partial(self._accounts.spend, record.purses))
