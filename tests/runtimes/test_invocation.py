@@ -11,7 +11,7 @@ from tailrace.events import types as t
 from tailrace.events.answers import Approval, Reply
 from tailrace.runs.owner import Owner
 from tailrace.runs.writer import FRAME_EVENTS
-from tailrace.runtimes.agent import Agent
+from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.loop import AgentLoop
 from tailrace.runtimes.tools.contract import Progress, Tool, ToolContext
 from tailrace.runtimes.tools.functions import FunctionTool, tool
@@ -298,4 +298,54 @@ async def test_a_flood_of_progress_waits_for_the_log_or_is_thinned(kind: str) ->
     assert told[0] == "0"
     assert len(told) <= 2000
     assert most <= FRAME_EVENTS + 2
+    await house.supervisor.close()
+
+
+@pytest.mark.parametrize(("waits", "end"), [(30, "running"), (60, "ended")])
+async def test_time_counts_over_restarts(waits: int, end: str) -> None:
+    """Three processes, each with so many seconds of a hundred between its start and the next one's."""
+
+    @tool(idempotent=True)
+    async def hang() -> str:
+        """Never answer."""
+        await asyncio.Event().wait()
+        return ""
+
+    root = agent("lead", (call("hang"),), tools=(hang,), limits=Limits(seconds=100))
+    house = await house_of(root)
+    name = await house.start()
+    for _ in range(2):
+        while (await house.directory.state(name)).items[-1:] == []:
+            await asyncio.sleep(0)
+        await house.supervisor.drain()
+        now = house.now + waits * 1000
+        house = House(AgentLoop(root, {}), house.store)
+        house.now = now
+        await house.supervisor.open()
+    if end == "running":
+        await house.supervisor.drain()
+        assert not (await house.directory.state(name)).ended
+    else:
+        assert (await house.finished(name)).end == t.RunIncomplete("max_seconds")
+        await house.supervisor.drain()
+
+
+async def test_the_time_that_a_person_takes_does_not_count() -> None:
+    root = agent(
+        "lead",
+        (call("pay", amount=1),),
+        (call("pay", amount=2),),
+        (say("ok"),),
+        tools=(pay,),
+        limits=Limits(seconds=100),
+    )
+    house = await house_of(root)
+    name = await house.start()
+    for number in range(2):
+        assert (await house.finished(name)).phase == "waiting"
+        house.now += 90_000
+        await house.supervisor.answer(name, (Approval(number, approved=True),))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert state.working(house.now) == 0
     await house.supervisor.close()

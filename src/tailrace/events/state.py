@@ -31,9 +31,12 @@ class RunState:
         self.started_at = 0
         self.since = 0
         self.ended_at = 0
+        self.worked = 0
+        self.now = 0
         self.request: RunRequest | None = None
         self.registry: list[t.AgentEntry] = []
         self.nodes: dict[str, str] = {}
+        self.begun: dict[str, int] = {}
         self.agents: dict[str, str] = {}
         self.homes: dict[str, str] = {}
         self.items: list[ItemState] = []
@@ -69,6 +72,10 @@ class RunState:
             item.tool in grammar.ASKED_TOOL for item in self.items
         )
 
+    def working(self, now: int) -> int:
+        """Milliseconds of work until `now`, over all attempts; without the time that the run has waited."""
+        return self.worked + (0 if self.phase == "waiting" else now - self.since)
+
     def invocation(self, name: str) -> str:
         """The id of the next invocation of an agent: its name, then `name#2`, `name#3` …"""
         earlier = sum(entry.name == name for entry in self.registry)
@@ -86,11 +93,14 @@ class RunState:
 
     def advance(self, draft: t.Draft, ts: int) -> t.Event:
         """Check and fold one draft; returns it as the run's next event, or raises `IllegalEvent`."""
+        self.now = ts
         payload = self._step(draft)
         self.seq += 1
         if self.seq == 0:
             self.started_at = self.since = ts
         elif isinstance(payload, t.RunResumed | t.RunWaiting):
+            if self.phase == "waiting":
+                self.worked += ts - self.since
             self.since = ts
         elif self.phase == "ended":
             self.ended_at = ts
@@ -134,6 +144,7 @@ class RunState:
             case t.NodeStarted() | t.NodeCompleted() | t.NodeFailed():
                 phase = self.nodes.get(draft.node, "absent")
                 self.nodes[draft.node] = grammar.step("node", phase, type(payload), draft.node)
+                self.begun.setdefault(draft.node, self.working(self.now))
             case t.AgentStarted() | t.AgentCompleted():
                 self._agent(draft, payload)
             case t.Usage():

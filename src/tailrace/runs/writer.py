@@ -46,6 +46,10 @@ class RunWriter:
         """Whether the agent should wait (`room`) before it yields more."""
         return len(self._waiting) >= FRAME_EVENTS
 
+    def now(self) -> int:
+        """The time that the next event would get."""
+        return self._clock()
+
     def add(self, drafts: Sequence[Draft]) -> None:
         """Take drafts in. Raises `IllegalEvent` at the first illegal one; those before it stand."""
         if self._failure is not None:

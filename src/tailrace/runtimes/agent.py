@@ -20,7 +20,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """What ends a run as incomplete. Zero means: no limit. All but `turns` count the whole run.
 
     `turns`: model replies of one invocation. `tokens`: input and output. `cost` in the currency of the
-    configured prices. `seconds` of work, from the run's start or its last answer.
+    configured prices. `seconds` of work since the agent began, over all attempts; without waits for people.
     """
 
     turns: int = 32

@@ -30,6 +30,10 @@ class Sink(Protocol):
         """Take drafts in, and fold them. Raises `IllegalEvent` at the first illegal one."""
         ...
 
+    def now(self) -> int:
+        """Milliseconds since the epoch, as events get them."""
+        ...
+
     async def room(self) -> None:
         """Wait while the log is behind."""
         ...
@@ -55,6 +59,11 @@ class RunContext:
         self._sink = sink
         self.heard = 0
         self._listening: set[asyncio.Future[None]] = set()
+
+    def worked(self, node: str) -> float:
+        """Seconds since a node began, over all attempts; without the time that the run has waited."""
+        state = self.state
+        return (state.working(self._sink.now()) - state.begun.get(node, 0)) / 1000
 
     @property
     def full(self) -> bool:

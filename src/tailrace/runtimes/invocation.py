@@ -49,9 +49,10 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-async def in_time(seconds: float, work: Awaitable[bool]) -> bool:
-    """Work for so many seconds at most, 0 for as long as it takes. Raises `LimitReached`."""
-    limit = asyncio.timeout(seconds or None)
+async def in_time(seconds: float, worked: float, work: Awaitable[bool]) -> bool:
+    """Work for so many seconds at most, less those `worked` before; 0 for as long as it takes. Raises
+    `LimitReached`."""
+    limit = asyncio.timeout(max(seconds - worked, 0.0) if seconds else None)
     try:
         async with limit:
             return await work

@@ -35,7 +35,9 @@ class AgentLoop:
     async def run(self, context: RunContext) -> None:
         context.emit(opening(context.state, self._agent.name))
         main = self._main(context)
-        if await in_time(self._agent.limits.seconds, self._until_done(context, main)):
+        if await in_time(
+            self._agent.limits.seconds, context.worked(NODE), self._until_done(context, main)
+        ):
             context.emit(ending(context.state))
 
     async def _until_done(self, context: RunContext, main: Invocation) -> bool:

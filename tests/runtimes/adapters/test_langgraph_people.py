@@ -313,6 +313,9 @@ class Sink:
     def add(self, drafts: Sequence[t.Draft]) -> None:
         self.taken += drafts
 
+    def now(self) -> int:
+        return 0
+
     async def room(self) -> None: ...
 
     async def flush(self) -> None: ...

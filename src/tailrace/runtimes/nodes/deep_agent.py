@@ -39,7 +39,8 @@ class DeepAgentNode:
             model=self._agent.model,
             base=ModelRequest(items=told, instructions=self._agent.instructions, settings=settings),
         )
-        if not await in_time(self._agent.limits.seconds, worker.work()):
+        worked = context.run.worked(context.id)
+        if not await in_time(self._agent.limits.seconds, worked, worker.work()):
             return False
         context.emit([AgentCompleted()], self._id)
         return True
