@@ -5,13 +5,15 @@ what needs the store waits a moment and is then told to try again.
 
 On SIGTERM: `/readyz` says so and new runs are refused, while everything else is still served; live runs may
 settle; those that do not are handed over; their readers are told, or cut off in the middle of the body; then
-the process ends.
+the process ends, also where an agent goes on regardless.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import os
 import socket
 import sys
 
@@ -28,6 +30,9 @@ BACKLOG = 2048
 
 OPEN_SECONDS = 2.0
 """Clients of a server that starts wait so long before they are told to come again."""
+
+LEAVE_SECONDS = 1.0
+"""Tasks that have not ended so long after all was closed are left behind."""
 
 SWITCH_SECONDS = 0.0005
 """The store's writer thread must win the interpreter back after each statement; with the default of
@@ -61,6 +66,7 @@ class Server(uvicorn.Server):
             await asyncio.wait([self._opening])
         await supervisor.close()
         await self._parts.let_go()
+        await _leave()
 
     async def _open(self) -> None:
         try:
@@ -68,6 +74,16 @@ class Server(uvicorn.Server):
         except Exception as error:
             self.failure = error
             self.should_exit = True
+
+
+async def _leave() -> None:
+    """End the process where tasks do not let themselves be stopped: the loop would wait for them for ever."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left and (await asyncio.wait(left, timeout=LEAVE_SECONDS))[1]:
+        logging.shutdown()
+        os._exit(0)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -90,7 +90,8 @@ class Supervisor:
         self.phase = "open"
 
     async def drain(self) -> None:
-        """Take no new runs, give the live ones a while to settle, hand over the rest."""
+        """Take no new runs, give the live ones a while to settle, hand over the rest; leave behind those that
+        do not let themselves be stopped."""
         self.phase = "draining"
         tasks = [live.task for live in self._live.values() if live.task is not None]
         if tasks:
@@ -99,6 +100,9 @@ class Supervisor:
             live.hand_over()
         if tasks:
             await asyncio.wait(tasks, timeout=self._settings.cancel_seconds)
+        for run in list(self._live):
+            logger.error("run %s: the agent does not let itself be stopped; it is left behind", run)
+            del self._live[run]
 
     async def close(self) -> None:
         """Drain, then close the store."""
