@@ -84,6 +84,8 @@ COVERED_ELSEWHERE = {
     "runs/live.py": "tests/runs/test_life.py",
     "runs/retention.py": "tests/runs/test_life.py",
     "runs/settings.py": "shapes",
+    "runs/summaries.py": "tests/runs/test_life.py",
+    "runs/takeover.py": "tests/runs/test_life.py",
     "runs/submission.py": "tests/runs/test_life.py",
     "runs/supervisor.py": "tests/runs/test_life.py",
     "runs/writer.py": "tests/runs/test_life.py",

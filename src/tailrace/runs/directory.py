@@ -32,6 +32,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `grace` is how many seconds the run goes on when nobody reads it, None for as long as it takes.
     `kept` is how many milliseconds its log stays after its end. `purses` pay for it.
+    `handovers`: how often a process that stopped in order has left it to the next one.
     """
 
     run: str
@@ -46,6 +47,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     grace: float | None = None
     kept: int = 0
     purses: tuple[Purse, ...] = ()
+    handovers: int = 0
 
 
 _decoder = msgspec.json.Decoder(RunRecord)

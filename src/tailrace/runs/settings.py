@@ -14,7 +14,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     resume a dropped connection), `tombstone` for the memory that a run existed, `waiting` for how long a
     run waits for an answer. `longest_seconds` of work, from its start or its last answer. `grace` per
     surface: what a run does when its last reader leaves; a surface that is missing lets it go on. A run that
-    was taken over more than `attempts` times is given up: it may be what kills the process. An agent that has
+    was cut off more than `attempts` times is given up: it may be what kills the process. An agent that has
     not let itself be stopped after `cancel_seconds` is left behind.
     """
 

@@ -38,9 +38,11 @@ from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.live import UNREAD, LiveRun
 from tailrace.runs.owner import Owner
-from tailrace.runs.retention import Sweeper, ended
+from tailrace.runs.retention import Sweeper
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.submission import Submission, Submissions
+from tailrace.runs.summaries import Summaries
+from tailrace.runs.takeover import hindrance
 from tailrace.runs.writer import Clock, RunWriter
 from tailrace.runtimes.contract import Keeper, Runtime
 
@@ -70,6 +72,7 @@ class Supervisor:
         self._sweeper = sweeper
         self._settings = settings
         self._clock = clock
+        self._summaries = Summaries(directory, settings, clock)
         self._submissions = Submissions(store, settings, clock)
         self._accounts = Accounts(store, clock)
         self._live: dict[str, LiveRun] = {}
@@ -185,8 +188,7 @@ class Supervisor:
         writer = RunWriter(self._store.log, run, RunState(), self._clock)
         runtime = self._runtimes[request.agent]
         writer.add([Draft(RunStarted(request, tuple(runtime.registry())))])
-        longest = int(self._settings.longest_seconds * 1000)
-        recorded = self._directory.write(record, expires=now + longest + record.kept, new=True)
+        recorded = self._summaries.works(record, new=True)
         # The work begins while `run.started` is on its way to the disk: what it brings meanwhile goes in
         # the next commit, and no client hears of the run before all is down.
         joined = self._join(request.conversation, owner, run)
@@ -253,8 +255,7 @@ class Supervisor:
             writer.add(resumed)
             await writer.flush()
             record = msgspec.structs.replace(record, status="in_progress")
-            longest = int(self._settings.longest_seconds * 1000)
-            await self._directory.write(record, expires=self._clock() + longest + record.kept)
+            await self._summaries.works(record)
         except BaseException:
             self._accounts.leave(record.purses)
             raise
@@ -311,7 +312,8 @@ class Supervisor:
         try:
             await live.work(max(left, 0.0))
         except asyncio.CancelledError:
-            return  # handed over
+            await self._summaries.handed_over(live.record)
+            return
         except Fenced:
             logger.warning("run %s: another attempt took it over", run)
             return
@@ -327,12 +329,7 @@ class Supervisor:
         if live.writer.state.ended:
             await self._record_end(live.record, live.writer.state)
         else:
-            await self._record_pause(live.record, live.writer.state)
-
-    async def _record_pause(self, record: RunRecord, state: RunState) -> None:
-        with suppress(LogError):  # the record is a summary; the log says that the run waits
-            waiting = msgspec.structs.replace(record, status="waiting")
-            await self._directory.write(waiting, expires=state.since + self._settings.waiting)
+            await self._summaries.waits(live.record, live.writer.state)
 
     async def _give_up_waiting(self, run: str) -> None:
         """Nobody answered in time."""
@@ -340,9 +337,8 @@ class Supervisor:
             await self._end_waiting(run, RunIncomplete("not_answered"))
 
     async def _record_end(self, record: RunRecord, state: RunState) -> None:
-        with suppress(LogError):  # the sweeper finds the end in the log
-            expires = state.ended_at + record.kept
-            await self._directory.write(ended(record, state), expires=expires)
+        await self._summaries.has_ended(record, state)
+        with suppress(LogError):  # it goes with the log at the latest
             runtime = self._runtimes.get(record.agent)
             if runtime is None or isinstance(runtime, Keeper):
                 await self._sweeper.forget_kept(record.run)
@@ -369,17 +365,14 @@ class Supervisor:
         if state.ended:
             return await self._record_end(record, state)
         if state.phase == "waiting":
-            return await self._record_pause(record, state)
+            return await self._summaries.waits(record, state)
         writer = RunWriter(self._store.log, run, state, self._clock)
-        number = state.attempt + 1
-        writer.add([Draft(RunAttempt(number, reason))])
+        writer.add([Draft(RunAttempt(state.attempt + 1, reason))])
         writer.add(state.give_up_reply())
         runtime = self._runtimes.get(record.agent)
-        if runtime is None or not runtime.resumes or number > self._settings.attempts:
-            why = "no longer exists" if runtime is None else "cannot go on after a restart"
-            if number > self._settings.attempts:
-                why = f"was cut off {state.attempt - 1} times"
-            end = RunFailed("server_error", f"The agent {record.agent} {why}.")
+        why = hindrance(record, state, runtime, self._settings.attempts)
+        if runtime is None or why:
+            end = RunFailed("server_error", why)
             writer.add([*state.settle(end), Draft(end)])
             await writer.flush()
             return await self._record_end(record, state)
