@@ -65,7 +65,7 @@ def clock() -> int:
 
 def models(config: Config) -> dict[str, Model]:
     """The configured models. Raises `ConfigError` for a missing file or key."""
-    sessions = Sessions()
+    sessions = Sessions(private=config.server.allow_private)
     return {name: _model(name, model, config, sessions) for name, model in config.models.items()}
 
 
@@ -322,13 +322,13 @@ def mcp_servers(config: Config) -> dict[str, tuple[McpServer, ...]]:
             key = msgspec.json.encode(entry, order="deterministic")
             if key not in made:
                 where = f"[agents.{name}] mcp {entry.label!r}"
-                made[key] = _mcp_server(where, entry, config.folder)
+                made[key] = _mcp_server(where, entry, config)
             servers.append(made[key])
         found[name] = tuple(servers)
     return found
 
 
-def _mcp_server(where: str, entry: McpConfig, folder: Path) -> McpServer:
+def _mcp_server(where: str, entry: McpConfig, config: Config) -> McpServer:
     if importlib.util.find_spec("mcp") is None:
         raise ConfigError(f"{where}: MCP needs more packages: pip install 'tailrace[mcp]'")
     headers = dict(entry.headers)
@@ -340,7 +340,8 @@ def _mcp_server(where: str, entry: McpConfig, folder: Path) -> McpServer:
         command=entry.command,
         args=entry.args,
         env=entry.env,
-        cwd=str(folder.resolve()),
+        cwd=str(config.folder.resolve()),
+        private=config.server.allow_private,
         headers=headers,
         allow=entry.allow,
         approval=entry.approval,

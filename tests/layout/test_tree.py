@@ -70,6 +70,7 @@ COVERED_ELSEWHERE = {
     "protocols/framing/sse.py": "tests/protocols/test_sse.py",
     "assembly_auth.py": "tests/http/test_auth.py",
     "assembly_workflows.py": "tests/http/test_workflows.py",
+    "config/safety.py": "tests/http/test_secrets.py",
     "config/checks.py": "tests/test_config.py",
     "config/reader.py": "tests/test_config.py",
     "config/shapes.py": "shapes",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from tailrace import assembly, config
 from tailrace.app import App
 from tailrace.cli import client
 from tailrace.cli.tokens import tokens_of
+from tailrace.config.safety import is_loopback, warnings
 from tailrace.errors import ConfigError
 from tailrace.events.types import RunWaiting
 from tailrace.http import server
@@ -29,9 +29,11 @@ DEMO_TEXT = "Plan me a weekend away."
 
 
 def check(file: Path) -> None:
-    """Check a configuration down to its files, keys and imports. Raises `ConfigError`."""
+    """Check a configuration down to its files, keys and imports, and warn of what is allowed but unsafe.
+    Raises `ConfigError`."""
     found = config.load(file)
     assembly.runtimes(found, assembly.models(found), assembly.mcp_servers(found))
+    _warn(found)
     agents, models = len(found.agents), len(found.models)
     typer.echo(f"{file}: fine ({agents} agents, {models} models)")
 
@@ -48,7 +50,8 @@ def serve(source: str, *, host: str | None, port: int | None, data: Path | None)
     host = host or found.server.host
     open_ = found.auth.jwt is None and not asyncio.run(tokens_of(made.data).any())
     _must_not_be_open(host, open=open_)
-    parts = made.parts(open=_is_loopback(host), wait=HANDOVER_SECONDS)
+    _warn(found)
+    parts = made.parts(open=is_loopback(host), wait=HANDOVER_SECONDS)
     app = assembly.application(found, parts)
     listener = _listen(host, found.server.port if port is None else port)
     address = f"http://{_shown(listener)}"
@@ -57,6 +60,11 @@ def serve(source: str, *, host: str | None, port: int | None, data: Path | None)
     for target in parts.catalog.targets:
         typer.echo(f"  {target.kind} {target.name}", err=True)
     server.run(server.make(app, parts), listener)
+
+
+def _warn(found: config.Config) -> None:
+    for warning in warnings(found):
+        typer.echo(f"tailrace: warning: {warning}", err=True)
 
 
 def _app(source: str) -> App:
@@ -127,16 +135,9 @@ async def _demo_run(url: str) -> None:
     await client.tail(url, job, surface="", after=None, seen=say_yes)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _must_not_be_open(host: str, *, open: bool) -> None:
     """Whoever reaches an open server may do everything, so nobody from elsewhere must reach it."""
-    if open and not _is_loopback(host):
+    if open and not is_loopback(host):
         raise ConfigError(
             f"{host} is reachable from elsewhere, and nobody needs a key: make a token "
             "(tailrace token create NAME), configure [auth.jwt], or listen on 127.0.0.1"

@@ -30,6 +30,7 @@ class ServerConfig(ConfigPart, frozen=True, kw_only=True):
     port: int = 8700
     data: str = "tailrace-data"
     cors_origins: tuple[str, ...] = ()
+    allow_private: bool = False
     max_body_bytes: int = 20_000_000
     heartbeat_seconds: float = 15.0
     write_timeout_seconds: float = 60.0

@@ -10,6 +10,9 @@ from msgspec import Struct
 
 from tailrace.errors import NotFound
 
+LONGEST = 200
+"""Characters of a name that are looked at, and told again."""
+
 
 class Target(Struct, frozen=True):
     """An agent, or a model served as it is. `number` is an agent's second name, in `/agent/7`."""
@@ -60,6 +63,7 @@ class Catalog:
         found = among.get(name)
         if found is not None:
             return found
+        name = name[:LONGEST]  # what it is like costs the square of its length
         near = get_close_matches(name, among, 3, 0.5) or sorted(among)[:5]
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise NotFound(f"The {what} {name!r} does not exist.{hint}", param=what, code=code)

@@ -1,4 +1,4 @@
-"""Writing to a client without waking a task: a small subclass of uvicorn's protocol offers it.
+"""Writing to a client without waking a task, and bounds on heads: a small subclass of uvicorn's protocol.
 
 Measured (speed.md): a task switch per stream and frame costs as much as all the rest of the path. So
 each request's scope carries a `Connection`; a stream that waits for frames lets the projection write
@@ -17,6 +17,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 EXTENSION = "tailrace.connection"
 WRITE_HIGH_WATER = 16_384
 """Bytes that may wait in the process for one client before its stream counts as slow."""
+
+
+HEAD_BYTES = 65_536
+HEADERS = 200
+HEAD_SECONDS = 30.0
+"""Bounds on the head of a request: its size, how many headers, how long it may take."""
+TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
+)
 
 
 class Connection:
@@ -69,11 +79,60 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
 
+        self._begin_head()
+
+    def data_received(self, data: bytes) -> None:
+        self._head += len(data)
+        super().data_received(data)
+        if self._in_head and self._head > HEAD_BYTES:
+            self._refuse()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._slow is None:
+            self._begin_head()
+
+    def on_headers_complete(self) -> None:
+        self._end_head()
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > HEAD_BYTES or len(self.headers) > HEADERS:
+            self._refuse()
+            raise ValueError("the head of a request is too large")  # so that nobody answers it
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
+
+    def _begin_head(self) -> None:
+        self._in_head, self._head = True, 0
+        self._slow = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _end_head(self) -> None:
+        self._in_head = False
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+
+    def _give_up(self) -> None:
+        """The head of a request has not come in time; who is half in it gets no answer."""
+        self.transport.abort()
+
+    def _refuse(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(TOO_LARGE)
+            self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._end_head()
         connection, self._served = self._served, None
         if connection is not None and connection.left is not None:
             connection.left()
+
+    _in_head = False
+    _head = 0
+    _slow: asyncio.TimerHandle | None = None
 
     _served: Connection | None = None
     """The request that is being answered; those pipelined behind it wait."""

@@ -26,6 +26,8 @@ ErrorBody = Callable[[CallerError, str], bytes]
 
 OBEYED_SECONDS = 60
 """Clients obey a `retry-after` of up to so many seconds; told to wait longer they try at once."""
+MOST_SAID = 2_000
+"""Characters of an error's message."""
 READS = frozenset({"GET", "HEAD"})
 
 
@@ -93,6 +95,7 @@ def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
         headers |= _retry(error.retry_after)
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
+    error.message = error.message[:MOST_SAID]  # it may repeat what a client sent
     return Response(error_body(error, id), error.status, headers, media_type="application/json")
 
 

@@ -17,6 +17,7 @@ from tailrace.errors import BadRequest, TooLarge, Unavailable
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
+from tailrace.http import bounds
 from tailrace.http.catalog import Catalog
 from tailrace.http.event_stream import EventStream, Streams
 from tailrace.http.guard import fresh_id, principal, request_id
@@ -37,6 +38,8 @@ GRACE_HEADER = "x-disconnect-grace"
 """On a request that starts a run: how many seconds it goes on when nobody reads it, or `forever`."""
 
 MOST_GRACE = 86_400
+BODY_SECONDS = 120.0
+"""How long a client may take to send a body."""
 
 
 class Parts(Struct, frozen=True):
@@ -76,9 +79,16 @@ class Parts(Struct, frozen=True):
         )
 
     async def body(self, http: Request) -> bytes:
-        """The request's whole body. Raises `TooLarge`."""
+        """The request's whole body. Raises `TooLarge`, and `BadRequest` for what is too deep or
+        comes too slowly."""
         limits = [account.limits.input_bytes for account in principal(http).accounts]
-        return await _read(http, min([self.max_body_bytes, *filter(None, limits)]))
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _read(http, min([self.max_body_bytes, *filter(None, limits)]))
+        except TimeoutError:
+            raise BadRequest(f"The request body took more than {BODY_SECONDS:g} s.") from None
+        bounds.check(body)
+        return body
 
     def stream(self, http: Request, run: str, view: View) -> EventStream:
         """A reply that streams a run from its first frame. Raises `TooMany`."""

@@ -17,9 +17,12 @@ from msgspec import Struct
 from tailrace.errors import ModelFailed
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import Payload
+from tailrace.models.outbound import Resolver
 from tailrace.protocols.contract import HttpRequest, UpstreamCodec
 
 MAX_ERROR_BODY = 65_536
+SHORTEST_SECRET = 8
+"""Header values shorter than this are words."""
 MAX_RETRY_WAIT = 30.0
 FIRST_RETRY_WAIT = 0.5
 ENDED = "The model server's reply ended in the middle."
@@ -36,14 +39,16 @@ class Timeouts(Struct, frozen=True):
 class Sessions:
     """The process's HTTP client, made when first used (it belongs to the running event loop)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, private: bool = False) -> None:
+        """`private`: names may lead to addresses inside (see `outbound`)."""
+        self._private = private
         self._session: aiohttp.ClientSession | None = None
 
     def get(self) -> aiohttp.ClientSession:
         """The session; no limit on connections, for each stream holds one."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(limit=0, resolver=Resolver(private=self._private)),
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=True,
             )
@@ -138,12 +143,20 @@ class HttpModel:
         try:
             if reply.status >= 300:
                 body = await self._error_body(reply)
-                failure = self._codec.failure(reply.status, body)
+                failure = self._codec.failure(reply.status, self._redacted(body))
                 raise _Refused(failure, _retry_after(reply.headers))
             return reply, await self._first(reply)
         except BaseException:
             reply.close()
             raise
+
+    def _redacted(self, body: bytes) -> bytes:
+        """What a server said, without the keys that we showed it: some repeat them."""
+        for value in self._headers.values():
+            secret = value.rpartition(" ")[2].encode()
+            if len(secret) >= SHORTEST_SECRET:
+                body = body.replace(secret, b"[redacted]")
+        return body
 
     async def _first(self, reply: aiohttp.ClientResponse) -> bytes:
         """The first bytes of a reply. While there are none it may be asked for again."""
@@ -190,6 +203,9 @@ def _failed(what: str, *, retryable: bool = False) -> ModelFailed:
 
 def _words(error: Exception) -> str:
     """An I/O error without its address or its credentials."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, PermissionError) and cause.errno == 0:
+        return f"{cause.strerror}"  # ours: it names what would allow it
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return type(error).__name__

@@ -62,6 +62,7 @@ class McpServer:
         allow: Collection[str] = (),
         approval: Approval = "always",
         timeout: float = 60.0,
+        private: bool = False,
     ) -> None:
         self.label = label
         self._endpoint = Endpoint(
@@ -70,6 +71,7 @@ class McpServer:
             command=command,
             args=tuple(args),
             cwd=cwd,
+            private=private,
             env=env or {},
             headers=headers or {},
         )

@@ -18,13 +18,15 @@ SHORTEST_SECRET = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A server to reach at `url`, or to start as `command` in the folder `cwd`."""
+    """A server to reach at `url`, or to start as `command` in the folder `cwd`. `private`: the URL's
+    name may lead to an address inside (see `models/outbound.py`)."""
 
     label: str
     url: str = ""
     command: str = ""
     args: tuple[str, ...] = ()
     cwd: str = ""
+    private: bool = False
     env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,7 @@ from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
 from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED
 
+from tailrace.models.outbound import addresses
 from tailrace.runtimes.tools.mcp_endpoint import Endpoint
 
 CONNECT_SECONDS = 10.0
@@ -135,8 +136,9 @@ class _Watched:
 async def _http(endpoint: Endpoint, signs: Signs) -> AsyncGenerator[TransportStreams]:
     # No limit on reading: a call's own timeout is the limit.
     timeout = httpx2.Timeout(CONNECT_SECONDS, read=None)
+    headers = dict(endpoint.headers)
     async with (
-        _HttpClient(signs, headers=dict(endpoint.headers), timeout=timeout) as client,
+        _HttpClient(signs, private=endpoint.private, headers=headers, timeout=timeout) as client,
         streamable_http_client(endpoint.url, http_client=client) as streams,
     ):
         yield streams
@@ -145,15 +147,18 @@ async def _http(endpoint: Endpoint, signs: Signs) -> AsyncGenerator[TransportStr
 class _HttpClient(httpx2.AsyncClient):
     """Answers for a server that cannot be reached, in the form of its protocol."""
 
-    def __init__(self, signs: Signs, **options: Any) -> None:
+    def __init__(self, signs: Signs, *, private: bool, **options: Any) -> None:
         super().__init__(**options)
         self._signs = signs
+        self._private = private
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         if request.method == "DELETE":  # the goodbye to a server that may be gone
             request.extensions["timeout"] = httpx2.Timeout(GOODBYE_SECONDS).as_dict()
         try:
-            response = await super().send(request, **options)
+            response = await self._send(request, **options)
+        except OSError as error:
+            return _fault(request, error.strerror or type(error).__name__, NOT_SENT)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             return _fault(request, _words(error), NOT_SENT)
         except httpx2.TransportError as error:
@@ -167,6 +172,18 @@ class _HttpClient(httpx2.AsyncClient):
             return response
         await response.aclose()
         return _fault(request, "The session has expired.", NOT_SENT)
+
+    async def _send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Ask the addresses that were looked at, whatever the name means a moment later. Raises `OSError`."""
+        url = request.url
+        *first, last = await addresses(url.host, url.port or 0, private=self._private)
+        request.extensions = {**request.extensions, "sni_hostname": url.host}
+        for address in first:
+            request.url = url.copy_with(host=address)
+            with suppress(httpx2.ConnectError, httpx2.ConnectTimeout):
+                return await super().send(request, **options)
+        request.url = url.copy_with(host=last)
+        return await super().send(request, **options)
 
 
 def _words(error: httpx2.TransportError) -> str:

@@ -1,0 +1,75 @@
+"""What is allowed and may still be a mistake: warnings of `tailrace check`, and of a server that starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from tailrace.auth.limits import NO_LIMITS
+from tailrace.config.shapes import Config
+
+SECRET = re.compile(r"authori[sz]ation|cookie|key|token|secret|password", re.IGNORECASE)
+"""Names of what should not stand in a file."""
+
+
+def warnings(config: Config) -> Iterator[str]:
+    """One line each. None of them shows a value."""
+    yield from _reach(config)
+    yield from _auth(config)
+    for name, model in config.models.items():
+        yield from _written(f"[models.{name}] headers", model.headers)
+        if _in_the_clear(model.base_url):
+            yield f"[models.{name}] base_url is http: what goes there can be read on the way"
+    for name, agent in config.agents.items():
+        for server in agent.mcp:
+            where = f"[agents.{name}] mcp {server.label!r}"
+            yield from _written(f"{where} headers", server.headers)
+            yield from _written(f"{where} env", server.env)
+            if _in_the_clear(server.url):
+                yield f"{where} url is http: what goes there can be read on the way"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reach(config: Config) -> Iterator[str]:
+    if "*" in config.server.cors_origins:
+        yield "[server] cors_origins has '*': any page that a user opens may ask this server"
+    if not is_loopback(config.server.host):
+        yield "[server] host: others reach it, without encryption; put a proxy with TLS before it"
+        if config.limits.token == config.limits.tenant == NO_LIMITS:
+            yield "[limits]: others reach it, and one of them may use up everything"
+    if config.server.allow_private:
+        yield "[server] allow_private: a name that comes to point inside your network is followed"
+
+
+def _auth(config: Config) -> Iterator[str]:
+    found = config.auth.jwt
+    if found is not None:
+        if not found.audience:
+            yield "[auth.jwt] audience: tokens that the provider made for other services are taken"
+        if not found.issuer:
+            yield "[auth.jwt] issuer: whoever has signed with this key is believed"
+        if _in_the_clear(found.jwks_url):
+            yield "[auth.jwt] jwks_url is http: whoever is on the way can let anybody in"
+    priced = all(model.price for model in config.models.values() if model.base_url)
+    if (config.limits.token.cost_per_day or config.limits.tenant.cost_per_day) and not priced:
+        yield "[limits] cost_per_day: a model without a price costs nothing"
+
+
+def _written(where: str, values: Mapping[str, str]) -> Iterator[str]:
+    for name in values:
+        if SECRET.search(name):
+            yield f"{where}: {name} stands in the file; let it come from the environment"
+
+
+def _in_the_clear(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")

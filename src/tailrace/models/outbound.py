@@ -1,0 +1,78 @@
+"""Where this server connects to: the addresses behind a name, unless they are inside our own network.
+
+A name in a configuration may belong to somebody else, or come to point elsewhere later (DNS rebinding):
+behind it may be the cloud's metadata service, or a database that trusts its neighbours. So a name must lead
+to public addresses, and the address that was looked at is the one that is connected to. An address written
+as such, and `localhost`, are the operator's own word; but never one on the link (169.254.…).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+ALLOW = "allow_private"
+
+
+async def addresses(host: str, port: int, *, private: bool) -> Sequence[str]:
+    """The addresses to connect to for `host`; with `private` also those inside. Raises `OSError`."""
+    literal = _literal(host)
+    if literal is not None:
+        if literal.is_link_local and not private:
+            raise PermissionError(
+                0, f"{host} is an address of the link; allow it by {ALLOW} = true"
+            )
+        return [host]
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    all_ = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    fit = all_ if private or host == "localhost" else [each for each in all_ if _is_public(each)]
+    if not fit:
+        raise PermissionError(
+            0, f"{host} is a name for a private address; allow it by {ALLOW} = true"
+        )
+    return fit
+
+
+class Resolver(AbstractResolver):
+    """`addresses` for an aiohttp client."""
+
+    def __init__(self, *, private: bool) -> None:
+        self._private = private
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """As `addresses`."""
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in await addresses(host, port, private=self._private)
+        ]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+
+
+def _is_public(text: str) -> bool:
+    address = _literal(text.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address.sixtofour or address
+    return address is not None and address.is_global and not address.is_multicast

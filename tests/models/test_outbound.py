@@ -1,0 +1,87 @@
+"""Which addresses a name may lead to, and that the one that was looked at is the one that is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tailrace.models.outbound import Resolver, addresses
+
+PRIVATE = (
+    "127.0.0.1",
+    "10.1.2.3",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "0.0.0.0",
+    "224.0.0.1",
+    "::1",
+    "fe80::1",
+    "fd00:ec2::254",
+    "::ffff:10.0.0.1",
+    "2002:0a00:0001::1",
+)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """What names mean, to be changed by a test."""
+    meaning: dict[str, list[str]] = {}
+
+    def lookup(host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
+        return [(0, 0, 0, "", (address, port)) for address in meaning[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    return meaning
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+async def test_a_name_may_not_lead_inside(names: dict[str, list[str]], address: str) -> None:
+    names["models.test"] = [address]
+    with pytest.raises(PermissionError, match="allow_private"):
+        await addresses("models.test", 80, private=False)
+    assert await addresses("models.test", 80, private=True) == [address]
+    names["models.test"] = [address, "93.184.216.34"]
+    assert await addresses("models.test", 80, private=False) == ["93.184.216.34"]
+
+
+async def test_addresses_and_localhost_are_the_operator_s_own_word() -> None:
+    for host in ("127.0.0.1", "10.0.0.1", "::1"):
+        assert await addresses(host, 80, private=False) == [host]
+    assert set(await addresses("localhost", 80, private=False)) <= {"127.0.0.1", "::1"}
+    with pytest.raises(PermissionError):
+        await addresses("169.254.169.254", 80, private=False)
+    assert await addresses("169.254.169.254", 80, private=True)
+
+
+@pytest.fixture
+async def somebody() -> AsyncGenerator[int]:
+    """A server inside, which must not be asked."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, family=socket.AF_INET)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def test_a_client_asks_nobody_inside(names: dict[str, list[str]], somebody: int) -> None:
+    names["models.test"] = ["127.0.0.1"]
+    for private in (True, False):
+        connector = aiohttp.TCPConnector(resolver=Resolver(private=private))
+        async with aiohttp.ClientSession(connector=connector) as session:
+            url = f"http://models.test:{somebody}/"
+            if private:
+                assert await (await session.get(url)).text() == "secret"
+            else:
+                with pytest.raises(aiohttp.ClientConnectorError):
+                    await session.get(url)
