@@ -174,7 +174,8 @@ def test_a_bad_cursor_is_refused(ask: Ask, cursor: str) -> None:
     assert answer.status == 400
     assert answer.error["param"] == "starting_after"
     job = str(made["id"]).replace("resp_", "job_")
-    assert ask("GET", f"/jobs/{job}/stream?after={quote(cursor)}").status == 400
+    answer = ask("GET", f"/jobs/{job}/stream?after={quote(cursor)}")
+    assert (answer.status, answer.error["param"]) == (400, "after")
     assert ask("GET", f"/jobs/{job}/stream?as=morse").status == 400
 
 

@@ -102,7 +102,7 @@ class Parts(Struct, frozen=True):
         self.readers.check(principal(http).accounts, run)
         subscription = Subscription(self.projections, (run, view.key), view.encoders, first)
         try:
-            await subscription.prime()
+            await subscription.prime("after" if "after" in http.query_params else "starting_after")
         except BaseException:
             subscription.close()
             raise

@@ -51,8 +51,8 @@ class Subscription:
         if self._joined is not None:
             self._joined.listeners.add(self)
 
-    async def prime(self) -> None:
-        """Get ready for `next`, so that a bad cursor is known before any reply has begun.
+    async def prime(self, param: str) -> None:
+        """Get ready for `next`, so that a bad cursor, which `param` is, is known before any reply has begun.
 
         Raises `BadRequest` when the run has no frame before `first` yet: nobody can have seen it.
         """
@@ -62,7 +62,7 @@ class Subscription:
         if self.position > known:
             raise BadRequest(
                 f"The run has {known} events so far; none can follow number {self.position - 1}.",
-                param="starting_after",
+                param=param,
             )
 
     async def next(self) -> bytes | None:
