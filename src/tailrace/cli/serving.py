@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sys
 import tempfile
 import threading
 from importlib.resources import as_file, files
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
 import typer
@@ -53,6 +55,7 @@ def serve(source: str, *, host: str | None, port: int | None, data: Path | None)
     _warn(found)
     parts = made.parts(open=is_loopback(host), wait=HANDOVER_SECONDS)
     app = assembly.application(found, parts)
+    _audit(found)
     listener = _listen(host, found.server.port if port is None else port)
     address = f"http://{_shown(listener)}"
     word = " (open: there are no tokens, so nobody needs one)" if open_ else ""
@@ -60,6 +63,28 @@ def serve(source: str, *, host: str | None, port: int | None, data: Path | None)
     for target in parts.catalog.targets:
         typer.echo(f"  {target.kind} {target.name}", err=True)
     server.run(server.make(app, parts), listener)
+
+
+def _audit(found: config.Config) -> None:
+    """Write who does what to the configured file."""
+    if not found.server.audit:
+        return
+    try:
+        file = WatchedFileHandler(found.folder / found.server.audit, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"[server] audit: {found.server.audit}: {error.strerror}") from None
+    file.setFormatter(AuditLine("%(message)s"))
+    logger = logging.getLogger("tailrace.audit")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(file)
+
+
+class AuditLine(logging.Formatter):
+    """The line with its time, in milliseconds since the epoch."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f'{{"ts":{int(record.created * 1000)},{record.getMessage()[1:]}'
 
 
 def _warn(found: config.Config) -> None:

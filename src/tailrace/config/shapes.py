@@ -31,6 +31,7 @@ class ServerConfig(ConfigPart, frozen=True, kw_only=True):
     data: str = "tailrace-data"
     cors_origins: tuple[str, ...] = ()
     allow_private: bool = False
+    audit: str = ""
     max_body_bytes: int = 20_000_000
     heartbeat_seconds: float = 15.0
     write_timeout_seconds: float = 60.0

@@ -68,7 +68,7 @@ class EventStream:
         self._subscription = subscription
         self._reading = reading
         self._framing = framing
-        self._headers = {**framing.headers, **headers}
+        self.headers = {**framing.headers, **headers}
         self._connection: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._seen = -1
@@ -168,7 +168,7 @@ class EventStream:
             self._connection.cut()
 
     def _start(self) -> Message:
-        headers = [(name.encode(), value.encode()) for name, value in self._headers.items()]
+        headers = [(name.encode(), value.encode()) for name, value in self.headers.items()]
         return {"type": "http.response.start", "status": 200, "headers": headers}
 
     def _arm(self) -> None:

@@ -6,7 +6,7 @@ import logging
 import math
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -14,13 +14,23 @@ from starlette.responses import Response
 from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal, Scope
 from tailrace.errors import CallerError, LogError, NotOpen, TooMany, Unauthorized, Unavailable
+from tailrace.http import audit
 from tailrace.http.event_stream import EventStream
 from tailrace.runs.owner import Owner
 
 logger = logging.getLogger("tailrace.http")
 
 Reply: TypeAlias = Response | EventStream
-Handler = Callable[[Request], Awaitable[Reply]]
+
+
+class Handler(Protocol):
+    """Answers a request; its name is what is done."""
+
+    __name__: str
+
+    def __call__(self, http: Request, /) -> Awaitable[Reply]: ...
+
+
 ErrorBody = Callable[[CallerError, str], bytes]
 """A surface's error body, for an error and the id of the request that caused it."""
 
@@ -35,6 +45,14 @@ def guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
     """A handler that only those reach who may: `GET` needs the scope `read`, the rest `run`."""
 
     async def endpoint(http: Request) -> Reply:
+        reply = await answered(http)
+        if "x-request-id" not in reply.headers:
+            reply.headers.update(request_id(fresh_id()))
+        status = reply.status_code if isinstance(reply, Response) else 200
+        audit.line(http, handler.__name__, status, reply.headers)
+        return reply
+
+    async def answered(http: Request) -> Reply:
         scope: Scope = "read" if http.method in READS else "run"
         try:
             http.state.principal = await gate.admit(http.headers, scope)
@@ -42,9 +60,8 @@ def guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
         except CallerError as error:
             return _error_reply(error, error_body)
         except NotOpen:
-            return _error_reply(
-                Unavailable("The server starts; try again in a moment."), error_body
-            )
+            starting = Unavailable("The server starts; try again in a moment.")
+            return _error_reply(starting, error_body)
         except LogError:
             logger.exception("%s %s", http.method, http.url.path)
             refusal = Unavailable("The log cannot be written at the moment; try again.")

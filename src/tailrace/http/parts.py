@@ -15,9 +15,10 @@ from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal
 from tailrace.errors import BadRequest, TooLarge, Unavailable
 from tailrace.events import ids
+from tailrace.events.answers import Answer
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.http import bounds
+from tailrace.http import audit, bounds
 from tailrace.http.catalog import Catalog
 from tailrace.http.event_stream import EventStream, Streams
 from tailrace.http.guard import fresh_id, principal, request_id
@@ -89,6 +90,13 @@ class Parts(Struct, frozen=True):
             raise BadRequest(f"The request body took more than {BODY_SECONDS:g} s.") from None
         bounds.check(body)
         return body
+
+    async def answer(
+        self, http: Request, run: str, answer: Answer, request: RunRequest | None = None
+    ) -> None:
+        """Give a run what it asked for, as `Supervisor.answer`."""
+        audit.answers(http, run, answer)
+        await self.supervisor.answer(run, answer, request)
 
     def stream(self, http: Request, run: str, view: View) -> EventStream:
         """A reply that streams a run from its first frame. Raises `TooMany`."""

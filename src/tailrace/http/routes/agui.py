@@ -50,7 +50,7 @@ class _Threads:
             asked.request, agent=target.name, model=target.name, conversation=thread.id
         )
         if asked.resume:
-            run, turn = await self._resumed(asked, wanted, who)
+            run, turn = await self._resumed(http, asked, wanted, who)
             return self._parts.stream(http, run, agui_view(run, turn))
         run = await self._started(http, wanted, body)
         return self._parts.stream(http, run, agui_view(run, 0))
@@ -74,13 +74,13 @@ class _Threads:
         return run
 
     async def _resumed(
-        self, asked: request.Create, wanted: RunRequest, who: Owner
+        self, http: Request, asked: request.Create, wanted: RunRequest, who: Owner
     ) -> tuple[str, int]:
         """The run that goes on, and the turn that the answers began, now or when they came before."""
         found = await answering(self._parts, asked.resume, who)
         to_who_asked(found.agent, wanted.agent)
         try:
-            await self._parts.supervisor.answer(found.run, found.answer, wanted)
+            await self._parts.answer(http, found.run, found.answer, wanted)
         except Conflict:
             turn = _turn(await self._parts.directory.state(found.run), wanted)
             if turn is None:

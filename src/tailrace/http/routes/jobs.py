@@ -75,7 +75,7 @@ class _Jobs:
         """Answer what the run waits for."""
         record = await self._find(http)
         answer = request.decode_answers(await self._parts.body(http))
-        await self._parts.supervisor.answer(record.run, answer)
+        await self._parts.answer(http, record.run, answer)
         return await self._document(record.run, status=202)
 
     async def _find(self, http: Request) -> RunRecord:

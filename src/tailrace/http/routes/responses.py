@@ -69,7 +69,7 @@ class _Responses:
         answer = await answering(self._parts, wanted, who)
         if answer is not None:
             to_who_asked(answer.agent, wanted.agent, "" if self._mount.names_agent else "model")
-            await self._parts.supervisor.answer(answer.run, answer.answer, wanted)
+            await self._parts.answer(http, answer.run, answer.answer, wanted)
             state = await self._parts.directory.state(answer.run)
             return answer.run, len(state.resumptions)
         run, _ = await take_turn(self._parts, http, wanted, body)

@@ -54,7 +54,7 @@ class _Sessions:
         session = asked.session or str(uuid.uuid4())
         # A client's tenants have sessions of their own; whose they all are, its token says.
         found = await self._parts.conversations.named(session, owner(http), asked.tenant)
-        answered = await self._answer(asked, found, target)
+        answered = await self._answer(http, asked, found, target)
         if answered is not None:
             run, first = answered
             return await self._parts.resume(http, run, self._view(http, run, session), first)
@@ -86,7 +86,7 @@ class _Sessions:
             return ""
 
     async def _answer(
-        self, asked: Create, session: Conversation, target: Target
+        self, http: Request, asked: Create, session: Conversation, target: Target
     ) -> tuple[str, int] | None:
         """Answer the question that the session waits with: its run, and the line to go on from.
 
@@ -107,7 +107,7 @@ class _Sessions:
         (message,) = asked.request.input
         said = text_of(message.content) if isinstance(message, Message) else ""
         answer = reply(state.questions[open_[0]], said)
-        await self._parts.supervisor.answer(run, (answer,))
+        await self._parts.answer(http, run, (answer,))
         return run, seen
 
     def _target(self, agent: str) -> Target:

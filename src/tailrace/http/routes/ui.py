@@ -54,7 +54,7 @@ class _Chats:
             if named:
                 to_who_asked(answer.agent, wanted.agent, "agent")
             wanted = msgspec.structs.replace(wanted, agent=answer.agent, model=answer.agent)
-            await self._parts.supervisor.answer(answer.run, answer.answer, wanted)
+            await self._parts.answer(http, answer.run, answer.answer, wanted)
             return await self._next_turn(http, answer.run)
         if not wanted.input:
             raise BadRequest(

@@ -1,0 +1,52 @@
+"""Who did what: a line of JSON for each request, by its id, whatever came of it.
+
+Lines go to the logger `tailrace.audit` (`[server] audit` gives it a file); nothing is done where nobody
+listens. What is said and answered is not in them, nor is any key.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import msgspec
+from starlette.requests import Request
+
+from tailrace.auth.principal import Principal
+from tailrace.events import ids
+from tailrace.events.answers import Answer, Approval
+
+logger = logging.getLogger("tailrace.audit")
+
+
+def answers(http: Request, run: str, answer: Answer) -> None:
+    """The request answers what a run asked: its line says what was decided."""
+    http.state.answered = {
+        "action": "answer",
+        "run": ids.run_id(run),
+        "approved": [each.item for each in answer if isinstance(each, Approval) and each.approved],
+        "denied": [
+            each.item for each in answer if isinstance(each, Approval) and not each.approved
+        ],
+    }
+
+
+def line(http: Request, action: str, status: int, headers: Mapping[str, str]) -> None:
+    """Write the line of a request that was answered, or whose answer begins."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    who: Principal | None = getattr(http.state, "principal", None)
+    said = {
+        "action": action,
+        "run": headers.get("x-run-id", ""),
+        "method": http.method,
+        "path": http.url.path,
+        "status": status,
+        "request_id": headers["x-request-id"],
+        "tenant": who.tenant if who else "",
+        "user": who.user if who else "",
+        "token": who.token if who else "",
+        "from": http.client.host if http.client else "",
+        **getattr(http.state, "answered", {}),
+    }
+    logger.info("%s", msgspec.json.encode(said).decode())
