@@ -123,7 +123,11 @@ async def test_a_waiting_run_can_be_cancelled() -> None:
     house = await open_house(Fake(asks_first))
     run = await _paused(house)
     await house.supervisor.cancel(run, "a test")
-    assert (await house.directory.state(run)).end == t.RunCancelled("a test")
+    state = await house.directory.state(run)
+    assert state.end == t.RunCancelled("a test")
+    told = state.items[CALL].output
+    assert told is not None
+    assert told.output == "Not run: the run was cancelled.", "it never began"
     with pytest.raises(Conflict):
         await house.supervisor.answer(run, (Approval(CALL, approved=True),))
     await house.supervisor.close()

@@ -315,7 +315,8 @@ class RunState:
         drafts = self.close_items()
         for item, state in enumerate(self.items):
             if state.tool in grammar.PENDING_TOOL:
-                answer = t.ToolCompleted(item, f"Outcome unknown: {why}.", is_error=True)
+                told = "Outcome unknown" if state.begun else "Not run"
+                answer = t.ToolCompleted(item, f"{told}: {why}.", is_error=True)
                 drafts.append(t.Draft(answer, state.node, state.agent))
         for agent, phase in reversed(self.agents.items()):
             if phase == "open":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
-from typing import Literal
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Literal
 
 import pytest
 
@@ -89,6 +91,55 @@ def test_what_cannot_be_described_is_refused() -> None:
 
     with pytest.raises(TypeError, match="numbers"):
         FunctionTool(variable)
+
+
+def _generator() -> Iterator[int]:
+    yield 1
+
+
+async def _async_generator() -> AsyncIterator[int]:
+    yield 1
+
+
+@functools.wraps(_generator)
+def _wrapped_generator() -> Iterator[int]:
+    return _generator()
+
+
+def _by_place(a: int, /) -> int:
+    return a
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (_generator, "yields"),
+        (_async_generator, "yields"),
+        (_wrapped_generator, "yields"),
+        (_by_place, "a cannot be given by name"),
+    ],
+)
+def test_what_cannot_be_called_by_a_model_is_no_tool(function: Any, why: str) -> None:
+    with pytest.raises(TypeError, match=why):
+        FunctionTool(function)
+
+
+async def test_a_wrapper_of_an_async_function_is_waited_for() -> None:
+    @functools.wraps(keyed)
+    def wrapped(call: ToolContext) -> Any:
+        return keyed(call)
+
+    assert (await FunctionTool(wrapped).call("{}", CONTEXT)).output == "run:1"
+
+
+@pytest.mark.parametrize("seconds", [None, 60])
+async def test_a_tools_own_timeout_is_its_own(seconds: float | None) -> None:
+    @tool(timeout=seconds)
+    async def asks_elsewhere() -> None:
+        raise TimeoutError("the shop is slow")
+
+    made = await FunctionTool(asks_elsewhere).call("", CONTEXT)
+    assert made.output == "TimeoutError: the shop is slow"
 
 
 async def test_plain_functions_that_hang_take_nobodys_place() -> None:

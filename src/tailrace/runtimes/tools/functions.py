@@ -103,10 +103,13 @@ class FunctionTool:
         values = {name: getattr(decoded, name) for name in decoded.__struct_fields__}
         if self._context_parameter:
             values[self._context_parameter] = _from_any_thread(context)
+        limit = asyncio.timeout(self._timeout)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with limit:
                 return _result(await self._run(values))
-        except TimeoutError:
+        except TimeoutError as error:
+            if not limit.expired():
+                return _raised(error)
             return ToolResult(f"The tool did not answer in {self._timeout} s.", is_error=True)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -114,12 +117,13 @@ class FunctionTool:
                 raise  # somebody stops the run
             return ToolResult("The tool was cancelled.", is_error=True)
         except (Exception, SystemExit) as error:  # whatever it raises, the model hears of it
-            return ToolResult(f"{type(error).__name__}: {error}"[:2000], is_error=True)
+            return _raised(error)
 
     async def _run(self, values: dict[str, Any]) -> object:
         if inspect.iscoroutinefunction(self._function):
             return await self._function(**values)
-        return await _in_thread(self._function, values)
+        made = await _in_thread(self._function, values)
+        return await made if inspect.isawaitable(made) else made
 
 
 async def _in_thread(function: Callable[..., Any], values: dict[str, Any]) -> object:
@@ -177,10 +181,15 @@ def _from_any_thread(context: ToolContext) -> ToolContext:
 
 def _parameters(function: Callable[..., Any]) -> tuple[str, list[Any]]:
     """The name of the `ToolContext` parameter (or `""`) and the other parameters as struct fields."""
+    inner = inspect.unwrap(function)
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        raise TypeError(f"tool {function.__name__}: it yields; a tool returns its answer")
     hints = get_type_hints(function, include_extras=True)
     context, fields = "", list[Any]()
     for name, parameter in inspect.signature(function).parameters.items():
         kind = hints.get(name, Any)
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise TypeError(f"tool {function.__name__}: {name} cannot be given by name")
         if kind is ToolContext:
             context = name
         elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -201,6 +210,10 @@ def _schema(arguments: type[msgspec.Struct]) -> Json:
     if definitions:
         schema["$defs"] = definitions
     return schema
+
+
+def _raised(error: BaseException) -> ToolResult:
+    return ToolResult(f"{type(error).__name__}: {error}"[:2000], is_error=True)
 
 
 def _result(value: object) -> ToolResult:
