@@ -351,3 +351,12 @@ async def test_outside_our_runs_agents_do_what_they_did() -> None:
     assert after["messages"][-1].text == "plain"
     chunks = [chunk.text async for chunk in model("m", (say("a"), say("b"))).astream("Hi")]
     assert "".join(chunks) == "ab"
+
+
+async def test_whoever_runs_the_server_reads_why_a_model_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    state = await run(create_agent(model("broken", (Step(fail="no such key"),))))
+    assert isinstance(state.end, t.RunFailed)
+    assert "no such key" not in state.end.message
+    assert "no such key" in caplog.text

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ from tailrace.runtimes.single import ending, opening
 
 assert langgraph_tap  # imported for what it wraps
 
+logger = logging.getLogger("tailrace.runtimes")
 Make = Callable[[RunRequest], Any]
 MAX_TURNS = 100
 SHOWN = ("todos", "files")
@@ -173,6 +175,7 @@ def _failure(error: BaseException, graphs: Graphs) -> BaseException:
         return cause
     if cause is None or isinstance(error, ModelFailed):
         return error
+    logger.error("run %s: the graph's model failed", graphs.context.run, exc_info=cause)
     status = getattr(cause, "status_code", None)
     said = f"answered {status}" if isinstance(status, int) else f"failed: {type(cause).__name__}"
     return ModelFailed(
