@@ -1,0 +1,218 @@
+"""The one place that speaks nats-py: requests, publishes, subscriptions, and how long to insist.
+
+What the library raises becomes two things. `Unreachable` means that nobody knows whether it happened: no
+leader, no quorum, no connection, no answer in time. `Refused` is the server's own no, by its error code.
+The traps of the library that shape this file are in docs/adr/0009-nats.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client as Connection
+from nats.aio.msg import Msg
+
+from tailrace.errors import LogError
+
+logger = logging.getLogger("tailrace.log.nats")
+
+REPLY_SECONDS = 2.0
+"""How long one request waits for its answer."""
+RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Waits between tries; the last one repeats. Shorter ones only load servers that elect a leader."""
+IN_PROCESS = frozenset({10158, 10164})
+"""Codes that say that an equal or an earlier message is still on its way: to be tried again, never a fence."""
+
+Result = TypeVar("Result")
+Headers = Mapping[str, str]
+Heard = Callable[[Headers, bytes], None]
+
+
+class Unreachable(LogError):
+    """No answer: it may have happened or not."""
+
+
+class Refused(LogError):
+    """The server said no, with a code of its own."""
+
+    def __init__(self, code: int, description: str) -> None:
+        super().__init__(f"{description} ({code})")
+        self.code = code
+
+
+class _Fault(msgspec.Struct):
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class _Ack(msgspec.Struct):
+    seq: int = 0
+    error: _Fault | None = None
+
+
+class Client:
+    """A connection that comes back for as long as it is not closed."""
+
+    def __init__(self, servers: Sequence[str]) -> None:
+        self._servers = list(servers)
+        self._connection = Connection()
+        self._closed = asyncio.Event()
+
+    async def open(self) -> None:
+        """Connect. Raises `LogError` when no server answers."""
+        try:
+            await self._connection.connect(
+                servers=self._servers,
+                error_cb=_report,
+                connect_timeout=2,
+                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # seconds, as any number
+                max_reconnect_attempts=-1,
+                ping_interval=5,
+                max_outstanding_pings=2,
+            )
+        except (OSError, TimeoutError, nats.errors.Error) as error:
+            where = ", ".join(self._servers)
+            raise LogError(f"no NATS server answers at {where}: {error or 'time-out'}") from error
+
+    async def close(self) -> None:
+        """Let go; whoever insists on something hears `LogError`."""
+        self._closed.set()
+        with suppress(nats.errors.Error):
+            await self._connection.close()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a server now."""
+        return self._connection.is_connected
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes in one message at most, as the server says."""
+        return self._connection.max_payload
+
+    async def insist(
+        self, work: Callable[[], Awaitable[Result]], seconds: float | None = None
+    ) -> Result:
+        """Do `work` until there is an answer; for so long at most, or for as long as it takes.
+
+        Raises `LogError` when the time is over or the client is closed.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = None if seconds is None else loop.time() + seconds
+        tries = 0
+        while True:
+            try:
+                if self._closed.is_set():
+                    raise LogError("the store is closed")
+                return await work()
+            except Unreachable as error:
+                if deadline is not None and loop.time() > deadline:
+                    raise LogError(f"the engine does not answer: {error}") from error
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]):
+                    await self._closed.wait()
+            tries += 1
+
+    async def request(self, subject: str, body: bytes = b"", headers: Headers | None = None) -> Msg:
+        """One request, one answer. Raises `Unreachable`."""
+        given = dict(headers) if headers else None
+        try:
+            return await self._connection.request(subject, body, REPLY_SECONDS, headers=given)
+        except (TimeoutError, nats.errors.Error) as error:
+            raise Unreachable(f"{type(error).__name__} at {subject}") from error
+
+    async def ask(self, method: str, **fields: Any) -> dict[str, Any]:
+        """A request to JetStream's own interface. Raises `Unreachable`, `Refused`."""
+        message = await self.request(f"$JS.API.{method}", msgspec.json.encode(fields))
+        answer: dict[str, Any] = msgspec.json.decode(message.data)
+        if "error" in answer:
+            raise _fault(msgspec.convert(answer["error"], _Fault))
+        return answer
+
+    async def publish(self, subject: str, body: bytes, headers: Headers) -> int:
+        """Store a message; returns its place in the stream. Raises `Unreachable`, `Refused`."""
+        message = await self.request(subject, body, headers)
+        ack = msgspec.json.decode(message.data, type=_Ack)
+        if ack.error is not None:
+            raise _fault(ack.error)
+        return ack.seq
+
+    def tell(self, subject: str, body: bytes = b"", headers: Headers | None = None) -> None:
+        """Say something to whoever listens now; nobody answers for it."""
+        task = asyncio.ensure_future(
+            self._connection.publish(subject, body, headers=dict(headers) if headers else None)
+        )
+        task.add_done_callback(_nobody_answers)
+
+    async def listen(self, subject: str, heard: Heard) -> Callable[[], Awaitable[None]]:
+        """Call `heard` with each message on a subject; returns the way to stop. Raises `Unreachable`."""
+
+        async def got(message: Msg) -> None:
+            heard(message.headers or {}, message.data)
+
+        try:
+            subscription = await self._connection.subscribe(subject, cb=got)  # pyright: ignore[reportUnknownMemberType]
+        except nats.errors.Error as error:
+            raise Unreachable(f"{type(error).__name__} at {subject}") from error
+
+        async def stop() -> None:
+            with suppress(nats.errors.Error):
+                await subscription.unsubscribe()
+
+        return stop
+
+    async def gather(
+        self, subject: str, body: bytes, ends: Callable[[Headers], bool]
+    ) -> list[tuple[Headers, bytes]]:
+        """A request with many answers, up to the one that `ends`, which is left out.
+
+        `ends` may raise `Unreachable`, and so does this.
+        """
+        found: list[tuple[Headers, bytes]] = []
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def heard(headers: Headers, data: bytes) -> None:
+            try:
+                last = ends(headers)
+            except Unreachable as error:
+                if not done.done():
+                    done.set_exception(error)
+                return
+            if not last:
+                found.append((headers, data))
+            elif not done.done():
+                done.set_result(None)
+
+        inbox = self._connection.new_inbox()
+        stop = await self.listen(inbox, heard)
+        try:
+            await self._connection.publish(subject, body, reply=inbox)
+            async with asyncio.timeout(REPLY_SECONDS * 2):
+                await done
+        except (TimeoutError, nats.errors.Error) as error:
+            raise Unreachable(f"{type(error).__name__} at {subject}") from error
+        finally:
+            await stop()
+        return found
+
+
+def _fault(fault: _Fault) -> LogError:
+    if fault.code == 503 or fault.err_code in IN_PROCESS:
+        return Unreachable(fault.description)
+    return Refused(fault.err_code, fault.description)
+
+
+def _nobody_answers(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.debug("nobody was told: %s", task.exception())
+
+
+async def _report(error: Exception) -> None:
+    logger.warning("NATS: %s", error or type(error).__name__)

@@ -1,0 +1,125 @@
+"""A frame as one JetStream message: what its headers say, and reading messages back.
+
+A frame's own header holds what is asked without opening the body; `Nats-Msg-Id` makes a second try of the
+same append the same message; `Nats-Expected-Last-Subject-Sequence` is the compare-and-set chain of a run.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import zlib
+from collections.abc import Sequence
+from email.parser import BytesHeaderParser
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.events.stored import Frame, decode
+from tailrace.events.types import Event
+from tailrace.log.stores.nats.client import Client, Headers, Refused, Unreachable
+from tailrace.log.stores.nats.layout import Layout
+
+ABOUT = "Tailrace-Frame"
+ID = "Nats-Msg-Id"
+EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+SEQUENCE = "Nats-Sequence"
+NOT_FOUND = 10037
+BATCH = 64
+BATCH_BYTES = 1_048_576
+"""Frames, and bytes of them, in one read at most."""
+COMPRESSED = 65_536
+"""Bodies larger than this are compressed: one message may not be larger than the server allows."""
+
+
+class Stored(Struct, frozen=True):
+    """A frame that is in the stream at `place`; `id` says who put it there."""
+
+    place: int
+    first: int
+    last: int
+    attempt: int
+    ends: bool
+    schema: int
+    id: str
+    body: bytes
+
+    def events(self) -> list[Event]:
+        """What it holds. Raises `Unreadable`."""
+        return decode(self.body, self.schema)
+
+
+def pack(run: str, frame: Frame, attempt: int, after: int) -> tuple[bytes, dict[str, str]]:
+    """The body and headers of an append behind the message at `after`, 0 for none."""
+    body, packed = frame.body, 0
+    if len(body) > COMPRESSED:
+        body, packed = zlib.compress(body, 1), 1
+    about = (frame.first, frame.last, attempt, int(frame.ends), frame.schema, packed)
+    headers = {
+        ABOUT: " ".join(map(str, about)),
+        # The same for every try of this append and for no other: two processes that answer a run that waits
+        # write the same numbers under the same attempt.
+        ID: f"{run}:{frame.first}:{secrets.token_hex(8)}",
+        EXPECTED: str(after),
+    }
+    return body, headers
+
+
+def unpack(headers: Headers, body: bytes, place: int | None = None) -> Stored:
+    """A message as it came."""
+    first, last, attempt, ends, schema, packed = map(int, headers[ABOUT].split())
+    seq = place if place is not None else int(headers[SEQUENCE])
+    text = zlib.decompress(body) if packed else body
+    return Stored(seq, first, last, attempt, bool(ends), schema, headers[ID], text)
+
+
+async def last(client: Client, layout: Layout, run: str) -> Stored | None:
+    """The last frame of a run, as the leader of its stream knows it. Raises `Unreachable`."""
+    stream = layout.runs(layout.shard(run))
+    found = await last_message(client, stream, layout.run(run))
+    if found is None:
+        return None
+    place, headers, data = found
+    return unpack(headers, data, place)
+
+
+async def last_message(
+    client: Client, stream: str, subject: str
+) -> tuple[int, Headers, bytes] | None:
+    """The last message of a subject from the leader: its place, headers and body."""
+    try:
+        answer = await client.ask(f"STREAM.MSG.GET.{stream}", last_by_subj=subject)
+    except Refused as error:
+        if error.code == NOT_FOUND:
+            return None
+        raise
+    message = answer["message"]
+    lines = base64.b64decode(message.get("hdrs") or b"").partition(b"\r\n")[2]
+    headers = dict(BytesHeaderParser().parsebytes(lines).items())
+    return int(message["seq"]), headers, base64.b64decode(message.get("data") or b"")
+
+
+async def after(client: Client, layout: Layout, run: str, place: int) -> Sequence[Stored]:
+    """The next frames behind the message at `place`, as some replica knows them: it may be behind.
+
+    Raises `Unreachable`.
+    """
+    question = {
+        "seq": place + 1,
+        "next_by_subj": layout.run(run),
+        "batch": BATCH,
+        "max_bytes": BATCH_BYTES,
+    }
+    subject = f"$JS.API.DIRECT.GET.{layout.runs(layout.shard(run))}"
+    messages = await client.gather(subject, msgspec.json.encode(question), _ends)
+    return [unpack(headers, body) for headers, body in messages]
+
+
+def _ends(headers: Headers) -> bool:
+    """A batch ends with a status: 204 for its end, 404 for nothing there."""
+    status = headers.get("Status", "")
+    if status in ("204", "404"):
+        return True
+    if status:
+        raise Unreachable(f"direct get: {status} {headers.get('Description', '')}")
+    return False

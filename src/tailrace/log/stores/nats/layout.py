@@ -1,0 +1,158 @@
+"""Which streams there are, what they are called, and whether they are as they must be.
+
+    RUNS-<n>   frames of runs, one subject a run, a share of the runs each; told on as they are stored
+    RECORDS    the last value of each record, and when it falls due
+    JOBS       runs that wait for a worker
+
+All subjects begin with the installation's name, so that several can share a NATS account.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import partial
+from typing import Any
+from urllib.parse import quote, unquote
+
+from msgspec import Struct
+
+from tailrace.errors import LogError
+from tailrace.log.stores.nats.client import Client, Refused
+
+NO_STREAM = 10059
+SECOND = 1_000_000_000
+"""In the nanoseconds that JetStream counts in."""
+READY_SECONDS = 30.0
+"""How long servers that just started may take to agree who leads."""
+DUPLICATES = 120 * SECOND
+"""How long a message's id is remembered: longer than anybody insists without looking."""
+
+
+class Layout(Struct, frozen=True):
+    """One installation. `shards` is fixed when it is made; `kept` is how long frames stay, in seconds."""
+
+    name: str = "tailrace"
+    shards: int = 8
+    replicas: int = 3
+    kept: int = 48 * 3600
+
+    def stream(self, kind: str) -> str:
+        """A stream's name."""
+        return f"{self.name}-{kind}"
+
+    def shard(self, run: str) -> int:
+        """Where a run's frames are."""
+        return zlib.crc32(run.encode()) % self.shards
+
+    def runs(self, shard: int) -> str:
+        """The stream of a shard."""
+        return self.stream(f"RUNS-{shard}")
+
+    def run(self, run: str) -> str:
+        """The subject of a run."""
+        return f"{self.name}.run.{self.shard(run)}.{run}"
+
+    def live(self, run: str) -> str:
+        """The subject on which a run's frames are told as they are stored."""
+        return f"{self.name}.live.{self.shard(run)}.{run}"
+
+    def record(self, bucket: str, key: str) -> str:
+        """The subject of a record."""
+        return f"{self.name}.rec.{bucket}.{token(key)}"
+
+    def due(self, bucket: str, expires: int, key: str) -> str:
+        """The subject that says when a record falls due."""
+        return f"{self.name}.due.{bucket}.{expires}.{token(key)}"
+
+    def streams(self) -> list[dict[str, Any]]:
+        """Every stream as JetStream describes it."""
+        common: dict[str, Any] = {
+            "storage": "file",
+            "num_replicas": self.replicas,
+            "duplicate_window": DUPLICATES,
+            "max_consumers": -1,
+            "max_msgs": -1,
+            "max_bytes": -1,
+            "discard": "old",
+        }
+        logs = [
+            {
+                **common,
+                "name": self.runs(shard),
+                "subjects": [f"{self.name}.run.{shard}.*"],
+                "retention": "limits",
+                "max_age": self.kept * SECOND,
+                "allow_direct": True,
+                "deny_delete": True,
+                "republish": {
+                    "src": f"{self.name}.run.{shard}.>",
+                    "dest": f"{self.name}.live.{shard}.>",
+                },
+            }
+            for shard in range(self.shards)
+        ]
+        records = {
+            **common,
+            "name": self.stream("RECORDS"),
+            "subjects": [f"{self.name}.rec.>", f"{self.name}.due.>"],
+            "retention": "limits",
+            "max_age": 0,
+            "max_msgs_per_subject": 1,
+            "deny_delete": True,
+        }
+        jobs = {
+            **common,
+            "name": self.stream("JOBS"),
+            "subjects": [f"{self.name}.job.>"],
+            "retention": "workqueue",
+            "max_age": 0,
+        }
+        return [*logs, records, jobs]
+
+
+def token(key: str) -> str:
+    """A key as one token of a subject."""
+    return quote(key, safe="").replace(".", "%2E")
+
+
+def key(subject: str) -> str:
+    """The key in a subject's last token."""
+    return unquote(subject.rsplit(".", 1)[1])
+
+
+async def create(client: Client, layout: Layout) -> None:
+    """Make the streams that are missing. Raises `LogError` where one is there and is not as it must be."""
+    for wanted in layout.streams():
+        found = await _find(client, str(wanted["name"]))
+        if found is None:
+            method = f"STREAM.CREATE.{wanted['name']}"
+            await client.insist(partial(client.ask, method, **wanted), READY_SECONDS)
+    await check(client, layout)
+
+
+async def check(client: Client, layout: Layout) -> None:
+    """Raises `LogError` that says what is missing or different."""
+    for wanted in layout.streams():
+        name = str(wanted["name"])
+        found = await _find(client, name)
+        if found is None:
+            raise LogError(f"the stream {name} does not exist: run `tailrace engine init`")
+        wrong = [
+            f"{field} is {found.get(field)!r} and must be {value!r}"
+            for field, value in wanted.items()
+            if field != "num_replicas" and found.get(field) != value and (found.get(field) or value)
+        ]
+        if wrong:
+            raise LogError(f"the stream {name} is not tailrace's: {'; '.join(wrong)}")
+
+
+async def _find(client: Client, name: str) -> dict[str, Any] | None:
+    """A stream's configuration."""
+    try:
+        answer = await client.insist(partial(client.ask, f"STREAM.INFO.{name}"), READY_SECONDS)
+    except Refused as error:
+        if error.code == NO_STREAM:
+            return None
+        raise
+    config: dict[str, Any] = answer["config"]
+    return config

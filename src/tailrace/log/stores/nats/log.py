@@ -1,0 +1,237 @@
+"""`EventLog` over the shards: an append is a compare-and-set on the run's subject, insisted on for ever.
+
+The claim of a run (`claim.py`) is what this process knows of its end; it spares a question before each append
+and refuses what must fail. The stream has the last word: an append goes behind the message that the claim
+names, or not at all, so of two processes that believe to own a run one is fenced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from tailrace.errors import Fenced
+from tailrace.events.stored import Frame
+from tailrace.events.types import Event
+from tailrace.log.contract import Listener
+from tailrace.log.stores.claim import Claim
+from tailrace.log.stores.nats import frames
+from tailrace.log.stores.nats.client import Client, Refused
+from tailrace.log.stores.nats.frames import Stored
+from tailrace.log.stores.nats.layout import Layout
+from tailrace.log.stores.nats.tails import DROPPED, LAG_SECONDS, Tails
+
+MOVED = 10071
+"""The subject's last message is not the expected one."""
+PLACES = 10_000
+"""Positions of readers that are remembered, so that the next read begins where the last one ended."""
+READ_SECONDS = 30.0
+"""How long a read insists while a shard has no leader: an election takes up to ten seconds."""
+
+
+class _Claim(Claim):
+    """`place` is that of the run's last message, 0 for none; None until it was asked for."""
+
+    __slots__ = ("place",)
+
+    def __init__(self, run: str, place: int | None) -> None:
+        super().__init__(run)
+        self.place = place
+
+    def take(self, end: Stored | None) -> None:
+        """The run's end as its stream has it."""
+        if end is None:
+            self.last, self.place = -1, 0
+        else:
+            self.last, self.place = end.last, end.place
+            self.attempt, self.ended = end.attempt, end.ends
+
+
+class NatsLog:
+    """The logs of one installation."""
+
+    def __init__(self, client: Client, layout: Layout) -> None:
+        self._client = client
+        self._layout = layout
+        self._claims: dict[str, _Claim] = {}
+        self._places: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._read: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._tails = Tails(client, layout)
+        self._appends: set[asyncio.Task[None]] = set()
+
+    def append(self, run: str, frame: Frame, *, expected: int, attempt: int) -> Awaitable[None]:
+        claim = self._claims.get(run)
+        if claim is None:
+            claim = self._claims[run] = _Claim(run, 0 if expected < 0 else None)
+        refusal = claim.refusal(frame, expected, attempt) if claim.place is not None else None
+        if claim.in_flight:
+            refusal = Fenced(f"another append to {run} is in flight")
+        if refusal is not None:
+            return _refused(refusal)
+        claim.in_flight = True
+        task = asyncio.create_task(self._append(claim, frame, expected, attempt))
+        self._appends.add(task)
+        task.add_done_callback(self._appends.discard)
+        return task
+
+    async def read(self, run: str, after: int) -> Sequence[Event]:
+        place = self._places.get((run, after), 0)
+        while True:
+            look = partial(frames.after, self._client, self._layout, run, place)
+            found = await self._client.insist(look, READ_SECONDS)
+            for index, stored in enumerate(found):
+                if stored.last > after:
+                    return self._slice(run, after, found[index:])
+                place = stored.place
+            if not found and not await self._is_behind(run, place):
+                return ()
+
+    def watch(self, run: str, listener: Listener) -> Callable[[], None]:
+        claim = self._claims.get(run)
+        seq, place = self._read.get(run, (-1, 0))
+        if claim is not None and claim.place and claim.place > place:
+            seq, place = claim.last, claim.place
+        return self._tails.watch(run, listener, seq, place)
+
+    async def open_runs(self) -> Sequence[str]:
+        found: list[tuple[int, str]] = []
+        for shard in range(self._layout.shards):
+            for run in await self._runs(shard):
+                end = await self._last(run)
+                if end is not None and not end.ends:
+                    found.append((end.place, run))
+        return [run for _, run in sorted(found)]
+
+    async def drop(self, runs: Sequence[str]) -> None:
+        await asyncio.gather(*(self._drop(run) for run in runs))
+
+    async def close(self) -> None:
+        """Let appends that are under way end, then stop following."""
+        self._tails.close()
+        await asyncio.gather(*self._appends, return_exceptions=True)
+
+    # appending
+
+    async def _append(self, claim: _Claim, frame: Frame, expected: int, attempt: int) -> None:
+        try:
+            if claim.place is None:
+                claim.take(await self._last(claim.run))
+                claim.in_flight = False
+                refusal = claim.refusal(frame, expected, attempt)
+                claim.in_flight = True
+                if refusal is not None:
+                    raise refusal
+            place = await self._store(claim, frame, attempt)
+            if claim.dropped:
+                await self._purge(claim.run)
+                raise Fenced(f"the run {claim.run} was dropped")
+        except BaseException:
+            claim.in_flight = False
+            self._forget(claim)
+            raise
+        claim.place = place
+        claim.landed(frame.last, attempt, ended=frame.ends)
+        if frame.ends:
+            self._forget(claim)
+        stored = Stored(
+            place, frame.first, frame.last, attempt, frame.ends, frame.schema, "", frame.body
+        )
+        self._tails.landed(claim.run, stored, frame.events)
+
+    async def _store(self, claim: _Claim, frame: Frame, attempt: int) -> int:
+        """Put a frame behind the claim's place; returns its own."""
+        body, headers = frames.pack(claim.run, frame, attempt, claim.place or 0)
+        subject = self._layout.run(claim.run)
+        try:
+            put = partial(self._client.publish, subject, body, headers)
+            return await self._client.insist(put)
+        except Refused as error:
+            if error.code != MOVED:
+                raise
+        end = await self._last(claim.run)
+        if end is not None and end.id == headers[frames.ID]:
+            return end.place  # it was ours: only the answer to an earlier try was lost
+        where = "nowhere" if end is None else f"at {end.last} of attempt {end.attempt}"
+        raise Fenced(f"the log of {claim.run} is {where}")
+
+    def _forget(self, claim: _Claim) -> None:
+        if self._claims.get(claim.run) is claim:
+            del self._claims[claim.run]
+
+    # reading
+
+    def _slice(self, run: str, after: int, found: Sequence[Stored]) -> Sequence[Event]:
+        events = [event for stored in found for event in stored.events()]
+        end = found[-1]
+        _remember(self._places, (run, end.last), end.place)
+        if end.place > self._read.get(run, (-1, 0))[1]:
+            _remember(self._read, run, (end.last, end.place))
+        return [event for event in events if event.seq > after]
+
+    async def _is_behind(self, run: str, place: int) -> bool:
+        """Whether the replica that found nothing just does not know yet."""
+        end = await self._last(run)
+        if end is None or end.place <= place:
+            return False
+        await asyncio.sleep(LAG_SECONDS)
+        return True
+
+    async def _last(self, run: str) -> Stored | None:
+        look = partial(frames.last, self._client, self._layout, run)
+        return await self._client.insist(look, READ_SECONDS)
+
+    async def _runs(self, shard: int) -> list[str]:
+        """Every run of a shard."""
+        subjects = f"{self._layout.name}.run.{shard}.*"
+        stream = self._layout.runs(shard)
+        return [
+            name.rsplit(".", 1)[1] for name in await list_subjects(self._client, stream, subjects)
+        ]
+
+    # dropping
+
+    async def _drop(self, run: str) -> None:
+        claim = self._claims.pop(run, None)
+        if claim is not None:
+            claim.dropped = True
+        self._read.pop(run, None)
+        self._tails.dropped(run)  # first: nothing may be told behind it
+        await self._purge(run)
+        self._client.tell(self._layout.live(run), headers={DROPPED: "1"})
+
+    async def _purge(self, run: str) -> None:
+        stream = self._layout.runs(self._layout.shard(run))
+        purge = partial(self._client.ask, f"STREAM.PURGE.{stream}", filter=self._layout.run(run))
+        await self._client.insist(purge, READ_SECONDS)
+
+
+async def list_subjects(client: Client, stream: str, pattern: str) -> list[str]:
+    """The subjects of a stream that have messages."""
+    found: list[str] = []
+    while True:
+        ask = partial(
+            client.ask, f"STREAM.INFO.{stream}", subjects_filter=pattern, offset=len(found)
+        )
+        answer = await client.insist(ask, READ_SECONDS)
+        page: dict[str, int] = answer["state"].get("subjects") or {}
+        found += page
+        if not page or len(found) >= int(answer.get("total") or 0):
+            return found
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def _remember(places: OrderedDict[Key, Value], key: Key, value: Value) -> None:
+    places[key] = value
+    places.move_to_end(key)
+    while len(places) > PLACES:
+        places.popitem(last=False)
+
+
+async def _refused(refusal: Fenced) -> None:
+    raise refusal

@@ -1,0 +1,160 @@
+"""`Records` as the last message of a subject each: its body holds the revision, the expiry and the value.
+
+Reads ask the stream's leader; a replica may be behind. A record with an expiry leaves a second message that
+says when it falls due, so that the sweeper need not read every record. It is written first: one that says
+more than the record is noticed and removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from tailrace.errors import LogError, RevisionMismatch
+from tailrace.log.contract import Record
+from tailrace.log.stores.nats.client import Client, Headers, Refused
+from tailrace.log.stores.nats.frames import EXPECTED, ID, last_message
+from tailrace.log.stores.nats.layout import Layout
+from tailrace.log.stores.nats.layout import key as key_of
+from tailrace.log.stores.nats.log import MOVED, list_subjects
+
+SECONDS = 15.0
+"""How long a record's reader or writer insists: an election takes up to ten."""
+
+
+class _Value(msgspec.Struct, frozen=True, array_like=True):
+    revision: int
+    expires: int
+    value: bytes
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Value).decode
+
+
+class NatsRecords:
+    """The records of one installation."""
+
+    def __init__(self, client: Client, layout: Layout) -> None:
+        self._client = client
+        self._layout = layout
+        self._stream = layout.stream("RECORDS")
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    async def get(self, bucket: str, key: str) -> Record | None:
+        _, value = await self._read(self._layout.record(bucket, key))
+        return None if value is None else Record(key, value.value, value.revision, value.expires)
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        value: bytes,
+        *,
+        revision: int | None = None,
+        expires: int = 0,
+    ) -> Awaitable[int]:
+        return asyncio.create_task(self._put(bucket, key, value, revision, expires))
+
+    def delete(self, bucket: str, key: str) -> Awaitable[None]:
+        return asyncio.create_task(self._delete(self._layout.record(bucket, key)))
+
+    async def scan(
+        self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False
+    ) -> Sequence[Record]:
+        pattern = f"{self._layout.name}.rec.{bucket}.*"
+        keys = sorted(map(key_of, await self._subjects(pattern)), reverse=newest_first)
+        if after:
+            keys = [each for each in keys if (each < after if newest_first else each > after)]
+        found = await asyncio.gather(*(self.get(bucket, each) for each in keys[:limit]))
+        return [record for record in found if record is not None]
+
+    async def due(self, bucket: str, now: int, limit: int = 100) -> Sequence[Record]:
+        marks = await self._subjects(f"{self._layout.name}.due.{bucket}.*.*")
+        times = sorted((int(mark.split(".")[-2]), key_of(mark)) for mark in marks)
+        found: list[Record] = []
+        for expires, name in times:
+            if expires > now or len(found) == limit:
+                break
+            record = await self.get(bucket, name)
+            if record is not None and record.expires == expires:
+                found.append(record)
+            else:
+                await self._purge(self._layout.due(bucket, expires, name))
+        return found
+
+    async def _put(
+        self, bucket: str, key: str, value: bytes, revision: int | None, expires: int
+    ) -> int:
+        subject = self._layout.record(bucket, key)
+        async with self._turn(subject):
+            if expires:
+                await self._publish(self._layout.due(bucket, expires, key), b"", {})
+            while True:
+                place, now = (0, None) if revision == 0 else await self._read(subject)
+                at = 0 if now is None else now.revision
+                if revision is not None and revision != at:
+                    raise RevisionMismatch(f"{bucket}/{key} is at revision {at}, not {revision}")
+                body = _encode(_Value(at + 1, expires, value))
+                if await self._set(subject, body, place):
+                    return at + 1
+                if revision is not None:
+                    raise RevisionMismatch(f"{bucket}/{key} is no longer at revision {at}")
+
+    async def _set(self, subject: str, body: bytes, place: int) -> bool:
+        """Store a value where the last one is at `place`; False when it is not."""
+        name = secrets.token_hex(8)
+        try:
+            await self._publish(subject, body, {EXPECTED: str(place), ID: name})
+        except Refused as error:
+            if error.code != MOVED:
+                raise
+            found = await self._last(subject)
+            return found is not None and found[1].get(ID) == name
+        return True
+
+    async def _delete(self, subject: str) -> None:
+        async with self._turn(subject):
+            await self._purge(subject)
+
+    async def _read(self, subject: str) -> tuple[int, _Value | None]:
+        found = await self._last(subject)
+        if found is None:
+            return 0, None
+        try:
+            return found[0], _decode(found[2])
+        except msgspec.MsgspecError as error:
+            raise LogError(f"the record {subject} cannot be read: {error}") from error
+
+    async def _last(self, subject: str) -> tuple[int, Headers, bytes] | None:
+        return await self._client.insist(
+            lambda: last_message(self._client, self._stream, subject), SECONDS
+        )
+
+    async def _publish(self, subject: str, body: bytes, headers: Headers) -> None:
+        await self._client.insist(lambda: self._client.publish(subject, body, headers), SECONDS)
+
+    async def _purge(self, subject: str) -> None:
+        await self._client.insist(
+            lambda: self._client.ask(f"STREAM.PURGE.{self._stream}", filter=subject), SECONDS
+        )
+
+    async def _subjects(self, pattern: str) -> list[str]:
+        return await list_subjects(self._client, self._stream, pattern)
+
+    @asynccontextmanager
+    async def _turn(self, subject: str) -> AsyncGenerator[None, None]:
+        """Writes to one record take effect in the order of the calls."""
+        lock, users = self._turns.get(subject, (asyncio.Lock(), 0))
+        self._turns[subject] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            _, users = self._turns.pop(subject)
+            if users > 1:
+                self._turns[subject] = (lock, users - 1)

@@ -1,0 +1,58 @@
+"""A store in a NATS cluster: the connection, the logs and the records of one installation.
+
+What an acknowledged append survives depends on the servers: three replicas with `sync_interval: always` keep
+it over the death of any one machine, and of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tailrace.errors import LogError
+from tailrace.log.stores.nats import layout as layouts
+from tailrace.log.stores.nats.client import Client
+from tailrace.log.stores.nats.layout import Layout
+from tailrace.log.stores.nats.log import NatsLog
+from tailrace.log.stores.nats.records import NatsRecords
+
+
+class NatsStore:
+    """A store behind these servers (`nats://host:port`). Its streams must have been made."""
+
+    def __init__(self, servers: Sequence[str], layout: Layout) -> None:
+        self._servers = servers
+        self._layout = layout
+        self._client: Client | None = None
+        self._log: NatsLog | None = None
+        self._records: NatsRecords | None = None
+
+    @property
+    def log(self) -> NatsLog:
+        """The logs. The store must be open."""
+        if self._log is None:
+            raise LogError("the store is not open")
+        return self._log
+
+    @property
+    def records(self) -> NatsRecords:
+        """The records. The store must be open."""
+        if self._records is None:
+            raise LogError("the store is not open")
+        return self._records
+
+    async def open(self) -> None:
+        client = Client(self._servers)
+        await client.open()
+        try:
+            await layouts.check(client, self._layout)
+        except BaseException:
+            await client.close()
+            raise
+        self._client = client
+        self._log = NatsLog(client, self._layout)
+        self._records = NatsRecords(client, self._layout)
+
+    async def close(self) -> None:
+        if self._log is not None and self._client is not None:
+            await self._log.close()
+            await self._client.close()

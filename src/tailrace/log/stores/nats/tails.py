@@ -1,0 +1,160 @@
+"""Who watches which run, and how news reaches them: in order, each frame once, none left out.
+
+A run's frames are told on a plain subject as they are stored. That is fast and best effort, so every tail
+looks for itself as well: when a frame is missing before the one that came, and when nothing has come for
+`IDLE_SECONDS`. Frames that this process appended itself are told here without going round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from tailrace.events.types import Event
+from tailrace.log.contract import Listener
+from tailrace.log.stores.nats import frames
+from tailrace.log.stores.nats.client import Client, Headers
+from tailrace.log.stores.nats.frames import Stored
+from tailrace.log.stores.nats.layout import Layout
+from tailrace.log.watchers import Watchers
+
+IDLE_SECONDS = 3.0
+LAG_SECONDS = 0.01
+"""A replica that is asked may be this far behind, or a few times that."""
+DROPPED = "Tailrace-Dropped"
+
+
+class Tail:
+    """What is known of one watched run. `seq` and `place` are those of the last frame that was told."""
+
+    def __init__(self, tails: Tails, run: str, seq: int, place: int) -> None:
+        self.seq = seq
+        self.place = place
+        self._tails = tails
+        self._run = run
+        self._ahead = place
+        self._gone = False
+        self._heard = asyncio.Event()
+        self._following = asyncio.create_task(self._follow())
+
+    def landed(self, stored: Stored, events: Sequence[Event] | None = None) -> None:
+        """A frame is in the stream; tell it if it is the next one, else look what is missing."""
+        if stored.place <= self.place or self._gone:
+            return
+        if stored.first > self.seq + 1:
+            self._ahead = max(self._ahead, stored.place)
+            self._heard.set()
+            return
+        fresh = events if events is not None else stored.events()
+        known = self.seq + 1 - stored.first
+        self.seq, self.place = max(self.seq, stored.last), stored.place
+        self._heard.set()
+        if fresh[known:]:
+            self._tails.watchers.tell(self._run, fresh[known:])
+
+    def dropped(self) -> None:
+        """The run's log is gone: that is the last that is told."""
+        if not self._gone:
+            self._gone = True
+            self._tails.watchers.tell(self._run, ())
+
+    def close(self) -> None:
+        """Nobody watches any more."""
+        self._following.cancel()
+
+    async def _follow(self) -> None:
+        client, live = self._tails.client, self._tails.layout.live(self._run)
+        stop: Callable[[], Awaitable[None]] = await client.insist(
+            lambda: client.listen(live, self._told)
+        )
+        try:
+            while True:
+                await client.insist(self._look)
+                self._heard.clear()
+                try:
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await self._until_behind()
+                except TimeoutError:
+                    continue
+        finally:
+            await asyncio.shield(stop())
+
+    async def _until_behind(self) -> None:
+        """Wait for news of a frame that does not follow; those that follow have been told already."""
+        while self._ahead <= self.place:
+            await self._heard.wait()
+            self._heard.clear()
+
+    async def _look(self) -> None:
+        """Tell what is in the stream and was not told. Raises `Unreachable`."""
+        client, layout = self._tails.client, self._tails.layout
+        end = await frames.last(client, layout, self._run)
+        if end is None:
+            self._ahead = 0
+            if self.place:
+                self.dropped()
+            return
+        while self.place < end.place:
+            found = await frames.after(client, layout, self._run, self.place)
+            for stored in found:
+                self.landed(stored)
+            if not found:
+                await asyncio.sleep(LAG_SECONDS)
+        self._ahead = self.place
+
+    def _told(self, headers: Headers, body: bytes) -> None:
+        if DROPPED in headers:
+            self.dropped()
+        else:
+            self.landed(frames.unpack(headers, body))
+
+
+class Tails:
+    """The watched runs of this process."""
+
+    def __init__(self, client: Client, layout: Layout) -> None:
+        self.client = client
+        self.layout = layout
+        self.watchers = Watchers()
+        self._tails: dict[str, Tail] = {}
+        self._watched: dict[str, int] = {}
+
+    def watch(self, run: str, listener: Listener, seq: int, place: int) -> Callable[[], None]:
+        """Call `listener` with what comes behind event `seq`, whose frame is at `place`."""
+        stop_telling = self.watchers.watch(run, listener)
+        self._watched[run] = self._watched.get(run, 0) + 1
+        if run not in self._tails:
+            self._tails[run] = Tail(self, run, seq, place)
+        stopped = False
+
+        def stop() -> None:
+            nonlocal stopped
+            stop_telling()
+            if not stopped:
+                stopped = True
+                self._leave(run)
+
+        return stop
+
+    def landed(self, run: str, stored: Stored, events: Sequence[Event]) -> None:
+        """This process has appended a frame."""
+        tail = self._tails.get(run)
+        if tail is not None:
+            tail.landed(stored, events)
+
+    def dropped(self, run: str) -> None:
+        """A run's log is gone."""
+        tail = self._tails.get(run)
+        if tail is not None:
+            tail.dropped()
+
+    def close(self) -> None:
+        """Stop following."""
+        for tail in self._tails.values():
+            tail.close()
+
+    def _leave(self, run: str) -> None:
+        self._watched[run] -= 1
+        if not self._watched[run]:
+            del self._watched[run]
+            self._tails.pop(run).close()

@@ -1,0 +1,114 @@
+"""NATS servers of a test's own: real processes on loopback, on ports that the kernel chose."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+SERVER = Path(sys.executable).parent / "nats-server"
+
+CONFIG = """
+server_name: {name}
+listen: "127.0.0.1:{port}"
+max_payload: 8MB
+jetstream {{ store_dir: "{folder}", sync_interval: always, max_file: 4GB, max_mem: 256MB }}
+{cluster}
+"""
+
+CLUSTER = """
+cluster {{
+  name: test
+  listen: "127.0.0.1:{route}"
+  routes: [{routes}]
+}}
+"""
+
+
+class Node:
+    """One server, which may be killed, frozen and started again."""
+
+    def __init__(self, folder: Path, name: str, port: int, cluster: str) -> None:
+        self.name = name
+        self.port = port
+        self._file = folder / f"{name}.conf"
+        self._output = folder / f"{name}.log"
+        self._file.write_text(
+            CONFIG.format(name=name, port=port, folder=folder / name, cluster=cluster),
+            encoding="utf-8",
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Run, or run again."""
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [SERVER, "-c", str(self._file)], stdout=output, stderr=output
+            )
+        _until_open(self.port)
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal; one that ends it is waited for."""
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """End it, whatever state it is in."""
+        self.send(signal.SIGKILL)
+
+
+@contextmanager
+def cluster(folder: Path, size: int) -> Generator[Sequence[Node], None, None]:
+    """So many servers that form a cluster; a single one forms none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ports = free_ports(2 * size)
+    routes = [f'"nats://127.0.0.1:{port}"' for port in ports[size:]]
+    nodes: list[Node] = []
+    for number in range(size):
+        text = CLUSTER.format(route=ports[size + number], routes=", ".join(routes))
+        nodes.append(Node(folder, f"n{number}", ports[number], text if size > 1 else ""))
+    try:
+        for node in nodes:
+            node.start()
+        yield nodes
+    finally:
+        for node in nodes:
+            node.stop()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _until_open(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
