@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncGenerator, Generator, Sequence
 
 import pytest
 
 from tailrace.log.contract import Store
-from tailrace.log.stores.nats import layout as layouts
-from tailrace.log.stores.nats.client import Client
-from tailrace.log.stores.nats.layout import Layout
-from tailrace.log.stores.nats.store import NatsStore
 from tests.contracts.log_contract import LogContract
+from tests.support import nats_stores
 from tests.support.nats_servers import Node, cluster
 
 
@@ -24,23 +20,12 @@ def nodes(
         yield made
 
 
-async def made(nodes: Sequence[Node]) -> NatsStore:
-    """A store of a new installation, not open yet."""
-    urls = [node.url for node in nodes]
-    layout = Layout(f"t{secrets.token_hex(4)}", shards=2, replicas=len(nodes))
-    client = Client(urls)
-    await client.open()
-    await layouts.create(client, layout)
-    await client.close()
-    return NatsStore(urls, layout)
-
-
 class TestNatsStore(LogContract):
     """NATS keeps the promises that memory and SQLite keep."""
 
     @pytest.fixture
     async def store(self, nodes: Sequence[Node]) -> AsyncGenerator[Store, None]:
-        store = await made(nodes)
+        store = nats_stores.store(nodes, await nats_stores.installation(nodes))
         await store.open()
         yield store
         await store.close()

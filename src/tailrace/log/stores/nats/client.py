@@ -27,7 +27,7 @@ REPLY_SECONDS = 2.0
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits between tries; the last one repeats. Shorter ones only load servers that elect a leader."""
 IN_PROCESS = frozenset({10158, 10164})
-"""Codes that say that an equal or an earlier message is still on its way: to be tried again, never a fence."""
+"""Codes for an equal or an earlier message that is still on its way: to be tried again, never a fence."""
 
 Result = TypeVar("Result")
 Headers = Mapping[str, str]
@@ -64,6 +64,7 @@ class Client:
         self._servers = list(servers)
         self._connection = Connection()
         self._closed = asyncio.Event()
+        self._answers: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Connect. Raises `LogError` when no server answers."""
@@ -128,6 +129,26 @@ class Client:
         except (TimeoutError, nats.errors.Error) as error:
             raise Unreachable(f"{type(error).__name__} at {subject}") from error
 
+    async def first(self, subject: str, body: bytes) -> Msg:
+        """One request whose answer keeps the subject it was stored under, as pulled messages do; `request`
+        finds its answers by their subject. Raises `Unreachable`."""
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+
+        async def got(message: Msg) -> None:
+            if not answer.done():
+                answer.set_result(message)
+
+        inbox = self._connection.new_inbox()
+        stop = await self._subscribe(inbox, got)
+        try:
+            await self._connection.publish(subject, body, reply=inbox)
+            async with asyncio.timeout(REPLY_SECONDS):
+                return await answer
+        except (TimeoutError, nats.errors.Error) as error:
+            raise Unreachable(f"{type(error).__name__} at {subject}") from error
+        finally:
+            await stop()
+
     async def ask(self, method: str, **fields: Any) -> dict[str, Any]:
         """A request to JetStream's own interface. Raises `Unreachable`, `Refused`."""
         message = await self.request(f"$JS.API.{method}", msgspec.json.encode(fields))
@@ -144,6 +165,34 @@ class Client:
             raise _fault(ack.error)
         return ack.seq
 
+    async def call(self, subject: str, body: bytes, seconds: float) -> bytes | None:
+        """Ask whoever listens on a subject; None when nobody does. Raises `Unreachable`."""
+        try:
+            return (await self._connection.request(subject, body, seconds)).data
+        except nats.errors.NoRespondersError:
+            return None
+        except (TimeoutError, nats.errors.Error) as error:
+            raise Unreachable(f"{type(error).__name__} at {subject}") from error
+
+    async def answer(
+        self, subject: str, respond: Callable[[bytes], Awaitable[bytes]]
+    ) -> Callable[[], Awaitable[None]]:
+        """Answer what is asked on a subject; returns the way to stop. Raises `Unreachable`."""
+
+        async def got(message: Msg) -> None:
+            task = asyncio.create_task(
+                answered(message)
+            )  # one slow answer must not hold up the next
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
+
+        async def answered(message: Msg) -> None:
+            data = await respond(message.data)
+            with suppress(nats.errors.Error):
+                await message.respond(data)
+
+        return await self._subscribe(subject, got)
+
     def tell(self, subject: str, body: bytes = b"", headers: Headers | None = None) -> None:
         """Say something to whoever listens now; nobody answers for it."""
         task = asyncio.ensure_future(
@@ -157,6 +206,11 @@ class Client:
         async def got(message: Msg) -> None:
             heard(message.headers or {}, message.data)
 
+        return await self._subscribe(subject, got)
+
+    async def _subscribe(
+        self, subject: str, got: Callable[[Msg], Awaitable[None]]
+    ) -> Callable[[], Awaitable[None]]:
         try:
             subscription = await self._connection.subscribe(subject, cb=got)  # pyright: ignore[reportUnknownMemberType]
         except nats.errors.Error as error:
@@ -167,6 +221,13 @@ class Client:
                 await subscription.unsubscribe()
 
         return stop
+
+    async def flush(self) -> None:
+        """Wait until the server has heard all that was said. Raises `Unreachable`."""
+        try:
+            await self._connection.flush(int(REPLY_SECONDS))
+        except (TimeoutError, nats.errors.Error) as error:
+            raise Unreachable(f"{type(error).__name__}") from error
 
     async def gather(
         self, subject: str, body: bytes, ends: Callable[[Headers], bool]

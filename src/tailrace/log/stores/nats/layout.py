@@ -22,6 +22,9 @@ from tailrace.log.stores.nats.client import Client, Refused
 NO_STREAM = 10059
 SECOND = 1_000_000_000
 """In the nanoseconds that JetStream counts in."""
+WORKERS = "workers"
+MOST_RUNS = 100_000
+"""Runs that are worked on at once, in the whole installation."""
 READY_SECONDS = 30.0
 """How long servers that just started may take to agree who leads."""
 DUPLICATES = 120 * SECOND
@@ -29,12 +32,14 @@ DUPLICATES = 120 * SECOND
 
 
 class Layout(Struct, frozen=True):
-    """One installation. `shards` is fixed when it is made; `kept` is how long frames stay, in seconds."""
+    """One installation. `shards` is fixed when it is made; `kept` is how long frames stay and `lease` how
+    long a silent worker keeps its run, both in seconds."""
 
     name: str = "tailrace"
     shards: int = 8
     replicas: int = 3
     kept: int = 48 * 3600
+    lease: float = 5.0
 
     def stream(self, kind: str) -> str:
         """A stream's name."""
@@ -63,6 +68,24 @@ class Layout(Struct, frozen=True):
     def due(self, bucket: str, expires: int, key: str) -> str:
         """The subject that says when a record falls due."""
         return f"{self.name}.due.{bucket}.{expires}.{token(key)}"
+
+    def job(self, run: str) -> str:
+        """The subject on which a run is offered."""
+        return f"{self.name}.job.{run}"
+
+    def call(self, name: str) -> str:
+        """The subject on which somebody is asked."""
+        return f"{self.name}.call.{name}"
+
+    def workers(self) -> dict[str, Any]:
+        """The consumer that hands out jobs."""
+        return {
+            "durable_name": WORKERS,
+            "ack_policy": "explicit",
+            "ack_wait": int(self.lease * SECOND),
+            "max_deliver": -1,
+            "max_ack_pending": MOST_RUNS,
+        }
 
     def streams(self) -> list[dict[str, Any]]:
         """Every stream as JetStream describes it."""
@@ -127,7 +150,20 @@ async def create(client: Client, layout: Layout) -> None:
         if found is None:
             method = f"STREAM.CREATE.{wanted['name']}"
             await client.insist(partial(client.ask, method, **wanted), READY_SECONDS)
+    await _create_workers(client, layout)
     await check(client, layout)
+
+
+async def _create_workers(client: Client, layout: Layout) -> None:
+    """Make the consumer, or give it another lease."""
+    stream = layout.stream("JOBS")
+    make = partial(
+        client.ask,
+        f"CONSUMER.DURABLE.CREATE.{stream}.{WORKERS}",
+        stream_name=stream,
+        config=layout.workers(),
+    )
+    await client.insist(make, READY_SECONDS)
 
 
 async def check(client: Client, layout: Layout) -> None:

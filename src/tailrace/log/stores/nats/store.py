@@ -14,6 +14,7 @@ from tailrace.log.stores.nats.client import Client
 from tailrace.log.stores.nats.layout import Layout
 from tailrace.log.stores.nats.log import NatsLog
 from tailrace.log.stores.nats.records import NatsRecords
+from tailrace.log.stores.nats.work import NatsWork
 
 
 class NatsStore:
@@ -25,6 +26,7 @@ class NatsStore:
         self._client: Client | None = None
         self._log: NatsLog | None = None
         self._records: NatsRecords | None = None
+        self._work: NatsWork | None = None
 
     @property
     def log(self) -> NatsLog:
@@ -40,6 +42,13 @@ class NatsStore:
             raise LogError("the store is not open")
         return self._records
 
+    @property
+    def work(self) -> NatsWork:
+        """Jobs and calls. The store must be open."""
+        if self._work is None:
+            raise LogError("the store is not open")
+        return self._work
+
     async def open(self) -> None:
         client = Client(self._servers)
         await client.open()
@@ -51,6 +60,7 @@ class NatsStore:
         self._client = client
         self._log = NatsLog(client, self._layout)
         self._records = NatsRecords(client, self._layout)
+        self._work = NatsWork(client, self._layout)
 
     async def close(self) -> None:
         if self._log is not None and self._client is not None:

@@ -1,0 +1,84 @@
+"""`Work` over a work queue stream and plain requests.
+
+The stream hands a message out again when it was not acknowledged for the lease; a worker keeps it by telling
+that it is in progress. An offered run is removed when its job is done, and only then.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import msgspec
+
+from tailrace.log.stores.nats.client import Client, Unreachable
+from tailrace.log.stores.nats.frames import ID
+from tailrace.log.stores.nats.layout import SECOND, WORKERS, Layout
+from tailrace.log.work import Job, Respond
+
+TAKE_SECONDS = 1.5
+"""How long one question for a job stays open; shorter than a request waits for its answer."""
+SAY_SECONDS = 10.0
+"""How long a worker insists on saying something about its job."""
+
+
+class NatsJob:
+    """A delivered message."""
+
+    def __init__(self, client: Client, run: str, reply: str) -> None:
+        self.run = run
+        self._client = client
+        self._reply = reply
+
+    async def beat(self) -> None:
+        await self._client.request(self._reply, b"+WPI")
+
+    async def done(self) -> None:
+        await self._client.insist(partial(self._client.request, self._reply, b"+ACK"), SAY_SECONDS)
+
+    async def give_back(self, seconds: float = 0.0) -> None:
+        delay = msgspec.json.encode({"delay": int(seconds * SECOND)})
+        say = partial(self._client.request, self._reply, b"-NAK " + delay)
+        await self._client.insist(say, SAY_SECONDS)
+
+
+class NatsWork:
+    """The jobs and calls of one installation."""
+
+    def __init__(self, client: Client, layout: Layout) -> None:
+        self.lease = layout.lease
+        self._client = client
+        self._layout = layout
+        self._stream = layout.stream("JOBS")
+
+    async def offer(self, run: str) -> None:
+        subject, name = self._layout.job(run), {ID: secrets.token_hex(8)}
+        await self._client.insist(partial(self._client.publish, subject, b"", name), SAY_SECONDS)
+
+    async def take(self) -> Job | None:
+        question = msgspec.json.encode({"batch": 1, "expires": int(TAKE_SECONDS * SECOND)})
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{WORKERS}"
+        message = await self._client.first(subject, question)
+        status = (message.headers or {}).get("Status", "")
+        if status in ("404", "408"):
+            return None
+        if status:
+            raise Unreachable(f"no jobs: {status} {(message.headers or {}).get('Description', '')}")
+        return NatsJob(self._client, message.subject.rsplit(".", 1)[1], message.reply)
+
+    async def call(self, name: str, body: bytes, seconds: float) -> bytes | None:
+        return await self._client.call(self._layout.call(name), body, seconds)
+
+    async def answer(self, name: str, respond: Respond) -> Callable[[], Awaitable[None]]:
+        client = self._client
+        stop_answering = await client.insist(
+            lambda: client.answer(self._layout.call(name), respond), SAY_SECONDS
+        )
+        await client.insist(client.flush, SAY_SECONDS)
+
+        async def stop() -> None:
+            await stop_answering()
+            await client.insist(client.flush, SAY_SECONDS)
+
+        return stop

@@ -1,0 +1,101 @@
+"""Jobs go to one worker at a time, and come back from a dead one; calls reach who answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Sequence
+
+import pytest
+
+from tailrace.log.stores.nats.work import NatsWork
+from tailrace.log.work import Job
+from tests.support import nats_stores
+from tests.support.nats_servers import Node, cluster
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node], None, None]:
+    with cluster(tmp_path_factory.mktemp("nats"), 1) as made:
+        yield made
+
+
+@pytest.fixture
+async def works(nodes: Sequence[Node]) -> AsyncGenerator[tuple[NatsWork, NatsWork], None]:
+    """Two processes of one installation."""
+    layout = await nats_stores.installation(nodes, lease=1.0)
+    stores = [nats_stores.store(nodes, layout) for _ in range(2)]
+    for store in stores:
+        await store.open()
+    yield stores[0].work, stores[1].work
+    for store in stores:
+        await store.close()
+
+
+async def taken(work: NatsWork) -> Job:
+    """The next job, whenever it comes."""
+    while True:
+        job = await work.take()
+        if job is not None:
+            return job
+
+
+async def test_an_offered_run_goes_to_one_worker(works: tuple[NatsWork, NatsWork]) -> None:
+    one, other = works
+    await one.offer("a")
+    await one.offer("b")
+    jobs = await asyncio.gather(taken(one), taken(other))
+    assert sorted(job.run for job in jobs) == ["a", "b"]
+    for job in jobs:
+        await job.done()
+    assert await one.take() is None
+
+
+async def test_a_run_whose_worker_is_silent_goes_to_another(
+    works: tuple[NatsWork, NatsWork],
+) -> None:
+    one, other = works
+    await one.offer("a")
+    dead = await taken(one)
+    job = await taken(other)
+    assert job.run == dead.run
+    await job.done()
+    assert await other.take() is None
+
+
+async def test_a_worker_that_says_it_lives_keeps_its_run(works: tuple[NatsWork, NatsWork]) -> None:
+    one, other = works
+    await one.offer("a")
+    job = await taken(one)
+    for _ in range(2):  # each question stays open for longer than the lease
+        waiting = asyncio.create_task(other.take())
+        while not waiting.done():
+            await job.beat()
+            await asyncio.wait([waiting], timeout=0.2)
+        assert waiting.result() is None
+    await job.done()
+
+
+async def test_a_run_that_is_given_back_goes_on_at_once(works: tuple[NatsWork, NatsWork]) -> None:
+    one, other = works
+    await one.offer("a")
+    job = await taken(one)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await job.give_back()
+    again = await taken(other)
+    assert again.run == "a"
+    assert loop.time() - begun < 1.0, "the lease was not waited for"
+    await again.done()
+
+
+async def test_a_call_reaches_who_answers(works: tuple[NatsWork, NatsWork]) -> None:
+    one, other = works
+
+    async def respond(body: bytes) -> bytes:
+        return body.upper()
+
+    assert await one.call("run", b"hello", 5.0) is None
+    stop = await other.answer("run", respond)
+    assert await one.call("run", b"hello", 5.0) == b"HELLO"
+    await stop()
+    assert await one.call("run", b"hello", 5.0) is None
