@@ -89,6 +89,7 @@ COVERED_ELSEWHERE = {
     "runs/takeover.py": "tests/runs/test_life.py",
     "runs/submission.py": "tests/runs/test_life.py",
     "runs/supervisor.py": "tests/runs/test_life.py",
+    "runs/worker.py": "tests/runs/test_life.py",
     "runs/writer.py": "tests/runs/test_life.py",
     "runtimes/adapters/langgraph_journal.py": "tests/runtimes/adapters/test_langgraph_saver.py",
     "runtimes/adapters/langgraph_anatomy.py": "tests/runtimes/adapters/test_langgraph.py",

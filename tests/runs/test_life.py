@@ -138,7 +138,7 @@ async def test_a_run_that_cannot_go_on_is_ended(why: str) -> None:
     attempts = 0 if cut_off else 20
     second = House(Fake(talk, resumes=why != "cannot go on"), first.store, attempts=attempts)
     if why == "no longer exists":
-        second.supervisor._runtimes = {}
+        second.supervisor._worker._runtimes = {}
     await second.supervisor.open()
     state = await second.finished(run)
     assert isinstance(state.end, t.RunFailed)
@@ -254,7 +254,7 @@ class Broken(MemoryStore):
 
 
 async def test_a_run_whose_log_broke_is_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailrace.runs.supervisor.RETAKE_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr("tailrace.runs.worker.RETAKE_SECONDS", (0.0, 0.0))
     store = Broken()
     go = asyncio.Event()
 

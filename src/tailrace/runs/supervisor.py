@@ -1,8 +1,7 @@
-"""Starts runs, keeps them going whatever happens to connections and processes, and ends them.
+"""The one door to runs: starts, cancels and wakes them, whoever works on them, and sweeps what is over.
 
-Every run that is open in the log has one `LiveRun` here with a task that works on it. When the process
-stops, the tasks let go without an end, and the next process takes the runs over under a new attempt;
-so no run stays open with nobody working on it.
+Work itself is a worker's (`worker.py`). Every run that is open in the log has one: no run stays open with
+nobody working on it, whatever happens to connections and processes.
 """
 
 from __future__ import annotations
@@ -10,24 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine, Generator, Mapping
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Coroutine, Mapping
+from contextlib import AbstractContextManager, suppress
 from typing import Literal
 
 import msgspec
 
-from tailrace.errors import Conflict, Fenced, LogError, NotFound, Unavailable
+from tailrace.errors import Conflict, LogError, Unavailable
 from tailrace.events import ids
 from tailrace.events.answers import Answer, drafts
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import (
     Draft,
-    RunAttempt,
     RunCancelled,
     RunEnd,
-    RunFailed,
     RunIncomplete,
     RunResumed,
     RunStarted,
@@ -36,20 +32,16 @@ from tailrace.log.contract import Store
 from tailrace.runs.accounts import Accounts
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory, RunRecord
-from tailrace.runs.live import UNREAD, LiveRun
 from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.submission import Submission, Submissions
 from tailrace.runs.summaries import Summaries
-from tailrace.runs.takeover import hindrance
+from tailrace.runs.worker import Worker
 from tailrace.runs.writer import Clock, RunWriter
-from tailrace.runtimes.contract import Keeper, Runtime
+from tailrace.runtimes.contract import Runtime
 
 logger = logging.getLogger("tailrace.runs")
-
-RETAKE_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Waits before a run whose log could not be written is taken up again; the last one repeats."""
 
 
 class Supervisor:
@@ -75,7 +67,16 @@ class Supervisor:
         self._summaries = Summaries(directory, settings, clock)
         self._submissions = Submissions(store, settings, clock)
         self._accounts = Accounts(store, clock)
-        self._live: dict[str, LiveRun] = {}
+        self._worker = Worker(
+            store,
+            runtimes,
+            directory,
+            sweeper,
+            self._summaries,
+            self._accounts,
+            settings,
+            clock,
+        )
         self._background: set[asyncio.Task[None]] = set()
         self.phase: Literal["starting", "open", "draining"] = "starting"
         self._starting: dict[str, asyncio.Future[None]] = {}
@@ -84,11 +85,7 @@ class Supervisor:
     async def open(self) -> None:
         """Open the store, take over every run that was left open, begin to sweep and to accept."""
         await self._store.open()
-        for run in await self._store.log.open_runs():
-            try:
-                await self._take_over(run, "the server restarted")
-            except Exception:  # one run must never keep all others from being served
-                logger.exception("run %s: it cannot be taken over, and stays as it is", run)
+        await self._worker.open()
         self._spawn(self._sweep_for_ever())
         self.phase = "open"
 
@@ -96,16 +93,7 @@ class Supervisor:
         """Take no new runs, give the live ones a while to settle, hand over the rest; leave behind those that
         do not let themselves be stopped."""
         self.phase = "draining"
-        tasks = [live.task for live in self._live.values() if live.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._settings.shutdown_seconds)
-        for live in self._live.values():
-            live.hand_over()
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._settings.cancel_seconds)
-        for run in list(self._live):
-            logger.error("run %s: the agent does not let itself be stopped; it is left behind", run)
-            del self._live[run]
+        await self._worker.drain()
 
     async def close(self) -> None:
         """Drain, then close the store."""
@@ -113,12 +101,13 @@ class Supervisor:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self._worker.close()
         await self._accounts.settle()
         await self._store.close()
 
     def live(self) -> int:
         """How many runs are being worked on."""
-        return len(self._live)
+        return len(self._worker)
 
     async def start(
         self, request: RunRequest, *, owner: Owner, submission: Submission
@@ -192,9 +181,8 @@ class Supervisor:
         # The work begins while `run.started` is on its way to the disk: what it brings meanwhile goes in
         # the next commit, and no client hears of the run before all is down.
         joined = self._join(request.conversation, owner, run)
-        accepted = asyncio.gather(recorded, writer.flush(), joined)
-        self._work_on(record, runtime, writer)
-        await accepted
+        begun = self._worker.begin(record, writer)
+        await asyncio.gather(recorded, writer.flush(), joined, begun)
 
     async def _join(self, conversation: str, owner: Owner, run: str) -> None:
         if conversation:
@@ -207,24 +195,13 @@ class Supervisor:
 
     async def wait(self, run: str) -> None:
         """Wait until nobody works on the run any more: it ended, or was handed over."""
-        live = self._live.get(run)
-        if live is not None and live.task is not None:
-            await asyncio.wait([live.task])
+        await self._worker.wait(run)
 
     async def cancel(self, run: str, by: str) -> None:
         """End a live or waiting run as cancelled; returns when its log has ended. Else `Conflict`."""
-        live = self._live.get(run)
-        taken = live is not None and live.cancel(by)
-        if live is None or live.task is None or not taken:
-            await self.wait(run)
-            return await self._end_waiting(run, RunCancelled(by))
-        await asyncio.wait([live.task], timeout=self._settings.cancel_seconds)
-        if not live.task.done():
-            logger.error("run %s: the agent does not let itself be stopped; it is left behind", run)
-            await live.abandon(by)
-            self._live.pop(run, None)
-            await self._record_end(live.record, live.writer.state)
-        return None
+        if not await self._worker.cancel(run, by):
+            await self._worker.wait(run)
+            await self._end_waiting(run, RunCancelled(by))
 
     async def answer(self, run: str, answer: Answer, request: RunRequest | None = None) -> None:
         """Give a run what it asked for; when this returns the answer is durable and the run goes on.
@@ -232,16 +209,12 @@ class Supervisor:
         `request` is the turn that brought the answer, where a surface has turns. Raises `Conflict` when
         nothing, or nothing any more, is asked by that name: of two answers the first one counts.
         """
-        live = self._live.get(run)
-        if live is not None and live.writer.state.phase == "running":
-            live.answer(drafts(live.writer.state, answer))
-            await live.writer.flush()
-            return None
-        await self.wait(run)  # it is on its way to its pause
-        async with self._waking:  # two answers at once must not wake it twice
-            if run not in self._live:
-                return await self._wake(run, answer, request)
-        return await self.answer(run, answer, request)
+        while not await self._worker.answer(run, answer):
+            await self._worker.wait(run)  # it is on its way to its pause
+            async with self._waking:  # two answers at once must not wake it twice
+                if self._worker.live(run) is None:
+                    return await self._wake(run, answer, request)
+        return None
 
     async def _wake(self, run: str, answer: Answer, request: RunRequest | None) -> None:
         try:
@@ -259,7 +232,7 @@ class Supervisor:
         except BaseException:
             self._accounts.leave(record.purses)
             raise
-        self._work_on(record, self._runtimes[record.agent], writer)
+        await self._worker.begin(record, writer)
 
     async def _end_waiting(self, run: str, end: RunEnd) -> None:
         async with self._waking:
@@ -267,7 +240,7 @@ class Supervisor:
             writer = RunWriter(self._store.log, run, state, self._clock)
             writer.add([*state.settle(end), Draft(end)])
             await writer.flush()
-            await self._record_end(record, state)
+            await self._worker.record_end(record, state)
 
     async def _waiting(self, run: str) -> tuple[RunRecord, RunState]:
         """A run that waits. Raises `Conflict` when it does not."""
@@ -277,109 +250,14 @@ class Supervisor:
             raise Conflict("The run is not in progress.", code="not_in_progress")
         return record, state
 
-    @contextmanager
-    def reading(self, run: str) -> Generator[None, None, None]:
+    def reading(self, run: str) -> AbstractContextManager[None]:
         """Count a reader of a run. When the last one leaves, the run's grace period begins."""
-        live = self._live.get(run)
-        if live is None:
-            yield
-            return
-        live.readers += 1
-        if live.leaving is not None:
-            live.leaving.cancel()
-            live.leaving = None
-        try:
-            yield
-        finally:
-            live.readers -= 1
-            self._begin_grace(live)
-
-    def _begin_grace(self, live: LiveRun) -> None:
-        if live.readers == 0 and live.record.grace is not None and live.leaving is None:
-            loop = asyncio.get_running_loop()
-            live.leaving = loop.call_later(live.record.grace, live.cancel, UNREAD)
-
-    def _work_on(self, record: RunRecord, runtime: Runtime, writer: RunWriter) -> LiveRun:
-        live = LiveRun(record, runtime, writer, partial(self._accounts.spend, record.purses))
-        self._live[live.record.run] = live
-        live.task = asyncio.create_task(self._work(live), name=f"run {live.record.run}")
-        return live
-
-    async def _work(self, live: LiveRun) -> None:
-        run = live.record.run
-        left = self._settings.longest_seconds
-        left -= (self._clock() - live.writer.state.since) / 1000
-        try:
-            await live.work(max(left, 0.0))
-        except asyncio.CancelledError:
-            await self._summaries.handed_over(live.record)
-            return
-        except Fenced:
-            logger.warning("run %s: another attempt took it over", run)
-            return
-        except LogError as error:
-            logger.error("run %s: the log cannot be written: %s", run, error)
-            self._spawn(self._retake(run))
-            return
-        finally:
-            self._live.pop(run, None)
-            self._accounts.leave(live.record.purses)
-            if live.leaving is not None:
-                live.leaving.cancel()
-        if live.writer.state.ended:
-            await self._record_end(live.record, live.writer.state)
-        else:
-            await self._summaries.waits(live.record, live.writer.state)
+        return self._worker.reading(run)
 
     async def _give_up_waiting(self, run: str) -> None:
         """Nobody answered in time."""
         with suppress(Conflict):  # it was answered meanwhile
             await self._end_waiting(run, RunIncomplete("not_answered"))
-
-    async def _record_end(self, record: RunRecord, state: RunState) -> None:
-        await self._summaries.has_ended(record, state)
-        with suppress(LogError):  # it goes with the log at the latest
-            runtime = self._runtimes.get(record.agent)
-            if runtime is None or isinstance(runtime, Keeper):
-                await self._sweeper.forget_kept(record.run)
-
-    async def _retake(self, run: str) -> None:
-        """Take a run up again once its log can be written."""
-        waits = iter(RETAKE_SECONDS)
-        wait = next(waits)
-        while True:
-            await asyncio.sleep(wait)
-            try:
-                return await self._take_over(run, "the log could not be written")
-            except NotFound:
-                return None  # not even its start was written: nobody was told of it
-            except LogError:
-                wait = next(waits, wait)
-
-    async def _take_over(self, run: str, reason: str) -> None:
-        """Go on with a run whose worker is gone, under a new attempt; or end it as failed."""
-        state = await self._directory.state(run)
-        record = await self._directory.record(run)
-        if record is None:  # the process died before anybody was told of the run
-            return await self._store.log.drop([run])
-        if state.ended:
-            return await self._record_end(record, state)
-        if state.phase == "waiting":
-            return await self._summaries.waits(record, state)
-        writer = RunWriter(self._store.log, run, state, self._clock)
-        writer.add([Draft(RunAttempt(state.attempt + 1, reason))])
-        writer.add(state.give_up_reply())
-        runtime = self._runtimes.get(record.agent)
-        why = hindrance(record, state, runtime, self._settings.attempts)
-        if runtime is None or why:
-            end = RunFailed("server_error", why)
-            writer.add([*state.settle(end), Draft(end)])
-            await writer.flush()
-            return await self._record_end(record, state)
-        await writer.flush()
-        await self._accounts.enter_again(record.purses)
-        self._begin_grace(self._work_on(record, runtime, writer))
-        return None
 
     async def _sweep_for_ever(self) -> None:
         while True:
