@@ -7,7 +7,7 @@ CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthro
 NODE_CLIENTS := $(patsubst compat/node/%/package.json,.clients/%/.done,$(wildcard compat/node/*/package.json))
 COMPAT := $(CLIENTS) $(foreach client,openai-1.50.2 langchain,.clients/$(client)/.done) $(NODE_CLIENTS)
 
-.PHONY: demo test test-clients test-node check bench req fix docs clean
+.PHONY: demo fuzz test test-clients test-node check bench req fix docs clean
 
 demo: .venv/run.done
 	$(BIN)/tailrace demo
@@ -22,6 +22,10 @@ test-clients: .venv/dev.done $(COMPAT)
 # The TypeScript package and the routes of the Next.js example, over recorded runs and a running server.
 test-node: .venv/dev.done .clients/node22/.done packages/ai-sdk/node_modules/.done
 	cd packages/ai-sdk && $(NODE22) npm test --silent
+
+# A minute for each target; what breaks is written beside the corpus.
+fuzz: .clients/fuzz/.done
+	PYTHONPATH=src .clients/fuzz/bin/python -m tests.fuzz.long $(SECONDS)
 
 check: .venv/dev.done
 	$(BIN)/ruff format --check
@@ -66,6 +70,11 @@ clean:
 .clients/%/.done: requirements/%.txt
 	$(PYTHON) -m venv .clients/$*
 	.clients/$*/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.clients/fuzz/.done: requirements/run.txt requirements/fuzz.txt
+	$(PYTHON) -m venv .clients/fuzz
+	.clients/fuzz/bin/pip install --quiet --disable-pip-version-check -r requirements/run.txt -r requirements/fuzz.txt
 	touch $@
 
 # Node's own package gets its binary by a script; the others need none.

@@ -100,6 +100,8 @@ class Native:
             self._state.apply(event)
         except (msgspec.MsgspecError, IllegalEvent) as error:
             raise Malformed(f"not the next native event: {error}", frame.offset) from None
+        if node and node not in self._state.nodes:
+            raise Malformed(f"the node {node[:64]!r} has not started", frame.offset)
         self.run = ids.run_suffix(told.run_id) or RUN
         return [event]
 

@@ -20,7 +20,7 @@ from tailrace.protocols.framing.sse import SseDecoder, SseEvent
 MAX_MESSAGE = 500
 """Characters of a server's error message that are passed on."""
 
-_NO_EVENT = (
+NO_EVENT = (
     msgspec.MsgspecError,
     UnicodeDecodeError,
     RecursionError,
@@ -29,6 +29,7 @@ _NO_EVENT = (
     TypeError,
     ValueError,
 )
+"""What reading bytes that are no event of a dialect raises."""
 
 RETRYABLE = frozenset({408, 409, 425, 429})
 
@@ -55,7 +56,7 @@ class SseReplyDecoder(ABC):
                     break
         except ModelFailed as failure:
             self.failure = failure
-        except _NO_EVENT as error:
+        except NO_EVENT as error:
             self.failure = Undecodable(
                 f"The model server sent what is no event of its dialect: {error}"
             )
@@ -99,7 +100,7 @@ def error_message(body: bytes) -> str:
     text = body.decode("utf-8", "replace")
     try:
         found: Json = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         found = text
     for _ in range(3):
         found = _inner(found)

@@ -18,7 +18,7 @@ from tailrace.events.request import ModelRequest
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.openai_media.prompt import options, prompt
-from tailrace.protocols.upstream import SseReplyDecoder, http_failure, stream_failure
+from tailrace.protocols.upstream import NO_EVENT, SseReplyDecoder, http_failure, stream_failure
 
 PREVIEWS = 2
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -85,7 +85,9 @@ class ImagesDecoder(SseReplyDecoder):
             document = _object(b"".join(self._document))
             (picture,) = document["data"]
             self._whole(document, picture)
-        except (msgspec.MsgspecError, KeyError, ValueError, TypeError):
+        except ModelFailed as failure:
+            self.failure = failure
+        except NO_EVENT:
             self.failure = ModelFailed("The model server sent no picture.")
 
     def _whole(self, about: dict[str, Any], picture: dict[str, Any]) -> None:

@@ -1,0 +1,161 @@
+"""What is fuzzed: everything that reads bytes of others. A target raises only what it promises to raise.
+
+`tests/fuzz/test_fuzz.py` runs them over the corpus and a fixed number of changed inputs, `tests/fuzz/long.py`
+(`make fuzz`) under atheris for as long as one likes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from tailrace.cli.convert import Converter
+from tailrace.errors import BadRequest, Malformed, ModelFailed, Unprocessable
+from tailrace.events.types import Payload
+from tailrace.http import bounds
+from tailrace.protocols.ag_ui import request as ag_ui
+from tailrace.protocols.ai_sdk_ui import request as ai_sdk_ui
+from tailrace.protocols.anthropic_messages import request as messages
+from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
+from tailrace.protocols.contract import UpstreamCodec
+from tailrace.protocols.framing.sse import SseDecoder, SseEvent
+from tailrace.protocols.node_stream import request as native
+from tailrace.protocols.openai_chat import request as chat
+from tailrace.protocols.openai_chat.upstream import ChatCodec
+from tailrace.protocols.openai_media.images import ImagesCodec
+from tailrace.protocols.openai_media.speech import SpeechCodec
+from tailrace.protocols.openai_responses import conversations
+from tailrace.protocols.openai_responses import request as responses
+from tailrace.protocols.openai_responses.upstream import ResponsesCodec
+from tailrace.protocols.session_lines import request as session
+
+Target = Callable[[bytes], object]
+
+ROOT = Path(__file__).parents[1]
+CORPUS = ROOT / "fuzz" / "corpus"
+TRANSCRIPTS = ROOT / "transcripts"
+
+
+def _request(decode: Callable[[bytes], object], body: bytes) -> None:
+    """As a route does it: bounds first, so a decoder meets no JSON that is deeper."""
+    try:
+        bounds.check(body)
+        decode(body)
+    except (BadRequest, Unprocessable):
+        return
+
+
+def _bounds(body: bytes) -> None:
+    with suppress(BadRequest):
+        bounds.check(body)
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """The bytes in pieces of a size that the first one names."""
+    size = data[:1][0] + 1 if data else 1
+    yield from (data[at : at + size] for at in range(0, len(data), size))
+
+
+def _upstream(make: Callable[[], UpstreamCodec], data: bytes) -> None:
+    """A model server's reply: whole and in pieces it is the same, whatever it is."""
+    assert _decoded(make(), [data]) == _decoded(make(), _pieces(data))
+    failure = make().failure(500, data)
+    assert len(failure.message) < 10_000
+
+
+def _decoded(codec: UpstreamCodec, pieces: Iterator[bytes] | list[bytes]) -> object:
+    decoder = codec.decoder(itertools.count(), "m")
+    made: list[Payload] = []
+    for piece in pieces:
+        made += decoder.feed(piece)
+        if decoder.done or decoder.failure is not None:
+            break
+    else:
+        made += decoder.close()
+    # What a model server says is told in pieces as it comes: joined it must be the same.
+    return str(decoder.failure), decoder.done, _joined(made)
+
+
+def _joined(payloads: list[Payload]) -> list[object]:
+    joined: list[object] = []
+    for payload in payloads:
+        last = joined[-1] if joined else None
+        key = (type(payload).__name__, getattr(payload, "item", None))
+        text = getattr(payload, "text", getattr(payload, "data", None))
+        if isinstance(text, str) and isinstance(last, tuple) and last[:2] == key:
+            joined[-1] = (*key, last[2] + text)
+        else:
+            joined.append((*key, text) if isinstance(text, str) else repr(payload))
+    return joined
+
+
+def _sse(data: bytes) -> None:
+    """Any way to cut a stream gives the same events."""
+    whole, cut = SseDecoder(), SseDecoder()
+    pieces: list[SseEvent] = []
+    for piece in _pieces(data):
+        pieces += cut.feed(piece)
+    assert whole.feed(data) == pieces
+    assert whole.pending == cut.pending
+
+
+def _convert(source: str, data: bytes) -> None:
+    """A recording of any kind: what is none is said to be none, at a byte that is there."""
+    converter = Converter(source, "native")
+    try:
+        for piece in _pieces(data):
+            for _ in converter.feed(piece):
+                pass
+        for _ in converter.close():
+            pass
+    except Malformed as error:
+        if not 0 <= error.offset <= len(data):
+            raise AssertionError(f"byte {error.offset} of {len(data)}") from error
+    except ModelFailed:
+        return
+
+
+REQUESTS: Mapping[str, Callable[[bytes], object]] = {
+    "responses": responses.decode,
+    "input-tokens": responses.decode_input_tokens,
+    "conversations": conversations.decode,
+    "chat": chat.decode,
+    "messages": partial(messages.decode, version="2026-10-21"),
+    "count-tokens": partial(messages.decode_count, version="2023-06-01"),
+    "ui": ai_sdk_ui.decode,
+    "agui": ag_ui.decode,
+    "agui-cancel": ag_ui.decode_cancel,
+    "session": session.decode,
+    "jobs": native.decode,
+    "answers": native.decode_answers,
+}
+UPSTREAM: Mapping[str, Callable[[], UpstreamCodec]] = {
+    "responses": ResponsesCodec,
+    "chat": ChatCodec,
+    "messages": MessagesCodec,
+    "images": ImagesCodec,
+    "speech": SpeechCodec,
+}
+RECORDED = ("responses", "chat", "messages", "ui", "agui", "session", "native")
+
+TARGETS: Mapping[str, Target] = {
+    **{f"request-{name}": partial(_request, decode) for name, decode in REQUESTS.items()},
+    **{f"upstream-{name}": partial(_upstream, codec) for name, codec in UPSTREAM.items()},
+    **{f"recorded-{name}": partial(_convert, name) for name in RECORDED},
+    "sse": _sse,
+    "bounds": _bounds,
+}
+
+
+def seeds(target: str) -> list[bytes]:
+    """What fuzzing begins with: the target's corpus, and for streams what we send ourselves."""
+    kept = [path.read_bytes() for path in sorted((CORPUS / target).glob("*"))]
+    kind, _, name = target.partition("-")
+    if kind == "request" or target == "bounds":
+        return kept
+    ending = "ndjson" if name == "session" else "sse"
+    streams = sorted(TRANSCRIPTS.glob(f"*/{name or 'responses'}.{ending}"))
+    return kept + [path.read_bytes() for path in streams]
