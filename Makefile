@@ -7,7 +7,7 @@ CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthro
 NODE_CLIENTS := $(patsubst compat/node/%/package.json,.clients/%/.done,$(wildcard compat/node/*/package.json))
 COMPAT := $(CLIENTS) $(foreach client,openai-1.50.2 langchain,.clients/$(client)/.done) $(NODE_CLIENTS)
 
-.PHONY: demo fuzz test test-clients test-node check bench req fix docs clean
+.PHONY: demo fuzz test test-clients test-openapi test-node check bench req fix docs clean
 
 demo: .venv/run.done
 	$(BIN)/tailrace demo
@@ -22,6 +22,10 @@ test-clients: .venv/dev.done $(COMPAT)
 # The TypeScript package and the routes of the Next.js example, over recorded runs and a running server.
 test-node: .venv/dev.done .clients/node22/.done packages/ai-sdk/node_modules/.done
 	cd packages/ai-sdk && $(NODE22) npm test --silent
+
+# Some thousand requests made from the server's own description.
+test-openapi: .venv/dev.done .clients/schemathesis/.done
+	PYTHONPATH=. $(BIN)/python scripts/openapi.py
 
 # A minute for each target; what breaks is written beside the corpus.
 fuzz: .clients/fuzz/.done

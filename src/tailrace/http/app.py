@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.errors import CallerError, NotFound
-from tailrace.http import health
+from tailrace.http import health, openapi
 from tailrace.http.guard import ErrorBody, fresh_id, request_id
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
@@ -40,6 +40,7 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
         routes += chat.routes(parts, mount)
         routes += messages.routes(parts, mount)
     routes += [*ui.routes(parts), *agui.routes(parts)]
+    routes.append(openapi.route(routes))
     cors = Middleware(
         CORSMiddleware,
         allow_origins=list(cors_origins),

@@ -1,0 +1,125 @@
+"""`/openapi.json`: the routes of this very server, described for tools that ask for that.
+
+Paths, methods and parameters are read from the routes themselves, so none can be missing; what a body must
+have stands here in a few words, and tests ask the server whether it agrees. The clients' own types know
+more than this says: what is not named here is passed on or refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+ROLE: Schema = {"type": "string", "enum": ["user", "assistant"]}
+MESSAGE: Schema = {"type": "object", "properties": {"role": ROLE, "content": TEXT}}
+MESSAGES: Schema = {"type": "array", "items": MESSAGE}
+FLAG: Schema = {"type": "boolean"}
+CHAT = ({"model": TEXT, "messages": MESSAGES, "stream": FLAG}, ("model", "messages"))
+
+BODIES: dict[str, tuple[Schema, tuple[str, ...]]] = {
+    # the end of a path: what a body may have (not all of it), and what it must
+    "POST /jobs": ({"agent": TEXT, "input": {}}, ("input",)),
+    "POST /jobs/{job_id}/input": ({"item": {"type": "integer"}, "approved": FLAG}, ()),
+    "POST /api/stream": ({"message": TEXT, "sessionId": TEXT, "agentId": TEXT}, ("message",)),
+    "POST /responses": ({"model": TEXT, "input": {}, "stream": FLAG}, ()),
+    "POST /responses/input_tokens": ({"model": TEXT, "input": {}}, ()),
+    "POST /conversations": ({"items": MESSAGES, "metadata": {"type": "object"}}, ()),
+    "POST /conversations/{conversation_id}": ({"metadata": {"type": "object"}}, ()),
+    "POST /conversations/{conversation_id}/items": ({"items": MESSAGES}, ("items",)),
+    "POST /chat/completions": CHAT,
+    "POST /messages": (
+        {**CHAT[0], "max_tokens": {"type": "integer"}},
+        ("model", "messages", "max_tokens"),
+    ),
+    "POST /messages/count_tokens": CHAT,
+    "POST /api/chat": ({"id": TEXT, "agent": TEXT, "messages": MESSAGES}, ("id",)),
+    "POST /agui/{agent}": (
+        {"threadId": TEXT, "runId": TEXT, "messages": MESSAGES},
+        ("threadId", "runId", "messages"),
+    ),
+    "POST /agui/{agent}/cancel": ({"threadId": TEXT, "runId": TEXT}, ("threadId", "runId")),
+}
+QUERY: dict[str, dict[str, Schema]] = {
+    "GET /responses/{response_id}": {"stream": FLAG, "starting_after": {"type": "integer"}},
+    "GET /jobs/{job_id}/stream": {"after": {"type": "integer"}, "as": TEXT},
+    "GET /api/stream/{session_id}": {"after": {"type": "integer"}},
+    "GET /api/chat/{chat_id}/stream": {"after": {"type": "integer"}},
+}
+OPEN = ("/healthz", "/readyz", "/openapi.json")
+"""Nobody needs a key here."""
+ANSWERS = {
+    "200": "What was asked for, or its stream.",
+    "202": "Begun, or taken.",
+    "204": "Nothing is going on.",
+    "400": "The request is wrong; the message says where.",
+    "401": "No key, or none that counts.",
+    "403": "The key does not allow this, or the page does not.",
+    "404": "Never was, or is somebody else's.",
+    "409": "Its state forbids this.",
+    "410": "Its time is over.",
+    "413": "Too large.",
+    "422": "Understood, and refused on purpose.",
+    "429": "A limit of the caller's is reached; Retry-After says when there is room.",
+    "499": "The client left.",
+    "500": "Our fault, or the run failed where a surface says so by a status.",
+    "503": "Starts, stops, or cannot write; Retry-After says when to ask again.",
+}
+
+
+def document(routes: Sequence[Route]) -> Schema:
+    """The OpenAPI 3.1 description of these routes."""
+    paths: dict[str, Schema] = {}
+    for route in routes:
+        path = re.sub(r":\w+}", "}", route.path)
+        for method in sorted((route.methods or set()) - {"HEAD"}):
+            paths.setdefault(path, {})[method.lower()] = _operation(method, path)
+    key = {"type": "http", "scheme": "bearer"}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "tailrace", "version": version("tailrace")},
+        "paths": paths,
+        "components": {"securitySchemes": {"key": key}},
+    }
+
+
+def route(routes: Sequence[Route]) -> Route:
+    """The route that serves the description of `routes` and of itself."""
+
+    async def described(_: Request) -> Response:
+        return JSONResponse(made)
+
+    itself = Route("/openapi.json", described)
+    made = document([*routes, itself])
+    return itself
+
+
+def _operation(method: str, path: str) -> Schema:
+    name = f"{method} {path}"
+    operation: Schema = {
+        "operationId": re.sub(r"\W+", "_", name.lower()).strip("_"),
+        "parameters": [_parameter(each, "path", TEXT) for each in re.findall(r"{(\w+)}", path)],
+        "responses": {status: {"description": said} for status, said in ANSWERS.items()},
+    }
+    place = re.sub(r"^(/v1|/agent/{agent_id})(?=/)", "", path)
+    for query, schema in QUERY.get(f"{method} {place}", {}).items():
+        operation["parameters"].append(_parameter(query, "query", schema))
+    if body := BODIES.get(f"{method} {place}"):
+        schema = {"type": "object", "properties": body[0], "required": list(body[1])}
+        content = {"application/json": {"schema": schema}}
+        operation["requestBody"] = {"required": True, "content": content}
+    if path not in OPEN:
+        operation["security"] = [{"key": []}, {}]
+    return operation
+
+
+def _parameter(name: str, place: str, schema: Schema) -> Schema:
+    return {"name": name, "in": place, "required": place == "path", "schema": schema}

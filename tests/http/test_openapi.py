@@ -1,0 +1,100 @@
+"""The description of the server is true: all routes, and what bodies must have.
+
+That no status comes but those it names, `make test-openapi` asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.routing import Route
+
+from tailrace import assembly, config
+from tailrace.http import openapi
+
+CONFIG = '[models.echo]\ndialect = "echo"\n[agents.a]\nid = 7\nmodel = "echo"\n'
+Ask = Callable[..., httpx.Response]
+USER = [{"role": "user", "content": "x"}]
+GOOD: dict[str, dict[str, Any]] = {
+    # a body that is taken, for each that must have something
+    "/jobs": {"agent": "echo", "input": "x"},
+    "/api/stream": {"message": "x"},
+    "/v1/responses": {"model": "echo", "input": "x"},
+    "/v1/chat/completions": {"model": "echo", "messages": USER},
+    "/v1/messages": {"model": "echo", "max_tokens": 9, "messages": USER},
+    "/v1/messages/count_tokens": {"model": "echo", "messages": USER},
+    "/v1/conversations": {"metadata": {"a": "b"}},
+    "/api/chat": {
+        "id": "c",
+        "agent": "echo",
+        "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "x"}]}],
+    },
+    "/agui/echo": {"threadId": "t", "runId": "r", "messages": [{"id": "m", **USER[0]}]},
+}
+
+
+@pytest.fixture(scope="module")
+def ask() -> Generator[Ask]:
+    """A server in this process, over memory."""
+    loop = asyncio.new_event_loop()
+    found = config.parse(CONFIG)
+    parts = assembly.parts(found, assembly.memory_store())
+    app = assembly.application(found, parts)
+    client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
+    )
+
+    def asking(method: str, path: str, **more: Any) -> httpx.Response:
+        return loop.run_until_complete(client.request(method, path, **more))
+
+    loop.run_until_complete(parts.supervisor.open())
+    asking.__dict__["routes"] = [each for each in app.routes if isinstance(each, Route)]
+    yield asking
+    loop.run_until_complete(client.aclose())
+    loop.run_until_complete(parts.supervisor.close())
+    loop.run_until_complete(parts.let_go())
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def described(ask: Ask) -> dict[str, Any]:
+    found: dict[str, Any] = ask("GET", "/openapi.json").json()
+    return found
+
+
+def test_every_route_is_in_it_and_nothing_else(ask: Ask, described: dict[str, Any]) -> None:
+    served = {
+        (method.lower(), each.path.replace(":path}", "}"))
+        for each in ask.__dict__["routes"]
+        for method in (each.methods or set()) - {"HEAD"}
+    }
+    told = {(method, path) for path, found in described["paths"].items() for method in found}
+    assert told == served
+    names = [
+        found["operationId"] for path in described["paths"].values() for found in path.values()
+    ]
+    assert len(set(names)) == len(names)
+
+
+def test_every_body_and_query_that_is_described_is_some_route_s(described: dict[str, Any]) -> None:
+    known = {f"{m.upper()} {path}" for path, found in described["paths"].items() for m in found}
+    for name in (*openapi.BODIES, *openapi.QUERY):
+        method, _, place = name.partition(" ")
+        assert {name, f"{method} /v1{place}"} & known, name
+
+
+@pytest.mark.parametrize("path", GOOD)
+def test_what_a_body_must_have_it_must_have(ask: Ask, described: dict[str, Any], path: str) -> None:
+    place = path.replace("/agui/echo", "/agui/{agent}")
+    schema = described["paths"][place]["post"]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]
+    assert set(schema["required"]) <= set(GOOD[path]) <= set(schema["properties"])
+    assert ask("POST", path, json=GOOD[path]).status_code in (200, 202)
+    for name in schema["required"]:
+        less = {key: value for key, value in GOOD[path].items() if key != name}
+        assert ask("POST", path, json=less).status_code in (400, 404), name
