@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from tailrace.errors import Fenced
+from tailrace.errors import Fenced, LogError
 from tailrace.events.stored import Frame
 from tailrace.events.types import Event
 from tailrace.log.contract import Listener
@@ -83,6 +83,11 @@ class NatsLog:
             look = partial(frames.after, self._client, self._layout, run, place)
             found = await self._client.insist(look, READ_SECONDS)
             for index, stored in enumerate(found):
+                if stored.first > after + 1:
+                    lost = f"events {after + 1} to {stored.first - 1} of {run} are gone"
+                    raise LogError(
+                        f"{lost}: `max_age` of its stream is too short, or it was purged"
+                    )
                 if stored.last > after:
                     return self._slice(run, after, found[index:])
                 place = stored.place
@@ -149,11 +154,13 @@ class NatsLog:
             put = partial(self._client.publish, subject, body, headers)
             return await self._client.insist(put)
         except Refused as error:
-            if error.code != MOVED:
-                raise
-        end = await self._last(claim.run)
+            refused = error
+        # An earlier try may have been stored: who does not know keeps asking, for as long as it takes.
+        end = await self._client.insist(partial(frames.last, self._client, self._layout, claim.run))
         if end is not None and end.id == headers[frames.ID]:
-            return end.place  # it was ours: only the answer to an earlier try was lost
+            return end.place
+        if refused.code != MOVED:
+            raise refused
         where = "nowhere" if end is None else f"at {end.last} of attempt {end.attempt}"
         raise Fenced(f"the log of {claim.run} is {where}")
 

@@ -68,7 +68,7 @@ class Tail:
             lambda: client.listen(live, self._told)
         )
         try:
-            while True:
+            while not self._gone:
                 await client.insist(self._look)
                 self._heard.clear()
                 try:
@@ -88,19 +88,21 @@ class Tail:
     async def _look(self) -> None:
         """Tell what is in the stream and was not told. Raises `Unreachable`."""
         client, layout = self._tails.client, self._tails.layout
+        known = self.place
         end = await frames.last(client, layout, self._run)
-        if end is None:
-            self._ahead = 0
-            if self.place:
-                self.dropped()
-            return
-        while self.place < end.place:
+        while end is not None and self.place < end.place:
             found = await frames.after(client, layout, self._run, self.place)
+            if found and found[0].first > self.seq + 1:
+                return self.dropped()  # frames are gone that were not told: it is no log any more
             for stored in found:
                 self.landed(stored)
             if not found:
                 await asyncio.sleep(LAG_SECONDS)
-        self._ahead = self.place
+                end = await frames.last(client, layout, self._run)
+        if end is None:
+            self._ahead = self.place
+            if known and known == self.place:  # else it came after the question
+                self.dropped()
 
     def _told(self, headers: Headers, body: bytes) -> None:
         if DROPPED in headers:
