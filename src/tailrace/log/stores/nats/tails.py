@@ -93,7 +93,8 @@ class Tail:
         while end is not None and self.place < end.place:
             found = await frames.after(client, layout, self._run, self.place)
             if found and found[0].first > self.seq + 1:
-                return self.dropped()  # frames are gone that were not told: it is no log any more
+                self.dropped()  # frames are gone that were not told: it is no log any more
+                return
             for stored in found:
                 self.landed(stored)
             if not found:

@@ -1,0 +1,97 @@
+"""Servers of a cluster die, freeze and come back under load: what was acknowledged stays as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Generator, Sequence
+
+import pytest
+
+from tailrace.log.stores.nats.client import Client
+from tailrace.log.stores.nats.layout import Layout
+from tests.support import nats_stores
+from tests.support.nats_load import Load, loaded
+from tests.support.nats_servers import Node, cluster
+
+RUNS = 30
+FROZEN_SECONDS = 6.0
+"""Longer than the other servers wait before they elect another leader, mostly."""
+QUORUM_SECONDS = 5.0
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node], None, None]:
+    with cluster(tmp_path_factory.mktemp("nats"), 3) as made:
+        yield made
+
+
+@pytest.fixture
+async def layout(nodes: Sequence[Node]) -> Layout:
+    return await nats_stores.installation(nodes)
+
+
+@pytest.fixture
+async def load(nodes: Sequence[Node], layout: Layout) -> AsyncGenerator[Load, None]:
+    async with loaded(nodes, layout, RUNS) as load:
+        yield load
+
+
+async def leader(nodes: Sequence[Node], stream: str) -> Node:
+    """Who leads a stream, once all of its replicas are there and know what it knows."""
+    client = Client([node.url for node in nodes])
+    await client.open()
+    try:
+        while True:
+            answer = await client.insist(lambda: client.ask(f"STREAM.INFO.{stream}"))
+            about = answer["cluster"]
+            replicas = about.get("replicas") or []
+            if about.get("leader") and all(each["current"] for each in replicas):
+                return next(node for node in nodes if node.name == about["leader"])
+            await asyncio.sleep(0.1)
+    finally:
+        await client.close()
+
+
+@pytest.mark.timeout(60)
+async def test_servers_are_killed_and_frozen(
+    nodes: Sequence[Node], layout: Layout, load: Load
+) -> None:
+    await load.goes_on()
+    first = await leader(nodes, layout.runs(0))
+    first.send(signal.SIGKILL)
+    await load.goes_on()
+    first.start()
+    now = await leader(nodes, layout.runs(0))
+    other = next(node for node in nodes if node not in (first, now))
+    other.send(signal.SIGKILL)
+    await load.goes_on()
+    other.start()
+    frozen = await leader(nodes, layout.runs(0))
+    frozen.send(signal.SIGSTOP)
+    await asyncio.sleep(FROZEN_SECONDS)
+    frozen.send(signal.SIGCONT)
+    await load.goes_on()
+    await load.end()
+    await load.check()
+
+
+@pytest.mark.timeout(60)
+async def test_without_a_quorum_all_waits_and_goes_on_after(
+    nodes: Sequence[Node], load: Load
+) -> None:
+    await load.goes_on()
+    for node in nodes[1:]:
+        node.send(signal.SIGSTOP)
+    loop = asyncio.get_running_loop()
+    over = loop.time() + QUORUM_SECONDS
+    await asyncio.sleep(1.0)  # what was on its way is acknowledged, or waits
+    before = load.at
+    while loop.time() < over:
+        assert load.at == before, "nobody may acknowledge anything"
+        await asyncio.sleep(0.1)
+    for node in nodes[1:]:
+        node.send(signal.SIGCONT)
+    await load.goes_on()
+    await load.end()
+    await load.check()
