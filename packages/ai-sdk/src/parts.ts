@@ -233,9 +233,10 @@ export class Calling implements Part {
   cite(): void {}
 }
 
-/** One id for a call and for the request to approve it, so that both are one part of the message. */
+/** One id for a call and for all requests to approve it, so that they are one part of the message. */
 function callId(item: string): string {
-  return item.replace(/(^|::)mcpr_/, "$1mcp_");
+  const first = item.replace(/(::mcpr_\d+|^mcpr_[^_]+_\d+)_\d+$/, "$1");
+  return first.replace(/(^|::)mcpr_/, "$1mcp_");
 }
 
 function read(text: string): Json | undefined {

@@ -146,6 +146,21 @@ test("an approval is asked for in the form that the client knows", () => {
   assert.equal(ofType(translate(stream), "data-approval")[0]?.data.id, "agent:MAIN::mcpr_1");
 });
 
+test("a call that is asked about again is the same part, asked anew", () => {
+  for (const [first, call] of [["mcpr_01k_1", "mcp_01k_1"], ["agent:a_1::mcpr_1", "agent:a_1::mcp_1"]]) {
+    const request = (id: string, at: number) => ({
+      type: "response.output_item.done",
+      sequence_number: at,
+      output_index: at,
+      item: { type: "mcp_approval_request", id, name: "pay", arguments: "{}", server_label: "tailrace" },
+    });
+    const stream = [created(), request(first!, 1), request(`${first}_2`, 2)];
+    const asked = ofType(translate(stream, { approvals: true }), "tool-approval-request");
+    assert.deepEqual(asked.map((each) => each.approvalId), [first, `${first}_2`]);
+    assert.deepEqual(asked.map((each) => each.toolCallId), [call, call]);
+  }
+});
+
 test("items that came whole are shown whole", () => {
   const content = [
     { type: "output_text", text: "One." },

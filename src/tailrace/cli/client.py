@@ -78,7 +78,7 @@ async def answer(url: str, run: str, text: str) -> None:
         question = InputRequested(asked["request_id"], asked["message"], asked["schema"])
         given = msgspec.structs.asdict(reply(question, text))
     elif text in ("yes", "no"):
-        given = {"item": asked["item"], "approved": text == "yes"}
+        given = {name: asked[name] for name in ("item", "asked")} | {"approved": text == "yes"}
     else:
         raise ServerError(f"{asked['name']}({asked['arguments']}) waits for yes or no.")
     await _ask(url, "POST", f"{path}/input", msgspec.json.encode(given))

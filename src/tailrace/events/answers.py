@@ -27,11 +27,12 @@ from tailrace.events.types import (
 
 
 class Approval(Struct, frozen=True, forbid_unknown_fields=True):
-    """A yes or no to the tool call of item `item`."""
+    """A yes or no to the tool call of item `item`, when it is asked for the `asked`th time."""
 
     item: int
     approved: bool
     reason: str = ""
+    asked: int = 1
 
 
 class Reply(Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,6 +91,11 @@ def _draft(state: RunState, answer: One) -> Draft:
             item = state.items[answer.item] if known else None
             if item is None or item.tool not in ASKED_TOOL:
                 raise Conflict("Nobody asks for this approval any more.", code="already_answered")
+            if item.asked != answer.asked:
+                raise Conflict(
+                    f"This approval is asked for again (asked: {item.asked}): answer that request.",
+                    code="already_answered",
+                )
             resolved = ApprovalResolved(answer.item, answer.approved, answer.reason)
             return Draft(resolved, item.node, item.agent)
         case Reply():

@@ -7,6 +7,7 @@ computed, which is why a replay anywhere gives the same bytes.
     run_<suffix>  job_<suffix>  resp_<suffix>  chatcmpl-<suffix>  msg_<suffix>      the run
     resp_<suffix>_2                                                   what followed its first pause
     msg_<suffix>_3  rs_<suffix>_4  fc_<suffix>_5  call_<suffix>_5     its items, by ordinal
+    mcpr_<suffix>_5  mcpr_<suffix>_5_2  apr_<suffix>_5                what asks for a yes to a call
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ SUFFIX_LENGTH = 26
 _SUFFIX = re.compile(rf"[{ALPHABET}]{{{SUFFIX_LENGTH}}}")
 _RUN = re.compile(r"(?:run_|job_|resp_|chatcmpl-|msg_)?(.*)", re.DOTALL)
 _TURN = re.compile(r"resp_(.*)_([2-9]|[1-9][0-9]{1,4})", re.DOTALL)
-_ITEM = re.compile(r"[a-z]+_(.+)_(0|[1-9][0-9]{0,9})", re.DOTALL)
+_TIME = "_([2-9]|[1-9][0-9]{1,4})"
+_ITEM = re.compile(rf"[a-z]+_([^_]+)_(0|[1-9][0-9]{{0,9}})(?:{_TIME})?")
+_ASKED = re.compile(rf".*_(?:0|[1-9][0-9]{{0,9}}){_TIME}", re.DOTALL)
 
 
 def ulid(milliseconds: int, entropy: bytes) -> str:
@@ -63,6 +66,18 @@ def item_id(prefix: str, suffix: str, item: int) -> str:
     return f"{prefix}_{suffix}_{item}"
 
 
+def asked_id(item_id: str, time: int) -> str:
+    """The id of a request for a yes, from its call's: a call may be asked about a second time, a third …,
+    and what was said of one request does not count for another."""
+    return f"{item_id}_{time}" if time > 1 else item_id
+
+
+def asked_time(asked_id: str) -> int:
+    """Which request about its call an id names: 1, 2, 3 …"""
+    found = _ASKED.fullmatch(asked_id)
+    return int(found[1]) if found else 1
+
+
 def conversation_id(entropy: bytes) -> str:
     """A conversation's id from 16 bytes, random or computed."""
     return f"conv_{entropy[:16].hex()}"
@@ -75,7 +90,7 @@ def run_suffix(any_id: str) -> str | None:
 
 
 def item_position(any_id: str) -> tuple[str, int] | None:
-    """(run suffix, ordinal) of an item id, or None when this is none of ours."""
+    """(run suffix, ordinal) of the id of an item, or of a request about it; None when it is none of ours."""
     found = _ITEM.fullmatch(any_id)
     if found is None or not _SUFFIX.fullmatch(found[1]):
         return None

@@ -52,7 +52,7 @@ class ItemState:
 
     `reply` is which of its agent's model replies (1, 2, 3 …) it belongs to, 0 while that reply goes on.
     `abandoned` says that the reply will never end, because its worker died: such an item was shown, but
-    is no part of any later history.
+    is no part of any later history. `asked` counts how often a person was asked for a yes to it.
     """
 
     __slots__ = (
@@ -60,6 +60,7 @@ class ItemState:
         "agent",
         "approval",
         "arguments",
+        "asked",
         "begun",
         "content",
         "node",
@@ -80,6 +81,7 @@ class ItemState:
         self.content: Item | None = None
         self.tool = "none"
         self.begun = False
+        self.asked = 0
         self.approval: t.ApprovalResolved | None = None
         self.output: t.ToolCompleted | None = None
         self.reply = 0

@@ -135,8 +135,10 @@ class RunState:
                 return self._item_completed(draft, payload)
             case t.ToolStarted():
                 self._tool(payload).begun = True
-            case t.ToolProgress() | t.ApprovalRequested():
+            case t.ToolProgress():
                 self._tool(payload)
+            case t.ApprovalRequested():
+                self._tool(payload).asked += 1
             case t.ApprovalResolved():
                 self._tool(payload).approval = payload
             case t.ToolCompleted():

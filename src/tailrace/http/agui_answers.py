@@ -47,10 +47,11 @@ def _position(entry: Resume) -> tuple[str, int]:
 def _answer(entry: Resume, state: RunState) -> Approval | Answered | Declined:
     number = _position(entry)[1]
     if entry.interrupt.startswith(APPROVAL):
+        time = ids.asked_time(entry.interrupt)
         if entry.status == "cancelled":
-            return Approval(number, approved=False)
+            return Approval(number, approved=False, asked=time)
         approved, reason = _yes_or_no(entry.payload, entry.where + ".payload")
-        return Approval(number, approved, reason)
+        return Approval(number, approved, reason, time)
     questions = list(state.questions.values())
     if number >= len(questions):
         raise BadRequest(

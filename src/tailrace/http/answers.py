@@ -100,7 +100,8 @@ def _answer(item: ProviderItem | ToolOutput, state: RunState, run: str, where: s
     approved, reason = item.data.get("approve"), item.data.get("reason")
     if not isinstance(approved, bool):
         raise BadRequest(f"{where}.approve must be a boolean.", param=f"{where}.approve")
-    return Approval(number, approved, reason if isinstance(reason, str) else "")
+    words = reason if isinstance(reason, str) else ""
+    return Approval(number, approved, words, ids.asked_time(_asked(item)))
 
 
 def _reply(output: ToolOutput, state: RunState) -> Reply | None:

@@ -28,7 +28,10 @@ CHAT = ({"model": TEXT, "messages": MESSAGES, "stream": FLAG}, ("model", "messag
 BODIES: dict[str, tuple[Schema, tuple[str, ...]]] = {
     # the end of a path: what a body may have (not all of it), and what it must
     "POST /jobs": ({"agent": TEXT, "input": {}}, ("input",)),
-    "POST /jobs/{job_id}/input": ({"item": {"type": "integer"}, "approved": FLAG}, ()),
+    "POST /jobs/{job_id}/input": (
+        {"item": {"type": "integer"}, "asked": {"type": "integer"}, "approved": FLAG},
+        (),
+    ),
     "POST /api/stream": ({"message": TEXT, "sessionId": TEXT, "agentId": TEXT}, ("message",)),
     "POST /responses": ({"model": TEXT, "input": {}, "stream": FLAG}, ()),
     "POST /responses/input_tokens": ({"model": TEXT, "input": {}}, ()),

@@ -45,7 +45,7 @@ async def answering(parts: Parts, given: Sequence[Given], who: Owner) -> Answeri
 
 def _answer(given: Given, number: int, state: RunState) -> Approval | Reply | Declined | None:
     if given.approved is not None:
-        return Approval(number, given.approved, given.text)
+        return Approval(number, given.approved, given.text, ids.asked_time(given.id))
     for name, question in state.questions.items():
         if question.item == number and state.asks[name] == "asked":
             return Declined(name, given.text) if given.failed else reply(question, given.text)

@@ -13,7 +13,7 @@ from tailrace.events import types as t
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
 
-_ITEM = re.compile(r"agent:.+::[a-z]+_(0|[1-9][0-9]{0,9})", re.DOTALL)
+_ITEM = re.compile(r"agent:.+::[a-z]+_(0|[1-9][0-9]{0,9})(?:_[1-9][0-9]{0,4})?", re.DOTALL)
 METADATA_VALUE = 512
 """Characters that OpenAI allows a metadata value."""
 
@@ -77,7 +77,7 @@ def item_id(agent: str, kind: str, item: int) -> str:
 
 
 def item_number(id: str) -> int | None:
-    """The ordinal in an attributed item id, or None when it is none."""
+    """The ordinal in an attributed id of an item, or of a request about it; None when it is none."""
     found = _ITEM.fullmatch(id)
     return int(found[1]) if found else None
 

@@ -11,6 +11,7 @@ opened again by the turn that goes on.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import assert_never
 
@@ -66,6 +67,7 @@ class Encoder:
         self._items: dict[int, Saying | Thinking | Calling] = {}
         self._calls: dict[int, Calling] = {}
         self._asked: dict[int | str, tuple[str, Object]] = {}
+        self._approvals: Counter[int] = Counter()
         self._questions = 0
         self._usage: dict[str, Totals] = {}
         self._frames: list[bytes] = []
@@ -145,7 +147,9 @@ class Encoder:
                     call.take(payload)
             case t.ApprovalRequested():
                 shown = payload.item in self._calls
-                told = wire.approval(self.run, payload, shown=shown)
+                self._approvals[payload.item] += 1
+                time = self._approvals[payload.item]
+                told = wire.approval(self.run, time, payload, shown=shown)
                 self._ask(payload.item, event.agent, told)
             case t.ApprovalResolved():
                 self._asked.pop(payload.item, None)

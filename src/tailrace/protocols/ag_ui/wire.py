@@ -70,10 +70,11 @@ def metadata(**said: Json) -> Object:
     return {"metadata": {KEY: told}} if told else {}
 
 
-def approval(run: str, asked: t.ApprovalRequested, *, shown: bool) -> Object:
-    """What asks for a yes to a call; `shown`: the client has seen the call."""
+def approval(run: str, time: int, asked: t.ApprovalRequested, *, shown: bool) -> Object:
+    """What asks for a yes to a call, for the `time`th time; `shown`: the client has seen the call."""
     call = {"toolCallId": call_id(run, asked.item)} if shown else {}
-    told = {"id": ids.item_id(APPROVAL, run, asked.item), "reason": "tool_call", **call}
+    id = ids.asked_id(ids.item_id(APPROVAL, run, asked.item), time)
+    told = {"id": id, "reason": "tool_call", **call}
     return {**told, **given({"message": asked.message}), "responseSchema": _APPROVED}
 
 

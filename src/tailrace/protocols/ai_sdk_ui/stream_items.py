@@ -117,6 +117,7 @@ class Calling:
         self.started = started
         self.theirs = started.runs_on == "client"
         self.input: Json = None
+        self._asked = 0
         self._stream = stream
         self._named: Object = {"toolCallId": self.id, "toolName": started.name}
         self._flags: Object = {} if self.theirs else wire.OURS
@@ -153,7 +154,8 @@ class Calling:
 
     def approval(self, message: str, *, known: bool) -> Object:
         """The chunk that asks for a yes to this call; `known` when the client knows of approvals."""
-        id = ids.item_id("apr", self._stream.run, self.started.item)
+        self._asked += 1
+        id = ids.asked_id(ids.item_id("apr", self._stream.run, self.started.item), self._asked)
         if known:
             return {"type": "tool-approval-request", "approvalId": id, "toolCallId": self.id}
         told = {"id": id, "toolCallId": self.id, "name": self.started.name, "args": self.input}

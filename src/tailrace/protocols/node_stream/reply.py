@@ -105,7 +105,8 @@ def _waiting_for(state: RunState) -> list[Json]:
     for number, item in enumerate(state.items):
         if item.tool in ASKED_TOOL and isinstance(item.content, ToolCall):
             call = item.content
-            approval: Object = {"item": number, "name": call.name, "arguments": call.arguments}
+            approval: Object = {"item": number, "asked": item.asked, "name": call.name}
+            approval["arguments"] = call.arguments
             asked.append({"kind": "approval", **approval, "agent_id": item.agent or None})
     for name, question in state.questions.items():
         if state.asks[name] == "asked":

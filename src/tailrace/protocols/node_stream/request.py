@@ -45,7 +45,8 @@ def decode_answers(body: bytes) -> Answer:
     """Decode what `POST /jobs/{id}/input` brings. Raises `BadRequest`.
 
     One answer, or `{answers: [...]}` with several that count together. An answer is
-    `{item, approved, reason?}` for a call that waits for a yes, or `{request_id, value}` for a question.
+    `{item, asked?, approved, reason?}` for a call that waits for a yes (`asked`: which request
+    about that call is answered, the first unless it is given), or `{request_id, value}` for a question.
     """
     fields = body_object(body)
     given = as_list(fields["answers"], "answers") if "answers" in fields else [fields]

@@ -13,6 +13,7 @@ again where they go on; calls that wait for a yes are shown as the request for i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import assert_never
 
@@ -65,7 +66,7 @@ class Encoder:
         self._roster = Roster()
         self._openings: dict[int, t.Event] = {}
         self._calls: dict[int, ToolCall] = {}
-        self._asked: set[int] = set()
+        self._asked: Counter[int] = Counter()
         self._told: set[int] = set()
         self._request: RunRequest | None = None
         self._created_at = 0
@@ -259,7 +260,7 @@ class Encoder:
         opening, call = self._openings.get(payload.item), self._calls.get(payload.item)
         if opening is None or call is None or not isinstance(opening.payload, t.ItemStarted):
             return
-        self._asked.add(payload.item)
+        self._asked[payload.item] += 1
         request = ApprovalWriter(self, opening.payload, len(self._output), call.arguments)
         self._output.append(None)
         request.opened()
@@ -287,8 +288,9 @@ class Encoder:
         return item
 
     def asked(self, number: int) -> str | None:
-        """The id of the request for approval that a call had, if it had one."""
-        return self.item_id(ApprovalWriter.prefix, number) if number in self._asked else None
+        """The id of the last request for approval that a call had, if it had one."""
+        times = self._asked[number]
+        return ids.asked_id(self.item_id(ApprovalWriter.prefix, number), times) if times else None
 
     def _lifecycle(self, kind: str) -> None:
         self.emit(opening(kind), b'"response":', _json(self.document()))

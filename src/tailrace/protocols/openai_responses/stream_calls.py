@@ -112,6 +112,7 @@ class ApprovalWriter(Writer):
         self, stream: Stream, started: t.ItemStarted, output_index: int, arguments: str
     ) -> None:
         super().__init__(stream, started, output_index)
+        self.id = stream.asked(started.item) or self.id
         self._arguments = arguments
 
     def opened(self) -> None:
