@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeAlias
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal, Scope
@@ -41,7 +42,20 @@ MOST_SAID = 2_000
 READS = frozenset({"GET", "HEAD"})
 
 
-def guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
+def guarded(
+    gate: Gate,
+    handlers: Mapping[tuple[str, str], Handler],
+    error_body: ErrorBody,
+    mount: str = "",
+) -> list[Route]:
+    """A surface's routes, under the path of a mount, from its handlers by method and path."""
+    return [
+        Route(mount + path, _guarded(gate, handler, error_body), methods=[method])
+        for (method, path), handler in handlers.items()
+    ]
+
+
+def _guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
     """A handler that only those reach who may: `GET` needs the scope `read`, the rest `run`."""
 
     async def endpoint(http: Request) -> Reply:

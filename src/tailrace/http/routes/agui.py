@@ -29,11 +29,11 @@ from tailrace.runs.owner import Owner
 def routes(parts: Parts) -> list[Route]:
     """The routes of this surface."""
     handlers = _Threads(parts)
-    table = {"/agui/{agent}": handlers.run, "/agui/{agent}/cancel": handlers.cancel}
-    return [
-        Route(path, guarded(parts.gate, handler, error_body), methods=["POST"])
-        for path, handler in table.items()
-    ]
+    table = {
+        ("POST", "/agui/{agent}"): handlers.run,
+        ("POST", "/agui/{agent}/cancel"): handlers.cancel,
+    }
+    return guarded(parts.gate, table, error_body)
 
 
 class _Threads:

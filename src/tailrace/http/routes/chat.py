@@ -28,10 +28,7 @@ def routes(parts: Parts, mount: Mount) -> list[Route]:
         ("GET", "/models"): handlers.models,
         ("GET", "/models/{model}"): handlers.model,
     }
-    return [
-        Route(mount.path + path, guarded(parts.gate, handler, error_body), methods=[method])
-        for (method, path), handler in table.items()
-    ]
+    return guarded(parts.gate, table, error_body, mount.path)
 
 
 class _Chat:

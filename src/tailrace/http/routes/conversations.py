@@ -37,10 +37,7 @@ def routes(parts: Parts, mount: Mount) -> list[Route]:
         ("GET", items + "/{item_id}"): handlers.item,
         ("DELETE", items + "/{item_id}"): handlers.remove,
     }
-    return [
-        Route(mount.path + path, guarded(parts.gate, handler, error_body), methods=[method])
-        for (method, path), handler in table.items()
-    ]
+    return guarded(parts.gate, table, error_body, mount.path)
 
 
 class _Conversations:

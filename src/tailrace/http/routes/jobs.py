@@ -27,10 +27,7 @@ def routes(parts: Parts) -> list[Route]:
         ("POST", "/jobs/{job_id}/cancel"): handlers.cancel,
         ("POST", "/jobs/{job_id}/input"): handlers.input,
     }
-    return [
-        Route(path, guarded(parts.gate, handler, error_body), methods=[method])
-        for (method, path), handler in table.items()
-    ]
+    return guarded(parts.gate, table, error_body)
 
 
 class _Jobs:

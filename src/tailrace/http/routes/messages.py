@@ -27,10 +27,7 @@ def routes(parts: Parts, mount: Mount) -> list[Route]:
         ("POST", "/messages"): handlers.create,
         ("POST", "/messages/count_tokens"): handlers.count,
     }
-    return [
-        Route(mount.path + path, guarded(parts.gate, handler, error_body), methods=[method])
-        for (method, path), handler in table.items()
-    ]
+    return guarded(parts.gate, table, error_body, mount.path)
 
 
 class _Messages:

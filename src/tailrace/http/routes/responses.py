@@ -37,10 +37,7 @@ def routes(parts: Parts, mount: Mount) -> list[Route]:
         ("POST", "/responses/{response_id}/cancel"): handlers.cancel,
         ("GET", "/responses/{response_id}/input_items"): handlers.input_items,
     }
-    return [
-        Route(mount.path + path, guarded(parts.gate, handler, error_body), methods=[method])
-        for (method, path), handler in table.items()
-    ]
+    return guarded(parts.gate, table, error_body, mount.path)
 
 
 class _Responses:

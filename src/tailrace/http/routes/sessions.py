@@ -37,10 +37,7 @@ def routes(parts: Parts, path: str = PATH) -> list[Route]:
         ("POST", path): handlers.create,
         ("GET", path + "/{session_id:path}"): handlers.resume,
     }
-    return [
-        Route(place, guarded(parts.gate, handler, error_body), methods=[method])
-        for (method, place), handler in table.items()
-    ]
+    return guarded(parts.gate, table, error_body)
 
 
 class _Sessions:

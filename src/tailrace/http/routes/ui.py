@@ -29,10 +29,7 @@ def routes(parts: Parts) -> list[Route]:
         ("GET", "/api/chat/{chat_id:path}/stream"): handlers.resume,
         ("POST", "/api/chat/{chat_id:path}/cancel"): handlers.cancel,
     }
-    return [
-        Route(path, guarded(parts.gate, handler, error_body), methods=[method])
-        for (method, path), handler in table.items()
-    ]
+    return guarded(parts.gate, table, error_body)
 
 
 class _Chats:
