@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 SERVER = Path(sys.executable).parent / "nats-server"
@@ -16,8 +17,9 @@ SERVER = Path(sys.executable).parent / "nats-server"
 CONFIG = """
 server_name: {name}
 listen: "127.0.0.1:{port}"
-max_payload: 8MB
-jetstream {{ store_dir: "{folder}", sync_interval: always, max_file: 4GB, max_mem: 256MB }}
+http: "127.0.0.1:{monitor}"
+max_payload: {max_payload}
+jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file: {max_file}, max_mem: 256MB }}
 {cluster}
 """
 
@@ -30,16 +32,34 @@ cluster {{
 """
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What servers are told, as their configuration says it."""
+
+    max_payload: str = "8MB"
+    sync: str = "always"
+    max_file: str = "4GB"
+
+
 class Node:
     """One server, which may be killed, frozen and started again."""
 
-    def __init__(self, folder: Path, name: str, port: int, cluster: str) -> None:
+    def __init__(
+        self, folder: Path, name: str, ports: tuple[int, int], cluster: str, settings: Settings
+    ) -> None:
         self.name = name
-        self.port = port
+        self.port, self.monitor = ports
         self._file = folder / f"{name}.conf"
         self._output = folder / f"{name}.log"
         self._file.write_text(
-            CONFIG.format(name=name, port=port, folder=folder / name, cluster=cluster),
+            CONFIG.format(
+                name=name,
+                port=self.port,
+                monitor=self.monitor,
+                folder=folder / name,
+                cluster=cluster,
+                **asdict(settings),
+            ),
             encoding="utf-8",
         )
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,6 +68,11 @@ class Node:
     def url(self) -> str:
         """Where it answers."""
         return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def monitoring(self) -> str:
+        """Where it tells of itself."""
+        return f"http://127.0.0.1:{self.monitor}"
 
     def start(self) -> None:
         """Run, or run again."""
@@ -72,15 +97,18 @@ class Node:
 
 
 @contextmanager
-def cluster(folder: Path, size: int) -> Generator[Sequence[Node], None, None]:
+def cluster(
+    folder: Path, size: int, settings: Settings = Settings()
+) -> Generator[Sequence[Node], None, None]:
     """So many servers that form a cluster; a single one forms none."""
     folder.mkdir(parents=True, exist_ok=True)
-    ports = free_ports(2 * size)
-    routes = [f'"nats://127.0.0.1:{port}"' for port in ports[size:]]
+    ports = free_ports(3 * size)
+    routes = [f'"nats://127.0.0.1:{port}"' for port in ports[size : 2 * size]]
     nodes: list[Node] = []
     for number in range(size):
         text = CLUSTER.format(route=ports[size + number], routes=", ".join(routes))
-        nodes.append(Node(folder, f"n{number}", ports[number], text if size > 1 else ""))
+        two = (ports[number], ports[2 * size + number])
+        nodes.append(Node(folder, f"n{number}", two, text if size > 1 else "", settings))
     try:
         for node in nodes:
             node.start()

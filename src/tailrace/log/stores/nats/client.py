@@ -22,12 +22,22 @@ from tailrace.errors import LogError
 
 logger = logging.getLogger("tailrace.log.nats")
 
+CONNECT_SECONDS = 5.0
+"""How long the first connection may take."""
 REPLY_SECONDS = 2.0
 """How long one request waits for its answer."""
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits between tries; the last one repeats. Shorter ones only load servers that elect a leader."""
 IN_PROCESS = frozenset({10158, 10164})
 """Codes for an equal or an earlier message that is still on its way: to be tried again, never a fence."""
+FULL = frozenset({10002, 10023, 10028, 10047})
+"""Codes for storage that is used up: waiting would not help."""
+TOO_LARGE = 10054
+SILENT_TRIES = 8
+"""After so many tries, some five seconds, and then every so often, the log says that somebody waits."""
+OLDEST = (2, 11, 0)
+"""The first version that answers one question with many messages; those before 2.10.23 also lost
+acknowledged ones."""
 
 Result = TypeVar("Result")
 Headers = Mapping[str, str]
@@ -65,22 +75,36 @@ class Client:
         self._connection = Connection()
         self._closed = asyncio.Event()
         self._answers: set[asyncio.Task[None]] = set()
+        self._trouble = ""
+        self.version = (0, 0, 0)
+        """Of the server that answered first."""
 
     async def open(self) -> None:
-        """Connect. Raises `LogError` when no server answers."""
+        """Connect. Raises `LogError` when no server answers in time, or the one that does is too old."""
+        where = ", ".join(self._servers)
         try:
-            await self._connection.connect(
-                servers=self._servers,
-                error_cb=_report,
-                connect_timeout=2,
-                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # seconds, as any number
-                max_reconnect_attempts=-1,
-                ping_interval=5,
-                max_outstanding_pings=2,
-            )
+            async with asyncio.timeout(CONNECT_SECONDS):  # the library would try for ever
+                await self._connection.connect(
+                    servers=self._servers,
+                    error_cb=self._report,
+                    connect_timeout=2,
+                    reconnect_time_wait=0.2,  # type: ignore[arg-type]  # seconds, as any number
+                    max_reconnect_attempts=-1,
+                    ping_interval=5,
+                    max_outstanding_pings=2,
+                )
         except (OSError, TimeoutError, nats.errors.Error) as error:
-            where = ", ".join(self._servers)
-            raise LogError(f"no NATS server answers at {where}: {error or 'time-out'}") from error
+            await self.close()
+            why = self._trouble or str(error) or "time-out"
+            raise LogError(f"no NATS server answers at {where}: {why}") from error
+        version = self._connection.connected_server_version
+        self.version = (version.major, version.minor, version.patch)
+        if self.version < OLDEST:
+            await self.close()
+            found, oldest = (".".join(map(str, each)) for each in (self.version, OLDEST))
+            raise LogError(
+                f"the NATS server at {where} is {found}: {oldest} is the oldest that will do"
+            )
 
     async def close(self) -> None:
         """Let go; whoever insists on something hears `LogError`."""
@@ -116,14 +140,19 @@ class Client:
             except Unreachable as error:
                 if deadline is not None and loop.time() > deadline:
                     raise LogError(f"the engine does not answer: {error}") from error
+                if tries % SILENT_TRIES == SILENT_TRIES - 1:
+                    logger.warning("NATS does not answer, still trying: %s", error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]):
                     await self._closed.wait()
             tries += 1
 
     async def request(self, subject: str, body: bytes = b"", headers: Headers | None = None) -> Msg:
-        """One request, one answer. Raises `Unreachable`."""
+        """One request, one answer. Raises `Unreachable`, and `Refused` when it is too large."""
         given = dict(headers) if headers else None
+        if len(body) > self.max_payload:
+            size = f"a message of {len(body)} bytes is more than the servers allow"
+            raise Refused(TOO_LARGE, f"{size} (`max_payload`: {self.max_payload})")
         try:
             return await self._connection.request(subject, body, REPLY_SECONDS, headers=given)
         except (TimeoutError, nats.errors.Error) as error:
@@ -263,8 +292,17 @@ class Client:
             await stop()
         return found
 
+    async def _report(self, error: Exception) -> None:
+        """What the library noticed; a server that is away is noticed with each try."""
+        before, self._trouble = self._trouble, str(error) or type(error).__name__
+        if self._trouble != before and self._connection.is_reconnecting:
+            logger.warning("NATS: %s", self._trouble)
+
 
 def _fault(fault: _Fault) -> LogError:
+    if fault.err_code in FULL:
+        why = f"the servers have no room left for streams (`max_file`): {fault.description}"
+        return Refused(fault.err_code, why)
     if fault.code == 503 or fault.err_code in IN_PROCESS:
         return Unreachable(fault.description)
     return Refused(fault.err_code, fault.description)
@@ -273,7 +311,3 @@ def _fault(fault: _Fault) -> LogError:
 def _nobody_answers(task: asyncio.Future[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         logger.debug("nobody was told: %s", task.exception())
-
-
-async def _report(error: Exception) -> None:
-    logger.warning("NATS: %s", error or type(error).__name__)

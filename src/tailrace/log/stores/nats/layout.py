@@ -20,6 +20,7 @@ from tailrace.errors import LogError
 from tailrace.log.stores.nats.client import Client, Refused
 
 NO_STREAM = 10059
+NO_CONSUMER = 10014
 SECOND = 1_000_000_000
 """In the nanoseconds that JetStream counts in."""
 WORKERS = "workers"
@@ -146,24 +147,18 @@ def key(subject: str) -> str:
 async def create(client: Client, layout: Layout) -> None:
     """Make the streams that are missing. Raises `LogError` where one is there and is not as it must be."""
     for wanted in layout.streams():
-        found = await _find(client, str(wanted["name"]))
-        if found is None:
-            method = f"STREAM.CREATE.{wanted['name']}"
-            await client.insist(partial(client.ask, method, **wanted), READY_SECONDS)
-    await _create_workers(client, layout)
-    await check(client, layout)
-
-
-async def _create_workers(client: Client, layout: Layout) -> None:
-    """Make the consumer, or give it another lease."""
+        name = str(wanted["name"])
+        if await _find(client, name) is None:
+            make = partial(client.ask, f"STREAM.CREATE.{name}", **wanted)
+            try:
+                await client.insist(make, READY_SECONDS)
+            except Refused as error:
+                raise LogError(f"the stream {name} cannot be made: {error}") from error
     stream = layout.stream("JOBS")
-    make = partial(
-        client.ask,
-        f"CONSUMER.DURABLE.CREATE.{stream}.{WORKERS}",
-        stream_name=stream,
-        config=layout.workers(),
-    )
-    await client.insist(make, READY_SECONDS)
+    method = f"CONSUMER.DURABLE.CREATE.{stream}.{WORKERS}"
+    make = partial(client.ask, method, stream_name=stream, config=layout.workers())
+    await client.insist(make, READY_SECONDS)  # one that is there gets another lease
+    await check(client, layout)
 
 
 async def check(client: Client, layout: Layout) -> None:
@@ -174,21 +169,50 @@ async def check(client: Client, layout: Layout) -> None:
         if found is None:
             raise LogError(f"the stream {name} does not exist: run `tailrace engine init`")
         wrong = [
-            f"{field} is {found.get(field)!r} and must be {value!r}"
+            _wrong(field, found.get(field), value)
             for field, value in wanted.items()
-            if field != "num_replicas" and found.get(field) != value and (found.get(field) or value)
+            if not _is_right(field, found.get(field), value)
         ]
         if wrong:
-            raise LogError(f"the stream {name} is not tailrace's: {'; '.join(wrong)}")
+            raise LogError(f"the stream {name} is not as it must be: {'; '.join(wrong)}")
+    consumer = f"CONSUMER.INFO.{layout.stream('JOBS')}.{WORKERS}"
+    answer = await _asked(client, consumer, NO_CONSUMER)
+    if answer is None:
+        raise LogError(f"the consumer {WORKERS} does not exist: run `tailrace engine init`")
+    lease = answer["config"]["ack_wait"] / SECOND
+    if lease != layout.lease:
+        raise LogError(
+            f"the lease is {lease:g} s there and {layout.lease:g} s here: `tailrace engine init` changes it"
+        )
+
+
+def _is_right(field: str, found: Any, wanted: Any) -> bool:
+    if field == "num_replicas":
+        return True  # `safety.py` tells
+    if field == "max_age" and wanted:
+        return not found or found >= wanted
+    return found == wanted or not (found or wanted)
+
+
+def _wrong(field: str, found: Any, wanted: Any) -> str:
+    if field == "max_age" and wanted:
+        return (
+            f"it keeps events for {found // SECOND} s, and runs are kept for {wanted // SECOND} s"
+        )
+    return f"{field} is {found!r} and must be {wanted!r}"
 
 
 async def _find(client: Client, name: str) -> dict[str, Any] | None:
     """A stream's configuration."""
+    answer = await _asked(client, f"STREAM.INFO.{name}", NO_STREAM)
+    return None if answer is None else answer["config"]
+
+
+async def _asked(client: Client, method: str, none: int) -> dict[str, Any] | None:
+    """An answer; None when the refusal says that there is none."""
     try:
-        answer = await client.insist(partial(client.ask, f"STREAM.INFO.{name}"), READY_SECONDS)
+        return await client.insist(partial(client.ask, method), READY_SECONDS)
     except Refused as error:
-        if error.code == NO_STREAM:
+        if error.code == none:
             return None
         raise
-    config: dict[str, Any] = answer["config"]
-    return config
