@@ -1,4 +1,4 @@
-"""Who said what, for the surfaces and mounts that tell: the roster of a run's agents, and its keys.
+"""Who said what: a run's agents, which of its nodes are shown, and the keys under which mounts tell.
 
 A mount either attributes (`/agent/{id}`: every agent's items are shown, each under its agent's name) or
 does not (`/v1`: a client that knows nothing of agents gets the main agent's answer alone). Field names and
@@ -14,15 +14,18 @@ from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
 
 _ITEM = re.compile(r"agent:.+::[a-z]+_(0|[1-9][0-9]{0,9})(?:_[1-9][0-9]{0,4})?", re.DOTALL)
+SHOWN_NODE = "deep_agent"
+"""The type of the nodes whose items the surfaces of agents show."""
 METADATA_VALUE = 512
 """Characters that OpenAI allows a metadata value."""
 
 
 class Roster:
-    """The agents of one run, as far as its events have named them."""
+    """The agents of one run, and its nodes that are shown, as far as its events have named them."""
 
     def __init__(self) -> None:
         self._entries: dict[str, t.AgentEntry] = {}
+        self._nodes: set[str] = set()
 
     def started(self, payload: t.RunStarted) -> None:
         """The agents known beforehand."""
@@ -33,6 +36,15 @@ class Roster:
         if agent not in self._entries:
             entry = t.AgentEntry(agent, payload.name, payload.kind, payload.parent)
             self._entries[agent] = entry
+
+    def opened(self, node: str, payload: t.NodeStarted) -> None:
+        """A node began."""
+        if payload.node_type == SHOWN_NODE:
+            self._nodes.add(node)
+
+    def shows(self, node: str) -> bool:
+        """Whether what happens in this node is shown."""
+        return node in self._nodes
 
     def is_main(self, agent: str) -> bool:
         """Whether what this agent says is the run's own answer."""

@@ -29,7 +29,6 @@ from tailrace.protocols.fields import Object, given
 from tailrace.protocols.framing.data_event import frame
 from tailrace.protocols.framing.json_line import encode as _json
 
-SHOWN_NODE = "deep_agent"
 HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
 """What most events of a run are: it does not walk through the whole match."""
 QUIET = (t.ApprovalResolved, t.InputReceived, t.RunAttempt)
@@ -60,7 +59,6 @@ class Encoder:
         self._dated = False
         self._roster = Roster()
         self._steps: dict[str, str] = {}
-        self._nodes: set[str] = set()
         self._subagents: dict[str, Object] = {}
         self._known: set[str] = set()
         self._held: dict[tuple[str, str], str] = {}
@@ -136,7 +134,7 @@ class Encoder:
             case t.AgentCompleted():
                 self._agent_completed(event.agent, payload)
             case t.ItemStarted():
-                if event.node in self._nodes:
+                if self._roster.shows(event.node):
                     self._begun(event, payload)
             case t.ItemCompleted():
                 self._completed(event, payload)
@@ -263,8 +261,7 @@ class Encoder:
     # steps and subagents
 
     def _node_started(self, node: str, payload: t.NodeStarted) -> None:
-        if payload.node_type == SHOWN_NODE:
-            self._nodes.add(node)
+        self._roster.opened(node, payload)
         name = payload.name or node
         step = f"{name} ({node})" if name in self._steps.values() else name
         self._steps[node] = step

@@ -32,7 +32,6 @@ from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.data_event import frame
 from tailrace.protocols.framing.json_line import encode as _json
 
-SHOWN_NODE = "deep_agent"
 HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
 """What most events of a run are: it does not walk through the whole match."""
 
@@ -58,7 +57,6 @@ class Encoder:
         self._approvals = False
         self._roster = Roster()
         self._dispatches: dict[str, str] = {}
-        self._nodes: set[str] = set()
         self._items: dict[int, Saying | Calling] = {}
         self._calls: dict[int, Calling] = {}
         self._open: set[int] = set()
@@ -154,14 +152,13 @@ class Encoder:
             case t.RunAttempt() | t.AgentCompleted():
                 self._replied = True  # also a reply that failed is over
             case t.NodeStarted():
-                if payload.node_type == SHOWN_NODE:
-                    self._nodes.add(event.node)
+                self._roster.opened(event.node, payload)
             case t.AgentStarted():
                 self._roster.joined(event.agent, payload)
                 if payload.call is not None:
                     self._dispatches[event.agent] = ids.item_id("call", self.run, payload.call)
             case t.ItemStarted():
-                if event.node in self._nodes:
+                if self._roster.shows(event.node):
                     self._begun(event, payload)
             case t.ItemCompleted():
                 self._completed(event, payload)
@@ -243,7 +240,7 @@ class Encoder:
             for part in payload.content.content:
                 chunk = wire.file(part)
                 if chunk is not None:
-                    if event.node in self._nodes:
+                    if self._roster.shows(event.node):
                         self.enter(event.agent)
                     self.emit(chunk)
 
@@ -253,7 +250,7 @@ class Encoder:
             self.emit(call.approval(payload.message, known=self._approvals))
 
     def _used(self, event: t.Event, payload: t.Usage) -> None:
-        if event.node in self._nodes:
+        if self._roster.shows(event.node):
             self._totals += Totals.of(payload)
             self._replied = self._replied or payload.purpose == "reply"
 

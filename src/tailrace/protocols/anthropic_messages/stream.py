@@ -25,7 +25,6 @@ from tailrace.protocols.attribution import Roster, about
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
 
-SHOWN_NODE = "deep_agent"
 SERVER = "tailrace"
 """The MCP server whose tools a run's own functions are said to be."""
 
@@ -62,7 +61,6 @@ class Encoder:
         self._options = options
         self._roster = Roster()
         self._blocks = Blocks()
-        self._nodes: set[str] = set()
         self._items: dict[int, _Item] = {}
         self._calls: dict[int, t.ItemStarted] = {}
         self._handed = False
@@ -119,10 +117,9 @@ class Encoder:
             case t.AgentStarted():
                 self._roster.joined(event.agent, payload)
             case t.NodeStarted():
-                if payload.node_type == SHOWN_NODE:
-                    self._nodes.add(event.node)
+                self._roster.opened(event.node, payload)
             case t.ItemStarted():
-                if event.node in self._nodes and self._shows(event.agent):
+                if self._roster.shows(event.node) and self._shows(event.agent):
                     self._items[payload.item] = _Item(event)
             case t.AnnotationAdded():
                 self._cite(payload)
@@ -133,7 +130,7 @@ class Encoder:
             case t.ToolCompleted():
                 self._result(event, payload)
             case t.Usage():
-                if event.node in self._nodes:
+                if self._roster.shows(event.node):
                     self._count(event.agent, payload)
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 self._ended(payload)

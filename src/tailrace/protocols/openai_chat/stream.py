@@ -21,7 +21,6 @@ from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_chat import wire
 
-SHOWN_NODE = "deep_agent"
 DONE = b"data: [DONE]\n\n"
 SEPARATOR = "\n\n"
 """Between the texts of two model replies."""
@@ -55,7 +54,6 @@ class Encoder:
         self._roster = Roster()
         self._head = b""
         self._tail = b""
-        self._nodes: set[str] = set()
         self._shown: dict[int, Reply] = {}
         self._calls: dict[int, int] = {}
         self._handed = False
@@ -124,21 +122,20 @@ class Encoder:
             case t.AgentStarted():
                 self._roster.joined(event.agent, payload)
             case t.ToolStarted() | t.ToolCompleted():
-                if self._options.key and event.node in self._nodes:
+                if self._options.key and self._roster.shows(event.node):
                     self._chunk(b"{}")
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 self._ended(payload)
             case t.NodeStarted():
-                if payload.node_type == SHOWN_NODE:
-                    self._nodes.add(event.node)
+                self._roster.opened(event.node, payload)
             case t.ItemStarted():
-                if event.node in self._nodes and self._shows(event.agent):
+                if self._roster.shows(event.node) and self._shows(event.agent):
                     number = self._replies.get(event.agent, 0)
                     self._shown[payload.item] = (self._attempt, event.agent, number)
                     self._opened(payload)
             case t.Usage():
                 self._replies[event.agent] = self._replies.get(event.agent, 0) + 1
-                if event.node in self._nodes:
+                if self._roster.shows(event.node):
                     self._totals += Totals.of(payload)
             case t.RunAttempt():
                 self._attempt = payload.number

@@ -38,7 +38,6 @@ from tailrace.protocols.openai_responses.stream_items import MessageWriter, Reas
 from tailrace.protocols.openai_responses.stream_provider import ImageWriter, ProviderWriter
 from tailrace.protocols.openai_responses.writer import Writer, opening
 
-SHOWN_NODE = "deep_agent"
 HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
 """What most events of a run are: it does not walk through the whole match."""
 DONE = b"data: [DONE]\n\n"
@@ -74,7 +73,6 @@ class Encoder:
         self._status = "in_progress"
         self._end: t.RunEnd | None = None
         self._totals = Totals()
-        self._nodes: set[str] = set()
         self._items: dict[int, Writer] = {}
         self._output: list[Json] = []
         self._number = 0
@@ -149,8 +147,7 @@ class Encoder:
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 self._ended(event, payload)
             case t.NodeStarted():
-                if payload.node_type == SHOWN_NODE:
-                    self._nodes.add(event.node)
+                self._roster.opened(event.node, payload)
             case t.ItemStarted():
                 self._begun(event, payload)
             case t.ItemCompleted():
@@ -160,7 +157,7 @@ class Encoder:
             case t.ToolStarted() | t.ToolCompleted():
                 self._tool(payload)
             case t.Usage():
-                if event.node in self._nodes:
+                if self._roster.shows(event.node):
                     self._totals += Totals.of(payload)
             case (
                 t.TextDelta()
@@ -240,7 +237,7 @@ class Encoder:
         return {**given, **told, f"{key}_job_id": ids.job_id(self.run)}
 
     def _begun(self, event: t.Event, payload: t.ItemStarted) -> None:
-        if event.node not in self._nodes:
+        if not self._roster.shows(event.node):
             return
         self._openings[payload.item] = event
         if payload.waits_for == "answer":

@@ -26,7 +26,6 @@ from tailrace.protocols.session_lines.messages import Reply, contents, usage
 from tailrace.protocols.session_lines.subagents import Orchestra
 from tailrace.protocols.session_lines.tools import Tools
 
-SHOWN_NODE = "deep_agent"
 CONTEXT = 200_000
 """Tokens of a context whose size nobody told."""
 
@@ -60,7 +59,6 @@ class Encoder:
         self._roster = Roster()
         self._orchestra = Orchestra(run)
         self._tools = Tools(self._chain)
-        self._nodes: set[str] = set()
         self._replies: dict[str, Reply] = {}
         self._items: set[int] = set()
         self._messages: list[r.Message] = []
@@ -98,8 +96,7 @@ class Encoder:
                 self._roster.started(payload)
                 self._started(event, payload)
             case t.NodeStarted():
-                if payload.node_type == SHOWN_NODE:
-                    self._nodes.add(event.node)
+                self._roster.opened(event.node, payload)
             case t.AgentStarted():
                 self._roster.joined(event.agent, payload)
                 if self._below(event):
@@ -108,7 +105,7 @@ class Encoder:
                 if self._below(event):
                     self._say(*self._orchestra.completed(event.agent, payload.status))
             case t.ItemStarted():
-                if event.node in self._nodes:
+                if self._roster.shows(event.node):
                     self._opened(event, payload)
             case t.ArgumentsDelta():
                 reply = self._replies.get(event.agent)
@@ -132,7 +129,7 @@ class Encoder:
                 if self._main(event):
                     self._context = (*self._context[:2], payload.limit or CONTEXT)
             case t.Usage():
-                if event.node in self._nodes:
+                if self._roster.shows(event.node):
                     self._spent(event, payload)
             case t.RunAttempt():
                 self._give_up("aborted", "")
@@ -158,10 +155,10 @@ class Encoder:
                 assert_never(payload)
 
     def _main(self, event: t.Event) -> bool:
-        return event.node in self._nodes and self._roster.is_main(event.agent)
+        return self._roster.shows(event.node) and self._roster.is_main(event.agent)
 
     def _below(self, event: t.Event) -> bool:
-        return event.node in self._nodes and not self._roster.is_main(event.agent)
+        return self._roster.shows(event.node) and not self._roster.is_main(event.agent)
 
     def _started(self, event: t.Event, payload: t.RunStarted) -> None:
         request = payload.request
