@@ -20,7 +20,7 @@ class Talker(BaseChatModel):
     _llm_type = "talker"
 
     def _generate(self, *args: Any, **options: Any) -> ChatResult:
-        raise NotImplementedError
+        raise AssertionError("it streams")
 
     async def _astream(self, *args: Any, **options: Any) -> AsyncIterator[ChatGenerationChunk]:
         for _ in range(self.tokens):

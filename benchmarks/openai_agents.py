@@ -49,7 +49,7 @@ class Words(Model):
         self._completed = _made("response.completed", response=whole)
 
     async def get_response(self, *arguments: Any, **more: Any) -> ModelResponse:
-        raise NotImplementedError
+        raise AssertionError("it streams")
 
     async def stream_response(
         self, *arguments: Any, **more: Any

@@ -50,7 +50,7 @@ async def test_a_model_that_does_not_stream() -> None:
             return self._stream()
 
         async def _stream(self) -> Any:
-            raise NotImplementedError
+            raise NotImplementedError  # as the SDK's models do that cannot stream
             yield
 
     state = await run(Agent(name="lead", model=Whole()))

@@ -118,7 +118,7 @@ class TappedModel(Model):
                         reply.take(event)
                         await now.room()
                         yield event
-            except NotImplementedError:
+            except NotImplementedError:  # what a model that cannot stream raises
                 if reply.begun:
                     raise
                 whole = await model.get_response(*call.arguments(), **call.more)
