@@ -5,6 +5,7 @@ say how a `Spec` becomes an agent of theirs, over the framework's own kind of fa
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any
 
 import pytest
@@ -22,14 +23,16 @@ from tests.support.specs import FOREVER, PAINT, Spec, Steps, reason, send, spec,
 from tests.support.team import call, outputs, say, texts
 
 
-class Contract:
+class Contract(ABC):
     """The suite."""
 
     failed_tool_fails_the_run = False
+    answers_wait_for_others = False
+    """Whether what was answered goes on only when all that works beside it has ended."""
 
+    @abstractmethod
     def build(self, spec: Spec) -> Runtime:
         """The framework's agent as a runtime."""
-        raise NotImplementedError
 
     async def _open(self, root: Spec) -> House:
         return await open_house(self.build(root))
@@ -275,6 +278,36 @@ class Contract:
         assert outputs(state)[0] == "settled"
         assert state.attempt == 1
         await second.supervisor.close()
+
+    async def test_an_answer_is_taken_up_while_other_agents_still_work(self) -> None:
+        if self.answers_wait_for_others:
+            pytest.skip("this framework goes on with an answer when the others are done")
+        spent = asyncio.Event()
+
+        async def spend() -> str:
+            """Spend."""
+            spent.set()
+            return "spent"
+
+        async def busy() -> str:
+            """Work until the other one has spent."""
+            await spent.wait()
+            return "done"
+
+        yes = frozenset({"spend"})
+        payer = spec("payer", (call("spend"),), (say("ok"),), tools=(spend,), approve=yes)
+        worker = spec("worker", (call("busy"),), (say("ok"),), tools=(busy,))
+        both = (send("payer"), send("worker"))
+        house = await self._open(spec("lead", both, (say("x"),), below=(payer, worker)))
+        name = await house.start()
+        state = await until(house, name, lambda s: "asked" in [item.tool for item in s.items])
+        number = next(n for n, item in enumerate(state.items) if item.tool == "asked")
+        await house.supervisor.answer(name, (Approval(number, approved=True),))
+        state = await house.finished(name)
+        assert state.end == t.RunCompleted()
+        events = await house.directory.events(name)
+        assert not any(isinstance(event.payload, t.RunWaiting) for event in events)
+        await house.supervisor.close()
 
     # ends and crashes
 

@@ -38,6 +38,7 @@ class TestLangGraph(Contract):
     """The suite, over `create_agent`."""
 
     failed_tool_fails_the_run = True
+    answers_wait_for_others = True
 
     @pytest.fixture(autouse=True)
     def _store(self) -> None:

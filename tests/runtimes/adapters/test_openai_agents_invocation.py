@@ -25,14 +25,13 @@ from tests.support.house import open_house
 from tests.support.openai_agents_agents import (
     Scripted,
     again,
-    agent,
     event,
     failure,
     response,
     run,
     tool,
 )
-from tests.support.specs import FOREVER, PAINT, reason, send, spec, until
+from tests.support.specs import FOREVER, PAINT, reason, until
 from tests.support.team import call, outputs, say, texts
 
 
@@ -102,35 +101,6 @@ async def test_a_custom_tool_may_need_a_yes(approved: bool) -> None:
     assert state.end == t.RunCompleted()
     assert outputs(state) == ["HEY" if approved else "A person refused this call."]
     await second.supervisor.close()
-
-
-async def test_an_answer_is_taken_up_while_other_agents_still_work() -> None:
-    spent = asyncio.Event()
-
-    async def spend() -> str:
-        """Spend."""
-        spent.set()
-        return "spent"
-
-    async def busy() -> str:
-        """Work until the other one has spent."""
-        await spent.wait()
-        return "done"
-
-    yes = frozenset({"spend"})
-    payer = spec("payer", (call("spend"),), (say("ok"),), tools=(spend,), approve=yes)
-    worker = spec("worker", (call("busy"),), (say("ok"),), tools=(busy,))
-    both = (send("payer"), send("worker"))
-    lead = spec("lead", both, (say("x"),), below=(payer, worker))
-    house = await open_house(OpenAIAgentsRuntime(agent(lead), "lead"))
-    name = await house.start()
-    state = await until(house, name, lambda s: "asked" in [item.tool for item in s.items])
-    number = next(n for n, item in enumerate(state.items) if item.tool == "asked")
-    await house.supervisor.answer(name, (Approval(number, approved=True),))
-    state = await house.finished(name)
-    assert state.end == t.RunCompleted()
-    assert not any(isinstance(e.payload, t.RunWaiting) for e in await house.directory.events(name))
-    await house.supervisor.close()
 
 
 async def test_a_clients_call_beside_one_that_waits_for_a_yes() -> None:

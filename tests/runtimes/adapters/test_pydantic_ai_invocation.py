@@ -21,8 +21,8 @@ from tailrace.events.answers import Approval, Reply
 from tailrace.models.scenario import Step
 from tailrace.runtimes.adapters.pydantic_ai import PydanticAIRuntime
 from tests.support.house import open_house
-from tests.support.pydantic_ai_agents import again, agent, model, replies_given, run
-from tests.support.specs import send, spec, until
+from tests.support.pydantic_ai_agents import again, model, replies_given, run
+from tests.support.specs import until
 from tests.support.team import call, outputs, say, texts
 
 # people
@@ -73,35 +73,6 @@ async def test_a_tool_may_put_its_result_off() -> None:
     assert state.end == t.RunCompleted()
     assert outputs(state) == ["red"]
     await second.supervisor.close()
-
-
-async def test_an_answer_is_taken_up_while_other_agents_still_work() -> None:
-    paid = asyncio.Event()
-
-    async def spend() -> str:
-        """Spend."""
-        paid.set()
-        return "spent"
-
-    async def busy() -> str:
-        """Work until the other one has paid."""
-        await paid.wait()
-        return "done"
-
-    yes = frozenset({"spend"})
-    payer = spec("payer", (call("spend"),), (say("ok"),), tools=(spend,), approve=yes)
-    worker = spec("worker", (call("busy"),), (say("ok"),), tools=(busy,))
-    both = (send("payer"), send("worker"))
-    lead = spec("lead", both, (say("x"),), below=(payer, worker))
-    house = await open_house(PydanticAIRuntime(agent(lead), "lead"))
-    name = await house.start()
-    state = await until(house, name, lambda s: "asked" in [item.tool for item in s.items])
-    number = next(n for n, item in enumerate(state.items) if item.tool == "asked")
-    await house.supervisor.answer(name, (Approval(number, approved=True),))
-    state = await house.finished(name)
-    assert state.end == t.RunCompleted()
-    assert not any(isinstance(e.payload, t.RunWaiting) for e in await house.directory.events(name))
-    await house.supervisor.close()
 
 
 # going on
