@@ -1,4 +1,4 @@
-"""What a store promises. Two engines keep it (SQLite, and memory for tests); a third fits unchanged.
+"""What a store promises. Three engines keep it: SQLite, NATS, and memory for tests.
 
 A store holds *logs* (the events of runs) and *records* (small keyed values: the run index, sessions,
 idempotency keys). The two are separate promises because a cluster keeps them in separate places: a
