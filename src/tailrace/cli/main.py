@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from tailrace.cli import client, local, serving, tokens
+from tailrace.cli import client, local, moving, serving, tokens
 from tailrace.cli.convert import Converter
 from tailrace.errors import Malformed, TailraceError
 
@@ -156,6 +156,24 @@ def token_revoke(
 ) -> None:
     """Let a token be worth nothing; a running server notices within two seconds."""
     asyncio.run(tokens.revoke(config, token_id))
+
+
+@app.command("export")
+def export_(
+    file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
+    config: ConfigOption = Path("tailrace.toml"),
+) -> None:
+    """Write all runs, conversations and tokens to a file, while no server runs."""
+    asyncio.run(moving.export(config, file))
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="What `tailrace export` wrote.")],
+    config: ConfigOption = Path("tailrace.toml"),
+) -> None:
+    """Read such a file into another place, while no server runs there. Nothing is overwritten."""
+    asyncio.run(moving.import_(config, file))
 
 
 @app.command()

@@ -1,0 +1,95 @@
+"""`tailrace export` and `tailrace import`: all that a server keeps, from one place to another by a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO
+
+import typer
+
+from tailrace import assembly, config
+from tailrace.auth import tokens
+from tailrace.errors import ConfigError, LogError
+from tailrace.log import transfer
+from tailrace.log.contract import Store
+from tailrace.log.transfer import Moved
+from tailrace.runs import accounts, conversations, directory, submission
+from tailrace.runtimes.contract import KEPT
+
+BUCKETS = (
+    tokens.BUCKET,
+    accounts.BUCKET,
+    conversations.BUCKET,
+    submission.KEYS,
+    submission.RETRIES,
+    KEPT,
+    directory.BUCKET,
+)
+"""All records but the one that only says that the engine can be written to."""
+
+
+async def export(configured: Path, file: Path) -> None:
+    """Write what the configured server keeps to `file`. Raises `ConfigError`, `LogError`."""
+    moved = Moved()
+    async with _opened(configured) as store:
+        with _written(file) as output:
+            async for line in transfer.export(store, BUCKETS, directory.BUCKET, moved):
+                output.write(line)
+    _say("exported", moved)
+
+
+async def import_(configured: Path, file: Path) -> None:
+    """Put what `file` holds where the configured server keeps its own. Raises `ConfigError`, `LogError`."""
+
+    def lines() -> Iterator[bytes]:
+        try:
+            with file.open("rb") as opened:
+                yield from opened
+        except OSError as error:
+            raise ConfigError(f"{file}: {error.strerror}") from error
+
+    async with _opened(configured) as store:
+        try:
+            moved = await transfer.import_(store, lines)
+        except transfer.Broken as error:
+            raise LogError(f"{file}, {error}; nothing was imported") from error
+    _say("imported", moved)
+
+
+@contextmanager
+def _written(file: Path) -> Generator[IO[bytes], None, None]:
+    """A new file, for the eyes of its owner only; gone again when it does not become whole."""
+    try:
+        output = os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from error
+    try:
+        with output:
+            yield output
+    except BaseException as error:
+        file.unlink()
+        if isinstance(error, OSError):
+            raise LogError(f"{file}: {error.strerror}") from error
+        raise
+
+
+@asynccontextmanager
+async def _opened(configured: Path) -> AsyncGenerator[Store, None]:
+    """The store of the server that `configured` configures."""
+    found = config.load(configured)
+    store = assembly.disk_store(found.folder / found.server.data)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _say(what: str, moved: Moved) -> None:
+    unfinished = f" ({len(moved.open)} not ended)" if moved.open else ""
+    typer.echo(
+        f"{what}: {moved.runs} runs{unfinished}, {moved.events} events, {moved.records} records"
+    )
