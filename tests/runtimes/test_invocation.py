@@ -285,9 +285,7 @@ async def test_a_flood_of_progress_waits_for_the_log_or_is_thinned(kind: str) ->
 
     def slow(*args: Any, **more: Any) -> Any:
         nonlocal most
-        most = max(
-            [most, *(len(w.writer._waiting) for w in house.supervisor._worker._live.values())]
-        )
+        most = max([most, *(len(w.writer._waiting) for w in house.supervisor._crew._live.values())])
         return append(*args, **more)
 
     house.store.log.append = slow  # type: ignore[method-assign]

@@ -27,6 +27,7 @@ class RunState:
     def __init__(self) -> None:
         self.phase = "new"
         self.seq = -1
+        self._handed_in = -1
         self.attempt = 1
         self.started_at = 0
         self.since = 0
@@ -59,6 +60,11 @@ class RunState:
     def ended(self) -> bool:
         """Whether the run's last event is in."""
         return self.phase == "ended"
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the last event is the start or an answer: nobody has worked on the run since."""
+        return self.seq == self._handed_in
 
     @property
     def finish(self) -> t.Finish:
@@ -284,6 +290,7 @@ class RunState:
         match payload:
             case t.RunStarted():
                 self.request = payload.request
+                self._handed_in = self.seq + 1
             case t.RunAttempt():
                 if payload.number <= self.attempt:
                     raise IllegalEvent(f"attempt {payload.number} follows {self.attempt}")
@@ -299,6 +306,7 @@ class RunState:
                     raise IllegalEvent("the run cannot wait while an item is open")
             case t.RunResumed():
                 self.resumptions.append(payload.request)
+                self._handed_in = self.seq + 1
             case _:
                 assert_never(payload)
         self.phase = after

@@ -21,6 +21,11 @@ class Job(Protocol):
         """Its suffix."""
         ...
 
+    @property
+    def deliveries(self) -> int:
+        """How often it was handed out, this time included."""
+        ...
+
     async def beat(self) -> None:
         """Keep the run for another `lease`. Raises `LogError` when nobody heard it."""
         ...

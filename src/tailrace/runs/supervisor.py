@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from tailrace.errors import Conflict, LogError, Unavailable
+from tailrace.errors import Conflict, Fenced, LogError, Unavailable
 from tailrace.events import ids
 from tailrace.events.answers import Answer, drafts
 from tailrace.events.request import RunRequest
@@ -30,7 +30,9 @@ from tailrace.events.types import (
 )
 from tailrace.log.contract import Store
 from tailrace.runs.accounts import Accounts
+from tailrace.runs.cluster import Cluster, Membership
 from tailrace.runs.conversations import Conversations
+from tailrace.runs.crew import Crew
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper
@@ -56,7 +58,9 @@ class Supervisor:
         sweeper: Sweeper,
         settings: RunSettings,
         clock: Clock,
+        cluster: Membership | None = None,
     ) -> None:
+        """With `cluster` the runs of the store are those of many processes; without, all are this one's."""
         self._store = store
         self._runtimes = runtimes
         self._directory = directory
@@ -67,7 +71,7 @@ class Supervisor:
         self._summaries = Summaries(directory, settings, clock)
         self._submissions = Submissions(store, settings, clock)
         self._accounts = Accounts(store, clock)
-        self._worker = Worker(
+        worker = Worker(
             store,
             runtimes,
             directory,
@@ -77,6 +81,9 @@ class Supervisor:
             settings,
             clock,
         )
+        self._crew: Crew = worker
+        if cluster is not None:
+            self._crew = Cluster(store, cluster, worker, directory, self._accounts, settings, clock)
         self._background: set[asyncio.Task[None]] = set()
         self.phase: Literal["starting", "open", "draining"] = "starting"
         self._starting: dict[str, asyncio.Future[None]] = {}
@@ -85,7 +92,7 @@ class Supervisor:
     async def open(self) -> None:
         """Open the store, take over every run that was left open, begin to sweep and to accept."""
         await self._store.open()
-        await self._worker.open()
+        await self._crew.open()
         self._spawn(self._sweep_for_ever())
         self.phase = "open"
 
@@ -93,7 +100,7 @@ class Supervisor:
         """Take no new runs, give the live ones a while to settle, hand over the rest; leave behind those that
         do not let themselves be stopped."""
         self.phase = "draining"
-        await self._worker.drain()
+        await self._crew.drain()
 
     async def close(self) -> None:
         """Drain, then close the store."""
@@ -101,13 +108,13 @@ class Supervisor:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self._worker.close()
+        await self._crew.close()
         await self._accounts.settle()
         await self._store.close()
 
     def live(self) -> int:
         """How many runs are being worked on."""
-        return len(self._worker)
+        return len(self._crew)
 
     async def start(
         self, request: RunRequest, *, owner: Owner, submission: Submission
@@ -181,7 +188,7 @@ class Supervisor:
         # The work begins while `run.started` is on its way to the disk: what it brings meanwhile goes in
         # the next commit, and no client hears of the run before all is down.
         joined = self._join(request.conversation, owner, run)
-        begun = self._worker.begin(record, writer)
+        begun = self._crew.begin(record, writer)
         await asyncio.gather(recorded, writer.flush(), joined, begun)
 
     async def _join(self, conversation: str, owner: Owner, run: str) -> None:
@@ -195,12 +202,12 @@ class Supervisor:
 
     async def wait(self, run: str) -> None:
         """Wait until nobody works on the run any more: it ended, or was handed over."""
-        await self._worker.wait(run)
+        await self._crew.wait(run)
 
     async def cancel(self, run: str, by: str) -> None:
         """End a live or waiting run as cancelled; returns when its log has ended. Else `Conflict`."""
-        if not await self._worker.cancel(run, by):
-            await self._worker.wait(run)
+        if not await self._crew.cancel(run, by):
+            await self._crew.wait(run)
             await self._end_waiting(run, RunCancelled(by))
 
     async def answer(self, run: str, answer: Answer, request: RunRequest | None = None) -> None:
@@ -209,10 +216,10 @@ class Supervisor:
         `request` is the turn that brought the answer, where a surface has turns. Raises `Conflict` when
         nothing, or nothing any more, is asked by that name: of two answers the first one counts.
         """
-        while not await self._worker.answer(run, answer):
-            await self._worker.wait(run)  # it is on its way to its pause
+        while not await self._crew.answer(run, answer):
+            await self._crew.wait(run)  # it is on its way to its pause
             async with self._waking:  # two answers at once must not wake it twice
-                if self._worker.live(run) is None:
+                if (await self._directory.state(run)).phase != "running":
                     return await self._wake(run, answer, request)
         return None
 
@@ -229,18 +236,23 @@ class Supervisor:
             await writer.flush()
             record = msgspec.structs.replace(record, status="in_progress")
             await self._summaries.works(record)
-        except BaseException:
+        except BaseException as error:
             self._accounts.leave(record.purses)
+            if isinstance(error, Fenced):  # another process had the answer first
+                raise Conflict("The run asks for nothing.", code="already_answered") from None
             raise
-        await self._worker.begin(record, writer)
+        await self._crew.begin(record, writer)
 
     async def _end_waiting(self, run: str, end: RunEnd) -> None:
         async with self._waking:
             record, state = await self._waiting(run)
             writer = RunWriter(self._store.log, run, state, self._clock)
             writer.add([*state.settle(end), Draft(end)])
-            await writer.flush()
-            await self._worker.record_end(record, state)
+            try:
+                await writer.flush()
+            except Fenced:
+                raise Conflict("The run goes on.", code="not_in_progress") from None
+            await self._crew.record_end(record, state)
 
     async def _waiting(self, run: str) -> tuple[RunRecord, RunState]:
         """A run that waits. Raises `Conflict` when it does not."""
@@ -252,7 +264,7 @@ class Supervisor:
 
     def reading(self, run: str) -> AbstractContextManager[None]:
         """Count a reader of a run. When the last one leaves, the run's grace period begins."""
-        return self._worker.reading(run)
+        return self._crew.reading(run)
 
     async def _give_up_waiting(self, run: str) -> None:
         """Nobody answered in time."""

@@ -159,11 +159,27 @@ class Worker:
         record = await self._directory.record(run)
         if record is None:  # the process died before anybody was told of the run
             return await self._store.log.drop([run])
+        live = await self._resume(record, state, reason)
+        if live is not None:
+            self._begin_grace(live)
+        return None
+
+    async def pick_up(self, record: RunRecord, state: RunState) -> LiveRun | None:
+        """Work on a run that was offered: for the first time, or after a worker who is gone. None when there
+        is nothing to be done."""
+        if not state.fresh or record.agent not in self._runtimes:
+            return await self._resume(record, state, "its worker was gone")
+        await self._accounts.enter_again(record.purses)
+        return self._begin(record, RunWriter(self._store.log, record.run, state, self._clock))
+
+    async def _resume(self, record: RunRecord, state: RunState, reason: str) -> LiveRun | None:
         if state.ended:
-            return await self.record_end(record, state)
+            await self.record_end(record, state)
+            return None
         if state.phase == "waiting":
-            return await self._summaries.waits(record, state)
-        writer = RunWriter(self._store.log, run, state, self._clock)
+            await self._summaries.waits(record, state)
+            return None
+        writer = RunWriter(self._store.log, record.run, state, self._clock)
         writer.add([Draft(RunAttempt(state.attempt + 1, reason))])
         writer.add(state.give_up_reply())
         runtime = self._runtimes.get(record.agent)
@@ -172,11 +188,11 @@ class Worker:
             end = RunFailed("server_error", why)
             writer.add([*state.settle(end), Draft(end)])
             await writer.flush()
-            return await self.record_end(record, state)
+            await self.record_end(record, state)
+            return None
         await writer.flush()
         await self._accounts.enter_again(record.purses)
-        self._begin_grace(self._begin(record, writer))
-        return None
+        return self._begin(record, writer)
 
     def _begin(self, record: RunRecord, writer: RunWriter) -> LiveRun:
         runtime = self._runtimes[record.agent]
@@ -210,6 +226,7 @@ class Worker:
             await self.record_end(live.record, live.writer.state)
         else:
             await self._summaries.waits(live.record, live.writer.state)
+        live.settled = True
 
     async def _retake(self, run: str) -> None:
         """Take a run up again once its log can be written."""

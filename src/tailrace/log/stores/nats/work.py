@@ -28,6 +28,9 @@ class NatsJob:
 
     def __init__(self, client: Client, run: str, reply: str) -> None:
         self.run = run
+        self.deliveries = int(
+            reply.split(".")[-5]
+        )  # $JS.ACK.….<delivered>.<stream>.<consumer>.<time>.<left>
         self._client = client
         self._reply = reply
 

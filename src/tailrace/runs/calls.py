@@ -1,0 +1,82 @@
+"""What a process asks of the one that works on a run, and what it is told: plain bytes, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.errors import BadRequest, CallerError, Conflict, LogError
+from tailrace.events.answers import Answer, Approval, Declined, Output, Reply
+
+KINDS: dict[str, type[Approval | Reply | Declined | Output]] = {
+    each.__name__: each for each in (Approval, Reply, Declined, Output)
+}
+REFUSALS: dict[str, type[CallerError]] = {each.__name__: each for each in (BadRequest, Conflict)}
+"""What a run may say to an answer."""
+
+
+class Cancel(Struct, frozen=True, tag="cancel"):
+    """End the run."""
+
+    by: str
+
+
+class Answers(Struct, frozen=True, tag="answers"):
+    """Answers, each with the name of its kind."""
+
+    given: list[tuple[str, dict[str, Any]]]
+
+    @classmethod
+    def of(cls, answer: Answer) -> Answers:
+        return cls([(type(each).__name__, msgspec.to_builtins(each)) for each in answer])
+
+    def answer(self) -> Answer:
+        return tuple(msgspec.convert(fields, KINDS[kind]) for kind, fields in self.given)
+
+
+class Said(Struct, frozen=True, omit_defaults=True):
+    """How it went: `taken`, or not for the run's own sake; `refused` names the error."""
+
+    taken: bool
+    refused: str = ""
+    message: str = ""
+    param: str = ""
+    code: str = ""
+
+
+encode = msgspec.msgpack.Encoder().encode
+_call = msgspec.msgpack.Decoder(Cancel | Answers)
+_said = msgspec.msgpack.Decoder(Said)
+
+
+def outcome(body: bytes) -> bool:
+    """Whether the run took it. Raises what the run said against it, and `LogError`."""
+    said = _said.decode(body)
+    if said.refused in REFUSALS:
+        raise REFUSALS[said.refused](said.message, param=said.param, code=said.code)
+    if said.refused:
+        raise LogError(said.message)
+    return said.taken
+
+
+async def respond(
+    body: bytes,
+    *,
+    cancel: Callable[[str], Awaitable[bool]],
+    answer: Callable[[Answer], Awaitable[bool]],
+) -> bytes:
+    """Do what is asked, and say how it went."""
+    try:
+        call = _call.decode(body)
+        if isinstance(call, Cancel):
+            return encode(Said(await cancel(call.by)))
+        return encode(Said(await answer(call.answer())))
+    except CallerError as error:
+        name = type(error).__name__
+        said = Said(taken=False, refused=name, message=error.message)
+        return encode(msgspec.structs.replace(said, param=error.param, code=error.code))
+    except (LogError, msgspec.MsgspecError) as error:
+        return encode(Said(taken=False, refused="LogError", message=str(error)))

@@ -1,0 +1,303 @@
+"""A crew of many processes: runs are offered, some process works on each, and any process is its door.
+
+What belongs to whom is decided by nothing but the log: a job says that a run needs somebody, a call finds the
+one who works on it. Where nobody answers a call, the log is written directly; whoever comes later is fenced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import NamedTuple
+
+from tailrace.errors import Fenced, LogError, NotFound
+from tailrace.events.answers import Answer
+from tailrace.events.state import RunState
+from tailrace.events.types import Draft, Event, RunCancelled, RunEnd, RunWaiting
+from tailrace.log.contract import Store
+from tailrace.log.work import Job, Work
+from tailrace.runs import calls
+from tailrace.runs.accounts import Accounts
+from tailrace.runs.directory import Directory, RunRecord
+from tailrace.runs.live import UNREAD, LiveRun
+from tailrace.runs.settings import RunSettings
+from tailrace.runs.worker import Worker
+from tailrace.runs.writer import Clock, RunWriter
+
+logger = logging.getLogger("tailrace.runs")
+
+ARRIVAL_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""Waits for a run that was offered to be in the log: both are written at the same time."""
+ARRIVALS = 20
+"""An offered run that is not in the log after being handed out so often never will be."""
+RETRY_SECONDS = 0.5
+"""Before the engine is asked again that did not answer."""
+CALL_SECONDS = 5.0
+
+
+class Membership(NamedTuple):
+    """A process's part in a cluster: the jobs and calls of an engine that need not be open yet, and whether
+    it `works` on runs itself."""
+
+    engine: Callable[[], Work]
+    works: bool
+
+
+class _Readers:
+    """Those of one run in this process."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.gone = asyncio.Event()
+
+
+class Cluster:
+    """The crew as one process sees it."""
+
+    def __init__(
+        self,
+        store: Store,
+        membership: Membership,
+        worker: Worker,
+        directory: Directory,
+        accounts: Accounts,
+        settings: RunSettings,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._engine, self._works = membership
+        self._worker = worker
+        self._directory = directory
+        self._accounts = accounts
+        self._settings = settings
+        self._clock = clock
+        self._draining = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._taking: asyncio.Task[None] | None = None
+        self._readers: dict[str, _Readers] = {}
+
+    @property
+    def _work(self) -> Work:
+        return self._engine()
+
+    def __len__(self) -> int:
+        return len(self._worker)
+
+    async def open(self) -> None:
+        if self._works:
+            self._taking = asyncio.create_task(self._take_for_ever())
+
+    async def drain(self) -> None:
+        self._draining.set()
+        if self._taking is not None:
+            await asyncio.wait([self._taking])
+        await self._worker.drain()
+        if self._tasks:  # jobs go back, so that nobody waits for the lease
+            await asyncio.wait(self._tasks, timeout=CALL_SECONDS)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._worker.close()
+
+    # the door
+
+    async def begin(self, record: RunRecord, writer: RunWriter) -> None:
+        await self._work.offer(record.run)
+        self._accounts.leave(record.purses)  # they are counted where the run is worked on
+
+    async def wait(self, run: str) -> None:
+        await self._worker.wait(run)
+        news = asyncio.Event()
+
+        def heard(events: Sequence[Event]) -> None:
+            if not events or any(isinstance(e.payload, RunEnd | RunWaiting) for e in events):
+                news.set()
+
+        stop = self._store.log.watch(run, heard)
+        try:
+            while True:
+                news.clear()
+                try:
+                    state = await self._directory.state(run)
+                except NotFound:
+                    return
+                if state.phase != "running":
+                    return
+                await news.wait()
+        finally:
+            stop()
+
+    async def cancel(self, run: str, by: str) -> bool:
+        if self._worker.live(run) is not None:
+            return await self._worker.cancel(run, by)
+        while True:
+            seconds = self._settings.cancel_seconds + CALL_SECONDS
+            said = await self._work.call(run, calls.encode(calls.Cancel(by)), seconds)
+            if said is not None:
+                return calls.outcome(said)
+            try:
+                return await self._end(run, RunCancelled(by))
+            except Fenced:
+                continue  # somebody has just taken it
+
+    async def answer(self, run: str, answer: Answer) -> bool:
+        if self._worker.live(run) is not None:
+            return await self._worker.answer(run, answer)
+        said = await self._work.call(run, calls.encode(calls.Answers.of(answer)), CALL_SECONDS)
+        return said is not None and calls.outcome(said)
+
+    @contextmanager
+    def reading(self, run: str) -> Generator[None, None, None]:
+        """While it lasts, this process says that somebody reads the run."""
+        readers = self._readers.get(run)
+        if readers is None:
+            readers = self._readers[run] = _Readers()
+            self._keep(asyncio.create_task(self._say_read(run, readers)))
+        readers.count += 1
+        try:
+            yield
+        finally:
+            readers.count -= 1
+            if not readers.count:
+                readers.gone.set()
+                del self._readers[run]
+
+    async def _say_read(self, run: str, readers: _Readers) -> None:
+        async def respond(_: bytes) -> bytes:
+            return b"yes"
+
+        with suppress(LogError):
+            stop = await self._work.answer(_reading(run), respond)
+            try:
+                await readers.gone.wait()
+            finally:
+                await stop()
+
+    async def record_end(self, record: RunRecord, state: RunState) -> None:
+        await self._worker.record_end(record, state)
+
+    async def _end(self, run: str, end: RunEnd) -> bool:
+        """End a run that nobody works on; False when it is not running. Raises `Fenced`."""
+        record = await self._directory.record(run)
+        state = await self._directory.state(run)
+        if record is None or state.phase != "running":
+            return False
+        writer = RunWriter(self._store.log, run, state, self._clock)
+        writer.add([*state.settle(end), Draft(end)])
+        await writer.flush()
+        await self._worker.record_end(record, state)
+        return True
+
+    # the workshop
+
+    async def _take_for_ever(self) -> None:
+        while not self._draining.is_set():
+            try:
+                job = await self._work.take()
+            except LogError as error:
+                logger.warning("no jobs: %s", error)
+                await self._pause(RETRY_SECONDS)
+                continue
+            if job is not None:
+                self._keep(asyncio.create_task(self._serve(job), name=f"job {job.run}"))
+
+    async def _serve(self, job: Job) -> None:
+        """One job, from its pick-up to its end."""
+        try:
+            live = await self._pick_up(job)
+            if live is None:
+                return
+            stop = await self._work.answer(job.run, partial(self._respond, job.run))
+            try:
+                await self._until_over(job, live)
+            finally:
+                await stop()
+            if live.settled:
+                await job.done()
+            elif self._draining.is_set():
+                await job.give_back()
+        except Fenced:
+            logger.warning("run %s: another worker has it", job.run)
+        except LogError as error:  # the job comes back when the lease is over
+            logger.error("run %s: %s", job.run, error)
+        except Exception:
+            logger.exception("run %s: it cannot be worked on", job.run)
+
+    async def _pick_up(self, job: Job) -> LiveRun | None:
+        """The run of a job, at work; None when there is nothing to do for it."""
+        found = await self._arrived(job.run)
+        if found is None:
+            if job.deliveries < ARRIVALS:
+                await job.give_back(RETRY_SECONDS)
+            else:
+                await job.done()  # its start was never written: nobody was told of it
+            return None
+        record, state = found
+        live = await self._worker.pick_up(record, state)
+        if live is None:
+            await job.done()
+        return live
+
+    async def _arrived(self, run: str) -> tuple[RunRecord, RunState] | None:
+        """A run's record and state, as soon as both are durable; None when they do not come."""
+        for seconds in ARRIVAL_SECONDS:
+            record = await self._directory.record(run)
+            with suppress(NotFound):
+                state = await self._directory.state(run)
+                if record is not None:
+                    return record, state
+            await self._pause(seconds)
+        return None
+
+    async def _until_over(self, job: Job, live: LiveRun) -> None:
+        """Keep the job while its run is worked on, and cancel the run when it should be read and is not."""
+        if live.task is None:
+            raise AssertionError("a run that was picked up is worked on")
+        loop = asyncio.get_running_loop()
+        read = loop.time()
+        while not live.task.done():
+            await asyncio.wait([live.task], timeout=self._work.lease / 3)
+            with suppress(LogError):
+                await job.beat()
+            if live.record.grace is None or live.task.done():
+                continue
+            if await self._is_read(job.run):
+                read = loop.time()
+            elif loop.time() - read > live.record.grace:
+                live.cancel(UNREAD)
+
+    async def _is_read(self, run: str) -> bool:
+        """Whether any process has a reader of the run; yes, when nobody can be asked."""
+        if run in self._readers:
+            return True
+        try:
+            return await self._work.call(_reading(run), b"", CALL_SECONDS) is not None
+        except LogError:
+            return True
+
+    async def _respond(self, run: str, body: bytes) -> bytes:
+        """What another process asks of a run that is worked on here."""
+        return await calls.respond(
+            body,
+            cancel=partial(self._worker.cancel, run),
+            answer=partial(self._worker.answer, run),
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._draining.wait()
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _reading(run: str) -> str:
+    """The name that a process answers to while it has readers of a run."""
+    return f"{run}.read"

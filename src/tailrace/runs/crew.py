@@ -1,0 +1,57 @@
+"""Who works on runs, as the supervisor sees it: this process alone, or a cluster of them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from tailrace.events.answers import Answer
+from tailrace.events.state import RunState
+from tailrace.runs.directory import RunRecord
+from tailrace.runs.writer import RunWriter
+
+
+class Crew(Protocol):
+    """Works on runs until they end or pause, whatever happens to processes."""
+
+    def __len__(self) -> int:
+        """How many runs this process works on."""
+        ...
+
+    async def open(self) -> None:
+        """Begin: runs that nobody works on any more are taken over."""
+        ...
+
+    async def drain(self) -> None:
+        """Give the runs of this process a while to settle, hand over the rest."""
+        ...
+
+    async def close(self) -> None:
+        """End. `drain` was called."""
+        ...
+
+    async def begin(self, record: RunRecord, writer: RunWriter) -> None:
+        """Let somebody work on a run; what `writer` has been given may still be on its way to the disk."""
+        ...
+
+    async def wait(self, run: str) -> None:
+        """Wait until nobody works on a run any more: it ended, pauses, or was handed over."""
+        ...
+
+    async def cancel(self, run: str, by: str) -> bool:
+        """End a run that is worked on; False when nobody does, or when it is about to pause. Returns when its
+        log has ended."""
+        ...
+
+    async def answer(self, run: str, answer: Answer) -> bool:
+        """Give a run what it asked for while the rest of it goes on; False when nobody works on it, or when
+        it is about to pause. Raises `Conflict` for what is not asked, `BadRequest` for what does not fit."""
+        ...
+
+    def reading(self, run: str) -> AbstractContextManager[None]:
+        """Count a reader of a run. When the last one leaves, the run's grace period begins."""
+        ...
+
+    async def record_end(self, record: RunRecord, state: RunState) -> None:
+        """Put a run's end into its record."""
+        ...
