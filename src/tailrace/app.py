@@ -19,7 +19,7 @@ from pathlib import Path
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tailrace import assembly, config
+from tailrace import assembly, assembly_stores, config
 from tailrace.errors import ConfigError
 from tailrace.http.parts import Parts
 from tailrace.http.routes import sessions
@@ -54,11 +54,13 @@ class App:
         """Serve somebody's agent, whatever its kind. Raises `ConfigError` for what is none."""
         self._add(name, runtime_for(thing, name))
 
-    def parts(self, *, open: bool = True, wait: float = 0.0) -> Parts:
-        """A server's parts; `open` as in `assembly.parts`, `wait` as for a `disk_store`. May raise
+    def parts(
+        self, *, open: bool = True, wait: float = 0.0, role: assembly_stores.Role = "all"
+    ) -> Parts:
+        """A server's parts; `open` as in `assembly.parts`, `wait` and `role` as for an engine. May raise
         `ConfigError`."""
-        store = assembly.disk_store(self.data, wait=wait)
-        return assembly.parts(self.config, store, self._runtimes, open=open)
+        store, cluster = assembly_stores.engine(self.config, self.data, role=role, wait=wait)
+        return assembly.parts(self.config, store, self._runtimes, open=open, cluster=cluster)
 
     def asgi(self) -> ASGIApp:
         """An ASGI application with all surfaces, to be served or mounted."""

@@ -18,7 +18,7 @@ from tailrace.assembly_workflows import workflow_of
 from tailrace.config import AgentConfig, Config, McpConfig, ModelConfig, nearest
 from tailrace.errors import ConfigError
 from tailrace.events.request import OutputFormat
-from tailrace.http.app import create_app
+from tailrace.http.app import create_app, create_health_app
 from tailrace.http.catalog import Catalog, Target
 from tailrace.http.event_stream import Streams, StreamSettings
 from tailrace.http.health import Health
@@ -27,8 +27,6 @@ from tailrace.http.projection import Projections
 from tailrace.http.readers import Readers
 from tailrace.log.contract import Store
 from tailrace.log.stores.memory import MemoryStore
-from tailrace.log.stores.sqlite import SqliteStore
-from tailrace.log.stores.sqlite_side import SideRecords
 from tailrace.models.contract import Model
 from tailrace.models.echo import EchoModel
 from tailrace.models.http import HttpModel, Sessions, Timeouts
@@ -42,6 +40,7 @@ from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_media.images import ImagesCodec
 from tailrace.protocols.openai_media.speech import SpeechCodec
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
+from tailrace.runs.cluster import Membership
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
 from tailrace.runs.retention import Sweeper
@@ -147,9 +146,10 @@ def parts(
     more: Mapping[str, Runtime] | None = None,
     *,
     open: bool = True,
+    cluster: Membership | None = None,
 ) -> Parts:
     """A server's parts over a store, with `more` agents that were made in Python. `open`: whether it may
-    stand open while there are no tokens. Raises `ConfigError`."""
+    stand open while there are no tokens; `cluster`: its part in one. Raises `ConfigError`."""
     added = dict(more or {})
     settings = RunSettings(
         kept=int(config.server.retention_hours * HOUR),
@@ -166,7 +166,9 @@ def parts(
     for runtime in made.values():
         if isinstance(runtime, Keeper):
             runtime.keep_in(store)
-    supervisor = Supervisor(store, made, directory, conversations, sweeper, settings, clock)
+    supervisor = Supervisor(
+        store, made, directory, conversations, sweeper, settings, clock, cluster
+    )
     targets = [
         *(Target(name, "agent", agent.id) for name, agent in config.agents.items()),
         *(Target(name, "agent", workflow.id) for name, workflow in config.workflows.items()),
@@ -197,19 +199,9 @@ def parts(
     )
 
 
-def application(config: Config, made: Parts) -> Starlette:
-    """The ASGI application over a server's parts."""
-    return create_app(made, config.server.cors_origins)
-
-
-def side_records(folder: Path) -> SideRecords:
-    """The records of the default engine's folder, also while a server owns it."""
-    return SideRecords(folder)
-
-
-def disk_store(folder: Path, *, wait: float = 0.0) -> Store:
-    """The default engine: one SQLite file in `folder`; `wait` seconds for another process to let it go."""
-    return SqliteStore(folder, wait=wait)
+def application(config: Config, made: Parts, *, surfaces: bool = True) -> Starlette:
+    """The ASGI application over a server's parts; without `surfaces` only its health."""
+    return create_app(made, config.server.cors_origins) if surfaces else create_health_app(made)
 
 
 def memory_store() -> Store:

@@ -13,6 +13,7 @@ import pytest
 
 from tailrace.auth.tokens import Token
 from tailrace.cli.tokens import tokens_of
+from tailrace.config import Config
 from tests.http.test_auth import SURFACES
 from tests.support.servers import ChildServer, running
 
@@ -46,7 +47,7 @@ def wants_keys(server: ChildServer) -> None:
 
 def key(server: ChildServer, tenant: str, **limits: float) -> dict[str, str]:
     """The header of a new token of its own tenant."""
-    tokens = tokens_of(server.folder / "data")
+    tokens = tokens_of(Config(), server.folder / "data")
     secret = asyncio.run(tokens.create(Token(id="", name="t", tenant=tenant, limits=limits)))
     return {"authorization": f"Bearer {secret}"}
 

@@ -138,7 +138,8 @@ async def test_a_run_that_cannot_go_on_is_ended(why: str) -> None:
     attempts = 0 if cut_off else 20
     second = House(Fake(talk, resumes=why != "cannot go on"), first.store, attempts=attempts)
     if why == "no longer exists":
-        second.supervisor._crew._runtimes = {}
+        worker: Any = second.supervisor._crew
+        worker._runtimes = {}
     await second.supervisor.open()
     state = await second.finished(run)
     assert isinstance(state.end, t.RunFailed)

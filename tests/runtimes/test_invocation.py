@@ -282,10 +282,11 @@ async def test_a_flood_of_progress_waits_for_the_log_or_is_thinned(kind: str) ->
         )
     )
     append = house.store.log.append
+    worker: Any = house.supervisor._crew
 
     def slow(*args: Any, **more: Any) -> Any:
         nonlocal most
-        most = max([most, *(len(w.writer._waiting) for w in house.supervisor._crew._live.values())])
+        most = max([most, *(len(live.writer._waiting) for live in worker._live.values())])
         return append(*args, **more)
 
     house.store.log.append = slow  # type: ignore[method-assign]

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -148,14 +148,16 @@ class ChildServer:
         program: str = "from tailrace.cli import main; main()",
         doomed: bool = False,
         source: str = "",
+        more: Sequence[str] = (),
     ) -> ChildServer:
-        """Start the process and wait until it answers; it keeps its port over restarts.
+        """Start the process, with `more` arguments, and wait until it answers; it keeps its port over
+        restarts.
 
         A `doomed` one may be killed before it ever answers.
         """
         self.port = self.port or _free_port()
         served = source or str(self.folder / "tailrace.toml")
-        arguments = ["serve", served, "--port", str(self.port)]
+        arguments = ["serve", served, "--port", str(self.port), *more]
         with (self.folder / "stderr.txt").open("ab") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", program, *arguments], stderr=errors

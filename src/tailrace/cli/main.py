@@ -15,7 +15,8 @@ from typing import Annotated
 
 import typer
 
-from tailrace.cli import client, local, moving, serving, tokens
+from tailrace.assembly_stores import Role
+from tailrace.cli import client, engines, local, moving, serving, tokens
 from tailrace.cli.convert import Converter
 from tailrace.errors import Malformed, TailraceError
 
@@ -31,6 +32,9 @@ app = typer.Typer(
 token = typer.Typer(help="API tokens: who may use this server.", no_args_is_help=True)
 app.add_typer(token, name="token")
 
+engine = typer.Typer(help="The engine that many processes share.", no_args_is_help=True)
+app.add_typer(engine, name="engine")
+
 ConfigFile = Annotated[Path, typer.Argument(help="The configuration file.", show_default=True)]
 Url = Annotated[str, typer.Option(help="The server to ask.")]
 Surface = Annotated[str, typer.Option("--as", help="native, responses, chat …")]
@@ -45,9 +49,31 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder that keeps the runs.")] = None,
+    engine: Annotated[str, typer.Option(help="nats://… that keeps the runs instead.")] = "",
+    role: Annotated[
+        Role, typer.Option(help="With an engine: whether this process serves, works, or both.")
+    ] = "all",
 ) -> None:
     """Serve the configured agents and models."""
-    serving.serve(source, host=host, port=port, data=data)
+    serving.serve(source, host=host, port=port, data=data, engine=engine, role=role)
+
+
+@engine.command("init")
+def engine_init(
+    config: ConfigFile = Path("tailrace.toml"),
+    url: Annotated[str, typer.Option("--engine", help="nats://…, if not as configured.")] = "",
+) -> None:
+    """Make the streams that are missing, and check all."""
+    asyncio.run(engines.init(engines.engine(config, url)))
+
+
+@engine.command("check")
+def engine_check(
+    config: ConfigFile = Path("tailrace.toml"),
+    url: Annotated[str, typer.Option("--engine", help="nats://…, if not as configured.")] = "",
+) -> None:
+    """Check that the streams are as they must be."""
+    asyncio.run(engines.check(engines.engine(config, url)))
 
 
 @app.command()

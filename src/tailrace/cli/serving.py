@@ -12,10 +12,12 @@ from importlib.resources import as_file, files
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
+import msgspec
 import typer
 
-from tailrace import assembly, config
+from tailrace import assembly, assembly_stores, config
 from tailrace.app import App
+from tailrace.assembly_stores import Role
 from tailrace.cli import client
 from tailrace.cli.tokens import tokens_of
 from tailrace.config.safety import is_loopback, warnings
@@ -40,21 +42,33 @@ def check(file: Path) -> None:
     typer.echo(f"{file}: fine ({agents} agents, {models} models)")
 
 
-def serve(source: str, *, host: str | None, port: int | None, data: Path | None) -> None:
-    """Serve a configuration file, or the `App` at `module:name`, until stopped.
+def serve(
+    source: str,
+    *,
+    host: str | None,
+    port: int | None,
+    data: Path | None,
+    engine: str = "",
+    role: Role = "all",
+) -> None:
+    """Serve a configuration file, or the `App` at `module:name`, until stopped. `engine` is an address to be
+    used in place of the configured one.
 
     Raises `ConfigError` before anything was started.
     """
     made = _app(source)
     if data is not None:
         made.data = data
+    if engine:
+        table = msgspec.structs.replace(made.config.engine, url=engine)
+        made.config = msgspec.structs.replace(made.config, engine=table)
     found = made.config
     host = host or found.server.host
-    open_ = found.auth.jwt is None and not asyncio.run(tokens_of(made.data).any())
+    open_ = found.auth.jwt is None and not asyncio.run(tokens_of(found, made.data).any())
     _must_not_be_open(host, open=open_)
     _warn(found)
-    parts = made.parts(open=is_loopback(host), wait=HANDOVER_SECONDS)
-    app = assembly.application(found, parts)
+    parts = made.parts(open=is_loopback(host), wait=HANDOVER_SECONDS, role=role)
+    app = assembly.application(found, parts, surfaces=role != "worker")
     _audit(found)
     listener = _listen(host, found.server.port if port is None else port)
     address = f"http://{_shown(listener)}"
@@ -109,7 +123,7 @@ def demo(port: int, *, once: bool) -> None:
         as_file(files("tailrace.cli.demo")) as folder,
     ):
         found = config.load(folder / "demo.toml")
-        parts = assembly.parts(found, assembly.disk_store(Path(data)))
+        parts = assembly.parts(found, assembly_stores.engine(found, Path(data)).store)
         app = assembly.application(found, parts)
         try:
             listener = _listen("127.0.0.1", port)

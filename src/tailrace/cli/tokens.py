@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from tailrace import assembly, config
+from tailrace import assembly, assembly_stores, config
 from tailrace.auth.limits import Limits
 from tailrace.auth.principal import SCOPES, Scope
 from tailrace.auth.tokens import Token, Tokens
@@ -18,16 +18,16 @@ DAY = 86_400_000
 """Milliseconds."""
 
 
-def tokens_of(data: Path) -> Tokens:
-    """The tokens of the server that keeps its runs in `data`."""
-    records = assembly.side_records(data)
+def tokens_of(found: config.Config, data: Path) -> Tokens:
+    """The tokens of the servers that keep their runs in the configured engine, or else in `data`."""
+    records = assembly_stores.side_records(found, data)
     return Tokens(lambda: records, assembly.clock)
 
 
 def tokens(file: Path) -> Tokens:
     """The tokens of the server that `file` configures."""
     found = config.load(file)
-    return tokens_of(found.folder / found.server.data)
+    return tokens_of(found, found.folder / found.server.data)
 
 
 async def create(

@@ -18,6 +18,7 @@ from tailrace.config.shapes import (
     AgentConfig,
     AuthConfig,
     Config,
+    EngineConfig,
     JwtConfig,
     LimitsConfig,
     McpConfig,
@@ -32,6 +33,7 @@ __all__ = [
     "SLUG",
     "AgentConfig",
     "Config",
+    "EngineConfig",
     "McpConfig",
     "ModelConfig",
     "ServerConfig",
@@ -69,6 +71,7 @@ def parse(text: str, name: str = "tailrace.toml", folder: Path = Path()) -> Conf
     reader.known_inside(tables.get("agents"), "mcp", McpConfig, "agents")
     config = Config(
         server=reader.table(tables.get("server", {}), ServerConfig, "server"),
+        engine=reader.table(tables.get("engine", {}), EngineConfig, "engine"),
         auth=reader.table(tables.get("auth", {}), AuthConfig, "auth"),
         limits=reader.table(tables.get("limits", {}), LimitsConfig, "limits"),
         models=reader.tables(tables.get("models", {}), ModelConfig, "models"),

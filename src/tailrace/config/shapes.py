@@ -43,6 +43,21 @@ class ServerConfig(ConfigPart, frozen=True, kw_only=True):
     agent_calls: Literal["mcp_call", "function_call"] = "mcp_call"
 
 
+class EngineConfig(ConfigPart, frozen=True, kw_only=True):
+    """`[engine]`: where runs are kept, when not in a folder of this machine.
+
+    `url` is one `nats://host:port` or several, separated by commas. `name` tells installations on the same
+    servers apart. `shards` and `replicas` count when `tailrace engine init` makes the streams. A worker that
+    is silent for `lease_seconds` loses its runs to others.
+    """
+
+    url: str = ""
+    name: str = "tailrace"
+    shards: int = 8
+    replicas: int = 3
+    lease_seconds: float = 5.0
+
+
 class PriceConfig(ConfigPart, frozen=True, kw_only=True):
     """`price` of a model: what a million tokens cost, in whatever currency all prices are in.
 
@@ -161,6 +176,7 @@ class Config(ConfigPart, frozen=True, kw_only=True):
     """The whole file. `folder` is where it lies: relative paths in it start there."""
 
     server: ServerConfig = ServerConfig()
+    engine: EngineConfig = EngineConfig()
     auth: AuthConfig = AuthConfig()
     limits: LimitsConfig = LimitsConfig()
     models: dict[str, ModelConfig] = {}

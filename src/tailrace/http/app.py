@@ -70,6 +70,11 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
     )
 
 
+def create_health_app(parts: Parts) -> Starlette:
+    """What a process serves that only works on runs: whether it lives, and whether it takes more."""
+    return Starlette(routes=health.routes(parts.health))
+
+
 def _no_route(http: Request, error: Exception) -> Response:
     """An unknown path, or a known one with another method, in the form of the surface it looks like."""
     path, id = http.url.path, fresh_id()

@@ -1,0 +1,68 @@
+"""From the configuration to the engine that keeps its runs, and this process's part in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from tailrace.config import Config, EngineConfig
+from tailrace.errors import ConfigError
+from tailrace.log.contract import Records, Store
+from tailrace.log.stores.sqlite import SqliteStore
+from tailrace.log.stores.sqlite_side import SideRecords
+from tailrace.runs.cluster import Membership
+
+if TYPE_CHECKING:
+    from tailrace.log.stores.nats.layout import Layout
+
+Role = Literal["all", "api", "worker"]
+
+
+class Engine(NamedTuple):
+    """A store, not open yet, and the part that this process has in a cluster, if there is one."""
+
+    store: Store
+    cluster: Membership | None
+
+
+def engine(config: Config, data: Path, *, role: Role = "all", wait: float = 0.0) -> Engine:
+    """The configured engine: NATS servers, or else one SQLite file in the folder `data`, for which `wait`
+    seconds are given to another process to let it go. Raises `ConfigError`."""
+    if config.engine.url:
+        return _nats(config.engine, role)
+    if role != "all":
+        raise ConfigError(
+            f"--role {role} needs an engine that processes can share: --engine nats://…"
+        )
+    return Engine(SqliteStore(data, wait=wait), None)
+
+
+def side_records(config: Config, data: Path) -> Records:
+    """The records of the configured engine, also while servers use it."""
+    if config.engine.url:
+        from tailrace.log.stores.nats.side import SideRecords as NatsSide
+
+        servers, layout = nats(config.engine)
+        return NatsSide(servers, layout)
+    return SideRecords(data)
+
+
+def nats(config: EngineConfig) -> tuple[list[str], Layout]:
+    """Where the servers are, and how the installation is laid out. Raises `ConfigError`."""
+    try:
+        from tailrace.log.stores.nats.layout import Layout
+    except ImportError:
+        raise ConfigError("[engine] url needs the extra: pip install 'tailrace[nats]'") from None
+    servers = [each.strip() for each in config.url.split(",")]
+    for each in servers:
+        if not each.startswith(("nats://", "tls://")):
+            raise ConfigError(f"[engine] url: {each!r} is no nats:// or tls:// address")
+    return servers, Layout(config.name, config.shards, config.replicas, lease=config.lease_seconds)
+
+
+def _nats(config: EngineConfig, role: Role) -> Engine:
+    servers, layout = nats(config)
+    from tailrace.log.stores.nats.store import NatsStore
+
+    store = NatsStore(servers, layout)
+    return Engine(store, Membership(lambda: store.work, works=role != "api"))

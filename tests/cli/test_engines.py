@@ -1,0 +1,78 @@
+"""`tailrace engine`, and servers that are told to share one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from tests.support.nats_servers import Node, cluster, free_ports
+
+PROGRAM = "from tailrace.cli import main; main()"
+ECHO = '[models.echo]\ndialect = "echo"\n'
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Generator[Node, None, None]:
+    with cluster(tmp_path_factory.mktemp("nats"), 1) as (made,):
+        yield made
+
+
+def tailrace(folder: Path, *arguments: str, engine: str = "") -> tuple[int, str]:
+    """A command in a folder with a configuration: its exit status and all it printed."""
+    (folder / "tailrace.toml").write_text(engine + ECHO, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_streams_are_made_once_and_checked(node: Node, tmp_path: Path) -> None:
+    table = f'[engine]\nurl = "{node.url}"\nname = "made"\nshards = 2\nreplicas = 1\n'
+    assert tailrace(tmp_path, "engine", "check", engine=table) == (
+        1,
+        "tailrace: the stream made-RUNS-0 does not exist: run `tailrace engine init`\n",
+    )
+    assert tailrace(tmp_path, "serve", "--port", "0", engine=table)[0] != 0
+    for _ in range(2):
+        status, said = tailrace(tmp_path, "engine", "init", engine=table)
+        assert (status, said) == (0, "made: 4 streams, 1 replicas\n")
+    assert tailrace(tmp_path, "engine", "check", engine=table) == (0, "made: fine\n")
+    other = table.replace("shards = 2", "shards = 3")
+    status, said = tailrace(tmp_path, "engine", "check", engine=other)
+    assert status == 1
+    assert "made-RUNS-2 does not exist" in said
+
+
+def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    cases = {
+        ("serve", "--role", "api"): "needs an engine that processes can share",
+        ("engine", "check"): "no engine: set [engine] url, or give --engine",
+        ("engine", "check", "--engine", "http://localhost"): "is no nats:// or tls:// address",
+        ("engine", "check", "--engine", f"nats://127.0.0.1:{port}"): "no NATS server answers at",
+    }
+    for arguments, words in cases.items():
+        status, said = tailrace(tmp_path, *arguments)
+        assert status in (1, 2), arguments
+        assert words in said
+        assert said.count("\n") == 1, said
+
+
+def test_tokens_are_the_installation_s(node: Node, tmp_path: Path) -> None:
+    table = f'[engine]\nurl = "{node.url}"\nname = "keys"\nshards = 1\nreplicas = 1\n'
+    assert tailrace(tmp_path, "engine", "init", engine=table)[0] == 0
+    status, secret = tailrace(tmp_path, "token", "create", "me", engine=table)
+    assert status == 0, secret
+    assert secret.startswith("oat_")
+    other = tmp_path / "another machine"
+    other.mkdir()
+    assert "me" in tailrace(other, "token", "list", engine=table)[1]

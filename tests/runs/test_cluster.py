@@ -1,0 +1,157 @@
+"""Runs in a cluster of real processes: any process is the door, workers may die, freeze and come back."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support import clusters
+from tests.support.crashes import DONE, read
+from tests.support.nats_servers import Node
+from tests.support.nats_servers import cluster as nats_cluster
+from tests.support.servers import CONFIG, ChildServer
+
+SLOW = b'{"model": "slow", "input": "' + b"word " * 150 + b'", "stream": true}'
+"""Three seconds of words."""
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node], None, None]:
+    with nats_cluster(tmp_path_factory.mktemp("nats"), 1) as made:
+        yield made
+
+
+@pytest.fixture
+def processes(nodes: Sequence[Node], tmp_path: Path) -> Generator[clusters.Cluster, None, None]:
+    config = asyncio.run(clusters.config(nodes, CONFIG))
+    with clusters.cluster(tmp_path, config) as made:
+        yield made
+
+
+class Reading(threading.Thread):
+    """A client that reads a stream to its end."""
+
+    def __init__(self, port: int, body: bytes) -> None:
+        super().__init__()
+        self.run_id = ""
+        self.frames: list[bytes] = []
+        self._port = port
+        self._body = body
+        self.start()
+
+    def run(self) -> None:
+        self.run_id, self.frames = read(self._port, "POST", "/v1/responses", self._body)
+
+
+def deltas(frames: list[bytes]) -> int:
+    return sum(b"output_text.delta" in frame for frame in frames)
+
+
+def job(server: ChildServer, run: str) -> dict[str, Any]:
+    found: dict[str, Any] = httpx.get(f"{server.url}/jobs/job_{run}", timeout=20).json()
+    return found
+
+
+def only_run(server: ChildServer) -> str:
+    """The one run there is, as soon as its first words have come."""
+    runs: list[dict[str, Any]] = []
+    while not runs:
+        runs = httpx.get(f"{server.url}/jobs", timeout=20).json()["data"]
+    run = str(runs[0]["id"])
+    with httpx.stream("GET", f"{server.url}/jobs/{run}/stream", timeout=20) as reply:
+        for line in reply.iter_lines():
+            if "text.delta" in line:
+                break
+    return run.removeprefix("job_")
+
+
+def test_a_run_is_served_by_one_process_and_worked_on_by_another(
+    processes: clusters.Cluster,
+) -> None:
+    one, other = processes.start("api"), processes.start("api")
+    processes.start("worker")
+    body = b'{"model": "echo", "input": "hello there you", "stream": true}'
+    run, frames = read(one.port, "POST", "/v1/responses", body)
+    assert frames[-1] == DONE
+    _, again = read(other.port, "GET", f"/v1/responses/resp_{run}?stream=true")
+    assert again == frames
+
+
+@pytest.mark.req("R9")
+def test_a_killed_worker_s_run_goes_on_in_another(processes: clusters.Cluster) -> None:
+    one, other = processes.start("api"), processes.start("api")
+    first = processes.start("worker")
+    reading = Reading(one.port, SLOW)
+    run = only_run(other)
+    second = processes.start("worker")
+    first.kill()
+    reading.join()
+    assert second.process is not None
+    assert reading.frames[-1] == DONE
+    _, again = read(other.port, "GET", f"/v1/responses/resp_{run}?stream=true")
+    assert again == reading.frames, "nobody sees anything else than who was there"
+    assert job(other, run)["status"] == "completed"
+    assert job(other, run)["output_text"].count("word") >= 150
+
+
+def test_a_frozen_worker_cannot_write_when_it_wakes(processes: clusters.Cluster) -> None:
+    api = processes.start("api")
+    first = processes.start("worker")
+    reading = Reading(api.port, SLOW)
+    run = only_run(api)
+    assert first.process is not None
+    first.process.send_signal(signal.SIGSTOP)
+    processes.start("worker")
+    reading.join()
+    first.process.send_signal(signal.SIGCONT)
+    assert reading.frames[-1] == DONE
+    assert first.stop() == -signal.SIGTERM, "an orderly end"
+    _, again = read(api.port, "GET", f"/v1/responses/resp_{run}?stream=true")
+    assert again == reading.frames
+    native = httpx.get(f"{api.url}/jobs/job_{run}/stream", timeout=20).text
+    assert native.count('"run.attempt"') == 1
+    assert native.count('"run.completed"') == 1
+
+
+def test_any_process_cancels(processes: clusters.Cluster) -> None:
+    one, other = processes.start("api"), processes.start("api")
+    processes.start("worker")
+    reading = Reading(one.port, SLOW)
+    run = only_run(other)
+    assert httpx.post(f"{other.url}/jobs/job_{run}/cancel", timeout=20).status_code == 200
+    reading.join()
+    assert job(one, run)["status"] == "cancelled"
+    assert deltas(reading.frames) < 150
+
+
+def test_what_nobody_works_on_is_cancelled_all_the_same(processes: clusters.Cluster) -> None:
+    api = processes.start("api")
+    made = httpx.post(f"{api.url}/jobs", json={"agent": "echo", "input": "hello"}, timeout=20)
+    run = made.json()["id"].removeprefix("job_")
+    assert httpx.post(f"{api.url}/jobs/job_{run}/cancel", timeout=20).status_code == 200
+    assert job(api, run)["status"] == "cancelled"
+    processes.start("worker")  # finds the offer, and nothing to do
+    body = b'{"model": "echo", "input": "hello", "stream": true}'
+    assert read(api.port, "POST", "/v1/responses", body)[1][-1] == DONE
+    assert job(api, run)["status"] == "cancelled"
+
+
+def test_a_worker_that_stops_in_order_hands_its_runs_over_at_once(
+    processes: clusters.Cluster,
+) -> None:
+    api = processes.start("api")
+    first = processes.start("worker")
+    reading = Reading(api.port, SLOW)
+    run = only_run(api)
+    processes.start("worker")
+    assert first.stop() == -signal.SIGTERM, "an orderly end"
+    reading.join()
+    assert reading.frames[-1] == DONE
+    assert job(api, run)["status"] == "completed"

@@ -1,0 +1,59 @@
+"""A cluster on loopback: NATS servers, processes that serve, processes that work."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support import nats_stores
+from tests.support.nats_servers import Node
+from tests.support.servers import ChildServer
+
+ENGINE = """
+[engine]
+url = "{url}"
+name = "{name}"
+shards = 2
+replicas = {replicas}
+lease_seconds = {lease}
+
+[server]
+chat_grace_seconds = 2.0
+"""
+
+
+class Cluster:
+    """The processes of one installation, all over one configuration."""
+
+    def __init__(self, folder: Path, config: str) -> None:
+        self._folder = folder
+        self._config = config
+        self.all: list[ChildServer] = []
+
+    def start(self, role: str) -> ChildServer:
+        """One more process."""
+        folder = self._folder / f"{role}{len(self.all)}"
+        folder.mkdir(parents=True)
+        child = ChildServer(folder, config=self._config)
+        self.all.append(child)
+        return child.start(more=["--role", role])
+
+
+@contextmanager
+def cluster(folder: Path, config: str) -> Generator[Cluster, None, None]:
+    """A cluster without processes yet; all that were started end with it."""
+    made = Cluster(folder, config)
+    try:
+        yield made
+    finally:
+        for child in made.all:
+            child.kill()
+
+
+async def config(nodes: Sequence[Node], base: str, *, lease: float = 1.0) -> str:
+    """A configuration for a new installation over these servers."""
+    layout = await nats_stores.installation(nodes, lease=lease)
+    url = ",".join(node.url for node in nodes)
+    engine = ENGINE.format(url=url, name=layout.name, replicas=len(nodes), lease=lease)
+    return engine + base.replace("[server]\n{server}\n", "")
