@@ -27,9 +27,9 @@ class Engine(NamedTuple):
 
 def engine(config: Config, data: Path, *, role: Role = "all", wait: float = 0.0) -> Engine:
     """The configured engine: NATS servers, or else one SQLite file in the folder `data`, for which `wait`
-    seconds are given to another process to let it go. Raises `ConfigError`."""
+    seconds are given to another process to let it go, or to servers to answer. Raises `ConfigError`."""
     if config.engine.url:
-        return _nats(config.engine, role)
+        return _nats(config.engine, role, wait)
     if role != "all":
         raise ConfigError(
             f"--role {role} needs an engine that processes can share: --engine nats://…"
@@ -60,9 +60,9 @@ def nats(config: EngineConfig) -> tuple[list[str], Layout]:
     return servers, Layout(config.name, config.shards, config.replicas, lease=config.lease_seconds)
 
 
-def _nats(config: EngineConfig, role: Role) -> Engine:
+def _nats(config: EngineConfig, role: Role, patience: float) -> Engine:
     servers, layout = nats(config)
     from tailrace.log.stores.nats.store import NatsStore
 
-    store = NatsStore(servers, layout)
+    store = NatsStore(servers, layout, patience=patience)
     return Engine(store, Membership(lambda: store.work, works=role != "api"))

@@ -10,7 +10,7 @@ from typing import IO
 
 import typer
 
-from tailrace import assembly, config
+from tailrace import assembly_stores, config
 from tailrace.auth import tokens
 from tailrace.errors import ConfigError, LogError
 from tailrace.log import transfer
@@ -80,7 +80,7 @@ def _written(file: Path) -> Generator[IO[bytes], None, None]:
 async def _opened(configured: Path) -> AsyncGenerator[Store, None]:
     """The store of the server that `configured` configures."""
     found = config.load(configured)
-    store = assembly.disk_store(found.folder / found.server.data)
+    store = assembly_stores.engine(found, found.folder / found.server.data).store
     await store.open()
     try:
         yield store

@@ -44,6 +44,10 @@ Headers = Mapping[str, str]
 Heard = Callable[[Headers, bytes], None]
 
 
+class Absent(LogError):
+    """No server answers at all."""
+
+
 class Unreachable(LogError):
     """No answer: it may have happened or not."""
 
@@ -80,7 +84,7 @@ class Client:
         """Of the server that answered first."""
 
     async def open(self) -> None:
-        """Connect. Raises `LogError` when no server answers in time, or the one that does is too old."""
+        """Connect. Raises `Absent` when no server answers in time, `LogError` when it is too old."""
         where = ", ".join(self._servers)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):  # the library would try for ever
@@ -96,7 +100,7 @@ class Client:
         except (OSError, TimeoutError, nats.errors.Error) as error:
             await self.close()
             why = self._trouble or str(error) or "time-out"
-            raise LogError(f"no NATS server answers at {where}: {why}") from error
+            raise Absent(f"no NATS server answers at {where}: {why}") from error
         version = self._connection.connected_server_version
         self.version = (version.major, version.minor, version.patch)
         if self.version < OLDEST:

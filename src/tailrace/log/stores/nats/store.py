@@ -6,23 +6,32 @@ it over the death of any one machine, and of all.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Sequence
 
 from tailrace.errors import LogError
 from tailrace.log.stores.nats import layout as layouts
-from tailrace.log.stores.nats.client import Client
+from tailrace.log.stores.nats.client import Absent, Client
 from tailrace.log.stores.nats.layout import Layout
 from tailrace.log.stores.nats.log import NatsLog
 from tailrace.log.stores.nats.records import NatsRecords
 from tailrace.log.stores.nats.work import NatsWork
 
+logger = logging.getLogger("tailrace.log.nats")
+
+AGAIN_SECONDS = 1.0
+"""Before servers that did not answer are tried again."""
+
 
 class NatsStore:
     """A store behind these servers (`nats://host:port`). Its streams must have been made."""
 
-    def __init__(self, servers: Sequence[str], layout: Layout) -> None:
+    def __init__(self, servers: Sequence[str], layout: Layout, *, patience: float = 0.0) -> None:
+        """`patience` is how many seconds `open` tries on while no server answers."""
         self._servers = servers
         self._layout = layout
+        self._patience = patience
         self._client: Client | None = None
         self._log: NatsLog | None = None
         self._records: NatsRecords | None = None
@@ -50,8 +59,7 @@ class NatsStore:
         return self._work
 
     async def open(self) -> None:
-        client = Client(self._servers)
-        await client.open()
+        client = await self._connected()
         try:
             await layouts.check(client, self._layout)
         except BaseException:
@@ -61,6 +69,21 @@ class NatsStore:
         self._log = NatsLog(client, self._layout)
         self._records = NatsRecords(client, self._layout)
         self._work = NatsWork(client, self._layout)
+
+    async def _connected(self) -> Client:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience
+        while True:
+            client = Client(self._servers)
+            try:
+                await client.open()
+            except Absent as error:
+                if loop.time() > deadline:
+                    raise
+                logger.warning("%s; trying on", error)
+                await asyncio.sleep(AGAIN_SECONDS)
+            else:
+                return client
 
     async def close(self) -> None:
         if self._log is not None and self._client is not None:
