@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.support.servers import ChildServer, select_a_moment
 
@@ -32,18 +31,18 @@ steps = [{ call = "pay", arguments = {} }]
 [[replies]]
 steps = [{ text = "Paid." }]
 """
-TOOLS = '''"""A payment that hangs when it is made for the first time."""
+TOOLS = '''"""A payment that hangs when a run makes it for the first time."""
 
 import asyncio
 from pathlib import Path
 
-from tailrace import tool
+from tailrace import ToolContext, tool
 
 
 @tool(approval=True, after_crash="ask")
-async def pay() -> str:
+async def pay(call: ToolContext) -> str:
     """Pay."""
-    begun = Path(__file__).parent / "begun"
+    begun = Path(__file__).parent / f"begun.{call.run}"
     if not begun.exists():
         begun.touch()
         await asyncio.Event().wait()
@@ -120,27 +119,39 @@ def _post(url: str, sent: Sent) -> int:
         return reply.status_code
 
 
-@pytest.mark.parametrize("surface", SURFACES)
-def test_a_yes_of_before_a_crash_is_not_a_yes_to_the_next_request(
-    tmp_path: Path, surface: str
-) -> None:
+def test_a_yes_of_before_a_crash_is_not_a_yes_to_the_next_request(tmp_path: Path) -> None:
     server = ChildServer(tmp_path, config=CONFIG, scenario=SCENARIO, tools=TOOLS).start()
     try:
-        asked = Asked(server)
-        asked.until("waiting")
-        first = SURFACES[surface](asked, 1)
-        sent = {**first[1], "stream": True} if "responses" in first[0] else first[1]
-        assert _post(server.url, (first[0], sent)) in (200, 202)
-        while not (tmp_path / "begun").exists():
+        runs = {surface: Asked(server) for surface in SURFACES}
+        first: dict[str, Sent] = {}
+        for surface, run in runs.items():
+            run.until("waiting")
+            first[surface] = SURFACES[surface](run, 1)
+            assert _post(server.url, _streamed(first[surface])) in (200, 202)
+        while len(list(tmp_path.glob("begun.*"))) < len(runs):
             select_a_moment()
         server.kill()
         server.start()
-        asked.until("waiting")
-        again = {**first[1], "runId": "another"} if surface == "ag-ui" else first[1]
-        assert _post(server.url, (first[0], again)) == 409
-        assert asked.read()["status"] == "waiting"
-        assert _post(server.url, SURFACES[surface](asked, 2)) in (200, 202)
-        asked.until("completed")
-        assert asked.read()["output_text"] == "Paid."
+        for run in runs.values():
+            run.until("waiting")
+        old = {surface: _post(server.url, _renamed(sent)) for surface, sent in first.items()}
+        assert old == dict.fromkeys(SURFACES, 409)
+        for surface, run in runs.items():
+            assert run.read()["status"] == "waiting", surface
+            assert _post(server.url, SURFACES[surface](run, 2)) in (200, 202), surface
+            run.until("completed")
+            assert run.read()["output_text"] == "Paid."
     finally:
         server.kill()
+
+
+def _streamed(sent: Sent) -> Sent:
+    """Let a response stream: one that does not would be whole only after the crash."""
+    path, body = sent
+    return path, {**body, "stream": True} if path.endswith("/responses") else body
+
+
+def _renamed(sent: Sent) -> Sent:
+    """A request of another name, where requests have names: the same one would attach."""
+    path, body = sent
+    return path, {**body, "runId": "another"} if "runId" in body else body
