@@ -97,6 +97,16 @@ def _events(server: ChildServer, job: str) -> list[dict[str, Any]]:
     return [json.loads(line[6:]) for line in lines]
 
 
+def _all_of_a_run(server: ChildServer) -> list[dict[str, Any]]:
+    """The events of a run of the workflow; the server is stopped."""
+    try:
+        body = {"agent": "report", "input": "hello"}
+        job = httpx.post(f"{server.url}/jobs", json=body).json()["id"]
+        return _events(server, job)
+    finally:
+        server.kill()
+
+
 @pytest.mark.req("R13")
 @pytest.mark.req("R15")
 @pytest.mark.req("R28")
@@ -156,12 +166,7 @@ def test_a_picture_may_come_as_one_document(
     tmp_path: Path, media: tuple[str, list[tuple[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = _server(tmp_path, media[0], monkeypatch, more="stream = false")
-    try:
-        body = {"agent": "report", "input": "hello"}
-        job = httpx.post(f"{server.url}/jobs", json=body).json()["id"]
-        events = _events(server, job)
-    finally:
-        server.kill()
+    events = _all_of_a_run(server)
     usage = [e["payload"] for e in events if e["payload"]["type"] == "usage"]
     assert {"type": "usage", "model": "pictures", "input": 7, "output": 11} in usage
 
@@ -170,12 +175,7 @@ def test_a_node_that_fails_is_named(
     tmp_path: Path, media: tuple[str, list[tuple[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = _server(tmp_path, media[0], monkeypatch, model="broken")
-    try:
-        body = {"agent": "report", "input": "hello"}
-        job = httpx.post(f"{server.url}/jobs", json=body).json()["id"]
-        events = _events(server, job)
-    finally:
-        server.kill()
+    events = _all_of_a_run(server)
     end = events[-1]["payload"]
     assert end["type"] == "run.failed"
     assert end["message"] == "Node cover failed: The model server answered 500: out of paint"
