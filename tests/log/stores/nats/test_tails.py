@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 
 import pytest
 
@@ -11,8 +11,8 @@ from tailrace.errors import LogError
 from tailrace.events import types as t
 from tailrace.events.stored import frame
 from tailrace.events.types import Event
-from tailrace.log.stores.nats import frames
-from tailrace.log.stores.nats.client import Client, Headers
+from tailrace.log.stores.nats import frames, tails
+from tailrace.log.stores.nats.client import Client, Headers, Heard
 from tailrace.log.stores.nats.store import NatsStore
 from tests.support import nats_stores
 from tests.support.logs import RUN, log, text
@@ -88,5 +88,51 @@ async def test_a_log_whose_head_is_gone_is_none_any_more(nodes: Sequence[Node]) 
     with pytest.raises(LogError, match=f"events 0 to 1 of {RUN} are gone"):
         await store.log.read(RUN, -1)
     assert await store.log.read(RUN, 1) == ENDED[2:4]
+    await writer.close()
+    await store.close()
+
+
+LOST = {
+    # how many of the two frames are told, and how long a tail waits for news: there is one way to find it
+    "nothing is told": (0, 0.05),
+    "the second is told": (1, 1000.0),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+async def test_what_the_servers_did_not_tell_is_looked_for(
+    nodes: Sequence[Node], monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    told, idle = LOST[case]
+    monkeypatch.setattr(tails, "IDLE_SECONDS", idle)
+    listen, came = Client.listen, list[bytes]()
+
+    async def lossy(self: Client, subject: str, heard: Heard) -> Callable[[], Awaitable[None]]:
+        def some(headers: Headers, body: bytes) -> None:
+            came.append(body)
+            if len(came) > 2 - told:
+                heard(headers, body)
+
+        return await listen(self, subject, some if ".live." in subject else heard)
+
+    monkeypatch.setattr(Client, "listen", lossy)
+    layout = await nats_stores.installation(nodes)
+    writer, store = (nats_stores.store(nodes, layout) for _ in range(2))
+    await writer.open()
+    await store.open()
+    seen: list[Event] = []
+    all_seen = asyncio.Event()
+
+    def heard(events: Sequence[Event]) -> None:
+        seen.extend(events)
+        if len(seen) == len(ENDED):
+            all_seen.set()
+
+    store.log.watch(RUN, heard)
+    await asyncio.sleep(0.2)  # it has looked once and found nothing
+    await writer.log.append(RUN, frame(ENDED[:2]), expected=-1, attempt=1)
+    await writer.log.append(RUN, frame(ENDED[2:]), expected=1, attempt=1)
+    await all_seen.wait()
+    assert seen == ENDED
     await writer.close()
     await store.close()

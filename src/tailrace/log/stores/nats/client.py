@@ -33,8 +33,8 @@ IN_PROCESS = frozenset({10158, 10164})
 FULL = frozenset({10002, 10023, 10028, 10047})
 """Codes for storage that is used up: waiting would not help."""
 TOO_LARGE = 10054
-SILENT_TRIES = 8
-"""After so many tries, some five seconds, and then every so often, the log says that somebody waits."""
+SILENT_SECONDS = 5.0
+"""After so long the log says that somebody waits for an answer, and again no sooner than after so long."""
 OLDEST = (2, 11, 0)
 """The first version that answers one question with many messages; those before 2.10.23 also lost
 acknowledged ones."""
@@ -80,6 +80,7 @@ class Client:
         self._closed = asyncio.Event()
         self._answers: set[asyncio.Task[None]] = set()
         self._trouble = ""
+        self._complained = 0.0
         self.version = (0, 0, 0)
         """Of the server that answered first."""
 
@@ -134,7 +135,8 @@ class Client:
         Raises `LogError` when the time is over or the client is closed.
         """
         loop = asyncio.get_running_loop()
-        deadline = None if seconds is None else loop.time() + seconds
+        begun = loop.time()
+        deadline = None if seconds is None else begun + seconds
         tries = 0
         while True:
             try:
@@ -144,7 +146,8 @@ class Client:
             except Unreachable as error:
                 if deadline is not None and loop.time() > deadline:
                     raise LogError(f"the engine does not answer: {error}") from error
-                if tries % SILENT_TRIES == SILENT_TRIES - 1:
+                if loop.time() > max(begun, self._complained) + SILENT_SECONDS:
+                    self._complained = loop.time()
                     logger.warning("NATS does not answer, still trying: %s", error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]):
