@@ -12,6 +12,10 @@ COMPAT := $(CLIENTS) $(foreach client,openai-1.50.2 langchain,.clients/$(client)
 demo: .venv/run.done
 	$(BIN)/tailrace demo
 
+# A cluster on this machine: a worker is killed in the middle of a run, and the stream goes on.
+demo-cluster: .venv/dev.done
+	$(BIN)/python -m scripts.demo_cluster
+
 test: .venv/dev.done $(CLIENTS)
 	$(BIN)/pytest -n 4 --dist worksteal -q
 

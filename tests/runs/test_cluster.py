@@ -30,9 +30,17 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node],
 
 @pytest.fixture
 def processes(nodes: Sequence[Node], tmp_path: Path) -> Generator[clusters.Cluster, None, None]:
-    config = asyncio.run(clusters.config(nodes, CONFIG))
+    config = asyncio.run(clusters.config(nodes, CONFIG + CAREFUL))
     with clusters.cluster(tmp_path, config) as made:
         yield made
+
+
+CAREFUL = """
+[agents.careful]
+model = "steady"
+tools = ["helper_tools:find", "helper_tools:order"]
+approve = ["order"]
+"""
 
 
 class Reading(threading.Thread):
@@ -129,6 +137,25 @@ def test_any_process_cancels(processes: clusters.Cluster) -> None:
     reading.join()
     assert job(one, run)["status"] == "cancelled"
     assert deltas(reading.frames) < 150
+
+
+def test_a_pause_is_answered_at_any_process_and_the_run_goes_on(
+    processes: clusters.Cluster,
+) -> None:
+    one, other = processes.start("api"), processes.start("api")
+    processes.start("worker")
+    made = httpx.post(f"{one.url}/jobs", json={"agent": "careful", "input": "buy"}, timeout=20)
+    run = made.json()["id"].removeprefix("job_")
+    while not (asked := job(one, run)["waiting_for"]):
+        pass
+    answer = {"item": asked[0]["item"], "approved": True}
+    first = httpx.post(f"{other.url}/jobs/job_{run}/input", json=answer, timeout=20)
+    second = httpx.post(f"{one.url}/jobs/job_{run}/input", json=answer, timeout=20)
+    assert (first.status_code, second.status_code) == (202, 409)
+    native = httpx.get(f"{one.url}/jobs/job_{run}/stream", timeout=20).text
+    assert native.count('"run.completed"') == 1
+    assert native.count('"run.attempt"') == 0, "the same worker goes on where it paused"
+    assert job(other, run)["status"] == "completed"
 
 
 def test_what_nobody_works_on_is_cancelled_all_the_same(processes: clusters.Cluster) -> None:

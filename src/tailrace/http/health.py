@@ -1,4 +1,7 @@
-"""`/healthz`: the process answers. `/readyz`: send it work, or the reason why not. Nobody needs a key."""
+"""`/healthz`: the process answers, and works on so many runs. `/readyz`: send it work, or why not.
+
+Nobody needs a key for them.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,10 @@ class Health:
             self._asked = asyncio.create_task(self._writable())
         return "ready" if await self._asked else "the store cannot be written"
 
+    def runs(self) -> int:
+        """How many runs this process works on."""
+        return self._supervisor.live()
+
     async def _writable(self) -> bool:
         try:
             async with asyncio.timeout(SECONDS):
@@ -53,7 +60,7 @@ def routes(health: Health) -> list[Route]:
     """The two routes."""
 
     async def alive(_: Request) -> Response:
-        return JSONResponse({"status": "alive"})
+        return JSONResponse({"status": "alive", "runs": health.runs()})
 
     async def ready(_: Request) -> Response:
         state = await health.state()

@@ -66,6 +66,8 @@ class NatsLog:
         claim = self._claims.get(run)
         if claim is None:
             claim = self._claims[run] = _Claim(run, 0 if expected < 0 else None)
+        elif expected > claim.last and not claim.in_flight:
+            claim.place = None  # another process wrote meanwhile: ask how far the run is
         refusal = claim.refusal(frame, expected, attempt) if claim.place is not None else None
         if claim.in_flight:
             refusal = Fenced(f"another append to {run} is in flight")

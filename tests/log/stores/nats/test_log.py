@@ -1,0 +1,37 @@
+"""Two processes and one run: who has the right place writes on, whoever wrote before."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import pytest
+
+from tailrace.errors import Fenced
+from tests.contracts.log_contract import ENDED, RUN, append, everything
+from tests.support import nats_stores
+from tests.support.nats_servers import Node, cluster
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node], None, None]:
+    with cluster(tmp_path_factory.mktemp("nats"), 1) as made:
+        yield made
+
+
+async def test_a_process_goes_on_where_another_one_left_off(nodes: Sequence[Node]) -> None:
+    """A worker pauses, a server writes the answer, and the same worker gets the run again."""
+    layout = await nats_stores.installation(nodes)
+    one, other = (nats_stores.store(nodes, layout) for _ in range(2))
+    await one.open()
+    await other.open()
+    await append(one, RUN, ENDED[:2])
+    await append(other, RUN, ENDED[2:4])
+    await append(one, RUN, ENDED[4:5])
+    with pytest.raises(Fenced):
+        await append(one, RUN, ENDED[2:3])
+    with pytest.raises(Fenced):
+        await append(other, RUN, ENDED[4:6])
+    await append(other, RUN, ENDED[5:])
+    assert await everything(one, RUN) == ENDED
+    await one.close()
+    await other.close()
