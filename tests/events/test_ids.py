@@ -27,11 +27,11 @@ def test_every_name_leads_back(time: int, chance: bytes, item: int) -> None:
         assert ids.run_suffix(name(suffix)) == suffix
     assert ids.run_suffix(suffix) == suffix
     for prefix in ("msg", "rs", "fc", "mcp"):
-        name = ids.item_id(prefix, suffix, item)
-        assert ids.item_position(name) == (suffix, item)
+        named = ids.item_id(prefix, suffix, item)
+        assert ids.item_position(named) == (suffix, item)
         for asked in range(1, 12):
-            assert ids.item_position(ids.asked_id(name, asked)) == (suffix, item)
-            assert ids.asked_time(ids.asked_id(name, asked)) == asked
+            assert ids.item_position(ids.asked_id(named, asked)) == (suffix, item)
+            assert ids.asked_time(ids.asked_id(named, asked)) == asked
 
 
 @pytest.mark.parametrize(
