@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tailrace.cli.moving import BUCKETS
 from tests.cli.test_commands import tailrace
+from tests.support.nats_servers import cluster
 from tests.support.servers import ChildServer
 from tests.support.team_files import effects, team_server
 
@@ -22,9 +25,9 @@ KEY = {"idempotency-key": "once"}
 class Server:
     """A team's server, and what its clients did."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, engine: str = "") -> None:
         folder.mkdir()
-        self.child: ChildServer = team_server(folder)
+        self.child: ChildServer = team_server(folder, server=engine)
         self.folder = folder
         self.headers: dict[str, str] = {}
 
@@ -48,8 +51,19 @@ class Server:
         return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 
-def test_a_server_moves(tmp_path: Path) -> None:
-    old, new, file = Server(tmp_path / "old"), Server(tmp_path / "new"), tmp_path / "all.jsonl"
+@pytest.fixture(params=["folder", "nats"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str, None, None]:
+    """What the new server's configuration says of its engine."""
+    if request.param == "folder":
+        yield ""
+        return
+    with cluster(tmp_path / "nats", 1) as nodes:
+        yield f'[engine]\nurl = "{nodes[0].url}"\nreplicas = 1\nshards = 2\n'
+
+
+def test_a_server_moves(engine: str, tmp_path: Path) -> None:
+    old, new = Server(tmp_path / "old"), Server(tmp_path / "new", engine)
+    file = tmp_path / "all.jsonl"
     try:
         old.child.start()
         talk = old.ask("POST", "/v1/conversations", {}).json()["id"]
@@ -63,17 +77,20 @@ def test_a_server_moves(tmp_path: Path) -> None:
         code, _, error = old.command("export", str(file))
         assert (code, "is in use by another tailrace" in error) == (2, True), error
         assert not file.exists()
-        old.child.stop()
+        cut_off = old.ask("POST", "/jobs", {"agent": "lead", "input": "order a hat"}).json()["id"]
+        old.child.kill()
         secret = old.command("token", "create", "ci", "--scope", "run", "--scope", "read")[1]
 
         code, shown, error = old.command("export", str(file))
         assert (code, error) == (0, "")
-        assert shown.startswith("exported: 2 runs (1 not ended), ")
+        assert shown.startswith("exported: 3 runs (2 not ended), ")
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert secret not in file.read_text(encoding="utf-8")
         code, _, error = old.command("export", str(file))
         assert (code, error) == (2, f"tailrace: {file}: File exists")
 
+        if engine:
+            assert new.command("engine", "init")[0] == 0
         assert new.command("import", str(file))[:2] == (0, shown.replace("exported", "imported"))
         code, _, error = new.command("import", str(file))
         assert code == 2
@@ -89,10 +106,13 @@ def test_a_server_moves(tmp_path: Path) -> None:
         yes = {"item": asked["item"], "asked": asked["asked"], "approved": True}
         assert new.ask("POST", f"/jobs/{job}/input", yes).is_success
         new.until(job, "completed")
+        new.until(cut_off, "waiting")
         assert (effects(old.folder, "order"), effects(new.folder, "order")) == (0, 1)
         new.headers = {}
         assert new.ask("GET", "/jobs").status_code == 401
         new.child.stop()
+        if engine:
+            return
         with closing(sqlite3.connect(new.folder / "data" / "tailrace.db")) as database:
             found = {
                 bucket for (bucket,) in database.execute("SELECT DISTINCT bucket FROM records")

@@ -11,10 +11,10 @@ from typing import IO
 import typer
 
 from tailrace import assembly_stores, config
+from tailrace.assembly_stores import Engine
 from tailrace.auth import tokens
 from tailrace.errors import ConfigError, LogError
 from tailrace.log import transfer
-from tailrace.log.contract import Store
 from tailrace.log.transfer import Moved
 from tailrace.runs import accounts, conversations, directory, submission
 from tailrace.runtimes.contract import KEPT
@@ -34,7 +34,7 @@ BUCKETS = (
 async def export(configured: Path, file: Path) -> None:
     """Write what the configured server keeps to `file`. Raises `ConfigError`, `LogError`."""
     moved = Moved()
-    async with _opened(configured) as store:
+    async with _opened(configured) as (store, _):
         with _written(file) as output:
             async for line in transfer.export(store, BUCKETS, directory.BUCKET, moved):
                 output.write(line)
@@ -51,11 +51,14 @@ async def import_(configured: Path, file: Path) -> None:
         except OSError as error:
             raise ConfigError(f"{file}: {error.strerror}") from error
 
-    async with _opened(configured) as store:
+    async with _opened(configured) as (store, cluster):
         try:
             moved = await transfer.import_(store, lines)
         except transfer.Broken as error:
             raise LogError(f"{file}, {error}; nothing was imported") from error
+        if cluster is not None:  # a process with a folder looks for them when it starts
+            for run in moved.open:
+                await cluster.engine().offer(run)
     _say("imported", moved)
 
 
@@ -77,15 +80,15 @@ def _written(file: Path) -> Generator[IO[bytes], None, None]:
 
 
 @asynccontextmanager
-async def _opened(configured: Path) -> AsyncGenerator[Store, None]:
-    """The store of the server that `configured` configures."""
+async def _opened(configured: Path) -> AsyncGenerator[Engine, None]:
+    """The engine of the server that `configured` configures."""
     found = config.load(configured)
-    store = assembly_stores.engine(found, found.folder / found.server.data).store
-    await store.open()
+    engine = assembly_stores.engine(found, found.folder / found.server.data)
+    await engine.store.open()
     try:
-        yield store
+        yield engine
     finally:
-        await store.close()
+        await engine.store.close()
 
 
 def _say(what: str, moved: Moved) -> None:
