@@ -12,6 +12,7 @@ import pytest
 from tests.support.nats_servers import Node, cluster, free_ports
 
 PROGRAM = "from tailrace.cli import main; main()"
+STREAMS = ("RUNS-0", "RUNS-1", "RECORDS", "JOBS")
 ECHO = '[models.echo]\ndialect = "echo"\n'
 
 
@@ -45,11 +46,29 @@ def test_streams_are_made_once_and_checked(node: Node, tmp_path: Path) -> None:
     for _ in range(2):
         status, said = tailrace(tmp_path, "engine", "init", engine=table)
         assert (status, said) == (0, "made: 4 streams, 1 replicas\n")
-    assert tailrace(tmp_path, "engine", "check", engine=table) == (0, "made: fine\n")
+    status, said = tailrace(tmp_path, "engine", "check", engine=table)
+    assert status == 1
+    for line, name in zip(said.splitlines(), STREAMS, strict=False):
+        assert line.startswith(f"made: the stream made-{name} has num_replicas 1: ")
+    assert "made: whether the servers write to disk before they acknowledge cannot be seen" in said
+    seen = tailrace(tmp_path, "engine", "check", "--monitor", node.monitoring, engine=table)
+    assert seen == (1, "".join(said.splitlines(keepends=True)[:4]))
     other = table.replace("shards = 2", "shards = 3")
     status, said = tailrace(tmp_path, "engine", "check", engine=other)
     assert status == 2
     assert "made-RUNS-2 does not exist" in said
+
+
+def test_a_safe_cluster_is_fine(tmp_path: Path) -> None:
+    with cluster(tmp_path / "nats", 3) as nodes:
+        table = (
+            f'[engine]\nurl = "{",".join(node.url for node in nodes)}"\nname = "made"\nshards = 2\n'
+        )
+        assert tailrace(tmp_path, "engine", "init", engine=table)[0] == 0
+        monitors = [word for node in nodes for word in ("--monitor", node.monitoring)]
+        while (seen := tailrace(tmp_path, "engine", "check", *monitors, engine=table))[0]:
+            assert "is behind on" in seen[1], "what was just made need not be everywhere yet"
+        assert seen == (0, "made: fine\n")
 
 
 def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import typer
 from tailrace import assembly_stores, config
 from tailrace.errors import ConfigError
 from tailrace.log.stores.nats import layout as layouts
+from tailrace.log.stores.nats import safety
 from tailrace.log.stores.nats.client import Client
 from tailrace.log.stores.nats.layout import Layout
 
@@ -33,11 +34,18 @@ async def init(table: config.EngineConfig) -> None:
         typer.echo(f"{layout.name}: {len(layout.streams())} streams, {layout.replicas} replicas")
 
 
-async def check(table: config.EngineConfig) -> None:
-    """Check that the streams are as they must be. Raises `ConfigError`, `LogError`."""
+async def check(table: config.EngineConfig, monitors: list[str]) -> None:
+    """Check that the streams are as they must be, and say what is unsafe: status 1 when something is.
+
+    `monitors` are as for `safety.unsafe`. Raises `ConfigError`, `LogError`.
+    """
     async with _connected(table) as (client, layout):
         await layouts.check(client, layout)
-        typer.echo(f"{layout.name}: fine")
+        found = await safety.unsafe(client, layout, monitors)
+    for sentence in found or ["fine"]:
+        typer.echo(f"{layout.name}: {sentence}")
+    if found:
+        raise typer.Exit(1)
 
 
 @asynccontextmanager

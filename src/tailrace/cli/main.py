@@ -71,9 +71,13 @@ def engine_init(
 def engine_check(
     config: ConfigFile = Path("tailrace.toml"),
     url: Annotated[str, typer.Option("--engine", help="nats://…, if not as configured.")] = "",
+    monitor: Annotated[
+        list[str] | None,
+        typer.Option(help="A server's monitoring address, http://host:8222. May be repeated."),
+    ] = None,
 ) -> None:
-    """Check that the streams are as they must be."""
-    asyncio.run(engines.check(engines.engine(config, url)))
+    """Check that the streams are as they must be, and say what is unsafe."""
+    asyncio.run(engines.check(engines.engine(config, url), monitor or []))
 
 
 @app.command()
