@@ -19,6 +19,8 @@ import msgspec
 import pytest
 from jsonschema.validators import validator_for
 
+from tailrace import assembly_stores, config
+
 DEPLOY = Path(__file__).parents[1] / "deploy"
 SERVER = Path(sys.executable).parent / "nats-server"
 COPIES = {"nats": 3, "api": 2, "worker": 2}
@@ -143,3 +145,15 @@ def test_nats_takes_its_configuration(where: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for must in ("sync_interval: always", "max_payload: 8MB"):
         assert must in text
+
+
+@pytest.mark.parametrize("where", ["compose", "kubernetes"])
+def test_the_configuration_leads_to_the_three_servers(where: str, tmp_path: Path) -> None:
+    text = (DEPLOY / "tailrace.toml").read_text(encoding="utf-8")
+    if where == "kubernetes":
+        text = named("ConfigMap")["tailrace"]["data"]["tailrace.toml"]
+    (tmp_path / "tailrace.toml").write_text(text, encoding="utf-8")
+    servers, layout = assembly_stores.nats(config.load(tmp_path / "tailrace.toml").engine)
+    suffix = ".nats" if where == "kubernetes" else ""
+    assert servers == [f"nats://nats-{number}{suffix}:4222" for number in range(3)]
+    assert layout.replicas == 3
