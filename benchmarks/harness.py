@@ -25,6 +25,9 @@ import uvloop
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, LOAD_CORE = 0, 1
+WARM_FRAMES = 25
+"""Frames that every stream has had before a steady state is measured: the first second is over."""
+STEADY_SECONDS = 8.0
 
 CONFIG = """
 [models.fast]
@@ -223,6 +226,23 @@ def cost(server: Server, request: bytes, streams: int) -> float:
     before = server.cpu()
     frames = sum(reader.frames for reader in uvloop.run(load(server.port, request, streams)))
     return (server.cpu() - before) / frames * 1e6
+
+
+def steady(server: Server, request: bytes, streams: int) -> float:
+    """Microseconds of server CPU per frame delivered while all streams are open."""
+    return uvloop.run(_steady(server, request, streams))
+
+
+async def _steady(server: Server, request: bytes, streams: int) -> float:
+    readers = await begin(server.port, request, streams)
+    while any(reader.frames < WARM_FRAMES for reader in readers):
+        await asyncio.sleep(0.1)
+    before, frames = server.cpu(), sum(reader.frames for reader in readers)
+    await asyncio.sleep(STEADY_SECONDS)
+    spent, told = server.cpu() - before, sum(reader.frames for reader in readers) - frames
+    for reader in readers:
+        reader.transport.abort()
+    return spent / told * 1e6
 
 
 def median(values: list[float]) -> float:

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ ENGINE = """
 [engine]
 url = "{url}"
 shards = 4
-lease_seconds = 3.0
+lease_seconds = {lease}
 """
 
 
@@ -71,6 +72,15 @@ class Cluster:
             file.write_text(text, encoding="utf-8")
             self._start([str(program), "-c", str(file)], ports[number])
         return ",".join(f"nats://127.0.0.1:{port}" for port in ports[:3])
+
+    def engine(self, *, lease: float) -> None:
+        """Three NATS servers with the streams made, written into the configuration."""
+        url = self.nats()
+        file = self._folder / "demo.toml"
+        with file.open("a", encoding="utf-8") as config:
+            config.write(ENGINE.format(url=url, lease=lease))
+        init = [sys.executable, "-m", "tailrace", "engine", "init", str(file)]
+        subprocess.run(init, check=True)
 
     def serve(self, role: str) -> str:
         """One process; returns its address."""
@@ -114,7 +124,7 @@ async def show(cluster: Cluster, servers: list[str], workers: list[str]) -> None
             case TextDelta():
                 pieces += 1
                 if pieces == KILL_AFTER:
-                    worker = await _busy(workers)
+                    worker = await busy(workers)
                     print(f"\n\n--- kill -9 of the worker at {worker} ---")
                     cluster.kill(worker)
                     died = time.monotonic()
@@ -134,7 +144,7 @@ async def show(cluster: Cluster, servers: list[str], workers: list[str]) -> None
     print(f"\nBoth servers show this run as Responses in {same} ({len(bodies[0])} of them).")
 
 
-async def _busy(workers: list[str]) -> str:
+async def busy(workers: list[str]) -> str:
     """The worker that has the run."""
     async with aiohttp.ClientSession() as session:
         for url in workers:
@@ -144,23 +154,25 @@ async def _busy(workers: list[str]) -> str:
     raise SystemExit("no worker has the run")
 
 
-def main() -> None:
-    """The whole demonstration."""
+@contextmanager
+def cluster() -> Generator[Cluster, None, None]:
+    """A cluster without processes yet, over a copy of the demo's configuration; all of it ends with it."""
     with ExitStack() as life:
         folder = Path(life.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-cluster-")))
         demo = life.enter_context(as_file(files("tailrace.cli.demo")))
         for file in demo.glob("*.toml"):
             shutil.copy(file, folder)
-        cluster = Cluster(folder, life)
+        yield Cluster(folder, life)
+
+
+def main() -> None:
+    """The whole demonstration."""
+    with cluster() as made:
         print("Starting three NATS servers, two servers and two workers ...")
-        url = cluster.nats()
-        with (folder / "demo.toml").open("a", encoding="utf-8") as config:
-            config.write(ENGINE.format(url=url))
-        init = [sys.executable, "-m", "tailrace", "engine", "init", str(folder / "demo.toml")]
-        subprocess.run(init, check=True)
-        servers = [cluster.serve("api") for _ in range(2)]
-        workers = [cluster.serve("worker") for _ in range(2)]
-        asyncio.run(show(cluster, servers, workers))
+        made.engine(lease=3.0)
+        servers = [made.serve("api") for _ in range(2)]
+        workers = [made.serve("worker") for _ in range(2)]
+        asyncio.run(show(made, servers, workers))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
