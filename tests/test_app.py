@@ -104,9 +104,19 @@ def test_there_is_nothing_else_to_import() -> None:
 
 
 def test_no_framework_is_imported_before_an_agent_of_it_is_there() -> None:
-    frameworks = ("pydantic_ai", "langgraph", "langchain_core", "agents", "openai", "mcp")
+    frameworks = (
+        "pydantic_ai",
+        "langgraph",
+        "langchain_core",
+        "agents",
+        "openai",
+        "mcp",
+        "nats",
+        "jwt",
+    )
     look = (
-        f"import sys, tailrace.app; print([name for name in {frameworks} if name in sys.modules])"
+        "import sys, tailrace.app, tailrace.cli.main; "
+        f"print([name for name in {frameworks} if name in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

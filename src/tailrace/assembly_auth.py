@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tailrace.auth.gate import Gate
-from tailrace.auth.jwt import JwtSettings, JwtVerifier
 from tailrace.auth.tokens import Tokens
 from tailrace.config import Config
 from tailrace.errors import ConfigError
 from tailrace.log.contract import Store
+
+if TYPE_CHECKING:
+    from tailrace.auth.jwt import JwtVerifier
 
 
 def gate(config: Config, store: Store, clock: Callable[[], int], *, open: bool) -> Gate:
@@ -37,6 +40,8 @@ def _verifier(config: Config) -> JwtVerifier | None:
     found = config.auth.jwt
     if found is None:
         return None
+    from tailrace.auth.jwt import JwtSettings, JwtVerifier
+
     return JwtVerifier(
         JwtSettings(
             jwks_url=found.jwks_url,

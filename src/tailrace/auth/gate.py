@@ -8,14 +8,17 @@ not does no harm beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from tailrace.auth.jwt import JwtVerifier
 from tailrace.auth.limits import NO_LIMITS, Account, Limits, Rates
 from tailrace.auth.principal import LOCAL, Principal, Scope
 from tailrace.auth.tokens import Tokens
 from tailrace.errors import Forbidden, Unauthorized
+
+if TYPE_CHECKING:  # PyJWT is slow to import, and most servers have no identity provider
+    from tailrace.auth.jwt import JwtVerifier
 
 HEADERS = ("authorization", "x-api-key", "x-oauth-access-token")
 

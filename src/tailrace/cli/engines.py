@@ -11,10 +11,14 @@ import typer
 
 from tailrace import assembly_stores, config
 from tailrace.errors import ConfigError
-from tailrace.log.stores.nats import layout as layouts
-from tailrace.log.stores.nats import safety
-from tailrace.log.stores.nats.client import Client
-from tailrace.log.stores.nats.layout import Layout
+
+try:
+    from tailrace.log.stores.nats import layout as layouts
+    from tailrace.log.stores.nats import safety
+    from tailrace.log.stores.nats.client import Client
+    from tailrace.log.stores.nats.layout import Layout
+except ImportError:
+    raise ConfigError("an engine needs the extra: pip install 'tailrace[nats]'") from None
 
 
 def engine(file: Path, url: str) -> config.EngineConfig:

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from tailrace.assembly_stores import Role
-from tailrace.cli import client, engines, local, moving, serving, tokens
+from tailrace.cli import client, local, moving, serving, tokens
 from tailrace.cli.convert import Converter
 from tailrace.errors import Malformed, TailraceError
 
@@ -64,6 +64,8 @@ def engine_init(
     url: Annotated[str, typer.Option("--engine", help="nats://…, if not as configured.")] = "",
 ) -> None:
     """Make the streams that are missing, and check all."""
+    from tailrace.cli import engines
+
     asyncio.run(engines.init(engines.engine(config, url)))
 
 
@@ -77,6 +79,8 @@ def engine_check(
     ] = None,
 ) -> None:
     """Check that the streams are as they must be, and say what is unsafe."""
+    from tailrace.cli import engines
+
     asyncio.run(engines.check(engines.engine(config, url), monitor or []))
 
 
