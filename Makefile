@@ -19,6 +19,10 @@ demo-cluster: .venv/dev.done
 test: .venv/dev.done $(CLIENTS)
 	$(BIN)/pytest -n 4 --dist worksteal -q
 
+# Every combination of deaths, where `make test` takes each commit with fewer deaths after it.
+crash: .venv/dev.done $(CLIENTS)
+	TAILRACE_CRASHES=all $(BIN)/pytest -n 4 --dist worksteal -q tests/crash
+
 # Every client people use, against live servers; writes docs/compatibility.md.
 test-clients: .venv/dev.done $(COMPAT)
 	$(BIN)/python -m compat

@@ -8,23 +8,29 @@ must not run again, and the run must end.
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from tests.support import strict
-from tests.support.crashes import DONE, killer, read, read_until_killed
+from tests.support.crashes import DONE, FULL, killer, read, read_until_killed
 from tests.support.servers import ChildServer
 from tests.support.team_files import effects
 
+DEATHS = [
+    (number, side, again)
+    for count, (number, side) in enumerate(product(range(1, 27), ("before", "after")))
+    for place, again in enumerate((0, 1, 3))
+    if FULL or (place + count) % 3
+]
+"""All, or every commit and side twice, the later deaths in turn."""
 BODY = json.dumps({"model": "shopper", "input": "buy a hat", "stream": True}).encode()
 
 
 @pytest.mark.req("R9")
 @pytest.mark.req("R26")
-@pytest.mark.parametrize("again", [0, 1, 3])
-@pytest.mark.parametrize("side", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, 27))
+@pytest.mark.parametrize(("number", "side", "again"), DEATHS)
 def test_a_killed_server_loses_nothing_a_client_saw(
     tmp_path: Path, number: int, side: str, again: int
 ) -> None:

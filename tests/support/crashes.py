@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import httpx
 from tests.support.servers import ChildServer
 
 KILLER = (Path(__file__).parents[1] / "crash" / "killing_server.py").read_text(encoding="utf-8")
+FULL = os.environ.get("TAILRACE_CRASHES") == "all"
+"""Whether every combination of deaths is tried (`make crash`); otherwise each commit, with fewer after it."""
 DONE = b"data: [DONE]\n\n"
 
 
