@@ -158,6 +158,26 @@ def test_a_pause_is_answered_at_any_process_and_the_run_goes_on(
     assert job(other, run)["status"] == "completed"
 
 
+def test_equal_requests_at_two_processes_start_one_run(processes: clusters.Cluster) -> None:
+    servers = [processes.start("api") for _ in range(2)]
+    processes.start("worker")
+    body = {"model": "echo", "input": "hello", "background": True}
+    for number in range(10):
+        ids: list[str] = []
+
+        def ask(url: str, key: str = f"key-{number}", ids: list[str] = ids) -> None:
+            head = {"idempotency-key": key}
+            made = httpx.post(f"{url}/v1/responses", json=body, headers=head, timeout=20)
+            ids.append(made.json()["id"])
+
+        asking = [threading.Thread(target=ask, args=(server.url,)) for server in servers * 5]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+        assert len(set(ids)) == 1, ids
+
+
 def test_what_nobody_works_on_is_cancelled_all_the_same(processes: clusters.Cluster) -> None:
     api = processes.start("api")
     made = httpx.post(f"{api.url}/jobs", json={"agent": "echo", "input": "hello"}, timeout=20)

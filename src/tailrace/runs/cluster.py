@@ -110,6 +110,10 @@ class Cluster:
         await self._work.offer(record.run)
         self._accounts.leave(record.purses)  # they are counted where the run is worked on
 
+    async def has(self, run: str) -> bool:
+        """As soon as it is: the process that claims it may be about to write its start."""
+        return await self._arrived(run) is not None
+
     async def wait(self, run: str) -> None:
         await self._worker.wait(run)
         news = asyncio.Event()

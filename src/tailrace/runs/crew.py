@@ -34,6 +34,10 @@ class Crew(Protocol):
         """Let somebody work on a run; what `writer` has been given may still be on its way to the disk."""
         ...
 
+    async def has(self, run: str) -> bool:
+        """Whether a run that somebody claims to have started is in the log."""
+        ...
+
     async def wait(self, run: str) -> None:
         """Wait until nobody works on a run any more: it ended, pauses, or was handed over."""
         ...

@@ -154,7 +154,7 @@ class Supervisor:
             # What failed is not worth attaching to when a client asks again because it failed.
             failed = submission.retry and not submission.key
             failed = failed and record is not None and record.status == "failed"
-            if not failed and await self._store.log.read(earlier, -1):
+            if not failed and await self._crew.has(earlier):
                 return earlier
             if await self._submissions.retake(submission, owner, run, earlier):
                 return None

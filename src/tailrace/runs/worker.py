@@ -98,6 +98,10 @@ class Worker:
         """Work on a run; what `writer` has been given may still be on its way to the disk."""
         self._begin(record, writer)
 
+    async def has(self, run: str) -> bool:
+        """Whether a run is in the log; another process that could still write its start there is not."""
+        return bool(await self._store.log.read(run, -1))
+
     async def wait(self, run: str) -> None:
         """Wait until nobody works on the run any more: it ended, pauses, or was handed over."""
         live = self._live.get(run)
