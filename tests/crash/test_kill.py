@@ -22,9 +22,9 @@ DEATHS = [
     (number, side, again)
     for count, (number, side) in enumerate(product(range(1, 27), ("before", "after")))
     for place, again in enumerate((0, 1, 3))
-    if FULL or (place + count) % 3
+    if FULL or (place + count) % 3 == 0
 ]
-"""All, or every commit and side twice, the later deaths in turn."""
+"""All, or every commit and side once, the later deaths in turn."""
 BODY = json.dumps({"model": "shopper", "input": "buy a hat", "stream": True}).encode()
 
 
