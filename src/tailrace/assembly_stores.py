@@ -37,14 +37,14 @@ def engine(config: Config, data: Path, *, role: Role = "all", wait: float = 0.0)
     return Engine(SqliteStore(data, wait=wait), None)
 
 
-def side_records(config: Config, data: Path) -> Records:
-    """The records of the configured engine, also while servers use it."""
-    if config.engine.url:
-        from tailrace.log.stores.nats.side import SideRecords as NatsSide
+def side_records(config: Config, data: Path, *, wait: float = 0.0) -> Records:
+    """The records of the configured engine, also while servers use it; `wait` as for `engine`."""
+    if not config.engine.url:
+        return SideRecords(data)
+    servers, layout = nats(config.engine)
+    from tailrace.log.stores.nats.side import SideRecords as NatsSide
 
-        servers, layout = nats(config.engine)
-        return NatsSide(servers, layout)
-    return SideRecords(data)
+    return NatsSide(servers, layout, patience=wait)
 
 
 def nats(config: EngineConfig) -> tuple[list[str], Layout]:

@@ -22,11 +22,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Generator[Node, None, None
         yield made
 
 
-def tailrace(folder: Path, *arguments: str, engine: str = "") -> tuple[int, str]:
+def tailrace(
+    folder: Path, *arguments: str, engine: str = "", program: str = PROGRAM
+) -> tuple[int, str]:
     """A command in a folder with a configuration: its exit status and all it printed."""
     (folder / "tailrace.toml").write_text(engine + ECHO, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
+        [sys.executable, "-c", program, *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -95,3 +97,13 @@ def test_tokens_are_the_installation_s(node: Node, tmp_path: Path) -> None:
     other = tmp_path / "another machine"
     other.mkdir()
     assert "me" in tailrace(other, "token", "list", engine=table)[1]
+
+
+def test_without_the_extra_commands_say_so(tmp_path: Path) -> None:
+    program = "import sys; sys.modules['nats'] = None; " + PROGRAM
+    for arguments in (("serve",), ("engine", "check"), ("token", "list"), ("engine", "init")):
+        table = '[engine]\nurl = "nats://127.0.0.1:1"\n'
+        status, said = tailrace(tmp_path, *arguments, engine=table, program=program)
+        assert status == 2, said
+        assert "pip install 'tailrace[nats]'" in said
+        assert said.count("\n") == 1, said

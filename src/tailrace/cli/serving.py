@@ -27,7 +27,7 @@ from tailrace.http import server
 from tailrace.protocols.node_stream.wire import NodeStreamEvent
 
 HANDOVER_SECONDS = 60.0
-"""How long a process waits for the one before it to let go of its folder."""
+"""How long a process waits for the one before it to let go of its folder, or for its engine to answer."""
 DEMO_AGENT = "trip"
 DEMO_TEXT = "Plan me a weekend away."
 
@@ -64,7 +64,8 @@ def serve(
         made.config = msgspec.structs.replace(made.config, engine=table)
     found = made.config
     host = host or found.server.host
-    open_ = found.auth.jwt is None and not asyncio.run(tokens_of(found, made.data).any())
+    tokens = tokens_of(found, made.data, wait=HANDOVER_SECONDS)
+    open_ = found.auth.jwt is None and not asyncio.run(tokens.any())
     _must_not_be_open(host, open=open_)
     _warn(found)
     parts = made.parts(open=is_loopback(host), wait=HANDOVER_SECONDS, role=role)

@@ -18,9 +18,10 @@ DAY = 86_400_000
 """Milliseconds."""
 
 
-def tokens_of(found: config.Config, data: Path) -> Tokens:
-    """The tokens of the servers that keep their runs in the configured engine, or else in `data`."""
-    records = assembly_stores.side_records(found, data)
+def tokens_of(found: config.Config, data: Path, *, wait: float = 0.0) -> Tokens:
+    """The tokens of the servers that keep their runs in the configured engine, or else in `data`; `wait` as
+    for an engine."""
+    records = assembly_stores.side_records(found, data, wait=wait)
     return Tokens(lambda: records, assembly.clock)
 
 

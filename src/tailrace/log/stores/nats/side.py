@@ -14,9 +14,11 @@ from tailrace.log.stores.nats.store import NatsStore
 class SideRecords:
     """`Records` over a connection for each call."""
 
-    def __init__(self, servers: Sequence[str], layout: Layout) -> None:
+    def __init__(self, servers: Sequence[str], layout: Layout, *, patience: float = 0.0) -> None:
+        """`patience` as for a `NatsStore`."""
         self._servers = servers
         self._layout = layout
+        self._patience = patience
 
     async def get(self, bucket: str, key: str) -> Record | None:
         async with self._open() as records:
@@ -50,7 +52,7 @@ class SideRecords:
 
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[NatsRecords, None]:
-        store = NatsStore(self._servers, self._layout)
+        store = NatsStore(self._servers, self._layout, patience=self._patience)
         await store.open()
         try:
             yield store.records
