@@ -99,7 +99,7 @@ class Worker:
         self._begin(record, writer)
 
     async def has(self, run: str) -> bool:
-        """Whether a run is in the log; another process that could still write its start there is not."""
+        """Whether a run is in the log now: no other process could be about to write its start."""
         return bool(await self._store.log.read(run, -1))
 
     async def wait(self, run: str) -> None:

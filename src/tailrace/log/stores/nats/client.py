@@ -216,9 +216,8 @@ class Client:
         """Answer what is asked on a subject; returns the way to stop. Raises `Unreachable`."""
 
         async def got(message: Msg) -> None:
-            task = asyncio.create_task(
-                answered(message)
-            )  # one slow answer must not hold up the next
+            # a task each: one slow answer must not hold up the next
+            task = asyncio.create_task(answered(message))
             self._answers.add(task)
             task.add_done_callback(self._answers.discard)
 

@@ -28,9 +28,8 @@ class NatsJob:
 
     def __init__(self, client: Client, run: str, reply: str) -> None:
         self.run = run
-        self.deliveries = int(
-            reply.split(".")[-5]
-        )  # $JS.ACK.….<delivered>.<stream>.<consumer>.<time>.<left>
+        # $JS.ACK.….<delivered>.<stream>.<consumer>.<time>.<left>
+        self.deliveries = int(reply.split(".")[-5])
         self._client = client
         self._reply = reply
 
