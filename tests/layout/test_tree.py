@@ -88,7 +88,6 @@ COVERED_ELSEWHERE = {
     "runs/settings.py": "shapes",
     "runs/summaries.py": "tests/runs/test_life.py",
     "runs/takeover.py": "tests/runs/test_life.py",
-    "runs/submission.py": "tests/runs/test_life.py",
     "runs/supervisor.py": "tests/runs/test_life.py",
     "runs/calls.py": "tests/runs/test_cluster.py",
     "runs/crew.py": "shapes",

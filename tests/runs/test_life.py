@@ -294,46 +294,6 @@ async def test_the_newest_runs_come_first() -> None:
     await house.supervisor.close()
 
 
-async def test_equal_submissions_at_once_are_one_run() -> None:
-    house = await open_house(Fake(talk))
-    once = Submission(key="k", body=b"body", retry=False)
-    starts = [
-        house.supervisor.start(request(), owner=Owner("local"), submission=once) for _ in range(8)
-    ]
-    made = await asyncio.gather(*starts)
-    assert len({run for run, _ in made}) == 1
-    assert sum(new for _, new in made) == 1
-    await house.supervisor.close()
-
-
-async def test_a_key_whose_run_was_deleted_starts_one_run_again() -> None:
-    house = await open_house(Fake(talk))
-    once = Submission(key="k", body=b"body", retry=False)
-    first, _ = await house.supervisor.start(request(), owner=Owner("local"), submission=once)
-    await house.finished(first)
-    await house.sweeper.forget(await house.directory.find(first, Owner("local")))
-    starts = [
-        house.supervisor.start(request(), owner=Owner("local"), submission=once) for _ in range(4)
-    ]
-    made = {run for run, _ in await asyncio.gather(*starts)}
-    assert len(made) == 1
-    assert first not in made
-    await house.supervisor.close()
-
-
-async def test_a_retry_is_not_given_the_failure_it_retries() -> None:
-    house = await open_house(Fake(model_fails))
-    asked = Submission(key="", body=b"body", retry=False)
-    first, _ = await house.supervisor.start(request(), owner=Owner("local"), submission=asked)
-    await house.finished(first)
-    again = Submission(key="", body=b"body", retry=True)
-    second, new = await house.supervisor.start(request(), owner=Owner("local"), submission=again)
-    assert new
-    assert second != first
-    await house.finished(second)
-    await house.supervisor.close()
-
-
 class SlowEnd(MemoryStore):
     """A store whose appends of a run's end take until they are let go."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.log.stores.memory import MemoryStore
+from tailrace.runs.cluster import Membership
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
 from tailrace.runs.owner import Owner
@@ -43,7 +44,13 @@ class Fake:
 class House:
     """A supervisor over a memory store, with a clock that tests turn."""
 
-    def __init__(self, runtime: Runtime, store: MemoryStore | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        store: MemoryStore | None = None,
+        cluster: Membership | None = None,
+        **settings: Any,
+    ) -> None:
         self.now = 1_000
         self.store = store or MemoryStore()
         chosen = RunSettings(shutdown_seconds=0.05, **settings)
@@ -58,6 +65,7 @@ class House:
             self.sweeper,
             chosen,
             self.clock,
+            cluster,
         )
 
     def clock(self) -> int:

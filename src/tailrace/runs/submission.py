@@ -57,16 +57,25 @@ class Submissions:
         fingerprint = sha256(submission.body).hexdigest()
         if submission.key:
             return await self._by_key(submission.key, owner, _Claim(run, fingerprint))
-        name = f"{owner.key}:{fingerprint}"
         if submission.retry:
-            earlier = await self._read(RETRIES, name)
+            earlier = await self._read(*self._place(submission, owner, fingerprint))
             if earlier is not None:
                 return earlier.run
-        expires = self._clock() + self._settings.retry_window
-        value = msgspec.json.encode(_Claim(run, fingerprint))
-        # Not awaited on purpose: it is durable no later than `run.started`, which is written after it.
-        self._store.records.put(RETRIES, name, value, expires=expires)
         return None
+
+    async def remember(self, submission: Submission, owner: Owner, run: str) -> None:
+        """Let a retry without a key find `run`; a key did so when it was claimed.
+
+        Whoever shows the run to a client waits for this: the retry may reach another process, and only
+        SQLite keeps records and logs in one order of commits.
+        """
+        if submission.key:
+            return
+        fingerprint = sha256(submission.body).hexdigest()
+        bucket, name = self._place(submission, owner, fingerprint)
+        value = msgspec.json.encode(_Claim(run, fingerprint))
+        expires = self._clock() + self._settings.retry_window
+        await self._store.records.put(bucket, name, value, expires=expires)
 
     async def retake(self, submission: Submission, owner: Owner, run: str, gone: str) -> bool:
         """Take `run` where the run that was started before, `gone`, is there no more; False when

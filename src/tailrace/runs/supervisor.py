@@ -187,9 +187,10 @@ class Supervisor:
         recorded = self._summaries.works(record, new=True)
         # The work begins while `run.started` is on its way to the disk: what it brings meanwhile goes in
         # the next commit, and no client hears of the run before all is down.
+        remembered = self._submissions.remember(submission, owner, run)
         joined = self._join(request.conversation, owner, run)
         begun = self._crew.begin(record, writer)
-        await asyncio.gather(recorded, writer.flush(), joined, begun)
+        await asyncio.gather(remembered, recorded, writer.flush(), joined, begun)
 
     async def _join(self, conversation: str, owner: Owner, run: str) -> None:
         if conversation:

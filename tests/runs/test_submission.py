@@ -1,0 +1,148 @@
+"""A request sent twice is one run: at one process and at two, with a key and without."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from typing import Any
+
+from tailrace.errors import ModelFailed
+from tailrace.events import types as t
+from tailrace.events.stored import Frame
+from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.work import Work
+from tailrace.runs.cluster import Membership
+from tailrace.runs.owner import Owner
+from tailrace.runs.submission import RETRIES, Submission
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.single import ending, opening
+from tests.support.house import Fake, House, open_house
+from tests.support.logs import request
+
+
+async def nothing(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    yield ending(context.state)
+
+
+async def model_fails(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    raise ModelFailed("The model server answered 429.", code="rate_limit_exceeded")
+
+
+async def test_equal_submissions_at_once_are_one_run() -> None:
+    house = await open_house(Fake(nothing))
+    once = Submission(key="k", body=b"body", retry=False)
+    starts = [
+        house.supervisor.start(request(), owner=Owner("local"), submission=once) for _ in range(8)
+    ]
+    made = await asyncio.gather(*starts)
+    assert len({run for run, _ in made}) == 1
+    assert sum(new for _, new in made) == 1
+    await house.supervisor.close()
+
+
+async def test_a_key_whose_run_was_deleted_starts_one_run_again() -> None:
+    house = await open_house(Fake(nothing))
+    once = Submission(key="k", body=b"body", retry=False)
+    first, _ = await house.supervisor.start(request(), owner=Owner("local"), submission=once)
+    await house.finished(first)
+    await house.sweeper.forget(await house.directory.find(first, Owner("local")))
+    starts = [
+        house.supervisor.start(request(), owner=Owner("local"), submission=once) for _ in range(4)
+    ]
+    made = {run for run, _ in await asyncio.gather(*starts)}
+    assert len(made) == 1
+    assert first not in made
+    await house.supervisor.close()
+
+
+async def test_a_retry_is_not_given_the_failure_it_retries() -> None:
+    house = await open_house(Fake(model_fails))
+    asked = Submission(key="", body=b"body", retry=False)
+    first, _ = await house.supervisor.start(request(), owner=Owner("local"), submission=asked)
+    await house.finished(first)
+    again = Submission(key="", body=b"body", retry=True)
+    second, new = await house.supervisor.start(request(), owner=Owner("local"), submission=again)
+    assert new
+    assert second != first
+    await house.finished(second)
+    await house.supervisor.close()
+
+
+async def test_who_shows_a_run_without_a_key_waits_for_what_a_retry_finds_it_by() -> None:
+    store = MemoryStore()
+    held = asyncio.Event()
+    put = store.records.put
+
+    def slow(bucket: str, key: str, value: bytes, **more: Any) -> Awaitable[int]:
+        async def later() -> int:
+            await held.wait()
+            return await put(bucket, key, value, **more)
+
+        return later() if bucket == RETRIES else put(bucket, key, value, **more)
+
+    store.records.put = slow  # type: ignore[method-assign]
+    house = House(Fake(nothing), store)
+    await house.supervisor.open()
+    asked = Submission(key="", body=b"body", retry=False)
+    starting = asyncio.create_task(
+        house.supervisor.start(request(), owner=Owner("local"), submission=asked)
+    )
+    while not await store.log.read(await _only(store), 0):
+        await asyncio.sleep(0)
+    for _ in range(100):  # nothing else is waited for: a start that could return would have
+        await asyncio.sleep(0)
+    assert not starting.done(), "its start is durable, what a retry finds it by is not"
+    held.set()
+    first, _ = await starting
+    again = Submission(key="", body=b"body", retry=True)
+    made = await house.supervisor.start(request(), owner=Owner("local"), submission=again)
+    assert made == (first, False)
+    await house.supervisor.close()
+
+
+async def _only(store: MemoryStore) -> str:
+    """The only run that the store has a record of; "" before."""
+    found = await store.records.scan("runs")
+    return found[0].key if found else ""
+
+
+class _Offers(Work):
+    """The jobs of a cluster that nobody takes."""
+
+    async def offer(self, run: str) -> None:
+        pass
+
+
+async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there() -> None:
+    store = MemoryStore()
+    looked, written = asyncio.Event(), asyncio.Event()
+    read, append = store.log.read, store.log.append
+
+    async def watched(run: str, after: int) -> Sequence[t.Event]:
+        events = await read(run, after)
+        if not events:
+            looked.set()
+        return events
+
+    async def slow(run: str, frame: Frame, **more: Any) -> None:
+        await looked.wait()
+        await append(run, frame, **more)
+        written.set()
+
+    store.log.read, store.log.append = watched, slow  # type: ignore[method-assign]
+    member = Membership(_Offers, works=False)
+    houses = [House(Fake(nothing), store, member) for _ in range(2)]
+    for house in houses:
+        await house.supervisor.open()
+    once = Submission(key="k", body=b"body", retry=False)
+    first, second = [
+        asyncio.create_task(
+            house.supervisor.start(request(), owner=Owner("local"), submission=once)
+        )
+        for house in houses
+    ]
+    assert await first == ((await second)[0], True)
+    assert not (await second)[1], "it found the claim before the run, and waited"
+    assert written.is_set()
