@@ -233,6 +233,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no limit": ({"max_tokens": None}, "max_tokens"),
     "a limit of nothing": ({"max_tokens": 0}, "max_tokens"),
     "an empty model": ({"model": ""}, "model"),
+    "a user who says nothing": (
+        {"messages": [{"role": "user", "content": ""}]},
+        "messages.0.content",
+    ),
+    "a user who sends no blocks": (
+        {"messages": [{"role": "user", "content": "Hi"}, {"role": "user", "content": []}]},
+        "messages.1.content",
+    ),
     "a tool without a schema": ({"tools": [{"name": "f"}]}, "tools.0.input_schema"),
     "a tool without a name": ({"tools": [{"input_schema": {}}]}, "tools.0.name"),
     "a tool of an odd type": ({"tools": [{"type": 1, "name": "f"}]}, "tools.0.type"),

@@ -52,6 +52,10 @@ CALLS = ("tool_use", "mcp_tool_use")
 RESULTS = ("tool_result", "mcp_tool_result")
 WORDS = ("text", "content")
 """Sources of documents that are text."""
+NON_EMPTY = (
+    "all messages must have non-empty content except for the optional final assistant message"
+)
+"""The API's own words; clients look for them."""
 
 
 def decode_messages(value: Json) -> tuple[Item, ...]:
@@ -100,6 +104,9 @@ def _message(message: Object, where: str) -> Iterator[Item]:
         raise BadRequest(
             f"{where}.role: must be 'user' or 'assistant', not {role!r}", param=f"{where}.role"
         )
+    # An assistant's may be empty: replies without a word stand in many histories, and are left out.
+    if role == "user" and message.get("content") in ("", []):
+        raise BadRequest(f"{where}: {NON_EMPTY}", param=f"{where}.content")
     parts: list[Part] = []
     kept: Object = {}
 
