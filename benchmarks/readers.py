@@ -18,7 +18,7 @@ def fan_out() -> list[str]:
             (starter,) = await begin(server.port, responses("paced", 200), 1)
             while starter.first is None:
                 await asyncio.sleep(0.01)
-            path = f"/jobs/{await _newest(server)}/stream?as=responses"
+            path = f"/jobs/{await newest(server)}/stream?as=responses"
             readers = await begin(server.port, get(path), 1000)
             before, seen = server.cpu(), sum(r.frames for r in readers)
             await asyncio.gather(*(r.ended for r in readers))
@@ -60,7 +60,7 @@ def stalled() -> list[str]:
             (run,) = await begin(server.port, responses("fast", 5000), 1)
             await run.ended
             before = server.memory()
-            path = f"/jobs/{await _newest(server)}/stream?as=responses"
+            path = f"/jobs/{await newest(server)}/stream?as=responses"
             sockets = [_stall(server.port, get(path)) for _ in range(20)]
             await load(server.port, get(path), 1)
             await asyncio.sleep(1)
@@ -79,7 +79,7 @@ def replay() -> list[str]:
 
         async def scene() -> tuple[float, float]:
             await load(server.port, responses("fast", 4985), 1)
-            path = f"/jobs/{await _newest(server)}/stream?as=responses"
+            path = f"/jobs/{await newest(server)}/stream?as=responses"
             times: list[float] = []
             before = server.cpu()
             for _ in range(21):
@@ -109,7 +109,7 @@ def first_token() -> list[str]:
     return [f"| first token, p50 | {found[0]:.2f} ms | {found[1]:.2f} ms | added {added:.2f} ms |"]
 
 
-async def _newest(server: Server) -> str:
+async def newest(server: Server) -> str:
     """The id of the latest job."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"GET /jobs HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")

@@ -155,13 +155,16 @@ async def busy(workers: list[str]) -> str:
 
 
 @contextmanager
-def cluster() -> Generator[Cluster, None, None]:
-    """A cluster without processes yet, over a copy of the demo's configuration; all of it ends with it."""
+def cluster(more: str = "") -> Generator[Cluster, None, None]:
+    """A cluster without processes yet, over a copy of the demo's configuration and `more` of it; all of it
+    ends with it."""
     with ExitStack() as life:
         folder = Path(life.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-cluster-")))
         demo = life.enter_context(as_file(files("tailrace.cli.demo")))
         for file in demo.glob("*.toml"):
             shutil.copy(file, folder)
+        with (folder / "demo.toml").open("a", encoding="utf-8") as config:
+            config.write(more)
         yield Cluster(folder, life)
 
 

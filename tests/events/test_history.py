@@ -1,11 +1,14 @@
-"""What a turn's input repeats of its conversation is not told twice."""
+"""What a turn's input repeats of its conversation is not told twice; nor is what a crash cut off."""
 
 from __future__ import annotations
 
 import pytest
 
-from tailrace.events.history import without_repeats
+from tailrace.events import types as t
+from tailrace.events.history import lasting, without_repeats
 from tailrace.events.items import Item, Message, Reasoning, TextPart, ToolCall, ToolOutput
+from tests.support import logs
+from tests.support.scenarios import SCENARIOS, two_attempts
 
 
 def _say(role: str, text: str) -> Message:
@@ -44,3 +47,24 @@ CASES: dict[str, tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]] = 
 def test_only_what_is_new_is_new(name: str) -> None:
     told, given, new = CASES[name]
     assert without_repeats(told, given) == new
+
+
+def test_who_reads_one_answer_at_the_end_reads_nothing_that_was_cut_off() -> None:
+    kept = lasting(two_attempts())
+    said = [event.payload.text for event in kept if isinstance(event.payload, t.TextDelta)]
+    assert "".join(said) == "The answer is 4."
+    assert [event for event in two_attempts() if getattr(event.payload, "item", None) != 0] == kept
+
+
+def test_what_was_cut_off_is_kept_where_nothing_came_after_it() -> None:
+    said: list[t.Payload] = [t.ItemStarted(0, "message"), t.TextDelta(0, "Once upon")]
+    again: list[t.Payload] = [t.RunAttempt(2, "died"), t.ItemCompleted(0, "incomplete")]
+    log = logs.log([*said, *again], end=t.RunIncomplete("max_seconds"))
+    assert lasting(log) == log
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_all_of_a_run_that_nothing_cut_off_lasts(name: str) -> None:
+    log = SCENARIOS[name]()
+    attempts = [event for event in log if isinstance(event.payload, t.RunAttempt)]
+    assert (lasting(log) == log) == (not attempts)

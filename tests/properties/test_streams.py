@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.events import stored
+from tailrace.events.history import lasting
 from tailrace.events.types import Event, RunCancelled, RunFailed, RunResumed, RunWaiting
 from tailrace.protocols.ag_ui import stream as ag_ui
 from tailrace.protocols.ai_sdk_ui import stream as ui
@@ -243,7 +244,8 @@ def test_the_chat_document_is_what_its_chunks_add_up_to(log: Sequence[Event]) ->
         return
     strict.check("completion", [document], strict.VERSIONS[:2])
     message = msgspec.json.decode(document)["choices"][0]["message"]
-    chunks = [msgspec.json.decode(data) for data in strict.data_of(ENCODERS["chat"]().encode(log))]
+    frames = ENCODERS["chat"]().encode(lasting(log))
+    chunks = [msgspec.json.decode(data) for data in strict.data_of(frames)]
     deltas = [c["choices"][0]["delta"] for c in chunks if c["choices"]]
     assert "".join(d.get("content") or "" for d in deltas) == (message["content"] or "")
     thoughts = "".join(d.get("reasoning_content") or "" for d in deltas)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from tailrace.events.grammar import PENDING_TOOL
 from tailrace.events.items import Item, Message, TextPart, ToolCall, ToolOutput, text_of
 from tailrace.events.parts import ItemState
-from tailrace.events.state import RunState
-from tailrace.events.types import MAIN
+from tailrace.events.state import RunState, fold
+from tailrace.events.types import MAIN, Event, RunAttempt, RunCompleted
 
 UNANSWERED = "Not run so far: it waits for a person."
 
@@ -43,6 +43,18 @@ def conversation(
         request = state.started()
         told = (*request.history, *request.input)
     return (*told, *made_by(state, agent))
+
+
+def lasting(events: Sequence[Event]) -> Sequence[Event]:
+    """A whole log for a reader who gets one answer at its end: of a run that completed, without the replies
+    that a crash cut off, since each was given anew. Of any other run they may be all there is."""
+    if not any(isinstance(event.payload, RunAttempt) for event in events):
+        return events
+    state = fold(events)
+    if not isinstance(state.end, RunCompleted):
+        return events
+    gone = {number for number, item in enumerate(state.items) if item.abandoned}
+    return [event for event in events if getattr(event.payload, "item", None) not in gone]
 
 
 def without_repeats(told: Sequence[Item], given: Sequence[Item]) -> tuple[Item, ...]:

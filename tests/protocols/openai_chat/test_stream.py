@@ -12,6 +12,7 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
 from tailrace.events import types as t
+from tailrace.events.history import lasting
 from tailrace.protocols.openai_chat import reply, stream
 from tests.support import strict
 from tests.support.legal_logs import legal_logs
@@ -68,7 +69,9 @@ def test_the_sdks_helper_adds_up_to_the_document(events: Sequence[t.Event]) -> N
     if status != 200:
         return
     state: Any = ChatCompletionStreamState()
-    for chunk in chunks(events)[:-2]:  # the finish chunk makes the helper raise on a cut answer
+    for chunk in chunks(lasting(events))[
+        :-2
+    ]:  # the finish chunk makes the helper raise on a cut answer
         state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
     made = state.current_completion_snapshot.choices[0].message
     message = msgspec.json.decode(document)["choices"][0]["message"]

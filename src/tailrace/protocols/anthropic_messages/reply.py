@@ -1,4 +1,5 @@
-"""A run as one Messages document: what the frames of its stream add up to, read as an SDK reads them."""
+"""A run as one Messages document: what the frames of its stream add up to, read as an SDK reads them, without
+what a crash cut off."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tailrace.events.history import lasting
 from tailrace.events.types import Event
 from tailrace.protocols.anthropic_messages import wire
 from tailrace.protocols.anthropic_messages.stream import Encoder, Options
@@ -17,7 +19,7 @@ TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": 
 def message(run: str, events: Sequence[Event], options: Options) -> tuple[bytes, int]:
     """The document of an ended run and its HTTP status; where that is no 200, it is the error body."""
     document: Object = {}
-    for frame in Encoder(run, options).encode(events):
+    for frame in Encoder(run, options).encode(lasting(events)):
         event: Object = msgspec.json.decode(frame.partition(b"\ndata: ")[2])
         if event["type"] == "error":
             return msgspec.json.encode(event), wire.STATUS[event["error"]["type"]]

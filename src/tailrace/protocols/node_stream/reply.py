@@ -52,7 +52,7 @@ def job(run: str, state: RunState) -> bytes:
         "metadata": request.metadata,
         "waiting_for": _waiting_for(state),
         "output": _output(state),
-        "output_text": "\n\n".join(filter(None, map(_text, _contents(state)))),
+        "output_text": "\n\n".join(filter(None, map(_text, _lasting(state)))),
         "usage": [
             {"agent": agent, "model": model, **msgspec.structs.asdict(totals)}
             for (agent, model), totals in state.usage.items()
@@ -77,8 +77,14 @@ def status(state: RunState) -> str:
             return "cancelled"
 
 
-def _contents(state: RunState) -> list[Item]:
-    return [item.content for item in state.items if item.content is not None]
+def _lasting(state: RunState) -> list[Item]:
+    """What was put out, without what a crash cut off and a later attempt said anew."""
+    again = isinstance(state.end, RunCompleted)
+    return [
+        item.content
+        for item in state.items
+        if item.content is not None and not (item.abandoned and again)
+    ]
 
 
 def _text(item: Item) -> str:

@@ -1,4 +1,5 @@
-"""A run as one `chat.completion` document: what the chunks of its stream add up to."""
+"""A run as one `chat.completion` document: what the chunks of its stream add up to, without what a crash cut
+off and another attempt said anew."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tailrace.events.history import lasting
 from tailrace.events.items import Json
 from tailrace.events.types import Event
 from tailrace.protocols.fields import Object, given
@@ -22,7 +24,7 @@ def completion(run: str, events: Sequence[Event], options: Options) -> tuple[byt
     """The document of an ended run and its HTTP status; where that is no 200, it is the error body."""
     total = _Sum()
     whole = msgspec.structs.replace(options, include_usage=True)
-    for frame in Encoder(run, whole).encode(events):
+    for frame in Encoder(run, whole).encode(lasting(events)):
         data = frame.removeprefix(b"data: ").rstrip(b"\n")
         if data != b"[DONE]":
             total.add(msgspec.json.decode(data))
