@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
-from tailrace.events.request import ModelRequest
+from tailrace.events.request import ModelRequest, Settings
 from tailrace.models.http import HttpModel, Sessions, Timeouts
+from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tests.support.logs import user
 from tests.support.upstreams import HEAD, Peer, upstream
@@ -92,6 +94,30 @@ async def test_a_reply_is_read() -> None:
     ]
     assert peers[0].head.startswith(b"POST /v1/chat/completions HTTP/1.1")
     assert b'"model":"up"' in peers[0].body
+
+
+async def test_what_a_request_adds_stands_beside_what_is_configured() -> None:
+    async with upstream(answers(HEAD + REPLY)) as (url, peers):
+        model = HttpModel(
+            "m",
+            MessagesCodec(),
+            Sessions(),
+            base_url=url,
+            model="up",
+            headers={"Anthropic-Beta": "oauth-2025-04-20"},
+            timeouts=Timeouts(5, 5, 5),
+            retries=0,
+        )
+        settings = Settings(origin="messages", extra={"anthropic-beta": ["a-1", "b-2"]})
+        with suppress(ModelFailed):  # the server speaks another dialect; its head is asked for here
+            async for _ in model.stream(
+                ModelRequest(items=(user("Hi"),), settings=settings), itertools.count()
+            ):
+                pass
+        await model.close()
+    head = peers[0].head.lower()
+    assert head.count(b"anthropic-beta") == 1
+    assert b"anthropic-beta: oauth-2025-04-20,a-1,b-2\r\n" in head
 
 
 async def resets_at_once(peer: Peer) -> None:

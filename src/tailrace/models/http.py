@@ -127,12 +127,7 @@ class HttpModel:
                 reply = await self._sessions.get().post(
                     self._base_url + asked.path,
                     data=asked.body,
-                    headers={
-                        "content-type": "application/json",
-                        "accept": "text/event-stream",
-                        **self._headers,
-                        **asked.headers,
-                    },
+                    headers=self._head(asked),
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect),
                     allow_redirects=False,
                 )
@@ -149,6 +144,14 @@ class HttpModel:
         except BaseException:
             reply.close()
             raise
+
+    def _head(self, asked: HttpRequest) -> dict[str, str]:
+        own = {name.lower(): value for name, value in self._headers.items()}
+        fixed = {"content-type": "application/json", "accept": "text/event-stream"}
+        head = {**fixed, **own, **asked.headers}
+        for name, values in asked.added.items():
+            head[name] = ",".join(filter(None, (head.get(name), values)))
+        return head
 
     def _redacted(self, body: bytes) -> bytes:
         """What a server said, without the keys that we showed it: some repeat them."""

@@ -35,11 +35,13 @@ class StreamEncoder(Protocol):
 
 
 class HttpRequest(Struct, frozen=True):
-    """A POST to a model server: `path` is appended to the configured base URL."""
+    """A POST to a model server: `path` is appended to the configured base URL. `headers` replace those of the
+    configuration, the lists of `added` are joined to theirs."""
 
     path: str
     headers: Mapping[str, str]
     body: bytes
+    added: Mapping[str, str] = {}
 
 
 class UpstreamDecoder(Protocol):

@@ -10,7 +10,9 @@ import pytest
 from tailrace.errors import BadRequest
 from tailrace.events.request import ModelRequest, Settings, ToolChoice
 from tailrace.protocols.anthropic_messages import messages
+from tailrace.protocols.anthropic_messages.messages import BETA
 from tailrace.protocols.anthropic_messages.request import decode, decode_count
+from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.contract import UpstreamCodec
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
@@ -185,6 +187,22 @@ def test_what_only_this_dialect_says_reaches_a_server_of_it(name: str) -> None:
     body = {**ASK, "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}
     body |= MARKED[name]
     assert messages.encode(_asked(body), "m") == {**body, "stream": True}
+
+
+def test_betas_reach_a_server_of_this_dialect_as_a_header() -> None:
+    ask = {**ASK, "context_management": {"edits": []}, BETA: ["smuggled\r\nx: 1"]}
+    said = "context-management-2025-06-27, files-api-2025-04-14,,no name\r\nx: 1"
+    request = decode(msgspec.json.encode(ask), OLD, said).request
+    asked = ModelRequest(items=request.input, instructions="", settings=request.settings)
+    sent = MessagesCodec().request(asked, "m")
+    assert sent.added == {BETA: "context-management-2025-06-27,files-api-2025-04-14"}
+    body = msgspec.json.decode(sent.body)
+    assert (body["context_management"], BETA in body) == ({"edits": []}, False)
+    assert b"files-api" not in ChatCodec().request(asked, "m").body
+
+
+def test_without_betas_there_is_no_such_header() -> None:
+    assert MessagesCodec().request(_asked(ASK), "m").added == {}
 
 
 @pytest.mark.parametrize("codec", [ChatCodec(), ResponsesCodec()], ids=lambda codec: codec.dialect)

@@ -12,6 +12,7 @@ from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, document, json_reply
 from tailrace.http.view import View
 from tailrace.protocols.anthropic_messages import reply, request, stream
+from tailrace.protocols.anthropic_messages.messages import BETA
 from tailrace.protocols.anthropic_messages.wire import error_body
 from tailrace.protocols.counting import tokens
 
@@ -37,7 +38,8 @@ class _Messages:
 
     async def create(self, http: Request) -> Reply:
         body = await self._parts.body(http)
-        asked = request.decode(body, http.headers.get(VERSION, ""))
+        betas = ",".join(http.headers.getlist(BETA))
+        asked = request.decode(body, http.headers.get(VERSION, ""), betas)
         target = self._mount.target(http, asked.request.model)
         wanted = msgspec.structs.replace(asked.request, agent=target.name)
         run, _ = await self._parts.start(http, wanted, body)

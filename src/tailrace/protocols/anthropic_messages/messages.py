@@ -25,6 +25,9 @@ from tailrace.events.request import ModelRequest, Settings, ToolSpec
 from tailrace.protocols.fields import Object, given, nested
 
 DIALECT = "messages"
+BETA = "anthropic-beta"
+"""The header that names what of the API is not stable yet: fields of a request that a server knows only with
+it. Under the same name it travels in a request's settings."""
 SYSTEM_BREAK = "\n\n"
 """Between the texts of a system prompt."""
 DEFAULT_MAX_TOKENS = 8192

@@ -6,6 +6,8 @@ stricter about where documents and citations stand.
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
 
 from tailrace.errors import BadRequest
@@ -16,7 +18,7 @@ from tailrace.protocols.anthropic_messages.content import (
     decode_messages,
     decode_system,
 )
-from tailrace.protocols.anthropic_messages.messages import DIALECT
+from tailrace.protocols.anthropic_messages.messages import BETA, DIALECT
 from tailrace.protocols.fields import (
     Object,
     as_list,
@@ -35,6 +37,8 @@ VERSIONS = ("2023-06-01", "2026-10-21")
 MODELLED = ("type", "name", "description", "input_schema")
 """Fields of a tool that servers of all dialects are told; the rest (`strict` as well) goes to our own."""
 SAMPLING = ("temperature", "top_p", "top_k")
+_NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
+"""A beta's; anything else would be no header."""
 _CANONICAL = frozenset(
     {
         "max_tokens",
@@ -60,12 +64,16 @@ class Create(Struct, frozen=True):
     stream: bool
 
 
-def decode(body: bytes, version: str) -> Create:
-    """Decode a request; `request.agent` is left empty. `version` is the `anthropic-version` header.
+def decode(body: bytes, version: str, betas: str = "") -> Create:
+    """Decode a request; `request.agent` is left empty. `version` is the `anthropic-version` header, `betas`
+    the `anthropic-beta` headers, joined by commas.
 
     Raises `BadRequest`, also for what the version does not know.
     """
     fields = _fields(body, version)
+    fields.pop(BETA, None)  # no field of the API; nobody gets a header by it
+    names = [name.strip() for name in betas.split(",")]
+    fields |= given({BETA: [name for name in names if _NAME.fullmatch(name)]})
     if "max_tokens" not in fields:
         raise BadRequest("max_tokens: Field required", param="max_tokens")
     limit = optional(fields, "max_tokens", int, default=0)

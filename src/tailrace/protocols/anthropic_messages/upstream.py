@@ -71,7 +71,9 @@ class MessagesCodec:
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         body = messages.encode(request, model)
-        return HttpRequest("/messages", {"anthropic-version": VERSION}, _json(body))
+        betas = body.pop(messages.BETA, ())
+        added = {messages.BETA: ",".join(betas)} if betas else {}
+        return HttpRequest("/messages", {"anthropic-version": VERSION}, _json(body), added)
 
     def decoder(self, items: Iterator[int], model: str) -> MessagesDecoder:
         return MessagesDecoder(items, model)
