@@ -3,8 +3,7 @@
 The JSON form of a payload is public: the native stream shows it and the log stores it, so a name here is a
 promise (docs/events.schema.json). Which may follow which: `grammar.py`; what they add up to: `state.py`.
 
-Ordinals: `item` is the item's position in the run, 0, 1, 2 … in the order of `item.started`; `part` is
-the position of a content part in its item. Ids on the wire derive from them (`ids.py`).
+Ordinals: `item` is an item's position in the run, by `item.started`; `part` is a part's in its item.
 """
 
 from __future__ import annotations
@@ -164,11 +163,12 @@ class RefusalDelta(Base, frozen=True, tag="refusal.delta"):
 
 
 class AnnotationAdded(Base, frozen=True, tag="annotation.added"):
-    """A citation on a text part, in OpenAI's Responses shape."""
+    """A citation on a text part, in OpenAI's Responses shape; `details` by dialect, as it came."""
 
     item: int
     annotation: dict[str, Json]
     part: int = 0
+    details: dict[str, Json] = {}
 
 
 class ReasoningDelta(Base, frozen=True, tag="reasoning.delta"):

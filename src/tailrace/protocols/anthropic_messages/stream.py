@@ -192,16 +192,19 @@ class Encoder:
         self._event("message_start", {"message": message})
 
     def _cite(self, payload: t.AnnotationAdded) -> None:
+        """A citation as it came from a server of this dialect, else one of a web page."""
         item, note = self._items.get(payload.item), payload.annotation
-        if item is None or item.block is None or note.get("type") != "url_citation":
+        citation = payload.details.get(DIALECT)
+        if citation is None and note.get("type") == "url_citation":
+            citation = {
+                "type": "web_search_result_location",
+                "url": note.get("url", ""),
+                "title": note.get("title", ""),
+                "cited_text": "",
+                "encrypted_index": "",
+            }
+        if item is None or item.block is None or citation is None:
             return
-        citation: Object = {
-            "type": "web_search_result_location",
-            "url": note.get("url", ""),
-            "title": note.get("title", ""),
-            "cited_text": "",
-            "encrypted_index": "",
-        }
         self._blocks.delta(item.block, _json({"type": "citations_delta", "citation": citation}))
 
     def _completed(self, item: _Item, payload: t.ItemCompleted) -> None:

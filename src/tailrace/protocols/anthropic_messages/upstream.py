@@ -24,6 +24,7 @@ from tailrace.protocols.upstream import SseReplyDecoder, call_id, http_failure, 
 
 DIALECT = messages.DIALECT
 VERSION = "2023-06-01"
+WEB = ("https://", "http://")
 _json = msgspec.json.Encoder().encode
 
 FINISH: dict[str, t.Finish] = {
@@ -170,16 +171,24 @@ class MessagesDecoder(SseReplyDecoder):
             self._length += len(text)
 
     def _cite(self, message: int, citation: Object) -> None:
-        """A citation of a web page; others point into documents that only the provider has."""
-        if isinstance(citation.get("url"), str):
-            note: Object = {
+        """A citation: of a web page by its address, of a document by its place among those of the request."""
+        place = citation.get("document_index")
+        note: Object = {
+            "type": "file_citation",
+            "file_id": str(citation.get("file_id") or ""),
+            "filename": str(citation.get("document_title") or citation.get("title") or ""),
+            "index": place if isinstance(place, int) else 0,
+        }
+        url = citation.get("url") or citation.get("source")
+        if isinstance(url, str) and url.startswith(WEB):
+            note = {
                 "type": "url_citation",
-                "url": citation["url"],
+                "url": url,
                 "title": str(citation.get("title") or ""),
                 "start_index": self._block.get("start", 0),
                 "end_index": self._length,
             }
-            self._emit(t.AnnotationAdded(message, note))
+        self._emit(t.AnnotationAdded(message, note, details={DIALECT: citation}))
 
     def _stop(self) -> None:
         block, kind = self._block, self._block.get("type")

@@ -140,8 +140,8 @@ class Encoder:
             case t.RunAttempt():
                 self._attempt = payload.number
             case t.AnnotationAdded():
-                if payload.item in self._shown:
-                    shown = wire.annotation(payload.annotation)
+                shown = wire.annotation(payload.annotation)
+                if payload.item in self._shown and shown is not None:
                     self._chunk(b'{"annotations":%b}' % _json([shown]))
             case (
                 t.TextDelta()

@@ -197,7 +197,7 @@ class ChatDecoder(SseReplyDecoder):
         inner = fields.get("url_citation")
         if fields.get("type") == "url_citation" and isinstance(inner, dict):
             blank = {"start_index": 0, "end_index": 0, "title": "", "url": ""}
-            fields = {"type": "url_citation", **blank, **cast("Object", inner)}
+            fields = {"type": "url_citation", **blank, **given(cast("Object", inner))}
         item = self._opened_message()
         self._in_part("text")
         self._emit(t.AnnotationAdded(item, fields, self._part))

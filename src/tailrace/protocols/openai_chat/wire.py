@@ -42,9 +42,10 @@ def failure(end: RunFailed | RunCancelled) -> Object:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def annotation(responses: dict[str, Json]) -> Object:
-    """A citation in chat form: Responses' fields inside an object named by their type."""
+def annotation(responses: dict[str, Json]) -> Object | None:
+    """A citation in chat form: Responses' fields inside an object named by their type. None for what is no
+    citation of a web page: AI SDK takes any other for no chunk at all."""
     if responses.get("type") != "url_citation":
-        return responses
+        return None
     inner = {key: value for key, value in responses.items() if key != "type"}
     return {"type": "url_citation", "url_citation": inner}

@@ -53,7 +53,7 @@ class MessageWriter(Writer):
                 self._begin(payload.part, refusal=True)
             self._pieces.append(payload.text)
             self.stream.delta(self._delta, payload.text)
-        elif isinstance(payload, t.AnnotationAdded):
+        elif isinstance(payload, t.AnnotationAdded) and wire.is_citation(payload.annotation):
             if payload.part != self._part:
                 self._begin(payload.part, refusal=False)
             self._emit(

@@ -44,6 +44,7 @@ EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"}
 SUMMARIES = frozenset({"auto", "concise", "detailed"})
 VERBOSITIES = frozenset({"low", "medium", "high"})
 SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
+CITATIONS = frozenset({"url_citation", "file_citation", "container_file_citation", "file_path"})
 
 SECRETS = frozenset({"authorization", "headers"})
 """Fields of an `mcp` tool that nobody gets to see again."""
@@ -121,12 +122,17 @@ def usage(totals: Totals) -> Object:
     }
 
 
+def is_citation(annotation: Json) -> bool:
+    """Whether it is an annotation of the API: AI SDK takes a text with any other for no event at all."""
+    return isinstance(annotation, dict) and annotation.get("type") in CITATIONS
+
+
 def text_part(part: TextPart | None = None) -> Object:
     """An `output_text` part; without `part`, as it is when it opens."""
     return {
         "type": "output_text",
         "text": part.text if part else "",
-        "annotations": list(part.annotations) if part else [],
+        "annotations": list(filter(is_citation, part.annotations)) if part else [],
         "logprobs": list(part.logprobs) if part else [],
     }
 
