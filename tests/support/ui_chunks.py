@@ -37,6 +37,13 @@ FIVE: Fields = {
     "tool-output-available": {**CALL, "output": None},
     "tool-output-error": {**CALL, "errorText": str},
     "source-url": {"sourceId": str, "url": str, "title?": str, "providerMetadata?": dict},
+    "source-document": {
+        "sourceId": str,
+        "mediaType": str,
+        "title": str,
+        "filename?": str,
+        "providerMetadata?": dict,
+    },
     "file": {"url": str, "mediaType": str, "providerMetadata?": dict},
 }
 SIX: Fields = {**FIVE, "tool-approval-request": {"approvalId": str, "toolCallId": str}}
@@ -125,7 +132,7 @@ class Reader:
             assert self.speaker is None, "the panel of a subagent is closed"
             self.ended = kind
         else:
-            assert kind in ("source-url", "file")
+            assert kind in ("source-url", "source-document", "file")
             self.parts.append(chunk)
 
     def _data(self, chunk: Chunk) -> None:

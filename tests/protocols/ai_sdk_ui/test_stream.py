@@ -214,17 +214,21 @@ def test_what_has_a_form_shows_from_any_node() -> None:
     assert b"Hello." in body
 
 
-def test_a_citation_without_an_address_is_left_out() -> None:
+def test_a_citation_leads_to_an_address_or_names_a_document() -> None:
     said: list[t.Payload] = [
         t.ItemStarted(0, "message"),
         t.TextDelta(0, "A"),
-        t.AnnotationAdded(0, {"type": "file_citation", "file_id": "f"}),
+        t.AnnotationAdded(0, {"type": "file_citation", "file_id": ""}),
         t.AnnotationAdded(0, {"type": "url_citation", "url": "http://a/", "title": 7}),
+        t.AnnotationAdded(0, {"type": "file_citation", "file_id": "", "filename": "notes.md"}),
         t.ItemCompleted(0),
     ]
-    sources = _of(log([*said, USAGE], end=t.RunCompleted()), "source-url")
-    id = f"src_{RUN}_0_0"
-    assert sources == [{"type": "source-url", "sourceId": id, "url": "http://a/"}]
+    told = log([*said, USAGE], end=t.RunCompleted())
+    (page,) = _of(told, "source-url")
+    assert page == {"type": "source-url", "sourceId": f"src_{RUN}_0_0", "url": "http://a/"}
+    (document,) = _of(told, "source-document")
+    named = {"mediaType": "text/plain", "title": "notes.md", "filename": "notes.md"}
+    assert document == {"type": "source-document", "sourceId": f"src_{RUN}_0_1", **named}
 
 
 def test_a_question_that_is_no_call_is_told_too() -> None:

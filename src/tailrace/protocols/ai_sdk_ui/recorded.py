@@ -30,7 +30,6 @@ NOTHING_SAID = frozenset(
         "message-metadata",
         "file",
         "reasoning-file",
-        "source-document",
         "tool-approval-request",
         "tool-approval-response",
         "tool-output-denied",
@@ -78,7 +77,7 @@ class Reader:
                 yield t.ReasoningDelta(self._open[chunk["id"]], chunk["delta"])
             case "text-end" | "reasoning-end":
                 yield t.ItemCompleted(self._open.pop(chunk["id"]))
-            case "source-url":
+            case "source-url" | "source-document":
                 if self._last in self._open.values():
                     yield t.AnnotationAdded(self._last, _citation(chunk))
             case "tool-input-start" | "tool-input-delta" | "tool-input-available":
@@ -144,6 +143,9 @@ class Reader:
 
 
 def _citation(chunk: Object) -> Object:
+    if chunk["type"] == "source-document":
+        name = chunk.get("filename") or chunk.get("title") or ""
+        return {"type": "file_citation", "file_id": "", "filename": name, "index": 0}
     title = chunk.get("title") or ""
     return {
         "type": "url_citation",

@@ -33,6 +33,8 @@ RESERVED = frozenset(
 )
 """Names of data parts that mean something here; custom events of the same name are not shown."""
 
+DOCUMENT = "text/plain"
+"""What a cited document is said to be: the chunk wants one, a citation names none (as AI SDK does)."""
 OURS: Object = {"providerExecuted": True, "dynamic": True}
 """On every chunk of a tool that runs here, so that no client tries to run it."""
 
@@ -70,12 +72,16 @@ def file(part: Part) -> Object | None:
 
 
 def source(annotation: dict[str, Json], id: str) -> Object | None:
-    """A citation as a chunk; None for those that lead to no address."""
+    """A citation as a chunk: of an address, or of a document by its name; None for one that has neither."""
     url, title = annotation.get("url"), annotation.get("title")
-    if not isinstance(url, str) or not url:
+    if isinstance(url, str) and url:
+        told = {"title": title} if isinstance(title, str) else {}
+        return {"type": "source-url", "sourceId": id, "url": url, **told}
+    name = annotation.get("filename") or annotation.get("file_id")
+    if not isinstance(name, str) or not name:
         return None
-    told = {"title": title} if isinstance(title, str) else {}
-    return {"type": "source-url", "sourceId": id, "url": url, **told}
+    document = {"type": "source-document", "sourceId": id, "mediaType": DOCUMENT}
+    return {**document, "title": name, "filename": name}
 
 
 def finish_reason(end: t.RunCompleted | t.RunIncomplete, *, calls: bool) -> str:
