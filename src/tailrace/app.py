@@ -23,6 +23,7 @@ from tailrace import assembly, assembly_stores, config
 from tailrace.errors import ConfigError
 from tailrace.http.parts import Parts
 from tailrace.http.routes import sessions
+from tailrace.runs.settings import Role
 from tailrace.runtimes.adapters.generator import Function, GeneratorRuntime
 from tailrace.runtimes.adapters.recognise import runtime_for
 from tailrace.runtimes.contract import Runtime
@@ -54,9 +55,7 @@ class App:
         """Serve somebody's agent, whatever its kind. Raises `ConfigError` for what is none."""
         self._add(name, runtime_for(thing, name))
 
-    def parts(
-        self, *, open: bool = True, wait: float = 0.0, role: assembly_stores.Role = "all"
-    ) -> Parts:
+    def parts(self, *, open: bool = True, wait: float = 0.0, role: Role = "all") -> Parts:
         """A server's parts; `open` as in `assembly.parts`, `wait` and `role` as for an engine. May raise
         `ConfigError`."""
         store, cluster = assembly_stores.engine(self.config, self.data, role=role, wait=wait)

@@ -6,14 +6,16 @@ import importlib
 import importlib.util
 import re
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.applications import Starlette
 
 from tailrace.assembly_auth import gate, secret
+from tailrace.assembly_stores import clock
 from tailrace.assembly_workflows import workflow_of
 from tailrace.config import AgentConfig, Config, McpConfig, ModelConfig, nearest
 from tailrace.errors import ConfigError
@@ -29,7 +31,6 @@ from tailrace.log.contract import Store
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.models.contract import Model
 from tailrace.models.echo import EchoModel
-from tailrace.models.http import HttpModel, Sessions, Timeouts
 from tailrace.models.priced import Price, PricedModel
 from tailrace.models.replay import ReplayModel
 from tailrace.models.scenario import load as load_scenario
@@ -40,7 +41,6 @@ from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_media.images import ImagesCodec
 from tailrace.protocols.openai_media.speech import SpeechCodec
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
-from tailrace.runs.cluster import Membership
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
 from tailrace.runs.retention import Sweeper
@@ -54,17 +54,22 @@ from tailrace.runtimes.loop import AgentLoop
 from tailrace.runtimes.tools.contract import Tool, ToolSource
 from tailrace.runtimes.tools.dispatch import ASK_USER, TASK
 from tailrace.runtimes.tools.functions import FunctionTool
-from tailrace.runtimes.tools.mcp import McpServer
 
-
-def clock() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
+if TYPE_CHECKING:
+    from tailrace.models.http import Sessions
+    from tailrace.runs.cluster import Membership
+    from tailrace.runtimes.tools.mcp import McpServer
 
 
 def models(config: Config) -> dict[str, Model]:
     """The configured models. Raises `ConfigError` for a missing file or key."""
-    sessions = Sessions(private=config.server.allow_private)
+
+    @cache
+    def sessions() -> Sessions:
+        from tailrace.models.http import Sessions  # its HTTP client is slow to import
+
+        return Sessions(private=config.server.allow_private)
+
     return {name: _model(name, model, config, sessions) for name, model in config.models.items()}
 
 
@@ -209,7 +214,9 @@ def memory_store() -> Store:
     return MemoryStore()
 
 
-def _model(name: str, config: ModelConfig, whole: Config, sessions: Sessions) -> Model:
+def _model(
+    name: str, config: ModelConfig, whole: Config, sessions: Callable[[], Sessions]
+) -> Model:
     model = _unpriced(name, config, whole, sessions)
     if config.price is None:
         return model
@@ -219,7 +226,9 @@ def _model(name: str, config: ModelConfig, whole: Config, sessions: Sessions) ->
     return PricedModel(model, Price(price.input, cached, cache_write, price.output))
 
 
-def _unpriced(name: str, config: ModelConfig, whole: Config, sessions: Sessions) -> Model:
+def _unpriced(
+    name: str, config: ModelConfig, whole: Config, sessions: Callable[[], Sessions]
+) -> Model:
     match config.dialect:
         case "echo":
             return EchoModel(name, interval_ms=config.interval_ms, repeat=config.repeat)
@@ -237,10 +246,12 @@ def _unpriced(name: str, config: ModelConfig, whole: Config, sessions: Sessions)
                 repeat=config.repeat,
             )
         case "chat" | "responses" | "messages" | "images" | "speech":
+            from tailrace.models.http import HttpModel, Timeouts  # as above
+
             return HttpModel(
                 name,
                 _codec(config.dialect),
-                sessions,
+                sessions(),
                 base_url=config.base_url,
                 model=config.model,
                 headers=_headers(name, config),
@@ -326,6 +337,8 @@ def _mcp_server(where: str, entry: McpConfig, config: Config) -> McpServer:
     headers = dict(entry.headers)
     for header, variable in entry.header_env.items():
         headers[header] = secret(f"{where}:", variable)
+    from tailrace.runtimes.tools.mcp import McpServer  # few agents have one
+
     return McpServer(
         entry.label,
         url=entry.url,

@@ -1,21 +1,27 @@
-"""From the configuration to the engine that keeps its runs, and this process's part in it."""
+"""From the configuration to the engine that keeps its runs, and this process's part in it.
+
+Stores are imported where they are chosen: commands beside a server need none, and a server one of them.
+"""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tailrace.config import Config, EngineConfig
 from tailrace.errors import ConfigError
 from tailrace.log.contract import Records, Store
-from tailrace.log.stores.sqlite import SqliteStore
-from tailrace.log.stores.sqlite_side import SideRecords
-from tailrace.runs.cluster import Membership
+from tailrace.runs.settings import Role
 
 if TYPE_CHECKING:
     from tailrace.log.stores.nats.layout import Layout
+    from tailrace.runs.cluster import Membership
 
-Role = Literal["all", "api", "worker"]
+
+def clock() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 class Engine(NamedTuple):
@@ -34,12 +40,16 @@ def engine(config: Config, data: Path, *, role: Role = "all", wait: float = 0.0)
         raise ConfigError(
             f"--role {role} needs an engine that processes can share: --engine nats://…"
         )
+    from tailrace.log.stores.sqlite import SqliteStore
+
     return Engine(SqliteStore(data, wait=wait), None)
 
 
 def side_records(config: Config, data: Path, *, wait: float = 0.0) -> Records:
     """The records of the configured engine, also while servers use it; `wait` as for `engine`."""
     if not config.engine.url:
+        from tailrace.log.stores.sqlite_side import SideRecords
+
         return SideRecords(data)
     servers, layout = nats(config.engine)
     from tailrace.log.stores.nats.side import SideRecords as NatsSide
@@ -63,6 +73,7 @@ def nats(config: EngineConfig) -> tuple[list[str], Layout]:
 def _nats(config: EngineConfig, role: Role, patience: float) -> Engine:
     servers, layout = nats(config)
     from tailrace.log.stores.nats.store import NatsStore
+    from tailrace.runs.cluster import Membership
 
     store = NatsStore(servers, layout, patience=patience)
     return Engine(store, Membership(lambda: store.work, works=role != "api"))

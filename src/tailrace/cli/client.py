@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from tailrace.cli.errors import ServerError
 from tailrace.cli.render import Renderer
 from tailrace.events.answers import reply
 from tailrace.events.ids import job_id, run_suffix
@@ -26,10 +27,6 @@ _envelope = msgspec.json.Decoder(NodeStreamEvent).decode
 
 
 Seen = Callable[[NodeStreamEvent], Awaitable[None]]
-
-
-class ServerError(Exception):
-    """The server cannot be reached, or it said no."""
 
 
 async def _unseen(event: NodeStreamEvent) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tailrace import assembly, config
-from tailrace.cli.client import ServerError
+from tailrace.cli.errors import ServerError
 from tailrace.cli.render import Renderer
 from tailrace.events.items import Message, TextPart
 from tailrace.events.request import RunRequest

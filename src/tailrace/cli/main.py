@@ -2,6 +2,8 @@
 
 Human output goes to a terminal; when piped, or with `--json`, commands print plain lines. A fault of the
 operator is one message on stderr and exit status 2; of the server or the run, exit status 1.
+
+Each command imports its own world when it is run: the server's takes longest, and most do without.
 """
 
 from __future__ import annotations
@@ -15,10 +17,9 @@ from typing import Annotated
 
 import typer
 
-from tailrace.assembly_stores import Role
-from tailrace.cli import client, local, moving, serving, tokens
-from tailrace.cli.convert import Converter
+from tailrace.cli.errors import ServerError
 from tailrace.errors import Malformed, TailraceError
+from tailrace.runs.settings import Role
 
 DEFAULT_URL = "http://127.0.0.1:8700"
 
@@ -55,6 +56,8 @@ def serve(
     ] = "all",
 ) -> None:
     """Serve the configured agents and models."""
+    from tailrace.cli import serving
+
     serving.serve(source, host=host, port=port, data=data, engine=engine, role=role)
 
 
@@ -90,12 +93,16 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Stop after the first run.")] = False,
 ) -> None:
     """Serve scripted agents, show one run live, and print what to try. Needs no key."""
-    serving.demo(port, once=once)
+    from tailrace.cli.demo import show
+
+    show.demo(port, once=once)
 
 
 @app.command()
 def check(config: ConfigFile = Path("tailrace.toml")) -> None:
     """Check a configuration, and nothing else."""
+    from tailrace.cli import serving
+
     serving.check(config)
 
 
@@ -108,6 +115,8 @@ def run(
     json: Json = False,
 ) -> None:
     """Run an agent once, here, and show it live. Nothing is kept."""
+    from tailrace.cli import local
+
     asyncio.run(local.run(config, agent, text, surface=_surface(surface, json)))
 
 
@@ -120,12 +129,16 @@ def tail(
     json: Json = False,
 ) -> None:
     """Show a run: what was, then what comes, exactly as a client of a surface gets it."""
+    from tailrace.cli import client
+
     asyncio.run(client.tail(url, run_id, surface=_surface(surface, json), after=after))
 
 
 @app.command()
 def runs(url: Url = DEFAULT_URL, json: Json = False) -> None:
     """List the latest runs."""
+    from tailrace.cli import client
+
     asyncio.run(client.runs(url, plain=json or not sys.stdout.isatty()))
 
 
@@ -136,6 +149,8 @@ def answer(
     url: Url = DEFAULT_URL,
 ) -> None:
     """Answer what a waiting run asks."""
+    from tailrace.cli import client
+
     asyncio.run(client.answer(url, run_id, text))
 
 
@@ -145,6 +160,8 @@ def cancel(
     url: Url = DEFAULT_URL,
 ) -> None:
     """Cancel a run."""
+    from tailrace.cli import client
+
     asyncio.run(client.cancel(url, run_id))
 
 
@@ -164,6 +181,8 @@ def token_create(
     ] = None,
 ) -> None:
     """Make a token and print it, once. From then on nobody comes in without one."""
+    from tailrace.cli import tokens
+
     asyncio.run(
         tokens.create(
             config,
@@ -180,6 +199,8 @@ def token_create(
 @token.command("list")
 def token_list(config: ConfigOption = Path("tailrace.toml")) -> None:
     """List tokens: id, state, tenant, user, scopes, made, expires, name. Never the tokens themselves."""
+    from tailrace.cli import tokens
+
     asyncio.run(tokens.show(config))
 
 
@@ -189,6 +210,8 @@ def token_revoke(
     config: ConfigOption = Path("tailrace.toml"),
 ) -> None:
     """Let a token be worth nothing; a running server notices within two seconds."""
+    from tailrace.cli import tokens
+
     asyncio.run(tokens.revoke(config, token_id))
 
 
@@ -198,6 +221,8 @@ def export_(
     config: ConfigOption = Path("tailrace.toml"),
 ) -> None:
     """Write all runs, conversations and tokens to a file, while no server runs."""
+    from tailrace.cli import moving
+
     asyncio.run(moving.export(config, file))
 
 
@@ -207,6 +232,8 @@ def import_(
     config: ConfigOption = Path("tailrace.toml"),
 ) -> None:
     """Read such a file into another place, while no server runs there. Nothing is overwritten."""
+    from tailrace.cli import moving
+
     asyncio.run(moving.import_(config, file))
 
 
@@ -216,6 +243,8 @@ def convert(
     target: Annotated[str, typer.Option("--to", help="The surface to show it on.")],
 ) -> None:
     """Turn a recorded stream into another surface's, from standard input to standard output."""
+    from tailrace.cli.convert import Converter
+
     converter = Converter(source, target)
     while data := os.read(sys.stdin.fileno(), 65_536):
         _write(converter.feed(data))
@@ -239,7 +268,7 @@ def main() -> None:
     except TailraceError as error:
         typer.echo(f"tailrace: {error}", err=True)
         raise SystemExit(2) from None
-    except client.ServerError as error:
+    except ServerError as error:
         typer.echo(f"tailrace: {error}", err=True)
         raise SystemExit(1) from None
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from tailrace import assembly, assembly_stores, config
+from tailrace import assembly_stores, config
 from tailrace.auth.limits import Limits
 from tailrace.auth.principal import SCOPES, Scope
 from tailrace.auth.tokens import Token, Tokens
@@ -22,7 +22,7 @@ def tokens_of(found: config.Config, data: Path, *, wait: float = 0.0) -> Tokens:
     """The tokens of the servers that keep their runs in the configured engine, or else in `data`; `wait` as
     for an engine."""
     records = assembly_stores.side_records(found, data, wait=wait)
-    return Tokens(lambda: records, assembly.clock)
+    return Tokens(lambda: records, assembly_stores.clock)
 
 
 def tokens(file: Path) -> Tokens:
@@ -53,7 +53,7 @@ async def create(
             tenant=tenant,
             user=user,
             scopes=chosen or ("run", "read"),
-            expires=assembly.clock() + days * DAY if days else 0,
+            expires=assembly_stores.clock() + days * DAY if days else 0,
             limits=_limits(limits),
         )
     )
@@ -79,7 +79,7 @@ def _limits(given: list[str]) -> dict[str, int | float]:
 async def show(file: Path) -> None:
     """Print what is known of each token, a line each."""
     for token in sorted(await tokens(file).all(), key=lambda token: token.created):
-        state = "good" if token.stands(assembly.clock()) else "expired"
+        state = "good" if token.stands(assembly_stores.clock()) else "expired"
         fields = (
             token.id,
             "revoked" if token.revoked else state,

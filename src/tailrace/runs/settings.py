@@ -1,10 +1,15 @@
-"""How long things may last, in one place."""
+"""What a process does for runs, and how long things may last, in one place."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from msgspec import Struct
 
 HOUR = 3_600_000
+
+Role = Literal["all", "api", "worker"]
+"""Of a process in a cluster: it takes requests, works on runs, or both."""
 
 
 class RunSettings(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,82 @@
+"""`tailrace demo`: a server of scripted agents, and one run of them as a client sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import threading
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import typer
+
+from tailrace import assembly, assembly_stores, config
+from tailrace.cli import client
+from tailrace.cli.errors import ServerError
+from tailrace.cli.serving import listen, shown
+from tailrace.errors import ConfigError
+from tailrace.events.types import RunWaiting
+from tailrace.http import server
+from tailrace.protocols.node_stream.wire import NodeStreamEvent
+
+AGENT = "trip"
+TEXT = "Plan me a weekend away."
+
+
+def demo(port: int, *, once: bool) -> None:
+    """Serve the demo agents from a fresh folder, show a run, and say what to try."""
+    with (
+        tempfile.TemporaryDirectory(prefix="tailrace-demo-") as data,
+        as_file(files("tailrace.cli.demo")) as folder,
+    ):
+        found = config.load(folder / "demo.toml")
+        parts = assembly.parts(found, assembly_stores.engine(found, Path(data)).store)
+        app = assembly.application(found, parts)
+        try:
+            listener = listen("127.0.0.1", port)
+        except ConfigError:
+            listener = listen("127.0.0.1", 0)
+        running = server.make(app, parts)
+        show = threading.Thread(
+            target=_show_demo, args=(f"http://{shown(listener)}", running, once), daemon=True
+        )
+        show.start()
+        server.run(running, listener)
+
+
+def _show_demo(url: str, running: server.Server, once: bool) -> None:  # noqa: FBT001 - a thread's argument
+    """Start a run as any client would, and show it; then say what to try."""
+    try:
+        asyncio.run(_demo_run(url))
+    except ServerError as error:
+        typer.echo(f"tailrace: {error}", err=True)
+    if once:
+        running.should_exit = True
+        return
+    typer.echo(
+        f"""
+Still serving {url}. Try, in another terminal:
+
+  curl -N {url}/v1/responses -H 'content-type: application/json' \\
+    -d '{{"model": "{AGENT}", "input": "{TEXT}", "stream": true}}'
+  {sys.argv[0]} runs --url {url}
+  {sys.argv[0]} answer RUN yes --url {url}      # it waits for you before it books, also over a restart
+  {sys.argv[0]} tail RUN --as responses --after 20 --url {url}
+
+Or point any OpenAI client at {url}/v1 (models: trip, weather, echo). Ctrl-C stops.
+"""
+    )
+
+
+async def _demo_run(url: str) -> None:
+    typer.echo(f"POST {url}/jobs for agent '{AGENT}': {TEXT}\n")
+    job = await client.start(url, AGENT, TEXT)
+
+    async def say_yes(event: NodeStreamEvent) -> None:
+        """The demo answers itself, as a person would."""
+        if isinstance(event.payload, RunWaiting):
+            typer.echo(f"\n$ tailrace answer {job} yes\n")
+            await client.answer(url, job, "yes")
+
+    await client.tail(url, job, surface="", after=None, seen=say_yes)
