@@ -126,7 +126,6 @@ def run(server: Server, listener: socket.socket) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 50, 50)  # the default's full collections paused the loop for 41 ms
     server.run(sockets=[listener])
     if server.failure is not None:
         raise server.failure
