@@ -6,6 +6,8 @@ the Response object echoes only the values both SDK versions know.
 
 from __future__ import annotations
 
+from typing import cast
+
 from tailrace.events.items import Json, Message, Reasoning, RefusalPart, TextPart
 from tailrace.events.request import RunRequest, Settings
 from tailrace.events.types import RunEnd, RunFailed, RunIncomplete
@@ -124,7 +126,7 @@ def usage(totals: Totals) -> Object:
 
 def is_citation(annotation: Json) -> bool:
     """Whether it is an annotation of the API: AI SDK takes a text with any other for no event at all."""
-    return isinstance(annotation, dict) and annotation.get("type") in CITATIONS
+    return isinstance(annotation, dict) and cast("Object", annotation).get("type") in CITATIONS
 
 
 def text_part(part: TextPart | None = None) -> Object:
