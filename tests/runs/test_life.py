@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -144,6 +145,7 @@ async def test_a_run_that_cannot_go_on_is_ended(why: str) -> None:
     state = await second.finished(run)
     assert isinstance(state.end, t.RunFailed)
     assert why in state.end.message
+    await first.supervisor.close()
     await second.supervisor.close()
 
 
@@ -280,6 +282,53 @@ async def test_a_run_whose_log_broke_is_taken_up_again(monkeypatch: pytest.Monke
     assert state.end == t.RunCompleted()
     assert state.attempt > 1
     await house.supervisor.close()
+
+
+async def test_a_server_that_stops_takes_nothing_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tailrace.runs.worker.RETAKE_SECONDS", (0.0, 0.0))
+    store = Broken()
+    gates = [asyncio.Event(), asyncio.Event()]
+    later = iter(gates)
+
+    async def waits(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+        yield opening(context.state, "helper")
+        await next(later).wait()
+        async for batch in talk(context):
+            yield batch
+
+    house = House(Fake(waits), store)
+    await house.supervisor.open()
+    broken, other = await house.start(), await house.start()
+    while NODE not in (await house.directory.state(other)).nodes:
+        await asyncio.sleep(0)
+    store.full = True
+    gates[0].set()
+    while house.supervisor.live() > 1:
+        await asyncio.sleep(0)
+    store.full = False
+    await house.supervisor.drain()  # it waits a while for the other one
+    assert (await house.directory.state(broken)).attempt == 1
+    await house.supervisor.close()
+
+
+async def test_an_agent_that_outlives_its_server_takes_nothing_up_again() -> None:
+    go = asyncio.Event()
+
+    async def stubborn(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+        yield opening(context.state, "helper")
+        while not go.is_set():
+            with suppress(asyncio.CancelledError):
+                await go.wait()
+
+    house = await open_house(Fake(stubborn), cancel_seconds=0.01)
+    run = await house.start()
+    while NODE not in (await house.directory.state(run)).nodes:
+        await asyncio.sleep(0)
+    await house.supervisor.close()
+    go.set()
+    ours = {asyncio.current_task()}
+    await asyncio.wait(asyncio.all_tasks() - ours)
+    assert asyncio.all_tasks() == ours
 
 
 async def test_the_newest_runs_come_first() -> None:

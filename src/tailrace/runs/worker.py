@@ -57,6 +57,7 @@ class Worker:
         self._clock = clock
         self._live: dict[str, LiveRun] = {}
         self._retaking: set[asyncio.Task[None]] = set()
+        self._draining = False
 
     def __len__(self) -> int:
         """How many runs are being worked on."""
@@ -76,7 +77,11 @@ class Worker:
 
     async def drain(self) -> None:
         """Give the live runs a while to settle, hand over the rest; leave behind those that do not let
-        themselves be stopped."""
+        themselves be stopped. What could not be written is left to the process that comes next."""
+        self._draining = True
+        for task in self._retaking:
+            task.cancel()
+        await asyncio.gather(*self._retaking, return_exceptions=True)
         tasks = [live.task for live in self._live.values() if live.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=self._settings.shutdown_seconds)
@@ -89,10 +94,7 @@ class Worker:
             del self._live[run]
 
     async def close(self) -> None:
-        """Stop trying again. `drain` was called."""
-        for task in self._retaking:
-            task.cancel()
-        await asyncio.gather(*self._retaking, return_exceptions=True)
+        """Nothing is left to do: `drain` was called."""
 
     async def begin(self, record: RunRecord, writer: RunWriter) -> None:
         """Work on a run; what `writer` has been given may still be on its way to the disk."""
@@ -219,7 +221,8 @@ class Worker:
             return
         except LogError as error:
             logger.error("run %s: the log cannot be written: %s", run, error)
-            self._spawn(self._retake(run))
+            if not self._draining:
+                self._spawn(self._retake(run))
             return
         finally:
             self._live.pop(run, None)
