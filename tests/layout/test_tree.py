@@ -71,6 +71,7 @@ COVERED_ELSEWHERE = {
     "protocols/fields.py": "tests/protocols/test_requests.py",
     "protocols/upstream.py": "tests/recordings",
     "protocols/framing/sse.py": "tests/protocols/test_sse.py",
+    "assembly_models.py": "tests/http/test_secrets.py",
     "assembly_auth.py": "tests/http/test_auth.py",
     "assembly_workflows.py": "tests/http/test_workflows.py",
     "config/safety.py": "tests/http/test_secrets.py",

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import typer
 
-from tailrace import assembly, config
+from tailrace import assembly, assembly_models, config
 from tailrace.app import App
 from tailrace.cli.tokens import tokens_of
 from tailrace.config.safety import is_loopback, warnings
@@ -27,7 +27,7 @@ def check(file: Path) -> None:
     """Check a configuration down to its files, keys and imports, and warn of what is allowed but unsafe.
     Raises `ConfigError`."""
     found = config.load(file)
-    assembly.runtimes(found, assembly.models(found), assembly.mcp_servers(found))
+    assembly.runtimes(found, assembly_models.models(found), assembly.mcp_servers(found))
     _warn(found)
     agents, models = len(found.agents), len(found.models)
     typer.echo(f"{file}: fine ({agents} agents, {models} models)")

@@ -1,0 +1,109 @@
+"""From the configuration to its models: each with the codec of its dialect, its key, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+from tailrace.assembly_auth import secret
+from tailrace.config import Config, ModelConfig
+from tailrace.models.contract import Model
+from tailrace.models.echo import EchoModel
+from tailrace.models.priced import Price, PricedModel
+from tailrace.models.replay import ReplayModel
+from tailrace.models.scenario import load as load_scenario
+from tailrace.models.scripted import ScriptedModel
+from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
+from tailrace.protocols.contract import UpstreamCodec
+from tailrace.protocols.openai_chat.upstream import ChatCodec
+from tailrace.protocols.openai_media.images import ImagesCodec
+from tailrace.protocols.openai_media.speech import SpeechCodec
+from tailrace.protocols.openai_responses.upstream import ResponsesCodec
+
+if TYPE_CHECKING:
+    from tailrace.models.http import Sessions
+
+
+def models(config: Config) -> dict[str, Model]:
+    """The configured models. Raises `ConfigError` for a missing file or key."""
+
+    @cache
+    def sessions() -> Sessions:
+        from tailrace.models.http import Sessions  # its HTTP client is slow to import
+
+        return Sessions(private=config.server.allow_private)
+
+    return {name: _model(name, model, config, sessions) for name, model in config.models.items()}
+
+
+def _model(
+    name: str, config: ModelConfig, whole: Config, sessions: Callable[[], Sessions]
+) -> Model:
+    model = _unpriced(name, config, whole, sessions)
+    if config.price is None:
+        return model
+    price = config.price
+    cached = price.input if price.cached is None else price.cached
+    cache_write = price.input if price.cache_write is None else price.cache_write
+    return PricedModel(model, Price(price.input, cached, cache_write, price.output))
+
+
+def _unpriced(
+    name: str, config: ModelConfig, whole: Config, sessions: Callable[[], Sessions]
+) -> Model:
+    match config.dialect:
+        case "echo":
+            return EchoModel(name, interval_ms=config.interval_ms, repeat=config.repeat)
+        case "script":
+            scenario = load_scenario(whole.folder / config.scenario)
+            return ScriptedModel(
+                name, scenario, interval_ms=config.interval_ms, repeat=config.repeat
+            )
+        case "replay":
+            return ReplayModel(
+                name,
+                _codec(config.of),
+                whole.folder / config.file,
+                interval_ms=config.interval_ms,
+                repeat=config.repeat,
+            )
+        case "chat" | "responses" | "messages" | "images" | "speech":
+            from tailrace.models.http import HttpModel, Timeouts  # as above
+
+            return HttpModel(
+                name,
+                _codec(config.dialect),
+                sessions(),
+                base_url=config.base_url,
+                model=config.model,
+                headers=_headers(name, config),
+                timeouts=Timeouts(
+                    config.connect_seconds, config.first_byte_seconds, config.idle_seconds
+                ),
+                retries=config.retries,
+            )
+
+
+def _codec(dialect: str) -> UpstreamCodec:
+    match dialect:
+        case "chat":
+            return ChatCodec()
+        case "responses":
+            return ResponsesCodec()
+        case "images":
+            return ImagesCodec()
+        case "speech":
+            return SpeechCodec()
+        case _:
+            return MessagesCodec()
+
+
+def _headers(name: str, config: ModelConfig) -> dict[str, str]:
+    """The configured headers, and the key from the environment in the dialect's own header."""
+    if not config.api_key_env:
+        return dict(config.headers)
+    key = secret(f"[models.{name}]", config.api_key_env)
+    if config.dialect == "messages":
+        return {"x-api-key": key, **config.headers}
+    return {"authorization": f"Bearer {key}", **config.headers}
