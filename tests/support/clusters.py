@@ -6,9 +6,10 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tailrace.log.stores.nats.layout import Layout
 from tests.support import nats_stores
 from tests.support.nats_servers import Node
-from tests.support.servers import ChildServer
+from tests.support.servers import SCENARIO, TOOLS, ChildServer
 
 ENGINE = """
 [engine]
@@ -26,18 +27,25 @@ chat_grace_seconds = 2.0
 class Cluster:
     """The processes of one installation, all over one configuration."""
 
-    def __init__(self, folder: Path, config: str) -> None:
+    def __init__(
+        self, folder: Path, config: str, scenario: str = SCENARIO, tools: str = TOOLS
+    ) -> None:
         self._folder = folder
         self._config = config
+        self._agents = {"scenario": scenario, "tools": tools}
         self.all: list[ChildServer] = []
 
     def start(self, role: str) -> ChildServer:
         """One more process."""
+        return self.add(role).start(more=["--role", role])
+
+    def add(self, role: str) -> ChildServer:
+        """One more process, not started."""
         folder = self._folder / f"{role}{len(self.all)}"
         folder.mkdir(parents=True)
-        child = ChildServer(folder, config=self._config)
+        child = ChildServer(folder, config=self._config, **self._agents)
         self.all.append(child)
-        return child.start(more=["--role", role])
+        return child
 
 
 @contextmanager
@@ -53,7 +61,11 @@ def cluster(folder: Path, config: str) -> Generator[Cluster, None, None]:
 
 async def config(nodes: Sequence[Node], base: str, *, lease: float = 1.0) -> str:
     """A configuration for a new installation over these servers."""
-    layout = await nats_stores.installation(nodes, lease=lease)
+    return config_of(await nats_stores.installation(nodes, lease=lease), nodes, base)
+
+
+def config_of(layout: Layout, nodes: Sequence[Node], base: str) -> str:
+    """A configuration for an installation over these servers."""
     url = ",".join(node.url for node in nodes)
-    engine = ENGINE.format(url=url, name=layout.name, replicas=len(nodes), lease=lease)
+    engine = ENGINE.format(url=url, name=layout.name, replicas=len(nodes), lease=layout.lease)
     return engine + base.replace("[server]\n{server}\n", "")

@@ -16,8 +16,8 @@ SERVER = Path(sys.executable).parent / "nats-server"
 
 CONFIG = """
 server_name: {name}
-listen: "127.0.0.1:{port}"
-http: "127.0.0.1:{monitor}"
+listen: "{host}:{port}"
+http: "{host}:{monitor}"
 max_payload: {max_payload}
 jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file: {max_file}, max_mem: 256MB }}
 {cluster}
@@ -26,7 +26,7 @@ jetstream {{ store_dir: "{folder}", sync_interval: {sync}, max_file: {max_file},
 CLUSTER = """
 cluster {{
   name: test
-  listen: "127.0.0.1:{route}"
+  listen: "{host}:{route}"
   routes: [{routes}]
 }}
 """
@@ -41,19 +41,38 @@ class Settings:
     max_file: str = "4GB"
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a server runs: its address, and the command that gets there."""
+
+    host: str = "127.0.0.1"
+    enter: Sequence[str] = ()
+
+
+HERE = Place()
+
+
 class Node:
     """One server, which may be killed, frozen and started again."""
 
     def __init__(
-        self, folder: Path, name: str, ports: tuple[int, int], cluster: str, settings: Settings
+        self,
+        folder: Path,
+        name: str,
+        ports: tuple[int, int],
+        cluster: str,
+        settings: Settings,
+        place: Place = HERE,
     ) -> None:
         self.name = name
+        self.place = place
         self.port, self.monitor = ports
         self._file = folder / f"{name}.conf"
         self._output = folder / f"{name}.log"
         self._file.write_text(
             CONFIG.format(
                 name=name,
+                host=place.host,
                 port=self.port,
                 monitor=self.monitor,
                 folder=folder / name,
@@ -67,20 +86,20 @@ class Node:
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self.place.host}:{self.port}"
 
     @property
     def monitoring(self) -> str:
         """Where it tells of itself."""
-        return f"http://127.0.0.1:{self.monitor}"
+        return f"http://{self.place.host}:{self.monitor}"
 
     def start(self) -> None:
         """Run, or run again."""
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                [SERVER, "-c", str(self._file)], stdout=output, stderr=output
+                [*self.place.enter, SERVER, "-c", str(self._file)], stdout=output, stderr=output
             )
-        _until_open(self.port)
+        _until_open(self.place.host, self.port)
 
     def send(self, number: signal.Signals) -> None:
         """A signal; one that ends it is waited for."""
@@ -106,7 +125,7 @@ def cluster(
     routes = [f'"nats://127.0.0.1:{port}"' for port in ports[size : 2 * size]]
     nodes: list[Node] = []
     for number in range(size):
-        text = CLUSTER.format(route=ports[size + number], routes=", ".join(routes))
+        text = CLUSTER.format(host=HERE.host, route=ports[size + number], routes=", ".join(routes))
         two = (ports[number], ports[2 * size + number])
         nodes.append(Node(folder, f"n{number}", two, text if size > 1 else "", settings))
     try:
@@ -130,11 +149,11 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def _until_open(port: int) -> None:
+def _until_open(host: str, port: int) -> None:
     deadline = time.monotonic() + 20
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((host, port), timeout=1).close()
         except OSError:
             if time.monotonic() > deadline:
                 raise

@@ -1,0 +1,101 @@
+"""What the load's runs do: small steps at a pace, tools whose effects are written down, a team, questions.
+
+Steps are short: a model's reply that a crash cuts off is asked for again, so a long one might never end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+WORD_MS = 400
+
+_CONFIG = """
+heartbeat_seconds = 1.0
+shutdown_seconds = 1.0
+
+[models.paced]
+dialect = "script"
+scenario = "scenario.toml"
+interval_ms = %(word_ms)d
+
+[agents.walker]
+model = "paced"
+tools = ["helper_tools:find", "helper_tools:order"]
+
+[agents.lead]
+model = "paced"
+tools = ["helper_tools:order"]
+approve = ["order"]
+subagents = ["researcher"]
+
+[agents.researcher]
+model = "paced"
+description = "Finds things."
+tools = ["helper_tools:find"]
+
+[agents.asker]
+model = "paced"
+ask_user = true
+"""
+
+_STEP = """
+[[replies]]
+when = "{when}"
+steps = [{{ text = "{words} " }}, {{ call = "{call}", arguments = {{ {given} }} }}]
+"""
+_LAST = '[[replies]]\nwhen = "{when}"\nsteps = [{{ text = "That is all now." }}]\n'
+
+
+def _replies(when: str, *calls: tuple[str, str]) -> str:
+    steps = [
+        _STEP.format(when=when, words=f"This is step {number}.", call=call, given=given)
+        for number, (call, given) in enumerate(calls)
+    ]
+    return "".join([*steps, _LAST.format(when=when)])
+
+
+_HAT = 'what = "hat"'
+SCENARIO = "\n".join(
+    [
+        _replies("walk", *[("find", _HAT), ("order", _HAT)] * 2),
+        "[[replies]]\nwhen = 'send two'\nsteps = [{ text = 'Two look for it. ' }, "
+        "{ call = 'task', arguments = { agent = 'researcher', prompt = 'look north' } }, "
+        "{ call = 'task', arguments = { agent = 'researcher', prompt = 'look south' } }]",
+        _replies("send two", ("order", _HAT)),
+        _replies("look (north|south)", ("find", _HAT), ("find", _HAT)),
+        _replies("ask me", ("ask_user", 'question = "Which?"'), ("ask_user", 'question = "Sure?"')),
+    ]
+)
+
+_TOOLS = '''
+from tailrace import ToolContext, tool
+
+
+def note(what: str, call: ToolContext) -> None:
+    with open({effects!r}, "a", encoding="utf-8") as file:
+        file.write(f"{{what}} {{call.run}} {{call.key}}\\n")
+
+
+@tool(idempotent=True)
+def find(what: str, call: ToolContext) -> str:
+    """Find a thing."""
+    note("find", call)
+    return what
+
+
+@tool
+def order(what: str, call: ToolContext) -> str:
+    """Order a thing, which must not happen twice."""
+    note("order", call)
+    return what
+'''
+
+
+def tools(effects: Path) -> str:
+    """The tools, which write what they do to a file that no process of the load owns."""
+    return _TOOLS.format(effects=str(effects))
+
+
+def config() -> str:
+    """The configuration, without its engine."""
+    return _CONFIG % {"word_ms": WORD_MS}

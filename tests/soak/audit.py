@@ -1,0 +1,174 @@
+"""What must hold, checked against the log itself: read from the NATS servers, past all of our processes.
+
+The auditor keeps every frame it ever saw of a run. Numbers must be gapless, attempts must not write behind a
+later one, what a reader got must be what the log says at that number, and at the end the whole log, read once
+more, must be the same to the byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from tailrace.events import types as t
+from tailrace.events.items import Message, text_of
+from tailrace.events.state import RunState
+from tailrace.events.types import Event
+from tailrace.http.views import view
+from tailrace.log.stores.nats import frames
+from tailrace.log.stores.nats.client import Client
+from tailrace.log.stores.nats.frames import Stored
+from tailrace.log.stores.nats.layout import Layout
+from tailrace.log.stores.nats.log import list_subjects
+from tests.soak.clients import Reader, Run, Traffic
+
+PATIENCE_SECONDS = 30.0
+"""How long a replica may not know what a reader was shown."""
+
+
+class Ledger:
+    """One run as the log has it."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.stored: list[Stored] = []
+        self.state = RunState()
+        self._events: list[Event] = []
+        self._shown: dict[str, _Shown] = {}
+
+    @property
+    def place(self) -> int:
+        """Of the last frame."""
+        return self.stored[-1].place if self.stored else 0
+
+    def take(self, stored: Stored) -> None:
+        """The next frame. Raises `AssertionError`."""
+        assert stored.first == self.state.seq + 1, (
+            f"{self.run}: {stored.first} after {self.state.seq}"
+        )
+        assert stored.place > self.place, self.run
+        for event in stored.events():
+            self.state.apply(event)
+            self._events.append(event)
+        assert stored.attempt == self.state.attempt, (
+            f"{self.run}: attempt {stored.attempt} wrote {stored.first} behind {self.state.attempt}"
+        )
+        self.stored.append(stored)
+
+    def shown(self, surface: str) -> list[bytes]:
+        """All frames of a surface as far as the log goes."""
+        if not self._events:
+            return []
+        if surface not in self._shown:
+            self._shown[surface] = _Shown(surface, self.run, self._events[0])
+        return self._shown[surface].frames(self._events)
+
+
+class _Shown:
+    """The log in the frames of one surface."""
+
+    def __init__(self, surface: str, run: str, first: Event) -> None:
+        assert isinstance(first.payload, t.RunStarted)
+        self._encoder = view(surface, run, first.payload.request).encoders()
+        self._frames: list[bytes] = []
+        self._seen = 0
+
+    def frames(self, events: Sequence[Event]) -> list[bytes]:
+        fresh, self._seen = events[self._seen :], len(events)
+        if fresh and not self._encoder.done:
+            self._frames += self._encoder.encode(fresh)
+        return self._frames
+
+
+class Auditor:
+    """Looks at the logs of all runs through a connection of its own."""
+
+    def __init__(self, client: Client, layout: Layout, traffic: Traffic) -> None:
+        self.ledgers: dict[str, Ledger] = {}
+        self._client = client
+        self._layout = layout
+        self._traffic = traffic
+
+    async def check(self, readers: Iterable[Reader]) -> int:
+        """Each reader got what the log says, nothing left out, nothing twice; how many frames that were."""
+        found = await asyncio.gather(*(self._check(reader) for reader in readers))
+        return sum(found)
+
+    async def _check(self, reader: Reader) -> int:
+        ledger = self.ledgers.setdefault(reader.run, Ledger(reader.run))
+        got = len(reader.frames)
+        shown = ledger.shown(reader.surface)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(shown) < got:
+                if not await self._read(ledger):
+                    await asyncio.sleep(0.2)
+                shown = ledger.shown(reader.surface)
+        begin, reader.checked = reader.checked, got
+        assert reader.frames[begin:got] == shown[begin:got], f"{reader.run} as {reader.surface}"
+        return got - begin
+
+    async def _read(self, ledger: Ledger) -> bool:
+        """What is new of a run, from any replica; whether there was something."""
+        before = ledger.place
+        look = frames.after(self._client, self._layout, ledger.run, before)
+        try:
+            found = await look
+        except frames.Unreachable:
+            return False
+        for stored in found:
+            if stored.place > ledger.place:  # two readers of one run may look at the same time
+                ledger.take(stored)
+        return bool(found)
+
+    async def whole(self, run: Run) -> None:
+        """A run that is over: it has ended, and another server shows each reader's whole bytes."""
+        for reader in run.readers:
+            again = Reader(self._traffic, run.id, reader.surface)
+            again.last, again.connections = reader.last, 1
+            await again.follow()
+            assert again.frames == reader.frames, f"{run.id} as {reader.surface}, read again"
+        await self.check(run.readers)
+        ledger = self.ledgers[run.id]
+        while not ledger.state.ended:
+            await self._read(ledger)
+        assert isinstance(ledger.state.end, t.RunCompleted), f"{run.id} ended as {ledger.state.end}"
+        said = ledger.state.started().input[0]
+        assert isinstance(said, Message)
+        assert text_of(said.content) == run.text
+        assert len(ledger.state.resumptions) >= run.answers, f"{run.id}: an answer is lost"
+
+    async def everything(self, runs: Sequence[Run]) -> None:
+        """All logs once more from the first frame, and that there are no others."""
+        for run in runs:
+            again = Ledger(run.id)
+            while await self._client.insist(partial(self._after, again)):
+                pass
+            assert again.stored == self.ledgers[run.id].stored, f"{run.id}: the log changed"
+        logs: set[str] = set()
+        for shard in range(self._layout.shards):
+            pattern = f"{self._layout.name}.run.{shard}.*"
+            logs |= {*await list_subjects(self._client, self._layout.runs(shard), pattern)}
+        found = {name.rsplit(".", 1)[1] for name in logs}
+        assert found == {run.id for run in runs}, f"runs nobody was told of: {found}"
+
+    async def _after(self, ledger: Ledger) -> bool:
+        found = await frames.after(self._client, self._layout, ledger.run, ledger.place)
+        for stored in found:
+            ledger.take(stored)
+        return bool(found)
+
+    def attempts(self) -> Counter[int]:
+        """How many runs needed how many attempts."""
+        return Counter(ledger.state.attempt for ledger in self.ledgers.values())
+
+
+def effects_once(effects: Path) -> int:
+    """No order was made twice; how many there were."""
+    lines = effects.read_text(encoding="utf-8").splitlines()
+    orders = Counter(line for line in lines if line.startswith("order "))
+    twice = [line for line, count in orders.items() if count > 1]
+    assert not twice, f"made twice: {twice}"
+    return len(orders)

@@ -1,0 +1,167 @@
+"""The machines of the load: three NATS servers that can be cut off, processes that serve or work.
+
+Where the kernel permits it, each NATS server has a network of its own and is cut off by taking its cable
+away: nothing is refused, nothing arrives. The program must then run in a network of its own (`INSIDE`), so
+that nothing of the machine is touched. Elsewhere a server that is cut off is frozen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tailrace.log.stores.nats.layout import Layout
+from tests.soak import agents
+from tests.support import clusters, nats_stores
+from tests.support.nats_servers import CLUSTER, Node, Place, Settings, cluster
+from tests.support.servers import ChildServer
+
+NODES = 3
+PORTS = (4222, 6222, 8222)
+"""Of a NATS server that has a network of its own: clients, routes, monitoring."""
+INSIDE = ("unshare", "--map-root-user", "--net")
+"""The command that gives a program a network of its own."""
+LEASE = 2.0
+
+
+def permitted() -> bool:
+    """Whether this machine lets a program have networks of its own, with cables between them."""
+    if shutil.which("unshare") is None or shutil.which("ip") is None:
+        return False
+    bridge = [*INSIDE, "ip", "link", "add", "br0", "type", "bridge"]
+    return subprocess.run(bridge, capture_output=True, check=False).returncode == 0
+
+
+class Lab:
+    """All machines. `cables`: whether NATS servers have networks of their own."""
+
+    def __init__(self, folder: Path, *, cables: bool) -> None:
+        self.cables = cables
+        self.folder = folder
+        self.effects = folder / "effects.txt"
+        self.nodes: Sequence[Node] = ()
+        self.layout = Layout()
+        self.apis: list[ChildServer] = []
+        self.workers: list[ChildServer] = []
+        self._life = ExitStack()
+        self._roles: dict[ChildServer, str] = {}
+
+    async def open(self, apis: int = 2, workers: int = 3) -> None:
+        """Start everything."""
+        if self.cables:
+            self.nodes = [self._apart(number) for number in range(NODES)]
+            await asyncio.gather(*(asyncio.to_thread(node.start) for node in self.nodes))
+        else:
+            self.nodes = self._life.enter_context(cluster(self.folder / "nats", NODES))
+        self.effects.touch()
+        self.layout = await nats_stores.installation(self.nodes, lease=LEASE)
+        config = clusters.config_of(self.layout, self.nodes, agents.config())
+        made = clusters.Cluster(self.folder, config, agents.SCENARIO, agents.tools(self.effects))
+        self._life.callback(lambda: [child.kill() for child in made.all])
+        roles = ["api"] * apis + ["worker"] * workers
+        self._roles = {made.add(role): role for role in roles}
+        self.apis, self.workers = made.all[:apis], made.all[apis:]
+        await asyncio.gather(*map(self.start, made.all))
+
+    def close(self) -> None:
+        """Kill everything."""
+        self._life.close()
+
+    async def kill(self, child: ChildServer) -> None:
+        """SIGKILL a process."""
+        await asyncio.to_thread(child.kill)
+
+    async def start(self, child: ChildServer) -> None:
+        """Start a process again."""
+        await asyncio.to_thread(child.start, more=["--role", self._roles[child]])
+
+    async def restart(self, child: ChildServer) -> None:
+        """SIGTERM, wait, start again."""
+        await asyncio.to_thread(child.stop)
+        await self.start(child)
+
+    async def cut(self, node: Node) -> None:
+        """Let nothing reach a NATS server, and nothing come from it."""
+        if self.cables:
+            await _ip("link", "set", _cable(node), "down")
+        else:
+            node.send(signal.SIGSTOP)
+
+    async def join(self, node: Node) -> None:
+        """The end of `cut`."""
+        if self.cables:
+            await _ip("link", "set", _cable(node), "up")
+        else:
+            node.send(signal.SIGCONT)
+
+    def _apart(self, number: int) -> Node:
+        """A NATS server in a network of its own."""
+        if not number:
+            _run("ip", "link", "set", "lo", "up")
+            _run("ip", "link", "add", "br0", "type", "bridge")
+            _run("ip", "addr", "add", "10.9.0.254/24", "dev", "br0")
+            _run("ip", "link", "set", "br0", "up")
+        keeper = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", "echo; exec sleep infinity"], stdout=subprocess.PIPE
+        )
+        self._life.callback(keeper.wait)
+        self._life.callback(keeper.kill)
+        assert keeper.stdout is not None
+        keeper.stdout.readline()
+        enter = ["nsenter", "--target", str(keeper.pid), "--net"]
+        host, cable = f"10.9.0.{number + 1}", f"cable{number}"
+        _run(
+            "ip",
+            "link",
+            "add",
+            cable,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            str(keeper.pid),
+        )
+        _run("ip", "link", "set", cable, "master", "br0", "up")
+        _run(*enter, "ip", "link", "set", "lo", "up")
+        _run(*enter, "ip", "addr", "add", f"{host}/24", "dev", "eth0")
+        _run(*enter, "ip", "link", "set", "eth0", "up")
+        client, route, monitor = PORTS
+        routes = ", ".join(f'"nats://10.9.0.{each + 1}:{route}"' for each in range(NODES))
+        folder = self.folder / "nats"
+        folder.mkdir(parents=True, exist_ok=True)
+        text = CLUSTER.format(host=host, route=route, routes=routes)
+        node = Node(folder, f"n{number}", (client, monitor), text, Settings(), Place(host, enter))
+        self._life.callback(node.stop)
+        return node
+
+
+def freeze(child: ChildServer) -> None:
+    """SIGSTOP a process."""
+    assert child.process is not None
+    os.kill(child.process.pid, signal.SIGSTOP)
+
+
+def wake(child: ChildServer) -> None:
+    """SIGCONT."""
+    assert child.process is not None
+    os.kill(child.process.pid, signal.SIGCONT)
+
+
+def _cable(node: Node) -> str:
+    return f"cable{node.name.removeprefix('n')}"
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+async def _ip(*arguments: str) -> None:
+    await asyncio.to_thread(_run, "ip", *arguments)
