@@ -202,3 +202,22 @@ def test_a_worker_that_stops_in_order_hands_its_runs_over_at_once(
     reading.join()
     assert reading.frames[-1] == DONE
     assert job(api, run)["status"] == "completed"
+
+
+def test_a_process_that_starts_before_its_engine_answers_says_so(
+    nodes: Sequence[Node], processes: clusters.Cluster
+) -> None:
+    nodes[0].send(signal.SIGSTOP)
+    try:
+        api = processes.start("api")
+        assert httpx.get(f"{api.url}/healthz", timeout=20).status_code == 200
+        ready = httpx.get(f"{api.url}/readyz", timeout=20)
+        assert (ready.status_code, ready.json()) == (503, {"status": "starting"})
+        refused = httpx.get(f"{api.url}/v1/models", timeout=20)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert "The server starts" in refused.text
+    finally:
+        nodes[0].send(signal.SIGCONT)
+    while httpx.get(f"{api.url}/readyz", timeout=20).status_code != 200:
+        pass
+    assert "Traceback" not in api.errors()

@@ -12,6 +12,7 @@ import asyncio
 import os
 import random
 import secrets
+import shutil
 import sys
 import tempfile
 import time
@@ -29,7 +30,7 @@ from tests.soak.lab import INSIDE, Lab, permitted
 
 RUNS = int(os.environ.get("SOAK_RUNS", "100"))
 BETWEEN_SECONDS = 0.3
-END_SECONDS = 90.0
+END_SECONDS = 45.0
 """How long the last runs may take to end when no more faults come."""
 
 
@@ -61,8 +62,10 @@ class Soak:
             await asyncio.gather(*(self._lane(self._faults(table)) for table in faults.LANES))
             stop.set()
             say(f"{self.done.total()} faults; the last runs end")
-            async with asyncio.timeout(END_SECONDS):
-                await asyncio.gather(*load)
+            await asyncio.wait(load, timeout=END_SECONDS)
+            stuck = [one.now for one in self._scene.customers if one.now is not None]
+            await self._auditor.check([reader for run in stuck for reader in run.readers])
+            assert not stuck, "\n".join(map(self._auditor.tell, stuck))
         runs = [run for one in self._scene.customers for run in one.runs]
         await self._auditor.everything(runs)
         orders = effects_once(self._scene.lab.effects)
@@ -131,8 +134,10 @@ def main(arguments: Sequence[str]) -> None:
         again = [sys.executable, "-m", "tests.soak", seconds, seed, "cables"]
         os.execvp(INSIDE[0], [*INSIDE, *again])
     say(f"seed {seed}; a server is cut off by {'its cable' if inside else 'SIGSTOP'}")
-    with tempfile.TemporaryDirectory(prefix="tailrace-soak-") as folder:
-        asyncio.run(soak(Path(folder), float(seconds), seed, cables=bool(inside)))
+    folder = Path(tempfile.mkdtemp(prefix="tailrace-soak-"))
+    say(f"what the processes say is in {folder}, and stays there when something is wrong")
+    asyncio.run(soak(folder, float(seconds), seed, cables=bool(inside)))
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

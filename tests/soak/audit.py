@@ -160,6 +160,19 @@ class Auditor:
             ledger.take(stored)
         return bool(found)
 
+    def tell(self, run: Run) -> str:
+        """How a run stands that should have ended."""
+        ledger = self.ledgers[run.id]
+        got = ", ".join(
+            f"{reader.surface} {len(reader.frames)} of {len(ledger.shown(reader.surface))}"
+            f"{' done' if reader.done else ''}"
+            for reader in run.readers
+        )
+        return (
+            f"{run.id} ({run.text}) is {ledger.state.phase} at {ledger.state.seq} "
+            f"of attempt {ledger.state.attempt}; readers: {got}"
+        )
+
     def attempts(self) -> Counter[int]:
         """How many runs needed how many attempts."""
         return Counter(ledger.state.attempt for ledger in self.ledgers.values())

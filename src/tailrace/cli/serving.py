@@ -13,6 +13,7 @@ import typer
 
 from tailrace import assembly, assembly_models, config
 from tailrace.app import App
+from tailrace.auth.tokens import Tokens
 from tailrace.cli.tokens import tokens_of
 from tailrace.config.safety import is_loopback, warnings
 from tailrace.errors import ConfigError
@@ -21,6 +22,8 @@ from tailrace.runs.settings import Role
 
 HANDOVER_SECONDS = 60.0
 """How long a process waits for the one before it to let go of its folder, or for its engine to answer."""
+LOOK_SECONDS = 2.0
+"""How long an engine may take to say whether there are tokens, before the process listens without knowing."""
 
 
 def check(file: Path) -> None:
@@ -56,7 +59,7 @@ def serve(
     found = made.config
     host = host or found.server.host
     tokens = tokens_of(found, made.data, wait=HANDOVER_SECONDS)
-    open_ = found.auth.jwt is None and not asyncio.run(tokens.any())
+    open_ = found.auth.jwt is None and asyncio.run(_none(tokens))
     _must_not_be_open(host, open=open_)
     _warn(found)
     parts = made.parts(open=is_loopback(host), wait=HANDOVER_SECONDS, role=role)
@@ -69,6 +72,15 @@ def serve(
     for target in parts.catalog.targets:
         typer.echo(f"  {target.kind} {target.name}", err=True)
     server.run(server.make(app, parts), listener)
+
+
+async def _none(tokens: Tokens) -> bool:
+    """Whether there are no tokens; no, while the engine does not say: the gate asks with each request."""
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            return not await tokens.any()
+    except TimeoutError:
+        return False
 
 
 def _audit(found: config.Config) -> None:

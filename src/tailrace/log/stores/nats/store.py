@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from tailrace.errors import LogError
+from tailrace.errors import NotOpen
 from tailrace.log.stores.nats import layout as layouts
 from tailrace.log.stores.nats.client import Absent, Client
 from tailrace.log.stores.nats.layout import Layout
@@ -41,21 +41,21 @@ class NatsStore:
     def log(self) -> NatsLog:
         """The logs. The store must be open."""
         if self._log is None:
-            raise LogError("the store is not open")
+            raise NotOpen("the store is not open")
         return self._log
 
     @property
     def records(self) -> NatsRecords:
         """The records. The store must be open."""
         if self._records is None:
-            raise LogError("the store is not open")
+            raise NotOpen("the store is not open")
         return self._records
 
     @property
     def work(self) -> NatsWork:
         """Jobs and calls. The store must be open."""
         if self._work is None:
-            raise LogError("the store is not open")
+            raise NotOpen("the store is not open")
         return self._work
 
     async def open(self) -> None:
