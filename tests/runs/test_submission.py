@@ -111,7 +111,7 @@ async def _only(store: MemoryStore) -> str:
 class _Offers(Work):
     """The jobs of a cluster that nobody takes."""
 
-    async def offer(self, run: str) -> None:
+    async def offer(self, run: str, after: int = -1) -> None:
         pass
 
 

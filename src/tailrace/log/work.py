@@ -22,8 +22,13 @@ class Job(Protocol):
         ...
 
     @property
-    def deliveries(self) -> int:
-        """How often it was handed out, this time included."""
+    def after(self) -> int:
+        """The run's log goes beyond this event, or is about to."""
+        ...
+
+    @property
+    def offered(self) -> int:
+        """When it was offered, in milliseconds since the epoch."""
         ...
 
     async def beat(self) -> None:
@@ -44,8 +49,9 @@ class Work(Protocol):
 
     lease: float
 
-    async def offer(self, run: str) -> None:
-        """Let some worker have the run; returns when that is durable. Raises `LogError`."""
+    async def offer(self, run: str, after: int = -1) -> None:
+        """Let some worker have the run as soon as its log goes beyond event `after`; returns when that is
+        durable. Raises `LogError`."""
         ...
 
     async def take(self) -> Job | None:

@@ -24,6 +24,10 @@ class Cancel(Struct, frozen=True, tag="cancel"):
     by: str
 
 
+class Ask(Struct, frozen=True, tag="ask"):
+    """Say whether the run is worked on."""
+
+
 class Answers(Struct, frozen=True, tag="answers"):
     """Answers, each with the name of its kind."""
 
@@ -48,7 +52,7 @@ class Said(Struct, frozen=True, omit_defaults=True):
 
 
 encode = msgspec.msgpack.Encoder().encode
-_call = msgspec.msgpack.Decoder(Cancel | Answers)
+_call = msgspec.msgpack.Decoder(Cancel | Ask | Answers)
 _said = msgspec.msgpack.Decoder(Said)
 
 
@@ -65,6 +69,7 @@ def outcome(body: bytes) -> bool:
 async def respond(
     body: bytes,
     *,
+    works: Callable[[], bool],
     cancel: Callable[[str], Awaitable[bool]],
     answer: Callable[[Answer], Awaitable[bool]],
 ) -> bytes:
@@ -73,6 +78,8 @@ async def respond(
         call = _call.decode(body)
         if isinstance(call, Cancel):
             return encode(Said(await cancel(call.by)))
+        if isinstance(call, Ask):
+            return encode(Said(works()))
         return encode(Said(await answer(call.answer())))
     except CallerError as error:
         name = type(error).__name__

@@ -31,8 +31,10 @@ logger = logging.getLogger("tailrace.runs")
 
 ARRIVAL_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Waits for a run that was offered to be in the log: both are written at the same time."""
-ARRIVALS = 20
-"""An offered run that is not in the log after being handed out so often never will be."""
+LOST_SECONDS = 3600.0
+"""An offered run that is not in the log after so long never will be; who writes it may wait for a leader."""
+PATIENCE = 10
+"""Between two looks at such a run passes this part of the time since it was offered."""
 RETRY_SECONDS = 0.5
 """Before the engine is asked again that did not answer."""
 CALL_SECONDS = 5.0
@@ -106,8 +108,10 @@ class Cluster:
 
     # the door
 
+    async def offer(self, run: str, after: int) -> None:
+        await self._work.offer(run, after)
+
     async def begin(self, record: RunRecord, writer: RunWriter) -> None:
-        await self._work.offer(record.run)
         self._accounts.leave(record.purses)  # they are counted where the run is worked on
 
     async def has(self, run: str) -> bool:
@@ -223,7 +227,7 @@ class Cluster:
                 await stop()
             if live.settled:
                 await job.done()
-            elif self._draining.is_set():
+            elif live.left:  # and was not fenced: a job that another has is not ours to give
                 await job.give_back()
         except Fenced:
             logger.warning("run %s: another worker has it", job.run)
@@ -234,12 +238,16 @@ class Cluster:
 
     async def _pick_up(self, job: Job) -> LiveRun | None:
         """The run of a job, at work; None when there is nothing to do for it."""
-        found = await self._arrived(job.run)
+        found = await self._arrived(job.run, job.after)
         if found is None:
-            if job.deliveries < ARRIVALS:
-                await job.give_back(RETRY_SECONDS)
+            age = self._clock() / 1000 - job.offered / 1000
+            if age < LOST_SECONDS:
+                await job.give_back(max(age / PATIENCE, RETRY_SECONDS))
             else:
-                await job.done()  # its start was never written: nobody was told of it
+                await job.done()  # it was never written: nobody was told of it
+            return None
+        if await self._is_worked_on(job.run):
+            await job.give_back(self._work.lease)  # should that one die, somebody must come back
             return None
         record, state = found
         live = await self._worker.pick_up(record, state)
@@ -247,13 +255,28 @@ class Cluster:
             await job.done()
         return live
 
-    async def _arrived(self, run: str) -> tuple[RunRecord, RunState] | None:
-        """A run's record and state, as soon as both are durable; None when they do not come."""
+    async def _is_worked_on(self, run: str) -> bool:
+        """Whether somebody says so: a run may have two jobs, and one comes back that was thought lost."""
+        if self._works_on(run):
+            return True
+        try:
+            said = await self._work.call(run, calls.encode(calls.Ask()), self._work.lease / 3)
+            return said is not None and calls.outcome(said)
+        except LogError:
+            return False
+
+    def _works_on(self, run: str) -> bool:
+        live = self._worker.live(run)
+        return live is not None and live.writer.state.phase == "running"
+
+    async def _arrived(self, run: str, after: int = -1) -> tuple[RunRecord, RunState] | None:
+        """A run's record and state beyond an event, as soon as both are durable; None when they do not
+        come."""
         for seconds in ARRIVAL_SECONDS:
             record = await self._directory.record(run)
             with suppress(NotFound):
                 state = await self._directory.state(run)
-                if record is not None:
+                if record is not None and state.seq > after:
                     return record, state
             await self._pause(seconds)
         return None
@@ -288,6 +311,7 @@ class Cluster:
         """What another process asks of a run that is worked on here."""
         return await calls.respond(
             body,
+            works=partial(self._works_on, run),
             cancel=partial(self._worker.cancel, run),
             answer=partial(self._worker.answer, run),
         )

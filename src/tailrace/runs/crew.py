@@ -30,6 +30,13 @@ class Crew(Protocol):
         """End. `drain` was called."""
         ...
 
+    async def offer(self, run: str, after: int) -> None:
+        """Say that a run's log is about to go beyond event `after`, and that somebody must work on it then.
+
+        That comes first: whatever dies in between leaves no run with nobody. Raises `LogError`.
+        """
+        ...
+
     async def begin(self, record: RunRecord, writer: RunWriter) -> None:
         """Let somebody work on a run; what `writer` has been given may still be on its way to the disk."""
         ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Literal
 
@@ -29,7 +29,7 @@ from tailrace.events.types import (
     RunStarted,
 )
 from tailrace.log.contract import Store
-from tailrace.runs.accounts import Accounts
+from tailrace.runs.accounts import Accounts, Purse
 from tailrace.runs.cluster import Cluster, Membership
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.crew import Crew
@@ -181,6 +181,7 @@ class Supervisor:
             kept=self._settings.kept if request.store else self._settings.kept_unstored,
             purses=submission.purses,
         )
+        await self._offer(run, -1, submission.purses)
         writer = RunWriter(self._store.log, run, RunState(), self._clock)
         runtime = self._runtimes[request.agent]
         writer.add([Draft(RunStarted(request, tuple(runtime.registry())))])
@@ -191,6 +192,13 @@ class Supervisor:
         joined = self._join(request.conversation, owner, run)
         begun = self._crew.begin(record, writer)
         await asyncio.gather(remembered, recorded, writer.flush(), joined, begun)
+
+    async def _offer(self, run: str, after: int, purses: Sequence[Purse]) -> None:
+        try:
+            await self._crew.offer(run, after)
+        except BaseException:
+            self._accounts.leave(purses)
+            raise
 
     async def _join(self, conversation: str, owner: Owner, run: str) -> None:
         if conversation:
@@ -231,6 +239,7 @@ class Supervisor:
             raise Conflict("The run asks for nothing.", code="already_answered") from None
         resumed = [*drafts(state, answer), Draft(RunResumed(request))]
         await self._accounts.enter(record.purses)
+        await self._offer(run, state.seq, record.purses)
         try:
             writer = RunWriter(self._store.log, run, state, self._clock)
             writer.add(resumed)

@@ -96,6 +96,9 @@ class Worker:
     async def close(self) -> None:
         """Nothing is left to do: `drain` was called."""
 
+    async def offer(self, run: str, after: int) -> None:
+        """Nobody else works on runs; `open` finds what this process leaves."""
+
     async def begin(self, record: RunRecord, writer: RunWriter) -> None:
         """Work on a run; what `writer` has been given may still be on its way to the disk."""
         self._begin(record, writer)
@@ -215,6 +218,7 @@ class Worker:
             await live.work(max(left, 0.0))
         except asyncio.CancelledError:
             await self._summaries.handed_over(live.record)
+            live.left = True
             return
         except Fenced:
             logger.warning("run %s: another attempt took it over", run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Generator, Sequence
 
 import pytest
@@ -41,10 +42,12 @@ async def taken(work: NatsWork) -> Job:
 
 async def test_an_offered_run_goes_to_one_worker(works: tuple[NatsWork, NatsWork]) -> None:
     one, other = works
+    before = time.time() - 1
     await one.offer("a")
-    await one.offer("b")
+    await one.offer("b", after=7)
     jobs = await asyncio.gather(taken(one), taken(other))
-    assert sorted(job.run for job in jobs) == ["a", "b"]
+    assert sorted((job.run, job.after) for job in jobs) == [("a", -1), ("b", 7)]
+    assert all(before < job.offered / 1000 < time.time() + 1 for job in jobs)
     for job in jobs:
         await job.done()
     assert await one.take() is None

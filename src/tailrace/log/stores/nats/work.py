@@ -19,6 +19,7 @@ from tailrace.log.work import Job, Respond
 
 TAKE_SECONDS = 1.5
 """How long one question for a job stays open; shorter than a request waits for its answer."""
+MILLISECOND = SECOND // 1000
 SAY_SECONDS = 10.0
 """How long a worker insists on saying something about its job."""
 
@@ -26,10 +27,11 @@ SAY_SECONDS = 10.0
 class NatsJob:
     """A delivered message."""
 
-    def __init__(self, client: Client, run: str, reply: str) -> None:
+    def __init__(self, client: Client, run: str, after: int, reply: str) -> None:
         self.run = run
+        self.after = after
         # $JS.ACK.….<delivered>.<stream>.<consumer>.<time>.<left>
-        self.deliveries = int(reply.split(".")[-5])
+        self.offered = int(reply.split(".")[-2]) // MILLISECOND
         self._client = client
         self._reply = reply
 
@@ -54,9 +56,10 @@ class NatsWork:
         self._layout = layout
         self._stream = layout.stream("JOBS")
 
-    async def offer(self, run: str) -> None:
+    async def offer(self, run: str, after: int = -1) -> None:
         subject, name = self._layout.job(run), {ID: secrets.token_hex(8)}
-        await self._client.insist(partial(self._client.publish, subject, b"", name), SAY_SECONDS)
+        say = partial(self._client.publish, subject, b"%d" % after, name)
+        await self._client.insist(say, SAY_SECONDS)
 
     async def take(self) -> Job | None:
         question = msgspec.json.encode({"batch": 1, "expires": int(TAKE_SECONDS * SECOND)})
@@ -67,7 +70,8 @@ class NatsWork:
             return None
         if status:
             raise Unreachable(f"no jobs: {status} {(message.headers or {}).get('Description', '')}")
-        return NatsJob(self._client, message.subject.rsplit(".", 1)[1], message.reply)
+        run = message.subject.rsplit(".", 1)[1]
+        return NatsJob(self._client, run, int(message.data), message.reply)
 
     async def call(self, name: str, body: bytes, seconds: float) -> bytes | None:
         return await self._client.call(self._layout.call(name), body, seconds)

@@ -1,0 +1,196 @@
+"""Jobs of a cluster over a store in memory: no run is left with nobody, none is taken from its worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from tailrace.events import types as t
+from tailrace.events.answers import Reply
+from tailrace.events.stored import frame
+from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.work import Job, Respond, Work
+from tailrace.runs.cluster import LOST_SECONDS, Membership
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.single import ending, opening, said
+from tests.support.house import Behave, Fake, House
+
+
+@dataclass
+class Offered:
+    """A job, and what became of it."""
+
+    run: str
+    after: int = -1
+    offered: int = 0
+    done_: bool = False
+    given_back: list[float] = field(default_factory=list)
+
+    async def beat(self) -> None:
+        pass
+
+    async def done(self) -> None:
+        self.done_ = True
+
+    async def give_back(self, seconds: float = 0.0) -> None:
+        self.given_back.append(seconds)
+
+    def over(self) -> bool:
+        return self.done_ or bool(self.given_back)
+
+
+class Jobs(Work):
+    """Jobs and calls of processes that share this object. Nothing is handed out that was not put there."""
+
+    def __init__(self) -> None:
+        self.lease = 0.3
+        self.offers: list[tuple[str, int]] = []
+        self.may_offer = asyncio.Event()
+        self.may_offer.set()
+        self.waiting: asyncio.Queue[Job] = asyncio.Queue()
+        self._answer: dict[str, Respond] = {}
+
+    async def offer(self, run: str, after: int = -1) -> None:
+        self.offers.append((run, after))
+        await self.may_offer.wait()
+
+    async def take(self) -> Job | None:
+        try:
+            async with asyncio.timeout(0.05):
+                return await self.waiting.get()
+        except TimeoutError:
+            return None
+
+    async def call(self, name: str, body: bytes, seconds: float) -> bytes | None:
+        respond = self._answer.get(name)
+        return None if respond is None else await respond(body)
+
+    async def answer(self, name: str, respond: Respond) -> Callable[[], Awaitable[None]]:
+        self._answer[name] = respond
+
+        async def stop() -> None:
+            del self._answer[name]
+
+        return stop
+
+
+async def hangs(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    await asyncio.Event().wait()
+
+
+async def asks(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    if context.state.resumptions:
+        yield ending(context.state)
+        return
+    yield opening(context.state, "helper")
+    yield said([t.InputRequested("q", "Which?")])
+
+
+async def house(store: MemoryStore, jobs: Jobs, behave: Behave, *, works: bool = True) -> House:
+    made = House(Fake(behave), store, Membership(lambda: jobs, works=works))
+    await made.supervisor.open()
+    return made
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def some_turns() -> None:
+    """Whatever could happen without being waited for has happened."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
+async def test_a_run_is_offered_before_it_begins() -> None:
+    store, jobs = MemoryStore(), Jobs()
+    jobs.may_offer.clear()
+    api = await house(store, jobs, hangs, works=False)
+    starting = asyncio.create_task(api.start())
+    await some_turns()
+    (run, after), *_ = jobs.offers
+    assert after == -1
+    assert not await store.log.read(run, -1), "whoever dies now must not leave a run with nobody"
+    jobs.may_offer.set()
+    assert await starting == run
+    assert await store.log.read(run, -1)
+
+
+async def test_a_run_is_offered_before_its_answer_is_written() -> None:
+    store, jobs = MemoryStore(), Jobs()
+    house_ = await house(store, jobs, asks)
+    run = await house_.start()
+    await jobs.waiting.put(Offered(run))
+    state = await house_.finished(run)
+    assert state.phase == "waiting"
+    jobs.may_offer.clear()
+    answering = asyncio.create_task(house_.supervisor.answer(run, (Reply("q", "red"),)))
+    await until(lambda: len(jobs.offers) == 2)
+    await some_turns()
+    assert jobs.offers[1] == (run, state.seq)
+    assert (await house_.directory.state(run)).phase == "waiting"
+    jobs.may_offer.set()
+    await answering
+    await jobs.waiting.put(Offered(run, after=state.seq))
+    assert (await house_.finished(run)).ended
+    await house_.supervisor.close()
+
+
+async def test_a_job_whose_log_is_not_there_yet_comes_again_and_not_for_ever() -> None:
+    store, jobs = MemoryStore(), Jobs()
+    worker = await house(store, jobs, hangs)
+    run = await worker.start()
+    early = Offered(run, after=5, offered=worker.now)
+    await jobs.waiting.put(early)
+    await until(early.over)
+    assert early.given_back == [0.5]
+    worker.now += int(LOST_SECONDS * 1000)
+    await jobs.waiting.put(early)
+    await until(lambda: early.done_)
+    await worker.supervisor.close()
+
+
+async def test_a_run_is_not_taken_from_who_works_on_it() -> None:
+    store, jobs = MemoryStore(), Jobs()
+    one, other = [await house(store, jobs, hangs) for _ in range(2)]
+    run = await one.start()
+    await jobs.waiting.put(Offered(run))
+    await until(lambda: one.supervisor.live() + other.supervisor.live() == 1)
+    for _ in range(4):  # whichever of the two gets it
+        second = Offered(run)
+        await jobs.waiting.put(second)
+        await until(second.over)
+        assert second.given_back == [jobs.lease], "should the other die, somebody must come back"
+    assert (await one.directory.state(run)).attempt == 1
+    for each in (one, other):
+        await each.supervisor.close()
+
+
+async def test_who_was_fenced_gives_nothing_back_when_it_stops() -> None:
+    go = asyncio.Event()
+
+    async def goes_on(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+        yield opening(context.state, "helper")
+        await go.wait()
+        yield ending(context.state)
+
+    store, jobs = MemoryStore(), Jobs()
+    worker = await house(store, jobs, goes_on)
+    run = await worker.start()
+    job = Offered(run)
+    await jobs.waiting.put(job)
+    await until(lambda: worker.supervisor.live() == 1)
+    await some_turns()
+    state = await worker.directory.state(run)
+    taken = state.advance(t.Draft(t.RunAttempt(2, "its worker was gone")), 0)
+    await store.log.append(run, frame([taken]), expected=taken.seq - 1, attempt=2)
+    draining = asyncio.create_task(worker.supervisor.drain())
+    await asyncio.sleep(0)
+    go.set()
+    await draining
+    assert not job.over(), "another has it"
+    await worker.supervisor.close()
