@@ -7,7 +7,7 @@ CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthro
 NODE_CLIENTS := $(patsubst compat/node/%/package.json,.clients/%/.done,$(wildcard compat/node/*/package.json))
 COMPAT := $(CLIENTS) $(foreach client,openai-1.50.2 langchain,.clients/$(client)/.done) $(NODE_CLIENTS)
 
-.PHONY: demo fuzz test test-clients test-openapi test-node check bench req fix docs clean
+.PHONY: demo fuzz soak test test-clients test-openapi test-node check bench req fix docs clean
 
 demo: .venv/run.done
 	$(BIN)/tailrace demo
@@ -38,6 +38,10 @@ test-openapi: .venv/dev.done .clients/schemathesis/.done
 # A minute for each target; what breaks is written beside the corpus.
 fuzz: .clients/fuzz/.done
 	PYTHONPATH=src .clients/fuzz/bin/python -m tests.fuzz.long $(SECONDS)
+
+# The load of `make test` on a cluster with faults, for ten minutes; prints its seed.
+soak: .venv/dev.done
+	PYTHONPATH=src $(BIN)/python -m tests.soak $(or $(SECONDS),600)
 
 check: .venv/dev.done
 	$(BIN)/ruff format --check

@@ -1,7 +1,8 @@
-"""What all tests share: hypothesis' profile."""
+"""What all tests share: hypothesis' profile, and that the longest begin first."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -11,3 +12,8 @@ settings.register_profile(
     max_examples=60,
 )
 settings.load_profile("tailrace")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test of more than a minute that begins last is waited for by everybody."""
+    items.sort(key=lambda item: "tests/soak/" not in item.nodeid)

@@ -28,7 +28,7 @@ from tests.soak.clients import Customer, Traffic
 from tests.soak.faults import Fault, Scene
 from tests.soak.lab import INSIDE, Lab, permitted
 
-RUNS = int(os.environ.get("SOAK_RUNS", "100"))
+RUNS = 100
 BETWEEN_SECONDS = 0.3
 END_SECONDS = 45.0
 """How long the last runs may take to end when no more faults come."""

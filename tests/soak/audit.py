@@ -19,7 +19,7 @@ from tailrace.events.state import RunState
 from tailrace.events.types import Event
 from tailrace.http.views import view
 from tailrace.log.stores.nats import frames
-from tailrace.log.stores.nats.client import Client
+from tailrace.log.stores.nats.client import Client, Unreachable
 from tailrace.log.stores.nats.frames import Stored
 from tailrace.log.stores.nats.layout import Layout
 from tailrace.log.stores.nats.log import list_subjects
@@ -107,9 +107,9 @@ class Auditor:
                 if not await self._read(ledger):
                     await asyncio.sleep(0.2)
                 shown = ledger.shown(reader.surface)
-        begin, reader.checked = reader.checked, got
+        begin, reader.checked = reader.checked, max(got, reader.checked)
         assert reader.frames[begin:got] == shown[begin:got], f"{reader.run} as {reader.surface}"
-        return got - begin
+        return reader.checked - begin
 
     async def _read(self, ledger: Ledger) -> bool:
         """What is new of a run, from any replica; whether there was something."""
@@ -117,7 +117,7 @@ class Auditor:
         look = frames.after(self._client, self._layout, ledger.run, before)
         try:
             found = await look
-        except frames.Unreachable:
+        except Unreachable:
             return False
         for stored in found:
             if stored.place > ledger.place:  # two readers of one run may look at the same time

@@ -99,8 +99,12 @@ class Reader:
                 return
             self.connections += 1
             rest = b""
-            async for piece in reply.content.iter_any():
-                rest = self._take(rest + piece, heard)
+            try:
+                async for piece in reply.content.iter_any():
+                    rest = self._take(rest + piece, heard)
+            except TimeoutError:
+                self._traffic.wrong.append(f"GET {path}: silent for {SILENT_SECONDS} s")
+                raise
             self.done = True
 
     def _question(self) -> tuple[str, dict[str, str]]:

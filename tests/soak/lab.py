@@ -63,10 +63,11 @@ class Lab:
         self.layout = await nats_stores.installation(self.nodes, lease=LEASE)
         config = clusters.config_of(self.layout, self.nodes, agents.config())
         made = clusters.Cluster(self.folder, config, agents.SCENARIO, agents.tools(self.effects))
-        self._life.callback(lambda: [child.kill() for child in made.all])
         roles = ["api"] * apis + ["worker"] * workers
         self._roles = {made.add(role): role for role in roles}
         self.apis, self.workers = made.all[:apis], made.all[apis:]
+        for child in made.all:
+            self._life.callback(child.kill)
         await asyncio.gather(*map(self.start, made.all))
 
     def close(self) -> None:
