@@ -1,0 +1,69 @@
+"""For any tenants and users and any interleaving of their requests, neither sees a byte of another.
+
+Nor can anybody tell that the others are there: what they get is what they get in a world of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.support.tenant_requests import REQUESTS, messages
+from tests.support.tenants import LIMITS, PEOPLE, Step, World, comparable, leaked
+
+ASKED = st.tuples(
+    st.integers(0, len(REQUESTS) - 1), st.lists(st.integers(0, 23), min_size=9, max_size=9)
+)
+PROGRAMS = st.lists(
+    st.dictionaries(st.integers(0, len(PEOPLE) - 1), ASKED, min_size=1), min_size=4, max_size=14
+)
+USERS = ([0], [1], [2])
+TENANTS = ([0, 1], [2])
+"""Who shares nothing with whom; users of one tenant share its limits."""
+
+
+def _said(*choices: int) -> tuple[int, list[int]]:
+    return REQUESTS.index(messages), [*choices, *[0] * 9]
+
+
+REPEATED: list[Step] = [{0: _said(1, 0, 1, 0, 0, 0)}, {2: _said(1, 0, 1, 0, 0, 2)}]
+"""What one has said another says again as a retry, byte for byte."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("world")
+
+
+@example(program=REPEATED)
+@given(program=PROGRAMS)
+def test_nobody_sees_or_notices_anybody(folder: Path, program: Sequence[Step]) -> None:
+    asyncio.run(_apart(folder, program, USERS, ""))
+
+
+@settings(max_examples=20)
+@given(program=PROGRAMS)
+def test_nobody_s_limits_are_used_up_by_others(folder: Path, program: Sequence[Step]) -> None:
+    asyncio.run(_apart(folder, program, TENANTS, LIMITS))
+
+
+async def _apart(
+    folder: Path, program: Sequence[Step], groups: Sequence[list[int]], limits: str
+) -> None:
+    everybody = World(folder, range(len(PEOPLE)), limits)
+    await everybody.play(program)
+    for group in groups:
+        alone = World(folder, group, limits)
+        await alone.play(program, everybody.replies)
+        for who in group:
+            sent = everybody.sent(who)
+            foreign = everybody.foreign_to(who)
+            for reply in everybody.replies[who]:
+                assert not leaked(reply, sent, foreign), reply
+            together = comparable(everybody.replies[who], sent)
+            assert together == comparable(alone.replies[who], sent)
