@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -219,6 +220,23 @@ def test_nobody_takes_up_another_s_thread(
             statuses[who].append(client.post("/agui/echo", json=resumed).status_code)
     assert len(runs) == 2, "a run of one's own under the same names"
     assert statuses == {"owner": [409, 409], "a colleague": [404, 404]}
+
+
+def test_a_conversation_that_is_busy_is_not_there_for_others(
+    server: ChildServer, keys: dict[str, str]
+) -> None:
+    """They neither wait for it nor hear of it: not even by how long their answer takes."""
+    slow = {"model": "slow", "input": "word " * 100, "background": True}
+    with _client(server, keys["owner"]) as ann, _client(server, keys["a colleague"]) as bob:
+        talk = ann.post("/v1/conversations", json={}).json()["id"]
+        ann.post("/v1/responses", json={**slow, "conversation": talk})
+        turn = {"model": "echo", "input": "x", "conversation": talk}
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(ann.post, "/v1/responses", json=turn)
+            for _ in range(3):
+                assert bob.post("/v1/responses", json=turn).status_code == 404
+            assert not waiting.done()
+            assert waiting.result().status_code == 200
 
 
 def test_every_kind_of_id_is_known_here(things: dict[str, str]) -> None:

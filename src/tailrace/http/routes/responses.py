@@ -69,6 +69,8 @@ class _Responses:
             await self._parts.answer(http, answer.run, answer.answer, wanted)
             state = await self._parts.directory.state(answer.run)
             return answer.run, len(state.resumptions)
+        if wanted.conversation:  # before one waits for a turn of it, which tells that it is there
+            await self._parts.conversations.get(wanted.conversation, who)
         run, _ = await take_turn(self._parts, http, wanted, body)
         return run, 0
 
