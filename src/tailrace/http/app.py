@@ -15,10 +15,11 @@ from starlette.routing import Route
 
 from tailrace.errors import CallerError, NotFound
 from tailrace.http import health, openapi
-from tailrace.http.guard import ErrorBody, fresh_id, request_id
+from tailrace.http.guard import ErrorBody
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
 from tailrace.http.parts import Parts
+from tailrace.http.request_ids import Identified, fresh_id, request_id
 from tailrace.http.routes import agui, chat, conversations, jobs, messages, responses, sessions, ui
 from tailrace.protocols.anthropic_messages.wire import error_body as messages_body
 from tailrace.protocols.errors import error_body
@@ -62,6 +63,7 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[
+            Middleware(Identified),
             *([cors] if cors_origins else []),
             Middleware(OriginGuard, allowed=cors_origins),
         ],
@@ -72,7 +74,7 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
 
 def create_health_app(parts: Parts) -> Starlette:
     """What a process serves that only works on runs: whether it lives, and whether it takes more."""
-    return Starlette(routes=health.routes(parts.health))
+    return Starlette(routes=health.routes(parts.health), middleware=[Middleware(Identified)])
 
 
 def _no_route(http: Request, error: Exception) -> Response:

@@ -14,6 +14,8 @@ from typing import Any, cast
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from tailrace.http.request_ids import fresh_id, lines, request_id
+
 EXTENSION = "tailrace.connection"
 WRITE_HIGH_WATER = 16_384
 """Bytes that may wait in the process for one client before its stream counts as slow."""
@@ -23,10 +25,6 @@ HEAD_BYTES = 65_536
 HEADERS = 200
 HEAD_SECONDS = 30.0
 """Bounds on the head of a request: its size, how many headers, how long it may take."""
-TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-length: 0\r\nconnection: close\r\n\r\n"
-)
 
 
 class Connection:
@@ -102,7 +100,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():
-            super().send_400_response(msg)
+            self._end(b"400 Bad Request", msg.encode("ascii"))
 
     def _begin_head(self) -> None:
         self._in_head, self._head = True, 0
@@ -120,8 +118,14 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self) -> None:
         if not self.transport.is_closing():
-            self.transport.write(TOO_LARGE)
-            self.transport.close()
+            self._end(b"431 Request Header Fields Too Large")
+
+    def _end(self, status: bytes, said: bytes = b"") -> None:
+        """Answer what is no request, and close."""
+        head = lines({"content-type": "text/plain", "content-length": str(len(said))})
+        head += lines({"connection": "close", **request_id(fresh_id())})
+        self.transport.write(b"HTTP/1.1 %b\r\n%b\r\n%b" % (status, head, said))
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeAlias
 
@@ -17,6 +16,7 @@ from tailrace.auth.principal import Principal, Scope
 from tailrace.errors import CallerError, LogError, NotOpen, TooMany, Unauthorized, Unavailable
 from tailrace.http import audit
 from tailrace.http.event_stream import EventStream
+from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.runs.owner import Owner
 
 logger = logging.getLogger("tailrace.http")
@@ -99,16 +99,6 @@ def owner(http: Request) -> Owner:
     """Whose things a request may see: its user's, or all of the tenant's where it names none or is admin."""
     who = principal(http)
     return Owner(who.tenant, "" if "admin" in who.scopes else who.user)
-
-
-def fresh_id() -> str:
-    """The id of a request that starts no run."""
-    return f"req_{secrets.token_hex(12)}"
-
-
-def request_id(id: str) -> dict[str, str]:
-    """The id of a request under the names that OpenAI's and Anthropic's clients know."""
-    return {"x-request-id": id, "request-id": id}
 
 
 class _Broken(Unavailable):

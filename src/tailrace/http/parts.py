@@ -21,10 +21,11 @@ from tailrace.events.state import RunState
 from tailrace.http import audit, bounds
 from tailrace.http.catalog import Catalog
 from tailrace.http.event_stream import EventStream, Streams
-from tailrace.http.guard import fresh_id, principal, request_id
+from tailrace.http.guard import principal
 from tailrace.http.health import Health
 from tailrace.http.projection import Projections
 from tailrace.http.readers import Readers
+from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.http.subscription import Subscription
 from tailrace.http.view import View
 from tailrace.runs.accounts import Purse
