@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 import pytest
 
 from tailrace.log.contract import Store
+from tests.contracts.limits_contract import LimitsContract
 from tests.contracts.log_contract import LogContract
 from tests.support import nats_stores
 from tests.support.nats_servers import Node, cluster
@@ -29,3 +30,17 @@ class TestNatsStore(LogContract):
         await store.open()
         yield store
         await store.close()
+
+
+class TestNatsLimits(LimitsContract):
+    """Counted through the servers, by two clients."""
+
+    @pytest.fixture
+    async def stores(self, nodes: Sequence[Node]) -> AsyncGenerator[Sequence[Store], None]:
+        layout = await nats_stores.installation(nodes)
+        made = [nats_stores.store(nodes, layout) for _ in range(2)]
+        for store in made:
+            await store.open()
+        yield made
+        for store in made:
+            await store.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tailrace.log.contract import Store
+from tests.contracts.limits_contract import LimitsContract
 from tests.contracts.log_contract import FACTORIES, LogContract
 
 
@@ -21,4 +22,17 @@ class TestStores(LogContract):
         made = FACTORIES[request.param](tmp_path / "data")
         await made.open()
         yield made
+        await made.close()
+
+
+class TestLimits(LimitsContract):
+    """Counted through memory and SQLite."""
+
+    @pytest.fixture(params=FACTORIES)
+    async def stores(
+        self, request: pytest.FixtureRequest, tmp_path: Path
+    ) -> AsyncGenerator[Sequence[Store], None]:
+        made = FACTORIES[request.param](tmp_path / "data")
+        await made.open()
+        yield [made, made]
         await made.close()

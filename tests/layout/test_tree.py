@@ -88,6 +88,7 @@ COVERED_ELSEWHERE = {
     "runs/owner.py": "tests/http/test_owners.py",
     "runs/live.py": "tests/runs/test_life.py",
     "runs/retention.py": "tests/runs/test_life.py",
+    "runs/running.py": "tests/contracts/limits_contract.py",
     "runs/settings.py": "shapes",
     "runs/summaries.py": "tests/runs/test_life.py",
     "runs/takeover.py": "tests/runs/test_life.py",

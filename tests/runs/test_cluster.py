@@ -221,3 +221,39 @@ def test_a_process_that_starts_before_its_engine_answers_says_so(
     while httpx.get(f"{api.url}/readyz", timeout=20).status_code != 200:
         pass
     assert "Traceback" not in api.errors()
+
+
+LIMITED = (
+    CONFIG
+    + """
+[limits.tenant]
+concurrent_runs = 1
+tokens_per_day = 400
+"""
+)
+
+
+def test_limits_are_those_of_all_processes_together(nodes: Sequence[Node], tmp_path: Path) -> None:
+    config = asyncio.run(clusters.config(nodes, LIMITED))
+    with clusters.cluster(tmp_path, config) as processes:
+        one, other = processes.start("api"), processes.start("api")
+        worker = processes.start("worker")
+        long = {"model": "slow", "input": "word " * 150, "background": True}
+        echo = {"model": "echo", "input": "word " * 50}
+        first = httpx.post(f"{one.url}/v1/responses", json=long, timeout=20)
+        assert first.status_code == 200
+        for server in (one, other):
+            refused = httpx.post(f"{server.url}/v1/responses", json=echo, timeout=20)
+            assert refused.status_code == 429
+            assert "1 runs at once" in refused.json()["error"]["message"]
+        processes.start("worker")
+        worker.kill()
+        run = first.headers["x-run-id"].removeprefix("run_")
+        stream = httpx.get(f"{one.url}/v1/responses/resp_{run}?stream=true", timeout=30)
+        assert "response.completed" in stream.text
+        made = httpx.post(f"{other.url}/v1/responses", json=echo, timeout=20)
+        assert made.status_code == 200, made.text
+        for server in (one, other):
+            spent = httpx.post(f"{server.url}/v1/responses", json=echo, timeout=20)
+            assert spent.status_code == 429
+            assert "tokens_per_day" in spent.json()["error"]["message"]

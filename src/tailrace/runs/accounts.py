@@ -1,18 +1,17 @@
-"""Who pays for runs: how many are worked on at once, and what was spent today. Why so: docs/adr/0008.
+"""What those who pay for runs have spent today, in all processes together. Why so: docs/adr/0008.
 
-A day is a UTC day. What was spent is counted in memory and written behind, one write under way for each
-purse at most, so that the next process goes on counting from there.
+A day is a UTC day. What is spent is counted in memory and added to a record by compare-and-set, one write
+under way for each purse at most: what others have added is learnt from the same record, and nothing is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from tailrace.errors import LogError, TooMany
+from tailrace.errors import LogError, RevisionMismatch, TooMany
 from tailrace.events.types import Usage
 from tailrace.log.contract import Store
 from tailrace.runs.settings import HOUR
@@ -20,8 +19,9 @@ from tailrace.runs.writer import Clock
 
 BUCKET = "spent"
 DAY = 24 * HOUR
-BUSY_SECONDS = 2.0
-"""What a caller with too many runs is told to wait; when one ends nobody knows."""
+
+Tell = Callable[[str], None]
+"""Called with the name of a limit that is reached."""
 
 
 class Purse(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,105 +33,125 @@ class Purse(msgspec.Struct, frozen=True, omit_defaults=True):
     cost: float = 0.0
 
 
-class _Spent(msgspec.Struct):
+class _Spent(msgspec.Struct, frozen=True):
     tokens: int = 0
     cost: float = 0.0
+
+    def __add__(self, other: _Spent) -> _Spent:
+        return _Spent(self.tokens + other.tokens, self.cost + other.cost)
+
+
+NOTHING = _Spent()
+
+
+class _Day:
+    """One purse on one day: what is stored, what is being added to that, and what is not yet."""
+
+    def __init__(self) -> None:
+        self.stored = self.adding = self.more = NOTHING
+        self.revision = 0
+        self.asked: list[tuple[Purse, Tell]] = []
+
+    def total(self) -> _Spent:
+        return self.stored + self.adding + self.more
 
 
 _Place = tuple[int, str]
 
 
 class Accounts:
-    """What each purse has under way and has spent."""
+    """What each purse has spent. `shared` says that other processes spend from it too."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, *, shared: bool = False) -> None:
         self._store = store
         self._clock = clock
-        self._running: Counter[str] = Counter()
-        self._spent: dict[_Place, _Spent] = {}
-        self._writes: dict[_Place, asyncio.Future[int]] = {}
-        self._unwritten: set[_Place] = set()
+        self._shared = shared
+        self._days: dict[_Place, _Day] = {}
+        self._writes: dict[_Place, asyncio.Task[None]] = {}
 
-    async def enter(self, purses: Sequence[Purse]) -> None:
-        """A run begins to be worked on. Raises `TooMany`, and counts nothing, when it must not."""
-        await self._load(purses)
+    async def check(self, purses: Sequence[Purse]) -> None:
+        """Raises `TooMany` when a purse has nothing left for today. Raises `LogError`."""
+        await self.load(purses)
         for purse in purses:
-            self._check(purse)
-        self._running.update(purse.key for purse in purses)
+            day = self._days.get((self._today(), purse.key))
+            reached = _reached(purse, day.total()) if day is not None else ""
+            if reached:
+                left = (DAY - self._clock() % DAY) / 1000
+                raise TooMany(
+                    f"What may be used up in a day is used up ({reached}); the day ends in {left:.0f} s.",
+                    retry_after=left,
+                    code="insufficient_quota",
+                )
 
-    async def enter_again(self, purses: Sequence[Purse]) -> None:
-        """The same for a run that was accepted once and is taken over."""
-        await self._load(purses)
-        self._running.update(purse.key for purse in purses)
+    async def load(self, purses: Sequence[Purse]) -> None:
+        """Know what is stored of these purses' day: once, and in a cluster whenever this is asked."""
+        today = self._today()
+        for place in [(today, purse.key) for purse in purses if purse.tokens or purse.cost]:
+            if place not in self._days or self._shared:
+                await self._refresh(place)
+                for old in [old for old in self._days if old[0] < today - 1]:
+                    del self._days[old]
 
-    def leave(self, purses: Sequence[Purse]) -> None:
-        """A run is not worked on any more."""
-        for purse in purses:
-            self._running[purse.key] -= 1
-            if self._running[purse.key] <= 0:
-                del self._running[purse.key]
-
-    def spend(self, purses: Sequence[Purse], usage: Usage) -> str:
-        """Count a model call; the name of the limit that is reached, or `""`."""
-        reached = ""
+    def spend(self, purses: Sequence[Purse], usage: Usage, tell: Tell) -> None:
+        """Count a model call; `tell` hears of limits that are reached, by it or by what others spent."""
         for purse in purses:
             if purse.tokens or purse.cost:
                 place = self._today(), purse.key
-                spent = self._spent.setdefault(place, _Spent())
-                spent.tokens += usage.input + usage.output
-                spent.cost += usage.cost or 0.0
-                self._write(place)
-                reached = reached or _reached(purse, spent)
-        return reached
+                day = self._days.setdefault(place, _Day())
+                day.more += _Spent(usage.input + usage.output, usage.cost or 0.0)
+                day.asked.append((purse, tell))
+                _tell(day, day.asked[-1:])
+                if place not in self._writes:
+                    self._writes[place] = asyncio.create_task(self._write(place, day))
 
     async def settle(self) -> None:
         """Wait until all that was counted is written, or cannot be."""
         while self._writes:
             await asyncio.wait(self._writes.values())
 
-    def _check(self, purse: Purse) -> None:
-        reached = _reached(purse, self._spent.get((self._today(), purse.key), _Spent()))
-        if reached:
-            left = (DAY - self._clock() % DAY) / 1000
-            raise TooMany(
-                f"What may be used up in a day is used up ({reached}); the day ends in {left:.0f} s.",
-                retry_after=left,
-                code="insufficient_quota",
-            )
-        if purse.runs and self._running[purse.key] >= purse.runs:
-            raise TooMany(
-                f"No more than {purse.runs} runs at once (concurrent_runs); wait until one ends.",
-                retry_after=BUSY_SECONDS,
-                code="rate_limit_exceeded",
-            )
+    async def _write(self, place: _Place, day: _Day) -> None:
+        try:
+            while day.more != NOTHING:
+                day.adding, day.more = day.more, NOTHING
+                asked = len(day.asked)
+                try:
+                    await self._add(place, day)
+                finally:
+                    day.more, day.adding = day.adding + day.more, NOTHING
+                _tell(day, day.asked[:asked])
+                del day.asked[:asked]
+        except LogError:
+            pass  # the next that is spent is written with it
+        finally:
+            del self._writes[place]
 
-    async def _load(self, purses: Sequence[Purse]) -> None:
-        today = self._today()
-        for place in [(today, purse.key) for purse in purses if purse.tokens or purse.cost]:
-            if place in self._spent:
-                continue
-            record = await self._store.records.get(BUCKET, _key(place))
-            found = _Spent() if record is None else msgspec.json.decode(record.value, type=_Spent)
-            self._spent.setdefault(place, found)
-            for old in [old for old in self._spent if old[0] < today - 1]:
-                del self._spent[old]
-
-    def _write(self, place: _Place) -> None:
-        if place in self._writes:
-            self._unwritten.add(place)
-            return
-        value = msgspec.json.encode(self._spent[place])
+    async def _add(self, place: _Place, day: _Day) -> None:
+        """Put what is being added into the record. Raises `LogError`."""
         expires = (place[0] + 2) * DAY
-        put = self._store.records.put(BUCKET, _key(place), value, expires=expires)
-        write = self._writes[place] = asyncio.ensure_future(put)
-        write.add_done_callback(lambda _: self._written(place))
+        while True:
+            total = day.stored + day.adding
+            value = msgspec.json.encode(total)
+            try:
+                day.revision = await self._store.records.put(
+                    BUCKET, _key(place), value, revision=day.revision, expires=expires
+                )
+            except RevisionMismatch:  # another process has added
+                day.stored, day.revision = await self._read(place)
+            else:
+                day.stored, day.adding = total, NOTHING
+                return
 
-    def _written(self, place: _Place) -> None:
-        write = self._writes.pop(place)
-        failed = write.cancelled() or isinstance(write.exception(), LogError)
-        if place in self._unwritten and place in self._spent and not failed:
-            self._unwritten.discard(place)
-            self._write(place)
+    async def _refresh(self, place: _Place) -> None:
+        found = await self._read(place)
+        day = self._days.setdefault(place, _Day())
+        if place not in self._writes:  # a write finds out by itself
+            day.stored, day.revision = found
+
+    async def _read(self, place: _Place) -> tuple[_Spent, int]:
+        record = await self._store.records.get(BUCKET, _key(place))
+        if record is None:
+            return NOTHING, 0
+        return msgspec.json.decode(record.value, type=_Spent), record.revision
 
     def _today(self) -> int:
         return self._clock() // DAY
@@ -139,6 +159,13 @@ class Accounts:
 
 def _key(place: _Place) -> str:
     return f"{place[0]}/{place[1]}"
+
+
+def _tell(day: _Day, asked: Sequence[tuple[Purse, Tell]]) -> None:
+    for purse, tell in asked:
+        reached = _reached(purse, day.total())
+        if reached:
+            tell(reached)
 
 
 def _reached(purse: Purse, spent: _Spent) -> str:

@@ -20,7 +20,6 @@ from tailrace.events.types import Draft, Event, RunCancelled, RunEnd, RunWaiting
 from tailrace.log.contract import Store
 from tailrace.log.work import Job, Work
 from tailrace.runs import calls
-from tailrace.runs.accounts import Accounts
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.live import UNREAD, LiveRun
 from tailrace.runs.settings import RunSettings
@@ -65,7 +64,6 @@ class Cluster:
         membership: Membership,
         worker: Worker,
         directory: Directory,
-        accounts: Accounts,
         settings: RunSettings,
         clock: Clock,
     ) -> None:
@@ -73,7 +71,6 @@ class Cluster:
         self._engine, self._works = membership
         self._worker = worker
         self._directory = directory
-        self._accounts = accounts
         self._settings = settings
         self._clock = clock
         self._draining = asyncio.Event()
@@ -112,7 +109,7 @@ class Cluster:
         await self._work.offer(run, after)
 
     async def begin(self, record: RunRecord, writer: RunWriter) -> None:
-        self._accounts.leave(record.purses)  # they are counted where the run is worked on
+        """It was offered, and some process takes it."""
 
     async def has(self, run: str) -> bool:
         """As soon as it is: the process that claims it may be about to write its start."""

@@ -22,6 +22,7 @@ from tailrace.events.types import (
     RunWaiting,
     Usage,
 )
+from tailrace.runs.accounts import Tell
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.writer import RunWriter
 from tailrace.runtimes.contract import RunContext, Runtime
@@ -43,9 +44,9 @@ class LiveRun:
         record: RunRecord,
         runtime: Runtime,
         writer: RunWriter,
-        spend: Callable[[Usage], str],
+        spend: Callable[[Usage, Tell], None],
     ) -> None:
-        """`spend` counts a model call and names the limit that is reached, or `""`."""
+        """`spend` counts a model call and tells of the limit that is reached, then or a little later."""
         self.record = record
         self.readers = 0
         self.settled = self.left = False
@@ -72,8 +73,10 @@ class LiveRun:
         return True
 
     def _count(self, usage: Usage) -> None:
-        reached = self._spend(usage)
-        if reached and not self._spent:
+        self._spend(usage, self._reached)
+
+    def _reached(self, reached: str) -> None:
+        if not self._spent:
             self._spent = reached
             asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop)
 

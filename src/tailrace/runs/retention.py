@@ -20,7 +20,7 @@ from tailrace.runs.writer import Clock
 from tailrace.runtimes.contract import KEPT
 
 GiveUp = Callable[[str], Awaitable[None]]
-EXPIRING = ("idempotency", "retries", "conversations", "spent")
+EXPIRING = ("idempotency", "retries", "conversations", "spent", "running")
 """Buckets whose records simply go when they are due."""
 
 

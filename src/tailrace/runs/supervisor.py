@@ -36,6 +36,7 @@ from tailrace.runs.crew import Crew
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper
+from tailrace.runs.running import Running, RunningAnywhere, RunningHere
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.submission import Submission, Submissions
 from tailrace.runs.summaries import Summaries
@@ -70,7 +71,10 @@ class Supervisor:
         self._clock = clock
         self._summaries = Summaries(directory, settings, clock)
         self._submissions = Submissions(store, settings, clock)
-        self._accounts = Accounts(store, clock)
+        self._accounts = Accounts(store, clock, shared=cluster is not None)
+        self._running: Running = RunningHere()
+        if cluster is not None:
+            self._running = RunningAnywhere(store, directory, clock)
         worker = Worker(
             store,
             runtimes,
@@ -78,12 +82,13 @@ class Supervisor:
             sweeper,
             self._summaries,
             self._accounts,
+            self._running,
             settings,
             clock,
         )
         self._crew: Crew = worker
         if cluster is not None:
-            self._crew = Cluster(store, cluster, worker, directory, self._accounts, settings, clock)
+            self._crew = Cluster(store, cluster, worker, directory, settings, clock)
         self._background: set[asyncio.Task[None]] = set()
         self.phase: Literal["starting", "open", "draining"] = "starting"
         self._starting: dict[str, asyncio.Future[None]] = {}
@@ -168,7 +173,8 @@ class Supervisor:
         submission: Submission,
     ) -> None:
         """Write a run's start and let the work begin."""
-        await self._accounts.enter(submission.purses)
+        await self._accounts.check(submission.purses)
+        await self._running.enter(run, submission.purses)
         record = RunRecord(
             run=run,
             agent=request.agent,
@@ -197,7 +203,7 @@ class Supervisor:
         try:
             await self._crew.offer(run, after)
         except BaseException:
-            self._accounts.leave(purses)
+            self._running.leave(purses)
             raise
 
     async def _join(self, conversation: str, owner: Owner, run: str) -> None:
@@ -238,7 +244,8 @@ class Supervisor:
         except Conflict:
             raise Conflict("The run asks for nothing.", code="already_answered") from None
         resumed = [*drafts(state, answer), Draft(RunResumed(request))]
-        await self._accounts.enter(record.purses)
+        await self._accounts.check(record.purses)
+        await self._running.enter(run, record.purses)
         await self._offer(run, state.seq, record.purses)
         try:
             writer = RunWriter(self._store.log, run, state, self._clock)
@@ -247,7 +254,7 @@ class Supervisor:
             record = msgspec.structs.replace(record, status="in_progress")
             await self._summaries.works(record)
         except BaseException as error:
-            self._accounts.leave(record.purses)
+            self._running.leave(record.purses)
             if isinstance(error, Fenced):  # another process had the answer first
                 raise Conflict("The run asks for nothing.", code="already_answered") from None
             raise

@@ -21,6 +21,7 @@ from tailrace.runs.accounts import Accounts
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.live import UNREAD, LiveRun
 from tailrace.runs.retention import Sweeper
+from tailrace.runs.running import Running
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.summaries import Summaries
 from tailrace.runs.takeover import hindrance
@@ -44,6 +45,7 @@ class Worker:
         sweeper: Sweeper,
         summaries: Summaries,
         accounts: Accounts,
+        running: Running,
         settings: RunSettings,
         clock: Clock,
     ) -> None:
@@ -53,6 +55,7 @@ class Worker:
         self._sweeper = sweeper
         self._summaries = summaries
         self._accounts = accounts
+        self._running = running
         self._settings = settings
         self._clock = clock
         self._live: dict[str, LiveRun] = {}
@@ -178,7 +181,8 @@ class Worker:
         is nothing to be done."""
         if not state.fresh or record.agent not in self._runtimes:
             return await self._resume(record, state, "its worker was gone")
-        await self._accounts.enter_again(record.purses)
+        await self._accounts.load(record.purses)
+        self._running.enter_again(record.purses)
         return self._begin(record, RunWriter(self._store.log, record.run, state, self._clock))
 
     async def _resume(self, record: RunRecord, state: RunState, reason: str) -> LiveRun | None:
@@ -200,7 +204,8 @@ class Worker:
             await self.record_end(record, state)
             return None
         await writer.flush()
-        await self._accounts.enter_again(record.purses)
+        await self._accounts.load(record.purses)
+        self._running.enter_again(record.purses)
         return self._begin(record, writer)
 
     def _begin(self, record: RunRecord, writer: RunWriter) -> LiveRun:
@@ -230,7 +235,7 @@ class Worker:
             return
         finally:
             self._live.pop(run, None)
-            self._accounts.leave(live.record.purses)
+            self._running.leave(live.record.purses)
             if live.leaving is not None:
                 live.leaving.cancel()
         if live.writer.state.ended:

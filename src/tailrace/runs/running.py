@@ -1,0 +1,144 @@
+"""How many runs are worked on at once for each who pays: in this process, or in all of a cluster.
+
+In a cluster one record a purse names the runs that it pays for, and every start is a compare-and-set on it,
+so that no two processes take the same place. Nobody takes a run out when it ends: that would be one more
+write, and one that a kill prevents. When all places seem taken, those of runs that have ended or wait, by
+their own records, are free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from tailrace.errors import RevisionMismatch, TooMany
+from tailrace.log.contract import Store
+from tailrace.runs.accounts import Purse
+from tailrace.runs.directory import Directory
+from tailrace.runs.settings import HOUR
+from tailrace.runs.writer import Clock
+
+BUCKET = "running"
+KEPT = 48 * HOUR
+"""A record lasts so long after the last start: longer than a run."""
+BUSY_SECONDS = 2.0
+"""What a caller with too many runs is told to wait; when one ends nobody knows."""
+WAITS = (0.05, 0.15)
+"""Before a caller is refused: a run's end is seen by its reader a moment before it is on record."""
+UNBORN = 60_000
+"""A run without a record after so many milliseconds never began."""
+
+_decode = msgspec.json.Decoder(dict[str, int]).decode
+
+
+class RunningHere:
+    """Counts in memory, for a process that works on all runs of its store."""
+
+    def __init__(self) -> None:
+        self._running: Counter[str] = Counter()
+
+    async def enter(self, run: str, purses: Sequence[Purse]) -> None:
+        """A run begins to be worked on. Raises `TooMany`, and counts nothing, when it must not."""
+        for purse in purses:
+            if purse.runs and self._running[purse.key] >= purse.runs:
+                raise _too_many(purse)
+        self.enter_again(purses)
+
+    def enter_again(self, purses: Sequence[Purse]) -> None:
+        """The same for a run that was accepted once and is taken over."""
+        self._running.update(purse.key for purse in purses)
+
+    def leave(self, purses: Sequence[Purse]) -> None:
+        """A run is not worked on any more."""
+        for purse in purses:
+            self._running[purse.key] -= 1
+            if self._running[purse.key] <= 0:
+                del self._running[purse.key]
+
+
+class RunningAnywhere:
+    """Counts in the store's records, for the processes of a cluster."""
+
+    def __init__(self, store: Store, directory: Directory, clock: Clock) -> None:
+        self._store = store
+        self._directory = directory
+        self._clock = clock
+
+    async def enter(self, run: str, purses: Sequence[Purse]) -> None:
+        """As `RunningHere.enter`. Raises `LogError`."""
+        taken: list[Purse] = []
+        try:
+            for purse in purses:
+                if purse.runs:
+                    await self._take(run, purse)
+                    taken.append(purse)
+        except TooMany:
+            for purse in taken:
+                await self._give_back(run, purse)
+            raise
+
+    def enter_again(self, purses: Sequence[Purse]) -> None:
+        """It has its place."""
+
+    def leave(self, purses: Sequence[Purse]) -> None:
+        """Its own record says so."""
+
+    async def _take(self, run: str, purse: Purse) -> None:
+        waits = iter(WAITS)
+        while True:
+            runs, revision = await self._read(purse)
+            if run in runs:
+                return
+            if len(runs) >= purse.runs:
+                runs = await self._going(runs)
+            if len(runs) < purse.runs:
+                if await self._written(purse, {**runs, run: self._clock()}, revision):
+                    return
+            elif (wait := next(waits, None)) is not None:
+                await asyncio.sleep(wait)
+            else:
+                raise _too_many(purse)
+
+    async def _give_back(self, run: str, purse: Purse) -> None:
+        while True:
+            runs, revision = await self._read(purse)
+            if runs.pop(run, None) is None or await self._written(purse, runs, revision):
+                return
+
+    async def _going(self, runs: dict[str, int]) -> dict[str, int]:
+        """Those of these runs that are worked on, or are about to be."""
+        records = await asyncio.gather(*map(self._directory.record, runs))
+        late = self._clock() - UNBORN
+        return {
+            run: since
+            for (run, since), record in zip(runs.items(), records, strict=True)
+            if (since > late if record is None else record.status == "in_progress")
+        }
+
+    async def _read(self, purse: Purse) -> tuple[dict[str, int], int]:
+        record = await self._store.records.get(BUCKET, purse.key)
+        return ({}, 0) if record is None else (_decode(record.value), record.revision)
+
+    async def _written(self, purse: Purse, runs: dict[str, int], revision: int) -> bool:
+        value, expires = msgspec.json.encode(runs), self._clock() + KEPT
+        try:
+            await self._store.records.put(
+                BUCKET, purse.key, value, revision=revision, expires=expires
+            )
+        except RevisionMismatch:
+            return False
+        return True
+
+
+Running = RunningHere | RunningAnywhere
+
+
+def _too_many(purse: Purse) -> TooMany:
+    return TooMany(
+        f"No more than {purse.runs} runs at once (concurrent_runs); wait until one ends.",
+        retry_after=BUSY_SECONDS,
+        code="rate_limit_exceeded",
+    )

@@ -1,0 +1,109 @@
+"""Limits that processes share: they count through their store, and neither lose nor double anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from tailrace.errors import RevisionMismatch, TooMany
+from tailrace.events import ids
+from tailrace.events.types import Usage
+from tailrace.log.contract import Store
+from tailrace.runs.accounts import Accounts, Purse
+from tailrace.runs.directory import Directory, RunRecord, Status
+from tailrace.runs.running import UNBORN, RunningAnywhere
+
+NOW = 1_763_690_000_000
+
+
+def _suffix(number: int) -> str:
+    return ids.ulid(NOW, bytes(9) + bytes([number]))
+
+
+class LimitsContract:
+    """The suite; `stores` are the stores of two processes of one installation."""
+
+    async def test_adding_by_compare_and_set_loses_nothing(self, stores: Sequence[Store]) -> None:
+        async def add(store: Store) -> None:
+            for _ in range(10):
+                while True:
+                    found = await store.records.get("b", "sum")
+                    total, revision = (
+                        (0, 0) if found is None else (int(found.value), found.revision)
+                    )
+                    try:
+                        await store.records.put("b", "sum", b"%d" % (total + 1), revision=revision)
+                        break
+                    except RevisionMismatch:
+                        continue
+
+        await asyncio.gather(*(add(store) for store in [*stores, *stores]))
+        found = await stores[0].records.get("b", "sum")
+        assert found is not None
+        assert (found.value, found.revision) == (b"40", 40)
+
+    async def test_what_processes_spend_is_one_sum(self, stores: Sequence[Store]) -> None:
+        each = [Accounts(store, lambda: NOW, shared=True) for store in stores]
+        purse, told = Purse("token:a", tokens=200, cost=9.0), list[str]()
+        for _ in range(50):
+            for accounts in each:
+                accounts.spend([purse], Usage("m", input=1, output=1, cost=0.01), told.append)
+            await asyncio.sleep(0)
+        await asyncio.gather(*(accounts.settle() for accounts in each))
+        assert set(told) == {"tokens_per_day"}, "whose write was the last has heard of it"
+        for accounts in [*each, Accounts(stores[0], lambda: NOW, shared=True)]:
+            with pytest.raises(TooMany, match="tokens_per_day"):
+                await accounts.check([purse])
+            with pytest.raises(TooMany, match="cost_per_day"):
+                await accounts.check([Purse("token:a", cost=0.9999)])
+            await accounts.check([Purse("token:a", tokens=201, cost=1.0001)])
+            await accounts.check([Purse("token:b", tokens=1)])
+
+    async def test_who_spends_hears_of_what_others_spent(self, stores: Sequence[Store]) -> None:
+        """Neither alone has used it up; whoever adds second learns that both have."""
+        each = [Accounts(store, lambda: NOW, shared=True) for store in stores]
+        purse, told = Purse("token:a", tokens=100), list[str]()
+        for accounts in each:
+            await accounts.load([purse])
+        for accounts in each:
+            accounts.spend([purse], Usage("m", input=60), told.append)
+        assert not told
+        await asyncio.gather(*(accounts.settle() for accounts in each))
+        assert told == ["tokens_per_day"]
+
+    async def test_processes_take_no_place_twice(self, stores: Sequence[Store]) -> None:
+        each = [RunningAnywhere(store, Directory(store), lambda: NOW) for store in stores]
+        purses = [Purse("tenant:x", runs=9), Purse("token:a", runs=3)]
+        starts = [each[n % 2].enter(_suffix(n), purses) for n in range(10)]
+        outcomes = await asyncio.gather(*starts, return_exceptions=True)
+        assert [type(each) for each in outcomes if each is not None] == [TooMany] * 7
+        taken = [_suffix(n) for n, outcome in enumerate(outcomes) if outcome is None]
+        await each[0].enter(taken[0], purses)
+        await each[1].enter(_suffix(20), [Purse("token:b", runs=1)])
+        over: tuple[Status, ...] = ("completed", "waiting")
+        for place, status in enumerate(over):
+            await self._record(stores[0], taken[place], status)
+            await each[1].enter(_suffix(21 + place), purses)
+            with pytest.raises(TooMany):
+                await each[0].enter(_suffix(30), purses)
+        places = await stores[0].records.get("running", "tenant:x")
+        assert places is not None
+        assert places.value.count(b":") == 5, "who is refused by one gives back the other's place"
+
+    async def test_a_run_that_never_began_loses_its_place(self, stores: Sequence[Store]) -> None:
+        now = NOW
+        running = RunningAnywhere(stores[0], Directory(stores[0]), lambda: now)
+        purses = [Purse("token:a", runs=2)]
+        await running.enter(_suffix(1), purses)
+        await running.enter(_suffix(2), purses)
+        await self._record(stores[0], _suffix(2), "in_progress")
+        now += UNBORN + 1
+        await running.enter(_suffix(3), purses)
+        with pytest.raises(TooMany):
+            await running.enter(_suffix(4), purses)
+
+    async def _record(self, store: Store, run: str, status: Status) -> None:
+        record = RunRecord(run=run, agent="a", surface="native", tenant="x", status=status)
+        await Directory(store).write(record, expires=0)
