@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tailrace.auth.gate import Gate
@@ -41,10 +42,11 @@ def _verifier(config: Config) -> JwtVerifier | None:
     if found is None:
         return None
     from tailrace.auth.jwt import JwtSettings, JwtVerifier
+    from tailrace.models.outbound import fetch
 
+    private = config.server.allow_private
     return JwtVerifier(
         JwtSettings(
-            jwks_url=found.jwks_url,
             secret=secret("[auth.jwt]", found.secret_env) if found.secret_env else "",
             issuer=found.issuer,
             audience=found.audience,
@@ -54,5 +56,6 @@ def _verifier(config: Config) -> JwtVerifier | None:
             scope_claim=found.scope_claim,
             scope_prefix=found.scope_prefix,
             tenant=found.tenant,
-        )
+        ),
+        partial(fetch, found.jwks_url, private=private) if found.jwks_url else None,
     )

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Generator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -16,6 +17,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from tailrace.auth.jwt import JwtSettings, JwtVerifier
 from tailrace.auth.principal import Principal
+from tailrace.models.outbound import fetch
 
 SECRET = "a secret that only tests know, and that is long enough for everybody: 64"
 SETTINGS = JwtSettings(
@@ -112,7 +114,8 @@ def provider() -> Generator[str]:
 async def test_keys_come_from_the_provider_and_may_change(provider: str) -> None:
     first, second = (rsa.generate_private_key(65537, 2048) for _ in range(2))
     Provider.keys, Provider.asked = (("one", first),), 0
-    verifier = JwtVerifier(JwtSettings(jwks_url=provider, audience="tailrace", cooldown_seconds=0))
+    settings = JwtSettings(audience="tailrace", cooldown_seconds=0)
+    verifier = JwtVerifier(settings, partial(fetch, provider, private=False))
     for _ in range(3):
         assert await verifier.principal(_token(first, "RS256", "one")) is not None
     assert Provider.asked == 1, "cached"
@@ -124,6 +127,7 @@ async def test_keys_come_from_the_provider_and_may_change(provider: str) -> None
 
 
 async def test_a_provider_that_is_down_lets_nobody_in() -> None:
-    verifier = JwtVerifier(JwtSettings(jwks_url="http://127.0.0.1:9/jwks"))
+    nobody = partial(fetch, "http://127.0.0.1:9/jwks", private=False)
+    verifier = JwtVerifier(JwtSettings(), nobody)
     key = rsa.generate_private_key(65537, 2048)
     assert await verifier.principal(_token(key, "RS256", "one")) is None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tailrace.models.outbound import Resolver, addresses
+from tailrace.models.outbound import FETCH_BYTES, Resolver, addresses, fetch
+from tests.support.rebinding import GOOD, NAME, rebinding
 
 PRIVATE = (
     "127.0.0.1",
@@ -85,3 +87,47 @@ async def test_a_client_asks_nobody_inside(names: dict[str, list[str]], somebody
             else:
                 with pytest.raises(aiohttp.ClientConnectorError):
                     await session.get(url)
+
+
+async def test_a_client_connects_where_it_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with rebinding(monkeypatch) as (port, asked):
+        for number in range(4):
+            with suppress(OSError):
+                assert await fetch(f"http://{NAME}:{port}/", private=False) == b"hi"
+            assert len(asked) == (number + 2) // 2, "every other time the name leads inside"
+        assert set(asked) == {GOOD}
+
+
+async def test_a_document_is_fetched_by_the_same_rule(
+    names: dict[str, list[str]], somebody: int
+) -> None:
+    """An identity provider's keys: its name may belong to somebody else as a model server's may."""
+    names["id.test"] = ["127.0.0.1"]
+    url = f"http://id.test:{somebody}/jwks"
+    with pytest.raises(OSError, match="allow_private"):
+        await fetch(url, private=False)
+    assert await fetch(url, private=True) == b"secret"
+    assert await fetch(f"http://127.0.0.1:{somebody}/jwks", private=False) == b"secret"
+
+
+REPLIES: dict[str, bytes] = {
+    "it sends us elsewhere": b"HTTP/1.1 302 Found\r\nlocation: /secret\r\ncontent-length: 0\r\n\r\n",
+    "it fails": b"HTTP/1.1 500 No\r\ncontent-length: 2\r\n\r\nno",
+    "it goes on and on": b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (FETCH_BYTES + 1),
+    "it breaks off": b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nno",
+    "it speaks no HTTP": b"220 mail\r\n",
+}
+
+
+@pytest.mark.parametrize("name", REPLIES)
+async def test_what_is_no_document_is_an_error(name: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nsecret" if path == b"/secret" else REPLIES[name])
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(OSError, match="answer"):
+            await fetch(f"http://127.0.0.1:{port}/", private=False)

@@ -6,12 +6,12 @@ the token. Keys come from the provider's JWKS, which is cached and asked again f
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, cast
 
 import jwt
 from msgspec import Struct
 
+from tailrace.auth.jwks import Fetch, Keys
 from tailrace.auth.principal import SCOPES, Principal, Scope
 
 LEEWAY = 30
@@ -20,11 +20,10 @@ USUAL: frozenset[Scope] = frozenset(("run", "read"))
 
 
 class JwtSettings(Struct, frozen=True, kw_only=True):
-    """`jwks_url` or `secret`: where the keys are. Claims by name; `scope_prefix` stands before our scopes in
+    """`secret`, where the provider shares one. Claims by name; `scope_prefix` stands before our scopes in
     the claim of scopes, so that a provider can keep them apart from others'. An unknown key has the JWKS
     asked again at most every `cooldown_seconds`."""
 
-    jwks_url: str = ""
     secret: str = ""
     issuer: str = ""
     audience: str = ""
@@ -40,18 +39,10 @@ class JwtSettings(Struct, frozen=True, kw_only=True):
 class JwtVerifier:
     """Turns a token into a principal, or into nothing."""
 
-    def __init__(self, settings: JwtSettings) -> None:
+    def __init__(self, settings: JwtSettings, fetch: Fetch | None = None) -> None:
+        """`fetch` gives the provider's JWKS, unless there is a secret."""
         self._settings = settings
-        self._keys = (
-            jwt.PyJWKClient(
-                settings.jwks_url,
-                lifespan=600,
-                timeout=5,
-                cooldown_duration=settings.cooldown_seconds,
-            )
-            if settings.jwks_url
-            else None
-        )
+        self._keys = None if fetch is None else Keys(fetch, settings.cooldown_seconds)
 
     async def principal(self, token: str) -> Principal | None:
         """Who shows this token; None when it is none of this provider's, or no longer good."""
@@ -59,6 +50,8 @@ class JwtVerifier:
             return None
         try:
             key = await self._key(token)
+            if key is None:
+                return None
             claims = self._claims(token, key)
         except jwt.PyJWTError:
             return None
@@ -67,7 +60,7 @@ class JwtVerifier:
     async def _key(self, token: str) -> Any:
         if self._keys is None:
             return self._settings.secret
-        return (await asyncio.to_thread(self._keys.get_signing_key_from_jwt, token)).key
+        return await self._keys.find(jwt.get_unverified_header(token).get("kid"))
 
     def _claims(self, token: str, key: Any) -> dict[str, Any]:
         settings = self._settings

@@ -13,9 +13,13 @@ import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 ALLOW = "allow_private"
+FETCH_SECONDS = 5.0
+FETCH_BYTES = 1_000_000
+HTTP_OK = 200
 
 
 async def addresses(host: str, port: int, *, private: bool) -> Sequence[str]:
@@ -36,6 +40,25 @@ async def addresses(host: str, port: int, *, private: bool) -> Sequence[str]:
             0, f"{host} is a name for a private address; allow it by {ALLOW} = true"
         )
     return fit
+
+
+async def fetch(url: str, *, private: bool) -> bytes:
+    """A small document by GET; nobody is followed elsewhere. Raises `OSError`."""
+    connector = aiohttp.TCPConnector(resolver=Resolver(private=private))
+    limit = aiohttp.ClientTimeout(total=FETCH_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=limit) as session,
+            session.get(url, allow_redirects=False) as reply,
+        ):
+            found = await reply.content.read(FETCH_BYTES + 1)
+            while not reply.content.at_eof() and len(found) <= FETCH_BYTES:
+                found += await reply.content.read(FETCH_BYTES + 1 - len(found))
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise OSError(f"{url} does not answer: {error or type(error).__name__}") from None
+    if reply.status != HTTP_OK or len(found) > FETCH_BYTES:
+        raise OSError(f"{url} answers {reply.status}, {len(found)} bytes")
+    return found
 
 
 class Resolver(AbstractResolver):

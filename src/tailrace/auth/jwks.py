@@ -1,0 +1,75 @@
+"""The public keys of an identity provider: its JWKS, remembered, asked for again when it is old or lacks one.
+
+Anybody may show a token with a key that nobody knows, so that is no reason to ask more often than every
+`cooldown` seconds. While the provider cannot be asked, keys count until they are old, and nobody's after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import jwt
+
+logger = logging.getLogger("tailrace.auth")
+
+Fetch = Callable[[], Awaitable[bytes]]
+"""Gives the provider's document. Raises `OSError`."""
+
+LIFE_SECONDS = 600.0
+"""Keys are asked for again after so long; one that the provider has withdrawn counts no longer."""
+FAILED_SECONDS = 2.0
+"""A provider that did not answer is left alone for so long."""
+
+
+class Keys:
+    """The keys by their ids."""
+
+    def __init__(
+        self, fetch: Fetch, cooldown: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._fetch = fetch
+        self._cooldown = cooldown
+        self._clock = clock
+        self._keys: Mapping[str, Any] = {}
+        self._old = self._next = -1.0
+        self._asking = asyncio.Lock()
+
+    async def find(self, kid: object) -> Any:
+        """The key of that id, or None."""
+        if not isinstance(kid, str):
+            return None
+        if self._wanted(kid):
+            async with self._asking:
+                if self._wanted(kid):  # who waited finds what the first one got
+                    await self._ask()
+        return self._keys.get(kid) if self._clock() < self._old else None
+
+    def _wanted(self, kid: str) -> bool:
+        now = self._clock()
+        return (now >= self._old or kid not in self._keys) and now >= self._next
+
+    async def _ask(self) -> None:
+        try:
+            found = _keys(await self._fetch())
+        except (OSError, ValueError, jwt.PyJWTError) as error:
+            logger.warning("[auth.jwt] jwks_url: %s", getattr(error, "strerror", None) or error)
+            self._next = self._clock() + FAILED_SECONDS
+            return
+        self._keys, now = found, self._clock()
+        self._old, self._next = now + LIFE_SECONDS, now + self._cooldown
+
+
+def _keys(document: bytes) -> dict[str, Any]:
+    """The keys that sign. Raises `ValueError`, `jwt.PyJWTError` for what is no JWKS."""
+    data = json.loads(document)
+    if not isinstance(data, dict):
+        raise ValueError("what came is no JWKS")
+    found = jwt.PyJWKSet.from_dict(data).keys
+    return {
+        key.key_id: key.key for key in found if key.key_id and key.public_key_use in ("sig", None)
+    }
