@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jwt
 
@@ -66,10 +66,10 @@ class Keys:
 
 def _keys(document: bytes) -> dict[str, Any]:
     """The keys that sign. Raises `ValueError`, `jwt.PyJWTError` for what is no JWKS."""
-    data = json.loads(document)
+    data: object = json.loads(document)
     if not isinstance(data, dict):
         raise ValueError("what came is no JWKS")
-    found = jwt.PyJWKSet.from_dict(data).keys
+    found = jwt.PyJWKSet.from_dict(cast("dict[str, Any]", data)).keys
     return {
         key.key_id: key.key for key in found if key.key_id and key.public_key_use in ("sig", None)
     }
