@@ -17,7 +17,9 @@ NAME, GOOD, EVIL = "rebound.test", "127.0.0.1", "127.0.0.2"
 
 
 @asynccontextmanager
-async def rebinding(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[tuple[int, list[str]]]:
+async def rebinding(
+    monkeypatch: pytest.MonkeyPatch, status: int = 200
+) -> AsyncGenerator[tuple[int, list[str]]]:
     """A port where a server listens at both addresses, and who was connected to."""
     asked: list[str] = []
     looked = 0
@@ -32,7 +34,7 @@ async def rebinding(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[tuple[int
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append(writer.get_extra_info("sockname")[0])
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi")
+        writer.write(b"HTTP/1.1 %d .\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi" % status)
         writer.close()
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)

@@ -10,8 +10,8 @@ from tests.support.rebinding import GOOD, NAME, rebinding
 
 
 async def test_an_mcp_client_connects_where_it_looked(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with rebinding(monkeypatch) as (port, asked):
-        server = McpServer("test", url=f"http://{NAME}:{port}/mcp", timeout=1)
+    async with rebinding(monkeypatch, 403) as (port, asked):
+        server = McpServer("test", url=f"http://{NAME}:{port}/mcp", timeout=20)
         with pytest.raises(ToolSourceFailed):
             await server.tools()
         await server.close()
