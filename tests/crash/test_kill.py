@@ -15,6 +15,7 @@ import pytest
 
 from tests.support import strict
 from tests.support.crashes import DONE, FULL, killer, read, read_until_killed
+from tests.support.forks import Forks
 from tests.support.servers import ChildServer
 from tests.support.team_files import effects
 
@@ -32,10 +33,10 @@ BODY = json.dumps({"model": "shopper", "input": "buy a hat", "stream": True}).en
 @pytest.mark.req("R26")
 @pytest.mark.parametrize(("number", "side", "again"), DEATHS)
 def test_a_killed_server_loses_nothing_a_client_saw(
-    tmp_path: Path, number: int, side: str, again: int
+    tmp_path: Path, forks: Forks, number: int, side: str, again: int
 ) -> None:
     """`again` kills the restarted server too, at that commit of its own."""
-    server = ChildServer(tmp_path).start(program=killer(number, side))
+    server = ChildServer(tmp_path).start(program=killer(number, side), forks=forks)
     seen: list[bytes] = []
     try:
         run, seen = read_until_killed(server, "POST", "/v1/responses", BODY)
@@ -44,11 +45,11 @@ def test_a_killed_server_loses_nothing_a_client_saw(
             return
         path = f"/v1/responses/resp_{run}?stream=true"
         if again and seen[-1:] != [DONE]:
-            server.start(program=killer(again, side), doomed=True)
+            server.start(program=killer(again, side), doomed=True, forks=forks)
             cursor = f"&starting_after={len(seen) - 1}" if seen else ""
             seen += read_until_killed(server, "GET", path + cursor)[1]
         if server.process is None or server.process.poll() is not None:
-            server.start()
+            server.start(forks=forks)
         cursor = f"&starting_after={len(seen) - 1}" if seen else ""
         _, rest = read(server.port, "GET", path + cursor)
         _, whole = read(server.port, "GET", path)

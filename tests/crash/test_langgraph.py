@@ -5,13 +5,15 @@ Here records count as writes too: checkpoints are records, and log and records a
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import order, strict
-from tests.support.crashes import KILLER, Client
+from tests.support.crashes import Client, killer
+from tests.support.forks import Forks, forking
 from tests.support.servers import ChildServer
 
 CONFIG = """
@@ -64,28 +66,24 @@ SURE = 30
 """Up to this commit of the first server, every death that was planned comes about."""
 
 
-def _deadly(number: int, side: str) -> str:
-    program = KILLER.replace("sys.argv.pop(1)", f"'{number}'", 1)
-    program = program.replace("sys.argv.pop(1)", f"'{side}'", 1)
-    return program.replace("commit.appends", "True")
-
-
 class _Client(Client):
-    def _start(self) -> None:
-        if self._deaths:
-            number, side = self._deaths.pop(0)
-            self.server.start(program=_deadly(number, side), doomed=True)
-        else:
-            self.server.start()
+    def _killer(self, number: int, side: str) -> str:
+        return killer(number, side).replace("commit.appends", "True")
+
+
+@pytest.fixture(scope="module")
+def forks() -> Generator[Forks, None, None]:
+    with forking("tailrace.runtimes.adapters.langgraph", "tests.support.langgraph_agents") as made:
+        yield made
 
 
 @pytest.mark.req("R9")
 @pytest.mark.parametrize("side", ["before", "after"])
 @pytest.mark.parametrize("number", range(3, 51, 6))
-def test_a_graph_survives_its_servers(tmp_path: Path, number: int, side: str) -> None:
+def test_a_graph_survives_its_servers(tmp_path: Path, forks: Forks, number: int, side: str) -> None:
     """The server dies at commit `number`, the next one at its own fourth."""
     server = ChildServer(tmp_path, config=CONFIG, tools=AGENTS)
-    client = _Client(server, [(number, side), (4, side)])
+    client = _Client(server, [(number, side), (4, side)], forks)
     try:
         made = client.call("POST", "/v1/responses", json=ASK, headers=KEY).json()
         run = str(made["id"]).removeprefix("resp_")

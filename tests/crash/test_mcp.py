@@ -14,6 +14,7 @@ import pytest
 
 from tests.support import order, strict
 from tests.support.crashes import FULL, Client
+from tests.support.forks import Forks, forking
 from tests.support.mcp_servers import McpProcess
 from tests.support.servers import ChildServer
 
@@ -60,16 +61,22 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Generator[McpProcess]:
         yield process
 
 
+@pytest.fixture(scope="module")
+def forks() -> Generator[Forks, None, None]:
+    with forking("tailrace.runtimes.tools.mcp_session") as made:
+        yield made
+
+
 @pytest.mark.req("R9")
 @pytest.mark.parametrize(("number", "side"), DEATHS)
 def test_a_tool_of_an_mcp_server_is_called_once(
-    tmp_path: Path, tools: McpProcess, number: int, side: str
+    tmp_path: Path, forks: Forks, tools: McpProcess, number: int, side: str
 ) -> None:
     """The server dies at commit `number`, the next one at its own third; undisturbed it takes 16 to 24."""
     before = _calls(tools)
     config = CONFIG.replace("URL", tools.url)
     server = ChildServer(tmp_path, config=config, scenario=SCENARIO)
-    client = Client(server, [(number, side), (3, side)])
+    client = Client(server, [(number, side), (3, side)], forks)
     try:
         made = client.call("POST", "/v1/responses", json=ASK, headers=KEY).json()
         frames = client.whole(made["id"])

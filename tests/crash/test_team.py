@@ -16,6 +16,7 @@ import pytest
 
 from tests.support import order, strict
 from tests.support.crashes import FULL, Client
+from tests.support.forks import Forks
 from tests.support.team_files import effects, team_server
 
 ASK = {"model": "lead", "input": "order a hat", "stream": True}
@@ -52,13 +53,13 @@ def _approve(client: Client, first: list[bytes]) -> None:
 @pytest.mark.req("R9")
 @pytest.mark.parametrize(("number", "side", "again"), DEATHS, ids=str)
 def test_a_team_survives_its_servers(
-    tmp_path: Path, number: int, side: str, again: tuple[int, ...]
+    tmp_path: Path, forks: Forks, number: int, side: str, again: tuple[int, ...]
 ) -> None:
     """The server dies at commit `number`, the next ones at the commits `again` of their own: 3 times a
     case on average. An undisturbed run takes 29 to 37 commits."""
     deaths = [(each, side) for each in (number, *again)]
     server = team_server(tmp_path)
-    client = Client(server, deaths)
+    client = Client(server, deaths, forks)
     try:
         run = _start_run(client)
         first = client.whole(f"resp_{run}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -70,7 +71,7 @@ def test_a_stop_refuses_new_runs_serves_the_rest_and_loses_nothing(child: ChildS
             assert child.process is not None
             pieces = stream.iter_raw()
             seen += next(pieces)
-            child.process.terminate()
+            child.process.send_signal(signal.SIGTERM)
             until(lambda: state(child) == (503, "draining"))
             refused = httpx.post(child.url + "/v1/responses", json=LONG)
             assert refused.status_code == 503

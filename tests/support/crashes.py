@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.forks import Forks
 from tests.support.servers import ChildServer
 
 KILLER = (Path(__file__).parents[1] / "crash" / "killing_server.py").read_text(encoding="utf-8")
@@ -65,18 +66,22 @@ def read_until_killed(
 class Client:
     """Somebody who sees a run to its end, over a server that dies at the given commits of its lives."""
 
-    def __init__(self, server: ChildServer, deaths: list[tuple[int, str]]) -> None:
+    def __init__(self, server: ChildServer, deaths: list[tuple[int, str]], forks: Forks) -> None:
         self.server = server
+        self._forks = forks
         self.kills = 0
         self._deaths = deaths
         self._start()
 
+    def _killer(self, number: int, side: str) -> str:
+        return killer(number, side)
+
     def _start(self) -> None:
         if self._deaths:
             number, side = self._deaths.pop(0)
-            self.server.start(program=killer(number, side), doomed=True)
+            self.server.start(program=self._killer(number, side), doomed=True, forks=self._forks)
         else:
-            self.server.start()
+            self.server.start(forks=self._forks)
 
     def alive(self) -> bool:
         """Whether the server lives; a dead one is started again."""

@@ -11,6 +11,8 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.forks import Fork, Forks
+
 CONFIG = """
 [server]
 {server}
@@ -133,7 +135,7 @@ class ChildServer:
     ) -> None:
         self.folder = folder
         self.port = 0
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Fork | None = None
         (folder / "tailrace.toml").write_text(config.format(server=server), encoding="utf-8")
         (folder / "scenario.toml").write_text(scenario, encoding="utf-8")
         (folder / "helper_tools.py").write_text(tools, encoding="utf-8")
@@ -149,19 +151,24 @@ class ChildServer:
         doomed: bool = False,
         source: str = "",
         more: Sequence[str] = (),
+        forks: Forks | None = None,
     ) -> ChildServer:
         """Start the process, with `more` arguments, and wait until it answers; it keeps its port over
         restarts.
 
-        A `doomed` one may be killed before it ever answers.
+        A `doomed` one may be killed before it ever answers. With `forks` it is one of them.
         """
         self.port = self.port or _free_port()
         served = source or str(self.folder / "tailrace.toml")
         arguments = ["serve", served, "--port", str(self.port), *more]
-        with (self.folder / "stderr.txt").open("ab") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", program, *arguments], stderr=errors
-            )
+        errors = self.folder / "stderr.txt"
+        if forks is not None:
+            self.process = forks.start(program, arguments, errors)
+        else:
+            with errors.open("ab") as file:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-c", program, *arguments], stderr=file
+                )
         self._until_it_answers(doomed=doomed)
         return self
 

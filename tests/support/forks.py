@@ -1,0 +1,133 @@
+"""Processes that are forks of one interpreter which has imported tailrace already.
+
+The crash tests start some five hundred servers, and most of a start is imports. A fork is a process of its
+own that runs what `python -c PROGRAM` runs; it opens its files, threads and loop itself, and is killed like
+any other.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+WARM = (
+    "pydantic.main",
+    "pydantic.types",
+    "tailrace.cli.serving",
+    "tailrace.log.stores.sqlite",
+    "tailrace.log.stores.sqlite_side",
+    "uvloop",
+)
+"""Modules of every server; those of the command line's library are the slowest."""
+BREED = "from tests.support.forks import breed; breed()"
+
+
+class Fork:
+    """A forked process; as much of `subprocess.Popen` as servers need."""
+
+    def __init__(self, forks: Forks, pid: int) -> None:
+        self.pid = pid
+        self._forks = forks
+        self._gone = os.pidfd_open(pid)
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit status, as `Popen` gives it; None while it lives."""
+        return self._look(0)
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end. Raises `TimeoutExpired`."""
+        status = self._look(timeout)
+        if status is None:
+            raise subprocess.TimeoutExpired("a fork", timeout)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it is over."""
+        if self.poll() is None:
+            signal.pidfd_send_signal(self._gone, number)
+
+    def _look(self, seconds: float) -> int | None:
+        if self._status is None and select.select([self._gone], [], [], seconds)[0]:
+            self._status = self._forks.ask(reap=self.pid)
+            os.close(self._gone)
+        return self._status
+
+
+class Forks:
+    """The interpreter that is forked."""
+
+    def __init__(self, imports: Sequence[str]) -> None:
+        """It imports `imports` too, which all its forks need."""
+        command = [sys.executable, "-c", BREED, *WARM, *imports]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, **what: Any) -> int:
+        """One line there, and one number back."""
+        asked, told = self._process.stdin, self._process.stdout
+        assert asked is not None
+        assert told is not None
+        asked.write(json.dumps(what) + "\n")
+        asked.flush()
+        return int(told.readline())
+
+    def start(self, program: str, arguments: Sequence[str], errors: Path) -> Fork:
+        """`python -c program arguments`, with what it prints added to the file `errors`."""
+        return Fork(self, self.ask(program=program, arguments=arguments, errors=str(errors)))
+
+    def close(self) -> None:
+        """End it; its forks are others' business."""
+        self._process.communicate()
+
+
+@contextmanager
+def forking(*imports: str) -> Generator[Forks, None, None]:
+    """Such an interpreter, for the length of a test session or a module."""
+    forks = Forks(imports)
+    try:
+        yield forks
+    finally:
+        forks.close()
+
+
+def breed() -> None:
+    """In that interpreter: import, then fork whenever a line asks for it."""
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
+    gc.freeze()  # what is shared stays shared
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if "reap" in asked:
+            number = os.waitstatus_to_exitcode(os.waitpid(asked["reap"], 0)[1])
+        else:
+            number = os.fork()
+            if number == 0:
+                return _become(**asked)
+        sys.stdout.write(f"{number}\n")
+        sys.stdout.flush()
+    return None
+
+
+def _become(program: str, arguments: list[str], errors: str) -> None:
+    for file, mode, ours in (
+        (os.devnull, os.O_RDONLY, (0,)),
+        (errors, os.O_WRONLY | os.O_APPEND | os.O_CREAT, (1, 2)),
+    ):
+        opened = os.open(file, mode, 0o644)
+        for each in ours:
+            os.dup2(opened, each)
+        os.close(opened)
+    sys.argv = ["-c", *arguments]
+    exec(program, {"__name__": "__main__"})
