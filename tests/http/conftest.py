@@ -1,14 +1,17 @@
-"""One server process a module, and a plain way to ask it things."""
+"""One server process a module, one with a team a test, and a plain way to ask things."""
 
 from __future__ import annotations
 
 import http.client
 from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from tests.support.forks import Forks
 from tests.support.servers import ChildServer, running
+from tests.support.team_files import team_server
 
 
 class Answer(msgspec.Struct):
@@ -41,6 +44,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer, N
     with running(tmp_path_factory.mktemp("server"), server=settings) as child:
         yield child
         assert "Traceback" not in child.errors()
+
+
+@pytest.fixture
+def team(tmp_path: Path, forks: Forks) -> Generator[ChildServer, None, None]:
+    child = team_server(tmp_path).start(forks=forks)
+    yield child
+    child.kill()
+    assert "Traceback" not in child.errors()
 
 
 @pytest.fixture

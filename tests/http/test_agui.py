@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,7 @@ from tests.http.conftest import Ask
 from tests.support import agui
 from tests.support.agui_thread import Sent, Thread, frames, user
 from tests.support.servers import CONFIG, ChildServer
-from tests.support.team_files import effects, team_server
-
-
-@pytest.fixture
-def team(tmp_path: Path) -> Generator[ChildServer, None, None]:
-    child = team_server(tmp_path).start()
-    yield child
-    child.kill()
-    assert "Traceback" not in child.errors()
+from tests.support.team_files import effects
 
 
 def test_a_thread_goes_on_with_what_the_client_remembers(server: ChildServer) -> None:

@@ -14,13 +14,14 @@ import pytest
 from openai import APIStatusError, OpenAI
 
 from tests.support import order, strict
+from tests.support.forks import Forks
 from tests.support.servers import ChildServer
 from tests.support.team_files import effects, team_server
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Generator[ChildServer, None, None]:
-    child = team_server(tmp_path).start()
+def server(tmp_path: Path, forks: Forks) -> Generator[ChildServer, None, None]:
+    child = team_server(tmp_path).start(forks=forks)
     yield child
     child.kill()
     assert "Traceback" not in child.errors()

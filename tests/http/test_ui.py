@@ -15,7 +15,7 @@ import pytest
 from tests.http.conftest import Ask
 from tests.support import ui_chunks
 from tests.support.servers import CONFIG, ChildServer
-from tests.support.team_files import effects, team_server
+from tests.support.team_files import effects
 
 Sent = dict[str, Any]
 
@@ -120,14 +120,6 @@ def _frames(data: bytes) -> list[bytes]:
 
 def _text(reader: ui_chunks.Reader) -> str:
     return "".join(part["text"] for part in reader.parts if part["type"] == "text")
-
-
-@pytest.fixture
-def team(tmp_path: Path) -> Generator[ChildServer, None, None]:
-    child = team_server(tmp_path).start()
-    yield child
-    child.kill()
-    assert "Traceback" not in child.errors()
 
 
 @pytest.mark.req("R71")

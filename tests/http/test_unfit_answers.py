@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.forks import Forks
 from tests.support.servers import ChildServer
 from tests.support.team_files import effects, team_server
 
@@ -18,11 +19,11 @@ Sent = tuple[str, Any]
 
 
 @pytest.fixture
-def team(tmp_path: Path) -> Generator[ChildServer, None, None]:
+def team(tmp_path: Path, forks: Forks) -> Generator[ChildServer, None, None]:
     server = team_server(tmp_path)
     with (tmp_path / "tailrace.toml").open("a", encoding="utf-8") as file:
         file.write(PARROT)
-    server.start()
+    server.start(forks=forks)
     yield server
     server.kill()
     assert "Traceback" not in server.errors()
