@@ -46,7 +46,6 @@ COVERED_ELSEWHERE = {
     "http/framing.py": "tests/http/test_streaming.py",
     "http/mounts.py": "tests/http/test_bad_input.py",
     "http/parts.py": "tests/http/test_bad_input.py",
-    "http/projection.py": "tests/log/test_follow.py",
     "http/routes/agui.py": "tests/http/test_agui.py",
     "http/routes/chat.py": "tests/clients",
     "http/routes/conversations.py": "tests/http/test_conversations.py",

@@ -8,13 +8,19 @@ the latest frames only (`WINDOW_BYTES`); a reader that falls further behind goes
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from tailrace.errors import LogError
 from tailrace.events.types import Event
 from tailrace.log.contract import EventLog, Store
 from tailrace.protocols.contract import StreamEncoder
 
+logger = logging.getLogger("tailrace.http")
+
+REFILL_SECONDS = 1.0
+"""Before a log is read again that could not be."""
 WINDOW_BYTES = 8_192
 """Frames a projection keeps, besides the newest batch, for readers that are a little late. Each live run that
 somebody reads holds so much; a reader further behind reads the log."""
@@ -117,9 +123,14 @@ class Projection:
         self.base += drop
 
     async def _refill(self) -> None:
-        """A watch left something out: read it from the log."""
+        """A watch left something out: read it from the log, as soon as that can be read."""
         try:
-            await self.catch_up()
+            while self._held and not self.done:
+                try:
+                    await self.catch_up()
+                except LogError as error:
+                    logger.warning("run %s: what was left out cannot be read: %s", self._run, error)
+                    await asyncio.sleep(REFILL_SECONDS)
         finally:
             self._refilling = None
 

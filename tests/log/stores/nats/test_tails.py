@@ -12,6 +12,7 @@ from tailrace.events import types as t
 from tailrace.events.stored import frame
 from tailrace.events.types import Event
 from tailrace.log.stores.nats import frames, tails
+from tailrace.log.stores.nats import layout as layouts
 from tailrace.log.stores.nats.client import Client, Headers, Heard
 from tailrace.log.stores.nats.store import NatsStore
 from tests.support import nats_stores
@@ -133,6 +134,56 @@ async def test_what_the_servers_did_not_tell_is_looked_for(
     await writer.log.append(RUN, frame(ENDED[:2]), expected=-1, attempt=1)
     await writer.log.append(RUN, frame(ENDED[2:]), expected=1, attempt=1)
     await all_seen.wait()
+    assert seen == ENDED
+    await writer.close()
+    await store.close()
+
+
+async def test_a_stream_that_goes_and_comes_back_is_followed_again(
+    nodes: Sequence[Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tails, "IDLE_SECONDS", 0.05)
+    layout = await nats_stores.installation(nodes)
+    writer, store = (nats_stores.store(nodes, layout) for _ in range(2))
+    await writer.open()
+    await store.open()
+    refused, listened = asyncio.Event(), asyncio.Event()
+    ask, listen = Client.ask, Client.listen
+
+    async def noticed(self: Client, method: str, **fields: object) -> dict[str, object]:
+        try:
+            return await ask(self, method, **fields)
+        except LogError:
+            refused.set()
+            raise
+
+    async def deaf(self: Client, subject: str, heard: Heard) -> Callable[[], Awaitable[None]]:
+        stop = await listen(self, subject, (lambda *_: None) if ".live." in subject else heard)
+        if ".live." in subject:
+            listened.set()
+        return stop
+
+    monkeypatch.setattr(Client, "listen", deaf)
+    stream = layout.runs(layout.shard(RUN))
+    seen: list[Event] = []
+    all_seen = asyncio.Event()
+
+    def heard(events: Sequence[Event]) -> None:
+        seen.extend(events)
+        all_seen.set()
+
+    await asked(nodes, f"STREAM.DELETE.{stream}")
+    monkeypatch.setattr(Client, "ask", noticed)
+    store.log.watch(RUN, heard)
+    await listened.wait()
+    await refused.wait()
+    client = Client([node.url for node in nodes])
+    await client.open()
+    await layouts.create(client, layout)
+    await client.close()
+    await writer.log.append(RUN, frame(ENDED), expected=-1, attempt=1)
+    async with asyncio.timeout(10):
+        await all_seen.wait()
     assert seen == ENDED
     await writer.close()
     await store.close()

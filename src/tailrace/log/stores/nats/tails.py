@@ -8,8 +8,10 @@ looks for itself as well: when a frame is missing before the one that came, and 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
+from tailrace.errors import LogError
 from tailrace.events.types import Event
 from tailrace.log.contract import Listener
 from tailrace.log.stores.nats import frames
@@ -17,6 +19,8 @@ from tailrace.log.stores.nats.client import Client, Headers
 from tailrace.log.stores.nats.frames import Stored
 from tailrace.log.stores.nats.layout import Layout
 from tailrace.log.watchers import Watchers
+
+logger = logging.getLogger("tailrace.log.nats")
 
 IDLE_SECONDS = 3.0
 LAG_SECONDS = 0.01
@@ -69,7 +73,13 @@ class Tail:
         )
         try:
             while not self._gone:
-                await client.insist(self._look)
+                try:
+                    await client.insist(self._look)
+                except (
+                    LogError
+                ) as error:  # no stream, or what nobody can read: it may be there again
+                    logger.warning("run %s: no news of it: %s", self._run, error)
+                    self._ahead = self.place
                 self._heard.clear()
                 try:
                     async with asyncio.timeout(IDLE_SECONDS):
