@@ -141,7 +141,7 @@ def parts(
     known = models(config)
     servers = mcp_servers(config)
     directory = Directory(store)
-    conversations = Conversations(store, directory, clock)
+    conversations = Conversations(store, directory, clock, shared=cluster is not None)
     sweeper = Sweeper(store, directory, conversations, settings, clock)
     made = {**runtimes(config, known, servers), **added}
     for runtime in made.values():

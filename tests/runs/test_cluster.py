@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import threading
 from collections.abc import Generator, Sequence
@@ -257,3 +258,32 @@ def test_limits_are_those_of_all_processes_together(nodes: Sequence[Node], tmp_p
             spent = httpx.post(f"{server.url}/v1/responses", json=echo, timeout=20)
             assert spent.status_code == 429
             assert "tokens_per_day" in spent.json()["error"]["message"]
+
+
+def test_turns_of_one_conversation_at_two_processes_see_each_other(
+    processes: clusters.Cluster,
+) -> None:
+    servers = [processes.start("api") for _ in range(2)]
+    processes.start("worker")
+    for _ in range(5):
+        made = httpx.post(f"{servers[0].url}/v1/conversations", json={}, timeout=20).json()["id"]
+        runs: list[str] = []
+
+        def turn(url: str, made: str = made, runs: list[str] = runs) -> None:
+            body = {"model": "echo", "input": "hello", "conversation": made}
+            reply = httpx.post(f"{url}/v1/responses", json=body, timeout=30)
+            runs.append(reply.headers["x-run-id"].removeprefix("run_"))
+
+        asking = [threading.Thread(target=turn, args=(server.url,)) for server in servers]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+        assert sorted(before(servers[0], run) for run in runs) == [0, 2]
+
+
+def before(server: ChildServer, run: str) -> int:
+    """How many items of earlier turns a run was given."""
+    with httpx.stream("GET", f"{server.url}/jobs/job_{run}/stream", timeout=20) as reply:
+        data = next(line for line in reply.iter_lines() if line.startswith("data: "))
+    return len(json.loads(data[6:])["payload"]["request"].get("history", ()))

@@ -40,7 +40,7 @@ async def take_turn(
     if not request.conversation:
         wanted = request if told else await with_history(parts, request, who)
         return await parts.start(http, wanted, body, key)
-    async with parts.conversations.turn(request.conversation):
+    async with parts.conversations.turns.take(request.conversation):
         wanted = request if told else await with_history(parts, request, who)
         return await parts.start(http, wanted, body, key)
 

@@ -10,15 +10,12 @@ for one conversation of its owner, whatever surface it comes by; its id is compu
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
-from weakref import WeakValueDictionary
+from collections.abc import Sequence
 
 import msgspec
 
-from tailrace.errors import Conflict, NotFound, RevisionMismatch
+from tailrace.errors import NotFound, RevisionMismatch
 from tailrace.events import history, ids
 from tailrace.events.items import Item
 from tailrace.events.state import RunState
@@ -26,13 +23,12 @@ from tailrace.log.contract import Store
 from tailrace.runs.directory import Directory
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
+from tailrace.runs.turns import Turns
 from tailrace.runs.writer import Clock
 
 BUCKET = "conversations"
 KEPT = 30 * 24 * HOUR
 """A conversation lasts this long after it was last used."""
-WAIT_SECONDS = 30.0
-"""How long a turn waits for its conversation before it is told to try again."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -58,25 +54,14 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 class Conversations:
     """Conversations over a store's records. All changes are compare-and-set, retried on a conflict."""
 
-    def __init__(self, store: Store, directory: Directory, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, directory: Directory, clock: Clock, *, shared: bool = False
+    ) -> None:
+        """`shared` as for `Turns`."""
+        self.turns = Turns(store, clock, shared=shared)
         self._store = store
         self._directory = directory
         self._clock = clock
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    @asynccontextmanager
-    async def turn(self, id: str) -> AsyncGenerator[None, None]:
-        """Take a turn: turns that begin at once in this process begin one after the other."""
-        lock = self._turns.setdefault(id, asyncio.Lock())
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await lock.acquire()
-        except TimeoutError:
-            raise Conflict("Another turn of this conversation is about to begin.") from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     async def named(self, name: str, owner: Owner, within: str = "") -> Conversation:
         """The conversation that a client calls `name`, `within` what; made when there is none."""

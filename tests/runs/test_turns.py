@@ -1,0 +1,70 @@
+"""Turns of one conversation at once: in one process, in two, and after a process died in one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tailrace.errors import Conflict
+from tailrace.log.stores.memory import MemoryStore
+from tailrace.runs import turns
+from tailrace.runs.turns import BUCKET, HELD, Turns
+
+
+async def overlap(taking: list[Turns]) -> int:
+    """How many turns of one conversation are under way at the same time, at most."""
+    now = most = 0
+
+    async def turn(turns: Turns) -> None:
+        nonlocal now, most
+        async with turns.take("conv"):
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0)
+            now -= 1
+
+    await asyncio.gather(*(turn(each) for each in taking * 4))
+    return most
+
+
+async def opened() -> MemoryStore:
+    store = MemoryStore()
+    await store.open()
+    return store
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "LOOK_SECONDS", 0.0)
+
+
+async def test_turns_of_one_process_need_no_record() -> None:
+    store = await opened()
+    alone = Turns(store, lambda: 0, shared=False)
+    assert await overlap([alone]) == 1
+    async with alone.take("conv"):
+        assert await store.records.get(BUCKET, "conv") is None
+
+
+async def test_turns_of_processes_begin_one_after_the_other() -> None:
+    store = await opened()
+    assert await overlap([Turns(store, lambda: 0, shared=True) for _ in range(3)]) == 1
+    assert await store.records.get(BUCKET, "conv") is None, "nothing is left"
+
+
+async def test_a_process_that_died_in_its_turn_holds_nobody_up_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.05)
+    store, now = await opened(), 1_000
+    one, other = [Turns(store, lambda: now, shared=True) for _ in range(2)]
+    dead = one.take("conv")
+    await dead.__aenter__()
+    with pytest.raises(Conflict, match="Another turn"):
+        async with other.take("conv"):
+            pass
+    now += HELD
+    async with other.take("conv"):
+        await dead.__aexit__(None, None, None)  # it was only slow: what it held is another's
+        assert await store.records.get(BUCKET, "conv") is not None
