@@ -119,7 +119,7 @@ async def soak(folder: Path, seconds: float, seed: str, *, cables: bool) -> None
         traffic = Traffic(lab.apis, chance)
         auditor = Auditor(client, lab.layout, traffic)
         customers = [Customer(traffic, number, auditor.whole) for number in range(RUNS)]
-        scene = Scene(lab, client, lab.layout, customers, chance)
+        scene = Scene(lab, client, lab.layout, customers, chance, asyncio.Lock())
         try:
             await Soak(scene, traffic, auditor, seconds).run()
         finally:

@@ -77,7 +77,7 @@ class Reader:
         self.checked = 0
         self.connections = 0
         self.pings = 0
-        self.done = False
+        self.reading = self.done = False
         self.last: ChildServer | None = None
         self._traffic = traffic
 
@@ -99,12 +99,15 @@ class Reader:
                 return
             self.connections += 1
             rest = b""
+            self.reading = True
             try:
                 async for piece in reply.content.iter_any():
                     rest = self._take(rest + piece, heard)
             except TimeoutError:
                 self._traffic.wrong.append(f"GET {path}: silent for {SILENT_SECONDS} s")
                 raise
+            finally:
+                self.reading = False
             self.done = True
 
     def _question(self) -> tuple[str, dict[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tailrace.log.stores.nats.client import Client
 from tailrace.log.stores.nats.layout import Layout
-from tests.soak.clients import Customer
+from tests.soak.clients import Customer, Reader
 from tests.soak.lab import LEASE, Lab, freeze, wake
 from tests.support.nats_servers import Node
 
@@ -30,6 +30,8 @@ class Scene(NamedTuple):
     layout: Layout
     customers: list[Customer]
     chance: random.Random
+    servers: asyncio.Lock
+    """Held while servers die, or must not."""
 
     async def leader(self) -> Node:
         """Who leads the runs' first shard, once every replica of every stream is there and knows all."""
@@ -50,16 +52,10 @@ class Scene(NamedTuple):
         about: dict[str, Any] = answer["cluster"]
         return about
 
-    def got(self) -> int:
-        """How many frames all readers have, and how many signs of life besides."""
-        return sum(len(reader.frames) for reader in self._readers())
-
-    def pings(self) -> int:
-        """How many heartbeats they heard."""
-        return sum(reader.pings for reader in self._readers())
-
-    def _readers(self) -> list[Any]:
-        return [reader for one in self.customers for run in one.runs for reader in run.readers]
+    def reading(self) -> list[Reader]:
+        """Who has a stream open."""
+        now = [one.now for one in self.customers if one.now is not None]
+        return [reader for run in now for reader in run.readers if reader.reading]
 
 
 def _whole(about: dict[str, Any]) -> bool:
@@ -98,18 +94,30 @@ async def cut_node(scene: Scene) -> None:
 
 async def lose_quorum(scene: Scene) -> None:
     """Two of three are cut off: nobody is shown anything new, and everybody hears that we are still here."""
+    async with scene.servers:
+        await _without_quorum(scene)
+
+
+async def _without_quorum(scene: Scene) -> None:
     await scene.leader()
+    while len(scene.reading()) < len(scene.customers):
+        await asyncio.sleep(0.1)
     away = scene.chance.sample(list(scene.lab.nodes), 2)
     for node in away:
         await scene.lab.cut(node)
     await asyncio.sleep(SETTLED_SECONDS)
-    frames, pings = scene.got(), scene.pings()
+    before = {reader: (len(reader.frames), reader.pings) for reader in scene.reading()}
+    connections = {reader: reader.connections for reader in before}
     await asyncio.sleep(QUORUM_SECONDS)
-    invented, heard = scene.got() - frames, scene.pings() - pings
+    # Who came again meanwhile was shown what had been there.
+    stayed = [each for each in scene.reading() if connections.get(each) == each.connections]
+    invented = sum(len(reader.frames) - before[reader][0] for reader in stayed)
+    silent = sum(reader.pings == before[reader][1] for reader in stayed)
     for node in away:
         await scene.lab.join(node)
+    assert stayed
     assert not invented, f"{invented} frames without a quorum"
-    assert heard, "no heartbeat without a quorum"
+    assert not silent, f"{silent} of {len(stayed)} readers heard nothing"
 
 
 async def kill_worker(scene: Scene) -> None:
@@ -119,9 +127,10 @@ async def kill_worker(scene: Scene) -> None:
 
 
 async def kill_api(scene: Scene) -> None:
-    child = scene.chance.choice(scene.lab.apis)
-    await scene.lab.kill(child)
-    await scene.lab.start(child)
+    async with scene.servers:
+        child = scene.chance.choice(scene.lab.apis)
+        await scene.lab.kill(child)
+        await scene.lab.start(child)
 
 
 async def freeze_worker(scene: Scene) -> None:
@@ -137,7 +146,8 @@ async def restart_worker(scene: Scene) -> None:
 
 
 async def restart_api(scene: Scene) -> None:
-    await scene.lab.restart(scene.chance.choice(scene.lab.apis))
+    async with scene.servers:
+        await scene.lab.restart(scene.chance.choice(scene.lab.apis))
 
 
 Fault = Callable[[Scene], Awaitable[None]]

@@ -8,9 +8,13 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 
 import pytest
 
+from tailrace.errors import LogError
+from tailrace.events.stored import frame
 from tailrace.log.stores.nats.client import Client
 from tailrace.log.stores.nats.layout import Layout
+from tailrace.log.stores.nats.log import CLOSE_SECONDS
 from tests.support import nats_stores
+from tests.support.logs import RUN, log, text
 from tests.support.nats_load import Load, loaded
 from tests.support.nats_servers import Node, cluster
 
@@ -20,6 +24,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 RUNS = 30
+FRAME = frame(log(text(0, "hello")))
 FROZEN_SECONDS = 6.0
 """Longer than the other servers wait before they elect another leader, mostly."""
 QUORUM_SECONDS = 8.0
@@ -121,3 +126,20 @@ async def test_all_servers_are_killed_at_once_and_then_restarted_in_turn(
         await load.goes_on()
     await load.end()
     await load.check()
+
+
+@pytest.mark.timeout(40)
+async def test_a_store_closes_without_a_quorum(nodes: Sequence[Node], layout: Layout) -> None:
+    store = nats_stores.store(nodes, layout)
+    await store.open()
+    for node in nodes:
+        node.send(signal.SIGSTOP)
+    try:
+        append = asyncio.ensure_future(store.log.append(RUN, FRAME, expected=-1, attempt=1))
+        async with asyncio.timeout(CLOSE_SECONDS + 5):
+            await store.close()
+        with pytest.raises(LogError):
+            await append
+    finally:
+        for node in nodes:
+            node.send(signal.SIGCONT)

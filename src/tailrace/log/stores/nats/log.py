@@ -28,6 +28,8 @@ MOVED = 10071
 """The subject's last message is not the expected one."""
 PLACES = 10_000
 """Positions of readers that are remembered, so that the next read begins where the last one ended."""
+CLOSE_SECONDS = 5.0
+"""How long a store that closes lets appends wait for a leader; what they hold has been shown to nobody."""
 READ_SECONDS = 30.0
 """How long a read insists while a shard has no leader: an election takes up to ten seconds."""
 
@@ -116,9 +118,10 @@ class NatsLog:
         await asyncio.gather(*(self._drop(run) for run in runs))
 
     async def close(self) -> None:
-        """Let appends that are under way end, then stop following."""
+        """Stop following, and let appends that are under way end, for a while."""
         self._tails.close()
-        await asyncio.gather(*self._appends, return_exceptions=True)
+        if self._appends:
+            await asyncio.wait(self._appends, timeout=CLOSE_SECONDS)
 
     # appending
 
