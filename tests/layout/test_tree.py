@@ -39,7 +39,6 @@ COVERED_ELSEWHERE = {
     "http/app.py": "tests/http/test_bad_input.py",
     "http/catalog.py": "tests/http/test_bad_input.py",
     "http/direct.py": "tests/http/test_streaming.py",
-    "http/event_stream.py": "tests/http/test_streaming.py",
     "http/readers.py": "tests/http/test_limits.py",
     "http/health.py": "tests/http/test_deploy.py",
     "http/guard.py": "tests/http/test_auth.py",

@@ -127,7 +127,7 @@ class Reader:
         *whole, rest = data.split(end)
         for each in whole:
             kept = b"\n".join(ln for ln in each.split(b"\n") if ln and not ln.startswith(b":"))
-            self.pings += kept != each
+            self.pings += kept != each or not kept
             if kept:
                 self.frames.append(kept + end)
                 heard(kept)

@@ -40,7 +40,7 @@ class Subscription:
         self._count = 0
         self._ended = False
         self._idle = False
-        self._interrupted = False
+        self._interrupted = self._stepping = False
         self.dropped = False
         self._alone: Callable[[], None] | None = None
         self._wake: asyncio.Future[None] | None = None
@@ -77,12 +77,20 @@ class Subscription:
             if self._idle:
                 await self._sleep()
             else:
-                data = await self._step()
+                self._stepping = True
+                try:
+                    data = await self._step()
+                finally:
+                    self._stepping = False
         return data
 
     @property
     def waiting(self) -> bool:
-        """Whether `next` waits for something to happen."""
+        """Whether `next` waits for something to happen, or for the log to answer."""
+        return self._stepping or self._asleep
+
+    @property
+    def _asleep(self) -> bool:
         return self._wake is not None and not self._wake.done()
 
     def interrupt(self) -> None:
@@ -107,7 +115,7 @@ class Subscription:
             and not joined.done
             and self.position == first
             and self.direct is not None
-            and self.waiting
+            and self._asleep
             and self.direct(data)
         ):
             self.position = joined.end
