@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -121,6 +122,29 @@ def test_a_revoked_token_is_worth_nothing(server: ChildServer, keys: dict[str, s
     while (reply := httpx.get(server.url + "/jobs", headers=headers)).status_code == 200:
         pass
     assert reply.status_code == 401
+
+
+def test_a_list_of_tokens_tells_all_but_the_secret(tmp_path: Path) -> None:
+    ChildServer(tmp_path, server='data = "data"')
+    limits = ("--limit", "requests_per_minute=60", "--limit", "cost_per_day=2.5")
+    who = ("--tenant", "acme", "--user", "ann", "--scope", "read", "--days", "90", *limits)
+    secrets = [
+        _tailrace(tmp_path, "token", "create", "ann's laptop", *who),
+        _tailrace(tmp_path, "token", "create", "plain"),
+    ]
+    made, until = (
+        time.strftime("%Y-%m-%d", time.gmtime(time.time() + days * 86_400)) for days in (0, 90)
+    )
+    listed = _tailrace(tmp_path, "token", "list")
+    lines = [line.split("\t") for line in listed.splitlines()]
+    said = "requests_per_minute=60,cost_per_day=2.5"
+    assert [line[1:] for line in lines] == [
+        ["good", "acme", "ann", "read", made, until, said, "ann's laptop"],
+        ["good", "local", "-", "run,read", made, "never", "-", "plain"],
+    ]
+    for secret in secrets:
+        assert secret not in listed
+        assert hashlib.sha256(secret.encode()).hexdigest() not in listed
 
 
 def test_the_commands_show_the_token_of_the_environment(

@@ -201,7 +201,8 @@ def token_create(
 
 @token.command("list")
 def token_list(config: ConfigOption = Path("tailrace.toml")) -> None:
-    """List tokens: id, state, tenant, user, scopes, made, expires, name. Never the tokens themselves."""
+    """List tokens: id, state, tenant, user, scopes, made, expires, own limits, name. Never the tokens
+    themselves."""
     from tailrace.cli import tokens
 
     asyncio.run(tokens.show(config))

@@ -88,6 +88,7 @@ async def show(file: Path) -> None:
             ",".join(token.scopes),
             _day(token.created),
             _day(token.expires) if token.expires else "never",
+            ",".join(f"{limit}={most}" for limit, most in token.limits.items()) or "-",
             token.name,
         )
         typer.echo("\t".join(fields))
