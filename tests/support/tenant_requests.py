@@ -24,7 +24,8 @@ def order(what: str) -> str:
 
 
 class Request(Struct, frozen=True):
-    """One request. What `races` shows a run that has just begun, as far as it has come."""
+    """One request. What `races` shows a run that has just begun, as far as it has come; who `stays` reads
+    on while others ask."""
 
     name: str
     method: str
@@ -32,6 +33,7 @@ class Request(Struct, frozen=True):
     body: Any = None
     headers: Mapping[str, str] = {}
     races: bool = False
+    stays: bool = False
 
 
 def suffix(id: str) -> str:
@@ -181,7 +183,9 @@ def job(asker: Asker) -> Request:
         ]
     )
     named = asker.run(asker.choose(["job_", "run_", "msg_", "chatcmpl-"]))
-    return Request("job" + path, method, f"/jobs/{named}{path}", body, races=path == "/input")
+    stays = path.startswith("/stream")
+    where = f"/jobs/{named}{path}"
+    return Request("job" + path, method, where, body, races=path == "/input", stays=stays)
 
 
 def all_jobs(_: Asker) -> Request:

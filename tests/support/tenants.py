@@ -117,6 +117,7 @@ class World:
         self.secrets: dict[int, set[str]] = {}
         self.replies: dict[int, list[Answered]] = {who: [] for who in people}
         self._askers: dict[int, Asker] = {}
+        self._staying: list[tuple[int, int, Call, asyncio.Task[None]]] = []
 
     async def play(
         self, program: Sequence[Step], guessed: Mapping[int, Sequence[Answered]] | None = None
@@ -125,8 +126,15 @@ class World:
         async with timeout(SECONDS), self._app.router.lifespan_context(self._app):
             for who in self._people:
                 await self._admit(who)
-            for number, step in enumerate(program):
-                await self._step(number, step, guessed)
+            for step in program:
+                await self._step(step, guessed)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            for who, place, call, task in self._staying:
+                call.leave.set()
+                await task
+                reply = self.replies[who][place]
+                self.replies[who][place] = msgspec.structs.replace(reply, body=call.body.decode())
 
     def sent(self, who: int) -> set[str]:
         """What somebody guessed of others: it may come back to them."""
@@ -155,9 +163,7 @@ class World:
         self.secrets[who] = {self._keys[who], made.id, person.marker}
         self._askers[who] = Asker(person.marker)
 
-    async def _step(
-        self, number: int, step: Step, guessed: Mapping[int, Sequence[Answered]] | None
-    ) -> None:
+    async def _step(self, step: Step, guessed: Mapping[int, Sequence[Answered]] | None) -> None:
         asking: dict[int, asyncio.Task[Answered]] = {}
         for who, (what, choices) in step.items():
             if who not in self._keys:
@@ -187,10 +193,14 @@ class World:
         quiet = 0
         while not task.done():
             quiet = 0 if self._parts.supervisor.live() or call.news() else quiet + 1
+            if quiet > TURNS and request.stays:
+                self._staying.append((who, len(self.replies[who]), call, task))
+                break
             if quiet > TURNS:
                 call.leave.set()
             await asyncio.sleep(0)
-        await task
+        else:
+            await task
         return Answered(request, guessed, call.status, tuple(call.head), call.body.decode())
 
 
