@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tailrace.events.types import Event
 from tailrace.log.stores.sqlite import SqliteStore
 from tailrace.log.stores.sqlite_schema import FILE
 from tests.contracts.log_contract import ENDED, append, everything
+from tests.support.forks import Forks, forking
 from tests.support.logs import log
 
 WRITER = """
@@ -81,19 +83,26 @@ def _start(program: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-async def test_every_acknowledged_event_survives_a_kill(tmp_path: Path) -> None:
+@pytest.fixture
+def writers() -> Generator[Forks, None, None]:
+    with forking("tests.contracts.log_contract") as made:
+        yield made
+
+
+async def test_every_acknowledged_event_survives_a_kill(tmp_path: Path, writers: Forks) -> None:
     """A writer is killed at 45 random acknowledgements, over one and the same folder."""
     chance = random.Random(7)
     acknowledged: dict[str, int] = {}
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     for kill in range(45):
-        process = _start(WRITER, str(tmp_path), str(kill))
-        assert process.stdout is not None
-        for _ in range(chance.randint(1, 150)):
-            name, written = process.stdout.readline().split()
-            acknowledged[name] = int(written)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        process = writers.start(WRITER, [str(tmp_path), str(kill)], pipe)
+        with pipe.open(encoding="utf-8") as said:
+            for _ in range(chance.randint(1, 150)):
+                name, written = said.readline().split()
+                acknowledged[name] = int(written)
+            process.send_signal(signal.SIGKILL)
+            assert process.wait(timeout=20) == -signal.SIGKILL
     store = SqliteStore(tmp_path)
     await store.open()
     open_runs = set(await store.log.open_runs())
