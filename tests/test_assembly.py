@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import socket
 import sys
+import time
 from pathlib import Path
 
+import jwt
 import pytest
 
-from tailrace.assembly import mcp_servers
+from tailrace.assembly import mcp_servers, memory_store, parts
 from tailrace.config import parse
-from tailrace.errors import ConfigError
+from tailrace.errors import ConfigError, Unauthorized
 from tests.support.mcp_servers import PROGRAM, SECRET, McpProcess
 
 CONFIG = """
@@ -52,3 +56,31 @@ async def test_mcp_servers_of_a_configuration(
         for server in (here, there):
             await server.close()
     assert (tmp_path / "notes").exists()
+
+
+JWT = """
+[server]
+allow_private = {private}
+
+[auth.jwt]
+jwks_url = "http://id.test:9/jwks"
+"""
+
+
+@pytest.mark.parametrize(("private", "said"), [("false", "allow_private"), ("true", "answer")])
+async def test_the_provider_s_name_obeys_the_rule_of_all_names(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, private: str, said: str
+) -> None:
+    def lookup(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(0, 0, 0, "", ("127.0.0.1", 9))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    store = memory_store()
+    await store.open()
+    gate = parts(parse(JWT.format(private=private), "x.toml", Path()), store).gate
+    token = jwt.encode({"exp": time.time() + 60}, "x" * 64, "HS256", headers={"kid": "one"})
+    with caplog.at_level(logging.WARNING), pytest.raises(Unauthorized):
+        await gate.admit({"authorization": f"Bearer {token}"}, "read")
+    (record,) = caplog.records
+    assert said in record.getMessage()
+    assert ("allow_private" in record.getMessage()) == (private == "false")

@@ -92,6 +92,21 @@ class LimitsContract:
         assert places is not None
         assert places.value.count(b":") == 5, "who is refused by one gives back the other's place"
 
+    async def test_who_comes_right_after_a_run_s_end_is_let_in(
+        self, stores: Sequence[Store], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its reader has seen the end already; its record says so a moment later."""
+        monkeypatch.setattr("tailrace.runs.running.WAITS", (0.01,) * 1000)
+        running = RunningAnywhere(stores[1], Directory(stores[1]), lambda: NOW)
+        purses = [Purse("token:a", runs=1)]
+        await running.enter(_suffix(1), purses)
+        await self._record(stores[0], _suffix(1), "in_progress")
+        entering = asyncio.create_task(running.enter(_suffix(2), purses))
+        for _ in range(20):
+            await stores[0].records.get("b", "k")
+        await self._record(stores[0], _suffix(1), "completed")
+        await entering
+
     async def test_a_run_that_never_began_loses_its_place(self, stores: Sequence[Store]) -> None:
         now = NOW
         running = RunningAnywhere(stores[0], Directory(stores[0]), lambda: now)
