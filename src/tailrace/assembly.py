@@ -168,7 +168,6 @@ def parts(
         supervisor=supervisor,
         directory=directory,
         conversations=conversations,
-        sweeper=sweeper,
         projections=Projections(store),
         streams=streams,
         readers=Readers(),

@@ -239,6 +239,12 @@ def test_limits_are_those_of_all_processes_together(nodes: Sequence[Node], tmp_p
     with clusters.cluster(tmp_path, config) as processes:
         one, other = processes.start("api"), processes.start("api")
         worker = processes.start("worker")
+        for server in (one, other):
+            short = {"model": "echo", "input": "word"}
+            made = httpx.post(f"{server.url}/v1/responses", json=short, timeout=20)
+            assert made.status_code == 200, made.text
+            place = f"{server.url}/v1/responses/{made.json()['id']}"
+            assert httpx.delete(place, timeout=20).status_code == 200
         long = {"model": "slow", "input": "word " * 150, "background": True}
         echo = {"model": "echo", "input": "word " * 50}
         first = httpx.post(f"{one.url}/v1/responses", json=long, timeout=20)

@@ -32,7 +32,6 @@ from tailrace.runs.accounts import Purse
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
 from tailrace.runs.owner import Owner
-from tailrace.runs.retention import Sweeper
 from tailrace.runs.submission import Submission
 from tailrace.runs.supervisor import Supervisor
 
@@ -52,7 +51,6 @@ class Parts(Struct, frozen=True):
     supervisor: Supervisor
     directory: Directory
     conversations: Conversations
-    sweeper: Sweeper
     projections: Projections
     streams: Streams
     health: Health

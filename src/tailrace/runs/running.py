@@ -58,6 +58,9 @@ class RunningHere:
             if self._running[purse.key] <= 0:
                 del self._running[purse.key]
 
+    async def forget(self, run: str, purses: Sequence[Purse]) -> None:
+        """It has left."""
+
 
 class RunningAnywhere:
     """Counts in the store's records, for the processes of a cluster."""
@@ -76,8 +79,7 @@ class RunningAnywhere:
                     await self._take(run, purse)
                     taken.append(purse)
         except TooMany:
-            for purse in taken:
-                await self._give_back(run, purse)
+            await self.forget(run, taken)
             raise
 
     def enter_again(self, purses: Sequence[Purse]) -> None:
@@ -85,6 +87,12 @@ class RunningAnywhere:
 
     def leave(self, purses: Sequence[Purse]) -> None:
         """Its own record says so."""
+
+    async def forget(self, run: str, purses: Sequence[Purse]) -> None:
+        """A run's record is about to go, or it never gets one: its places are free. Raises `LogError`."""
+        for purse in purses:
+            if purse.runs:
+                await self._give_back(run, purse)
 
     async def _take(self, run: str, purse: Purse) -> None:
         waits = iter(WAITS)

@@ -219,6 +219,11 @@ class Supervisor:
         """Wait until nobody works on the run any more: it ended, or was handed over."""
         await self._crew.wait(run)
 
+    async def forget(self, record: RunRecord) -> None:
+        """Remove an ended run at once, as if it had never been: a client deleted it. Raises `LogError`."""
+        await self._running.forget(record.run, record.purses)
+        await self._sweeper.forget(record)
+
     async def cancel(self, run: str, by: str) -> None:
         """End a live or waiting run as cancelled; returns when its log has ended. Else `Conflict`."""
         if not await self._crew.cancel(run, by):

@@ -110,7 +110,7 @@ class _Responses:
         if not state.ended:
             with suppress(BadRequest):
                 await self._cancel(record.run)
-        await self._parts.sweeper.forget(record)
+        await self._parts.supervisor.forget(record)
         return json_reply(reply.deleted(record.run), run=record.run)
 
     async def input_items(self, http: Request) -> Reply:
