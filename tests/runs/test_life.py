@@ -111,6 +111,18 @@ async def test_a_run_ends_when_its_time_is_over() -> None:
     await house.supervisor.close()
 
 
+async def test_a_loop_that_is_torn_down_leaves_the_run_to_the_next_process() -> None:
+    house = await open_house(Fake(hangs))
+    run = await house.start()
+    while not (await house.directory.state(run)).items:
+        await asyncio.sleep(0)
+    (task,) = (each for each in asyncio.all_tasks() if each.get_name() == f"run {run}")
+    task.cancel()  # as `asyncio.run` does with all that is left
+    await asyncio.wait([task])
+    assert not (await house.directory.state(run)).ended
+    await house.supervisor.close()
+
+
 async def test_closing_hands_over_and_opening_takes_over() -> None:
     first = await open_house(Fake(hangs))
     run = await first.start()

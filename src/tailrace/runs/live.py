@@ -110,7 +110,7 @@ class LiveRun:
         """Drive the runtime to a run end or a pause, for at most `seconds`.
 
         Raises `LogError` when the log cannot be written (the run is then open and nobody's), and
-        `CancelledError` on a handover.
+        `CancelledError` when the run is handed over, or the event loop is torn down.
         """
         end = await self._drive(seconds)
         if end is None:  # it may have swallowed the cancellation
@@ -130,14 +130,7 @@ class LiveRun:
             async with limit:
                 await self._runtime.run(self._context)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._handed_over or task is None:
-                raise
-            asked = self._asked_end()
-            if asked is None:  # nobody of ours: the agent raised it
-                return RunFailed("server_error", "The agent raised CancelledError.")
-            task.uncancel()
-            return asked
+            return self._cut_short()
         except LogError:
             raise
         except LimitReached as limit_reached:
@@ -152,6 +145,18 @@ class LiveRun:
             logger.exception("run %s: the agent raised", self.record.run)
             return RunFailed("server_error", f"The agent raised {type(error).__name__}.")
         return None
+
+    def _cut_short(self) -> RunEnd:
+        """The end after a cancellation. Raises it again where the run goes on in another process."""
+        task, asked = asyncio.current_task(), self._asked_end()
+        if self._handed_over or task is None:
+            raise asyncio.CancelledError
+        if asked is not None:
+            task.uncancel()
+            return asked
+        if task.cancelling():
+            raise asyncio.CancelledError  # the loop is torn down
+        return RunFailed("server_error", "The agent raised CancelledError.")  # nobody else did
 
     def _asked_end(self) -> RunEnd | None:
         """The end that we asked for, by a cancellation."""
