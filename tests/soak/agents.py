@@ -57,7 +57,7 @@ def _replies(when: str, *calls: tuple[str, str]) -> str:
 _HAT = 'what = "hat"'
 SCENARIO = "\n".join(
     [
-        _replies("walk", *[("find", _HAT), ("order", _HAT)] * 2),
+        _replies("walk", ("find", _HAT), ("order", _HAT), ("find", _HAT)),
         "[[replies]]\nwhen = 'send two'\nsteps = [{ text = 'Two look for it. ' }, "
         "{ call = 'task', arguments = { agent = 'researcher', prompt = 'look north' } }, "
         "{ call = 'task', arguments = { agent = 'researcher', prompt = 'look south' } }]",

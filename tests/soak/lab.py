@@ -13,12 +13,13 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tailrace.log.stores.nats.layout import Layout
 from tests.soak import agents
 from tests.support import clusters, nats_stores
+from tests.support.forks import Forks, forking
 from tests.support.nats_servers import CLUSTER, Node, Place, Settings, cluster
 from tests.support.servers import ChildServer
 
@@ -28,6 +29,10 @@ PORTS = (4222, 6222, 8222)
 INSIDE = ("unshare", "--map-root-user", "--net")
 """The command that gives a program a network of its own."""
 LEASE = 2.0
+STOP_SECONDS = 20.0
+"""`shutdown_seconds` and ten more (docs/deploy.md), and some for a busy machine."""
+IMPORTS = ("tailrace.log.stores.nats.store",)
+"""What our processes need besides what forks have anyway."""
 
 
 def permitted() -> bool:
@@ -51,9 +56,11 @@ class Lab:
         self.workers: list[ChildServer] = []
         self._life = ExitStack()
         self._roles: dict[ChildServer, str] = {}
+        self._forks: Forks | None = None
 
     async def open(self, apis: int = 2, workers: int = 3) -> None:
         """Start everything."""
+        self._forks = self._life.enter_context(forking(*IMPORTS))
         if self.cables:
             self.nodes = [self._apart(number) for number in range(NODES)]
             await asyncio.gather(*(asyncio.to_thread(node.start) for node in self.nodes))
@@ -80,11 +87,16 @@ class Lab:
 
     async def start(self, child: ChildServer) -> None:
         """Start a process again."""
-        await asyncio.to_thread(child.start, more=["--role", self._roles[child]])
+        role = ["--role", self._roles[child]]
+        await asyncio.to_thread(child.start, more=role, forks=self._forks)
 
     async def restart(self, child: ChildServer) -> None:
-        """SIGTERM, wait, start again."""
-        await asyncio.to_thread(child.stop)
+        """SIGTERM, wait as long as one who deploys does, start again."""
+        assert child.process is not None
+        child.process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(child.process.wait, STOP_SECONDS)
+        await self.kill(child)
         await self.start(child)
 
     async def cut(self, node: Node) -> None:

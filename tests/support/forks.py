@@ -15,6 +15,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,19 +70,21 @@ class Forks:
 
     def __init__(self, imports: Sequence[str]) -> None:
         """It imports `imports` too, which all its forks need."""
+        self._turn = threading.Lock()
         command = [sys.executable, "-c", BREED, *WARM, *imports]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def ask(self, **what: Any) -> int:
-        """One line there, and one number back."""
+        """One line there, and one number back; from any thread."""
         asked, told = self._process.stdin, self._process.stdout
         assert asked is not None
         assert told is not None
-        asked.write(json.dumps(what) + "\n")
-        asked.flush()
-        return int(told.readline())
+        with self._turn:
+            asked.write(json.dumps(what) + "\n")
+            asked.flush()
+            return int(told.readline())
 
     def start(self, program: str, arguments: Sequence[str], errors: Path) -> Fork:
         """`python -c program arguments`, with what it prints added to the file `errors`."""

@@ -28,6 +28,7 @@ FRAME = frame(log(text(0, "hello")))
 FROZEN_SECONDS = 6.0
 """Longer than the other servers wait before they elect another leader, mostly."""
 QUORUM_SECONDS = 8.0
+LEFT_SECONDS = 9.0
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,22 @@ async def test_all_servers_are_killed_at_once_and_then_restarted_in_turn(
         await load.goes_on()
     await load.end()
     await load.check()
+
+
+@pytest.mark.timeout(40)
+async def test_a_server_that_says_nothing_any_more_is_left(nodes: Sequence[Node]) -> None:
+    client = Client([nodes[0].url])  # it hears of the others there
+    await client.open()
+    await client.flush()
+    nodes[0].send(signal.SIGSTOP)
+    try:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await client.insist(client.flush)
+        assert loop.time() - begun < LEFT_SECONDS
+    finally:
+        nodes[0].send(signal.SIGCONT)
+        await client.close()
 
 
 @pytest.mark.timeout(40)
