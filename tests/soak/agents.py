@@ -43,12 +43,12 @@ _STEP = """
 when = "{when}"
 steps = [{{ text = "{words} " }}, {{ call = "{call}", arguments = {{ {given} }} }}]
 """
-_LAST = '[[replies]]\nwhen = "{when}"\nsteps = [{{ text = "That is all now." }}]\n'
+_LAST = '[[replies]]\nwhen = "{when}"\nsteps = [{{ text = "All done." }}]\n'
 
 
 def _replies(when: str, *calls: tuple[str, str]) -> str:
     steps = [
-        _STEP.format(when=when, words=f"This is step {number}.", call=call, given=given)
+        _STEP.format(when=when, words=f"Now step {number}.", call=call, given=given)
         for number, (call, given) in enumerate(calls)
     ]
     return "".join([*steps, _LAST.format(when=when)])
@@ -62,7 +62,7 @@ SCENARIO = "\n".join(
         "{ call = 'task', arguments = { agent = 'researcher', prompt = 'look north' } }, "
         "{ call = 'task', arguments = { agent = 'researcher', prompt = 'look south' } }]",
         _replies("send two", ("order", _HAT)),
-        _replies("look (north|south)", ("find", _HAT), ("find", _HAT)),
+        _replies("look (north|south)", ("find", _HAT)),
         _replies("ask me", ("ask_user", 'question = "Which?"'), ("ask_user", 'question = "Sure?"')),
     ]
 )
