@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
+from tailrace.http.event_stream import Streams, StreamSettings
+from tailrace.http.server import Patience
 from tests.support.servers import ChildServer
 
 STUBBORN = """
@@ -48,3 +52,39 @@ def test_a_server_stops_though_an_agent_does_not(tmp_path: Path, number: signal.
     found = httpx.get(f"{server.url}/jobs/{job}").json()
     server.kill()
     assert found["status"] == "failed", "a generator cannot go on; but nobody has lost the run"
+
+
+@pytest.mark.parametrize("stopping", [True, False])
+async def test_who_still_waits_when_the_server_is_out_of_patience_is_told_to_come_again(
+    stopping: bool,
+) -> None:
+    """As uvicorn does it: the request's task is cancelled; what it answered itself was a 500."""
+    sent: list[Message] = []
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
+
+    async def received() -> Message:
+        raise AssertionError("nobody asks")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    streams = Streams(StreamSettings())
+    asking = asyncio.create_task(
+        Patience(waits, streams)({"type": "http", "headers": []}, received, send)
+    )
+    await asyncio.sleep(0)
+    if stopping:
+        streams.stop()
+    asking.cancel()
+    if not stopping:
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert not sent
+        return
+    await asking
+    start, body = sent
+    assert start["status"] == 503
+    assert (b"retry-after", b"1") in start["headers"]
+    assert b"restarting" in body["body"]
