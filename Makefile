@@ -16,6 +16,9 @@ demo: .venv/run.done
 demo-cluster: .venv/dev.done
 	$(BIN)/python -m scripts.demo_cluster
 
+# The tests start some hundred servers: each would compile our code anew where nobody keeps what is compiled.
+test crash: export PYTHONDONTWRITEBYTECODE :=
+
 test: .venv/dev.done $(CLIENTS)
 	$(BIN)/pytest -n 4 --dist worksteal -q
 
