@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -122,6 +123,9 @@ async def soak(folder: Path, seconds: float, seed: str, *, cables: bool) -> None
         scene = Scene(lab, client, lab.layout, customers, chance, asyncio.Lock())
         try:
             await Soak(scene, traffic, auditor, seconds).run()
+        except BaseException:
+            traceback.print_exc()  # before processes are ended that threads still wait for
+            raise
         finally:
             await traffic.session.close()
             await client.close()
