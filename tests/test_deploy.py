@@ -153,7 +153,7 @@ def test_the_configuration_leads_to_the_three_servers(where: str, tmp_path: Path
     if where == "kubernetes":
         text = named("ConfigMap")["tailrace"]["data"]["tailrace.toml"]
     (tmp_path / "tailrace.toml").write_text(text, encoding="utf-8")
-    servers, layout = assembly_stores.nats(config.load(tmp_path / "tailrace.toml").engine)
+    servers, layout = assembly_stores.nats(config.load(tmp_path / "tailrace.toml"))
     suffix = ".nats" if where == "kubernetes" else ""
     assert servers == [f"nats://nats-{number}{suffix}:4222" for number in range(3)]
     assert layout.replicas == 3

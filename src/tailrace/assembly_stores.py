@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tailrace.config import Config, EngineConfig
+from tailrace.config import Config
 from tailrace.errors import ConfigError
 from tailrace.log.contract import Records, Store
-from tailrace.runs.settings import Role
+from tailrace.log.stores.nats import addresses
+from tailrace.runs.settings import Role, RunSettings
 
 if TYPE_CHECKING:
     from tailrace.log.stores.nats.layout import Layout
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 def clock() -> int:
     """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+WAITS = 4
+"""How often a run may wait for a person as long as one may, before the servers forget how it began: they keep
+events as long as that, and as it may work and be kept. Who forgets sooner, as he should, is the sweeper."""
 
 
 class Engine(NamedTuple):
@@ -35,7 +41,7 @@ def engine(config: Config, data: Path, *, role: Role = "all", wait: float = 0.0)
     """The configured engine: NATS servers, or else one SQLite file in the folder `data`, for which `wait`
     seconds are given to another process to let it go, or to servers to answer. Raises `ConfigError`."""
     if config.engine.url:
-        return _nats(config.engine, role, wait)
+        return _nats(config, role, wait)
     if role != "all":
         raise ConfigError(
             f"--role {role} needs an engine that processes can share: --engine nats://…"
@@ -51,26 +57,31 @@ def side_records(config: Config, data: Path, *, wait: float = 0.0) -> Records:
         from tailrace.log.stores.sqlite_side import SideRecords
 
         return SideRecords(data)
-    servers, layout = nats(config.engine)
+    servers, layout = nats(config)
     from tailrace.log.stores.nats.side import SideRecords as NatsSide
 
     return NatsSide(servers, layout, patience=wait)
 
 
-def nats(config: EngineConfig) -> tuple[list[str], Layout]:
+def nats(config: Config) -> tuple[list[str], Layout]:
     """Where the servers are, and how the installation is laid out. Raises `ConfigError`."""
     try:
         from tailrace.log.stores.nats.layout import Layout
     except ImportError:
         raise ConfigError("[engine] url needs the extra: pip install 'tailrace[nats]'") from None
-    servers = [each.strip() for each in config.url.split(",")]
-    for each in servers:
-        if not each.startswith(("nats://", "tls://")):
-            raise ConfigError(f"[engine] url: {each!r} is no nats:// or tls:// address")
-    return servers, Layout(config.name, config.shards, config.replicas, lease=config.lease_seconds)
+    engine = config.engine
+    kept = int((config.server.max_run_hours + config.server.retention_hours) * 3600)
+    layout = Layout(
+        engine.name,
+        engine.shards,
+        engine.replicas,
+        kept=kept + WAITS * RunSettings().waiting // 1000,
+        lease=engine.lease_seconds,
+    )
+    return addresses.servers(engine.url), layout
 
 
-def _nats(config: EngineConfig, role: Role, patience: float) -> Engine:
+def _nats(config: Config, role: Role, patience: float) -> Engine:
     servers, layout = nats(config)
     from tailrace.log.stores.nats.store import NatsStore
     from tailrace.runs.cluster import Membership

@@ -58,7 +58,17 @@ def test_streams_are_made_once_and_checked(node: Node, tmp_path: Path) -> None:
     other = table.replace("shards = 2", "shards = 3")
     status, said = tailrace(tmp_path, "engine", "check", engine=other)
     assert status == 2
-    assert "made-RUNS-2 does not exist" in said
+    assert said == (
+        "tailrace: made has 2 shards, and [engine] shards is 3: their number stays as it was made\n"
+    )
+    other = table.replace("replicas = 1", "replicas = 3")
+    status, said = tailrace(tmp_path, "engine", "init", engine=other)
+    assert (status, said.splitlines()[0]) == (0, "made: 4 streams, 1 replicas")
+    assert "as they were made" in said.splitlines()[1]
+    longer = table + "[server]\nretention_hours = 9000\n"
+    assert "and runs are kept for" in tailrace(tmp_path, "engine", "check", engine=longer)[1]
+    assert tailrace(tmp_path, "engine", "init", engine=longer)[0] == 0
+    assert "runs are kept for" not in tailrace(tmp_path, "engine", "check", engine=longer)[1]
 
 
 def test_a_safe_cluster_is_fine(tmp_path: Path) -> None:
@@ -78,14 +88,40 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
     cases = {
         ("serve", "--role", "api"): "needs an engine that processes can share",
         ("engine", "check"): "no engine: set [engine] url, or give --engine",
-        ("engine", "check", "--engine", "http://localhost"): "is no nats:// or tls:// address",
+        ("engine", "check", "--engine", "http://localhost"): "'http://localhost' is no nats://",
+        ("engine", "check", "--engine", "nats://"): "'nats://' is no nats://host:port",
+        ("engine", "check", "--engine", "nats://h:port"): "'nats://h:port' is no nats://",
+        ("engine", "check", "--engine", "nats://[h"): "'nats://[h' is no nats://",
+        ("serve", "--engine", "nats://me:s3cret@h:port"): "'nats://…@h:port' is no nats://",
         ("engine", "check", "--engine", f"nats://127.0.0.1:{port}"): "no NATS server answers at",
+        ("engine", "check", "--engine", f"nats://me:s3cret@127.0.0.1:{port}"): "//…@127.0.0.1",
     }
     for arguments, words in cases.items():
         status, said = tailrace(tmp_path, *arguments)
         assert status in (1, 2), arguments
         assert words in said
+        assert "s3cret" not in said
         assert said.count("\n") == 1, said
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("name", '"a b"', "[engine] name 'a b' must be letters, digits, _ and -"),
+        ("name", '""', "[engine] name '' must be"),
+        ("shards", "0", "[engine] shards must be 1 to 256, not 0"),
+        ("replicas", "-1", "[engine] replicas must be 1 to 5, not -1"),
+        ("lease_seconds", "0.0", "[engine] lease_seconds must be 1 to 3600, not 0"),
+        ("url", '"nats://h:port"', "[engine] url: 'nats://h:port' is no nats://host:port"),
+    ],
+)
+def test_what_an_engine_cannot_be_is_said_with_its_line(
+    key: str, value: str, words: str, tmp_path: Path
+) -> None:
+    status, said = tailrace(tmp_path, "check", engine=f"[engine]\n{key} = {value}\n")
+    assert status == 2
+    assert said.startswith("tailrace: tailrace.toml:2: " + words)
+    assert said.count("\n") == 1
 
 
 def test_tokens_are_the_installation_s(node: Node, tmp_path: Path) -> None:

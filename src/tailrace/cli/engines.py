@@ -21,42 +21,48 @@ except ImportError:
     raise ConfigError("an engine needs the extra: pip install 'tailrace[nats]'") from None
 
 
-def engine(file: Path, url: str) -> config.EngineConfig:
-    """The configured engine, or the one at `url`. Raises `ConfigError`."""
-    table = config.load(file).engine if file.exists() or not url else config.EngineConfig()
+def engine(file: Path, url: str) -> config.Config:
+    """A configuration with an engine: its own, or the one at `url`. Raises `ConfigError`."""
+    found = config.load(file) if file.exists() or not url else config.Config()
     if url:
-        table = msgspec.structs.replace(table, url=url)
-    if not table.url:
+        found = msgspec.structs.replace(
+            found, engine=msgspec.structs.replace(found.engine, url=url)
+        )
+    if not found.engine.url:
         raise ConfigError("no engine: set [engine] url, or give --engine nats://host:port")
-    return table
+    return found
 
 
-async def init(table: config.EngineConfig) -> None:
+async def init(found: config.Config) -> None:
     """Make the streams that are missing. Raises `ConfigError`, `LogError`."""
-    async with _connected(table) as (client, layout):
-        await layouts.create(client, layout)
-        typer.echo(f"{layout.name}: {len(layout.streams())} streams, {layout.replicas} replicas")
+    async with _connected(found) as (client, layout):
+        copies = await layouts.create(client, layout)
+        typer.echo(f"{layout.name}: {len(layout.streams())} streams, {copies} replicas")
+        if copies != layout.replicas:
+            typer.echo(
+                f"{layout.name}: they are as they were made; `nats stream edit` changes replicas"
+            )
 
 
-async def check(table: config.EngineConfig, monitors: list[str]) -> None:
+async def check(found: config.Config, monitors: list[str]) -> None:
     """Check that the streams are as they must be, and say what is unsafe: status 1 when something is.
 
     `monitors` are as for `safety.unsafe`. Raises `ConfigError`, `LogError`.
     """
-    async with _connected(table) as (client, layout):
+    async with _connected(found) as (client, layout):
         await layouts.check(client, layout)
-        found = await safety.unsafe(client, layout, monitors)
-    for sentence in found or ["fine"]:
+        unsafe = await safety.unsafe(client, layout, monitors)
+    for sentence in unsafe or ["fine"]:
         typer.echo(f"{layout.name}: {sentence}")
-    if found:
+    if unsafe:
         raise typer.Exit(1)
 
 
 @asynccontextmanager
 async def _connected(
-    table: config.EngineConfig,
+    found: config.Config,
 ) -> AsyncGenerator[tuple[Client, Layout], None]:
-    servers, layout = assembly_stores.nats(table)
+    servers, layout = assembly_stores.nats(found)
     client = Client(servers)
     await client.open()
     try:

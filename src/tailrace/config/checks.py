@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from tailrace.config.shapes import (
     UPSTREAM,
     AgentConfig,
     Config,
+    EngineConfig,
     JwtConfig,
     McpConfig,
     ModelConfig,
@@ -23,6 +25,7 @@ from tailrace.config.shapes import (
 from tailrace.config.workflows import nodes_of
 from tailrace.errors import ConfigError
 from tailrace.events.types import MAIN
+from tailrace.log.stores.nats import addresses
 
 KEY_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"})
 SECRET_ALGORITHMS = frozenset({"HS256", "HS384", "HS512"})
@@ -40,12 +43,22 @@ LEAST: dict[str, float] = {
 }
 
 
+INSTALLATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What may begin the names of streams and subjects."""
+ENGINE: dict[str, tuple[float, float]] = {
+    "shards": (1, 256),
+    "replicas": (1, 5),
+    "lease_seconds": (1, 3600),
+}
+
+
 def check(config: Config, reader: Reader) -> None:
     """What one table alone cannot tell."""
     for key, least in LEAST.items():
         value = getattr(config.server, key)
         if value < least or (key == "port" and value > 65_535):
             raise reader.fault(f"[server] {key} cannot be {value}", "server", key)
+    _check_engine(config.engine, reader)
     _check_limits("limits.token", config.limits.token, reader)
     _check_limits("limits.tenant", config.limits.tenant, reader)
     if config.auth.jwt is not None:
@@ -67,6 +80,23 @@ def check(config: Config, reader: Reader) -> None:
         _check_number(where, name, workflow.id, numbers, reader)
         at = functools.partial(_workflow_fault, reader, where)
         nodes_of(workflow, at)
+
+
+def _check_engine(engine: EngineConfig, reader: Reader) -> None:
+    if not INSTALLATION.fullmatch(engine.name):
+        said = "letters, digits, _ and -"
+        raise reader.fault(f"[engine] name {engine.name!r} must be {said}", "engine", "name")
+    for key, (least, most) in ENGINE.items():
+        value = getattr(engine, key)
+        if not least <= value <= most:
+            raise reader.fault(
+                f"[engine] {key} must be {least} to {most}, not {value}", "engine", key
+            )
+    if engine.url:
+        try:
+            addresses.servers(engine.url)
+        except ConfigError as error:
+            raise reader.fault(str(error), "engine", "url") from None
 
 
 def _check_limits(where: str, limits: Limits, reader: Reader) -> None:

@@ -42,11 +42,6 @@ class Wrong:
 
 
 WRONG = [
-    Wrong(
-        "RUNS-0",
-        {"max_age": 3600 * SECOND},
-        "keeps events for 3600 s, and runs are kept for 172800 s",
-    ),
     Wrong("RUNS-1", {"republish": None}, "republish is None and must be"),
     Wrong("RUNS-1", {"allow_direct": False}, "allow_direct is False and must be True"),
     Wrong("RUNS-0", {"max_bytes": 1000}, "max_bytes is 1000 and must be -1"),
@@ -75,6 +70,35 @@ async def test_a_stream_that_somebody_else_made(nodes: Sequence[Node], wrong: Wr
         await layouts.create(client, layout)
     assert f"the stream {name} is not as it must be: " in str(refused.value)
     assert wrong.said in str(refused.value)
+    await client.close()
+
+
+async def test_streams_that_keep_too_short_are_refused_until_they_are_made_to(
+    nodes: Sequence[Node],
+) -> None:
+    layout = await nats_stores.installation(nodes)
+    longer = msgspec.structs.replace(layout, kept=layout.kept * 3)
+    client = Client([node.url for node in nodes])
+    await client.open()
+    with pytest.raises(LogError, match="keeps events for 172800 s, and runs are kept for 518400 s"):
+        await layouts.check(client, longer)
+    assert await layouts.create(client, longer) == 1
+    await layouts.check(client, longer)
+    await client.close()
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_another_number_of_shards_is_refused_and_nothing_is_made(
+    nodes: Sequence[Node], shards: int
+) -> None:
+    layout = await nats_stores.installation(nodes)
+    other = msgspec.structs.replace(layout, shards=shards)
+    client = Client([node.url for node in nodes])
+    await client.open()
+    for work in (layouts.check, layouts.create):
+        with pytest.raises(LogError, match=rf"has 2 shards, and \[engine\] shards is {shards}"):
+            await work(client, other)
+    await layouts.check(client, layout)
     await client.close()
 
 

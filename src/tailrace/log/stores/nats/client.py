@@ -19,6 +19,7 @@ from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 
 from tailrace.errors import LogError
+from tailrace.log.stores.nats.addresses import shown
 
 logger = logging.getLogger("tailrace.log.nats")
 
@@ -88,7 +89,7 @@ class Client:
 
     async def open(self) -> None:
         """Connect. Raises `Absent` when no server answers in time, `LogError` when it is too old."""
-        where = ", ".join(self._servers)
+        where = ", ".join(map(shown, self._servers))
         try:
             async with asyncio.timeout(CONNECT_SECONDS):  # the library would try for ever
                 await self._connection.connect(

@@ -21,6 +21,8 @@ from tailrace.log.stores.nats.client import Client, Refused
 
 NO_STREAM = 10059
 NO_CONSUMER = 10014
+AGE = "max_age"
+MADE, SHARDS = "metadata", "tailrace-shards"
 SECOND = 1_000_000_000
 """In the nanoseconds that JetStream counts in."""
 WORKERS = "workers"
@@ -105,7 +107,7 @@ class Layout(Struct, frozen=True):
                 "name": self.runs(shard),
                 "subjects": [f"{self.name}.run.{shard}.*"],
                 "retention": "limits",
-                "max_age": self.kept * SECOND,
+                AGE: self.kept * SECOND,
                 "allow_direct": True,
                 "deny_delete": True,
                 "republish": {
@@ -120,16 +122,17 @@ class Layout(Struct, frozen=True):
             "name": self.stream("RECORDS"),
             "subjects": [f"{self.name}.rec.>", f"{self.name}.due.>"],
             "retention": "limits",
-            "max_age": 0,
+            AGE: 0,
             "max_msgs_per_subject": 1,
             "deny_delete": True,
+            MADE: {SHARDS: str(self.shards)},
         }
         jobs = {
             **common,
             "name": self.stream("JOBS"),
             "subjects": [f"{self.name}.job.>"],
             "retention": "workqueue",
-            "max_age": 0,
+            AGE: 0,
         }
         return [*logs, records, jobs]
 
@@ -144,37 +147,36 @@ def key(subject: str) -> str:
     return unquote(subject.rsplit(".", 1)[1])
 
 
-async def create(client: Client, layout: Layout) -> None:
-    """Make the streams that are missing. Raises `LogError` where one is there and is not as it must be."""
+async def create(client: Client, layout: Layout) -> int:
+    """Make the streams that are missing, and let those keep longer that keep too short. Returns how many
+    replicas they have. Raises `LogError` where one is there and is not as it must be."""
+    await _check_shards(client, layout)
     for wanted in layout.streams():
         name = str(wanted["name"])
-        if await _find(client, name) is None:
-            make = partial(client.ask, f"STREAM.CREATE.{name}", **wanted)
-            try:
-                await client.insist(make, READY_SECONDS)
-            except Refused as error:
-                raise LogError(f"the stream {name} cannot be made: {error}") from error
+        found = await _find(client, name)
+        if found is None:
+            await _made(client, "CREATE", wanted)
+        elif not _wrongs(found, {**wanted, AGE: found[AGE]}) and _wrongs(found, wanted):
+            await _made(client, "UPDATE", {**found, AGE: wanted[AGE]})
     stream = layout.stream("JOBS")
     method = f"CONSUMER.DURABLE.CREATE.{stream}.{WORKERS}"
     make = partial(client.ask, method, stream_name=stream, config=layout.workers())
     await client.insist(make, READY_SECONDS)  # one that is there gets another lease
-    await check(client, layout)
+    return await check(client, layout)
 
 
-async def check(client: Client, layout: Layout) -> None:
-    """Raises `LogError` that says what is missing or different."""
+async def check(client: Client, layout: Layout) -> int:
+    """How many replicas the streams have. Raises `LogError` that says what is missing or different."""
+    copies: list[int] = []
+    await _check_shards(client, layout)
     for wanted in layout.streams():
         name = str(wanted["name"])
         found = await _find(client, name)
         if found is None:
             raise LogError(f"the stream {name} does not exist: run `tailrace engine init`")
-        wrong = [
-            _wrong(field, found.get(field), value)
-            for field, value in wanted.items()
-            if not _is_right(field, found.get(field), value)
-        ]
-        if wrong:
+        if wrong := _wrongs(found, wanted):
             raise LogError(f"the stream {name} is not as it must be: {'; '.join(wrong)}")
+        copies.append(found["num_replicas"])
     consumer = f"CONSUMER.INFO.{layout.stream('JOBS')}.{WORKERS}"
     answer = await _asked(client, consumer, NO_CONSUMER)
     if answer is None:
@@ -184,18 +186,48 @@ async def check(client: Client, layout: Layout) -> None:
         raise LogError(
             f"the lease is {lease:g} s there and {layout.lease:g} s here: `tailrace engine init` changes it"
         )
+    return min(copies)
+
+
+async def _made(client: Client, how: str, stream: dict[str, Any]) -> None:
+    name = stream["name"]
+    try:
+        await client.insist(partial(client.ask, f"STREAM.{how}.{name}", **stream), READY_SECONDS)
+    except Refused as error:
+        raise LogError(f"the stream {name} cannot be made: {error}") from error
+
+
+async def _check_shards(client: Client, layout: Layout) -> None:
+    """A run is looked for in the shard that their number gives, so the number stays; the records' stream
+    says it, for a shard that is missing may have been lost."""
+    records = await _find(client, layout.stream("RECORDS"))
+    there = ((records or {}).get(MADE) or {}).get(SHARDS, str(layout.shards))
+    if there != str(layout.shards):
+        raise LogError(
+            f"{layout.name} has {there} shards, and [engine] shards is {layout.shards}: their number stays"
+            " as it was made"
+        )
+
+
+def _wrongs(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What of a stream is not as it must be."""
+    return [
+        _wrong(field, found.get(field), value)
+        for field, value in wanted.items()
+        if not _is_right(field, found.get(field), value)
+    ]
 
 
 def _is_right(field: str, found: Any, wanted: Any) -> bool:
-    if field == "num_replicas":
-        return True  # `safety.py` tells
-    if field == "max_age" and wanted:
+    if field in ("num_replicas", MADE):
+        return True  # `safety.py` and `_check_shards` tell
+    if field == AGE and wanted:
         return not found or found >= wanted
     return found == wanted or not (found or wanted)
 
 
 def _wrong(field: str, found: Any, wanted: Any) -> str:
-    if field == "max_age" and wanted:
+    if field == AGE and wanted:
         return (
             f"it keeps events for {found // SECOND} s, and runs are kept for {wanted // SECOND} s"
         )
