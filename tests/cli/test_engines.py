@@ -71,6 +71,15 @@ def test_streams_are_made_once_and_checked(node: Node, tmp_path: Path) -> None:
     assert "runs are kept for" not in tailrace(tmp_path, "engine", "check", engine=longer)[1]
 
 
+def test_a_server_that_does_not_encrypt_is_not_told_the_password(
+    node: Node, tmp_path: Path
+) -> None:
+    where = node.url.replace("nats://", "tls://me:s3cret@")
+    status, said = tailrace(tmp_path, "engine", "check", "--engine", where)
+    told = f"tls://…@{node.url.removeprefix('nats://')} does not ask for TLS"
+    assert (status, said) == (2, f"tailrace: [engine] url: the server at {told}\n")
+
+
 def test_a_safe_cluster_is_fine(tmp_path: Path) -> None:
     with cluster(tmp_path / "nats", 3) as nodes:
         table = (

@@ -1,12 +1,16 @@
-"""Where NATS servers are: read from one line of configuration, and shown without the password in it."""
+"""Where NATS servers are: read from one line of configuration, shown without the password in it, and asked
+whether they encrypt where the line says so."""
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from tailrace.errors import ConfigError
 
+PORT = 4222
 SCHEMES = ("nats", "tls")
 _CREDENTIALS = re.compile(r"//[^/]*@")
 
@@ -28,3 +32,20 @@ def servers(url: str) -> list[str]:
 def shown(address: str) -> str:
     """An address as logs and errors may have it."""
     return _CREDENTIALS.sub("//…@", address)
+
+
+async def must_be_encrypted(address: str, seconds: float) -> None:
+    """Raises `ConfigError` when a `tls://` server does not ask for TLS: the library would go on without, and
+    send the password. A server that does not answer is found out by whoever connects."""
+    parts = urlsplit(address)
+    if parts.scheme != "tls":
+        return
+    with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        async with asyncio.timeout(seconds):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port or PORT)
+            try:
+                greeting = await reader.readuntil(b"\r\n")  # in the clear, also before TLS
+            finally:
+                writer.close()
+        if b'"tls_required":true' not in greeting.replace(b" ", b""):
+            raise ConfigError(f"[engine] url: the server at {shown(address)} does not ask for TLS")

@@ -19,7 +19,7 @@ from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 
 from tailrace.errors import LogError
-from tailrace.log.stores.nats.addresses import shown
+from tailrace.log.stores.nats.addresses import must_be_encrypted, shown
 
 logger = logging.getLogger("tailrace.log.nats")
 
@@ -90,6 +90,8 @@ class Client:
     async def open(self) -> None:
         """Connect. Raises `Absent` when no server answers in time, `LogError` when it is too old."""
         where = ", ".join(map(shown, self._servers))
+        for address in self._servers:
+            await must_be_encrypted(address, CONNECT_SECONDS)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):  # the library would try for ever
                 await self._connection.connect(

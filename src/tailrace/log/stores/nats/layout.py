@@ -200,8 +200,9 @@ async def _made(client: Client, how: str, stream: dict[str, Any]) -> None:
 async def _check_shards(client: Client, layout: Layout) -> None:
     """A run is looked for in the shard that their number gives, so the number stays; the records' stream
     says it, for a shard that is missing may have been lost."""
-    records = await _find(client, layout.stream("RECORDS"))
-    there = ((records or {}).get(MADE) or {}).get(SHARDS, str(layout.shards))
+    records = await _find(client, layout.stream("RECORDS")) or {}
+    made: dict[str, str] = records.get(MADE) or {}
+    there = made.get(SHARDS, str(layout.shards))
     if there != str(layout.shards):
         raise LogError(
             f"{layout.name} has {there} shards, and [engine] shards is {layout.shards}: their number stays"
