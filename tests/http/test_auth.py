@@ -110,6 +110,13 @@ def test_who_has_a_key_comes_in(server: ChildServer, keys: dict[str, str], surfa
     assert (reply.status_code == 403) == (method == "POST")
 
 
+def test_a_server_that_wants_keys_may_be_asked_by_any_name(
+    server: ChildServer, keys: dict[str, str]
+) -> None:
+    headers = {"host": "agents.example", "x-api-key": keys["read"]}
+    assert httpx.get(server.url + "/jobs", headers=headers).status_code == 200
+
+
 def test_a_revoked_token_is_worth_nothing(server: ChildServer, keys: dict[str, str]) -> None:
     secret = _tailrace(server.folder, "token", "create", "short-lived")
     assert secret.startswith("oat_")

@@ -57,6 +57,7 @@ class Tokens:
         self._records = records
         self._clock = clock
         self._seen: dict[str, tuple[int, Token | None]] = {}
+        self._some = False
 
     async def create(self, token: Token) -> str:
         """Keep a new token; returns its secret, which nobody can tell again."""
@@ -96,15 +97,18 @@ class Tokens:
         return token if token is not None and token.stands(now) else None
 
     async def any(self) -> bool:
-        """Whether there is any token at all, so that those who have none are strangers."""
+        """Whether there is any token at all, so that those who have none are strangers: once there is one,
+        there always is, since revoked ones stay."""
+        if self._some:
+            return True
         now = self._clock()
         until, _ = self._seen.get("", (0, None))
         if now < until:
             return False
-        found = bool(await self._records().scan(BUCKET, limit=1))
-        if not found:
+        self._some = bool(await self._records().scan(BUCKET, limit=1))
+        if not self._some:
             self._seen[""] = (now + SEEN, None)
-        return found
+        return self._some
 
     async def _scan(self) -> Sequence[Record]:
         found: list[Record] = []

@@ -71,7 +71,7 @@ def serve(
     typer.echo(f"tailrace: serving {address}{word}", err=True)
     for target in parts.catalog.targets:
         typer.echo(f"  {target.kind} {target.name}", err=True)
-    server.run(server.make(app, parts), listener)
+    server.run(server.make(app, parts, found.server.cors_origins), listener)
 
 
 async def _none(tokens: Tokens) -> bool:

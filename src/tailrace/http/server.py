@@ -16,6 +16,7 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Sequence
 
 import uvicorn
 from starlette.responses import Response
@@ -24,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tailrace.errors import Unavailable
 from tailrace.http.direct import Protocol
 from tailrace.http.event_stream import Streams
+from tailrace.http.origin import NameGuard
 from tailrace.http.parts import Parts
 from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.protocols.errors import error_body
@@ -138,10 +140,10 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def make(app: ASGIApp, parts: Parts) -> Server:
-    """A server that is ready to run."""
+def make(app: ASGIApp, parts: Parts, origins: Sequence[str]) -> Server:
+    """A server that is ready to run; `origins` are those of the pages that may call."""
     config = uvicorn.Config(
-        Patience(app, parts.streams),
+        NameGuard(Patience(app, parts.streams), parts.gate, origins),
         http=Protocol,
         loop="uvloop",
         ws="none",

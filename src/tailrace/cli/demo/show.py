@@ -37,7 +37,7 @@ def demo(port: int, *, once: bool) -> None:
             listener = listen("127.0.0.1", port)
         except ConfigError:
             listener = listen("127.0.0.1", 0)
-        running = server.make(app, parts)
+        running = server.make(app, parts, found.server.cors_origins)
         show = threading.Thread(
             target=_show_demo, args=(f"http://{shown(listener)}", running, once), daemon=True
         )
