@@ -180,13 +180,13 @@ AnyReader = TypeVar("AnyReader", bound=Reader)
 def post(path: str, body: object) -> bytes:
     """A request."""
     data = msgspec.json.encode(body)
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(data)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(data)}\r\n\r\n"
     return head.encode() + data
 
 
 def get(path: str) -> bytes:
     """A request."""
-    return f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
 
 
 def responses(model: str, words: int) -> bytes:

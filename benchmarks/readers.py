@@ -112,7 +112,7 @@ def first_token() -> list[str]:
 async def newest(server: Server) -> str:
     """The id of the latest job."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(b"GET /jobs HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    writer.write(b"GET /jobs HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
     body = (await reader.read()).decode()
     writer.close()
     return body.split('"id":"', 1)[1].split('"', 1)[0]

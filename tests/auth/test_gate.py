@@ -68,6 +68,28 @@ async def test_strangers_stay_out(headers: dict[str, str], code: str) -> None:
     assert "unused" not in caught.value.message
 
 
+async def test_who_came_in_by_a_key_stays_no_longer_than_it() -> None:
+    now, store = 1, MemoryStore()
+    await store.open()
+    tokens = Tokens(lambda: store.records, lambda: now)
+    gate = Gate(tokens, None, open=True)
+    nobody = await gate.admit({}, "read")
+    assert await gate.still({}, nobody)
+    first, second = [
+        await tokens.create(Token(id="", name="t", tenant=tenant, expires=10))
+        for tenant in ("acme", "other")
+    ]
+    assert not await gate.still({}, nobody)
+    shown = {"authorization": f"Bearer {first}", "x-api-key": second}
+    who = await gate.admit(shown, "read")
+    assert await gate.still(shown, who)
+    await tokens.revoke(who.token)
+    assert not await gate.still(shown, who), "another key beside it is another's"
+    other = await gate.admit(shown, "read")
+    now = 10
+    assert not await gate.still(shown, other)
+
+
 async def test_scopes_say_who_may_do_what() -> None:
     allowed: dict[Scope, set[Scope]] = {
         "read": {"read"},

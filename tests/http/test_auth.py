@@ -131,6 +131,25 @@ def test_a_revoked_token_is_worth_nothing(server: ChildServer, keys: dict[str, s
     assert reply.status_code == 401
 
 
+def test_a_stream_ends_with_the_key_that_opened_it(tmp_path: Path) -> None:
+    """The run goes on, and who has a good key reads it to its end."""
+    with running(tmp_path, server='data = "data"\nheartbeat_seconds = 0.1') as child:
+        good, bad = (_tailrace(child.folder, "token", "create", name) for name in ("1", "2"))
+        listed = _tailrace(child.folder, "token", "list").splitlines()
+        (id,) = [line.split("\t")[0] for line in listed if line.endswith("\t2")]
+        body = {"agent": "slow", "input": " ".join(["word"] * 400)}
+        with httpx.Client(base_url=child.url, headers={"x-api-key": good}, timeout=20) as client:
+            job = client.post("/jobs", json=body).json()["id"]
+            stream = f"/jobs/{job}/stream"
+            with client.stream("GET", stream, headers={"x-api-key": bad}) as revoked:
+                assert revoked.status_code == 200
+                _tailrace(child.folder, "token", "revoke", id)
+                with pytest.raises(httpx.RemoteProtocolError):
+                    b"".join(revoked.iter_raw())
+            assert client.get(f"/jobs/{job}").json()["status"] == "in_progress"
+            assert "run.completed" in client.get(stream).text
+
+
 def test_a_list_of_tokens_tells_all_but_the_secret(tmp_path: Path) -> None:
     ChildServer(tmp_path, server='data = "data"')
     limits = ("--limit", "requests_per_minute=60", "--limit", "cost_per_day=2.5")

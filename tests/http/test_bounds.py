@@ -111,22 +111,22 @@ def _talk(server: ChildServer, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_have_bounds(server: ChildServer, name: str) -> None:
-    got = _talk(server, b"POST /jobs HTTP/1.1\r\nhost: t\r\n" + HEADS[name] + b"\r\n")
+    got = _talk(server, b"POST /jobs HTTP/1.1\r\nhost: localhost\r\n" + HEADS[name] + b"\r\n")
     assert got == b"" or got.startswith(b"HTTP/1.1 431 ")
     assert httpx.get(server.url + "/healthz").status_code == 200
 
 
 def test_a_long_path_has_bounds_too(server: ChildServer) -> None:
-    got = _talk(server, b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nhost: t\r\n\r\n")
+    got = _talk(server, b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n")
     assert got == b"" or got.startswith(b"HTTP/1.1 431 ")
 
 
 def test_requests_after_each_other_and_a_body_of_many_pieces(server: ChildServer) -> None:
     """The bounds are those of one head: not of what follows it, nor of all heads of a connection."""
     body = msgspec.json.encode({"agent": "echo", "input": "x" * 300_000})
-    head = b"POST /jobs HTTP/1.1\r\nhost: t\r\ncontent-length: %d\r\n" % len(body)
+    head = b"POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n" % len(body)
     pad = b"a: " + b"x" * 40_000 + b"\r\n"
-    last = b"GET /healthz HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
     got = _talk(server, (head + pad + b"\r\n" + body) * 3 + last)
     assert got.count(b"HTTP/1.1 202 ") == 3
     assert b'{"status":"alive","runs":' in got
@@ -145,7 +145,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
     try:
         assert _talk(child, b"") == b""
         assert _talk(child, b"GET / HT") == b""
-        whole = b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n"
+        whole = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
         assert _talk(child, whole + b"GET / HT").startswith(b"HTTP/1.1 200")
         with httpx.Client() as kept:
             for _ in range(3):

@@ -51,13 +51,16 @@ async def test_heartbeats_come_while_the_log_has_no_leader() -> None:
     async def ignored(message: Message) -> None:
         pass
 
+    async def welcome() -> bool:
+        return True
+
     async def never() -> Message:
         raise AssertionError("the connection tells when the client leaves")
 
     store.log.read = stuck  # type: ignore[method-assign]
     wire, streams = Wire(), Streams(StreamSettings(heartbeat_seconds=0.01))
     subscription = Subscription(Projections(store), ("run", None), Recorder)
-    stream = EventStream(streams, subscription, nullcontext(), SSE, {})
+    stream = EventStream(streams, subscription, nullcontext(), welcome, SSE, {})
     scope = {"type": "http", "state": {}, "extensions": {direct.EXTENSION: wire}}
     reading = asyncio.create_task(stream(scope, never, ignored))
     async with asyncio.timeout(10):

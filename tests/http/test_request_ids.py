@@ -58,7 +58,7 @@ def test_every_reply_has_an_id(ask: Ask, case: str) -> None:
     [
         (b"GET / HTTP/1.1\r\na: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
         (b"rubbish\r\n\r\n", b"400"),
-        (b"GET /healthz HTTP/1.1\r\nhost: t\r\ncontent-length: x\r\n\r\n", b"400"),
+        (b"GET /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n", b"400"),
     ],
 )
 def test_what_is_no_request_has_one_too(server: ChildServer, sent: bytes, status: bytes) -> None:

@@ -145,7 +145,7 @@ def test_a_stream_of_a_run_that_is_deleted_breaks_off(
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
         path = f"/jobs/{job}/stream?as={surface}"
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         data = client.recv(65536)
         response = str(job).replace("job_", "resp_")
         assert ask("DELETE", f"/v1/responses/{response}").status == 200
@@ -211,7 +211,7 @@ def test_sigterm_hands_runs_over_and_readers_see_a_cut(tmp_path: Path) -> None:
 
 def test_a_client_that_leaves_at_any_byte_harms_nobody(server: ChildServer, ask: Ask) -> None:
     body = json.dumps({"model": "echo", "input": "x", "stream": True}).encode()
-    head = b"POST /v1/responses HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+    head = b"POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     whole = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
     for cut in range(0, len(whole) + 1, 5):
         with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
@@ -228,7 +228,9 @@ def test_a_reader_that_stalls_gets_every_byte_when_it_goes_on(
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
         path = f"/jobs/{made['id']}/stream?as=responses"
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n".encode())
+        client.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        )
         data = client.recv(1000)
         assert ask("GET", f"/jobs/{made['id']}").status == 200
         while piece := client.recv(65536):
@@ -248,7 +250,7 @@ def test_a_reader_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", server.port))
             path = f"/jobs/{job}/stream?as=responses"
-            client.sendall(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             # It takes nothing, and the server lets go all the same; closing would wait for it for ever.
             while _established(server.port, client.getsockname()[1]):
                 pass

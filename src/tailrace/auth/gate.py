@@ -15,7 +15,7 @@ import msgspec
 from tailrace.auth.limits import NO_LIMITS, Account, Limits, Rates
 from tailrace.auth.principal import LOCAL, Principal, Scope
 from tailrace.auth.tokens import Tokens
-from tailrace.errors import Forbidden, Unauthorized
+from tailrace.errors import Forbidden, LogError, Unauthorized
 
 if TYPE_CHECKING:  # PyJWT is slow to import, and most servers have no identity provider
     from tailrace.auth.jwt import JwtVerifier
@@ -53,6 +53,16 @@ class Gate:
         if not found.may(scope):
             raise Forbidden(f"This key may not do this: it lacks the scope '{scope}'.")
         return found
+
+    async def still(self, headers: Mapping[str, str], who: Principal) -> bool:
+        """Whether these headers would let `who` in now; yes while that cannot be said."""
+        try:
+            found = await self._principal(headers)
+        except Unauthorized:
+            return False
+        except LogError:
+            return True
+        return (found.tenant, found.user, found.token) == (who.tenant, who.user, who.token)
 
     async def stands_open(self) -> bool:
         """Whether everybody who reaches the server may do everything."""

@@ -2,13 +2,14 @@
 
 Readiness sets the pace: what gathered while the client was busy goes in one write. A client that takes
 nothing for `write_seconds` is dropped. A client that leaves ends its stream, not the run. When the
-server stops, streams are cut in the middle of the body, so that no client takes the end for the end.
+server stops, or the key that opened a stream is good no longer, streams are cut in the middle of the
+body, so that no client takes the end for the end.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 
 from msgspec import Struct
@@ -60,17 +61,21 @@ class EventStream:
         streams: Streams,
         subscription: Subscription,
         reading: AbstractContextManager[None],
+        welcome: Callable[[], Awaitable[bool]],
         framing: Framing,
         headers: Mapping[str, str],
     ) -> None:
-        """`headers` are those of this very reply, besides the surface's own."""
+        """`welcome` says whether the client may read on, asked with each heartbeat. `headers` are those of
+        this very reply, besides the surface's own."""
         self._streams = streams
         self._subscription = subscription
         self._reading = reading
+        self._welcome = welcome
         self._framing = framing
         self.headers = {**framing.headers, **headers}
         self._connection: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._seen = -1
         self._ping = False
         self._gone = False
@@ -92,6 +97,8 @@ class EventStream:
                 self._subscription.close()
                 if self._timer is not None:
                     self._timer.cancel()
+                if self._asking is not None:
+                    self._asking.cancel()
                 if watcher is not None:
                     watcher.cancel()
                     with suppress(asyncio.CancelledError):
@@ -178,6 +185,8 @@ class EventStream:
     def _tick(self) -> None:
         """Ping when nothing was sent since the last tick and nothing is being sent now."""
         self._arm()
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
         quiet = self._subscription.position == self._seen and self._subscription.waiting
         self._seen = self._subscription.position
         if quiet and not (
@@ -185,6 +194,11 @@ class EventStream:
         ):
             self._ping = True
             self._subscription.interrupt()
+
+    async def _ask(self) -> None:
+        """Cut the stream where the client may not read on."""
+        if not await self._welcome():
+            self.cut()
 
     def _watched(self, receive: Receive) -> asyncio.Task[None] | None:
         """Notice the client leave: the connection tells, or where there is none a task waits for it."""

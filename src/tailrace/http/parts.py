@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -118,9 +119,11 @@ class Parts(Struct, frozen=True):
     def _reply(
         self, http: Request, subscription: Subscription, run: str, view: View
     ) -> EventStream:
-        reading = self._reading(principal(http), run)
+        who = principal(http)
+        reading = self._reading(who, run)
         headers = {**run_headers(run), **view.headers}
-        return EventStream(self.streams, subscription, reading, view.framing, headers)
+        welcome = partial(self.gate.still, http.headers, who)
+        return EventStream(self.streams, subscription, reading, welcome, view.framing, headers)
 
     @contextmanager
     def _reading(self, who: Principal, run: str) -> Generator[None, None, None]:
