@@ -16,6 +16,8 @@ import pytest
 from starlette.routing import Route
 
 from tailrace import assembly, config
+from tailrace.runs.conversations import named_id
+from tailrace.runs.owner import Owner
 from tests.http.test_auth import _tailrace
 from tests.support.servers import ChildServer, running
 
@@ -25,6 +27,7 @@ WHO: dict[str, tuple[str, ...]] = {
     "another tenant": ("--tenant", "other", "--user", "ann", "--scope", "run"),
     "who may not": ("--tenant", "acme", "--user", "ann", "--scope", "read"),
     "admin": ("--tenant", "acme", "--scope", "admin"),
+    "admin with a name": ("--tenant", "acme", "--user", "zoe", "--scope", "admin"),
     "admin elsewhere": ("--tenant", "other", "--scope", "admin"),
 }
 MADE_BY_NAME = frozenset({"/api/chat/{chat_id}/stream", "/api/stream/{session_id}"})
@@ -241,3 +244,38 @@ def test_a_conversation_that_is_busy_is_not_there_for_others(
 
 def test_every_kind_of_id_is_known_here(things: dict[str, str]) -> None:
     assert {name for _, path in OWNED for name in _parameters(path)} <= set(things)
+
+
+def test_what_an_admin_makes_is_the_admin_s_own(server: ChildServer, keys: dict[str, str]) -> None:
+    """It sees all of its tenant, and is still somebody: others do not see what it says."""
+    part = {"id": "m", "role": "user", "parts": [{"type": "text", "text": "mine"}]}
+    say = [{"type": "message", "role": "user", "content": "mine"}]
+    with _client(server, keys["admin with a name"]) as zoe:
+        made = [zoe.post("/v1/conversations", json={"items": say}).json()["id"]]
+        asked = {"model": "echo", "messages": [{"role": "user", "content": "mine"}]}
+        for path, name, body in (
+            ("/api/stream", "a", {"message": "mine", "sessionId": "a"}),
+            ("/api/chat", "b", {"id": "b", "agent": "echo", "messages": [part]}),
+            ("/agui/echo", "c", {"threadId": "c", "runId": "r", **asked}),
+            ("/v1/chat/completions", "d", {"conversation_id": "d", **asked}),
+        ):
+            assert zoe.post(path, json=body).status_code == 200, path
+            made += [named_id(name, Owner("acme", user)) for user in ("", "zoe")]
+        assert "mine" in zoe.get("/api/stream/a").text
+        assert zoe.get("/api/chat/b/stream?after=0").status_code == 200
+        seen = [zoe.get(f"/v1/conversations/{id}/items").text.count('"mine"') > 0 for id in made]
+    assert seen == [True, *[False, True] * 4]
+    with _client(server, keys["a colleague"]) as bob:
+        for id in made:
+            assert bob.get(f"/v1/conversations/{id}/items").status_code == 404
+            assert bob.delete(f"/v1/conversations/{id}").status_code == 404
+
+
+def test_an_admin_takes_a_turn_in_a_user_s_conversation(
+    server: ChildServer, keys: dict[str, str], things: dict[str, str]
+) -> None:
+    asked = {"model": "echo", "input": "by zoe", "conversation": things["conversation_id"]}
+    with _client(server, keys["admin with a name"]) as zoe:
+        assert zoe.post("/v1/responses", json=asked).status_code == 200
+    path = f"/v1/conversations/{things['conversation_id']}/items"
+    assert "by zoe" in _ask(server, keys["owner"], "GET", path).text

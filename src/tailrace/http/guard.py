@@ -101,6 +101,13 @@ def owner(http: Request) -> Owner:
     return Owner(who.tenant, "" if "admin" in who.scopes else who.user)
 
 
+def maker(http: Request) -> Owner:
+    """Whose is what a request makes, and the names it gives: its user's, also where that is an admin who
+    sees all."""
+    who = principal(http)
+    return Owner(who.tenant, who.user)
+
+
 class _Broken(Unavailable):
     """Our own fault, told without details."""
 

@@ -22,7 +22,7 @@ from tailrace.events.state import RunState
 from tailrace.http import audit, bounds
 from tailrace.http.catalog import Catalog
 from tailrace.http.event_stream import EventStream, Streams
-from tailrace.http.guard import principal
+from tailrace.http.guard import maker, principal
 from tailrace.http.health import Health
 from tailrace.http.projection import Projections
 from tailrace.http.readers import Readers
@@ -32,7 +32,6 @@ from tailrace.http.view import View
 from tailrace.runs.accounts import Purse
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
-from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
 from tailrace.runs.supervisor import Supervisor
 
@@ -75,9 +74,7 @@ class Parts(Struct, frozen=True):
             grace=_grace(http.headers.get(GRACE_HEADER)),
             purses=_purses(who),
         )
-        return await self.supervisor.start(
-            request, owner=Owner(who.tenant, who.user), submission=submission
-        )
+        return await self.supervisor.start(request, owner=maker(http), submission=submission)
 
     async def body(self, http: Request) -> bytes:
         """The request's whole body. Raises `TooLarge`, and `BadRequest` for what is too deep or

@@ -15,7 +15,7 @@ from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.http.agui_answers import answering
 from tailrace.http.answers import to_who_asked
-from tailrace.http.guard import Reply, guarded, owner
+from tailrace.http.guard import Reply, guarded, maker, owner
 from tailrace.http.parts import Parts, document
 from tailrace.http.turns import take_turn
 from tailrace.http.views import agui_view
@@ -45,7 +45,7 @@ class _Threads:
         asked = request.decode(body)
         target = self._parts.catalog.any(http.path_params["agent"])
         who = owner(http)
-        thread = await self._parts.conversations.named(asked.request.session, who)
+        thread = await self._parts.conversations.named(asked.request.session, maker(http))
         wanted = msgspec.structs.replace(
             asked.request, agent=target.name, model=target.name, conversation=thread.id
         )
@@ -59,7 +59,7 @@ class _Threads:
         body = await self._parts.body(http)
         named = request.decode_cancel(body)
         self._parts.catalog.any(http.path_params["agent"])
-        run = await self._named(named, owner(http))
+        run = await self._named(named, maker(http))
         await self._parts.supervisor.cancel(run, "a client")
         told = {"threadId": named.thread, "runId": named.run, "status": "cancelled"}
         return document(told, run=run)

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from tailrace.events.request import RunRequest
 from tailrace.http.catalog import Target
-from tailrace.http.guard import Reply, guarded, owner
+from tailrace.http.guard import Reply, guarded, maker
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, document, json_reply
 from tailrace.http.turns import take_turn
@@ -60,7 +60,7 @@ class _Chat:
         wanted = msgspec.structs.replace(asked, agent=target.name)
         if not asked.session:
             return wanted
-        found = await self._parts.conversations.named(asked.session, owner(http))
+        found = await self._parts.conversations.named(asked.session, maker(http))
         return msgspec.structs.replace(wanted, conversation=found.id)
 
     async def models(self, http: Request) -> Reply:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from tailrace.errors import BadRequest
 from tailrace.events import ids
-from tailrace.http.guard import Reply, guarded, owner
+from tailrace.http.guard import Reply, guarded, maker, owner
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, json_reply
 from tailrace.protocols.errors import error_body
@@ -49,8 +49,7 @@ class _Conversations:
         asked = wire.decode(await self._body(http))
         _at_most(asked.items)
         id = ids.conversation_id(secrets.token_bytes(16))
-        who = owner(http)
-        made = await self._conversations.create(id, who, asked.metadata, asked.items)
+        made = await self._conversations.create(id, maker(http), asked.metadata, asked.items)
         return _shown(made)
 
     async def retrieve(self, http: Request) -> Reply:

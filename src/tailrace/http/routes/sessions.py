@@ -17,7 +17,7 @@ from tailrace.events.answers import reply
 from tailrace.events.items import Message, text_of
 from tailrace.http.answers import to_who_asked
 from tailrace.http.catalog import Target
-from tailrace.http.guard import Reply, guarded, owner
+from tailrace.http.guard import Reply, guarded, maker
 from tailrace.http.parts import Parts, cursor
 from tailrace.http.turns import take_turn
 from tailrace.http.view import View
@@ -50,7 +50,7 @@ class _Sessions:
         target = self._target(asked.agent)
         session = asked.session or str(uuid.uuid4())
         # A client's tenants have sessions of their own; whose they all are, its token says.
-        found = await self._parts.conversations.named(session, owner(http), asked.tenant)
+        found = await self._parts.conversations.named(session, maker(http), asked.tenant)
         answered = await self._answer(http, asked, found, target)
         if answered is not None:
             run, first = answered
@@ -67,7 +67,7 @@ class _Sessions:
 
     async def resume(self, http: Request) -> Reply:
         """The latest turn of a session again, whole or after a line: `?after=` counts lines from 0."""
-        session, query, who = http.path_params["session_id"], http.query_params, owner(http)
+        session, query, who = http.path_params["session_id"], http.query_params, maker(http)
         run = await self._latest(named_id(session, who, query.get("tenantId", "")), who)
         if not run:
             raise NotFound(f"Session '{session}' has no turn to show")

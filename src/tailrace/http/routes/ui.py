@@ -11,7 +11,7 @@ from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
 from tailrace.events.types import RunResumed
 from tailrace.http.answers import to_who_asked
-from tailrace.http.guard import Reply, guarded, owner
+from tailrace.http.guard import Reply, guarded, maker, owner
 from tailrace.http.parts import Parts, cursor, document
 from tailrace.http.turns import take_turn
 from tailrace.http.ui_answers import answering
@@ -42,7 +42,7 @@ class _Chats:
         who = owner(http)
         named = asked.agent or http.query_params.get("agent", "")
         target = self._parts.catalog.any(named)
-        chat = await self._parts.conversations.named(asked.request.session, who)
+        chat = await self._parts.conversations.named(asked.request.session, maker(http))
         wanted = msgspec.structs.replace(
             asked.request, agent=target.name, model=target.name, conversation=chat.id
         )
@@ -108,7 +108,7 @@ class _Chats:
         return None
 
     async def _chat(self, http: Request) -> Conversation | None:
-        who = owner(http)
+        who = maker(http)
         id = named_id(http.path_params["chat_id"], who)
         try:
             return await self._parts.conversations.get(id, who)
