@@ -152,3 +152,44 @@ def test_a_head_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
                 assert kept.get(child.url + "/healthz").status_code == 200
     finally:
         child.kill()
+
+
+TRICKLES = {
+    "the rest of a body that was refused": (
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"1\r\na\r\n",
+    ),
+    "empty lines before the next head": (
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRICKLES)
+def test_who_was_answered_is_not_waited_for_either(tmp_path: Path, name: str) -> None:
+    child = ChildServer(tmp_path).start(program=SLOW)
+    first, piece = TRICKLES[name]
+    try:
+        with socket.create_connection(("127.0.0.1", child.port), timeout=10) as connection:
+            connection.sendall(first)
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            connection.settimeout(0.05)
+            assert _closed(connection, piece)
+    finally:
+        child.kill()
+
+
+def _closed(connection: socket.socket, piece: bytes) -> bool:
+    """Whether the server closes a connection on which a piece comes now and then."""
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        try:
+            connection.sendall(piece)
+            if not connection.recv(65_536):
+                return True
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return True
+    return False

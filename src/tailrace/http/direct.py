@@ -24,7 +24,8 @@ WRITE_HIGH_WATER = 16_384
 HEAD_BYTES = 65_536
 HEADERS = 200
 HEAD_SECONDS = 30.0
-"""Bounds on the head of a request: its size, how many headers, how long it may take."""
+"""Bounds on the head of a request: its size, how many headers, how long it may take from the connection's
+beginning or the reply before it."""
 
 
 class Connection:
@@ -87,7 +88,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if self._slow is None:
+        if not self._in_head:
             self._begin_head()
 
     def on_headers_complete(self) -> None:
@@ -102,9 +103,18 @@ class Protocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self._end(b"400 Bad Request", msg.encode("ascii"))
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete:  # else the next one is being answered, or waits for that
+            self._wait_for_head()
+
     def _begin_head(self) -> None:
         self._in_head, self._head = True, 0
-        self._slow = self.loop.call_later(HEAD_SECONDS, self._give_up)
+        self._wait_for_head()
+
+    def _wait_for_head(self) -> None:
+        if self._slow is None:
+            self._slow = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
     def _end_head(self) -> None:
         self._in_head = False
@@ -113,8 +123,9 @@ class Protocol(HttpToolsProtocol):
             self._slow = None
 
     def _give_up(self) -> None:
-        """The head of a request has not come in time; who is half in it gets no answer."""
-        self.transport.abort()
+        """The head of a request has not come in time; who is half in it, or still in the body of one that was
+        answered, gets no answer."""
+        self.transport.close()
 
     def _refuse(self) -> None:
         if not self.transport.is_closing():
