@@ -71,6 +71,9 @@ BAD: dict[str, str] = {
     "for nobody": _token(aud=None),
     "of no tenant": _token(tenant=None),
     "of an odd tenant": _token(tenant=["acme"]),
+    "of a tenant that cannot be written": _token(tenant="\ud800"),
+    "of a tenant and a user in one": _token(tenant="acme\x1fann"),
+    "of a user with an end": _token(sub="ann\x00"),
     "unsigned": jwt.encode({**CLAIMS, "exp": time.time() + 600}, "", "none"),
     "another algorithm": _token(algorithm="HS512"),
 }

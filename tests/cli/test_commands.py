@@ -104,7 +104,7 @@ def test_tail_prints_what_a_client_would_get(server: ChildServer) -> None:
         ),
         (
             "[models.a]\ndialect = 'chat'\nmodel = 'x'\nbase_url = 'localhost'",
-            "tailrace.toml:4: [models.a] base_url 'localhost' is no http or https URL",
+            "tailrace.toml:4: [models.a] base_url is no http or https URL",
         ),
         (
             "[models.fast]\ndialect = 'echo'\n[agents.b]\nmodel = 'fats'",

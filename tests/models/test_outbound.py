@@ -28,6 +28,9 @@ PRIVATE = (
     "fd00:ec2::254",
     "::ffff:10.0.0.1",
     "2002:0a00:0001::1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b::10.0.0.1",
+    "fec0::1",
 )
 
 
@@ -57,9 +60,10 @@ async def test_addresses_and_localhost_are_the_operator_s_own_word() -> None:
     for host in ("127.0.0.1", "10.0.0.1", "::1"):
         assert await addresses(host, 80, private=False) == [host]
     assert set(await addresses("localhost", 80, private=False)) <= {"127.0.0.1", "::1"}
-    with pytest.raises(PermissionError):
-        await addresses("169.254.169.254", 80, private=False)
-    assert await addresses("169.254.169.254", 80, private=True)
+    for host in ("169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "[::ffff:a9fe:a9fe]"):
+        with pytest.raises(PermissionError):
+            await addresses(host, 80, private=False)
+        assert await addresses(host, 80, private=True)
 
 
 @pytest.fixture

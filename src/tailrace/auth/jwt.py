@@ -6,6 +6,7 @@ the token. Keys come from the provider's JWKS, which is cached and asked again f
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import jwt
@@ -16,6 +17,8 @@ from tailrace.auth.principal import SCOPES, Principal, Scope
 
 LEEWAY = 30
 """Seconds that clocks may differ."""
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""What no name has: controls (one stands between names in keys of records), and what is no character."""
 USUAL: frozenset[Scope] = frozenset(("run", "read"))
 
 
@@ -79,6 +82,8 @@ class JwtVerifier:
         tenant = settings.tenant or claims.get(settings.tenant_claim)
         user = claims.get(settings.user_claim, "")
         if not isinstance(tenant, str) or not tenant or not isinstance(user, str):
+            return None
+        if _UNFIT.search(tenant + user):
             return None
         return Principal(tenant, user, self._scopes(claims.get(settings.scope_claim)))
 

@@ -241,9 +241,7 @@ def _check_model(where: str, model: ModelConfig, reader: Reader) -> None:
         if not value:
             raise reader.fault(f"[{where}] dialect {model.dialect!r} needs {key!r}", where)
     if model.base_url and not _is_http(model.base_url):
-        raise reader.fault(
-            f"[{where}] base_url {model.base_url!r} is no http or https URL", where, "base_url"
-        )
+        raise reader.fault(f"[{where}] base_url is no http or https URL", where, "base_url")
     if model.repeat < 1 or model.interval_ms < 0 or model.retries < 0:
         raise reader.fault(
             f"[{where}] repeat must be at least 1; interval_ms and retries not negative", where

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -20,6 +20,8 @@ ALLOW = "allow_private"
 FETCH_SECONDS = 5.0
 FETCH_BYTES = 1_000_000
 HTTP_OK = 200
+NAT64 = IPv6Network("64:ff9b::/96")
+"""Addresses of IPv4 for hosts that have IPv6 alone (RFC 6052)."""
 
 
 async def addresses(host: str, port: int, *, private: bool) -> Sequence[str]:
@@ -88,14 +90,20 @@ class Resolver(AbstractResolver):
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that is written so; where an IPv6 address only carries one of IPv4, that one."""
     try:
-        return ip_address(host.strip("[]"))
+        address = ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
         return None
+    if isinstance(address, IPv4Address):
+        return address
+    if address in NAT64:
+        return IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _is_public(text: str) -> bool:
-    address = _literal(text.partition("%")[0])
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address.sixtofour or address
-    return address is not None and address.is_global and not address.is_multicast
+    address = _literal(text)
+    if address is None or (isinstance(address, IPv6Address) and address.is_site_local):
+        return False
+    return address.is_global and not address.is_multicast
