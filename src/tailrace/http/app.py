@@ -25,7 +25,9 @@ from tailrace.protocols.anthropic_messages.wire import error_body as messages_bo
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.session_lines.request import error_body as session_body
 
-EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id")
+RETRIES = ("retry-after", "retry-after-ms", "x-should-retry")
+"""By these the clients of OpenAI and Anthropic know when to ask again, in a page too."""
+EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id", *RETRIES)
 
 
 def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
