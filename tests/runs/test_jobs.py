@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
+from tailrace.errors import Conflict
 from tailrace.events import types as t
 from tailrace.events.answers import Reply
-from tailrace.events.stored import frame
+from tailrace.events.stored import Frame, frame
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.log.work import Job, Respond, Work
 from tailrace.runs.cluster import LOST_SECONDS, Membership
@@ -88,6 +91,15 @@ async def asks(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
     yield said([t.InputRequested("q", "Which?")])
 
 
+async def asks_two(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    state = context.state
+    if not state.resumptions:
+        yield opening(state, "helper")
+        yield said([t.InputRequested("q", "Which?"), t.InputRequested("r", "When?")])
+    elif len(state.answers) == 2:
+        yield ending(state)
+
+
 async def house(store: MemoryStore, jobs: Jobs, behave: Behave, *, works: bool = True) -> House:
     made = House(Fake(behave), store, Membership(lambda: jobs, works=works))
     await made.supervisor.open()
@@ -138,6 +150,55 @@ async def test_a_run_is_offered_before_its_answer_is_written() -> None:
     await jobs.waiting.put(Offered(run, after=state.seq))
     assert (await house_.finished(run)).ended
     await house_.supervisor.close()
+
+
+async def test_answers_to_two_questions_at_two_processes_at_once_both_count() -> None:
+    store, jobs = MemoryStore(), Jobs()
+    one, other = [await house(store, jobs, asks_two, works=works) for works in (True, False)]
+    run = await one.start()
+    await jobs.waiting.put(Offered(run))
+    assert (await one.finished(run)).phase == "waiting"
+    jobs.may_offer.clear()
+    answering = [
+        asyncio.create_task(each.supervisor.answer(run, (Reply(question, "so"),)))
+        for each, question in ((one, "q"), (other, "r"))
+    ]
+    await until(lambda: len(jobs.offers) == 3)
+    jobs.may_offer.set()  # both believe that they wake it
+    await until(lambda: any(task.done() for task in answering))
+    while not all(task.done() for task in answering):
+        await jobs.waiting.put(Offered(run))
+        await asyncio.sleep(0.02)
+    await asyncio.gather(*answering)
+    await jobs.waiting.put(Offered(run))
+    state = await one.finished(run)
+    assert (state.answers, state.ended) == ({"q": "so", "r": "so"}, True)
+    with pytest.raises(Conflict):
+        await other.supervisor.answer(run, (Reply("q", "again"),))
+    await one.supervisor.close()
+    await other.supervisor.close()
+
+
+async def test_a_run_that_is_answered_elsewhere_while_it_is_cancelled_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, jobs = MemoryStore(), Jobs()
+    worker, api = [await house(store, jobs, asks_two, works=works) for works in (True, False)]
+    run = await worker.start()
+    await jobs.waiting.put(Offered(run))
+    assert (await worker.finished(run)).phase == "waiting"
+    append = store.log.append
+
+    async def answered_first(run: str, frame: Frame, *, expected: int, attempt: int) -> None:
+        monkeypatch.undo()
+        await worker.supervisor.answer(run, (Reply("q", "so"),))
+        await append(run, frame, expected=expected, attempt=attempt)
+
+    monkeypatch.setattr(store.log, "append", answered_first)
+    await api.supervisor.cancel(run, "me")
+    assert (await api.directory.state(run)).end == t.RunCancelled("me")
+    await worker.supervisor.close()
+    await api.supervisor.close()
 
 
 async def test_a_job_whose_log_is_not_there_yet_comes_again_and_not_for_ever() -> None:

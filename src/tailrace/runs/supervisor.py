@@ -226,9 +226,11 @@ class Supervisor:
 
     async def cancel(self, run: str, by: str) -> None:
         """End a live or waiting run as cancelled; returns when its log has ended. Else `Conflict`."""
-        if not await self._crew.cancel(run, by):
+        while not await self._crew.cancel(run, by):
             await self._crew.wait(run)
-            await self._end_waiting(run, RunCancelled(by))
+            with suppress(Fenced):  # another process had an answer for it: it goes on
+                return await self._end_waiting(run, RunCancelled(by))
+        return None
 
     async def answer(self, run: str, answer: Answer, request: RunRequest | None = None) -> None:
         """Give a run what it asked for; when this returns the answer is durable and the run goes on.
@@ -240,10 +242,12 @@ class Supervisor:
             await self._crew.wait(run)  # it is on its way to its pause
             async with self._waking:  # two answers at once must not wake it twice
                 if (await self._directory.state(run)).phase != "running":
-                    return await self._wake(run, answer, request)
+                    with suppress(Fenced):  # another process woke it: perhaps by another answer
+                        return await self._wake(run, answer, request)
         return None
 
     async def _wake(self, run: str, answer: Answer, request: RunRequest | None) -> None:
+        """Write an answer to a run that waits. Raises `Fenced` when another process was first."""
         try:
             record, state = await self._waiting(run)
         except Conflict:
@@ -258,28 +262,26 @@ class Supervisor:
             await writer.flush()
             record = msgspec.structs.replace(record, status="in_progress")
             await self._summaries.works(record)
-        except BaseException as error:
+        except BaseException:
             self._running.leave(record.purses)
-            if isinstance(error, Fenced):  # another process had the answer first
-                raise Conflict("The run asks for nothing.", code="already_answered") from None
             raise
         await self._crew.begin(record, writer)
 
     async def _end_waiting(self, run: str, end: RunEnd) -> None:
+        """End a run that waits. Raises `Fenced` when another process was first."""
         async with self._waking:
             record, state = await self._waiting(run)
             writer = RunWriter(self._store.log, run, state, self._clock)
             writer.add([*state.settle(end), Draft(end)])
-            try:
-                await writer.flush()
-            except Fenced:
-                raise Conflict("The run goes on.", code="not_in_progress") from None
+            await writer.flush()
             await self._crew.record_end(record, state)
 
     async def _waiting(self, run: str) -> tuple[RunRecord, RunState]:
-        """A run that waits. Raises `Conflict` when it does not."""
+        """A run that waits. Raises `Fenced` when it goes on already, `Conflict` when it is over."""
         record = await self._directory.record(run)
         state = await self._directory.state(run)
+        if state.phase == "running":
+            raise Fenced(f"the run {run} goes on")
         if record is None or state.phase != "waiting" or record.agent not in self._runtimes:
             raise Conflict("The run is not in progress.", code="not_in_progress")
         return record, state
@@ -290,7 +292,7 @@ class Supervisor:
 
     async def _give_up_waiting(self, run: str) -> None:
         """Nobody answered in time."""
-        with suppress(Conflict):  # it was answered meanwhile
+        with suppress(Conflict, Fenced):  # it was answered meanwhile
             await self._end_waiting(run, RunIncomplete("not_answered"))
 
     async def _sweep_for_ever(self) -> None:
