@@ -14,6 +14,7 @@ from tailrace.events.answers import Reply
 from tailrace.events.stored import Frame, frame
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.log.work import Job, Respond, Work
+from tailrace.runs import cluster
 from tailrace.runs.cluster import LOST_SECONDS, Membership
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening, said
@@ -29,9 +30,10 @@ class Offered:
     offered: int = 0
     done_: bool = False
     given_back: list[float] = field(default_factory=list)
+    beats: int = 0
 
     async def beat(self) -> None:
-        pass
+        self.beats += 1
 
     async def done(self) -> None:
         self.done_ = True
@@ -100,8 +102,10 @@ async def asks_two(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], Non
         yield ending(state)
 
 
-async def house(store: MemoryStore, jobs: Jobs, behave: Behave, *, works: bool = True) -> House:
-    made = House(Fake(behave), store, Membership(lambda: jobs, works=works))
+async def house(
+    store: MemoryStore, jobs: Jobs, behave: Behave, *, works: bool = True, agent: str = "helper"
+) -> House:
+    made = House(Fake(behave), store, Membership(lambda: jobs, works=works), agent)
     await made.supervisor.open()
     return made
 
@@ -199,6 +203,60 @@ async def test_a_run_that_is_answered_elsewhere_while_it_is_cancelled_ends(
     assert (await api.directory.state(run)).end == t.RunCancelled("me")
     await worker.supervisor.close()
     await api.supervisor.close()
+
+
+async def test_a_run_waits_for_a_worker_that_knows_its_agent() -> None:
+    """While a new version is brought out, not all processes have the new agents."""
+    store, jobs = MemoryStore(), Jobs()
+    api = await house(store, jobs, hangs, works=False)
+    old = await house(store, jobs, hangs, agent="another")
+    run = await api.start()
+    first = Offered(run)
+    await jobs.waiting.put(first)
+    await until(lambda: first.beats > 1)
+    assert not first.over(), "nobody else would know it"
+    new = await house(store, jobs, hangs)
+    await until(first.over)
+    assert first.given_back
+    while not new.supervisor.live():  # whichever of the two gets it
+        await jobs.waiting.put(Offered(run))
+        await asyncio.sleep(0.05)
+    state = await new.directory.state(run)
+    assert (state.phase, state.attempt) == ("running", 1)
+    for each in (api, old, new):
+        await each.supervisor.close()
+
+
+async def test_a_run_whose_agent_nobody_knows_fails_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster, "STRANGE_SECONDS", 0.2)
+    store, jobs = MemoryStore(), Jobs()
+    api = await house(store, jobs, hangs, works=False)
+    worker = await house(store, jobs, hangs, agent="another")
+    run = await api.start()
+    job = Offered(run)
+    await jobs.waiting.put(job)
+    await until(lambda: job.done_)
+    assert (await api.finished(run)).end == t.RunFailed(
+        "server_error", "The agent helper no longer exists."
+    )
+    for each in (api, worker):
+        await each.supervisor.close()
+
+
+async def test_a_run_is_answered_where_its_agent_is_not_known() -> None:
+    store, jobs = MemoryStore(), Jobs()
+    worker = await house(store, jobs, asks)
+    old = await house(store, jobs, asks, works=False, agent="another")
+    run = await worker.start()
+    await jobs.waiting.put(Offered(run))
+    assert (await worker.finished(run)).phase == "waiting"
+    await old.supervisor.answer(run, (Reply("q", "red"),))
+    await jobs.waiting.put(Offered(run))
+    assert (await worker.finished(run)).ended
+    for each in (worker, old):
+        await each.supervisor.close()
 
 
 async def test_a_job_whose_log_is_not_there_yet_comes_again_and_not_for_ever() -> None:

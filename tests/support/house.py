@@ -49,6 +49,7 @@ class House:
         runtime: Runtime,
         store: MemoryStore | None = None,
         cluster: Membership | None = None,
+        agent: str = "helper",
         **settings: Any,
     ) -> None:
         self.now = 1_000
@@ -59,7 +60,7 @@ class House:
         self.sweeper = Sweeper(self.store, self.directory, conversations, chosen, self.clock)
         self.supervisor = Supervisor(
             self.store,
-            {"helper": runtime},
+            {agent: runtime},
             self.directory,
             conversations,
             self.sweeper,

@@ -37,6 +37,8 @@ PATIENCE = 10
 RETRY_SECONDS = 0.5
 """Before the engine is asked again that did not answer."""
 CALL_SECONDS = 5.0
+STRANGE_SECONDS = 60.0
+"""How long a run waits for a worker that knows its agent: while a new version is brought out, not all do."""
 
 
 class Membership(NamedTuple):
@@ -87,6 +89,8 @@ class Cluster:
 
     async def open(self) -> None:
         if self._works:
+            for agent in self._worker.agents:
+                await self._work.answer(_knowing(agent), _yes)
             self._taking = asyncio.create_task(self._take_for_ever())
 
     async def drain(self) -> None:
@@ -110,6 +114,10 @@ class Cluster:
 
     async def begin(self, record: RunRecord, writer: RunWriter) -> None:
         """It was offered, and some process takes it."""
+
+    def knows(self, agent: str) -> bool:
+        """Some process may, and is not asked."""
+        return True
 
     async def has(self, run: str) -> bool:
         """As soon as it is: the process that claims it may be about to write its start."""
@@ -173,11 +181,8 @@ class Cluster:
                 del self._readers[run]
 
     async def _say_read(self, run: str, readers: _Readers) -> None:
-        async def respond(_: bytes) -> bytes:
-            return b"yes"
-
         with suppress(LogError):
-            stop = await self._work.answer(_reading(run), respond)
+            stop = await self._work.answer(_reading(run), _yes)
             try:
                 await readers.gone.wait()
             finally:
@@ -247,10 +252,30 @@ class Cluster:
             await job.give_back(self._work.lease)  # should that one die, somebody must come back
             return None
         record, state = found
+        if state.phase == "running" and not await self._is_for_us(job, record.agent):
+            await job.give_back(RETRY_SECONDS)
+            return None
         live = await self._worker.pick_up(record, state)
         if live is None:
             await job.done()
         return live
+
+    async def _is_for_us(self, job: Job, agent: str) -> bool:
+        """Whether this process knows a run's agent, or nobody does for so long that none will; the job is
+        kept until that is clear."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + STRANGE_SECONDS
+        while not self._worker.knows(agent):
+            if loop.time() > deadline:
+                return True
+            with suppress(LogError):
+                await job.beat()
+                if await self._work.call(_knowing(agent), b"", self._work.lease / 3) is not None:
+                    return False
+            await self._pause(self._work.lease / 3)
+            if self._draining.is_set():
+                return False
+        return True
 
     async def _is_worked_on(self, run: str) -> bool:
         """Whether somebody says so: a run may have two jobs, and one comes back that was thought lost."""
@@ -321,6 +346,15 @@ class Cluster:
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _yes(_: bytes) -> bytes:
+    return b"yes"
+
+
+def _knowing(agent: str) -> str:
+    """The name that workers answer to which know an agent; its own name may be no part of a subject."""
+    return f"agent.{agent.encode().hex()}"
 
 
 def _reading(run: str) -> str:

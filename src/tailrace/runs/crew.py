@@ -41,6 +41,10 @@ class Crew(Protocol):
         """Let somebody work on a run; what `writer` has been given may still be on its way to the disk."""
         ...
 
+    def knows(self, agent: str) -> bool:
+        """Whether somebody may be able to work on an agent's runs."""
+        ...
+
     async def has(self, run: str) -> bool:
         """Whether a run that somebody claims to have started is in the log."""
         ...

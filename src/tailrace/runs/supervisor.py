@@ -282,7 +282,7 @@ class Supervisor:
         state = await self._directory.state(run)
         if state.phase == "running":
             raise Fenced(f"the run {run} goes on")
-        if record is None or state.phase != "waiting" or record.agent not in self._runtimes:
+        if record is None or state.phase != "waiting" or not self._crew.knows(record.agent):
             raise Conflict("The run is not in progress.", code="not_in_progress")
         return record, state
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Collection, Coroutine, Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -69,6 +69,15 @@ class Worker:
     def live(self, run: str) -> LiveRun | None:
         """The run, if it is worked on here."""
         return self._live.get(run)
+
+    @property
+    def agents(self) -> Collection[str]:
+        """The agents whose runs can be worked on here."""
+        return self._runtimes.keys()
+
+    def knows(self, agent: str) -> bool:
+        """Whether an agent's runs can be worked on here."""
+        return agent in self._runtimes
 
     async def open(self) -> None:
         """Take over every run that was left open."""
@@ -179,7 +188,7 @@ class Worker:
     async def pick_up(self, record: RunRecord, state: RunState) -> LiveRun | None:
         """Work on a run that was offered: for the first time, or after a worker who is gone. None when there
         is nothing to be done."""
-        if not state.fresh or record.agent not in self._runtimes:
+        if not state.fresh or not self.knows(record.agent):
             return await self._resume(record, state, "its worker was gone")
         await self._accounts.load(record.purses)
         self._running.enter_again(record.purses)
