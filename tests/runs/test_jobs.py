@@ -217,13 +217,13 @@ async def test_a_run_waits_for_a_worker_that_knows_its_agent() -> None:
     assert not first.over(), "nobody else would know it"
     new = await house(store, jobs, hangs)
     await until(first.over)
-    assert first.given_back
-    while not new.supervisor.live():  # whichever of the two gets it
-        await jobs.waiting.put(Offered(run))
-        await asyncio.sleep(0.05)
+    assert first.given_back, "to whoever gets it next"
+    await old.supervisor.close()
+    await jobs.waiting.put(Offered(run))
+    await until(lambda: bool(new.supervisor.live()))
     state = await new.directory.state(run)
     assert (state.phase, state.attempt) == ("running", 1)
-    for each in (api, old, new):
+    for each in (api, new):
         await each.supervisor.close()
 
 
@@ -256,6 +256,60 @@ async def test_a_run_is_answered_where_its_agent_is_not_known() -> None:
     await jobs.waiting.put(Offered(run))
     assert (await worker.finished(run)).ended
     for each in (worker, old):
+        await each.supervisor.close()
+
+
+class Fenced:
+    """A run that has two workers: the first has been fenced, and does not know yet."""
+
+    def __init__(self) -> None:
+        self.store, self.jobs = MemoryStore(), Jobs()
+        self.run = ""
+
+    async def open(self, behave: Behave) -> tuple[House, House]:
+        """The first worker, and a process that serves."""
+        worker = await house(self.store, self.jobs, behave)
+        api = await house(self.store, self.jobs, behave, works=False)
+        self.run = await api.start()
+        await self.jobs.waiting.put(Offered(self.run))
+        await until(lambda: worker.supervisor.live() == 1)
+        await some_turns()
+        state = await worker.directory.state(self.run)
+        taken = state.advance(t.Draft(t.RunAttempt(2, "its worker was gone")), 0)
+        await self.store.log.append(self.run, frame([taken]), expected=taken.seq - 1, attempt=2)
+        return worker, api
+
+
+async def asks_and_works(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    yield said([t.InputRequested("q", "Which?")])
+    await asyncio.Event().wait()
+
+
+async def pauses(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    for _ in range(0):
+        yield ()
+
+
+async def test_who_was_fenced_cancels_nothing() -> None:
+    fenced = Fenced()
+    worker, api = await fenced.open(hangs)
+    await api.supervisor.cancel(fenced.run, "me")
+    assert (await api.directory.state(fenced.run)).end == t.RunCancelled("me")
+    for each in (worker, api):
+        await each.supervisor.close()
+
+
+async def test_an_answer_is_not_lost_with_who_was_fenced() -> None:
+    fenced = Fenced()
+    worker, api = await fenced.open(asks_and_works)
+    answering = asyncio.create_task(api.supervisor.answer(fenced.run, (Reply("q", "red"),)))
+    await until(lambda: worker.supervisor.live() == 0)
+    second = await house(fenced.store, fenced.jobs, pauses)
+    await fenced.jobs.waiting.put(Offered(fenced.run))
+    await answering
+    assert (await api.directory.state(fenced.run)).answers == {"q": "red"}
+    for each in (worker, api, second):
         await each.supervisor.close()
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-Respond = Callable[[bytes], Awaitable[bytes]]
+Respond = Callable[[bytes], Awaitable[bytes | None]]
+"""What is answered to what is asked; None for no answer: somebody else will."""
 
 
 class Job(Protocol):

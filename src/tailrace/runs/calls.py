@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tailrace.errors import BadRequest, CallerError, Conflict, LogError
+from tailrace.errors import BadRequest, CallerError, Conflict, Fenced, LogError
 from tailrace.events.answers import Answer, Approval, Declined, Output, Reply
 
 KINDS: dict[str, type[Approval | Reply | Declined | Output]] = {
@@ -72,8 +72,8 @@ async def respond(
     works: Callable[[], bool],
     cancel: Callable[[str], Awaitable[bool]],
     answer: Callable[[Answer], Awaitable[bool]],
-) -> bytes:
-    """Do what is asked, and say how it went."""
+) -> bytes | None:
+    """Do what is asked, and say how it went; nothing, when another worker has the run: it was asked too."""
     try:
         call = _call.decode(body)
         if isinstance(call, Cancel):
@@ -85,5 +85,7 @@ async def respond(
         name = type(error).__name__
         said = Said(taken=False, refused=name, message=error.message)
         return encode(msgspec.structs.replace(said, param=error.param, code=error.code))
+    except Fenced:
+        return None
     except (LogError, msgspec.MsgspecError) as error:
         return encode(Said(taken=False, refused="LogError", message=str(error)))

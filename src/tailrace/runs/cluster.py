@@ -36,6 +36,8 @@ PATIENCE = 10
 """Between two looks at such a run passes this part of the time since it was offered."""
 RETRY_SECONDS = 0.5
 """Before the engine is asked again that did not answer."""
+AGAIN_SECONDS = 0.02
+"""Before it is asked again who works on a run, when who was asked does no longer."""
 CALL_SECONDS = 5.0
 STRANGE_SECONDS = 60.0
 """How long a run waits for a worker that knows its agent: while a new version is brought out, not all do."""
@@ -146,23 +148,27 @@ class Cluster:
             stop()
 
     async def cancel(self, run: str, by: str) -> bool:
-        if self._worker.live(run) is not None:
-            return await self._worker.cancel(run, by)
         while True:
-            seconds = self._settings.cancel_seconds + CALL_SECONDS
-            said = await self._work.call(run, calls.encode(calls.Cancel(by)), seconds)
-            if said is not None:
-                return calls.outcome(said)
-            try:
+            with suppress(Fenced):  # somebody has just taken it
+                if self._worker.live(run) is not None:
+                    return await self._worker.cancel(run, by)
+                seconds = self._settings.cancel_seconds + CALL_SECONDS
+                said = await self._work.call(run, calls.encode(calls.Cancel(by)), seconds)
+                if said is not None:
+                    return calls.outcome(said)
                 return await self._end(run, RunCancelled(by))
-            except Fenced:
-                continue  # somebody has just taken it
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def answer(self, run: str, answer: Answer) -> bool:
-        if self._worker.live(run) is not None:
-            return await self._worker.answer(run, answer)
-        said = await self._work.call(run, calls.encode(calls.Answers.of(answer)), CALL_SECONDS)
-        return said is not None and calls.outcome(said)
+        while True:
+            with suppress(Fenced):  # as above
+                if self._worker.live(run) is not None:
+                    return await self._worker.answer(run, answer)
+                said = await self._work.call(
+                    run, calls.encode(calls.Answers.of(answer)), CALL_SECONDS
+                )
+                return said is not None and calls.outcome(said)
+            await asyncio.sleep(AGAIN_SECONDS)
 
     @contextmanager
     def reading(self, run: str) -> Generator[None, None, None]:
@@ -329,7 +335,7 @@ class Cluster:
         except LogError:
             return True
 
-    async def _respond(self, run: str, body: bytes) -> bytes:
+    async def _respond(self, run: str, body: bytes) -> bytes | None:
         """What another process asks of a run that is worked on here."""
         return await calls.respond(
             body,

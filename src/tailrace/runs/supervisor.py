@@ -71,7 +71,8 @@ class Supervisor:
         self._clock = clock
         self._summaries = Summaries(directory, settings, clock)
         self._submissions = Submissions(store, settings, clock)
-        self._accounts = Accounts(store, clock, shared=cluster is not None)
+        self._shared = cluster is not None
+        self._accounts = Accounts(store, clock, shared=self._shared)
         self._running: Running = RunningHere()
         if cluster is not None:
             self._running = RunningAnywhere(store, directory, clock)
@@ -277,10 +278,10 @@ class Supervisor:
             await self._crew.record_end(record, state)
 
     async def _waiting(self, run: str) -> tuple[RunRecord, RunState]:
-        """A run that waits. Raises `Fenced` when it goes on already, `Conflict` when it is over."""
+        """A run that waits. Raises `Fenced` when another process let it go on, `Conflict` when it is over."""
         record = await self._directory.record(run)
         state = await self._directory.state(run)
-        if state.phase == "running":
+        if self._shared and state.phase == "running":
             raise Fenced(f"the run {run} goes on")
         if record is None or state.phase != "waiting" or not self._crew.knows(record.agent):
             raise Conflict("The run is not in progress.", code="not_in_progress")

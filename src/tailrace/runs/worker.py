@@ -127,7 +127,7 @@ class Worker:
 
     async def cancel(self, run: str, by: str) -> bool:
         """End a run that is worked on here; False when it is not, or is about to pause. Returns when its log
-        has ended."""
+        has ended; raises `LogError` when it could not be written, `Fenced` when another worker has it."""
         live = self._live.get(run)
         if live is None or live.task is None or not live.cancel(by):
             return False
@@ -137,16 +137,21 @@ class Worker:
             await live.abandon(by)
             self._live.pop(run, None)
             await self.record_end(live.record, live.writer.state)
+        await live.writer.flush()
         return True
 
     async def answer(self, run: str, answer: Answer) -> bool:
         """Give a run what it asked for while the rest of it goes on; False when it is not worked on here, or
-        is about to pause. Raises `Conflict` for what is not asked."""
+        is about to pause. Raises `Conflict` for what is not asked, `Fenced` when another worker has it."""
         live = self._live.get(run)
         if live is None or live.writer.state.phase != "running":
             return False
-        live.answer(drafts(live.writer.state, answer))
-        await live.writer.flush()
+        try:
+            live.answer(drafts(live.writer.state, answer))
+            await live.writer.flush()
+        except Fenced:
+            live.cancel("another worker")  # nobody hears of it: nothing can be written
+            raise
         return True
 
     @contextmanager

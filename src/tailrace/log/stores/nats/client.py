@@ -216,7 +216,7 @@ class Client:
             raise Unreachable(f"{type(error).__name__} at {subject}") from error
 
     async def answer(
-        self, subject: str, respond: Callable[[bytes], Awaitable[bytes]]
+        self, subject: str, respond: Callable[[bytes], Awaitable[bytes | None]]
     ) -> Callable[[], Awaitable[None]]:
         """Answer what is asked on a subject; returns the way to stop. Raises `Unreachable`."""
 
@@ -228,8 +228,9 @@ class Client:
 
         async def answered(message: Msg) -> None:
             data = await respond(message.data)
-            with suppress(nats.errors.Error):
-                await message.respond(data)
+            if data is not None:
+                with suppress(nats.errors.Error):
+                    await message.respond(data)
 
         return await self._subscribe(subject, got)
 
