@@ -41,7 +41,7 @@ class Layout(Struct, frozen=True):
     name: str = "tailrace"
     shards: int = 8
     replicas: int = 3
-    kept: int = 48 * 3600
+    kept: int = 30 * 24 * 3600
     lease: float = 5.0
 
     def stream(self, kind: str) -> str:
