@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
-from tailrace.errors import ModelFailed
+import pytest
+
+from tailrace.errors import LogError, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.stored import Frame
 from tailrace.log.stores.memory import MemoryStore
-from tailrace.log.work import Work
-from tailrace.runs.cluster import Membership
+from tailrace.log.work import Job, Respond, Work
+from tailrace.runs.cluster import ARRIVAL_SECONDS, START_MILLISECONDS, Membership
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import RETRIES, Submission
 from tailrace.runtimes.contract import RunContext
@@ -109,10 +111,30 @@ async def _only(store: MemoryStore) -> str:
 
 
 class _Offers(Work):
-    """The jobs of a cluster that nobody takes."""
+    """The jobs of a cluster that nobody takes: none is stored before there is a leader."""
+
+    lease = 1.0
+
+    def __init__(self) -> None:
+        self.leader = asyncio.Event()
+        self.leader.set()
+        self.lost = False
+        self.offered: list[str] = []
 
     async def offer(self, run: str, after: int = -1) -> None:
-        pass
+        self.offered.append(run)
+        if self.lost:
+            raise LogError("the engine does not answer")
+        await self.leader.wait()
+
+    async def take(self) -> Job | None:
+        return None
+
+    async def call(self, name: str, body: bytes, seconds: float) -> bytes | None:
+        return None
+
+    async def answer(self, name: str, respond: Respond) -> Callable[[], Awaitable[None]]:
+        raise AssertionError(name)
 
 
 async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there() -> None:
@@ -132,10 +154,7 @@ async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there()
         written.set()
 
     store.log.read, store.log.append = watched, slow  # type: ignore[method-assign]
-    member = Membership(_Offers, works=False)
-    houses = [House(Fake(nothing), store, member) for _ in range(2)]
-    for house in houses:
-        await house.supervisor.open()
+    houses = await _two(store, _Offers())
     once = Submission(key="k", body=b"body", retry=False)
     first, second = [
         asyncio.create_task(
@@ -146,3 +165,63 @@ async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there()
     assert await first == ((await second)[0], True)
     assert not (await second)[1], "it found the claim before the run, and waited"
     assert written.is_set()
+
+
+async def _two(store: MemoryStore, jobs: _Offers) -> list[House]:
+    """Two processes that serve."""
+    houses = [House(Fake(nothing), store, Membership(lambda: jobs, works=False)) for _ in range(2)]
+    for house in houses:
+        await house.supervisor.open()
+    return houses
+
+
+async def test_a_claim_of_another_process_is_waited_for_while_there_is_no_leader() -> None:
+    """An election takes up to ten seconds, and the run is written after that all the same."""
+    jobs = _Offers()
+    jobs.leader.clear()
+    houses = await _two(MemoryStore(), jobs)
+    once = Submission(key="k", body=b"body", retry=False)
+    first, second = [
+        asyncio.create_task(
+            house.supervisor.start(request(), owner=Owner("local"), submission=once)
+        )
+        for house in houses
+    ]
+    await asyncio.wait([first, second], timeout=2 * sum(ARRIVAL_SECONDS))
+    assert len(jobs.offered) == 1, "the run that is claimed comes, late"
+    jobs.leader.set()
+    assert [await first, await second] == [(jobs.offered[0], True), (jobs.offered[0], False)]
+
+
+async def test_a_claim_whose_process_died_is_taken_over() -> None:
+    jobs = _Offers()
+    jobs.leader.clear()
+    one, other = await _two(MemoryStore(), jobs)
+    once = Submission(key="k", body=b"body", retry=False)
+    first = asyncio.create_task(
+        one.supervisor.start(request(), owner=Owner("local"), submission=once)
+    )
+    while not jobs.offered:
+        await asyncio.sleep(0)
+    other.now += START_MILLISECONDS + 1
+    second = asyncio.create_task(
+        other.supervisor.start(request(), owner=Owner("local"), submission=once)
+    )
+    while len(jobs.offered) < 2:
+        await asyncio.sleep(0.01)
+    jobs.leader.set()
+    assert (await second) == (jobs.offered[1], True)
+    await first
+
+
+async def test_a_start_that_was_refused_leaves_its_key_to_the_next() -> None:
+    jobs = _Offers()
+    jobs.lost = True
+    one, other = await _two(MemoryStore(), jobs)
+    once = Submission(key="k", body=b"body", retry=False)
+    with pytest.raises(LogError):
+        await one.supervisor.start(request(), owner=Owner("local"), submission=once)
+    jobs.lost = False
+    async with asyncio.timeout(0.5):
+        run, new = await other.supervisor.start(request(), owner=Owner("local"), submission=once)
+    assert (run, new) == (jobs.offered[1], True)

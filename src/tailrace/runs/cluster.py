@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
-from tailrace.errors import Fenced, LogError, NotFound
+from tailrace.errors import Fenced, LogError, NotFound, Unavailable
+from tailrace.events import ids
 from tailrace.events.answers import Answer
 from tailrace.events.state import RunState
 from tailrace.events.types import Draft, Event, RunCancelled, RunEnd, RunWaiting
@@ -30,6 +31,8 @@ logger = logging.getLogger("tailrace.runs")
 
 ARRIVAL_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Waits for a run that was offered to be in the log: both are written at the same time."""
+START_MILLISECONDS = 30_000
+"""How long a claimed run may take to be in the log: its process may wait for leaders meanwhile."""
 LOST_SECONDS = 3600.0
 """An offered run that is not in the log after so long never will be; who writes it may wait for a leader."""
 PATIENCE = 10
@@ -122,8 +125,13 @@ class Cluster:
         return True
 
     async def has(self, run: str) -> bool:
-        """As soon as it is: the process that claims it may be about to write its start."""
-        return await self._arrived(run) is not None
+        """As soon as it is: who claims it may be about to write its start, and wait for a leader."""
+        while not self._draining.is_set():
+            if await self._arrived(run) is not None:
+                return True
+            if run < ids.ulid(max(self._clock() - START_MILLISECONDS, 0), bytes(10)):
+                return False
+        raise Unavailable("The server shuts down; try again in a moment.")
 
     async def wait(self, run: str) -> None:
         await self._worker.wait(run)

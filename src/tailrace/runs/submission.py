@@ -7,6 +7,7 @@ same owner within a short window. Both memories are durable, so the retry may re
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 
 import msgspec
@@ -94,6 +95,17 @@ class Submissions:
             return False
         return True
 
+    async def release(self, submission: Submission, owner: Owner, run: str) -> None:
+        """Give a key back: its run will not be written, and the next who sends it need not wait for that."""
+        bucket, name = self._place(submission, owner, "")
+        record = await self._store.records.get(bucket, name) if submission.key else None
+        if record is None or msgspec.json.decode(record.value, type=_Claim).run != run:
+            return
+        with suppress(RevisionMismatch):  # somebody else has it already
+            await self._store.records.put(
+                bucket, name, record.value, revision=record.revision, expires=1
+            )
+
     def _place(self, submission: Submission, owner: Owner, fingerprint: str) -> tuple[str, str]:
         """The bucket and the key of a submission's record."""
         if submission.key:
@@ -103,21 +115,23 @@ class Submissions:
     async def _by_key(self, key: str, owner: Owner, claim: _Claim) -> str | None:
         name = f"{owner.key}:{sha256(key.encode()).hexdigest()}"
         expires = self._clock() + self._settings.idempotency
-        try:
-            value = msgspec.json.encode(claim)
-            await self._store.records.put(KEYS, name, value, revision=0, expires=expires)
-        except RevisionMismatch:
-            earlier = await self._read(KEYS, name)
-            if earlier is None:
-                await self._store.records.delete(KEYS, name)
-                return await self._by_key(key, owner, claim)
+        value, revision = msgspec.json.encode(claim), 0
+        while True:
+            with suppress(RevisionMismatch):
+                await self._store.records.put(KEYS, name, value, revision=revision, expires=expires)
+                return None
+            record = await self._store.records.get(KEYS, name)
+            if record is None or record.expires < self._clock():
+                # By its revision, not by removing it: of two who find it, one takes it.
+                revision = 0 if record is None else record.revision
+                continue
+            earlier = msgspec.json.decode(record.value, type=_Claim)
             if earlier.fingerprint != claim.fingerprint:
                 raise Unprocessable(
                     "This Idempotency-Key was used with a different request.",
                     code="idempotency_key_reused",
-                ) from None
+                )
             return earlier.run
-        return None
 
     async def _read(self, bucket: str, name: str) -> _Claim | None:
         record = await self._store.records.get(bucket, name)

@@ -174,8 +174,14 @@ class Supervisor:
         submission: Submission,
     ) -> None:
         """Write a run's start and let the work begin."""
-        await self._accounts.check(submission.purses)
-        await self._running.enter(run, submission.purses)
+        try:
+            await self._accounts.check(submission.purses)
+            await self._running.enter(run, submission.purses)
+            await self._offer(run, -1, submission.purses)
+        except BaseException:
+            with suppress(LogError):
+                await self._submissions.release(submission, owner, run)
+            raise
         record = RunRecord(
             run=run,
             agent=request.agent,
@@ -188,7 +194,6 @@ class Supervisor:
             kept=self._settings.kept if request.store else self._settings.kept_unstored,
             purses=submission.purses,
         )
-        await self._offer(run, -1, submission.purses)
         writer = RunWriter(self._store.log, run, RunState(), self._clock)
         runtime = self._runtimes[request.agent]
         writer.add([Draft(RunStarted(request, tuple(runtime.registry())))])

@@ -80,7 +80,9 @@ async def test_streams_that_keep_too_short_are_refused_until_they_are_made_to(
     longer = msgspec.structs.replace(layout, kept=layout.kept * 3)
     client = Client([node.url for node in nodes])
     await client.open()
-    with pytest.raises(LogError, match="keeps events for 2592000 s, and runs are kept for 7776000 s"):
+    with pytest.raises(
+        LogError, match="keeps events for 2592000 s, and runs are kept for 7776000 s"
+    ):
         await layouts.check(client, longer)
     assert await layouts.create(client, longer) == 1
     await layouts.check(client, longer)
