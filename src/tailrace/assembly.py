@@ -21,6 +21,7 @@ from tailrace.config import AgentConfig, Config, McpConfig, nearest
 from tailrace.errors import ConfigError
 from tailrace.events.request import OutputFormat
 from tailrace.http.app import create_app, create_health_app
+from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog, Target
 from tailrace.http.event_stream import Streams, StreamSettings
 from tailrace.http.health import Health
@@ -172,7 +173,7 @@ def parts(
         streams=streams,
         readers=Readers(),
         health=Health(store, supervisor),
-        max_body_bytes=config.server.max_body_bytes,
+        bodies=Bodies(config.server.max_body_bytes),
         extension_key=config.server.extension_key,
         functions=config.server.agent_calls == "function_call",
         let_go=lambda: _close(known, servers),

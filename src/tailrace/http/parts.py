@@ -14,12 +14,13 @@ from starlette.responses import Response
 
 from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal
-from tailrace.errors import BadRequest, TooLarge, Unavailable
+from tailrace.errors import BadRequest, Unavailable
 from tailrace.events import ids
 from tailrace.events.answers import Answer
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.http import audit, bounds
+from tailrace.http import audit
+from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog
 from tailrace.http.event_stream import EventStream, Streams
 from tailrace.http.guard import maker, principal
@@ -39,8 +40,6 @@ GRACE_HEADER = "x-disconnect-grace"
 """On a request that starts a run: how many seconds it goes on when nobody reads it, or `forever`."""
 
 MOST_GRACE = 86_400
-BODY_SECONDS = 120.0
-"""How long a client may take to send a body."""
 
 
 class Parts(Struct, frozen=True):
@@ -55,7 +54,7 @@ class Parts(Struct, frozen=True):
     streams: Streams
     health: Health
     readers: Readers
-    max_body_bytes: int
+    bodies: Bodies
     extension_key: str
     functions: bool
     let_go: Callable[[], Awaitable[None]]
@@ -77,16 +76,9 @@ class Parts(Struct, frozen=True):
         return await self.supervisor.start(request, owner=maker(http), submission=submission)
 
     async def body(self, http: Request) -> bytes:
-        """The request's whole body. Raises `TooLarge`, and `BadRequest` for what is too deep or
-        comes too slowly."""
-        limits = [account.limits.input_bytes for account in principal(http).accounts]
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await _read(http, min([self.max_body_bytes, *filter(None, limits)]))
-        except TimeoutError:
-            raise BadRequest(f"The request body took more than {BODY_SECONDS:g} s.") from None
-        bounds.check(body)
-        return body
+        """The request's whole body, as `Bodies.read`."""
+        accounts = principal(http).accounts
+        return await self.bodies.read(http, [account.limits.input_bytes for account in accounts])
 
     async def answer(
         self, http: Request, run: str, answer: Answer, request: RunRequest | None = None
@@ -178,21 +170,6 @@ def json_reply(body: bytes, *, status: int = 200, run: str = "") -> Response:
 def document(value: object, *, run: str = "") -> Response:
     """A JSON document from a value."""
     return json_reply(msgspec.json.encode(value), run=run)
-
-
-async def _read(http: Request, limit: int) -> bytes:
-    """The request's whole body. Raises `TooLarge` once it is over `limit` bytes."""
-    declared = http.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise TooLarge(f"The request body is over {limit} bytes.", code="request_too_large")
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in http.stream():
-        size += len(chunk)
-        if size > limit:
-            raise TooLarge(f"The request body is over {limit} bytes.", code="request_too_large")
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _purses(who: Principal) -> tuple[Purse, ...]:
