@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator, Sequence
 
 import pytest
 
 from tailrace.errors import Fenced
+from tailrace.log.stores.claim import Claim
+from tailrace.log.stores.nats import log
 from tests.contracts.log_contract import ENDED, RUN, append, everything
 from tests.support import nats_stores
 from tests.support.nats_servers import Node, cluster
@@ -33,5 +36,27 @@ async def test_a_process_goes_on_where_another_one_left_off(nodes: Sequence[Node
         await append(other, RUN, ENDED[4:6])
     await append(other, RUN, ENDED[5:])
     assert await everything(one, RUN) == ENDED
+    await one.close()
+    await other.close()
+
+
+async def test_runs_that_others_end_are_not_remembered_for_ever(
+    nodes: Sequence[Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server starts every run and ends none."""
+    monkeypatch.setattr(log, "PLACES", 3)
+    layout = await nats_stores.installation(nodes)
+    one, other = (nats_stores.store(nodes, layout) for _ in range(2))
+    await one.open()
+    await other.open()
+    runs = [f"{RUN[:-2]}{number:02}" for number in range(20)]
+    for run in runs:
+        await append(one, run, ENDED[:2])
+        await append(other, run, ENDED[2:])
+    gc.collect()
+    known = [each.run for each in gc.get_objects() if isinstance(each, Claim) and each.run in runs]
+    assert known == runs[-3:]
+    with pytest.raises(Fenced):
+        await append(one, runs[0], ENDED[2:4])
     await one.close()
     await other.close()

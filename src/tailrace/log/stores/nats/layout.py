@@ -230,7 +230,8 @@ def _is_right(field: str, found: Any, wanted: Any) -> bool:
 def _wrong(field: str, found: Any, wanted: Any) -> str:
     if field == AGE and wanted:
         return (
-            f"it keeps events for {found // SECOND} s, and runs are kept for {wanted // SECOND} s"
+            f"it keeps events for {found // SECOND} s, and runs are kept for {wanted // SECOND} s: "
+            "`tailrace engine init` changes it"
         )
     return f"{field} is {found!r} and must be {wanted!r}"
 

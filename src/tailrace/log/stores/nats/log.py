@@ -27,7 +27,7 @@ from tailrace.log.stores.nats.tails import DROPPED, LAG_SECONDS, Tails
 MOVED = 10071
 """The subject's last message is not the expected one."""
 PLACES = 10_000
-"""Positions of readers that are remembered, so that the next read begins where the last one ended."""
+"""Ends of runs and positions of readers that are remembered: the next append or read need not ask."""
 CLOSE_SECONDS = 5.0
 """How long a store that closes lets appends wait for a leader; what they hold has been shown to nobody."""
 READ_SECONDS = 30.0
@@ -58,7 +58,7 @@ class NatsLog:
     def __init__(self, client: Client, layout: Layout) -> None:
         self._client = client
         self._layout = layout
-        self._claims: dict[str, _Claim] = {}
+        self._claims: OrderedDict[str, _Claim] = OrderedDict()
         self._places: OrderedDict[tuple[str, int], int] = OrderedDict()
         self._read: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._tails = Tails(client, layout)
@@ -146,6 +146,8 @@ class NatsLog:
         claim.landed(frame.last, attempt, ended=frame.ends)
         if frame.ends:
             self._forget(claim)
+        else:  # others may write its end: whoever serves begins all runs and ends none
+            _remember(self._claims, claim.run, claim)
         stored = Stored(
             place, frame.first, frame.last, attempt, frame.ends, frame.schema, "", frame.body
         )
