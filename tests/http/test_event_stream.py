@@ -1,4 +1,4 @@
-"""An open stream whose log does not answer: its reader hears that we are still here."""
+"""An open stream whose log does not answer: its reader hears that we are still here, and it can be cut."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
+import pytest
 from starlette.types import Message
 
 from tailrace.events.types import Event
@@ -39,33 +40,70 @@ class Wire:
         self.gone = True
 
 
+class Stuck:
+    """A stream whose log answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.answers = asyncio.Event()
+        self.wire = Wire()
+        self.streams = Streams(StreamSettings(heartbeat_seconds=0.01))
+
+    async def read(self) -> None:
+        """All of the stream, as the server calls it."""
+        store = MemoryStore()
+        await store.open()
+        read = store.log.read
+
+        async def stuck(run: str, after: int) -> Sequence[Event]:
+            await self.answers.wait()
+            return await read(run, after)
+
+        store.log.read = stuck  # type: ignore[method-assign]
+        subscription = Subscription(Projections(store), ("run", None), Recorder)
+        stream = EventStream(self.streams, subscription, nullcontext(), _welcome, SSE, {})
+        scope = {"type": "http", "state": {}, "extensions": {direct.EXTENSION: self.wire}}
+        await stream(scope, _never, _ignored)
+
+
+async def _ignored(message: Message) -> None:
+    pass
+
+
+async def _welcome() -> bool:
+    return True
+
+
+async def _never() -> Message:
+    raise AssertionError("the connection tells when the client leaves")
+
+
 async def test_heartbeats_come_while_the_log_has_no_leader() -> None:
-    store, answers = MemoryStore(), asyncio.Event()
-    await store.open()
-    read = store.log.read
-
-    async def stuck(run: str, after: int) -> Sequence[Event]:
-        await answers.wait()
-        return await read(run, after)
-
-    async def ignored(message: Message) -> None:
-        pass
-
-    async def welcome() -> bool:
-        return True
-
-    async def never() -> Message:
-        raise AssertionError("the connection tells when the client leaves")
-
-    store.log.read = stuck  # type: ignore[method-assign]
-    wire, streams = Wire(), Streams(StreamSettings(heartbeat_seconds=0.01))
-    subscription = Subscription(Projections(store), ("run", None), Recorder)
-    stream = EventStream(streams, subscription, nullcontext(), welcome, SSE, {})
-    scope = {"type": "http", "state": {}, "extensions": {direct.EXTENSION: wire}}
-    reading = asyncio.create_task(stream(scope, never, ignored))
+    stuck = Stuck()
+    reading = asyncio.create_task(stuck.read())
     async with asyncio.timeout(10):
-        await wire.heard.wait()
-    assert wire.written == [PING] * PINGS
-    answers.set()
-    stream.cut()
+        await stuck.wire.heard.wait()
+    assert stuck.wire.written == [PING] * PINGS
+    stuck.answers.set()
+    for stream in stuck.streams.open:
+        stream.cut()
     await reading
+
+
+async def test_a_server_that_stops_waits_for_no_log_that_does_not_answer() -> None:
+    stuck = Stuck()
+    reading = asyncio.create_task(stuck.read())
+    async with asyncio.timeout(10):
+        await stuck.wire.heard.wait()
+        stuck.streams.stop()
+        await reading  # and raises nothing
+    assert stuck.wire.gone, "the body ends as if it were whole"
+
+
+async def test_a_stream_that_is_cancelled_by_others_is_cancelled() -> None:
+    stuck = Stuck()
+    reading = asyncio.create_task(stuck.read())
+    async with asyncio.timeout(10):
+        await stuck.wire.heard.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading

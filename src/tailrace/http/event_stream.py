@@ -50,7 +50,7 @@ class Streams:
         for event in self._waiting:
             event.set()
         for stream in tuple(self.open):
-            stream.cut()
+            stream.stop()
 
 
 class EventStream:
@@ -79,8 +79,10 @@ class EventStream:
         self._seen = -1
         self._ping = False
         self._gone = False
+        self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._task = asyncio.current_task()
         self._connection = connection(scope)
         with self._reading:
             self._streams.open.add(self)
@@ -109,12 +111,18 @@ class EventStream:
         self._gone = True
         self._subscription.interrupt()
 
+    def stop(self) -> None:
+        """`cut`, and wait for no log that does not answer: without a leader that may take long."""
+        self.cut()
+        if self._task is not None and self._subscription.reading:
+            self._task.cancel()
+
     async def _frames(self, send: Send) -> bool:
         """Send all frames; False when the stream was cut or the client left."""
         if self._streams.stopping:
             self.cut()
         while await self._taken():
-            data = await self._subscription.next()
+            data = await self._next()
             if data is None:
                 return await self._dropped(send) if self._subscription.dropped else True
             if self._gone:
@@ -128,6 +136,14 @@ class EventStream:
                     return False
             data = b""  # a client that stalls now costs what its connection holds, no copy of it
         return False
+
+    async def _next(self) -> bytes | None:
+        try:
+            return await self._subscription.next()
+        except asyncio.CancelledError:
+            if not self._streams.stopping or self._task is None or self._task.uncancel():
+                raise
+            return b""
 
     def _written(self, data: bytes) -> bool:
         return self._connection is not None and self._connection.write(data)
