@@ -8,6 +8,9 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 
 import pytest
 
+from tailrace.log.stores.nats import frames
+from tailrace.log.stores.nats.client import Client, Unreachable
+from tailrace.log.stores.nats.layout import Layout
 from tailrace.log.stores.nats.work import NatsWork
 from tailrace.log.work import Job
 from tests.support import nats_stores
@@ -102,3 +105,15 @@ async def test_a_call_reaches_who_answers(works: tuple[NatsWork, NatsWork]) -> N
     assert await one.call("run", b"hello", 5.0) == b"HELLO"
     await stop()
     assert await one.call("run", b"hello", 5.0) is None
+
+
+async def test_what_nobody_answers_is_one_line(nodes: Sequence[Node]) -> None:
+    client = Client([node.url for node in nodes])
+    await client.open()
+    with pytest.raises(Unreachable) as job:
+        await NatsWork(client, Layout("nobody")).take()
+    with pytest.raises(Unreachable) as frame:
+        await frames.after(client, Layout("nobody"), "run", 0)
+    await client.close()
+    assert str(job.value) == "no jobs: 503"
+    assert str(frame.value) == "direct get: 503"

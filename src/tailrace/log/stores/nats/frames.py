@@ -121,5 +121,10 @@ def _ends(headers: Headers) -> bool:
     if status in ("204", "404"):
         return True
     if status:
-        raise Unreachable(f"direct get: {status} {headers.get('Description', '')}")
+        raise Unreachable(f"direct get: {said(headers)}")
     return False
+
+
+def said(headers: Headers) -> str:
+    """A status in words: where it has none, the library takes the headers behind it for them."""
+    return f"{headers['Status']} {headers.get('Description', '')}".partition("\n")[0].strip()

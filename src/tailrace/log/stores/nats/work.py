@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from tailrace.log.stores.nats.client import Client, Unreachable
-from tailrace.log.stores.nats.frames import ID
+from tailrace.log.stores.nats.frames import ID, said
 from tailrace.log.stores.nats.layout import SECOND, WORKERS, Layout
 from tailrace.log.work import Job, Respond
 
@@ -65,11 +65,12 @@ class NatsWork:
         question = msgspec.json.encode({"batch": 1, "expires": int(TAKE_SECONDS * SECOND)})
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{WORKERS}"
         message = await self._client.first(subject, question)
-        status = (message.headers or {}).get("Status", "")
+        headers = message.headers or {}
+        status = headers.get("Status", "")
         if status in ("404", "408"):
             return None
         if status:
-            raise Unreachable(f"no jobs: {status} {(message.headers or {}).get('Description', '')}")
+            raise Unreachable(f"no jobs: {said(headers)}")
         run = message.subject.rsplit(".", 1)[1]
         return NatsJob(self._client, run, int(message.data), message.reply)
 
