@@ -9,6 +9,7 @@ from contextlib import nullcontext
 import pytest
 from starlette.types import Message
 
+from tailrace.errors import Unavailable
 from tailrace.events.types import Event
 from tailrace.http import direct
 from tailrace.http.event_stream import EventStream, Streams, StreamSettings
@@ -107,3 +108,12 @@ async def test_a_stream_that_is_cancelled_by_others_is_cancelled() -> None:
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
+
+
+async def test_who_waits_for_a_stream_to_begin_is_told_to_come_again() -> None:
+    streams = Streams(StreamSettings())
+    asking = asyncio.create_task(streams.answered(asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    streams.stop()
+    with pytest.raises(Unavailable):
+        await asking

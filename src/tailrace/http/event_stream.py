@@ -11,13 +11,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, suppress
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
 
+from tailrace.errors import Unavailable
 from tailrace.http.direct import Connection, connection
 from tailrace.http.framing import Framing
 from tailrace.http.subscription import Subscription
+
+Result = TypeVar("Result")
 
 
 class StreamSettings(Struct, frozen=True):
@@ -34,6 +38,7 @@ class Streams:
         self.settings = settings
         self.open: set[EventStream] = set()
         self._waiting: set[asyncio.Event] = set()
+        self._reading: set[asyncio.Task[Any]] = set()
         self.stopping = False
 
     async def until(self, event: asyncio.Event) -> None:
@@ -44,13 +49,30 @@ class Streams:
         finally:
             self._waiting.discard(event)
 
+    async def answered(self, step: Awaitable[Result]) -> Result:
+        """Wait for a step that may read the log. Raises `Unavailable` when the server stops meanwhile:
+        without a leader the log may not answer for long."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._reading.add(task)
+        try:
+            return await step
+        except asyncio.CancelledError:
+            if not self.stopping or task.uncancel():
+                raise
+            raise Unavailable("The server is restarting; try again in a moment.") from None
+        finally:
+            self._reading.discard(task)
+
     def stop(self) -> None:
         """Cut every stream."""
         self.stopping = True
         for event in self._waiting:
             event.set()
         for stream in tuple(self.open):
-            stream.stop()
+            stream.cut()
+        for task in self._reading:
+            task.cancel()
 
 
 class EventStream:
@@ -79,10 +101,8 @@ class EventStream:
         self._seen = -1
         self._ping = False
         self._gone = False
-        self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._task = asyncio.current_task()
         self._connection = connection(scope)
         with self._reading:
             self._streams.open.add(self)
@@ -111,12 +131,6 @@ class EventStream:
         self._gone = True
         self._subscription.interrupt()
 
-    def stop(self) -> None:
-        """`cut`, and wait for no log that does not answer: without a leader that may take long."""
-        self.cut()
-        if self._task is not None and self._subscription.reading:
-            self._task.cancel()
-
     async def _frames(self, send: Send) -> bool:
         """Send all frames; False when the stream was cut or the client left."""
         if self._streams.stopping:
@@ -139,10 +153,8 @@ class EventStream:
 
     async def _next(self) -> bytes | None:
         try:
-            return await self._subscription.next()
-        except asyncio.CancelledError:
-            if not self._streams.stopping or self._task is None or self._task.uncancel():
-                raise
+            return await self._streams.answered(self._subscription.next())
+        except Unavailable:
             return b""
 
     def _written(self, data: bytes) -> bool:

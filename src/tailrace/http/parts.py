@@ -95,11 +95,12 @@ class Parts(Struct, frozen=True):
 
     async def resume(self, http: Request, run: str, view: View, first: int) -> EventStream:
         """A reply that streams a run from frame `first` on. Raises `BadRequest` if it is too far,
-        `TooMany`."""
+        `TooMany`, `Unavailable` when the server stops meanwhile."""
         self.readers.check(principal(http).accounts, run)
         subscription = Subscription(self.projections, (run, view.key), view.encoders, first)
+        param = "after" if "after" in http.query_params else "starting_after"
         try:
-            await subscription.prime("after" if "after" in http.query_params else "starting_after")
+            await self.streams.answered(subscription.prime(param))
         except BaseException:
             subscription.close()
             raise

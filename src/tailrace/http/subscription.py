@@ -90,11 +90,6 @@ class Subscription:
         return self._stepping or self._asleep
 
     @property
-    def reading(self) -> bool:
-        """Whether `next` waits for the log to answer."""
-        return self._stepping
-
-    @property
     def _asleep(self) -> bool:
         return self._wake is not None and not self._wake.done()
 
