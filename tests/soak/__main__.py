@@ -120,7 +120,7 @@ async def soak(folder: Path, seconds: float, seed: str, *, cables: bool) -> None
         traffic = Traffic(lab.apis, chance)
         auditor = Auditor(client, lab.layout, traffic)
         customers = [Customer(traffic, number, auditor.whole) for number in range(RUNS)]
-        scene = Scene(lab, client, lab.layout, customers, chance, asyncio.Lock())
+        scene = Scene(lab, client, lab.layout, customers, chance, auditor, asyncio.Lock())
         try:
             await Soak(scene, traffic, auditor, seconds).run()
         except BaseException:

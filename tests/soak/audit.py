@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -58,6 +59,10 @@ class Ledger:
             f"{self.run}: attempt {stored.attempt} wrote {stored.first} behind {self.state.attempt}"
         )
         self.stored.append(stored)
+
+    def place_of(self, seq: int) -> int:
+        """Of the frame that holds an event."""
+        return next(each.place for each in self.stored if each.first <= seq <= each.last)
 
     def shown(self, surface: str) -> list[bytes]:
         """All frames of a surface as far as the log goes."""
@@ -124,6 +129,25 @@ class Auditor:
                 ledger.take(stored)
         return bool(found)
 
+    async def stored_before(self, moment: float, shown: Mapping[Reader, Sequence[bytes]]) -> int:
+        """Frames of native readers that `check` found right are of messages that a leader took before
+        `moment`, as `time.time` has it; how many messages that were."""
+        messages = {
+            (reader.run, self.ledgers[reader.run].place_of(seq_of(frame)))
+            for reader, new in shown.items()
+            for frame in new
+        }
+        for run, place in messages:
+            taken = await self._client.insist(partial(self._taken, run, place))
+            assert taken < moment, f"{run}: {place} was shown without a quorum, {taken - moment} s"
+        return len(messages)
+
+    async def _taken(self, run: str, place: int) -> float:
+        """When the leader of that time took the message at `place`, by its clock."""
+        stream = self._layout.runs(self._layout.shard(run))
+        answer = await self._client.ask(f"STREAM.MSG.GET.{stream}", seq=place)
+        return datetime.fromisoformat(answer["message"]["time"]).timestamp()
+
     async def whole(self, run: Run) -> None:
         """A run that is over: it has ended, and another server shows each reader's whole bytes."""
         for reader in run.readers:
@@ -181,6 +205,11 @@ class Auditor:
     def attempts(self) -> Counter[int]:
         """How many runs needed how many attempts."""
         return Counter(ledger.state.attempt for ledger in self.ledgers.values())
+
+
+def seq_of(frame: bytes) -> int:
+    """The number of the event that a frame of a native stream shows."""
+    return next(int(line[4:]) for line in frame.split(b"\n") if line.startswith(b"id: "))
 
 
 def effects_once(effects: Path) -> int:

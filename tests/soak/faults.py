@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from tailrace.log.stores.nats.client import Client
 from tailrace.log.stores.nats.layout import Layout
+from tests.soak.audit import Auditor
 from tests.soak.clients import Customer, Reader
 from tests.soak.lab import LEASE, Lab, freeze, wake
 from tests.support.nats_servers import Node
@@ -17,9 +19,8 @@ from tests.support.nats_servers import Node
 CUT_SECONDS = 3.0
 ELECTED_SECONDS = 9.5
 """The others have elected another leader by then: it takes 4 to 9 s."""
-QUORUM_SECONDS = 4.0
-SETTLED_SECONDS = 1.5
-"""After so long without a quorum nothing is on its way any more."""
+QUORUM_SECONDS = 8.0
+"""Long enough for a process to leave a server that was cut off (6 s), and to look for what it missed."""
 
 
 class Scene(NamedTuple):
@@ -30,6 +31,7 @@ class Scene(NamedTuple):
     layout: Layout
     customers: list[Customer]
     chance: random.Random
+    auditor: Auditor
     servers: asyncio.Lock
     """Held while servers die, or must not."""
 
@@ -56,6 +58,10 @@ class Scene(NamedTuple):
         """Who has a stream open."""
         now = [one.now for one in self.customers if one.now is not None]
         return [reader for run in now for reader in run.readers if reader.reading]
+
+    def native(self) -> list[Reader]:
+        """Who ever read a run as it is."""
+        return [run.readers[0] for one in self.customers for run in one.runs]
 
 
 def _whole(about: dict[str, Any]) -> bool:
@@ -93,31 +99,37 @@ async def cut_node(scene: Scene) -> None:
 
 
 async def lose_quorum(scene: Scene) -> None:
-    """Two of three are cut off: who reads hears that we are still here."""
+    """Two of three are cut off: who reads hears that we are still here, and is shown nothing newer than that.
+
+    What was stored before may be shown late: the third can still be read.
+    """
     async with scene.servers:
-        await _without_quorum(scene)
+        moment, shown = await _without_quorum(scene)
+    await scene.auditor.check(shown)
+    await scene.auditor.stored_before(moment, shown)
 
 
-async def _without_quorum(scene: Scene) -> None:
+async def _without_quorum(scene: Scene) -> tuple[float, dict[Reader, list[bytes]]]:
+    """When there was none any more, and what native readers were shown until there was one again."""
     await scene.leader()
     while len(scene.reading()) < len(scene.customers):
         await asyncio.sleep(0.1)
     away = scene.chance.sample(list(scene.lab.nodes), 2)
     for node in away:
         await scene.lab.cut(node)
-    await asyncio.sleep(SETTLED_SECONDS)
-    before = {reader: (len(reader.frames), reader.pings) for reader in scene.reading()}
-    connections = {reader: reader.connections for reader in before}
+    moment = time.time()
+    had = {reader: len(reader.frames) for reader in scene.native()}
+    before = {reader: (reader.connections, reader.pings) for reader in scene.reading()}
     await asyncio.sleep(QUORUM_SECONDS)
-    # Who came again meanwhile was shown what had been there.
-    stayed = [each for each in scene.reading() if connections.get(each) == each.connections]
-    # What was acknowledged before may be shown late; that it is the log's is checked after each fault.
-    still = [reader for reader in stayed if len(reader.frames) == before[reader][0]]
-    silent = sum(reader.pings == before[reader][1] for reader in still)
+    new = {reader: reader.frames[had.get(reader, 0) :] for reader in scene.native()}
+    shown = {reader: frames for reader, frames in new.items() if frames}
+    stayed = [each for each in scene.reading() if before.get(each, (0,))[0] == each.connections]
+    silent = sum(reader.pings == before[reader][1] for reader in stayed)
     for node in away:
         await scene.lab.join(node)
-    assert still
-    assert not silent, f"{silent} of {len(still)} readers heard nothing"
+    assert stayed
+    assert not silent, f"{silent} of {len(stayed)} readers heard nothing"
+    return moment, shown
 
 
 async def kill_worker(scene: Scene) -> None:

@@ -104,7 +104,7 @@ class Lab:
         if self.cables:
             await _ip("link", "set", _cable(node), "down")
         else:
-            node.send(signal.SIGSTOP)
+            await asyncio.to_thread(node.freeze)
 
     async def join(self, node: Node) -> None:
         """The end of `cut`."""

@@ -97,11 +97,8 @@ async def loaded(folder: Path) -> AsyncGenerator[tuple[Scene, Traffic, Auditor],
         life.push_async_callback(traffic.session.close)
         auditor = Auditor(client, lab.layout, traffic)
         customers = [Customer(traffic, number, auditor.whole) for number in range(RUNS)]
-        yield (
-            Scene(lab, client, lab.layout, customers, traffic.chance, asyncio.Lock()),
-            traffic,
-            auditor,
-        )
+        scene = Scene(lab, client, lab.layout, customers, traffic.chance, auditor, asyncio.Lock())
+        yield scene, traffic, auditor
 
 
 async def restart_all(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -109,6 +110,12 @@ class Node:
         if number in (signal.SIGKILL, signal.SIGTERM):
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP: when this returns, none of its threads does anything any more."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def stop(self) -> None:
         """End it, whatever state it is in."""
