@@ -8,6 +8,7 @@ same minute, and like it the cluster writes durably (`sync_interval: always`, th
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 
@@ -36,6 +37,8 @@ class Shape:
     """The processes of a cluster, by what they do."""
 
     def __init__(self, made: Cluster, servers: int, workers: int) -> None:
+        # Children inherit it, and the questions before this one kept their load to one core.
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
         made.engine(lease=5.0)
         self.nats = [Server(process, port) for port, process in made.processes.items()]
         self.servers = [self._serve(made, "api") for _ in range(servers)]
