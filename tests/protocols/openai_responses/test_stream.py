@@ -227,3 +227,19 @@ def test_how_a_run_ends_is_told_in_the_words_the_sdk_knows(
     assert (response["status"], response["error"]) == (status, error)
     assert response["incomplete_details"] == details
     assert (response["completed_at"] is None) == (status != "completed")
+
+
+def test_reasoning_of_two_kinds_in_turn_is_shown_whole() -> None:
+    said: list[t.Payload] = [
+        t.ItemStarted(0, "reasoning"),
+        t.ReasoningSummaryDelta(0, "First, "),
+        t.ReasoningDelta(0, "hm"),
+        t.ReasoningSummaryDelta(0, "then"),
+        t.ItemCompleted(0),
+        t.Usage("m"),
+    ]
+    frames = stream.Encoder(RUN, stream.Options()).encode(log(said, end=t.RunCompleted()))
+    strict.responses(frames)
+    item = order.check(frames)[-1]["response"]["output"][0]
+    assert [part["text"] for part in item["summary"]] == ["First, ", "then"]
+    assert [part["text"] for part in item["content"]] == ["hm"]

@@ -97,7 +97,11 @@ class MessageWriter(Writer):
 
 
 class ReasoningWriter(Writer):
-    """Reasoning: summary parts and raw text parts, each kind with its own ordinals."""
+    """Reasoning: summary parts and raw text parts, each kind with its own ordinals.
+
+    A part is done when one of the other kind begins. Where it goes on after that, what is more is a part of
+    its own, in the finished item too.
+    """
 
     prefix = "rs"
 
@@ -107,6 +111,8 @@ class ReasoningWriter(Writer):
         self._part = -1
         self._pieces: list[str] = []
         self._template = b""
+        self._done: dict[str, list[str]] = {"summary": [], "text": []}
+        self._split = False
 
     def zero(self) -> Object:
         return wire.reasoning(self.id, Reasoning(), encrypted=False)
@@ -119,7 +125,11 @@ class ReasoningWriter(Writer):
         elif isinstance(payload, t.ItemCompleted) and isinstance(payload.content, Reasoning):
             self._end_part()
             encrypted = ENCRYPTED in self.stream.options.include
-            self._close(wire.reasoning(self.id, payload.content, encrypted=encrypted))
+            content = payload.content
+            if self._split:
+                summary, text = (tuple(self._done[kind]) for kind in ("summary", "text"))
+                content = msgspec.structs.replace(content, summary=summary, text=text)
+            self._close(wire.reasoning(self.id, content, encrypted=encrypted))
 
     def _delta(self, kind: str, payload: t.ReasoningDelta | t.ReasoningSummaryDelta) -> None:
         if payload.part != self._part or kind != self._kind:
@@ -130,23 +140,26 @@ class ReasoningWriter(Writer):
     def _begin(self, kind: str, part: int) -> None:
         self._end_part()
         self._kind, self._part, self._pieces = kind, part, []
+        at = len(self._done[kind])
+        self._split = self._split or at != part
         name, index = (
             ("reasoning_summary_text.delta", b"summary_index")
             if kind == "summary"
             else ("reasoning_text.delta", b"content_index")
         )
-        self._template = template(name, self.place + b',"%b":%d' % (index, part))
+        self._template = template(name, self.place + b',"%b":%d' % (index, at))
         if kind == "summary":
             shape = {"type": "summary_text", "text": ""}
-            self._emit("reasoning_summary_part.added", summary_index=part, part=shape)
+            self._emit("reasoning_summary_part.added", summary_index=at, part=shape)
         else:
             shape = {"type": "reasoning_text", "text": ""}
-            self._emit("content_part.added", content_index=part, part=shape)
+            self._emit("content_part.added", content_index=at, part=shape)
 
     def _end_part(self) -> None:
         if self._part < 0:
             return
-        text, at = "".join(self._pieces), self._part
+        text, at = "".join(self._pieces), len(self._done[self._kind])
+        self._done[self._kind].append(text)
         if self._kind == "summary":
             shape = {"type": "summary_text", "text": text}
             self._emit("reasoning_summary_text.done", summary_index=at, text=text)
