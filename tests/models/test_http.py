@@ -96,6 +96,16 @@ async def test_a_reply_is_read() -> None:
     assert b'"model":"up"' in peers[0].body
 
 
+async def trickles(peer: Peer) -> None:
+    for byte in HEAD + REPLY:
+        await peer.send(bytes([byte]))
+
+
+async def test_a_reply_that_trickles_in_byte_by_byte_is_read() -> None:
+    async with upstream(answers(HEAD + REPLY), trickles) as (url, _):
+        assert await play(url) == await play(url)
+
+
 async def test_what_a_request_adds_stands_beside_what_is_configured() -> None:
     async with upstream(answers(HEAD + REPLY)) as (url, peers):
         model = HttpModel(
