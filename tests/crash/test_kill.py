@@ -8,6 +8,7 @@ must not run again, and the run must end.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -36,7 +37,19 @@ def test_a_killed_server_loses_nothing_a_client_saw(
     tmp_path: Path, forks: Forks, number: int, side: str, again: int
 ) -> None:
     """`again` kills the restarted server too, at that commit of its own."""
-    server = ChildServer(tmp_path).start(program=killer(number, side), forks=forks)
+    outlive(ChildServer(tmp_path), forks, killer, number, side, again)
+
+
+def outlive(
+    server: ChildServer,
+    forks: Forks,
+    killer: Callable[[int, str], str],
+    number: int,
+    side: str,
+    again: int,
+) -> None:
+    """Run a server that dies there and there, and a client that sees its run to the end all the same."""
+    server.start(program=killer(number, side), forks=forks)
     seen: list[bytes] = []
     try:
         run, seen = read_until_killed(server, "POST", "/v1/responses", BODY)
