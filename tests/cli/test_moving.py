@@ -42,6 +42,12 @@ class Server:
             timeout=20,
         )
 
+    def order(self) -> str:
+        """Start a job that will wait for a person; its id."""
+        reply = self.ask("POST", "/jobs", {"agent": "lead", "input": "order a hat"})
+        assert reply.is_success, reply.text
+        return str(reply.json()["id"])
+
     def until(self, job: str, status: str) -> None:
         while self.ask("GET", f"/jobs/{job}").json()["status"] != status:
             pass
@@ -69,7 +75,7 @@ def test_a_server_moves(engine: str, tmp_path: Path) -> None:
         talk = old.ask("POST", "/v1/conversations", {}).json()["id"]
         turn = {"model": "lead", "input": "look north", "conversation": talk}
         said = old.ask("POST", "/v1/responses", turn, **KEY).json()
-        job = old.ask("POST", "/jobs", {"agent": "lead", "input": "order a hat"}).json()["id"]
+        job = old.order()
         old.until(job, "waiting")
         paths = (f"/v1/responses/{said['id']}?stream=true", f"/v1/conversations/{talk}/items")
         before = [old.ask("GET", path).content for path in paths]
@@ -77,7 +83,7 @@ def test_a_server_moves(engine: str, tmp_path: Path) -> None:
         code, _, error = old.command("export", str(file))
         assert (code, "is in use by another tailrace" in error) == (2, True), error
         assert not file.exists()
-        cut_off = old.ask("POST", "/jobs", {"agent": "lead", "input": "order a hat"}).json()["id"]
+        cut_off = old.order()
         old.child.kill()
         secret = old.command("token", "create", "ci", "--scope", "run", "--scope", "read")[1]
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -158,7 +159,7 @@ class ChildServer:
 
         A `doomed` one may be killed before it ever answers. With `forks` it is one of them.
         """
-        self.port = self.port or _free_port()
+        self.port = self.port or self._reserve()
         served = source or str(self.folder / "tailrace.toml")
         arguments = ["serve", served, "--port", str(self.port), *more]
         errors = self.folder / "stderr.txt"
@@ -183,6 +184,15 @@ class ChildServer:
     def errors(self) -> str:
         """What it wrote to stderr."""
         return (self.folder / "stderr.txt").read_text(encoding="utf-8")
+
+    def _reserve(self) -> int:
+        """A port that stays this server's, also before it listens and between its lives: bound, with the
+        option that lets the server bind it too. One that was only looked up may be another test's by then."""
+        place = socket.socket()
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", 0))
+        weakref.finalize(self, place.close)
+        return int(place.getsockname()[1])
 
     def _end(self, number: int) -> int:
         process, self.process = self.process, None
@@ -213,12 +223,6 @@ class ChildServer:
 def select_a_moment() -> None:
     """Give another process the processor while it starts; the only wait there is, and it is bounded."""
     signal.sigtimedwait([], 0.02)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
