@@ -101,7 +101,9 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
         ("engine", "check", "--engine", "nats://"): "'nats://' is no nats://host:port",
         ("engine", "check", "--engine", "nats://h:port"): "'nats://h:port' is no nats://",
         ("engine", "check", "--engine", "nats://[h"): "'nats://[h' is no nats://",
-        ("serve", "--engine", "nats://me:s3cret@h:port"): "'nats://…@h:port' is no nats://",
+        ("serve", "--engine", "nats://me:s3cret@h:port"): "address 1 is no nats://",
+        ("serve", "--engine", "nats://h,nats://me:s3/cret@h"): "address 2 is no nats://",
+        ("serve", "--engine", "nats://me:s3,cret@h"): "address 1 is no nats://",
         ("engine", "check", "--engine", f"nats://127.0.0.1:{port}"): "no NATS server answers at",
         ("engine", "check", "--engine", f"nats://me:s3cret@127.0.0.1:{port}"): "//…@127.0.0.1",
     }
@@ -109,7 +111,7 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
         status, said = tailrace(tmp_path, *arguments)
         assert status in (1, 2), arguments
         assert words in said
-        assert "s3cret" not in said
+        assert "s3" not in said
         assert said.count("\n") == 1, said
 
 

@@ -12,20 +12,22 @@ from tailrace.errors import ConfigError
 
 PORT = 4222
 SCHEMES = ("nats", "tls")
-_CREDENTIALS = re.compile(r"//[^/]*@")
+_CREDENTIALS = re.compile(r"//.*@")
 
 
 def servers(url: str) -> list[str]:
-    """The addresses in a list separated by commas. Raises `ConfigError`."""
+    """The addresses in a list separated by commas. Raises `ConfigError`, which repeats none where one may
+    have a password: what cannot be read may be a piece of it."""
     found = [each.strip() for each in url.split(",")]
-    for each in found:
+    for number, each in enumerate(found, 1):
         try:
             parts = urlsplit(each)
             good = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
         except ValueError:  # a port that is none, a bracket that is not closed
             good = False
         if not good:
-            raise ConfigError(f"[engine] url: {shown(each)!r} is no nats://host:port or tls://…")
+            which = f"address {number}" if "@" in url else repr(each)
+            raise ConfigError(f"[engine] url: {which} is no nats://host:port or tls://…")
     return found
 
 

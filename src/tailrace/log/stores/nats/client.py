@@ -90,8 +90,7 @@ class Client:
     async def open(self) -> None:
         """Connect. Raises `Absent` when no server answers in time, `LogError` when it is too old."""
         where = ", ".join(map(shown, self._servers))
-        for address in self._servers:
-            await must_be_encrypted(address, CONNECT_SECONDS)
+        await asyncio.gather(*(must_be_encrypted(each, CONNECT_SECONDS) for each in self._servers))
         try:
             async with asyncio.timeout(CONNECT_SECONDS):  # the library would try for ever
                 await self._connection.connect(

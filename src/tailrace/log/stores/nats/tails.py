@@ -75,9 +75,8 @@ class Tail:
             while not self._gone:
                 try:
                     await client.insist(self._look)
-                except (
-                    LogError
-                ) as error:  # no stream, or what nobody can read: it may be there again
+                except LogError as error:
+                    # no stream, or what nobody can read: it may be there again
                     logger.warning("run %s: no news of it: %s", self._run, error)
                     self._ahead = self.place
                 self._heard.clear()
