@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from tailrace.cli.tokens import tokens_of
 from tailrace.config.safety import is_loopback, warnings
 from tailrace.errors import ConfigError
 from tailrace.http import server
+from tailrace.log import private
 from tailrace.runs.settings import Role
+
+logger = logging.getLogger("tailrace.cli")
 
 HANDOVER_SECONDS = 60.0
 """How long a process waits for the one before it to let go of its folder, or for its engine to answer."""
@@ -88,7 +92,7 @@ def _audit(found: config.Config) -> None:
     if not found.server.audit:
         return
     try:
-        file = WatchedFileHandler(found.folder / found.server.audit, encoding="utf-8")
+        file = AuditFile(found.folder / found.server.audit, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"[server] audit: {found.server.audit}: {error.strerror}") from None
     file.setFormatter(AuditLine("%(message)s"))
@@ -96,6 +100,16 @@ def _audit(found: config.Config) -> None:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(file)
+
+
+class AuditFile(WatchedFileHandler):
+    """A file for its owner's eyes; made anew when somebody has moved it away."""
+
+    def _open(self) -> TextIOWrapper:
+        path = Path(self.baseFilename)
+        for sentence in private.narrow_file(path):
+            logger.warning("%s", sentence)
+        return TextIOWrapper(private.append_to(path), encoding=self.encoding, write_through=True)
 
 
 class AuditLine(logging.Formatter):

@@ -13,7 +13,15 @@ from starlette.routing import Route
 
 from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal, Scope
-from tailrace.errors import CallerError, LogError, NotOpen, TooMany, Unauthorized, Unavailable
+from tailrace.errors import (
+    CallerError,
+    Damaged,
+    LogError,
+    NotOpen,
+    TooMany,
+    Unauthorized,
+    Unavailable,
+)
 from tailrace.http import audit
 from tailrace.http.event_stream import EventStream
 from tailrace.http.request_ids import fresh_id, request_id
@@ -76,6 +84,8 @@ def _guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
         except NotOpen:
             starting = Unavailable("The server starts; try again in a moment.")
             return _error_reply(starting, error_body)
+        except Damaged as error:  # the store has said where, once
+            return _error_reply(Unavailable(str(error), code="damaged"), error_body)
         except LogError:
             logger.exception("%s %s", http.method, http.url.path)
             refusal = Unavailable("The log cannot be written at the moment; try again.")

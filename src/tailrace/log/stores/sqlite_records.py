@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Sequence
+from typing import Any
 
-from tailrace.errors import RevisionMismatch
+from tailrace.errors import Damaged, RevisionMismatch
+from tailrace.events import ids
 from tailrace.log.contract import Record
+from tailrace.log.stores import sqlite_sums as sums
 from tailrace.log.stores.sqlite_readers import Readers
 from tailrace.log.stores.sqlite_writer import Writer
 
-_COLUMNS = "key, value, revision, expires"
+RUNS = "runs"
+"""The bucket whose keys are runs."""
+_COLUMNS = "bucket, key, value, revision, expires, sum"
 
 
 class SqliteRecords:
@@ -53,10 +58,15 @@ class SqliteRecords:
 
 
 def get(connection: sqlite3.Connection, bucket: str, key: str) -> Record | None:
-    """As `Records.get`, on a connection; the functions below likewise."""
+    """As `Records.get`, on a connection; the functions below likewise. Raises `Damaged`."""
     query = f"SELECT {_COLUMNS} FROM records WHERE bucket = ? AND key = ?"
-    found = _select(connection, query, (bucket, key))
-    return found[0] if found else None
+    row = connection.execute(query, (bucket, key)).fetchone()
+    if row is None:
+        _must_be_absent(connection, bucket, key)
+        return None
+    if not _is_whole(row):
+        raise _damaged(row, bucket, key)
+    return _record(row)
 
 
 def delete(connection: sqlite3.Connection, bucket: str, key: str) -> None:
@@ -69,28 +79,77 @@ def scan(
     beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
     bound = f"AND key {beyond} ?" if after else "AND ? = ''"
     query = f"""SELECT {_COLUMNS} FROM records WHERE bucket = ? {bound}
-                ORDER BY key {order} LIMIT ?"""
-    return _select(connection, query, (bucket, after, limit))
+                ORDER BY key {order}"""
+    return _select(connection, query, (bucket, after), limit)
 
 
 def due(connection: sqlite3.Connection, bucket: str, now: int, limit: int) -> Sequence[Record]:
     query = f"""SELECT {_COLUMNS} FROM records
-                WHERE bucket = ? AND expires > 0 AND expires <= ? ORDER BY expires LIMIT ?"""
-    return _select(connection, query, (bucket, now, limit))
+                WHERE bucket = ? AND expires > 0 AND expires <= ? ORDER BY expires"""
+    return _select(connection, query, (bucket, now), limit)
+
+
+Row = tuple[Any, ...]
+"""What is damaged may be of any type."""
 
 
 def _select(
-    connection: sqlite3.Connection, query: str, values: tuple[str | int, ...]
+    connection: sqlite3.Connection, query: str, values: tuple[str | int, ...], limit: int
 ) -> list[Record]:
-    return [Record(*row) for row in connection.execute(query, values)]
+    """The records that are as they were written: one that is damaged must not hide the others."""
+    found: list[Record] = []
+    for row in connection.execute(query, values):
+        if _is_whole(row):
+            found.append(_record(row))
+            if len(found) == limit:
+                break
+        else:
+            _damaged(row, str(row[0]), str(row[1]))
+    return found
 
 
-_INSERT = "INSERT INTO records (bucket, key, value, expires, revision) VALUES (?, ?, ?, ?, 1)"
+def _must_be_absent(connection: sqlite3.Connection, bucket: str, key: str) -> None:
+    """Raises `Damaged` when the record before the place of this key, or behind it, is: damage may have
+    changed the key that is looked for, and what has another key lies where it lay."""
+    for beyond, order in (("<", "DESC"), (">", "ASC")):
+        query = f"""SELECT {_COLUMNS} FROM records WHERE (bucket, key) {beyond} (?, ?)
+                    ORDER BY bucket {order}, key {order} LIMIT 1"""
+        row = connection.execute(query, (bucket, key)).fetchone()
+        if row is not None and not _is_whole(row):
+            raise _damaged(row, bucket, key)
+
+
+def _is_whole(row: Row) -> bool:
+    bucket, key, value, revision, expires, sum = row
+    if not isinstance(revision, int) or not isinstance(expires, int):
+        return False
+    return sums.fits(sum, found := sums.record(bucket, key, revision, expires, value)) and (
+        found != sums.NEVER
+    )
+
+
+def _record(row: Row) -> Record:
+    _, key, value, revision, expires, _ = row
+    return Record(key, value, revision, expires)
+
+
+def _damaged(row: Row, bucket: str, key: str) -> Damaged:
+    """A run's own record names the run; no other key is told."""
+    error = sums.damaged("records", f"row {row[0]!r}, {row[1]!r}")
+    if bucket == RUNS:
+        return Damaged(f"The record of {ids.run_id(key)} is damaged on disk.")
+    return error
+
+
+_INSERT = """INSERT INTO records (bucket, key, value, expires, revision, sum)
+    VALUES (?1, ?2, ?3, ?4, 1, sum_of(?1, ?2, 1, ?4, ?3))"""
 _OVERWRITE = f"""{_INSERT} ON CONFLICT DO UPDATE
-    SET value = excluded.value, expires = excluded.expires, revision = revision + 1
+    SET value = excluded.value, expires = excluded.expires, revision = revision + 1,
+        sum = sum_of(?1, ?2, revision + 1, ?4, ?3)
     RETURNING revision"""
 _CREATE = f"{_INSERT} ON CONFLICT DO NOTHING RETURNING revision"
-_UPDATE = """UPDATE records SET value = ?3, expires = ?4, revision = revision + 1
+_UPDATE = """UPDATE records SET value = ?3, expires = ?4, revision = ?5 + 1,
+        sum = sum_of(?1, ?2, ?5 + 1, ?4, ?3)
     WHERE bucket = ?1 AND key = ?2 AND revision = ?5 RETURNING revision"""
 
 
