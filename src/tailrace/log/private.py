@@ -3,7 +3,8 @@ earlier version left them open.
 
 A file has its mode from its first byte on; SQLite gives the files beside a database the database's own mode.
 A folder is narrowed only where all that is in it is ours: a data folder that is a home folder by mistake, or
-that holds other things too, stays as it is, and whoever runs the server is told. So does what another user owns.
+that holds other things too, stays as it is, and whoever runs the server is told. So does what another user
+owns.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from tailrace.errors import NotFound, RevisionMismatch
 from tailrace.events import history, ids
 from tailrace.events.items import Item
 from tailrace.events.state import RunState
+from tailrace.events.versions import Shape
 from tailrace.log.contract import Store
 from tailrace.runs.directory import Directory
 from tailrace.runs.owner import Owner
@@ -49,6 +50,9 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     entries: tuple[Entry, ...] = ()
     count: int = 0
+
+
+SHAPE = Shape("conversation", Conversation)
 
 
 class Conversations:
@@ -173,13 +177,13 @@ class Conversations:
     async def _load(self, id: str, owner: Owner | None) -> tuple[Conversation, int]:
         record = await self._store.records.get(BUCKET, id)
         if record is not None:
-            found = msgspec.json.decode(record.value, type=Conversation)
+            found = SHAPE.decode(record.value)
             if owner is None or owner.owns(found.tenant, found.user):
                 return found, record.revision
         raise NotFound(f"No conversation found with id '{id}'.", code="not_found")
 
     async def _put(self, conversation: Conversation, revision: int) -> None:
-        value = msgspec.json.encode(conversation)
+        value = SHAPE.encode(conversation)
         expires = self._clock() + KEPT
         await self._store.records.put(
             BUCKET, conversation.id, value, revision=revision, expires=expires

@@ -7,19 +7,23 @@ difference between "expired" (410) and "never existed" (404).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from tailrace.errors import Expired, NotFound
+from tailrace.errors import Damaged, Expired, NotFound, Unreadable
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, RunStarted
+from tailrace.events.versions import Shape
 from tailrace.log.contract import Record, Store
 from tailrace.runs.accounts import Purse
 from tailrace.runs.owner import Owner
+
+logger = logging.getLogger("tailrace.runs")
 
 BUCKET = "runs"
 Status = Literal[
@@ -50,12 +54,23 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     handovers: int = 0
 
 
-_decoder = msgspec.json.Decoder(RunRecord)
+SHAPE = Shape("run", RunRecord)
 
 
 def decode(record: Record) -> RunRecord:
-    """A stored record as what it says."""
-    return _decoder.decode(record.value)
+    """A stored record as what it says. Raises `Unreadable`."""
+    return SHAPE.decode(record.value)
+
+
+def readable(records: Sequence[Record]) -> list[RunRecord]:
+    """Those that can be read: one that cannot must not hide the others. The log names it."""
+    found: list[RunRecord] = []
+    for record in records:
+        try:
+            found.append(decode(record))
+        except Unreadable as error:
+            logger.error("run %s: its record is left out: %s", record.key, error)
+    return found
 
 
 class Directory:
@@ -69,7 +84,7 @@ class Directory:
         await self._store.records.put(
             BUCKET,
             record.run,
-            msgspec.json.encode(record),
+            SHAPE.encode(record),
             revision=0 if new else None,
             expires=expires,
         )
@@ -103,7 +118,7 @@ class Directory:
         while found := await self._store.log.read(run, len(events) - 1):
             events.extend(found)
         if not events:
-            raise NotFound(f"No run found with id '{run}'.", code="not_found")
+            raise await self._no_log(run)
         return events
 
     async def request(self, run: str) -> RunRequest:
@@ -111,7 +126,7 @@ class Directory:
         events = await self._store.log.read(run, -1)
         started = events[0].payload if events else None
         if not isinstance(started, RunStarted):
-            raise NotFound(f"No run found with id '{run}'.", code="not_found")
+            raise await self._no_log(run)
         return started.request
 
     async def state(self, run: str) -> RunState:
@@ -125,7 +140,7 @@ class Directory:
                 state.apply(event)
             await asyncio.sleep(0)
         if state.seq < 0:
-            raise NotFound(f"No run found with id '{run}'.", code="not_found")
+            raise await self._no_log(run)
         return state
 
     async def newest(self, owner: Owner, limit: int = 50) -> Sequence[RunRecord]:
@@ -139,10 +154,18 @@ class Directory:
             after = page[-1].key
             found += [
                 record
-                for record in map(decode, page)
+                for record in readable(page)
                 if owner.owns(record.tenant, record.user) and record.status != "expired"
             ]
         return found[:limit]
+
+    async def _no_log(self, run: str) -> NotFound | Damaged:
+        """Why a run has no log: it never began, or it went. One that has ended has a log until its record
+        says that it expired."""
+        record = await self._load(run)
+        if record is not None and record.status not in ("in_progress", "waiting", "expired"):
+            return Damaged(f"The log of {ids.run_id(run)} is missing on disk.")
+        return NotFound(f"No run found with id '{run}'.", code="not_found")
 
     async def _load(self, suffix: str | None) -> RunRecord | None:
         record = await self._store.records.get(BUCKET, suffix) if suffix else None

@@ -7,10 +7,12 @@ open (its record was written when it began) is given another day.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from tailrace.errors import Unreadable
 from tailrace.events.state import RunState
 from tailrace.log.contract import Record, Store
 from tailrace.runs.conversations import Conversations
@@ -19,9 +21,15 @@ from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.writer import Clock
 from tailrace.runtimes.contract import KEPT
 
+logger = logging.getLogger("tailrace.runs")
+
 GiveUp = Callable[[str], Awaitable[None]]
 EXPIRING = ("idempotency", "retries", "conversations", "spent", "running")
 """Buckets whose records simply go when they are due."""
+
+
+DUE = 100
+"""Records in one look."""
 
 
 class Sweeper:
@@ -49,9 +57,18 @@ class Sweeper:
                 for record in due:
                     await self._store.records.delete(bucket, record.key)
         expired = 0
-        while due := await self._store.records.due(BUCKET, now):
+        skipped: set[str] = set()
+        while due := [
+            record
+            for record in await self._store.records.due(BUCKET, now, DUE + len(skipped))
+            if record.key not in skipped
+        ]:
             for record in due:
-                expired += await self._expire(record, now, give_up)
+                try:
+                    expired += await self._expire(record, now, give_up)
+                except Unreadable as error:  # it must not keep the others for ever
+                    skipped.add(record.key)
+                    logger.error("run %s: it cannot be swept: %s", record.key, error)
         return expired
 
     async def forget(self, record: RunRecord) -> None:
@@ -64,8 +81,11 @@ class Sweeper:
         if record.status == "expired":
             await self._store.records.delete(BUCKET, record.run)
             return 0
-        events = await self._store.log.read(record.run, -1)
-        state = await self._directory.state(record.run) if events else RunState()
+        try:
+            events = await self._store.log.read(record.run, -1)
+            state = await self._directory.state(record.run) if events else RunState()
+        except Unreadable as error:
+            return await self._expire_damaged(record, now, error)
         if events and not state.ended:
             await self._directory.write(record, expires=now + 24 * HOUR)
             if state.phase == "waiting":
@@ -79,6 +99,19 @@ class Sweeper:
             await self._conversations.keep_items(record.conversation, record.run, state)
         await self._drop(record.run)
         tombstone = msgspec.structs.replace(record, status="expired", ended=state.ended_at)
+        await self._directory.write(tombstone, expires=now + self._settings.tombstone)
+        return 1
+
+    async def _expire_damaged(self, record: RunRecord, now: int, why: Unreadable) -> int:
+        """A run whose log cannot be read goes when its own record says that it is time."""
+        logger.error("run %s: its log cannot be read: %s", record.run, why)
+        open_ = record.status in ("in_progress", "waiting")
+        ends = now + 24 * HOUR if open_ else record.ended + record.kept
+        if ends > now:
+            await self._directory.write(record, expires=ends)
+            return 0
+        await self._drop(record.run)
+        tombstone = msgspec.structs.replace(record, status="expired")
         await self._directory.write(tombstone, expires=now + self._settings.tombstone)
         return 1
 

@@ -13,6 +13,7 @@ from hashlib import sha256
 import msgspec
 
 from tailrace.errors import RevisionMismatch, Unprocessable
+from tailrace.events.versions import Shape
 from tailrace.log.contract import Store
 from tailrace.runs.accounts import Purse
 from tailrace.runs.owner import Owner
@@ -40,6 +41,9 @@ class Submission(msgspec.Struct, frozen=True):
 class _Claim(msgspec.Struct, frozen=True):
     run: str
     fingerprint: str
+
+
+SHAPE = Shape("claim of a run", _Claim)
 
 
 class Submissions:
@@ -74,7 +78,7 @@ class Submissions:
             return
         fingerprint = sha256(submission.body).hexdigest()
         bucket, name = self._place(submission, owner, fingerprint)
-        value = msgspec.json.encode(_Claim(run, fingerprint))
+        value = SHAPE.encode(_Claim(run, fingerprint))
         expires = self._clock() + self._settings.retry_window
         await self._store.records.put(bucket, name, value, expires=expires)
 
@@ -84,9 +88,9 @@ class Submissions:
         fingerprint = sha256(submission.body).hexdigest()
         bucket, name = self._place(submission, owner, fingerprint)
         record = await self._store.records.get(bucket, name)
-        if record is None or msgspec.json.decode(record.value, type=_Claim).run != gone:
+        if record is None or SHAPE.decode(record.value).run != gone:
             return False
-        value = msgspec.json.encode(_Claim(run, fingerprint))
+        value = SHAPE.encode(_Claim(run, fingerprint))
         try:
             await self._store.records.put(
                 bucket, name, value, revision=record.revision, expires=record.expires
@@ -99,7 +103,7 @@ class Submissions:
         """Give a key back: its run will not be written, and the next who sends it need not wait for that."""
         bucket, name = self._place(submission, owner, "")
         record = await self._store.records.get(bucket, name) if submission.key else None
-        if record is None or msgspec.json.decode(record.value, type=_Claim).run != run:
+        if record is None or SHAPE.decode(record.value).run != run:
             return
         with suppress(RevisionMismatch):  # somebody else has it already
             await self._store.records.put(
@@ -115,7 +119,7 @@ class Submissions:
     async def _by_key(self, key: str, owner: Owner, claim: _Claim) -> str | None:
         name = f"{owner.key}:{sha256(key.encode()).hexdigest()}"
         expires = self._clock() + self._settings.idempotency
-        value, revision = msgspec.json.encode(claim), 0
+        value, revision = SHAPE.encode(claim), 0
         while True:
             with suppress(RevisionMismatch):
                 await self._store.records.put(KEYS, name, value, revision=revision, expires=expires)
@@ -125,7 +129,7 @@ class Submissions:
                 # By its revision, not by removing it: of two who find it, one takes it.
                 revision = 0 if record is None else record.revision
                 continue
-            earlier = msgspec.json.decode(record.value, type=_Claim)
+            earlier = SHAPE.decode(record.value)
             if earlier.fingerprint != claim.fingerprint:
                 raise Unprocessable(
                     "This Idempotency-Key was used with a different request.",
@@ -137,4 +141,4 @@ class Submissions:
         record = await self._store.records.get(bucket, name)
         if record is None or record.expires < self._clock():
             return None
-        return msgspec.json.decode(record.value, type=_Claim)
+        return SHAPE.decode(record.value)

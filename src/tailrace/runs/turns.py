@@ -11,7 +11,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from tailrace.errors import Conflict, LogError, RevisionMismatch
+from tailrace.events.versions import Shape
 from tailrace.log.contract import Store
 from tailrace.runs.writer import Clock
 
@@ -23,6 +26,14 @@ HELD = 40_000
 turn before it to end."""
 LOOK_SECONDS = 0.05
 """Between two looks at a record that another process holds."""
+
+
+class _Turn(msgspec.Struct, frozen=True):
+    until: int
+
+
+SHAPE = Shape("turn", _Turn, version=2, upgrades={1: lambda until: {"until": until}})
+"""Version 1 was a bare number."""
 
 
 class Turns:
@@ -62,11 +73,11 @@ class Turns:
         while True:
             record = await self._store.records.get(BUCKET, conversation)
             now = self._clock()
-            if record is None or int(record.value) <= now:
+            if record is None or SHAPE.decode(record.value).until <= now:
                 revision = 0 if record is None else record.revision
                 with suppress(RevisionMismatch):
                     await self._store.records.put(
-                        BUCKET, conversation, b"%d" % (now + HELD), revision=revision
+                        BUCKET, conversation, SHAPE.encode(_Turn(now + HELD)), revision=revision
                     )
                     return now + HELD
             await asyncio.sleep(LOOK_SECONDS)

@@ -2,8 +2,8 @@
 
 Inside a commit a checkpoint stalls it for 11 ms. The first pass leaves writers alone and does nearly all
 of the copying; the second makes them wait for what came meanwhile, and then lets them begin at the start
-of the log again. The log's file is kept: writing over it costs half of what making it longer costs. Who writes
-without a pause never lets the second pass in, so a log that has become large takes the writer's turn.
+of the log again. The log's file is kept: writing over it costs half of what making it longer costs. A writer
+that never pauses lets no second pass in, so where the log has become large the pass takes the writer's turn.
 """
 
 from __future__ import annotations

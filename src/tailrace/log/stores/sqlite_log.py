@@ -44,6 +44,7 @@ class SqliteLog:
         self._dropped = recovered.dropped
         self._segment = recovered.segment
         self._torn = recovered.torn
+        self._uncertain = recovered.uncertain()
         self._watchers = Watchers()
         self._upkeep = Upkeep(writer, self._runs, self._dropped)
         self._loop = asyncio.get_running_loop()
@@ -73,6 +74,8 @@ class SqliteLog:
             if live is None or after < live.base - 1:
                 return await self._chunk(run, after, live)
             pieces = live.slice(after)
+            if not pieces and run in self._uncertain:
+                raise _uncertain(run)
             bodies = [piece.body for piece in pieces if piece.body is not None]
             if len(bodies) == len(pieces):
                 return _beyond(after, bodies)
@@ -116,7 +119,7 @@ class SqliteLog:
             lambda connection: rows.read(connection, run, after, more=live is not None), run
         )
         if not found and after < 0 and self._torn and run not in self._dropped:
-            raise Damaged(f"The log of {ids.run_id(run)} may be in a damaged part of the disk.")
+            raise _uncertain(run)
         return found
 
     def _newcomer(self, run: str) -> LiveRun:
@@ -169,6 +172,10 @@ def _load(
     run: str, after: int, pieces: Sequence[Piece], connection: sqlite3.Connection
 ) -> Sequence[Event]:
     return _beyond(after, [segments.load(connection, run, piece) for piece in pieces])
+
+
+def _uncertain(run: str) -> Damaged:
+    return Damaged(f"The log of {ids.run_id(run)} may go on in a damaged part of the disk.")
 
 
 def _beyond(after: int, bodies: Sequence[bytes]) -> Sequence[Event]:

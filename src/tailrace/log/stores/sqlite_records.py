@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from tailrace.errors import Damaged, RevisionMismatch
@@ -64,8 +65,8 @@ def get(connection: sqlite3.Connection, bucket: str, key: str) -> Record | None:
     if row is None:
         _must_be_absent(connection, bucket, key)
         return None
-    if not _is_whole(row):
-        raise _damaged(row, bucket, key)
+    if row[:2] != (bucket, key) or not _is_whole(row):
+        raise _damaged(row, bucket, key)  # a search through a damaged page may find another record
     return _record(row)
 
 
@@ -80,32 +81,36 @@ def scan(
     bound = f"AND key {beyond} ?" if after else "AND ? = ''"
     query = f"""SELECT {_COLUMNS} FROM records WHERE bucket = ? {bound}
                 ORDER BY key {order}"""
-    return _select(connection, query, (bucket, after), limit)
+    found: list[Record] = []
+    for record in _whole(connection, query, (bucket, after), bucket):
+        last = found[-1].key if found else after
+        if last and (record.key >= last if newest_first else record.key <= last):
+            continue  # on a damaged page the same one may be found again
+        found.append(record)
+        if len(found) == limit:
+            break
+    return found
 
 
 def due(connection: sqlite3.Connection, bucket: str, now: int, limit: int) -> Sequence[Record]:
     query = f"""SELECT {_COLUMNS} FROM records
                 WHERE bucket = ? AND expires > 0 AND expires <= ? ORDER BY expires"""
-    return _select(connection, query, (bucket, now), limit)
+    return list(islice(_whole(connection, query, (bucket, now), bucket), limit))
 
 
 Row = tuple[Any, ...]
 """What is damaged may be of any type."""
 
 
-def _select(
-    connection: sqlite3.Connection, query: str, values: tuple[str | int, ...], limit: int
-) -> list[Record]:
+def _whole(
+    connection: sqlite3.Connection, query: str, values: tuple[str | int, ...], bucket: str
+) -> Iterator[Record]:
     """The records that are as they were written: one that is damaged must not hide the others."""
-    found: list[Record] = []
     for row in connection.execute(query, values):
-        if _is_whole(row):
-            found.append(_record(row))
-            if len(found) == limit:
-                break
+        if row[0] == bucket and _is_whole(row):
+            yield _record(row)
         else:
             _damaged(row, str(row[0]), str(row[1]))
-    return found
 
 
 def _must_be_absent(connection: sqlite3.Connection, bucket: str, key: str) -> None:

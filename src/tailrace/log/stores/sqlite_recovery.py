@@ -6,7 +6,7 @@ frame in a segment is skipped where a chunk has it too, and where its run was se
 Only the heads of segments are read, one row after the other, so a start takes neither the memory nor the time
 of what is in them; bodies are read when somebody asks, or when they become chunks. What the disk has damaged
 costs the runs that it belongs to: a frame that is missing is a gap in its run, and where whole rows cannot be
-read `torn` says that any run without chunks may have been there.
+read `torn` says that any run without chunks, and more of any open one, may have been there.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Recovered:
         self.torn = False
         self._connection = connection
         self._sealed: set[str] = set()
+        for table in ("segments_1", "segments", "live", "dropped"):
+            self._examine(table)
         for run, (segment,) in _rows(connection, "dropped", "run, segment"):
             self.dropped[run] = segment
         self.segment = max(self.dropped.values(), default=0)
@@ -42,6 +44,10 @@ class Recovered:
             self.runs[run] = LiveRun(run, last, attempt)
         self._old_segments()
         self._segments()
+
+    def uncertain(self) -> frozenset[str]:
+        """The open runs whose end may be in rows that cannot be read."""
+        return frozenset(run for run, live in self.runs.items() if self.torn and not live.ended)
 
     def _old_segments(self) -> None:
         for row in self._ids("segments_1"):
@@ -62,6 +68,14 @@ class Recovered:
             else:
                 self.segment = max(self.segment, number)
                 self._frames(segments.pieces(row, heads))
+
+    def _examine(self, table: str) -> None:
+        """A row that a damaged page hides is missed by nobody who reads the others; SQLite's own check of the
+        pages finds that. These tables are small, and it reads no more of long rows than where they go on:
+        0.3 s a gigabyte."""
+        found = self._connection.execute(f"PRAGMA quick_check({table})").fetchall()
+        if found != [("ok",)]:
+            self._tear(table, str(found[0][0]).replace("\n", "; "))
 
     def _ids(self, table: str) -> Iterator[int]:
         """The rows of a table, as far as they can be found."""

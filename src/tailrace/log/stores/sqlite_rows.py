@@ -138,8 +138,10 @@ def read(connection: sqlite3.Connection, run: str, after: int, *, more: bool) ->
                 WHERE run = ? AND first <= ? ORDER BY first DESC LIMIT 1"""
     found = connection.execute(query, (run, after + 1)).fetchone()
     chunk = Chunk(*found).checked() if found is not None else None
+    if chunk is not None and (chunk.run != run or chunk.first > after + 1):
+        raise sums.damaged("chunks", f"the page with event {after + 1}", run)
     if chunk is None or chunk.last <= after:
-        missing = has(connection, run) if chunk is None else _breaks_off(chunk, after)
+        missing = _is_hidden(connection, run) if chunk is None else _breaks_off(chunk, after)
         if more or missing:
             raise sums.damaged("chunks", f"the row with event {after + 1}", run)
         return ()
@@ -147,6 +149,20 @@ def read(connection: sqlite3.Connection, run: str, after: int, *, more: bool) ->
     if after >= chunk.first:
         body = body.split(b"\n", after + 1 - chunk.first)[-1]
     return decode(body, chunk.schema)
+
+
+def _is_hidden(connection: sqlite3.Connection, run: str) -> bool:
+    """Whether a run whose first chunk cannot be found has others, or may lie under a key that damage has
+    changed: what lies where it should lie is damaged then."""
+    if has(connection, run):
+        return True
+    for beyond, order in (("<", "DESC"), (">", "ASC")):
+        query = f"""SELECT {COLUMNS} FROM chunks WHERE run {beyond} ?
+                    ORDER BY run {order}, first {order} LIMIT 1"""
+        found = connection.execute(query, (run,)).fetchone()
+        if found is not None and not Chunk(*found).is_whole:
+            return True
+    return False
 
 
 def _breaks_off(chunk: Chunk, after: int) -> bool:

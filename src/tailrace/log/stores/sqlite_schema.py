@@ -2,10 +2,10 @@
 
 `segments` is where runs are written: one row per commit, holding the frames of every run in that commit,
 in arrival order (`sqlite_segments.py`). A key per run would scatter the writes; measured, it doubles the cost
-of the whole server. `chunks` holds what needs no segment any more: the older part of live runs, and whole ended
-runs. A run with chunks and without a row in `live` has ended. `dropped` names runs whose frames may still lie
-in segments up to `segment`. Every row has a checksum of its keys and values (`sqlite_sums.py`); a row without
-one was written by version 1, which had none. Why there is no `auto_vacuum`: docs/adr/0002-sqlite-log.md.
+of the whole server. `chunks` holds what needs no segment any more: the older part of live runs, and whole
+ended runs. A run with chunks and without a row in `live` has ended. `dropped` names runs whose frames may
+still lie in segments up to `segment`. Every row has a checksum of its keys and values (`sqlite_sums.py`); one
+without it was written by version 1. Why there is no `auto_vacuum`: docs/adr/0002-sqlite-log.md.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def _expected() -> list[tuple[str, ...]]:
 
 def _tables(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
     query = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%'"
-    return sorted((*row[:3], row[3] or "") for row in connection.execute(query))
+    rows = connection.execute(query).fetchall()
+    return sorted((*map(str, row[:3]), str(row[3]).replace('"', "")) for row in rows)
 
 
 def _text(text: bytes) -> str:

@@ -42,13 +42,14 @@ def fits(sum: object, found: int) -> bool:
 
 def damaged(table: str, where: str, run: str = "") -> Damaged:
     """The error for a place that is not as it was written; the log has it once, with the place."""
-    _say(table, where, run)
+    say(table, where, run)
     if run:
         return Damaged(f"The log of {ids.run_id(run)} is damaged on disk.")
     return Damaged("A record is damaged on disk.")
 
 
 @lru_cache(maxsize=PLACES)
-def _say(table: str, where: str, run: str) -> None:
+def say(table: str, where: str, run: str) -> None:
+    """Tell whoever runs the server, once a place."""
     name = f" of run {run}" if run else ""
     logger.error("tailrace.db: table %s, %s%s is damaged: it is refused", table, where, name)
