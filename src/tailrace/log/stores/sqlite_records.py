@@ -16,7 +16,7 @@ from tailrace.log.stores.sqlite_writer import Writer
 
 RUNS = "runs"
 """The bucket whose keys are runs."""
-_COLUMNS = "bucket, key, value, revision, expires, sum"
+COLUMNS = "bucket, key, value, revision, expires, sum"
 
 
 class SqliteRecords:
@@ -60,12 +60,12 @@ class SqliteRecords:
 
 def get(connection: sqlite3.Connection, bucket: str, key: str) -> Record | None:
     """As `Records.get`, on a connection; the functions below likewise. Raises `Damaged`."""
-    query = f"SELECT {_COLUMNS} FROM records WHERE bucket = ? AND key = ?"
+    query = f"SELECT {COLUMNS} FROM records WHERE bucket = ? AND key = ?"
     row = connection.execute(query, (bucket, key)).fetchone()
     if row is None:
         _must_be_absent(connection, bucket, key)
         return None
-    if row[:2] != (bucket, key) or not _is_whole(row):
+    if row[:2] != (bucket, key) or not is_whole(row):
         raise _damaged(row, bucket, key)  # a search through a damaged page may find another record
     return _record(row)
 
@@ -79,7 +79,7 @@ def scan(
 ) -> Sequence[Record]:
     beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
     bound = f"AND key {beyond} ?" if after else "AND ? = ''"
-    query = f"""SELECT {_COLUMNS} FROM records WHERE bucket = ? {bound}
+    query = f"""SELECT {COLUMNS} FROM records WHERE bucket = ? {bound}
                 ORDER BY key {order}"""
     found: list[Record] = []
     for record in _whole(connection, query, (bucket, after), bucket):
@@ -93,7 +93,7 @@ def scan(
 
 
 def due(connection: sqlite3.Connection, bucket: str, now: int, limit: int) -> Sequence[Record]:
-    query = f"""SELECT {_COLUMNS} FROM records
+    query = f"""SELECT {COLUMNS} FROM records
                 WHERE bucket = ? AND expires > 0 AND expires <= ? ORDER BY expires"""
     return list(islice(_whole(connection, query, (bucket, now), bucket), limit))
 
@@ -107,7 +107,7 @@ def _whole(
 ) -> Iterator[Record]:
     """The records that are as they were written: one that is damaged must not hide the others."""
     for row in connection.execute(query, values):
-        if row[0] == bucket and _is_whole(row):
+        if row[0] == bucket and is_whole(row):
             yield _record(row)
         else:
             _damaged(row, str(row[0]), str(row[1]))
@@ -117,14 +117,15 @@ def _must_be_absent(connection: sqlite3.Connection, bucket: str, key: str) -> No
     """Raises `Damaged` when the record before the place of this key, or behind it, is: damage may have
     changed the key that is looked for, and what has another key lies where it lay."""
     for beyond, order in (("<", "DESC"), (">", "ASC")):
-        query = f"""SELECT {_COLUMNS} FROM records WHERE (bucket, key) {beyond} (?, ?)
+        query = f"""SELECT {COLUMNS} FROM records WHERE (bucket, key) {beyond} (?, ?)
                     ORDER BY bucket {order}, key {order} LIMIT 1"""
         row = connection.execute(query, (bucket, key)).fetchone()
-        if row is not None and not _is_whole(row):
+        if row is not None and not is_whole(row):
             raise _damaged(row, bucket, key)
 
 
-def _is_whole(row: Row) -> bool:
+def is_whole(row: Row) -> bool:
+    """Whether a row is as it was written."""
     bucket, key, value, revision, expires, sum = row
     if not isinstance(revision, int) or not isinstance(expires, int):
         return False
