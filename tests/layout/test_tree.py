@@ -23,6 +23,7 @@ COVERED_ELSEWHERE = {
     "cli/client.py": "tests/cli/test_commands.py",
     "cli/local.py": "tests/cli/test_commands.py",
     "cli/render.py": "tests/cli/test_commands.py",
+    "cli/scrubbing.py": "tests/crash/test_damage.py",
     "cli/serving.py": "tests/cli/test_commands.py",
     "cli/demo/show.py": "tests/cli/test_commands.py",
     "cli/demo/tools.py": "tests/cli/test_commands.py",

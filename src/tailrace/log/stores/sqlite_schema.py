@@ -44,7 +44,8 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX records_due ON records (bucket, expires) WHERE expires > 0;
     """,
-    # Nothing is rewritten: a file of gigabytes opens at once.
+    # Logs are not rewritten: a file of gigabytes opens at once. Keys that clients gave belonged to a tenant
+    # once, and belong to one of its users now: to none, as these were.
     """
     ALTER TABLE segments RENAME TO segments_1;
     CREATE TABLE segments (
@@ -55,6 +56,9 @@ MIGRATIONS = (
     ALTER TABLE live ADD COLUMN sum INTEGER;
     ALTER TABLE dropped ADD COLUMN sum INTEGER;
     ALTER TABLE records ADD COLUMN sum INTEGER;
+    UPDATE OR REPLACE records
+        SET key = substr(key, 1, length(key) - 65) || char(31) || substr(key, -65)
+        WHERE bucket IN ('idempotency', 'retries') AND instr(key, char(31)) = 0;
     """,
 )
 """Step n takes a file from `user_version` n to n + 1. Never edited once released, only added to."""
@@ -67,6 +71,16 @@ def make_private(folder: Path) -> None:
     os.close(private.open_file(folder / FILE, os.O_RDWR | os.O_CREAT))
     for sentence in private.narrow(folder, FILES):
         logger.warning("%s", sentence)
+
+
+_FIRST = f"""
+    {next(each for each in MIGRATIONS[0].split(";") if "TABLE live" in each)};
+    {next(each for each in MIGRATIONS[0].split(";") if "TABLE dropped" in each)};
+    INSERT INTO live SELECT run, 0, max(last) FROM chunks
+        WHERE run NOT IN (SELECT run FROM ended) GROUP BY run;
+    DROP TABLE ended;
+    """
+"""From the layout of the first week, which called itself version 1 too and named the runs that had ended."""
 
 
 def connect(folder: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -99,6 +113,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise LogError(f"the data was written by a newer tailrace (file version {version})")
+    if version == 1 and "ended" in [name for _, name, *_ in _tables(connection)]:
+        connection.executescript(f"BEGIN IMMEDIATE;{_FIRST};COMMIT")
     for number in range(version, len(MIGRATIONS)):
         connection.executescript(
             f"BEGIN IMMEDIATE;{MIGRATIONS[number]};PRAGMA user_version = {number + 1};COMMIT"

@@ -14,8 +14,9 @@ from zlib import crc32
 
 import msgspec
 
-from tailrace.errors import Damaged
+from tailrace.errors import Damaged, Unreadable
 from tailrace.events.stored import SCHEMA, decode, frame
+from tailrace.events.types import RunEnd
 from tailrace.log.stores import sqlite_sums as sums
 
 UNKNOWN = -2
@@ -69,10 +70,27 @@ class _OldFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     body: bytes
 
 
+class _FirstFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """As in the first week. Whether it ends its run says its last event."""
+
+    run: str
+    first: int
+    last: int
+    schema: int
+    body: bytes
+
+    def known(self) -> _OldFrame:
+        """The same with all that was kept later."""
+        final = decode(self.body.rpartition(b"\n")[2], self.schema)
+        ends = isinstance(final[-1].payload, RunEnd)
+        return _OldFrame(self.run, 0, self.first, self.last, ends, self.schema, self.body)
+
+
 _Heads = tuple[int, list[Head]]
 _encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[_Heads] = msgspec.msgpack.Decoder(_Heads)
 _decode_old = msgspec.msgpack.Decoder(list[_OldFrame]).decode
+_decode_first = msgspec.msgpack.Decoder(list[_FirstFrame]).decode
 
 
 def head(run: str, attempt: int, body: bytes, *, first: int, last: int, ends: bool) -> Head:
@@ -131,8 +149,8 @@ def old_pieces(row: int, blob: object) -> Iterator[tuple[Head, Piece]]:
     """The same for a row of version 1. Raises `Damaged`."""
     whole = blob if isinstance(blob, bytes) else b""
     try:
-        frames = _decode_old(whole)
-    except msgspec.MsgspecError:
+        frames = _old_frames(whole)
+    except (msgspec.MsgspecError, Unreadable):
         raise sums.damaged("segments_1", f"row {row}") from None
     offset = 0
     for each in frames:
@@ -146,6 +164,13 @@ def old_pieces(row: int, blob: object) -> Iterator[tuple[Head, Piece]]:
             Piece(each.first, each.last, row, size, None, each.schema, UNKNOWN, offset, old=True),
         )
         offset += size
+
+
+def _old_frames(blob: bytes) -> list[_OldFrame]:
+    try:
+        return _decode_old(blob)
+    except msgspec.ValidationError:
+        return [frame.known() for frame in _decode_first(blob)]
 
 
 def load(connection: sqlite3.Connection, run: str, piece: Piece) -> bytes:
