@@ -13,9 +13,9 @@ from tailrace.events import types as t
 from tailrace.events.stored import Frame
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.log.work import Job, Respond, Work
-from tailrace.runs.cluster import ARRIVAL_SECONDS, START_MILLISECONDS, Membership
+from tailrace.runs.cluster import ARRIVAL_SECONDS, CLAIMED_MILLISECONDS, Membership
 from tailrace.runs.owner import Owner
-from tailrace.runs.submission import RETRIES, Submission
+from tailrace.runs.submission import Submission
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening
 from tests.support.house import Fake, House, open_house
@@ -72,42 +72,20 @@ async def test_a_retry_is_not_given_the_failure_it_retries() -> None:
     await house.supervisor.close()
 
 
-async def test_who_shows_a_run_without_a_key_waits_for_what_a_retry_finds_it_by() -> None:
-    store = MemoryStore()
-    held = asyncio.Event()
-    put = store.records.put
-
-    def slow(bucket: str, key: str, value: bytes, **more: Any) -> Awaitable[int]:
-        async def later() -> int:
-            await held.wait()
-            return await put(bucket, key, value, **more)
-
-        return later() if bucket == RETRIES else put(bucket, key, value, **more)
-
-    store.records.put = slow  # type: ignore[method-assign]
-    house = House(Fake(nothing), store)
-    await house.supervisor.open()
+async def test_a_retry_finds_the_run_by_what_became_durable_with_its_start() -> None:
+    """The first request's connection broke while its run was on the way to the disk."""
+    house = await open_house(Fake(nothing))
     asked = Submission(key="", body=b"body", retry=False)
-    starting = asyncio.create_task(
-        house.supervisor.start(request(), owner=Owner("local"), submission=asked)
-    )
-    while not await store.log.read(await _only(store), 0):
-        await asyncio.sleep(0)
-    for _ in range(100):  # nothing else is waited for: a start that could return would have
-        await asyncio.sleep(0)
-    assert not starting.done(), "its start is durable, what a retry finds it by is not"
-    held.set()
-    first, _ = await starting
     again = Submission(key="", body=b"body", retry=True)
-    made = await house.supervisor.start(request(), owner=Owner("local"), submission=again)
-    assert made == (first, False)
+    (first, new), *others = await asyncio.gather(
+        *(
+            house.supervisor.start(request(), owner=Owner("local"), submission=each)
+            for each in (asked, again, again)
+        )
+    )
+    assert new
+    assert others == [(first, False)] * 2
     await house.supervisor.close()
-
-
-async def _only(store: MemoryStore) -> str:
-    """The only run that the store has a record of; "" before."""
-    found = await store.records.scan("runs")
-    return found[0].key if found else ""
 
 
 class _Offers(Work):
@@ -140,7 +118,7 @@ class _Offers(Work):
 async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there() -> None:
     store = MemoryStore()
     looked, written = asyncio.Event(), asyncio.Event()
-    read, append = store.log.read, store.log.append
+    read, begin = store.log.read, store.begin
 
     async def watched(run: str, after: int) -> Sequence[t.Event]:
         events = await read(run, after)
@@ -150,10 +128,10 @@ async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there()
 
     async def slow(run: str, frame: Frame, **more: Any) -> None:
         await looked.wait()
-        await append(run, frame, **more)
+        await begin(run, frame, **more)
         written.set()
 
-    store.log.read, store.log.append = watched, slow  # type: ignore[method-assign]
+    store.log.read, store.begin = watched, slow  # type: ignore[method-assign]
     houses = await _two(store, _Offers())
     once = Submission(key="k", body=b"body", retry=False)
     first, second = [
@@ -203,7 +181,7 @@ async def test_a_claim_whose_process_died_is_taken_over() -> None:
     )
     while not jobs.offered:
         await asyncio.sleep(0)
-    other.now += START_MILLISECONDS + 1
+    other.now += CLAIMED_MILLISECONDS + 1
     second = asyncio.create_task(
         other.supervisor.start(request(), owner=Owner("local"), submission=once)
     )

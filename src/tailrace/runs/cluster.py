@@ -17,7 +17,7 @@ from tailrace.errors import Fenced, LogError, NotFound, Unavailable
 from tailrace.events import ids
 from tailrace.events.answers import Answer
 from tailrace.events.state import RunState
-from tailrace.events.types import Draft, Event, RunCancelled, RunEnd, RunWaiting
+from tailrace.events.types import Event, RunCancelled, RunEnd, RunWaiting
 from tailrace.log.contract import Store
 from tailrace.log.work import Job, Work
 from tailrace.runs import calls
@@ -31,10 +31,11 @@ logger = logging.getLogger("tailrace.runs")
 
 ARRIVAL_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Waits for a run that was offered to be in the log: both are written at the same time."""
-START_MILLISECONDS = 30_000
-"""How long a claimed run may take to be in the log: its process may wait for leaders meanwhile."""
-LOST_SECONDS = 3600.0
-"""An offered run that is not in the log after so long never will be; who writes it may wait for a leader."""
+CLAIMED_MILLISECONDS = 45_000
+"""How long a claimed run may take to be in the log, while its process waits for leaders: more than the bounds
+of `Supervisor.start` and `Store.begin` together."""
+LOST_SECONDS = 120.0
+"""An offered run that is not in the log after so long never began (as above), and its offer is removed."""
 PATIENCE = 10
 """Between two looks at such a run passes this part of the time since it was offered."""
 RETRY_SECONDS = 0.5
@@ -129,9 +130,19 @@ class Cluster:
         while not self._draining.is_set():
             if await self._arrived(run) is not None:
                 return True
-            if run < ids.ulid(max(self._clock() - START_MILLISECONDS, 0), bytes(10)):
+            if run < ids.ulid(max(self._clock() - CLAIMED_MILLISECONDS, 0), bytes(10)):
                 return False
         raise Unavailable("The server shuts down; try again in a moment.")
+
+    async def works(self, run: str) -> bool:
+        if self._works_on(run):
+            return True
+        said = await self._work.call(run, calls.encode(calls.Ask()), self._work.lease)
+        return said is not None and calls.outcome(said)
+
+    async def take_up(self, run: str, state: RunState) -> None:
+        """Its job was lost, or is on its way: who takes the second one asks who works on the run."""
+        await self._work.offer(run, state.seq - 1)
 
     async def wait(self, run: str) -> None:
         await self._worker.wait(run)
@@ -164,7 +175,7 @@ class Cluster:
                 said = await self._work.call(run, calls.encode(calls.Cancel(by)), seconds)
                 if said is not None:
                     return calls.outcome(said)
-                return await self._end(run, RunCancelled(by))
+                return await self._worker.end(run, RunCancelled(by))
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def answer(self, run: str, answer: Answer) -> bool:
@@ -204,18 +215,6 @@ class Cluster:
 
     async def record_end(self, record: RunRecord, state: RunState) -> None:
         await self._worker.record_end(record, state)
-
-    async def _end(self, run: str, end: RunEnd) -> bool:
-        """End a run that nobody works on; False when it is not running. Raises `Fenced`."""
-        record = await self._directory.record(run)
-        state = await self._directory.state(run)
-        if record is None or state.phase != "running":
-            return False
-        writer = RunWriter(self._store.log, run, state, self._clock)
-        writer.add([*state.settle(end), Draft(end)])
-        await writer.flush()
-        await self._worker.record_end(record, state)
-        return True
 
     # the workshop
 
@@ -259,8 +258,10 @@ class Cluster:
             age = self._clock() / 1000 - job.offered / 1000
             if age < LOST_SECONDS:
                 await job.give_back(max(age / PATIENCE, RETRY_SECONDS))
-            else:
-                await job.done()  # it was never written: nobody was told of it
+                return None
+            if await self._directory.record(job.run) is None:  # perhaps its first frame was written
+                await self._store.log.drop([job.run])
+            await job.done()
             return None
         if await self._is_worked_on(job.run):
             await job.give_back(self._work.lease)  # should that one die, somebody must come back

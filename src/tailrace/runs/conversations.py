@@ -11,7 +11,7 @@ for one conversation of its owner, whatever surface it comes by; its id is compu
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
@@ -19,8 +19,8 @@ from tailrace.errors import NotFound, RevisionMismatch
 from tailrace.events import history, ids
 from tailrace.events.items import Item
 from tailrace.events.state import RunState
-from tailrace.log.contract import Store
-from tailrace.runs.directory import Directory
+from tailrace.log.contract import Change, Record, Store, Value
+from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runs.turns import Turns
@@ -123,15 +123,30 @@ class Conversations:
             if await self._try_put(changed, revision):
                 return changed
 
-    async def add_run(self, id: str, owner: Owner, run: str) -> None:
-        """A turn was taken: the run's items belong to the conversation from now on."""
-        while True:
-            found, revision = await self._load(id, owner)
+    def joined(self, id: str, run: str) -> Change:
+        """The change by which a turn is taken: the run's items belong to the conversation from then on. One
+        that was deleted meanwhile stays so."""
+
+        def apply(record: Record | None) -> Value | None:
+            if record is None:
+                return None
+            found = msgspec.json.decode(record.value, type=Conversation)
             if run in [entry.run for entry in found.entries]:
-                return
+                return None
             changed = msgspec.structs.replace(found, entries=(*found.entries, Entry(run, run=run)))
-            if await self._try_put(changed, revision):
-                return
+            return Value(msgspec.json.encode(changed), self._clock() + KEPT)
+
+        return Change(BUCKET, id, apply)
+
+    async def runs(self, conversation: Conversation) -> AsyncGenerator[RunRecord, None]:
+        """The records of the turns that have begun and are still there, the newest first: a death in the
+        middle of a beginning may leave an entry of a run that never began."""
+        for entry in reversed(conversation.entries):
+            record = await self._directory.record(entry.run) if entry.run else None
+            if record is None or record.status == "expired":
+                continue
+            if await self._store.log.read(record.run, -1):
+                yield record
 
     async def keep_items(self, id: str, run: str, state: RunState) -> None:
         """A run's log is about to go: put its items in the place of its entry."""
@@ -199,11 +214,6 @@ def named_id(name: str, owner: Owner, within: str = "") -> str:
     names = (owner.tenant, owner.user, name, *((within,) if within else ()))
     digest = hashlib.sha256(msgspec.json.encode(names)).digest()
     return ids.conversation_id(digest)
-
-
-def latest(conversation: Conversation) -> str:
-    """The run that took the last turn; `""` when there is none whose log is still there."""
-    return next((entry.run for entry in reversed(conversation.entries) if entry.run), "")
 
 
 def _with_items(conversation: Conversation, items: Sequence[Item]) -> Conversation:

@@ -19,7 +19,8 @@ class Crew(Protocol):
         ...
 
     async def open(self) -> None:
-        """Begin: runs that nobody works on any more are taken over."""
+        """Begin: runs that nobody works on any more are taken over, from now on and as soon as they can
+        be."""
         ...
 
     async def drain(self) -> None:
@@ -47,6 +48,14 @@ class Crew(Protocol):
 
     async def has(self, run: str) -> bool:
         """Whether a run that somebody claims to have started is in the log."""
+        ...
+
+    async def works(self, run: str) -> bool:
+        """Whether somebody works on a run, or is about to. Raises `LogError` when that cannot be told."""
+        ...
+
+    async def take_up(self, run: str, state: RunState) -> None:
+        """Let somebody work on a run in progress that has lost its worker. Raises `LogError`."""
         ...
 
     async def wait(self, run: str) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Awaitable, Sequence
 
 from tailrace.errors import RevisionMismatch
-from tailrace.log.contract import Record
+from tailrace.log.contract import Change, Record
 from tailrace.log.stores.sqlite_readers import Readers
 from tailrace.log.stores.sqlite_writer import Writer
 
@@ -39,6 +39,9 @@ class SqliteRecords:
     def delete(self, bucket: str, key: str) -> Awaitable[None]:
         return self._writer.act(lambda connection: delete(connection, bucket, key))
 
+    def change(self, change: Change) -> Awaitable[None]:
+        return self._writer.act(lambda connection: change_all(connection, (change,)))
+
     async def scan(
         self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False
     ) -> Sequence[Record]:
@@ -57,6 +60,16 @@ def get(connection: sqlite3.Connection, bucket: str, key: str) -> Record | None:
     query = f"SELECT {_COLUMNS} FROM records WHERE bucket = ? AND key = ?"
     found = _select(connection, query, (bucket, key))
     return found[0] if found else None
+
+
+def change_all(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """Make all changes, or none: whatever raises `LogError` does so before anything is written."""
+    made = [
+        (change, change.apply(get(connection, change.bucket, change.key))) for change in changes
+    ]
+    for change, value in made:
+        if value is not None:
+            put(connection, change.bucket, change.key, value.value, None, value.expires)
 
 
 def delete(connection: sqlite3.Connection, bucket: str, key: str) -> None:

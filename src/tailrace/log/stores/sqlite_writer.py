@@ -45,7 +45,9 @@ Action = Callable[[sqlite3.Connection], Result]
 
 
 class Append(Struct, gc=False, eq=False):
-    """A frame to be put into the next segment. `first` demands that its run is new."""
+    """A frame to be put into the next segment. `first` demands that its run is new; `beside` are statements
+    that belong to a first frame: what raises `LogError` there, before it has written anything, refuses the
+    frame."""
 
     live: LiveRun
     frame: Frame
@@ -53,6 +55,7 @@ class Append(Struct, gc=False, eq=False):
     ends: bool
     first: bool
     future: asyncio.Future[None]
+    beside: Action[None] | None = None
 
 
 class Act(Struct, gc=False, eq=False):
@@ -202,9 +205,19 @@ class Writer:
             except LogError as error:
                 commit.outcomes.append(error)
         for append in [append for append in commit.appends if append.first]:
-            if has(self._connection, append.live.run):
-                commit.refuse(append, Fenced(f"the run {append.live.run} has ended"))
+            try:
+                self._begin(append)
+            except LogError as error:
+                commit.refuse(append, error)
         self.written += ACT_BYTES * len(commit.acts)
+
+    def _begin(self, append: Append) -> None:
+        """What a run's first frame demands, and what is written beside it. Raises `LogError`."""
+        if has(self._connection, append.live.run):
+            raise Fenced(f"the run {append.live.run} has ended")
+        if append.beside is not None:
+            append.beside(self._connection)
+            self.written += ACT_BYTES
 
     def _write_segment(self, commit: Commit) -> None:
         blob = pack([_stored(append) for append in commit.appends])
