@@ -171,7 +171,8 @@ class MemoryStore:
         return self._log.begin(run, frame, lambda: self._records.change_all((*before, *beside)))
 
     async def open(self) -> None:
-        """Nothing to make ready."""
+        """Take appends, also after it was closed: what was kept is still there."""
+        self._closed = False
 
     async def close(self) -> None:
         """Let what was asked for before happen, then refuse."""
