@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
@@ -12,14 +12,15 @@ from tailrace.errors import LogError, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.stored import Frame
 from tailrace.log.stores.memory import MemoryStore
-from tailrace.log.work import Job, Respond, Work
-from tailrace.runs.cluster import ARRIVAL_SECONDS, CLAIMED_MILLISECONDS, Membership
+from tailrace.runs.cluster import ARRIVAL_SECONDS, CLAIMED_MILLISECONDS
+from tailrace.runs.membership import Membership
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening
 from tests.support.house import Fake, House, open_house
 from tests.support.logs import request
+from tests.support.works import Calls
 
 
 async def nothing(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
@@ -88,12 +89,11 @@ async def test_a_retry_finds_the_run_by_what_became_durable_with_its_start() -> 
     await house.supervisor.close()
 
 
-class _Offers(Work):
+class _Offers(Calls):
     """The jobs of a cluster that nobody takes: none is stored before there is a leader."""
 
-    lease = 1.0
-
     def __init__(self) -> None:
+        super().__init__()
         self.leader = asyncio.Event()
         self.leader.set()
         self.lost = False
@@ -104,15 +104,6 @@ class _Offers(Work):
         if self.lost:
             raise LogError("the engine does not answer")
         await self.leader.wait()
-
-    async def take(self) -> Job | None:
-        return None
-
-    async def call(self, name: str, body: bytes, seconds: float) -> bytes | None:
-        return None
-
-    async def answer(self, name: str, respond: Respond) -> Callable[[], Awaitable[None]]:
-        raise AssertionError(name)
 
 
 async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there() -> None:
@@ -190,6 +181,25 @@ async def test_a_claim_whose_process_died_is_taken_over() -> None:
     jobs.leader.set()
     assert (await second) == (jobs.offered[1], True)
     await first
+
+
+async def test_a_claim_of_a_process_that_is_gone_is_waited_for_by_nobody() -> None:
+    """Killed between its claim and its run: who sends the same again need not wait as for a slow one."""
+    jobs = _Offers()
+    jobs.leader.clear()
+    one, other = await _two(MemoryStore(), jobs)
+    once = Submission(key="k", body=b"body", retry=False)
+    first = asyncio.create_task(
+        one.supervisor.start(request(), owner=Owner("local"), submission=once)
+    )
+    while not jobs.offered:
+        await asyncio.sleep(0)
+    del jobs.answers[f"process.{one.supervisor._crew.name}"]
+    first.cancel()  # it never gets further, nor does it tidy up
+    jobs.leader.set()
+    async with asyncio.timeout(5):
+        made = await other.supervisor.start(request(), owner=Owner("local"), submission=once)
+    assert made == (jobs.offered[1], True)
 
 
 async def test_a_start_that_was_refused_leaves_its_key_to_the_next() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.log.stores.memory import MemoryStore
-from tailrace.runs.cluster import Membership
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
+from tailrace.runs.membership import Membership
 from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper
 from tailrace.runs.settings import RunSettings

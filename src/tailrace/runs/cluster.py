@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import NamedTuple
 
 from tailrace.errors import Fenced, LogError, NotFound, Unavailable
 from tailrace.events import ids
@@ -23,6 +22,8 @@ from tailrace.log.work import Job, Work
 from tailrace.runs import calls
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.live import UNREAD, LiveRun
+from tailrace.runs.membership import Membership
+from tailrace.runs.presence import Presence
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.worker import Worker
 from tailrace.runs.writer import Clock, RunWriter
@@ -47,22 +48,6 @@ STRANGE_SECONDS = 60.0
 """How long a run waits for a worker that knows its agent: while a new version is brought out, not all do."""
 
 
-class Membership(NamedTuple):
-    """A process's part in a cluster: the jobs and calls of an engine that need not be open yet, and whether
-    it `works` on runs itself."""
-
-    engine: Callable[[], Work]
-    works: bool
-
-
-class _Readers:
-    """Those of one run in this process."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.gone = asyncio.Event()
-
-
 class Cluster:
     """The crew as one process sees it."""
 
@@ -74,9 +59,13 @@ class Cluster:
         directory: Directory,
         settings: RunSettings,
         clock: Clock,
+        begins: Callable[[str], bool],
     ) -> None:
+        """`begins` says whether this process is writing the start of a run."""
+        self.name = membership.name
+        self._membership = membership
+        self._begins = begins
         self._store = store
-        self._engine, self._works = membership
         self._worker = worker
         self._directory = directory
         self._settings = settings
@@ -84,17 +73,18 @@ class Cluster:
         self._draining = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._taking: asyncio.Task[None] | None = None
-        self._readers: dict[str, _Readers] = {}
+        self._presence = Presence(membership.engine)
 
     @property
     def _work(self) -> Work:
-        return self._engine()
+        return self._membership.engine()
 
     def __len__(self) -> int:
         return len(self._worker)
 
     async def open(self) -> None:
-        if self._works:
+        await self._membership.join(self._begins)
+        if self._membership.works:
             for agent in self._worker.agents:
                 await self._work.answer(_knowing(agent), _yes)
             self._taking = asyncio.create_task(self._take_for_ever())
@@ -111,6 +101,7 @@ class Cluster:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._presence.close()
         await self._worker.close()
 
     # the door
@@ -125,13 +116,16 @@ class Cluster:
         """Some process may, and is not asked."""
         return True
 
-    async def has(self, run: str) -> bool:
-        """As soon as it is: who claims it may be about to write its start, and wait for a leader."""
+    async def has(self, run: str, by: str) -> bool:
+        """As soon as it is: who claims it may be about to write its start, and wait for a leader. Of a
+        process that is gone nothing is waited for."""
         while not self._draining.is_set():
             if await self._arrived(run) is not None:
                 return True
             if run < ids.ulid(max(self._clock() - CLAIMED_MILLISECONDS, 0), bytes(10)):
                 return False
+            if not await self._membership.begins(by, run):
+                return await self._arrived(run) is not None
         raise Unavailable("The server shuts down; try again in a moment.")
 
     async def works(self, run: str) -> bool:
@@ -189,29 +183,8 @@ class Cluster:
                 return said is not None and calls.outcome(said)
             await asyncio.sleep(AGAIN_SECONDS)
 
-    @contextmanager
-    def reading(self, run: str) -> Generator[None, None, None]:
-        """While it lasts, this process says that somebody reads the run."""
-        readers = self._readers.get(run)
-        if readers is None:
-            readers = self._readers[run] = _Readers()
-            self._keep(asyncio.create_task(self._say_read(run, readers)))
-        readers.count += 1
-        try:
-            yield
-        finally:
-            readers.count -= 1
-            if not readers.count:
-                readers.gone.set()
-                del self._readers[run]
-
-    async def _say_read(self, run: str, readers: _Readers) -> None:
-        with suppress(LogError):
-            stop = await self._work.answer(_reading(run), _yes)
-            try:
-                await readers.gone.wait()
-            finally:
-                await stop()
+    def reading(self, run: str) -> AbstractContextManager[None]:
+        return self._presence.reading(run)
 
     async def record_end(self, record: RunRecord, state: RunState) -> None:
         await self._worker.record_end(record, state)
@@ -330,19 +303,10 @@ class Cluster:
                 await job.beat()
             if live.record.grace is None or live.task.done():
                 continue
-            if await self._is_read(job.run):
+            if await self._presence.is_read(job.run):
                 read = loop.time()
             elif loop.time() - read > live.record.grace:
                 live.cancel(UNREAD)
-
-    async def _is_read(self, run: str) -> bool:
-        """Whether any process has a reader of the run; yes, when nobody can be asked."""
-        if run in self._readers:
-            return True
-        try:
-            return await self._work.call(_reading(run), b"", CALL_SECONDS) is not None
-        except LogError:
-            return True
 
     async def _respond(self, run: str, body: bytes) -> bytes | None:
         """What another process asks of a run that is worked on here."""
@@ -370,8 +334,3 @@ async def _yes(_: bytes) -> bytes:
 def _knowing(agent: str) -> str:
     """The name that workers answer to which know an agent; its own name may be no part of a subject."""
     return f"agent.{agent.encode().hex()}"
-
-
-def _reading(run: str) -> str:
-    """The name that a process answers to while it has readers of a run."""
-    return f"{run}.read"

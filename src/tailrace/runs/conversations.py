@@ -21,6 +21,7 @@ from tailrace.events.items import Item
 from tailrace.events.state import RunState
 from tailrace.log.contract import Change, Record, Store, Value
 from tailrace.runs.directory import Directory, RunRecord
+from tailrace.runs.membership import Membership
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runs.turns import Turns
@@ -55,10 +56,14 @@ class Conversations:
     """Conversations over a store's records. All changes are compare-and-set, retried on a conflict."""
 
     def __init__(
-        self, store: Store, directory: Directory, clock: Clock, *, shared: bool = False
+        self,
+        store: Store,
+        directory: Directory,
+        clock: Clock,
+        cluster: Membership | None = None,
     ) -> None:
-        """`shared` as for `Turns`."""
-        self.turns = Turns(store, clock, shared=shared)
+        """`cluster` as for `Turns`."""
+        self.turns = Turns(store, clock, cluster)
         self._store = store
         self._directory = directory
         self._clock = clock
@@ -123,9 +128,10 @@ class Conversations:
             if await self._try_put(changed, revision):
                 return changed
 
-    def joined(self, id: str, run: str) -> Change:
-        """The change by which a turn is taken: the run's items belong to the conversation from then on. One
-        that was deleted meanwhile stays so."""
+    def joined(self, id: str, run: str, gone: str) -> Change:
+        """The change by which a turn is taken: the run's items belong to the conversation from then on, in
+        the place of those of `gone`, which was to be the same turn. A conversation that was deleted stays
+        so."""
 
         def apply(record: Record | None) -> Value | None:
             if record is None:
@@ -133,7 +139,8 @@ class Conversations:
             found = msgspec.json.decode(record.value, type=Conversation)
             if run in [entry.run for entry in found.entries]:
                 return None
-            changed = msgspec.structs.replace(found, entries=(*found.entries, Entry(run, run=run)))
+            left = tuple(entry for entry in found.entries if not gone or entry.run != gone)
+            changed = msgspec.structs.replace(found, entries=(*left, Entry(run, run=run)))
             return Value(msgspec.json.encode(changed), self._clock() + KEPT)
 
         return Change(BUCKET, id, apply)
@@ -175,6 +182,8 @@ class Conversations:
             if not entry.run:
                 found.append(entry)
                 continue
+            if await self._directory.record(entry.run) is None:
+                continue  # it never began
             try:
                 state = await self._directory.state(entry.run)
             except NotFound:

@@ -18,6 +18,11 @@ class Crew(Protocol):
         """How many runs this process works on."""
         ...
 
+    @property
+    def name(self) -> str:
+        """This process's name among those of a cluster; `""` for one alone."""
+        ...
+
     async def open(self) -> None:
         """Begin: runs that nobody works on any more are taken over, from now on and as soon as they can
         be."""
@@ -46,8 +51,9 @@ class Crew(Protocol):
         """Whether somebody may be able to work on an agent's runs."""
         ...
 
-    async def has(self, run: str) -> bool:
-        """Whether a run that somebody claims to have started is in the log."""
+    async def has(self, run: str, by: str) -> bool:
+        """Whether a run is in the log that the process `by` has claimed to begin; waits while it is about
+        to."""
         ...
 
     async def works(self, run: str) -> bool:

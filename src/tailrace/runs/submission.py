@@ -37,11 +37,13 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which run a submission began, or with `answers` let go on; `fingerprint` is that of its body."""
+    """Which run a submission began, or with `answers` let go on; `fingerprint` is that of its body. `by`
+    names the process that begins the run, where there are several."""
 
     run: str
     fingerprint: str
     answers: bool = False
+    by: str = ""
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -70,7 +72,9 @@ class Sent(msgspec.Struct, frozen=True):
 class Submissions:
     """Remembers which submission began which run."""
 
-    def __init__(self, store: Store, settings: RunSettings, clock: Clock) -> None:
+    def __init__(self, store: Store, settings: RunSettings, clock: Clock, by: str) -> None:
+        """`by` is this process's name in claims."""
+        self._by = by
         self._store = store
         self._settings = settings
         self._clock = clock
@@ -97,7 +101,7 @@ class Submissions:
         """The change that remembers `run` for a submission; `gone` is a run that was remembered and is there
         no more. It refuses (`RevisionMismatch`) where somebody else was quicker with the key."""
         lasts = self._settings.idempotency if sent.keyed else self._settings.retry_window
-        value = msgspec.json.encode(Claim(run, sent.fingerprint, answers))
+        value = msgspec.json.encode(Claim(run, sent.fingerprint, answers, self._by))
         made = Value(value, self._clock() + lasts)
 
         def apply(record: Record | None) -> Value:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Literal
@@ -31,15 +31,16 @@ from tailrace.events.types import (
 )
 from tailrace.log.contract import Change, Store
 from tailrace.runs.accounts import Accounts, Purse
-from tailrace.runs.cluster import Cluster, Membership
+from tailrace.runs.cluster import Cluster
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.crew import Crew
 from tailrace.runs.directory import Directory, RunRecord
+from tailrace.runs.membership import Membership
 from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper
 from tailrace.runs.running import Running, RunningAnywhere, RunningHere
 from tailrace.runs.settings import RunSettings
-from tailrace.runs.submission import Sent, Submission, Submissions
+from tailrace.runs.submission import Claim, Sent, Submission, Submissions
 from tailrace.runs.summaries import Summaries
 from tailrace.runs.sweeping import sweep_for_ever
 from tailrace.runs.worker import Worker
@@ -76,8 +77,9 @@ class Supervisor:
         self._settings = settings
         self._clock = clock
         self._summaries = Summaries(directory, settings, clock)
-        self._submissions = Submissions(store, settings, clock)
         self._shared = cluster is not None
+        self._begins: set[str] = set()
+        """Runs whose start is being written."""
         self._accounts = Accounts(store, clock, shared=self._shared)
         self._running: Running = RunningHere()
         if cluster is not None:
@@ -96,7 +98,9 @@ class Supervisor:
         )
         self._crew: Crew = worker
         if cluster is not None:
-            self._crew = Cluster(store, cluster, worker, directory, settings, clock)
+            begins = self._begins.__contains__
+            self._crew = Cluster(store, cluster, worker, directory, settings, clock, begins)
+        self._submissions = Submissions(store, settings, clock, self._crew.name)
         self._background: set[asyncio.Task[None]] = set()
         self.phase: Literal["starting", "open", "draining"] = "starting"
         self._starting: dict[str, asyncio.Future[None]] = {}
@@ -158,32 +162,45 @@ class Supervisor:
     ) -> tuple[str, bool]:
         while True:
             found = await self._submissions.find(sent)
-            if found is not None and await self._stands(found.run, sent):
+            if found is not None and await self._stands(found, sent):
                 return found.run, False
             now = self._clock()
             run = ids.ulid(now, secrets.token_bytes(10))
-            claim = self._submissions.claim(sent, run, gone="" if found is None else found.run)
-            if not (self._shared and sent.keyed):
-                await self._begin(run, now, request, owner, submission, claim)
-                return run, True
+            gone = "" if found is None else found.run
+            claim = self._submissions.claim(sent, run, gone=gone)
+            start = partial(self._begin, run, now, request, owner, submission, gone)
+            self._begins.add(run)
             try:
-                await self._store.records.change(claim)
-            except RevisionMismatch:
-                continue  # another process was quicker
-            try:
-                await self._begin(run, now, request, owner, submission)
-            except BaseException:
-                with suppress(LogError):
-                    await self._submissions.release(sent, run)
-                raise
+                if not (self._shared and sent.keyed):
+                    await start(claim)
+                elif not await self._claimed(claim, start, sent, run):
+                    continue
+            finally:
+                self._begins.discard(run)
             return run, True
 
-    async def _stands(self, run: str, sent: Sent) -> bool:
+    async def _claimed(
+        self, claim: Change, start: Callable[[], Awaitable[None]], sent: Sent, run: str
+    ) -> bool:
+        """Begin a run once its key is claimed among many processes; False when another was quicker."""
+        try:
+            await self._store.records.change(claim)
+        except RevisionMismatch:
+            return False
+        try:
+            await start()
+        except BaseException:
+            with suppress(LogError):
+                await self._submissions.release(sent, run)
+            raise
+        return True
+
+    async def _stands(self, claim: Claim, sent: Sent) -> bool:
         """Whether a run that an equal submission started is still there to be attached to."""
-        record = await self._directory.record(run)
+        record = await self._directory.record(claim.run)
         # What failed is not worth attaching to when a client asks again because it failed.
         failed = record is not None and record.status == "failed" and not sent.keyed
-        return not failed and await self._crew.has(run)
+        return not failed and await self._crew.has(claim.run, claim.by)
 
     async def _begin(
         self,
@@ -192,9 +209,11 @@ class Supervisor:
         request: RunRequest,
         owner: Owner,
         submission: Submission,
+        gone: str,
         *beside: Change,
     ) -> None:
-        """Write a run's start, with all by which it is found again, and let the work begin."""
+        """Write a run's start, with all by which it is found again, and let the work begin. `gone` never
+        began, or is there no more."""
         await self._accounts.check(submission.purses)
         await self._running.enter(run, submission.purses)
         await self._offer(run, -1, submission.purses)
@@ -216,7 +235,7 @@ class Supervisor:
         begin = partial(
             self._store.begin,
             run,
-            before=[self._conversations.joined(conversation, run)] if conversation else [],
+            before=[self._conversations.joined(conversation, run, gone)] if conversation else [],
             beside=[self._summaries.begins(record), *beside],
         )
         writer = RunWriter(self._store.log, run, RunState(), self._clock, begin)

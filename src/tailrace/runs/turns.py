@@ -1,7 +1,7 @@
 """Turns of a conversation begin one after the other: in this process by a lock, among many by a record.
 
-The record says who begins a turn and until when that counts at most, so that the death of a process holds
-nobody up for longer. Processes' clocks need to agree to some seconds.
+The record says which process begins a turn and until when that counts at most: one that died holds nobody up,
+one that nobody can ask no longer than that. Processes' clocks need to agree to some seconds.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from weakref import WeakValueDictionary
 
+import msgspec
+from msgspec import Struct
+
 from tailrace.errors import Conflict, LogError, RevisionMismatch
-from tailrace.log.contract import Store
+from tailrace.log.contract import Record, Store
+from tailrace.runs.membership import Membership
 from tailrace.runs.writer import Clock
 
 BUCKET = "turns"
@@ -25,13 +29,20 @@ LOOK_SECONDS = 0.05
 """Between two looks at a record that another process holds."""
 
 
-class Turns:
-    """Whose turn it is. `shared`: other processes take turns in the same conversations."""
+class _Turn(Struct, frozen=True):
+    """Who begins a turn, and until when that counts."""
 
-    def __init__(self, store: Store, clock: Clock, *, shared: bool) -> None:
+    by: str
+    until: int
+
+
+class Turns:
+    """Whose turn it is. With `cluster` other processes take turns in the same conversations."""
+
+    def __init__(self, store: Store, clock: Clock, cluster: Membership | None) -> None:
         self._store = store
         self._clock = clock
-        self._shared = shared
+        self._cluster = cluster
         self._here: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -43,7 +54,7 @@ class Turns:
             async with asyncio.timeout(WAIT_SECONDS):
                 await lock.acquire()
                 try:
-                    until = await self._hold(conversation) if self._shared else 0
+                    until = await self._hold(conversation, self._cluster) if self._cluster else 0
                 except BaseException:
                     lock.release()
                     raise
@@ -57,16 +68,22 @@ class Turns:
                 with suppress(LogError):
                     await self._store.records.delete(BUCKET, conversation)
 
-    async def _hold(self, conversation: str) -> int:
+    async def _hold(self, conversation: str, cluster: Membership) -> int:
         """Take the record; returns until when it is ours."""
         while True:
             record = await self._store.records.get(BUCKET, conversation)
             now = self._clock()
-            if record is None or int(record.value) <= now:
+            if record is None or await self._is_over(record, now, cluster):
                 revision = 0 if record is None else record.revision
+                value = msgspec.json.encode(_Turn(cluster.name, now + HELD))
                 with suppress(RevisionMismatch):
-                    await self._store.records.put(
-                        BUCKET, conversation, b"%d" % (now + HELD), revision=revision
-                    )
+                    await self._store.records.put(BUCKET, conversation, value, revision=revision)
                     return now + HELD
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _is_over(self, record: Record, now: int, cluster: Membership) -> bool:
+        """Whether who began a turn is done with it, or dead."""
+        turn = msgspec.json.decode(record.value, type=_Turn | int)
+        if isinstance(turn, int):  # of a version that wrote no more than until when it counts
+            return turn <= now
+        return turn.until <= now or not await cluster.lives(turn.by)

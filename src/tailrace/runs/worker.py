@@ -73,6 +73,11 @@ class Worker:
         self._retaking: set[asyncio.Task[None]] = set()
         self._draining = asyncio.Event()
 
+    @property
+    def name(self) -> str:
+        """It is alone, or the cluster has the name."""
+        return ""
+
     def __len__(self) -> int:
         """How many runs are being worked on."""
         return len(self._live)
@@ -147,7 +152,7 @@ class Worker:
         self._left[run] = asyncio.Event()
         self._spawn(self._retake(run, "it had no worker"))
 
-    async def has(self, run: str) -> bool:
+    async def has(self, run: str, by: str) -> bool:
         """Whether a run is in the log now: no other process could be about to write its start."""
         return bool(await self._store.log.read(run, -1))
 
