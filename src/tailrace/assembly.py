@@ -46,7 +46,7 @@ from tailrace.runtimes.tools.dispatch import ASK_USER, TASK
 from tailrace.runtimes.tools.functions import FunctionTool
 
 if TYPE_CHECKING:
-    from tailrace.runs.cluster import Membership
+    from tailrace.runs.membership import Membership
     from tailrace.runtimes.tools.mcp import McpServer
 
 
@@ -142,7 +142,7 @@ def parts(
     known = models(config)
     servers = mcp_servers(config)
     directory = Directory(store)
-    conversations = Conversations(store, directory, clock, shared=cluster is not None)
+    conversations = Conversations(store, directory, clock, cluster)
     sweeper = Sweeper(store, directory, conversations, settings, clock)
     made = {**runtimes(config, known, servers), **added}
     for runtime in made.values():

@@ -17,7 +17,7 @@ from tailrace.runs.settings import Role, RunSettings
 
 if TYPE_CHECKING:
     from tailrace.log.stores.nats.layout import Layout
-    from tailrace.runs.cluster import Membership
+    from tailrace.runs.membership import Membership
 
 
 def clock() -> int:
@@ -84,7 +84,7 @@ def nats(config: Config) -> tuple[list[str], Layout]:
 def _nats(config: Config, role: Role, patience: float) -> Engine:
     servers, layout = nats(config)
     from tailrace.log.stores.nats.store import NatsStore
-    from tailrace.runs.cluster import Membership
+    from tailrace.runs.membership import Membership
 
     store = NatsStore(servers, layout, patience=patience)
     return Engine(store, Membership(lambda: store.work, works=role != "api"))

@@ -12,7 +12,7 @@ from tailrace.errors import Fenced, LogError, RevisionMismatch
 from tailrace.events import types as t
 from tailrace.events.stored import frame
 from tailrace.events.types import Event
-from tailrace.log.contract import Store
+from tailrace.log.contract import Change, Record, Store, Value, new
 from tailrace.log.follow import follow
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.log.stores.sqlite import SqliteStore
@@ -37,6 +37,11 @@ async def everything(store: Store, run: str, after: int = -1) -> list[Event]:
     while events := await store.log.read(run, found[-1].seq if found else after):
         found += events
     return found
+
+
+def _more(found: Record | None, text: bytes) -> Value:
+    """What a record holds, and more."""
+    return Value((found.value if found is not None else b"") + text)
 
 
 class LogContract:
@@ -105,6 +110,45 @@ class LogContract:
         await append(store, "b", ENDED)
         await append(store, "c", ENDED[:1])
         assert sorted(await store.log.open_runs()) == ["a", "c"]
+
+    async def test_a_run_begins_with_its_records(self, store: Store) -> None:
+        await store.records.put("names", "chat", b"old")
+        before = [Change("names", "chat", lambda found: _more(found, b" new"))]
+        beside = [new("runs", RUN, b"record", expires=7), Change("runs", "left", lambda _: None)]
+        await store.begin(RUN, frame(ENDED[:2]), before=before, beside=beside)
+        await append(store, RUN, ENDED[2:3])
+        assert await everything(store, RUN) == ENDED[:3]
+        name, record = (
+            await store.records.get("names", "chat"),
+            await store.records.get("runs", RUN),
+        )
+        assert name is not None
+        assert (name.value, name.revision) == (b"old new", 2)
+        assert record == Record(RUN, b"record", 1, 7)
+        assert await store.records.get("runs", "left") is None
+
+    async def test_a_change_that_refuses_begins_nothing(self, store: Store) -> None:
+        await store.records.put("names", "taken", b"first")
+        changes = [new("names", "taken", b"second"), new("names", "other", b"value")]
+        with pytest.raises(RevisionMismatch):
+            await store.begin(RUN, frame(ENDED[:1]), before=changes, beside=[])
+        assert not await store.log.read(RUN, -1)
+        assert await store.records.get("names", "other") is None
+        await store.begin(RUN, frame(ENDED[:1]), before=changes[1:], beside=[])
+        assert await everything(store, RUN) == ENDED[:1]
+
+    async def test_a_run_begins_once(self, store: Store) -> None:
+        await store.begin(RUN, frame(ENDED[:1]), before=[], beside=[])
+        with pytest.raises(Fenced):
+            await store.begin(RUN, frame(ENDED[:1]), before=[], beside=[])
+        assert await everything(store, RUN) == ENDED[:1]
+
+    async def test_changes_at_once_all_count(self, store: Store) -> None:
+        change = Change("names", "list", lambda found: _more(found, b"x"))
+        await asyncio.gather(*(store.records.change(change) for _ in range(20)))
+        found = await store.records.get("names", "list")
+        assert found is not None
+        assert (found.value, found.revision) == (b"x" * 20, 20)
 
     async def test_a_dropped_run_is_gone(self, store: Store) -> None:
         await append(store, RUN, ENDED)

@@ -11,7 +11,7 @@ from tailrace.auth.tokens import SHAPE as TOKEN
 from tailrace.auth.tokens import Token
 from tailrace.errors import Unreadable
 from tailrace.events.versions import Shape, pack_entry, unpack_entry
-from tailrace.runs import accounts, conversations, directory, running, submission, turns
+from tailrace.runs import accounts, conversations, directory, running, submission, sweeping, turns
 from tailrace.runs.conversations import Conversation
 from tailrace.runs.directory import RunRecord
 
@@ -22,6 +22,7 @@ SHAPES: list[Shape[Any]] = [
     directory.SHAPE,
     running.SHAPE,
     submission.SHAPE,
+    sweeping.SHAPE,
     turns.SHAPE,
 ]
 RUN = RunRecord(run="r", agent="a", surface="chat", tenant="t")
@@ -66,7 +67,9 @@ def test_what_has_no_version_is_of_the_first(shape: Shape[Any], value: bytes, sa
 
 
 def test_a_turn_of_version_1_is_a_bare_number() -> None:
-    assert turns.SHAPE.decode(b"17") == turns.SHAPE.decode(b'{"v":2,"until":17}')
+    now = turns.SHAPE.decode(b'{"v":2,"by":"","until":17}')
+    assert turns.SHAPE.decode(b"17") == now
+    assert turns.SHAPE.decode(b'{"by":"","until":17}') == now
 
 
 @pytest.mark.parametrize(

@@ -77,14 +77,17 @@ def test_an_approval_ends_a_response_and_its_answer_begins_the_next(
     assert _asked(third)
 
 
-def test_a_second_answer_is_refused(client: OpenAI) -> None:
+def test_of_two_answers_the_first_one_counts(client: OpenAI) -> None:
     first = client.responses.create(model="lead", input="order a hat")
     answer = _approve(_asked(first), approve=False)
     second = client.responses.create(model="lead", previous_response_id=first.id, input=answer)
     (call,) = [item for item in second.output if item.type == "mcp_call"]
     assert "too dear" in str(call.output), "a denial reaches the model, with its reason"
+    again = client.responses.create(model="lead", previous_response_id=first.id, input=answer)
+    assert again == second, "the same answer sent again is shown what it began"
+    yes = _approve(_asked(first), approve=True)
     with pytest.raises(APIStatusError) as refused:
-        client.responses.create(model="lead", previous_response_id=first.id, input=answer)
+        client.responses.create(model="lead", previous_response_id=first.id, input=yes)
     assert (refused.value.status_code, refused.value.code) == (409, "already_answered")
 
 
@@ -182,7 +185,9 @@ def test_a_killed_server_still_waits_and_the_native_surface_answers(
     assert "run.resumed" in events
     assert "run.completed" in events
     assert effects(tmp_path, "order") == 1
-    assert post(f"/jobs/{job}/input", answer).status_code == 409
+    assert post(f"/jobs/{job}/input", answer).status_code == 202, "it is sent again"
+    assert post(f"/jobs/{job}/input", {**answer, "approved": False}).status_code == 409
+    assert effects(tmp_path, "order") == 1
     usage = httpx.get(f"{server.url}/jobs/{job}").json()["usage"]
     assert {line["agent"] for line in usage} == {"MAIN", "researcher", "researcher#2"}
     assert all(line["cost"] > 0 for line in usage)

@@ -276,7 +276,9 @@ def test_an_approval_ends_a_reply_and_its_answer_goes_on(
     assert _text(reader).endswith("All is done now.")
     after = chat.stream(f"?after={first_number + 1}")
     assert after == (200, second[2:])
-    status, error = chat.refused(*sent[0], **sent[1])
+    assert chat.send(*sent[0], **sent[1]) == second, "an answer that is sent again"
+    changed = json.loads(json.dumps(sent).replace("too dear", "too late"))
+    status, error = chat.refused(*changed[0], **changed[1])
     assert (status, error["code"]) == (409, "already_answered")
 
 

@@ -135,6 +135,8 @@ async def test_a_run_that_was_taken_over_is_still_paid_for(
     await first.supervisor._accounts.settle()
     second = House(Fake(calls((60, 0.0), then_hang=True)), first.store)
     await second.supervisor.open()
+    while not second.supervisor.live():
+        await asyncio.sleep(0)
     assert "1 runs at once" in (await _refused(second, Purse("token:a", runs=1))).message
     state = await second.finished(run)
     assert state.end == t.RunIncomplete("tokens_per_day")

@@ -151,8 +151,11 @@ def test_a_pause_is_answered_at_any_process_and_the_run_goes_on(
         pass
     answer = {"item": asked[0]["item"], "approved": True}
     first = httpx.post(f"{other.url}/jobs/job_{run}/input", json=answer, timeout=20)
-    second = httpx.post(f"{one.url}/jobs/job_{run}/input", json=answer, timeout=20)
-    assert (first.status_code, second.status_code) == (202, 409)
+    again = httpx.post(f"{one.url}/jobs/job_{run}/input", json=answer, timeout=20)
+    answer["approved"] = False
+    other_answer = httpx.post(f"{one.url}/jobs/job_{run}/input", json=answer, timeout=20)
+    statuses = (first.status_code, again.status_code, other_answer.status_code)
+    assert statuses == (202, 202, 409)
     native = httpx.get(f"{one.url}/jobs/job_{run}/stream", timeout=20).text
     assert native.count('"run.completed"') == 1
     assert native.count('"run.attempt"') == 0, "the same worker goes on where it paused"

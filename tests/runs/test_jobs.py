@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,12 +13,14 @@ from tailrace.events import types as t
 from tailrace.events.answers import Reply
 from tailrace.events.stored import Frame, frame
 from tailrace.log.stores.memory import MemoryStore
-from tailrace.log.work import Job, Respond, Work
+from tailrace.log.work import Job
 from tailrace.runs import cluster
-from tailrace.runs.cluster import LOST_SECONDS, Membership
+from tailrace.runs.cluster import LOST_SECONDS
+from tailrace.runs.membership import Membership
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening, said
 from tests.support.house import Behave, Fake, House
+from tests.support.works import Calls
 
 
 @dataclass
@@ -45,16 +47,15 @@ class Offered:
         return self.done_ or bool(self.given_back)
 
 
-class Jobs(Work):
+class Jobs(Calls):
     """Jobs and calls of processes that share this object. Nothing is handed out that was not put there."""
 
     def __init__(self) -> None:
-        self.lease = 0.3
+        super().__init__()
         self.offers: list[tuple[str, int]] = []
         self.may_offer = asyncio.Event()
         self.may_offer.set()
         self.waiting: asyncio.Queue[Job] = asyncio.Queue()
-        self._answer: dict[str, Respond] = {}
 
     async def offer(self, run: str, after: int = -1) -> None:
         self.offers.append((run, after))
@@ -66,18 +67,6 @@ class Jobs(Work):
                 return await self.waiting.get()
         except TimeoutError:
             return None
-
-    async def call(self, name: str, body: bytes, seconds: float) -> bytes | None:
-        respond = self._answer.get(name)
-        return None if respond is None else await respond(body)
-
-    async def answer(self, name: str, respond: Respond) -> Callable[[], Awaitable[None]]:
-        self._answer[name] = respond
-
-        async def stop() -> None:
-            del self._answer[name]
-
-        return stop
 
 
 async def hangs(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:

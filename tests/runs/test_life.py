@@ -11,6 +11,7 @@ import pytest
 
 from tailrace.errors import Conflict, Expired, LogError, ModelFailed, NotFound, Unavailable
 from tailrace.events import types as t
+from tailrace.events.state import RunState
 from tailrace.events.stored import Frame, frame
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.runs.directory import RunRecord
@@ -19,7 +20,7 @@ from tailrace.runs.settings import HOUR
 from tailrace.runs.submission import Submission
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import NODE, ending, opening, said
-from tests.support.house import Behave, Fake, House, nobody_waits, open_house
+from tests.support.house import NOBODY, Behave, Fake, House, open_house
 from tests.support.logs import request
 
 
@@ -170,15 +171,22 @@ async def test_processes_that_stop_in_order_cut_nothing_off() -> None:
 
     house = await open_house(Fake(works), attempts=0)
     run = await house.start()
-    for _ in range(3):
-        while "main" not in (await house.directory.state(run)).nodes:
-            await asyncio.sleep(0)
+    for attempt in range(1, 4):
+        await _worked_on(house, run, attempt)
         await house.supervisor.drain()
         house = House(Fake(works), house.store, attempts=0)
         await house.supervisor.open()
-    state = await house.directory.state(run)
-    assert (state.attempt, state.end) == (4, None)
+    assert (await _worked_on(house, run, 4)).end is None
     await house.supervisor.close()
+
+
+async def _worked_on(house: House, run: str, attempt: int) -> RunState:
+    """The run's state as soon as an attempt has begun."""
+    state = await house.directory.state(run)
+    while "main" not in state.nodes or state.attempt < attempt:
+        await asyncio.sleep(0)
+        state = await house.directory.state(run)
+    return state
 
 
 async def test_a_log_nobody_was_told_of_is_dropped() -> None:
@@ -187,6 +195,7 @@ async def test_a_log_nobody_was_told_of_is_dropped() -> None:
     await store.log.append("orphan", frame(events), expected=-1, attempt=1)
     house = House(Fake(talk), store)
     await house.supervisor.open()
+    await house.supervisor.wait("orphan")
     assert not await store.log.read("orphan", -1)
     await house.supervisor.close()
 
@@ -197,21 +206,21 @@ async def test_retention_404_410_and_gone() -> None:
         await house.directory.find("resp_01kabcdefghjkmnpqrstvwxyz0", Owner("local"))
     run = await house.start()
     await house.finished(run)
-    await house.sweeper.sweep(nobody_waits)
+    await house.sweeper.sweep(NOBODY)
     assert (await house.directory.find(f"job_{run}", Owner("local"))).status == "completed"
     with pytest.raises(NotFound):
         await house.directory.find(f"job_{run}", Owner("somebody else"))
     house.now += 24 * HOUR - 10
-    assert await house.sweeper.sweep(nobody_waits) == 0
+    assert await house.sweeper.sweep(NOBODY) == 0
     house.now += 20
-    assert await house.sweeper.sweep(nobody_waits) == 1
+    assert await house.sweeper.sweep(NOBODY) == 1
     assert not await house.store.log.read(run, -1)
     with pytest.raises(Expired):
         await house.directory.find(f"resp_{run}", Owner("local"))
     with pytest.raises(NotFound):
         await house.directory.find(f"resp_{run}", Owner("somebody else"))
     house.now += 8 * 24 * HOUR
-    await house.sweeper.sweep(nobody_waits)
+    await house.sweeper.sweep(NOBODY)
     with pytest.raises(NotFound):
         await house.directory.find(f"resp_{run}", Owner("local"))
     await house.supervisor.close()
@@ -222,7 +231,7 @@ async def test_unstored_runs_are_kept_for_a_short_time_only() -> None:
     run = await house.start(store=False)
     await house.finished(run)
     house.now += HOUR
-    assert await house.sweeper.sweep(nobody_waits) == 1
+    assert await house.sweeper.sweep(NOBODY) == 1
     await house.supervisor.close()
 
 
@@ -230,7 +239,7 @@ async def test_a_live_run_is_never_swept() -> None:
     house = await open_house(Fake(hangs), kept=0, longest_seconds=3600.0)
     run = await house.start()
     house.now += 30 * 24 * HOUR
-    assert await house.sweeper.sweep(nobody_waits) == 0
+    assert await house.sweeper.sweep(NOBODY) == 0
     assert await house.store.log.read(run, -1)
     await house.supervisor.close()
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.errors import Conflict
 from tailrace.events import types as t
-from tailrace.events.answers import Answer, Approval, Reply
+from tailrace.events.answers import Answer, Approval, Given, Reply
 from tailrace.events.history import made_by
 from tailrace.events.items import ToolOutput, text_of
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening, said
-from tests.support.house import Fake, House, nobody_waits, open_house
+from tests.support.house import NOBODY, Fake, House, open_house
 
 CALL = 0
 
@@ -79,7 +81,33 @@ async def test_answers_may_come_one_by_one_and_only_once() -> None:
     await house.supervisor.answer(run, (Reply("colour", "red"),))
     assert (await house.finished(run)).end == t.RunCompleted()
     with pytest.raises(Conflict):
-        await house.supervisor.answer(run, (Reply("colour", "red"),))
+        await house.supervisor.answer(run, (Reply("colour", "blue"),))
+    await house.supervisor.close()
+
+
+async def test_an_answer_that_is_sent_again_is_told_where_it_was_given() -> None:
+    """A client whose reply was lost sends its answer again (issue 13, 8)."""
+    house = await open_house(Fake(asks_first))
+    run = await _paused(house)
+    yes, red = (Approval(CALL, approved=True),), (Reply("colour", "red"),)
+    first = await house.supervisor.answer(run, yes)
+    await house.finished(run)
+    second = await house.supervisor.answer(run, red)
+    assert [first.turn, second.turn] == [1, 2]
+    events = len(await house.directory.events(run))
+    for _ in range(2):  # while it goes on, and when it has ended
+        assert await house.supervisor.answer(run, yes) == replace(first, repeated=True)
+        assert await house.supervisor.answer(run, red) == replace(second, repeated=True)
+        await house.finished(run)
+    for other in (
+        (Approval(CALL, approved=False),),
+        (Reply("colour", "blue"),),
+        (*yes, Reply("colour")),
+    ):
+        with pytest.raises(Conflict):
+            await house.supervisor.answer(run, other)
+    assert len(await house.directory.events(run)) >= events
+    assert [type(e.payload) for e in await house.directory.events(run)].count(t.RunResumed) == 2
     await house.supervisor.close()
 
 
@@ -90,10 +118,12 @@ async def test_two_answers_at_once_wake_the_run_once() -> None:
     outcomes = await asyncio.gather(
         *(house.supervisor.answer(run, answer) for answer in answers), return_exceptions=True
     )
-    assert (
-        sorted(type(outcome).__name__ for outcome in outcomes)
-        == ["Conflict"] * 2 + ["NoneType"] * 2
-    )
+    assert sorted(cast("Given", outcome).repeated for outcome in outcomes) == [
+        False,
+        False,
+        True,
+        True,
+    ]
     assert (await house.finished(run)).end == t.RunCompleted()
     await house.supervisor.close()
 
@@ -136,9 +166,9 @@ async def test_a_waiting_run_can_be_cancelled() -> None:
 async def test_nobody_answers_for_ever() -> None:
     house = await open_house(Fake(asks_first), waiting=HOUR)
     run = await _paused(house)
-    await house.sweeper.sweep(nobody_waits)
+    await house.sweeper.sweep(NOBODY)
     house.now += HOUR + 1
-    await house.sweeper.sweep(house.supervisor._give_up_waiting)
+    await house.sweeper.sweep(house.supervisor)
     assert (await house.directory.state(run)).end == t.RunIncomplete("not_answered")
     assert (await house.directory.find(run, Owner("local"))).status == "incomplete"
     await house.supervisor.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
@@ -12,14 +12,15 @@ from tailrace.errors import LogError, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.stored import Frame
 from tailrace.log.stores.memory import MemoryStore
-from tailrace.log.work import Job, Respond, Work
-from tailrace.runs.cluster import ARRIVAL_SECONDS, START_MILLISECONDS, Membership
+from tailrace.runs.cluster import ARRIVAL_SECONDS, CLAIMED_MILLISECONDS
+from tailrace.runs.membership import Membership
 from tailrace.runs.owner import Owner
-from tailrace.runs.submission import RETRIES, Submission
+from tailrace.runs.submission import Submission
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening
 from tests.support.house import Fake, House, open_house
 from tests.support.logs import request
+from tests.support.works import Calls
 
 
 async def nothing(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
@@ -72,50 +73,27 @@ async def test_a_retry_is_not_given_the_failure_it_retries() -> None:
     await house.supervisor.close()
 
 
-async def test_who_shows_a_run_without_a_key_waits_for_what_a_retry_finds_it_by() -> None:
-    store = MemoryStore()
-    held = asyncio.Event()
-    put = store.records.put
-
-    def slow(bucket: str, key: str, value: bytes, **more: Any) -> Awaitable[int]:
-        async def later() -> int:
-            await held.wait()
-            return await put(bucket, key, value, **more)
-
-        return later() if bucket == RETRIES else put(bucket, key, value, **more)
-
-    store.records.put = slow  # type: ignore[method-assign]
-    house = House(Fake(nothing), store)
-    await house.supervisor.open()
+async def test_a_retry_finds_the_run_by_what_became_durable_with_its_start() -> None:
+    """The first request's connection broke while its run was on the way to the disk."""
+    house = await open_house(Fake(nothing))
     asked = Submission(key="", body=b"body", retry=False)
-    starting = asyncio.create_task(
-        house.supervisor.start(request(), owner=Owner("local"), submission=asked)
-    )
-    while not await store.log.read(await _only(store), 0):
-        await asyncio.sleep(0)
-    for _ in range(100):  # nothing else is waited for: a start that could return would have
-        await asyncio.sleep(0)
-    assert not starting.done(), "its start is durable, what a retry finds it by is not"
-    held.set()
-    first, _ = await starting
     again = Submission(key="", body=b"body", retry=True)
-    made = await house.supervisor.start(request(), owner=Owner("local"), submission=again)
-    assert made == (first, False)
+    (first, new), *others = await asyncio.gather(
+        *(
+            house.supervisor.start(request(), owner=Owner("local"), submission=each)
+            for each in (asked, again, again)
+        )
+    )
+    assert new
+    assert others == [(first, False)] * 2
     await house.supervisor.close()
 
 
-async def _only(store: MemoryStore) -> str:
-    """The only run that the store has a record of; "" before."""
-    found = await store.records.scan("runs")
-    return found[0].key if found else ""
-
-
-class _Offers(Work):
+class _Offers(Calls):
     """The jobs of a cluster that nobody takes: none is stored before there is a leader."""
 
-    lease = 1.0
-
     def __init__(self) -> None:
+        super().__init__()
         self.leader = asyncio.Event()
         self.leader.set()
         self.lost = False
@@ -127,20 +105,11 @@ class _Offers(Work):
             raise LogError("the engine does not answer")
         await self.leader.wait()
 
-    async def take(self) -> Job | None:
-        return None
-
-    async def call(self, name: str, body: bytes, seconds: float) -> bytes | None:
-        return None
-
-    async def answer(self, name: str, respond: Respond) -> Callable[[], Awaitable[None]]:
-        raise AssertionError(name)
-
 
 async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there() -> None:
     store = MemoryStore()
     looked, written = asyncio.Event(), asyncio.Event()
-    read, append = store.log.read, store.log.append
+    read, begin = store.log.read, store.begin
 
     async def watched(run: str, after: int) -> Sequence[t.Event]:
         events = await read(run, after)
@@ -150,10 +119,10 @@ async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there()
 
     async def slow(run: str, frame: Frame, **more: Any) -> None:
         await looked.wait()
-        await append(run, frame, **more)
+        await begin(run, frame, **more)
         written.set()
 
-    store.log.read, store.log.append = watched, slow  # type: ignore[method-assign]
+    store.log.read, store.begin = watched, slow  # type: ignore[method-assign]
     houses = await _two(store, _Offers())
     once = Submission(key="k", body=b"body", retry=False)
     first, second = [
@@ -203,7 +172,7 @@ async def test_a_claim_whose_process_died_is_taken_over() -> None:
     )
     while not jobs.offered:
         await asyncio.sleep(0)
-    other.now += START_MILLISECONDS + 1
+    other.now += CLAIMED_MILLISECONDS + 1
     second = asyncio.create_task(
         other.supervisor.start(request(), owner=Owner("local"), submission=once)
     )
@@ -212,6 +181,25 @@ async def test_a_claim_whose_process_died_is_taken_over() -> None:
     jobs.leader.set()
     assert (await second) == (jobs.offered[1], True)
     await first
+
+
+async def test_a_claim_of_a_process_that_is_gone_is_waited_for_by_nobody() -> None:
+    """Killed between its claim and its run: who sends the same again need not wait as for a slow one."""
+    jobs = _Offers()
+    jobs.leader.clear()
+    one, other = await _two(MemoryStore(), jobs)
+    once = Submission(key="k", body=b"body", retry=False)
+    first = asyncio.create_task(
+        one.supervisor.start(request(), owner=Owner("local"), submission=once)
+    )
+    while not jobs.offered:
+        await asyncio.sleep(0)
+    del jobs.answers[f"process.{one.supervisor._crew.name}"]
+    first.cancel()  # it never gets further, nor does it tidy up
+    jobs.leader.set()
+    async with asyncio.timeout(5):
+        made = await other.supervisor.start(request(), owner=Owner("local"), submission=once)
+    assert made == (jobs.offered[1], True)
 
 
 async def test_a_start_that_was_refused_leaves_its_key_to_the_next() -> None:

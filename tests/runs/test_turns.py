@@ -9,7 +9,9 @@ import pytest
 from tailrace.errors import Conflict
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.runs import turns
+from tailrace.runs.membership import Membership
 from tailrace.runs.turns import BUCKET, HELD, Turns
+from tests.support.works import Calls
 
 
 async def overlap(taking: list[Turns]) -> int:
@@ -34,6 +36,13 @@ async def opened() -> MemoryStore:
     return store
 
 
+async def member(calls: Calls) -> Membership:
+    """A process of a cluster that lives."""
+    made = Membership(lambda: calls, works=True)
+    await made.join(lambda _: False)
+    return made
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "LOOK_SECONDS", 0.0)
@@ -41,7 +50,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_turns_of_one_process_need_no_record() -> None:
     store = await opened()
-    alone = Turns(store, lambda: 0, shared=False)
+    alone = Turns(store, lambda: 0, None)
     assert await overlap([alone]) == 1
     async with alone.take("conv"):
         assert await store.records.get(BUCKET, "conv") is None
@@ -49,16 +58,27 @@ async def test_turns_of_one_process_need_no_record() -> None:
 
 async def test_turns_of_processes_begin_one_after_the_other() -> None:
     store = await opened()
-    assert await overlap([Turns(store, lambda: 0, shared=True) for _ in range(3)]) == 1
+    calls = Calls()
+    assert await overlap([Turns(store, lambda: 0, await member(calls)) for _ in range(3)]) == 1
     assert await store.records.get(BUCKET, "conv") is None, "nothing is left"
 
 
-async def test_a_process_that_died_in_its_turn_holds_nobody_up_for_long(
+async def test_a_process_that_died_in_its_turn_holds_nobody_up() -> None:
+    store, calls = await opened(), Calls()
+    one, other = await member(calls), await member(calls)
+    await Turns(store, lambda: 0, one).take("conv").__aenter__()
+    del calls.answers[f"process.{one.name}"]
+    async with Turns(store, lambda: 0, other).take("conv"):
+        pass
+
+
+async def test_a_process_that_is_stuck_in_its_turn_holds_nobody_up_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(turns, "WAIT_SECONDS", 0.05)
     store, now = await opened(), 1_000
-    one, other = [Turns(store, lambda: now, shared=True) for _ in range(2)]
+    calls = Calls()
+    one, other = [Turns(store, lambda: now, await member(calls)) for _ in range(2)]
     dead = one.take("conv")
     await dead.__aenter__()
     with pytest.raises(Conflict, match="Another turn"):

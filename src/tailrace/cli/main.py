@@ -233,6 +233,17 @@ def token_revoke(
     asyncio.run(tokens.revoke(config, token_id))
 
 
+@app.command()
+def sweep(
+    config: ConfigFile = Path("tailrace.toml"),
+    data: Annotated[Path | None, typer.Option(help="Folder that keeps the runs.")] = None,
+) -> None:
+    """Confirm the clock: after it jumped, servers expire nothing for an hour, unless somebody does this."""
+    from tailrace.cli import sweep as sweeping
+
+    asyncio.run(sweeping.sweep(config, data))
+
+
 @app.command("export")
 def export_(
     file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],

@@ -15,7 +15,16 @@ from tailrace.events.types import Event
 from tailrace.events.versions import unpack_entry
 from tailrace.log.contract import Record, Store
 from tailrace.log.stores import sqlite_scrub
-from tailrace.runs import accounts, conversations, directory, running, scrub, submission, turns
+from tailrace.runs import (
+    accounts,
+    conversations,
+    directory,
+    running,
+    scrub,
+    submission,
+    sweeping,
+    turns,
+)
 from tailrace.runs.scrub import Readers
 from tailrace.runtimes.contract import KEPT
 
@@ -25,6 +34,7 @@ READERS: Readers = {
     tokens.BUCKET: tokens.SHAPE.decode,
     accounts.BUCKET: accounts.SHAPE.decode,
     running.BUCKET: running.SHAPE.decode,
+    sweeping.BUCKET: sweeping.SHAPE.decode,
     turns.BUCKET: turns.SHAPE.decode,
     submission.KEYS: submission.SHAPE.decode,
     submission.RETRIES: submission.SHAPE.decode,

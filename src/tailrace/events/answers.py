@@ -7,6 +7,8 @@ answer that the question does not allow is refused, and the question stays open.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import TypeAlias, assert_never
 
 import msgspec
@@ -18,10 +20,15 @@ from tailrace.events.items import Json
 from tailrace.events.schemas import mismatch
 from tailrace.events.state import RunState
 from tailrace.events.types import (
+    ApprovalRequested,
     ApprovalResolved,
     Draft,
+    Event,
     InputReceived,
     InputRequested,
+    Payload,
+    RunResumed,
+    RunWaiting,
     ToolCompleted,
 )
 
@@ -63,6 +70,15 @@ Answer: TypeAlias = tuple[One, ...]
 """One or more answers that belong together: all count, or none."""
 
 
+class Given(Struct, frozen=True):
+    """Where in its run an answer was given: the number of its first event, and the turn that it began or was
+    given in (0 up to the first pause). `repeated`: it had been given before, just so."""
+
+    seq: int
+    turn: int
+    repeated: bool = False
+
+
 def reply(asked: InputRequested, text: str) -> Reply:
     """An answer in words: as they are, or what they say as JSON where the question allows only that."""
     if not mismatch(text, asked.schema):
@@ -82,6 +98,77 @@ def drafts(state: RunState, answer: Answer) -> list[Draft]:
     if len(set(names)) < len(names):
         raise Conflict("The same question is answered twice.", code="already_answered")
     return [_draft(state, each) for each in answer]
+
+
+def given(events: Iterable[Event], answer: Answer) -> Given | None:
+    """Where this very answer was given, all parts of it; None when it was not."""
+    log = _Log()
+    for event in events:
+        log.take(event)
+    found = [log.find(each) for each in answer]
+    places = [place for place in found if place is not None]
+    return min(places, key=lambda place: place.seq) if len(places) == len(found) > 0 else None
+
+
+class _Log:
+    """The answers in a log, by what they answer."""
+
+    def __init__(self) -> None:
+        self._asked: Counter[int] = Counter()
+        self._questions: dict[str, InputRequested] = {}
+        self._answers: dict[tuple[str, str | int, int], tuple[Payload, Given]] = {}
+        self._turn = 0
+        self._waits = False
+
+    def take(self, event: Event) -> None:
+        """The next event."""
+        payload = event.payload
+        match payload:
+            case ApprovalRequested():
+                self._asked[payload.item] += 1
+            case InputRequested():
+                self._questions[payload.request_id] = payload
+            case ApprovalResolved():
+                self._keep(event, "call", payload.item, self._asked[payload.item])
+            case InputReceived():
+                self._keep(event, "question", payload.request_id)
+            case ToolCompleted():
+                self._keep(event, "output", payload.item)
+            case RunWaiting():
+                self._waits = True
+            case RunResumed():
+                self._turn, self._waits = self._turn + 1, False
+            case _:
+                pass
+
+    def _keep(self, event: Event, kind: str, name: str | int, time: int = 0) -> None:
+        place = Given(event.seq, self._turn + self._waits, repeated=True)
+        self._answers[kind, name, time] = event.payload, place
+
+    def find(self, answer: One) -> Given | None:
+        """Where one answer was given, just so."""
+        key, said = self._said(answer)
+        payload, place = self._answers.get(key, (None, None))
+        return place if payload == said else None
+
+    def _said(self, answer: One) -> tuple[tuple[str, str | int, int], Payload]:
+        """What an answer answers, and the event that it becomes."""
+        match answer:
+            case Approval():
+                resolved = ApprovalResolved(answer.item, answer.approved, answer.reason)
+                return ("call", answer.item, answer.asked), resolved
+            case Reply():
+                received = InputReceived(answer.request_id, answer.value)
+                return ("question", answer.request_id, 0), received
+            case Declined():
+                asked = self._questions.get(answer.request_id)
+                words = answer.words if asked is not None and asked.item is not None else None
+                return ("question", answer.request_id, 0), InputReceived(answer.request_id, words)
+            case Output():
+                completed = ToolCompleted(answer.item, answer.output, answer.is_error)
+                return ("output", answer.item, 0), completed
+            case _:
+                assert_never(answer)
 
 
 def _draft(state: RunState, answer: One) -> Draft:

@@ -16,7 +16,7 @@ from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal
 from tailrace.errors import BadRequest, Unavailable
 from tailrace.events import ids
-from tailrace.events.answers import Answer
+from tailrace.events.answers import Answer, Given
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.http import audit
@@ -33,7 +33,7 @@ from tailrace.http.view import View
 from tailrace.runs.accounts import Purse
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
-from tailrace.runs.submission import Submission
+from tailrace.runs.submission import Sent, Submission
 from tailrace.runs.supervisor import Supervisor
 
 GRACE_HEADER = "x-disconnect-grace"
@@ -64,16 +64,8 @@ class Parts(Struct, frozen=True):
     ) -> tuple[str, bool]:
         """Start a run for an HTTP request, or attach to the run it started before. `key` stands for the
         client's `Idempotency-Key` on a surface whose requests name their runs."""
-        who = principal(http)
-        retries = http.headers.get("x-stainless-retry-count", "0")
-        submission = Submission(
-            key=key or http.headers.get("idempotency-key", ""),
-            body=http.url.path.encode() + b"\n" + body,
-            retry=retries.isascii() and retries.isdigit() and retries.strip("0") != "",
-            grace=_grace(http.headers.get(GRACE_HEADER)),
-            purses=_purses(who),
-        )
-        return await self.supervisor.start(request, owner=maker(http), submission=submission)
+        sent = submission(http, body, key)
+        return await self.supervisor.start(request, owner=maker(http), submission=sent)
 
     async def body(self, http: Request) -> bytes:
         """The request's whole body, as `Bodies.read`."""
@@ -81,11 +73,20 @@ class Parts(Struct, frozen=True):
         return await self.bodies.read(http, [account.limits.input_bytes for account in accounts])
 
     async def answer(
-        self, http: Request, run: str, answer: Answer, request: RunRequest | None = None
-    ) -> None:
+        self,
+        http: Request,
+        run: str,
+        answer: Answer,
+        body: bytes,
+        request: RunRequest | None = None,
+    ) -> Given:
         """Give a run what it asked for, as `Supervisor.answer`."""
         audit.answers(http, run, answer)
-        await self.supervisor.answer(run, answer, request)
+        return await self.supervisor.answer(run, answer, request, self.sent(http, body))
+
+    def sent(self, http: Request, body: bytes) -> Sent:
+        """How a request was sent, to be recognised when it comes again."""
+        return Sent.of(submission(http, body), maker(http))
 
     def stream(self, http: Request, run: str, view: View) -> EventStream:
         """A reply that streams a run from its first frame. Raises `TooMany`."""
@@ -155,6 +156,18 @@ class Parts(Struct, frozen=True):
                 await self.streams.until(changed)
         finally:
             unwatch()
+
+
+def submission(http: Request, body: bytes, key: str = "") -> Submission:
+    """How a request was sent; `key` as for `Parts.start`."""
+    retries = http.headers.get("x-stainless-retry-count", "0")
+    return Submission(
+        key=key or http.headers.get("idempotency-key", ""),
+        body=http.url.path.encode() + b"\n" + body,
+        retry=retries.isascii() and retries.isdigit() and retries.strip("0") != "",
+        grace=_grace(http.headers.get(GRACE_HEADER)),
+        purses=_purses(principal(http)),
+    )
 
 
 def run_headers(run: str) -> dict[str, str]:

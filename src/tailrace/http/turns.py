@@ -99,9 +99,8 @@ async def until_settled(parts: Parts, run: str, what: str, param: str) -> None:
 
 async def _conversation(parts: Parts, id: str, who: Owner) -> Sequence[Item]:
     found = await parts.conversations.get(id, who)
-    for entry in found.entries:
-        if entry.run:
-            await until_settled(parts, entry.run, f"A turn of '{id}'", "conversation")
+    async for record in parts.conversations.runs(found):
+        await until_settled(parts, record.run, f"A turn of '{id}'", "conversation")
     entries = await parts.conversations.entries(found)
     return [entry.item for entry in entries if entry.item is not None]
 

@@ -1,8 +1,8 @@
 """What a store promises. Three engines keep it: SQLite, NATS, and memory for tests.
 
 A store holds *logs* (the events of runs) and *records* (small keyed values: the run index, sessions,
-idempotency keys). The two are separate promises because a cluster keeps them in separate places: a
-record and a log may be written in the same moment, never in one transaction.
+idempotency keys). The two are separate promises because a cluster keeps them in separate places; what
+belongs together when a run begins is one call, `Store.begin` (docs/adr/0013).
 
 The contract is written so that a JetStream stream per shard fits: an append is a compare-and-set chain
 per run, one append in flight per run, carrying everything gathered meanwhile as one frame.
@@ -15,8 +15,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from tailrace.errors import RevisionMismatch
 from tailrace.events.stored import Frame
 from tailrace.events.types import Event
+
+BEGIN_SECONDS = 20.0
+"""How long an engine insists on beginning a run at most; then its caller hears `LogError`."""
 
 Listener = Callable[[Sequence[Event]], None]
 """Called on the event loop with events that just became durable, in order; must not block or raise."""
@@ -70,6 +74,38 @@ class Record(Struct, frozen=True, gc=False):
     expires: int = 0
 
 
+class Value(Struct, frozen=True):
+    """What a record is to hold."""
+
+    value: bytes
+    expires: int = 0
+
+
+class Change(Struct, frozen=True):
+    """A change of one record, as a function of the record as it is (None where there is none).
+
+    `apply` returns what to write, or None to leave the record alone, and raises `LogError` to refuse; it is
+    called again when another process was quicker, and may be called on any thread. `fresh` says that there
+    is probably no record yet: an engine may try that first.
+    """
+
+    bucket: str
+    key: str
+    apply: Callable[[Record | None], Value | None]
+    fresh: bool = False
+
+
+def new(bucket: str, key: str, value: bytes, *, expires: int = 0) -> Change:
+    """The change that makes a record where there is none, and refuses (`RevisionMismatch`) where there is."""
+
+    def apply(record: Record | None) -> Value:
+        if record is not None:
+            raise RevisionMismatch(f"there is a record {bucket}/{key} already")
+        return Value(value, expires)
+
+    return Change(bucket, key, apply, fresh=True)
+
+
 class Records(Protocol):
     """Small values under (bucket, key), with compare-and-set and expiry.
 
@@ -103,6 +139,10 @@ class Records(Protocol):
         """Remove a record; nothing happens where there is none."""
         ...
 
+    def change(self, change: Change) -> Awaitable[None]:
+        """Read a record and write what `change` makes of it, as one step. Raises what `apply` raises."""
+        ...
+
     async def scan(
         self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False
     ) -> Sequence[Record]:
@@ -122,6 +162,19 @@ class Store(Protocol):
 
     @property
     def records(self) -> Records: ...
+
+    def begin(
+        self, run: str, frame: Frame, *, before: Sequence[Change], beside: Sequence[Change]
+    ) -> Awaitable[None]:
+        """Write the first frame of a run and change some records, as one fact; resolves when all is durable.
+
+        Raises `Fenced` when there is such a run, and what a change raises: nothing was written then. An
+        engine without a transaction over both makes the changes of `before` one after the other, then writes
+        the frame and makes those of `beside` at once. What a death or an error in between leaves there is
+        claims and entries that name a run without a log, or a log without what is `beside`: such a run never
+        began, and nobody was told of it.
+        """
+        ...
 
     async def open(self) -> None:
         """Make ready: create or check the files, recover what a crash left. Raises `LogError`."""

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import NamedTuple
 
 from tailrace.errors import Fenced, LogError, NotFound, Unavailable
 from tailrace.events import ids
 from tailrace.events.answers import Answer
 from tailrace.events.state import RunState
-from tailrace.events.types import Draft, Event, RunCancelled, RunEnd, RunWaiting
+from tailrace.events.types import Event, RunCancelled, RunEnd, RunWaiting
 from tailrace.log.contract import Store
 from tailrace.log.work import Job, Work
 from tailrace.runs import calls
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.live import UNREAD, LiveRun
+from tailrace.runs.membership import Membership
+from tailrace.runs.presence import Presence
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.worker import Worker
 from tailrace.runs.writer import Clock, RunWriter
@@ -31,10 +32,11 @@ logger = logging.getLogger("tailrace.runs")
 
 ARRIVAL_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Waits for a run that was offered to be in the log: both are written at the same time."""
-START_MILLISECONDS = 30_000
-"""How long a claimed run may take to be in the log: its process may wait for leaders meanwhile."""
-LOST_SECONDS = 3600.0
-"""An offered run that is not in the log after so long never will be; who writes it may wait for a leader."""
+CLAIMED_MILLISECONDS = 45_000
+"""How long a claimed run may take to be in the log, while its process waits for leaders: more than the bounds
+of `Supervisor.start` and `Store.begin` together."""
+LOST_SECONDS = 120.0
+"""An offered run that is not in the log after so long never began (as above), and its offer is removed."""
 PATIENCE = 10
 """Between two looks at such a run passes this part of the time since it was offered."""
 RETRY_SECONDS = 0.5
@@ -44,22 +46,6 @@ AGAIN_SECONDS = 0.02
 CALL_SECONDS = 5.0
 STRANGE_SECONDS = 60.0
 """How long a run waits for a worker that knows its agent: while a new version is brought out, not all do."""
-
-
-class Membership(NamedTuple):
-    """A process's part in a cluster: the jobs and calls of an engine that need not be open yet, and whether
-    it `works` on runs itself."""
-
-    engine: Callable[[], Work]
-    works: bool
-
-
-class _Readers:
-    """Those of one run in this process."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.gone = asyncio.Event()
 
 
 class Cluster:
@@ -73,9 +59,13 @@ class Cluster:
         directory: Directory,
         settings: RunSettings,
         clock: Clock,
+        begins: Callable[[str], bool],
     ) -> None:
+        """`begins` says whether this process is writing the start of a run."""
+        self.name = membership.name
+        self._membership = membership
+        self._begins = begins
         self._store = store
-        self._engine, self._works = membership
         self._worker = worker
         self._directory = directory
         self._settings = settings
@@ -83,17 +73,18 @@ class Cluster:
         self._draining = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._taking: asyncio.Task[None] | None = None
-        self._readers: dict[str, _Readers] = {}
+        self._presence = Presence(membership.engine)
 
     @property
     def _work(self) -> Work:
-        return self._engine()
+        return self._membership.engine()
 
     def __len__(self) -> int:
         return len(self._worker)
 
     async def open(self) -> None:
-        if self._works:
+        await self._membership.join(self._begins)
+        if self._membership.works:
             for agent in self._worker.agents:
                 await self._work.answer(_knowing(agent), _yes)
             self._taking = asyncio.create_task(self._take_for_ever())
@@ -110,6 +101,7 @@ class Cluster:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._presence.close()
         await self._worker.close()
 
     # the door
@@ -124,14 +116,27 @@ class Cluster:
         """Some process may, and is not asked."""
         return True
 
-    async def has(self, run: str) -> bool:
-        """As soon as it is: who claims it may be about to write its start, and wait for a leader."""
+    async def has(self, run: str, by: str) -> bool:
+        """As soon as it is: who claims it may be about to write its start, and wait for a leader. Of a
+        process that is gone nothing is waited for."""
         while not self._draining.is_set():
             if await self._arrived(run) is not None:
                 return True
-            if run < ids.ulid(max(self._clock() - START_MILLISECONDS, 0), bytes(10)):
+            if run < ids.ulid(max(self._clock() - CLAIMED_MILLISECONDS, 0), bytes(10)):
                 return False
+            if not await self._membership.begins(by, run):
+                return await self._arrived(run) is not None
         raise Unavailable("The server shuts down; try again in a moment.")
+
+    async def works(self, run: str) -> bool:
+        if self._works_on(run):
+            return True
+        said = await self._work.call(run, calls.encode(calls.Ask()), self._work.lease)
+        return said is not None and calls.outcome(said)
+
+    async def take_up(self, run: str, state: RunState) -> None:
+        """Its job was lost, or is on its way: who takes the second one asks who works on the run."""
+        await self._work.offer(run, state.seq - 1)
 
     async def wait(self, run: str) -> None:
         await self._worker.wait(run)
@@ -164,7 +169,7 @@ class Cluster:
                 said = await self._work.call(run, calls.encode(calls.Cancel(by)), seconds)
                 if said is not None:
                     return calls.outcome(said)
-                return await self._end(run, RunCancelled(by))
+                return await self._worker.end(run, RunCancelled(by))
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def answer(self, run: str, answer: Answer) -> bool:
@@ -178,44 +183,11 @@ class Cluster:
                 return said is not None and calls.outcome(said)
             await asyncio.sleep(AGAIN_SECONDS)
 
-    @contextmanager
-    def reading(self, run: str) -> Generator[None, None, None]:
-        """While it lasts, this process says that somebody reads the run."""
-        readers = self._readers.get(run)
-        if readers is None:
-            readers = self._readers[run] = _Readers()
-            self._keep(asyncio.create_task(self._say_read(run, readers)))
-        readers.count += 1
-        try:
-            yield
-        finally:
-            readers.count -= 1
-            if not readers.count:
-                readers.gone.set()
-                del self._readers[run]
-
-    async def _say_read(self, run: str, readers: _Readers) -> None:
-        with suppress(LogError):
-            stop = await self._work.answer(_reading(run), _yes)
-            try:
-                await readers.gone.wait()
-            finally:
-                await stop()
+    def reading(self, run: str) -> AbstractContextManager[None]:
+        return self._presence.reading(run)
 
     async def record_end(self, record: RunRecord, state: RunState) -> None:
         await self._worker.record_end(record, state)
-
-    async def _end(self, run: str, end: RunEnd) -> bool:
-        """End a run that nobody works on; False when it is not running. Raises `Fenced`."""
-        record = await self._directory.record(run)
-        state = await self._directory.state(run)
-        if record is None or state.phase != "running":
-            return False
-        writer = RunWriter(self._store.log, run, state, self._clock)
-        writer.add([*state.settle(end), Draft(end)])
-        await writer.flush()
-        await self._worker.record_end(record, state)
-        return True
 
     # the workshop
 
@@ -259,8 +231,10 @@ class Cluster:
             age = self._clock() / 1000 - job.offered / 1000
             if age < LOST_SECONDS:
                 await job.give_back(max(age / PATIENCE, RETRY_SECONDS))
-            else:
-                await job.done()  # it was never written: nobody was told of it
+                return None
+            if await self._directory.record(job.run) is None:  # perhaps its first frame was written
+                await self._store.log.drop([job.run])
+            await job.done()
             return None
         if await self._is_worked_on(job.run):
             await job.give_back(self._work.lease)  # should that one die, somebody must come back
@@ -329,19 +303,10 @@ class Cluster:
                 await job.beat()
             if live.record.grace is None or live.task.done():
                 continue
-            if await self._is_read(job.run):
+            if await self._presence.is_read(job.run):
                 read = loop.time()
             elif loop.time() - read > live.record.grace:
                 live.cancel(UNREAD)
-
-    async def _is_read(self, run: str) -> bool:
-        """Whether any process has a reader of the run; yes, when nobody can be asked."""
-        if run in self._readers:
-            return True
-        try:
-            return await self._work.call(_reading(run), b"", CALL_SECONDS) is not None
-        except LogError:
-            return True
 
     async def _respond(self, run: str, body: bytes) -> bytes | None:
         """What another process asks of a run that is worked on here."""
@@ -369,8 +334,3 @@ async def _yes(_: bytes) -> bytes:
 def _knowing(agent: str) -> str:
     """The name that workers answer to which know an agent; its own name may be no part of a subject."""
     return f"agent.{agent.encode().hex()}"
-
-
-def _reading(run: str) -> str:
-    """The name that a process answers to while it has readers of a run."""
-    return f"{run}.read"

@@ -11,7 +11,7 @@ for one conversation of its owner, whatever surface it comes by; its id is compu
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
@@ -20,8 +20,9 @@ from tailrace.events import history, ids
 from tailrace.events.items import Item
 from tailrace.events.state import RunState
 from tailrace.events.versions import Shape
-from tailrace.log.contract import Store
-from tailrace.runs.directory import Directory
+from tailrace.log.contract import Change, Record, Store, Value
+from tailrace.runs.directory import Directory, RunRecord
+from tailrace.runs.membership import Membership
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runs.turns import Turns
@@ -59,10 +60,14 @@ class Conversations:
     """Conversations over a store's records. All changes are compare-and-set, retried on a conflict."""
 
     def __init__(
-        self, store: Store, directory: Directory, clock: Clock, *, shared: bool = False
+        self,
+        store: Store,
+        directory: Directory,
+        clock: Clock,
+        cluster: Membership | None = None,
     ) -> None:
-        """`shared` as for `Turns`."""
-        self.turns = Turns(store, clock, shared=shared)
+        """`cluster` as for `Turns`."""
+        self.turns = Turns(store, clock, cluster)
         self._store = store
         self._directory = directory
         self._clock = clock
@@ -127,15 +132,32 @@ class Conversations:
             if await self._try_put(changed, revision):
                 return changed
 
-    async def add_run(self, id: str, owner: Owner, run: str) -> None:
-        """A turn was taken: the run's items belong to the conversation from now on."""
-        while True:
-            found, revision = await self._load(id, owner)
+    def joined(self, id: str, run: str, gone: str) -> Change:
+        """The change by which a turn is taken: the run's items belong to the conversation from then on, in
+        the place of those of `gone`, which was to be the same turn. A conversation that was deleted stays
+        so."""
+
+        def apply(record: Record | None) -> Value | None:
+            if record is None:
+                return None
+            found = SHAPE.decode(record.value)
             if run in [entry.run for entry in found.entries]:
-                return
-            changed = msgspec.structs.replace(found, entries=(*found.entries, Entry(run, run=run)))
-            if await self._try_put(changed, revision):
-                return
+                return None
+            left = tuple(entry for entry in found.entries if not gone or entry.run != gone)
+            changed = msgspec.structs.replace(found, entries=(*left, Entry(run, run=run)))
+            return Value(SHAPE.encode(changed), self._clock() + KEPT)
+
+        return Change(BUCKET, id, apply)
+
+    async def runs(self, conversation: Conversation) -> AsyncGenerator[RunRecord, None]:
+        """The records of the turns that have begun and are still there, the newest first: a death in the
+        middle of a beginning may leave an entry of a run that never began."""
+        for entry in reversed(conversation.entries):
+            record = await self._directory.record(entry.run) if entry.run else None
+            if record is None or record.status == "expired":
+                continue
+            if await self._store.log.read(record.run, -1):
+                yield record
 
     async def keep_items(self, id: str, run: str, state: RunState) -> None:
         """A run's log is about to go: put its items in the place of its entry."""
@@ -164,6 +186,8 @@ class Conversations:
             if not entry.run:
                 found.append(entry)
                 continue
+            if await self._directory.record(entry.run) is None:
+                continue  # it never began
             try:
                 state = await self._directory.state(entry.run)
             except NotFound:
@@ -203,11 +227,6 @@ def named_id(name: str, owner: Owner, within: str = "") -> str:
     names = (owner.tenant, owner.user, name, *((within,) if within else ()))
     digest = hashlib.sha256(msgspec.json.encode(names)).digest()
     return ids.conversation_id(digest)
-
-
-def latest(conversation: Conversation) -> str:
-    """The run that took the last turn; `""` when there is none whose log is still there."""
-    return next((entry.run for entry in reversed(conversation.entries) if entry.run), "")
 
 
 def _with_items(conversation: Conversation, items: Sequence[Item]) -> Conversation:

@@ -18,8 +18,14 @@ class Crew(Protocol):
         """How many runs this process works on."""
         ...
 
+    @property
+    def name(self) -> str:
+        """This process's name among those of a cluster; `""` for one alone."""
+        ...
+
     async def open(self) -> None:
-        """Begin: runs that nobody works on any more are taken over."""
+        """Begin: runs that nobody works on any more are taken over, from now on and as soon as they can
+        be."""
         ...
 
     async def drain(self) -> None:
@@ -45,8 +51,17 @@ class Crew(Protocol):
         """Whether somebody may be able to work on an agent's runs."""
         ...
 
-    async def has(self, run: str) -> bool:
-        """Whether a run that somebody claims to have started is in the log."""
+    async def has(self, run: str, by: str) -> bool:
+        """Whether a run is in the log that the process `by` has claimed to begin; waits while it is about
+        to."""
+        ...
+
+    async def works(self, run: str) -> bool:
+        """Whether somebody works on a run, or is about to. Raises `LogError` when that cannot be told."""
+        ...
+
+    async def take_up(self, run: str, state: RunState) -> None:
+        """Let somebody work on a run in progress that has lost its worker. Raises `LogError`."""
         ...
 
     async def wait(self, run: str) -> None:

@@ -19,7 +19,7 @@ from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, RunStarted
 from tailrace.events.versions import Shape
-from tailrace.log.contract import Record, Store
+from tailrace.log.contract import Change, Record, Store, new
 from tailrace.runs.accounts import Purse
 from tailrace.runs.owner import Owner
 
@@ -73,21 +73,20 @@ def readable(records: Sequence[Record]) -> list[RunRecord]:
     return found
 
 
+def made(record: RunRecord, *, expires: int) -> Change:
+    """The change that makes a new run's record."""
+    return new(BUCKET, record.run, SHAPE.encode(record), expires=expires)
+
+
 class Directory:
     """The run index over a store's records, and the states of runs over its logs."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def write(self, record: RunRecord, *, expires: int, new: bool = False) -> None:
-        """Store a run's record; with `new` there must be none yet."""
-        await self._store.records.put(
-            BUCKET,
-            record.run,
-            SHAPE.encode(record),
-            revision=0 if new else None,
-            expires=expires,
-        )
+    async def write(self, record: RunRecord, *, expires: int) -> None:
+        """Store a run's record."""
+        await self._store.records.put(BUCKET, record.run, SHAPE.encode(record), expires=expires)
 
     async def find(self, any_id: str, owner: Owner, what: str = "run") -> RunRecord:
         """The run behind any of its names. `what` is the surface's word for it.

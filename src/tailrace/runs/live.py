@@ -36,8 +36,8 @@ LAST_SECONDS = 1.0
 
 
 class LiveRun:
-    """A run and the task that works on it. `readers` counts the connections that watch it; `settled` says
-    that its end or pause is durable and on record, `left` that it was handed over to whoever comes next."""
+    """A run and the task that works on it. `settled` says that its end or pause is durable and on record,
+    `left` that it was handed over to whoever comes next."""
 
     def __init__(
         self,
@@ -48,7 +48,6 @@ class LiveRun:
     ) -> None:
         """`spend` counts a model call and tells of the limit that is reached, then or a little later."""
         self.record = record
-        self.readers = 0
         self.settled = self.left = False
         self.leaving: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None

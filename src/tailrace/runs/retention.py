@@ -1,20 +1,20 @@
 """The sweeper: takes ended runs' logs away when their time is over and leaves a tombstone.
 
 A record becomes due when its run's time is over. First its log goes and the record turns into an
-"expired" tombstone; when the tombstone is due in its turn, nothing is left. A run that is due but still
-open (its record was written when it began) is given another day.
+"expired" tombstone; when the tombstone is due in its turn, nothing is left. The record of a run in progress
+falls due every few minutes: one that nobody works on is taken up again, whatever lost its worker.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 
-from tailrace.errors import Unreadable
+from tailrace.errors import LogError, Unreadable
 from tailrace.events.state import RunState
-from tailrace.log.contract import Record, Store
+from tailrace.log.contract import Change, Record, Store, Value
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import BUCKET, Directory, RunRecord, Status, decode
 from tailrace.runs.settings import HOUR, RunSettings
@@ -23,17 +23,28 @@ from tailrace.runtimes.contract import KEPT
 
 logger = logging.getLogger("tailrace.runs")
 
-GiveUp = Callable[[str], Awaitable[None]]
 EXPIRING = ("idempotency", "retries", "conversations", "spent", "running")
 """Buckets whose records simply go when they are due."""
 
 
-DUE = 100
-"""Records in one look."""
+class Attendance(Protocol):
+    """Who sees to runs that have not ended. Each may raise `LogError`."""
+
+    async def works(self, run: str) -> bool:
+        """Whether somebody works on a run, or is about to."""
+        ...
+
+    async def take_up(self, run: str, state: RunState) -> None:
+        """Let somebody work on a run in progress."""
+        ...
+
+    async def give_up(self, run: str) -> None:
+        """End a run that has waited too long for an answer."""
+        ...
 
 
 class Sweeper:
-    """Call `sweep` now and then; each call does all that is due and returns how many runs it ended."""
+    """Call `sweep` now and then; each call does all that is due and returns how many runs it expired."""
 
     def __init__(
         self,
@@ -49,26 +60,23 @@ class Sweeper:
         self._settings = settings
         self._clock = clock
 
-    async def sweep(self, give_up: GiveUp) -> int:
-        """Expire what is due now; `give_up` ends a run that has waited too long."""
+    async def sweep(self, runs: Attendance) -> int:
+        """Expire what is due now; `runs` sees to what has not ended."""
         now = self._clock()
         for bucket in EXPIRING:
             while due := await self._store.records.due(bucket, now):
                 for record in due:
                     await self._store.records.delete(bucket, record.key)
         expired = 0
-        skipped: set[str] = set()
-        while due := [
-            record
-            for record in await self._store.records.due(BUCKET, now, DUE + len(skipped))
-            if record.key not in skipped
-        ]:
+        while due := await self._store.records.due(BUCKET, now):
             for record in due:
                 try:
-                    expired += await self._expire(record, now, give_up)
-                except Unreadable as error:  # it must not keep the others for ever
-                    skipped.add(record.key)
+                    expired += await self._due(record, now, runs)
+                except (
+                    LogError
+                ) as error:  # what one run's log does not allow must not keep all others
                     logger.error("run %s: it cannot be swept: %s", record.key, error)
+                    await self._put_off(record, now + self._settings.look)
         return expired
 
     async def forget(self, record: RunRecord) -> None:
@@ -76,37 +84,67 @@ class Sweeper:
         await self._drop(record.run)
         await self._store.records.delete(BUCKET, record.run)
 
-    async def _expire(self, due: Record, now: int, give_up: GiveUp) -> int:
+    async def _due(self, due: Record, now: int, runs: Attendance) -> int:
         record = decode(due)
         if record.status == "expired":
             await self._store.records.delete(BUCKET, record.run)
             return 0
+        if record.status == "in_progress":
+            await self._put_off(due, now + self._settings.look)
+            if await runs.works(record.run):
+                return 0
         try:
-            events = await self._store.log.read(record.run, -1)
-            state = await self._directory.state(record.run) if events else RunState()
-        except Unreadable as error:
-            return await self._expire_damaged(record, now, error)
-        if events and not state.ended:
-            await self._directory.write(record, expires=now + 24 * HOUR)
-            if state.phase == "waiting":
-                await give_up(record.run)
+            begun = bool(await self._store.log.read(record.run, -1))
+            state = await self._directory.state(record.run) if begun else RunState()
+        except Unreadable:
+            if record.status in ("in_progress", "waiting"):
+                raise
+            return await self._expire_unreadable(record, now)
+        if begun and not state.ended:
+            await self._attend(record, state, now, runs)
+            return 0
+        return await self._expire(record, state, now)
+
+    async def _put_off(self, due: Record, until: int) -> None:
+        """Let a record fall due later, unless it was written meanwhile."""
+
+        def apply(found: Record | None) -> Value | None:
+            is_due = found is not None and found.expires == due.expires
+            return Value(found.value, until) if found is not None and is_due else None
+
+        await self._store.records.change(Change(BUCKET, due.key, apply))
+
+    async def _attend(self, record: RunRecord, state: RunState, now: int, runs: Attendance) -> None:
+        """See to a run that has not ended and that nobody works on."""
+        if state.phase == "running":
+            return await runs.take_up(record.run, state)
+        until = state.since + self._settings.waiting
+        if until > now:
+            waiting = msgspec.structs.replace(record, status="waiting")
+            return await self._directory.write(waiting, expires=until)
+        await self._directory.write(record, expires=now + 24 * HOUR)
+        return await runs.give_up(record.run)
+
+    async def _expire(self, record: RunRecord, state: RunState, now: int) -> int:
+        """A run that has ended, or has no log."""
+        if not state.ended and record.status in ("in_progress", "waiting"):
+            await self.forget(record)  # it never began (see `Store.begin`)
             return 0
         ends = state.ended_at + record.kept
         if ends > now:
             await self._directory.write(ended(record, state), expires=ends)
             return 0
-        if record.conversation and events:
+        if record.conversation and state.ended:
             await self._conversations.keep_items(record.conversation, record.run, state)
         await self._drop(record.run)
-        tombstone = msgspec.structs.replace(record, status="expired", ended=state.ended_at)
+        gone = state.ended_at or record.ended
+        tombstone = msgspec.structs.replace(record, status="expired", ended=gone)
         await self._directory.write(tombstone, expires=now + self._settings.tombstone)
         return 1
 
-    async def _expire_damaged(self, record: RunRecord, now: int, why: Unreadable) -> int:
-        """A run whose log cannot be read goes when its own record says that it is time."""
-        logger.error("run %s: its log cannot be read: %s", record.run, why)
-        open_ = record.status in ("in_progress", "waiting")
-        ends = now + 24 * HOUR if open_ else record.ended + record.kept
+    async def _expire_unreadable(self, record: RunRecord, now: int) -> int:
+        """A run that has ended and whose log cannot be read: its record says when it goes."""
+        ends = record.ended + record.kept
         if ends > now:
             await self._directory.write(record, expires=ends)
             return 0

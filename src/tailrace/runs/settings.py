@@ -20,13 +20,15 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     run waits for an answer. `longest_seconds` of work, from its start or its last answer. `grace` per
     surface: what a run does when its last reader leaves; a surface that is missing lets it go on. A run that
     was cut off more than `attempts` times is given up: it may be what kills the process. An agent that has
-    not let itself be stopped after `cancel_seconds` is left behind.
+    not let itself be stopped after `cancel_seconds` is left behind. So often as `look` says it is seen to
+    that somebody works on a run in progress.
     """
 
     kept: int = 24 * HOUR
     kept_unstored: int = HOUR // 6
     tombstone: int = 7 * 24 * HOUR
     waiting: int = 7 * 24 * HOUR
+    look: int = HOUR // 6
     longest_seconds: float = 24 * 3600
     attempts: int = 20
     grace: dict[str, float] = {}

@@ -7,14 +7,13 @@ same owner within a short window. Both memories are durable, so the retry may re
 
 from __future__ import annotations
 
-from contextlib import suppress
 from hashlib import sha256
 
 import msgspec
 
 from tailrace.errors import RevisionMismatch, Unprocessable
 from tailrace.events.versions import Shape
-from tailrace.log.contract import Store
+from tailrace.log.contract import Change, Record, Store, Value
 from tailrace.runs.accounts import Purse
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import RunSettings
@@ -38,107 +37,97 @@ class Submission(msgspec.Struct, frozen=True):
     purses: tuple[Purse, ...] = ()
 
 
-class _Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which run a submission began, or with `answers` let go on; `fingerprint` is that of its body. `by`
+    names the process that begins the run, where there are several."""
+
     run: str
     fingerprint: str
+    answers: bool = False
+    by: str = ""
 
 
-SHAPE = Shape("claim of a run", _Claim)
+class Sent(msgspec.Struct, frozen=True):
+    """A submission of an owner as it is remembered: the record that remembers it, and its fingerprint."""
+
+    bucket: str
+    name: str
+    fingerprint: str
+    repeats: bool
+
+    @property
+    def keyed(self) -> bool:
+        """Whether a key tells it from all others."""
+        return self.bucket == KEYS
+
+    @classmethod
+    def of(cls, submission: Submission, owner: Owner) -> Sent:
+        """Equal submissions have the same record. `repeats`: this may not be the first one."""
+        fingerprint = sha256(submission.body).hexdigest()
+        if submission.key:
+            key = sha256(submission.key.encode("utf-8", "surrogateescape")).hexdigest()
+            return cls(KEYS, f"{owner.key}:{key}", fingerprint, repeats=True)
+        return cls(RETRIES, f"{owner.key}:{fingerprint}", fingerprint, submission.retry)
+
+
+SHAPE = Shape("claim of a run", Claim)
 
 
 class Submissions:
-    """Remembers which submission started which run."""
+    """Remembers which submission began which run."""
 
-    def __init__(self, store: Store, settings: RunSettings, clock: Clock) -> None:
+    def __init__(self, store: Store, settings: RunSettings, clock: Clock, by: str) -> None:
+        """`by` is this process's name in claims."""
+        self._by = by
         self._store = store
         self._settings = settings
         self._clock = clock
 
-    async def claim(self, submission: Submission, owner: Owner, run: str) -> str | None:
-        """Take `run` for this submission; or the run that an equal submission already took.
+    async def find(self, sent: Sent) -> Claim | None:
+        """What an equal submission did before; None for one that is no repetition.
 
         Raises `Unprocessable` when the key was used with another body.
         """
-        fingerprint = sha256(submission.body).hexdigest()
-        if submission.key:
-            return await self._by_key(submission.key, owner, _Claim(run, fingerprint))
-        if submission.retry:
-            earlier = await self._read(*self._place(submission, owner, fingerprint))
-            if earlier is not None:
-                return earlier.run
-        return None
-
-    async def remember(self, submission: Submission, owner: Owner, run: str) -> None:
-        """Let a retry without a key find `run`; a key did so when it was claimed.
-
-        Whoever shows the run to a client waits for this: the retry may reach another process, and only
-        SQLite keeps records and logs in one order of commits.
-        """
-        if submission.key:
-            return
-        fingerprint = sha256(submission.body).hexdigest()
-        bucket, name = self._place(submission, owner, fingerprint)
-        value = SHAPE.encode(_Claim(run, fingerprint))
-        expires = self._clock() + self._settings.retry_window
-        await self._store.records.put(bucket, name, value, expires=expires)
-
-    async def retake(self, submission: Submission, owner: Owner, run: str, gone: str) -> bool:
-        """Take `run` where the run that was started before, `gone`, is there no more; False when
-        somebody else was quicker."""
-        fingerprint = sha256(submission.body).hexdigest()
-        bucket, name = self._place(submission, owner, fingerprint)
-        record = await self._store.records.get(bucket, name)
-        if record is None or SHAPE.decode(record.value).run != gone:
-            return False
-        value = SHAPE.encode(_Claim(run, fingerprint))
-        try:
-            await self._store.records.put(
-                bucket, name, value, revision=record.revision, expires=record.expires
-            )
-        except RevisionMismatch:
-            return False
-        return True
-
-    async def release(self, submission: Submission, owner: Owner, run: str) -> None:
-        """Give a key back: its run will not be written, and the next who sends it need not wait for that."""
-        bucket, name = self._place(submission, owner, "")
-        record = await self._store.records.get(bucket, name) if submission.key else None
-        if record is None or SHAPE.decode(record.value).run != run:
-            return
-        with suppress(RevisionMismatch):  # somebody else has it already
-            await self._store.records.put(
-                bucket, name, record.value, revision=record.revision, expires=1
-            )
-
-    def _place(self, submission: Submission, owner: Owner, fingerprint: str) -> tuple[str, str]:
-        """The bucket and the key of a submission's record."""
-        if submission.key:
-            return KEYS, f"{owner.key}:{sha256(submission.key.encode()).hexdigest()}"
-        return RETRIES, f"{owner.key}:{fingerprint}"
-
-    async def _by_key(self, key: str, owner: Owner, claim: _Claim) -> str | None:
-        name = f"{owner.key}:{sha256(key.encode()).hexdigest()}"
-        expires = self._clock() + self._settings.idempotency
-        value, revision = SHAPE.encode(claim), 0
-        while True:
-            with suppress(RevisionMismatch):
-                await self._store.records.put(KEYS, name, value, revision=revision, expires=expires)
-                return None
-            record = await self._store.records.get(KEYS, name)
-            if record is None or record.expires < self._clock():
-                # By its revision, not by removing it: of two who find it, one takes it.
-                revision = 0 if record is None else record.revision
-                continue
-            earlier = SHAPE.decode(record.value)
-            if earlier.fingerprint != claim.fingerprint:
-                raise Unprocessable(
-                    "This Idempotency-Key was used with a different request.",
-                    code="idempotency_key_reused",
-                )
-            return earlier.run
-
-    async def _read(self, bucket: str, name: str) -> _Claim | None:
-        record = await self._store.records.get(bucket, name)
+        if not sent.repeats:
+            return None
+        record = await self._store.records.get(sent.bucket, sent.name)
         if record is None or record.expires < self._clock():
             return None
-        return SHAPE.decode(record.value)
+        claim = decode(record)
+        if claim.fingerprint != sent.fingerprint:
+            raise Unprocessable(
+                "This Idempotency-Key was used with a different request.",
+                code="idempotency_key_reused",
+            )
+        return claim
+
+    def claim(self, sent: Sent, run: str, *, gone: str = "", answers: bool = False) -> Change:
+        """The change that remembers `run` for a submission; `gone` is a run that was remembered and is there
+        no more. It refuses (`RevisionMismatch`) where somebody else was quicker with the key."""
+        lasts = self._settings.idempotency if sent.keyed else self._settings.retry_window
+        value = SHAPE.encode(Claim(run, sent.fingerprint, answers, self._by))
+        made = Value(value, self._clock() + lasts)
+
+        def apply(record: Record | None) -> Value:
+            stands = sent.keyed and record is not None and record.expires >= self._clock()
+            if stands and record is not None and decode(record).run not in (run, gone):
+                raise RevisionMismatch(f"{sent.name} is taken")
+            return made
+
+        return Change(sent.bucket, sent.name, apply, fresh=not gone)
+
+    async def release(self, sent: Sent, run: str) -> None:
+        """Give a key back: its run will not be written, and the next who sends it need not wait for that."""
+        if not sent.keyed:
+            return
+
+        def apply(record: Record | None) -> Value | None:
+            mine = record is not None and decode(record).run == run
+            return Value(record.value, expires=1) if record is not None and mine else None
+
+        await self._store.records.change(Change(sent.bucket, sent.name, apply))
+
+
+def decode(record: Record) -> Claim:
+    """A stored claim. Raises `Unreadable`."""
+    return SHAPE.decode(record.value)

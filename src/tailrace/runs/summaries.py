@@ -5,14 +5,14 @@ A record is a summary: where it cannot be written, the log says the same, and th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from contextlib import suppress
 
 import msgspec
 
 from tailrace.errors import LogError
 from tailrace.events.state import RunState
-from tailrace.runs.directory import Directory, RunRecord
+from tailrace.log.contract import Change
+from tailrace.runs.directory import Directory, RunRecord, made
 from tailrace.runs.retention import ended
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.writer import Clock
@@ -26,10 +26,13 @@ class Summaries:
         self._settings = settings
         self._clock = clock
 
-    def works(self, record: RunRecord, *, new: bool = False) -> Awaitable[None]:
-        """A run is worked on. Raises `LogError`."""
-        expires = self._clock() + int(self._settings.longest_seconds * 1000) + record.kept
-        return self._directory.write(record, expires=expires, new=new)
+    def begins(self, record: RunRecord) -> Change:
+        """A run's first record."""
+        return made(record, expires=self._clock() + self._settings.look)
+
+    async def works(self, record: RunRecord) -> None:
+        """A run is worked on; the sweeper looks after it in a while. Raises `LogError`."""
+        await self._directory.write(record, expires=self._clock() + self._settings.look)
 
     async def handed_over(self, record: RunRecord) -> None:
         """This process stops, and the next one goes on."""

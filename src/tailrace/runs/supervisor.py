@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import Literal
 
 import msgspec
 
-from tailrace.errors import Conflict, Fenced, LogError, Unavailable
+from tailrace.errors import Conflict, Fenced, LogError, RevisionMismatch, Unavailable
 from tailrace.events import ids
-from tailrace.events.answers import Answer, drafts
+from tailrace.events.answers import Answer, Given, drafts, given
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import (
@@ -28,23 +29,29 @@ from tailrace.events.types import (
     RunResumed,
     RunStarted,
 )
-from tailrace.log.contract import Store
+from tailrace.log.contract import Change, Store
 from tailrace.runs.accounts import Accounts, Purse
-from tailrace.runs.cluster import Cluster, Membership
+from tailrace.runs.cluster import Cluster
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.crew import Crew
 from tailrace.runs.directory import Directory, RunRecord
+from tailrace.runs.membership import Membership
 from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper
 from tailrace.runs.running import Running, RunningAnywhere, RunningHere
 from tailrace.runs.settings import RunSettings
-from tailrace.runs.submission import Submission, Submissions
+from tailrace.runs.submission import Claim, Sent, Submission, Submissions
 from tailrace.runs.summaries import Summaries
+from tailrace.runs.sweeping import sweep_for_ever
 from tailrace.runs.worker import Worker
 from tailrace.runs.writer import Clock, RunWriter
 from tailrace.runtimes.contract import Runtime
 
 logger = logging.getLogger("tailrace.runs")
+
+START_MILLISECONDS = 15_000
+"""A run whose engine took so long before its first frame could be written is not begun any more: whoever has
+sent the same waits for it no longer than for that and the frame (`cluster.py`)."""
 
 
 class Supervisor:
@@ -70,8 +77,9 @@ class Supervisor:
         self._settings = settings
         self._clock = clock
         self._summaries = Summaries(directory, settings, clock)
-        self._submissions = Submissions(store, settings, clock)
         self._shared = cluster is not None
+        self._begins: set[str] = set()
+        """Runs whose start is being written."""
         self._accounts = Accounts(store, clock, shared=self._shared)
         self._running: Running = RunningHere()
         if cluster is not None:
@@ -86,20 +94,24 @@ class Supervisor:
             self._running,
             settings,
             clock,
+            alone=not self._shared,
         )
         self._crew: Crew = worker
         if cluster is not None:
-            self._crew = Cluster(store, cluster, worker, directory, settings, clock)
+            begins = self._begins.__contains__
+            self._crew = Cluster(store, cluster, worker, directory, settings, clock, begins)
+        self._submissions = Submissions(store, settings, clock, self._crew.name)
         self._background: set[asyncio.Task[None]] = set()
         self.phase: Literal["starting", "open", "draining"] = "starting"
         self._starting: dict[str, asyncio.Future[None]] = {}
+        """Submissions under way, by the name of their record."""
         self._waking = asyncio.Lock()
 
     async def open(self) -> None:
-        """Open the store, take over every run that was left open, begin to sweep and to accept."""
+        """Open the store, begin to accept, to take over the runs that were left open, and to sweep."""
         await self._store.open()
         await self._crew.open()
-        self._spawn(self._sweep_for_ever())
+        self._spawn(sweep_for_ever(self._store, self._sweeper, self, self._settings, self._clock))
         self.phase = "open"
 
     async def drain(self) -> None:
@@ -127,43 +139,68 @@ class Supervisor:
     ) -> tuple[str, bool]:
         """Start a run, or attach to the one that an equal submission started.
 
-        Returns the run's suffix and whether it is new. When this returns, `run.started` is durable:
-        the id may be shown, and chained to. Raises `Unavailable` while shutting down, `TooMany` for who
-        has too many runs or has spent too much.
+        Returns the run's suffix and whether it is new. When this returns, `run.started` is durable, and so is
+        all by which it is found again: the id may be shown, and chained to. Raises `Unavailable` while
+        shutting down, `TooMany` for who has too many runs or has spent too much, `Unprocessable` for a key
+        that was used with another body.
         """
         if self.phase != "open":
             raise Unavailable("The server starts or shuts down; try again in a moment.")
-        now = self._clock()
-        run = ids.ulid(now, secrets.token_bytes(10))
-        # Known by its id before the claim is durable: an equal submission that comes a moment later finds
-        # the claim, and here the run that it must wait for.
-        started = self._starting[run] = asyncio.get_running_loop().create_future()
+        sent = Sent.of(submission, owner)
+        while sent.repeats and sent.name in self._starting:  # its run is about to be there
+            await self._starting[sent.name]
+        started = self._starting[sent.name] = asyncio.get_running_loop().create_future()
         try:
-            earlier = await self._earlier(submission, owner, run)
-            if earlier is not None:
-                return earlier, False
-            await self._begin(run, now, request, owner, submission)
+            return await self._started(request, owner, submission, sent)
         finally:
-            del self._starting[run]
+            if self._starting.get(sent.name) is started:
+                del self._starting[sent.name]
             started.set_result(None)
-        return run, True
 
-    async def _earlier(self, submission: Submission, owner: Owner, run: str) -> str | None:
-        """The run that an equal submission started and that is still there; None when `run` is the one."""
+    async def _started(
+        self, request: RunRequest, owner: Owner, submission: Submission, sent: Sent
+    ) -> tuple[str, bool]:
         while True:
-            earlier = await self._submissions.claim(submission, owner, run)
-            if earlier is None:
-                return None
-            if earlier in self._starting:
-                await self._starting[earlier]
-            record = await self._directory.record(earlier)
-            # What failed is not worth attaching to when a client asks again because it failed.
-            failed = submission.retry and not submission.key
-            failed = failed and record is not None and record.status == "failed"
-            if not failed and await self._crew.has(earlier):
-                return earlier
-            if await self._submissions.retake(submission, owner, run, earlier):
-                return None
+            found = await self._submissions.find(sent)
+            if found is not None and await self._stands(found, sent):
+                return found.run, False
+            now = self._clock()
+            run = ids.ulid(now, secrets.token_bytes(10))
+            gone = "" if found is None else found.run
+            claim = self._submissions.claim(sent, run, gone=gone)
+            start = partial(self._begin, run, now, request, owner, submission, gone)
+            self._begins.add(run)
+            try:
+                if not (self._shared and sent.keyed):
+                    await start(claim)
+                elif not await self._claimed(claim, start, sent, run):
+                    continue
+            finally:
+                self._begins.discard(run)
+            return run, True
+
+    async def _claimed(
+        self, claim: Change, start: Callable[[], Awaitable[None]], sent: Sent, run: str
+    ) -> bool:
+        """Begin a run once its key is claimed among many processes; False when another was quicker."""
+        try:
+            await self._store.records.change(claim)
+        except RevisionMismatch:
+            return False
+        try:
+            await start()
+        except BaseException:
+            with suppress(LogError):
+                await self._submissions.release(sent, run)
+            raise
+        return True
+
+    async def _stands(self, claim: Claim, sent: Sent) -> bool:
+        """Whether a run that an equal submission started is still there to be attached to."""
+        record = await self._directory.record(claim.run)
+        # What failed is not worth attaching to when a client asks again because it failed.
+        failed = record is not None and record.status == "failed" and not sent.keyed
+        return not failed and await self._crew.has(claim.run, claim.by)
 
     async def _begin(
         self,
@@ -172,16 +209,16 @@ class Supervisor:
         request: RunRequest,
         owner: Owner,
         submission: Submission,
+        gone: str,
+        *beside: Change,
     ) -> None:
-        """Write a run's start and let the work begin."""
-        try:
-            await self._accounts.check(submission.purses)
-            await self._running.enter(run, submission.purses)
-            await self._offer(run, -1, submission.purses)
-        except BaseException:
-            with suppress(LogError):
-                await self._submissions.release(submission, owner, run)
-            raise
+        """Write a run's start, with all by which it is found again, and let the work begin. `gone` never
+        began, or is there no more."""
+        await self._accounts.check(submission.purses)
+        await self._running.enter(run, submission.purses)
+        await self._offer(run, -1, submission.purses)
+        if self._clock() - now > START_MILLISECONDS:
+            raise Unavailable("The engine answers too slowly; try again in a moment.")
         record = RunRecord(
             run=run,
             agent=request.agent,
@@ -194,16 +231,19 @@ class Supervisor:
             kept=self._settings.kept if request.store else self._settings.kept_unstored,
             purses=submission.purses,
         )
-        writer = RunWriter(self._store.log, run, RunState(), self._clock)
+        conversation = request.conversation
+        begin = partial(
+            self._store.begin,
+            run,
+            before=[self._conversations.joined(conversation, run, gone)] if conversation else [],
+            beside=[self._summaries.begins(record), *beside],
+        )
+        writer = RunWriter(self._store.log, run, RunState(), self._clock, begin)
         runtime = self._runtimes[request.agent]
         writer.add([Draft(RunStarted(request, tuple(runtime.registry())))])
-        recorded = self._summaries.works(record, new=True)
         # The work begins while `run.started` is on its way to the disk: what it brings meanwhile goes in
         # the next commit, and no client hears of the run before all is down.
-        remembered = self._submissions.remember(submission, owner, run)
-        joined = self._join(request.conversation, owner, run)
-        begun = self._crew.begin(record, writer)
-        await asyncio.gather(remembered, recorded, writer.flush(), joined, begun)
+        await asyncio.gather(writer.flush(), self._crew.begin(record, writer))
 
     async def _offer(self, run: str, after: int, purses: Sequence[Purse]) -> None:
         try:
@@ -211,10 +251,6 @@ class Supervisor:
         except BaseException:
             self._running.leave(purses)
             raise
-
-    async def _join(self, conversation: str, owner: Owner, run: str) -> None:
-        if conversation:  # seen by who asks: an admin takes turns in others' too
-            await self._conversations.add_run(conversation, Owner(owner.tenant), run)
 
     def _grace(self, request: RunRequest, submission: Submission) -> float | None:
         if submission.grace is not msgspec.UNSET:
@@ -238,12 +274,43 @@ class Supervisor:
                 return await self._end_waiting(run, RunCancelled(by))
         return None
 
-    async def answer(self, run: str, answer: Answer, request: RunRequest | None = None) -> None:
-        """Give a run what it asked for; when this returns the answer is durable and the run goes on.
+    async def answer(
+        self,
+        run: str,
+        answer: Answer,
+        request: RunRequest | None = None,
+        sent: Sent | None = None,
+    ) -> Given:
+        """Give a run what it asked for; when this returns the answer is durable and the run goes on, from
+        where the result says.
 
-        `request` is the turn that brought the answer, where a surface has turns. Raises `Conflict` when
-        nothing, or nothing any more, is asked by that name: of two answers the first one counts.
+        `request` is the turn that brought the answer, where a surface has turns; `sent` is how it came. The
+        same answer sent again changes nothing, and is told where it was given. Raises `Conflict` when
+        nothing, or nothing any more, is asked by that name: of two answers the first one counts;
+        `Unprocessable` for a key that was used with another body.
         """
+        if sent is not None and sent.keyed and await self._submissions.find(sent) is None:
+            with suppress(RevisionMismatch):  # it comes twice at once
+                claim = self._submissions.claim(sent, run, answers=True)
+                await self._store.records.change(claim)
+        try:
+            await self._give(run, answer, request)
+        except Conflict:
+            before = given(await self._directory.events(run), answer)
+            if before is None:
+                raise
+            return before
+        place = given(await self._directory.events(run), answer)
+        if place is None:
+            raise AssertionError("what is durable is in the log")
+        return msgspec.structs.replace(place, repeated=False)
+
+    async def answered(self, sent: Sent) -> str:
+        """The run that an equal submission answered before, `""` for none. Raises `Unprocessable`."""
+        claim = await self._submissions.find(sent)
+        return claim.run if claim is not None and claim.answers else ""
+
+    async def _give(self, run: str, answer: Answer, request: RunRequest | None) -> None:
         while not await self._crew.answer(run, answer):
             await self._crew.wait(run)  # it is on its way to its pause
             async with self._waking:  # two answers at once must not wake it twice
@@ -296,20 +363,19 @@ class Supervisor:
         """Count a reader of a run. When the last one leaves, the run's grace period begins."""
         return self._crew.reading(run)
 
-    async def _give_up_waiting(self, run: str) -> None:
-        """Nobody answered in time."""
+    async def give_up(self, run: str) -> None:
+        """End a run that has waited too long for an answer."""
         with suppress(Conflict, Fenced):  # it was answered meanwhile
             await self._end_waiting(run, RunIncomplete("not_answered"))
 
-    async def _sweep_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.sweep_seconds)
-            try:
-                await self._sweeper.sweep(self._give_up_waiting)
-            except LogError as error:
-                logger.error("the sweeper could not work: %s", error)
-            except Exception:  # one record that makes no sense must not end all sweeping
-                logger.exception("the sweeper")
+    async def works(self, run: str) -> bool:
+        """Whether somebody works on a run, or is about to. Raises `LogError` when that cannot be told."""
+        return await self._crew.works(run)
+
+    async def take_up(self, run: str, state: RunState) -> None:
+        """Let somebody work on a run that is in progress and that nobody works on. Raises `LogError`."""
+        logger.warning("run %s: it is in progress and has no worker; it is taken up again", run)
+        await self._crew.take_up(run, state)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

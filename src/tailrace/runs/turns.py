@@ -1,7 +1,7 @@
 """Turns of a conversation begin one after the other: in this process by a lock, among many by a record.
 
-The record says who begins a turn and until when that counts at most, so that the death of a process holds
-nobody up for longer. Processes' clocks need to agree to some seconds.
+The record says which process begins a turn and until when that counts at most: one that died holds nobody up,
+one that nobody can ask no longer than that. Processes' clocks need to agree to some seconds.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 from weakref import WeakValueDictionary
 
-import msgspec
+from msgspec import Struct
 
 from tailrace.errors import Conflict, LogError, RevisionMismatch
 from tailrace.events.versions import Shape
-from tailrace.log.contract import Store
+from tailrace.log.contract import Record, Store
+from tailrace.runs.membership import Membership
 from tailrace.runs.writer import Clock
 
 BUCKET = "turns"
@@ -28,21 +30,28 @@ LOOK_SECONDS = 0.05
 """Between two looks at a record that another process holds."""
 
 
-class _Turn(msgspec.Struct, frozen=True):
+class _Turn(Struct, frozen=True):
+    """Who begins a turn, and until when that counts."""
+
+    by: str
     until: int
 
 
-SHAPE = Shape("turn", _Turn, version=2, upgrades={1: lambda until: {"until": until}})
-"""Version 1 was a bare number."""
+def _said_by_whom(old: Any) -> Any:
+    """A bare number once, which said no more than until when it counts."""
+    return {"by": "", "until": old} if isinstance(old, int) else old
+
+
+SHAPE = Shape("turn", _Turn, version=2, upgrades={1: _said_by_whom})
 
 
 class Turns:
-    """Whose turn it is. `shared`: other processes take turns in the same conversations."""
+    """Whose turn it is. With `cluster` other processes take turns in the same conversations."""
 
-    def __init__(self, store: Store, clock: Clock, *, shared: bool) -> None:
+    def __init__(self, store: Store, clock: Clock, cluster: Membership | None) -> None:
         self._store = store
         self._clock = clock
-        self._shared = shared
+        self._cluster = cluster
         self._here: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -54,7 +63,7 @@ class Turns:
             async with asyncio.timeout(WAIT_SECONDS):
                 await lock.acquire()
                 try:
-                    until = await self._hold(conversation) if self._shared else 0
+                    until = await self._hold(conversation, self._cluster) if self._cluster else 0
                 except BaseException:
                     lock.release()
                     raise
@@ -68,16 +77,20 @@ class Turns:
                 with suppress(LogError):
                     await self._store.records.delete(BUCKET, conversation)
 
-    async def _hold(self, conversation: str) -> int:
+    async def _hold(self, conversation: str, cluster: Membership) -> int:
         """Take the record; returns until when it is ours."""
         while True:
             record = await self._store.records.get(BUCKET, conversation)
             now = self._clock()
-            if record is None or SHAPE.decode(record.value).until <= now:
+            if record is None or await self._is_over(record, now, cluster):
                 revision = 0 if record is None else record.revision
+                value = SHAPE.encode(_Turn(cluster.name, now + HELD))
                 with suppress(RevisionMismatch):
-                    await self._store.records.put(
-                        BUCKET, conversation, SHAPE.encode(_Turn(now + HELD)), revision=revision
-                    )
+                    await self._store.records.put(BUCKET, conversation, value, revision=revision)
                     return now + HELD
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _is_over(self, record: Record, now: int, cluster: Membership) -> bool:
+        """Whether who began a turn is done with it, or dead."""
+        turn = SHAPE.decode(record.value)
+        return turn.until <= now or bool(turn.by and not await cluster.lives(turn.by))

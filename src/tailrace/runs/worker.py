@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine, Generator, Mapping
+from collections import Counter
+from collections.abc import Collection, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
 from tailrace.errors import Fenced, LogError, NotFound
 from tailrace.events.answers import Answer, drafts
 from tailrace.events.state import RunState
-from tailrace.events.types import Draft, RunAttempt, RunFailed
+from tailrace.events.types import Draft, RunAttempt, RunCancelled, RunEnd, RunFailed
 from tailrace.log.contract import Store
 from tailrace.runs.accounts import Accounts
 from tailrace.runs.directory import Directory, RunRecord
@@ -31,7 +32,10 @@ from tailrace.runtimes.contract import Keeper, Runtime
 logger = logging.getLogger("tailrace.runs")
 
 RETAKE_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Waits before a run whose log could not be written is taken up again; the last one repeats."""
+"""Waits before a run that could not be taken over is tried again; the last one repeats."""
+AT_ONCE = 4
+"""Runs that are taken over at the same time when a process starts."""
+RESTARTED = "the server restarted"
 
 
 class Worker:
@@ -48,7 +52,11 @@ class Worker:
         running: Running,
         settings: RunSettings,
         clock: Clock,
+        *,
+        alone: bool,
     ) -> None:
+        """`alone`: no other process works on the runs of this store."""
+        self._alone = alone
         self._store = store
         self._runtimes = runtimes
         self._directory = directory
@@ -59,8 +67,16 @@ class Worker:
         self._settings = settings
         self._clock = clock
         self._live: dict[str, LiveRun] = {}
+        self._left: dict[str, asyncio.Event] = {}
+        """Runs that are to be taken over; their events tell when they are."""
+        self._readers: Counter[str] = Counter()
         self._retaking: set[asyncio.Task[None]] = set()
-        self._draining = False
+        self._draining = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """It is alone, or the cluster has the name."""
+        return ""
 
     def __len__(self) -> int:
         """How many runs are being worked on."""
@@ -80,17 +96,29 @@ class Worker:
         return agent in self._runtimes
 
     async def open(self) -> None:
-        """Take over every run that was left open."""
-        for run in await self._store.log.open_runs():
-            try:
-                await self.take_over(run, "the server restarted")
-            except Exception:  # one run must never keep all others from being served
-                logger.exception("run %s: it cannot be taken over, and stays as it is", run)
+        """Begin to take over every run that was left open: nobody else need wait for that."""
+        left = await self._store.log.open_runs()
+        self._left = {run: asyncio.Event() for run in left}
+        self._spawn(self._take_over_all(left))
+
+    async def _take_over_all(self, runs: Sequence[str]) -> None:
+        """Some at a time: the log of each is read into memory."""
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def one(run: str) -> None:
+            async with room:
+                taken = self._draining.is_set() or await self._taken(run, RESTARTED)
+            if not taken:
+                self._spawn(self._retake(run, RESTARTED))
+
+        await asyncio.gather(*map(one, runs))
 
     async def drain(self) -> None:
         """Give the live runs a while to settle, hand over the rest; leave behind those that do not let
         themselves be stopped. What could not be written is left to the process that comes next."""
-        self._draining = True
+        self._draining.set()
+        if self._retaking:  # a run in the middle of being taken over is handed over like the others
+            await asyncio.wait(self._retaking, timeout=self._settings.cancel_seconds)
         for task in self._retaking:
             task.cancel()
         await asyncio.gather(*self._retaking, return_exceptions=True)
@@ -115,12 +143,23 @@ class Worker:
         """Work on a run; what `writer` has been given may still be on its way to the disk."""
         self._begin(record, writer)
 
-    async def has(self, run: str) -> bool:
+    async def works(self, run: str) -> bool:
+        """Whether it is worked on, or about to be taken over."""
+        return run in self._live or run in self._left
+
+    async def take_up(self, run: str, state: RunState) -> None:
+        """Take it over soon."""
+        self._left[run] = asyncio.Event()
+        self._spawn(self._retake(run, "it had no worker"))
+
+    async def has(self, run: str, by: str) -> bool:
         """Whether a run is in the log now: no other process could be about to write its start."""
         return bool(await self._store.log.read(run, -1))
 
     async def wait(self, run: str) -> None:
         """Wait until nobody works on the run any more: it ended, pauses, or was handed over."""
+        if run in self._left:
+            await self._left[run].wait()
         live = self._live.get(run)
         if live is not None and live.task is not None:
             await asyncio.wait([live.task])
@@ -128,6 +167,10 @@ class Worker:
     async def cancel(self, run: str, by: str) -> bool:
         """End a run that is worked on here; False when it is not, or is about to pause. Returns when its log
         has ended; raises `LogError` when it could not be written, `Fenced` when another worker has it."""
+        if run in self._left:
+            with suppress(Fenced):  # it was taken over in this moment
+                return await self.end(run, RunCancelled(by))
+            await self._left[run].wait()
         live = self._live.get(run)
         if live is None or live.task is None or not live.cancel(by):
             return False
@@ -154,22 +197,36 @@ class Worker:
             raise
         return True
 
+    async def end(self, run: str, end: RunEnd) -> bool:
+        """End a run that nobody works on; False when it is not in progress. Raises `Fenced` when somebody has
+        begun to, `LogError`."""
+        record = await self._directory.record(run)
+        state = await self._directory.state(run)
+        if record is None or state.phase != "running":
+            return False
+        writer = RunWriter(self._store.log, run, state, self._clock)
+        writer.add([*state.settle(end), Draft(end)])
+        await writer.flush()
+        await self.record_end(record, state)
+        return True
+
     @contextmanager
     def reading(self, run: str) -> Generator[None, None, None]:
         """Count a reader of a run. When the last one leaves, the run's grace period begins."""
+        self._readers[run] += 1
         live = self._live.get(run)
-        if live is None:
-            yield
-            return
-        live.readers += 1
-        if live.leaving is not None:
+        if live is not None and live.leaving is not None:
             live.leaving.cancel()
             live.leaving = None
         try:
             yield
         finally:
-            live.readers -= 1
-            self._begin_grace(live)
+            self._readers[run] -= 1
+            if not self._readers[run]:
+                del self._readers[run]
+            live = self._live.get(run)
+            if live is not None:
+                self._begin_grace(live)
 
     async def record_end(self, record: RunRecord, state: RunState) -> None:
         """Put a run's end into its record."""
@@ -244,8 +301,10 @@ class Worker:
             return
         except LogError as error:
             logger.error("run %s: the log cannot be written: %s", run, error)
-            if not self._draining:
-                self._spawn(self._retake(run))
+            if (
+                self._alone and not self._draining.is_set()
+            ):  # else the job comes back, to whoever is there
+                self._spawn(self._retake(run, "the log could not be written"))
             return
         finally:
             self._live.pop(run, None)
@@ -258,21 +317,38 @@ class Worker:
             await self._summaries.waits(live.record, live.writer.state)
         live.settled = True
 
-    async def _retake(self, run: str) -> None:
-        """Take a run up again once its log can be written."""
+    async def _retake(self, run: str, reason: str) -> None:
+        """Take a run over once that can be done, however long it takes."""
         waits = iter(RETAKE_SECONDS)
         wait = next(waits)
-        while True:
-            await asyncio.sleep(wait)
-            try:
-                return await self.take_over(run, "the log could not be written")
-            except NotFound:
-                return None  # not even its start was written: nobody was told of it
-            except LogError:
-                wait = next(waits, wait)
+        self._left.setdefault(run, asyncio.Event())
+        while not self._draining.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._draining.wait()
+                return
+            if await self._taken(run, reason):
+                return
+            wait = next(waits, wait)
+
+    async def _taken(self, run: str, reason: str) -> bool:
+        """Try to take a run over."""
+        try:
+            await self.take_over(run, reason)
+        except NotFound:
+            pass  # not even its start was written: nobody was told of it
+        except LogError as error:
+            logger.warning("run %s: it cannot be taken over yet: %s", run, error)
+            return False
+        except Exception:  # one run must never keep all others from being served
+            logger.exception("run %s: it cannot be taken over yet", run)
+            return False
+        self._left.pop(run).set()
+        return True
 
     def _begin_grace(self, live: LiveRun) -> None:
-        if live.readers == 0 and live.record.grace is not None and live.leaving is None:
+        read = live.record.run in self._readers
+        if not read and live.record.grace is not None and live.leaving is None:
             loop = asyncio.get_running_loop()
             live.leaving = loop.call_later(live.record.grace, live.cancel, UNREAD)
 

@@ -8,11 +8,11 @@ has acknowledged, so what a client was shown is always on disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from tailrace.errors import LogError
 from tailrace.events.state import RunState
-from tailrace.events.stored import frame, without_surrogates
+from tailrace.events.stored import Frame, frame, without_surrogates
 from tailrace.events.types import Draft, Event
 from tailrace.log.contract import EventLog
 
@@ -22,6 +22,8 @@ FRAME_EVENTS = 256
 Clock = Callable[[], int]
 """Milliseconds since the epoch."""
 
+Begin = Callable[[Frame], Awaitable[None]]
+
 
 class RunWriter:
     """Writes one run's log. Use from the event loop only.
@@ -30,7 +32,11 @@ class RunWriter:
     `LogError`), and what had not been acknowledged will never be seen by anybody.
     """
 
-    def __init__(self, log: EventLog, run: str, state: RunState, clock: Clock) -> None:
+    def __init__(
+        self, log: EventLog, run: str, state: RunState, clock: Clock, begin: Begin | None = None
+    ) -> None:
+        """`begin` writes the first frame of a new run, and what belongs to it besides the log."""
+        self._begin = begin
         self.state = state
         self._log = log
         self._run = run
@@ -84,10 +90,16 @@ class RunWriter:
             batch = frame([without_surrogates(event) for event in events])
         self._in_flight = True
         self._sent = batch.last
-        append = self._log.append(
+        append = self._append(batch)
+        asyncio.ensure_future(append).add_done_callback(self._appended)
+
+    def _append(self, batch: Frame) -> Awaitable[None]:
+        begin, self._begin = self._begin, None
+        if begin is not None:
+            return begin(batch)
+        return self._log.append(
             self._run, batch, expected=self._durable, attempt=self.state.attempt
         )
-        asyncio.ensure_future(append).add_done_callback(self._appended)
 
     def _appended(self, append: asyncio.Future[None]) -> None:
         self._in_flight = False

@@ -50,7 +50,7 @@ class _Threads:
             asked.request, agent=target.name, model=target.name, conversation=thread.id
         )
         if asked.resume:
-            run, turn = await self._resumed(http, asked, wanted, who)
+            run, turn = await self._resumed(http, asked, wanted, body, who)
             return self._parts.stream(http, run, agui_view(run, turn))
         run = await self._started(http, wanted, body)
         return self._parts.stream(http, run, agui_view(run, 0))
@@ -74,20 +74,22 @@ class _Threads:
         return run
 
     async def _resumed(
-        self, http: Request, asked: request.Create, wanted: RunRequest, who: Owner
+        self, http: Request, asked: request.Create, wanted: RunRequest, body: bytes, who: Owner
     ) -> tuple[str, int]:
         """The run that goes on, and the turn that the answers began, now or when they came before."""
         found = await answering(self._parts, asked.resume, who)
         to_who_asked(found.agent, wanted.agent)
         try:
-            await self._parts.answer(http, found.run, found.answer, wanted)
+            given = await self._parts.answer(http, found.run, found.answer, body, wanted)
         except Conflict:
             turn = _turn(await self._parts.directory.state(found.run), wanted)
             if turn is None:
                 raise
             return found.run, turn
-        state = await self._parts.directory.state(found.run)
-        return found.run, _turn(state, wanted) or len(state.resumptions)
+        turn = _turn(await self._parts.directory.state(found.run), wanted)
+        if turn is None and given.repeated:
+            raise Conflict("Another run has answered this already.", code="already_answered")
+        return found.run, given.turn if turn is None else turn
 
     async def _named(self, named: request.Named, who: Owner) -> str:
         """The run that a client calls so, or a turn of it. Raises `NotFound`."""

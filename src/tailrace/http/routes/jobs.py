@@ -71,8 +71,8 @@ class _Jobs:
     async def input(self, http: Request) -> Reply:
         """Answer what the run waits for."""
         record = await self._find(http)
-        answer = request.decode_answers(await self._parts.body(http))
-        await self._parts.answer(http, record.run, answer)
+        body = await self._parts.body(http)
+        await self._parts.answer(http, record.run, request.decode_answers(body), body)
         return await self._document(record.run, status=202)
 
     async def _find(self, http: Request) -> RunRecord:

@@ -66,9 +66,8 @@ class _Responses:
         answer = await answering(self._parts, wanted, who)
         if answer is not None:
             to_who_asked(answer.agent, wanted.agent, "" if self._mount.names_agent else "model")
-            await self._parts.answer(http, answer.run, answer.answer, wanted)
-            state = await self._parts.directory.state(answer.run)
-            return answer.run, len(state.resumptions)
+            given = await self._parts.answer(http, answer.run, answer.answer, body, wanted)
+            return answer.run, given.turn
         if wanted.conversation:  # before one waits for a turn of it, which tells that it is there
             await self._parts.conversations.get(wanted.conversation, who)
         run, _ = await take_turn(self._parts, http, wanted, body)

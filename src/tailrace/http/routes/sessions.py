@@ -7,13 +7,16 @@ answer to a question is that answer; the reply then holds the lines from there o
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
 from tailrace.errors import NotFound
-from tailrace.events.answers import reply
+from tailrace.events import ids
+from tailrace.events.answers import Given, given, reply
+from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Message, text_of
 from tailrace.http.answers import to_who_asked
 from tailrace.http.catalog import Target
@@ -24,7 +27,7 @@ from tailrace.http.view import View
 from tailrace.http.views import session_view
 from tailrace.protocols.session_lines import request, stream
 from tailrace.protocols.session_lines.request import Create, error_body
-from tailrace.runs.conversations import Conversation, latest, named_id
+from tailrace.runs.conversations import Conversation, named_id
 from tailrace.runs.owner import Owner
 
 PATH = "/api/stream"
@@ -51,7 +54,7 @@ class _Sessions:
         session = asked.session or str(uuid.uuid4())
         # A client's tenants have sessions of their own; whose they all are, its token says.
         found = await self._parts.conversations.named(session, maker(http), asked.tenant)
-        answered = await self._answer(http, asked, found, target)
+        answered = await self._answer(http, asked, found, target, body)
         if answered is not None:
             run, first = answered
             return await self._parts.resume(http, run, self._view(http, run, session), first)
@@ -66,46 +69,67 @@ class _Sessions:
         return self._parts.stream(http, run, self._view(http, run, session))
 
     async def resume(self, http: Request) -> Reply:
-        """The latest turn of a session again, whole or after a line: `?after=` counts lines from 0."""
+        """A turn of a session again, whole or after a line: `?after=` counts lines from 0. The latest turn,
+        or the one whose run `?run=` names: a client that goes on in the middle of one wants no other."""
         session, query, who = http.path_params["session_id"], http.query_params, maker(http)
-        run = await self._latest(named_id(session, who, query.get("tenantId", "")), who)
-        if not run:
+        named = query.get("run")
+        wanted = ids.run_suffix(named) if named else None
+        run = await self._turn(named_id(session, who, query.get("tenantId", "")), who, wanted)
+        if not run or (named and run != wanted):
             raise NotFound(f"Session '{session}' has no turn to show")
         after = query.get("after")
         first = 0 if after is None else cursor(after, "after") + 1
         return await self._parts.resume(http, run, self._view(http, run, session), first)
 
-    async def _latest(self, conversation: str, who: Owner) -> str:
-        """The run of a session's latest turn, if there is such a session."""
+    async def _turn(self, conversation: str, who: Owner, wanted: str | None = None) -> str:
+        """The run of a session's latest turn, or the wanted one; `""` where there is none."""
         try:
-            return latest(await self._parts.conversations.get(conversation, who))
+            found = await self._parts.conversations.get(conversation, who)
         except NotFound:
             return ""
+        async for record in self._parts.conversations.runs(found):
+            if wanted in (None, record.run):
+                return record.run
+        return ""
 
     async def _answer(
-        self, http: Request, asked: Create, session: Conversation, target: Target
+        self, http: Request, asked: Create, session: Conversation, target: Target, body: bytes
     ) -> tuple[str, int] | None:
         """Answer the question that the session waits with: its run, and the line to go on from.
 
         The log says what is asked; the run's record learns of it a moment later.
         """
-        run = latest(session)
+        before = await self._parts.supervisor.answered(self._parts.sent(http, body))
+        run = before or await self._turn(session.id, maker(http))
         record = await self._parts.directory.record(run) if run else None
-        if record is None or record.status not in ("in_progress", "waiting"):
+        if record is None or not (before or record.status in ("in_progress", "waiting")):
             return None
         state = await self._parts.directory.state(run)
-        open_ = [name for name, phase in state.asks.items() if phase == "asked"]
-        if not open_:
+        phases = ("asked", "answered") if before else ("asked",)
+        names = [name for name, phase in state.asks.items() if phase in phases]
+        if not names:
             return None
         if asked.agent:
             to_who_asked(record.agent, target.name, "agentId")
-        events = await self._parts.directory.events(run)
-        seen = len(stream.Encoder(run, stream.Options()).encode(events))
         (message,) = asked.request.input
         said = text_of(message.content) if isinstance(message, Message) else ""
-        answer = reply(state.questions[open_[0]], said)
-        await self._parts.answer(http, run, (answer,))
-        return run, seen
+        place = await self._given(
+            http, run, [reply(state.questions[name], said) for name in names], body
+        )
+        events = await self._parts.directory.events(run)
+        seen = stream.Encoder(run, stream.Options()).encode(events[: place.seq])
+        return run, len(seen)
+
+    async def _given(
+        self, http: Request, run: str, answers: Sequence[Answered], body: bytes
+    ) -> Given:
+        """Where a message was given as an answer, now or before: to the last question that it answered just
+        so, else to the first that is open."""
+        events = await self._parts.directory.events(run)
+        for answer in reversed(answers):
+            if (place := given(events, (answer,))) is not None:
+                return place
+        return await self._parts.answer(http, run, (answers[0],), body)
 
     def _target(self, agent: str) -> Target:
         try:

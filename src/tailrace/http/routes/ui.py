@@ -9,7 +9,6 @@ from starlette.routing import Route
 
 from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
-from tailrace.events.types import RunResumed
 from tailrace.http.answers import to_who_asked
 from tailrace.http.guard import Reply, guarded, maker, owner
 from tailrace.http.parts import Parts, cursor, document
@@ -51,8 +50,8 @@ class _Chats:
             if named:
                 to_who_asked(answer.agent, wanted.agent, "agent")
             wanted = msgspec.structs.replace(wanted, agent=answer.agent, model=answer.agent)
-            await self._parts.answer(http, answer.run, answer.answer, wanted)
-            return await self._next_turn(http, answer.run)
+            given = await self._parts.answer(http, answer.run, answer.answer, body, wanted)
+            return await self._turn(http, answer.run, given.turn)
         if not wanted.input:
             raise BadRequest(
                 "The last message must be a user's, or answer what the assistant's asks.",
@@ -85,10 +84,9 @@ class _Chats:
         chat = http.path_params["chat_id"]
         return document({"id": chat, "runId": ids.run_id(run), "status": "cancelled"}, run=run)
 
-    async def _next_turn(self, http: Request, run: str) -> Reply:
-        """What follows the answer that a run was given."""
+    async def _turn(self, http: Request, run: str, turn: int) -> Reply:
+        """What follows the answer that began a turn."""
         events = await self._parts.directory.events(run)
-        turn = sum(isinstance(event.payload, RunResumed) for event in events)
         first = stream.turn_begins(run, events, turn)
         return await self._parts.resume(http, run, ui_view(run, turn), first)
 
@@ -99,12 +97,9 @@ class _Chats:
             return None
         named = http.query_params.get("responseId")
         wanted = ids.run_suffix(named) if named else None
-        for entry in reversed(chat.entries):
-            if not entry.run or (named and entry.run != wanted):
-                continue
-            record = await self._parts.directory.record(entry.run)
-            if record is not None and record.status != "expired":
-                return entry.run
+        async for record in self._parts.conversations.runs(chat):
+            if not named or record.run == wanted:
+                return record.run
         return None
 
     async def _chat(self, http: Request) -> Conversation | None:

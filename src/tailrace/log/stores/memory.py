@@ -13,7 +13,7 @@ from typing import TypeVar
 from tailrace.errors import Fenced, LogError, RevisionMismatch
 from tailrace.events.stored import Frame
 from tailrace.events.types import Event
-from tailrace.log.contract import EventLog, Listener, Record, Records
+from tailrace.log.contract import Change, EventLog, Listener, Record, Records
 from tailrace.log.stores.claim import Claim
 from tailrace.log.watchers import Watchers
 
@@ -49,6 +49,25 @@ class MemoryLog:
         self._runs[run] = known
         known.in_flight = True
         return self._store.later(lambda: self._land(run, known, frame, attempt))
+
+    def begin(self, run: str, frame: Frame, write: Callable[[], None]) -> Awaitable[None]:
+        """A run's first frame, together with what `write` does, which may raise `LogError`."""
+        known = self._runs.get(run) or _Run(run)
+        refusal = known.refusal(frame, -1, 1)
+        if refusal is not None:
+            return self._store.later(lambda: _refuse(refusal))
+        self._runs[run] = known
+        known.in_flight = True
+
+        def act() -> None:
+            try:
+                write()
+            except LogError:
+                self._runs.pop(run, None)
+                raise
+            self._land(run, known, frame, 1)
+
+        return self._store.later(act)
 
     async def read(self, run: str, after: int) -> Sequence[Event]:
         known = self._runs.get(run)
@@ -109,6 +128,19 @@ class MemoryRecords:
 
         return self._store.later(remove)
 
+    def change(self, change: Change) -> Awaitable[None]:
+        return self._store.later(lambda: self.change_all((change,)))
+
+    def change_all(self, changes: Sequence[Change]) -> None:
+        """Make all changes now, or none. Raises `LogError`."""
+        made = [
+            (change, change.apply(self._buckets.get(change.bucket, {}).get(change.key)))
+            for change in changes
+        ]
+        for change, value in made:
+            if value is not None:
+                self._put(change.bucket, change.key, value.value, None, value.expires)
+
     async def scan(
         self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False
     ) -> Sequence[Record]:
@@ -127,12 +159,20 @@ class MemoryStore:
     """`Store` that forgets everything when it goes."""
 
     def __init__(self) -> None:
-        self.log: EventLog = MemoryLog(self)
-        self.records: Records = MemoryRecords(self)
+        self._log = MemoryLog(self)
+        self._records = MemoryRecords(self)
+        self.log: EventLog = self._log
+        self.records: Records = self._records
         self._closed = False
 
+    def begin(
+        self, run: str, frame: Frame, *, before: Sequence[Change], beside: Sequence[Change]
+    ) -> Awaitable[None]:
+        return self._log.begin(run, frame, lambda: self._records.change_all((*before, *beside)))
+
     async def open(self) -> None:
-        """Nothing to make ready."""
+        """Take appends, also after it was closed: what was kept is still there."""
+        self._closed = False
 
     async def close(self) -> None:
         """Let what was asked for before happen, then refuse."""

@@ -18,16 +18,19 @@ import asyncio
 import fcntl
 import logging
 import sqlite3
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO
 
 from tailrace.errors import LogError, NotOpen
+from tailrace.events.stored import Frame
 from tailrace.log import private
+from tailrace.log.contract import Change
 from tailrace.log.stores.sqlite_checkpoints import Checkpoints
 from tailrace.log.stores.sqlite_log import SqliteLog
 from tailrace.log.stores.sqlite_readers import Readers
-from tailrace.log.stores.sqlite_records import SqliteRecords
+from tailrace.log.stores.sqlite_records import SqliteRecords, change_all
 from tailrace.log.stores.sqlite_recovery import Recovered
 from tailrace.log.stores.sqlite_schema import LOCK, connect, make_private, migrate
 from tailrace.log.stores.sqlite_writer import Commit, Writer
@@ -62,6 +65,12 @@ class SqliteStore:
         if self._records is None:
             raise NotOpen("the store is not open")
         return self._records
+
+    def begin(
+        self, run: str, frame: Frame, *, before: Sequence[Change], beside: Sequence[Change]
+    ) -> Awaitable[None]:
+        changes = (*before, *beside)
+        return self.log.begin(run, frame, lambda connection: change_all(connection, changes))
 
     async def open(self) -> None:
         async with AsyncExitStack() as life:

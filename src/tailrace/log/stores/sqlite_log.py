@@ -26,7 +26,7 @@ from tailrace.log.stores.sqlite_readers import Readers
 from tailrace.log.stores.sqlite_recovery import Recovered
 from tailrace.log.stores.sqlite_segments import Gone, Piece
 from tailrace.log.stores.sqlite_upkeep import Upkeep
-from tailrace.log.stores.sqlite_writer import Append, Commit, Writer
+from tailrace.log.stores.sqlite_writer import Action, Append, Commit, Writer
 from tailrace.log.watchers import Watchers
 
 DROP_RUNS = 10
@@ -53,6 +53,20 @@ class SqliteLog:
                 self._upkeep.attend(live)
 
     def append(self, run: str, frame: Frame, *, expected: int, attempt: int) -> Awaitable[None]:
+        return self._append(run, frame, expected, attempt)
+
+    def begin(self, run: str, frame: Frame, beside: Action[None]) -> Awaitable[None]:
+        """A run's first frame, in one transaction with what `beside` writes."""
+        return self._append(run, frame, -1, 1, beside)
+
+    def _append(
+        self,
+        run: str,
+        frame: Frame,
+        expected: int,
+        attempt: int,
+        beside: Action[None] | None = None,
+    ) -> Awaitable[None]:
         future: asyncio.Future[None] = self._loop.create_future()
         live = self._runs.get(run)
         first = live is None
@@ -65,7 +79,7 @@ class SqliteLog:
         live.in_flight = True
         if first:
             self._new[run] = live
-        self._writer.append(Append(live, frame, attempt, frame.ends, first, future))
+        self._writer.append(Append(live, frame, attempt, frame.ends, first, future, beside))
         return future
 
     async def read(self, run: str, after: int) -> Sequence[Event]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tailrace.errors import Damaged, RevisionMismatch
 from tailrace.events import ids
-from tailrace.log.contract import Record
+from tailrace.log.contract import Change, Record
 from tailrace.log.stores import sqlite_sums as sums
 from tailrace.log.stores.sqlite_readers import Readers
 from tailrace.log.stores.sqlite_writer import Writer
@@ -45,6 +45,9 @@ class SqliteRecords:
     def delete(self, bucket: str, key: str) -> Awaitable[None]:
         return self._writer.act(lambda connection: delete(connection, bucket, key))
 
+    def change(self, change: Change) -> Awaitable[None]:
+        return self._writer.act(lambda connection: change_all(connection, (change,)))
+
     async def scan(
         self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False
     ) -> Sequence[Record]:
@@ -68,6 +71,16 @@ def get(connection: sqlite3.Connection, bucket: str, key: str) -> Record | None:
     if row[:2] != (bucket, key) or not is_whole(row):
         raise _damaged(row, bucket, key)  # a search through a damaged page may find another record
     return _record(row)
+
+
+def change_all(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """Make all changes, or none: whatever raises `LogError` does so before anything is written."""
+    made = [
+        (change, change.apply(get(connection, change.bucket, change.key))) for change in changes
+    ]
+    for change, value in made:
+        if value is not None:
+            put(connection, change.bucket, change.key, value.value, None, value.expires)
 
 
 def delete(connection: sqlite3.Connection, bucket: str, key: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tailrace.errors import LogError
-from tailrace.log.contract import Record
+from tailrace.log.contract import Change, Record
 from tailrace.log.stores import sqlite_records as records
 from tailrace.log.stores.sqlite_schema import connect, make_private, migrate
 
@@ -44,6 +44,14 @@ class SideRecords:
 
     async def delete(self, bucket: str, key: str) -> None:
         self._do(lambda connection: records.delete(connection, bucket, key))
+
+    async def change(self, change: Change) -> None:
+        def act(connection: sqlite3.Connection) -> None:
+            connection.execute("BEGIN IMMEDIATE")  # nobody writes between the read and the write
+            records.change_all(connection, (change,))
+            connection.execute("COMMIT")
+
+        self._do(act)
 
     async def scan(
         self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False

@@ -57,7 +57,9 @@ Action = Callable[[sqlite3.Connection], Result]
 
 
 class Append(Struct, gc=False, eq=False):
-    """A frame to be put into the next segment. `first` demands that its run is new."""
+    """A frame to be put into the next segment. `first` demands that its run is new; `beside` are statements
+    that belong to a first frame: what raises `LogError` there, before it has written anything, refuses the
+    frame."""
 
     live: LiveRun
     frame: Frame
@@ -65,6 +67,7 @@ class Append(Struct, gc=False, eq=False):
     ends: bool
     first: bool
     future: asyncio.Future[None]
+    beside: Action[None] | None = None
 
 
 class Act(Struct, gc=False, eq=False):
@@ -99,13 +102,22 @@ class Commit:
         self.appends.remove(append)
         self.refused.append((append, error))
 
+    def without(self, failed: int | Append, error: LogError) -> None:
+        """Begin again without an act (by its number) or an append: a damaged page is in its way."""
+        self.outcomes.clear()
+        if isinstance(failed, Append):
+            self.refuse(failed, error)
+        else:
+            self.impossible[failed] = error
+
 
 class _Corrupt(Exception):
-    """An act met a place that is damaged."""
+    """An act, or what is written beside a run's first frame, met a place that is damaged."""
 
-    def __init__(self, act: int, message: str) -> None:
+    def __init__(self, failed: int | Append, message: str) -> None:
+        """`failed` is the number of the act, or the first append of a run."""
         super().__init__(message)
-        self.act = act
+        self.failed = failed
 
 
 class Writer:
@@ -218,8 +230,7 @@ class Writer:
             self.segment = commit.segment or self.segment
         except _Corrupt as error:
             self._roll_back()
-            commit.impossible[error.act] = LogError(f"the log cannot be written: {error}")
-            commit.outcomes.clear()
+            commit.without(error.failed, LogError(f"the log cannot be written: {error}"))
             self._commit(commit)
         except Exception as error:
             self._roll_back()
@@ -235,16 +246,23 @@ class Writer:
             except LogError as error:
                 commit.outcomes.append(error)
             except sqlite3.DatabaseError as error:
-                if error.sqlite_errorcode & 0xFF not in DAMAGE:
-                    raise
-                raise _Corrupt(number, str(error)) from error
+                raise _of(error, number) from error
         for append in [append for append in commit.appends if append.first]:
             try:
-                if has(self._connection, append.live.run):
-                    commit.refuse(append, Fenced(f"the run {append.live.run} has ended"))
+                self._begin(append)
+            except LogError as error:
+                commit.refuse(append, error)
             except sqlite3.DatabaseError as error:
-                commit.refuse(append, LogError(f"the log cannot be read: {error}"))
+                raise _of(error, append) from error
         self.written += ACT_BYTES * len(commit.acts)
+
+    def _begin(self, append: Append) -> None:
+        """What a run's first frame demands, and what is written beside it. Raises `LogError`."""
+        if has(self._connection, append.live.run):
+            raise Fenced(f"the run {append.live.run} has ended")
+        if append.beside is not None:
+            append.beside(self._connection)
+            self.written += ACT_BYTES
 
     def _write_segment(self, commit: Commit) -> None:
         number = self.segment + 1
@@ -282,6 +300,13 @@ class Writer:
             self._hand_over()
         else:
             self._busy = False
+
+
+def _of(error: sqlite3.DatabaseError, failed: int | Append) -> Exception:
+    """What to raise for SQLite's error: the rest of the commit can be done where a place is damaged."""
+    if error.sqlite_errorcode & 0xFF not in DAMAGE:
+        return error
+    return _Corrupt(failed, str(error))
 
 
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from tailrace.errors import Damaged, RevisionMismatch
-from tailrace.log.contract import Record
+from tailrace.log.contract import Change, Record
 from tailrace.log.stores.nats.client import Client, Headers, Refused
 from tailrace.log.stores.nats.frames import EXPECTED, ID, last_message
 from tailrace.log.stores.nats.layout import Layout
@@ -67,6 +67,9 @@ class NatsRecords:
 
     def delete(self, bucket: str, key: str) -> Awaitable[None]:
         return asyncio.create_task(self._delete(self._layout.record(bucket, key)))
+
+    def change(self, change: Change) -> Awaitable[None]:
+        return asyncio.create_task(self._change(change))
 
     async def scan(
         self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False
@@ -120,6 +123,25 @@ class NatsRecords:
                     return at + 1
                 if revision is not None:
                     raise RevisionMismatch(f"{bucket}/{key} is no longer at revision {at}")
+
+    async def _change(self, change: Change) -> None:
+        bucket, key = change.bucket, change.key
+        subject = self._layout.record(bucket, key)
+        guess = change.fresh
+        async with self._turn(subject):
+            while True:
+                place, now = (0, None) if guess else await self._read(subject)
+                guess = False
+                old = None if now is None else Record(key, now.value, now.revision, now.expires)
+                wanted = change.apply(old)
+                if wanted is None:
+                    return
+                if wanted.expires:
+                    await self._publish(self._layout.due(bucket, wanted.expires, key), b"", {})
+                revision = 1 if now is None else now.revision + 1
+                body = _encode(_Value(revision, wanted.expires, wanted.value))
+                if await self._set(subject, body, place):
+                    return
 
     async def _set(self, subject: str, body: bytes, place: int) -> bool:
         """Store a value where the last one is at `place`; False when it is not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
-from tailrace.log.contract import Record
+from tailrace.log.contract import Change, Record
 from tailrace.log.stores.nats.layout import Layout
 from tailrace.log.stores.nats.records import NatsRecords
 from tailrace.log.stores.nats.store import NatsStore
@@ -39,6 +39,10 @@ class SideRecords:
     async def delete(self, bucket: str, key: str) -> None:
         async with self._open() as records:
             await records.delete(bucket, key)
+
+    async def change(self, change: Change) -> None:
+        async with self._open() as records:
+            await records.change(change)
 
     async def scan(
         self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False

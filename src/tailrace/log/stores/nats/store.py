@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
-from tailrace.errors import NotOpen
+from tailrace.errors import LogError, NotOpen
+from tailrace.events.stored import Frame
+from tailrace.log.contract import BEGIN_SECONDS, Change
 from tailrace.log.stores.nats import layout as layouts
 from tailrace.log.stores.nats.client import Absent, Client
 from tailrace.log.stores.nats.layout import Layout
@@ -57,6 +59,25 @@ class NatsStore:
         if self._work is None:
             raise NotOpen("the store is not open")
         return self._work
+
+    def begin(
+        self, run: str, frame: Frame, *, before: Sequence[Change], beside: Sequence[Change]
+    ) -> Awaitable[None]:
+        return asyncio.create_task(self._begin(run, frame, before, beside))
+
+    async def _begin(
+        self, run: str, frame: Frame, before: Sequence[Change], beside: Sequence[Change]
+    ) -> None:
+        try:
+            async with asyncio.timeout(BEGIN_SECONDS):
+                for change in before:
+                    await self.records.change(change)
+                await asyncio.gather(
+                    self.log.append(run, frame, expected=-1, attempt=1),
+                    *(self.records.change(change) for change in beside),
+                )
+        except TimeoutError:
+            raise LogError(f"no engine answered for {BEGIN_SECONDS:g} s") from None
 
     async def open(self) -> None:
         client = await self._connected()

@@ -1,0 +1,112 @@
+"""When to sweep: at start and every minute, unless the clock has jumped since the last time.
+
+Sweeping deletes what is old, and how old it is only the clock says. A clock that is an hour or more away from
+where the last sweep (of any process) saw it may be wrong, as after a restored backup or with a bad time
+server; or the server was stopped for a while. Nothing is deleted then until somebody confirms the clock
+(`tailrace sweep`), or until it has gone on evenly for an hour without another process sweeping by another
+one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.errors import LogError
+from tailrace.events.versions import Shape
+from tailrace.log.contract import Records, Store
+from tailrace.runs.retention import Attendance, Sweeper
+from tailrace.runs.settings import HOUR, RunSettings
+from tailrace.runs.writer import Clock
+
+logger = logging.getLogger("tailrace.runs")
+
+BUCKET, KEY = "sweeps", "clock"
+JUMP = HOUR
+"""Milliseconds by which the clock may be off between two sweeps, and for which one that jumped must go on
+evenly."""
+
+
+class Mark(Struct, frozen=True, omit_defaults=True):
+    """When, by the clock, the last sweep was, and when somebody confirmed the clock."""
+
+    at: int = 0
+    confirmed: int = 0
+
+
+SHAPE = Shape("sweep", Mark)
+
+
+class Doubt:
+    """Whether the clock may be believed."""
+
+    def __init__(self) -> None:
+        self._since: tuple[int, int, int] | None = None
+
+    def believes(self, mark: Mark | None, now: int, steady: int) -> bool:
+        """`now` is what the clock says, `steady` what a clock says that nobody sets; in milliseconds."""
+        if mark is None or _near(now, mark.at) or _near(now, mark.confirmed):
+            self._since = None
+            return True
+        if self._since is not None:
+            at, began, steady_then = self._since
+            if at == mark.at and _near(now - began, steady - steady_then):
+                return steady - steady_then >= JUMP
+        self._since = (mark.at, now, steady)
+        return False
+
+
+def _near(one: int, other: int) -> bool:
+    return abs(one - other) < JUMP
+
+
+async def confirm(records: Records, now: int) -> None:
+    """Say that the clock is right, to all who sweep. Raises `LogError`."""
+    mark = await _read(records) or Mark()
+    await _write(records, msgspec.structs.replace(mark, confirmed=now))
+
+
+async def sweep_for_ever(
+    store: Store,
+    sweeper: Sweeper,
+    runs: Attendance,
+    settings: RunSettings,
+    clock: Clock,
+    steady: Callable[[], float] = time.monotonic,
+) -> None:
+    """Sweep now and then; `runs` sees to those that are in progress."""
+    doubt, said = Doubt(), False
+    while True:
+        try:
+            mark = await _read(store.records)
+            now = clock()
+            believed = doubt.believes(mark, now, int(steady() * 1000))
+            if believed:
+                await sweeper.sweep(runs)
+                await _write(store.records, msgspec.structs.replace(mark or Mark(), at=now))
+            elif not said and mark is not None:
+                logger.warning(
+                    "the clock is %.1f h away from the last sweep: nothing expires for an hour, or until"
+                    " `tailrace sweep` confirms the clock",
+                    (now - mark.at) / HOUR,
+                )
+            said = not believed
+        except LogError as error:
+            logger.error("the sweeper could not work: %s", error)
+        except Exception:  # one record that makes no sense must not end all sweeping
+            logger.exception("the sweeper")
+        await asyncio.sleep(settings.sweep_seconds)
+
+
+async def _read(records: Records) -> Mark | None:
+    record = await records.get(BUCKET, KEY)
+    return None if record is None else SHAPE.decode(record.value)
+
+
+async def _write(records: Records, mark: Mark) -> None:
+    await records.put(BUCKET, KEY, SHAPE.encode(mark))

@@ -1,0 +1,49 @@
+"""A server that kills itself at its N-th write of whatever kind: a commit of SQLite, a message to NATS.
+Before it, or when it is durable and nobody in the process knows yet.
+
+Run as `python -c "<this file>" N before|after serve ...`; behaves like `tailrace serve` until then.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from tailrace.cli import main
+from tailrace.log.stores import sqlite_writer
+from tailrace.log.stores.nats.client import Client
+
+number, side = int(sys.argv.pop(1)), sys.argv.pop(1)
+commit = sqlite_writer.Writer._commit
+publish = Client.publish
+count = 0
+
+
+def die(when: str) -> None:
+    """End as a power cut does, if this is the moment."""
+    if count == number and side == when:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killing_commit(self: Any, writes: Any) -> None:
+    global count
+    count += 1
+    die("before")
+    commit(self, writes)
+    die("after")
+
+
+async def killing_publish(self: Any, *message: Any) -> int:
+    global count
+    count += 1
+    die("before")
+    place = await publish(self, *message)
+    die("after")
+    return place
+
+
+sqlite_writer.Writer._commit = killing_commit  # type: ignore[method-assign,assignment]
+Client.publish = killing_publish  # type: ignore[method-assign,assignment]
+main()

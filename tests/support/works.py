@@ -1,0 +1,34 @@
+"""What an engine for many processes does for those of one test: calls between them; jobs are the test's to
+make."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from tailrace.log.work import Job, Respond, Work
+
+
+class Calls(Work):
+    """Calls between the processes that share this object. Nothing is offered, nothing is handed out."""
+
+    def __init__(self, lease: float = 0.3) -> None:
+        self.lease = lease
+        self.answers: dict[str, Respond] = {}
+
+    async def offer(self, run: str, after: int = -1) -> None:
+        raise AssertionError(run)
+
+    async def take(self) -> Job | None:
+        return None
+
+    async def call(self, name: str, body: bytes, seconds: float) -> bytes | None:
+        respond = self.answers.get(name)
+        return None if respond is None else await respond(body)
+
+    async def answer(self, name: str, respond: Respond) -> Callable[[], Awaitable[None]]:
+        self.answers[name] = respond
+
+        async def stop() -> None:
+            del self.answers[name]
+
+        return stop
