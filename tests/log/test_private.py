@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from tailrace.cli.serving import AuditFile
 from tailrace.log import private
 from tailrace.log.stores.sqlite import SqliteStore
 from tailrace.log.stores.sqlite_schema import FILE, FILES
@@ -129,3 +131,18 @@ def test_rights_are_taken_away_and_none_is_given(tmp_path: Path) -> None:
     (folder / "lock").chmod(0o444)
     private.narrow(folder, FILES)
     assert mode(folder / "lock") == 0o400
+
+
+@pytest.mark.usefixtures("umask")
+def test_the_audit_file_is_its_owners_alone_also_after_it_was_moved_away(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text("earlier\n", encoding="utf-8")
+    path.chmod(0o644)
+    handler = AuditFile(path, encoding="utf-8")
+    assert mode(path) == 0o600
+    path.rename(tmp_path / "audit.1")
+    handler.emit(logging.makeLogRecord({"msg": "a line"}))
+    handler.close()
+    assert mode(path) == 0o600
+    assert path.read_text(encoding="utf-8") == "a line\n"
+    assert (tmp_path / "audit.1").read_text(encoding="utf-8") == "earlier\n"
