@@ -17,7 +17,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from tailrace.errors import LogError
+from tailrace.errors import LogError, Unreadable
 from tailrace.events.versions import Shape
 from tailrace.log.contract import Records, Store
 from tailrace.runs.retention import Attendance, Sweeper
@@ -104,8 +104,14 @@ async def sweep_for_ever(
 
 
 async def _read(records: Records) -> Mark | None:
-    record = await records.get(BUCKET, KEY)
-    return None if record is None else SHAPE.decode(record.value)
+    """The mark, None for none; one that cannot be read says nothing of the clock, so that it is not believed
+    until it has shown itself, or until somebody confirms it."""
+    try:
+        record = await records.get(BUCKET, KEY)
+        return None if record is None else SHAPE.decode(record.value)
+    except Unreadable as error:
+        logger.error("when the last sweep was cannot be read: %s", error)
+        return Mark()
 
 
 async def _write(records: Records, mark: Mark) -> None:
