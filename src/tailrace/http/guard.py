@@ -13,8 +13,16 @@ from starlette.routing import Route
 
 from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal, Scope
-from tailrace.errors import CallerError, LogError, NotOpen, TooMany, Unauthorized, Unavailable
-from tailrace.http import audit
+from tailrace.errors import (
+    CallerError,
+    LogError,
+    NotOpen,
+    TooMany,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMedia,
+)
+from tailrace.http import audit, codings
 from tailrace.http.event_stream import EventStream
 from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.runs.owner import Owner
@@ -121,6 +129,8 @@ def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
         headers["retry-after"] = "1"
     if isinstance(error, TooMany):
         headers |= _retry(error.retry_after)
+    if isinstance(error, UnsupportedMedia):
+        headers["accept-encoding"] = codings.ACCEPTED
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     error.message = error.message[:MOST_SAID]  # it may repeat what a client sent

@@ -17,16 +17,18 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
+from typing import cast
 
 import uvicorn
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailrace.errors import Unavailable
-from tailrace.http.direct import Protocol
 from tailrace.http.event_stream import Streams
 from tailrace.http.origin import NameGuard
 from tailrace.http.parts import Parts
+from tailrace.http.protocol import Protocol
 from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.protocols.errors import error_body
 
@@ -144,7 +146,7 @@ def make(app: ASGIApp, parts: Parts, origins: Sequence[str]) -> Server:
     """A server that is ready to run; `origins` are those of the pages that may call."""
     config = uvicorn.Config(
         NameGuard(Patience(app, parts.streams), parts.gate, origins),
-        http=Protocol,
+        http=cast("type[asyncio.Protocol]", partial(Protocol, most_body=parts.bodies.most)),
         loop="uvloop",
         ws="none",
         lifespan="off",
