@@ -84,14 +84,16 @@ def _guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
         except NotOpen:
             starting = Unavailable("The server starts; try again in a moment.")
             return _error_reply(starting, error_body)
-        except LogError:
-            logger.exception("%s %s", http.method, http.url.path)
+        except (
+            LogError
+        ) as error:  # of the machine, not of our code: a full disk gives one a request
+            logger.error("%s %s: %s", http.method, http.scope["path"], error)
             refusal = Unavailable("The log cannot be written at the moment; try again.")
             return _error_reply(refusal, error_body)
         except ClientDisconnect:
             return Response(status_code=499)  # nobody is there to read it
         except Exception:
-            logger.exception("%s %s", http.method, http.url.path)
+            logger.exception("%s %s", http.method, http.scope["path"])
             return _error_reply(_Broken("The server had an error."), error_body)
 
     return endpoint

@@ -68,7 +68,7 @@ class Parts(Struct, frozen=True):
         retries = http.headers.get("x-stainless-retry-count", "0")
         submission = Submission(
             key=key or http.headers.get("idempotency-key", ""),
-            body=http.url.path.encode() + b"\n" + body,
+            body=http.scope["path"].encode() + b"\n" + body,
             retry=retries.isascii() and retries.isdigit() and retries.strip("0") != "",
             grace=_grace(http.headers.get(GRACE_HEADER)),
             purses=_purses(who),

@@ -25,6 +25,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailrace.errors import Unavailable
+from tailrace.http import logs
 from tailrace.http.event_stream import Streams
 from tailrace.http.origin import NameGuard
 from tailrace.http.parts import Parts
@@ -150,6 +151,7 @@ def make(app: ASGIApp, parts: Parts, origins: Sequence[str]) -> Server:
         loop="uvloop",
         ws="none",
         lifespan="off",
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -162,6 +164,7 @@ def make(app: ASGIApp, parts: Parts, origins: Sequence[str]) -> Server:
 
 def run(server: Server, listener: socket.socket) -> None:
     """Serve until a signal, or `should_exit`, says stop. Raises what kept the store from being opened."""
+    logs.to_stderr()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
