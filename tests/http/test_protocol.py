@@ -342,6 +342,17 @@ async def test_an_upgrade_is_ignored_and_the_body_read(name: str, size: int) -> 
     fed.end()
 
 
+async def test_a_connection_without_a_request_ends() -> None:
+    fed = Fed()
+    await fed.feed(GET % 1)
+    timer = fed.protocol.timeout_keep_alive_task
+    assert timer is not None
+    assert timer.when() - asyncio.get_running_loop().time() <= 5
+    fed.protocol.timeout_keep_alive_handler()
+    assert fed.wire.ended
+    fed.end()
+
+
 async def test_a_client_that_is_lost_ends_every_request_of_it() -> None:
     fed = Fed(waits=True)
     await fed.feed(GET % 1 + GET % 2)

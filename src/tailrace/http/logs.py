@@ -86,8 +86,8 @@ def to_stderr() -> None:
     """Have all loggers write to stderr, bounded; where somebody configured handlers, those are bounded."""
     root = logging.getLogger()
     if not root.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(Plain())
-        root.addHandler(handler)
+        made = logging.StreamHandler()
+        made.setFormatter(Plain())
+        root.addHandler(made)
     for handler in root.handlers:
         handler.addFilter(Bounded())
