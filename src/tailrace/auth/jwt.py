@@ -7,7 +7,7 @@ the token. Keys come from the provider's JWKS, which is cached and asked again f
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, TypeGuard, cast
 
 import jwt
 from msgspec import Struct
@@ -97,16 +97,22 @@ class JwtVerifier:
         """Our scopes in a list or in words, None for what is neither. A provider that names none of ours
         gives `run` and `read`; one that names what begins like ours gives what is known of that alone."""
         claim = claims.get(self._settings.scope_claim, "")
-        words = cast("list[object]", claim if not isinstance(claim, str) else claim.split())
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        words = claim.split() if isinstance(claim, str) else claim
+        if not _are_texts(words):
             _refused(self._settings.scope_claim, "is no text and no list of texts")
             return None
         prefix = self._settings.scope_prefix
         named: frozenset[Scope] = frozenset(
             scope for scope in SCOPES if f"{prefix}{scope}" in words
         )
-        ours = bool(prefix) and any(str(word).startswith(prefix) for word in words)
+        ours = bool(prefix) and any(word.startswith(prefix) for word in words)
         return named if named or ours else USUAL
+
+
+def _are_texts(words: object) -> TypeGuard[list[str]]:
+    return isinstance(words, list) and all(
+        isinstance(word, str) for word in cast("list[object]", words)
+    )
 
 
 def _name(claims: dict[str, Any], claim: str) -> str | None:
