@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from tailrace.config.safety import is_loopback, warnings
 from tailrace.errors import ConfigError
 from tailrace.http import server
 from tailrace.runs.settings import Role
+
+logger = logging.getLogger("tailrace.cli")
 
 HANDOVER_SECONDS = 60.0
 """How long a process waits for the one before it to let go of its folder, or for its engine to answer."""
@@ -88,7 +91,7 @@ def _audit(found: config.Config) -> None:
     if not found.server.audit:
         return
     try:
-        file = WatchedFileHandler(found.folder / found.server.audit, encoding="utf-8")
+        file = AuditFile(found.folder / found.server.audit, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"[server] audit: {found.server.audit}: {error.strerror}") from None
     file.setFormatter(AuditLine("%(message)s"))
@@ -96,6 +99,21 @@ def _audit(found: config.Config) -> None:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(file)
+
+
+class AuditFile(WatchedFileHandler):
+    """A file that may be moved away, or be on a full disk: then lines are lost, and that is said."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # where the file cannot be opened again
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exception()
+        reason = error.strerror if isinstance(error, OSError) else error
+        logger.error("[server] audit: a line could not be written: %s", reason)
 
 
 class AuditLine(logging.Formatter):

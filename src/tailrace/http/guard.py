@@ -13,8 +13,16 @@ from starlette.routing import Route
 
 from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal, Scope
-from tailrace.errors import CallerError, LogError, NotOpen, TooMany, Unauthorized, Unavailable
-from tailrace.http import audit
+from tailrace.errors import (
+    CallerError,
+    LogError,
+    NotOpen,
+    TooMany,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMedia,
+)
+from tailrace.http import audit, codings
 from tailrace.http.event_stream import EventStream
 from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.runs.owner import Owner
@@ -76,14 +84,16 @@ def _guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
         except NotOpen:
             starting = Unavailable("The server starts; try again in a moment.")
             return _error_reply(starting, error_body)
-        except LogError:
-            logger.exception("%s %s", http.method, http.url.path)
+        except (
+            LogError
+        ) as error:  # of the machine, not of our code: a full disk gives one a request
+            logger.error("%s %s: %s", http.method, http.scope["path"], error)
             refusal = Unavailable("The log cannot be written at the moment; try again.")
             return _error_reply(refusal, error_body)
         except ClientDisconnect:
             return Response(status_code=499)  # nobody is there to read it
         except Exception:
-            logger.exception("%s %s", http.method, http.url.path)
+            logger.exception("%s %s", http.method, http.scope["path"])
             return _error_reply(_Broken("The server had an error."), error_body)
 
     return endpoint
@@ -121,6 +131,8 @@ def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
         headers["retry-after"] = "1"
     if isinstance(error, TooMany):
         headers |= _retry(error.retry_after)
+    if isinstance(error, UnsupportedMedia):
+        headers["accept-encoding"] = codings.ACCEPTED
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     error.message = error.message[:MOST_SAID]  # it may repeat what a client sent
