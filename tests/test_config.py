@@ -37,6 +37,24 @@ mcp = [
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
+        ('user_claim = ""', "[auth.jwt] user_claim is empty"),
+        ('tenant_claim = " "', "[auth.jwt] tenant_claim is empty"),
+        ('tenant = "\\u200B"', "[auth.jwt] tenant is empty"),
+        ('tenant = "a\\u001Fb"', "[auth.jwt] tenant has characters that no name has"),
+        ('without_user = "tenant"', "without_user"),
+        ("without_user = true", "without_user"),
+    ],
+)
+def test_faults_of_an_identity_provider(entry: str, message: str) -> None:
+    text = f'[auth.jwt]\nsecret_env = "X"\nalgorithms = ["HS256"]\n{entry}\n'
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
         (
             'url = "http://h/m"',
             "tailrace.toml:7: [agents.a] mcp[0]: Object missing required field",

@@ -53,6 +53,7 @@ def _verifier(config: Config) -> JwtVerifier | None:
             algorithms=found.algorithms,
             tenant_claim=found.tenant_claim,
             user_claim=found.user_claim,
+            without_user=found.without_user,
             scope_claim=found.scope_claim,
             scope_prefix=found.scope_prefix,
             tenant=found.tenant,

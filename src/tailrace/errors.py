@@ -9,6 +9,7 @@
     │   ├── Conflict           409  the run is in a state that forbids this
     │   ├── Expired            410  existed; its retention is over
     │   ├── TooLarge           413  the body is over the configured limit
+    │   ├── UnsupportedMedia   415  the body is encoded in a way that nobody reads
     │   ├── Unprocessable      422  understood, and refused on purpose
     │   ├── TooMany            429  a limit of this caller is reached
     │   └── Unavailable        503  this server takes no new runs (it starts, or shuts down)
@@ -88,6 +89,12 @@ class TooLarge(CallerError):
     """The request body is over the configured limit."""
 
     status = 413
+
+
+class UnsupportedMedia(CallerError):
+    """The request body is encoded in a way that nobody here reads."""
+
+    status = 415
 
 
 class Unprocessable(CallerError):

@@ -64,7 +64,9 @@ async def test_strangers_cannot_have_it_asked_all_the_time() -> None:
         assert await provider.keys.find(odd) is None
 
 
-@pytest.mark.parametrize("says", [b"", b"{", b"[]", b'{"keys": []}', b'{"keys": 7}', b"\xff"])
+@pytest.mark.parametrize(
+    "says", [b"", b"{", b"[]", b'{"keys": []}', b'{"keys": 7}', b"\xff", b"[" * 100_000]
+)
 async def test_while_it_says_nothing_of_use(says: bytes, caplog: pytest.LogCaptureFixture) -> None:
     provider = Provider("one")
     provider.says = says

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tailrace.auth.principal import Principal
 from tailrace.auth.tokens import BUCKET, SEEN, Token, Tokens
-from tailrace.errors import NotFound
+from tailrace.cli.tokens import create
+from tailrace.errors import ConfigError, NotFound
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.log.stores.sqlite import SqliteStore
 from tailrace.log.stores.sqlite_side import SideRecords
@@ -46,6 +48,31 @@ async def test_a_token_is_found_by_its_secret_alone(tokens: Tokens) -> None:
     assert found.principal() == Principal("acme", "ann", frozenset({"run"}), found.id)
     for wrong in ("", "oat_", secret[:-1], secret + "x", "unused", "\udcff"):
         assert await tokens.find(wrong) is None
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t", "\u200b", "a\x1fb", "a\n", "\udcff", "x" * 257])
+async def test_who_is_not_named_has_no_token(tokens: Tokens, tmp_path: Path, name: str) -> None:
+    """`--user "$USER_ID"` with nothing in the variable is a mistake, and not all that the tenant has."""
+    (tmp_path / "tailrace.toml").write_text("", encoding="utf-8")
+    for tenant, user in ((name, "ann"), ("acme", name), (name, None)):
+        with pytest.raises(ConfigError, match=r"--tenant|--user"):
+            await create(
+                tmp_path / "tailrace.toml",
+                "ann",
+                tenant=tenant,
+                user=user,
+                scopes=[],
+                days=0,
+                limits=[],
+            )
+    kept = [msgspec.structs.replace(ANN, tenant=name)]
+    kept += [msgspec.structs.replace(ANN, user=name)] if name else []
+    for token in kept:
+        try:
+            secret = await tokens.create(token)
+        except UnicodeEncodeError:
+            continue
+        assert await tokens.find(secret) is None, "nor does one that is kept already count"
 
 
 async def test_the_secret_is_nowhere(tokens: Tokens) -> None:

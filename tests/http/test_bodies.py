@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from tailrace.errors import Unavailable
+from tailrace.errors import BadRequest, Unavailable
+from tailrace.http import bodies as bodies_module
 from tailrace.http.bodies import TOGETHER, Bodies
 
 MOST = 100
@@ -47,6 +48,14 @@ async def test_there_is_room_for_so_many_at_once() -> None:
     for client in clients:
         client.end()
     assert [len(body) for body in await asyncio.gather(*tasks)] == [MOST] * TOGETHER
+
+
+async def test_who_sends_too_slowly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies_module, "SECONDS", 0.01)
+    bodies = Bodies(MOST)
+    with pytest.raises(BadRequest, match=r"took more than 0\.01 s"):
+        await bodies.read(Sending(MOST).request, [])
+    assert bodies._held == 0
 
 
 @pytest.mark.parametrize("how", ["end", "leave"])

@@ -117,6 +117,8 @@ UNSAFE: dict[str, str] = {
     '[auth.jwt]\nsecret_env = "X"\nissuer = "i"\nalgorithms = ["HS256"]': "audience",
     '[auth.jwt]\nsecret_env = "X"\naudience = "a"\nalgorithms = ["HS256"]': "issuer",
     '[auth.jwt]\njwks_url = "http://id.test"\naudience = "a"\nissuer = "i"': "jwks_url is http",
+    '[auth.jwt]\nsecret_env = "X"\naudience = "a"\nissuer = "i"\nalgorithms = ["HS256"]\n'
+    'without_user = "whole_tenant"': "sees the whole tenant",
     "[limits.token]\ncost_per_day = 1.0\n[models.m]\ndialect = 'chat'\nmodel = 'm'\n"
     "base_url = 'https://m.test'": "without a price",
     "[models.m]\ndialect = 'chat'\nmodel = 'm'\nbase_url = 'http://m.test'": "base_url is http",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import httpx
 import msgspec
@@ -81,6 +82,27 @@ def test_a_name_with_a_slash_is_no_tenant_s(ask: Ask) -> None:
         assert ask("GET", path).status == 404, path
     theirs = ask("POST", "/api/stream", {**asked, "message": "Theirs", "sessionId": "a/b/c"})
     assert ask("GET", "/api/stream/a%2Fb%2Fc").body == theirs.body
+
+
+NAMES = {
+    "plain": "chat-1_a.b~c/d:e",
+    "a space": "a b",
+    "a sign of the encoding": "100%25",
+    "other scripts": "Zürich 東京 🎩",
+    "signs": 'a;b,c"d\\\\e<f>',
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_session_s_name_in_a_header_leads_back_to_it(ask: Ask, name: str) -> None:
+    session = NAMES[name]
+    first = ask("POST", "/api/stream", {"message": "Hi", "agentId": "echo", "sessionId": session})
+    said = first.headers["x-session-id"]
+    assert said.isascii()
+    assert unquote(said) == session
+    assert ask("GET", "/api/stream/" + quote(said, safe="/%")).body == first.body
+    if name == "plain":
+        assert said == session
 
 
 @pytest.mark.req("R149")

@@ -38,6 +38,18 @@ def test_every_setting_is_documented() -> None:
             assert f"`{name}`" in text, name
 
 
+def test_every_bound_has_a_test() -> None:
+    chapter = (
+        (ROOT / "SECURITY.md").read_text(encoding="utf-8").split("## Bounds")[1].split("\n## ")[0]
+    )
+    rows = [row.strip("|").split(" | ") for row in chapter.splitlines() if row.startswith("| ")][1:]
+    assert len(rows) > 10
+    for row in rows:
+        assert len(row) == 4, row
+        file, _, test = row[3].strip(" `").partition("::")
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), row
+
+
 @pytest.mark.parametrize("path", sorted((DOCS / "adr").glob("*.md")), ids=lambda path: path.stem)
 def test_an_adr_has_its_parts(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

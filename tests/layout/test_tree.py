@@ -43,6 +43,7 @@ COVERED_ELSEWHERE = {
     "http/readers.py": "tests/http/test_limits.py",
     "http/health.py": "tests/http/test_deploy.py",
     "http/guard.py": "tests/http/test_auth.py",
+    "http/intake.py": "tests/http/test_protocol.py",
     "http/framing.py": "tests/http/test_streaming.py",
     "http/mounts.py": "tests/http/test_bad_input.py",
     "http/parts.py": "tests/http/test_bad_input.py",

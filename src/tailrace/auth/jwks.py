@@ -56,7 +56,7 @@ class Keys:
     async def _ask(self) -> None:
         try:
             found = _keys(await self._fetch())
-        except (OSError, ValueError, jwt.PyJWTError) as error:
+        except (OSError, ValueError, RecursionError, jwt.PyJWTError) as error:
             logger.warning("[auth.jwt] jwks_url: %s", getattr(error, "strerror", None) or error)
             self._next = self._clock() + FAILED_SECONDS
             return

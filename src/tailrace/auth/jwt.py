@@ -6,26 +6,29 @@ the token. Keys come from the provider's JWKS, which is cached and asked again f
 
 from __future__ import annotations
 
-import re
-from typing import Any, cast
+import logging
+from typing import Any, Literal, TypeAlias, TypeGuard, cast
 
 import jwt
 from msgspec import Struct
 
 from tailrace.auth.jwks import Fetch, Keys
-from tailrace.auth.principal import SCOPES, Principal, Scope
+from tailrace.auth.principal import SCOPES, Principal, Scope, fault_of
+
+logger = logging.getLogger("tailrace.auth")
 
 LEEWAY = 30
 """Seconds that clocks may differ."""
-_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-"""What no name has: controls (one stands between names in keys of records), and what is no character."""
+WithoutUser: TypeAlias = Literal["refuse", "whole_tenant"]
+"""What a token without the claim of the user is worth."""
 USUAL: frozenset[Scope] = frozenset(("run", "read"))
 
 
 class JwtSettings(Struct, frozen=True, kw_only=True):
     """`secret`, where the provider shares one. Claims by name; `scope_prefix` stands before our scopes in
-    the claim of scopes, so that a provider can keep them apart from others'. An unknown key has the JWKS
-    asked again at most every `cooldown_seconds`."""
+    the claim of scopes, so that a provider can keep them apart from others'. `without_user` holds for tokens
+    that lack the claim, not for those where it is empty or odd: nobody meant those. An unknown key has the
+    JWKS asked again at most every `cooldown_seconds`."""
 
     secret: str = ""
     issuer: str = ""
@@ -33,6 +36,7 @@ class JwtSettings(Struct, frozen=True, kw_only=True):
     algorithms: tuple[str, ...] = ("RS256",)
     tenant_claim: str = "tenant"
     user_claim: str = "sub"
+    without_user: WithoutUser = "refuse"
     scope_claim: str = "scope"
     scope_prefix: str = "tailrace:"
     tenant: str = ""
@@ -79,23 +83,47 @@ class JwtVerifier:
 
     def _who(self, claims: dict[str, Any]) -> Principal | None:
         settings = self._settings
-        tenant = settings.tenant or claims.get(settings.tenant_claim)
-        user = claims.get(settings.user_claim, "")
-        if not isinstance(tenant, str) or not tenant or not isinstance(user, str):
+        tenant = settings.tenant or _name(claims, settings.tenant_claim)
+        if settings.user_claim not in claims and settings.without_user == "whole_tenant":
+            user: str | None = ""
+        else:
+            user = _name(claims, settings.user_claim)
+        scopes = self._scopes(claims)
+        if tenant is None or user is None or scopes is None:
             return None
-        if _UNFIT.search(tenant + user):
-            return None
-        return Principal(tenant, user, self._scopes(claims.get(settings.scope_claim)))
+        return Principal(tenant, user, scopes)
 
-    def _scopes(self, claim: object) -> frozenset[Scope]:
-        """Our scopes in a list or in words; a provider that names none of ours gives `run` and `read`."""
-        words: list[object] = []
-        if isinstance(claim, str):
-            words = [*claim.split()]
-        elif isinstance(claim, list):
-            words = cast("list[object]", claim)
+    def _scopes(self, claims: dict[str, Any]) -> frozenset[Scope] | None:
+        """Our scopes in a list or in words, None for what is neither. A provider that names none of ours
+        gives `run` and `read`; one that names what begins like ours gives what is known of that alone."""
+        claim = claims.get(self._settings.scope_claim, "")
+        words = claim.split() if isinstance(claim, str) else claim
+        if not _are_texts(words):
+            _refused(self._settings.scope_claim, "is no text and no list of texts")
+            return None
         prefix = self._settings.scope_prefix
         named: frozenset[Scope] = frozenset(
             scope for scope in SCOPES if f"{prefix}{scope}" in words
         )
-        return named or USUAL
+        ours = bool(prefix) and any(word.startswith(prefix) for word in words)
+        return named if named or ours else USUAL
+
+
+def _are_texts(words: object) -> TypeGuard[list[str]]:
+    return isinstance(words, list) and all(
+        isinstance(word, str) for word in cast("list[object]", words)
+    )
+
+
+def _name(claims: dict[str, Any], claim: str) -> str | None:
+    """The name of a tenant or a user in a claim; None where there is none."""
+    fault = fault_of(claims[claim]) if claim in claims else "is missing"
+    if fault:
+        _refused(claim, fault)
+        return None
+    return cast("str", claims[claim])
+
+
+def _refused(claim: str, fault: str) -> None:
+    """Tell the operator why a token that the provider did sign counts for nobody; it is not shown."""
+    logger.warning("[auth.jwt] a token was refused: its claim %r %s", claim, fault)

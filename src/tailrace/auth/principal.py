@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
@@ -15,9 +16,17 @@ Scope: TypeAlias = Literal["run", "read", "admin"]
 SCOPES: tuple[Scope, ...] = ("run", "read", "admin")
 
 
+MOST_NAME = 256
+"""Characters of the name of a tenant or a user."""
+NO_NAME = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Kinds of characters that no name has: controls (one stands between names in keys of records), halves of
+characters, ends of lines."""
+
+
 class Principal(Struct, frozen=True):
-    """The tenant whose runs a request may see, the user it names (`""` where it names none), what it may
-    do, and which token says so. `limits` are the token's own; `accounts` is whose limits hold."""
+    """The tenant whose runs a request may see, the user it names, what it may do, and which token says so.
+    `user` is `""` where somebody said that it stands for all of the tenant's, never because a name was not
+    found. `limits` are the token's own; `accounts` is whose limits hold."""
 
     tenant: str
     user: str = ""
@@ -33,3 +42,16 @@ class Principal(Struct, frozen=True):
 
 LOCAL = Principal("local")
 """The principal of an open server on loopback."""
+
+
+def fault_of(name: object) -> str:
+    """What keeps a value from being the name of a tenant or a user, in words that go on "the user"; `""`
+    where nothing does. Two names are the same when all their characters are: nothing is normalised."""
+    if not isinstance(name, str):
+        return "is no text"
+    if len(name) > MOST_NAME:
+        return f"has more than {MOST_NAME} characters"
+    kinds = {unicodedata.category(each) for each in name}
+    if all(kind[0] in "CZ" for kind in kinds):
+        return "is empty, or nobody can see it"
+    return "has characters that no name has" if kinds & NO_NAME else ""

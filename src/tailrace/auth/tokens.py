@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from tailrace.auth.principal import SCOPES, Principal, Scope
+from tailrace.auth.principal import SCOPES, Principal, Scope, fault_of
 from tailrace.errors import NotFound
 from tailrace.events.versions import Shape
 from tailrace.log.contract import Record, Records
@@ -46,7 +46,9 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Principal(self.tenant, self.user, scopes, self.id, self.limits)
 
     def stands(self, now: int) -> bool:
-        """Whether it is neither revoked nor expired."""
+        """Whether it is neither revoked nor expired, and somebody's."""
+        if fault_of(self.tenant) or (self.user and fault_of(self.user)):
+            return False
         return not self.revoked and (not self.expires or now < self.expires)
 
 

@@ -190,7 +190,9 @@ def token_create(
     name: Annotated[str, typer.Argument(help="What it is for, in words for people.")],
     config: ConfigOption = Path("tailrace.toml"),
     tenant: Annotated[str, typer.Option(help="Whose runs it sees.")] = "local",
-    user: Annotated[str, typer.Option(help="Which user of the tenant; empty for all.")] = "",
+    user: Annotated[
+        str | None, typer.Option(help="Which user of the tenant; without it, all of them.")
+    ] = None,
     scope: Annotated[list[str] | None, typer.Option(help="run, read or admin.")] = None,
     days: Annotated[int, typer.Option(help="How long it is good; 0 for ever.", min=0)] = 0,
     limit: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
@@ -103,13 +104,25 @@ def _audit(found: config.Config) -> None:
 
 
 class AuditFile(WatchedFileHandler):
-    """A file for its owner's eyes; made anew when somebody has moved it away."""
+    """A file for its owner's eyes. It may be moved away, or be on a full disk: then lines are lost, which is
+    said."""
 
     def _open(self) -> TextIOWrapper:
         path = Path(self.baseFilename)
         for sentence in private.narrow_file(path):
             logger.warning("%s", sentence)
         return TextIOWrapper(private.append_to(path), encoding=self.encoding, write_through=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # where the file cannot be opened again
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exception()
+        reason = error.strerror if isinstance(error, OSError) else error
+        logger.error("[server] audit: a line could not be written: %s", reason)
 
 
 class AuditLine(logging.Formatter):

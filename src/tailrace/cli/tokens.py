@@ -9,7 +9,7 @@ import typer
 
 from tailrace import assembly_stores, config
 from tailrace.auth.limits import Limits
-from tailrace.auth.principal import SCOPES, Scope
+from tailrace.auth.principal import SCOPES, Scope, fault_of
 from tailrace.auth.tokens import Token, Tokens
 from tailrace.config import nearest
 from tailrace.errors import ConfigError, NotFound
@@ -36,12 +36,16 @@ async def create(
     name: str,
     *,
     tenant: str,
-    user: str,
+    user: str | None,
     scopes: list[str],
     days: int,
     limits: list[str],
 ) -> None:
-    """Make a token and print its secret, the only time that anybody sees it."""
+    """Make a token and print its secret, the only time that anybody sees it. Without a `user` it sees all of
+    the tenant's; an empty one is a mistake (a variable that is not set). Raises `ConfigError`."""
+    for option, value in (("--tenant", tenant), ("--user", user)):
+        if value is not None and (fault := fault_of(value)):
+            raise ConfigError(f"{option} {fault}")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
         raise ConfigError(f"no such scope: {unknown[0]!r}; known: {', '.join(SCOPES)}")
@@ -51,7 +55,7 @@ async def create(
             id="",
             name=name,
             tenant=tenant,
-            user=user,
+            user=user or "",
             scopes=chosen or ("run", "read"),
             expires=assembly_stores.clock() + days * DAY if days else 0,
             limits=_limits(limits),

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tailrace.auth.limits import Limits
+from tailrace.auth.principal import fault_of
 from tailrace.config.reader import Reader, nearest
 from tailrace.config.shapes import (
     LABEL,
@@ -110,6 +111,10 @@ def _check_jwt(jwt: JwtConfig, reader: Reader) -> None:
         raise reader.fault("[auth.jwt] needs jwks_url or secret_env, and not both", "auth.jwt")
     if jwt.jwks_url and urlsplit(jwt.jwks_url).scheme not in ("http", "https"):
         raise reader.fault("[auth.jwt] jwks_url is no URL", "auth.jwt", "jwks_url")
+    for key in ("tenant_claim", "user_claim", "tenant"):
+        value = getattr(jwt, key)
+        if (fault := fault_of(value)) and (value or key != "tenant"):
+            raise reader.fault(f"[auth.jwt] {key} {fault}", "auth.jwt", key)
     known = SECRET_ALGORITHMS if jwt.secret_env else KEY_ALGORITHMS
     for algorithm in jwt.algorithms:
         if algorithm not in known:

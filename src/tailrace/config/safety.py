@@ -57,6 +57,9 @@ def _auth(config: Config) -> Iterator[str]:
             yield "[auth.jwt] audience: tokens that the provider made for other services are taken"
         if not found.issuer:
             yield "[auth.jwt] issuer: whoever has signed with this key is believed"
+        if found.without_user == "whole_tenant":
+            claim = found.user_claim
+            yield f"[auth.jwt] without_user: who has a token without {claim!r} sees the whole tenant"
         if _in_the_clear(found.jwks_url):
             yield "[auth.jwt] jwks_url is http: whoever is on the way can let anybody in"
     priced = all(model.price for model in config.models.values() if model.base_url)

@@ -145,7 +145,8 @@ class AgentConfig(ConfigPart, frozen=True, kw_only=True):
 
 class JwtConfig(ConfigPart, frozen=True, kw_only=True):
     """`[auth.jwt]`: access tokens of an identity provider. Keys from `jwks_url`, or a secret that is in the
-    environment. `tenant` puts everybody into one; else `tenant_claim` says whose a token is."""
+    environment. `tenant` puts everybody into one; else `tenant_claim` says whose a token is. A token without
+    `user_claim` is refused, or is good for the whole tenant (`without_user`)."""
 
     jwks_url: str = ""
     secret_env: str = ""
@@ -155,6 +156,7 @@ class JwtConfig(ConfigPart, frozen=True, kw_only=True):
     tenant: str = ""
     tenant_claim: str = "tenant"
     user_claim: str = "sub"
+    without_user: Literal["refuse", "whole_tenant"] = "refuse"
     scope_claim: str = "scope"
     scope_prefix: str = "tailrace:"
 

@@ -81,7 +81,7 @@ def create_health_app(parts: Parts) -> Starlette:
 
 def _no_route(http: Request, error: Exception) -> Response:
     """An unknown path, or a known one with another method, in the form of the surface it looks like."""
-    path, id = http.url.path, fresh_id()
+    path, id = http.scope["path"], fresh_id()
     status = error.status_code if isinstance(error, HTTPException) else 404
     fault: CallerError = NotFound(f"Unknown request URL: {http.method} {path}.")
     if status == 405:

@@ -18,6 +18,9 @@ from tailrace.events.answers import Answer, Approval
 
 logger = logging.getLogger("tailrace.audit")
 
+MOST_SAID = 2_000
+"""Characters of a path: strangers have lines too."""
+
 
 def answers(http: Request, run: str, answer: Answer) -> None:
     """The request answers what a run asked: its line says what was decided."""
@@ -40,7 +43,7 @@ def line(http: Request, action: str, status: int, headers: Mapping[str, str]) ->
         "action": action,
         "run": headers.get("x-run-id", ""),
         "method": http.method,
-        "path": http.url.path,
+        "path": http.scope["path"][:MOST_SAID],
         "status": status,
         "request_id": headers["x-request-id"],
         "tenant": who.tenant if who else "",

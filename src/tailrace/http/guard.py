@@ -21,8 +21,9 @@ from tailrace.errors import (
     TooMany,
     Unauthorized,
     Unavailable,
+    UnsupportedMedia,
 )
-from tailrace.http import audit
+from tailrace.http import audit, codings
 from tailrace.http.event_stream import EventStream
 from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.runs.owner import Owner
@@ -86,14 +87,16 @@ def _guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
             return _error_reply(starting, error_body)
         except Damaged as error:  # the store has said where, once
             return _error_reply(Unavailable(str(error), code="damaged"), error_body)
-        except LogError:
-            logger.exception("%s %s", http.method, http.url.path)
+        except (
+            LogError
+        ) as error:  # of the machine, not of our code: a full disk gives one a request
+            logger.error("%s %s: %s", http.method, http.scope["path"], error)
             refusal = Unavailable("The log cannot be written at the moment; try again.")
             return _error_reply(refusal, error_body)
         except ClientDisconnect:
             return Response(status_code=499)  # nobody is there to read it
         except Exception:
-            logger.exception("%s %s", http.method, http.url.path)
+            logger.exception("%s %s", http.method, http.scope["path"])
             return _error_reply(_Broken("The server had an error."), error_body)
 
     return endpoint
@@ -131,6 +134,8 @@ def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
         headers["retry-after"] = "1"
     if isinstance(error, TooMany):
         headers |= _retry(error.retry_after)
+    if isinstance(error, UnsupportedMedia):
+        headers["accept-encoding"] = codings.ACCEPTED
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     error.message = error.message[:MOST_SAID]  # it may repeat what a client sent

@@ -70,6 +70,7 @@ ANSWERS = {
     "409": "Its state forbids this.",
     "410": "Its time is over.",
     "413": "Too large.",
+    "415": "Encoded in a way that is not read here; Accept-Encoding says what is.",
     "422": "Understood, and refused on purpose.",
     "429": "A limit of the caller's is reached; Retry-After says when there is room.",
     "499": "The client left.",

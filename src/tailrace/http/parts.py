@@ -163,7 +163,7 @@ def submission(http: Request, body: bytes, key: str = "") -> Submission:
     retries = http.headers.get("x-stainless-retry-count", "0")
     return Submission(
         key=key or http.headers.get("idempotency-key", ""),
-        body=http.url.path.encode() + b"\n" + body,
+        body=http.scope["path"].encode() + b"\n" + body,
         retry=retries.isascii() and retries.isdigit() and retries.strip("0") != "",
         grace=_grace(http.headers.get(GRACE_HEADER)),
         purses=_purses(principal(http)),

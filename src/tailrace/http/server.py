@@ -17,16 +17,19 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
+from typing import cast
 
 import uvicorn
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailrace.errors import Unavailable
-from tailrace.http.direct import Protocol
+from tailrace.http import logs
 from tailrace.http.event_stream import Streams
 from tailrace.http.origin import NameGuard
 from tailrace.http.parts import Parts
+from tailrace.http.protocol import Protocol
 from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.protocols.errors import error_body
 
@@ -144,10 +147,11 @@ def make(app: ASGIApp, parts: Parts, origins: Sequence[str]) -> Server:
     """A server that is ready to run; `origins` are those of the pages that may call."""
     config = uvicorn.Config(
         NameGuard(Patience(app, parts.streams), parts.gate, origins),
-        http=Protocol,
+        http=cast("type[asyncio.Protocol]", partial(Protocol, most_body=parts.bodies.most)),
         loop="uvloop",
         ws="none",
         lifespan="off",
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -160,6 +164,7 @@ def make(app: ASGIApp, parts: Parts, origins: Sequence[str]) -> Server:
 
 def run(server: Server, listener: socket.socket) -> None:
     """Serve until a signal, or `should_exit`, says stop. Raises what kept the store from being opened."""
+    logs.to_stderr()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Mapping
+from urllib.parse import quote
 
 from tailrace.errors import BadRequest
 from tailrace.events.request import RunRequest
@@ -17,6 +19,9 @@ from tailrace.protocols.openai_responses import stream as responses
 from tailrace.protocols.session_lines import stream as lines
 
 NATIVE = "native"
+PLAIN = string.punctuation.replace("%", "")
+"""What stands in a header's value as it is, beside letters and digits; the rest is percent-encoded, as in the
+path that the name is asked by."""
 
 
 def view(surface: str, run: str, asked: RunRequest) -> View:
@@ -51,7 +56,7 @@ def _messages(run: str, _: RunRequest) -> View:
 def session_view(run: str, session: str, *, sse: bool = False) -> View:
     """A run in the lines of its session; with `sse` as server-sent events."""
     options = lines.Options(sse=sse)
-    headers = {"x-session-id": session} if session else {}
+    headers = {"x-session-id": quote(session, safe=PLAIN)} if session else {}
     return View(options, lambda: lines.Encoder(run, options), SSE if sse else LINES, headers)
 
 

@@ -26,6 +26,7 @@ ERRORS = {
     409: "conflict_error",
     410: "not_found_error",
     413: "request_too_large",
+    415: "invalid_request_error",
     422: "invalid_request_error",
     429: "rate_limit_error",
     503: "overloaded_error",

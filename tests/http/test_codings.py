@@ -1,0 +1,224 @@
+"""Bodies that come compressed: read like plain ones, bounded by what they are unpacked to, and in slices."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import random
+import time
+import zlib
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import zstandard
+from starlette.requests import Request
+
+from tailrace.errors import BadRequest, TooLarge, Unavailable, UnsupportedMedia
+from tailrace.http import bodies, codings
+from tailrace.http.bodies import Bodies
+from tests.http.test_auth import SURFACES
+from tests.http.test_bounds import POSTS
+from tests.support.servers import ChildServer, running
+
+
+def bare(data: bytes) -> bytes:
+    """Deflate without zlib's head, as many send it."""
+    made = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return made.compress(data) + made.flush()
+
+
+def streamed(data: bytes) -> bytes:
+    """zstd that does not say how much it holds."""
+    made = zstandard.ZstdCompressor().compressobj()
+    return made.compress(data) + made.flush()
+
+
+WAYS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "gzip": ("gzip", gzip.compress),
+    "x-gzip": ("x-gzip", gzip.compress),
+    "deflate": ("deflate", zlib.compress),
+    "deflate, bare": ("deflate", bare),
+    "zstd": ("zstd", zstandard.compress),
+    "zstd, streamed": ("zstd", streamed),
+}
+CHANCE = random.Random(13)
+DATA = {
+    "nothing": b"",
+    "a byte": b"{",
+    "noise": CHANCE.randbytes(700_001),
+    "words": b" ".join(CHANCE.choices([b"a", b"run", b"event"], k=200_000)),
+    "zeros": b"\0" * (codings.PIECE * 2 + 1),
+}
+
+
+def whole(coding: str, data: bytes) -> bytes:
+    return b"".join(codings.unpacked(coding, data))
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_packed_is_what_comes_out(way: str, data: str) -> None:
+    coding, pack = WAYS[way]
+    packed = pack(DATA[data])
+    assert whole(coding, packed) == DATA[data]
+    for cut in (1, len(packed) // 2, len(packed) - 1):
+        with pytest.raises(BadRequest):
+            whole(coding, packed[:cut])
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if "deflate" not in way])
+def test_parts_behind_each_other_are_one_body_and_so_many(way: str) -> None:
+    coding, pack = WAYS[way]
+    assert whole(coding, pack(b"ab") + pack(b"") + pack(b"cd")) == b"abcd"
+    with pytest.raises(BadRequest, match="compressed parts"):
+        whole(coding, pack(b"") * (codings.MEMBERS + 1))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_piece_is_large(way: str) -> None:
+    coding, pack = WAYS[way]
+    largest = max(len(piece) for piece in codings.unpacked(coding, pack(b"\0" * 50_000_000)))
+    assert largest <= codings.ZSTD_INPUT // 4 * 131_072
+
+
+def test_a_window_that_costs_much_is_refused() -> None:
+    wide = zstandard.ZstdCompressionParameters(window_log=27)
+    packed = zstandard.ZstdCompressor(compression_params=wide).compressobj()
+    with pytest.raises(BadRequest):
+        whole("zstd", packed.compress(b"x") + packed.flush())
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ("", ()),
+        ("identity", ()),
+        ("GZip", ("gzip",)),
+        ("gzip, zstd", ("zstd", "gzip")),
+        (" identity ,, zstd", ("zstd",)),
+    ],
+)
+def test_codings_come_off_in_the_reverse_order(header: str, names: tuple[str, ...]) -> None:
+    assert codings.named(header) == names
+
+
+@pytest.mark.parametrize(
+    "header", ["br", "gzip, br", "gzip, gzip, gzip", "compress", "\x00", "é" * 99]
+)
+def test_what_nobody_reads_is_said(header: str) -> None:
+    with pytest.raises(UnsupportedMedia) as caught:
+        codings.named(header)
+    assert len(caught.value.message) < 200
+
+
+MOST = 1_000_000
+
+
+def sent(body: bytes, coding: str) -> Request:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    headers = [(b"content-encoding", coding.encode())]
+    return Request({"type": "http", "headers": headers}, receive)
+
+
+@pytest.mark.parametrize(("size", "fits"), [(MOST, True), (MOST + 1, False)])
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_bound_is_that_of_the_unpacked_body(way: str, size: int, fits: bool) -> None:
+    coding, pack = WAYS[way]
+    held = Bodies(MOST)
+    body = pack(b" " * size)
+    if fits:
+        assert len(await held.read(sent(body, coding), [])) == MOST
+    else:
+        with pytest.raises(TooLarge):
+            await held.read(sent(body, coding), [])
+    with pytest.raises(TooLarge):
+        await held.read(sent(body, coding), [1_000])
+    assert held._held == 0
+
+
+async def test_unpacked_bodies_count_among_those_that_are_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bodies, "TOGETHER", 1)
+    held = Bodies(MOST)
+    with pytest.raises(Unavailable):
+        await held.read(sent(zstandard.compress(CHANCE.randbytes(600_000)), "zstd"), [])
+    assert held._held == 0
+
+
+@pytest.mark.parametrize("way", ["gzip", "zstd", "deflate, bare"])
+async def test_others_are_served_while_a_body_is_unpacked(way: str) -> None:
+    coding, pack = WAYS[way]
+    words = b" ".join(CHANCE.choices([b"a", b"run", b"event"], k=1_500_000))
+    body = pack(words)
+    longest, last = 0.0, time.perf_counter()
+    done = False
+
+    async def ticking() -> None:
+        nonlocal longest, last
+        while not done:
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+
+    watch = asyncio.create_task(ticking())
+    began = time.perf_counter()
+    held = Bodies(len(words))
+    with held._holding(len(words)) as unpacked:
+        await held._unpack(coding, body, unpacked)
+    took = time.perf_counter() - began
+    done = True
+    await watch
+    assert longest < max(took / 3, 0.02), f"{longest} of {took} s in one go"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer]:
+    folder: Path = tmp_path_factory.mktemp("server")
+    with running(folder, server="max_body_bytes = 1000000") as child:
+        yield child
+        assert "Traceback" not in child.errors()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_packed_request_is_answered_like_a_plain_one(server: ChildServer, way: str) -> None:
+    coding, pack = WAYS[way]
+    body = msgspec.json.encode({"model": "echo", "input": "packed"})
+    headers = {"content-encoding": coding, "content-type": "application/json"}
+    reply = httpx.post(server.url + "/v1/responses", content=pack(body), headers=headers)
+    assert reply.status_code == 200
+    assert "packed" in reply.text
+
+
+def test_the_same_body_packed_otherwise_is_the_same_request(server: ChildServer) -> None:
+    body = msgspec.json.encode({"agent": "echo", "input": "once"})
+    made = {
+        httpx.post(
+            server.url + "/jobs",
+            content=pack(body),
+            headers={"content-encoding": coding, "idempotency-key": "one"},
+        ).json()["id"]
+        for coding, pack in WAYS.values()
+    }
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("surface", POSTS)
+def test_an_unknown_coding_is_415_in_the_surfaces_own_form(
+    server: ChildServer, surface: str
+) -> None:
+    _, path, _ = SURFACES[surface]
+    reply = httpx.post(server.url + path, content=b"x", headers={"content-encoding": "br"})
+    assert reply.status_code == 415
+    assert reply.headers["accept-encoding"] == "gzip, deflate, zstd"
+    assert reply.headers["x-request-id"]
+    error = reply.json()["error"]
+    assert "'br'" in (error if surface == "session" else error["message"])
+    if surface.startswith("messages"):
+        assert error["type"] == "invalid_request_error"
