@@ -20,6 +20,7 @@ from tailrace.assembly_workflows import workflow_of
 from tailrace.config import AgentConfig, Config, McpConfig, nearest
 from tailrace.errors import ConfigError
 from tailrace.events.request import OutputFormat
+from tailrace.events.schema_shapes import fault
 from tailrace.http.app import create_app, create_health_app
 from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog, Target
@@ -97,6 +98,8 @@ def _agent(
     if name in made:
         return made[name]
     agent = config.agents[name]
+    if agent.output_schema and (wrong := fault(agent.output_schema)):
+        raise ConfigError(f"[agents.{name}] output_schema cannot be used: {wrong}")
     output = OutputFormat(
         kind="json_schema", name=re.sub(r"\W", "_", name), schema=agent.output_schema
     )

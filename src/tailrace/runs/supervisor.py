@@ -42,7 +42,7 @@ from tailrace.runs.submission import Submission, Submissions
 from tailrace.runs.summaries import Summaries
 from tailrace.runs.worker import Worker
 from tailrace.runs.writer import Clock, RunWriter
-from tailrace.runtimes.contract import Runtime
+from tailrace.runtimes.contract import Checks, Runtime
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -121,6 +121,11 @@ class Supervisor:
     def live(self) -> int:
         """How many runs are being worked on."""
         return len(self._crew)
+
+    def objection(self, request: RunRequest) -> str:
+        """Why an agent will not do what a request asks for, or `""`."""
+        runtime = self._runtimes[request.agent]
+        return runtime.objection(request) if isinstance(runtime, Checks) else ""
 
     async def start(
         self, request: RunRequest, *, owner: Owner, submission: Submission
