@@ -141,6 +141,7 @@ def parts(
         longest_seconds=config.server.max_run_hours * 3600,
         grace=dict.fromkeys(("chat", "messages"), config.server.chat_grace_seconds),
         shutdown_seconds=config.server.shutdown_seconds,
+        block_seconds=_block_seconds(config, shared=cluster is not None),
     )
     known = models(config)
     servers = mcp_servers(config)
@@ -181,6 +182,12 @@ def parts(
         functions=config.server.agent_calls == "function_call",
         let_go=lambda: _close(known, servers),
     )
+
+
+def _block_seconds(config: Config, *, shared: bool) -> float:
+    """How long a run may hold the event loop: in a cluster, never until all runs of a worker are lost."""
+    longest = RunSettings().block_seconds
+    return min(longest, max(config.engine.lease_seconds / 2, 1.0)) if shared else longest
 
 
 def application(config: Config, made: Parts, *, surfaces: bool = True) -> Starlette:

@@ -92,7 +92,6 @@ COVERED_ELSEWHERE = {
     "runs/running.py": "tests/contracts/limits_contract.py",
     "runs/settings.py": "shapes",
     "runs/summaries.py": "tests/runs/test_life.py",
-    "runs/takeover.py": "tests/runs/test_life.py",
     "runs/supervisor.py": "tests/runs/test_life.py",
     "runs/calls.py": "tests/runs/test_cluster.py",
     "runs/crew.py": "shapes",

@@ -40,7 +40,7 @@ _TOKEN = re.compile(
 )
 _PROPERTIES = {
     "Letter": "L", "Lowercase_Letter": "Ll", "Uppercase_Letter": "Lu", "Titlecase_Letter": "Lt",
-    "Cased_Letter": "L", "Modifier_Letter": "Lm", "Other_Letter": "Lo", "Mark": "M",
+    "Modifier_Letter": "Lm", "Other_Letter": "Lo", "Mark": "M",
     "Nonspacing_Mark": "Mn", "Spacing_Mark": "Mc", "Enclosing_Mark": "Me", "Number": "N",
     "Decimal_Number": "Nd", "digit": "Nd", "Letter_Number": "Nl", "Other_Number": "No",
     "Punctuation": "P", "punct": "P", "Connector_Punctuation": "Pc", "Dash_Punctuation": "Pd",

@@ -118,6 +118,11 @@ class Supervisor:
         await self._accounts.settle()
         await self._store.close()
 
+    @property
+    def block_seconds(self) -> float:
+        """How long a run's code may hold the event loop."""
+        return self._settings.block_seconds
+
     def live(self) -> int:
         """How many runs are being worked on."""
         return len(self._crew)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine, Generator, Mapping
+from collections.abc import Collection, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
 from tailrace.errors import Fenced, LogError, NotFound
 from tailrace.events.answers import Answer, drafts
 from tailrace.events.state import RunState
-from tailrace.events.types import Draft, RunAttempt, RunFailed
+from tailrace.events.types import Draft, Event, RunAttempt, RunFailed
 from tailrace.log.contract import Store
 from tailrace.runs.accounts import Accounts
 from tailrace.runs.directory import Directory, RunRecord
@@ -24,7 +24,7 @@ from tailrace.runs.retention import Sweeper
 from tailrace.runs.running import Running
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.summaries import Summaries
-from tailrace.runs.takeover import hindrance
+from tailrace.runs.takeover import attempt, hindrance, is_suspect
 from tailrace.runs.writer import Clock, RunWriter
 from tailrace.runtimes.contract import Keeper, Runtime
 
@@ -60,6 +60,7 @@ class Worker:
         self._clock = clock
         self._live: dict[str, LiveRun] = {}
         self._retaking: set[asyncio.Task[None]] = set()
+        self._alone = asyncio.Lock()
         self._draining = False
 
     def __len__(self) -> int:
@@ -179,27 +180,31 @@ class Worker:
             if runtime is None or isinstance(runtime, Keeper):
                 await self._sweeper.forget_kept(record.run)
 
-    async def take_over(self, run: str, reason: str) -> None:
+    async def take_over(self, run: str, reason: str, *, orderly: bool = False) -> None:
         """Go on with a run whose worker is gone, under a new attempt; or end it as failed."""
         state = await self._directory.state(run)
         record = await self._directory.record(run)
         if record is None:  # the process died before anybody was told of the run
             return await self._store.log.drop([run])
-        live = await self._resume(record, state, reason)
+        live = await self._resume(record, state, reason, orderly=orderly)
         if live is not None:
             self._begin_grace(live)
         return None
 
-    async def pick_up(self, record: RunRecord, state: RunState) -> LiveRun | None:
-        """Work on a run that was offered: for the first time, or after a worker who is gone. None when there
-        is nothing to be done."""
-        if not state.fresh or not self.knows(record.agent):
+    async def pick_up(
+        self, record: RunRecord, state: RunState, *, again: bool = False
+    ) -> LiveRun | None:
+        """Work on a run that was offered: for the first time, or after a worker who is gone; `again` even
+        where that one wrote nothing. None when there is nothing to be done."""
+        if again or not state.fresh or not self.knows(record.agent):
             return await self._resume(record, state, "its worker was gone")
         await self._accounts.load(record.purses)
         self._running.enter_again(record.purses)
         return self._begin(record, RunWriter(self._store.log, record.run, state, self._clock))
 
-    async def _resume(self, record: RunRecord, state: RunState, reason: str) -> LiveRun | None:
+    async def _resume(
+        self, record: RunRecord, state: RunState, reason: str, *, orderly: bool = False
+    ) -> LiveRun | None:
         if state.ended:
             await self.record_end(record, state)
             return None
@@ -207,24 +212,30 @@ class Worker:
             await self._summaries.waits(record, state)
             return None
         writer = RunWriter(self._store.log, record.run, state, self._clock)
-        writer.add([Draft(RunAttempt(state.attempt + 1, reason))])
-        writer.add(state.give_up_reply())
+        following = attempt(record, state, reason, orderly=orderly)
         runtime = self._runtimes.get(record.agent)
-        why = hindrance(record, state, runtime, self._settings.attempts)
-        if runtime is None or why:
+        why = hindrance(record, state, runtime, following, self._settings)
+        suspect = not why and is_suspect(state, following)
+        if not suspect:
+            await _take(writer, following)
+        if why:
             end = RunFailed("server_error", why)
             writer.add([*state.settle(end), Draft(end)])
             await writer.flush()
             await self.record_end(record, state)
             return None
-        await writer.flush()
         await self._accounts.load(record.purses)
         self._running.enter_again(record.purses)
-        return self._begin(record, writer)
+        return self._begin(record, writer, following if suspect else None)
 
-    def _begin(self, record: RunRecord, writer: RunWriter) -> LiveRun:
+    def _begin(
+        self, record: RunRecord, writer: RunWriter, alone: RunAttempt | None = None
+    ) -> LiveRun:
+        """Let a run go on; `alone` is the attempt of one that may be what ends its workers."""
         runtime = self._runtimes[record.agent]
-        live = LiveRun(record, runtime, writer, partial(self._accounts.spend, record.purses))
+        spend = partial(self._accounts.spend, record.purses)
+        turn = None if alone is None else partial(self._turn, record.run, writer, alone)
+        live = LiveRun(record, runtime, writer, spend, turn)
         self._live[record.run] = live
         live.task = asyncio.create_task(self._work(live), name=f"run {record.run}")
         return live
@@ -258,6 +269,36 @@ class Worker:
             await self._summaries.waits(live.record, live.writer.state)
         live.settled = True
 
+    async def _turn(self, run: str, writer: RunWriter, following: RunAttempt) -> None:
+        """Begin an attempt when no other suspect is at the same point: of those that have not begun, none is
+        cut off with it."""
+        await self._alone.acquire()
+        try:
+            await _take(writer, following)
+        finally:
+            self._spawn(self._give_turn(run, writer))
+
+    async def _give_turn(self, run: str, writer: RunWriter) -> None:
+        """Let the next suspect begin once this one is no more: it got further, ended, or had its time."""
+        further = asyncio.Event()
+
+        def heard(_: Sequence[Event]) -> None:
+            if writer.state.stuck == 0:
+                further.set()
+
+        stop = self._store.log.watch(run, heard)
+        news = asyncio.ensure_future(further.wait())
+        live = self._live.get(run)
+        try:
+            waited = [news] if live is None or live.task is None else [news, live.task]
+            await asyncio.wait(
+                waited, timeout=self._settings.alone_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            news.cancel()
+            stop()
+            self._alone.release()
+
     async def _retake(self, run: str) -> None:
         """Take a run up again once its log can be written."""
         waits = iter(RETAKE_SECONDS)
@@ -265,7 +306,7 @@ class Worker:
         while True:
             await asyncio.sleep(wait)
             try:
-                return await self.take_over(run, "the log could not be written")
+                return await self.take_over(run, "the log could not be written", orderly=True)
             except NotFound:
                 return None  # not even its start was written: nobody was told of it
             except LogError:
@@ -280,3 +321,10 @@ class Worker:
         task = asyncio.create_task(work)
         self._retaking.add(task)
         task.add_done_callback(self._retaking.discard)
+
+
+async def _take(writer: RunWriter, following: RunAttempt) -> None:
+    """Take a run over: what its last worker left open is closed."""
+    writer.add([Draft(following)])
+    writer.add(writer.state.give_up_reply())
+    await writer.flush()
