@@ -78,10 +78,11 @@ def test_a_server_stops_while_its_loop_is_held(server: ChildServer) -> None:
     assert ended(server, run)["error"]["message"].startswith("The agent blocked its worker")
 
 
-def test_what_no_exception_ends_ends_the_process(server: ChildServer) -> None:
-    """Code that does not come back from C, where no signal's handler is called."""
-    server.start(program="import tailrace.http.watchdog as w; w.DEADLY_SECONDS = 2.0\n" + SOON)
-    start(server, "computes")
+@pytest.mark.parametrize("agent", ["computes", "swallows_all"])
+def test_what_no_exception_ends_ends_the_process(server: ChildServer, agent: str) -> None:
+    """Code that does not come back from C, where no signal's handler is called; or that swallows all."""
+    server.start(program="import tailrace.http.watchdog as w; w.DEADLY_SECONDS = 3.0\n" + SOON)
+    start(server, agent)
     assert server.process is not None
     server.process.wait(timeout=30)
     assert "Current thread" in server.errors()

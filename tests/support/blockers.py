@@ -111,6 +111,22 @@ async def computes(run):
 
 
 @agent
+async def swallows_all(run):
+    """However often."""
+    await asyncio.sleep(0.5)
+    yield "I swallow."
+    while True:
+        try:
+            while True:
+                try:
+                    time.sleep(3600)
+                except BaseException:
+                    pass
+        except BaseException:
+            pass
+
+
+@agent
 async def exits(run):
     yield "I exit."
     await asyncio.sleep(0.2)
@@ -145,7 +161,7 @@ model = "script"
 tools = ["helper_tools:block"]
 """ + "".join(
     f'[agents.{name}]\nentry = "helper_tools:{name}"\n'
-    for name in (*BLOCKING[:-1], "dawdles", "computes", "exits", "counts")
+    for name in (*BLOCKING[:-1], "dawdles", "computes", "swallows_all", "exits", "counts")
 )
 SCENARIO = """
 [[replies]]
