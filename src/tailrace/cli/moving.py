@@ -16,7 +16,7 @@ from tailrace.auth import tokens
 from tailrace.errors import ConfigError, LogError
 from tailrace.log import private, transfer
 from tailrace.log.transfer import Moved
-from tailrace.runs import accounts, conversations, directory, submission
+from tailrace.runs import accounts, conversations, directory, submission, sweeping
 from tailrace.runtimes.contract import KEPT
 
 BUCKETS = (
@@ -27,6 +27,7 @@ BUCKETS = (
     submission.RETRIES,
     KEPT,
     directory.BUCKET,
+    sweeping.BUCKET,
 )
 """All records but the one that only says that the engine can be written to."""
 
