@@ -24,6 +24,7 @@ import traceback
 from collections import deque
 from types import FrameType
 
+from tailrace.http.logs import STACK_OF
 from tailrace.runs.live import LiveRun, LoopHeld, current
 
 logger = logging.getLogger("tailrace.loop")
@@ -122,9 +123,7 @@ class Watchdog:
         """The loop is held, and `frame` is what runs."""
         now = time.monotonic()
         if not self._ticks and now - self._due > HELD_SECONDS + LATE_SECONDS:
-            self._due = (
-                now - HELD_SECONDS
-            )  # the process was stopped: it is late by no fault of its own
+            self._due = now - HELD_SECONDS  # it was stopped, and is late by no fault of its own
             return
         self._ticks += 1
         run = current()
@@ -153,8 +152,8 @@ class Watchdog:
             return
         self._logged = now
         who = f"run {run.record.run}" if run is not None else "the server"
-        stack = "".join(traceback.format_stack(frame, STACK))
-        logger.error("the event loop is held by %s:\n%s", who, stack)
+        stack = "".join(traceback.format_stack(frame, STACK)).splitlines()
+        logger.error("the event loop is held by %s", who, extra={STACK_OF: stack})
 
     def _end(self) -> None:
         """Nothing helps. Runs that are open go on in the next process."""
