@@ -7,7 +7,7 @@ CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthro
 NODE_CLIENTS := $(patsubst compat/node/%/package.json,.clients/%/.done,$(wildcard compat/node/*/package.json))
 COMPAT := $(CLIENTS) $(foreach client,openai-1.50.2 langchain,.clients/$(client)/.done) $(NODE_CLIENTS)
 
-.PHONY: demo fuzz soak test test-clients test-openapi test-node check bench req fix docs clean
+.PHONY: demo fuzz soak soak-server test test-clients test-openapi test-node check bench req fix docs clean
 
 demo: .venv/run.done
 	$(BIN)/tailrace demo
@@ -45,6 +45,10 @@ fuzz: .clients/fuzz/.done
 # The load of `make test` on a cluster with faults, for ten minutes; prints its seed.
 soak: .venv/dev.done
 	PYTHONPATH=src $(BIN)/python -m tests.soak $(or $(SECONDS),600)
+
+# One server under moderate load for two hours, looked at every ten seconds: nothing may grow.
+soak-server: .venv/dev.done
+	PYTHONPATH=src $(BIN)/python -m tests.soak.server $(or $(SECONDS),7200)
 
 check: .venv/dev.done
 	$(BIN)/ruff format --check

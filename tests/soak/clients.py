@@ -20,6 +20,7 @@ AGAIN_SECONDS = 0.2
 SILENT_SECONDS = 10.0
 """A stream says something each second, whatever happens to the engine."""
 SURFACES = ("native", "responses", "session", "chat", "messages")
+POSITION = b'"sequenceNumber":'
 GONE = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -37,8 +38,9 @@ class Traffic:
         )
 
     def server(self, but: ChildServer | None = None) -> ChildServer:
-        """Any server, or any other one."""
-        return self.chance.choice([each for each in self.servers if each is not but])
+        """Any server, or any other one where there are several."""
+        others = [each for each in self.servers if each is not but]
+        return self.chance.choice(others or list(self.servers))
 
     async def ask(self, method: str, path: str, fine: Sequence[int], **more: Any) -> Any:
         """A request that is sent until it is answered: the status and the JSON."""
@@ -97,21 +99,27 @@ class Reader:
         async with self._traffic.session.get(server.url + path, headers=headers) as reply:
             if not self._traffic.heard(reply, f"GET {path}", (200,)):
                 return
-            self.connections += 1
-            rest = b""
-            self.reading = True
-            try:
-                async for piece in reply.content.iter_any():
-                    rest = self._take(rest + piece, heard)
-            except TimeoutError:
-                self._traffic.wrong.append(f"GET {path}: silent for {SILENT_SECONDS} s")
-                raise
-            finally:
-                self.reading = False
-            self.done = True
+            await self.read(reply, heard)
+
+    async def read(
+        self, reply: aiohttp.ClientResponse, heard: Callable[[bytes], None] = lambda _: None
+    ) -> None:
+        """Read one stream to its end. Raises what `heard` raises."""
+        self.connections += 1
+        rest = b""
+        self.reading = True
+        try:
+            async for piece in reply.content.iter_any():
+                rest = self._take(rest + piece, heard)
+        except TimeoutError:
+            self._traffic.wrong.append(f"{self.run}: silent for {SILENT_SECONDS} s")
+            raise
+        finally:
+            self.reading = False
+        self.done = True
 
     def _question(self) -> tuple[str, dict[str, str]]:
-        number = len(self.frames) - 1
+        number = self._position()
         job = f"/jobs/job_{self.run}/stream"
         if self.surface == "responses":
             cursor = f"starting_after={number}" if self.frames else "stream=true"
@@ -120,6 +128,14 @@ class Reader:
             return job, {"last-event-id": str(number)} if self.frames else {}
         after = f"&after={number}" if self.frames else ""
         return f"{job}?as={self.surface}{after}", {}
+
+    def _position(self) -> int:
+        """The number of the last frame; a UI message stream says it itself, behind each part."""
+        if self.surface != "ui":
+            return len(self.frames) - 1
+        while self.frames and POSITION not in self.frames[-1]:
+            self.frames.pop()
+        return int(self.frames[-1].partition(POSITION)[2].split(b",")[0]) if self.frames else -1
 
     def _take(self, data: bytes, heard: Callable[[bytes], None]) -> bytes:
         """Whole frames; returns what is not whole yet."""

@@ -25,7 +25,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailrace.errors import Unavailable
-from tailrace.http import logs
+from tailrace.http import logs, memory
 from tailrace.http.event_stream import Streams
 from tailrace.http.origin import NameGuard
 from tailrace.http.parts import Parts
@@ -169,6 +169,7 @@ def make(app: ASGIApp, parts: Parts, origins: Sequence[str]) -> Server:
 def run(server: Server, listener: socket.socket) -> None:
     """Serve until a signal, or `should_exit`, says stop. Raises what kept the store from being opened."""
     logs.to_stderr()
+    memory.give_back()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()

@@ -1,0 +1,21 @@
+"""Memory of large bodies goes back to the system when they are gone.
+
+glibc raises the size from which it asks the system for a block of its own, up to 32 MiB, each time such a
+block is freed (mallopt(3), M_MMAP_THRESHOLD). After some large bodies the next ones lie in the heap, between
+small things that stay, and what they leave is neither used nor given back: measured, 60 to 90 MB after 400 to
+2,000 bodies of 1 MB. A size that was set stays.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+M_MMAP_THRESHOLD = -3
+OWN_BLOCK_BYTES = 262_144
+
+
+def give_back() -> None:
+    """Let each large block be given back when it is freed, where the C library has a word in that."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; others give back by themselves
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, OWN_BLOCK_BYTES)
