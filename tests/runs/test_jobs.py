@@ -7,13 +7,15 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
-from tailrace.errors import Conflict
+from tailrace.errors import Conflict, LogError
+from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.answers import Reply
 from tailrace.events.stored import Frame, frame
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.runs import cluster
 from tailrace.runs.cluster import LOST_SECONDS
+from tailrace.runs.settings import HOUR
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening, said
 from tests.support.house import Behave, House
@@ -228,18 +230,62 @@ async def test_an_answer_is_not_lost_with_who_was_fenced() -> None:
         await each.supervisor.close()
 
 
-async def test_a_job_whose_log_is_not_there_yet_comes_again_and_not_for_ever() -> None:
+async def test_a_job_whose_log_is_not_there_yet_comes_again_and_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     store, jobs = MemoryStore(), Jobs()
     worker = await house(store, jobs, hangs)
     run = await worker.start()
-    early = Offered(run, after=5, offered=worker.now)
+    early = Offered(run, after=5)
     await jobs.waiting.put(early)
     await until(early.over)
     assert early.given_back == [0.5]
-    worker.now += int(LOST_SECONDS * 1000)
+    worker.now += 2 * int(LOST_SECONDS * 1000)
+    await jobs.waiting.put(early)
+    await until(lambda: len(early.given_back) == 2)
+    assert not early.done_, "its clock is its own business"
+    monkeypatch.setattr(cluster, "LOST_SECONDS", 0.0)
     await jobs.waiting.put(early)
     await until(lambda: early.done_)
     await worker.supervisor.close()
+
+
+async def test_a_run_that_begins_is_not_removed_by_who_is_minutes_ahead() -> None:
+    """It was offered, and its first frame waits for a leader."""
+    store, jobs = MemoryStore(), Jobs()
+    worker = await house(store, jobs, hangs)
+    worker.now += 600_000
+    dropped: list[Sequence[str]] = []
+    store.log.drop = dropped.append  # type: ignore[method-assign,assignment]
+    coming = Offered(ids.ulid(worker.now, bytes(10)))
+    await jobs.waiting.put(coming)
+    await until(coming.over)
+    assert not dropped
+    assert not coming.done_
+    await worker.supervisor.close()
+
+
+@pytest.mark.parametrize("hours", [-30 * 24, -1, 1, 30 * 24])
+async def test_who_has_a_wrong_clock_takes_no_runs_and_begins_none(
+    hours: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "CLOCK_SECONDS", 0.01)
+    store, jobs = MemoryStore(), Jobs()
+    right = await house(store, jobs, hangs)
+    run = await right.start()
+    await right.supervisor.close()
+    jobs.wrong = hours * HOUR
+    wrong = await house(store, jobs, hangs)
+    with pytest.raises(LogError, match="clock is wrong"):
+        await wrong.start()
+    assert f"{hours:.1f} h ahead" in caplog.text
+    job = Offered(run)
+    await jobs.waiting.put(job)
+    await asyncio.sleep(0.1)
+    assert jobs.waiting.qsize() == 1, "somebody else will take it"
+    jobs.wrong = 0
+    await until(lambda: wrong.supervisor.live() == 1)
+    await wrong.supervisor.close()
 
 
 async def test_a_run_is_not_taken_from_who_works_on_it() -> None:

@@ -15,10 +15,14 @@ from tests.soak.audit import Auditor
 from tests.soak.clients import Customer, Reader
 from tests.soak.lab import LEASE, Lab, freeze, wake
 from tests.support.nats_servers import Node
+from tests.support.servers import ChildServer
 
 CUT_SECONDS = 3.0
 ELECTED_SECONDS = 9.5
 """The others have elected another leader by then: it takes 4 to 9 s."""
+SKEWED_SECONDS = 5.0
+SKEWS = (-30 * 86_400, -7_200, -3_000, -300, 300, 3_000, 7_200, 30 * 86_400)
+"""Seconds that a clock is ahead."""
 QUORUM_SECONDS = 8.0
 """Long enough for a process to leave a server that was cut off (6 s), and to look for what it missed."""
 
@@ -162,6 +166,79 @@ async def restart_api(scene: Scene) -> None:
         await scene.lab.restart(scene.chance.choice(scene.lab.apis))
 
 
+async def part_nodes(scene: Scene) -> None:
+    """Two NATS servers no longer reach each other; both reach the third, and everybody reaches them."""
+    if not scene.lab.cables:
+        return
+    one, other = scene.chance.sample(list(scene.lab.nodes), 2)
+    rooms, hosts = [scene.lab.room(each) for each in (one, other)], (other, one)
+    for room, host in zip(rooms, hosts, strict=True):
+        await room.mute(host.place.host)
+    await asyncio.sleep(CUT_SECONDS)
+    for room, host in zip(rooms, hosts, strict=True):
+        await room.unmute(host.place.host)
+
+
+async def mute_node(scene: Scene) -> None:
+    """What one NATS server says does not reach another one; what that one says arrives."""
+    if not scene.lab.cables:
+        return
+    one, other = scene.chance.sample(list(scene.lab.nodes), 2)
+    await scene.lab.room(one).mute(other.place.host)
+    await asyncio.sleep(ELECTED_SECONDS)
+    await scene.lab.room(one).unmute(other.place.host)
+
+
+async def cut_worker(scene: Scene) -> None:
+    """A worker reaches no NATS server, past its lease: others take its runs."""
+    await _cut_off(scene, scene.chance.choice(scene.lab.workers), LEASE + 2.0)
+
+
+async def cut_api(scene: Scene) -> None:
+    """A process that serves reaches no NATS server, and its clients reach it."""
+    async with scene.servers:
+        await _cut_off(scene, scene.chance.choice(scene.lab.apis), CUT_SECONDS)
+
+
+async def _cut_off(scene: Scene, child: ChildServer, seconds: float) -> None:
+    if not scene.lab.cables:
+        return
+    room = scene.lab.room(child)
+    await room.pull()
+    await asyncio.sleep(seconds)
+    await room.plug()
+
+
+async def mute_worker(scene: Scene) -> None:
+    """What a worker says reaches no NATS server; what they say arrives."""
+    if not scene.lab.cables:
+        return
+    room = scene.lab.room(scene.chance.choice(scene.lab.workers))
+    for node in scene.lab.nodes:
+        await room.mute(node.place.host)
+    await asyncio.sleep(LEASE + 2.0)
+    for node in scene.lab.nodes:
+        await room.unmute(node.place.host)
+
+
+async def skew_worker(scene: Scene) -> None:
+    """A worker's clock is off for a while: by little it goes on working, by much it must not."""
+    child = scene.chance.choice(scene.lab.workers)
+    await _skewed(scene, child, scene.chance.choice(SKEWS))
+
+
+async def skew_api(scene: Scene) -> None:
+    """The same of a process that serves: by much it begins no runs, and shows those of others."""
+    async with scene.servers:
+        await _skewed(scene, scene.chance.choice(scene.lab.apis), scene.chance.choice(SKEWS))
+
+
+async def _skewed(scene: Scene, child: ChildServer, seconds: int) -> None:
+    await scene.lab.skew(child, seconds)
+    await asyncio.sleep(SKEWED_SECONDS)
+    await scene.lab.skew(child, 0)
+
+
 Fault = Callable[[Scene], Awaitable[None]]
 
 OF_NODES: tuple[tuple[Fault, int], ...] = (
@@ -170,14 +247,24 @@ OF_NODES: tuple[tuple[Fault, int], ...] = (
     (kill_node, 2),
     (lose_quorum, 1),
     (cut_leader, 1),
+    (part_nodes, 2),
+    (mute_node, 1),
 )
 """With how often each comes in one round."""
 OF_WORKERS: tuple[tuple[Fault, int], ...] = (
     (kill_worker, 7),
     (freeze_worker, 7),
     (restart_worker, 2),
+    (cut_worker, 2),
+    (mute_worker, 1),
+    (skew_worker, 3),
 )
-OF_SERVERS: tuple[tuple[Fault, int], ...] = ((kill_api, 6), (restart_api, 2))
+OF_SERVERS: tuple[tuple[Fault, int], ...] = (
+    (kill_api, 6),
+    (restart_api, 2),
+    (cut_api, 2),
+    (skew_api, 2),
+)
 LANES = (OF_NODES, OF_WORKERS, OF_SERVERS)
 
 

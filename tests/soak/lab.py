@@ -17,7 +17,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tailrace.log.stores.nats.layout import Layout
-from tests.soak import agents
+from tests.soak import agents, rooms
+from tests.soak.rooms import Room
 from tests.support import clusters, nats_stores
 from tests.support.forks import Forks, forking
 from tests.support.nats_servers import CLUSTER, Node, Place, Settings, cluster
@@ -57,11 +58,14 @@ class Lab:
         self._life = ExitStack()
         self._roles: dict[ChildServer, str] = {}
         self._forks: Forks | None = None
+        self._rooms: dict[int, Room] = {}
+        self._skews: dict[ChildServer, int] = {}
 
     async def open(self, apis: int = 2, workers: int = 3) -> None:
         """Start everything."""
         self._forks = self._life.enter_context(forking(*IMPORTS))
         if self.cables:
+            rooms.bridge()
             self.nodes = [self._apart(number) for number in range(NODES)]
             await asyncio.gather(*(asyncio.to_thread(node.start) for node in self.nodes))
         else:
@@ -73,7 +77,9 @@ class Lab:
         roles = ["api"] * apis + ["worker"] * workers
         self._roles = {made.add(role): role for role in roles}
         self.apis, self.workers = made.all[:apis], made.all[apis:]
-        for child in made.all:
+        for number, child in enumerate(made.all):
+            if self.cables:
+                self._rooms[id(child)] = rooms.room(self._life, 100 + number)
             self._life.callback(child.kill)
         await asyncio.gather(*map(self.start, made.all))
 
@@ -86,9 +92,21 @@ class Lab:
         await asyncio.to_thread(child.kill)
 
     async def start(self, child: ChildServer) -> None:
-        """Start a process again."""
+        """Start a process again, in its room and with its clock."""
         role = ["--role", self._roles[child]]
-        await asyncio.to_thread(child.start, more=role, forks=self._forks)
+        place = self._rooms[id(child)].file if self.cables else ""
+        program = rooms.MOVING.format(room=place, skew=self._skews.get(child, 0))
+        await asyncio.to_thread(child.start, program=program, more=role, forks=self._forks)
+
+    async def skew(self, child: ChildServer, seconds: int) -> None:
+        """Kill a process and start it with a clock that is so far ahead."""
+        self._skews[child] = seconds * 1000
+        await self.kill(child)
+        await self.start(child)
+
+    def room(self, who: Node | ChildServer) -> Room:
+        """Where a NATS server or a process has its cable."""
+        return self._rooms[int(who.name.removeprefix("n")) if isinstance(who, Node) else id(who)]
 
     async def restart(self, child: ChildServer) -> None:
         """SIGTERM, wait as long as one who deploys does, start again."""
@@ -102,56 +120,28 @@ class Lab:
     async def cut(self, node: Node) -> None:
         """Let nothing reach a NATS server, and nothing come from it."""
         if self.cables:
-            await _ip("link", "set", _cable(node), "down")
+            await self.room(node).pull()
         else:
             await asyncio.to_thread(node.freeze)
 
     async def join(self, node: Node) -> None:
         """The end of `cut`."""
         if self.cables:
-            await _ip("link", "set", _cable(node), "up")
+            await self.room(node).plug()
         else:
             node.send(signal.SIGCONT)
 
     def _apart(self, number: int) -> Node:
-        """A NATS server in a network of its own."""
-        if not number:
-            _run("ip", "link", "set", "lo", "up")
-            _run("ip", "link", "add", "br0", "type", "bridge")
-            _run("ip", "addr", "add", "10.9.0.254/24", "dev", "br0")
-            _run("ip", "link", "set", "br0", "up")
-        keeper = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", "echo; exec sleep infinity"], stdout=subprocess.PIPE
-        )
-        self._life.callback(keeper.wait)
-        self._life.callback(keeper.kill)
-        assert keeper.stdout is not None
-        keeper.stdout.readline()
-        enter = ["nsenter", "--target", str(keeper.pid), "--net"]
-        host, cable = f"10.9.0.{number + 1}", f"cable{number}"
-        _run(
-            "ip",
-            "link",
-            "add",
-            cable,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            str(keeper.pid),
-        )
-        _run("ip", "link", "set", cable, "master", "br0", "up")
-        _run(*enter, "ip", "link", "set", "lo", "up")
-        _run(*enter, "ip", "addr", "add", f"{host}/24", "dev", "eth0")
-        _run(*enter, "ip", "link", "set", "eth0", "up")
+        """A NATS server in a room of its own."""
+        place = rooms.room(self._life, number + 1)
+        self._rooms[number] = place
         client, route, monitor = PORTS
-        routes = ", ".join(f'"nats://10.9.0.{each + 1}:{route}"' for each in range(NODES))
+        routes = ", ".join(f'"nats://{rooms.NET}.{each + 1}:{route}"' for each in range(NODES))
         folder = self.folder / "nats"
         folder.mkdir(parents=True, exist_ok=True)
-        text = CLUSTER.format(host=host, route=route, routes=routes)
-        node = Node(folder, f"n{number}", (client, monitor), text, Settings(), Place(host, enter))
+        text = CLUSTER.format(host=place.host, route=route, routes=routes)
+        where = Place(place.host, place.enter)
+        node = Node(folder, f"n{number}", (client, monitor), text, Settings(), where)
         self._life.callback(node.stop)
         return node
 
@@ -166,15 +156,3 @@ def wake(child: ChildServer) -> None:
     """SIGCONT."""
     assert child.process is not None
     os.kill(child.process.pid, signal.SIGCONT)
-
-
-def _cable(node: Node) -> str:
-    return f"cable{node.name.removeprefix('n')}"
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-
-
-async def _ip(*arguments: str) -> None:
-    await asyncio.to_thread(_run, "ip", *arguments)

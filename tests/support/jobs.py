@@ -22,7 +22,6 @@ class Offered:
 
     run: str
     after: int = -1
-    offered: int = 0
     delivered: int = 1
     done_: bool = False
     given_back: list[float] = field(default_factory=list)

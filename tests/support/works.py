@@ -14,6 +14,8 @@ class Calls(Work):
     def __init__(self, lease: float = 0.3) -> None:
         self.lease = lease
         self.answers: dict[str, Respond] = {}
+        self.wrong = 0
+        """By how many milliseconds the clocks of the processes are ahead."""
 
     async def offer(self, run: str, after: int = -1) -> None:
         raise AssertionError(run)
@@ -32,3 +34,6 @@ class Calls(Work):
             del self.answers[name]
 
         return stop
+
+    async def ahead(self, now: int) -> int:
+        return self.wrong

@@ -28,11 +28,6 @@ class Job(Protocol):
         ...
 
     @property
-    def offered(self) -> int:
-        """When it was offered, in milliseconds since the epoch."""
-        ...
-
-    @property
     def delivered(self) -> int:
         """How often it was handed to a worker, this time included: who had it before may be gone."""
         ...
@@ -70,4 +65,9 @@ class Work(Protocol):
 
     async def answer(self, name: str, respond: Respond) -> Callable[[], Awaitable[None]]:
         """Answer to `name` from now on; returns the way to stop. Raises `LogError`."""
+        ...
+
+    async def ahead(self, now: int) -> int:
+        """By how many milliseconds a clock that says `now` (since the epoch) is ahead of the engine's. Raises
+        `LogError`."""
         ...

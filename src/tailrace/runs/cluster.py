@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 
 from tailrace.errors import Fenced, LogError, NotFound, Unavailable
-from tailrace.events import ids
 from tailrace.events.answers import Answer
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, RunCancelled, RunEnd, RunWaiting
@@ -24,7 +23,8 @@ from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.live import UNREAD, LiveRun
 from tailrace.runs.membership import Membership
 from tailrace.runs.presence import Presence
-from tailrace.runs.settings import RunSettings
+from tailrace.runs.settings import HOUR, RunSettings
+from tailrace.runs.sweeping import JUMP
 from tailrace.runs.worker import Worker
 from tailrace.runs.writer import Clock, RunWriter
 
@@ -32,13 +32,18 @@ logger = logging.getLogger("tailrace.runs")
 
 ARRIVAL_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Waits for a run that was offered to be in the log: both are written at the same time."""
-CLAIMED_MILLISECONDS = 45_000
+CLAIMED_SECONDS = 45.0
 """How long a claimed run may take to be in the log, while its process waits for leaders: more than the bounds
 of `Supervisor.start` and `Store.begin` together."""
 LOST_SECONDS = 120.0
-"""An offered run that is not in the log after so long never began (as above), and its offer is removed."""
+"""An offered run that is not in the log so long after it was first seen here never began (as above), and its
+offer is removed. No clock of another machine is asked: one that is minutes off would remove what begins."""
+LOST_RUNS = 10_000
+"""So many such runs are remembered."""
 PATIENCE = 10
-"""Between two looks at such a run passes this part of the time since it was offered."""
+"""Between two looks at such a run passes this part of the time since it was first seen."""
+CLOCK_SECONDS = 60.0
+"""Between two looks at the engine's clock."""
 RETRY_SECONDS = 0.5
 """Before the engine is asked again that did not answer."""
 AGAIN_SECONDS = 0.02
@@ -74,6 +79,10 @@ class Cluster:
         self._tasks: set[asyncio.Task[None]] = set()
         self._taking: asyncio.Task[None] | None = None
         self._presence = Presence(membership.engine)
+        self._unseen: dict[str, float] = {}
+        """Offered runs that are not in the log, and when they were first seen."""
+        self._wrong = False
+        """Whether this process's clock and the engine's are far apart."""
 
     @property
     def _work(self) -> Work:
@@ -84,6 +93,8 @@ class Cluster:
 
     async def open(self) -> None:
         await self._membership.join(self._begins)
+        await self._look_at_clock()
+        self._keep(asyncio.create_task(self._watch_clock(), name="the engine's clock"))
         if self._membership.works:
             for agent in self._worker.agents:
                 await self._work.answer(_knowing(agent), _yes)
@@ -107,6 +118,8 @@ class Cluster:
     # the door
 
     async def offer(self, run: str, after: int) -> None:
+        if self._wrong:
+            raise LogError("this process's clock is wrong: it begins no runs")
         await self._work.offer(run, after)
 
     async def begin(self, record: RunRecord, writer: RunWriter) -> None:
@@ -119,10 +132,12 @@ class Cluster:
     async def has(self, run: str, by: str) -> bool:
         """As soon as it is: who claims it may be about to write its start, and wait for a leader. Of a
         process that is gone nothing is waited for."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CLAIMED_SECONDS
         while not self._draining.is_set():
             if await self._arrived(run) is not None:
                 return True
-            if run < ids.ulid(max(self._clock() - CLAIMED_MILLISECONDS, 0), bytes(10)):
+            if loop.time() > deadline:
                 return False
             if not await self._membership.begins(by, run):
                 return await self._arrived(run) is not None
@@ -193,6 +208,9 @@ class Cluster:
 
     async def _take_for_ever(self) -> None:
         while not self._draining.is_set():
+            if self._wrong:
+                await self._pause(RETRY_SECONDS)
+                continue
             try:
                 job = await self._work.take()
             except LogError as error:
@@ -228,14 +246,9 @@ class Cluster:
         """The run of a job, at work; None when there is nothing to do for it."""
         found = await self._arrived(job.run, job.after)
         if found is None:
-            age = self._clock() / 1000 - job.offered / 1000
-            if age < LOST_SECONDS:
-                await job.give_back(max(age / PATIENCE, RETRY_SECONDS))
-                return None
-            if await self._directory.record(job.run) is None:  # perhaps its first frame was written
-                await self._store.log.drop([job.run])
-            await job.done()
+            await self._miss(job)
             return None
+        self._unseen.pop(job.run, None)
         if await self._is_worked_on(job.run):
             await job.give_back(self._work.lease)  # should that one die, somebody must come back
             return None
@@ -247,6 +260,20 @@ class Cluster:
         if live is None:
             await job.done()
         return live
+
+    async def _miss(self, job: Job) -> None:
+        """Let a job come back whose run is not in the log yet, and not for ever."""
+        now = asyncio.get_running_loop().time()
+        age = now - self._unseen.setdefault(job.run, now)
+        if age < LOST_SECONDS:
+            while len(self._unseen) > LOST_RUNS:
+                del self._unseen[next(iter(self._unseen))]
+            await job.give_back(max(age / PATIENCE, RETRY_SECONDS))
+            return
+        del self._unseen[job.run]
+        if await self._directory.record(job.run) is None:  # perhaps its first frame was written
+            await self._store.log.drop([job.run])
+        await job.done()
 
     async def _is_for_us(self, job: Job, agent: str) -> bool:
         """Whether this process knows a run's agent, or nobody does for so long that none will; the job is
@@ -316,6 +343,27 @@ class Cluster:
             cancel=partial(self._worker.cancel, run),
             answer=partial(self._worker.answer, run),
         )
+
+    async def _watch_clock(self) -> None:
+        while not self._draining.is_set():
+            await self._pause(CLOCK_SECONDS)
+            await self._look_at_clock()
+
+    async def _look_at_clock(self) -> None:
+        """Runs are aged, kept and expire by the clocks of all processes: one that is far off begins none and
+        works on none."""
+        try:
+            ahead = await self._work.ahead(self._clock())
+        except LogError as error:
+            logger.warning("the engine's clock cannot be seen: %s", error)
+            return
+        self._wrong = abs(ahead) >= JUMP
+        if self._wrong:
+            logger.error(
+                "the clock is %.1f h ahead of the engine's: this process begins no runs and works on"
+                " none until the two agree",
+                ahead / HOUR,
+            )
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

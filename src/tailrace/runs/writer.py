@@ -55,8 +55,9 @@ class RunWriter:
         return len(self._waiting) >= FRAME_EVENTS
 
     def now(self) -> int:
-        """The time that the next event would get."""
-        return self._clock()
+        """The time that the next event would get: within a run it does not go back, also where its worker's
+        clock is behind those of others, so that nobody takes its end for an old one."""
+        return max(self._clock(), self.state.now)
 
     def add(self, drafts: Sequence[Draft]) -> None:
         """Take drafts in. Raises `IllegalEvent` at the first illegal one; those before it stand."""
@@ -64,7 +65,7 @@ class RunWriter:
             raise self._failure
         if self.halt is not None:
             raise self.halt
-        now = self._clock()
+        now = self.now()
         try:
             for draft in drafts:
                 self._waiting.append(self.state.advance(draft, now))

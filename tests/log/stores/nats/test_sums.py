@@ -3,14 +3,21 @@ made none."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from tailrace.errors import Damaged
 from tailrace.events import types as t
 from tailrace.events.stored import frame
 from tailrace.events.types import Event
+from tailrace.log.contract import new
 from tailrace.log.stores.nats import frames
+from tailrace.log.stores.nats.client import Client
 from tests.contracts.log_contract import ENDED, RUN
+from tests.support import nats_stores
+from tests.support.nats_servers import cluster
 
 LONG = [Event(n, 1, "n", "MAIN", t.TextDelta(0, "x" * 900)) for n in range(100)]
 
@@ -37,3 +44,23 @@ def test_a_frame_of_an_earlier_version_has_no_sum_and_is_read() -> None:
     body, headers = frames.pack(RUN, frame(ENDED), 1, 0)
     del headers[frames.SUM]
     assert frames.unpack(headers, body, 7).events() == ENDED
+
+
+async def test_each_way_to_write_a_record_sums_it(tmp_path: Path) -> None:
+    with cluster(tmp_path, 1) as nodes:
+        layout = await nats_stores.installation(nodes)
+        store = nats_stores.store(nodes, layout)
+        await store.open()
+        await store.records.put("bucket", "put", b"value", expires=7)
+        await store.records.change(new("bucket", "changed", b"value", expires=7))
+        begun = new("bucket", "begun", b"value")
+        await store.begin(RUN, frame(ENDED), before=[], beside=[begun])
+        client = Client([node.url for node in nodes])
+        await client.open()
+        for key in ("put", "changed", "begun"):
+            subject, stream = layout.record("bucket", key), layout.stream("RECORDS")
+            message = await frames.last_message(client, stream, subject)
+            assert message is not None
+            assert msgspec.msgpack.decode(message[2])[3], f"{key} has a checksum"
+        await client.close()
+        await store.close()

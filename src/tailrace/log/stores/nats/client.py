@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -36,6 +38,14 @@ IN_PROCESS = frozenset({10158, 10164})
 FULL = frozenset({10002, 10023, 10028, 10047})
 """Codes for storage that is used up: waiting would not help."""
 TOO_LARGE = 10054
+ABOUT_ME = "$SYS.REQ.USER.INFO"
+"""A question to the server that every user may ask."""
+NO_RIGHT = 403
+"""Ours: of a right that the user lacks the server tells the connection, and does not answer the request."""
+_VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
+"""In small letters, as the library gives it; so is the subject."""
+DENIALS = 1_000
+"""Subjects of which we remember that they were denied: those of requests that wait."""
 SILENT_SECONDS = 5.0
 """After so long the log says that somebody waits for an answer, and again no sooner than after so long."""
 OLDEST = (2, 11, 0)
@@ -74,6 +84,14 @@ class _Ack(msgspec.Struct):
     error: _Fault | None = None
 
 
+class _Server(msgspec.Struct):
+    time: datetime
+
+
+class _About(msgspec.Struct):
+    server: _Server
+
+
 class Client:
     """A connection that comes back for as long as it is not closed."""
 
@@ -84,6 +102,10 @@ class Client:
         self._answers: set[asyncio.Task[None]] = set()
         self._trouble = ""
         self._complained = 0.0
+        self._denied: dict[str, float] = {}
+        """Subjects that the user may not publish to, and when that was said last."""
+        self._deaf = False
+        """The user may not have answers, as was said since the last one came."""
         self.version = (0, 0, 0)
         """Of the server that answered first."""
 
@@ -160,19 +182,22 @@ class Client:
 
     async def request(self, subject: str, body: bytes = b"", headers: Headers | None = None) -> Msg:
         """One request, one answer. Raises `Unreachable`, and `Refused` when it is too large."""
-        given = dict(headers) if headers else None
+        given, begun = dict(headers) if headers else None, asyncio.get_running_loop().time()
         if len(body) > self.max_payload:
             size = f"a message of {len(body)} bytes is more than the servers allow"
             raise Refused(TOO_LARGE, f"{size} (`max_payload`: {self.max_payload})")
         try:
-            return await self._connection.request(subject, body, REPLY_SECONDS, headers=given)
+            answer = await self._connection.request(subject, body, REPLY_SECONDS, headers=given)
         except (TimeoutError, nats.errors.Error) as error:
-            raise Unreachable(f"{type(error).__name__} at {subject}") from error
+            raise self._unanswered(subject, begun, error) from error
+        self._deaf = False
+        return answer
 
     async def first(self, subject: str, body: bytes) -> Msg:
         """One request whose answer keeps the subject it was stored under, as pulled messages do; `request`
-        finds its answers by their subject. Raises `Unreachable`."""
-        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        finds its answers by their subject. Raises `Unreachable`, `Refused`."""
+        loop = asyncio.get_running_loop()
+        begun, answer = loop.time(), loop.create_future()
 
         async def got(message: Msg) -> None:
             if not answer.done():
@@ -183,9 +208,10 @@ class Client:
         try:
             await self._connection.publish(subject, body, reply=inbox)
             async with asyncio.timeout(REPLY_SECONDS):
-                return await answer
+                message: Msg = await answer
+                return message
         except (TimeoutError, nats.errors.Error) as error:
-            raise Unreachable(f"{type(error).__name__} at {subject}") from error
+            raise self._unanswered(subject, begun, error) from error
         finally:
             await stop()
 
@@ -206,13 +232,14 @@ class Client:
         return ack.seq
 
     async def call(self, subject: str, body: bytes, seconds: float) -> bytes | None:
-        """Ask whoever listens on a subject; None when nobody does. Raises `Unreachable`."""
+        """Ask whoever listens on a subject; None when nobody does. Raises `Unreachable`, `Refused`."""
+        begun = asyncio.get_running_loop().time()
         try:
             return (await self._connection.request(subject, body, seconds)).data
         except nats.errors.NoRespondersError:
             return None
         except (TimeoutError, nats.errors.Error) as error:
-            raise Unreachable(f"{type(error).__name__} at {subject}") from error
+            raise self._unanswered(subject, begun, error) from error
 
     async def answer(
         self, subject: str, respond: Callable[[bytes], Awaitable[bytes | None]]
@@ -268,16 +295,22 @@ class Client:
         The library's own flush goes past what waits to be written; a question to the server that everybody
         may ask waits its turn.
         """
-        await self.request("$SYS.REQ.USER.INFO")
+        await self.request(ABOUT_ME)
+
+    async def time(self) -> int:
+        """What the clock of the server says, in milliseconds since the epoch. Raises `Unreachable`."""
+        about = msgspec.json.decode((await self.request(ABOUT_ME)).data, type=_About)
+        return int(about.server.time.timestamp() * 1000)
 
     async def gather(
         self, subject: str, body: bytes, ends: Callable[[Headers], bool]
     ) -> list[tuple[Headers, bytes]]:
         """A request with many answers, up to the one that `ends`, which is left out.
 
-        `ends` may raise `Unreachable`, and so does this.
+        `ends` may raise `Unreachable`, and so does this; also `Refused`.
         """
         found: list[tuple[Headers, bytes]] = []
+        begun = asyncio.get_running_loop().time()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def heard(headers: Headers, data: bytes) -> None:
@@ -299,16 +332,40 @@ class Client:
             async with asyncio.timeout(REPLY_SECONDS * 2):
                 await done
         except (TimeoutError, nats.errors.Error) as error:
-            raise Unreachable(f"{type(error).__name__} at {subject}") from error
+            raise self._unanswered(subject, begun, error) from error
         finally:
             await stop()
         return found
 
     async def _report(self, error: Exception) -> None:
         """What the library noticed; a server that is away is noticed with each try."""
+        if violation := _VIOLATION.search(str(error)):
+            self._deny(*violation.groups())
+            return
         before, self._trouble = self._trouble, str(error) or type(error).__name__
         if self._trouble != before and self._connection.is_reconnecting:
             logger.warning("NATS: %s", self._trouble)
+
+    def _deny(self, what: str, subject: str) -> None:
+        """The server has said that the user has no right to something."""
+        now = asyncio.get_running_loop().time()
+        if what == "publish":
+            self._denied.pop(subject, None)
+            self._denied[subject] = now
+            if len(self._denied) > DENIALS:
+                del self._denied[next(iter(self._denied))]
+        elif subject.startswith("_inbox."):
+            self._deaf = True
+        verb = "publish" if what == "publish" else "subscribe"
+        logger.error("NATS: this user has no right to %s to %s (deploy/README.md)", verb, subject)
+
+    def _unanswered(self, subject: str, begun: float, error: Exception) -> LogError:
+        """Why there was no answer to a request since `begun`."""
+        if self._denied.get(subject.lower(), -1.0) >= begun:
+            return Refused(NO_RIGHT, f"the NATS user has no right to publish to {subject}")
+        if self._deaf:
+            return Refused(NO_RIGHT, "the NATS user has no right to subscribe to _INBOX.>")
+        return Unreachable(f"{type(error).__name__} at {subject}")
 
 
 def _fault(fault: _Fault) -> LogError:

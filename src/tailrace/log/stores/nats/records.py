@@ -139,7 +139,8 @@ class NatsRecords:
                 if wanted.expires:
                     await self._publish(self._layout.due(bucket, wanted.expires, key), b"", {})
                 revision = 1 if now is None else now.revision + 1
-                body = _encode(_Value(revision, wanted.expires, wanted.value))
+                sum = _sum(subject, revision, wanted.expires, wanted.value)
+                body = _encode(_Value(revision, wanted.expires, wanted.value, sum))
                 if await self._set(subject, body, place):
                     return
 

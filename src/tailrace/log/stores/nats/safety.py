@@ -107,7 +107,8 @@ async def _monitored(session: aiohttp.ClientSession, address: str) -> list[str]:
         return [str(error)]
     who, config = f"the server {varz.server_name}", varz.jetstream.config
     if config is None:
-        return [f"{who} has no JetStream"]
+        why = "it is not configured, or was switched off when the disk was full: make room, and restart it"
+        return [f"{who} has no JetStream: {why}"]
     found = _server(who, varz.version, varz.max_payload)
     if not config.sync_always:
         found.append(

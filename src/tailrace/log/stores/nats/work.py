@@ -19,7 +19,6 @@ from tailrace.log.work import Job, Respond
 
 TAKE_SECONDS = 1.5
 """How long one question for a job stays open; shorter than a request waits for its answer."""
-MILLISECOND = SECOND // 1000
 SAY_SECONDS = 10.0
 """How long a worker insists on saying something about its job."""
 
@@ -32,7 +31,6 @@ class NatsJob:
         self.after = after
         # $JS.ACK.….<delivered>.<stream>.<consumer>.<time>.<left>
         told = reply.split(".")
-        self.offered = int(told[-2]) // MILLISECOND
         self.delivered = int(told[-5])
         self._client = client
         self._reply = reply
@@ -91,3 +89,6 @@ class NatsWork:
             await client.insist(client.flush, SAY_SECONDS)
 
         return stop
+
+    async def ahead(self, now: int) -> int:
+        return now - await self._client.insist(self._client.time, SAY_SECONDS)
