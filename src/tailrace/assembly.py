@@ -139,6 +139,7 @@ def parts(
     settings = RunSettings(
         kept=int(config.server.retention_hours * HOUR),
         longest_seconds=config.server.max_run_hours * 3600,
+        stuck_attempts=config.server.max_attempts,
         grace=dict.fromkeys(("chat", "messages"), config.server.chat_grace_seconds),
         shutdown_seconds=config.server.shutdown_seconds,
         block_seconds=_block_seconds(config, shared=cluster is not None),

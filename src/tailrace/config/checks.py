@@ -40,6 +40,7 @@ LEAST: dict[str, float] = {
     "shutdown_seconds": 0,
     "retention_hours": 0,
     "max_run_hours": 0.001,
+    "max_attempts": 1,
     "chat_grace_seconds": 0,
 }
 

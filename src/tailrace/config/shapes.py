@@ -38,6 +38,7 @@ class ServerConfig(ConfigPart, frozen=True, kw_only=True):
     shutdown_seconds: float = 10.0
     retention_hours: float = 24.0
     max_run_hours: float = 24.0
+    max_attempts: int = 3
     chat_grace_seconds: float = 30.0
     extension_key: str = "x_alien"
     agent_calls: Literal["mcp_call", "function_call"] = "mcp_call"
