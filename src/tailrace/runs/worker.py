@@ -273,7 +273,7 @@ class Worker:
         following = attempt(record, state, reason, orderly=orderly)
         runtime = self._runtimes.get(record.agent)
         why = hindrance(record, state, runtime, following, self._settings)
-        suspect = not why and is_suspect(state, following)
+        suspect = not why and is_suspect(state, following, self._settings)
         if not suspect:
             await take(writer, following)
         if why:
