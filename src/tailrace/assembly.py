@@ -23,6 +23,7 @@ from tailrace.events.request import OutputFormat
 from tailrace.http.app import create_app, create_health_app
 from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog, Target
+from tailrace.http.documents import Documents
 from tailrace.http.event_stream import Streams, StreamSettings
 from tailrace.http.health import Health
 from tailrace.http.parts import Parts
@@ -138,6 +139,7 @@ def parts(
         longest_seconds=config.server.max_run_hours * 3600,
         grace=dict.fromkeys(("chat", "messages"), config.server.chat_grace_seconds),
         shutdown_seconds=config.server.shutdown_seconds,
+        bounds=config.limits.run,
     )
     known = models(config)
     servers = mcp_servers(config)
@@ -174,6 +176,7 @@ def parts(
         readers=Readers(),
         health=Health(store, supervisor),
         bodies=Bodies(config.server.max_body_bytes),
+        documents=Documents(directory, config.limits.document_bytes),
         extension_key=config.server.extension_key,
         functions=config.server.agent_calls == "function_call",
         let_go=lambda: _close(known, servers),

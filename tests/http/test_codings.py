@@ -20,6 +20,7 @@ from starlette.requests import Request
 from tailrace.errors import BadRequest, TooLarge, Unavailable, UnsupportedMedia
 from tailrace.http import bodies, codings
 from tailrace.http.bodies import Bodies
+from tailrace.protocols.framing import codings as framing
 from tests.http.test_auth import SURFACES
 from tests.http.test_bounds import POSTS
 from tests.support.servers import ChildServer, running
@@ -51,7 +52,7 @@ DATA = {
     "a byte": b"{",
     "noise": CHANCE.randbytes(700_001),
     "words": b" ".join(CHANCE.choices([b"a", b"run", b"event"], k=200_000)),
-    "zeros": b"\0" * (codings.PIECE * 2 + 1),
+    "zeros": b"\0" * (framing.PIECE * 2 + 1),
 }
 
 
@@ -75,14 +76,14 @@ def test_parts_behind_each_other_are_one_body_and_so_many(way: str) -> None:
     coding, pack = WAYS[way]
     assert whole(coding, pack(b"ab") + pack(b"") + pack(b"cd")) == b"abcd"
     with pytest.raises(BadRequest, match="compressed parts"):
-        whole(coding, pack(b"") * (codings.MEMBERS + 1))
+        whole(coding, pack(b"") * (framing.MEMBERS + 1))
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_piece_is_large(way: str) -> None:
     coding, pack = WAYS[way]
     largest = max(len(piece) for piece in codings.unpacked(coding, pack(b"\0" * 50_000_000)))
-    assert largest <= codings.ZSTD_INPUT // 4 * 131_072
+    assert largest <= framing.ZSTD_INPUT // 4 * 131_072
 
 
 def test_a_window_that_costs_much_is_refused() -> None:

@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from tailrace.auth.limits import Limits
+from tailrace.auth.limits import GivenLimits
 from tailrace.config.workflows import WorkflowConfig
+from tailrace.models.bounded import ReplyBounds
+from tailrace.runs.bounded import RunBounds
 
 Dialect = Literal["chat", "responses", "messages", "script", "echo", "replay", "images", "speech"]
 UPSTREAM: frozenset[Dialect] = frozenset({"chat", "responses", "messages", "images", "speech"})
@@ -168,10 +170,14 @@ class AuthConfig(ConfigPart, frozen=True, kw_only=True):
 
 
 class LimitsConfig(ConfigPart, frozen=True, kw_only=True):
-    """`[limits]`: what each token, or user of an identity provider, and each tenant may use up."""
+    """`[limits]`: what each token, or user of an identity provider, and each tenant may use up; how large a
+    model's reply, a run, and the documents that show one may be."""
 
-    token: Limits = Limits()
-    tenant: Limits = Limits()
+    token: GivenLimits = GivenLimits()
+    tenant: GivenLimits = GivenLimits()
+    reply: ReplyBounds = ReplyBounds()
+    run: RunBounds = RunBounds()
+    document_bytes: int = 16_777_216
 
 
 class Config(ConfigPart, frozen=True, kw_only=True):

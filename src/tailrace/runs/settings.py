@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tailrace.runs.bounded import RunBounds
+
 HOUR = 3_600_000
 
 Role = Literal["all", "api", "worker"]
@@ -21,7 +23,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     surface: what a run does when its last reader leaves; a surface that is missing lets it go on. A run that
     was cut off more than `attempts` times is given up: it may be what kills the process. An agent that has
     not let itself be stopped after `cancel_seconds` is left behind. So often as `look` says it is seen to
-    that somebody works on a run in progress.
+    that somebody works on a run in progress. `bounds` are a run's size.
     """
 
     kept: int = 24 * HOUR
@@ -37,3 +39,4 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     shutdown_seconds: float = 10.0
     cancel_seconds: float = 10.0
     sweep_seconds: float = 60.0
+    bounds: RunBounds = RunBounds()

@@ -281,7 +281,8 @@ class Worker:
 
     def _begin(self, record: RunRecord, writer: RunWriter) -> LiveRun:
         runtime = self._runtimes[record.agent]
-        live = LiveRun(record, runtime, writer, partial(self._accounts.spend, record.purses))
+        spend = partial(self._accounts.spend, record.purses)
+        live = LiveRun(record, runtime, writer, spend, self._settings.bounds)
         self._live[record.run] = live
         live.task = asyncio.create_task(self._work(live), name=f"run {record.run}")
         return live
