@@ -140,6 +140,7 @@ def parts(
         grace=dict.fromkeys(("chat", "messages"), config.server.chat_grace_seconds),
         shutdown_seconds=config.server.shutdown_seconds,
         bounds=config.limits.run,
+        most_runs=config.server.max_runs,
     )
     known = models(config)
     servers = mcp_servers(config)

@@ -35,6 +35,7 @@ SECRET_ALGORITHMS = frozenset({"HS256", "HS384", "HS512"})
 LEAST: dict[str, float] = {
     "port": 0,
     "max_body_bytes": 1,
+    "max_runs": 0,
     "heartbeat_seconds": 0.01,
     "write_timeout_seconds": 0.01,
     "shutdown_seconds": 0,

@@ -58,7 +58,7 @@ def _off(config: Config) -> Iterator[str]:
     limits = config.limits
     tables = msgspec.structs.asdict(limits)
     tables |= {"token": limits.token.over(EACH), "tenant": limits.tenant.over(TENANT)}
-    off: list[str] = []
+    off = [] if config.server.max_runs else ["server.max_runs"]
     for name, table in tables.items():
         if isinstance(table, msgspec.Struct):
             values = msgspec.structs.asdict(table).items()

@@ -35,6 +35,7 @@ class ServerConfig(ConfigPart, frozen=True, kw_only=True):
     allow_private: bool = False
     audit: str = ""
     max_body_bytes: int = 20_000_000
+    max_runs: int = 10_000
     heartbeat_seconds: float = 15.0
     write_timeout_seconds: float = 60.0
     shutdown_seconds: float = 10.0

@@ -23,7 +23,8 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     surface: what a run does when its last reader leaves; a surface that is missing lets it go on. A run that
     was cut off more than `attempts` times is given up: it may be what kills the process. An agent that has
     not let itself be stopped after `cancel_seconds` is left behind. So often as `look` says it is seen to
-    that somebody works on a run in progress. `bounds` are a run's size.
+    that somebody works on a run in progress. `bounds` are a run's size. A process works
+    on `most_runs` at once, 0 for any number.
     """
 
     kept: int = 24 * HOUR
@@ -40,3 +41,4 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     cancel_seconds: float = 10.0
     sweep_seconds: float = 60.0
     bounds: RunBounds = RunBounds()
+    most_runs: int = 10_000
