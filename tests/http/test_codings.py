@@ -223,3 +223,27 @@ def test_an_unknown_coding_is_415_in_the_surfaces_own_form(
     assert "'br'" in (error if surface == "session" else error["message"])
     if surface.startswith("messages"):
         assert error["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_many_small_parts_cost_no_more_than_their_bytes(coding: str) -> None:
+    """What is behind a part is not copied for each part (aiohttp #13362)."""
+    pack = WAYS[coding][1]
+    parts = pack(b"a") * (framing.MEMBERS - 1) + pack(CHANCE.randbytes(40_000_000))
+    before = time.process_time()
+    assert len(whole(coding, parts)) == framing.MEMBERS - 1 + 40_000_000
+    assert time.process_time() - before < 3
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
+@pytest.mark.parametrize("size", [1, 7, 4_096])
+def test_bytes_may_be_fed_in_any_pieces(coding: str, size: int) -> None:
+    packed = WAYS[coding][1](DATA["words"][:20_000]) * 2
+    unpacker = framing.Unpacker(coding)
+    made = b"".join(
+        piece
+        for start in range(0, len(packed), size)
+        for piece in unpacker.feed(packed[start : start + size])
+    )
+    assert made == DATA["words"][:20_000] * 2
+    assert unpacker.whole

@@ -32,7 +32,7 @@ KEPT = 30 * 24 * HOUR
 """A conversation lasts this long after it was last used."""
 MOST_ENTRIES = 5_000
 MOST_BYTES = 6_000_000
-"""Of what is kept of one conversation, so that it fits into a message of any engine. The oldest goes first."""
+"""Of what is kept of one conversation, so that it fits into a message of any engine: the oldest goes."""
 HISTORY_BYTES = 20_000_000
 """Of what a conversation says in all, as long as its runs are there; no model reads so much."""
 

@@ -51,42 +51,44 @@ class Unpacker:
             raise BadCoding from None
 
     def _unpacked(self, data: bytes) -> Iterator[bytes]:
-        while data:
+        left = memoryview(data)  # what follows a part is not copied: there may be many parts
+        while left:
             if self._part is None:
                 if self._parts == MEMBERS:
                     raise BadCoding(too_many=True)
-                self._part = self._make(data)
+                self._part = self._make(bytes(left[:2]))
                 self._parts += 1
             part = self._part
-            yield from part.feed(data)
+            yield from part.feed(left)
             if not part.ended:
                 return
-            self._part, data = None, part.left
+            left = left[len(left) - part.left :]
+            self._part = None
 
 
 class _Part(Protocol):
-    left: bytes
-    """What came behind the part's end."""
+    left: int
+    """How many of the bytes fed last are behind the part's end."""
 
     @property
     def ended(self) -> bool: ...
 
-    def feed(self, data: bytes) -> Iterator[bytes]: ...
+    def feed(self, data: memoryview) -> Iterator[bytes]: ...
 
 
 class _Inflated:
     def __init__(self, form: int) -> None:
-        self.left = b""
+        self.left = 0
         self._reader = zlib.decompressobj(form)
 
     @property
     def ended(self) -> bool:
         return self._reader.eof
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: memoryview) -> Iterator[bytes]:
         reader = self._reader
         for start in range(0, len(data), INPUT):
-            given = data[start : start + INPUT]
+            given: bytes | memoryview = data[start : start + INPUT]
             while not reader.eof:
                 piece = reader.decompress(given, PIECE)
                 given = reader.unconsumed_tail
@@ -95,24 +97,24 @@ class _Inflated:
                 if not given and len(piece) < PIECE:
                     break
             if reader.eof:
-                self.left = reader.unused_data + data[start + INPUT :]
+                self.left = len(reader.unused_data) + max(len(data) - start - INPUT, 0)
                 return
 
 
 class _Zstd:
     def __init__(self) -> None:
-        self.left = b""
+        self.left = 0
         self._reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompressobj()
 
     @property
     def ended(self) -> bool:
         return self._reader.eof
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: memoryview) -> Iterator[bytes]:
         for start in range(0, len(data), ZSTD_INPUT):
             yield self._reader.decompress(data[start : start + ZSTD_INPUT])
             if self._reader.eof:
-                self.left = self._reader.unused_data + data[start + ZSTD_INPUT :]
+                self.left = len(self._reader.unused_data) + max(len(data) - start - ZSTD_INPUT, 0)
                 return
 
 

@@ -1,8 +1,8 @@
 """How deep JSON is and how many values it has, seen before it costs anything to decode it. Pure.
 
-Decoders recurse, and what is near their limit can be read here and no more from the log, where it lies some
-levels deeper. No parser of ours looks: strings are cut out by one expression that never backs up, what is left
-is counted.
+Decoders recurse, and what is near their limit can be read here and no more from the log, where it lies
+some levels deeper. No parser of ours looks: strings are cut out by one expression that never backs up, what
+is left is counted.
 """
 
 from __future__ import annotations
