@@ -7,12 +7,14 @@ each, for a kilobyte may become a megabyte. What expands beyond `RATIO` is made 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
 from tailrace.errors import LimitReached, ModelFailed
 from tailrace.protocols.framing.codings import CODINGS, BadCoding, Unpacker, names
 
 FREE = 1_048_576
+SLICE = 32_768
+"""So much is decoded before others get a turn: a flood of comments takes milliseconds to read."""
 RATIO = 200
 """Beyond `FREE` bytes, a reply may unpack to so many times what was sent. Deltas reach about 30."""
 
@@ -38,36 +40,39 @@ class ReplyBody:
         self._read = read
         self._unpacker = unpacker(header)
         self._most = most
-        self._packed = self._size = 0
+        self._packed = self._made = self._size = 0
 
     async def pieces(self, first: bytes) -> AsyncGenerator[bytes, None]:
-        """The body, of which `first` was read already. Raises `LimitReached`, `ModelFailed`."""
+        """The body, of which `first` was read already, with a turn of the event loop after each piece that is
+        not the last of what has come. Raises `LimitReached`, `ModelFailed`."""
         data = first
         while data:
-            if self._unpacker is None:
-                self._size += len(data)
-                yield data
-                self._check()
-            else:
-                async for piece in self._slices(self._unpacker, data):
-                    yield piece
+            for piece in self._unpacked(data):
+                for start in range(0, len(piece), SLICE):
+                    if start:
+                        await asyncio.sleep(0)
+                    self._size += len(piece[start : start + SLICE])
+                    yield piece[start : start + SLICE]
+                    if self._most and self._size > self._most:
+                        raise LimitReached("max_reply_bytes")
+                if self._unpacker is not None:
+                    await asyncio.sleep(0)
             data = await self._read()
 
-    async def _slices(self, unpacker: Unpacker, data: bytes) -> AsyncGenerator[bytes, None]:
+    def _unpacked(self, data: bytes) -> Iterator[bytes]:
+        if self._unpacker is None:
+            yield data
+            return
         self._packed += len(data)
+        made = 0
         try:
-            for piece in unpacker.feed(data):
-                self._size += len(piece)
-                if self._size > FREE + RATIO * self._packed:
+            for piece in self._unpacker.feed(data):
+                made += len(piece)
+                if self._made + made > FREE + RATIO * self._packed:
                     raise ModelFailed(
                         f"The model server sent a reply that unpacks to over {RATIO} times its size."
                     )
                 yield piece
-                self._check()
-                await asyncio.sleep(0)
         except BadCoding:
             raise ModelFailed("The model server's reply is not encoded as it says.") from None
-
-    def _check(self) -> None:
-        if self._most and self._size > self._most:
-            raise LimitReached("max_reply_bytes")
+        self._made += made
