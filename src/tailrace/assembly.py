@@ -20,6 +20,7 @@ from tailrace.assembly_workflows import workflow_of
 from tailrace.config import AgentConfig, Config, McpConfig, nearest
 from tailrace.errors import ConfigError
 from tailrace.events.request import OutputFormat
+from tailrace.events.schema_shapes import fault
 from tailrace.http.app import create_app, create_health_app
 from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog, Target
@@ -98,6 +99,8 @@ def _agent(
     if name in made:
         return made[name]
     agent = config.agents[name]
+    if agent.output_schema and (wrong := fault(agent.output_schema)):
+        raise ConfigError(f"[agents.{name}] output_schema cannot be used: {wrong}")
     output = OutputFormat(
         kind="json_schema", name=re.sub(r"\W", "_", name), schema=agent.output_schema
     )
@@ -141,6 +144,7 @@ def parts(
         shutdown_seconds=config.server.shutdown_seconds,
         bounds=config.limits.run,
         most_runs=config.server.max_runs,
+        block_seconds=_block_seconds(config, shared=cluster is not None),
     )
     known = models(config)
     servers = mcp_servers(config)
@@ -182,6 +186,12 @@ def parts(
         functions=config.server.agent_calls == "function_call",
         let_go=lambda: _close(known, servers),
     )
+
+
+def _block_seconds(config: Config, *, shared: bool) -> float:
+    """How long a run may hold the event loop: in a cluster, never until all runs of a worker are lost."""
+    longest = RunSettings().block_seconds
+    return min(longest, max(config.engine.lease_seconds / 2, 1.0)) if shared else longest
 
 
 def application(config: Config, made: Parts, *, surfaces: bool = True) -> Starlette:

@@ -20,6 +20,7 @@
     │   ├── Fenced             a newer attempt owns the run: stop writing
     │   ├── RevisionMismatch   a record changed since it was read
     │   └── Unreadable         stored bytes that no known schema version explains
+    │       └── Damaged        they are not what was written: the disk has changed them
     ├── Malformed              a recording that is none, from a certain byte on
     └── ConfigError            the operator's fault; one message, exit status 2
 
@@ -184,6 +185,10 @@ class RevisionMismatch(LogError):
 
 class Unreadable(LogError):
     """Stored bytes that no known schema version explains."""
+
+
+class Damaged(Unreadable):
+    """What is stored is not what was written. The message names the run, and a client may read it."""
 
 
 class ConfigError(TailraceError):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tailrace.events import types as t
 from tailrace.events.history import lasting, without_repeats
@@ -45,8 +49,51 @@ CASES: dict[str, tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]] = 
 
 @pytest.mark.parametrize("name", CASES)
 def test_only_what_is_new_is_new(name: str) -> None:
-    told, given, new = CASES[name]
-    assert without_repeats(told, given) == new
+    told, sent, new = CASES[name]
+    assert without_repeats(told, sent) == new
+
+
+def _slowly(told: Sequence[Message], given: Sequence[Message]) -> Sequence[Message]:
+    """The definition: the longest beginning of what is given that is the end of what was told."""
+    if told and told[-1].role == "assistant":
+        for count in range(len(given), 0, -1):
+            if count <= len(told) and given[:count] == told[-count:]:
+                return given[count:]
+    return given
+
+
+TURNS = st.lists(st.sampled_from(["a", "b"]), max_size=8).map(
+    lambda texts: [
+        _say(role, text)
+        for number, text in enumerate(texts)
+        for role, text in (("user", text), ("assistant", str(number % 2)))
+    ]
+)
+
+
+@given(told=TURNS, sent=TURNS)
+def test_the_longest_overlap_is_left_out(told: list[Message], sent: list[Message]) -> None:
+    assert list(without_repeats(told, sent)) == list(_slowly(told, sent))
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    ("told", "sent"),
+    [
+        ([HI, ANSWER] * 30_000, [*[HI, ANSWER] * 15_000, *[MORE, ANSWER] * 15_000]),
+        ([HI, *[HI, ANSWER] * 30_000], [HI, *[_say("assistant", "x" * 300)] * 60_000]),
+        (
+            [*[_say("system", str(n)) for n in range(40_000)], HI, ANSWER],
+            [*[_say("system", "new")] * 40_000, HI, ANSWER],
+        ),
+    ],
+    ids=["the same again and again", "one long answer in pieces", "many rules"],
+)
+def test_long_conversations_take_no_longer_than_they_are(
+    told: list[Message], sent: list[Message]
+) -> None:
+    """Whoever sends them chooses both sides; it is done on the event loop."""
+    assert len(without_repeats(told, sent)) <= len(sent)
 
 
 def test_who_reads_one_answer_at_the_end_reads_nothing_that_was_cut_off() -> None:

@@ -18,7 +18,7 @@ from tests.support.servers import ChildServer
 IMPORTED = re.compile(r"import time:[^|]*\|[^|]*\| *(\S+)")
 
 EXTRAS = {"agents", "langchain_core", "langgraph", "mcp", "nats", "openai", "pydantic_ai"}
-NEVER = EXTRAS | {"anthropic", "cryptography", "httpx", "httpx2", "jsonschema", "jwt"}
+NEVER = EXTRAS | {"anthropic", "cryptography", "httpx", "httpx2", "jsonschema", "jwt", "re2"}
 CLIENT = {"aiohttp", "yarl"}
 SERVER = {"starlette", "uvicorn", "uvloop", "tailrace.assembly", "tailrace.runs.supervisor"}
 

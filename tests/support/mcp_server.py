@@ -34,6 +34,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 Context = ServerRequestContext[Any, Any]
 Arguments = dict[str, Any]
 PAGE = 1000
+OUTPUTS: dict[str, Any] = {
+    "evil": {"type": "object", "properties": {"a": {"pattern": "^((a+)+|a*b)$"}}},
+    "doubling": {
+        "type": "object",
+        "$ref": "#/$defs/d0",
+        "$defs": {
+            **{f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)},
+            "d40": True,
+        },
+    },
+    "odd": {"type": "object", "properties": {"a": {"pattern": "(?!x)a"}}},
+    "unfit": {"type": "object", "required": ["b"]},
+}
+"""What some tools say that they give."""
 IMAGE = types.ImageContent(data="AAAA", mime_type="image/png")
 
 
@@ -57,6 +71,10 @@ class Program:
             "refuse": self._refuse,
             "mixed": self._mixed,
             "structured": self._structured,
+            "evil": self._evil,
+            "doubling": self._evil,
+            "odd": self._evil,
+            "unfit": self._evil,
             "much": self._much,
             "meet": self._meet,
             "hang": self._hang,
@@ -96,6 +114,7 @@ class Program:
                 name=name,
                 description=f"Does {name}.",
                 input_schema={"type": "object", "properties": {"what": {"type": "string"}}},
+                output_schema=OUTPUTS.get(name),
                 annotations=types.ToolAnnotations(read_only_hint=True) if name == "echo" else None,
             )
             for name in self._listed[start : start + PAGE]
@@ -143,6 +162,9 @@ class Program:
 
     async def _structured(self, _: Context, __: Arguments) -> types.CallToolResult:
         return answer(structured_content={"a": [1, 2]})
+
+    async def _evil(self, _: Context, __: Arguments) -> types.CallToolResult:
+        return answer(structured_content={"a": "a" * 40 + "b"})
 
     async def _much(self, _: Context, __: Arguments) -> types.CallToolResult:
         return answer("x" * 500_000)

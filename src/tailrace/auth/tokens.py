@@ -15,6 +15,7 @@ import msgspec
 
 from tailrace.auth.principal import SCOPES, Principal, Scope, fault_of
 from tailrace.errors import NotFound
+from tailrace.events.versions import Shape
 from tailrace.log.contract import Record, Records
 
 BUCKET = "tokens"
@@ -51,6 +52,9 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return not self.revoked and (not self.expires or now < self.expires)
 
 
+SHAPE = Shape("token", Token)
+
+
 class Tokens:
     """The tokens in a store's records."""
 
@@ -67,7 +71,7 @@ class Tokens:
         made = msgspec.structs.replace(
             token, id=f"tok_{secrets.token_hex(8)}", created=self._clock()
         )
-        await self._records().put(BUCKET, _hash(secret), msgspec.json.encode(made), revision=0)
+        await self._records().put(BUCKET, _hash(secret), SHAPE.encode(made), revision=0)
         self._seen.clear()
         return secret
 
@@ -81,7 +85,7 @@ class Tokens:
             token = _token(record)
             if token.id == id:
                 revoked = msgspec.structs.replace(token, revoked=self._clock())
-                await self._records().put(BUCKET, record.key, msgspec.json.encode(revoked))
+                await self._records().put(BUCKET, record.key, SHAPE.encode(revoked))
                 self._seen.clear()
                 return revoked
         raise NotFound(f"No token found with id '{id}'.", code="not_found")
@@ -124,4 +128,4 @@ def _hash(secret: str) -> str:
 
 
 def _token(record: Record) -> Token:
-    return msgspec.json.decode(record.value, type=Token)
+    return SHAPE.decode(record.value)

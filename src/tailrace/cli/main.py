@@ -102,11 +102,25 @@ def demo(
 
 
 @app.command()
-def check(config: ConfigFile = Path("tailrace.toml")) -> None:
-    """Check a configuration, and nothing else."""
-    from tailrace.cli import serving
+def check(
+    config: ConfigFile = Path("tailrace.toml"),
+    folder: Annotated[
+        Path | None, typer.Argument(help="With --data: the folder, if not the configured one.")
+    ] = None,
+    data: Annotated[
+        bool,
+        typer.Option("--data", help="Check all that is kept; a server may run meanwhile."),
+    ] = False,
+) -> None:
+    """Check a configuration; with --data, what its server keeps, or what is in a folder."""
+    from tailrace.cli import scrubbing, serving
 
+    if data and config.is_dir():  # tailrace check --data FOLDER
+        return asyncio.run(scrubbing.check_folder(config))
     serving.check(config)
+    if data:
+        asyncio.run(scrubbing.check(config, folder))
+    return None
 
 
 @app.command()

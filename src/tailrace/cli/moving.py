@@ -14,9 +14,9 @@ from tailrace import assembly_stores, config
 from tailrace.assembly_stores import Engine
 from tailrace.auth import tokens
 from tailrace.errors import ConfigError, LogError
-from tailrace.log import transfer
+from tailrace.log import private, transfer
 from tailrace.log.transfer import Moved
-from tailrace.runs import accounts, conversations, directory, submission
+from tailrace.runs import accounts, conversations, directory, submission, sweeping
 from tailrace.runtimes.contract import KEPT
 
 BUCKETS = (
@@ -27,6 +27,7 @@ BUCKETS = (
     submission.RETRIES,
     KEPT,
     directory.BUCKET,
+    sweeping.BUCKET,
 )
 """All records but the one that only says that the engine can be written to."""
 
@@ -66,7 +67,7 @@ async def import_(configured: Path, file: Path) -> None:
 def _written(file: Path) -> Generator[IO[bytes], None, None]:
     """A new file, for the eyes of its owner only; gone again when it does not become whole."""
     try:
-        output = os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        output = os.fdopen(private.open_file(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb")
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from error
     try:

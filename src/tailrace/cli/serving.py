@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
+from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tailrace.cli.tokens import tokens_of
 from tailrace.config.safety import is_loopback, warnings
 from tailrace.errors import ConfigError
 from tailrace.http import server
+from tailrace.log import private
 from tailrace.runs.settings import Role
 
 logger = logging.getLogger("tailrace.cli")
@@ -102,7 +104,14 @@ def _audit(found: config.Config) -> None:
 
 
 class AuditFile(WatchedFileHandler):
-    """A file that may be moved away, or be on a full disk: then lines are lost, and that is said."""
+    """A file for its owner's eyes. It may be moved away, or be on a full disk: then lines are lost, which is
+    said."""
+
+    def _open(self) -> TextIOWrapper:
+        path = Path(self.baseFilename)
+        for sentence in private.narrow_file(path):
+            logger.warning("%s", sentence)
+        return TextIOWrapper(private.append_to(path), encoding=self.encoding, write_through=True)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -17,6 +17,7 @@ from msgspec import Struct
 from tailrace.errors import BadRequest, Conflict
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.events.items import Json
+from tailrace.events.schema_shapes import NoSchema
 from tailrace.events.schemas import mismatch
 from tailrace.events.state import RunState
 from tailrace.events.types import (
@@ -31,6 +32,7 @@ from tailrace.events.types import (
     RunWaiting,
     ToolCompleted,
 )
+from tailrace.events.work import Overspent
 
 
 class Approval(Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,13 +82,25 @@ class Given(Struct, frozen=True):
 
 
 def reply(asked: InputRequested, text: str) -> Reply:
-    """An answer in words: as they are, or what they say as JSON where the question allows only that."""
-    if not mismatch(text, asked.schema):
+    """An answer in words: as they are, or what they say as JSON where the question allows only that.
+    Raises `BadRequest` where that takes too long to find out."""
+    if not _unfit(text, asked.schema):
         return Reply(asked.request_id, text)
     try:
         return Reply(asked.request_id, msgspec.json.decode(text))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return Reply(asked.request_id, text)
+
+
+def _unfit(value: Json, schema: Json) -> str:
+    """Why an answer does not fit a question, or `""`. A schema that cannot be used, as a question of an
+    older version may have one, leaves it to who asked."""
+    try:
+        return mismatch(value, schema)
+    except NoSchema:
+        return ""
+    except Overspent:
+        raise BadRequest("The answer takes too long to check against its question.") from None
 
 
 def drafts(state: RunState, answer: Answer) -> list[Draft]:
@@ -187,7 +201,7 @@ def _draft(state: RunState, answer: One) -> Draft:
             return Draft(resolved, item.node, item.agent)
         case Reply():
             schema = _asked(state, answer.request_id).schema
-            if wrong := mismatch(answer.value, schema):
+            if wrong := _unfit(answer.value, schema):
                 raise BadRequest(f"The answer does not fit the question: {wrong}.")
             return Draft(InputReceived(answer.request_id, answer.value))
         case Declined():

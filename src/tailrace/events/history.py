@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from tailrace.events.grammar import PENDING_TOOL
 from tailrace.events.items import Item, Message, TextPart, ToolCall, ToolOutput, text_of
 from tailrace.events.parts import ItemState
@@ -67,14 +69,17 @@ def without_repeats(told: Sequence[Item], given: Sequence[Item]) -> tuple[Item, 
     known = [text for text, _ in _spoken(told)]
     spoken = _spoken(given)
     start = 0
-    answered = bool(known) and known[-1][0] == "assistant"  # a question asked again is no repeat
-    for count in range(min(len(known), len(spoken)) if answered else 0, 0, -1):
-        if spoken[count - 1][0] == known[-1] and _texts(spoken[:count]) == known[-count:]:
-            start = spoken[count - 1][1] + 1
-            break
+    if known and known[-1][0] == "assistant":  # a question asked again is no repeat
+        count = _overlap([text for text, _ in spoken], known)
+        start = spoken[count - 1][1] + 1 if count else 0
     calls = {item.call_id for item in told if isinstance(item, ToolCall)}
     outputs = {item.call_id for item in told if isinstance(item, ToolOutput)}
-    kept = [item for item in given[:start] if _is_system(item) and item not in told]
+    systems = {msgspec.json.encode(item) for item in told if _is_system(item)}
+    kept = [
+        item
+        for item in given[:start]
+        if _is_system(item) and msgspec.json.encode(item) not in systems
+    ]
     return tuple(
         item
         for item in (*kept, *given[start:])
@@ -85,19 +90,39 @@ def without_repeats(told: Sequence[Item], given: Sequence[Item]) -> tuple[Item, 
 
 def _spoken(items: Sequence[Item]) -> list[tuple[tuple[str, str], int]]:
     """(role and text, position) of what was said; an assistant's messages in a row are one."""
-    found: list[tuple[tuple[str, str], int]] = []
+    found: list[tuple[str, list[str], int]] = []
     for position, item in enumerate(items):
         if not isinstance(item, Message) or _is_system(item):
             continue
-        text = "".join(text_of(item.content).split())
-        if item.role == "assistant" and found and found[-1][0][0] == "assistant":
-            text = found.pop()[0][1] + text
-        found.append(((item.role, text), position))
-    return found
+        texts: list[str] = []
+        if item.role == "assistant" and found and found[-1][0] == "assistant":
+            texts = found.pop()[1]
+        texts += text_of(item.content).split()
+        found.append((item.role, texts, position))
+    return [((role, "".join(texts)), position) for role, texts, position in found]
 
 
-def _texts(spoken: Sequence[tuple[tuple[str, str], int]]) -> list[tuple[str, str]]:
-    return [text for text, _ in spoken]
+def _overlap(begin: Sequence[tuple[str, str]], end: Sequence[tuple[str, str]]) -> int:
+    """How much of `begin`, from its first on, is the last of `end`: the most, in linear time (Knuth, Morris
+    and Pratt), for whoever asks chooses both."""
+    names: dict[tuple[str, str], int] = {}
+    wanted = [names.setdefault(text, len(names)) for text in begin]
+    heard = [names.setdefault(text, len(names)) for text in end[-len(begin) :]] if begin else []
+    borders: list[int] = []
+    for name in wanted:
+        count = _longer(wanted, borders, borders[-1], name) if borders else 0
+        borders.append(count)
+    count = 0
+    for name in heard:
+        count = _longer(wanted, borders, count, name)
+    return count
+
+
+def _longer(wanted: Sequence[int], borders: Sequence[int], count: int, name: int) -> int:
+    """How much of `wanted` is the last of what was heard after one more `name`; before it was `count`."""
+    while count and (count == len(wanted) or wanted[count] != name):
+        count = borders[count - 1]
+    return count + (wanted[count] == name)
 
 
 def _is_system(item: Item) -> bool:

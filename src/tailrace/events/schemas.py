@@ -1,25 +1,297 @@
-"""Whether a value fits a JSON schema, in words for whoever made the value. Pure: nothing is fetched."""
+"""Whether a value fits a JSON schema (2020-12), in words for whoever made the value. Pure.
+
+Every step is counted, so that no schema and no value takes longer than was allowed: references that double,
+`uniqueItems`, long `enum`s and patterns cost what they take. Patterns are `patterns.py`'s, what a schema must
+look like is `schema_shapes.py`'s. `format` and contents are notes, as the specification has it by default.
+"""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias, cast
+
+import msgspec
+
+from tailrace.events.patterns import pattern
+from tailrace.events.schema_shapes import Node, NoSchema, Schema
+from tailrace.events.schema_values import ASSERTIONS, SHOWN, shown
+from tailrace.events.work import Work
+
+QUICK = 10_000
+"""Units of work that the event loop has time for: 2 to 20 ms."""
+DEEPEST = 256
+"""How many schemas may be inside each other while a value is looked at."""
+
+At: TypeAlias = "tuple[At, str | int] | None"
 
 
-def mismatch(value: object, schema: object) -> str:
-    """Why a JSON value does not fit, or `""`; what is no schema that can be read fits everything."""
-    if not isinstance(schema, dict) or not schema:
+def misfits(texts: Sequence[str], schema: object, work: Work) -> list[str]:
+    """Of each text, why it is no JSON of this schema, or `""`. Raises as `mismatch`."""
+    found: list[str] = []
+    for text in texts:
+        work.spend(len(text) // 20)
+        try:
+            value = msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            found.append(str(error))
+        except RecursionError:
+            found.append("it is nested too deep")
+        else:
+            found.append(mismatch(value, schema, work))
+    return found
+
+
+class Failure(NamedTuple):
+    """What does not fit, and where."""
+
+    message: str
+    at: At
+
+
+class Seen:
+    """What of a value was looked at: names of an object, or the first items of an array and some more."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.first = 0
+        self.items: set[int] = set()
+
+    def take(self, other: Seen, work: Work) -> None:
+        """What another part has looked at counts too."""
+        work.spend(1 + (len(other.names) + len(other.items)) // 8)
+        self.names |= other.names
+        self.first = max(self.first, other.first)
+        self.items |= other.items
+
+
+def mismatch(value: object, schema: object, work: Work | None = None) -> str:
+    """Why a JSON value does not fit, or `""`; no schema, or an empty one, fits everything.
+
+    Raises `NoSchema` for what cannot be used as one, `Overspent` when it takes more than `work`, or than the
+    event loop has time for.
+    """
+    if schema is None or schema == {}:
         return ""
-    # Imported here: it takes longer to load than the rest of the agents, and few values have a schema.
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
-
+    work = work or Work(QUICK)
+    read = Schema(schema, work)
     try:
-        # An empty registry: by default the library would fetch what a client's schema refers to.
-        registry = cast("Any", Registry)()
-        validator: Any = Draft202012Validator(cast("dict[str, Any]", schema), registry=registry)
-        wrong = next(iter(validator.iter_errors(value)), None)
-    except (
-        Exception
-    ):  # a bad type, a bad pattern, a reference to nowhere or to itself: the library's own
-        return ""
-    return "" if wrong is None else f"{wrong.message} at {wrong.json_path}"[:500]
+        failure = _Check(read, work).apply(read.root, value, None)
+    except RecursionError:
+        raise NoSchema("", "and the value are nested too deep to be checked") from None
+    return "" if failure is None else f"{failure.message} at {_path(failure.at)}"[:500]
+
+
+def _path(at: At) -> str:
+    steps: list[str] = []
+    while at is not None:
+        at, step = at
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{step[:SHOWN]}")
+    return "$" + "".join(reversed(steps))
+
+
+class _Check:
+    """One value, one schema."""
+
+    def __init__(self, schema: Schema, work: Work) -> None:
+        self._schema = schema
+        self._work = work
+        self._depth = 0
+        self._scope: list[str] = []
+
+    def apply(self, schema: Any, value: object, at: At, seen: Seen | None = None) -> Failure | None:
+        """Why a value does not fit. With `seen`, what a schema that fits has looked at is added to it, where
+        somebody asks: it stands beside other parts of one schema, and they see nothing of each other."""
+        self._work.spend(3)
+        if isinstance(schema, bool):
+            return None if schema else Failure(f"{shown(value)} is not allowed", at)
+        if self._depth == DEEPEST:
+            raise NoSchema("", f"refers to itself, or is nested, more than {DEEPEST} deep")
+        node, base = cast("Node", schema), self._schema.base(schema)
+        self._depth += 1
+        self._scope.append(base)
+        inner = Seen()
+        try:
+            failure = (
+                self._assertions(node, value, at)
+                or self._references(node, value, at, inner)
+                or self._logic(node, value, at, inner)
+                or self._parts(node, value, at, inner)
+            )
+            if failure is None and seen is not None and self._schema.tracks:
+                seen.take(inner, self._work)
+            return failure
+        finally:
+            self._scope.pop()
+            self._depth -= 1
+
+    def _assertions(self, node: Node, value: object, at: At) -> Failure | None:
+        for keyword, wanted in node.items():
+            known = ASSERTIONS.get(keyword)
+            self._work.spend()
+            if (
+                known is not None
+                and known[0](value)
+                and (wrong := known[1](wanted, value, self._work))
+            ):
+                return Failure(wrong, at)
+        return None
+
+    def _references(self, node: Node, value: object, at: At, seen: Seen) -> Failure | None:
+        for keyword in ("$ref", "$dynamicRef"):
+            if keyword not in node:
+                continue
+            target = self._schema.target(node, keyword)
+            there = target.node
+            if target.anchor:
+                self._work.spend(len(self._scope))
+                outermost = (self._schema.dynamic(base, target.anchor) for base in self._scope)
+                there = next((found for found in outermost if found is not None), there)
+            if failure := self.apply(there, value, at, seen):
+                return failure
+        return None
+
+    def _logic(self, node: Node, value: object, at: At, seen: Seen) -> Failure | None:
+        for schema in node.get("allOf", ()):
+            if failure := self.apply(schema, value, at, seen):
+                return failure
+        if "anyOf" in node and not self._fitting(node["anyOf"], value, at, seen, most=1):
+            return Failure(f"{shown(value)} is not valid under any of the given schemas", at)
+        if "oneOf" in node:
+            fitting = self._fitting(node["oneOf"], value, at, seen, most=2)
+            if fitting != 1:
+                words = "valid under more than one" if fitting else "not valid under any"
+                return Failure(f"{shown(value)} is {words} of the given schemas", at)
+        if "not" in node and self.apply(node["not"], value, at) is None:
+            return Failure(f"{shown(value)} is what must not be", at)
+        if "if" in node:
+            branch = "then" if self.apply(node["if"], value, at, seen) is None else "else"
+            return self.apply(node.get(branch, True), value, at, seen)
+        return None
+
+    def _fitting(
+        self, schemas: Iterable[object], value: object, at: At, seen: Seen, *, most: int
+    ) -> int:
+        """How many of these fit. All are tried where somebody asks what they looked at."""
+        fitting = 0
+        for schema in schemas:
+            fitting += self.apply(schema, value, at, seen) is None
+            if fitting == most and not self._schema.tracks:
+                break
+        return fitting
+
+    def _parts(self, node: Node, value: object, at: At, seen: Seen) -> Failure | None:
+        if isinstance(value, dict):
+            return self._object(node, cast("Node", value), at, seen)
+        if isinstance(value, list):
+            return self._array(node, cast("list[Any]", value), at, seen)
+        return None
+
+    # objects
+
+    def _object(self, node: Node, value: Node, at: At, seen: Seen) -> Failure | None:
+        names: set[str] = set()
+        failure = (
+            self._dependents(node, value, at, seen)
+            or self._properties(node, value, at, names)
+            or self._names(node, value, at)
+            or self._others(node, "additionalProperties", value, at, names)
+        )
+        if self._schema.tracks:
+            self._work.spend(len(names) // 8)
+            seen.names |= names
+        return failure or self._others(node, "unevaluatedProperties", value, at, seen.names)
+
+    def _dependents(self, node: Node, value: Node, at: At, seen: Seen) -> Failure | None:
+        for keyword in ("dependentSchemas", "dependencies"):
+            for name, schema in node.get(keyword, {}).items():
+                self._work.spend()
+                if name not in value or isinstance(schema, list):
+                    continue
+                if failure := self.apply(schema, value, at, seen):
+                    return failure
+        return None
+
+    def _properties(self, node: Node, value: Node, at: At, names: set[str]) -> Failure | None:
+        for name, schema in node.get("properties", {}).items():
+            self._work.spend()
+            if name in value:
+                names.add(name)
+                if failure := self.apply(schema, value[name], (at, name)):
+                    return failure
+        for source, schema in node.get("patternProperties", {}).items():
+            found = pattern(source)
+            for name, each in value.items():
+                if found.found(name, self._work):
+                    names.add(name)
+                    if failure := self.apply(schema, each, (at, name)):
+                        return failure
+        return None
+
+    def _names(self, node: Node, value: Node, at: At) -> Failure | None:
+        if "propertyNames" in node:
+            for name in value:
+                if failure := self.apply(node["propertyNames"], name, at):
+                    return failure
+        return None
+
+    def _others(
+        self, node: Node, keyword: str, value: Node, at: At, names: set[str]
+    ) -> Failure | None:
+        """What is said of the properties that are not among `names`, which are then looked at as well."""
+        if keyword not in node:
+            return None
+        self._work.spend(len(value) // 4)
+        others = [name for name in value if name not in names]
+        if others and node[keyword] is False:
+            return Failure(f"the property {shown(others[0])} is not allowed", at)
+        for name in others:
+            names.add(name)
+            if failure := self.apply(node[keyword], value[name], (at, name)):
+                return failure
+        return None
+
+    # arrays
+
+    def _array(self, node: Node, value: list[Any], at: At, seen: Seen) -> Failure | None:
+        items = node.get("items")
+        first, rest = node.get("prefixItems", ()), items
+        if isinstance(items, list):  # draft 7
+            first, rest = cast("list[Any]", items), node.get("additionalItems")
+        for index, (schema, each) in enumerate(zip(first, value, strict=False)):
+            if failure := self.apply(schema, each, (at, index)):
+                return failure
+        seen.first = max(seen.first, min(len(first), len(value)))
+        if rest is not None:
+            for index in range(len(first), len(value)):
+                if failure := self.apply(rest, value[index], (at, index)):
+                    return failure
+            seen.first = len(value)
+        return self._contains(node, value, at, seen) or self._left(node, value, at, seen)
+
+    def _contains(self, node: Node, value: list[Any], at: At, seen: Seen) -> Failure | None:
+        if "contains" not in node:
+            return None
+        fitting = {
+            index
+            for index, each in enumerate(value)
+            if self.apply(node["contains"], each, at) is None
+        }
+        least, most = node.get("minContains", 1), node.get("maxContains", len(value))
+        if len(fitting) < least:
+            return Failure(f"{shown(value)} has too few items that it must contain", at)
+        if len(fitting) > most:
+            return Failure(f"{shown(value)} has too many items that it may contain", at)
+        seen.items |= fitting
+        return None
+
+    def _left(self, node: Node, value: list[Any], at: At, seen: Seen) -> Failure | None:
+        if "unevaluatedItems" not in node:
+            return None
+        for index in range(seen.first, len(value)):
+            self._work.spend()
+            if index in seen.items:
+                continue
+            if failure := self.apply(node["unevaluatedItems"], value[index], (at, index)):
+                return failure
+        seen.first = len(value)
+        return None

@@ -31,6 +31,11 @@ class RunState:
         """The bytes of its log; counted by who writes or reads that, not by the fold."""
         self._handed_in = -1
         self.attempt = 1
+        self.handovers = 0
+        self.cut_offs = 0
+        """How many attempts ended without anybody wanting it."""
+        self.stuck = 0
+        """How many of them in a row, since the run got any further."""
         self.started_at = 0
         self.since = 0
         self.ended_at = 0
@@ -149,12 +154,16 @@ class RunState:
                 self._tool(payload).asked += 1
             case t.ApprovalResolved():
                 self._tool(payload).approval = payload
+                self.stuck = 0
             case t.ToolCompleted():
-                self._tool(payload).output = payload
+                state = self._tool(payload)
+                state.output = payload
+                self.stuck = self.stuck if state.abandoned else 0
             case t.NodeStarted() | t.NodeCompleted() | t.NodeFailed():
                 phase = self.nodes.get(draft.node, "absent")
                 self.nodes[draft.node] = grammar.step("node", phase, type(payload), draft.node)
                 self.begun.setdefault(draft.node, self.working(self.now))
+                self.stuck = self.stuck if isinstance(payload, t.NodeStarted) else 0
             case t.AgentStarted() | t.AgentCompleted():
                 self._agent(draft, payload)
             case t.Usage():
@@ -252,6 +261,7 @@ class RunState:
             self.questions[name] = payload
         else:
             self.answers[name] = payload.value
+            self.stuck = 0
 
     def _agent(self, draft: t.Draft, payload: t.AgentStarted | t.AgentCompleted) -> None:
         if self.nodes.get(draft.node) != "open":
@@ -275,6 +285,7 @@ class RunState:
         source = (draft.node, draft.agent)
         if any((item.node, item.agent) == source for item in self.open.values()):
             raise IllegalEvent(f"usage: {draft.agent!r} still has an open item")
+        self.stuck = 0
         self.finishes[draft.agent] = payload.finish
         self.contexts[draft.agent] = payload.input + payload.output
         name = draft.agent or draft.node  # what no agent says, its node does
@@ -297,6 +308,9 @@ class RunState:
                 if payload.number <= self.attempt:
                     raise IllegalEvent(f"attempt {payload.number} follows {self.attempt}")
                 self.attempt = payload.number
+                self.handovers = payload.handovers
+                self.cut_offs += not payload.orderly
+                self.stuck += not payload.orderly
                 self._interrupt()
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 if left := self.settle(payload):
@@ -307,6 +321,7 @@ class RunState:
                 if self.open:
                     raise IllegalEvent("the run cannot wait while an item is open")
             case t.RunResumed():
+                self.stuck = 0
                 self.resumptions.append(payload.request)
                 self._handed_in = self.seq + 1
             case _:

@@ -46,10 +46,13 @@ class RunStarted(Base, frozen=True, tag="run.started"):
 
 
 class RunAttempt(Base, frozen=True, tag="run.attempt"):
-    """A new worker took the run over; what was open before it is closed next, as incomplete."""
+    """A new worker took the run over; what was open before it is closed next, as incomplete. `orderly`: the
+    last one had given it up by itself, as `handovers` of them did so far."""
 
     number: int
     reason: str
+    orderly: bool = False
+    handovers: int = 0
 
 
 class RunWaiting(Base, frozen=True, tag="run.waiting"):
@@ -363,17 +366,8 @@ ItemEvent = ItemStarted | Delta | ItemCompleted
 ToolEvent = ToolStarted | ToolProgress | ToolCompleted
 PauseEvent = ApprovalRequested | ApprovalResolved | InputRequested | InputReceived
 ContextEvent = CompactionStarted | CompactionCompleted | ContextUsage
-Payload = (
-    RunEvent
-    | NodeEvent
-    | AgentEvent
-    | ItemEvent
-    | ToolEvent
-    | PauseEvent
-    | ContextEvent
-    | Usage
-    | Custom
-)
+WorkEvent = NodeEvent | AgentEvent | ItemEvent | ToolEvent
+Payload = RunEvent | WorkEvent | PauseEvent | ContextEvent | Usage | Custom
 
 MAIN = "MAIN"
 """The agent invocation that answers the request."""

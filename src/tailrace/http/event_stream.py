@@ -9,6 +9,7 @@ body, so that no client takes the end for the end.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from typing import Any, TypeVar
@@ -16,10 +17,12 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
 
-from tailrace.errors import Unavailable
+from tailrace.errors import LogError, Unavailable
 from tailrace.http.direct import Connection, connection
 from tailrace.http.framing import Framing
 from tailrace.http.subscription import Subscription
+
+logger = logging.getLogger("tailrace.http")
 
 Result = TypeVar("Result")
 
@@ -155,6 +158,10 @@ class EventStream:
         try:
             return await self._streams.answered(self._subscription.next())
         except Unavailable:
+            return b""
+        except LogError as error:
+            logger.error("a stream is cut: %s", error)
+            self.cut()
             return b""
 
     def _written(self, data: bytes) -> bool:

@@ -15,6 +15,7 @@ from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal, Scope
 from tailrace.errors import (
     CallerError,
+    Damaged,
     LogError,
     NotOpen,
     TooMany,
@@ -84,6 +85,8 @@ def _guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
         except NotOpen:
             starting = Unavailable("The server starts; try again in a moment.")
             return _error_reply(starting, error_body)
+        except Damaged as error:  # the store has said where, once
+            return _error_reply(Unavailable(str(error), code="damaged"), error_body)
         except (
             LogError
         ) as error:  # of the machine, not of our code: a full disk gives one a request

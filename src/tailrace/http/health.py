@@ -1,4 +1,4 @@
-"""`/healthz`: the process answers, and works on so many runs. `/readyz`: send it work, or why not.
+"""`/healthz`: the process answers, its runs, how late it is. `/readyz`: send it work, or why not.
 
 Nobody needs a key for them.
 """
@@ -32,6 +32,8 @@ class Health:
         self._clock = clock
         self._asked: asyncio.Task[bool] | None = None
         self._until = 0.0
+        self.lag: Callable[[], float] | None = None
+        """How many seconds the event loop was late of late, where somebody watches it."""
 
     async def state(self) -> str:
         """`ready`, or what is the matter."""
@@ -44,6 +46,11 @@ class Health:
     def runs(self) -> int:
         """How many runs this process works on."""
         return self._supervisor.live()
+
+    def vitals(self) -> dict[str, object]:
+        """What a process that answers says of itself."""
+        said: dict[str, object] = {"status": "alive", "runs": self.runs()}
+        return said if self.lag is None else {**said, "loop_lag_ms": round(self.lag() * 1000)}
 
     async def _writable(self) -> bool:
         try:
@@ -60,7 +67,7 @@ def routes(health: Health) -> list[Route]:
     """The two routes."""
 
     async def alive(_: Request) -> Response:
-        return JSONResponse({"status": "alive", "runs": health.runs()})
+        return JSONResponse(health.vitals())
 
     async def ready(_: Request) -> Response:
         state = await health.state()

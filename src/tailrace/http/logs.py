@@ -20,6 +20,9 @@ LONGEST = 2_000
 TRACED = 60
 """Lines of a traceback: the last ones."""
 
+STACK_OF = "stack_of"
+"""The attribute of a record that holds the lines of somebody's stack."""
+
 
 class Bounded(logging.Filter):
     """Lets so many records of each place pass, and tells `Plain` how many it did not.
@@ -69,6 +72,7 @@ class Plain(logging.Formatter):
         if record.exc_info:
             trace = self.formatException(record.exc_info).splitlines()
             lines += [f"  {plain(line)}" for line in trace[-TRACED:]]
+        lines += [f"  {plain(line)}" for line in record.__dict__.get(STACK_OF, ())]
         return "\n".join(lines)
 
 

@@ -42,6 +42,13 @@ GRACE_HEADER = "x-disconnect-grace"
 
 MOST_GRACE = 86_400
 
+_OUTPUTS = {
+    "chat": "response_format.json_schema.schema",
+    "responses": "text.format.schema",
+    "messages": "output_config.format.schema",
+}
+"""Where a surface's requests have the schema for the answer."""
+
 
 class Parts(Struct, frozen=True):
     """The parts of a running server. `let_go` closes what the models hold open."""
@@ -66,6 +73,12 @@ class Parts(Struct, frozen=True):
     ) -> tuple[str, bool]:
         """Start a run for an HTTP request, or attach to the run it started before. `key` stands for the
         client's `Idempotency-Key` on a surface whose requests name their runs."""
+        if wrong := self.supervisor.objection(request):
+            raise BadRequest(
+                f"The schema for the answer cannot be used: {wrong}.",
+                param=_OUTPUTS.get(request.surface, ""),
+                code="invalid_json_schema",
+            )
         sent = submission(http, body, key)
         return await self.supervisor.start(request, owner=maker(http), submission=sent)
 

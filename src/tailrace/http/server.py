@@ -31,6 +31,7 @@ from tailrace.http.origin import NameGuard
 from tailrace.http.parts import Parts
 from tailrace.http.protocol import Protocol
 from tailrace.http.request_ids import fresh_id, request_id
+from tailrace.http.watchdog import Watchdog
 from tailrace.protocols.errors import error_body
 
 NOTSENT_LOWAT = 16_384
@@ -87,9 +88,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._parts = parts
         self._opening: asyncio.Task[None] | None = None
+        self.watchdog = Watchdog(parts.supervisor.block_seconds)
         self.failure: Exception | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.watchdog.start()
+        self._parts.health.lag = self.watchdog.lag
         self._opening = asyncio.create_task(self._open())
         await asyncio.wait([self._opening], timeout=OPEN_SECONDS)
         await super().startup(sockets)
@@ -168,6 +172,9 @@ def run(server: Server, listener: socket.socket) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    finally:
+        server.watchdog.stop()
     if server.failure is not None:
         raise server.failure

@@ -32,6 +32,11 @@ class Job(Protocol):
         """When it was offered, in milliseconds since the epoch."""
         ...
 
+    @property
+    def delivered(self) -> int:
+        """How often it was handed to a worker, this time included: who had it before may be gone."""
+        ...
+
     async def beat(self) -> None:
         """Keep the run for another `lease`. Raises `LogError` when nobody heard it."""
         ...

@@ -13,6 +13,7 @@ import msgspec
 
 from tailrace.errors import LogError, RevisionMismatch, TooMany
 from tailrace.events.types import Usage
+from tailrace.events.versions import Shape
 from tailrace.log.contract import Store
 from tailrace.runs.settings import HOUR
 from tailrace.runs.writer import Clock
@@ -42,6 +43,7 @@ class _Spent(msgspec.Struct, frozen=True):
 
 
 NOTHING = _Spent()
+SHAPE = Shape("what was spent", _Spent)
 
 
 class _Day:
@@ -130,7 +132,7 @@ class Accounts:
         expires = (place[0] + 2) * DAY
         while True:
             total = day.stored + day.adding
-            value = msgspec.json.encode(total)
+            value = SHAPE.encode(total)
             try:
                 day.revision = await self._store.records.put(
                     BUCKET, _key(place), value, revision=day.revision, expires=expires
@@ -151,7 +153,7 @@ class Accounts:
         record = await self._store.records.get(BUCKET, _key(place))
         if record is None:
             return NOTHING, 0
-        return msgspec.json.decode(record.value, type=_Spent), record.revision
+        return SHAPE.decode(record.value), record.revision
 
     def _today(self) -> int:
         return self._clock() // DAY

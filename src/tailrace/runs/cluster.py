@@ -246,7 +246,7 @@ class Cluster:
         if state.phase == "running" and not await self._is_for_us(job, record.agent):
             await job.give_back(RETRY_SECONDS)
             return None
-        live = await self._worker.pick_up(record, state)
+        live = await self._worker.pick_up(record, state, again=job.delivered > 1)
         if live is None:
             await job.done()
         return live

@@ -19,6 +19,7 @@ from tailrace.errors import BadRequest, NotFound, RevisionMismatch, TooLarge
 from tailrace.events import history, ids
 from tailrace.events.items import Item, Message
 from tailrace.events.state import RunState
+from tailrace.events.versions import Shape
 from tailrace.log.contract import Change, Record, Store, Value
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.membership import Membership
@@ -55,6 +56,9 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     entries: tuple[Entry, ...] = ()
     count: int = 0
+
+
+SHAPE = Shape("conversation", Conversation)
 
 
 class Conversations:
@@ -139,13 +143,13 @@ class Conversations:
         def apply(record: Record | None) -> Value | None:
             if record is None:
                 return None
-            found = msgspec.json.decode(record.value, type=Conversation)
+            found = SHAPE.decode(record.value)
             if run in [entry.run for entry in found.entries]:
                 return None
             left = tuple(entry for entry in found.entries if not gone or entry.run != gone)
             entries = remembered((*left, Entry(run, run=run)))
             changed = msgspec.structs.replace(found, entries=entries)
-            return Value(msgspec.json.encode(changed), self._clock() + KEPT)
+            return Value(SHAPE.encode(changed), self._clock() + KEPT)
 
         return Change(BUCKET, id, apply)
 
@@ -212,13 +216,13 @@ class Conversations:
     async def _load(self, id: str, owner: Owner | None) -> tuple[Conversation, int]:
         record = await self._store.records.get(BUCKET, id)
         if record is not None:
-            found = msgspec.json.decode(record.value, type=Conversation)
+            found = SHAPE.decode(record.value)
             if owner is None or owner.owns(found.tenant, found.user):
                 return found, record.revision
         raise NotFound(f"No conversation found with id '{id}'.", code="not_found")
 
     async def _put(self, conversation: Conversation, revision: int) -> None:
-        value = msgspec.json.encode(conversation)
+        value = SHAPE.encode(conversation)
         expires = self._clock() + KEPT
         await self._store.records.put(
             BUCKET, conversation.id, value, revision=revision, expires=expires

@@ -7,20 +7,24 @@ difference between "expired" (410) and "never existed" (404).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from tailrace.errors import Expired, NotFound, TooLarge
+from tailrace.errors import Damaged, Expired, NotFound, TooLarge, Unreadable
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.stored import length
 from tailrace.events.types import Event, RunStarted
+from tailrace.events.versions import Shape
 from tailrace.log.contract import Change, Record, Store, new
 from tailrace.runs.accounts import Purse
 from tailrace.runs.owner import Owner
+
+logger = logging.getLogger("tailrace.runs")
 
 BUCKET = "runs"
 Status = Literal[
@@ -53,17 +57,28 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     size: int = 0
 
 
-_decoder = msgspec.json.Decoder(RunRecord)
+SHAPE = Shape("run", RunRecord)
 
 
 def decode(record: Record) -> RunRecord:
-    """A stored record as what it says."""
-    return _decoder.decode(record.value)
+    """A stored record as what it says. Raises `Unreadable`."""
+    return SHAPE.decode(record.value)
+
+
+def readable(records: Sequence[Record]) -> list[RunRecord]:
+    """Those that can be read: one that cannot must not hide the others. The log names it."""
+    found: list[RunRecord] = []
+    for record in records:
+        try:
+            found.append(decode(record))
+        except Unreadable as error:
+            logger.error("run %s: its record is left out: %s", record.key, error)
+    return found
 
 
 def made(record: RunRecord, *, expires: int) -> Change:
     """The change that makes a new run's record."""
-    return new(BUCKET, record.run, msgspec.json.encode(record), expires=expires)
+    return new(BUCKET, record.run, SHAPE.encode(record), expires=expires)
 
 
 class Directory:
@@ -74,8 +89,7 @@ class Directory:
 
     async def write(self, record: RunRecord, *, expires: int) -> None:
         """Store a run's record."""
-        value = msgspec.json.encode(record)
-        await self._store.records.put(BUCKET, record.run, value, expires=expires)
+        await self._store.records.put(BUCKET, record.run, SHAPE.encode(record), expires=expires)
 
     async def find(self, any_id: str, owner: Owner, what: str = "run") -> RunRecord:
         """The run behind any of its names. `what` is the surface's word for it.
@@ -111,21 +125,21 @@ class Directory:
             check_size(run, size, most)
             await asyncio.sleep(0)
         if not events:
-            raise NotFound(f"No run found with id '{run}'.", code="not_found")
+            raise await self._no_log(run)
         return events
 
     async def request(self, run: str) -> RunRequest:
         """What a run was asked, without reading more of its log than that. Raises as `events`."""
         started = (await self.start(run)).payload
         if not isinstance(started, RunStarted):
-            raise NotFound(f"No run found with id '{run}'.", code="not_found")
+            raise await self._no_log(run)
         return started.request
 
     async def start(self, run: str) -> Event:
         """The first event of a run. Raises as `events`."""
         events = await self._store.log.read(run, -1)
         if not events:
-            raise NotFound(f"No run found with id '{run}'.", code="not_found")
+            raise await self._no_log(run)
         return events[0]
 
     async def state(self, run: str, most: int = 0) -> RunState:
@@ -141,7 +155,7 @@ class Directory:
             check_size(run, state.size, most)
             await asyncio.sleep(0)
         if state.seq < 0:
-            raise NotFound(f"No run found with id '{run}'.", code="not_found")
+            raise await self._no_log(run)
         return state
 
     async def newest(self, owner: Owner, limit: int = 50) -> Sequence[RunRecord]:
@@ -155,10 +169,18 @@ class Directory:
             after = page[-1].key
             found += [
                 record
-                for record in map(decode, page)
+                for record in readable(page)
                 if owner.owns(record.tenant, record.user) and record.status != "expired"
             ]
         return found[:limit]
+
+    async def _no_log(self, run: str) -> NotFound | Damaged:
+        """Why a run has no log: it never began, or it went. One that has ended has a log until its record
+        says that it expired."""
+        record = await self._load(run)
+        if record is not None and record.status not in ("in_progress", "waiting", "expired"):
+            return Damaged(f"The log of {ids.run_id(run)} is missing on disk.")
+        return NotFound(f"No run found with id '{run}'.", code="not_found")
 
     async def _load(self, suffix: str | None) -> RunRecord | None:
         record = await self._store.records.get(BUCKET, suffix) if suffix else None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 
 from tailrace.errors import IllegalEvent, LimitReached, LogError, ModelFailed
 from tailrace.events.types import (
@@ -36,6 +37,10 @@ LAST_SECONDS = 1.0
 """How long a run goes on that has used up what it may, so that it ends by itself where that was all."""
 
 
+class LoopHeld(BaseException):
+    """Raised into code of a run that holds the event loop: no other run goes on meanwhile."""
+
+
 class LiveRun:
     """A run and the task that works on it. `settled` says that its end or pause is durable and on record,
     `left` that it was handed over to whoever comes next."""
@@ -47,8 +52,10 @@ class LiveRun:
         writer: RunWriter,
         spend: Callable[[Usage, Tell], None],
         bounds: RunBounds,
+        turn: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`spend` counts a model call and tells of the limit that is reached, then or a little later."""
+        """`spend` counts a model call and tells of the limit that is reached, then or a little later; `turn`
+        waits until the work may begin."""
         self.record = record
         self.settled = self.left = False
         self.leaving: asyncio.TimerHandle | None = None
@@ -57,11 +64,14 @@ class LiveRun:
         self._runtime = runtime
         self._context = RunContext(record.run, BoundedSink(writer, bounds, self._too_large))
         self._spend = spend
+        self._turn = turn
         self._spent = self._stopped = ""
         if record.purses:
             writer.state.metered = self._count
         self._cancelled_by = ""
         self._handed_over = self._beyond = False
+        self._driving = False
+        self._held = 0.0
 
     def cancel(self, by: str) -> bool:
         """Stop the work and end the run as cancelled; False when it has ended or pauses already."""
@@ -101,6 +111,21 @@ class LiveRun:
             self._handed_over = True
             self.task.cancel()
 
+    def interrupt(self, seconds: float) -> bool:
+        """Its code has held the event loop for so many seconds: end the run as failed, whatever that code
+        does about it. Called by a signal, inside that code; True when it was called before."""
+        again, self._held = self._held > 0, seconds
+        self.writer.halt = LoopHeld()
+        if not again:
+            asyncio.get_running_loop().call_soon_threadsafe(self._stop_holding)
+        return again
+
+    def _stop_holding(self) -> None:
+        """The exception may have been swallowed, or have ended another task of the run."""
+        if self._driving and self.task is not None:
+            self.task.cancel()
+            asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop_holding)
+
     async def abandon(self, by: str) -> None:
         """End the log as cancelled though the agent does not let itself be stopped: what it says from now on
         is refused. Raises `LogError`."""
@@ -122,7 +147,7 @@ class LiveRun:
         `CancelledError` when the run is handed over, or the event loop is torn down.
         """
         end = await self._drive(seconds)
-        if end is None or self._beyond:  # it may have swallowed the cancellation
+        if end is None or self._beyond or self._held:  # it may have swallowed the cancellation
             end = self._asked_end()
         state = self.writer.state
         if end is None and state.asking:
@@ -137,7 +162,9 @@ class LiveRun:
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                await self._runtime.run(self._context)
+                await self._run()
+        except LoopHeld:
+            return None
         except asyncio.CancelledError:
             return self._cut_short()
         except LogError:
@@ -155,13 +182,27 @@ class LiveRun:
             return RunFailed("server_error", f"The agent raised {type(error).__name__}.")
         return None
 
+    async def _run(self) -> None:
+        """The runtime's part. Whatever runs meanwhile, and is begun by it, belongs to this run."""
+        if self._turn is not None:
+            await self._turn()
+        _current.set(self)
+        self._driving = True
+        try:
+            await self._runtime.run(self._context)
+        finally:
+            self._driving = False
+            self.writer.halt = None
+            _current.set(None)
+
     def _cut_short(self) -> RunEnd:
         """The end after a cancellation. Raises it again where the run goes on in another process."""
         task, asked = asyncio.current_task(), self._asked_end()
-        if self._handed_over or task is None:
+        if task is None or (self._handed_over and not self._held):
             raise asyncio.CancelledError
         if asked is not None:
-            task.uncancel()
+            while task.uncancel():
+                pass
             return asked
         if task.cancelling():
             raise asyncio.CancelledError  # the loop is torn down
@@ -169,6 +210,18 @@ class LiveRun:
 
     def _asked_end(self) -> RunEnd | None:
         """The end that we asked for, by a cancellation."""
+        if self._held:
+            words = f"The agent blocked its worker for more than {self._held:g} s."
+            return RunFailed("server_error", words)
         if self._cancelled_by:
             return RunCancelled(self._cancelled_by)
         return RunIncomplete(self._stopped) if self._stopped else None
+
+
+_current: ContextVar[LiveRun | None] = ContextVar("run", default=None)
+
+
+def current() -> LiveRun | None:
+    """The run that the code which runs now belongs to, while it is worked on."""
+    run = _current.get()
+    return None if run is None or run.task is None or run.task.done() else run

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from tailrace.errors import LogError
+from tailrace.errors import LogError, Unreadable
 from tailrace.events.state import RunState
 from tailrace.log.contract import Change, Record, Store, Value
 from tailrace.runs.conversations import Conversations
@@ -93,8 +93,13 @@ class Sweeper:
             await self._put_off(due, now + self._settings.look)
             if await runs.works(record.run):
                 return 0
-        begun = bool(await self._store.log.read(record.run, -1))
-        state = await self._directory.state(record.run) if begun else RunState()
+        try:
+            begun = bool(await self._store.log.read(record.run, -1))
+            state = await self._directory.state(record.run) if begun else RunState()
+        except Unreadable:
+            if record.status in ("in_progress", "waiting"):
+                raise
+            return await self._expire_unreadable(record, now)
         if begun and not state.ended:
             await self._attend(record, state, now, runs)
             return 0
@@ -134,6 +139,17 @@ class Sweeper:
         await self._drop(record.run)
         gone = state.ended_at or record.ended
         tombstone = msgspec.structs.replace(record, status="expired", ended=gone)
+        await self._directory.write(tombstone, expires=now + self._settings.tombstone)
+        return 1
+
+    async def _expire_unreadable(self, record: RunRecord, now: int) -> int:
+        """A run that has ended and whose log cannot be read: its record says when it goes."""
+        ends = record.ended + record.kept
+        if ends > now:
+            await self._directory.write(record, expires=ends)
+            return 0
+        await self._drop(record.run)
+        tombstone = msgspec.structs.replace(record, status="expired")
         await self._directory.write(tombstone, expires=now + self._settings.tombstone)
         return 1
 

@@ -12,9 +12,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
-import msgspec
-
 from tailrace.errors import RevisionMismatch, TooMany
+from tailrace.events.versions import Shape
 from tailrace.log.contract import Store
 from tailrace.runs.accounts import Purse
 from tailrace.runs.directory import Directory
@@ -31,7 +30,7 @@ WAITS = (0.05, 0.15)
 UNBORN = 60_000
 """A run without a record after so many milliseconds never began."""
 
-_decode = msgspec.json.Decoder(dict[str, int]).decode
+SHAPE = Shape("runs at once", dict[str, int])
 
 
 class RunningHere:
@@ -128,10 +127,10 @@ class RunningAnywhere:
 
     async def _read(self, purse: Purse) -> tuple[dict[str, int], int]:
         record = await self._store.records.get(BUCKET, purse.key)
-        return ({}, 0) if record is None else (_decode(record.value), record.revision)
+        return ({}, 0) if record is None else (SHAPE.decode(record.value), record.revision)
 
     async def _written(self, purse: Purse, runs: dict[str, int], revision: int) -> bool:
-        value, expires = msgspec.json.encode(runs), self._clock() + KEPT
+        value, expires = SHAPE.encode(runs), self._clock() + KEPT
         try:
             await self._store.records.put(
                 BUCKET, purse.key, value, revision=revision, expires=expires

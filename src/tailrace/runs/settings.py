@@ -20,11 +20,13 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     `kept` after the end of a run (R26: 24 h), `kept_unstored` for `store: false` (long enough to
     resume a dropped connection), `tombstone` for the memory that a run existed, `waiting` for how long a
     run waits for an answer. `longest_seconds` of work, from its start or its last answer. `grace` per
-    surface: what a run does when its last reader leaves; a surface that is missing lets it go on. A run that
-    was cut off more than `attempts` times is given up: it may be what kills the process. An agent that has
-    not let itself be stopped after `cancel_seconds` is left behind. So often as `look` says it is seen to
-    that somebody works on a run in progress. `bounds` are a run's size. A process works
-    on `most_runs` at once, 0 for any number.
+    surface: what a run does when its last reader leaves; a surface that is missing lets it go on. A run of
+    which `stuck_attempts` in a row were cut off before it got any further, or `attempts` in all, is given up:
+    it may be what kills the process. So one that was cut off twice in a row begins alone, and others like it
+    not before it got further or `alone_seconds` are over. An agent that has not let itself be stopped after
+    `cancel_seconds` is left behind; one whose code holds the event loop for `block_seconds` is interrupted
+    there, and its run fails. So often as `look` says it is seen to that somebody works on a run in progress.
+    `bounds` are a run's size. A process works on `most_runs` at once, 0 for any number.
     """
 
     kept: int = 24 * HOUR
@@ -34,6 +36,8 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     look: int = HOUR // 6
     longest_seconds: float = 24 * 3600
     attempts: int = 20
+    stuck_attempts: int = 3
+    alone_seconds: float = 10.0
     grace: dict[str, float] = {}
     idempotency: int = 24 * HOUR
     retry_window: int = HOUR // 6
@@ -42,3 +46,4 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     sweep_seconds: float = 60.0
     bounds: RunBounds = RunBounds()
     most_runs: int = 10_000
+    block_seconds: float = 10.0

@@ -12,6 +12,7 @@ from hashlib import sha256
 import msgspec
 
 from tailrace.errors import RevisionMismatch, Unprocessable
+from tailrace.events.versions import Shape
 from tailrace.log.contract import Change, Record, Store, Value
 from tailrace.runs.accounts import Purse
 from tailrace.runs.owner import Owner
@@ -69,6 +70,9 @@ class Sent(msgspec.Struct, frozen=True):
         return cls(RETRIES, f"{owner.key}:{fingerprint}", fingerprint, submission.retry)
 
 
+SHAPE = Shape("claim of a run", Claim)
+
+
 class Submissions:
     """Remembers which submission began which run."""
 
@@ -101,7 +105,7 @@ class Submissions:
         """The change that remembers `run` for a submission; `gone` is a run that was remembered and is there
         no more. It refuses (`RevisionMismatch`) where somebody else was quicker with the key."""
         lasts = self._settings.idempotency if sent.keyed else self._settings.retry_window
-        value = msgspec.json.encode(Claim(run, sent.fingerprint, answers, self._by))
+        value = SHAPE.encode(Claim(run, sent.fingerprint, answers, self._by))
         made = Value(value, self._clock() + lasts)
 
         def apply(record: Record | None) -> Value:
@@ -125,5 +129,5 @@ class Submissions:
 
 
 def decode(record: Record) -> Claim:
-    """A stored claim."""
-    return msgspec.json.decode(record.value, type=Claim)
+    """A stored claim. Raises `Unreadable`."""
+    return SHAPE.decode(record.value)

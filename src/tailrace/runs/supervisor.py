@@ -45,7 +45,7 @@ from tailrace.runs.summaries import Summaries
 from tailrace.runs.sweeping import sweep_for_ever
 from tailrace.runs.worker import Worker
 from tailrace.runs.writer import Clock, RunWriter
-from tailrace.runtimes.contract import Runtime
+from tailrace.runtimes.contract import Checks, Runtime
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -130,9 +130,19 @@ class Supervisor:
         await self._accounts.settle()
         await self._store.close()
 
+    @property
+    def block_seconds(self) -> float:
+        """How long a run's code may hold the event loop."""
+        return self._settings.block_seconds
+
     def live(self) -> int:
         """How many runs are being worked on."""
         return len(self._crew)
+
+    def objection(self, request: RunRequest) -> str:
+        """Why an agent will not do what a request asks for, or `""`."""
+        runtime = self._runtimes[request.agent]
+        return runtime.objection(request) if isinstance(runtime, Checks) else ""
 
     async def start(
         self, request: RunRequest, *, owner: Owner, submission: Submission

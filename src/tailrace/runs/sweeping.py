@@ -17,7 +17,8 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from tailrace.errors import LogError
+from tailrace.errors import LogError, Unreadable
+from tailrace.events.versions import Shape
 from tailrace.log.contract import Records, Store
 from tailrace.runs.retention import Attendance, Sweeper
 from tailrace.runs.settings import HOUR, RunSettings
@@ -36,6 +37,9 @@ class Mark(Struct, frozen=True, omit_defaults=True):
 
     at: int = 0
     confirmed: int = 0
+
+
+SHAPE = Shape("sweep", Mark)
 
 
 class Doubt:
@@ -100,9 +104,15 @@ async def sweep_for_ever(
 
 
 async def _read(records: Records) -> Mark | None:
-    record = await records.get(BUCKET, KEY)
-    return None if record is None else msgspec.json.decode(record.value, type=Mark)
+    """The mark, None for none; one that cannot be read says nothing of the clock, so that it is not believed
+    until it has shown itself, or until somebody confirms it."""
+    try:
+        record = await records.get(BUCKET, KEY)
+        return None if record is None else SHAPE.decode(record.value)
+    except Unreadable as error:
+        logger.error("when the last sweep was cannot be read: %s", error)
+        return Mark()
 
 
 async def _write(records: Records, mark: Mark) -> None:
-    await records.put(BUCKET, KEY, msgspec.json.encode(mark))
+    await records.put(BUCKET, KEY, SHAPE.encode(mark))

@@ -1,20 +1,46 @@
-"""Whether a run whose worker is gone can go on in another process. Pure."""
+"""Whether a run whose worker is gone can go on in another process. Pure.
+
+What cut it off may be the run itself: it blocks its worker, or ends the process. So attempts that were cut
+off are counted, whether a crash was seen or not; those that a worker gave up in order are not.
+"""
 
 from __future__ import annotations
 
 from tailrace.events.state import RunState
+from tailrace.events.types import RunAttempt
 from tailrace.runs.directory import RunRecord
+from tailrace.runs.settings import RunSettings
 from tailrace.runtimes.contract import Runtime
 
 
-def hindrance(record: RunRecord, state: RunState, runtime: Runtime | None, attempts: int) -> str:
-    """Why it cannot, or `""`. A run that was cut off more than `attempts` times may be what kills the
-    process; processes that stopped in order do not count."""
+def attempt(record: RunRecord, state: RunState, reason: str, *, orderly: bool) -> RunAttempt:
+    """The next attempt at a run. `orderly`: nothing but the log kept the last one from going on."""
+    orderly = orderly or record.handovers > state.handovers
+    return RunAttempt(state.attempt + 1, reason, orderly, record.handovers)
+
+
+def hindrance(
+    record: RunRecord,
+    state: RunState,
+    runtime: Runtime | None,
+    next_one: RunAttempt,
+    settings: RunSettings,
+) -> str:
+    """Why a run cannot go on with `next_one`, or `""`."""
     if runtime is None:
         return f"The agent {record.agent} no longer exists."
     if not runtime.resumes:
         return f"The agent {record.agent} cannot go on after a restart."
-    crashes = state.attempt - 1 - record.handovers
-    if crashes > attempts:
-        return f"The agent {record.agent} was cut off {crashes} times."
+    stuck = state.stuck + (not next_one.orderly)
+    cut_offs = state.cut_offs + (not next_one.orderly)
+    if stuck >= settings.stuck_attempts:
+        words = f"{stuck} attempts in a row were cut off before the agent got any further"
+        return f"The run was stopped: {words}."
+    if cut_offs >= settings.attempts:
+        return f"The run was stopped: {cut_offs} attempts were cut off."
     return ""
+
+
+def is_suspect(state: RunState, next_one: RunAttempt) -> bool:
+    """Whether the run may be what ends its workers, so that others like it had better wait."""
+    return state.stuck > 0 and not next_one.orderly

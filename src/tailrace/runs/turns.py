@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 from weakref import WeakValueDictionary
 
-import msgspec
 from msgspec import Struct
 
 from tailrace.errors import Conflict, LogError, RevisionMismatch
+from tailrace.events.versions import Shape
 from tailrace.log.contract import Record, Store
 from tailrace.runs.membership import Membership
 from tailrace.runs.writer import Clock
@@ -34,6 +35,14 @@ class _Turn(Struct, frozen=True):
 
     by: str
     until: int
+
+
+def _said_by_whom(old: Any) -> Any:
+    """A bare number once, which said no more than until when it counts."""
+    return {"by": "", "until": old} if isinstance(old, int) else old
+
+
+SHAPE = Shape("turn", _Turn, version=2, upgrades={1: _said_by_whom})
 
 
 class Turns:
@@ -75,7 +84,7 @@ class Turns:
             now = self._clock()
             if record is None or await self._is_over(record, now, cluster):
                 revision = 0 if record is None else record.revision
-                value = msgspec.json.encode(_Turn(cluster.name, now + HELD))
+                value = SHAPE.encode(_Turn(cluster.name, now + HELD))
                 with suppress(RevisionMismatch):
                     await self._store.records.put(BUCKET, conversation, value, revision=revision)
                     return now + HELD
@@ -83,7 +92,5 @@ class Turns:
 
     async def _is_over(self, record: Record, now: int, cluster: Membership) -> bool:
         """Whether who began a turn is done with it, or dead."""
-        turn = msgspec.json.decode(record.value, type=_Turn | int)
-        if isinstance(turn, int):  # of a version that wrote no more than until when it counts
-            return turn <= now
-        return turn.until <= now or not await cluster.lives(turn.by)
+        turn = SHAPE.decode(record.value)
+        return turn.until <= now or bool(turn.by and not await cluster.lives(turn.by))

@@ -25,7 +25,8 @@ from tailrace.runs.retention import Sweeper
 from tailrace.runs.running import Running
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.summaries import Summaries
-from tailrace.runs.takeover import hindrance
+from tailrace.runs.suspects import Suspects, take
+from tailrace.runs.takeover import attempt, hindrance, is_suspect
 from tailrace.runs.writer import Clock, RunWriter
 from tailrace.runtimes.contract import Keeper, Runtime
 
@@ -57,6 +58,7 @@ class Worker:
     ) -> None:
         """`alone`: no other process works on the runs of this store."""
         self._alone = alone
+        self._suspects = Suspects(store, settings)
         self._store = store
         self._runtimes = runtimes
         self._directory = directory
@@ -236,27 +238,31 @@ class Worker:
             if runtime is None or isinstance(runtime, Keeper):
                 await self._sweeper.forget_kept(record.run)
 
-    async def take_over(self, run: str, reason: str) -> None:
+    async def take_over(self, run: str, reason: str, *, orderly: bool = False) -> None:
         """Go on with a run whose worker is gone, under a new attempt; or end it as failed."""
         state = await self._directory.state(run)
         record = await self._directory.record(run)
         if record is None:  # the process died before anybody was told of the run
             return await self._store.log.drop([run])
-        live = await self._resume(record, state, reason)
+        live = await self._resume(record, state, reason, orderly=orderly)
         if live is not None:
             self._begin_grace(live)
         return None
 
-    async def pick_up(self, record: RunRecord, state: RunState) -> LiveRun | None:
-        """Work on a run that was offered: for the first time, or after a worker who is gone. None when there
-        is nothing to be done."""
-        if not state.fresh or not self.knows(record.agent):
+    async def pick_up(
+        self, record: RunRecord, state: RunState, *, again: bool = False
+    ) -> LiveRun | None:
+        """Work on a run that was offered: for the first time, or after a worker who is gone; `again` even
+        where that one wrote nothing. None when there is nothing to be done."""
+        if again or not state.fresh or not self.knows(record.agent):
             return await self._resume(record, state, "its worker was gone")
         await self._accounts.load(record.purses)
         self._running.enter_again(record.purses)
         return self._begin(record, RunWriter(self._store.log, record.run, state, self._clock))
 
-    async def _resume(self, record: RunRecord, state: RunState, reason: str) -> LiveRun | None:
+    async def _resume(
+        self, record: RunRecord, state: RunState, reason: str, *, orderly: bool = False
+    ) -> LiveRun | None:
         if state.ended:
             await self.record_end(record, state)
             return None
@@ -264,25 +270,30 @@ class Worker:
             await self._summaries.waits(record, state)
             return None
         writer = RunWriter(self._store.log, record.run, state, self._clock)
-        writer.add([Draft(RunAttempt(state.attempt + 1, reason))])
-        writer.add(state.give_up_reply())
+        following = attempt(record, state, reason, orderly=orderly)
         runtime = self._runtimes.get(record.agent)
-        why = hindrance(record, state, runtime, self._settings.attempts)
-        if runtime is None or why:
+        why = hindrance(record, state, runtime, following, self._settings)
+        suspect = not why and is_suspect(state, following)
+        if not suspect:
+            await take(writer, following)
+        if why:
             end = RunFailed("server_error", why)
             writer.add([*state.settle(end), Draft(end)])
             await writer.flush()
             await self.record_end(record, state)
             return None
-        await writer.flush()
         await self._accounts.load(record.purses)
         self._running.enter_again(record.purses)
-        return self._begin(record, writer)
+        return self._begin(record, writer, following if suspect else None)
 
-    def _begin(self, record: RunRecord, writer: RunWriter) -> LiveRun:
+    def _begin(
+        self, record: RunRecord, writer: RunWriter, alone: RunAttempt | None = None
+    ) -> LiveRun:
+        """Let a run go on; `alone` is the attempt of one that may be what ends its workers."""
         runtime = self._runtimes[record.agent]
         spend = partial(self._accounts.spend, record.purses)
-        live = LiveRun(record, runtime, writer, spend, self._settings.bounds)
+        turn = None if alone is None else partial(self._suspects.turn, record.run, writer, alone)
+        live = LiveRun(record, runtime, writer, spend, self._settings.bounds, turn)
         self._live[record.run] = live
         live.task = asyncio.create_task(self._work(live), name=f"run {record.run}")
         return live
@@ -305,7 +316,7 @@ class Worker:
             if (
                 self._alone and not self._draining.is_set()
             ):  # else the job comes back, to whoever is there
-                self._spawn(self._retake(run, "the log could not be written"))
+                self._spawn(self._retake(run, "the log could not be written", orderly=True))
             return
         finally:
             self._live.pop(run, None)
@@ -318,7 +329,7 @@ class Worker:
             await self._summaries.waits(live.record, live.writer.state)
         live.settled = True
 
-    async def _retake(self, run: str, reason: str) -> None:
+    async def _retake(self, run: str, reason: str, *, orderly: bool = False) -> None:
         """Take a run over once that can be done, however long it takes."""
         waits = iter(RETAKE_SECONDS)
         wait = next(waits)
@@ -328,14 +339,14 @@ class Worker:
                 async with asyncio.timeout(wait):
                     await self._draining.wait()
                 return
-            if await self._taken(run, reason):
+            if await self._taken(run, reason, orderly=orderly):
                 return
             wait = next(waits, wait)
 
-    async def _taken(self, run: str, reason: str) -> bool:
+    async def _taken(self, run: str, reason: str, *, orderly: bool = False) -> bool:
         """Try to take a run over."""
         try:
-            await self.take_over(run, reason)
+            await self.take_over(run, reason, orderly=orderly)
         except NotFound:
             pass  # not even its start was written: nobody was told of it
         except LogError as error:

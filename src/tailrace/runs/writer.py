@@ -50,6 +50,8 @@ class RunWriter:
         self._in_flight = False
         self._failure: LogError | None = None
         self._acknowledged: asyncio.Future[None] | None = None
+        self.halt: BaseException | None = None
+        """What the next `add` is answered with: whoever adds is to stop."""
 
     @property
     def full(self) -> bool:
@@ -64,6 +66,8 @@ class RunWriter:
         """Take drafts in. Raises `IllegalEvent` at the first illegal one; those before it stand."""
         if self._failure is not None:
             raise self._failure
+        if self.halt is not None:
+            raise self.halt
         now = self._clock()
         try:
             for draft in drafts:

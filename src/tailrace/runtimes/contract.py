@@ -114,6 +114,15 @@ class Runtime(Protocol):
         ...
 
 
+@runtime_checkable
+class Checks(Protocol):
+    """A runtime, or a node of one, that checks what a request asks for, and refuses what it could not do."""
+
+    def objection(self, request: RunRequest) -> str:
+        """Why it cannot, or `""`."""
+        ...
+
+
 KEPT = "kept"
 """The bucket of what runtimes keep of a run besides its log, under keys `<run>/…`; it goes with the log."""
 

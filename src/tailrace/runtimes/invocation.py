@@ -107,7 +107,7 @@ class Invocation:
                 continue
             note = ""
             if step.kind == "end":
-                note = structured.fault(state, self._id, self._base.settings.output)
+                note = await structured.fault(state, self._id, self._base.settings.output)
                 if not note:
                     return True
             await self._ask(note)

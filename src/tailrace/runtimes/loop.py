@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from tailrace.events.request import ModelRequest
+from tailrace.events.request import ModelRequest, RunRequest
 from tailrace.events.types import MAIN, AgentEntry
 from tailrace.models.contract import Model
+from tailrace.runtimes import structured
 from tailrace.runtimes.agent import Agent
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.invocation import Invocation, Team, in_time
@@ -31,6 +32,9 @@ class AgentLoop:
 
     def registry(self) -> Sequence[AgentEntry]:
         return self._agent.registry()
+
+    def objection(self, request: RunRequest) -> str:
+        return structured.objection(request.settings.output)
 
     async def run(self, context: RunContext) -> None:
         context.emit(opening(context.state, self._agent.name))

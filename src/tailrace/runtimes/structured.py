@@ -2,41 +2,64 @@
 
 from __future__ import annotations
 
-import msgspec
+import logging
 
 from tailrace.errors import ModelFailed
 from tailrace.events.history import made_by
-from tailrace.events.items import Message, text_of
+from tailrace.events.items import Json, Message, text_of
 from tailrace.events.request import OutputFormat
-from tailrace.events.schemas import mismatch
+from tailrace.events.schema_shapes import NoSchema
+from tailrace.events.schema_shapes import fault as schema_fault
+from tailrace.events.schemas import QUICK, misfits
 from tailrace.events.state import RunState
+from tailrace.events.work import Overspent, Work
+from tailrace.runtimes.checker import CHECKER
+
+logger = logging.getLogger("tailrace.runtimes")
 
 TRIES = 3
 
 
-def fault(state: RunState, agent: str, output: OutputFormat) -> str:
+def objection(output: OutputFormat) -> str:
+    """Why answers cannot be checked against what a client asked for, or `""`."""
+    return schema_fault(output.schema) if output.kind == "json_schema" and output.schema else ""
+
+
+def question_schema(schema: Json) -> Json:
+    """The schema of a question that somebody else's code asks; None, and a word to the operator, when no
+    answer could be checked against it."""
+    if schema is not None and (wrong := schema_fault(schema)):
+        logger.warning("a question is asked without its schema, which cannot be used: %s", wrong)
+        return None
+    return schema
+
+
+async def fault(state: RunState, agent: str, output: OutputFormat) -> str:
     """What is wrong with the agent's last answer, as a note for the model; `""` when it fits.
 
-    Raises `ModelFailed` after `TRIES` answers that do not fit. An answer that was cut off by a limit, or
-    that hands calls to the client, is not checked.
+    Raises `ModelFailed` after `TRIES` answers that do not fit, and when it cannot be told. An answer that was
+    cut off by a limit, or that hands calls to the client, is not checked.
     """
     if output.kind != "json_schema" or not output.schema or state.finishes.get(agent) != "stop":
         return ""
-    messages = [item for item in made_by(state, agent) if isinstance(item, Message)]
-    text = text_of(messages[-1].content) if messages else ""
-    wrong = _fault(text, output.schema)
-    if not wrong:
+    texts = [text_of(item.content) for item in made_by(state, agent) if isinstance(item, Message)]
+    wrong = await _misfits(texts or [""], output.schema)
+    if not wrong[-1]:
         return ""
-    tries = sum(_fault(text_of(message.content), output.schema) != "" for message in messages)
-    if tries >= TRIES:
-        raise ModelFailed(f"The model's answer did not fit the schema in {TRIES} tries: {wrong}")
-    return f"Your answer does not fit the JSON schema: {wrong}. Answer again, with the JSON only."
+    if sum(map(bool, wrong)) >= TRIES:
+        raise ModelFailed(
+            f"The model's answer did not fit the schema in {TRIES} tries: {wrong[-1]}"
+        )
+    return (
+        f"Your answer does not fit the JSON schema: {wrong[-1]}. Answer again, with the JSON only."
+    )
 
 
-def _fault(text: str, schema: object) -> str:
-    """Why `text` is no JSON of this schema, or `""`; a schema that cannot be read is the model server's."""
+async def _misfits(texts: list[str], schema: Json) -> list[str]:
+    """Of each text, why it is no JSON of this schema; in another process where that takes long."""
     try:
-        value = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        return str(error)
-    return mismatch(value, schema)
+        return misfits(texts, schema, Work(QUICK))
+    except Overspent:
+        return await CHECKER.misfits(texts, schema)
+    except NoSchema as error:
+        raise ModelFailed(f"The answer cannot be checked: {error}") from None

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from tailrace.errors import IllegalEvent, LimitReached, LogError, ModelFailed
 from tailrace.events.items import Item, Message, TextPart
+from tailrace.events.request import RunRequest
 from tailrace.events.types import (
     AgentCompleted,
     AgentEntry,
@@ -20,7 +21,7 @@ from tailrace.events.types import (
     NodeStarted,
     RunCompleted,
 )
-from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.contract import Checks, RunContext
 from tailrace.runtimes.nodes.contract import Node, NodeContext, NodeSpec, made_in
 
 
@@ -35,6 +36,10 @@ class Workflow:
 
     def registry(self) -> Sequence[AgentEntry]:
         return [entry for spec in self._specs for entry in self._nodes[spec.id].registry()]
+
+    def objection(self, request: RunRequest) -> str:
+        checking = (node for node in self._nodes.values() if isinstance(node, Checks))
+        return next(filter(None, (node.objection(request) for node in checking)), "")
 
     async def run(self, context: RunContext) -> None:
         while True:

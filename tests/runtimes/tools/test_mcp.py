@@ -124,6 +124,21 @@ async def test_tools_are_listed_and_called(
         assert len((await docs.call("much")).output) < MAX_OUTPUT + 100
 
 
+async def test_what_a_server_says_of_its_results_is_checked_in_bounded_work(
+    servers: dict[str, McpProcess], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The SDK would match its patterns with `re`, on the event loop."""
+    async with met(WAYS[0], tmp_path / "notes", servers) as docs:
+        assert not (await docs.call("evil")).is_error
+        assert not (await docs.call("odd")).is_error
+        assert "what odd gives is not checked: its schema /properties/a/pattern" in caplog.text
+        unfit = await docs.call("unfit")
+        assert "'b' is a required property" in unfit.output
+        assert unfit.is_error
+        doubling = await docs.call("doubling")
+        assert "takes more than 5 s to check" in doubling.output
+
+
 @pytest.mark.parametrize("way", WAYS[:4])
 async def test_progress_is_passed_on(
     way: str, servers: dict[str, McpProcess], tmp_path: Path

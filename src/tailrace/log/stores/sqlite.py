@@ -25,13 +25,14 @@ from typing import IO
 
 from tailrace.errors import LogError, NotOpen
 from tailrace.events.stored import Frame
+from tailrace.log import private
 from tailrace.log.contract import Change
 from tailrace.log.stores.sqlite_checkpoints import Checkpoints
 from tailrace.log.stores.sqlite_log import SqliteLog
 from tailrace.log.stores.sqlite_readers import Readers
 from tailrace.log.stores.sqlite_records import SqliteRecords, change_all
 from tailrace.log.stores.sqlite_recovery import Recovered
-from tailrace.log.stores.sqlite_schema import connect, migrate
+from tailrace.log.stores.sqlite_schema import LOCK, connect, make_private, migrate
 from tailrace.log.stores.sqlite_writer import Commit, Writer
 
 logger = logging.getLogger("tailrace.log")
@@ -75,11 +76,12 @@ class SqliteStore:
         async with AsyncExitStack() as life:
             life.enter_context(await self._lock())
             try:
+                make_private(self._folder)
                 connection = connect(self._folder)
                 life.callback(connection.close)
                 migrate(connection)
                 recovered = Recovered(connection)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 raise LogError(f"{self._folder}: {error}") from error
             self._start(connection, recovered, life)
             self._life = life.pop_all()
@@ -111,7 +113,7 @@ class SqliteStore:
         """Wire the parts; `life` undoes it, the last one first."""
         readers = Readers(self._folder)
         writer = Writer(connection, recovered.segment)
-        checkpoints = Checkpoints(self._folder)
+        checkpoints = Checkpoints(self._folder, writer.turn)
         log = self._log = SqliteLog(writer, readers, recovered)
         self._records = SqliteRecords(writer, readers)
 
@@ -129,7 +131,7 @@ class SqliteStore:
 
 def _lock_file(folder: Path) -> IO[bytes]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return (folder / "lock").open("ab")
+        private.make_folder(folder)
+        return private.append_to(folder / LOCK)
     except OSError as error:
         raise LogError(f"{folder}: {error.strerror or error}") from error

@@ -2,14 +2,16 @@
 
 Inside a commit a checkpoint stalls it for 11 ms. The first pass leaves writers alone and does nearly all
 of the copying; the second makes them wait for what came meanwhile, and then lets them begin at the start
-of the log again. The log's file is kept: writing over it costs half of what making it longer costs.
+of the log again. The log's file is kept: writing over it costs half of what making it longer costs. A writer
+that never pauses lets no second pass in, so where the log has become large the pass takes the writer's turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing, suppress
+import threading
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 from tailrace.log.stores.sqlite_schema import FILE, connect
@@ -25,8 +27,10 @@ BUSY_MS = 50
 class Checkpoints:
     """Call `written` after commits, on the event loop, and `finish` when they are over."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, turn: threading.Lock) -> None:
+        """`turn` is held by whoever commits."""
         self._folder = folder
+        self._turn = turn
         self._done = 0
         self._running: asyncio.Task[None] | None = None
 
@@ -50,4 +54,5 @@ class Checkpoints:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             large = (self._folder / f"{FILE}-wal").stat().st_size > WAL_BYTES
             mode = "TRUNCATE" if large or last else "RESTART"
-            connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            with self._turn if large else nullcontext():
+                connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()

@@ -1,19 +1,18 @@
 """A run that has not been sealed: its claim, and the tail of its log that is in segments only.
 
 The tail is kept as the bytes that are on disk, one piece a frame, and decoded when somebody reads. As
-objects it would be three times as large, and readers that keep up are told by `watch` and never read.
+objects it would be three times as large, and readers that keep up are told by `watch` and never read. Of what
+an earlier process has written only the places are known: a start reads no bodies, however long the tail is.
 """
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from tailrace.events.stored import decode
-from tailrace.events.types import Event
 from tailrace.log.stores.claim import Claim
 from tailrace.log.stores.sqlite_rows import CHUNK_BYTES, CHUNK_EVENTS
+from tailrace.log.stores.sqlite_segments import Piece, lost
 
 TAIL_EVENTS = 256
 TAIL_BYTES = 262_144
@@ -26,16 +25,14 @@ class LiveRun(Claim):
     `busy` is true while a chunk of this run, or its seal, is on its way to the disk.
     """
 
-    __slots__ = ("_bodies", "_firsts", "_segments", "base", "busy", "size")
+    __slots__ = ("_pieces", "base", "busy", "size")
 
     def __init__(self, run: str, last: int = -1, attempt: int = 0) -> None:
         super().__init__(run, last, attempt)
         self.base = last + 1
         self.size = 0
         self.busy = False
-        self._firsts = array("q")
-        self._segments = array("q")
-        self._bodies: list[bytes] = []
+        self._pieces: list[Piece] = []
 
     @property
     def settled(self) -> bool:
@@ -45,37 +42,49 @@ class LiveRun(Claim):
     @property
     def oldest(self) -> int | None:
         """The first segment that holds a part of the tail, or None for an empty tail."""
-        return self._segments[0] if self._segments else None
+        return next((piece.segment for piece in self._pieces if piece.segment), None)
 
-    def keep(self, first: int, body: bytes, segment: int) -> None:
-        """Take in a frame that is in `segment`; its events become `last` by `landed`."""
-        self._firsts.append(first)
-        self._segments.append(segment)
-        self._bodies.append(body)
-        self.size += len(body)
+    def keep(self, piece: Piece) -> None:
+        """Take in a frame that is in a segment; its events become `last` by `landed`. What is missing before
+        it is lost."""
+        due = self._pieces[-1].last + 1 if self._pieces else self.base
+        if piece.first > due:
+            self._pieces.append(lost(due, piece.first - 1))
+        self._pieces.append(piece)
+        self.size += piece.size
 
-    def tail(self) -> list[bytes]:
-        """The frames' bodies from `base` on."""
-        return self._bodies.copy()
+    def tail(self, most: int) -> list[Piece]:
+        """The pieces from `base` on: at least one, and no more than have `most` bytes."""
+        size = 0
+        for count, piece in enumerate(self._pieces):
+            size += piece.size
+            if count and size > most:
+                return self._pieces[:count]
+        return self._pieces.copy()
 
-    def cut(self, pieces: int) -> None:
-        """Let go of the oldest pieces: a chunk holds them now."""
-        del self._firsts[:pieces], self._segments[:pieces], self._bodies[:pieces]
-        self.base = self._firsts[0] if self._firsts else self.last + 1
-        self.size = sum(map(len, self._bodies))
+    def cut(self, count: int) -> None:
+        """Let go of the oldest pieces: chunks hold them now."""
+        self.size -= sum(piece.size for piece in self._pieces[:count])
+        del self._pieces[:count]
+        self.base = self._pieces[0].first if self._pieces else self.last + 1
 
-    def read(self, after: int) -> Sequence[Event]:
-        """Events of the tail beyond `after`, which is `base - 1` or later: as many as a chunk takes."""
+    def slice(self, after: int) -> Sequence[Piece]:
+        """The pieces with the events beyond `after`, which is `base - 1` or later: as many as a chunk
+        takes."""
         if after >= self.last:
             return ()
-        start = bisect_right(self._firsts, after + 1) - 1
+        pieces = self._pieces
+        start = bisect_right(pieces, after + 1, key=_first) - 1
         end, size = start, 0
-        while end < len(self._bodies):
-            size += len(self._bodies[end])
+        while end < len(pieces):
+            size += pieces[end].size
             if end > start and (
-                size > CHUNK_BYTES or self._firsts[end] - self._firsts[start] >= CHUNK_EVENTS
+                size > CHUNK_BYTES or pieces[end].first - pieces[start].first >= CHUNK_EVENTS
             ):
                 break
             end += 1
-        events = decode(b"\n".join(self._bodies[start:end]))
-        return events[after + 1 - self._firsts[start] :]
+        return pieces[start:end]
+
+
+def _first(piece: Piece) -> int:
+    return piece.first

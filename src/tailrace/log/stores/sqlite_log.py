@@ -11,15 +11,20 @@ import asyncio
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
-from tailrace.errors import Fenced
-from tailrace.events.stored import Frame
+from tailrace.errors import Damaged, Fenced
+from tailrace.events import ids
+from tailrace.events.stored import Frame, decode
 from tailrace.events.types import Event
 from tailrace.log.contract import Listener
 from tailrace.log.stores import sqlite_rows as rows
+from tailrace.log.stores import sqlite_segments as segments
+from tailrace.log.stores import sqlite_sums as sums
 from tailrace.log.stores.sqlite_live import LiveRun
 from tailrace.log.stores.sqlite_readers import Readers
 from tailrace.log.stores.sqlite_recovery import Recovered
+from tailrace.log.stores.sqlite_segments import Gone, Piece
 from tailrace.log.stores.sqlite_upkeep import Upkeep
 from tailrace.log.stores.sqlite_writer import Action, Append, Commit, Writer
 from tailrace.log.watchers import Watchers
@@ -38,6 +43,8 @@ class SqliteLog:
         self._new: dict[str, LiveRun] = {}
         self._dropped = recovered.dropped
         self._segment = recovered.segment
+        self._torn = recovered.torn
+        self._uncertain = recovered.uncertain()
         self._watchers = Watchers()
         self._upkeep = Upkeep(writer, self._runs, self._dropped)
         self._loop = asyncio.get_running_loop()
@@ -76,10 +83,21 @@ class SqliteLog:
         return future
 
     async def read(self, run: str, after: int) -> Sequence[Event]:
-        live = self._runs.get(run)
-        if live is not None and after >= live.base - 1:
-            return live.read(after)
-        return await self._readers.run(lambda connection: rows.read(connection, run, after))
+        while True:
+            live = self._runs.get(run)
+            if live is None or after < live.base - 1:
+                return await self._chunk(run, after, live)
+            pieces = live.slice(after)
+            if not pieces and run in self._uncertain:
+                raise _uncertain(run)
+            bodies = [piece.body for piece in pieces if piece.body is not None]
+            if len(bodies) == len(pieces):
+                return _beyond(after, bodies)
+            try:
+                return await self._readers.run(partial(_load, run, after, pieces), run)
+            except Gone:  # it became a chunk meanwhile
+                if self._runs.get(run) is live and live.slice(after)[:1] == pieces[:1]:
+                    raise sums.damaged("segments", f"event {after + 1}", run) from None
 
     def watch(self, run: str, listener: Listener) -> Callable[[], None]:
         return self._watchers.watch(run, listener)
@@ -99,7 +117,7 @@ class SqliteLog:
             self._segment = max(self._segment, commit.segment)
             for append in commit.appends:
                 self._landed(append, commit.segment)
-            self._upkeep.look_round(commit.segment)
+            self._upkeep.look_round(commit.segment, self._writer.written)
         else:
             for append in commit.appends:
                 self._failed(append)
@@ -109,6 +127,14 @@ class SqliteLog:
     async def settle(self) -> None:
         """Seal what has ended and trim the segments, as far as the disk allows."""
         await self._upkeep.settle(self._segment)
+
+    async def _chunk(self, run: str, after: int, live: LiveRun | None) -> Sequence[Event]:
+        found = await self._readers.run(
+            lambda connection: rows.read(connection, run, after, more=live is not None), run
+        )
+        if not found and after < 0 and self._torn and run not in self._dropped:
+            raise _uncertain(run)
+        return found
 
     def _newcomer(self, run: str) -> LiveRun:
         """A run that is not in memory: new, as far as the event loop knows; the writer looks it up."""
@@ -123,7 +149,7 @@ class SqliteLog:
         if append.first:
             del self._new[live.run]
             self._runs[live.run] = live
-        live.keep(frame.first, frame.body, segment)
+        live.keep(Piece(frame.first, frame.last, segment, len(frame.body), frame.body))
         live.landed(frame.last, append.attempt, ended=append.ends)
         self._watchers.tell(live.run, frame.events)
         if not live.settled:
@@ -146,10 +172,29 @@ class SqliteLog:
             for run in runs:
                 rows.forget(connection, run)
                 connection.execute("DELETE FROM live WHERE run = ?", (run,))
-                connection.execute("INSERT OR REPLACE INTO dropped VALUES (?, ?)", (run, segment))
+                about = (run, segment, sums.row(run, segment))
+                connection.execute("INSERT OR REPLACE INTO dropped VALUES (?, ?, ?)", about)
             return segment
 
         segment = await self._writer.act(action)
         for run in runs:
             self._dropped[run] = segment
             self._watchers.tell(run, ())
+
+
+def _load(
+    run: str, after: int, pieces: Sequence[Piece], connection: sqlite3.Connection
+) -> Sequence[Event]:
+    return _beyond(after, [segments.load(connection, run, piece) for piece in pieces])
+
+
+def _uncertain(run: str) -> Damaged:
+    return Damaged(f"The log of {ids.run_id(run)} may go on in a damaged part of the disk.")
+
+
+def _beyond(after: int, bodies: Sequence[bytes]) -> Sequence[Event]:
+    """The events in these bodies that come after `after`."""
+    if not bodies:
+        return ()
+    events = decode(b"\n".join(bodies))
+    return events[after + 1 - events[0].seq :]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-from tailrace.errors import LogError
+from tailrace.errors import Damaged, LogError
+from tailrace.events import ids
 from tailrace.log.stores.sqlite_schema import connect
+from tailrace.log.stores.sqlite_sums import PLACES
 
 THREADS = 2
 
 Result = TypeVar("Result")
+logger = logging.getLogger("tailrace.log")
 
 
 class Readers:
@@ -28,11 +33,13 @@ class Readers:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="tailrace-reader")
         self._closed = False
 
-    async def run(self, act: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Call `act` with a connection. Raises `LogError` for what SQLite raises, and when closed."""
+    async def run(self, act: Callable[[sqlite3.Connection], Result], about: str = "") -> Result:
+        """Call `act`, which reads the run `about`, with a connection. Raises `LogError` for what SQLite
+        raises, `Damaged` where it is about the file, and `LogError` when closed."""
         if self._closed:
             raise LogError("the store is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._guarded, act)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._guarded, act, about)
 
     async def close(self) -> None:
         """End the threads when they have done what they were asked."""
@@ -41,11 +48,16 @@ class Readers:
         for connection in self._connections:
             connection.close()
 
-    def _guarded(self, act: Callable[[sqlite3.Connection], Result]) -> Result:
+    def _guarded(self, act: Callable[[sqlite3.Connection], Result], about: str) -> Result:
         try:
             return act(self._connection())
         except sqlite3.Error as error:
-            raise LogError(f"the log cannot be read: {error}") from error
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise LogError(f"the log cannot be read: {error}") from error
+            _report(about, str(error))
+            what = f"The log of {ids.run_id(about)}" if about else "A record"
+            raise Damaged(f"{what} is damaged on disk.") from error
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -53,3 +65,9 @@ class Readers:
             connection = self._local.connection = connect(self._folder)
             self._connections.append(connection)
         return connection
+
+
+@lru_cache(maxsize=PLACES)
+def _report(about: str, message: str) -> None:
+    name = f"run {about}" if about else "a record"
+    logger.error("tailrace.db: %s cannot be read: %s", name, message)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from itertools import islice
+from typing import Any
 
-from tailrace.errors import RevisionMismatch
+from tailrace.errors import Damaged, RevisionMismatch
+from tailrace.events import ids
 from tailrace.log.contract import Change, Record
+from tailrace.log.stores import sqlite_sums as sums
 from tailrace.log.stores.sqlite_readers import Readers
 from tailrace.log.stores.sqlite_writer import Writer
 
-_COLUMNS = "key, value, revision, expires"
+RUNS = "runs"
+"""The bucket whose keys are runs."""
+COLUMNS = "bucket, key, value, revision, expires, sum"
 
 
 class SqliteRecords:
@@ -56,10 +62,15 @@ class SqliteRecords:
 
 
 def get(connection: sqlite3.Connection, bucket: str, key: str) -> Record | None:
-    """As `Records.get`, on a connection; the functions below likewise."""
-    query = f"SELECT {_COLUMNS} FROM records WHERE bucket = ? AND key = ?"
-    found = _select(connection, query, (bucket, key))
-    return found[0] if found else None
+    """As `Records.get`, on a connection; the functions below likewise. Raises `Damaged`."""
+    query = f"SELECT {COLUMNS} FROM records WHERE bucket = ? AND key = ?"
+    row = connection.execute(query, (bucket, key)).fetchone()
+    if row is None:
+        _must_be_absent(connection, bucket, key)
+        return None
+    if row[:2] != (bucket, key) or not is_whole(row):
+        raise _damaged(row, bucket, key)  # a search through a damaged page may find another record
+    return _record(row)
 
 
 def change_all(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
@@ -81,29 +92,83 @@ def scan(
 ) -> Sequence[Record]:
     beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
     bound = f"AND key {beyond} ?" if after else "AND ? = ''"
-    query = f"""SELECT {_COLUMNS} FROM records WHERE bucket = ? {bound}
-                ORDER BY key {order} LIMIT ?"""
-    return _select(connection, query, (bucket, after, limit))
+    query = f"""SELECT {COLUMNS} FROM records WHERE bucket = ? {bound}
+                ORDER BY key {order}"""
+    found: list[Record] = []
+    for record in _whole(connection, query, (bucket, after), bucket):
+        last = found[-1].key if found else after
+        if last and (record.key >= last if newest_first else record.key <= last):
+            continue  # on a damaged page the same one may be found again
+        found.append(record)
+        if len(found) == limit:
+            break
+    return found
 
 
 def due(connection: sqlite3.Connection, bucket: str, now: int, limit: int) -> Sequence[Record]:
-    query = f"""SELECT {_COLUMNS} FROM records
-                WHERE bucket = ? AND expires > 0 AND expires <= ? ORDER BY expires LIMIT ?"""
-    return _select(connection, query, (bucket, now, limit))
+    query = f"""SELECT {COLUMNS} FROM records
+                WHERE bucket = ? AND expires > 0 AND expires <= ? ORDER BY expires"""
+    return list(islice(_whole(connection, query, (bucket, now), bucket), limit))
 
 
-def _select(
-    connection: sqlite3.Connection, query: str, values: tuple[str | int, ...]
-) -> list[Record]:
-    return [Record(*row) for row in connection.execute(query, values)]
+Row = tuple[Any, ...]
+"""What is damaged may be of any type."""
 
 
-_INSERT = "INSERT INTO records (bucket, key, value, expires, revision) VALUES (?, ?, ?, ?, 1)"
+def _whole(
+    connection: sqlite3.Connection, query: str, values: tuple[str | int, ...], bucket: str
+) -> Iterator[Record]:
+    """The records that are as they were written: one that is damaged must not hide the others."""
+    for row in connection.execute(query, values):
+        if row[0] == bucket and is_whole(row):
+            yield _record(row)
+        else:
+            _damaged(row, str(row[0]), str(row[1]))
+
+
+def _must_be_absent(connection: sqlite3.Connection, bucket: str, key: str) -> None:
+    """Raises `Damaged` when the record before the place of this key, or behind it, is: damage may have
+    changed the key that is looked for, and what has another key lies where it lay."""
+    for beyond, order in (("<", "DESC"), (">", "ASC")):
+        query = f"""SELECT {COLUMNS} FROM records WHERE (bucket, key) {beyond} (?, ?)
+                    ORDER BY bucket {order}, key {order} LIMIT 1"""
+        row = connection.execute(query, (bucket, key)).fetchone()
+        if row is not None and not is_whole(row):
+            raise _damaged(row, bucket, key)
+
+
+def is_whole(row: Row) -> bool:
+    """Whether a row is as it was written."""
+    bucket, key, value, revision, expires, sum = row
+    if not isinstance(revision, int) or not isinstance(expires, int):
+        return False
+    return sums.fits(sum, found := sums.record(bucket, key, revision, expires, value)) and (
+        found != sums.NEVER
+    )
+
+
+def _record(row: Row) -> Record:
+    _, key, value, revision, expires, _ = row
+    return Record(key, value, revision, expires)
+
+
+def _damaged(row: Row, bucket: str, key: str) -> Damaged:
+    """A run's own record names the run; no other key is told."""
+    error = sums.damaged("records", f"row {row[0]!r}, {row[1]!r}")
+    if bucket == RUNS:
+        return Damaged(f"The record of {ids.run_id(key)} is damaged on disk.")
+    return error
+
+
+_INSERT = """INSERT INTO records (bucket, key, value, expires, revision, sum)
+    VALUES (?1, ?2, ?3, ?4, 1, sum_of(?1, ?2, 1, ?4, ?3))"""
 _OVERWRITE = f"""{_INSERT} ON CONFLICT DO UPDATE
-    SET value = excluded.value, expires = excluded.expires, revision = revision + 1
+    SET value = excluded.value, expires = excluded.expires, revision = revision + 1,
+        sum = sum_of(?1, ?2, revision + 1, ?4, ?3)
     RETURNING revision"""
 _CREATE = f"{_INSERT} ON CONFLICT DO NOTHING RETURNING revision"
-_UPDATE = """UPDATE records SET value = ?3, expires = ?4, revision = revision + 1
+_UPDATE = """UPDATE records SET value = ?3, expires = ?4, revision = ?5 + 1,
+        sum = sum_of(?1, ?2, ?5 + 1, ?4, ?3)
     WHERE bucket = ?1 AND key = ?2 AND revision = ?5 RETURNING revision"""
 
 

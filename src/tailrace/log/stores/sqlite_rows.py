@@ -1,67 +1,122 @@
-"""What is in the rows: segments (a commit's frames, of all runs) and chunks (one run's events).
+"""Chunks: one run's events, in rows of a bounded size.
 
 A chunk is what one read returns at most, so reading is sliced whatever the size of a run. The chunks of
-a run follow each other without a gap, from event 0 on. Bodies are lines (`events/stored.py`) and are cut
+a run follow each other without a gap, from event 0 on, and the last one of a run that is sealed says that it
+`ends` the run: a chunk that cannot be found is noticed. Bodies are lines (`events/stored.py`) and are cut
 and joined without being decoded; only bytes of an older schema are rewritten on the way.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 import msgspec
+from msgspec import Struct
 
-from tailrace.errors import LogError
+from tailrace.errors import Unreadable
 from tailrace.events.stored import SCHEMA, decode, frame
 from tailrace.events.types import Event
+from tailrace.log.stores import sqlite_segments as segments
+from tailrace.log.stores import sqlite_sums as sums
+from tailrace.log.stores.sqlite_segments import Piece
 
 CHUNK_EVENTS = 96
 CHUNK_BYTES = 131_072
 """A chunk's size at most, unless a single event is larger."""
 
+COLUMNS = "rowid, run, first, last, schema, body, ends, sum"
 
-class StoredFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A run's frame inside a segment."""
 
+class Chunk(Struct, frozen=True, array_like=True):
+    """A row."""
+
+    row: int
     run: str
-    attempt: int
     first: int
     last: int
-    ends: bool
     schema: int
     body: bytes
+    ends: int | None
+    sum: int | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is as it was written."""
+        try:
+            msgspec.convert(
+                msgspec.structs.astuple(self), Chunk
+            )  # what is damaged may be of any type
+        except msgspec.ValidationError:
+            return False
+        found = _sum(self.run, self.first, self.last, self.schema, self.ends, self.body)
+        return sums.fits(self.sum, found)
+
+    def checked(self) -> Chunk:
+        """Itself. Raises `Damaged`."""
+        if not self.is_whole:
+            where = f"row {self.row} (events from {self.first})"
+            raise sums.damaged("chunks", where, self.run)
+        return self
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[StoredFrame]).decode
+def write(
+    connection: sqlite3.Connection, run: str, pieces: Sequence[Piece], *, ends: bool = False
+) -> int:
+    """Store a part of a run in as many chunks as it needs; returns how many bytes it has. `ends`: it is the
+    last part. What is damaged is stored as that, apart, so that nobody takes it for right later.
+
+    Raises `Gone`.
+    """
+    done = 0
+    final = pieces[-1].last
+    for good, group in groupby(_loaded(connection, run, pieces), key=lambda each: each[1]):
+        these = list(group)
+        first, last = these[0][0].first, these[-1][0].last
+        ending = ends and last == final
+        if good:
+            body = b"\n".join(each[2] for each in these)
+            done += _write_lines(connection, run, first, body, ends=ending)
+        else:
+            for piece, _, body in these:
+                row = (run, piece.first, piece.last, piece.schema, body, int(ending), sums.NEVER)
+                connection.execute(_INSERT, row)
+                done += len(body)
+    return done
 
 
-def pack(frames: Sequence[StoredFrame]) -> bytes:
-    """A segment's frames as its row holds them."""
-    return _encode(frames)
+_INSERT = """INSERT INTO chunks (run, first, last, schema, body, ends, sum)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
 
 
-def unpack(segment: int, blob: bytes) -> list[StoredFrame]:
-    """The frames in a segment's row. Raises `LogError`."""
-    try:
-        return _decode(blob)
-    except msgspec.MsgspecError as error:
-        raise LogError(f"segment {segment} cannot be read: {error}") from error
+def _loaded(
+    connection: sqlite3.Connection, run: str, pieces: Iterable[Piece]
+) -> Iterator[tuple[Piece, bool, bytes]]:
+    """The pieces, whether each is as it was written, and their bytes."""
+    for piece in pieces:
+        try:
+            yield piece, True, segments.load(connection, run, piece)
+        except Unreadable:
+            yield piece, False, segments.raw(connection, piece)
 
 
-def current(body: bytes, schema: int) -> bytes:
-    """The same events in today's schema. Raises `Unreadable`."""
-    return body if schema == SCHEMA else frame(decode(body, schema)).body
+def _write_lines(
+    connection: sqlite3.Connection, run: str, first: int, body: bytes, *, ends: bool
+) -> int:
+    lines = body.split(b"\n")
+    final = len(lines)
+    for start, some in _cut(lines):
+        end = start + len(some)
+        about = (run, first + start, first + end - 1, SCHEMA)
+        text = b"\n".join(some)
+        last = int(ends and end == final)
+        connection.execute(_INSERT, (*about, text, last, _sum(*about, last, text)))
+    return len(body)
 
 
-def write(connection: sqlite3.Connection, run: str, first: int, bodies: Iterable[bytes]) -> None:
-    """Store a run's events from `first` on, in as many chunks as they need."""
-    for start, lines in _cut(b"\n".join(bodies).split(b"\n")):
-        connection.execute(
-            "INSERT INTO chunks (run, first, last, schema, body) VALUES (?, ?, ?, ?, ?)",
-            (run, first + start, first + start + len(lines) - 1, SCHEMA, b"\n".join(lines)),
-        )
+def _sum(run: str, first: int, last: int, schema: int, ends: int | None, body: bytes) -> int:
+    return sums.row(run, first, last, schema, ends, body=body)
 
 
 def _cut(lines: Sequence[bytes]) -> Iterable[tuple[int, Sequence[bytes]]]:
@@ -74,19 +129,45 @@ def _cut(lines: Sequence[bytes]) -> Iterable[tuple[int, Sequence[bytes]]]:
     yield start, lines[start:]
 
 
-def read(connection: sqlite3.Connection, run: str, after: int) -> Sequence[Event]:
-    """The events beyond `after` in the chunk that holds the next one. Raises `Unreadable`."""
-    row = connection.execute(
-        """SELECT first, last, schema, body FROM chunks
-           WHERE run = ? AND first <= ? ORDER BY first DESC LIMIT 1""",
-        (run, after + 1),
-    ).fetchone()
-    if row is None or row[1] <= after:
+def read(connection: sqlite3.Connection, run: str, after: int, *, more: bool) -> Sequence[Event]:
+    """The events beyond `after` in the chunk that holds the next one. `more` says that there is one.
+
+    Raises `Unreadable`, and `Damaged` also for a chunk that should be there and is not.
+    """
+    query = f"""SELECT {COLUMNS} FROM chunks
+                WHERE run = ? AND first <= ? ORDER BY first DESC LIMIT 1"""
+    found = connection.execute(query, (run, after + 1)).fetchone()
+    chunk = Chunk(*found).checked() if found is not None else None
+    if chunk is not None and (chunk.run != run or chunk.first > after + 1):
+        raise sums.damaged("chunks", f"the page with event {after + 1}", run)
+    if chunk is None or chunk.last <= after:
+        missing = _is_hidden(connection, run) if chunk is None else _breaks_off(chunk, after)
+        if more or missing:
+            raise sums.damaged("chunks", f"the row with event {after + 1}", run)
         return ()
-    first, _, schema, body = row
-    if after >= first:
-        body = body.split(b"\n", after + 1 - first)[-1]
-    return decode(body, schema)
+    body = chunk.body
+    if after >= chunk.first:
+        body = body.split(b"\n", after + 1 - chunk.first)[-1]
+    return decode(body, chunk.schema)
+
+
+def _is_hidden(connection: sqlite3.Connection, run: str) -> bool:
+    """Whether a run whose first chunk cannot be found has others, or may lie under a key that damage has
+    changed: what lies where it should lie is damaged then."""
+    if has(connection, run):
+        return True
+    for beyond, order in (("<", "DESC"), (">", "ASC")):
+        query = f"""SELECT {COLUMNS} FROM chunks WHERE run {beyond} ?
+                    ORDER BY run {order}, first {order} LIMIT 1"""
+        found = connection.execute(query, (run,)).fetchone()
+        if found is not None and not Chunk(*found).is_whole:
+            return True
+    return False
+
+
+def _breaks_off(chunk: Chunk, after: int) -> bool:
+    """Whether a chunk is the last one that can be found and does not say that it ends the run."""
+    return chunk.last == after and chunk.ends == 0
 
 
 def has(connection: sqlite3.Connection, run: str) -> bool:
@@ -95,17 +176,35 @@ def has(connection: sqlite3.Connection, run: str) -> bool:
     return connection.execute(query, (run,)).fetchone() is not None
 
 
-def take(connection: sqlite3.Connection, run: str, most: int) -> list[bytes]:
-    """Remove a run's chunks and return their bodies; none where they have more than `most` bytes."""
+def take(connection: sqlite3.Connection, run: str, base: int, most: int) -> list[Piece]:
+    """Remove a run's chunks and return what was in them, the events before `base`; none, and nothing is
+    removed, where they have more than `most` bytes or are damaged."""
     (size,) = connection.execute(
         "SELECT total(length(body)) FROM chunks WHERE run = ?", (run,)
     ).fetchone()
     if size > most:
         return []
-    query = "SELECT schema, body FROM chunks WHERE run = ? ORDER BY first"
-    bodies = [current(body, schema) for schema, body in connection.execute(query, (run,))]
+    query = f"SELECT {COLUMNS} FROM chunks WHERE run = ? ORDER BY first"
+    pieces: list[Piece] = []
+    due = 0
+    for chunk in [Chunk(*row) for row in connection.execute(query, (run,))]:
+        if not chunk.is_whole or chunk.first != due:
+            return []
+        try:
+            body = current(chunk.body, chunk.schema)
+        except Unreadable:
+            return []
+        due = chunk.last + 1
+        pieces.append(Piece(chunk.first, chunk.last, 0, len(body), body))
+    if due != base:
+        return []
     forget(connection, run)
-    return bodies
+    return pieces
+
+
+def current(body: bytes, schema: int) -> bytes:
+    """The same events in today's schema. Raises `Unreadable`."""
+    return body if schema == SCHEMA else frame(decode(body, schema)).body
 
 
 def forget(connection: sqlite3.Connection, run: str) -> None:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from tailrace.errors import LogError
 from tailrace.log.contract import Change, Record
 from tailrace.log.stores import sqlite_records as records
-from tailrace.log.stores.sqlite_schema import connect, migrate
+from tailrace.log.stores.sqlite_schema import connect, make_private, migrate
 
 Result = TypeVar("Result")
 
@@ -67,7 +67,7 @@ class SideRecords:
 
     def _do(self, act: Callable[[sqlite3.Connection], Result]) -> Result:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_private(self._folder)
             with closing(connect(self._folder)) as connection:
                 migrate(connection)
                 return act(connection)

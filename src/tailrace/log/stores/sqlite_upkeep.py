@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
 from tailrace.errors import LogError
 from tailrace.log.stores import sqlite_rows as rows
+from tailrace.log.stores import sqlite_sums as sums
 from tailrace.log.stores.sqlite_live import LiveRun
 from tailrace.log.stores.sqlite_writer import Writer
 
 SEAL_BYTES = 4_194_304
 """Chunks of an ended run are joined up to this size; longer runs keep theirs, which are large enough."""
+STEP_BYTES = 1_048_576
+"""Of a long tail so much becomes chunks at once: nobody's acknowledgement waits behind all of it."""
 TRIM_SEGMENTS = 256
-"""Segments between two looks round."""
+TRIM_BYTES = 33_554_432
+"""Segments, or bytes written, between two looks round."""
 TRIM_AT_ONCE = 1_000
 """Segments deleted in one commit."""
 OLD_SEGMENTS = 10_000
-"""A quiet live run that holds back this many segments is chunked, so that they can go."""
+OLD_BYTES = 67_108_864
+"""A quiet live run that holds back so many segments, or so many bytes written since, is chunked, so that they
+can go."""
 
 Result = TypeVar("Result")
 
@@ -38,6 +45,7 @@ class Upkeep:
         self._dropped = dropped
         self._pending = 0
         self._looked = 0
+        self._marks: deque[tuple[int, int]] = deque([(0, 0)])
         self._trimming = False
 
     def attend(self, live: LiveRun) -> None:
@@ -47,25 +55,29 @@ class Upkeep:
         else:
             self._chunk(live)
 
-    def look_round(self, segment: int) -> None:
-        """Called once a commit with its segment: now and then, see what can go."""
-        if segment - self._looked >= TRIM_SEGMENTS:
+    def look_round(self, segment: int, written: int) -> None:
+        """Called once a commit with its segment and all bytes written up to it: now and then, see what can
+        go."""
+        if segment - self._looked >= TRIM_SEGMENTS or written - self._marks[-1][1] >= TRIM_BYTES:
             self._looked = segment
+            self._marks.append((segment, written))
+            while len(self._marks) > 1 and written - self._marks[1][1] >= OLD_BYTES:
+                self._marks.popleft()
             self._trim(segment)
 
     def _seal(self, live: LiveRun) -> None:
         """Write the whole log of an ended run as few chunks, and let go of the run."""
         if live.busy:
-            return  # its chunk is on the way, and calls again when it is there
-        run, base, tail = live.run, live.base, live.tail()
+            return None  # its chunk is on the way, and calls again when it is there
+        run, base, tail = live.run, live.base, live.tail(STEP_BYTES)
+        if tail[-1].last < live.last:
+            return self._chunk(live)
 
         def action(connection: sqlite3.Connection) -> None:
             if live.dropped:
                 return
-            first, bodies = base, tail
-            if base > 0 and (chunks := rows.take(connection, run, SEAL_BYTES)):
-                first, bodies = 0, chunks + tail
-            rows.write(connection, run, first, bodies)
+            chunks = rows.take(connection, run, base, SEAL_BYTES) if base > 0 else []
+            self._writer.written += rows.write(connection, run, chunks + tail, ends=True)
             if base > 0:
                 connection.execute("DELETE FROM live WHERE run = ?", (run,))
 
@@ -73,7 +85,7 @@ class Upkeep:
             if self._runs.get(run) is live:
                 del self._runs[run]
 
-        self._tidy(live, action, sealed)
+        return self._tidy(live, action, sealed)
 
     async def settle(self, segment: int) -> None:
         """Tidy all that can be tidied; returns when it is done or has failed."""
@@ -84,20 +96,20 @@ class Upkeep:
     def _chunk(self, live: LiveRun) -> None:
         if live.busy:
             return
-        run, base, bodies = live.run, live.base, live.tail()
-        last, attempt = live.last, live.attempt
+        run, pieces, attempt = live.run, live.tail(STEP_BYTES), live.attempt
+        last = pieces[-1].last
 
         def action(connection: sqlite3.Connection) -> None:
             if live.dropped:
                 return
-            rows.write(connection, run, base, bodies)
+            self._writer.written += rows.write(connection, run, pieces)
             connection.execute(
-                "INSERT OR REPLACE INTO live (run, attempt, last) VALUES (?, ?, ?)",
-                (run, attempt, last),
+                "INSERT OR REPLACE INTO live (run, attempt, last, sum) VALUES (?, ?, ?, ?)",
+                (run, attempt, last, sums.row(run, attempt, last)),
             )
 
         def chunked() -> None:
-            live.cut(len(bodies))
+            live.cut(len(pieces))
             if not live.settled:
                 self.attend(live)
 
@@ -109,7 +121,7 @@ class Upkeep:
         for live in self._runs.values():
             if live.oldest is None:
                 continue
-            if not live.settled or segment - live.oldest > OLD_SEGMENTS:
+            if not live.settled or live.oldest < max(segment - OLD_SEGMENTS, self._marks[0][0]):
                 self.attend(live)
             needed = min(needed, live.oldest)
         if not self._trimming:
@@ -119,14 +131,14 @@ class Upkeep:
         """Delete segments before `needed`, some at a time, and then the tombstones of their runs."""
 
         def action(connection: sqlite3.Connection) -> bool:
-            connection.execute(
-                """DELETE FROM segments WHERE id IN
-                   (SELECT id FROM segments WHERE id < ? ORDER BY id LIMIT ?)""",
-                (needed, TRIM_AT_ONCE),
-            )
-            left = "SELECT 1 FROM segments WHERE id < ? LIMIT 1"
-            if connection.execute(left, (needed,)).fetchone() is not None:
-                return False
+            for table in ("segments_1", "segments"):
+                deleted = connection.execute(
+                    f"""DELETE FROM {table} WHERE id IN
+                        (SELECT id FROM {table} WHERE id < ? ORDER BY id LIMIT ?)""",
+                    (needed, TRIM_AT_ONCE),
+                )
+                if deleted.rowcount == TRIM_AT_ONCE:
+                    return False
             connection.execute("DELETE FROM dropped WHERE segment < ?", (needed,))
             return True
 

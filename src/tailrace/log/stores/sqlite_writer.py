@@ -30,8 +30,10 @@ from msgspec import Struct
 
 from tailrace.errors import Fenced, LogError
 from tailrace.events.stored import Frame
+from tailrace.log.stores import sqlite_segments as segments
 from tailrace.log.stores.sqlite_live import LiveRun
-from tailrace.log.stores.sqlite_rows import StoredFrame, has, pack
+from tailrace.log.stores.sqlite_rows import has
+from tailrace.log.stores.sqlite_segments import Head
 
 COMMIT_BYTES = 16_777_216
 """Frames beyond this wait for the next commit; SQLite takes no value above 1 GB."""
@@ -39,6 +41,16 @@ LATER_ACTS = 16
 """Acts of tidying in one commit at most."""
 ACT_BYTES = 8_192
 """What an act, or a segment's row, is taken to add to the write-ahead log besides its bytes."""
+
+DAMAGE = frozenset(
+    (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISMATCH,
+    )
+)
+"""What SQLite says of a place that is damaged; other places may be as they were."""
 
 Result = TypeVar("Result")
 Action = Callable[[sqlite3.Connection], Result]
@@ -70,10 +82,11 @@ class Commit:
     """What one transaction holds, and how it went.
 
     `outcomes` are the results or errors of `acts`, in order; `refused` are the appends that are not in
-    `segment`; `error` means that nothing of all this was written.
+    `segment`; `error` means that nothing of all this was written. `impossible` are the acts, by their number,
+    that a damaged page keeps from being done: the rest is tried again without them.
     """
 
-    __slots__ = ("acts", "appends", "error", "outcomes", "refused", "segment")
+    __slots__ = ("acts", "appends", "error", "impossible", "outcomes", "refused", "segment")
 
     def __init__(self, appends: list[Append], acts: list[Act]) -> None:
         self.appends = appends
@@ -81,12 +94,30 @@ class Commit:
         self.outcomes: list[Any] = []
         self.refused: list[tuple[Append, LogError]] = []
         self.segment = 0
+        self.impossible: dict[int, LogError] = {}
         self.error: LogError | None = None
 
     def refuse(self, append: Append, error: LogError) -> None:
         """Take an append out."""
         self.appends.remove(append)
         self.refused.append((append, error))
+
+    def without(self, failed: int | Append, error: LogError) -> None:
+        """Begin again without an act (by its number) or an append: a damaged page is in its way."""
+        self.outcomes.clear()
+        if isinstance(failed, Append):
+            self.refuse(failed, error)
+        else:
+            self.impossible[failed] = error
+
+
+class _Corrupt(Exception):
+    """An act, or what is written beside a run's first frame, met a place that is damaged."""
+
+    def __init__(self, failed: int | Append, message: str) -> None:
+        """`failed` is the number of the act, or the first append of a run."""
+        super().__init__(message)
+        self.failed = failed
 
 
 class Writer:
@@ -96,6 +127,8 @@ class Writer:
         """`segment` is the number of the last one in the file."""
         self.segment = segment
         self.written = 0
+        self.turn = threading.Lock()
+        """Held by the thread during a commit: who has it keeps the file to itself for a moment."""
         self._connection = connection
         self._cursor = connection.cursor()
         self._appends: list[Append] = []
@@ -179,7 +212,8 @@ class Writer:
     def _run(self) -> None:
         """The thread."""
         while (commit := self._commits.get()) is not None:
-            self._commit(commit)
+            with self.turn:
+                self._commit(commit)
             self._loop.call_soon_threadsafe(self._resolve, commit)
 
     def _commit(self, commit: Commit) -> None:
@@ -194,21 +228,32 @@ class Writer:
             if not alone:
                 self._cursor.execute("COMMIT")
             self.segment = commit.segment or self.segment
+        except _Corrupt as error:
+            self._roll_back()
+            commit.without(error.failed, LogError(f"the log cannot be written: {error}"))
+            self._commit(commit)
         except Exception as error:
             self._roll_back()
             commit.error = LogError(f"the log cannot be written: {error}")
 
     def _act(self, commit: Commit) -> None:
-        for act in commit.acts:
+        for number, act in enumerate(commit.acts):
+            if number in commit.impossible:
+                commit.outcomes.append(commit.impossible[number])
+                continue
             try:
                 commit.outcomes.append(act.action(self._connection))
             except LogError as error:
                 commit.outcomes.append(error)
+            except sqlite3.DatabaseError as error:
+                raise _of(error, number) from error
         for append in [append for append in commit.appends if append.first]:
             try:
                 self._begin(append)
             except LogError as error:
                 commit.refuse(append, error)
+            except sqlite3.DatabaseError as error:
+                raise _of(error, append) from error
         self.written += ACT_BYTES * len(commit.acts)
 
     def _begin(self, append: Append) -> None:
@@ -220,10 +265,12 @@ class Writer:
             self.written += ACT_BYTES
 
     def _write_segment(self, commit: Commit) -> None:
-        blob = pack([_stored(append) for append in commit.appends])
-        commit.segment = self.segment + 1
-        self._cursor.execute("INSERT INTO segments VALUES (?, ?)", (commit.segment, blob))
-        self.written += ACT_BYTES + len(blob)
+        number = self.segment + 1
+        heads = [_head(append) for append in commit.appends]
+        bodies = [append.frame.body for append in commit.appends]
+        size = segments.write(self._cursor, number, heads, bodies)
+        commit.segment = number
+        self.written += ACT_BYTES + size
 
     def _roll_back(self) -> None:
         try:
@@ -255,6 +302,13 @@ class Writer:
             self._busy = False
 
 
+def _of(error: sqlite3.DatabaseError, failed: int | Append) -> Exception:
+    """What to raise for SQLite's error: the rest of the commit can be done where a place is damaged."""
+    if error.sqlite_errorcode & 0xFF not in DAMAGE:
+        return error
+    return _Corrupt(failed, str(error))
+
+
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
     if future.done():
         return
@@ -273,16 +327,15 @@ def _fitting(appends: list[Append]) -> int:
     return count
 
 
-def _stored(append: Append) -> StoredFrame:
+def _head(append: Append) -> Head:
     frame = append.frame
-    return StoredFrame(
+    return segments.head(
         append.live.run,
         append.attempt,
-        frame.first,
-        frame.last,
-        append.ends,
-        frame.schema,
         frame.body,
+        first=frame.first,
+        last=frame.last,
+        ends=append.ends,
     )
 
 

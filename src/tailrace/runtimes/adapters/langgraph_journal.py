@@ -7,8 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
-import msgspec
-
+from tailrace.events.versions import pack_entry, unpack_entry
 from tailrace.runtimes.contract import KEPT, Records
 
 Flush = Callable[[], Awaitable[None]]
@@ -32,7 +31,7 @@ class Journal:
         while page := await self._records.scan(KEPT, after=after):
             mine = [record for record in page if record.key.startswith(self._start)]
             for record in mine:
-                found.append((record.key, msgspec.msgpack.decode(record.value)))
+                found.append((record.key, unpack_entry(record.value)))
                 self._count = int(record.key.removeprefix(self._start))
             after = page[-1].key
             if len(mine) < len(page):
@@ -49,7 +48,7 @@ class Journal:
         self._count += 1
         key = f"{self._start}{self._count:010}"
         self.known(key, about)
-        return self._records.put(KEPT, key, msgspec.msgpack.encode(entry))
+        return self._records.put(KEPT, key, pack_entry(entry))
 
     def known(self, key: str, about: Hashable) -> None:
         """Remember what a loaded entry is about."""

@@ -19,6 +19,7 @@ from tailrace.events.items import Json
 from tailrace.runtimes.adapters.langgraph_saver import Saver
 from tailrace.runtimes.adapters.playback import Member, Team, refusal
 from tailrace.runtimes.single import NODE
+from tailrace.runtimes.structured import question_schema
 
 QUESTION = "interrupt_{}"
 BREAKPOINT = "breakpoint_{}"
@@ -71,7 +72,7 @@ class People:
         name = QUESTION.format(interrupt.id)
         if name not in self._state.asks:
             message = _question(cast("object", interrupt.value))
-            schema = cast("Json", interrupt.response_schema)
+            schema = question_schema(cast("Json", interrupt.response_schema))
             agent.say(t.InputRequested(name, message, schema, number))
 
     def answered(self) -> set[str]:

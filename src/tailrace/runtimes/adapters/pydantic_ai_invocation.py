@@ -36,6 +36,7 @@ from tailrace.runtimes.adapters.playback import Member
 from tailrace.runtimes.adapters.pydantic_ai_messages import response
 from tailrace.runtimes.adapters.pydantic_ai_reply import Reply
 from tailrace.runtimes.steps import INTERRUPTED, question_id
+from tailrace.runtimes.structured import question_schema
 
 NOBODY = "Nobody runs this tool for an agent that was called by another one."
 RETRY = "retry"
@@ -163,7 +164,8 @@ class Invocation(Member):
             metadata = requests.metadata.get(call.tool_call_id, {})
             message = f"What is the result of {call.tool_name}({call.args_as_json_str()})?"
             asked = str(metadata.get("message") or message)
-            self.say(t.InputRequested(name, asked, metadata.get("schema"), number))
+            schema = question_schema(metadata.get("schema"))
+            self.say(t.InputRequested(name, asked, schema, number))
 
     def _verdict(self, number: int) -> ToolApproved | ToolDenied:
         refused = self.refused(number)

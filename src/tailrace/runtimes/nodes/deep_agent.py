@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from tailrace.events.items import Item
-from tailrace.events.request import ModelRequest
+from tailrace.events.request import ModelRequest, RunRequest
 from tailrace.events.types import AgentCompleted, AgentEntry, AgentStarted
+from tailrace.runtimes import structured
 from tailrace.runtimes.agent import Agent
 from tailrace.runtimes.invocation import Invocation, Team, in_time
 from tailrace.runtimes.nodes.contract import NodeContext
@@ -23,6 +24,9 @@ class DeepAgentNode:
 
     def registry(self) -> Sequence[AgentEntry]:
         return self._agent.registry(self._id)
+
+    def objection(self, request: RunRequest) -> str:
+        return structured.objection(request.settings.output)
 
     async def work(self, context: NodeContext, told: tuple[Item, ...]) -> bool:
         if self._id not in context.run.state.agents:

@@ -34,7 +34,11 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from tailrace.errors import ToolSourceFailed
+from tailrace.errors import ModelFailed, ToolSourceFailed
+from tailrace.events.schema_shapes import NoSchema
+from tailrace.events.schemas import QUICK, misfits
+from tailrace.events.work import Overspent, Work
+from tailrace.runtimes.checker import CHECKER
 from tailrace.runtimes.tools.contract import Progress, ToolContext, ToolResult
 from tailrace.runtimes.tools.mcp_endpoint import MAX_TOOLS, Endpoint, Offered
 from tailrace.runtimes.tools.mcp_transport import LOST, NOT_SENT, Signs, transport
@@ -62,6 +66,7 @@ class Session:
         self._owner = asyncio.create_task(self._own(), name=f"mcp {endpoint.label}")
         self._entered = False
         self._listener: asyncio.Task[None] | None = None
+        self._outputs: dict[str, dict[str, Any]] = {}
         self.offered: tuple[Offered, ...] = ()
         self.stale = True
 
@@ -91,6 +96,8 @@ class Session:
         try:
             async with self._client:
                 self._entered = True
+                # The SDK's own check matches the server's patterns with `re`, on the event loop.
+                cast("Any", self._client.session).validate_tool_result = self._check
                 if not self._ready.done():
                     self._ready.set_result(None)
                 await self._signs.ended.wait()
@@ -117,10 +124,14 @@ class Session:
             await self._listen()
             self.stale = False
             found: dict[str, Offered] = {}
+            outputs: dict[str, dict[str, Any]] = {}
             cursor: str | None = None
             while cursor != "":
                 page = await self._client.list_tools(cursor=cursor)
                 found |= {tool.name: _offered(tool) for tool in page.tools if wanted(tool.name)}
+                outputs |= {
+                    tool.name: tool.output_schema for tool in page.tools if tool.output_schema
+                }
                 if len(found) > MAX_TOOLS:
                     raise ToolSourceFailed(
                         f"MCP server {label} offers more than {MAX_TOOLS} tools;"
@@ -128,6 +139,7 @@ class Session:
                     )
                 cursor = page.next_cursor or ""
             self.offered = tuple(found.values())
+            self._outputs = outputs
             self.stale = self.stale or (self._listener is not None and self._listener.done())
         except BaseException as error:
             self.stale = True
@@ -191,6 +203,26 @@ class Session:
             text = f"The answer of MCP server {self._endpoint.label} is unusable: "
             return ToolResult(text + self._words(error), is_error=True)
         return ToolResult(text_of(result), bool(result.is_error))
+
+    async def _check(self, name: str, result: CallToolResult) -> None:
+        """A result against what the server says of it, as the SDK does it. Raises `RuntimeError`."""
+        schema = self._outputs.get(name)
+        if schema is None:
+            return
+        text = msgspec.json.encode(result.structured_content).decode()
+        try:
+            wrong = misfits([text], schema, Work(QUICK))[0]
+        except NoSchema as error:
+            label = self._endpoint.label
+            logger.warning("%s: what %s gives is not checked: its schema %s", label, name, error)
+            return
+        except Overspent:
+            try:
+                wrong = (await CHECKER.misfits([text], schema))[0]
+            except ModelFailed as failure:
+                wrong = failure.message
+        if wrong:
+            raise RuntimeError(f"Invalid structured content returned by tool {name}: {wrong}")
 
     def _fault(self, error: MCPError, seconds: float) -> ToolResult:
         label = f"MCP server {self._endpoint.label}"

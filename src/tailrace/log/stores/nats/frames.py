@@ -15,12 +15,16 @@ from email.parser import BytesHeaderParser
 import msgspec
 from msgspec import Struct
 
+from tailrace.errors import Damaged
+from tailrace.events import ids
 from tailrace.events.stored import Frame, decode
 from tailrace.events.types import Event
 from tailrace.log.stores.nats.client import Client, Headers, Refused, Unreachable
 from tailrace.log.stores.nats.layout import Layout
 
 ABOUT = "Tailrace-Frame"
+SUM = "Tailrace-Sum"
+"""CRC-32 of what the header above says and of the body; messages of earlier versions have none."""
 ID = "Nats-Msg-Id"
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 SEQUENCE = "Nats-Sequence"
@@ -55,8 +59,10 @@ def pack(run: str, frame: Frame, attempt: int, after: int) -> tuple[bytes, dict[
     if len(body) > COMPRESSED:
         body, packed = zlib.compress(body, 1), 1
     about = (frame.first, frame.last, attempt, int(frame.ends), frame.schema, packed)
+    said = " ".join(map(str, about))
     headers = {
-        ABOUT: " ".join(map(str, about)),
+        ABOUT: said,
+        SUM: str(_sum(run, said, body)),
         # The same for every try of this append and for no other: two processes that answer a run that waits
         # write the same numbers under the same attempt.
         ID: f"{run}:{frame.first}:{secrets.token_hex(8)}",
@@ -66,11 +72,18 @@ def pack(run: str, frame: Frame, attempt: int, after: int) -> tuple[bytes, dict[
 
 
 def unpack(headers: Headers, body: bytes, place: int | None = None) -> Stored:
-    """A message as it came."""
+    """A message as it came. Raises `Damaged`."""
+    run = headers[ID].partition(":")[0]
+    if headers.get(SUM, found := str(_sum(run, headers[ABOUT], body))) != found:
+        raise Damaged(f"The log of {ids.run_id(run)} is damaged in its stream.")
     first, last, attempt, ends, schema, packed = map(int, headers[ABOUT].split())
     seq = place if place is not None else int(headers[SEQUENCE])
     text = zlib.decompress(body) if packed else body
     return Stored(seq, first, last, attempt, bool(ends), schema, headers[ID], text)
+
+
+def _sum(run: str, about: str, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(f"{run} {about}".encode()))
 
 
 async def last(client: Client, layout: Layout, run: str) -> Stored | None:

@@ -8,13 +8,15 @@ more than the record is noticed and removed.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
+import zlib
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
 
-from tailrace.errors import LogError, RevisionMismatch
+from tailrace.errors import Damaged, RevisionMismatch
 from tailrace.log.contract import Change, Record
 from tailrace.log.stores.nats.client import Client, Headers, Refused
 from tailrace.log.stores.nats.frames import EXPECTED, ID, last_message
@@ -30,7 +32,10 @@ class _Value(msgspec.Struct, frozen=True, array_like=True):
     revision: int
     expires: int
     value: bytes
+    sum: int | None = None  # values of earlier versions have none
 
+
+logger = logging.getLogger("tailrace.log.nats")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Value).decode
@@ -73,8 +78,15 @@ class NatsRecords:
         keys = sorted(map(key_of, await self._subjects(pattern)), reverse=newest_first)
         if after:
             keys = [each for each in keys if (each < after if newest_first else each > after)]
-        found = await asyncio.gather(*(self.get(bucket, each) for each in keys[:limit]))
+        found = await asyncio.gather(*(self._whole(bucket, each) for each in keys[:limit]))
         return [record for record in found if record is not None]
+
+    async def _whole(self, bucket: str, key: str) -> Record | None:
+        """A record of a list: one that is damaged does not hide the others."""
+        try:
+            return await self.get(bucket, key)
+        except Damaged:
+            return None
 
     async def due(self, bucket: str, now: int, limit: int = 100) -> Sequence[Record]:
         marks = await self._subjects(f"{self._layout.name}.due.{bucket}.*.*")
@@ -83,7 +95,10 @@ class NatsRecords:
         for expires, name in times:
             if expires > now or len(found) == limit:
                 break
-            record = await self.get(bucket, name)
+            try:
+                record = await self.get(bucket, name)
+            except Damaged:
+                continue
             if record is not None and record.expires == expires:
                 found.append(record)
             else:
@@ -102,7 +117,8 @@ class NatsRecords:
                 at = 0 if now is None else now.revision
                 if revision is not None and revision != at:
                     raise RevisionMismatch(f"{bucket}/{key} is at revision {at}, not {revision}")
-                body = _encode(_Value(at + 1, expires, value))
+                sum = _sum(subject, at + 1, expires, value)
+                body = _encode(_Value(at + 1, expires, value, sum))
                 if await self._set(subject, body, place):
                     return at + 1
                 if revision is not None:
@@ -148,9 +164,12 @@ class NatsRecords:
         if found is None:
             return 0, None
         try:
-            return found[0], _decode(found[2])
+            value = _decode(found[2])
         except msgspec.MsgspecError as error:
-            raise LogError(f"the record {subject} cannot be read: {error}") from error
+            raise _damaged(subject) from error
+        if value.sum not in (None, _sum(subject, value.revision, value.expires, value.value)):
+            raise _damaged(subject)
+        return found[0], value
 
     async def _last(self, subject: str) -> tuple[int, Headers, bytes] | None:
         return await self._client.insist(
@@ -180,3 +199,12 @@ class NatsRecords:
             _, users = self._turns.pop(subject)
             if users > 1:
                 self._turns[subject] = (lock, users - 1)
+
+
+def _sum(subject: str, revision: int, expires: int, value: bytes) -> int:
+    return zlib.crc32(value, zlib.crc32(f"{subject} {revision} {expires}".encode()))
+
+
+def _damaged(subject: str) -> Damaged:
+    logger.error("the record %s is damaged in its stream: it is refused", subject)
+    return Damaged("A record is damaged in its stream.")

@@ -31,7 +31,9 @@ class NatsJob:
         self.run = run
         self.after = after
         # $JS.ACK.….<delivered>.<stream>.<consumer>.<time>.<left>
-        self.offered = int(reply.split(".")[-2]) // MILLISECOND
+        told = reply.split(".")
+        self.offered = int(told[-2]) // MILLISECOND
+        self.delivered = int(told[-5])
         self._client = client
         self._reply = reply
 

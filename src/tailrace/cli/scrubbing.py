@@ -1,0 +1,103 @@
+"""`tailrace check --data`: look at all that is kept, and say what is wrong with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+
+import msgspec
+import typer
+
+from tailrace import assembly_stores, config
+from tailrace.auth import tokens
+from tailrace.events.types import Event
+from tailrace.events.versions import unpack_entry
+from tailrace.log.contract import Record, Store
+from tailrace.log.stores import sqlite_scrub
+from tailrace.runs import (
+    accounts,
+    conversations,
+    directory,
+    running,
+    scrub,
+    submission,
+    sweeping,
+    turns,
+)
+from tailrace.runs.scrub import Readers
+from tailrace.runtimes.contract import KEPT
+
+READERS: Readers = {
+    directory.BUCKET: directory.SHAPE.decode,
+    conversations.BUCKET: conversations.SHAPE.decode,
+    tokens.BUCKET: tokens.SHAPE.decode,
+    accounts.BUCKET: accounts.SHAPE.decode,
+    running.BUCKET: running.SHAPE.decode,
+    sweeping.BUCKET: sweeping.SHAPE.decode,
+    turns.BUCKET: turns.SHAPE.decode,
+    submission.KEYS: submission.SHAPE.decode,
+    submission.RETRIES: submission.SHAPE.decode,
+    KEPT: unpack_entry,
+}
+
+
+async def check(configured: Path, data: Path | None) -> None:
+    """Look at the folder `data`, or else at what the configured server keeps. Raises `ConfigError`, and as
+    `check_folder`."""
+    found = config.load(configured)
+    if data is None and found.engine.url:
+        await _say(found.engine.name, _of_engine(found))
+    else:
+        await check_folder(data or found.folder / found.server.data)
+
+
+async def check_folder(folder: Path) -> None:
+    """Look at a data folder. Prints a line for each fault, and exits with status 1 when there is one. Raises
+    `LogError`."""
+    await _say(str(folder), _of_folder(folder))
+
+
+async def _say(where: str, faults: AsyncGenerator[str, None]) -> None:
+    count = 0
+    async for sentence in faults:
+        typer.echo(f"{where}: {sentence}")
+        count += 1
+    if count:
+        raise typer.Exit(1)
+    typer.echo(f"{where}: fine")
+
+
+async def _of_folder(folder: Path) -> AsyncGenerator[str, None]:
+    logging.getLogger("tailrace.log").setLevel(logging.CRITICAL)  # the sentences say it all
+    with sqlite_scrub.opened(folder) as looked:
+        for sentence in looked.faults():
+            yield sentence
+        async for sentence in scrub.scrub(looked, READERS):
+            yield sentence
+
+
+async def _of_engine(found: config.Config) -> AsyncGenerator[str, None]:
+    store = assembly_stores.engine(found, Path()).store
+    await store.open()
+    try:
+        async for sentence in scrub.scrub(_Shared(store, await store.log.open_runs()), READERS):
+            yield sentence
+    finally:
+        await store.close()
+
+
+class _Shared(msgspec.Struct):
+    """What many processes share: its open runs, and those of its records."""
+
+    store: Store
+    open: Sequence[str]
+
+    def runs(self) -> Sequence[str]:
+        return self.open
+
+    async def read(self, run: str, after: int) -> Sequence[Event]:
+        return await self.store.log.read(run, after)
+
+    async def scan(self, bucket: str, *, after: str = "") -> Sequence[Record]:
+        return await self.store.records.scan(bucket, after=after)

@@ -1,0 +1,109 @@
+"""Files and folders that nobody but their owner reads, whatever the umask is: made so, and narrowed where an
+earlier version left them open.
+
+A file has its mode from its first byte on; SQLite gives the files beside a database the database's own mode.
+A folder is narrowed only where all that is in it is ours: a data folder that is a home folder by mistake, or
+that holds other things too, stays as it is, and whoever runs the server is told. So does what another user
+owns.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import IO
+
+FOLDER = 0o700
+FILE = 0o600
+_OTHERS = 0o077
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder where there is none; folders above it are as usual. Raises `OSError`."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(FOLDER)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    else:
+        folder.chmod(FOLDER)  # the umask may have taken bits away
+
+
+def open_file(path: Path, flags: int) -> int:
+    """A descriptor of a file, which is made where `flags` say so and there is none. Raises `OSError`."""
+    try:
+        made = os.open(path, flags | os.O_CREAT | os.O_EXCL, FILE)
+    except FileExistsError:
+        if flags & os.O_EXCL:
+            raise
+        return os.open(path, flags & ~os.O_CREAT)
+    os.fchmod(made, FILE)  # the umask may have taken bits away
+    return made
+
+
+def append_to(path: Path) -> IO[bytes]:
+    """A file to be added to, made where there is none. Raises `OSError`."""
+    return os.fdopen(open_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
+
+
+def narrow(folder: Path, ours: Collection[str]) -> Sequence[str]:
+    """Take others' rights away from the folder and from what is in it by the names in `ours`; returns a
+    sentence for each place that was open. What cannot be narrowed is named too."""
+    files = [said for name in sorted(ours) for said in narrow_file(folder / name)]
+    return [*files, *_narrow_folder(folder, ours)]
+
+
+def narrow_file(path: Path) -> Sequence[str]:
+    """The same for one file."""
+    mode = _mode(path)
+    return [_change(path, mode, mode & FILE)] if mode & _OTHERS else []
+
+
+def open_to_others(folder: Path, ours: Collection[str]) -> Sequence[str]:
+    """A sentence for each place that others can read; changes nothing."""
+    places = [folder, *(folder / name for name in sorted(ours))]
+    return [
+        f"{path} can be opened by others (mode {mode:o})"
+        for path in places
+        if (mode := _mode(path)) & _OTHERS
+    ]
+
+
+def _narrow_folder(folder: Path, ours: Collection[str]) -> Sequence[str]:
+    mode = _mode(folder)
+    if not mode & _OTHERS:
+        return ()
+    if set(os.listdir(folder)) - set(ours) or folder.resolve() in _shared_places():
+        return [
+            f"{folder} can be opened by others (mode {mode:o}) and is not for runs alone: it stays as it is"
+        ]
+    return [_change(folder, mode, mode & FOLDER)]
+
+
+def _change(path: Path, before: int, after: int) -> str:
+    if path.stat().st_uid != os.geteuid():
+        return f"{path} can be opened by others (mode {before:o}) and belongs to another user"
+    try:
+        path.chmod(after)
+    except OSError as error:
+        return f"{path} can be opened by others (mode {before:o}): {error.strerror}"
+    return f"{path} could be opened by others (mode {before:o}); its mode is {after:o} now"
+
+
+def _shared_places() -> set[Path]:
+    """Folders that are no data folder, though nothing may be in them yet."""
+    homes = {Path(entry.pw_dir) for entry in pwd.getpwall()}
+    return {Path("/"), Path.home(), Path.cwd(), *homes}
+
+
+def _mode(path: Path) -> int:
+    """The permissions of a file or folder of its own; none for what is not there or leads elsewhere."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0
+    return 0 if stat.S_ISLNK(found.st_mode) else stat.S_IMODE(found.st_mode)

@@ -1,0 +1,213 @@
+"""Segments: the frames of all runs in one commit, and the way back to each of them.
+
+A row has `heads`, which says of each frame whose it is, where in `frames` it lies and what its checksum is;
+and the same once more in `again`. So a damaged byte costs one frame and nobody has to guess of which run, and
+a start reads the heads alone. Rows of version 1 (`segments_1`) are one array of frames without sums; they are
+read, and go like all others.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from zlib import crc32
+
+import msgspec
+
+from tailrace.errors import Damaged, Unreadable
+from tailrace.events.stored import SCHEMA, decode, frame
+from tailrace.events.types import RunEnd
+from tailrace.log.stores import sqlite_sums as sums
+
+UNKNOWN = -2
+"""The sum of a frame of version 1."""
+_SUM_BYTES = 4
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What is known of a frame without reading it."""
+
+    run: str
+    attempt: int
+    first: int
+    last: int
+    ends: bool
+    schema: int
+    size: int
+    sum: int
+
+
+class Piece(msgspec.Struct, gc=False):
+    """A frame of a run: its bytes, or where they are. `segment` 0 stands for frames that are lost."""
+
+    first: int
+    last: int
+    segment: int
+    size: int
+    body: bytes | None = None
+    schema: int = SCHEMA
+    sum: int = UNKNOWN
+    offset: int = 0
+    old: bool = False
+
+    @property
+    def table(self) -> str:
+        """Where the segment is."""
+        return "segments_1" if self.old else "segments"
+
+
+class Gone(Exception):
+    """A segment was trimmed meanwhile: what was in it is in chunks."""
+
+
+class _OldFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    run: str
+    attempt: int
+    first: int
+    last: int
+    ends: bool
+    schema: int
+    body: bytes
+
+
+class _FirstFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """As in the first week. Whether it ends its run says its last event."""
+
+    run: str
+    first: int
+    last: int
+    schema: int
+    body: bytes
+
+    def known(self) -> _OldFrame:
+        """The same with all that was kept later."""
+        final = decode(self.body.rpartition(b"\n")[2], self.schema)
+        ends = isinstance(final[-1].payload, RunEnd)
+        return _OldFrame(self.run, 0, self.first, self.last, ends, self.schema, self.body)
+
+
+_Heads = tuple[int, list[Head]]
+_encode = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[_Heads] = msgspec.msgpack.Decoder(_Heads)
+_decode_old = msgspec.msgpack.Decoder(list[_OldFrame]).decode
+_decode_first = msgspec.msgpack.Decoder(list[_FirstFrame]).decode
+
+
+def head(run: str, attempt: int, body: bytes, *, first: int, last: int, ends: bool) -> Head:
+    """The head of a frame that is about to be written."""
+    return Head(run, attempt, first, last, ends, SCHEMA, len(body), crc32(body))
+
+
+def write(
+    cursor: sqlite3.Cursor, segment: int, heads: Sequence[Head], bodies: Sequence[bytes]
+) -> int:
+    """Store a segment; returns how many bytes that took."""
+    packed = _encode((segment, heads))
+    about = crc32(packed).to_bytes(_SUM_BYTES, "big") + packed
+    frames = b"".join(bodies)
+    cursor.execute("INSERT INTO segments VALUES (?, ?, ?, ?)", (segment, about, frames, about))
+    return len(frames) + 2 * len(about)
+
+
+def heads(connection: sqlite3.Connection, row: int) -> _Heads:
+    """A segment's own number and the heads of its frames. Raises `Damaged` when both copies are."""
+    for column in ("heads", "again"):
+        try:
+            query = f"SELECT {column} FROM segments WHERE id = ?"
+            found = connection.execute(query, (row,)).fetchone()
+        except sqlite3.Error:
+            continue
+        unpacked = _unpacked(found[0]) if found else None
+        if unpacked is not None:
+            if column == "again" or unpacked[0] != row:
+                sums.damaged("segments", f"the heads of row {row} (a copy is used)")
+            return unpacked
+    raise sums.damaged("segments", f"row {row}")
+
+
+def _unpacked(blob: object) -> _Heads | None:
+    if not isinstance(blob, bytes) or int.from_bytes(blob[:_SUM_BYTES], "big") != crc32(
+        blob[_SUM_BYTES:]
+    ):
+        return None
+    try:
+        return _decoder.decode(blob[_SUM_BYTES:])
+    except msgspec.MsgspecError:
+        return None
+
+
+def pieces(row: int, found: Sequence[Head]) -> Iterator[tuple[Head, Piece]]:
+    """The frames of a segment, each with its place."""
+    offset = 0
+    for each in found:
+        place = Piece(each.first, each.last, row, each.size, None, each.schema, each.sum, offset)
+        yield each, place
+        offset += each.size
+
+
+def old_pieces(row: int, blob: object) -> Iterator[tuple[Head, Piece]]:
+    """The same for a row of version 1. Raises `Damaged`."""
+    whole = blob if isinstance(blob, bytes) else b""
+    try:
+        frames = _old_frames(whole)
+    except (msgspec.MsgspecError, Unreadable):
+        raise sums.damaged("segments_1", f"row {row}") from None
+    offset = 0
+    for each in frames:
+        offset = whole.index(each.body, offset)
+        size = len(each.body)
+        known = Head(
+            each.run, each.attempt, each.first, each.last, each.ends, each.schema, size, UNKNOWN
+        )
+        yield (
+            known,
+            Piece(each.first, each.last, row, size, None, each.schema, UNKNOWN, offset, old=True),
+        )
+        offset += size
+
+
+def _old_frames(blob: bytes) -> list[_OldFrame]:
+    try:
+        return _decode_old(blob)
+    except msgspec.ValidationError:
+        return [frame.known() for frame in _decode_first(blob)]
+
+
+def load(connection: sqlite3.Connection, run: str, piece: Piece) -> bytes:
+    """A frame's bytes, in today's schema. Raises `Damaged`, `Unreadable`, and `Gone`."""
+    if piece.body is not None:
+        return piece.body
+    found = raw(connection, piece)
+    if len(found) != piece.size or piece.sum not in (UNKNOWN, crc32(found)):
+        raise _damaged(run, piece)
+    return found if piece.schema == SCHEMA else frame(decode(found, piece.schema)).body
+
+
+def raw(connection: sqlite3.Connection, piece: Piece) -> bytes:
+    """A frame's bytes as they are on the disk; none where nothing can be read. Raises `Gone`."""
+    if piece.body is not None or not piece.segment:
+        return piece.body or b""
+    try:
+        opened = connection.blobopen(piece.table, "frames", piece.segment, readonly=True)
+        with opened:
+            opened.seek(piece.offset)
+            return opened.read(piece.size)
+    except (sqlite3.Error, ValueError):
+        query = f"SELECT 1 FROM {piece.table} WHERE id = ?"
+        try:
+            there = connection.execute(query, (piece.segment,)).fetchone()
+        except sqlite3.Error:
+            return b""
+        if there is None:
+            raise Gone from None
+        return b""
+
+
+def lost(first: int, last: int) -> Piece:
+    """A place for frames that are nowhere."""
+    return Piece(first, last, 0, 0, sum=sums.NEVER)
+
+
+def _damaged(run: str, piece: Piece) -> Damaged:
+    where = f"row {piece.segment} at byte {piece.offset}" if piece.segment else "a lost frame"
+    return sums.damaged(piece.table, f"{where} (events {piece.first} to {piece.last})", run)

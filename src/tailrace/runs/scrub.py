@@ -1,0 +1,84 @@
+"""Whether all that is kept says what it should: each log folds, each record can be read, and the two agree.
+
+Reads a store beside the servers that use it, so what changes meanwhile may be named though nothing is wrong
+with it: a run that is under way has a record and a log that are written one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from tailrace.errors import IllegalEvent, LogError, Unreadable
+from tailrace.events.state import RunState
+from tailrace.events.types import Event
+from tailrace.log.contract import Record
+from tailrace.runs import directory
+from tailrace.runs.directory import RunRecord
+from tailrace.runs.retention import ended
+
+Readers = Mapping[str, Callable[[bytes], object]]
+"""What reads the records of each bucket."""
+
+
+class Kept(Protocol):
+    """What is looked at."""
+
+    def runs(self) -> Iterable[str]:
+        """Runs that have a log; more may be named by their records."""
+        ...
+
+    async def read(self, run: str, after: int) -> Sequence[Event]:
+        """As `EventLog.read`."""
+        ...
+
+    async def scan(self, bucket: str, *, after: str = "") -> Sequence[Record]:
+        """As `Records.scan`."""
+        ...
+
+
+async def scrub(kept: Kept, readers: Readers) -> AsyncGenerator[str, None]:
+    """A sentence for each thing that is wrong."""
+    known: dict[str, RunRecord] = {}
+    for bucket, reader in readers.items():
+        async for record in _records(kept, bucket):
+            try:
+                found = reader(record.value)
+            except Unreadable as error:
+                yield f"records row {bucket!r}, {record.key!r}: {error}"
+                continue
+            if bucket == directory.BUCKET and isinstance(found, RunRecord):
+                known[record.key] = found
+    for run in dict.fromkeys([*known, *kept.runs()]):
+        wrong = await _wrong(kept, run, known.get(run))
+        if wrong:
+            yield f"run {run}: {wrong}"
+
+
+async def _records(kept: Kept, bucket: str) -> AsyncGenerator[Record, None]:
+    after = ""
+    while page := await kept.scan(bucket, after=after):
+        for record in page:
+            yield record
+        after = page[-1].key
+
+
+async def _wrong(kept: Kept, run: str, record: RunRecord | None) -> str:
+    """What is wrong with a run, or nothing."""
+    state = RunState()
+    try:
+        while found := await kept.read(run, state.seq):
+            for event in found:
+                state.apply(event)
+    except IllegalEvent as error:
+        return f"its log breaks the grammar behind event {state.seq}: {error}"
+    except LogError as error:
+        return f"its log cannot be read behind event {state.seq}: {error}"
+    if record is None:
+        return "it has a log and no record"
+    has_ended = record.status not in ("in_progress", "waiting", "expired")
+    if state.seq < 0:
+        return "its record says that it has ended, and it has no log" if has_ended else ""
+    if has_ended and (not state.ended or ended(record, state).status != record.status):
+        return f"its record says '{record.status}', its log does not"
+    return ""

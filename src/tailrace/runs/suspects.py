@@ -1,0 +1,59 @@
+"""Runs that may be what ends their workers begin one after the other, so that none is cut off with
+another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from tailrace.events.types import Draft, Event, RunAttempt
+from tailrace.log.contract import Store
+from tailrace.runs.settings import RunSettings
+from tailrace.runs.writer import RunWriter
+
+
+class Suspects:
+    """Those of this process."""
+
+    def __init__(self, store: Store, settings: RunSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._alone = asyncio.Lock()
+        self._watching: set[asyncio.Task[None]] = set()
+
+    async def turn(self, run: str, writer: RunWriter, following: RunAttempt) -> None:
+        """Begin an attempt when no other suspect is at the same point. Raises `LogError`."""
+        await self._alone.acquire()
+        try:
+            await take(writer, following)
+        finally:
+            task = asyncio.create_task(self._give_turn(run, writer))
+            self._watching.add(task)
+            task.add_done_callback(self._watching.discard)
+
+    async def _give_turn(self, run: str, writer: RunWriter) -> None:
+        """Let the next suspect begin once this one is none any more: it got further, ended, or had its
+        time."""
+        further = asyncio.Event()
+
+        def heard(_: Sequence[Event]) -> None:
+            if writer.state.stuck == 0 or writer.state.phase != "running":
+                further.set()
+
+        stop = self._store.log.watch(run, heard)
+        try:
+            async with asyncio.timeout(self._settings.alone_seconds):
+                heard(())
+                await further.wait()
+        except TimeoutError:
+            pass
+        finally:
+            stop()
+            self._alone.release()
+
+
+async def take(writer: RunWriter, following: RunAttempt) -> None:
+    """Take a run over: what its last worker left open is closed. Raises `LogError`."""
+    writer.add([Draft(following)])
+    writer.add(writer.state.give_up_reply())
+    await writer.flush()

@@ -1,0 +1,193 @@
+"""Checks that take too long for the event loop, in a process that can be killed.
+
+One process, begun when it is first needed and kept. It has a few seconds for a check and so much memory;
+what takes more ends the check, never the server. Another one is begun for the next check then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from tailrace.errors import ModelFailed
+from tailrace.events.items import Json
+from tailrace.events.schema_shapes import NoSchema
+from tailrace.events.schemas import misfits
+from tailrace.events.work import Work
+
+SECONDS = 5.0
+"""What one check may take."""
+START_SECONDS = 30.0
+"""What the process may take to begin."""
+MEMORY = 1 << 30
+"""Bytes of address space that the process may have."""
+WAITING = 16
+"""Checks that may wait for their turn."""
+
+_KEPT = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
+"""What the process is told of the environment; the rest may be secrets."""
+_BEGIN = "import sys; sys.path[:] = {path!r}; from tailrace.runtimes.checker import serve; serve({memory})"
+
+
+_TOO_MUCH = "The answer takes too much memory to check against its schema."
+
+
+class _Job(msgspec.Struct):
+    texts: list[str]
+    schema: Json
+
+
+class _Said(msgspec.Struct):
+    """What is wrong with each text, or why that cannot be told."""
+
+    wrong: list[str] = []
+    failure: str = ""
+
+
+class Checker:
+    """The process, as the server sees it."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "checker")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._waiting = 0
+        atexit.register(self.close)
+
+    @property
+    def process(self) -> int | None:
+        """The process's id, while there is one."""
+        return self._process.pid if self._process is not None else None
+
+    def close(self) -> None:
+        """End the process; what is being checked ends with it."""
+        self._thread.shutdown(cancel_futures=True)
+        self._end()
+        atexit.unregister(self.close)
+
+    async def misfits(self, texts: Sequence[str], schema: Json) -> list[str]:
+        """As `events.schemas.misfits`. Raises `ModelFailed` for what takes too much, with the reason."""
+        if self._waiting >= WAITING:
+            raise ModelFailed("The answer cannot be checked: too many others are.")
+        job = msgspec.msgpack.encode(_Job(list(texts), schema))
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            said = await loop.run_in_executor(self._thread, self._ask, job)
+        finally:
+            self._waiting -= 1
+        if said.failure:
+            raise ModelFailed(said.failure)
+        return said.wrong
+
+    def _ask(self, job: bytes) -> _Said:
+        """One check, in the thread."""
+        try:
+            process = self._running()
+        except OSError as error:
+            self._end()
+            return _Said(failure=f"The answer cannot be checked: {error.strerror or 'no process'}.")
+        try:
+            return msgspec.msgpack.decode(_exchange(process, job, SECONDS), type=_Said)
+        except TimeoutError:
+            self._end()
+            words = f"The answer takes more than {SECONDS:g} s to check against its schema."
+            return _Said(failure=words)
+        except OSError:
+            self._end()
+            return _Said(failure=_TOO_MUCH)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        """The process, ready for a job. Raises `OSError`."""
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            self._process = subprocess.Popen(
+                [sys.executable, "-S", "-c", _BEGIN.format(path=sys.path, memory=MEMORY)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in _KEPT if name in os.environ},
+                bufsize=0,
+            )
+            _exchange(self._process, b"", START_SECONDS)
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+
+def _exchange(process: subprocess.Popen[bytes], body: bytes, seconds: float) -> bytes:
+    """Ask the process. Raises `TimeoutError`, and `OSError` when it died."""
+    if process.stdin is None or process.stdout is None:
+        raise AssertionError("it was begun with pipes")
+    deadline = time.monotonic() + seconds
+    left = memoryview(len(body).to_bytes(8, "big") + body)
+    said = b""
+    os.set_blocking(process.stdin.fileno(), False)
+    with selectors.DefaultSelector() as ready:
+        ready.register(process.stdin, selectors.EVENT_WRITE)
+        ready.register(process.stdout, selectors.EVENT_READ)
+        while len(said) < 8 or len(said) < 8 + int.from_bytes(said[:8], "big"):
+            wait = deadline - time.monotonic()
+            if wait <= 0:
+                raise TimeoutError
+            for key, _ in ready.select(wait):
+                if key.fileobj is process.stdin:
+                    with suppress(BlockingIOError):
+                        left = left[os.write(key.fd, left[:65536]) :]
+                    if not left:
+                        ready.unregister(process.stdin)
+                elif chunk := os.read(key.fd, 65536):
+                    said += chunk
+                else:
+                    raise BrokenPipeError
+    return said[8:]
+
+
+def serve(memory: int) -> None:
+    """What the process does: checks, one after the other, until nobody asks any more."""
+    import resource
+    import signal
+
+    for kind, bound in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
+        with suppress(ValueError, OSError):  # not every system has it
+            resource.setrlimit(kind, (bound, bound))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    while len(head := source.read(8)) == 8:
+        body = source.read(int.from_bytes(head, "big"))
+        signal.alarm(int(SECONDS) + 1)  # where nobody is left to kill it
+        said = msgspec.msgpack.encode(_checked(body)) if body else b""
+        signal.alarm(0)
+        target.write(len(said).to_bytes(8, "big") + said)
+        target.flush()
+
+
+def _checked(body: bytes) -> _Said:
+    job: Any = msgspec.msgpack.decode(body, type=_Job)
+    try:
+        return _Said(misfits(job.texts, job.schema, Work(sys.maxsize)))
+    except NoSchema as error:
+        return _Said(failure=f"The answer cannot be checked: {error}.")
+    except MemoryError:
+        return _Said(failure=_TOO_MUCH)
+
+
+CHECKER = Checker()
+"""The one of this process."""

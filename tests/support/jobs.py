@@ -1,0 +1,88 @@
+"""Jobs of a cluster over a store in memory, which a test hands out itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from tailrace.events import types as t
+from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.work import Job
+from tailrace.runs.membership import Membership
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.single import opening
+from tests.support.house import Behave, Fake, House
+from tests.support.works import Calls
+
+
+@dataclass
+class Offered:
+    """A job, and what became of it."""
+
+    run: str
+    after: int = -1
+    offered: int = 0
+    delivered: int = 1
+    done_: bool = False
+    given_back: list[float] = field(default_factory=list)
+    beats: int = 0
+
+    async def beat(self) -> None:
+        self.beats += 1
+
+    async def done(self) -> None:
+        self.done_ = True
+
+    async def give_back(self, seconds: float = 0.0) -> None:
+        self.given_back.append(seconds)
+
+    def over(self) -> bool:
+        return self.done_ or bool(self.given_back)
+
+
+class Jobs(Calls):
+    """Jobs and calls of processes that share this object. Nothing is handed out that was not put there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offers: list[tuple[str, int]] = []
+        self.may_offer = asyncio.Event()
+        self.may_offer.set()
+        self.waiting: asyncio.Queue[Job] = asyncio.Queue()
+
+    async def offer(self, run: str, after: int = -1) -> None:
+        self.offers.append((run, after))
+        await self.may_offer.wait()
+
+    async def take(self) -> Job | None:
+        try:
+            async with asyncio.timeout(0.05):
+                return await self.waiting.get()
+        except TimeoutError:
+            return None
+
+
+async def hangs(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    await asyncio.Event().wait()
+
+
+async def house(
+    store: MemoryStore, jobs: Jobs, behave: Behave, *, works: bool = True, agent: str = "helper"
+) -> House:
+    made = House(Fake(behave), store, Membership(lambda: jobs, works=works), agent)
+    await made.supervisor.open()
+    return made
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def some_turns() -> None:
+    """Whatever could happen without being waited for has happened."""
+    for _ in range(200):
+        await asyncio.sleep(0)
