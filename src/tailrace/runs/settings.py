@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tailrace.runs.bounded import RunBounds
+
 HOUR = 3_600_000
 
 Role = Literal["all", "api", "worker"]
@@ -24,7 +26,8 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     before it got further or `alone_seconds` are over (less, where many wait). An agent that has not let
     itself be stopped after `cancel_seconds` is left behind; one whose code holds the event loop for
     `block_seconds` is interrupted there, and its run fails. So often as `look` says it is seen to that
-    somebody works on a run in progress.
+    somebody works on a run in progress. `bounds` are a run's size. A process works on `most_runs` at once,
+    0 for any number.
     """
 
     kept: int = 24 * HOUR
@@ -42,4 +45,6 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     shutdown_seconds: float = 10.0
     cancel_seconds: float = 10.0
     sweep_seconds: float = 60.0
+    bounds: RunBounds = RunBounds()
+    most_runs: int = 10_000
     block_seconds: float = 10.0
