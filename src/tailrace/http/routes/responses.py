@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tailrace.errors import BadRequest, Conflict, NotFound
+from tailrace.errors import BadRequest, Conflict, NotFound, Unreadable
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.types import RunCancelled, RunStarted
@@ -105,12 +105,21 @@ class _Responses:
 
     async def delete(self, http: Request) -> Reply:
         record, _ = await self._find_turn(http)
-        state = await self._parts.directory.state(record.run)
-        if not state.ended:
+        if not await self._over(record):
             with suppress(BadRequest):
                 await self._cancel(record.run)
         await self._parts.supervisor.forget(record)
         return json_reply(reply.deleted(record.run), run=record.run)
+
+    async def _over(self, record: RunRecord) -> bool:
+        """Whether a run has ended: by its log, or by its record where the log can be read no more, for such a
+        run can be deleted like any other."""
+        try:
+            return (await self._parts.directory.state(record.run)).ended
+        except Unreadable:
+            if record.status in ("in_progress", "waiting"):
+                raise
+            return True
 
     async def input_items(self, http: Request) -> Reply:
         record, turn = await self._find_turn(http)
