@@ -98,7 +98,6 @@ COVERED_ELSEWHERE = {
     "runs/supervisor.py": "tests/runs/test_life.py",
     "runs/calls.py": "tests/runs/test_cluster.py",
     "runs/crew.py": "shapes",
-    "runs/worker.py": "tests/runs/test_life.py",
     "runs/writer.py": "tests/runs/test_life.py",
     "runtimes/adapters/langgraph_journal.py": "tests/runtimes/adapters/test_langgraph_saver.py",
     "runtimes/adapters/langgraph_anatomy.py": "tests/runtimes/adapters/test_langgraph.py",

@@ -317,10 +317,9 @@ class Supervisor:
             raise AssertionError("what is durable is in the log")
         return msgspec.structs.replace(place, repeated=False)
 
-    async def answered(self, sent: Sent) -> str:
-        """The run that an equal submission answered before, `""` for none. Raises `Unprocessable`."""
-        claim = await self._submissions.find(sent)
-        return claim.run if claim is not None and claim.answers else ""
+    async def claimed(self, sent: Sent) -> Claim | None:
+        """What an equal submission began or answered before. Raises `Unprocessable`."""
+        return await self._submissions.find(sent)
 
     async def _give(self, run: str, answer: Answer, request: RunRequest | None) -> None:
         while not await self._crew.answer(run, answer):

@@ -169,10 +169,11 @@ class Worker:
     async def cancel(self, run: str, by: str) -> bool:
         """End a run that is worked on here; False when it is not, or is about to pause. Returns when its log
         has ended; raises `LogError` when it could not be written, `Fenced` when another worker has it."""
-        if run in self._left:
+        taken = self._left.get(run)
+        if taken is not None:
             with suppress(Fenced):  # it was taken over in this moment
                 return await self.end(run, RunCancelled(by))
-            await self._left[run].wait()
+            await taken.wait()
         live = self._live.get(run)
         if live is None or live.task is None or not live.cancel(by):
             return False

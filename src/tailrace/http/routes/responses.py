@@ -101,9 +101,7 @@ class _Responses:
     async def _cancel(self, record: RunRecord) -> None:
         try:
             await self._parts.supervisor.cancel(record.run, CLIENT)
-        except (
-            Conflict
-        ):  # it ended while this was on its way; the log knows of that before the record does
+        except Conflict:  # it ended meanwhile; the log knows of that before the record does
             state = await self._parts.directory.state(record.run)
             if state.ended and not isinstance(state.end, RunCancelled):
                 status = ended(record, state).status
