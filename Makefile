@@ -7,7 +7,7 @@ CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthro
 NODE_CLIENTS := $(patsubst compat/node/%/package.json,.clients/%/.done,$(wildcard compat/node/*/package.json))
 COMPAT := $(CLIENTS) $(foreach client,openai-1.50.2 langchain,.clients/$(client)/.done) $(NODE_CLIENTS)
 
-.PHONY: demo fuzz soak soak-server test test-clients test-openapi test-node check bench req fix docs clean
+.PHONY: demo fuzz soak soak-server attack crash test test-all test-long test-clients test-openapi test-node check bench req fix docs clean
 
 demo: .venv/run.done
 	$(BIN)/tailrace demo
@@ -49,6 +49,23 @@ soak: .venv/dev.done
 # One server under moderate load for two hours, looked at every ten seconds: nothing may grow.
 soak-server: .venv/dev.done
 	PYTHONPATH=src $(BIN)/python -m tests.soak.server $(or $(SECONDS),7200)
+
+# A thousand kills under clients of all surfaces, then hostile bytes; all is compared; prints its seed.
+attack: .venv/dev.done
+	PYTHONPATH=src $(BIN)/python -m tests.adversary --kills $(or $(KILLS),1000) \
+	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SIEGE),--siege $(SIEGE)) $(if $(SEED),--seed $(SEED))
+
+# All that there is.
+test-all: test test-long
+
+# What takes minutes each: every combination of deaths, the clients of all makers, a short attack.
+test-long:
+	$(MAKE) crash
+	$(MAKE) test-node
+	$(MAKE) test-clients
+	$(MAKE) test-openapi
+	$(MAKE) req
+	$(MAKE) attack KILLS=100 SECONDS=110 SIEGE=15
 
 check: .venv/dev.done
 	$(BIN)/ruff format --check

@@ -93,7 +93,9 @@ def _logging(file: io.StringIO, bounded: Bounded) -> tuple[logging.Logger, loggi
     handler = logging.StreamHandler(file)
     handler.setFormatter(Plain())
     handler.addFilter(bounded)
-    log = logging.Logger("tests.logs")  # nobody else's: what others capture of it cannot all be sent on
+    log = logging.Logger(
+        "tests.logs"
+    )  # nobody else's: what others capture of it cannot all be sent on
     log.addHandler(handler)
     return log, handler
 

@@ -224,3 +224,27 @@ def test_the_next_message_answers_the_question(team: ChildServer) -> None:
     assert again.endswith(rest.content)
     assert b'"text":"red"' in rest.content
     assert _text(_events(again)).endswith("Thank you.")
+
+
+def test_a_message_that_comes_again_is_no_answer_to_what_it_made_the_agent_ask(
+    team: ChildServer,
+) -> None:
+    asked = {"message": "ask them", "agentId": "lead", "sessionId": "twice"}
+    key = {"idempotency-key": "twice"}
+
+    def until_it_asks() -> list[str]:
+        with httpx.stream(
+            "POST", f"{team.url}/api/stream", json=asked, headers=key, timeout=20
+        ) as reply:
+            lines = reply.iter_lines()
+            seen = [reply.headers["x-run-id"]]
+            while '"waiting_for_user_input"' not in seen[-1]:
+                seen.append(next(lines))
+            return seen
+
+    first = until_it_asks()
+    job = f"{team.url}/jobs/{first[0].replace('run_', 'job_')}"
+    while httpx.get(job, timeout=20).json()["status"] != "waiting":
+        pass
+    assert until_it_asks() == first
+    assert httpx.get(job, timeout=20).json()["status"] == "waiting"

@@ -208,7 +208,8 @@ class Cluster:
 
     async def _take_for_ever(self) -> None:
         while not self._draining.is_set():
-            if self._wrong:
+            full = 0 < self._settings.most_runs <= len(self._worker)
+            if self._wrong or full:  # others may have a right clock, and room
                 await self._pause(RETRY_SECONDS)
                 continue
             try:

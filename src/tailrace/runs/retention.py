@@ -80,13 +80,20 @@ class Sweeper:
         return expired
 
     async def forget(self, record: RunRecord) -> None:
-        """Remove a run at once, as if it had never been (a client deleted it)."""
+        """Remove a run at once, as if it had never been (a client deleted it).
+
+        Its record says so first: where a crash comes between, the next sweep does the rest, and nobody takes
+        a log that is gone for a damaged one.
+        """
+        gone = msgspec.structs.replace(record, status="expired")
+        await self._directory.write(gone, expires=self._clock())
         await self._drop(record.run)
         await self._store.records.delete(BUCKET, record.run)
 
     async def _due(self, due: Record, now: int, runs: Attendance) -> int:
         record = decode(due)
         if record.status == "expired":
+            await self._drop(record.run)  # a crash may have left it (see `forget`)
             await self._store.records.delete(BUCKET, record.run)
             return 0
         if record.status == "in_progress":
@@ -180,4 +187,4 @@ _STATUS: dict[str, Status] = {
 def ended(record: RunRecord, state: RunState) -> RunRecord:
     """The record of a run that has ended."""
     status = _STATUS[type(state.end).__name__]
-    return msgspec.structs.replace(record, status=status, ended=state.ended_at)
+    return msgspec.structs.replace(record, status=status, ended=state.ended_at, size=state.size)

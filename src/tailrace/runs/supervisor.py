@@ -224,6 +224,8 @@ class Supervisor:
     ) -> None:
         """Write a run's start, with all by which it is found again, and let the work begin. `gone` never
         began, or is there no more."""
+        if 0 < self._settings.most_runs <= len(self._crew):
+            raise Unavailable("The server works on as many runs as it can; try again in a moment.")
         await self._accounts.check(submission.purses)
         await self._running.enter(run, submission.purses)
         await self._offer(run, -1, submission.purses)
@@ -315,10 +317,9 @@ class Supervisor:
             raise AssertionError("what is durable is in the log")
         return msgspec.structs.replace(place, repeated=False)
 
-    async def answered(self, sent: Sent) -> str:
-        """The run that an equal submission answered before, `""` for none. Raises `Unprocessable`."""
-        claim = await self._submissions.find(sent)
-        return claim.run if claim is not None and claim.answers else ""
+    async def claimed(self, sent: Sent) -> Claim | None:
+        """What an equal submission began or answered before. Raises `Unprocessable`."""
+        return await self._submissions.find(sent)
 
     async def _give(self, run: str, answer: Answer, request: RunRequest | None) -> None:
         while not await self._crew.answer(run, answer):

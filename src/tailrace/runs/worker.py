@@ -169,10 +169,11 @@ class Worker:
     async def cancel(self, run: str, by: str) -> bool:
         """End a run that is worked on here; False when it is not, or is about to pause. Returns when its log
         has ended; raises `LogError` when it could not be written, `Fenced` when another worker has it."""
-        if run in self._left:
+        taken = self._left.get(run)
+        if taken is not None:
             with suppress(Fenced):  # it was taken over in this moment
                 return await self.end(run, RunCancelled(by))
-            await self._left[run].wait()
+            await taken.wait()
         live = self._live.get(run)
         if live is None or live.task is None or not live.cancel(by):
             return False
@@ -273,7 +274,7 @@ class Worker:
         following = attempt(record, state, reason, orderly=orderly)
         runtime = self._runtimes.get(record.agent)
         why = hindrance(record, state, runtime, following, self._settings)
-        suspect = not why and is_suspect(state, following)
+        suspect = not why and is_suspect(state, following, self._settings)
         if not suspect:
             await take(writer, following)
         if why:
@@ -293,7 +294,7 @@ class Worker:
         runtime = self._runtimes[record.agent]
         spend = partial(self._accounts.spend, record.purses)
         turn = None if alone is None else partial(self._suspects.turn, record.run, writer, alone)
-        live = LiveRun(record, runtime, writer, spend, turn)
+        live = LiveRun(record, runtime, writer, spend, self._settings.bounds, turn)
         self._live[record.run] = live
         live.task = asyncio.create_task(self._work(live), name=f"run {record.run}")
         return live

@@ -97,9 +97,13 @@ class _Sessions:
     ) -> tuple[str, int] | None:
         """Answer the question that the session waits with: its run, and the line to go on from.
 
-        The log says what is asked; the run's record learns of it a moment later.
+        The log says what is asked; the run's record learns of it a moment later. A message that began a run
+        and comes again is no answer to what that run asks.
         """
-        before = await self._parts.supervisor.answered(self._parts.sent(http, body))
+        claim = await self._parts.supervisor.claimed(self._parts.sent(http, body))
+        if claim is not None and not claim.answers:
+            return None
+        before = "" if claim is None else claim.run
         run = before or await self._turn(session.id, maker(http))
         record = await self._parts.directory.record(run) if run else None
         if record is None or not (before or record.status in ("in_progress", "waiting")):

@@ -1,0 +1,106 @@
+"""The server that is attacked, and who kills it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from tests.adversary import world
+from tests.support.forks import Forks
+from tests.support.servers import ChildServer
+
+TENANTS = ("north", "south")
+LIFE_SECONDS = 0.55
+"""How long a life is on average."""
+STOP_SECONDS = 20.0
+
+
+class Victim:
+    """The server: two tenants, one folder, many lives."""
+
+    def __init__(self, folder: Path, wild: str, forks: Forks) -> None:
+        self.effects = folder / "effects.txt"
+        self.effects.touch()
+        config = world.config(wild).replace("{", "{{").replace("}", "}}")
+        self.child = ChildServer(
+            folder, config=config, scenario=world.SCENARIO, tools=world.tools(self.effects)
+        )
+        self._forks = forks
+        self.tokens = {tenant: self._token(tenant) for tenant in TENANTS}
+
+    @property
+    def data(self) -> Path:
+        return self.child.folder / "data"
+
+    @property
+    def pid(self) -> int:
+        assert self.child.process is not None
+        return self.child.process.pid
+
+    def start(self, *, doomed: bool = False) -> None:
+        """A new life. Raises `AssertionError` where it does not begin and is not doomed."""
+        self.child.start(forks=self._forks, doomed=doomed)
+
+    def _token(self, tenant: str) -> str:
+        source = str(self.child.folder / "tailrace.toml")
+        command = ["token", "create", tenant, "--tenant", tenant, "--user", "ann", "--scope", "run"]
+        done = subprocess.run(
+            [sys.executable, "-m", "tailrace", *command, "--config", source],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=self.child.folder,
+        )
+        return done.stdout.strip()
+
+
+class Killer:
+    """Kills it at random moments, and sees that it comes up again."""
+
+    def __init__(self, victim: Victim, chance: random.Random) -> None:
+        self._victim = victim
+        self._chance = chance
+        self.done: Counter[str] = Counter()
+
+    async def kill(self) -> None:
+        """One life to its end, and the next one's beginning."""
+        await asyncio.sleep(min(self._chance.expovariate(1 / LIFE_SECONDS), 4.0))
+        if self._chance.random() < 0.12:
+            await asyncio.to_thread(self._stop)
+        else:
+            await asyncio.to_thread(self._victim.child.kill)
+            self.done["SIGKILL"] += 1
+        while self._chance.random() < 0.2:
+            await self._still_born()
+        await asyncio.to_thread(self._victim.start)
+
+    def _stop(self) -> None:
+        """SIGTERM; it may take what docs/deploy.md says."""
+        process = self._victim.child.process
+        assert process is not None
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=STOP_SECONDS)
+            self.done["SIGTERM"] += 1
+        except subprocess.TimeoutExpired:
+            self.done["SIGTERM that did not end it"] += 1
+        self._victim.child.kill()
+
+    async def _still_born(self) -> None:
+        """A life that ends before it has begun, or just after."""
+        self._victim.child.process = None
+        begun = asyncio.create_task(asyncio.to_thread(self._victim.start, doomed=True))
+        while self._victim.child.process is None:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(self._chance.uniform(0.0, 0.12))
+        with suppress(OSError):
+            self._victim.child.process.send_signal(signal.SIGKILL)
+        await begun
+        await asyncio.to_thread(self._victim.child.kill)
+        self.done["SIGKILL while starting"] += 1
