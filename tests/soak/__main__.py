@@ -22,11 +22,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
+
 from tailrace.log.stores.nats.client import Client
 from tests.soak import faults
 from tests.soak.audit import Auditor, effects_once
-from tests.soak.clients import Customer, Traffic
-from tests.soak.faults import Fault, Scene
+from tests.soak.clients import Customer, Run, Traffic
+from tests.soak.faults import Fault, Scene, Table
 from tests.soak.lab import INSIDE, Lab, permitted
 
 RUNS = 100
@@ -60,12 +62,14 @@ class Soak:
             load = [tasks.create_task(each.go_on(stop)) for each in self._scene.customers]
             await self._all_read()
             say(f"{RUNS} runs and their readers are there")
-            await asyncio.gather(*(self._lane(self._faults(table)) for table in faults.LANES))
+            await asyncio.gather(*(self._lane(self._faults(*tables)) for tables in faults.LANES))
             stop.set()
             say(f"{self.done.total()} faults; the last runs end")
             await asyncio.wait(load, timeout=END_SECONDS)
             stuck = [one.now for one in self._scene.customers if one.now is not None]
             await self._auditor.check([reader for run in stuck for reader in run.readers])
+            for run in stuck:
+                say(await self._told(run))
             assert not stuck, "\n".join(map(self._auditor.tell, stuck))
         runs = [run for one in self._scene.customers for run in one.runs]
         await self._auditor.everything(runs)
@@ -78,11 +82,21 @@ class Soak:
         say(f"replies: {dict(self._traffic.said)}")
         say(f"faults: {dict(self.done)}")
 
-    def _faults(self, table: tuple[tuple[Fault, int], ...]) -> Iterator[Fault]:
-        """One round, and more until the time is over."""
+    async def _told(self, run: Run) -> str:
+        """What each server says of a run that should have ended, and what its clients still ask."""
+        async with httpx.AsyncClient(timeout=40) as client:
+            said = [
+                (await client.get(f"{each.url}/jobs/job_{run.id}")).text
+                for each in self._scene.lab.apis
+            ]
+        asking = [path for path, count in self._traffic.asking.items() if count and run.id in path]
+        return f"{run.id}: {said}; asked: {asking}; replies: {dict(self._traffic.said)}"
+
+    def _faults(self, table: Table, more: Table) -> Iterator[Fault]:
+        """One round, and longer ones until the time is over."""
         yield from faults.rounds(table, self._scene.chance)
         while True:
-            for fault in faults.rounds(table, self._scene.chance):
+            for fault in faults.rounds(table + more, self._scene.chance):
                 if time.monotonic() > self._until:
                     return
                 yield fault

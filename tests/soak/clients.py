@@ -32,6 +32,8 @@ class Traffic:
         self.chance = chance
         self.said: Counter[str] = Counter()
         self.wrong: list[str] = []
+        self.asking: Counter[str] = Counter()
+        """What is asked and not answered yet."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENT_SECONDS)
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, force_close=True), timeout=timeout
@@ -44,6 +46,12 @@ class Traffic:
 
     async def ask(self, method: str, path: str, fine: Sequence[int], **more: Any) -> Any:
         """A request that is sent until it is answered: the status and the JSON."""
+        self.asking[path] += 1
+        answer = await self._answer(method, path, fine, **more)
+        self.asking[path] -= 1
+        return answer
+
+    async def _answer(self, method: str, path: str, fine: Sequence[int], **more: Any) -> Any:
         while True:
             try:
                 url = self.server().url + path

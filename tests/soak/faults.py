@@ -240,35 +240,38 @@ async def _skewed(scene: Scene, child: ChildServer, seconds: int) -> None:
 
 
 Fault = Callable[[Scene], Awaitable[None]]
+Table = tuple[tuple[Fault, int], ...]
 
-OF_NODES: tuple[tuple[Fault, int], ...] = (
+OF_NODES: Table = (
     (cut_node, 2),
     (kill_leader, 1),
     (kill_node, 2),
     (lose_quorum, 1),
     (cut_leader, 1),
-    (part_nodes, 2),
-    (mute_node, 1),
 )
+CUTS_OF_NODES: Table = ((part_nodes, 2), (mute_node, 1))
 """With how often each comes in one round."""
-OF_WORKERS: tuple[tuple[Fault, int], ...] = (
+OF_WORKERS: Table = (
     (kill_worker, 7),
     (freeze_worker, 7),
     (restart_worker, 2),
+)
+CUTS_OF_WORKERS: Table = (
     (cut_worker, 2),
     (mute_worker, 1),
     (skew_worker, 3),
 )
-OF_SERVERS: tuple[tuple[Fault, int], ...] = (
-    (kill_api, 6),
-    (restart_api, 2),
-    (cut_api, 2),
-    (skew_api, 2),
+OF_SERVERS: Table = ((kill_api, 6), (restart_api, 2))
+CUTS_OF_SERVERS: Table = ((cut_api, 2), (skew_api, 2))
+LANES = (
+    (OF_NODES, CUTS_OF_NODES),
+    (OF_WORKERS, CUTS_OF_WORKERS),
+    (OF_SERVERS, CUTS_OF_SERVERS),
 )
-LANES = (OF_NODES, OF_WORKERS, OF_SERVERS)
+"""What each round has, and what is added to all but the first one."""
 
 
-def rounds(table: tuple[tuple[Fault, int], ...], chance: random.Random) -> list[Fault]:
+def rounds(table: Table, chance: random.Random) -> list[Fault]:
     """One round, shuffled."""
     faults = [fault for fault, times in table for _ in range(times)]
     chance.shuffle(faults)
