@@ -21,9 +21,10 @@ from functools import partial
 from tailrace import assembly
 from tailrace.cli import main
 from tailrace.http.health import Health
+from tailrace.runs import conversations
 from tailrace.runs.settings import RunSettings
 
-KEPT = 180_000
+KEPT = conversations.KEPT = 180_000
 assembly.RunSettings = partial(
     RunSettings, kept_unstored=KEPT, tombstone=KEPT, idempotency=KEPT, retry_window=KEPT
 )
@@ -39,7 +40,7 @@ Health.vitals = more
 main()
 """
 """A server that also says how many tasks and blocks of memory it has, and that forgets within minutes what
-others remember for a day or a week: what is remembered would grow for as long as anybody watches."""
+others remember for a day, a week or a month: what is remembered would grow for as long as anybody watches."""
 
 Sample = dict[str, float]
 
