@@ -16,7 +16,7 @@ from tests.support.forks import Forks
 from tests.support.servers import ChildServer
 
 TENANTS = ("north", "south")
-LIFE_SECONDS = 0.55
+LIFE_SECONDS = 0.45
 """How long a life is on average."""
 STOP_SECONDS = 20.0
 
