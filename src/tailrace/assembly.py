@@ -24,6 +24,7 @@ from tailrace.events.schema_shapes import fault
 from tailrace.http.app import create_app, create_health_app
 from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog, Target
+from tailrace.http.documents import Documents
 from tailrace.http.event_stream import Streams, StreamSettings
 from tailrace.http.health import Health
 from tailrace.http.parts import Parts
@@ -139,8 +140,11 @@ def parts(
     settings = RunSettings(
         kept=int(config.server.retention_hours * HOUR),
         longest_seconds=config.server.max_run_hours * 3600,
+        stuck_attempts=config.server.max_attempts,
         grace=dict.fromkeys(("chat", "messages"), config.server.chat_grace_seconds),
         shutdown_seconds=config.server.shutdown_seconds,
+        bounds=config.limits.run,
+        most_runs=config.server.max_runs,
         block_seconds=_block_seconds(config, shared=cluster is not None),
     )
     known = models(config)
@@ -178,6 +182,7 @@ def parts(
         readers=Readers(),
         health=Health(store, supervisor),
         bodies=Bodies(config.server.max_body_bytes),
+        documents=Documents(directory, config.limits.document_bytes),
         extension_key=config.server.extension_key,
         functions=config.server.agent_calls == "function_call",
         let_go=lambda: _close(known, servers),

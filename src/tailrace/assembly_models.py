@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.assembly_auth import secret
 from tailrace.config import Config, ModelConfig
+from tailrace.models.bounded import BoundedModel
 from tailrace.models.contract import Model
 from tailrace.models.echo import EchoModel
 from tailrace.models.priced import Price, PricedModel
@@ -40,7 +41,7 @@ def models(config: Config) -> dict[str, Model]:
 def _model(
     name: str, config: ModelConfig, whole: Config, sessions: Callable[[], Sessions]
 ) -> Model:
-    model = _unpriced(name, config, whole, sessions)
+    model = BoundedModel(_unpriced(name, config, whole, sessions), whole.limits.reply)
     if config.price is None:
         return model
     price = config.price
@@ -82,6 +83,7 @@ def _unpriced(
                     config.connect_seconds, config.first_byte_seconds, config.idle_seconds
                 ),
                 retries=config.retries,
+                most_bytes=whole.limits.reply.bytes,
             )
 
 

@@ -8,7 +8,7 @@
     │   ├── NotFound           404  never existed, or not yours
     │   ├── Conflict           409  the run is in a state that forbids this
     │   ├── Expired            410  existed; its retention is over
-    │   ├── TooLarge           413  the body is over the configured limit
+    │   ├── TooLarge           413  a body, or a document that is asked for, is over a limit
     │   ├── UnsupportedMedia   415  the body is encoded in a way that nobody reads
     │   ├── Unprocessable      422  understood, and refused on purpose
     │   ├── TooMany            429  a limit of this caller is reached
@@ -86,7 +86,7 @@ class Forbidden(CallerError):
 
 
 class TooLarge(CallerError):
-    """The request body is over the configured limit."""
+    """The request body, or the document that is asked for, is over the configured limit."""
 
     status = 413
 

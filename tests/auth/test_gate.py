@@ -9,6 +9,7 @@ import pytest
 
 from tailrace.auth.gate import Gate
 from tailrace.auth.jwt import JwtSettings, JwtVerifier
+from tailrace.auth.limits import EACH, NO_LIMITS, TENANT, GivenLimits, Limits
 from tailrace.auth.principal import LOCAL, Scope
 from tailrace.auth.tokens import Token, Tokens
 from tailrace.errors import Forbidden, Unauthorized
@@ -116,3 +117,25 @@ async def test_an_open_server_is_everybody_s_until_there_is_a_token() -> None:
         await _gate(oauth=True),
     ):
         assert not await closed[0].stands_open()
+
+
+@pytest.mark.parametrize("headers", [{"x-oauth-access-token": JWT}, {}])
+async def test_a_key_has_limits_without_any_configuration(headers: dict[str, str]) -> None:
+    gate, secret = await _gate("run")
+    who = await gate.admit(headers or {"x-api-key": secret}, "run")
+    assert [account.limits for account in who.accounts] == [EACH, TENANT]
+    assert all((EACH.concurrent_runs, EACH.requests_per_minute, EACH.readers_per_run))
+    assert all((TENANT.concurrent_runs, TENANT.requests_per_minute, TENANT.readers_per_run))
+
+
+async def test_who_has_an_open_server_has_no_limits_but_those_of_the_configuration() -> None:
+    store = MemoryStore()
+    await store.open()
+    tokens = Tokens(lambda: store.records, lambda: 1)
+    said = GivenLimits(concurrent_runs=3, requests_per_minute=0)
+    gate = Gate(tokens, None, open=True, each=said)
+    who = await gate.admit({}, "run")
+    assert [account.limits for account in who.accounts] == [Limits(concurrent_runs=3), NO_LIMITS]
+    secret = await tokens.create(Token(id="", name="t", tenant="acme"))
+    who = await gate.admit({"x-api-key": secret}, "run")
+    assert who.accounts[0].limits == Limits(concurrent_runs=3, readers_per_run=EACH.readers_per_run)

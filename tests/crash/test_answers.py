@@ -184,7 +184,7 @@ def deaths(numbers: Sequence[int], every: int) -> list[tuple[int, str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("number", "side", "surface"), deaths(range(1, 11), 3))
+@pytest.mark.parametrize(("number", "side", "surface"), deaths(range(1, 11), 6))
 def test_an_answer_is_taken_once(
     tmp_path: Path, forks: Forks, number: int, side: str, surface: str
 ) -> None:
@@ -197,7 +197,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node],
         yield made
 
 
-@pytest.mark.parametrize(("number", "side", "surface"), deaths(range(1, 19), 9))
+@pytest.mark.parametrize(("number", "side", "surface"), deaths(range(1, 19), 18))
 def test_an_answer_is_taken_once_over_nats(
     nodes: Sequence[Node], tmp_path: Path, forks: Forks, number: int, side: str, surface: str
 ) -> None:

@@ -177,7 +177,7 @@ def deaths(numbers: Sequence[int], every: int) -> list[tuple[int, str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("number", "side", "surface"), deaths(WRITES, 6))
+@pytest.mark.parametrize(("number", "side", "surface"), deaths(WRITES, 12))
 def test_a_turn_is_one_fact(
     tmp_path: Path, forks: Forks, number: int, side: str, surface: str
 ) -> None:
@@ -190,7 +190,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node],
         yield made
 
 
-@pytest.mark.parametrize(("number", "side", "surface"), deaths(MESSAGES, 18))
+@pytest.mark.parametrize(("number", "side", "surface"), deaths(MESSAGES, 45))
 def test_a_turn_is_one_fact_over_nats(
     nodes: Sequence[Node], tmp_path: Path, forks: Forks, number: int, side: str, surface: str
 ) -> None:

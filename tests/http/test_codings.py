@@ -20,6 +20,7 @@ from starlette.requests import Request
 from tailrace.errors import BadRequest, TooLarge, Unavailable, UnsupportedMedia
 from tailrace.http import bodies, codings
 from tailrace.http.bodies import Bodies
+from tailrace.protocols.framing import codings as framing
 from tests.http.test_auth import SURFACES
 from tests.http.test_bounds import POSTS
 from tests.support.servers import ChildServer, running
@@ -51,7 +52,7 @@ DATA = {
     "a byte": b"{",
     "noise": CHANCE.randbytes(700_001),
     "words": b" ".join(CHANCE.choices([b"a", b"run", b"event"], k=200_000)),
-    "zeros": b"\0" * (codings.PIECE * 2 + 1),
+    "zeros": b"\0" * (framing.PIECE * 2 + 1),
 }
 
 
@@ -75,14 +76,14 @@ def test_parts_behind_each_other_are_one_body_and_so_many(way: str) -> None:
     coding, pack = WAYS[way]
     assert whole(coding, pack(b"ab") + pack(b"") + pack(b"cd")) == b"abcd"
     with pytest.raises(BadRequest, match="compressed parts"):
-        whole(coding, pack(b"") * (codings.MEMBERS + 1))
+        whole(coding, pack(b"") * (framing.MEMBERS + 1))
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_piece_is_large(way: str) -> None:
     coding, pack = WAYS[way]
     largest = max(len(piece) for piece in codings.unpacked(coding, pack(b"\0" * 50_000_000)))
-    assert largest <= codings.ZSTD_INPUT // 4 * 131_072
+    assert largest <= framing.ZSTD_INPUT // 4 * 131_072
 
 
 def test_a_window_that_costs_much_is_refused() -> None:
@@ -222,3 +223,27 @@ def test_an_unknown_coding_is_415_in_the_surfaces_own_form(
     assert "'br'" in (error if surface == "session" else error["message"])
     if surface.startswith("messages"):
         assert error["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_many_small_parts_cost_no_more_than_their_bytes(coding: str) -> None:
+    """What is behind a part is not copied for each part (aiohttp #13362)."""
+    pack = WAYS[coding][1]
+    parts = pack(b"a") * (framing.MEMBERS - 1) + pack(CHANCE.randbytes(40_000_000))
+    before = time.process_time()
+    assert len(whole(coding, parts)) == framing.MEMBERS - 1 + 40_000_000
+    assert time.process_time() - before < 3
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
+@pytest.mark.parametrize("size", [1, 7, 4_096])
+def test_bytes_may_be_fed_in_any_pieces(coding: str, size: int) -> None:
+    packed = WAYS[coding][1](DATA["words"][:20_000]) * 2
+    unpacker = framing.Unpacker(coding)
+    made = b"".join(
+        piece
+        for start in range(0, len(packed), size)
+        for piece in unpacker.feed(packed[start : start + size])
+    )
+    assert made == DATA["words"][:20_000] * 2
+    assert unpacker.whole

@@ -15,6 +15,8 @@ SOURCE = ROOT / "src" / "tailrace"
 MAX_LINES = 400
 
 COVERED_ELSEWHERE = {
+    "http/documents.py": "tests/http/test_endless.py",
+    "models/reply_body.py": "tests/models/test_bounded.py",
     # tested by another file than their own: where
     "assembly_stores.py": "tests/cli/test_engines.py",
     "auth/principal.py": "tests/auth/test_gate.py",
@@ -86,7 +88,6 @@ COVERED_ELSEWHERE = {
     "runtimes/nodes/contract.py": "shapes",
     "runtimes/nodes/deep_agent.py": "tests/runtimes/test_workflow.py",
     "runtimes/nodes/model.py": "tests/http/test_workflows.py",
-    "runs/conversations.py": "tests/http/test_conversations.py",
     "runs/directory.py": "tests/runs/test_life.py",
     "runs/owner.py": "tests/http/test_owners.py",
     "runs/live.py": "tests/runs/test_life.py",

@@ -15,6 +15,7 @@ from tailrace.runs.takeover import attempt, hindrance, is_suspect
 from tests.support.house import Fake
 from tests.support.logs import request
 
+SETTINGS = RunSettings()
 RECORD = RunRecord(run="r", agent="helper", surface="jobs", tenant="local")
 IN_A_ROW = "The run was stopped: 3 attempts in a row were cut off before the agent got any further."
 CALL = t.ItemStarted(0, "tool_call", call_id="c", name="find", runs_on="server")
@@ -62,7 +63,7 @@ def test_three_in_a_row_are_enough(times: int, words: str) -> None:
 def test_who_gets_further_begins_anew(progress: Sequence[t.Payload]) -> None:
     made = state(*taken(2), *progress)
     assert verdict(made) == ""
-    assert not is_suspect(made, attempt(RECORD, made, "gone", orderly=False))
+    assert not is_suspect(made, attempt(RECORD, made, "gone", orderly=False), SETTINGS)
 
 
 def test_words_and_begun_items_are_no_progress() -> None:
@@ -107,13 +108,13 @@ def test_a_log_that_cannot_be_written_is_not_the_runs_fault() -> None:
     made = state()
     for _ in range(5):
         following = attempt(RECORD, made, "the log could not be written", orderly=True)
-        assert not is_suspect(made, following)
+        assert not is_suspect(made, following, SETTINGS)
         made.advance(t.Draft(following), 0)
     assert verdict(made) == ""
 
 
 def test_only_who_was_cut_off_before_is_a_suspect() -> None:
     made = state()
-    assert not is_suspect(made, attempt(RECORD, made, "gone", orderly=False))
+    assert not is_suspect(made, attempt(RECORD, made, "gone", orderly=False), SETTINGS)
     made = state(*taken(1))
-    assert is_suspect(made, attempt(RECORD, made, "gone", orderly=False))
+    assert is_suspect(made, attempt(RECORD, made, "gone", orderly=False), SETTINGS)

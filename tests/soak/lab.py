@@ -43,6 +43,10 @@ def permitted() -> bool:
     return subprocess.run(bridge, capture_output=True, check=False).returncode == 0
 
 
+PATIENT = "max_attempts = 20"
+"""Machines die faster here than models reply: three attempts in a row may be cut off by that alone."""
+
+
 class Lab:
     """All machines. `cables`: whether NATS servers have networks of their own."""
 
@@ -68,7 +72,7 @@ class Lab:
             self.nodes = self._life.enter_context(cluster(self.folder / "nats", NODES))
         self.effects.touch()
         self.layout = await nats_stores.installation(self.nodes, lease=LEASE)
-        config = clusters.config_of(self.layout, self.nodes, agents.config())
+        config = clusters.config_of(self.layout, self.nodes, agents.config(), PATIENT)
         made = clusters.Cluster(self.folder, config, agents.SCENARIO, agents.tools(self.effects))
         roles = ["api"] * apis + ["worker"] * workers
         self._roles = {made.add(role): role for role in roles}

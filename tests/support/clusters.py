@@ -21,6 +21,7 @@ lease_seconds = {lease}
 
 [server]
 chat_grace_seconds = 2.0
+{server}
 """
 
 
@@ -64,8 +65,10 @@ async def config(nodes: Sequence[Node], base: str, *, lease: float = 1.0) -> str
     return config_of(await nats_stores.installation(nodes, lease=lease), nodes, base)
 
 
-def config_of(layout: Layout, nodes: Sequence[Node], base: str) -> str:
-    """A configuration for an installation over these servers."""
+def config_of(layout: Layout, nodes: Sequence[Node], base: str, server: str = "") -> str:
+    """A configuration for an installation over these servers, with more in `[server]`."""
     url = ",".join(node.url for node in nodes)
-    engine = ENGINE.format(url=url, name=layout.name, replicas=len(nodes), lease=layout.lease)
+    engine = ENGINE.format(
+        url=url, name=layout.name, replicas=len(nodes), lease=layout.lease, server=server
+    )
     return engine + base.replace("[server]\n{server}\n", "")

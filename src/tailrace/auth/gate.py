@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tailrace.auth.limits import NO_LIMITS, Account, Limits, Rates
+from tailrace.auth.limits import EACH, NO_LIMITS, TENANT, Account, GivenLimits, Rates
 from tailrace.auth.principal import LOCAL, Principal, Scope
 from tailrace.auth.tokens import Tokens
 from tailrace.errors import Forbidden, LogError, Unauthorized
@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # PyJWT is slow to import, and most servers have no identity 
     from tailrace.auth.jwt import JwtVerifier
 
 HEADERS = ("authorization", "x-api-key", "x-oauth-access-token")
+
+
+UNSAID = GivenLimits()
 
 
 class Gate:
@@ -32,12 +35,13 @@ class Gate:
         verifier: JwtVerifier | None,
         *,
         open: bool,
-        each: Limits = NO_LIMITS,
-        tenant: Limits = NO_LIMITS,
+        each: GivenLimits = UNSAID,
+        tenant: GivenLimits = UNSAID,
         rates: Rates | None = None,
     ) -> None:
         """`each` are the limits of every token, or user of an identity provider, `tenant` those of every
-        tenant."""
+        tenant. What they do not say has a default, but for who comes in without a key: that is one person at
+        a machine of their own."""
         self.tokens = tokens
         self._each = each
         self._tenant = tenant
@@ -70,9 +74,10 @@ class Gate:
 
     def _with_accounts(self, who: Principal) -> Principal:
         key = f"token:{who.token}" if who.token else f"user:{who.tenant}\x1f{who.user}"
+        each, tenant = (NO_LIMITS, NO_LIMITS) if who is LOCAL else (EACH, TENANT)
         accounts = (
-            Account(key, "key", self._each.but(who.limits)),
-            Account(f"tenant:{who.tenant}", "tenant", self._tenant),
+            Account(key, "key", self._each.over(each).but(who.limits)),
+            Account(f"tenant:{who.tenant}", "tenant", self._tenant.over(tenant)),
         )
         return msgspec.structs.replace(who, accounts=accounts)
 

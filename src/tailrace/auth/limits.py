@@ -35,6 +35,26 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 NO_LIMITS = Limits()
+EACH = Limits(concurrent_runs=100, requests_per_minute=1_200, readers_per_run=50)
+"""What a key may use up where the configuration says nothing else."""
+TENANT = Limits(concurrent_runs=1_000, requests_per_minute=12_000, readers_per_run=500)
+"""The same for all keys of a tenant together. What a day may cost only the operator knows."""
+
+
+class GivenLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`Limits` as a configuration gives them: None for what it does not say."""
+
+    concurrent_runs: int | None = None
+    requests_per_minute: int | None = None
+    input_bytes: int | None = None
+    tokens_per_day: int | None = None
+    cost_per_day: float | None = None
+    readers_per_run: int | None = None
+
+    def over(self, others: Limits) -> Limits:
+        """These, and `others` where they say nothing."""
+        given = msgspec.structs.asdict(self)
+        return others.but({key: value for key, value in given.items() if value is not None})
 
 
 class Account(Struct, frozen=True):

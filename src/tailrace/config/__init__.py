@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from tailrace.auth.limits import Limits
+from tailrace.auth.limits import GivenLimits
 from tailrace.config.checks import check
 from tailrace.config.reader import Reader, nearest
 from tailrace.config.shapes import (
@@ -27,6 +27,8 @@ from tailrace.config.shapes import (
 )
 from tailrace.config.workflows import WorkflowConfig
 from tailrace.errors import ConfigError
+from tailrace.models.bounded import ReplyBounds
+from tailrace.runs.bounded import RunBounds
 
 __all__ = [
     "PATH",
@@ -43,7 +45,13 @@ __all__ = [
 ]
 
 
-INNER = (("auth", "jwt", JwtConfig), ("limits", "token", Limits), ("limits", "tenant", Limits))
+INNER = (
+    ("auth", "jwt", JwtConfig),
+    ("limits", "token", GivenLimits),
+    ("limits", "tenant", GivenLimits),
+    ("limits", "reply", ReplyBounds),
+    ("limits", "run", RunBounds),
+)
 """Tables within tables."""
 
 

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tailrace.auth.limits import Limits
 from tailrace.auth.principal import fault_of
 from tailrace.config.reader import Reader, nearest
 from tailrace.config.shapes import (
@@ -20,6 +19,7 @@ from tailrace.config.shapes import (
     Config,
     EngineConfig,
     JwtConfig,
+    LimitsConfig,
     McpConfig,
     ModelConfig,
 )
@@ -35,11 +35,13 @@ SECRET_ALGORITHMS = frozenset({"HS256", "HS384", "HS512"})
 LEAST: dict[str, float] = {
     "port": 0,
     "max_body_bytes": 1,
+    "max_runs": 0,
     "heartbeat_seconds": 0.01,
     "write_timeout_seconds": 0.01,
     "shutdown_seconds": 0,
     "retention_hours": 0,
     "max_run_hours": 0.001,
+    "max_attempts": 1,
     "chat_grace_seconds": 0,
 }
 
@@ -60,8 +62,7 @@ def check(config: Config, reader: Reader) -> None:
         if value < least or (key == "port" and value > 65_535):
             raise reader.fault(f"[server] {key} cannot be {value}", "server", key)
     _check_engine(config.engine, reader)
-    _check_limits("limits.token", config.limits.token, reader)
-    _check_limits("limits.tenant", config.limits.tenant, reader)
+    _check_limits(config.limits, reader)
     if config.auth.jwt is not None:
         _check_jwt(config.auth.jwt, reader)
     for name, model in config.models.items():
@@ -100,10 +101,15 @@ def _check_engine(engine: EngineConfig, reader: Reader) -> None:
             raise reader.fault(str(error), "engine", "url") from None
 
 
-def _check_limits(where: str, limits: Limits, reader: Reader) -> None:
-    for key, value in msgspec.structs.asdict(limits).items():
-        if value < 0:
-            raise reader.fault(f"[{where}] {key} must not be negative", where, key)
+def _check_limits(limits: LimitsConfig, reader: Reader) -> None:
+    for name, table in msgspec.structs.asdict(limits).items():
+        if isinstance(table, msgspec.Struct):
+            where, values = f"limits.{name}", msgspec.structs.asdict(table)
+        else:
+            where, values = "limits", {name: table}
+        for key, value in values.items():
+            if value is not None and value < 0:
+                raise reader.fault(f"[{where}] {key} must not be negative", where, key)
 
 
 def _check_jwt(jwt: JwtConfig, reader: Reader) -> None:

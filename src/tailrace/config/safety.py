@@ -7,11 +7,15 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from tailrace.auth.limits import NO_LIMITS
+import msgspec
+
+from tailrace.auth.limits import EACH, TENANT
 from tailrace.config.shapes import Config
 
 SECRET = re.compile(r"authori[sz]ation|cookie|key|token|secret|password", re.IGNORECASE)
 """Names of what should not stand in a file."""
+BY_BODY = "input_bytes"
+"""A limit that another one stands in for: `max_body_bytes`."""
 
 
 def warnings(config: Config) -> Iterator[str]:
@@ -44,10 +48,25 @@ def _reach(config: Config) -> Iterator[str]:
         yield "[server] cors_origins has '*': any page that a user opens may ask this server"
     if not is_loopback(config.server.host):
         yield "[server] host: others reach it, without encryption; put a proxy with TLS before it"
-        if config.limits.token == config.limits.tenant == NO_LIMITS:
-            yield "[limits]: others reach it, and one of them may use up everything"
+        yield from _off(config)
     if config.server.allow_private:
         yield "[server] allow_private: a name that comes to point inside your network is followed"
+
+
+def _off(config: Config) -> Iterator[str]:
+    """The limits that do not hold, by name."""
+    limits = config.limits
+    tables = msgspec.structs.asdict(limits)
+    tables |= {"token": limits.token.over(EACH), "tenant": limits.tenant.over(TENANT)}
+    off = [] if config.server.max_runs else ["server.max_runs"]
+    for name, table in tables.items():
+        if isinstance(table, msgspec.Struct):
+            values = msgspec.structs.asdict(table).items()
+            off += [f"{name}.{key}" for key, value in values if not value and key != BY_BODY]
+        elif not table:
+            off.append(name)
+    if off:
+        yield f"[limits] {', '.join(off)}: off, and others reach the server"
 
 
 def _auth(config: Config) -> Iterator[str]:

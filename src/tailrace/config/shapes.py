@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from tailrace.auth.limits import Limits
+from tailrace.auth.limits import GivenLimits
 from tailrace.config.workflows import WorkflowConfig
+from tailrace.models.bounded import ReplyBounds
+from tailrace.runs.bounded import RunBounds
 
 Dialect = Literal["chat", "responses", "messages", "script", "echo", "replay", "images", "speech"]
 UPSTREAM: frozenset[Dialect] = frozenset({"chat", "responses", "messages", "images", "speech"})
@@ -33,11 +35,13 @@ class ServerConfig(ConfigPart, frozen=True, kw_only=True):
     allow_private: bool = False
     audit: str = ""
     max_body_bytes: int = 20_000_000
+    max_runs: int = 10_000
     heartbeat_seconds: float = 15.0
     write_timeout_seconds: float = 60.0
     shutdown_seconds: float = 10.0
     retention_hours: float = 24.0
     max_run_hours: float = 24.0
+    max_attempts: int = 3
     chat_grace_seconds: float = 30.0
     extension_key: str = "x_alien"
     agent_calls: Literal["mcp_call", "function_call"] = "mcp_call"
@@ -168,10 +172,14 @@ class AuthConfig(ConfigPart, frozen=True, kw_only=True):
 
 
 class LimitsConfig(ConfigPart, frozen=True, kw_only=True):
-    """`[limits]`: what each token, or user of an identity provider, and each tenant may use up."""
+    """`[limits]`: what each token, or user of an identity provider, and each tenant may use up; how large a
+    model's reply, a run, and the documents that show one may be."""
 
-    token: Limits = Limits()
-    tenant: Limits = Limits()
+    token: GivenLimits = GivenLimits()
+    tenant: GivenLimits = GivenLimits()
+    reply: ReplyBounds = ReplyBounds()
+    run: RunBounds = RunBounds()
+    document_bytes: int = 16_777_216
 
 
 class Config(ConfigPart, frozen=True, kw_only=True):

@@ -129,6 +129,7 @@ class _Log:
 
     def __init__(self) -> None:
         self._asked: Counter[int] = Counter()
+        self._open: set[int] = set()
         self._questions: dict[str, InputRequested] = {}
         self._answers: dict[tuple[str, str | int, int], tuple[Payload, Given]] = {}
         self._turn = 0
@@ -140,14 +141,17 @@ class _Log:
         match payload:
             case ApprovalRequested():
                 self._asked[payload.item] += 1
+                self._open.add(payload.item)
             case InputRequested():
                 self._questions[payload.request_id] = payload
             case ApprovalResolved():
                 self._keep(event, "call", payload.item, self._asked[payload.item])
+                self._open.discard(payload.item)
             case InputReceived():
                 self._keep(event, "question", payload.request_id)
             case ToolCompleted():
                 self._keep(event, "output", payload.item)
+                self._open.discard(payload.item)
             case RunWaiting():
                 self._waits = True
             case RunResumed():
@@ -160,7 +164,10 @@ class _Log:
         self._answers[kind, name, time] = event.payload, place
 
     def find(self, answer: One) -> Given | None:
-        """Where one answer was given, just so."""
+        """Where one answer was given, just so. A yes to a call that is asked about again since is none: who
+        sends it must hear of that."""
+        if isinstance(answer, Approval) and answer.item in self._open:
+            return None
         key, said = self._said(answer)
         payload, place = self._answers.get(key, (None, None))
         return place if payload == said else None

@@ -25,20 +25,45 @@ from tailrace.events.items import (
 
 PartKind = Literal["text", "refusal", "reasoning", "summary"]
 
+LOOSE_PIECES = 256
+"""Pieces of a text that are kept apart: a short string takes fifty bytes more than its characters."""
+
+
+class Text:
+    """A text that comes in pieces."""
+
+    __slots__ = ("_joined", "_loose")
+
+    def __init__(self) -> None:
+        self._joined: list[str] = []
+        self._loose: list[str] = []
+
+    def add(self, piece: str) -> None:
+        """Put a piece at the end."""
+        loose = self._loose
+        loose.append(piece)
+        if len(loose) >= LOOSE_PIECES:
+            self._joined.append("".join(loose))
+            loose.clear()
+
+    def whole(self) -> str:
+        """All of it."""
+        return "".join((*self._joined, *self._loose))
+
 
 class PartBuffer:
     """The pieces of one content part."""
 
-    __slots__ = ("annotations", "kind", "logprobs", "pieces")
+    __slots__ = ("annotations", "kind", "logprobs", "said")
 
     def __init__(self, kind: PartKind) -> None:
         self.kind = kind
-        self.pieces: list[str] = []
+        self.said = Text()
         self.annotations: list[Json] = []
         self.logprobs: list[Json] = []
 
     def text(self) -> str:
-        return "".join(self.pieces)
+        return self.said.whole()
 
     def part(self) -> Part:
         """This part as message content."""
@@ -88,28 +113,28 @@ class ItemState:
         self.abandoned = False
         self.parts: list[PartBuffer] = []
         self.summary: list[PartBuffer] = []
-        self.arguments: list[str] = []
+        self.arguments = Text()
 
     def add_text(self, delta: t.TextDelta) -> None:
         buffer = _current(self.parts, delta.part, "text")
-        buffer.pieces.append(delta.text)
+        buffer.said.add(delta.text)
         if delta.logprobs:
             buffer.logprobs.extend(delta.logprobs)
 
     def add_refusal(self, delta: t.RefusalDelta) -> None:
-        _current(self.parts, delta.part, "refusal").pieces.append(delta.text)
+        _current(self.parts, delta.part, "refusal").said.add(delta.text)
 
     def add_annotation(self, event: t.AnnotationAdded) -> None:
         _current(self.parts, event.part, "text").annotations.append(event.annotation)
 
     def add_reasoning(self, delta: t.ReasoningDelta | t.ReasoningSummaryDelta) -> None:
         if isinstance(delta, t.ReasoningDelta):
-            _current(self.parts, delta.part, "reasoning").pieces.append(delta.text)
+            _current(self.parts, delta.part, "reasoning").said.add(delta.text)
         else:
-            _current(self.summary, delta.part, "summary").pieces.append(delta.text)
+            _current(self.summary, delta.part, "summary").said.add(delta.text)
 
     def add_arguments(self, text: str) -> None:
-        self.arguments.append(text)
+        self.arguments.add(text)
 
     def complete(self, event: t.ItemCompleted) -> t.ItemCompleted:
         """Close the item; returns the event with the whole content in it."""
@@ -119,7 +144,7 @@ class ItemState:
         if isinstance(content, ToolCall) and event.status == "completed":
             ours = self.started.runs_on != "client" or self.started.waits_for == "answer"
             self.tool = "called" if ours else "handed"
-        self.parts, self.summary, self.arguments = [], [], []
+        self.parts, self.summary, self.arguments = [], [], Text()
         return t.ItemCompleted(event.item, event.status, content)
 
     def _content(self, event: t.ItemCompleted) -> Item | None:
@@ -152,7 +177,7 @@ class ItemState:
                 return ToolCall(
                     call_id=self.started.call_id,
                     name=self.started.name,
-                    arguments="".join(self.arguments),
+                    arguments=self.arguments.whole(),
                     custom=self.started.custom,
                     details=details,
                 )

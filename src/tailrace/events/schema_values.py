@@ -18,6 +18,10 @@ SHOWN = 100
 """Characters of a value in a message."""
 
 
+NAMED = 20
+"""Values of an `enum` that a message names all."""
+
+
 def shown(value: object) -> str:
     """A value in a message: never all of a large one."""
     if isinstance(value, str):
@@ -89,7 +93,9 @@ _IS: Mapping[str, Callable[[object], bool]] = {
 def _enum(allowed: Any, value: object, work: Work) -> str:
     if any(_same(each, value, work) for each in allowed):
         return ""
-    return f"{shown(value)} is not one of the {len(allowed)} values that are allowed"
+    if len(allowed) > NAMED:
+        return f"{shown(value)} is not one of the {len(allowed)} values that are allowed"
+    return f"{shown(value)} is not one of [{', '.join(map(shown, allowed))}]"
 
 
 def _const(wanted: object, value: object, work: Work) -> str:

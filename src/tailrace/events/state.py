@@ -27,6 +27,8 @@ class RunState:
     def __init__(self) -> None:
         self.phase = "new"
         self.seq = -1
+        self.size = 0
+        """The bytes of its log; counted by who writes or reads that, not by the fold."""
         self._handed_in = -1
         self.attempt = 1
         self.handovers = 0

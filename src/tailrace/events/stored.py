@@ -17,11 +17,22 @@ import msgspec
 
 from tailrace.errors import Unreadable
 from tailrace.events.items import Json
-from tailrace.events.types import Event, RunEnd
+from tailrace.events.types import (
+    ArgumentsDelta,
+    Event,
+    Payload,
+    ReasoningDelta,
+    ReasoningSummaryDelta,
+    RunEnd,
+    TextDelta,
+)
 
 SCHEMA = 1
 UPGRADES: Mapping[int, Callable[[list[Json]], list[Json]]] = {}
 """From version n to n + 1: a function from one event's JSON array to the next version's."""
+
+EMPTY_EVENT = 64
+"""About what a delta takes in a log besides its text."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
@@ -53,7 +64,34 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 def frame(events: Sequence[Event]) -> Frame:
     """A frame of at least one event."""
-    return Frame(tuple(events), b"\n".join(map(_encoder.encode, events)))
+    return joined(events, list(map(line, events)))
+
+
+def joined(events: Sequence[Event], lines: Sequence[bytes]) -> Frame:
+    """A frame of events whose lines were made before."""
+    return Frame(tuple(events), b"\n".join(lines))
+
+
+def line(event: Event) -> bytes:
+    """One event as a store keeps it. Raises `UnicodeEncodeError` for half of a surrogate pair."""
+    return _encoder.encode(event)
+
+
+def length(event: Event) -> int:
+    """How many bytes an event takes in a log."""
+    return len(_encoder.encode(event))
+
+
+def weight(payload: Payload) -> int:
+    """About how many bytes a payload takes in a log; cheap for the kinds of which there are many."""
+    match payload:
+        case TextDelta(logprobs=()) | ReasoningDelta() | ReasoningSummaryDelta() | ArgumentsDelta():
+            return EMPTY_EVENT + len(payload.text)
+        case _:
+            try:
+                return len(_encoder.encode(payload))
+            except UnicodeEncodeError:
+                return len(_encoder.encode(_repaired(msgspec.to_builtins(payload))))
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -46,9 +46,7 @@ class Bodies:
         except TimeoutError:
             raise BadRequest(f"The request body took more than {SECONDS:g} s.") from None
         bounds.check(body)
-        await asyncio.sleep(
-            0
-        )  # of a large body that took long, and so does decoding it: others are next
+        await asyncio.sleep(0)  # a large body took long, and so does decoding it: others are next
         return body
 
     async def _whole(self, http: Request, limit: int, named: tuple[str, ...]) -> bytes:

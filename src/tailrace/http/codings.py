@@ -1,38 +1,32 @@
-"""The content codings of request bodies: gzip, deflate and zstd, unpacked piece by piece.
+"""The content codings of request bodies, refused in the words of a client's fault. Pure.
 
-No piece is larger than `PIECE` (gzip, deflate) or what `ZSTD_INPUT` bytes can become, so who takes the pieces
-can stop in time, and can let others work between two. Pure.
+How they are unpacked, and how large a piece gets: `protocols/framing/codings.py`.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-
-import zstandard
+from collections.abc import Iterator
 
 from tailrace.errors import BadRequest, UnsupportedMedia
+from tailrace.protocols.framing.codings import (
+    CODINGS,
+    MEMBERS,
+    BadCoding,
+    Unpacker,
+    names,
+)
 
 MOST_CODINGS = 2
 """Codings one on top of the other."""
-MEMBERS = 1_000
-"""Parts that each have a head of their own: what compresses with several threads makes some, nobody more."""
 TOO_MANY = f"The request body has more than {MEMBERS} compressed parts."
-INPUT = 65_536
-PIECE = 262_144
-ZSTD_INPUT = 128
-"""A block of four bytes can become 128 KiB, and zstandard's reader gives all of it at once."""
-ZSTD_WINDOW = 8_388_608
-"""What a reader of the content coding has to have at least, and a writer may ask for at most (RFC 9659)."""
-
-Unpacked = Iterator[bytes]
+ACCEPTED = "gzip, deflate, zstd"
+"""What a client is told to use instead, as `Accept-Encoding`."""
 
 
 def named(header: str) -> tuple[str, ...]:
     """The codings that a `Content-Encoding` names, the last one first, which is how they come off. Raises
     `UnsupportedMedia`."""
-    words = (word.strip().lower() for word in header.split(","))
-    found = [word for word in words if word not in ("", "identity")]
+    found = names(header)
     for word in found:
         if word not in CODINGS:
             known = ", ".join(CODINGS)
@@ -44,71 +38,13 @@ def named(header: str) -> tuple[str, ...]:
     return tuple(reversed(found))
 
 
-def unpacked(coding: str, data: bytes) -> Unpacked:
+def unpacked(coding: str, data: bytes) -> Iterator[bytes]:
     """What `data` is without a coding. Raises `BadRequest` for what is none, or is not whole."""
+    unpacker = Unpacker(coding)
     try:
-        yield from CODINGS[coding](data)
-    except (zlib.error, zstandard.ZstdError):
-        raise BadRequest(f"The request body is no valid {coding}.") from None
-    except _NotWhole:
-        raise BadRequest(f"The request body is {coding} that is not whole.") from None
-
-
-class _NotWhole(Exception):
-    pass
-
-
-def _gzip(data: bytes) -> Unpacked:
-    return _inflated(data, zlib.MAX_WBITS | 16)
-
-
-def _deflate(data: bytes) -> Unpacked:
-    """zlib's form, as specified, or bare deflate, which many send."""
-    wrapped = len(data) > 1 and data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
-    return _inflated(data, zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
-
-
-def _inflated(data: bytes, form: int) -> Unpacked:
-    at = 0
-    for _ in range(MEMBERS):
-        reader = zlib.decompressobj(form)
-        while not reader.eof:
-            given = reader.unconsumed_tail
-            if not given:
-                given = data[at : at + INPUT]
-                at += len(given)
-            piece = reader.decompress(given, PIECE)
-            if not given and not piece:
-                raise _NotWhole
-            yield piece
-        at -= len(reader.unused_data)
-        if at == len(data):
-            return
-    raise BadRequest(TOO_MANY)
-
-
-def _zstd(data: bytes) -> Unpacked:
-    frames = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
-    at = 0
-    for _ in range(MEMBERS):
-        reader = frames.decompressobj()
-        while not reader.eof:
-            given = data[at : at + ZSTD_INPUT]
-            at += len(given)
-            if not given:
-                raise _NotWhole
-            yield reader.decompress(given)
-        at -= len(reader.unused_data)
-        if at == len(data):
-            return
-    raise BadRequest(TOO_MANY)
-
-
-CODINGS: Mapping[str, Callable[[bytes], Unpacked]] = {
-    "gzip": _gzip,
-    "x-gzip": _gzip,
-    "deflate": _deflate,
-    "zstd": _zstd,
-}
-ACCEPTED = "gzip, deflate, zstd"
-"""What a client is told to use instead, as `Accept-Encoding`."""
+        yield from unpacker.feed(data)
+    except BadCoding as fault:
+        words = TOO_MANY if fault.too_many else f"The request body is no valid {coding}."
+        raise BadRequest(words) from None
+    if not unpacker.whole:
+        raise BadRequest(f"The request body is {coding} that is not whole.")

@@ -22,6 +22,7 @@ from tailrace.events.state import RunState
 from tailrace.http import audit
 from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog
+from tailrace.http.documents import Documents
 from tailrace.http.event_stream import EventStream, Streams
 from tailrace.http.guard import maker, principal
 from tailrace.http.health import Health
@@ -62,6 +63,7 @@ class Parts(Struct, frozen=True):
     health: Health
     readers: Readers
     bodies: Bodies
+    documents: Documents
     extension_key: str
     functions: bool
     let_go: Callable[[], Awaitable[None]]

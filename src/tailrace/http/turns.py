@@ -78,7 +78,7 @@ async def _previous(parts: Parts, id: str, who: Owner) -> Sequence[Item]:
             code="previous_response_not_found",
         ) from None
     await until_settled(parts, record.run, f"Previous response '{id}'", "previous_response_id")
-    events = await parts.directory.events(record.run)
+    events = await parts.directory.events(record.run, parts.documents.most)
     return history.conversation(fold(_up_to(events, ids.response_turn(id))))
 
 

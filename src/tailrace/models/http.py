@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
+from functools import partial
 
 import aiohttp
 from msgspec import Struct
@@ -18,6 +19,7 @@ from tailrace.errors import ModelFailed
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import Payload
 from tailrace.models.outbound import Resolver
+from tailrace.models.reply_body import ReplyBody
 from tailrace.protocols.contract import HttpRequest, UpstreamCodec
 
 MAX_ERROR_BODY = 65_536
@@ -50,7 +52,7 @@ class Sessions:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, resolver=Resolver(private=self._private)),
                 timeout=aiohttp.ClientTimeout(total=None),
-                auto_decompress=True,
+                auto_decompress=False,  # it unpacks whatever a read brings in one go
             )
         return self._session
 
@@ -74,7 +76,9 @@ class HttpModel:
         headers: Mapping[str, str],
         timeouts: Timeouts,
         retries: int,
+        most_bytes: int = 0,
     ) -> None:
+        """`most_bytes` of one reply are read, 0 for all."""
         self.name = name
         self._codec = codec
         self._sessions = sessions
@@ -83,6 +87,7 @@ class HttpModel:
         self._headers = headers
         self._timeouts = timeouts
         self._retries = retries
+        self._most_bytes = most_bytes
 
     async def stream(
         self, request: ModelRequest, items: Iterator[int]
@@ -91,14 +96,16 @@ class HttpModel:
         reply, first = await self._ask(asked)
         try:
             decoder = self._codec.decoder(items, self.name)
-            data = first
-            while data and not decoder.done:
-                if payloads := decoder.feed(data):
-                    yield payloads
-                if decoder.failure is not None:
-                    raise decoder.failure
-                if not decoder.done:
-                    data = await self._read(reply, self._timeouts.idle, "stalled")
+            coding = reply.headers.get("content-encoding", "")
+            read = partial(self._read, reply, self._timeouts.idle, "stalled")
+            async with aclosing(ReplyBody(read, coding, self._most_bytes).pieces(first)) as pieces:
+                async for data in pieces:
+                    if payloads := decoder.feed(data):
+                        yield payloads
+                    if decoder.failure is not None:
+                        raise decoder.failure
+                    if decoder.done:
+                        break
             if payloads := decoder.close():
                 yield payloads
             if decoder.failure is not None:
@@ -148,6 +155,7 @@ class HttpModel:
     def _head(self, asked: HttpRequest) -> dict[str, str]:
         own = {name.lower(): value for name, value in self._headers.items()}
         fixed = {"content-type": "application/json", "accept": "text/event-stream"}
+        fixed["accept-encoding"] = "identity"
         head = {**fixed, **own, **asked.headers}
         for name, values in asked.added.items():
             head[name] = ",".join(filter(None, (head.get(name), values)))

@@ -15,6 +15,7 @@ import msgspec
 from tailrace.errors import ModelFailed, Undecodable
 from tailrace.events import types as t
 from tailrace.events.items import Item, Json
+from tailrace.protocols.framing import json_bounds
 from tailrace.protocols.framing.sse import SseDecoder, SseEvent
 
 MAX_MESSAGE = 500
@@ -51,6 +52,8 @@ class SseReplyDecoder(ABC):
             return out
         try:
             for event in self._sse.feed(data):
+                if found := json_bounds.fault(event.data):
+                    raise Undecodable(f"The model server sent an event that {found}.")
                 self._event(event)
                 if self.done or self.failure is not None:
                     break

@@ -193,6 +193,9 @@ class Cluster:
 
     async def _take_for_ever(self) -> None:
         while not self._draining.is_set():
+            if 0 < self._settings.most_runs <= len(self._worker):  # others may have room
+                await self._pause(RETRY_SECONDS)
+                continue
             try:
                 job = await self._work.take()
             except LogError as error:

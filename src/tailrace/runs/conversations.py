@@ -15,9 +15,9 @@ from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
-from tailrace.errors import NotFound, RevisionMismatch
+from tailrace.errors import BadRequest, NotFound, RevisionMismatch, TooLarge
 from tailrace.events import history, ids
-from tailrace.events.items import Item
+from tailrace.events.items import Item, Message
 from tailrace.events.state import RunState
 from tailrace.events.versions import Shape
 from tailrace.log.contract import Change, Record, Store, Value
@@ -31,6 +31,11 @@ from tailrace.runs.writer import Clock
 BUCKET = "conversations"
 KEPT = 30 * 24 * HOUR
 """A conversation lasts this long after it was last used."""
+MOST_ENTRIES = 5_000
+MOST_BYTES = 6_000_000
+"""Of what is kept of one conversation, so that it fits into a message of any engine: the oldest goes."""
+HISTORY_BYTES = 20_000_000
+"""Of what a conversation says in all, as long as its runs are there; no model reads so much."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -87,16 +92,14 @@ class Conversations:
         self, id: str, owner: Owner, metadata: dict[str, str], items: Sequence[Item]
     ) -> Conversation:
         """A new conversation with some items in it."""
-        made = _with_items(
-            Conversation(
-                id=id,
-                tenant=owner.tenant,
-                user=owner.user,
-                created=self._clock(),
-                metadata=metadata,
-            ),
-            items,
+        made = Conversation(
+            id=id,
+            tenant=owner.tenant,
+            user=owner.user,
+            created=self._clock(),
+            metadata=metadata,
         )
+        made = _with_items(made, items)
         await self._put(made, 0)
         return made
 
@@ -113,7 +116,7 @@ class Conversations:
                 return changed
 
     async def add_items(self, id: str, owner: Owner, items: Sequence[Item]) -> Sequence[Entry]:
-        """Append items; returns their entries."""
+        """Append items; returns their entries. Raises `BadRequest` where there is no room for them."""
         while True:
             found, revision = await self._load(id, owner)
             changed = _with_items(found, items)
@@ -128,7 +131,7 @@ class Conversations:
             if item not in [entry.id for entry in entries]:
                 raise NotFound(f"No item found with id '{item}'.", code="not_found")
             left = tuple(entry for entry in entries if entry.id != item)
-            changed = msgspec.structs.replace(found, entries=left)
+            changed = msgspec.structs.replace(found, entries=remembered(left))
             if await self._try_put(changed, revision):
                 return changed
 
@@ -144,7 +147,8 @@ class Conversations:
             if run in [entry.run for entry in found.entries]:
                 return None
             left = tuple(entry for entry in found.entries if not gone or entry.run != gone)
-            changed = msgspec.structs.replace(found, entries=(*left, Entry(run, run=run)))
+            entries = remembered((*left, Entry(run, run=run)))
+            changed = msgspec.structs.replace(found, entries=entries)
             return Value(SHAPE.encode(changed), self._clock() + KEPT)
 
         return Change(BUCKET, id, apply)
@@ -171,7 +175,8 @@ class Conversations:
                 for entry in found.entries
                 for kept in (_of_run(run, state) if entry.run == run else (entry,))
             )
-            if await self._try_put(msgspec.structs.replace(found, entries=entries), revision):
+            changed = msgspec.structs.replace(found, entries=remembered(entries))
+            if await self._try_put(changed, revision):
                 return
 
     async def delete(self, id: str, owner: Owner) -> None:
@@ -180,8 +185,10 @@ class Conversations:
         await self._store.records.delete(BUCKET, id)
 
     async def entries(self, conversation: Conversation) -> Sequence[Entry]:
-        """All items, in order, runs spelt out. A run that is gone or never began has none."""
+        """All items, in order, runs spelt out. A run that is gone or never began has none. Raises `TooLarge`
+        beyond `HISTORY_BYTES`."""
         found: list[Entry] = []
+        size = 0
         for entry in conversation.entries:
             if not entry.run:
                 found.append(entry)
@@ -192,7 +199,15 @@ class Conversations:
                 state = await self._directory.state(entry.run)
             except NotFound:
                 continue
-            found.extend(_of_run(entry.run, state))
+            turn = _of_run(entry.run, state)
+            found.extend(turn)
+            size += sum(map(_size, turn))
+            if size > HISTORY_BYTES:
+                raise TooLarge(
+                    f"The conversation is too long: its items have over {HISTORY_BYTES} bytes. Begin a new"
+                    " one, or remove some of them.",
+                    code="context_length_exceeded",
+                )
         return found
 
     def _empty(self, id: str, owner: Owner) -> Conversation:
@@ -234,11 +249,42 @@ def _with_items(conversation: Conversation, items: Sequence[Item]) -> Conversati
     added = tuple(
         Entry(f"item_{suffix}_{conversation.count + n}", item) for n, item in enumerate(items)
     )
+    entries = (*conversation.entries, *added)
+    if remembered(entries) != entries:
+        raise BadRequest(
+            f"The conversation is full: it holds {MOST_ENTRIES} items and {MOST_BYTES} bytes at most.",
+            param="items",
+            code="conversation_full",
+        )
     return msgspec.structs.replace(
-        conversation,
-        entries=(*conversation.entries, *added),
-        count=conversation.count + len(items),
+        conversation, entries=entries, count=conversation.count + len(items)
     )
+
+
+def remembered(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """The newest entries that there is room for. What is left begins where a user speaks, or with a whole
+    run: a model server takes no output of a call that is not there."""
+    size = first = len(entries)
+    total = 0
+    while first > 0 and size - first < MOST_ENTRIES:
+        total += _size(entries[first - 1])
+        if total > MOST_BYTES:
+            break
+        first -= 1
+    if first == 0:
+        return entries
+    while first < size and not _begins(entries[first]):
+        first += 1
+    return entries[first:]
+
+
+def _begins(entry: Entry) -> bool:
+    said = entry.item
+    return said is None or (isinstance(said, Message) and said.role == "user")
+
+
+def _size(entry: Entry) -> int:
+    return len(msgspec.json.encode(entry))
 
 
 def _of_run(run: str, state: RunState) -> tuple[Entry, ...]:

@@ -13,10 +13,11 @@ from typing import Literal
 
 import msgspec
 
-from tailrace.errors import Damaged, Expired, NotFound, Unreadable
+from tailrace.errors import Damaged, Expired, NotFound, TooLarge, Unreadable
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
+from tailrace.events.stored import length
 from tailrace.events.types import Event, RunStarted
 from tailrace.events.versions import Shape
 from tailrace.log.contract import Change, Record, Store, new
@@ -36,7 +37,8 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `grace` is how many seconds the run goes on when nobody reads it, None for as long as it takes.
     `kept` is how many milliseconds its log stays after its end. `purses` pay for it.
-    `handovers`: how often a process that stopped in order has left it to the next one.
+    `handovers`: how often a process that stopped in order has left it to the next one. `size` of its log in
+    bytes, once it has ended.
     """
 
     run: str
@@ -52,6 +54,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     kept: int = 0
     purses: tuple[Purse, ...] = ()
     handovers: int = 0
+    size: int = 0
 
 
 SHAPE = Shape("run", RunRecord)
@@ -111,25 +114,36 @@ class Directory:
             raise NotFound(f"No item found with id '{any_id}'.", code="not_found")
         return await self.find(position[0], owner, "item"), position[1]
 
-    async def events(self, run: str) -> list[Event]:
-        """A run's log, as far as it is durable. Raises `NotFound` for an empty one."""
+    async def events(self, run: str, most: int = 0) -> list[Event]:
+        """A run's log, as far as it is durable. Raises `NotFound` for an empty one, `TooLarge` for one of
+        more than `most` bytes."""
         events: list[Event] = []
+        size = 0
         while found := await self._store.log.read(run, len(events) - 1):
             events.extend(found)
+            size += sum(map(length, found)) if most else 0
+            check_size(run, size, most)
+            await asyncio.sleep(0)
         if not events:
             raise await self._no_log(run)
         return events
 
     async def request(self, run: str) -> RunRequest:
         """What a run was asked, without reading more of its log than that. Raises as `events`."""
-        events = await self._store.log.read(run, -1)
-        started = events[0].payload if events else None
+        started = (await self.start(run)).payload
         if not isinstance(started, RunStarted):
             raise await self._no_log(run)
         return started.request
 
-    async def state(self, run: str) -> RunState:
-        """The fold of a run's log, as far as it is durable. Raises as `events`.
+    async def start(self, run: str) -> Event:
+        """The first event of a run. Raises as `events`."""
+        events = await self._store.log.read(run, -1)
+        if not events:
+            raise await self._no_log(run)
+        return events[0]
+
+    async def state(self, run: str, most: int = 0) -> RunState:
+        """The fold of a run's log, as far as it is durable, with its size. Raises as `events`.
 
         Slice by slice as it is read: a long log folded in one go would keep everybody else waiting.
         """
@@ -137,6 +151,8 @@ class Directory:
         while found := await self._store.log.read(run, state.seq):
             for event in found:
                 state.apply(event)
+                state.size += length(event)
+            check_size(run, state.size, most)
             await asyncio.sleep(0)
         if state.seq < 0:
             raise await self._no_log(run)
@@ -169,3 +185,15 @@ class Directory:
     async def _load(self, suffix: str | None) -> RunRecord | None:
         record = await self._store.records.get(BUCKET, suffix) if suffix else None
         return decode(record) if record is not None else None
+
+
+def check_size(run: str, size: int, most: int) -> None:
+    """Raises `TooLarge` for a log that is larger than a document may be."""
+    if most and size > most:
+        raise TooLarge(
+            f"What {ids.run_id(run)} has said is too large for one document (over {most} bytes); read it as a"
+            f" stream: GET /jobs/{ids.job_id(run)}/stream, or"
+            f" /v1/responses/{ids.response_id(run)}?stream=true; after=N, or starting_after=N, goes on"
+            " from there.",
+            code="document_too_large",
+        )

@@ -24,6 +24,7 @@ from tailrace.events.types import (
     Usage,
 )
 from tailrace.runs.accounts import Tell
+from tailrace.runs.bounded import BoundedSink, RunBounds
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.writer import RunWriter
 from tailrace.runtimes.contract import RunContext, Runtime
@@ -50,6 +51,7 @@ class LiveRun:
         runtime: Runtime,
         writer: RunWriter,
         spend: Callable[[Usage, Tell], None],
+        bounds: RunBounds,
         turn: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`spend` counts a model call and tells of the limit that is reached, then or a little later; `turn`
@@ -60,14 +62,14 @@ class LiveRun:
         self.task: asyncio.Task[None] | None = None
         self.writer = writer
         self._runtime = runtime
-        self._context = RunContext(record.run, writer)
+        self._context = RunContext(record.run, BoundedSink(writer, bounds, self._too_large))
         self._spend = spend
         self._turn = turn
         self._spent = self._stopped = ""
         if record.purses:
             writer.state.metered = self._count
         self._cancelled_by = ""
-        self._handed_over = False
+        self._handed_over = self._beyond = False
         self._driving = False
         self._held = 0.0
 
@@ -89,11 +91,19 @@ class LiveRun:
             self._spent = reached
             asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop)
 
+    def _too_large(self, reached: str) -> None:
+        """Whatever the runtime does about the exception that it gets, this is the run's end."""
+        if not self._beyond:
+            self._beyond = True
+            self._spent = self._stopped = reached
+            asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop)
+
     def _stop(self) -> None:
-        """It has used up what it may, and more is to be done."""
-        if self.task is not None and self.writer.state.phase == "running":
+        """It has used up what it may, and more is to be done. Some need to be told more than once."""
+        if self.task is not None and not self.task.done() and self.writer.state.phase == "running":
             self._stopped = self._spent
             self.task.cancel()
+            asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop)
 
     def hand_over(self) -> None:
         """Stop the work and leave the log open."""
@@ -137,7 +147,7 @@ class LiveRun:
         `CancelledError` when the run is handed over, or the event loop is torn down.
         """
         end = await self._drive(seconds)
-        if end is None or self._held:  # it may have swallowed the cancellation
+        if end is None or self._beyond or self._held:  # it may have swallowed the cancellation
             end = self._asked_end()
         state = self.writer.state
         if end is None and state.asking:

@@ -187,4 +187,4 @@ _STATUS: dict[str, Status] = {
 def ended(record: RunRecord, state: RunState) -> RunRecord:
     """The record of a run that has ended."""
     status = _STATUS[type(state.end).__name__]
-    return msgspec.structs.replace(record, status=status, ended=state.ended_at)
+    return msgspec.structs.replace(record, status=status, ended=state.ended_at, size=state.size)

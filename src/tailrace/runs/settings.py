@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tailrace.runs.bounded import RunBounds
+
 HOUR = 3_600_000
 
 Role = Literal["all", "api", "worker"]
@@ -20,10 +22,12 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     run waits for an answer. `longest_seconds` of work, from its start or its last answer. `grace` per
     surface: what a run does when its last reader leaves; a surface that is missing lets it go on. A run of
     which `stuck_attempts` in a row were cut off before it got any further, or `attempts` in all, is given up:
-    it may be what kills the process. So one that was cut off twice in a row begins alone, and others like it
-    not before it got further or `alone_seconds` are over. An agent that has not let itself be stopped after
-    `cancel_seconds` is left behind; one whose code holds the event loop for `block_seconds` is interrupted
-    there, and its run fails. So often as `look` says it is seen to that somebody works on a run in progress.
+    it may be what kills the process. So the last attempt begins alone, and that of others not
+    before it got further or `alone_seconds` are over (less, where many wait). An agent that has not let
+    itself be stopped after `cancel_seconds` is left behind; one whose code holds the event loop for
+    `block_seconds` is interrupted there, and its run fails. So often as `look` says it is seen to that
+    somebody works on a run in progress. `bounds` are a run's size. A process works on `most_runs` at once,
+    0 for any number.
     """
 
     kept: int = 24 * HOUR
@@ -41,4 +45,6 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     shutdown_seconds: float = 10.0
     cancel_seconds: float = 10.0
     sweep_seconds: float = 60.0
+    bounds: RunBounds = RunBounds()
+    most_runs: int = 10_000
     block_seconds: float = 10.0

@@ -224,6 +224,8 @@ class Supervisor:
     ) -> None:
         """Write a run's start, with all by which it is found again, and let the work begin. `gone` never
         began, or is there no more."""
+        if 0 < self._settings.most_runs <= len(self._crew):
+            raise Unavailable("The server works on as many runs as it can; try again in a moment.")
         await self._accounts.check(submission.purses)
         await self._running.enter(run, submission.purses)
         await self._offer(run, -1, submission.purses)

@@ -11,6 +11,10 @@ from tailrace.log.contract import Store
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.writer import RunWriter
 
+ALL_SECONDS = 60.0
+"""So long may all that wait take together, as long as each has `SHORTEST_SECONDS`."""
+SHORTEST_SECONDS = 0.5
+
 
 class Suspects:
     """Those of this process."""
@@ -19,11 +23,16 @@ class Suspects:
         self._store = store
         self._settings = settings
         self._alone = asyncio.Lock()
+        self._waiting = 0
         self._watching: set[asyncio.Task[None]] = set()
 
     async def turn(self, run: str, writer: RunWriter, following: RunAttempt) -> None:
         """Begin an attempt when no other suspect is at the same point. Raises `LogError`."""
-        await self._alone.acquire()
+        self._waiting += 1
+        try:
+            await self._alone.acquire()
+        finally:
+            self._waiting -= 1
         try:
             await take(writer, following)
         finally:
@@ -42,7 +51,7 @@ class Suspects:
 
         stop = self._store.log.watch(run, heard)
         try:
-            async with asyncio.timeout(self._settings.alone_seconds):
+            async with asyncio.timeout(self._alone_seconds()):
                 heard(())
                 await further.wait()
         except TimeoutError:
@@ -50,6 +59,11 @@ class Suspects:
         finally:
             stop()
             self._alone.release()
+
+    def _alone_seconds(self) -> float:
+        """The more wait, the shorter each is alone: after an outage with many restarts all may wait."""
+        share = ALL_SECONDS / (1 + self._waiting)
+        return min(max(share, SHORTEST_SECONDS), self._settings.alone_seconds)
 
 
 async def take(writer: RunWriter, following: RunAttempt) -> None:

@@ -41,6 +41,7 @@ def hindrance(
     return ""
 
 
-def is_suspect(state: RunState, next_one: RunAttempt) -> bool:
-    """Whether the run may be what ends its workers, so that others like it had better wait."""
-    return state.stuck > 0 and not next_one.orderly
+def is_suspect(state: RunState, next_one: RunAttempt, settings: RunSettings) -> bool:
+    """Whether this is the last attempt at a run that may be what ends its workers: were it cut off by another
+    such run's doing, it would be given up for nothing."""
+    return state.stuck >= settings.stuck_attempts - 2 and not next_one.orderly

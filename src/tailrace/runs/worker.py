@@ -274,7 +274,7 @@ class Worker:
         following = attempt(record, state, reason, orderly=orderly)
         runtime = self._runtimes.get(record.agent)
         why = hindrance(record, state, runtime, following, self._settings)
-        suspect = not why and is_suspect(state, following)
+        suspect = not why and is_suspect(state, following, self._settings)
         if not suspect:
             await take(writer, following)
         if why:
@@ -294,7 +294,7 @@ class Worker:
         runtime = self._runtimes[record.agent]
         spend = partial(self._accounts.spend, record.purses)
         turn = None if alone is None else partial(self._suspects.turn, record.run, writer, alone)
-        live = LiveRun(record, runtime, writer, spend, turn)
+        live = LiveRun(record, runtime, writer, spend, self._settings.bounds, turn)
         self._live[record.run] = live
         live.task = asyncio.create_task(self._work(live), name=f"run {record.run}")
         return live

@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tailrace.errors import LogError
 from tailrace.events.state import RunState
-from tailrace.events.stored import Frame, frame, without_surrogates
+from tailrace.events.stored import Frame, joined, line, without_surrogates
 from tailrace.events.types import Draft, Event
 from tailrace.log.contract import EventLog
 
 FRAME_EVENTS = 256
-"""Events in one append at most, so that a fast agent's frames stay far below a store's limits."""
+FRAME_BYTES = 1_048_576
+"""What one append holds at most, so that a fast agent's frames stay far below a store's limits, and what may
+wait for the next one before the agent has to. An event that is larger has a frame of its own."""
 
 Clock = Callable[[], int]
 """Milliseconds since the epoch."""
@@ -43,6 +45,8 @@ class RunWriter:
         self._clock = clock
         self._durable = self._sent = state.seq
         self._waiting: list[Event] = []
+        self._lines: list[bytes] = []
+        self._size = 0
         self._in_flight = False
         self._failure: LogError | None = None
         self._acknowledged: asyncio.Future[None] | None = None
@@ -52,7 +56,7 @@ class RunWriter:
     @property
     def full(self) -> bool:
         """Whether the agent should wait (`room`) before it yields more."""
-        return len(self._waiting) >= FRAME_EVENTS
+        return len(self._waiting) >= FRAME_EVENTS or self._size >= FRAME_BYTES
 
     def now(self) -> int:
         """The time that the next event would get."""
@@ -67,7 +71,7 @@ class RunWriter:
         now = self._clock()
         try:
             for draft in drafts:
-                self._waiting.append(self.state.advance(draft, now))
+                self._take(self.state.advance(draft, now))
         finally:
             if not self._in_flight:
                 self._send()
@@ -83,19 +87,41 @@ class RunWriter:
         while self._durable < last:
             await self._next_acknowledgement()
 
+    def _take(self, event: Event) -> None:
+        try:
+            made = line(event)
+        except UnicodeEncodeError:
+            event = without_surrogates(event)
+            made = line(event)
+        self._waiting.append(event)
+        self._lines.append(made)
+        self._size += len(made)
+        self.state.size += len(made)
+
     def _send(self) -> None:
         if not self._waiting:
             return
-        events = self._waiting[:FRAME_EVENTS]
-        del self._waiting[:FRAME_EVENTS]
-        try:
-            batch = frame(events)
-        except UnicodeEncodeError:
-            batch = frame([without_surrogates(event) for event in events])
+        count = self._fitting()
+        events, lines = self._waiting[:count], self._lines[:count]
+        del self._waiting[:count], self._lines[:count]
+        batch = joined(events, lines)
+        self._size -= sum(map(len, lines))
         self._in_flight = True
         self._sent = batch.last
         append = self._append(batch)
         asyncio.ensure_future(append).add_done_callback(self._appended)
+
+    def _fitting(self) -> int:
+        """How many of the events that wait make the next frame: at least one."""
+        if self._size <= FRAME_BYTES:
+            return FRAME_EVENTS
+        size = count = 0
+        for made in self._lines[:FRAME_EVENTS]:
+            size += len(made)
+            if size > FRAME_BYTES and count:
+                break
+            count += 1
+        return count
 
     def _append(self, batch: Frame) -> Awaitable[None]:
         begin, self._begin = self._begin, None
@@ -114,6 +140,8 @@ class RunWriter:
         else:
             self._failure = error if isinstance(error, LogError) else LogError(str(error))
             self._waiting.clear()
+            self._lines.clear()
+            self._size = 0
         waiter, self._acknowledged = self._acknowledged, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

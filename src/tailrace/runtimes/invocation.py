@@ -37,11 +37,8 @@ from tailrace.runtimes.steps import (
     question_id,
 )
 from tailrace.runtimes.toolbox import Toolbox
-from tailrace.runtimes.tools.contract import Progress, Tool, ToolContext
+from tailrace.runtimes.tools.contract import PROGRESS, Progress, Tool, ToolContext, ToolResult
 from tailrace.runtimes.tools.dispatch import ASK_USER, read_task
-
-PROGRESS = 2_000
-"""Characters of a tool's sign of life."""
 
 
 def _number(value: object) -> float | None:
@@ -307,7 +304,8 @@ class Invocation:
         try:
             if not await child.work():
                 return False
-            answer = t.ToolCompleted(call, last_text(history.made_by(state, id)))
+            made = ToolResult(last_text(history.made_by(state, id))).cut()
+            answer = t.ToolCompleted(call, made.output)
         except LimitReached as limit:
             if limit.reason != "max_turns":
                 raise

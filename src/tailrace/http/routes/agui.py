@@ -6,6 +6,8 @@ began, and gets all of it once more.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
@@ -93,7 +95,12 @@ class _Threads:
 
     async def _named(self, named: request.Named, who: Owner) -> str:
         """The run that a client calls so, or a turn of it. Raises `NotFound`."""
-        for run in await self._runs(named.thread, who):
+        runs = await self._runs(named.thread, who)
+        for run in runs:  # without reading more of a log than that
+            with suppress(NotFound):
+                if (await self._parts.directory.request(run)).called == named.run:
+                    return run
+        for run in runs:
             try:
                 state = await self._parts.directory.state(run)
             except NotFound:

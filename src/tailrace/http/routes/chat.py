@@ -51,8 +51,9 @@ class _Chat:
         state = await self._parts.attend(http, run)
         if state is None:
             return Response(status_code=499)
-        events = await self._parts.directory.events(run)
-        document, status = reply.completion(run, events, options)
+        document, status = await self._parts.documents.of_events(
+            run, lambda events: reply.completion(run, events, options)
+        )
         return json_reply(document, status=status, run=run)
 
     async def _in_session(self, http: Request, asked: RunRequest, target: Target) -> RunRequest:

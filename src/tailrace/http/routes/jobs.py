@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
 from tailrace.errors import Conflict
+from tailrace.events.state import fold
+from tailrace.events.types import Event
 from tailrace.http.catalog import Catalog
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.parts import Parts, cursor, json_reply
@@ -14,6 +19,9 @@ from tailrace.http.views import NATIVE, view
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.node_stream import reply, request
 from tailrace.runs.directory import RunRecord
+
+CLIENT = "a client"
+GOING = ("in_progress", "waiting")
 
 
 def routes(parts: Parts) -> list[Route]:
@@ -62,11 +70,17 @@ class _Jobs:
 
     async def cancel(self, http: Request) -> Reply:
         record = await self._find(http)
-        state = await self._parts.directory.state(record.run)
-        if state.ended:
-            raise Conflict("The job has ended already.", code="ended")
-        await self._parts.supervisor.cancel(record.run, "a client")
-        return await self._document(record.run)
+        run = record.run
+        if record.status not in GOING:
+            raise _ended()
+        try:
+            await self._parts.supervisor.cancel(run, CLIENT)
+        except Conflict:
+            if (await self._parts.directory.state(run)).ended:
+                raise _ended() from None
+            raise
+        make = partial(_cancelled, run)
+        return json_reply(await self._parts.documents.of_cancelled(run, make, CLIENT), run=run)
 
     async def input(self, http: Request) -> Reply:
         """Answer what the run waits for."""
@@ -80,8 +94,16 @@ class _Jobs:
         return await self._parts.directory.find(id, owner(http), "job")
 
     async def _document(self, run: str, status: int = 200) -> Reply:
-        state = await self._parts.directory.state(run)
-        return json_reply(reply.job(run, state), status=status, run=run)
+        body = await self._parts.documents.of_state(run, partial(reply.job, run))
+        return json_reply(body, status=status, run=run)
+
+
+def _cancelled(run: str, events: Sequence[Event]) -> bytes:
+    return reply.job(run, fold(events))
+
+
+def _ended() -> Conflict:
+    return Conflict("The job has ended already.", code="ended")
 
 
 def _summary(record: RunRecord) -> reply.Summary:

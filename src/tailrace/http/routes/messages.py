@@ -52,8 +52,9 @@ class _Messages:
         state = await self._parts.attend(http, run)
         if state is None:
             return Response(status_code=499)
-        events = await self._parts.directory.events(run)
-        made, status = reply.message(run, events, options)
+        made, status = await self._parts.documents.of_events(
+            run, lambda events: reply.message(run, events, options)
+        )
         return json_reply(made, status=status, run=run)
 
     async def count(self, http: Request) -> Reply:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tailrace.errors import BadRequest, Conflict, NotFound, Unreadable
+from tailrace.errors import BadRequest, Conflict, NotFound
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
-from tailrace.events.types import RunCancelled, RunStarted
+from tailrace.events.types import Event, RunCancelled, RunStarted
 from tailrace.http.answers import answering, to_who_asked
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.mounts import Mount
@@ -24,6 +26,8 @@ from tailrace.runs.directory import RunRecord
 from tailrace.runs.retention import ended
 
 SURFACE = "responses"
+CLIENT = "a client"
+GOING = ("in_progress", "waiting")
 
 
 def routes(parts: Parts, mount: Mount) -> list[Route]:
@@ -86,46 +90,38 @@ class _Responses:
 
     async def cancel(self, http: Request) -> Reply:
         record, turn = await self._find_turn(http)
-        state = await self._parts.directory.state(record.run)
-        # the log knows of the end before the record does
-        status = ended(record, state).status if state.ended else record.status
-        if state.ended and status != "cancelled":
-            raise BadRequest(f"Cannot cancel a {status} response.")
-        if not state.ended:
-            await self._cancel(record.run)
-        return await self._document(record.run, turn)
+        run = record.run
+        if record.status in GOING:
+            await self._cancel(record)
+        elif record.status != "cancelled":
+            raise BadRequest(f"Cannot cancel a {record.status} response.")
+        make = partial(self._made, run, turn)
+        return json_reply(await self._parts.documents.of_cancelled(run, make, CLIENT), run=run)
 
-    async def _cancel(self, run: str) -> None:
+    async def _cancel(self, record: RunRecord) -> None:
         try:
-            await self._parts.supervisor.cancel(run, "a client")
-        except Conflict:  # it ended while this was on its way
-            state = await self._parts.directory.state(run)
+            await self._parts.supervisor.cancel(record.run, CLIENT)
+        except Conflict:  # it ended meanwhile; the log knows of that before the record does
+            state = await self._parts.directory.state(record.run)
             if state.ended and not isinstance(state.end, RunCancelled):
-                raise BadRequest("Cannot cancel a response that has ended.") from None
+                status = ended(record, state).status
+                raise BadRequest(f"Cannot cancel a {status} response.") from None
 
     async def delete(self, http: Request) -> Reply:
         record, _ = await self._find_turn(http)
-        if not await self._over(record):
+        if record.status in GOING:
             with suppress(BadRequest):
-                await self._cancel(record.run)
+                await self._cancel(record)
         await self._parts.supervisor.forget(record)
         return json_reply(reply.deleted(record.run), run=record.run)
 
-    async def _over(self, record: RunRecord) -> bool:
-        """Whether a run has ended: by its log, or by its record where the log can be read no more, for such a
-        run can be deleted like any other."""
-        try:
-            return (await self._parts.directory.state(record.run)).ended
-        except Unreadable:
-            if record.status in ("in_progress", "waiting"):
-                raise
-            return True
-
     async def input_items(self, http: Request) -> Reply:
         record, turn = await self._find_turn(http)
-        state = await self._parts.directory.state(record.run)
-        asked = state.resumptions[turn - 1] if turn else state.started()
-        page = reply.input_items(record.run, asked or state.started(), dict(http.query_params))
+        asked = await self._parts.directory.request(record.run)
+        if turn:
+            state = await self._parts.directory.state(record.run)
+            asked = state.resumptions[turn - 1] or asked
+        page = reply.input_items(record.run, asked, dict(http.query_params))
         return json_reply(page, run=record.run)
 
     async def input_tokens(self, http: Request) -> Reply:
@@ -154,12 +150,14 @@ class _Responses:
         return stream.Options(asked.include, turn, mount.key, mount.functions)
 
     async def _document(self, run: str, turn: int) -> Reply:
-        events = await self._parts.directory.events(run)
+        document = await self._parts.documents.of_events(run, partial(self._made, run, turn))
+        return json_reply(document, run=run)
+
+    def _made(self, run: str, turn: int, events: Sequence[Event]) -> bytes:
         started = events[0].payload
         if not isinstance(started, RunStarted):
             raise NotFound(f"No response found with id '{ids.response_id(run)}'.")
-        document = reply.response(run, events, self._options(started.request, turn))
-        return json_reply(document, run=run)
+        return reply.response(run, events, self._options(started.request, turn))
 
 
 def _view(run: str, options: stream.Options) -> View:

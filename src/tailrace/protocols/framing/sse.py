@@ -83,6 +83,8 @@ class SseDecoder:
 
 def _event(block: bytes) -> SseEvent | None:
     """The event of one block of lines, or None for comments alone."""
+    if not block or (block.startswith(b":") and b"\n" not in block):
+        return None
     block = block.lstrip(b"\n")
     if block.startswith(b"data:") and b"\n" not in block:
         return SseEvent("", block[6:] if block[5:6] == b" " else block[5:])

@@ -16,6 +16,7 @@ from tailrace.events import types as t
 from tailrace.events.items import ImagePart, Message
 from tailrace.events.request import ModelRequest
 from tailrace.protocols.contract import HttpRequest
+from tailrace.protocols.framing import json_bounds
 from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.openai_media.prompt import options, prompt
 from tailrace.protocols.upstream import NO_EVENT, SseReplyDecoder, http_failure, stream_failure
@@ -106,6 +107,8 @@ class ImagesDecoder(SseReplyDecoder):
 
 
 def _object(data: bytes) -> dict[str, Any]:
+    if found := json_bounds.fault(data):
+        raise ModelFailed(f"The model server sent an answer that {found}.")
     return msgspec.json.decode(data, type=dict[str, Any])
 
 

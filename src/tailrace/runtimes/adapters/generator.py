@@ -18,7 +18,7 @@ from tailrace.events.items import Json
 from tailrace.runtimes.adapters.run import Answered, Called, Custom, Done, Piece, Run, Said
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import NODE, ending, opening
-from tailrace.runtimes.tools.contract import MAX_OUTPUT, ToolResult
+from tailrace.runtimes.tools.contract import MAX_OUTPUT, PROGRESS, ToolResult
 
 Function = Callable[[Run], AsyncGenerator[Piece, None]]
 
@@ -200,6 +200,8 @@ class _Teller:
         if isinstance(payload, t.ToolCompleted):
             made = ToolResult(payload.output, payload.is_error).cut()
             return t.ToolCompleted(payload.item, made.output, made.is_error)
+        if isinstance(payload, t.ToolProgress):
+            return msgspec.structs.replace(payload, message=payload.message[:PROGRESS])
         if not isinstance(payload, t.TextDelta | t.ReasoningDelta):
             return payload
         before = self._said.get(payload.item, 0)

@@ -20,6 +20,9 @@ to, or tell the model that the outcome is unknown."""
 MAX_OUTPUT = 262_144
 """Characters of a tool's answer that reach the model; more is cut, and the answer says so."""
 
+PROGRESS = 2_000
+"""Characters of a tool's sign of life."""
+
 
 class Progress(Struct, frozen=True):
     """A sign of life; `done` of `total`, in whatever the tool counts."""

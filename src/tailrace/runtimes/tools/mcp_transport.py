@@ -2,7 +2,8 @@
 
 stdio: what the server writes to stderr goes to the log, and the end of its output is noticed at once.
 Streamable HTTP: a request that cannot be sent fails alone; left to the SDK it ends the whole session and
-every call of it. `Signs` is what a session can learn of its transport.
+every call of it. A body is bounded, and is not unpacked; events of a stream the SDK bounds itself. `Signs` is
+what a session can learn of its transport.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import httpx2
 from mcp.client._transport import ReadStream, TransportStreams
@@ -33,6 +34,9 @@ LOST = {"tailrace": "lost"}
 """The `data` of our own errors: the server never saw the request; nobody knows whether it did."""
 
 MAX_LINE = 8192
+MAX_BODY = 16_777_216
+"""Bytes of one answer; the SDK holds it whole, and decodes it in one go."""
+EVENTS = "text/event-stream"
 BAD_REQUEST, NOT_FOUND, SERVICE_UNAVAILABLE = 400, 404, 503
 
 logger = logging.getLogger("tailrace.mcp")
@@ -136,7 +140,7 @@ class _Watched:
 async def _http(endpoint: Endpoint, signs: Signs) -> AsyncGenerator[TransportStreams]:
     # No limit on reading: a call's own timeout is the limit.
     timeout = httpx2.Timeout(CONNECT_SECONDS, read=None)
-    headers = dict(endpoint.headers)
+    headers = {"accept-encoding": "identity", **endpoint.headers}
     async with (
         _HttpClient(signs, private=endpoint.private, headers=headers, timeout=timeout) as client,
         streamable_http_client(endpoint.url, http_client=client) as streams,
@@ -163,6 +167,11 @@ class _HttpClient(httpx2.AsyncClient):
             return _fault(request, _words(error), NOT_SENT)
         except httpx2.TransportError as error:
             return _fault(request, _words(error), LOST)
+        if "content-encoding" in response.headers:
+            await response.aclose()
+            return _fault(request, "The server's answer is compressed, unasked.", LOST)
+        if not response.headers.get("content-type", "").lower().startswith(EVENTS):
+            response.stream = _Bounded(response.stream)
         if response.status_code >= BAD_REQUEST:
             self._signs.refused = response.status_code
         if response.status_code != NOT_FOUND or MCP_SESSION_ID not in request.headers:
@@ -184,6 +193,24 @@ class _HttpClient(httpx2.AsyncClient):
                 return await super().send(request, **options)
         request.url = url.copy_with(host=last)
         return await super().send(request, **options)
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A body that is an error beyond `MAX_BODY` bytes."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream | httpx2.SyncByteStream) -> None:
+        self._stream = cast("httpx2.AsyncByteStream", stream)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for piece in self._stream:
+            size += len(piece)
+            if size > MAX_BODY:
+                raise httpx2.StreamError(f"The server's answer has over {MAX_BODY} bytes.")
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def _words(error: httpx2.TransportError) -> str:

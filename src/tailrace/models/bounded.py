@@ -1,0 +1,84 @@
+"""A model whose replies have a size: so many events and so much text, then the run ends as incomplete.
+
+The bytes of a reply are counted where they arrive (`http.py`). Here it is what was made of them, whatever
+model that is: an event costs more in a log than its bytes on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+
+from msgspec import Struct
+
+from tailrace.errors import LimitReached
+from tailrace.events import types as t
+from tailrace.events.request import ModelRequest
+from tailrace.events.types import Payload
+from tailrace.models.contract import Model
+
+
+class ReplyBounds(Struct, frozen=True, kw_only=True):
+    """Of one reply: the `bytes` that a server sent, unpacked, and the `events` and `text_bytes` that were
+    made of them; 0 is no bound."""
+
+    bytes: int = 67_108_864
+    events: int = 250_000
+    text_bytes: int = 33_554_432
+
+
+class BoundedModel:
+    """Another model, with bounds."""
+
+    def __init__(self, model: Model, bounds: ReplyBounds) -> None:
+        self.name = model.name
+        self._model = model
+        self._bounds = bounds
+
+    async def stream(
+        self, request: ModelRequest, items: Iterator[int]
+    ) -> AsyncGenerator[Sequence[Payload], None]:
+        """As the model's; raises `LimitReached` after what is within the bounds."""
+        events = size = 0
+        async with aclosing(self._model.stream(request, items)) as batches:
+            async for payloads in batches:
+                sizes = list(map(_text_bytes, payloads))
+                events += len(payloads)
+                size += sum(sizes)
+                if reason := self._beyond(events, size):
+                    events, size = events - len(payloads), size - sum(sizes)
+                    yield payloads[: self._fitting(events, size, sizes)]
+                    raise LimitReached(reason)
+                yield payloads
+
+    async def close(self) -> None:
+        await self._model.close()
+
+    def _beyond(self, events: int, size: int) -> str:
+        bounds = self._bounds
+        if bounds.events and events > bounds.events:
+            return "max_reply_events"
+        return "max_reply_bytes" if bounds.text_bytes and size > bounds.text_bytes else ""
+
+    def _fitting(self, events: int, size: int, sizes: Sequence[int]) -> int:
+        """How many more payloads of these sizes are within the bounds."""
+        for count, more in enumerate(sizes):
+            events, size = events + 1, size + more
+            if self._beyond(events, size):
+                return count
+        return len(sizes)
+
+
+def _text_bytes(payload: Payload) -> int:
+    match payload:
+        case (
+            t.TextDelta()
+            | t.RefusalDelta()
+            | t.ReasoningDelta()
+            | t.ReasoningSummaryDelta()
+            | t.ArgumentsDelta()
+        ):
+            text = payload.text
+            return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        case _:
+            return 0

@@ -1,0 +1,78 @@
+"""The body of a model server's reply: counted, and unpacked a little at a time where it is compressed.
+
+We ask for `identity`; who compresses all the same is read in slices, with a turn of the event loop after
+each, for a kilobyte may become a megabyte. What expands beyond `RATIO` is made to hurt, not to be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+
+from tailrace.errors import LimitReached, ModelFailed
+from tailrace.protocols.framing.codings import CODINGS, BadCoding, Unpacker, names
+
+FREE = 1_048_576
+SLICE = 32_768
+"""So much is decoded before others get a turn: a flood of comments takes milliseconds to read."""
+RATIO = 200
+"""Beyond `FREE` bytes, a reply may unpack to so many times what was sent. Deltas reach about 30."""
+
+
+def unpacker(header: str) -> Unpacker | None:
+    """What reads a reply with this `Content-Encoding`; None where it is as it is. Raises `ModelFailed`."""
+    found = names(header)
+    if not found:
+        return None
+    if len(found) > 1 or found[0] not in CODINGS:
+        said = ", ".join(found)[:40]
+        raise ModelFailed(
+            f"The model server encoded its reply as {said!r}, unasked, and that is not read here."
+        )
+    return Unpacker(found[0])
+
+
+class ReplyBody:
+    """The bytes of one reply, from `read`, which gives `b""` at the end."""
+
+    def __init__(self, read: Callable[[], Awaitable[bytes]], header: str, most: int) -> None:
+        """`most` bytes are read, unpacked; 0 is no bound. Raises `ModelFailed`."""
+        self._read = read
+        self._unpacker = unpacker(header)
+        self._most = most
+        self._packed = self._made = self._size = 0
+
+    async def pieces(self, first: bytes) -> AsyncGenerator[bytes, None]:
+        """The body, of which `first` was read already, with a turn of the event loop after each piece that is
+        not the last of what has come. Raises `LimitReached`, `ModelFailed`."""
+        data = first
+        while data:
+            for piece in self._unpacked(data):
+                for start in range(0, len(piece), SLICE):
+                    if start:
+                        await asyncio.sleep(0)
+                    self._size += len(piece[start : start + SLICE])
+                    yield piece[start : start + SLICE]
+                    if self._most and self._size > self._most:
+                        raise LimitReached("max_reply_bytes")
+                if self._unpacker is not None:
+                    await asyncio.sleep(0)
+            data = await self._read()
+
+    def _unpacked(self, data: bytes) -> Iterator[bytes]:
+        if self._unpacker is None:
+            yield data
+            return
+        self._packed += len(data)
+        made = 0
+        try:
+            for piece in self._unpacker.feed(data):
+                made += len(piece)
+                if self._made + made > FREE + RATIO * self._packed:
+                    raise ModelFailed(
+                        f"The model server sent a reply that unpacks to over {RATIO} times its size."
+                    )
+                yield piece
+        except BadCoding:
+            raise ModelFailed("The model server's reply is not encoded as it says.") from None
+        self._made += made

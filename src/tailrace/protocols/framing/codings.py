@@ -1,0 +1,147 @@
+"""The content codings gzip, deflate and zstd, unpacked piece by piece as bytes are fed. Pure.
+
+No piece is larger than `PIECE` (gzip, deflate) or what `ZSTD_INPUT` bytes can become, so who takes the pieces
+can stop in time, and can let others work between two.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+import zstandard
+
+MEMBERS = 1_000
+"""Parts that each have a head of their own: what compresses with several threads makes some, nobody more."""
+INPUT = 65_536
+PIECE = 262_144
+ZSTD_INPUT = 128
+"""A block of four bytes can become 128 KiB, and zstandard's reader gives all of it at once."""
+ZSTD_WINDOW = 8_388_608
+"""What a reader of the content coding has to have at least, and a writer may ask for at most (RFC 9659)."""
+
+
+class BadCoding(Exception):
+    """The bytes are not of the coding, or have more than `MEMBERS` parts (`too_many`)."""
+
+    def __init__(self, *, too_many: bool = False) -> None:
+        super().__init__()
+        self.too_many = too_many
+
+
+class Unpacker:
+    """One body in one coding. `whole` says that the bytes so far are a whole one."""
+
+    def __init__(self, coding: str) -> None:
+        self._make = CODINGS[coding]
+        self._part: _Part | None = None
+        self._parts = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether the body may end here."""
+        return self._part is None and self._parts > 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What these bytes become, in pieces. Raises `BadCoding`."""
+        try:
+            yield from self._unpacked(data)
+        except (zlib.error, zstandard.ZstdError):
+            raise BadCoding from None
+
+    def _unpacked(self, data: bytes) -> Iterator[bytes]:
+        left = memoryview(data)  # what follows a part is not copied: there may be many parts
+        while left:
+            if self._part is None:
+                if self._parts == MEMBERS:
+                    raise BadCoding(too_many=True)
+                self._part = self._make(bytes(left[:2]))
+                self._parts += 1
+            part = self._part
+            yield from part.feed(left)
+            if not part.ended:
+                return
+            left = left[len(left) - part.left :]
+            self._part = None
+
+
+class _Part(Protocol):
+    left: int
+    """How many of the bytes fed last are behind the part's end."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    def feed(self, data: memoryview) -> Iterator[bytes]: ...
+
+
+class _Inflated:
+    def __init__(self, form: int) -> None:
+        self.left = 0
+        self._reader = zlib.decompressobj(form)
+
+    @property
+    def ended(self) -> bool:
+        return self._reader.eof
+
+    def feed(self, data: memoryview) -> Iterator[bytes]:
+        reader = self._reader
+        for start in range(0, len(data), INPUT):
+            given: bytes | memoryview = data[start : start + INPUT]
+            while not reader.eof:
+                piece = reader.decompress(given, PIECE)
+                given = reader.unconsumed_tail
+                if piece:
+                    yield piece
+                if not given and len(piece) < PIECE:
+                    break
+            if reader.eof:
+                self.left = len(reader.unused_data) + max(len(data) - start - INPUT, 0)
+                return
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        self.left = 0
+        self._reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompressobj()
+
+    @property
+    def ended(self) -> bool:
+        return self._reader.eof
+
+    def feed(self, data: memoryview) -> Iterator[bytes]:
+        for start in range(0, len(data), ZSTD_INPUT):
+            yield self._reader.decompress(data[start : start + ZSTD_INPUT])
+            if self._reader.eof:
+                self.left = len(self._reader.unused_data) + max(len(data) - start - ZSTD_INPUT, 0)
+                return
+
+
+def _gzip(_: bytes) -> _Part:
+    return _Inflated(zlib.MAX_WBITS | 16)
+
+
+def _deflate(head: bytes) -> _Part:
+    """zlib's form, as specified, or bare deflate, which many send."""
+    first, second = head[0], head[1] if len(head) > 1 else 0
+    wrapped = first & 15 == 8 and (len(head) == 1 or (first * 256 + second) % 31 == 0)
+    return _Inflated(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
+
+
+def _zstd(_: bytes) -> _Part:
+    return _Zstd()
+
+
+CODINGS: Mapping[str, Callable[[bytes], _Part]] = {
+    "gzip": _gzip,
+    "x-gzip": _gzip,
+    "deflate": _deflate,
+    "zstd": _zstd,
+}
+
+
+def names(header: str) -> list[str]:
+    """The codings that a `Content-Encoding` names, in the order in which they were put on."""
+    words = (word.strip().lower() for word in header.split(","))
+    return [word for word in words if word not in ("", "identity")]

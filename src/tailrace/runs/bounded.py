@@ -1,0 +1,106 @@
+"""How large a run may become: what a runtime emits goes to the writer until that is reached.
+
+Only what an agent says is counted here. What ends the run, and what people answer, is added to the writer
+itself, so it always fits. Counted is the log: its events, its bytes, and what the items that are open will
+add to it when they close, for their content is then written once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from tailrace.errors import LimitReached
+from tailrace.events import types as t
+from tailrace.events.state import RunState
+from tailrace.events.stored import EMPTY_EVENT, weight
+from tailrace.runs.writer import RunWriter
+
+EVENT_BYTES = 16_777_216
+"""What one event may take; but the item that it closes may hold what a model server made in one piece."""
+
+Stop = Callable[[str], None]
+"""Told of the limit that is reached."""
+
+
+class RunBounds(Struct, frozen=True, kw_only=True):
+    """`events` and `bytes` of a run's log, `open_bytes` of the items that are open at one time; 0 is no
+    bound."""
+
+    events: int = 1_000_000
+    bytes: int = 268_435_456
+    open_bytes: int = 33_554_432
+
+
+class BoundedSink:
+    """A run's writer as its runtime sees it (`runtimes.contract.Sink`)."""
+
+    def __init__(self, writer: RunWriter, bounds: RunBounds, stop: Stop) -> None:
+        self.state: RunState = writer.state
+        self.now = writer.now
+        self.room = writer.room
+        self.flush = writer.flush
+        self._writer = writer
+        self._bounds = bounds
+        self._stop = stop
+        self._open: dict[int, int] = {}
+        self._owed = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the agent should wait for `room`."""
+        return self._writer.full
+
+    def add(self, drafts: Sequence[t.Draft]) -> None:
+        """Take drafts in, up to the limit. Raises `LimitReached` for the first that is beyond it, and as
+        the writer does."""
+        sizes = [weight(draft.payload) for draft in drafts]
+        total = sum(sizes)
+        if total <= EVENT_BYTES and not self._beyond(len(drafts), total, total):
+            self._writer.add(drafts)
+            for draft, size in zip(drafts, sizes, strict=True):
+                self._count(draft.payload, size)
+            return
+        for draft, size in zip(drafts, sizes, strict=True):
+            if reason := self._fault(draft.payload, size):
+                self._stop(reason)
+                raise LimitReached(reason)
+            self._writer.add([draft])
+            self._count(draft.payload, size)
+
+    def _fault(self, payload: t.Payload, size: int) -> str:
+        """The limit that one more event would be beyond, or `""`."""
+        if size > EVENT_BYTES and not isinstance(payload, t.ItemCompleted):
+            return "max_event_bytes"
+        return self._beyond(1, size, size if isinstance(payload, KEPT) else 0)
+
+    def _beyond(self, events: int, size: int, again: int) -> str:
+        """The limit that so much more would be beyond, of which so much is written again later, or `""`."""
+        bounds, state = self._bounds, self.state
+        if bounds.events and state.seq + 1 + events > bounds.events:
+            return "max_run_events"
+        if bounds.bytes and state.size + self._owed + size + again > bounds.bytes:
+            return "max_run_bytes"
+        if bounds.open_bytes and self._owed + again > bounds.open_bytes:
+            return "max_reply_bytes"
+        return ""
+
+    def _count(self, payload: t.Payload, size: int) -> None:
+        if isinstance(payload, KEPT):
+            more = max(size - EMPTY_EVENT, 0)
+            self._open[payload.item] = self._open.get(payload.item, 0) + more
+            self._owed += more
+        elif isinstance(payload, t.ItemCompleted):
+            self._owed -= self._open.pop(payload.item, 0)
+
+
+KEPT = (
+    t.TextDelta,
+    t.RefusalDelta,
+    t.ReasoningDelta,
+    t.ReasoningSummaryDelta,
+    t.ArgumentsDelta,
+    t.AnnotationAdded,
+)
+"""What is in an item's content when it closes."""

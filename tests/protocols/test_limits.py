@@ -1,0 +1,30 @@
+"""A run that came to a limit, on every surface: whatever limit it was, it is told like any other of ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from tailrace.events import types as t
+from tailrace.http.views import VIEWS
+from tests.support.logs import RUN, log, request, text
+
+REASONS = (
+    "max_reply_bytes",
+    "max_reply_events",
+    "max_run_bytes",
+    "max_run_events",
+    "max_event_bytes",
+)
+
+
+def shown(surface: str, reason: str) -> bytes:
+    events = log([*text(0, "A very long"), t.Usage("fast")], end=t.RunIncomplete(reason))
+    return b"".join(VIEWS[surface](RUN, request()).encoders().encode(events))
+
+
+@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("surface", VIEWS)
+def test_a_limit_is_told_like_any_other(surface: str, reason: str) -> None:
+    assert shown(surface, reason).replace(reason.encode(), b"max_seconds") == shown(
+        surface, "max_seconds"
+    )
