@@ -56,11 +56,10 @@ attack: .venv/dev.done
 	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SIEGE),--siege $(SIEGE)) $(if $(SEED),--seed $(SEED))
 
 # All that there is.
-test-all: test test-long
+test-all: test crash test-long
 
-# What takes minutes each: every combination of deaths, the clients of all makers, a short attack.
+# What takes minutes each: the clients of all makers, a short attack.
 test-long:
-	$(MAKE) crash
 	$(MAKE) test-node
 	$(MAKE) test-clients
 	$(MAKE) test-openapi

@@ -217,5 +217,5 @@ async def deleted(customer: Customer) -> None:
     run = await begun(customer, "talker", customer.text())
     if customer.chance.random() < 0.5:
         await customer.wire.follow(Tape("native", Asked("GET", "/")), *native_question(run))
-    await customer.wire.ask(Asked("DELETE", f"/v1/responses/resp_{run}"), (200, 404))
+    await customer.wire.ask(Asked("DELETE", f"/v1/responses/resp_{run}"), (200, 404, 410))
     customer.story.deleted.add(run)

@@ -16,9 +16,10 @@ from tests.support.forks import Forks
 from tests.support.servers import ChildServer
 
 TENANTS = ("north", "south")
-LIFE_SECONDS = 0.55
+LIFE_SECONDS = 0.45
 """How long a life is on average."""
 STOP_SECONDS = 20.0
+NO_STOP = "SIGTERM that did not end it"
 
 
 class Victim:
@@ -89,7 +90,7 @@ class Killer:
             process.wait(timeout=STOP_SECONDS)
             self.done["SIGTERM"] += 1
         except subprocess.TimeoutExpired:
-            self.done["SIGTERM that did not end it"] += 1
+            self.done[NO_STOP] += 1
         self._victim.child.kill()
 
     async def _still_born(self) -> None:

@@ -15,6 +15,18 @@ shutdown_seconds = 1.0
 max_body_bytes = 1000000
 write_timeout_seconds = 10
 
+[limits.token]
+requests_per_minute = 0
+concurrent_runs = 0
+
+[limits.tenant]
+requests_per_minute = 0
+concurrent_runs = 0
+
+[limits.reply]
+bytes = 4000000
+events = 20000
+
 [models.echo]
 dialect = "echo"
 interval_ms = 6
