@@ -158,22 +158,23 @@ async def test_others_are_served_while_a_body_is_unpacked(way: str) -> None:
     coding, pack = WAYS[way]
     words = b" ".join(CHANCE.choices([b"a", b"run", b"event"], k=1_500_000))
     body = pack(words)
-    longest, last = 0.0, time.perf_counter()
+    # In processor time: on a busy machine others may hold us up for long.
+    longest, last = 0.0, time.thread_time()
     done = False
 
     async def ticking() -> None:
         nonlocal longest, last
         while not done:
             await asyncio.sleep(0)
-            now = time.perf_counter()
+            now = time.thread_time()
             longest, last = max(longest, now - last), now
 
     watch = asyncio.create_task(ticking())
-    began = time.perf_counter()
+    began = time.thread_time()
     held = Bodies(len(words))
     with held._holding(len(words)) as unpacked:
         await held._unpack(coding, body, unpacked)
-    took = time.perf_counter() - began
+    took = time.thread_time() - began
     done = True
     await watch
     assert longest < max(took / 3, 0.02), f"{longest} of {took} s in one go"
