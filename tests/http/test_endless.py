@@ -144,6 +144,7 @@ END = {
     "br": ("failed", "'br'"),
     "two codings": ("failed", "'gzip, gzip'"),
     "gzip bomb": ("failed", "200 times"),
+    "interim replies": ("failed", "ClientPayloadError"),
     "deflate bomb": ("failed", "200 times"),
 }
 

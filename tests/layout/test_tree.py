@@ -101,6 +101,7 @@ COVERED_ELSEWHERE = {
     "runs/writer.py": "tests/runs/test_life.py",
     "runtimes/adapters/langgraph_journal.py": "tests/runtimes/adapters/test_langgraph_saver.py",
     "runtimes/adapters/langgraph_anatomy.py": "tests/runtimes/adapters/test_langgraph.py",
+    "models/interim.py": "tests/http/test_endless.py",
     "runs/membership.py": "tests/runs/test_turns.py",
     "runs/presence.py": "tests/runs/test_cluster.py",
     "runtimes/adapters/langgraph_messages.py": "tests/runtimes/adapters/test_langgraph.py",

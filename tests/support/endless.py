@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n"
 BATCH = 65_536
+INTERIM = "interim replies"
 
 
 def chunk(delta: object) -> bytes:
@@ -70,6 +71,7 @@ FLOODS: dict[str, tuple[bytes, Callable[[], Iterator[bytes]]]] = {
     "gzip bomb": (b"content-encoding: gzip\r\n", lambda: _bomb(zlib.MAX_WBITS | 16)),
     "deflate bomb": (b"content-encoding: deflate\r\n", lambda: _bomb(zlib.MAX_WBITS)),
     "br": (b"content-encoding: br\r\n", lambda: _again(b"\x0b\x02\x80")),
+    INTERIM: (b"", lambda: _again(b"HTTP/1.1 100 Continue\r\n\r\n")),
     "two codings": (b"content-encoding: gzip, gzip\r\n", _gzip),
 }
 
@@ -82,7 +84,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         said = body["messages"][-1]["content"]
         words = said if isinstance(said, str) else said[0]["text"]
         coding, flood = FLOODS[words]
-        writer.write(HEAD + coding + b"\r\n")
+        writer.write(HEAD + coding + b"\r\n" if words != INTERIM else b"")
         for piece in flood():
             writer.write(piece)
             await writer.drain()

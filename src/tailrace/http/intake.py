@@ -21,6 +21,10 @@ FRAMING_BYTES = 65_536
 CHUNK_BYTES = 16
 """Framing that each piece of a body may have beside that, with twice its own size: as Go's server counts
 (CVE-2023-39326), so a client that sends byte by byte is served."""
+CHUNKS = 1_024
+LEAST_BYTES = 64
+"""Chunks that a body may come in, and what further ones must hold on average. A chunk costs some microseconds
+whatever its size: without a bound, one read of a quarter megabyte has 43,000, and holds up everybody."""
 UNREAD_BYTES = 524_288
 """What may lie between the wire and who reads a body (64 KiB and one read): so far a body may be over its
 bound here, for who reads it to answer 413 in the surface's own form."""
@@ -47,7 +51,7 @@ AFTER = Refusal(b"400 Bad Request", "too much came after it that is no request")
 class Intake:
     """The counts of the request that is coming in."""
 
-    __slots__ = ("length", "most", "phase", "spare")
+    __slots__ = ("chunks", "length", "most", "phase", "spare")
 
     def __init__(self, most: int) -> None:
         """`most` bytes are in a body at most."""
@@ -58,7 +62,7 @@ class Intake:
         """A head begins, or is waited for."""
         self.phase: Phase = "head"
         self.spare = HEAD_BYTES
-        self.length = 0
+        self.length = self.chunks = 0
 
     def body_begins(self) -> None:
         """The head is whole."""
@@ -72,6 +76,11 @@ class Intake:
             self.spare = -1
         else:
             self.spare = min(self.spare + CHUNK_BYTES + 3 * size, FRAMING_BYTES)
+
+    def chunk(self) -> bool:
+        """A chunk begins; False when there are more than anybody has to look at."""
+        self.chunks += 1
+        return self.chunks <= CHUNKS + self.length // LEAST_BYTES
 
     def end(self) -> None:
         """The request is whole."""

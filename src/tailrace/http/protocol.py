@@ -137,6 +137,12 @@ class Protocol(HttpToolsProtocol):
         self._in.body(len(body))
         super().on_body(body)
 
+    def on_chunk_header(self) -> None:
+        """The parser has found the size of a chunk."""
+        if not self._muted and not self._in.chunk():
+            self._refuse(self._in.refusal())
+            raise _Refused  # else the parser would go on with what is left of the read
+
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade() and self._framing.header:
             return  # its body is still to come

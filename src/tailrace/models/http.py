@@ -18,6 +18,7 @@ from msgspec import Struct
 from tailrace.errors import ModelFailed
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import Payload
+from tailrace.models import interim
 from tailrace.models.outbound import Resolver
 from tailrace.models.reply_body import ReplyBody
 from tailrace.protocols.contract import HttpRequest, UpstreamCodec
@@ -53,6 +54,7 @@ class Sessions:
                 connector=aiohttp.TCPConnector(limit=0, resolver=Resolver(private=self._private)),
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,  # it unpacks whatever a read brings in one go
+                response_class=interim.Reply,
             )
         return self._session
 
