@@ -54,7 +54,7 @@ BODIES: dict[str, tuple[Schema, tuple[str, ...]]] = {
 QUERY: dict[str, dict[str, Schema]] = {
     "GET /responses/{response_id}": {"stream": FLAG, "starting_after": {"type": "integer"}},
     "GET /jobs/{job_id}/stream": {"after": {"type": "integer"}, "as": TEXT},
-    "GET /api/stream/{session_id}": {"after": {"type": "integer"}},
+    "GET /api/stream/{session_id}": {"after": {"type": "integer"}, "run": TEXT},
     "GET /api/chat/{chat_id}/stream": {"after": {"type": "integer"}},
 }
 OPEN = ("/healthz", "/readyz", "/openapi.json")

@@ -20,6 +20,9 @@ from tailrace.runs.settings import RunSettings
 from tailrace.runs.writer import Clock
 
 KEYS, RETRIES = "idempotency", "retries"
+RELEASED = 1
+"""The expiry of a claim that counts no longer. All others count until the sweeper removes them: it knows when
+the clock is to be believed (`sweeping.py`)."""
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -91,7 +94,7 @@ class Submissions:
         if not sent.repeats:
             return None
         record = await self._store.records.get(sent.bucket, sent.name)
-        if record is None or record.expires < self._clock():
+        if record is None or record.expires == RELEASED:
             return None
         claim = decode(record)
         if claim.fingerprint != sent.fingerprint:
@@ -109,7 +112,7 @@ class Submissions:
         made = Value(value, self._clock() + lasts)
 
         def apply(record: Record | None) -> Value:
-            stands = sent.keyed and record is not None and record.expires >= self._clock()
+            stands = sent.keyed and record is not None and record.expires != RELEASED
             if stands and record is not None and decode(record).run not in (run, gone):
                 raise RevisionMismatch(f"{sent.name} is taken")
             return made
@@ -123,7 +126,7 @@ class Submissions:
 
         def apply(record: Record | None) -> Value | None:
             mine = record is not None and decode(record).run == run
-            return Value(record.value, expires=1) if record is not None and mine else None
+            return Value(record.value, RELEASED) if record is not None and mine else None
 
         await self._store.records.change(Change(sent.bucket, sent.name, apply))
 

@@ -313,7 +313,7 @@ class Worker:
             logger.warning("run %s: another attempt took it over", run)
             return
         except LogError as error:
-            logger.error("run %s: the log cannot be written: %s", run, error)
+            logger.error("run %s: it stops here for now: %s", run, error)
             if (
                 self._alone and not self._draining.is_set()
             ):  # else the job comes back, to whoever is there
