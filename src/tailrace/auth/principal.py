@@ -18,6 +18,10 @@ SCOPES: tuple[Scope, ...] = ("run", "read", "admin")
 
 MOST_NAME = 256
 """Characters of the name of a tenant or a user."""
+BLANK = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters and signs that show nothing."""
+TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""What turns the text around it around: a name that is shown as another one."""
 NO_NAME = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Kinds of characters that no name has: controls (one stands between names in keys of records), halves of
 characters, ends of lines."""
@@ -52,6 +56,7 @@ def fault_of(name: object) -> str:
     if len(name) > MOST_NAME:
         return f"has more than {MOST_NAME} characters"
     kinds = {unicodedata.category(each) for each in name}
-    if all(kind[0] in "CZ" for kind in kinds):
+    if all(each in BLANK or unicodedata.category(each)[0] in "CZM" for each in name):
         return "is empty, or nobody can see it"
-    return "has characters that no name has" if kinds & NO_NAME else ""
+    odd = kinds & NO_NAME or TURNS.intersection(name)
+    return "has characters that no name has" if odd else ""
