@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from tailrace.errors import BadRequest, TooLarge, Unavailable
 from tailrace.http import bounds, codings
+from tailrace.http.memory import Came
 
 SECONDS = 120.0
 """How long a client may take to send a body."""
@@ -32,6 +33,7 @@ class Bodies:
         """`most` bytes are in one body at most."""
         self.most = most
         self._held = 0
+        self._came = Came()
         self._unpacking = asyncio.Lock()
 
     async def read(self, http: Request, limits: list[int]) -> bytes:
@@ -46,6 +48,7 @@ class Bodies:
         except TimeoutError:
             raise BadRequest(f"The request body took more than {SECONDS:g} s.") from None
         bounds.check(body)
+        self._came.add(len(body))
         await asyncio.sleep(0)  # a large body took long, and so does decoding it: others are next
         return body
 

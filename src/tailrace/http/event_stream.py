@@ -120,6 +120,10 @@ class EventStream:
             finally:
                 self._streams.open.discard(self)
                 self._subscription.close()
+                if self._connection is not None:
+                    self._connection.left = (
+                        None  # no circle: what a stream held is large, and goes at once
+                    )
                 if self._timer is not None:
                     self._timer.cancel()
                 if self._asking is not None:

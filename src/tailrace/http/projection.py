@@ -57,7 +57,7 @@ class Projection:
         self._size = 0
         self._held: list[Event] = []
         self._refilling: asyncio.Task[None] | None = None
-        self._unwatch = log.watch(run, self._arrived)
+        self._unwatch: Callable[[], None] | None = log.watch(run, self._arrived)
 
     async def catch_up(self) -> None:
         """Take in what became durable before the watch began."""
@@ -69,7 +69,9 @@ class Projection:
 
     def close(self) -> None:
         """Stop following the log."""
-        self._unwatch()
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None  # it holds this projection's frames: no circle
         if self._refilling is not None:
             self._refilling.cancel()
 

@@ -100,6 +100,7 @@ class Subscription:
 
     def close(self) -> None:
         """Leave."""
+        self.direct = None
         if self._joined is not None:
             self._projections.leave(self._key, self._joined, self)
             self._joined = None
