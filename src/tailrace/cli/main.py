@@ -23,9 +23,9 @@ from tailrace.errors import Malformed, TailraceError
 from tailrace.runs.settings import Role
 
 COLLECTIONS = (50_000, 2, 2)
-"""The default's take a twentieth of a start. Older generations are looked at soon: what a run leaves in
-circles would be kept for hours, 50 MB an hour at 8 runs a second (measured). What a server begins with is
-frozen."""
+"""Python's default thresholds take a twentieth of a start. Older generations are collected soon: reference
+cycles of finished runs would be kept for hours, 50 MB an hour at 8 runs a second (measured).
+The objects that a server starts with are frozen."""
 DEFAULT_URL = "http://127.0.0.1:8700"
 
 app = typer.Typer(

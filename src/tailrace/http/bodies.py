@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from tailrace.errors import BadRequest, TooLarge, Unavailable
 from tailrace.http import bounds, codings
-from tailrace.http.memory import Came
+from tailrace.http.memory import CycleCollector
 
 SECONDS = 120.0
 """How long a client may take to send a body."""
@@ -33,7 +33,7 @@ class Bodies:
         """`most` bytes are in one body at most."""
         self.most = most
         self._held = 0
-        self._came = Came()
+        self._collector = CycleCollector()
         self._unpacking = asyncio.Lock()
 
     async def read(self, http: Request, limits: list[int]) -> bytes:
@@ -48,7 +48,6 @@ class Bodies:
         except TimeoutError:
             raise BadRequest(f"The request body took more than {SECONDS:g} s.") from None
         bounds.check(body)
-        self._came.add(len(body))
         await asyncio.sleep(0)  # a large body took long, and so does decoding it: others are next
         return body
 
@@ -86,7 +85,10 @@ class Bodies:
     def count(self, size: int) -> None:
         """So much more is held, or less. Raises `Unavailable`, and counts it, when that is too much."""
         self._held += size
-        if size > 0 and self._held > TOGETHER * self.most:
+        if size <= 0:
+            return
+        self._collector.count(size)  # also of bodies that are refused in the end
+        if self._held > TOGETHER * self.most:
             raise Unavailable("Too many large requests come at once; try again in a moment.")
 
 

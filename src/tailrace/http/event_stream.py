@@ -121,9 +121,7 @@ class EventStream:
                 self._streams.open.discard(self)
                 self._subscription.close()
                 if self._connection is not None:
-                    self._connection.left = (
-                        None  # no circle: what a stream held is large, and goes at once
-                    )
+                    self._connection.left = None  # no reference cycle: what a stream held is large
                 if self._timer is not None:
                     self._timer.cancel()
                 if self._asking is not None:

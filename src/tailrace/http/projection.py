@@ -71,7 +71,7 @@ class Projection:
         """Stop following the log."""
         if self._unwatch is not None:
             self._unwatch()
-            self._unwatch = None  # it holds this projection's frames: no circle
+            self._unwatch = None  # it refers to this projection: no reference cycle
         if self._refilling is not None:
             self._refilling.cancel()
 
