@@ -67,3 +67,20 @@ def test_large_bodies_leave_little_behind(tmp_path: Path) -> None:
         asyncio.run(send_all(child.url))
         grown = resident(child.process.pid) - before
     assert grown < MOST_MB, f"{grown:.0f} MB more after {BODIES} bodies of 1 MB"
+
+
+def test_large_streams_read_again_leave_little_behind(tmp_path: Path) -> None:
+    """Measured: 10 to 11 MB, and 593 without `memory.collector`: an encoder and its items refer to each other."""
+    with running(tmp_path) as child:
+        assert child.process is not None
+        with httpx.Client(base_url=child.url, timeout=60) as client:
+            asked = {"model": "echo", "input": "x" * MB, "background": True, "stream": True}
+            run = client.post("/v1/responses", json=asked).headers["x-run-id"]
+            path = f"/v1/responses/{run.replace('run_', 'resp_', 1)}?stream=true"
+            before = resident(child.process.pid)
+            for _ in range(40):
+                reply = client.get(path)
+                assert reply.status_code == 200
+                assert len(reply.content) > MB
+            grown = resident(child.process.pid) - before
+    assert grown < MOST_MB, f"{grown:.0f} MB more after 40 streams of 5 MB"

@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from tailrace.errors import BadRequest, TooLarge, Unavailable
 from tailrace.http import bounds, codings
-from tailrace.http.memory import CycleCollector
+from tailrace.http.memory import collector
 
 SECONDS = 120.0
 """How long a client may take to send a body."""
@@ -33,7 +33,6 @@ class Bodies:
         """`most` bytes are in one body at most."""
         self.most = most
         self._held = 0
-        self._collector = CycleCollector()
         self._unpacking = asyncio.Lock()
 
     async def read(self, http: Request, limits: list[int]) -> bytes:
@@ -87,7 +86,7 @@ class Bodies:
         self._held += size
         if size <= 0:
             return
-        self._collector.count(size)  # also of bodies that are refused in the end
+        collector.count(size)  # also of bodies that are refused in the end
         if self._held > TOGETHER * self.most:
             raise Unavailable("Too many large requests come at once; try again in a moment.")
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from tailrace.errors import LogError
 from tailrace.events.types import Event
+from tailrace.http.memory import collector
 from tailrace.log.contract import EventLog, Store
 from tailrace.protocols.contract import StreamEncoder
 
@@ -54,7 +55,7 @@ class Projection:
         self._encoder = encoder
         self._seq = seq
         self._frames: list[bytes] = []
-        self._size = 0
+        self._size = self._bytes = 0
         self._held: list[Event] = []
         self._refilling: asyncio.Task[None] | None = None
         self._unwatch: Callable[[], None] | None = log.watch(run, self._arrived)
@@ -69,6 +70,7 @@ class Projection:
 
     def close(self) -> None:
         """Stop following the log."""
+        collector.count(self._bytes)
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None  # it refers to this projection: no reference cycle
@@ -110,6 +112,7 @@ class Projection:
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         self._frames += frames
         self._size += len(data)
+        self._bytes += len(data)
         if self._size > WINDOW_BYTES:
             self._shrink(len(self._frames) - len(frames))
         for listener in tuple(self.listeners):

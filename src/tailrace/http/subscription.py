@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from tailrace.errors import BadRequest
 from tailrace.events.types import Event
+from tailrace.http.memory import collector
 from tailrace.http.projection import Encoders, Key, Projection, Projections
 
 DirectWrite = Callable[[bytes], bool]
@@ -38,6 +39,7 @@ class Subscription:
         self._encoder = encoders()
         self._seq = -1
         self._count = 0
+        self._bytes = 0
         self._ended = False
         self._idle = False
         self._interrupted = self._stepping = False
@@ -100,6 +102,8 @@ class Subscription:
 
     def close(self) -> None:
         """Leave."""
+        collector.count(self._bytes)  # an encoder and its items refer to each other
+        self._bytes = 0
         self.direct = None
         if self._joined is not None:
             self._projections.leave(self._key, self._joined, self)
@@ -166,7 +170,9 @@ class Subscription:
         skip = max(self.position - self._count, 0)
         self._count += len(frames)
         self.position = max(self.position, self._count)
-        return b"".join(frames[skip:])
+        data = b"".join(frames[skip:])
+        self._bytes += len(data)
+        return data
 
     async def _join(self) -> None:
         """Caught up with the log: go on with the others, or be the first."""
