@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.adversary import world
+from tests.support import effects
 from tests.support.forks import Forks
 from tests.support.servers import ChildServer
 
@@ -30,7 +31,7 @@ class Victim:
         self.effects.touch()
         config = world.config(wild).replace("{", "{{").replace("}", "}}")
         self.child = ChildServer(
-            folder, config=config, scenario=world.SCENARIO, tools=world.tools(self.effects)
+            folder, config=config, scenario=world.SCENARIO, tools=effects.tools(self.effects)
         )
         self._forks = forks
         self.tokens = {tenant: self._token(tenant) for tenant in TENANTS}

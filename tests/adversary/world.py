@@ -5,8 +5,6 @@ Steps are short: a model's reply that a crash cuts off is asked for again, so a 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 _CONFIG = """
 [server]
 data = "data"
@@ -135,35 +133,7 @@ when = "long"
 steps = [{{ text = "{"word by word it goes on and on " * 40}" }}]
 """
 
-_TOOLS = '''
-from tailrace import ToolContext, tool
-
-
-def note(what: str, call: ToolContext) -> None:
-    with open({effects!r}, "a", encoding="utf-8") as file:
-        file.write(f"{{what}} {{call.run}} {{call.key}}\\n")
-
-
-@tool(idempotent=True)
-def find(what: str, call: ToolContext) -> str:
-    """Find a thing."""
-    note("find", call)
-    return what
-
-
-@tool
-def order(what: str, call: ToolContext) -> str:
-    """Order a thing, which must not happen twice."""
-    note("order", call)
-    return what
-'''
-
 
 def config(wild: str) -> str:
     """The configuration; `wild` is the URL of the model server that misbehaves."""
     return _CONFIG % {"wild": wild}
-
-
-def tools(effects: Path) -> str:
-    """The tools, which write what they do to a file that the server does not own."""
-    return _TOOLS.format(effects=str(effects))

@@ -10,6 +10,7 @@ from tailrace.events.stored import frame
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening
+from tests.support.house import House
 from tests.support.jobs import Jobs, Offered, hangs, house, some_turns, until
 
 
@@ -26,6 +27,16 @@ async def test_a_run_that_was_handed_out_before_begins_a_new_attempt() -> None:
     await worker.supervisor.close()
 
 
+async def two_suspects(api: House, store: MemoryStore) -> list[str]:
+    """Start two runs whose second attempt has begun."""
+    runs = [await api.start() for _ in range(2)]
+    for run in runs:
+        state = await api.directory.state(run)
+        taken = state.advance(t.Draft(t.RunAttempt(2, "its worker was gone")), 0)
+        await store.log.append(run, frame([taken]), expected=taken.seq - 1, attempt=2)
+    return runs
+
+
 async def test_suspects_begin_one_after_the_other() -> None:
     """Two runs were cut off twice in a row: the second begins when the first has got further."""
     go = asyncio.Event()
@@ -37,11 +48,7 @@ async def test_suspects_begin_one_after_the_other() -> None:
 
     store, jobs = MemoryStore(), Jobs()
     api = await house(store, jobs, hangs, works=False)
-    runs = [await api.start() for _ in range(2)]
-    for run in runs:
-        state = await api.directory.state(run)
-        taken = state.advance(t.Draft(t.RunAttempt(2, "its worker was gone")), 0)
-        await store.log.append(run, frame([taken]), expected=taken.seq - 1, attempt=2)
+    runs = await two_suspects(api, store)
     worker = await house(store, jobs, gets_further)
     for run in runs:
         await jobs.waiting.put(Offered(run, delivered=3))
@@ -59,11 +66,7 @@ async def test_suspects_begin_one_after_the_other() -> None:
 async def test_a_suspect_that_waits_for_its_turn_can_be_cancelled() -> None:
     store, jobs = MemoryStore(), Jobs()
     api = await house(store, jobs, hangs, works=False)
-    runs = [await api.start() for _ in range(2)]
-    for run in runs:
-        state = await api.directory.state(run)
-        taken = state.advance(t.Draft(t.RunAttempt(2, "its worker was gone")), 0)
-        await store.log.append(run, frame([taken]), expected=taken.seq - 1, attempt=2)
+    runs = await two_suspects(api, store)
     worker = await house(store, jobs, hangs)
     for run in runs:
         await jobs.waiting.put(Offered(run, delivered=3))

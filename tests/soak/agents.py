@@ -5,8 +5,6 @@ Steps are short: a model's reply that a crash cuts off is asked for again, so a 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 WORD_MS = 400
 
 _CONFIG = """
@@ -66,34 +64,6 @@ SCENARIO = "\n".join(
         _replies("ask me", ("ask_user", 'question = "Which?"'), ("ask_user", 'question = "Sure?"')),
     ]
 )
-
-_TOOLS = '''
-from tailrace import ToolContext, tool
-
-
-def note(what: str, call: ToolContext) -> None:
-    with open({effects!r}, "a", encoding="utf-8") as file:
-        file.write(f"{{what}} {{call.run}} {{call.key}}\\n")
-
-
-@tool(idempotent=True)
-def find(what: str, call: ToolContext) -> str:
-    """Find a thing."""
-    note("find", call)
-    return what
-
-
-@tool
-def order(what: str, call: ToolContext) -> str:
-    """Order a thing, which must not happen twice."""
-    note("order", call)
-    return what
-'''
-
-
-def tools(effects: Path) -> str:
-    """The tools, which write what they do to a file that no process of the load owns."""
-    return _TOOLS.format(effects=str(effects))
 
 
 def config() -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from tailrace.log.stores.nats.layout import Layout
 from tests.soak import agents, rooms
 from tests.soak.rooms import Room
-from tests.support import clusters, nats_stores
+from tests.support import clusters, effects, nats_stores
 from tests.support.forks import Forks, forking
 from tests.support.nats_servers import CLUSTER, Node, Place, Settings, cluster
 from tests.support.servers import ChildServer
@@ -77,7 +77,7 @@ class Lab:
         self.effects.touch()
         self.layout = await nats_stores.installation(self.nodes, lease=LEASE)
         config = clusters.config_of(self.layout, self.nodes, agents.config(), PATIENT)
-        made = clusters.Cluster(self.folder, config, agents.SCENARIO, agents.tools(self.effects))
+        made = clusters.Cluster(self.folder, config, agents.SCENARIO, effects.tools(self.effects))
         roles = ["api"] * apis + ["worker"] * workers
         self._roles = {made.add(role): role for role in roles}
         self.apis, self.workers = made.all[:apis], made.all[apis:]

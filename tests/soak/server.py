@@ -24,6 +24,7 @@ from tests.soak.drawing import drawn
 from tests.soak.probe import Sample
 from tests.soak.served import Guest
 from tests.soak.trend import Trend, trend
+from tests.support import effects
 from tests.support.servers import ChildServer
 
 SURFACES = ("native", "responses", "chat", "messages", "session", "ui", "agui")
@@ -56,7 +57,7 @@ def say(text: str) -> None:
 async def soak(folder: Path, seconds: float, seed: str) -> bool:
     """All of it; whether nothing was wrong."""
     config = SERVER + agents.config()
-    tools = agents.tools(folder / "effects.txt")
+    tools = effects.tools(folder / "effects.txt")
     child = ChildServer(folder, config=config, scenario=agents.SCENARIO, tools=tools)
     child.start(program=probe.PROGRAM)
     traffic = Traffic([child], random.Random(seed))
