@@ -13,6 +13,7 @@ from typing import TypeVar
 from tailrace.errors import TooLarge
 from tailrace.events.state import RunState
 from tailrace.events.types import Draft, Event, RunCancelled
+from tailrace.http.memory import collector
 from tailrace.runs.directory import Directory, check_size
 
 SMALL_BYTES = 262_144
@@ -33,11 +34,11 @@ class Documents:
     async def of_events(self, run: str, make: Callable[[Sequence[Event]], Made]) -> Made:
         """What `make` makes of a run's log. Raises `NotFound`, `TooLarge`."""
         try:
-            return make(await self._directory.events(run, SMALL_BYTES))
+            return make(await self._events(run, SMALL_BYTES))
         except TooLarge:
             async with self._large:
                 await self._check(run)
-                return await asyncio.to_thread(make, await self._directory.events(run, self.most))
+                return await asyncio.to_thread(make, await self._events(run, self.most))
 
     async def of_state(self, run: str, make: Callable[[RunState], Made]) -> Made:
         """What `make` makes of a run's state. Raises `NotFound`, `TooLarge`."""
@@ -53,9 +54,14 @@ class Documents:
     ) -> Made:
         """The same for a run that was cancelled a moment ago: when it is large, without what it said."""
         try:
-            return make(await self._directory.events(run, WITH_CANCEL))
+            return make(await self._events(run, WITH_CANCEL))
         except TooLarge:
             return make(await self._without_content(run, by))
+
+    async def _events(self, run: str, most: int) -> Sequence[Event]:
+        events, size = await self._directory.sized_events(run, most)
+        collector.count(size)  # the encoder of the document and its items refer to each other
+        return events
 
     async def _check(self, run: str) -> None:
         """Nothing need be read of a run whose record says that it is too large. Raises `TooLarge`."""

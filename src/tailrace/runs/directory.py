@@ -117,16 +117,20 @@ class Directory:
     async def events(self, run: str, most: int = 0) -> list[Event]:
         """A run's log, as far as it is durable. Raises `NotFound` for an empty one, `TooLarge` for one of
         more than `most` bytes."""
+        return (await self.sized_events(run, most))[0]
+
+    async def sized_events(self, run: str, most: int = 0) -> tuple[list[Event], int]:
+        """The same, with its size in bytes."""
         events: list[Event] = []
         size = 0
         while found := await self._store.log.read(run, len(events) - 1):
             events.extend(found)
-            size += sum(map(length, found)) if most else 0
+            size += sum(map(length, found))
             check_size(run, size, most)
             await asyncio.sleep(0)
         if not events:
             raise await self._no_log(run)
-        return events
+        return events, size
 
     async def request(self, run: str) -> RunRequest:
         """What a run was asked, without reading more of its log than that. Raises as `events`."""
