@@ -10,7 +10,7 @@ import pytest
 
 from tailrace.errors import Fenced, LogError, RevisionMismatch
 from tailrace.events import types as t
-from tailrace.events.stored import frame
+from tailrace.events.stored import BARRIER, frame
 from tailrace.events.types import Event
 from tailrace.log.contract import Change, Record, Store, Value, new
 from tailrace.log.follow import follow
@@ -142,6 +142,33 @@ class LogContract:
         with pytest.raises(Fenced):
             await store.begin(RUN, frame(ENDED[:1]), before=[], beside=[])
         assert await everything(store, RUN) == ENDED[:1]
+
+    async def test_a_run_behind_a_barrier_never_begins(self, store: Store) -> None:
+        if isinstance(store, SqliteStore):
+            pytest.skip("an engine for one process takes no barrier")
+        told: list[Sequence[Event]] = []
+        stop = store.log.watch(RUN, told.append)
+        await store.log.append(RUN, BARRIER, expected=-1, attempt=1)
+        assert not await store.log.read(RUN, -1)
+        assert RUN not in await store.log.open_runs()
+        for barred in (frame(ENDED[:3]), BARRIER):
+            with pytest.raises(Fenced):
+                await store.log.append(RUN, barred, expected=-1, attempt=1)
+            with pytest.raises(Fenced):
+                await store.begin(RUN, barred, before=[], beside=[])
+        assert not await store.log.read(RUN, -1)
+        assert not told
+        await store.log.drop([RUN])
+        stop()
+        await append(store, RUN, ENDED[:3])
+        assert await everything(store, RUN) == ENDED[:3]
+
+    async def test_a_run_that_has_begun_has_no_barrier(self, store: Store) -> None:
+        await append(store, RUN, ENDED[:3])
+        with pytest.raises(Fenced):
+            await store.log.append(RUN, BARRIER, expected=-1, attempt=1)
+        await append(store, RUN, ENDED[3:5])
+        assert await everything(store, RUN) == ENDED[:5]
 
     async def test_changes_at_once_all_count(self, store: Store) -> None:
         change = Change("names", "list", lambda found: _more(found, b"x"))

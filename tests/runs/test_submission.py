@@ -14,19 +14,13 @@ from tailrace.events.stored import Frame
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.runs import cluster
 from tailrace.runs.cluster import ARRIVAL_SECONDS
-from tailrace.runs.membership import Membership
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import ending, opening
-from tests.support.house import Fake, House, open_house
+from tailrace.runtimes.single import opening
+from tests.support.house import Fake, open_house
+from tests.support.jobs import Offers, doors, nothing
 from tests.support.logs import request
-from tests.support.works import Calls
-
-
-async def nothing(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
-    yield opening(context.state, "helper")
-    yield ending(context.state)
 
 
 async def model_fails(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
@@ -90,23 +84,6 @@ async def test_a_retry_finds_the_run_by_what_became_durable_with_its_start() -> 
     await house.supervisor.close()
 
 
-class _Offers(Calls):
-    """The jobs of a cluster that nobody takes: none is stored before there is a leader."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.leader = asyncio.Event()
-        self.leader.set()
-        self.lost = False
-        self.offered: list[str] = []
-
-    async def offer(self, run: str, after: int = -1) -> None:
-        self.offered.append(run)
-        if self.lost:
-            raise LogError("the engine does not answer")
-        await self.leader.wait()
-
-
 async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there() -> None:
     store = MemoryStore()
     looked, written = asyncio.Event(), asyncio.Event()
@@ -124,7 +101,7 @@ async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there()
         written.set()
 
     store.log.read, store.begin = watched, slow  # type: ignore[method-assign]
-    houses = await _two(store, _Offers())
+    houses = await doors(store, Offers())
     once = Submission(key="k", body=b"body", retry=False)
     first, second = [
         asyncio.create_task(
@@ -137,19 +114,11 @@ async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there()
     assert written.is_set()
 
 
-async def _two(store: MemoryStore, jobs: _Offers) -> list[House]:
-    """Two processes that serve."""
-    houses = [House(Fake(nothing), store, Membership(lambda: jobs, works=False)) for _ in range(2)]
-    for house in houses:
-        await house.supervisor.open()
-    return houses
-
-
 async def test_a_claim_of_another_process_is_waited_for_while_there_is_no_leader() -> None:
     """An election takes up to ten seconds, and the run is written after that all the same."""
-    jobs = _Offers()
+    jobs = Offers()
     jobs.leader.clear()
-    houses = await _two(MemoryStore(), jobs)
+    houses = await doors(MemoryStore(), jobs)
     once = Submission(key="k", body=b"body", retry=False)
     first, second = [
         asyncio.create_task(
@@ -164,9 +133,9 @@ async def test_a_claim_of_another_process_is_waited_for_while_there_is_no_leader
 
 
 async def test_a_claim_whose_process_hangs_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = _Offers()
+    jobs = Offers()
     jobs.leader.clear()
-    one, other = await _two(MemoryStore(), jobs)
+    one, other = await doors(MemoryStore(), jobs)
     once = Submission(key="k", body=b"body", retry=False)
     first = asyncio.create_task(
         one.supervisor.start(request(), owner=Owner("local"), submission=once)
@@ -181,21 +150,20 @@ async def test_a_claim_whose_process_hangs_is_taken_over(monkeypatch: pytest.Mon
     assert len(jobs.offered) == 1
     second.cancel()
     monkeypatch.setattr(cluster, "CLAIMED_SECONDS", 0.0)
-    second = asyncio.create_task(
-        other.supervisor.start(request(), owner=Owner("local"), submission=once)
-    )
-    while len(jobs.offered) < 2:
-        await asyncio.sleep(0.01)
+    hangs, jobs.leader = jobs.leader, asyncio.Event()
     jobs.leader.set()
-    assert (await second) == (jobs.offered[1], True)
-    await first
+    run, new = await other.supervisor.start(request(), owner=Owner("local"), submission=once)
+    assert new
+    assert run != jobs.offered[0]
+    hangs.set()
+    assert await first == (run, False), "it finds its own run barred"
 
 
 async def test_a_claim_of_a_process_that_is_gone_is_waited_for_by_nobody() -> None:
     """Killed between its claim and its run: who sends the same again need not wait as for a slow one."""
-    jobs = _Offers()
+    jobs = Offers()
     jobs.leader.clear()
-    one, other = await _two(MemoryStore(), jobs)
+    one, other = await doors(MemoryStore(), jobs)
     once = Submission(key="k", body=b"body", retry=False)
     first = asyncio.create_task(
         one.supervisor.start(request(), owner=Owner("local"), submission=once)
@@ -207,13 +175,13 @@ async def test_a_claim_of_a_process_that_is_gone_is_waited_for_by_nobody() -> No
     jobs.leader.set()
     async with asyncio.timeout(5):
         made = await other.supervisor.start(request(), owner=Owner("local"), submission=once)
-    assert made == (jobs.offered[1], True)
+    assert made == (jobs.offered[-1], True)
 
 
 async def test_a_start_that_was_refused_leaves_its_key_to_the_next() -> None:
-    jobs = _Offers()
+    jobs = Offers()
     jobs.lost = True
-    one, other = await _two(MemoryStore(), jobs)
+    one, other = await doors(MemoryStore(), jobs)
     once = Submission(key="k", body=b"body", retry=False)
     with pytest.raises(LogError):
         await one.supervisor.start(request(), owner=Owner("local"), submission=once)

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
+from tailrace.errors import LogError
 from tailrace.events import types as t
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.log.work import Job
 from tailrace.runs.membership import Membership
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import opening
+from tailrace.runtimes.single import ending, opening
 from tests.support.house import Behave, Fake, House
 from tests.support.works import Calls
 
@@ -85,3 +86,35 @@ async def some_turns() -> None:
     """Whatever could happen without being waited for has happened."""
     for _ in range(200):
         await asyncio.sleep(0)
+
+
+class Offers(Calls):
+    """Runs are offered, and nobody takes them."""
+
+    """The jobs of a cluster that nobody takes: none is stored before there is a leader."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leader = asyncio.Event()
+        self.leader.set()
+        self.lost = False
+        self.offered: list[str] = []
+
+    async def offer(self, run: str, after: int = -1) -> None:
+        self.offered.append(run)
+        if self.lost:
+            raise LogError("the engine does not answer")
+        await self.leader.wait()
+
+
+async def nothing(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
+    yield opening(context.state, "helper")
+    yield ending(context.state)
+
+
+async def doors(store: MemoryStore, jobs: Offers) -> list[House]:
+    """Two processes that serve."""
+    houses = [House(Fake(nothing), store, Membership(lambda: jobs, works=False)) for _ in range(2)]
+    for house in houses:
+        await house.supervisor.open()
+    return houses

@@ -49,17 +49,21 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     @property
     def first(self) -> int:
         """The sequence number of the first event."""
-        return self.events[0].seq
+        return self.events[0].seq if self.events else 0
 
     @property
     def last(self) -> int:
         """The sequence number of the last event."""
-        return self.events[-1].seq
+        return self.events[-1].seq if self.events else -1
 
     @property
     def ends(self) -> bool:
         """Whether the run ends with this frame."""
-        return type(self.events[-1].payload) in _ENDS
+        return not self.events or type(self.events[-1].payload) in _ENDS
+
+
+BARRIER = Frame((), b"")
+"""The log of a run that has not begun and cannot begin any more: it has no events."""
 
 
 def frame(events: Sequence[Event]) -> Frame:

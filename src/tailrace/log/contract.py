@@ -38,6 +38,9 @@ class EventLog(Protocol):
         nothing was written then, and the caller must stop. Raises `LogError` when the engine is broken
         (disk full, closed): nothing of this frame will ever be seen, and later appends raise too.
         The call itself writes nothing to disk and never blocks.
+
+        An engine for many processes also takes `BARRIER` (`events/stored.py`) where a run has not begun:
+        until the log is dropped every other append is `Fenced`, and there is nothing to read.
         """
         ...
 

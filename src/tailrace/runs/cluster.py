@@ -19,6 +19,7 @@ from tailrace.events.types import Event, RunCancelled, RunEnd, RunWaiting
 from tailrace.log.contract import Store
 from tailrace.log.work import Job, Work
 from tailrace.runs import calls
+from tailrace.runs.barrier import bar
 from tailrace.runs.directory import Directory, RunRecord
 from tailrace.runs.live import UNREAD, LiveRun
 from tailrace.runs.membership import Membership
@@ -137,11 +138,18 @@ class Cluster:
         while not self._draining.is_set():
             if await self._arrived(run) is not None:
                 return True
-            if loop.time() > deadline:
-                return False
-            if not await self._membership.begins(by, run):
-                return await self._arrived(run) is not None
+            if loop.time() > deadline or not await self._membership.begins(by, run):
+                return not await self._bar(run)
         raise Unavailable("The server shuts down; try again in a moment.")
+
+    async def _bar(self, run: str) -> bool:
+        """Keep a run from beginning; False when it has begun."""
+        await self._work.offer(run)  # who takes that job drops the barrier later (`_miss`)
+        while await self._arrived(run) is None:
+            with suppress(Fenced):  # its first frame came just now, and its record may come
+                await bar(run, self._store.log, self._directory, self._clock)
+                return True
+        return False
 
     async def works(self, run: str) -> bool:
         if self._works_on(run):

@@ -52,8 +52,8 @@ class Crew(Protocol):
         ...
 
     async def has(self, run: str, by: str) -> bool:
-        """Whether a run is in the log that the process `by` has claimed to begin; waits while it is about
-        to."""
+        """Whether a run has begun that the process `by` has claimed to begin; waits while it is about to.
+        When it has not, it never will. Raises `LogError`."""
         ...
 
     async def works(self, run: str) -> bool:

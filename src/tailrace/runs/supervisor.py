@@ -192,13 +192,16 @@ class Supervisor:
     async def _claimed(
         self, claim: Change, start: Callable[[], Awaitable[None]], sent: Sent, run: str
     ) -> bool:
-        """Begin a run once its key is claimed among many processes; False when another was quicker."""
+        """Begin a run once its key is claimed among many processes; False when another process has begun
+        one, or is about to."""
         try:
             await self._store.records.change(claim)
         except RevisionMismatch:
             return False
         try:
             await start()
+        except Fenced:  # who sent the same elsewhere could not wait, and has barred this run
+            return False
         except BaseException:
             with suppress(LogError):
                 await self._submissions.release(sent, run)

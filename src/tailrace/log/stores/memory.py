@@ -90,7 +90,8 @@ class MemoryLog:
             raise Fenced(f"the run {run} was dropped")
         known.landed(frame.last, attempt, ended=frame.ends)
         known.events.extend(frame.events)
-        self._watchers.tell(run, frame.events)
+        if frame.events:
+            self._watchers.tell(run, frame.events)
 
 
 class MemoryRecords:
