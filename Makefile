@@ -17,7 +17,7 @@ demo-cluster: .venv/dev.done
 	$(BIN)/python -m scripts.demo_cluster
 
 # The tests start some hundred servers: each would compile our code anew where nobody keeps what is compiled.
-test crash: export PYTHONDONTWRITEBYTECODE :=
+test crash test-long: export PYTHONDONTWRITEBYTECODE :=
 
 test: .venv/dev.done $(CLIENTS)
 	$(BIN)/pytest -n 4 --dist worksteal -q
@@ -58,8 +58,9 @@ attack: .venv/dev.done
 # All that there is.
 test-all: test crash test-long
 
-# What takes minutes each: the clients of all makers, a short attack.
-test-long:
+# What takes minutes each: the tests that wait, the clients of all makers, a short attack.
+test-long: .venv/dev.done $(CLIENTS)
+	$(BIN)/pytest -m long -n 4 --dist worksteal -q
 	$(MAKE) test-node
 	$(MAKE) test-clients
 	$(MAKE) test-openapi

@@ -64,6 +64,7 @@ def post(child: ChildServer) -> httpx.Response:
     return httpx.post(f"{child.url}/v1/responses", json=body, timeout=60)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_one_full_disk_of_three(tmp_path: Path) -> None:
     with (
@@ -85,6 +86,7 @@ def test_one_full_disk_of_three(tmp_path: Path) -> None:
             child.kill()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_all_disks_full(tmp_path: Path) -> None:
     with (

@@ -72,6 +72,7 @@ def test_large_bodies_leave_little_behind(tmp_path: Path) -> None:
     assert grown < MOST_MB, f"{grown:.0f} MB more after {BODIES} bodies of 1 MB"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("query", ["?stream=true", ""])
 def test_a_large_run_read_again_leaves_little_behind(tmp_path: Path, query: str) -> None:
     """Without `memory.collector`: 185 MB after the streams, 222 after the documents."""

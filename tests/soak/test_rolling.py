@@ -115,6 +115,7 @@ async def restart_all(scene: Scene) -> None:
     await scene.leader()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_a_rolling_restart_of_everything(tmp_path: Path) -> None:
     async with loaded(tmp_path) as (scene, traffic, auditor):

@@ -33,6 +33,7 @@ def test_one_peak_is_no_growth() -> None:
     assert not trend([70.0] * 50 + [300.0] * 10 + [70.0] * 50).grows(least=5)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 def test_a_few_seconds_of_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.soak.server", "8", "seed", str(tmp_path)]

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 FAULTS = 30
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_runs_and_readers_outlive_thirty_faults() -> None:
     done = subprocess.run(

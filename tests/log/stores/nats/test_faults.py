@@ -64,6 +64,7 @@ async def leader(nodes: Sequence[Node], stream: str) -> Node:
         await client.close()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60)
 async def test_servers_are_killed_and_frozen(
     nodes: Sequence[Node], layout: Layout, load: Load
