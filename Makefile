@@ -61,6 +61,7 @@ test-all: test crash test-long
 # What takes minutes each: the tests that wait, the clients of all makers, a short attack.
 test-long: .venv/dev.done $(CLIENTS)
 	$(BIN)/pytest -m long -n 4 --dist worksteal -q
+	TAILRACE_EXAMPLES=300 $(BIN)/pytest -n 2 -q tests/properties tests/protocols
 	$(MAKE) test-node
 	$(MAKE) test-clients
 	$(MAKE) test-openapi

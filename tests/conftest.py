@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 
 import pytest
@@ -13,7 +14,7 @@ settings.register_profile(
     "tailrace",
     deadline=None,  # a loaded machine is no failure
     suppress_health_check=[HealthCheck.too_slow],
-    max_examples=60,
+    max_examples=int(os.environ.get("TAILRACE_EXAMPLES", "40")),
 )
 settings.load_profile("tailrace")
 

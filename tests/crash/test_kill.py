@@ -22,11 +22,11 @@ from tests.support.team_files import effects
 
 DEATHS = [
     (number, side, again)
-    for count, (number, side) in enumerate(product(range(1, 27), ("before", "after")))
+    for number, (which, side) in product(range(1, 27), enumerate(("before", "after")))
     for place, again in enumerate((0, 1, 3))
-    if FULL or (place + count) % 3 == 0
+    if FULL or (number + which) % 2 == (number // 2 + place) % 3 == 0
 ]
-"""All, or every commit and side once, the later deaths in turn."""
+"""All, or every commit once, before it and after it in turn, the later deaths too."""
 BODY = json.dumps({"model": "shopper", "input": "buy a hat", "stream": True}).encode()
 
 

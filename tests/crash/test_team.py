@@ -27,11 +27,11 @@ AGAIN = ((2,), (1, 20))
 """The last one after some progress: a run that is cut off three times without is stopped."""
 DEATHS = [
     (number, side, again)
-    for count, (number, side) in enumerate(product(range(1, 37), ("before", "after")))
+    for number, (which, side) in product(range(1, 37), enumerate(("before", "after")))
     for place, again in enumerate(AGAIN)
-    if FULL or (place + count + count // 2) % 2
+    if FULL or (number + which) % 2 == (number // 2 + place) % 2 == 0
 ]
-"""All, or every commit and side once, the later deaths in turn."""
+"""All, or every commit once, before it and after it in turn, the later deaths too."""
 
 
 def _start_run(client: Client) -> str:

@@ -33,7 +33,13 @@ def processes(nodes: Sequence[Node], tmp_path: Path) -> Generator[clusters.Clust
         child.kill()
 
 
-@pytest.mark.parametrize("agent", BLOCKING)
+WAYS = [
+    pytest.param(each, marks=[] if each in ("spins", "swallows") else pytest.mark.long)
+    for each in BLOCKING
+]
+
+
+@pytest.mark.parametrize("agent", WAYS)
 def test_a_run_that_holds_the_loop_fails_where_it_is(
     processes: clusters.Cluster, agent: str
 ) -> None:
