@@ -88,7 +88,7 @@ async def test_no_bound_is_none() -> None:
 
 def test_every_configured_model_is_bounded_unless_it_is_said_otherwise() -> None:
     reply = parse("").limits.reply
-    assert (reply.bytes, reply.events, reply.text_bytes) == (64 << 20, 250_000, 32 << 20)
+    assert (reply.bytes, reply.events, reply.text_bytes) == (64 << 20, 250_000, 8 << 20)
     assert parse("[limits.reply]\nbytes = 0").limits.reply.bytes == 0
 
 

@@ -168,6 +168,18 @@ async def test_what_closes_an_item_has_its_place() -> None:
     assert 290_000 < size <= 301_000
 
 
+def opens(context: RunContext) -> None:
+    """Another item, beside all those that are open."""
+    number = len(context.state.items)
+    context.emit(said([t.ItemStarted(number, "message")]))
+
+
+async def test_items_that_are_open_have_a_number() -> None:
+    state, _ = await finished(Stubborn(1, opens), RunBounds(open_items=50))
+    assert state.end == t.RunIncomplete("max_open_items")
+    assert len(state.items) == 50
+
+
 async def test_the_next_worker_goes_on_counting() -> None:
     store = MemoryStore()
 
@@ -194,7 +206,8 @@ async def test_the_next_worker_goes_on_counting() -> None:
 
 def test_the_bounds_hold_unless_it_is_said_otherwise() -> None:
     run = parse("").limits.run
-    assert (run.events, run.bytes, run.open_bytes) == (1_000_000, 256 << 20, 32 << 20)
+    assert (run.events, run.bytes) == (1_000_000, 256 << 20)
+    assert (run.open_bytes, run.open_items) == (16 << 20, 4_096)
     assert parse("[limits.run]\nevents = 0").limits.run.events == 0
 
 

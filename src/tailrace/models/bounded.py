@@ -24,7 +24,7 @@ class ReplyBounds(Struct, frozen=True, kw_only=True):
 
     bytes: int = 67_108_864
     events: int = 250_000
-    text_bytes: int = 33_554_432
+    text_bytes: int = 8_388_608
 
 
 class BoundedModel:

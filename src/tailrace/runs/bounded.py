@@ -25,12 +25,13 @@ Stop = Callable[[str], None]
 
 
 class RunBounds(Struct, frozen=True, kw_only=True):
-    """`events` and `bytes` of a run's log, `open_bytes` of the items that are open at one time; 0 is no
-    bound."""
+    """`events` and `bytes` of a run's log, `open_bytes` and `open_items` of what is open at one time: each
+    open item is closed when the run ends, and a cancel waits for that. 0 is no bound."""
 
     events: int = 1_000_000
     bytes: int = 268_435_456
-    open_bytes: int = 33_554_432
+    open_bytes: int = 16_777_216
+    open_items: int = 4_096
 
 
 class BoundedSink:
@@ -57,7 +58,8 @@ class BoundedSink:
         the writer does."""
         sizes = [weight(draft.payload) for draft in drafts]
         total = sum(sizes)
-        if total <= EVENT_BYTES and not self._beyond(len(drafts), total, total):
+        items = sum(isinstance(draft.payload, t.ItemStarted) for draft in drafts)
+        if total <= EVENT_BYTES and not self._beyond(len(drafts), total, total, items):
             self._writer.add(drafts)
             for draft, size in zip(drafts, sizes, strict=True):
                 self._count(draft.payload, size)
@@ -73,9 +75,10 @@ class BoundedSink:
         """The limit that one more event would be beyond, or `""`."""
         if size > EVENT_BYTES and not isinstance(payload, t.ItemCompleted):
             return "max_event_bytes"
-        return self._beyond(1, size, size if isinstance(payload, KEPT) else 0)
+        items = isinstance(payload, t.ItemStarted)
+        return self._beyond(1, size, size if isinstance(payload, KEPT) else 0, items)
 
-    def _beyond(self, events: int, size: int, again: int) -> str:
+    def _beyond(self, events: int, size: int, again: int, items: int) -> str:
         """The limit that so much more would be beyond, of which so much is written again later, or `""`."""
         bounds, state = self._bounds, self.state
         if bounds.events and state.seq + 1 + events > bounds.events:
@@ -84,6 +87,8 @@ class BoundedSink:
             return "max_run_bytes"
         if bounds.open_bytes and self._owed + again > bounds.open_bytes:
             return "max_reply_bytes"
+        if bounds.open_items and len(state.open) + items > bounds.open_items:
+            return "max_open_items"
         return ""
 
     def _count(self, payload: t.Payload, size: int) -> None:

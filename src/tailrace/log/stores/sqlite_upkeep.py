@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from tailrace.errors import LogError
 from tailrace.log.stores import sqlite_rows as rows
 from tailrace.log.stores import sqlite_sums as sums
 from tailrace.log.stores.sqlite_live import LiveRun
+from tailrace.log.stores.sqlite_segments import Piece
 from tailrace.log.stores.sqlite_writer import Writer
 
 SEAL_BYTES = 4_194_304
@@ -85,7 +86,7 @@ class Upkeep:
             if self._runs.get(run) is live:
                 del self._runs[run]
 
-        return self._tidy(live, action, sealed)
+        return self._tidy(live, action, sealed, tail)
 
     async def settle(self, segment: int) -> None:
         """Tidy all that can be tidied; returns when it is done or has failed."""
@@ -113,7 +114,7 @@ class Upkeep:
             if not live.settled:
                 self.attend(live)
 
-        self._tidy(live, action, chunked)
+        self._tidy(live, action, chunked, pieces)
 
     def _trim(self, segment: int) -> None:
         """Delete the segments, up to `segment`, that no live run needs."""
@@ -162,6 +163,7 @@ class Upkeep:
         live: LiveRun,
         action: Callable[[sqlite3.Connection], None],
         done: Callable[[], None],
+        pieces: Sequence[Piece],
     ) -> None:
         def tidied(future: asyncio.Future[None]) -> None:
             live.busy = False
@@ -169,19 +171,20 @@ class Upkeep:
                 done()
 
         live.busy = True
-        self._later(action, tidied)
+        self._later(action, tidied, sum(piece.size for piece in pieces))
 
     def _later(
         self,
         action: Callable[[sqlite3.Connection], Result],
         done: Callable[[asyncio.Future[Result]], None],
+        size: int = 0,
     ) -> None:
         def finished(future: asyncio.Future[Result]) -> None:
             self._pending -= 1
             done(future)
 
         self._pending += 1
-        self._writer.later(action).add_done_callback(finished)
+        self._writer.later(action, size).add_done_callback(finished)
 
     async def _idle(self) -> None:
         while self._pending:

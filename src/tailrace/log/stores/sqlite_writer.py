@@ -21,7 +21,7 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -35,10 +35,12 @@ from tailrace.log.stores.sqlite_live import LiveRun
 from tailrace.log.stores.sqlite_rows import has
 from tailrace.log.stores.sqlite_segments import Head
 
-COMMIT_BYTES = 16_777_216
-"""Frames beyond this wait for the next commit; SQLite takes no value above 1 GB."""
+COMMIT_BYTES = 4_194_304
+"""Frames beyond this wait for the next commit: who waits for one waits for all of it."""
 LATER_ACTS = 16
-"""Acts of tidying in one commit at most."""
+LATER_BYTES = 1_048_576
+"""Acts of tidying in one commit at most, and bytes that they write; more bytes where the appends of the commit
+are larger, so that tidying keeps up with them."""
 ACT_BYTES = 8_192
 """What an act, or a segment's row, is taken to add to the write-ahead log besides its bytes."""
 
@@ -72,10 +74,12 @@ class Append(Struct, gc=False, eq=False):
 
 class Act(Struct, gc=False, eq=False):
     """Statements to be run in the next commit. A `LogError` that `action` raises before it has written
-    anything fails this act alone; any other exception fails the commit."""
+    anything fails this act alone; any other exception fails the commit. `size`: about so many bytes are
+    written."""
 
     action: Action[Any]
     future: asyncio.Future[Any]
+    size: int = 0
 
 
 class Commit:
@@ -166,9 +170,9 @@ class Writer:
         future.set_exception(LogError("the store is closed"))
         return future
 
-    def later(self, action: Action[Result]) -> asyncio.Future[Result]:
-        """The same for tidying: little by little, and also when closed."""
-        return self._put(self._later, action)
+    def later(self, action: Action[Result], size: int = 0) -> asyncio.Future[Result]:
+        """The same for tidying, which writes about `size` bytes: little by little, and also when closed."""
+        return self._put(self._later, action, size)
 
     async def close(self) -> None:
         """Take no more appends and acts; returns when those already taken are done."""
@@ -184,9 +188,11 @@ class Writer:
         self._commits.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    def _put(self, where: list[Act] | deque[Act], action: Action[Result]) -> asyncio.Future[Result]:
+    def _put(
+        self, where: list[Act] | deque[Act], action: Action[Result], size: int = 0
+    ) -> asyncio.Future[Result]:
         future: asyncio.Future[Result] = self._loop.create_future()
-        where.append(Act(action, future))
+        where.append(Act(action, future, size))
         if not self._busy:
             self._wake()
         return future
@@ -201,13 +207,23 @@ class Writer:
         if self._size > COMMIT_BYTES:
             count = _fitting(appends)
             appends, self._appends = appends[:count], appends[count:]
-        self._size = sum(len(append.frame.body) for append in self._appends)
-        tidying = [self._later.popleft() for _ in range(min(LATER_ACTS, len(self._later)))]
-        commit = Commit(appends, self._acts + tidying)
+        self._size = _size(self._appends)
+        commit = Commit(appends, self._acts + self._tidying(_size(appends)))
         self._acts = []
         for append in [append for append in appends if append.live.dropped]:
             commit.refuse(append, Fenced(f"the run {append.live.run} was dropped"))
         self._commits.put(commit)
+
+    def _tidying(self, appended: int) -> list[Act]:
+        """What is tidied beside appends of so many bytes: at least one act, where there are any."""
+        most, size = max(LATER_BYTES, appended), 0
+        acts: list[Act] = []
+        while self._later and len(acts) < LATER_ACTS:
+            size += self._later[0].size
+            if acts and size > most:
+                break
+            acts.append(self._later.popleft())
+        return acts
 
     def _run(self) -> None:
         """The thread."""
@@ -316,6 +332,10 @@ def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
         future.set_exception(outcome)
     else:
         future.set_result(outcome)
+
+
+def _size(appends: Sequence[Append]) -> int:
+    return sum(len(append.frame.body) for append in appends)
 
 
 def _fitting(appends: list[Append]) -> int:
