@@ -39,8 +39,8 @@ COMMIT_BYTES = 4_194_304
 """Frames beyond this wait for the next commit: who waits for one waits for all of it."""
 LATER_ACTS = 16
 LATER_BYTES = 1_048_576
-"""Acts of tidying in one commit at most, and bytes that they write; more bytes where the appends of the commit
-are larger, so that tidying keeps up with them."""
+"""Acts of tidying in one commit at most, and bytes that they write; more where the appends of the commit have
+more, so that tidying keeps up with them."""
 ACT_BYTES = 8_192
 """What an act, or a segment's row, is taken to add to the write-ahead log besides its bytes."""
 
