@@ -155,7 +155,7 @@ def test_an_approval_is_an_interrupt_and_its_answer_the_next_run(
     assert effects(tmp_path, "order") == (1 if approved else 0)
     assert thread.reader.text.endswith("All is done now.")
     assert thread.send(body) == frames, "the same answer again attaches"
-    changed = {**body, "resume": [{**entry, "status": "cancelled", "payload": 1}]}
+    changed = {**body, "resume": [{**entry, "status": "cancelled", "payload": {"reason": "x"}}]}
     assert thread.request(thread.path, changed)[0] == 422
     status, error = thread.refused(resume=[entry])
     assert (status, error["code"]) == (409, "already_answered")

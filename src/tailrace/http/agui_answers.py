@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from tailrace.errors import BadRequest
 from tailrace.events import ids
@@ -15,6 +14,7 @@ from tailrace.http.answers import Answering
 from tailrace.http.parts import Parts
 from tailrace.protocols.ag_ui.request import Resume
 from tailrace.protocols.ag_ui.wire import APPROVAL, QUESTION
+from tailrace.protocols.fields import any_object, as_object, only, optional
 from tailrace.runs.owner import Owner
 
 ABANDONED = "They did not answer."
@@ -49,7 +49,7 @@ def _answer(entry: Resume, state: RunState) -> Approval | Answered | Declined:
     if entry.interrupt.startswith(APPROVAL):
         time = ids.asked_time(entry.interrupt)
         if entry.status == "cancelled":
-            return Approval(number, approved=False, asked=time)
+            return Approval(number, approved=False, reason=_why(entry), asked=time)
         approved, reason = _yes_or_no(entry.payload, entry.where + ".payload")
         return Approval(number, approved, reason, time)
     questions = list(state.questions.values())
@@ -60,7 +60,7 @@ def _answer(entry: Resume, state: RunState) -> Approval | Answered | Declined:
         )
     asked = questions[number]
     if entry.status == "cancelled":
-        return Declined(asked.request_id, ABANDONED)
+        return Declined(asked.request_id, _why(entry) or ABANDONED)
     return Answered(asked.request_id, entry.payload)
 
 
@@ -68,8 +68,19 @@ def _yes_or_no(payload: Json, where: str) -> tuple[bool, str]:
     """`{approved, reason?}`, or the bare boolean."""
     if isinstance(payload, bool):
         return payload, ""
-    fields = cast("dict[str, Json]", payload) if isinstance(payload, dict) else {}
-    approved, reason = fields.get("approved"), fields.get("reason")
+    fields = any_object(payload)
+    only(fields, ("approved", "reason"), where)
+    approved = fields.get("approved")
     if not isinstance(approved, bool):
         raise BadRequest(f"{where}.approved must be a boolean.", param=f"{where}.approved")
-    return approved, reason if isinstance(reason, str) else ""
+    return approved, optional(fields, "reason", str, default="", where=where)
+
+
+def _why(entry: Resume) -> str:
+    """The reason that a cancelled interrupt gives in its payload, which can say nothing else."""
+    where = entry.where + ".payload"
+    if entry.payload is None:
+        return ""
+    fields = as_object(entry.payload, where)
+    only(fields, ("reason",), where)
+    return optional(fields, "reason", str, default="", where=where)

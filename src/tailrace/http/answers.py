@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
-from tailrace.events.answers import Answer, Approval, One, Output, Reply, reply
+from tailrace.events.answers import Answer, Approval, Declined, One, Output, Reply, reply
 from tailrace.events.items import Item, ProviderItem, ToolCall, ToolOutput, text_of
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
@@ -19,10 +19,13 @@ from tailrace.events.types import InputRequested
 from tailrace.http.parts import Parts
 from tailrace.http.turns import until_settled
 from tailrace.protocols import attribution
+from tailrace.protocols.fields import only, optional
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.owner import Owner
 
 APPROVAL = "mcp_approval_response"
+REQUEST = "mcp_approval_request"
+ANSWER_KEYS = ("type", "id", "status", "approval_request_id", "approve", "reason")
 
 
 class Answering(Struct, frozen=True):
@@ -50,9 +53,31 @@ async def answering(parts: Parts, request: RunRequest, who: Owner) -> Answering 
     run, first = record.run, len(request.input) - len(last)
     await until_settled(parts, run, "The response that asked", "previous_response_id")
     state = await parts.directory.state(run)
+    _unchanged(request.input, state, run)
     answers = [_answer(item, state, run, f"input[{n}]") for n, item in enumerate(last, first)]
     found = tuple(answer for answer in answers if answer is not None)
     return Answering(run, record.agent, found) if found else None
+
+
+def _unchanged(items: Sequence[Item], state: RunState, run: str) -> None:
+    """Refuse approval requests that come back with other arguments than they were asked with: the call runs
+    as it was asked. Raises `BadRequest`."""
+    for n, item in enumerate(items):
+        if not isinstance(item, ProviderItem) or item.data.get("type") != REQUEST:
+            continue
+        position = ids.item_position(str(item.data.get("id", "")))
+        if position is None or position[0] != run or position[1] >= len(state.items):
+            continue
+        call = state.items[position[1]].content
+        for name in ("name", "arguments"):
+            told = item.data.get(name)
+            if isinstance(call, ToolCall) and told not in (None, getattr(call, name)):
+                raise changed(f"input[{n}].{name}")
+
+
+def changed(place: str) -> BadRequest:
+    """What an answer that changes its call is told."""
+    return BadRequest(f"{place} was changed; a call runs as it was asked about.", param=place)
 
 
 def _at_the_end(items: Sequence[Item]) -> list[ProviderItem | ToolOutput]:
@@ -97,14 +122,15 @@ def _answer(item: ProviderItem | ToolOutput, state: RunState, run: str, where: s
     if position is not None and position[0] != run:
         place = f"{where}.approval_request_id"
         raise BadRequest(f"{place} is of another response.", param=place)
-    approved, reason = item.data.get("approve"), item.data.get("reason")
+    only(item.data, ANSWER_KEYS, where)
+    approved = item.data.get("approve")
     if not isinstance(approved, bool):
         raise BadRequest(f"{where}.approve must be a boolean.", param=f"{where}.approve")
-    words = reason if isinstance(reason, str) else ""
+    words = optional(item.data, "reason", str, default="", where=where)
     return Approval(number, approved, words, ids.asked_time(_asked(item)))
 
 
-def _reply(output: ToolOutput, state: RunState) -> Reply | None:
+def _reply(output: ToolOutput, state: RunState) -> Reply | Declined | None:
     """The output of a call that is a question; else of one that was answered already, to be refused."""
     found: list[InputRequested] = []
     for question in state.questions.values():
@@ -112,7 +138,10 @@ def _reply(output: ToolOutput, state: RunState) -> Reply | None:
         if isinstance(call, ToolCall) and call.call_id == output.call_id:
             found.append(question)
     found.sort(key=lambda question: state.asks[question.request_id] != "asked")
-    return reply(found[0], text_of(output.output)) if found else None
+    if not found:
+        return None
+    words = text_of(output.output)
+    return Declined(found[0].request_id, words) if output.is_error else reply(found[0], words)
 
 
 def _handed(output: ToolOutput, state: RunState) -> Output | None:

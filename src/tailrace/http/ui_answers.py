@@ -5,23 +5,31 @@ What a message answers is all that its parts say; what is not asked (any more) o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from tailrace.errors import BadRequest, Expired, NotFound
 from tailrace.events import ids
 from tailrace.events.answers import Answer, Approval, Declined, Reply, reply
+from tailrace.events.items import Json, ToolCall
 from tailrace.events.state import RunState
-from tailrace.http.answers import Answering
+from tailrace.http.answers import Answering, changed
 from tailrace.http.parts import Parts
 from tailrace.http.turns import until_settled
-from tailrace.protocols.ai_sdk_ui.messages import Given
+from tailrace.protocols.ai_sdk_ui.messages import Given, Shown
+from tailrace.protocols.ai_sdk_ui.wire import arguments
+from tailrace.protocols.fields import Object
 from tailrace.runs.owner import Owner
 
 
-async def answering(parts: Parts, given: Sequence[Given], who: Owner) -> Answering | None:
+async def answering(
+    parts: Parts, given: Sequence[Given], shown: Mapping[str, Shown], who: Owner
+) -> Answering | None:
     """The run that is answered, and what; None when nothing that is asked is answered.
 
-    Raises `BadRequest` for an approval of nothing that this server asked.
+    Raises `BadRequest` for an approval of nothing that this server asked, or of a call whose input the
+    message shows otherwise.
     """
     placed = [(each, place) for each in given if (place := ids.item_position(each.id)) is not None]
     for each in given:
@@ -38,6 +46,10 @@ async def answering(parts: Parts, given: Sequence[Given], who: Owner) -> Answeri
         if any(each.approved is not None for each, _ in placed):
             raise
         return None  # outputs of a run that is gone: the messages tell what it was
+    for each, (of, number) in placed:
+        told = shown.get(ids.item_id("call", of, number))
+        if each.approved is not None and of == run and told is not None:
+            _check_input(told, number, state)
     answers = [_answer(each, number, state) for each, (of, number) in placed if of == run]
     found: Answer = tuple(answer for answer in answers if answer is not None)
     return Answering(record.run, record.agent, found) if found else None
@@ -50,3 +62,26 @@ def _answer(given: Given, number: int, state: RunState) -> Approval | Reply | De
         if question.item == number and state.asks[name] == "asked":
             return Declined(name, given.text) if given.failed else reply(question, given.text)
     return None
+
+
+def _check_input(told: Shown, number: int, state: RunState) -> None:
+    """Refuse a yes or no to a call whose input the client has changed. Raises `BadRequest`."""
+    call = state.items[number].content if number < len(state.items) else None
+    if isinstance(call, ToolCall):
+        asked = arguments(call.arguments, custom=call.custom)
+        if _in_javascript(told.input) != _in_javascript(asked):
+            raise changed(told.where)
+
+
+def _in_javascript(value: Json) -> Json:
+    """A value with the numbers that a client in JavaScript sends back: all are doubles."""
+    if isinstance(value, dict):
+        return {name: _in_javascript(each) for name, each in cast("Object", value).items()}
+    if isinstance(value, list):
+        return list(map(_in_javascript, cast("list[Json]", value)))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value) if abs(value) < _MOST else math.inf
+    return value
+
+
+_MOST = 2**1023

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -68,6 +68,21 @@ def as_list(value: Json, where: str) -> list[Json]:
     if not isinstance(value, list):
         raise BadRequest(f"{where} must be a list.", param=where)
     return cast("list[Json]", value)
+
+
+def only(fields: Object, known: Collection[str], where: str) -> None:
+    """Refuse an answer that says more than is honoured: who changed the amount must not find that the old
+    one was paid. Null says nothing. Raises `BadRequest`."""
+    for name, value in fields.items():
+        if name not in known and value is not None:
+            raise unsupported(f"{where}.{name}" if where else name)
+
+
+def unsupported(place: str) -> BadRequest:
+    """What is told of a key that an answer may not have."""
+    return BadRequest(
+        f"{place} is not supported in an answer, so nothing was answered.", param=place
+    )
 
 
 def text(fields: Object, name: str, where: str) -> str:

@@ -25,6 +25,7 @@ from tailrace.http.parts import Parts, cursor
 from tailrace.http.turns import take_turn
 from tailrace.http.view import View
 from tailrace.http.views import session_view
+from tailrace.protocols.fields import unsupported
 from tailrace.protocols.session_lines import request, stream
 from tailrace.protocols.session_lines.request import Create, error_body
 from tailrace.runs.conversations import Conversation, named_id
@@ -113,6 +114,8 @@ class _Sessions:
         names = [name for name, phase in state.asks.items() if phase in phases]
         if not names:
             return None
+        if asked.unknown:
+            raise unsupported(asked.unknown[0])
         if asked.agent:
             to_who_asked(record.agent, target.name, "agentId")
         (message,) = asked.request.input

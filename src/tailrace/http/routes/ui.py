@@ -45,7 +45,7 @@ class _Chats:
         wanted = msgspec.structs.replace(
             asked.request, agent=target.name, model=target.name, conversation=chat.id
         )
-        answer = await answering(self._parts, asked.given, who)
+        answer = await answering(self._parts, asked.given, asked.shown, who)
         if answer is not None:
             if named:
                 to_who_asked(answer.agent, wanted.agent, "agent")

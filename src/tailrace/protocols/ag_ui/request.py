@@ -22,6 +22,7 @@ from tailrace.protocols.fields import (
     as_object,
     body_object,
     given,
+    only,
     optional,
     text,
 )
@@ -107,6 +108,7 @@ def _listed(fields: Object, name: str) -> list[Json]:
 
 
 def _resume(fields: Object, where: str) -> Resume:
+    only(fields, ("interruptId", "status", "payload"), where)
     status = fields.get("status")
     if status not in STATUSES:
         raise BadRequest(

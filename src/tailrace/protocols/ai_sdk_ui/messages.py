@@ -7,7 +7,7 @@ is the output of the call that sent them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -26,13 +26,15 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.protocols import media
-from tailrace.protocols.fields import Object, as_list, as_object, nested, optional, text
+from tailrace.protocols.fields import Object, as_list, as_object, nested, only, optional, text
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 NOT_TOLD = frozenset(
     {"step-start", "source-url", "source-document", "reasoning-file", "custom", "file"}
 )
 """Parts of an assistant's message that no model is told of."""
+APPROVAL_KEYS = ("id", "approved", "reason", "isAutomatic", "signature")
+"""Of `approval` in a tool's part (ai 7). The last two are not a person's: they say how it was asked."""
 DENIED = "The user refused this call."
 _ASKED = ("input-available", "approval-requested", "approval-responded")
 _ANSWERED = ("output-available", "output-error", "output-denied")
@@ -49,14 +51,23 @@ class Given(Struct, frozen=True):
     failed: bool = False
 
 
+class Shown(Struct, frozen=True):
+    """The input of a call as the client has it, and `where` it stands."""
+
+    input: Json
+    where: str
+
+
 class Told(Struct, frozen=True):
-    """One message: its items in order, those at its end that are outputs of the client's, its answers."""
+    """One message: its items in order, those at its end that are outputs of the client's, its answers, and
+    its calls' inputs by the calls' ids."""
 
     role: Role
     id: str
     items: tuple[Item, ...]
     outputs: int = 0
     given: tuple[Given, ...] = ()
+    shown: Mapping[str, Shown] = {}
 
 
 def decode_messages(value: Json, where: str = "messages") -> list[Told]:
@@ -129,12 +140,14 @@ class _Assistant:
         self._ours: list[Item] = []
         self._theirs: list[Item] = []
         self._given: list[Given] = []
+        self._shown: dict[str, Shown] = {}
         self._below = False
 
     def told(self, id: str) -> Told:
         outputs = self._theirs
         self._flush()
-        return Told("assistant", id, tuple(self._items), len(outputs), tuple(self._given))
+        given = tuple(self._given)
+        return Told("assistant", id, tuple(self._items), len(outputs), given, self._shown)
 
     def take(self, part: Object, where: str) -> None:
         kind = _kind(part, where)
@@ -186,6 +199,8 @@ class _Assistant:
             raise BadRequest(
                 f"{where}.state has an unknown value {state!r}.", param=f"{where}.state"
             )
+        if part.get("input") is not None:
+            self._shown[id] = Shown(part["input"], f"{where}.input")
         theirs = part.get("providerExecuted") is not True
         output = _output(part, state, id, where)
         self._answer(part, state, output, where, theirs=theirs)
@@ -205,6 +220,7 @@ class _Assistant:
             approved = optional(approval, "approved", bool, default=None, where=place)
             if approved is None:
                 raise BadRequest(f"{place}.approved must be a boolean.", param=f"{place}.approved")
+            only(approval, APPROVAL_KEYS, place)
             reason = optional(approval, "reason", str, default="", where=place)
             self._given.append(Given(text(approval, "id", place), place, approved, reason))
         elif theirs and state in _ANSWERED:

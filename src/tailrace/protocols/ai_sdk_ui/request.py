@@ -7,19 +7,22 @@ by the server what came before.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from tailrace.errors import BadRequest
 from tailrace.events.items import Item, Json
 from tailrace.events.request import RunRequest, Settings, ToolSpec
 from tailrace.protocols.ai_sdk_ui import messages, wire
-from tailrace.protocols.ai_sdk_ui.messages import Given, Told
+from tailrace.protocols.ai_sdk_ui.messages import Given, Shown, Told
 from tailrace.protocols.fields import (
     Object,
     as_list,
     as_object,
     body_object,
     nested,
+    only,
     optional,
     text,
 )
@@ -35,6 +38,7 @@ class Create(Struct, frozen=True):
     agent: str
     told: bool
     given: tuple[Given, ...]
+    shown: Mapping[str, Shown]
 
 
 def decode(body: bytes) -> Create:
@@ -67,7 +71,7 @@ def decode(body: bytes) -> Create:
         called=last.id if last.role == "assistant" else "",
         include=(wire.APPROVALS,) if knows else (),
     )
-    return Create(request, _agent(fields), told, given)
+    return Create(request, _agent(fields), told, given, last.shown)
 
 
 def _messages(fields: Object) -> tuple[bool, list[Told]]:
@@ -103,6 +107,7 @@ def _approvals(fields: Object) -> list[Given]:
 
 def _approval(fields: Object, n: int) -> Given:
     where = f"approvals[{n}]"
+    only(fields, ("id", "approved", "reason"), where)
     approved = optional(fields, "approved", bool, default=None, where=where)
     if approved is None:
         raise BadRequest(f"{where}.approved must be a boolean.", param=f"{where}.approved")

@@ -8,7 +8,15 @@ from tailrace.errors import BadRequest
 from tailrace.events.answers import Answer, Approval, Reply
 from tailrace.events.items import Item, Json, Message, TextPart
 from tailrace.events.request import RunRequest, Settings
-from tailrace.protocols.fields import Object, as_list, as_object, body_object, metadata, optional
+from tailrace.protocols.fields import (
+    Object,
+    as_list,
+    as_object,
+    body_object,
+    metadata,
+    only,
+    optional,
+)
 
 SURFACE = "native"
 KNOWN = frozenset({"agent", "input", "instructions", "metadata", "settings"})
@@ -49,6 +57,8 @@ def decode_answers(body: bytes) -> Answer:
     about that call is answered, the first unless it is given), or `{request_id, value}` for a question.
     """
     fields = body_object(body)
+    if "answers" in fields:
+        only(fields, ("answers",), "")
     given = as_list(fields["answers"], "answers") if "answers" in fields else [fields]
     if not given:
         raise BadRequest("answers must not be empty.", param="answers")

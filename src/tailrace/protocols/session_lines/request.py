@@ -24,12 +24,17 @@ MAX_NAME = 256
 
 
 class Create(Struct, frozen=True):
-    """A decoded request; `agent` and `session` are empty where the client leaves them to the server."""
+    """A decoded request; `agent` and `session` are empty where the client leaves them to the server.
+    `unknown` are the keys that say something this server does not know."""
 
     request: RunRequest
     agent: str
     session: str
     tenant: str
+    unknown: tuple[str, ...] = ()
+
+
+KEYS = ("message", "attachments", "agentId", "sessionId", "tenantId", "userId")
 
 
 def decode(body: bytes) -> Create:
@@ -52,7 +57,8 @@ def decode(body: bytes) -> Create:
         input=(Message(role="user", content=content),),
         metadata=given({name: names[name] for name in ("tenantId", "userId")}),
     )
-    return Create(request, names["agentId"], names["sessionId"], names["tenantId"])
+    unknown = tuple(name for name in fields if name not in KEYS and fields[name] is not None)
+    return Create(request, names["agentId"], names["sessionId"], names["tenantId"], unknown)
 
 
 def _name(fields: Object, name: str) -> str:
