@@ -28,17 +28,22 @@ def _said(talk: Talk, text: str, tape: Tape) -> None:
 
 
 def _ui_resume(chat: str) -> Resume:
-    """By position: a client counts chunks, for a connection may break between one and its position."""
+    """By position: a client counts chunks, for a connection may break between one and its position. Behind
+    the terminal position come `finish` and `[DONE]`, which have none: both come again."""
 
     def resume(tape: Tape) -> tuple[Asked, int] | None:
         frames = tape.frames
         places = [frame for frame in frames if frame.startswith(PROGRESS)]
         if not places:
             return None
-        begins = json.loads(places[0][6:])["data"]["sequenceNumber"]
-        seen = len(frames) - len(places) - (frames[-1] == b"data: [DONE]\n\n")
-        query = f"after={begins + seen - 1}&responseId=run_{tape.run}"
-        return Asked("GET", f"/api/chat/{chat}/stream?{query}"), 2 * seen
+        begins, last = (json.loads(place[6:])["data"] for place in (places[0], places[-1]))
+        if last["terminal"]:
+            after, first = last["sequenceNumber"], frames.index(places[-1]) + 1
+        else:
+            seen = len(frames) - len(places)
+            after, first = begins["sequenceNumber"] + seen - 1, 2 * seen
+        query = f"after={after}&responseId=run_{tape.run}"
+        return Asked("GET", f"/api/chat/{chat}/stream?{query}"), first
 
     return resume
 
