@@ -7,7 +7,7 @@ CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthro
 NODE_CLIENTS := $(patsubst compat/node/%/package.json,.clients/%/.done,$(wildcard compat/node/*/package.json))
 COMPAT := $(CLIENTS) $(foreach client,openai-1.50.2 langchain,.clients/$(client)/.done) $(NODE_CLIENTS)
 
-.PHONY: demo fuzz soak soak-server attack crash test test-all test-long test-clients test-openapi test-node check bench req fix docs clean
+.PHONY: demo lowest fuzz soak soak-server attack crash test test-all test-long test-clients test-openapi test-node check bench req fix docs clean
 
 demo: .venv/run.done
 	$(BIN)/tailrace demo
@@ -17,7 +17,7 @@ demo-cluster: .venv/dev.done
 	$(BIN)/python -m scripts.demo_cluster
 
 # The tests start some hundred servers: each would compile our code anew where nobody keeps what is compiled.
-test crash test-long: export PYTHONDONTWRITEBYTECODE :=
+test crash test-long lowest: export PYTHONDONTWRITEBYTECODE :=
 
 test: .venv/dev.done $(CLIENTS)
 	$(BIN)/pytest -n 4 --dist worksteal -q
@@ -58,10 +58,18 @@ attack: .venv/dev.done
 # All that there is.
 test-all: test crash test-long
 
+# The oldest releases that pyproject.toml allows, under the adapters and the HTTP surfaces. After a change there:
+# uv pip compile --no-annotate --no-header --resolution lowest-direct --all-extras pyproject.toml \
+#   requirements/lowest.in -o requirements/lowest.txt
+lowest: .clients/lowest/.done
+	.clients/lowest/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	.clients/lowest/bin/pytest -n 4 --dist worksteal -q tests/runtimes tests/http tests/test_hooks.py
+
 # What takes minutes each: the tests that wait, the clients of all makers, a short attack.
 test-long: .venv/dev.done $(CLIENTS)
 	$(BIN)/pytest -m long -n 4 --dist worksteal -q
 	TAILRACE_EXAMPLES=300 $(BIN)/pytest -n 2 -q tests/properties tests/protocols
+	$(MAKE) lowest
 	$(MAKE) test-node
 	$(MAKE) test-clients
 	$(MAKE) test-openapi

@@ -91,6 +91,10 @@ class Directory:
         """Store a run's record."""
         await self._store.records.put(BUCKET, record.run, SHAPE.encode(record), expires=expires)
 
+    async def remove(self, run: str) -> None:
+        """Forget a run's record: it never began. Raises `LogError`."""
+        await self._store.records.delete(BUCKET, run)
+
     async def find(self, any_id: str, owner: Owner, what: str = "run") -> RunRecord:
         """The run behind any of its names. `what` is the surface's word for it.
 

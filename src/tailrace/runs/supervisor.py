@@ -201,6 +201,8 @@ class Supervisor:
         try:
             await start()
         except Fenced:  # who sent the same elsewhere could not wait, and has barred this run
+            with suppress(LogError):  # else the sweeper removes it
+                await self._directory.remove(run)
             return False
         except BaseException:
             with suppress(LogError):

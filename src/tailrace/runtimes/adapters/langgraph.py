@@ -2,7 +2,7 @@
 
 The graph runs with a saver of ours (`langgraph_saver.py`) in the place of its own, under the run's name, and
 goes on from its last checkpoint; what the unfinished step does again is played back. It is listened to where
-its models, tools and graphs below are begun (`langgraph_tap.py`).
+its models, tools and graphs below are begun (`langgraph_patches.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest
 from tailrace.runtimes.adapters import langgraph_anatomy as anatomy
-from tailrace.runtimes.adapters import langgraph_tap
+from tailrace.runtimes.adapters import langgraph_patches
 from tailrace.runtimes.adapters.langgraph_invocation import Graphs, Invocation
 from tailrace.runtimes.adapters.langgraph_messages import told
 from tailrace.runtimes.adapters.langgraph_saver import INTERRUPT, Saver
@@ -29,7 +29,7 @@ from tailrace.runtimes.adapters.playback import SCOPE, Scope
 from tailrace.runtimes.contract import Keep, RunContext
 from tailrace.runtimes.single import ending, opening
 
-assert langgraph_tap  # imported for what it wraps
+assert langgraph_patches  # imported for what it wraps
 
 logger = logging.getLogger("tailrace.runtimes")
 Make = Callable[[RunRequest], Any]

@@ -2,20 +2,16 @@
 (`openai_agents_model.py`, `openai_agents_tools.py`) and played back (`playback.py`).
 
 Agents that tools run take part as subagents: those of `Agent.as_tool` and those that a tool runs itself. They
-are met where every run begins, in `AgentRunner`, and where every turn asks for its tools, in
-`Agent.get_all_tools`. Both are wrapped once when this file is imported; outside our runs they do what they
-did. Nothing of our runs is traced: tracing sends what was said to OpenAI.
+are met where every run begins (`openai_agents_patches.py`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Sequence
-from functools import wraps
 from typing import Any, cast
 
 import openai
-from agents import Agent, RunConfig, RunContextWrapper, RunResult, Tool
+from agents import Agent, RunConfig
 from agents.exceptions import (
     InputGuardrailTripwireTriggered,
     MaxTurnsExceeded,
@@ -33,11 +29,10 @@ from agents.run_config import DEFAULT_MAX_TURNS
 from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest
+from tailrace.runtimes.adapters import openai_agents_patches as patches
 from tailrace.runtimes.adapters.openai_agents_invocation import Invocation
 from tailrace.runtimes.adapters.openai_agents_items import told
-from tailrace.runtimes.adapters.openai_agents_model import TappedModel
-from tailrace.runtimes.adapters.openai_agents_tools import tapped
-from tailrace.runtimes.adapters.playback import SCOPE, play, scope
+from tailrace.runtimes.adapters.playback import play, scope
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening
 
@@ -84,7 +79,7 @@ class OpenAIAgentsRuntime:
             raise AssertionError("a run has a scope")
         invocation = Invocation(place, self._agent, self._retry)
         options = {**self._options, "context": self._context(request) if self._context else None}
-        result = await _heard(invocation, AgentRunner(), self._agent, told(request), options)
+        result = await patches.heard(invocation, AgentRunner(), self._agent, told(request), options)
         if result.interruptions:
             raise ModelFailed(
                 "The agent waits for an approval of a tool that is not run here; it cannot be asked for."
@@ -125,91 +120,3 @@ def _failure(error: BaseException) -> BaseException:  # noqa: C901 - one arm per
 
 def _stopped(guardrail: Any) -> ModelFailed:
     return ModelFailed(f"The guardrail {guardrail.get_name()} stopped the run.")
-
-
-# what every run of the SDK gets inside our runs
-
-_run = AgentRunner.run
-_run_streamed = AgentRunner.run_streamed
-_get_all_tools = Agent.get_all_tools
-
-
-def _tapped(options: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
-    """A run's options, with the invocation listening."""
-    config = _untraced(options)["run_config"]
-    model = TappedModel(config.model, config.model_provider, invocation)
-    return {**options, "run_config": dataclasses.replace(config, model=model)}
-
-
-def _untraced(options: dict[str, Any]) -> dict[str, Any]:
-    """A run's options without tracing, and without what a run around it listens with."""
-    given: Any = options.get("run_config") or {}
-    config = given if isinstance(given, RunConfig) else RunConfig(**given)
-    asked = config.model.asked if isinstance(config.model, TappedModel) else config.model
-    return {
-        **options,
-        "run_config": dataclasses.replace(config, model=asked, tracing_disabled=True),
-    }
-
-
-def _outside(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a run that is not listened to; begun by one of ours, in a thread, it is not traced."""
-    return options if SCOPE.get() is None else _untraced(options)
-
-
-def _here(agent: Agent[Any]) -> Invocation | None:
-    """The invocation that a run of `agent` is, where it begins inside a run of ours."""
-    place = scope()
-    if place is None or not isinstance(place.member, Invocation):
-        return None
-    return Invocation(place, agent, place.member.retry)
-
-
-@wraps(_run)
-async def _run_here(self: Any, starting_agent: Any, input: Any, **options: Any) -> Any:
-    invocation = _here(starting_agent)
-    if invocation is None:
-        return await _run(self, starting_agent, input, **_outside(options))
-    return await _heard(invocation, self, starting_agent, input, options)
-
-
-async def _heard(
-    invocation: Invocation, runner: Any, agent: Any, input: Any, options: dict[str, Any]
-) -> RunResult:
-    """A run that the invocation listens to."""
-    with invocation.working():
-        result = await _run(runner, agent, input, **_tapped(options, invocation))
-        invocation.at_work.catch_up(result.to_input_list())
-        return result
-
-
-@wraps(_run_streamed)
-def _streamed_here(self: Any, starting_agent: Any, input: Any, **options: Any) -> Any:
-    invocation = _here(starting_agent)
-    if invocation is None:
-        return _run_streamed(self, starting_agent, input, **_outside(options))
-    token = invocation.start()
-    try:
-        result = _run_streamed(self, starting_agent, input, **_tapped(options, invocation))
-    except Exception:
-        invocation.end("failed")
-        raise
-    finally:
-        SCOPE.reset(token)
-    if result.run_loop_task is not None:
-        invocation.follow(result.run_loop_task)
-    return result
-
-
-@wraps(_get_all_tools)
-async def _tools_here(self: Agent[Any], run_context: RunContextWrapper[Any]) -> list[Tool]:
-    tools = await _get_all_tools(self, run_context)
-    place = scope()
-    if place is None or place.call is not None or not isinstance(place.member, Invocation):
-        return tools
-    return tapped(tools, await place.member.turn(self, tools))
-
-
-AgentRunner.run = _run_here  # type: ignore[method-assign]
-AgentRunner.run_streamed = _streamed_here  # type: ignore[method-assign]
-Agent.get_all_tools = _tools_here  # type: ignore[method-assign, assignment]

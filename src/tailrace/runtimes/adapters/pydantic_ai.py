@@ -1,18 +1,16 @@
 """A Pydantic AI agent as a runtime: `Agent.run`, listened to (`pydantic_ai_tap.py`) and played back
 (`playback.py`).
 
-Agents that its tools run take part as subagents. They are met where every way of running an agent begins,
-`Agent.iter`, which is wrapped once when this file is imported; outside our runs it does what it did.
+Agents that its tools run take part as subagents: they are met where every run begins
+(`pydantic_ai_patches.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
-from functools import wraps
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from pydantic_ai import Agent, StructuredDict
+from pydantic_ai import StructuredDict
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.exceptions import (
     FallbackExceptionGroup,
@@ -28,12 +26,13 @@ from pydantic_ai.toolsets.external import ExternalToolset
 from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest, Settings
-from tailrace.runtimes.adapters.playback import play, scope
-from tailrace.runtimes.adapters.pydantic_ai_invocation import Invocation
+from tailrace.runtimes.adapters import pydantic_ai_patches
+from tailrace.runtimes.adapters.playback import play
 from tailrace.runtimes.adapters.pydantic_ai_messages import told
-from tailrace.runtimes.adapters.pydantic_ai_tap import Tap
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening
+
+assert pydantic_ai_patches  # imported for what it wraps
 
 Deps = Callable[[RunRequest], Any]
 
@@ -131,35 +130,3 @@ def _failure(error: BaseException) -> BaseException:
             return ModelFailed(error.message)
         case _:
             return error
-
-
-# agents inside agents
-
-
-@asynccontextmanager
-async def _listened(
-    iterate: Any, agent: Any, prompt: Any, options: dict[str, Any]
-) -> AsyncGenerator[Any]:
-    """`Agent.iter`, with a tap on it where it runs inside a run of ours."""
-    place = scope()
-    if place is None:
-        async with iterate(agent, prompt, **options) as run:
-            yield run
-        return
-    invocation = Invocation(place, agent.name or "agent")
-    capabilities = [*(options.pop("capabilities", None) or ()), Tap(invocation)]
-    with invocation.working():
-        async with iterate(agent, prompt, capabilities=capabilities, **options) as run:
-            yield run
-            invocation.catch_up(run.all_messages())
-
-
-def _wrapped(iterate: Any) -> Any:
-    @wraps(iterate)
-    def iter(self: Any, user_prompt: Any = None, **options: Any) -> Any:
-        return _listened(iterate, self, user_prompt, options)
-
-    return iter
-
-
-Agent.iter = _wrapped(Agent.iter)  # type: ignore[method-assign]

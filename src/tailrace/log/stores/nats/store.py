@@ -72,10 +72,14 @@ class NatsStore:
             async with asyncio.timeout(BEGIN_SECONDS):
                 for change in before:
                     await self.records.change(change)
-                await asyncio.gather(
+                done = await asyncio.gather(
                     self.log.append(run, frame, expected=-1, attempt=1),
                     *(self.records.change(change) for change in beside),
+                    return_exceptions=True,  # who is refused has left nothing on its way
                 )
+                for outcome in done:
+                    if outcome is not None:
+                        raise outcome
         except TimeoutError:
             raise LogError(f"no engine answered for {BEGIN_SECONDS:g} s") from None
 

@@ -1,4 +1,4 @@
-"""How graphs are listened to, without touching them: where graphs, models and tools are begun.
+"""What is changed of LangGraph and LangChain, so that graphs are listened to: nothing else is.
 
 A graph's models and tools are closed over by its nodes, so they are met in their classes, which are wrapped
 once when this file is imported; outside our runs they do what they did. Synchronous code of a graph runs in
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -23,11 +23,13 @@ from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
+from tailrace import hooks
 from tailrace.runtimes.adapters import langgraph_anatomy as anatomy
 from tailrace.runtimes.adapters.langgraph_invocation import Asked, Graphs, Invocation
 from tailrace.runtimes.adapters.langgraph_offer import offered, with_client
 from tailrace.runtimes.adapters.playback import SCOPE, Scope, scope
 
+GRAPHS, MODELS = ("langgraph", "1.2.20"), ("langchain-core", "1.7")
 Result = TypeVar("Result")
 
 
@@ -365,15 +367,11 @@ def _run(original: Any) -> Any:
     return run
 
 
-def _wrap(kind: type, name: str, wrapper: Callable[[Any], Any]) -> None:
-    setattr(kind, name, wrapper(getattr(kind, name)))
-
-
-_wrap(anatomy.Pregel, "astream", _astream)
-_wrap(anatomy.Pregel, "stream", _stream)
-_wrap(BaseChatModel, "_agenerate_with_cache", _agenerate)
-_wrap(BaseChatModel, "_generate_with_cache", _generate)
-_wrap(BaseChatModel, "astream", _model_astream)
-_wrap(BaseChatModel, "stream", _model_stream)
-_wrap(BaseTool, "arun", _arun)
-_wrap(BaseTool, "run", _run)
+hooks.wrap(*GRAPHS, anatomy.Pregel, "astream", _astream)
+hooks.wrap(*GRAPHS, anatomy.Pregel, "stream", _stream)
+hooks.wrap(*MODELS, BaseChatModel, "_agenerate_with_cache", _agenerate)
+hooks.wrap(*MODELS, BaseChatModel, "_generate_with_cache", _generate)
+hooks.wrap(*MODELS, BaseChatModel, "astream", _model_astream)
+hooks.wrap(*MODELS, BaseChatModel, "stream", _model_stream)
+hooks.wrap(*MODELS, BaseTool, "arun", _arun)
+hooks.wrap(*MODELS, BaseTool, "run", _run)

@@ -1,0 +1,87 @@
+"""Releases of other packages in which something that we rely on has moved: refused when they are imported, in
+one sentence, and never run without it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HOOKS = {
+    # what is gone: the module that is imported then, and what it says
+    "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._start_asgi_task": "http.protocol",
+    "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._unset_keepalive_if_required": (
+        "http.protocol"
+    ),
+    "pydantic_ai:Agent.iter": "runtimes.adapters.pydantic_ai",
+    **{
+        f"pydantic_ai.capabilities:AbstractCapability.{name}": "runtimes.adapters.pydantic_ai"
+        for name in (
+            "get_ordering",
+            "get_wrapper_model",
+            "wrap_tool_execute",
+            "handle_deferred_tool_calls",
+        )
+    },
+    "agents.run:AgentRunner.run": "runtimes.adapters.openai_agents",
+    "agents.run:AgentRunner.run_streamed": "runtimes.adapters.openai_agents",
+    "agents:Agent.get_all_tools": "runtimes.adapters.openai_agents",
+    "agents:Model._cleanup_on_run_end": "runtimes.adapters.openai_agents",
+    "langgraph.pregel:Pregel.astream": "runtimes.adapters.langgraph",
+    "langchain_core.language_models:BaseChatModel._agenerate_with_cache": (
+        "runtimes.adapters.langgraph"
+    ),
+    "langchain_core.tools:BaseTool.arun": "runtimes.adapters.langgraph",
+}
+WITHOUT = """
+import importlib
+module, _, path = {hook!r}.partition(":")
+owner, _, name = path.partition(".")
+owner = getattr(importlib.import_module(module), owner)
+for each in owner.__mro__:
+    if name in vars(each):
+        delattr(each, name)
+import tailrace.{ours}
+"""
+FIELDS = """
+from uvicorn.protocols.http import httptools_impl
+begin = httptools_impl.{owner}.__init__
+httptools_impl.{owner}.__init__ = lambda self, *args, **options: begin(self, *args, **options)
+import tailrace.http.protocol
+"""
+
+
+def imported(code: str) -> str:
+    """The last line of what an import says that fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.returncode == 1, done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_that_is_gone_is_named(hook: str) -> None:
+    said = imported(WITHOUT.format(hook=hook, ours=HOOKS[hook]))
+    owner, _, name = hook.partition(":")[2].partition(".")
+    assert said.startswith("tailrace.hooks.MissingHook: ")
+    assert f"{owner} of " in said
+    assert f" has no {name}: " in said
+    assert said.endswith(" is needed")
+
+
+@pytest.mark.parametrize("owner", ["HttpToolsProtocol", "RequestResponseCycle"])
+def test_a_field_that_is_gone_is_named(owner: str) -> None:
+    said = imported(FIELDS.format(owner=owner))
+    assert f"{owner} of uvicorn" in said
+    assert "transport: uvicorn>=0.45 is needed" in said or "waiting_for_100_continue" in said
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["http.protocol", *(f"runtimes.adapters.{name}" for name in ("pydantic_ai", "langgraph"))],
+)
+def test_all_hooks_are_there_in_what_is_installed(module: str) -> None:
+    done = subprocess.run([sys.executable, "-c", f"import tailrace.{module}"], check=False)
+    assert done.returncode == 0
