@@ -32,8 +32,8 @@ def tailrace(*arguments: str, folder: Path | None = None) -> subprocess.Complete
     )
 
 
-def test_the_demo_shows_a_run() -> None:
-    done = tailrace("demo", "--once", "--port", "0")
+def test_the_demo_shows_a_run(tmp_path: Path) -> None:
+    done = tailrace("demo", "--once", "--port", "0", "--data", str(tmp_path))
     assert done.returncode == 0, done.stderr
     for shown in (
         "researcher begins",

@@ -12,11 +12,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from tailrace.cli import asking
+from tailrace.cli.asking import Asked, Given
 from tailrace.cli.errors import ServerError
 from tailrace.cli.render import Renderer
-from tailrace.events.answers import reply
 from tailrace.events.ids import job_id, run_suffix
-from tailrace.events.types import InputRequested
 from tailrace.protocols.framing.sse import SseDecoder
 from tailrace.protocols.node_stream.wire import NodeStreamEvent
 
@@ -70,15 +70,16 @@ async def answer(url: str, run: str, text: str) -> None:
     waiting = msgspec.json.decode(await _ask(url, "GET", path))["waiting_for"]
     if not waiting:
         raise ServerError(f"{run} asks for nothing.")
-    asked = waiting[0]
-    if asked["kind"] == "question":
-        question = InputRequested(asked["request_id"], asked["message"], asked["schema"])
-        given = msgspec.structs.asdict(reply(question, text))
-    elif text in ("yes", "no"):
-        given = {name: asked[name] for name in ("item", "asked")} | {"approved": text == "yes"}
-    else:
-        raise ServerError(f"{asked['name']}({asked['arguments']}) waits for yes or no.")
+    given = asking.given(waiting[0], text)
     await _ask(url, "POST", f"{path}/input", msgspec.json.encode(given))
+
+
+async def answer_all(url: str, run: str, choose: Callable[[list[Asked]], list[Given]]) -> None:
+    """Answer all that a run asks with what `choose` says."""
+    path = f"/jobs/{_job(run)}"
+    waiting = msgspec.json.decode(await _ask(url, "GET", path))["waiting_for"]
+    answers = msgspec.json.encode({"answers": choose(waiting)})
+    await _ask(url, "POST", f"{path}/input", answers)
 
 
 async def runs(url: str, *, plain: bool) -> None:

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from tailrace import assembly, config
-from tailrace.cli.errors import ServerError
+from tailrace.cli import asking
+from tailrace.cli.errors import ServerError, Waiting
 from tailrace.cli.render import Renderer
+from tailrace.errors import BadRequest
 from tailrace.events.items import Message, TextPart
 from tailrace.events.request import RunRequest
-from tailrace.events.types import RunFailed
+from tailrace.events.state import RunState
+from tailrace.events.types import Event, RunEnd, RunFailed, RunWaiting
 from tailrace.http.parts import Parts
 from tailrace.http.views import view
 from tailrace.log.follow import follow
+from tailrace.protocols.node_stream.reply import waiting_for
+from tailrace.protocols.node_stream.request import decode_answers
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
 
+Show = Callable[[Sequence[Event]], None]
+
 
 async def run(file: Path, agent: str, text: str, *, surface: str) -> None:
-    """Run `agent` on `text`; print `surface`'s frames, or the run for people when it is empty."""
+    """Run `agent` on `text`; print `surface`'s frames, or the run for people when it is empty.
+
+    Raises `Waiting` when the run asks something and nobody sits at a terminal.
+    """
     store = assembly.memory_store()
     parts = assembly.parts(config.load(file), store)
     target = parts.catalog.named(agent).name
@@ -33,23 +46,62 @@ async def run(file: Path, agent: str, text: str, *, surface: str) -> None:
         suffix, _ = await parts.supervisor.start(
             request, owner=Owner("local"), submission=submission
         )
-        await _show(parts, suffix, surface)
-        end = (await parts.directory.state(suffix)).end
+        state = await _until_over(parts, suffix, surface)
     finally:
         await parts.supervisor.close()
         await parts.let_go()
-    if isinstance(end, RunFailed):
-        raise ServerError(end.message)
+    if isinstance(state.end, RunFailed):
+        raise ServerError(state.end.message)
 
 
-async def _show(parts: Parts, run: str, surface: str) -> None:
+async def _until_over(parts: Parts, run: str, surface: str) -> RunState:
+    """Show a run to its end, and put what it asks to the person at the terminal."""
+    show, after = await _shown(parts, run, surface), -1
+    while True:
+        async for events in follow(parts.projections.log, run, after):
+            show(events)
+            after = events[-1].seq
+            if isinstance(events[-1].payload, RunEnd | RunWaiting):
+                break
+        state = await parts.directory.state(run)
+        if state.ended:
+            return state
+        asked = waiting_for(state)
+        if surface or not asking.can_ask():
+            raise Waiting(
+                f"the run waits for an answer, and nothing is kept here: {asking.sentence(asked[0])}"
+                " On a terminal you are asked; a server keeps the run for `tailrace answer RUN yes`."
+            )
+        await _answer(parts, run, asked)
+
+
+async def _answer(parts: Parts, run: str, asked: list[asking.Asked]) -> None:
+    """Ask until the answers fit."""
+    while True:
+        answers = await asyncio.to_thread(asking.ask, asked)
+        try:
+            body = msgspec.json.encode({"answers": answers})
+            await parts.supervisor.answer(run, decode_answers(body))
+        except BadRequest as error:
+            sys.stderr.write(f"{error.message}\n")
+        else:
+            return
+
+
+async def _shown(parts: Parts, run: str, surface: str) -> Show:
     asked = await parts.directory.request(run)
-    encoder = view(surface, run, asked).encoders() if surface else None
-    renderer = Renderer(Console())
-    async for events in follow(parts.projections.log, run, -1):
-        if encoder is None:
+    if not surface:
+        renderer = Renderer(Console())
+
+        def show(events: Sequence[Event]) -> None:
             for event in events:
                 renderer.show(event.payload, event.agent)
-        else:
-            sys.stdout.buffer.write(b"".join(encoder.encode(events)))
-            sys.stdout.flush()
+
+        return show
+    encoder = view(surface, run, asked).encoders()
+
+    def write(events: Sequence[Event]) -> None:
+        sys.stdout.buffer.write(b"".join(encoder.encode(events)))
+        sys.stdout.flush()
+
+    return write

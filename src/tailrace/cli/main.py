@@ -1,7 +1,8 @@
 """The commands and their options; what they do stands in the files beside this one.
 
 Human output goes to a terminal; when piped, or with `--json`, commands print plain lines. A fault of the
-operator is one message on stderr and exit status 2; of the server or the run, exit status 1.
+operator is one message on stderr and exit status 2; of the server or the run, exit status 1. A run that waits
+for an answer which nobody can give here is exit status 3.
 
 Each command imports its own world when it is run: the server's takes longest, and most do without.
 """
@@ -18,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from tailrace.cli.errors import ServerError
+from tailrace.cli.errors import ServerError, Waiting
 from tailrace.errors import Malformed, TailraceError
 from tailrace.runs.settings import Role
 
@@ -96,11 +97,14 @@ def engine_check(
 def demo(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8700,
     once: Annotated[bool, typer.Option("--once", help="Stop after the first run.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder that keeps the runs, also for the next demo.")
+    ] = None,
 ) -> None:
     """Serve scripted agents, show one run live, and print what to try. Needs no key."""
     from tailrace.cli.demo import show
 
-    show.demo(port, once=once)
+    show.demo(port, once=once, data=data)
 
 
 @app.command()
@@ -133,7 +137,8 @@ def run(
     surface: Surface = "",
     json: Json = False,
 ) -> None:
-    """Run an agent once, here, and show it live. Nothing is kept."""
+    """Run an agent once, here, and show it live. Nothing is kept. What it asks is asked on the terminal;
+    without one the command ends with status 3."""
     from tailrace.cli import local
 
     asyncio.run(local.run(config, agent, text, surface=_surface(surface, json)))
@@ -305,6 +310,9 @@ def main() -> None:
     except ServerError as error:
         typer.echo(f"tailrace: {error}", err=True)
         raise SystemExit(1) from None
+    except Waiting as error:
+        typer.echo(f"tailrace: {error}", err=True)
+        raise SystemExit(3) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-import tempfile
 import threading
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from tailrace import assembly, assembly_stores, config
-from tailrace.cli import client
+from tailrace.cli import asking, client
 from tailrace.cli.errors import ServerError
 from tailrace.cli.serving import listen, shown
 from tailrace.errors import ConfigError
@@ -24,28 +24,30 @@ AGENT = "trip"
 TEXT = "Plan me a weekend away."
 
 
-def demo(port: int, *, once: bool) -> None:
-    """Serve the demo agents from a fresh folder, show a run, and say what to try."""
-    with (
-        tempfile.TemporaryDirectory(prefix="tailrace-demo-") as data,
-        as_file(files("tailrace.cli.demo")) as folder,
-    ):
-        found = config.load(folder / "demo.toml")
-        parts = assembly.parts(found, assembly_stores.engine(found, Path(data)).store)
+def demo(port: int, *, once: bool, data: Path | None) -> None:
+    """Serve the demo agents from `data`, where earlier runs are, show a run, and say what to try."""
+    folder = data or state_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with as_file(files("tailrace.cli.demo")) as place:
+        found = config.load(place / "demo.toml")
+        parts = assembly.parts(found, assembly_stores.engine(found, folder).store)
         app = assembly.application(found, parts)
         try:
             listener = listen("127.0.0.1", port)
         except ConfigError:
             listener = listen("127.0.0.1", 0)
         running = server.make(app, parts, found.server.cors_origins)
-        show = threading.Thread(
-            target=_show_demo, args=(f"http://{shown(listener)}", running, once), daemon=True
-        )
-        show.start()
+        told = (f"http://{shown(listener)}", folder, running, once)
+        threading.Thread(target=_show_demo, args=told, daemon=True).start()
         server.run(running, listener)
 
 
-def _show_demo(url: str, running: server.Server, once: bool) -> None:  # noqa: FBT001 - a thread's argument
+def state_folder() -> Path:
+    """Where a program keeps what it has made for itself (XDG Base Directory Specification)."""
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "tailrace-demo"
+
+
+def _show_demo(url: str, folder: Path, running: server.Server, once: bool) -> None:  # noqa: FBT001 - a thread's argument
     """Start a run as any client would, and show it; then say what to try."""
     try:
         asyncio.run(_demo_run(url))
@@ -56,7 +58,7 @@ def _show_demo(url: str, running: server.Server, once: bool) -> None:  # noqa: F
         return
     typer.echo(
         f"""
-Still serving {url}. Try, in another terminal:
+Still serving {url}; the runs are kept in {folder}. Try, in another terminal:
 
   curl -N {url}/v1/responses -H 'content-type: application/json' \\
     -d '{{"model": "{AGENT}", "input": "{TEXT}", "stream": true}}'
@@ -73,10 +75,14 @@ async def _demo_run(url: str) -> None:
     typer.echo(f"POST {url}/jobs for agent '{AGENT}': {TEXT}\n")
     job = await client.start(url, AGENT, TEXT)
 
-    async def say_yes(event: NodeStreamEvent) -> None:
-        """The demo answers itself, as a person would."""
-        if isinstance(event.payload, RunWaiting):
+    async def answer(event: NodeStreamEvent) -> None:
+        """A person is asked; without one the demo says yes."""
+        if not isinstance(event.payload, RunWaiting):
+            return
+        if asking.can_ask():
+            await client.answer_all(url, job, asking.ask)
+        else:
             typer.echo(f"\n$ tailrace answer {job} yes\n")
             await client.answer(url, job, "yes")
 
-    await client.tail(url, job, surface="", after=None, seen=say_yes)
+    await client.tail(url, job, surface="", after=None, seen=answer)

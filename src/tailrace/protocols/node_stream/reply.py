@@ -50,7 +50,7 @@ def job(run: str, state: RunState) -> bytes:
         "created_at": state.started_at,
         "ended_at": state.ended_at or None,
         "metadata": request.metadata,
-        "waiting_for": _waiting_for(state),
+        "waiting_for": waiting_for(state),
         "output": _output(state),
         "output_text": "\n\n".join(filter(None, map(_text, _lasting(state)))),
         "usage": [
@@ -105,9 +105,9 @@ def _output(state: RunState) -> list[Json]:
     ]
 
 
-def _waiting_for(state: RunState) -> list[Json]:
+def waiting_for(state: RunState) -> list[Object]:
     """What somebody has to answer, in the words in which `POST /jobs/{id}/input` takes the answer."""
-    asked: list[Json] = []
+    asked: list[Object] = []
     for number, item in enumerate(state.items):
         if item.tool in ASKED_TOOL and isinstance(item.content, ToolCall):
             call = item.content

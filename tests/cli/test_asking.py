@@ -1,0 +1,82 @@
+"""Commands whose run asks something: a person at the terminal is asked, nobody else is answered for."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.team_files import effects, team_server
+from tests.support.terminals import terminal
+
+ASKED = 'Run order({"what":"hat"})? [y/N]'
+
+
+def config(folder: Path) -> str:
+    """The team's configuration, for a run without a server."""
+    team_server(folder)
+    return str(folder / "tailrace.toml")
+
+
+@pytest.mark.parametrize(("typed", "orders"), [("y", 1), ("n", 0), ("", 0)])
+def test_a_call_that_needs_a_yes(tmp_path: Path, typed: str, orders: int) -> None:
+    with terminal(
+        "run", "lead", "order a hat", "--config", config(tmp_path), folder=tmp_path
+    ) as it:
+        it.until(ASKED)
+        assert effects(tmp_path, "order") == 0
+        it.type(typed + "\n")
+        it.until("All is done now.")
+        assert it.ends() == 0
+    assert effects(tmp_path, "order") == orders
+
+
+def test_a_question_is_asked_until_the_answer_fits(tmp_path: Path) -> None:
+    with terminal("run", "lead", "ask them", "--config", config(tmp_path), folder=tmp_path) as it:
+        it.until("Which colour?:")
+        it.type("green\n")
+        it.until("'green' is not one of ['red', 'blue']")
+        it.until("Which colour?:")
+        it.type("red\n")
+        it.until("I asked.")
+        assert it.ends() == 0
+
+
+@pytest.mark.parametrize("more", [(), ("--as", "responses")])
+def test_without_a_terminal_nobody_is_answered_for(tmp_path: Path, more: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "tailrace", "run", "lead", "order a hat", *more]
+    done = subprocess.run(
+        [*command, "--config", config(tmp_path)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        timeout=50,
+    )
+    assert done.returncode == 3
+    (told,) = done.stderr.splitlines()
+    assert told.startswith(
+        "tailrace: the run waits for an answer, and nothing is kept here: Run order("
+    )
+    assert "tailrace answer RUN yes" in told
+    assert done.stdout
+    assert effects(tmp_path, "order") == 0
+
+
+def test_the_demo_asks_and_keeps_its_runs(tmp_path: Path) -> None:
+    command = ("demo", "--port", "0", "--data", str(tmp_path / "demo"))
+    with terminal(*command, folder=tmp_path) as first:
+        first.until("? [y/N]")
+    with terminal(*command, folder=tmp_path) as second:
+        second.until("? [y/N]")
+        second.type("y\n")
+        shown = second.until("Ctrl-C stops.")
+        assert str(tmp_path / "demo") in shown
+        url = re.search(r"http://[\d.:]+", shown)
+        assert url is not None
+        jobs = httpx.get(f"{url[0]}/jobs", timeout=20).json()["data"]
+        assert sorted(each["status"] for each in jobs) == ["completed", "waiting"]
