@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -84,3 +86,69 @@ def test_cancelled_anywhere_it_is_cancelled_everywhere(ask: Ask) -> None:
     frames = _plain(ask("GET", f"/v1/responses/resp_{suffix}?stream=true").body)
     assert b'"status":"cancelled"' in frames
     assert frames.endswith(b"data: [DONE]\n\n")
+
+
+def _job(ask: Ask, said: str) -> Any:
+    return ask("POST", "/jobs", {"agent": "helper", "input": said}).json
+
+
+def _listed(ask: Ask, query: str) -> tuple[list[str], str | None]:
+    """The jobs of a page, and where the next one begins."""
+    reply = ask("GET", f"/jobs?{query}")
+    assert reply.status == 200, reply.body
+    page: Any = reply.json
+    assert page["has_more"] is (page["after"] is not None)
+    return [job["id"] for job in page["data"]], page["after"]
+
+
+def test_jobs_come_in_pages(ask: Ask) -> None:
+    made = [str(_job(ask, "hat?")["id"]) for _ in range(5)]
+    newest = made[::-1]
+    found: list[str] = []
+    after: str | None = ""
+    while after is not None and len(found) < 5:
+        page, after = _listed(ask, f"limit=2&after={after}" if after else "limit=2")
+        assert len(page) <= 2
+        found += page
+    assert found[:5] == newest
+    assert _listed(ask, f"after={made[0]}&limit=100")[0].count(made[0]) == 0
+
+
+def test_jobs_are_filtered(ask: Ask) -> None:
+    one = _job(ask, "hat?")["id"]
+    ask("GET", f"/jobs/{one}/stream")
+    failed = _job(ask, "fail now")["id"]
+    ask("GET", f"/jobs/{failed}/stream")
+    made: Any = ask("POST", "/v1/conversations", {}).json
+    conversation = made["id"]
+    body = {"model": "echo", "input": "hello", "conversation": conversation}
+    response: Any = ask("POST", "/v1/responses", body).json
+    job = response["id"].replace("resp_", "job_")
+    ask("POST", "/api/stream", {"message": "hello", "sessionId": "mine", "agentId": "echo"})
+    shown: Any = ask("GET", f"/jobs/{failed}").json
+    created = shown["created_at"]
+    failures, _ = _listed(ask, "agent=helper&status=failed")
+    assert failed in failures
+    assert one not in failures
+    assert _listed(ask, f"conversation={conversation}")[0] == [job]
+    (session,) = _listed(ask, "conversation=mine")[0]
+    assert session in _listed(ask, "surface=session")[0]
+    assert session not in _listed(ask, "surface=responses")[0]
+    before, _ = _listed(ask, f"until={created}&limit=100")
+    since, _ = _listed(ask, f"since={created}&limit=100")
+    assert failed not in before
+    assert failed in since
+    assert one in before or one in since
+    assert not set(before) & set(since)
+    assert _listed(ask, "agent=nobody") == ([], None)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=101", "limit=x", "after=x", "status=done", "surface=fax", "since=-1"],
+)
+def test_a_page_that_makes_no_sense_is_refused_by_name(ask: Ask, query: str) -> None:
+    reply = ask("GET", f"/jobs?{query}")
+    assert reply.status == 400
+    error: Any = reply.json
+    assert error["error"]["param"] == query.partition("=")[0]

@@ -14,7 +14,6 @@ from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.events.stored import Frame, frame
 from tailrace.log.stores.memory import MemoryStore
-from tailrace.runs.directory import RunRecord
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runs.submission import Submission
@@ -359,8 +358,10 @@ async def test_the_newest_runs_come_first() -> None:
         house.now += 5
         runs.append(await house.start())
         await house.finished(runs[-1])
-    listed: Sequence[RunRecord] = await house.directory.newest(Owner("local"), 2)
-    assert [record.run for record in listed] == runs[:0:-1]
+    listed = await house.directory.page(Owner("local"), limit=2)
+    assert [record.run for record in listed.runs] == runs[:0:-1]
+    rest = await house.directory.page(Owner("local"), after=listed.next)
+    assert ([record.run for record in rest.runs], rest.next) == (runs[:1], "")
     await house.supervisor.close()
 
 

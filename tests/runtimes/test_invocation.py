@@ -291,9 +291,7 @@ async def test_a_flood_of_progress_waits_for_the_log_or_is_thinned(kind: str) ->
 
     house.store.log.append = slow  # type: ignore[method-assign]
     state = await house.finished(await house.start())
-    events = await house.directory.events(
-        next(iter(await house.directory.newest(Owner("local")))).run
-    )
+    events = await house.directory.events((await house.directory.page(Owner("local"))).runs[0].run)
     told = [e.payload.message for e in events if isinstance(e.payload, t.ToolProgress)]
     assert outputs(state) == ["done"]
     assert told[0] == "0"

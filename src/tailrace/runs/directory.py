@@ -57,6 +57,42 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     size: int = 0
 
 
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs are wanted; `""` and 0 let all through. Times in milliseconds since the epoch, `since` with
+    that moment and `until` without."""
+
+    agent: str = ""
+    status: str = ""
+    surface: str = ""
+    conversation: str = ""
+    since: int = 0
+    until: int = 0
+
+    def takes(self, record: RunRecord) -> bool:
+        """Whether a run is wanted. What expired is in no list."""
+        return (
+            record.status != "expired"
+            and self.agent in ("", record.agent)
+            and self.status in ("", record.status)
+            and self.surface in ("", record.surface)
+            and self.conversation in ("", record.conversation)
+            and record.created >= self.since
+            and not 0 < self.until <= record.created
+        )
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some runs, and the suffix after which the next page begins; `""` when there is none."""
+
+    runs: Sequence[RunRecord]
+    next: str
+
+
+ALL = Filter()
+LOOKED_AT = 5_000
+"""Records that one page of a list looks at: there is no index by agent, status or conversation."""
+STEP = 200
+
 SHAPE = Shape("run", RunRecord)
 
 
@@ -166,21 +202,30 @@ class Directory:
             raise await self._no_log(run)
         return state
 
-    async def newest(self, owner: Owner, limit: int = 50) -> Sequence[RunRecord]:
-        """The latest runs of an owner, newest first, without those that expired."""
+    async def page(
+        self, owner: Owner, want: Filter = ALL, *, after: str = "", limit: int = 50
+    ) -> Page:
+        """The next runs of an owner beyond `after` (`""` for the newest), newest first, `limit` at most.
+
+        A page looks at a bounded number of records and says where the next one goes on, also when it found
+        nothing. Raises `LogError`.
+        """
         found: list[RunRecord] = []
-        after = ""
-        while len(found) < limit:
-            page = await self._store.records.scan(BUCKET, after=after, newest_first=True)
-            if not page:
-                break
-            after = page[-1].key
-            found += [
-                record
-                for record in readable(page)
-                if owner.owns(record.tenant, record.user) and record.status != "expired"
-            ]
-        return found[:limit]
+        for _ in range(LOOKED_AT // STEP):
+            scan = self._store.records.scan
+            some = await scan(BUCKET, after=after, limit=STEP, newest_first=True)
+            for record in readable(some):
+                if 0 < record.created < want.since:
+                    return Page(found, "")
+                if len(found) == limit:
+                    return Page(found, after)
+                after = record.run
+                if owner.owns(record.tenant, record.user) and want.takes(record):
+                    found.append(record)
+            if len(some) < STEP:
+                return Page(found, "")
+            after = some[-1].key
+        return Page(found, after)
 
     async def _no_log(self, run: str) -> NotFound | Damaged:
         """Why a run has no log: it never began, or it went. One that has ended has a log until its record

@@ -127,7 +127,7 @@ async def _waits(graph: Any) -> tuple[House, str]:
 
 async def test_what_is_kept_of_a_run_goes_with_its_log() -> None:
     house, _ = await _waits(_asks(lambda _: None))
-    (record,) = await house.directory.newest(Owner("local"))
+    (record,) = (await house.directory.page(Owner("local"))).runs
     await house.sweeper.forget(record)
     assert not await house.store.records.scan(KEPT)
     await house.supervisor.close()
@@ -180,7 +180,7 @@ async def _hangs(_: MessagesState) -> None:
 )
 async def test_nothing_is_kept_of_a_run_that_has_ended(after: Any, end: t.RunEnd) -> None:
     house, question = await _waits(_asks(after or (lambda _: None)))
-    (record,) = await house.directory.newest(Owner("local"))
+    (record,) = (await house.directory.page(Owner("local"))).runs
     if after is not None:
         await house.supervisor.answer(record.run, (Reply(question, "now"),))
     if isinstance(end, t.RunCancelled):

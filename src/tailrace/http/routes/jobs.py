@@ -6,22 +6,27 @@ from collections.abc import Sequence
 from functools import partial
 
 import msgspec
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tailrace.errors import Conflict
+from tailrace.errors import BadRequest, Conflict
+from tailrace.events import ids
 from tailrace.events.state import fold
 from tailrace.events.types import Event
 from tailrace.http.catalog import Catalog
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.parts import Parts, cursor, json_reply
-from tailrace.http.views import NATIVE, view
+from tailrace.http.views import NATIVE, VIEWS, view
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.node_stream import reply, request
-from tailrace.runs.directory import RunRecord
+from tailrace.runs.conversations import named_id
+from tailrace.runs.directory import Filter, RunRecord
+from tailrace.runs.owner import Owner
 
 CLIENT = "a client"
 GOING = ("in_progress", "waiting")
+STATUSES = (*GOING, "completed", "incomplete", "failed", "cancelled")
 
 
 def routes(parts: Parts) -> list[Route]:
@@ -29,7 +34,7 @@ def routes(parts: Parts) -> list[Route]:
     handlers = _Jobs(parts, parts.catalog)
     table = {
         ("POST", "/jobs"): handlers.create,
-        ("GET", "/jobs"): handlers.newest,
+        ("GET", "/jobs"): handlers.page,
         ("GET", "/jobs/{job_id}"): handlers.job,
         ("GET", "/jobs/{job_id}/stream"): handlers.stream,
         ("POST", "/jobs/{job_id}/cancel"): handlers.cancel,
@@ -50,9 +55,16 @@ class _Jobs:
         run, _ = await self._parts.start(http, wanted, body)
         return await self._document(run, status=202)
 
-    async def newest(self, http: Request) -> Reply:
-        records = await self._parts.directory.newest(owner(http))
-        return json_reply(reply.jobs([_summary(record) for record in records]))
+    async def page(self, http: Request) -> Reply:
+        query, who = http.query_params, owner(http)
+        limit = _number(query, "limit", 50, least=1, most=100)
+        after = query.get("after", "")
+        if after and ids.run_suffix(after) is None:
+            raise BadRequest(f"after must be a job's id, not {after[:40]!r}.", param="after")
+        found = await self._parts.directory.page(
+            who, _wanted(query, who), after=ids.run_suffix(after) or "", limit=limit
+        )
+        return json_reply(reply.jobs([_summary(record) for record in found.runs], found.next))
 
     async def job(self, http: Request) -> Reply:
         return await self._document((await self._find(http)).run)
@@ -96,6 +108,39 @@ class _Jobs:
     async def _document(self, run: str, status: int = 200) -> Reply:
         body = await self._parts.documents.of_state(run, partial(reply.job, run))
         return json_reply(body, status=status, run=run)
+
+
+def _wanted(query: QueryParams, who: Owner) -> Filter:
+    """Which jobs a query asks for. Raises `BadRequest`."""
+    status, surface = query.get("status", ""), query.get("surface", "")
+    for name, value, known in (("status", status, STATUSES), ("surface", surface, tuple(VIEWS))):
+        if value and value not in known:
+            raise BadRequest(
+                f"{name} must be one of {', '.join(known)}, not {value[:40]!r}.", param=name
+            )
+    named = query.get("conversation", "")
+    conversation = named if named.startswith("conv_") or not named else named_id(named, who)
+    return Filter(
+        agent=query.get("agent", ""),
+        status=status,
+        surface=surface,
+        conversation=conversation,
+        since=_number(query, "since", 0),
+        until=_number(query, "until", 0),
+    )
+
+
+def _number(
+    query: QueryParams, name: str, default: int, *, least: int = 0, most: int = 10**15
+) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or not least <= int(text[:20]) <= most:
+        raise BadRequest(
+            f"{name} must be a whole number from {least} to {most}, not {text[:40]!r}.", param=name
+        )
+    return int(text)
 
 
 def _cancelled(run: str, events: Sequence[Event]) -> bytes:

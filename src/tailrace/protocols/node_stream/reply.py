@@ -28,10 +28,12 @@ class Summary(Struct, frozen=True, kw_only=True):
     ended_at: int
 
 
-def jobs(summaries: Sequence[Summary]) -> bytes:
-    """The list of jobs."""
+def jobs(summaries: Sequence[Summary], next: str) -> bytes:
+    """A page of the list of jobs; the next one begins after job `next` (`after` in the query), which need
+    not be in this one."""
     data = [{"id": ids.job_id(s.run), **msgspec.structs.asdict(s)} for s in summaries]
-    return _json({"object": "list", "data": data})
+    last = ids.job_id(next) if next else None
+    return _json({"object": "list", "data": data, "has_more": last is not None, "after": last})
 
 
 def job(run: str, state: RunState) -> bytes:
