@@ -7,6 +7,7 @@ import json
 import logging
 import resource
 import socket
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tailrace.http.logs import LONGEST, MOST, SECONDS, Bounded, Plain, plain
 from tests.crash.test_faults import filesystem, limited
 from tests.http.test_deploy import state, until
 from tests.http.test_limits import key, wants_keys
-from tests.support.servers import ChildServer
+from tests.support.servers import CONFIG, ChildServer
 
 ODD = {
     "a new line": "a\r\nERROR forged: b",
@@ -172,3 +173,32 @@ def test_a_thousand_requests_to_a_store_that_cannot_write_are_a_few_lines(
     assert len(lines) <= 6 * MOST
     audit = (server.folder / "disk" / "audit.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(audit[-1])["status"] == 202
+
+
+def test_a_run_that_fails_is_a_line_with_the_reason(server: ChildServer) -> None:
+    asked = {"agent": "helper", "input": "fail now"}
+    run = httpx.post(f"{server.url}/jobs", json=asked, timeout=20).json()["run_id"]
+    httpx.get(f"{server.url}/jobs/{run}/stream", timeout=20)
+    suffix = run.removeprefix("run_")
+    while f"run {suffix} of helper failed: The model is out." not in server.errors():
+        pass
+
+
+BROKEN = "raise RuntimeError('no database\\\\nat all')"
+
+
+def test_what_a_tool_server_says_to_stderr_is_there_with_its_traceback(tmp_path: Path) -> None:
+    command = {"label": "docs", "command": sys.executable, "args": ["-c", BROKEN]}
+    source = ", ".join(f"{name} = {json.dumps(value)}" for name, value in command.items())
+    config = CONFIG + f'\n[agents.reader]\nmodel = "echo"\nmcp = [{{{{ {source} }}}}]\n'
+    child = ChildServer(tmp_path, config=config).start()
+    try:
+        asked = {"agent": "reader", "input": "hello"}
+        httpx.post(f"{child.url}/jobs", json=asked, timeout=20)
+        while "RuntimeError: no database" not in child.errors():
+            pass
+    finally:
+        child.kill()
+    lines = child.errors().splitlines()
+    (first,) = [n for n, line in enumerate(lines) if "INFO tailrace.mcp: docs: Traceback" in line]
+    assert lines[first + 1].startswith("    File")

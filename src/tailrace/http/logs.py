@@ -89,6 +89,7 @@ def plain(text: str) -> str:
 def to_stderr() -> None:
     """Have all loggers write to stderr, bounded; where somebody configured handlers, those are bounded."""
     root = logging.getLogger()
+    logging.getLogger("tailrace.mcp").setLevel(logging.INFO)  # what tool servers say to stderr
     if not root.handlers:
         made = logging.StreamHandler()
         made.setFormatter(Plain())

@@ -232,7 +232,9 @@ class Worker:
                 self._begin_grace(live)
 
     async def record_end(self, record: RunRecord, state: RunState) -> None:
-        """Put a run's end into its record."""
+        """Put a run's end into its record, and a failure into the log."""
+        if isinstance(state.end, RunFailed):
+            logger.warning("run %s of %s failed: %s", record.run, record.agent, state.end.message)
         await self._summaries.has_ended(record, state)
         with suppress(LogError):  # it goes with the log at the latest
             runtime = self._runtimes.get(record.agent)

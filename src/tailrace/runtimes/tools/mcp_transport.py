@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -34,6 +34,8 @@ LOST = {"tailrace": "lost"}
 """The `data` of our own errors: the server never saw the request; nobody knows whether it did."""
 
 MAX_LINE = 8192
+BELOW = "stack_of"
+"""The attribute of a log record that holds the lines below its message (`http/logs.py`)."""
 MAX_BODY = 16_777_216
 """Bytes of one answer; the SDK holds it whole, and decodes it in one go."""
 EVENTS = "text/event-stream"
@@ -89,15 +91,16 @@ async def _copy_to_log(reader: asyncio.StreamReader, endpoint: Endpoint) -> None
         if len(rest) > MAX_LINE:
             lines.append(rest)
             rest = b""
-        for line in lines:
-            _log_line(line, endpoint)
-    if rest:
-        _log_line(rest, endpoint)
+        _log(lines, endpoint)
+    _log([rest], endpoint)
 
 
-def _log_line(line: bytes, endpoint: Endpoint) -> None:
-    text = endpoint.redacted(line.decode(errors="replace").rstrip())
-    logger.info("%s: %s", endpoint.label, text)
+def _log(lines: Sequence[bytes], endpoint: Endpoint) -> None:
+    """What came at once is one record, a traceback for instance: so many records pass in a minute."""
+    told = [endpoint.redacted(line.decode(errors="replace").rstrip()) for line in lines]
+    told = [line for line in told if line]
+    if told:
+        logger.info("%s: %s", endpoint.label, told[0], extra={BELOW: told[1:]})
 
 
 class _Watched:
