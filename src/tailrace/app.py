@@ -13,7 +13,7 @@ fastapi.mount("/agents", app.asgi())
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from starlette.routing import Route
@@ -23,6 +23,7 @@ from tailrace import assembly, assembly_stores, config
 from tailrace.errors import ConfigError
 from tailrace.http.parts import Parts
 from tailrace.http.routes import sessions
+from tailrace.log.contract import Store
 from tailrace.runs.settings import Role
 from tailrace.runtimes.adapters.generator import Function, GeneratorRuntime
 from tailrace.runtimes.adapters.recognise import runtime_for
@@ -54,6 +55,15 @@ class App:
     def add(self, name: str, thing: object) -> None:
         """Serve somebody's agent, whatever its kind. Raises `ConfigError` for what is none."""
         self._add(name, runtime_for(thing, name))
+
+    @property
+    def names(self) -> Collection[str]:
+        """The agents that were added in Python."""
+        return self._runtimes.keys()
+
+    def parts_over(self, store: Store) -> Parts:
+        """The parts of this process alone, with its runs in `store`. May raise `ConfigError`."""
+        return assembly.parts(self.config, store, self._runtimes)
 
     def parts(self, *, open: bool = True, wait: float = 0.0, role: Role = "all") -> Parts:
         """A server's parts; `open` as in `assembly.parts`, `wait` and `role` as for an engine. May raise

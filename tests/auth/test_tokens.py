@@ -57,7 +57,7 @@ async def test_who_is_not_named_has_no_token(tokens: Tokens, tmp_path: Path, nam
     for tenant, user in ((name, "ann"), ("acme", name), (name, None)):
         with pytest.raises(ConfigError, match=r"--tenant|--user"):
             await create(
-                tmp_path / "tailrace.toml",
+                str(tmp_path / "tailrace.toml"),
                 "ann",
                 tenant=tenant,
                 user=user,

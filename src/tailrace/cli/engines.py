@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from tailrace import assembly_stores, config
+from tailrace.cli.sources import app_of
 from tailrace.errors import ConfigError
 
 try:
@@ -21,9 +22,10 @@ except ImportError:
     raise ConfigError("an engine needs the extra: pip install 'tailrace[nats]'") from None
 
 
-def engine(file: Path, url: str) -> config.Config:
+def engine(source: str, url: str) -> config.Config:
     """A configuration with an engine: its own, or the one at `url`. Raises `ConfigError`."""
-    found = config.load(file) if file.exists() or not url else config.Config()
+    there = Path(source).exists() or config.PATH.fullmatch(source)
+    found = app_of(source).config if there or not url else config.Config()
     if url:
         found = msgspec.structs.replace(
             found, engine=msgspec.structs.replace(found.engine, url=url)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
-from tailrace import assembly, config
+from tailrace import assembly
 from tailrace.cli import asking
 from tailrace.cli.errors import ServerError, Waiting
 from tailrace.cli.render import Renderer
+from tailrace.cli.sources import app_of
 from tailrace.errors import BadRequest
 from tailrace.events.items import Message, TextPart
 from tailrace.events.request import RunRequest
@@ -30,13 +30,13 @@ from tailrace.runs.submission import Submission
 Show = Callable[[Sequence[Event]], None]
 
 
-async def run(file: Path, agent: str, text: str, *, surface: str) -> None:
+async def run(source: str, agent: str, text: str, *, surface: str) -> None:
     """Run `agent` on `text`; print `surface`'s frames, or the run for people when it is empty.
 
     Raises `Waiting` when the run asks something and nobody sits at a terminal.
     """
     store = assembly.memory_store()
-    parts = assembly.parts(config.load(file), store)
+    parts = app_of(source).parts_over(store)
     target = parts.catalog.named(agent).name
     said = Message(role="user", content=(TextPart(text),))
     request = RunRequest(agent=target, model=target, surface="native", input=(said,))

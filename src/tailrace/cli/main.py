@@ -42,7 +42,10 @@ app.add_typer(token, name="token")
 engine = typer.Typer(help="The engine that many processes share.", no_args_is_help=True)
 app.add_typer(engine, name="engine")
 
-ConfigFile = Annotated[Path, typer.Argument(help="The configuration file.", show_default=True)]
+CONFIG = "tailrace.toml"
+Source = Annotated[
+    str, typer.Argument(help="A configuration file, or module:app.", show_default=True)
+]
 Url = Annotated[str, typer.Option(help="The server to ask.")]
 Surface = Annotated[str, typer.Option("--as", help="native, responses, chat …")]
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON lines, as when piped.")]
@@ -50,9 +53,7 @@ Json = Annotated[bool, typer.Option("--json", help="Plain JSON lines, as when pi
 
 @app.command()
 def serve(
-    source: Annotated[
-        str, typer.Argument(help="A configuration file, or module:app.", show_default=True)
-    ] = "tailrace.toml",
+    source: Source = CONFIG,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder that keeps the runs.")] = None,
@@ -69,7 +70,7 @@ def serve(
 
 @engine.command("init")
 def engine_init(
-    config: ConfigFile = Path("tailrace.toml"),
+    config: Source = CONFIG,
     url: Annotated[str, typer.Option("--engine", help="nats://…, if not as configured.")] = "",
 ) -> None:
     """Make the streams that are missing, and check all."""
@@ -80,7 +81,7 @@ def engine_init(
 
 @engine.command("check")
 def engine_check(
-    config: ConfigFile = Path("tailrace.toml"),
+    config: Source = CONFIG,
     url: Annotated[str, typer.Option("--engine", help="nats://…, if not as configured.")] = "",
     monitor: Annotated[
         list[str] | None,
@@ -109,7 +110,7 @@ def demo(
 
 @app.command()
 def check(
-    config: ConfigFile = Path("tailrace.toml"),
+    config: Source = CONFIG,
     folder: Annotated[
         Path | None, typer.Argument(help="With --data: the folder, if not the configured one.")
     ] = None,
@@ -121,8 +122,8 @@ def check(
     """Check a configuration; with --data, what its server keeps, or what is in a folder."""
     from tailrace.cli import scrubbing, serving
 
-    if data and config.is_dir():  # tailrace check --data FOLDER
-        return asyncio.run(scrubbing.check_folder(config))
+    if data and Path(config).is_dir():  # tailrace check --data FOLDER
+        return asyncio.run(scrubbing.check_folder(Path(config)))
     serving.check(config)
     if data:
         asyncio.run(scrubbing.check(config, folder))
@@ -133,7 +134,7 @@ def check(
 def run(
     agent: Annotated[str, typer.Argument(help="An agent or model of the configuration.")],
     text: Annotated[str, typer.Argument(help="What to say to it.")],
-    config: Annotated[Path, typer.Option(help="The configuration file.")] = Path("tailrace.toml"),
+    config: Annotated[str, typer.Option(help="A configuration file, or module:app.")] = CONFIG,
     surface: Surface = "",
     json: Json = False,
 ) -> None:
@@ -189,13 +190,13 @@ def cancel(
     asyncio.run(client.cancel(url, run_id))
 
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="The configuration file.")]
+SourceOption = Annotated[str, typer.Option("--config", help="A configuration file, or module:app.")]
 
 
 @token.command("create")
 def token_create(
     name: Annotated[str, typer.Argument(help="What it is for, in words for people.")],
-    config: ConfigOption = Path("tailrace.toml"),
+    config: SourceOption = CONFIG,
     tenant: Annotated[str, typer.Option(help="Whose runs it sees.")] = "local",
     user: Annotated[
         str | None, typer.Option(help="Which user of the tenant; without it, all of them.")
@@ -223,7 +224,7 @@ def token_create(
 
 
 @token.command("list")
-def token_list(config: ConfigOption = Path("tailrace.toml")) -> None:
+def token_list(config: SourceOption = CONFIG) -> None:
     """List tokens: id, state, tenant, user, scopes, made, expires, own limits, name. Never the tokens
     themselves."""
     from tailrace.cli import tokens
@@ -234,7 +235,7 @@ def token_list(config: ConfigOption = Path("tailrace.toml")) -> None:
 @token.command("revoke")
 def token_revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="The token's id: tok_…")],
-    config: ConfigOption = Path("tailrace.toml"),
+    config: SourceOption = CONFIG,
 ) -> None:
     """Let a token be worth nothing; a running server notices within two seconds."""
     from tailrace.cli import tokens
@@ -244,7 +245,7 @@ def token_revoke(
 
 @app.command()
 def sweep(
-    config: ConfigFile = Path("tailrace.toml"),
+    config: Source = CONFIG,
     data: Annotated[Path | None, typer.Option(help="Folder that keeps the runs.")] = None,
 ) -> None:
     """Confirm the clock: after it jumped, servers expire nothing for an hour, unless somebody does this."""
@@ -256,7 +257,7 @@ def sweep(
 @app.command("export")
 def export_(
     file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
-    config: ConfigOption = Path("tailrace.toml"),
+    config: SourceOption = CONFIG,
 ) -> None:
     """Write all runs, conversations and tokens to a file, while no server runs."""
     from tailrace.cli import moving
@@ -267,7 +268,7 @@ def export_(
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="What `tailrace export` wrote.")],
-    config: ConfigOption = Path("tailrace.toml"),
+    config: SourceOption = CONFIG,
 ) -> None:
     """Read such a file into another place, while no server runs there. Nothing is overwritten."""
     from tailrace.cli import moving

@@ -10,9 +10,10 @@ from typing import IO
 
 import typer
 
-from tailrace import assembly_stores, config
+from tailrace import assembly_stores
 from tailrace.assembly_stores import Engine
 from tailrace.auth import tokens
+from tailrace.cli.sources import app_of
 from tailrace.errors import ConfigError, LogError
 from tailrace.log import private, transfer
 from tailrace.log.transfer import Moved
@@ -32,17 +33,17 @@ BUCKETS = (
 """All records but the one that only says that the engine can be written to."""
 
 
-async def export(configured: Path, file: Path) -> None:
+async def export(source: str, file: Path) -> None:
     """Write what the configured server keeps to `file`. Raises `ConfigError`, `LogError`."""
     moved = Moved()
-    async with _opened(configured) as (store, _):
+    async with _opened(source) as (store, _):
         with _written(file) as output:
             async for line in transfer.export(store, BUCKETS, directory.BUCKET, moved):
                 output.write(line)
     _say("exported", moved)
 
 
-async def import_(configured: Path, file: Path) -> None:
+async def import_(source: str, file: Path) -> None:
     """Put what `file` holds where the configured server keeps its own. Raises `ConfigError`, `LogError`."""
 
     def lines() -> Iterator[bytes]:
@@ -52,7 +53,7 @@ async def import_(configured: Path, file: Path) -> None:
         except OSError as error:
             raise ConfigError(f"{file}: {error.strerror}") from error
 
-    async with _opened(configured) as (store, cluster):
+    async with _opened(source) as (store, cluster):
         try:
             moved = await transfer.import_(store, lines)
         except transfer.Broken as error:
@@ -81,10 +82,10 @@ def _written(file: Path) -> Generator[IO[bytes], None, None]:
 
 
 @asynccontextmanager
-async def _opened(configured: Path) -> AsyncGenerator[Engine, None]:
-    """The engine of the server that `configured` configures."""
-    found = config.load(configured)
-    engine = assembly_stores.engine(found, found.folder / found.server.data)
+async def _opened(source: str) -> AsyncGenerator[Engine, None]:
+    """The engine of the server of a configuration file, or of `module:app`."""
+    made = app_of(source)
+    engine = assembly_stores.engine(made.config, made.data)
     await engine.store.open()
     try:
         yield engine

@@ -11,6 +11,7 @@ import typer
 
 from tailrace import assembly_stores, config
 from tailrace.auth import tokens
+from tailrace.cli.sources import app_of
 from tailrace.events.types import Event
 from tailrace.events.versions import unpack_entry
 from tailrace.log.contract import Record, Store
@@ -42,14 +43,15 @@ READERS: Readers = {
 }
 
 
-async def check(configured: Path, data: Path | None) -> None:
+async def check(source: str, data: Path | None) -> None:
     """Look at the folder `data`, or else at what the configured server keeps. Raises `ConfigError`, and as
     `check_folder`."""
-    found = config.load(configured)
+    made = app_of(source)
+    found = made.config
     if data is None and found.engine.url:
         await _say(found.engine.name, _of_engine(found))
     else:
-        await check_folder(data or found.folder / found.server.data)
+        await check_folder(data or made.data)
 
 
 async def check_folder(folder: Path) -> None:

@@ -14,8 +14,8 @@ import msgspec
 import typer
 
 from tailrace import assembly, assembly_models, config
-from tailrace.app import App
 from tailrace.auth.tokens import Tokens
+from tailrace.cli.sources import app_of
 from tailrace.cli.tokens import tokens_of
 from tailrace.config.safety import is_loopback, warnings
 from tailrace.errors import ConfigError
@@ -31,14 +31,16 @@ LOOK_SECONDS = 2.0
 """How long an engine may take to say whether there are tokens, before the process listens without knowing."""
 
 
-def check(file: Path) -> None:
+def check(source: str) -> None:
     """Check a configuration down to its files, keys and imports, and warn of what is allowed but unsafe.
     Raises `ConfigError`."""
-    found = config.load(file)
+    made = app_of(source)
+    found = made.config
     assembly.runtimes(found, assembly_models.models(found), assembly.mcp_servers(found))
     _warn(found)
-    agents, models = len(found.agents), len(found.models)
-    typer.echo(f"{file}: fine ({agents} agents, {models} models)")
+    agents, models = len(found.agents) + len(made.names), len(found.models)
+    flows = len(found.workflows)
+    typer.echo(f"{source}: fine ({agents} agents, {models} models, {flows} workflows)")
 
 
 def serve(
@@ -55,7 +57,7 @@ def serve(
 
     Raises `ConfigError` before anything was started.
     """
-    made = _app(source)
+    made = app_of(source)
     if data is not None:
         made.data = data
     if engine:
@@ -135,16 +137,6 @@ class AuditLine(logging.Formatter):
 def _warn(found: config.Config) -> None:
     for warning in warnings(found):
         typer.echo(f"tailrace: warning: {warning}", err=True)
-
-
-def _app(source: str) -> App:
-    if not config.PATH.fullmatch(source) or Path(source).exists():
-        return App(source)
-    assembly.import_from(Path())
-    found = assembly.imported(source, source)
-    if not isinstance(found, App):
-        raise ConfigError(f"{source}: a {type(found).__name__} is no tailrace.App")
-    return found
 
 
 def _must_not_be_open(host: str, *, open: bool) -> None:

@@ -11,6 +11,7 @@ from tailrace import assembly_stores, config
 from tailrace.auth.limits import Limits
 from tailrace.auth.principal import SCOPES, Scope, fault_of
 from tailrace.auth.tokens import Token, Tokens
+from tailrace.cli.sources import app_of
 from tailrace.config import nearest
 from tailrace.errors import ConfigError, NotFound
 
@@ -25,14 +26,14 @@ def tokens_of(found: config.Config, data: Path, *, wait: float = 0.0) -> Tokens:
     return Tokens(lambda: records, assembly_stores.clock)
 
 
-def tokens(file: Path) -> Tokens:
-    """The tokens of the server that `file` configures."""
-    found = config.load(file)
-    return tokens_of(found, found.folder / found.server.data)
+def tokens(source: str) -> Tokens:
+    """The tokens of the server of a configuration file, or of `module:app`."""
+    made = app_of(source)
+    return tokens_of(made.config, made.data)
 
 
 async def create(
-    file: Path,
+    source: str,
     name: str,
     *,
     tenant: str,
@@ -50,7 +51,7 @@ async def create(
     if unknown:
         raise ConfigError(f"no such scope: {unknown[0]!r}; known: {', '.join(SCOPES)}")
     chosen: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope in scopes)
-    secret = await tokens(file).create(
+    secret = await tokens(source).create(
         Token(
             id="",
             name=name,
@@ -80,9 +81,9 @@ def _limits(given: list[str]) -> dict[str, int | float]:
     return found
 
 
-async def show(file: Path) -> None:
+async def show(source: str) -> None:
     """Print what is known of each token, a line each."""
-    for token in sorted(await tokens(file).all(), key=lambda token: token.created):
+    for token in sorted(await tokens(source).all(), key=lambda token: token.created):
         state = "good" if token.stands(assembly_stores.clock()) else "expired"
         fields = (
             token.id,
@@ -98,10 +99,10 @@ async def show(file: Path) -> None:
         typer.echo("\t".join(fields))
 
 
-async def revoke(file: Path, id: str) -> None:
+async def revoke(source: str, id: str) -> None:
     """Let a token be worth nothing from now on."""
     try:
-        token = await tokens(file).revoke(id)
+        token = await tokens(source).revoke(id)
     except NotFound as error:
         raise ConfigError(error.message) from None
     typer.echo(f"{token.id} ({token.name}) is revoked")
