@@ -109,7 +109,6 @@ COVERED_ELSEWHERE = {
     "runtimes/adapters/langgraph_reply.py": "tests/runtimes/adapters/test_langgraph.py",
     "runtimes/adapters/langgraph_patches.py": "tests/runtimes/adapters/test_langgraph.py",
     "runtimes/adapters/openai_agents_items.py": "tests/runtimes/adapters/test_openai_agents.py",
-    "cli/sources.py": "tests/cli/test_sources.py",
     "http/uvicorn_hooks.py": "tests/test_hooks.py",
     "runtimes/adapters/openai_agents_patches.py": "tests/test_hooks.py",
     "runtimes/adapters/pydantic_ai_patches.py": "tests/test_hooks.py",

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from tailrace import assembly_stores, config
-from tailrace.cli.sources import app_of
+from tailrace.cli.sources import place_of
 from tailrace.errors import ConfigError
 
 try:
@@ -25,7 +25,7 @@ except ImportError:
 def engine(source: str, url: str) -> config.Config:
     """A configuration with an engine: its own, or the one at `url`. Raises `ConfigError`."""
     there = Path(source).exists() or config.PATH.fullmatch(source)
-    found = app_of(source).config if there or not url else config.Config()
+    found = place_of(source).config if there or not url else config.Config()
     if url:
         found = msgspec.structs.replace(
             found, engine=msgspec.structs.replace(found.engine, url=url)

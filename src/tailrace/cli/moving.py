@@ -13,7 +13,7 @@ import typer
 from tailrace import assembly_stores
 from tailrace.assembly_stores import Engine
 from tailrace.auth import tokens
-from tailrace.cli.sources import app_of
+from tailrace.cli.sources import place_of
 from tailrace.errors import ConfigError, LogError
 from tailrace.log import private, transfer
 from tailrace.log.transfer import Moved
@@ -84,7 +84,7 @@ def _written(file: Path) -> Generator[IO[bytes], None, None]:
 @asynccontextmanager
 async def _opened(source: str) -> AsyncGenerator[Engine, None]:
     """The engine of the server of a configuration file, or of `module:app`."""
-    made = app_of(source)
+    made = place_of(source)
     engine = assembly_stores.engine(made.config, made.data)
     await engine.store.open()
     try:

@@ -11,7 +11,7 @@ import typer
 
 from tailrace import assembly_stores, config
 from tailrace.auth import tokens
-from tailrace.cli.sources import app_of
+from tailrace.cli.sources import place_of
 from tailrace.events.types import Event
 from tailrace.events.versions import unpack_entry
 from tailrace.log.contract import Record, Store
@@ -46,7 +46,7 @@ READERS: Readers = {
 async def check(source: str, data: Path | None) -> None:
     """Look at the folder `data`, or else at what the configured server keeps. Raises `ConfigError`, and as
     `check_folder`."""
-    made = app_of(source)
+    made = place_of(source)
     found = made.config
     if data is None and found.engine.url:
         await _say(found.engine.name, _of_engine(found))

@@ -1,20 +1,49 @@
-"""What a command is about: a configuration file, or an `App` in Python at `module:name`."""
+"""What a command is about: a configuration file, or an `App` in Python at `module:name`.
+
+A command that only looks where runs are kept does not load the server's world for a file.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from tailrace import assembly, config
-from tailrace.app import App
+from tailrace import config
 from tailrace.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tailrace.app import App
+
+
+class Place(NamedTuple):
+    """A configuration, and the folder that keeps its runs where no engine does."""
+
+    config: config.Config
+    data: Path
+
+
+def place_of(source: str) -> Place:
+    """Where the runs of a source are kept. Raises `ConfigError`."""
+    if _is_module(source):
+        made = app_of(source)
+        return Place(made.config, made.data)
+    found = config.load(Path(source))
+    return Place(found, found.folder / found.server.data)
 
 
 def app_of(source: str) -> App:
     """The `App` at `module:name`, or one of a configuration file. Raises `ConfigError`."""
-    if not config.PATH.fullmatch(source) or Path(source).exists():
+    from tailrace import assembly
+    from tailrace.app import App
+
+    if not _is_module(source):
         return App(source)
     assembly.import_from(Path())
     found = assembly.imported(source, source)
     if not isinstance(found, App):
         raise ConfigError(f"{source}: a {type(found).__name__} is no tailrace.App")
     return found
+
+
+def _is_module(source: str) -> bool:
+    return config.PATH.fullmatch(source) is not None and not Path(source).exists()

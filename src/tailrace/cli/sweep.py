@@ -7,14 +7,14 @@ from pathlib import Path
 import typer
 
 from tailrace import assembly_stores
-from tailrace.cli.sources import app_of
+from tailrace.cli.sources import place_of
 from tailrace.runs.sweeping import confirm
 
 
 async def sweep(source: str, data: Path | None) -> None:
     """Confirm the clock to the servers that keep their runs where `source` says, or in `data`. Raises
     `LogError`."""
-    made = app_of(source)
+    made = place_of(source)
     records = assembly_stores.side_records(made.config, data or made.data)
     await confirm(records, assembly_stores.clock())
     typer.echo("the clock is confirmed: what is due expires within a minute, where a server runs")

@@ -11,7 +11,7 @@ from tailrace import assembly_stores, config
 from tailrace.auth.limits import Limits
 from tailrace.auth.principal import SCOPES, Scope, fault_of
 from tailrace.auth.tokens import Token, Tokens
-from tailrace.cli.sources import app_of
+from tailrace.cli.sources import place_of
 from tailrace.config import nearest
 from tailrace.errors import ConfigError, NotFound
 
@@ -28,7 +28,7 @@ def tokens_of(found: config.Config, data: Path, *, wait: float = 0.0) -> Tokens:
 
 def tokens(source: str) -> Tokens:
     """The tokens of the server of a configuration file, or of `module:app`."""
-    made = app_of(source)
+    made = place_of(source)
     return tokens_of(made.config, made.data)
 
 
