@@ -164,12 +164,12 @@ FAULTS: dict[str, tuple[Serve, str, str]] = {
     "talks rubbish": (
         answers(HEAD + b"data: <html>\n\n"),
         "server_error",
-        "no event of its dialect",
+        "cannot be read: it is no JSON: <html>",
     ),
     "talks other rubbish": (
         answers(HEAD + b'data: {"choices": 7}\n\n'),
         "server_error",
-        "no event of its dialect",
+        "ended in the middle",
     ),
     "ends too early": (answers(HEAD + CHUNK % b"null"), "server_error", "ended in the middle"),
     "ends at once": (answers(HEAD), "server_error", "ended in the middle"),
