@@ -109,11 +109,28 @@ class SseReplyDecoder(ABC):
             self._object(found)
 
     def _object(self, event: SseEvent) -> None:
-        """An event of the dialect. An error that has no type of its own is one in every dialect."""
-        error = told.value_object(event.data) if b'"error"' in event.data else {}
-        if error and not isinstance(error.get("type"), str):
+        """An event of the dialect. An error that has no type of its own is one in every dialect; others the
+        dialect reads first, for it may know more of them."""
+        named = event.event.lower() == "error"
+        error = told.value_object(event.data) if named or b'"error"' in event.data else {}
+        if error and not named and not isinstance(error.get("type"), str):
             told.raise_reported(error)
         self._says = True
+        try:
+            self._known(event)
+        except Undecodable:
+            if not named:
+                told.raise_reported(error)
+                raise
+        if self._says:
+            self.heard += 1
+        if self.failure is None and error:
+            told.raise_reported(error)
+        if self.failure is None and named:
+            raise told.failed(told.words(error), error)
+
+    def _known(self, event: SseEvent) -> None:
+        """Let the dialect read an event. Raises `Undecodable` in words of ours."""
         before = len(self._out)
         try:
             self._event(event)
@@ -127,13 +144,6 @@ class SseReplyDecoder(ABC):
             self._nearly_json(event)
         except NO_EVENT:
             raise told.unreadable(NO_FORM) from None
-        if self._says:
-            self.heard += 1
-        if self.failure is None and error:
-            told.raise_reported(error)
-        if self.failure is None and event.event.lower() == "error":
-            error = told.value_object(event.data)
-            raise told.failed(told.words(error), error)
 
     def _nearly_json(self, event: SseEvent) -> None:
         """Once more, as JSON. From here on halves of characters may come."""
