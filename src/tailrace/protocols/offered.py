@@ -7,6 +7,7 @@ nobody beyond the request knows of it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -35,8 +36,11 @@ class Offered(Struct, frozen=True):
 
 
 def joined(namespace: str, name: str) -> str:
-    """The one name of a namespace's function."""
-    return f"{namespace}__{name}"[:LONGEST_NAME] if namespace else name
+    """The one name of a namespace's function; a long one ends in a digest, so that no two are alike."""
+    whole = f"{namespace}__{name}" if namespace else name
+    if len(whole) <= LONGEST_NAME or not namespace:
+        return whole
+    return f"{whole[: LONGEST_NAME - 9]}_{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
 def called(call: ToolCall) -> str:
@@ -50,6 +54,7 @@ class Calls:
     def __init__(self, names: Mapping[str, Offered]) -> None:
         self._names = names
         self._custom: dict[int, list[str]] = {}
+        self._spaced: dict[int, dict[str, Json]] = {}
 
     def told(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
         """The payloads with the tools' own names; a custom tool's input comes when it is whole."""
@@ -66,14 +71,21 @@ class Calls:
             text = _input("".join(self._custom.pop(payload.item)))
             if text:
                 yield t.ArgumentsDelta(payload.item, text)
+        if isinstance(payload, t.ItemCompleted) and payload.item in self._spaced:
+            details = {**payload.details, **self._spaced.pop(payload.item)}
+            payload = msgspec.structs.replace(payload, details=details)
         yield payload
 
     def _named(self, started: t.ItemStarted, tool: Offered) -> t.ItemStarted:
         if tool.custom:
             self._custom[started.item] = []
-        own = {**any_object(started.details.get("responses")), "namespace": tool.namespace}
-        details = {**started.details, "responses": own} if tool.namespace else started.details
-        return msgspec.structs.replace(started, name=tool.name, custom=tool.custom, details=details)
+        details: dict[str, Json] = {}
+        if tool.namespace:
+            details = {"responses": {"namespace": tool.namespace}}
+            self._spaced[started.item] = details
+        return msgspec.structs.replace(
+            started, name=tool.name, custom=tool.custom, details={**started.details, **details}
+        )
 
 
 def _input(arguments: str) -> str:

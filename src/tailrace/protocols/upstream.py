@@ -136,10 +136,8 @@ class SseReplyDecoder(ABC):
             self._event(event)
         except ModelFailed:
             raise
-        except msgspec.ValidationError:
-            raise told.unreadable(NO_FORM) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            if self._out[before:]:
+            if self._out[before:] or told.is_json(event.data):
                 raise told.unreadable(NO_FORM) from None
             self._nearly_json(event)
         except NO_EVENT:

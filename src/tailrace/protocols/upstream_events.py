@@ -19,6 +19,8 @@ import re
 from enum import Enum
 from typing import cast
 
+import msgspec
+
 from tailrace.errors import ModelFailed, Undecodable
 from tailrace.events.items import Json
 from tailrace.protocols.fields import Object, any_object
@@ -94,7 +96,7 @@ def _other(name: str, data: bytes) -> Mark:
         return Mark.NOTHING
     value = loosely(data)
     if isinstance(value, list) and value:
-        raise_reported({"error": value[0]})
+        raise_reported(any_object(value[0]))
     if data in (b"null", b"[]", b'""') or isinstance(value, (int, float)):
         return Mark.NOTHING
     raise unreadable(f"it is no JSON: {excerpt(data)}")
@@ -193,6 +195,15 @@ def loosely(data: bytes) -> Json:
         return loose_json.decode(data)
     except (ValueError, RecursionError):
         return None
+
+
+def is_json(data: bytes) -> bool:
+    """Whether data is JSON to the letter."""
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def value_object(data: bytes) -> Object:

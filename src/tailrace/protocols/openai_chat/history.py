@@ -36,6 +36,7 @@ from tailrace.events.items import (
     TextPart,
     ToolCall,
     ToolOutput,
+    text_of,
 )
 from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.offered import called
@@ -222,9 +223,10 @@ class _Conversation:
         return self._turns[-1]
 
     def _content(self, parts: Sequence[Part], own: Object) -> Json:
-        """A plain string where it is only text, as every chat server takes it."""
-        if not own and all(isinstance(part, TextPart) for part in parts):
-            return "".join(part.text for part in parts if isinstance(part, TextPart))
+        """A plain string where it is only text, as every chat server takes it; a refusal is text but for the
+        assistant's own."""
+        if not own and all(isinstance(part, TextPart | RefusalPart) for part in parts):
+            return text_of(tuple(parts))
         return [{**self._part(part), **any_object(own.get(str(n)))} for n, part in enumerate(parts)]
 
     def _part(self, part: Part) -> Object:
@@ -232,7 +234,7 @@ class _Conversation:
             case TextPart():
                 return {"type": "text", "text": part.text}
             case RefusalPart():
-                return {"type": "refusal", "refusal": part.refusal}
+                return {"type": "text", "text": part.refusal}
             case ImagePart():
                 if not part.url:
                     raise self._refused("a picture by the id of a file")

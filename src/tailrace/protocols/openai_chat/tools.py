@@ -74,7 +74,7 @@ def encode_tools(tools: tuple[ToolSpec, ...], rules: Rules = OPENAI) -> list[Obj
 def offered(tools: tuple[ToolSpec, ...], rules: Rules) -> dict[str, Offered]:
     """What the server's functions stand for, as far as they are not the client's own."""
     found = [each for tool in tools for each in _encode_tool(tool, rules)]
-    return {made["function"]["name"]: stands for made, stands in found if stands is not None}
+    return {made[made["type"]]["name"]: stands for made, stands in found if stands is not None}
 
 
 def _encode_tool(tool: ToolSpec, rules: Rules) -> Iterator[tuple[Object, Offered | None]]:
@@ -195,7 +195,7 @@ def _meant(name: str, settings: Settings, rules: Rules) -> Iterator[str]:
     yield name
     for tool in settings.tools:
         if tool.kind == "provider" and tool.raw.get("name") == name:
-            yield from (made["function"]["name"] for made, _ in _namespace(tool.raw, rules))
+            yield from (made[made["type"]]["name"] for made, _ in _namespace(tool.raw, rules))
 
 
 def decode_format(value: Json) -> OutputFormat:
