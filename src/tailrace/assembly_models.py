@@ -82,7 +82,7 @@ def _unpriced(
 
             return HttpModel(
                 name,
-                ChatCodec(_rules(config)) if config.dialect == "chat" else _codec(config.dialect),
+                ChatCodec(rules_of(config)) if config.dialect == "chat" else _codec(config.dialect),
                 sessions(),
                 base_url=config.base_url,
                 model=config.model,
@@ -92,7 +92,7 @@ def _unpriced(
                 ),
                 retries=config.retries,
                 most_bytes=whole.limits.reply.bytes,
-                longest_user=_longest_user(config),
+                longest_user=longest_user(config),
             )
 
 
@@ -110,14 +110,15 @@ def _codec(dialect: str) -> UpstreamCodec:
             return MessagesCodec()
 
 
-def _rules(config: ModelConfig) -> Rules:
+def rules_of(config: ModelConfig) -> Rules:
     """How a chat server is asked: as servers at its place are, unless the configuration says otherwise."""
     said = {name: getattr(config, name) for name in Rules.__struct_fields__}
     given = {name: value for name, value in said.items() if value is not None}
     return msgspec.structs.replace(rules.of(config.base_url), **given)
 
 
-def _longest_user(config: ModelConfig) -> int:
+def longest_user(config: ModelConfig) -> int:
+    """The characters that a server takes of a user's id; 0 for any number."""
     if config.user_max_length is not None:
         return config.user_max_length
     return OPENAI_USER if rules.is_openai(config.base_url) else 0

@@ -137,7 +137,7 @@ class HttpModel:
         """What one reply says. Raises `ModelFailed`."""
         reply, first = await self._ask(asked)
         decoder = self._codec.decoder(items, self.name)
-        patience = _Patience(self._timeouts.idle, decoder)
+        patience = Patience(self._timeouts.idle, decoder)
         try:
             coding = reply.headers.get("content-encoding", "")
             read = partial(self._read, reply, patience, "stalled")
@@ -216,7 +216,7 @@ class HttpModel:
 
     async def _first(self, reply: aiohttp.ClientResponse) -> bytes:
         """The first bytes of a reply. While there are none it may be asked for again."""
-        patience = _Patience(self._timeouts.first_byte)
+        patience = Patience(self._timeouts.first_byte)
         try:
             first = await self._read(reply, patience, "sent nothing")
         except ModelFailed as failure:
@@ -234,7 +234,7 @@ class HttpModel:
                     body += piece
         return bytes(body[:MAX_ERROR_BODY])
 
-    async def _read(self, reply: aiohttp.ClientResponse, patience: _Patience, how: str) -> bytes:
+    async def _read(self, reply: aiohttp.ClientResponse, patience: Patience, how: str) -> bytes:
         """What has arrived; empty at the end of the reply."""
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -249,7 +249,7 @@ class HttpModel:
         return data
 
 
-class _Patience:
+class Patience:
     """So many `seconds` we wait for a server since it last said something, whatever else it sends."""
 
     def __init__(self, seconds: float, decoder: UpstreamDecoder | None = None) -> None:
