@@ -96,3 +96,38 @@ def test_faults_of_a_server(entry: str, message: str) -> None:
         parse(START + f"mcp = [{{ {entry} }}]")
     assert message in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('max_tokens_field = "max_output_tokens"', "max_tokens_field"),
+        ('developer_role = "user"', "developer_role"),
+        ('custom_tools = "none"', "custom_tools"),
+        ("system_first = 1", "system_first"),
+        ("user_max_length = 8", "user_max_length must be 0 or at least 16"),
+        ("user_max_length = -1", "user_max_length must be 0 or at least 16"),
+        ('max_token_field = "max_tokens"', "did you mean 'max_tokens_field'?"),
+    ],
+)
+def test_faults_of_what_servers_differ_in(entry: str, message: str) -> None:
+    server = 'dialect = "chat"\nbase_url = "http://h/v1"\nmodel = "m"\n'
+    with pytest.raises(ConfigError) as raised:
+        parse(f"[models.m]\n{server}{entry}\n")
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("dialect", ["responses", "messages", "echo"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        'max_tokens_field = "max_tokens"',
+        'developer_role = "system"',
+        "system_first = false",
+        'custom_tools = "custom"',
+    ],
+)
+def test_chat_servers_differ_in_what_others_do_not(dialect: str, entry: str) -> None:
+    server = f'dialect = "{dialect}"\nbase_url = "http://h/v1"\nmodel = "m"\n'
+    with pytest.raises(ConfigError, match="is for dialect 'chat' only"):
+        parse(f"[models.m]\n{server}{entry}\n")

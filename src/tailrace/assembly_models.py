@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tailrace.assembly_auth import secret
 from tailrace.config import Config, ModelConfig
 from tailrace.models.bounded import BoundedModel
@@ -17,6 +19,8 @@ from tailrace.models.scenario import load as load_scenario
 from tailrace.models.scripted import ScriptedModel
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.contract import UpstreamCodec
+from tailrace.protocols.openai_chat import rules
+from tailrace.protocols.openai_chat.rules import Rules
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_media.images import ImagesCodec
 from tailrace.protocols.openai_media.speech import SpeechCodec
@@ -24,6 +28,10 @@ from tailrace.protocols.openai_responses.upstream import ResponsesCodec
 
 if TYPE_CHECKING:
     from tailrace.models.http import Sessions
+
+
+OPENAI_USER = 64
+"""Characters that OpenAI takes of a user's id."""
 
 
 def models(config: Config) -> dict[str, Model]:
@@ -74,7 +82,7 @@ def _unpriced(
 
             return HttpModel(
                 name,
-                _codec(config.dialect),
+                ChatCodec(rules_of(config)) if config.dialect == "chat" else _codec(config.dialect),
                 sessions(),
                 base_url=config.base_url,
                 model=config.model,
@@ -84,6 +92,7 @@ def _unpriced(
                 ),
                 retries=config.retries,
                 most_bytes=whole.limits.reply.bytes,
+                longest_user=longest_user(config),
             )
 
 
@@ -99,6 +108,20 @@ def _codec(dialect: str) -> UpstreamCodec:
             return SpeechCodec()
         case _:
             return MessagesCodec()
+
+
+def rules_of(config: ModelConfig) -> Rules:
+    """How a chat server is asked: as servers at its place are, unless the configuration says otherwise."""
+    said = {name: getattr(config, name) for name in Rules.__struct_fields__}
+    given = {name: value for name, value in said.items() if value is not None}
+    return msgspec.structs.replace(rules.of(config.base_url), **given)
+
+
+def longest_user(config: ModelConfig) -> int:
+    """The characters that a server takes of a user's id; 0 for any number."""
+    if config.user_max_length is not None:
+        return config.user_max_length
+    return OPENAI_USER if rules.is_openai(config.base_url) else 0
 
 
 def _headers(name: str, config: ModelConfig) -> dict[str, str]:

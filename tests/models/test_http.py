@@ -7,12 +7,13 @@ import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import msgspec
 import pytest
 
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import ModelRequest, Settings
-from tailrace.models.http import HttpModel, Sessions, Timeouts
+from tailrace.models.http import HttpModel, Patience, Sessions, Timeouts
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tests.support.logs import user
@@ -164,12 +165,12 @@ FAULTS: dict[str, tuple[Serve, str, str]] = {
     "talks rubbish": (
         answers(HEAD + b"data: <html>\n\n"),
         "server_error",
-        "no event of its dialect",
+        "cannot be read: it is no JSON: <html>",
     ),
     "talks other rubbish": (
         answers(HEAD + b'data: {"choices": 7}\n\n'),
         "server_error",
-        "no event of its dialect",
+        "ended in the middle",
     ),
     "ends too early": (answers(HEAD + CHUNK % b"null"), "server_error", "ended in the middle"),
     "ends at once": (answers(HEAD), "server_error", "ended in the middle"),
@@ -234,6 +235,112 @@ async def test_a_reply_that_dies_before_its_first_byte_is_asked_for_again(nothin
     async with upstream(nothing, answers(HEAD + REPLY)) as (url, peers):
         assert isinstance((await play(url, retries=1))[-1], t.Usage)
     assert len(peers) == 2
+
+
+EMPTY = CHUNK.replace(b"Hi", b"")
+SIGNS = {
+    "comments": b": ping\n\n",
+    "pings": b"event: ping\ndata: {}\n\n",
+    "empty data": b"data:\n\n",
+    "blank chunks": EMPTY % b"null",
+}
+
+
+@pytest.mark.parametrize("name", SIGNS)
+@pytest.mark.parametrize("before", [b"", CHUNK % b"null"])
+async def test_a_server_that_only_shows_that_it_lives_stalls(name: str, before: bytes) -> None:
+    async def pings(peer: Peer) -> None:
+        await peer.send(HEAD + before)
+        while True:
+            await peer.send(SIGNS[name])
+            await asyncio.sleep(0.01)
+
+    async with upstream(pings) as (url, _):
+        async with asyncio.timeout(10):
+            *_, last = await play(url, timeouts=Timeouts(5, 5, 0.3))
+    assert isinstance(last, t.RunFailed)
+    assert "stalled for 0.3 s" in last.message
+
+
+def test_patience_is_new_after_each_event() -> None:
+    decoder = ChatCodec().decoder(itertools.count(), "m")
+    patience = Patience(5.0, decoder)
+    patience.waited = 4.5
+    decoder.feed(b": ping\n\n" + EMPTY % b"null")
+    assert patience.left() == 0.5
+    decoder.feed(CHUNK % b"null")
+    assert patience.left() == 5.0
+
+
+WHOLE = HEAD + CHUNK % b"null" + CHUNK % b'"stop"'
+
+
+async def stalls_when_whole(peer: Peer) -> None:
+    await peer.send(WHOLE)
+    await peer.until_gone()
+
+
+async def resets_when_whole(peer: Peer) -> None:
+    await peer.send(WHOLE.replace(b"connection: close", b"content-length: 99999"))
+    peer.reset()
+
+
+@pytest.mark.parametrize("serve", [stalls_when_whole, resets_when_whole])
+async def test_a_reply_that_was_whole_is_whole(serve: Serve) -> None:
+    async with upstream(serve) as (url, _):
+        assert isinstance((await play(url, timeouts=Timeouts(5, 5, 0.3)))[-1], t.Usage)
+
+
+NOTHING_YET = {
+    "done and nothing else": HEAD + b"data: [DONE]\n\n",
+    "a role and an end": HEAD + EMPTY % b"null",
+    "an error": HEAD + b'data: {"error":{"code":503,"message":"busy"}}\n\n',
+    "an error that is no stream": HEAD + b'{"error":{"code":503,"message":"busy"}}',
+    "a page": HEAD + b"<html>busy</html>",
+}
+
+
+@pytest.mark.parametrize("name", NOTHING_YET)
+async def test_a_reply_that_said_nothing_is_asked_for_again(name: str) -> None:
+    async with upstream(answers(NOTHING_YET[name]), answers(HEAD + REPLY)) as (url, peers):
+        assert isinstance((await play(url, retries=1))[-1], t.Usage)
+        assert len(peers) == 2
+    async with upstream(answers(NOTHING_YET[name])) as (url, peers):
+        assert isinstance((await play(url, retries=1))[-1], t.RunFailed)
+        assert len(peers) == 2
+
+
+async def test_a_key_in_an_error_inside_a_reply_is_not_told() -> None:
+    said = b'data: {"error":{"message":"bad key %b"}}\n\n' % SECRET.encode()
+    async with upstream(answers(HEAD + said)) as (url, _):
+        (last,) = await play(url)
+    assert isinstance(last, t.RunFailed)
+    assert last.message == "bad key [redacted]"
+
+
+@pytest.mark.parametrize(("longest", "sent"), [(0, 100), (64, 64), (16, 16), (100, 100)])
+async def test_a_long_user_is_sent_as_a_digest(longest: int, sent: int) -> None:
+    users: list[str] = []
+    for user_id in ("u" * 100, "u" * 99 + "v"):
+        async with upstream(answers(HEAD + REPLY)) as (url, peers):
+            model = HttpModel(
+                "m",
+                ChatCodec(),
+                Sessions(),
+                base_url=url,
+                model="up",
+                headers={},
+                timeouts=Timeouts(5, 5, 5),
+                retries=0,
+                longest_user=longest,
+            )
+            asked = ModelRequest(items=ASKED.items, settings=Settings(user=user_id))
+            async for _ in model.stream(asked, itertools.count()):
+                pass
+            await model.close()
+        users.append(msgspec.json.decode(peers[0].body)["user"])
+    assert [len(user) for user in users] == [sent, sent]
+    assert users[0] != users[1]
 
 
 async def test_closing_the_reply_closes_the_connection() -> None:

@@ -46,6 +46,9 @@ LEAST: dict[str, float] = {
 }
 
 
+CHAT_ONLY = ("max_tokens_field", "developer_role", "system_first", "custom_tools")
+SHORTEST_USER = 16
+"""Fewer characters of a digest would let two users become one."""
 INSTALLATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What may begin the names of streams and subjects."""
 ENGINE: dict[str, tuple[float, float]] = {
@@ -253,7 +256,22 @@ def _check_model(where: str, model: ModelConfig, reader: Reader) -> None:
             raise reader.fault(f"[{where}] dialect {model.dialect!r} needs {key!r}", where)
     if model.base_url and not _is_http(model.base_url):
         raise reader.fault(f"[{where}] base_url is no http or https URL", where, "base_url")
+    _check_differences(where, model, reader)
     if model.repeat < 1 or model.interval_ms < 0 or model.retries < 0:
         raise reader.fault(
             f"[{where}] repeat must be at least 1; interval_ms and retries not negative", where
         )
+
+
+def _check_differences(where: str, model: ModelConfig, reader: Reader) -> None:
+    """The keys for what servers differ in."""
+    for key in CHAT_ONLY:
+        if getattr(model, key) is not None and model.dialect != "chat":
+            raise reader.fault(f"[{where}] {key!r} is for dialect 'chat' only", where, key)
+    if model.user_max_length is not None:
+        if model.dialect not in ("chat", "responses", "messages"):
+            fault = "'user_max_length' is for dialects 'chat', 'responses' and 'messages'"
+            raise reader.fault(f"[{where}] {fault}", where, "user_max_length")
+        if model.user_max_length != 0 and not model.user_max_length >= SHORTEST_USER:
+            fault = f"user_max_length must be 0 or at least {SHORTEST_USER}"
+            raise reader.fault(f"[{where}] {fault}", where, "user_max_length")

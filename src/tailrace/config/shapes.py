@@ -11,6 +11,7 @@ from msgspec import Struct
 from tailrace.auth.limits import GivenLimits
 from tailrace.config.workflows import WorkflowConfig
 from tailrace.models.bounded import ReplyBounds
+from tailrace.protocols.openai_chat.rules import CustomTools, Developer, MaxTokens
 from tailrace.runs.bounded import RunBounds
 
 Dialect = Literal["chat", "responses", "messages", "script", "echo", "replay", "images", "speech"]
@@ -79,6 +80,8 @@ class ModelConfig(ConfigPart, frozen=True, kw_only=True):
 
     chat, responses, messages, images, speech: `base_url`, `model`, `api_key_env`, `headers`,
     timeouts, `retries`.
+    chat: how the server is asked where servers differ (`Rules`), by default as OpenAI's are or as others are.
+    `user_max_length` characters of `user` are sent, a digest of longer ones; 0 is no limit.
     script: `scenario`. replay: `file` and `of`. script, echo, replay: `interval_ms`, `repeat`.
     """
 
@@ -91,6 +94,11 @@ class ModelConfig(ConfigPart, frozen=True, kw_only=True):
     first_byte_seconds: float = 120.0
     idle_seconds: float = 120.0
     retries: int = 2
+    max_tokens_field: MaxTokens | None = None
+    developer_role: Developer | None = None
+    system_first: bool | None = None
+    custom_tools: CustomTools | None = None
+    user_max_length: int | None = None
     scenario: str = ""
     file: str = ""
     of: Literal["", "chat", "responses", "messages"] = ""

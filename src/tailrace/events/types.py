@@ -78,10 +78,13 @@ class RunIncomplete(Base, frozen=True, tag="run.incomplete"):
 
 
 class RunFailed(Base, frozen=True, tag="run.failed"):
-    """The run failed. `code` is one of OpenAI's response error codes."""
+    """The run failed. `code` is one of OpenAI's response error codes, or where a server of `dialect` reported
+    the failure, its own word; so is `param`, what it was about."""
 
     code: str
     message: str
+    param: str = ""
+    dialect: str = ""
 
 
 class RunCancelled(Base, frozen=True, tag="run.cancelled"):
@@ -132,7 +135,8 @@ class ItemStarted(Base, frozen=True, tag="item.started"):
     """An item opened. Tool calls carry `name`, `call_id` and where they run.
 
     `waits_for` a person: a yes before the call runs, or the answer to the question that the call is.
-    `data` is a `provider` item as first seen, in its dialect's own shape.
+    `data` is a `provider` item as first seen, in its dialect's own shape; `details` are what only one
+    dialect says of a call (`Item.details`).
     """
 
     item: int
@@ -146,6 +150,7 @@ class ItemStarted(Base, frozen=True, tag="item.started"):
     phase: str = ""
     dialect: str = ""
     data: dict[str, Json] = {}
+    details: dict[str, Json] = {}
 
 
 class TextDelta(Base, frozen=True, tag="text.delta"):
@@ -323,7 +328,7 @@ class Usage(Base, frozen=True, tag="usage"):
     `input` includes `cached` and `cache_write`; `output` includes `reasoning` (OpenAI's way of
     counting). `finish` is why the model stopped, `reason` the server's own word where that says more, and
     `stop_sequence` the one it came to. `cost` is in the configuration's currency. A call that only
-    shortened the history (`purpose`) is no reply.
+    shortened the history (`purpose`) is no reply. `details`: what only the server's dialect says of a reply.
     """
 
     model: str
@@ -338,6 +343,7 @@ class Usage(Base, frozen=True, tag="usage"):
     purpose: Literal["reply", "compaction"] = "reply"
     reason: str = ""
     stop_sequence: str = ""
+    details: dict[str, Json] = {}
 
 
 class Custom(Base, frozen=True, tag="custom"):

@@ -1,18 +1,22 @@
 """A model behind HTTP: one aiohttp session, a codec, timeouts, and retries before the first event only.
 
-Once anything of a reply was seen it is never asked for again: the caller has it in its log. Closing the
-generator closes the connection, which is how a model server learns that nobody wants the rest.
+Once anything of a reply was seen it is never asked for again: the caller has it in its log. A server that
+only shows that it is alive (comments, pings, blank pieces) stalls like one that is silent. A reply that was
+whole when its connection broke or stalled is whole. Closing the generator closes the connection, which is
+how a model server learns that nobody wants the rest.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 
 import aiohttp
+import msgspec
 from msgspec import Struct
 
 from tailrace.errors import ModelFailed
@@ -21,7 +25,8 @@ from tailrace.events.types import Payload
 from tailrace.models import interim
 from tailrace.models.outbound import Resolver
 from tailrace.models.reply_body import ReplyBody
-from tailrace.protocols.contract import HttpRequest, UpstreamCodec
+from tailrace.protocols.contract import HttpRequest, UpstreamCodec, UpstreamDecoder
+from tailrace.protocols.offered import Calls
 
 MAX_ERROR_BODY = 65_536
 SHORTEST_SECRET = 8
@@ -32,7 +37,7 @@ ENDED = "The model server's reply ended in the middle."
 
 
 class Timeouts(Struct, frozen=True):
-    """Seconds to connect, to the first byte of a reply, and between two bytes of it."""
+    """Seconds to connect, to the first byte of a reply, and of waiting between two events of it."""
 
     connect: float = 10.0
     first_byte: float = 120.0
@@ -79,8 +84,10 @@ class HttpModel:
         timeouts: Timeouts,
         retries: int,
         most_bytes: int = 0,
+        longest_user: int = 0,
     ) -> None:
-        """`most_bytes` of one reply are read, 0 for all."""
+        """`most_bytes` of one reply are read, 0 for all. Of a user's id longer than `longest_user`
+        characters a digest is sent, which tells users apart as well; 0 for any length."""
         self.name = name
         self._codec = codec
         self._sessions = sessions
@@ -90,47 +97,70 @@ class HttpModel:
         self._timeouts = timeouts
         self._retries = retries
         self._most_bytes = most_bytes
+        self._longest_user = longest_user
 
     async def stream(
         self, request: ModelRequest, items: Iterator[int]
     ) -> AsyncGenerator[Sequence[Payload], None]:
-        asked = self._codec.request(request, self._model)
-        reply, first = await self._ask(asked)
-        try:
-            decoder = self._codec.decoder(items, self.name)
-            coding = reply.headers.get("content-encoding", "")
-            read = partial(self._read, reply, self._timeouts.idle, "stalled")
-            async with aclosing(ReplyBody(read, coding, self._most_bytes).pieces(first)) as pieces:
-                async for data in pieces:
-                    if payloads := decoder.feed(data):
-                        yield payloads
-                    if decoder.failure is not None:
-                        raise decoder.failure
-                    if decoder.done:
-                        break
-            if payloads := decoder.close():
-                yield payloads
-            if decoder.failure is not None:
-                raise decoder.failure
-        finally:
-            reply.close()
+        asked = self._codec.request(self._fitting(request), self._model)
+        for attempt in range(self._retries + 1):
+            seen = False
+            try:
+                calls = Calls(asked.offered) if asked.offered else None
+                async with aclosing(self._reply(asked, items)) as batches:
+                    async for payloads in batches:
+                        seen = True
+                        yield payloads if calls is None else calls.told(payloads)
+                return
+            except ModelFailed as failure:
+                if seen or not failure.retryable or attempt == self._retries:
+                    raise self._told(failure, seen=seen) from None
+                wait = FIRST_RETRY_WAIT * 2**attempt
+                if isinstance(failure, _Refused) and failure.wait is not None:
+                    wait = failure.wait
+                await asyncio.sleep(min(wait, MAX_RETRY_WAIT))
 
     async def close(self) -> None:
         await self._sessions.close()
 
-    async def _ask(self, asked: HttpRequest) -> tuple[aiohttp.ClientResponse, bytes]:
-        """The reply with its first bytes; retried while the server says it may be worth it."""
-        for attempt in range(self._retries + 1):
-            try:
-                return await self._try(asked)
-            except _Refused as refused:
-                if not refused.failure.retryable or attempt == self._retries:
-                    raise refused.failure from None
-                wait = FIRST_RETRY_WAIT * 2**attempt if refused.wait is None else refused.wait
-                await asyncio.sleep(min(wait, MAX_RETRY_WAIT))
-        raise AssertionError("the last attempt returns or raises")
+    def _fitting(self, request: ModelRequest) -> ModelRequest:
+        user, longest = request.settings.user, self._longest_user
+        if not longest or len(user) <= longest:
+            return request
+        digest = hashlib.sha256(user.encode()).hexdigest()[:longest]
+        settings = msgspec.structs.replace(request.settings, user=digest)
+        return msgspec.structs.replace(request, settings=settings)
 
-    async def _try(self, asked: HttpRequest) -> tuple[aiohttp.ClientResponse, bytes]:
+    async def _reply(
+        self, asked: HttpRequest, items: Iterator[int]
+    ) -> AsyncGenerator[Sequence[Payload], None]:
+        """What one reply says. Raises `ModelFailed`."""
+        reply, first = await self._ask(asked)
+        decoder = self._codec.decoder(items, self.name)
+        patience = Patience(self._timeouts.idle, decoder)
+        try:
+            coding = reply.headers.get("content-encoding", "")
+            read = partial(self._read, reply, patience, "stalled")
+            async with aclosing(ReplyBody(read, coding, self._most_bytes).pieces(first)) as pieces:
+                async for data in pieces:
+                    if payloads := decoder.feed(data):
+                        yield payloads
+                    if decoder.failure is not None or decoder.done:
+                        break
+        except ModelFailed:
+            if payloads := decoder.close():
+                yield payloads
+            if not decoder.done:
+                raise
+        finally:
+            reply.close()
+        if payloads := decoder.close():
+            yield payloads
+        if decoder.failure is not None:
+            raise decoder.failure
+
+    async def _ask(self, asked: HttpRequest) -> tuple[aiohttp.ClientResponse, bytes]:
+        """The reply with its first bytes."""
         try:
             async with asyncio.timeout(self._timeouts.connect + self._timeouts.first_byte):
                 reply = await self._sessions.get().post(
@@ -141,13 +171,13 @@ class HttpModel:
                     allow_redirects=False,
                 )
         except TimeoutError:
-            raise _Refused(_failed("did not answer in time", retryable=True)) from None
+            raise _failed("did not answer in time", retryable=True) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _Refused(_failed(f"cannot be reached: {_words(error)}", retryable=True)) from None
+            raise _failed(f"cannot be reached: {_words(error)}", retryable=True) from None
         try:
             if reply.status >= 300:
-                body = await self._error_body(reply)
-                failure = self._codec.failure(reply.status, self._redacted(body))
+                body = self._redacted(await self._error_body(reply))
+                failure = self._codec.failure(reply.status, body)
                 raise _Refused(failure, _retry_after(reply.headers))
             return reply, await self._first(reply)
         except BaseException:
@@ -163,22 +193,36 @@ class HttpModel:
             head[name] = ",".join(filter(None, (head.get(name), values)))
         return head
 
-    def _redacted(self, body: bytes) -> bytes:
+    def _redacted(self, said: bytes) -> bytes:
         """What a server said, without the keys that we showed it: some repeat them."""
         for value in self._headers.values():
             secret = value.rpartition(" ")[2].encode()
             if len(secret) >= SHORTEST_SECRET:
-                body = body.replace(secret, b"[redacted]")
-        return body
+                said = said.replace(secret, b"[redacted]")
+        return said
+
+    def _told(self, failure: ModelFailed, *, seen: bool) -> ModelFailed:
+        """A failure as the caller gets it."""
+        message = self._redacted(failure.message.encode("utf-8", "replace")).decode()
+        retryable = failure.retryable and not seen
+        return ModelFailed(
+            message,
+            code=failure.code,
+            status=failure.status,
+            retryable=retryable,
+            param=failure.param,
+            dialect=failure.dialect,
+        )
 
     async def _first(self, reply: aiohttp.ClientResponse) -> bytes:
         """The first bytes of a reply. While there are none it may be asked for again."""
+        patience = Patience(self._timeouts.first_byte)
         try:
-            first = await self._read(reply, self._timeouts.first_byte, "sent nothing")
+            first = await self._read(reply, patience, "sent nothing")
         except ModelFailed as failure:
-            raise _Refused(ModelFailed(failure.message, retryable=True)) from None
+            raise ModelFailed(failure.message, retryable=True) from None
         if not first:
-            raise _Refused(ModelFailed(ENDED, retryable=True))
+            raise ModelFailed(ENDED, retryable=True)
         return first
 
     async def _error_body(self, reply: aiohttp.ClientResponse) -> bytes:
@@ -190,23 +234,50 @@ class HttpModel:
                     body += piece
         return bytes(body[:MAX_ERROR_BODY])
 
-    async def _read(self, reply: aiohttp.ClientResponse, seconds: float, how: str) -> bytes:
+    async def _read(self, reply: aiohttp.ClientResponse, patience: Patience, how: str) -> bytes:
         """What has arrived; empty at the end of the reply."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
-            async with asyncio.timeout(seconds):
-                return await reply.content.readany()
+            async with asyncio.timeout(patience.left()):
+                data = await reply.content.readany()
         except TimeoutError:
-            raise _failed(f"{how} for {seconds:g} s") from None
+            raise _failed(f"{how} for {patience.seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise _failed(f"broke the connection: {_words(error)}") from None
+        patience.waited += clock() - began
+        return data
 
 
-class _Refused(Exception):
+class Patience:
+    """So many `seconds` we wait for a server since it last said something, whatever else it sends."""
+
+    def __init__(self, seconds: float, decoder: UpstreamDecoder | None = None) -> None:
+        self.seconds = seconds
+        self.waited = 0.0
+        self._decoder = decoder
+        self._heard = 0
+
+    def left(self) -> float:
+        """The seconds to wait for the next bytes."""
+        if self._decoder is not None and self._decoder.heard != self._heard:
+            self._heard = self._decoder.heard
+            self.waited = 0.0
+        return self.seconds - self.waited
+
+
+class _Refused(ModelFailed):
     """No reply began; `wait` is what the server asked for, in seconds."""
 
-    def __init__(self, failure: ModelFailed, wait: float | None = None) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
+    def __init__(self, failure: ModelFailed, wait: float | None) -> None:
+        super().__init__(
+            failure.message,
+            code=failure.code,
+            status=failure.status,
+            retryable=failure.retryable,
+            param=failure.param,
+            dialect=failure.dialect,
+        )
         self.wait = wait
 
 

@@ -63,6 +63,14 @@ def any_object(value: Json) -> Object:
     return cast("Object", value) if isinstance(value, dict) else {}
 
 
+def objects(value: Json) -> list[Object]:
+    """The objects of what may be anything: those of a list, or one alone."""
+    if isinstance(value, dict):
+        return [any_object(value)] if value else []
+    entries = cast("list[Json]", value) if isinstance(value, list) else ()
+    return [any_object(entry) for entry in entries if isinstance(entry, dict)]
+
+
 def as_list(value: Json, where: str) -> list[Json]:
     """A list."""
     if not isinstance(value, list):

@@ -1,25 +1,31 @@
 """What the decoders of all three upstream dialects share: the SSE loop, items, and the last word.
 
-A subclass says what one server-sent event means. Here: bytes in, payloads out, nothing after the end,
-and a `ModelFailed` instead of an exception whatever the server sends.
+A subclass says what one event of its dialect means. Here: bytes in, payloads out, nothing after the end,
+and a `ModelFailed` instead of an exception whatever the server sends. Alike in all dialects:
+
+- What an event is at all: `upstream_events.py` (pings, `[DONE]`, errors in any form).
+- What is nearly JSON is read (`framing/loose_json.py`), half a character waits for the other (`halves.py`).
+- A reply that is no stream is read as what it is: a document, lines of JSON, a page that tells why not.
+- What cannot be read is `Undecodable`, in our own words: no exception's text reaches a client.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from tailrace.errors import ModelFailed, Undecodable
 from tailrace.events import types as t
 from tailrace.events.items import Item, Json
-from tailrace.protocols.framing import json_bounds
+from tailrace.protocols import upstream_events as told
+from tailrace.protocols.framing import loose_json
 from tailrace.protocols.framing.sse import SseDecoder, SseEvent
+from tailrace.protocols.halves import Halves
 
-MAX_MESSAGE = 500
-"""Characters of a server's error message that are passed on."""
+NO_FORM = "it has not the form that its dialect gives to events"
 
 NO_EVENT = (
     msgspec.MsgspecError,
@@ -41,10 +47,15 @@ class SseReplyDecoder(ABC):
     def __init__(self, items: Iterator[int], model: str) -> None:
         self.failure: ModelFailed | None = None
         self.done = False
+        self.heard = 0
         self._items = items
         self._model = model
         self._sse = SseDecoder()
         self._out: list[t.Payload] = []
+        self._says = True
+        self._marked = False
+        self._halves: Halves | None = None
+        self._strays: list[bytes] = []
 
     def feed(self, data: bytes) -> list[t.Payload]:
         self._out = out = list[t.Payload]()
@@ -52,32 +63,131 @@ class SseReplyDecoder(ABC):
             return out
         try:
             for event in self._sse.feed(data):
-                if found := json_bounds.fault(event.data):
-                    raise Undecodable(f"The model server sent an event that {found}.")
-                self._event(event)
+                self._take(event)
                 if self.done or self.failure is not None:
                     break
         except ModelFailed as failure:
             self.failure = failure
-        except NO_EVENT as error:
-            self.failure = Undecodable(
-                f"The model server sent what is no event of its dialect: {error}"
-            )
-        return out
+        return self._mended()
 
     def close(self) -> list[t.Payload]:
         self._out = out = list[t.Payload]()
-        if not self.done and self.failure is None:
-            self._closed()
-        return out
+        if self.done or self.failure is not None:
+            return out
+        try:
+            self._last_words()
+            if self._strays and not self.heard:
+                self._no_stream(b"\n\n".join(self._strays).strip())
+            if not self.done and self.failure is None:
+                self._closed()
+        except ModelFailed as failure:
+            self.failure = failure
+        return self._mended()
 
     @abstractmethod
     def _event(self, event: SseEvent) -> None:
-        """One event of the server."""
+        """One event of the server, whose data is a JSON object. Sets `_says` to false for one that says
+        nothing: a server that goes on like that is one that stalls."""
 
     def _closed(self) -> None:
-        """The connection ended before the reply did."""
-        self.failure = ModelFailed("The model server's reply ended in the middle.")
+        """The server said `[DONE]` (`_marked`), or the connection ended, and the dialect's own end had not
+        come."""
+        said = told.excerpt(b" ".join(self._strays))
+        last = f"; it said last: {said}" if said else "."
+        message = f"The model server's reply ended in the middle{last}"
+        self.failure = ModelFailed(message, retryable=True)
+
+    def _take(self, event: SseEvent) -> None:
+        if event.stray:
+            self._stray(event.data)
+            return
+        found = told.sort(event)
+        if found is told.Mark.END:
+            self._marked = True
+            self._closed()
+        elif isinstance(found, SseEvent):
+            self._object(found)
+
+    def _object(self, event: SseEvent) -> None:
+        """An event of the dialect. An error that has no type of its own is one in every dialect; others the
+        dialect reads first, for it may know more of them."""
+        named = event.event.lower() == "error"
+        error = told.value_object(event.data) if named or b'"error"' in event.data else {}
+        if error and not named and not isinstance(error.get("type"), str):
+            told.raise_reported(error)
+        self._says = True
+        try:
+            self._known(event)
+        except Undecodable:
+            if not named:
+                told.raise_reported(error)
+                raise
+        if self._says:
+            self.heard += 1
+        if self.failure is None and error:
+            told.raise_reported(error)
+        if self.failure is None and named:
+            raise told.failed(told.words(error), error)
+
+    def _known(self, event: SseEvent) -> None:
+        """Let the dialect read an event. Raises `Undecodable` in words of ours."""
+        before = len(self._out)
+        try:
+            self._event(event)
+        except ModelFailed:
+            raise
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            if self._out[before:] or told.is_json(event.data):
+                raise told.unreadable(NO_FORM) from None
+            self._nearly_json(event)
+        except NO_EVENT:
+            raise told.unreadable(NO_FORM) from None
+
+    def _nearly_json(self, event: SseEvent) -> None:
+        """Once more, as JSON. From here on halves of characters may come."""
+        self._halves = self._halves or Halves()
+        try:
+            data = loose_json.normal(event.data)
+        except (ValueError, RecursionError):
+            raise told.unreadable("it is no JSON") from None
+        try:
+            self._event(SseEvent(event.event, data))
+        except NO_EVENT:
+            raise told.unreadable(NO_FORM) from None
+
+    def _stray(self, lines: bytes) -> None:
+        """What is no event: an error written without `data:`, or the reply is no stream at all."""
+        field, _, rest = lines.partition(b":")
+        if field.strip().lower() == b"error":
+            self._take(SseEvent("error", rest.strip()))
+            return
+        value = told.value_object(lines)
+        told.raise_reported(value)
+        if value and self.heard:
+            self._object(SseEvent("", lines.strip()))
+        else:
+            self._strays.append(lines)
+
+    def _last_words(self) -> None:
+        """The event that nothing ended, where it is whole all the same."""
+        for event in self._sse.close():
+            try:
+                self._take(event)
+            except Undecodable:
+                return
+
+    def _no_stream(self, body: bytes) -> None:
+        """The whole reply was no stream of events: one document, or documents line by line."""
+        documents = [body] if told.value_object(body) else body.splitlines()
+        for document in filter(bytes.strip, documents):
+            value = told.value_object(document)
+            if not value:
+                raise told.no_stream(body)
+            told.raise_reported(value)
+            self._object(SseEvent("", document.strip()))
+
+    def _mended(self) -> list[t.Payload]:
+        return self._out if self._halves is None else self._halves.mended(self._out)
 
     def _emit(self, payload: t.Payload) -> None:
         self._out.append(payload)
@@ -98,28 +208,6 @@ def call_id(given: str | None, item: int) -> str:
     return given or f"call_{item}"
 
 
-def error_message(body: bytes) -> str:
-    """The message in an error body of any of the usual shapes, else the body's own text; bounded."""
-    text = body.decode("utf-8", "replace")
-    try:
-        found: Json = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        found = text
-    for _ in range(3):
-        found = _inner(found)
-    return (found if isinstance(found, str) else text).strip()[:MAX_MESSAGE]
-
-
-def _inner(found: Json) -> Json:
-    """One step into an error body: the first of a list, or what an object says of the error."""
-    if isinstance(found, list):
-        return next(iter(cast("list[Json]", found)), None)
-    if isinstance(found, dict):
-        fields = cast("dict[str, Json]", found)
-        return fields.get("error") or fields.get("message") or fields.get("detail")
-    return found
-
-
 def http_failure(status: int, body: bytes) -> ModelFailed:
     """The meaning of an HTTP status of 400 or above."""
     code = "server_error"
@@ -128,7 +216,7 @@ def http_failure(status: int, body: bytes) -> ModelFailed:
     elif status in (400, 413, 422):
         code = "invalid_prompt"
     return ModelFailed(
-        f"The model server answered {status}: {error_message(body)}",
+        f"The model server answered {status}: {told.message(body)}",
         code=code,
         status=status,
         retryable=status in RETRYABLE or status >= 500,
@@ -136,9 +224,5 @@ def http_failure(status: int, body: bytes) -> ModelFailed:
 
 
 def stream_failure(message: str, code: Json = None) -> ModelFailed:
-    """A failure that the server reported inside its stream."""
-    limited = str(code) in ("429", "rate_limit_exceeded", "rate_limit_error", "overloaded_error")
-    return ModelFailed(
-        message[:MAX_MESSAGE] or "The model server reported an error.",
-        code="rate_limit_exceeded" if limited else "server_error",
-    )
+    """A failure that the server reported inside its stream, with its code or type."""
+    return told.failed(message, {"code": code})

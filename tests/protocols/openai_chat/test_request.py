@@ -24,7 +24,7 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.events.request import OutputFormat, RunRequest, Settings, ToolChoice, ToolSpec
-from tailrace.protocols.openai_chat import messages, request, stream, tools
+from tailrace.protocols.openai_chat import history, request, stream, tools
 from tailrace.protocols.openai_responses import stream as responses
 from tests.support import rubbish
 from tests.support.logs import RUN, user
@@ -130,8 +130,16 @@ def test_every_parameter_has_its_place() -> None:
         input=DECODED,
         settings=Settings(
             tools=(
-                ToolSpec(name="find", description="Finds.", parameters=PARAMETERS, strict=True),
-                ToolSpec(kind="custom", name="patch", raw={"format": {"type": "text"}}),
+                ToolSpec(
+                    name="find",
+                    description="Finds.",
+                    parameters=PARAMETERS,
+                    strict=True,
+                    origin="chat",
+                ),
+                ToolSpec(
+                    kind="custom", name="patch", raw={"format": {"type": "text"}}, origin="chat"
+                ),
             ),
             tool_choice=ToolChoice(mode="required", names=("find",)),
             parallel_tool_calls=True,
@@ -158,14 +166,14 @@ def test_every_parameter_has_its_place() -> None:
 
 def test_messages_go_back_as_they_came() -> None:
     """What one assistant said in a row is one message again."""
-    encoded = messages.encode_messages(DECODED, "")
+    encoded = history.encode_messages(DECODED, "")
     expected = [dict(message) for message in MESSAGES]
     expected[5]["content"] = "ok"
     assert encoded == expected
 
 
 def test_instructions_are_the_first_message() -> None:
-    encoded = messages.encode_messages((user("Hi"),), "Be.")
+    encoded = history.encode_messages((user("Hi"),), "Be.")
     assert encoded[0] == {"role": "system", "content": "Be."}
 
 
@@ -270,4 +278,4 @@ def test_rubbish_is_refused_or_can_be_kept_and_shown(body: bytes) -> None:
     assert stored.decode(stored.frame(log).body) == log
     stream.Encoder(RUN, stream.Options(made.include_usage)).encode(log)
     responses.Encoder(RUN, responses.Options()).encode(log)
-    messages.encode_messages(made.request.input, "")
+    history.encode_messages(made.request.input, "")

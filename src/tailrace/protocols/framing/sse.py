@@ -1,8 +1,9 @@
 """Server-sent events: bytes to events, fed in any pieces (WHATWG HTML, 9.2.6).
 
 Reads what model servers really send: any line ending, comments, a BOM, several `data:` lines. `id` and
-`retry` mean nothing to us. An event that the end of the stream cuts off is dropped, as the standard
-says; `pending` tells that there was one.
+`retry` mean nothing to us. Beyond the standard, nothing that a server says is dropped: a name without data
+is an event, lines that are of no field are a `stray` one, and the event that the end of the stream cuts off
+can be had from `close`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,17 @@ MAX_EVENT = 16_777_216
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 
+_FIELDS = frozenset((b"", b"data", b"event", b"id", b"retry"))
+"""What a line may begin with; a comment has no name."""
+
+
 class SseEvent(NamedTuple):
-    """One event; `event` is empty where the server named none."""
+    """One event; `event` is empty where the server named none. `stray` is what was no event: `data` is all of
+    its lines."""
 
     event: str
     data: bytes
+    stray: bool = False
 
 
 class SseDecoder:
@@ -52,6 +59,10 @@ class SseDecoder:
         self._pieces, self._size = [], 0
         self._keep(blocks.pop())
         return [event for block in blocks if (event := _event(block)) is not None]
+
+    def close(self) -> list[SseEvent]:
+        """The stream ended: the event that nothing ended, if there is one."""
+        return self.feed(b"\n\n") if self._pieces or self._held else []
 
     def _keep(self, data: bytes) -> None:
         """Put bytes by until their event is whole."""
@@ -88,12 +99,15 @@ def _event(block: bytes) -> SseEvent | None:
     block = block.lstrip(b"\n")
     if block.startswith(b"data:") and b"\n" not in block:
         return SseEvent("", block[6:] if block[5:6] == b" " else block[5:])
-    name, data = "", list[bytes]()
+    name, data, known = "", list[bytes](), False
     for line in block.split(b"\n"):
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
+        known = known or field in _FIELDS
         if field == b"data":
             data.append(value)
         elif field == b"event":
             name = value.decode("utf-8", "replace")
-    return SseEvent(name, b"\n".join(data)) if data else None
+    if data or name:
+        return SseEvent(name, b"\n".join(data))
+    return None if known or not block.strip() else SseEvent("", block, stray=True)

@@ -1,14 +1,17 @@
-"""Messages: Chat Completions JSON ⇄ canonical items (openai 3.52's `ChatCompletionMessageParam`).
+"""Messages of clients: Chat Completions JSON to canonical items (openai 3.52's `ChatCompletionMessageParam`).
 
-A chat message can be several items (text and calls), and several items one message: decoding splits,
-encoding groups what the assistant said in a row. `details["chat"]` holds what some servers add to an
-assistant message (`reasoning_content`, `reasoning_details`) and want back.
+A chat message can be several items (reasoning, text and calls). What no item has a field for stands in
+`details["chat"]`, from where `history.py` puts it back for servers of this dialect:
+
+- of a `Reasoning` the message's fields that hold it (`reasoning_content`, …), or in `field` the name of the
+  one that its own text goes back in;
+- of others `message` (the message's other fields), `parts` (those of its parts, by place) and `call` (those
+  of the call, and of its `function`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import assert_never
+from collections.abc import Iterator
 
 from tailrace.errors import BadRequest
 from tailrace.events.items import (
@@ -19,7 +22,6 @@ from tailrace.events.items import (
     Json,
     Message,
     Part,
-    ProviderItem,
     Reasoning,
     RefusalPart,
     Role,
@@ -27,12 +29,18 @@ from tailrace.events.items import (
     ToolCall,
     ToolOutput,
 )
-from tailrace.protocols.fields import Object, as_list, as_object, given, nested, optional, text
+from tailrace.protocols.fields import Object, as_list, as_object, nested, optional, text
 
 DIALECT = "chat"
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
 OPAQUE = ("reasoning_details", "reasoning_content", "reasoning")
 """Fields of an assistant message that only the server that wrote them understands."""
+
+
+def kept(**groups: Json) -> dict[str, Json]:
+    """`details` of an item or event that only servers of this dialect understand."""
+    said = {name: value for name, value in groups.items() if value not in (None, "", {}, [])}
+    return {DIALECT: said} if said else {}
 
 
 def decode_messages(value: Json, where: str = "messages") -> tuple[Item, ...]:
@@ -51,7 +59,9 @@ def _decode(message: Object, where: str) -> Iterator[Item]:
     role = message.get("role")
     if role == "tool":
         call_id = text(message, "tool_call_id", where)
-        yield ToolOutput(call_id=call_id, output=_content(message.get("content"), where))
+        output, parts = _content(message.get("content"), where)
+        details = kept(message=_rest(message, "tool_call_id"), parts=parts)
+        yield ToolOutput(call_id=call_id, output=output, details=details)
         return
     if role not in ROLES:
         raise BadRequest(
@@ -62,53 +72,78 @@ def _decode(message: Object, where: str) -> Iterator[Item]:
         yield from _decode_assistant(message, where)
         return
     name = optional(message, "name", str, default="", where=where)
-    yield Message(role=role, content=_content(message.get("content"), where), name=name)
+    content, parts = _content(message.get("content"), where)
+    details = kept(message=_rest(message, "name"), parts=parts)
+    yield Message(role=role, content=content, name=name, details=details)
 
 
 def _decode_assistant(message: Object, where: str) -> Iterator[Item]:
-    opaque = given({name: message.get(name) for name in OPAQUE})
+    """An assistant's message as its items; the first of them that is no reasoning keeps the rest of it."""
+    opaque = {name: message[name] for name in OPAQUE if message.get(name) is not None}
     if opaque:
         words = opaque.get("reasoning_content") or opaque.get("reasoning")
         said = (words,) if isinstance(words, str) else ()
         yield Reasoning(text=said, details={DIALECT: opaque})
-    content = message.get("content")
-    parts = () if content is None else _content(content, where)
+    content, parts = _content(message.get("content"), where)
     refusal = optional(message, "refusal", str, default="", where=where)
     if refusal:
-        parts = (*parts, RefusalPart(refusal))
-    if parts:
-        yield Message(role="assistant", content=parts)
-    if message.get("tool_calls") is None:
+        content = (*content, RefusalPart(refusal))
+    name = optional(message, "name", str, default="", where=where)
+    rest = _rest(message, "name", "refusal", "tool_calls", *OPAQUE)
+    calls = message.get("tool_calls")
+    if content or (rest and not calls):
+        details = kept(message=rest, parts=parts)
+        yield Message(role="assistant", content=content, name=name, details=details)
+        rest = {}
+    if calls is None:
         return
-    for n, value in enumerate(as_list(message["tool_calls"], f"{where}.tool_calls")):
-        yield _decode_call(value, f"{where}.tool_calls[{n}]")
+    for n, value in enumerate(as_list(calls, f"{where}.tool_calls")):
+        yield _decode_call(value, f"{where}.tool_calls[{n}]", rest)
+        rest = {}
 
 
-def _decode_call(value: Json, where: str) -> ToolCall:
+def _decode_call(value: Json, where: str, rest: Object) -> ToolCall:
     call = as_object(value, where)
     custom = call.get("type") == "custom"
-    kind = "custom" if custom else "function"
+    kind, field = ("custom", "input") if custom else ("function", "arguments")
     body = nested(call, kind)
+    own = {
+        k: v for k, v in call.items() if k not in ("id", "type", kind, "index") and v is not None
+    }
+    if inner := {k: v for k, v in body.items() if k not in ("name", field) and v is not None}:
+        own[kind] = inner
     return ToolCall(
         call_id=text(call, "id", where),
         name=text(body, "name", f"{where}.{kind}"),
-        arguments=text(body, "input" if custom else "arguments", f"{where}.{kind}"),
+        arguments=text(body, field, f"{where}.{kind}"),
         custom=custom,
+        details=kept(call=own, message=rest),
     )
 
 
-def _content(value: Json, where: str) -> tuple[Part, ...]:
+def _rest(message: Object, *known: str) -> Object:
+    """What a message says beyond the fields that are known."""
+    named = ("role", "content", *known)
+    return {k: v for k, v in message.items() if k not in named and v is not None}
+
+
+def _content(value: Json, where: str) -> tuple[tuple[Part, ...], Object]:
+    """The parts of a message, and what each says beyond its own fields, by its place."""
     if value is None:
-        return ()
+        return (), {}
     if isinstance(value, str):
-        return (TextPart(value),)
+        return (TextPart(value),), {}
     place = f"{where}.content"
     if not isinstance(value, list):
         raise BadRequest(f"{place} must be a string or a list of parts.", param=place)
-    return tuple(
-        _decode_part(as_object(part, f"{place}[{n}]"), f"{place}[{n}]")
-        for n, part in enumerate(as_list(value, place))
-    )
+    objects = [as_object(part, f"{place}[{n}]") for n, part in enumerate(as_list(value, place))]
+    parts = tuple(_decode_part(part, f"{place}[{n}]") for n, part in enumerate(objects))
+    rest = {
+        str(n): own
+        for n, part in enumerate(objects)
+        if (own := {k: v for k, v in part.items() if k not in ("type", part["type"])})
+    }
+    return parts, rest
 
 
 def _decode_part(part: Object, where: str) -> Part:
@@ -136,96 +171,3 @@ def _decode_part(part: Object, where: str) -> Part:
             )
         case other:
             raise BadRequest(f"{where} has an unknown type {other!r}.", param=f"{where}.type")
-
-
-def encode_messages(items: Sequence[Item], instructions: str) -> list[Object]:
-    """Items as messages for a chat server, instructions first as a system message."""
-    messages: list[Object] = []
-    if instructions:
-        messages.append({"role": "system", "content": instructions})
-    for item in items:
-        match item:
-            case Message(role="assistant"):
-                _assistant(messages, text=True).update(_spoken(item))
-            case Message():
-                messages.append(_encode_message(item))
-            case Reasoning():
-                if opaque := item.details.get(DIALECT):
-                    _assistant(messages, text=False).update(opaque)
-            case ToolCall():
-                calls = _assistant(messages, text=False).setdefault("tool_calls", [])
-                calls.append(_encode_call(item))
-            case ToolOutput():
-                messages.append(_encode_output(item))
-            case ProviderItem():
-                pass  # an item of another dialect's server: no chat server knows it
-            case _:
-                assert_never(item)
-    return messages
-
-
-def _assistant(messages: list[Object], *, text: bool) -> Object:
-    """The assistant message that is being built: the last one, or a new one.
-
-    Text after text or after calls begins a new message, so that nothing changes its order.
-    """
-    last = messages[-1] if messages else {}
-    taken = "tool_calls" in last or last.get("content") is not None
-    if last.get("role") != "assistant" or (text and taken):
-        messages.append({"role": "assistant", "content": None})
-    return messages[-1]
-
-
-def _spoken(item: Message) -> Object:
-    words = "".join(part.text for part in item.content if isinstance(part, TextPart))
-    refusal = "".join(part.refusal for part in item.content if isinstance(part, RefusalPart))
-    return {"content": words if words or not refusal else None, **given({"refusal": refusal})}
-
-
-def _encode_message(item: Message) -> Object:
-    encoded: Object = {"role": item.role, "content": _encode_content(item.content)}
-    return {**encoded, **given({"name": item.name})}
-
-
-def _encode_output(item: ToolOutput) -> Object:
-    return {
-        "role": "tool",
-        "tool_call_id": item.call_id,
-        "content": _encode_content(item.output),
-    }
-
-
-def _encode_content(parts: Sequence[Part]) -> Json:
-    """A plain string where it is only text, as every chat server takes it."""
-    if all(isinstance(part, TextPart) for part in parts):
-        return "".join(part.text for part in parts if isinstance(part, TextPart))
-    return [_encode_part(part) for part in parts]
-
-
-def _encode_part(part: Part) -> Object:
-    match part:
-        case TextPart():
-            return {"type": "text", "text": part.text}
-        case RefusalPart():
-            return {"type": "refusal", "refusal": part.refusal}
-        case ImagePart():
-            image = {"url": part.url, **given({"detail": part.detail})}
-            return {"type": "image_url", "image_url": image}
-        case FilePart():
-            file = given(
-                {"file_id": part.file_id, "file_data": part.data, "filename": part.filename}
-            )
-            return {"type": "file", "file": file}
-        case AudioPart():
-            audio = {"data": part.data, "format": part.format}
-            return {"type": "input_audio", "input_audio": audio}
-        case _:
-            assert_never(part)
-
-
-def _encode_call(item: ToolCall) -> Object:
-    if item.custom:
-        body = {"name": item.name, "input": item.arguments}
-        return {"id": item.call_id, "type": "custom", "custom": body}
-    body = {"name": item.name, "arguments": item.arguments}
-    return {"id": item.call_id, "type": "function", "function": body}

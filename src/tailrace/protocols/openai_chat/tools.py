@@ -1,15 +1,35 @@
-"""Tools, tool choice and response format: Chat Completions JSON ⇄ canonical."""
+"""Tools, tool choice and response format: Chat Completions JSON ⇄ canonical.
+
+A tool that came in this dialect goes to a chat server as it came. Of other dialects' tools it is offered
+functions, also those of a namespace (`protocols/offered.py`), and custom tools, where it has none as
+functions. What another provider runs is left out; a choice that demands it is refused.
+"""
 
 from __future__ import annotations
 
-from tailrace.errors import BadRequest
+from collections.abc import Iterator
+
+from tailrace.errors import BadRequest, ModelFailed
 from tailrace.events.items import Json
 from tailrace.events.request import OutputFormat, Settings, ToolChoice, ToolSpec
-from tailrace.protocols.fields import Object, as_list, as_object, given, nested, optional, text
+from tailrace.protocols.fields import (
+    Object,
+    any_object,
+    as_list,
+    as_object,
+    given,
+    nested,
+    objects,
+    optional,
+    text,
+)
+from tailrace.protocols.offered import INPUT, Offered, joined
+from tailrace.protocols.openai_chat.messages import DIALECT
+from tailrace.protocols.openai_chat.rules import OPENAI, Rules
 
 
 def decode_tools(value: Json) -> tuple[ToolSpec, ...]:
-    """`tools`: functions and custom tools."""
+    """`tools`: functions, custom tools, and what only some server knows."""
     return tuple(
         _decode_tool(as_object(tool, f"tools[{n}]"), f"tools[{n}]")
         for n, tool in enumerate(as_list(value, "tools"))
@@ -21,7 +41,7 @@ def _decode_tool(tool: Object, where: str) -> ToolSpec:
     if kind not in ("function", "custom"):
         if not isinstance(kind, str):
             raise BadRequest(f"{where}.type must be a string.", param=f"{where}.type")
-        return ToolSpec(kind="provider", name=kind, raw=tool)
+        return ToolSpec(kind="provider", name=kind, raw=tool, origin=DIALECT)
     body, place = nested(tool, kind), f"{where}.{kind}"
     parameters = body.get("parameters")
     return ToolSpec(
@@ -30,22 +50,99 @@ def _decode_tool(tool: Object, where: str) -> ToolSpec:
         description=optional(body, "description", str, default="", where=place),
         parameters=None if parameters is None else as_object(parameters, f"{place}.parameters"),
         strict=optional(body, "strict", bool, default=None, where=place),
-        raw=given({"format": body.get("format")}),
+        raw={
+            **_rest(body, "name", "description", "parameters", "strict"),
+            **given({TOOL: _rest(tool, "type", kind)}),
+        },
+        origin=DIALECT,
     )
 
 
-def encode_tools(tools: tuple[ToolSpec, ...]) -> list[Object]:
-    """Tools as a chat server takes them; tools of other dialects' providers are left out."""
-    return [_encode_tool(tool) for tool in tools if tool.kind != "provider"]
+TOOL = "tool"
+"""In `ToolSpec.raw`: what a tool says beside its function; the rest is what the function says."""
 
 
-def _encode_tool(tool: ToolSpec) -> Object:
-    body: Object = {"name": tool.name, **given({"description": tool.description}), **_form(tool)}
+def _rest(fields: Object, *known: str) -> Object:
+    return {k: v for k, v in fields.items() if k not in known and v is not None}
+
+
+def encode_tools(tools: tuple[ToolSpec, ...], rules: Rules = OPENAI) -> list[Object]:
+    """Tools as a chat server takes them."""
+    return [made for tool in tools for made, _ in _encode_tool(tool, rules)]
+
+
+def offered(tools: tuple[ToolSpec, ...], rules: Rules) -> dict[str, Offered]:
+    """What the server's functions stand for, as far as they are not the client's own."""
+    found = [each for tool in tools for each in _encode_tool(tool, rules)]
+    return {made[made["type"]]["name"]: stands for made, stands in found if stands is not None}
+
+
+def _encode_tool(tool: ToolSpec, rules: Rules) -> Iterator[tuple[Object, Offered | None]]:
+    if tool.kind == "provider":
+        if tool.origin == DIALECT:
+            yield dict(tool.raw), None
+        elif tool.raw.get("type") == "namespace":
+            yield from _namespace(tool.raw, rules)
+        return
+    own = tool.raw if tool.origin == DIALECT else {}
+    beside, said = any_object(own.get(TOOL)), _rest(own, TOOL, "format")
+    if tool.kind == "custom":
+        body: Object = {"name": tool.name, **given({"description": tool.description})}
+        form = any_object(tool.raw.get("format"))
+        if rules.custom_tools == "function":
+            yield _as_function(tool.name, tool.description, form), Offered(tool.name, custom=True)
+            return
+        body |= given({"format": _chat_format(form)})
+        yield {"type": "custom", "custom": {**body, **said}, **beside}, None
+        return
+    yield {"type": "function", "function": {**_function(tool), **said}, **beside}, None
+
+
+def _function(tool: ToolSpec) -> Object:
+    body: Object = {"name": tool.name, **given({"description": tool.description})}
     if tool.parameters is not None:
         body["parameters"] = tool.parameters
     if tool.strict is not None:
         body["strict"] = tool.strict
-    return {"type": tool.kind, tool.kind: body}
+    return body
+
+
+def _namespace(raw: Object, rules: Rules) -> Iterator[tuple[Object, Offered]]:
+    """The tools of a namespace of OpenAI's Responses, each under one name."""
+    namespace = str(raw.get("name") or "")
+    for tool in objects(raw.get("tools")):
+        name, kind = tool.get("name"), tool.get("type")
+        if not isinstance(name, str) or kind not in ("function", "custom"):
+            continue
+        spec = ToolSpec(
+            kind=kind,
+            name=joined(namespace, name),
+            description=str(tool.get("description") or ""),
+            parameters=tool.get("parameters"),
+            strict=tool["strict"] if isinstance(tool.get("strict"), bool) else None,
+            raw=given({"format": tool.get("format")}),
+        )
+        for made, _ in _encode_tool(spec, rules):
+            yield made, Offered(name, namespace, custom=kind == "custom")
+
+
+def _as_function(name: str, description: str, form: Object) -> Object:
+    """A custom tool for a server that has none: its text is the function's one argument."""
+    grammar = any_object(form.get("grammar")) or form
+    said = [description, "The input is free text."]
+    if isinstance(grammar.get("definition"), str):
+        said.append(
+            f"It follows this {grammar.get('syntax', '')} grammar:\n{grammar['definition']}"
+        )
+    body = {"name": name, "description": "\n\n".join(filter(None, said)), "parameters": INPUT}
+    return {"type": "function", "function": body}
+
+
+def _chat_format(form: Object) -> Object:
+    """What a custom tool takes, in Chat's form: Responses has the grammar's fields one level up."""
+    if form.get("type") == "grammar" and "grammar" not in form:
+        return {"type": "grammar", "grammar": _rest(form, "type")}
+    return form
 
 
 def decode_choice(value: Json) -> ToolChoice:
@@ -67,19 +164,38 @@ def decode_choice(value: Json) -> ToolChoice:
     raise BadRequest(f"tool_choice has an unknown type {kind!r}.", param="tool_choice.type")
 
 
-def encode_choice(settings: Settings) -> Json:
-    """`tool_choice` in Chat form."""
+def encode_choice(settings: Settings, rules: Rules = OPENAI) -> Json:
+    """`tool_choice` in Chat form. Raises `ModelFailed` where it demands what this server is not offered."""
     choice = settings.tool_choice
     if not choice.names:
         return choice.mode
-    kinds = {tool.name: tool.kind for tool in settings.tools}
-    tools: list[Object] = []
-    for name in choice.names:
-        kind = "custom" if kinds.get(name) == "custom" else "function"
-        tools.append({"type": kind, kind: {"name": name}})
+    declared = encode_tools(settings.tools, rules)
+    names = {name for wanted in choice.names for name in _meant(wanted, settings, rules)}
+    tools = [
+        {"type": kind, kind: {"name": name}}
+        for tool in declared
+        for kind in (tool["type"],)
+        if (name := any_object(tool.get(kind)).get("name")) in names
+    ]
+    if not tools:
+        wanted = ", ".join(map(repr, choice.names))
+        raise ModelFailed(
+            f"A model server that speaks Chat Completions cannot be offered the tool {wanted}.",
+            code="invalid_prompt",
+            status=400,
+            param="tool_choice",
+        )
     if len(tools) == 1 and choice.mode == "required":
         return tools[0]
     return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
+
+
+def _meant(name: str, settings: Settings, rules: Rules) -> Iterator[str]:
+    """The offered names that a name of a choice means: a namespace means all of its own."""
+    yield name
+    for tool in settings.tools:
+        if tool.kind == "provider" and tool.raw.get("name") == name:
+            yield from (made[made["type"]]["name"] for made, _ in _namespace(tool.raw, rules))
 
 
 def decode_format(value: Json) -> OutputFormat:
@@ -117,8 +233,3 @@ def encode_format(output: OutputFormat) -> Object:
     if output.strict is not None:
         inner["strict"] = output.strict
     return {"type": "json_schema", "json_schema": inner}
-
-
-def _form(tool: ToolSpec) -> Object:
-    """What a custom tool takes. Functions have no more than their schema; the rest is another dialect's."""
-    return tool.raw if tool.kind == "custom" else {}

@@ -1,14 +1,15 @@
 """Chat Completions as model servers speak it: our request to one, its chunks to payloads.
 
 Chat servers differ more than any others: reasoning under three names or inside the content, calls
-without index or id, finish reasons repeated on every chunk, no `[DONE]`. What a chunk adds opens and
-closes items here; a reply counts as whole when a finish reason was seen before the end.
+without index or id, whole messages instead of deltas, finish reasons repeated on every chunk or never said.
+What a chunk adds opens and closes items here. A field of an odd type says nothing. A reply is whole
+when a finish reason of `FINISH` was seen before the end, or when the server said `[DONE]` after something
+that is whole without one; any other reason is a failure, and so is a reply that says nothing at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
 
 import msgspec
 
@@ -16,24 +17,19 @@ from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest
+from tailrace.protocols import upstream_events as told
 from tailrace.protocols.contract import HttpRequest
-from tailrace.protocols.fields import Object, given
+from tailrace.protocols.fields import Object, any_object, given, objects
 from tailrace.protocols.framing.sse import SseEvent
-from tailrace.protocols.openai_chat import messages, tools
-from tailrace.protocols.openai_chat.upstream_wire import Call, Choice, Chunk, ChunkUsage, Delta
-from tailrace.protocols.upstream import SseReplyDecoder, call_id, http_failure, stream_failure
+from tailrace.protocols.openai_chat import history, messages, tools
+from tailrace.protocols.openai_chat import upstream_wire as wire
+from tailrace.protocols.openai_chat.rules import OPENAI, Rules
+from tailrace.protocols.openai_chat.upstream_calls import Calls
+from tailrace.protocols.openai_chat.upstream_media import Audio
+from tailrace.protocols.openai_chat.upstream_media import image as image_content
+from tailrace.protocols.upstream import SseReplyDecoder, http_failure
 
-_chunk = msgspec.json.Decoder(Chunk).decode
 _json = msgspec.json.Encoder().encode
-
-FINISH: dict[str, t.Finish] = {
-    "stop": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-}
 
 
 class ChatCodec:
@@ -41,17 +37,22 @@ class ChatCodec:
 
     dialect = messages.DIALECT
 
+    def __init__(self, rules: Rules = OPENAI) -> None:
+        self._rules = rules
+
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
-        settings = request.settings
+        settings, rules = request.settings, self._rules
         body: Object = {
             "model": model,
-            "messages": messages.encode_messages(request.items, request.instructions),
+            "messages": history.encode_messages(
+                request.items, request.instructions, rules, settings.origin
+            ),
             "stream": True,
             "stream_options": {"include_usage": True},
             **given(
                 {
                     "stop": list(settings.stop),
-                    "max_completion_tokens": settings.max_output_tokens,
+                    rules.max_tokens_field: settings.max_output_tokens,
                     "reasoning_effort": settings.reasoning_effort,
                     "verbosity": settings.verbosity,
                     "service_tier": settings.service_tier,
@@ -68,17 +69,18 @@ class ChatCodec:
         }
         if settings.logprobs:
             body["logprobs"] = True
-        if declared := tools.encode_tools(settings.tools):
+        if declared := tools.encode_tools(settings.tools, rules):
             body["tools"] = declared
             if settings.tool_choice != _AUTO:
-                body["tool_choice"] = tools.encode_choice(settings)
+                body["tool_choice"] = tools.encode_choice(settings, rules)
         else:
             body.pop("parallel_tool_calls", None)
         if settings.output.kind != "text":
             body["response_format"] = tools.encode_format(settings.output)
         if settings.origin == self.dialect:
             body |= settings.extra
-        return HttpRequest("/chat/completions", {}, _json(body))
+        names = tools.offered(settings.tools, rules)
+        return HttpRequest("/chat/completions", {}, _json(body), offered=names)
 
     def decoder(self, items: Iterator[int], model: str) -> ChatDecoder:
         return ChatDecoder(items, model)
@@ -95,194 +97,217 @@ class ChatDecoder(SseReplyDecoder):
 
     def __init__(self, items: Iterator[int], model: str) -> None:
         super().__init__(items, model)
+        self._begun = False
         self._reasoning: int | None = None
-        self._details: list[Json] = []
+        self._field = ""
+        self._details: list[Object] = []
         self._message: int | None = None
+        self._kept: Object = {}
         self._part = 0
         self._part_kind = ""
-        self._calls: dict[int, int] = {}
-        self._call_ids: dict[int, str] = {}
-        self._open_calls: list[int] = []
-        self._finish_reason: str | None = None
-        self._usage = ChunkUsage()
+        self._audio: Audio | None = None
+        self._calls = Calls(items)
+        self._finish_reason = ""
+        self._usage: Object = {}
+        self._about: Object = {}
         self._id = ""
 
     def _event(self, event: SseEvent) -> None:
-        if event.data == b"[DONE]":
-            self._end()
+        chunk = wire.chunk(event)
+        before, reason = len(self._out), self._finish_reason
+        if not self._id:
+            self._id = wire.name(chunk.id)
+        self._count(chunk)
+        if chunk.choices is None:
+            self._no_chunk(event)
             return
-        chunk = _chunk(event.data)
-        if chunk.error:
-            self._error(chunk.error)
-            return
-        self._id = self._id or chunk.id or ""
-        if chunk.usage is not None:
-            self._usage = chunk.usage
-        for choice in chunk.choices or ():
-            if choice.index == 0:
+        for choice in chunk.choices:
+            if wire.place(choice.index) in (0, None):
                 self._choice(choice)
+        self._says = bool(len(self._out) > before or self._finish_reason != reason or self._calls)
+
+    def _no_chunk(self, event: SseEvent) -> None:
+        """An object without choices: the last counts, or something that only says what is wrong."""
+        about = told.value_object(event.data)
+        if not str(about.get("object")).startswith("chat.completion"):
+            told.raise_only_words(about)
+        self._says = bool(self._usage)
+
+    def _count(self, chunk: wire.Chunk) -> None:
+        if counts := wire.counts(chunk):
+            self._usage = counts
+        if chunk.system_fingerprint:
+            self._about["system_fingerprint"] = chunk.system_fingerprint
+        if chunk.service_tier:
+            self._about["service_tier"] = chunk.service_tier
 
     def _closed(self) -> None:
-        if self._finish_reason is None:
-            super()._closed()
-        else:
+        if self._finish_reason or (self._marked and self._begun and self._calls.whole):
             self._end()
-
-    def _error(self, error: Json) -> None:
-        if isinstance(error, dict):
-            found = cast("Object", error)
-            message = str(found.get("message") or found.get("code") or "")
-            self.failure = stream_failure(message, found.get("code"))
+        elif self._marked and not self._begun:
+            self.failure = ModelFailed("The model server said nothing.", retryable=True)
         else:
-            self.failure = stream_failure(str(error))
+            super()._closed()
 
-    def _choice(self, choice: Choice) -> None:
-        if choice.finish_reason == "error":
-            self.failure = stream_failure("The model server broke off its reply.")
-            return
-        self._finish_reason = choice.finish_reason or self._finish_reason
+    def _choice(self, choice: wire.Choice) -> None:
+        told.raise_reported({"error": choice.error})
         delta = choice.delta
-        if delta is None:
+        if not self._begun and choice.message is not None:
+            delta = wire.delta(choice.message) or delta  # of a server that does not stream
+        if delta is not None:
+            self._delta(delta, choice)
+        elif choice.text is not None and not self._begun:
+            self._text(wire.text(choice.text))
+        if choice.finish_reason is None:
             return
+        reason = wire.finish(choice.finish_reason)
+        if reason and reason not in wire.FINISH:
+            words = told.words(choice.message).strip()[: told.MAX_MESSAGE]
+            raise ModelFailed(words or f"The model server broke off its reply ({reason[:40]}).")
+        self._finish_reason = reason or self._finish_reason
+
+    def _delta(self, delta: wire.Delta, choice: wire.Choice) -> None:
+        told.raise_reported({"error": delta.error})
         self._think(delta)
-        content = delta.content
-        if isinstance(content, str):
-            if content:
-                logprobs = choice.logprobs.content if choice.logprobs else None
-                self._text(content, tuple(logprobs or ()))
-        elif content is not None:
-            self._parts(content)
-        if delta.refusal:
-            self._in_part("refusal")
-            self._emit(t.RefusalDelta(self._opened_message(), delta.refusal, self._part))
-        for note in delta.annotations or ():
-            self._annotation(note)
-        for call in delta.tool_calls or ():
-            self._call(call)
+        if isinstance(delta.content, str):
+            if delta.content:
+                logprobs = wire.logprobs(choice.logprobs) if choice.logprobs is not None else ()
+                self._text(delta.content, logprobs)
+        elif delta.content is not None:
+            self._parts(objects(delta.content))
+        if delta.refusal is not None and (refusal := wire.text(delta.refusal)):
+            item = self._in_part("refusal")
+            self._emit(t.RefusalDelta(item, refusal, self._part))
+        if delta.tool_calls is not None:
+            self._call(objects(delta.tool_calls))
+        self._rare(delta)
 
-    def _think(self, delta: Delta) -> None:
-        text = delta.reasoning_content or delta.reasoning
-        if text:
-            self._thought(text)
-        if delta.reasoning_details:
-            self._details.extend(delta.reasoning_details)
+    def _rare(self, delta: wire.Delta) -> None:
+        """What few servers say, and few models."""
+        for note in filter(None, map(wire.citation, objects(delta.annotations))):
+            item = self._in_part("text")
+            self._emit(t.AnnotationAdded(item, note, self._part))
+        if delta.function_call is not None:
+            self._call([{"function": call} for call in objects(delta.function_call)])
+        for image in objects(delta.images):
+            self._image(image)
+        for sound in objects(delta.audio):
+            self._sound(sound)
+        if delta.extra_content is not None:
+            self._kept["extra_content"] = delta.extra_content
 
-    def _thought(self, text: str) -> None:
+    def _think(self, delta: wire.Delta) -> None:
+        for field in ("reasoning_content", "reasoning"):
+            text = getattr(delta, field)
+            if isinstance(text, str):
+                if text:
+                    self._thought(text, field)
+                    break
+                if field == "reasoning_content" and not self._field:
+                    self._kept[field] = ""  # some want it back even so
+        if delta.reasoning_details is not None:
+            self._details += objects(delta.reasoning_details)
+
+    def _thought(self, text: str, field: str) -> None:
         if self._reasoning is None:
             self._close_message()
+            self._start()
             self._reasoning = self._open("reasoning")
+            self._field = field
+            self._kept.pop("reasoning_content", None)
         self._emit(t.ReasoningDelta(self._reasoning, text))
 
     def _text(self, text: str, logprobs: tuple[Json, ...] = ()) -> None:
-        item = self._opened_message()
-        self._in_part("text")
-        self._emit(t.TextDelta(item, text, self._part, logprobs))
+        if text:
+            self._emit(t.TextDelta(self._in_part("text"), text, self._part, logprobs))
 
-    def _parts(self, content: list[Json]) -> None:
+    def _parts(self, content: list[Object]) -> None:
         """Mistral's content: a list of text and thinking parts."""
         for part in content:
-            if not isinstance(part, dict):
-                continue
-            fields = cast("Object", part)
-            if fields.get("type") == "thinking":
-                for thought in fields.get("thinking") or ():
-                    self._thought(str(thought.get("text", "")))
-            elif isinstance(fields.get("text"), str):
-                self._text(fields["text"])
+            if part.get("type") == "thinking":
+                for thought in wire.thoughts(part):
+                    self._thought(thought, "thinking")
+            elif part.get("type") == "image_url":
+                self._image(part)
+            else:
+                self._text(wire.text(part.get("text")))
 
-    def _annotation(self, note: Json) -> None:
-        if not isinstance(note, dict):
+    def _call(self, pieces: list[Object]) -> None:
+        if not pieces:
             return
-        fields = cast("Object", note)
-        inner = fields.get("url_citation")
-        if fields.get("type") == "url_citation" and isinstance(inner, dict):
-            blank = {"start_index": 0, "end_index": 0, "title": "", "url": ""}
-            fields = {"type": "url_citation", **blank, **given(cast("Object", inner))}
-        item = self._opened_message()
-        self._in_part("text")
-        self._emit(t.AnnotationAdded(item, fields, self._part))
-
-    def _call(self, call: Call) -> None:
-        index = len(self._calls) if call.index is None else call.index
-        if call.index is None and not call.id and self._calls:
-            index = (
-                len(self._calls) - 1
-            )  # a piece of the call before, from a server without indexes
-        body, custom = call.function or call.custom, call.custom is not None
-        if call.id and body and body.name and self._call_ids.get(index, call.id) != call.id:
-            index = max(self._calls) + 1  # a server that gives all its calls the same index
-        if call.id:
-            self._call_ids[index] = call.id
-        item = self._calls.get(index)
-        if item is None:
-            self._close_reasoning()
-            self._close_message()
-            item = next(self._items)
-            name = (body.name if body else "") or ""
-            started = t.ItemStarted(
-                item, "tool_call", name=name, call_id=call_id(call.id, item), custom=custom
-            )
-            self._emit(started)
-            self._calls[index] = item
-            self._open_calls.append(item)
-        text: Json = call.custom.input if call.custom else None
-        if call.function is not None:
-            text = call.function.arguments
-        if text:
-            piece = text if isinstance(text, str) else _json(text).decode()
-            self._emit(t.ArgumentsDelta(item, piece))
-
-    def _opened_message(self) -> int:
         self._close_reasoning()
-        if self._message is None:
-            self._message = self._open("message")
-            self._part, self._part_kind = 0, ""
-        return self._message
+        self._close_message()
+        self._begun = True
+        for payload in self._calls.add(pieces):
+            self._emit(payload)
 
-    def _in_part(self, kind: str) -> None:
-        """Be in a part of this kind: the present one or the next."""
-        self._opened_message()
-        if self._part_kind and self._part_kind != kind:
-            self._part += 1
-        self._part_kind = kind
+    def _sound(self, sound: Object) -> None:
+        if self._audio is None:
+            self._start()
+            self._audio = Audio(self._open("audio"))
+        for payload in self._audio.add(sound):
+            self._emit(payload)
+
+    def _image(self, image: Object) -> None:
+        url = wire.text(any_object(image.get("image_url")).get("url"))
+        if url:
+            self._start()
+            self._finish(self._open("image"), content=image_content(url, image))
+
+    def _start(self) -> None:
+        """Something other than calls begins: those before it come first."""
+        self._begun = True
+        for payload in self._calls.begin():
+            self._emit(payload)
+
+    def _in_part(self, kind: str) -> int:
+        """The message that is open, in a part of this kind: the present one or the next."""
+        if self._message is None:
+            self._close_reasoning()
+            self._start()
+            self._message = self._open("message")
+            self._part, self._part_kind = 0, kind
+        elif self._part_kind != kind:
+            self._part, self._part_kind = self._part + 1, kind
+        return self._message
 
     def _close_message(self) -> None:
         if self._message is not None:
-            self._finish(self._message)
+            self._finish(self._message, details=messages.kept(message=self._taken()))
             self._message = None
 
     def _close_reasoning(self) -> None:
         if self._reasoning is not None:
-            self._finish(self._reasoning, details=self._opaque())
+            self._finish(
+                self._reasoning,
+                details=messages.kept(field=self._field, reasoning_details=self._opaque()),
+            )
             self._reasoning = None
 
-    def _opaque(self) -> Json:
-        details, self._details = self._details, []
-        return {messages.DIALECT: {"reasoning_details": details}} if details else {}
+    def _opaque(self) -> list[Object]:
+        details, self._details = wire.joined(self._details), []
+        return details
+
+    def _taken(self) -> Object:
+        """What belongs to the assistant's message as a whole, once."""
+        kept, self._kept = self._kept, {}
+        return kept
 
     def _end(self) -> None:
         self._close_reasoning()
         self._close_message()
-        for item in self._open_calls:
-            self._finish(item)
-        if self._details:  # came after the text it belongs to
-            self._finish(self._open("reasoning"), details=self._opaque())
-        finish = FINISH.get(self._finish_reason or "stop", "stop")
+        if self._audio is not None:
+            self._emit(self._audio.whole())
+        if self._details:  # came after the text it belongs to, or without any words
+            self._finish(
+                self._open("reasoning"), details=messages.kept(reasoning_details=self._opaque())
+            )
+        for payload in self._calls.end(self._taken()):
+            self._emit(payload)
+        finish = wire.FINISH.get(self._finish_reason, "stop")
         if self._calls and finish == "stop":
             finish = "tool_calls"
-        self._emit(_usage(self._usage, self._model, finish, self._id))
+        about = messages.kept(**self._about, usage=self._usage)
+        usage = t.Usage(self._model, finish=finish, response_id=self._id, details=about)
+        self._emit(msgspec.structs.replace(usage, **wire.totals(self._usage)))
         self.done = True
-
-
-def _usage(usage: ChunkUsage, model: str, finish: t.Finish, response_id: str) -> t.Usage:
-    before, after = usage.prompt_tokens_details, usage.completion_tokens_details
-    return t.Usage(
-        model,
-        input=usage.prompt_tokens or 0,
-        cached=(before.cached_tokens if before else 0) or 0,
-        cache_write=(before.cache_write_tokens if before else 0) or 0,
-        output=usage.completion_tokens or 0,
-        reasoning=(after.reasoning_tokens if after else 0) or 0,
-        finish=finish,
-        response_id=response_id,
-    )

@@ -1,88 +1,267 @@
-"""The chunks of chat servers, as they really come: every field optional, types as loose as needed."""
+"""The chunks of chat servers, as they really come: what holds the rest has a type, all else may be anything.
+
+A chunk in the usual form is decoded straight to these structs; `loose` makes the same of any JSON object.
+What a field says is asked by a total function: one that is of an odd type says nothing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
 from msgspec import Struct
 
+from tailrace.events import types as t
 from tailrace.events.items import Json
+from tailrace.protocols.fields import Object, any_object, objects
+from tailrace.protocols.framing.sse import SseEvent
+
+MOST = 2**63 - 1
+"""No server counts so far."""
+UNLIKELY = -9999.0
+"""What OpenAI writes for the logarithm of no probability at all, which others leave as -Infinity."""
 
 
-class Function(Struct):
-    """A call's name and a piece of its arguments."""
+class Delta(Struct, gc=False):
+    """What a chunk adds to a message, or a whole message."""
 
-    name: str | None = None
-    arguments: Json = None
-
-
-class Custom(Struct):
-    """A custom tool call's name and a piece of its input."""
-
-    name: str | None = None
-    input: str | None = None
-
-
-class Call(Struct):
-    """A piece of a tool call; `index` says which, where the server numbers them."""
-
-    index: int | None = None
-    id: str | None = None
-    function: Function | None = None
-    custom: Custom | None = None
-
-
-class Delta(Struct):
-    """`content` is text, or a list of parts at Mistral; reasoning has three names."""
-
-    content: str | list[Json] | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    reasoning_details: list[Json] | None = None
-    refusal: str | None = None
-    annotations: list[Json] | None = None
-    tool_calls: list[Call] | None = None
-
-
-class Logprobs(Struct):
-    """Only the content's log probabilities are passed on."""
-
-    content: list[Json] | None = None
-
-
-class Choice(Struct):
-    """A choice of a chunk."""
-
-    index: int = 0
-    delta: Delta | None = None
-    finish_reason: str | None = None
-    logprobs: Logprobs | None = None
-
-
-class InputDetails(Struct):
-    """`prompt_tokens_details`."""
-
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class OutputDetails(Struct):
-    """`completion_tokens_details`."""
-
-    reasoning_tokens: int | None = None
-
-
-class ChunkUsage(Struct):
-    """`usage`."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: InputDetails | None = None
-    completion_tokens_details: OutputDetails | None = None
-
-
-class Chunk(Struct):
-    """One chunk, or an error in its place."""
-
-    id: str | None = None
-    choices: list[Choice] | None = None
-    usage: ChunkUsage | None = None
+    content: Json = None
+    reasoning: Json = None
+    reasoning_content: Json = None
+    reasoning_details: Json = None
+    refusal: Json = None
+    annotations: Json = None
+    tool_calls: Json = None
+    function_call: Json = None
+    extra_content: Json = None
+    images: Json = None
+    audio: Json = None
     error: Json = None
+
+
+class Choice(Struct, gc=False):
+    """A choice of a chunk; `message` comes from servers that do not stream, `text` from very old ones."""
+
+    index: Json = None
+    delta: Delta | None = None
+    message: Json = None
+    text: Json = None
+    finish_reason: Json = None
+    logprobs: Json = None
+    usage: Json = None
+    error: Json = None
+
+
+class Chunk(Struct, gc=False):
+    """One chunk, or a whole completion. `x_groq` and `timings` are where Groq and llama.cpp count."""
+
+    id: Json = None
+    choices: list[Choice] | None = None
+    usage: Json = None
+    x_groq: Json = None
+    timings: Json = None
+    system_fingerprint: Json = None
+    service_tier: Json = None
+
+
+_chunk = msgspec.json.Decoder(Chunk).decode
+
+
+def chunk(event: SseEvent) -> Chunk:
+    """The chunk that an event is. Raises `msgspec.DecodeError` for what is no JSON."""
+    try:
+        return _chunk(event.data)
+    except msgspec.ValidationError:
+        return loose(msgspec.json.decode(event.data))
+
+
+def loose(value: Json) -> Chunk:
+    """The chunk in any JSON object: what holds the rest is taken where it is of its kind, or alone."""
+    fields = any_object(value)
+    known = {name: fields.get(name) for name in Chunk.__struct_fields__}
+    return Chunk(
+        **{**known, "choices": [_choice(choice) for choice in objects(fields.get("choices"))]}
+    )
+
+
+def _choice(fields: Object) -> Choice:
+    known = {name: fields.get(name) for name in Choice.__struct_fields__}
+    return Choice(**{**known, "delta": delta(fields.get("delta"))})
+
+
+def delta(value: Json) -> Delta | None:
+    """A delta or message that came where anything may; None for what is neither."""
+    fields = any_object(value)
+    return Delta(**{name: fields.get(name) for name in Delta.__struct_fields__}) if fields else None
+
+
+def text(value: Json) -> str:
+    """A text, else `""`."""
+    return value if isinstance(value, str) else ""
+
+
+def name(value: Json) -> str:
+    """An id or a name: a text, or a number where a server writes one."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if whole else text(value)
+
+
+def place(value: Json) -> int | None:
+    """An index, also one that is written as a text or with a fraction of nothing."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 9:
+        return int(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1:
+        return int(value)
+    return None
+
+
+def count(value: Json) -> int:
+    """A number of tokens; 0 for what cannot be read."""
+    if isinstance(value, str):
+        try:
+            value = float(value) if len(value) < 30 else 0
+        except ValueError:
+            return 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST:
+        return 0
+    return min(int(value), MOST)
+
+
+def logprobs(value: Json) -> tuple[Json, ...]:
+    """The log probabilities of a chunk's content."""
+    return tuple(map(_probable, objects(any_object(value).get("content"))))
+
+
+def _probable(token: Object) -> Object:
+    top = token.get("top_logprobs")
+    others = {"top_logprobs": [_probable(other) for other in objects(top)]} if top else {}
+    return {
+        **token,
+        "logprob": UNLIKELY if token.get("logprob") is None else token["logprob"],
+        **others,
+    }
+
+
+def counts(chunk: Chunk) -> Object:
+    """What a chunk says of tokens, at any of the places where servers say it; empty where it says nothing."""
+    found: list[Json] = [chunk.usage, any_object(chunk.x_groq).get("usage")]
+    found += [choice.usage for choice in chunk.choices or ()]
+    timings = any_object(chunk.timings)
+    if timings:
+        found.append(
+            {
+                "prompt_tokens": timings.get("prompt_n"),
+                "completion_tokens": timings.get("predicted_n"),
+            }
+        )
+    return any_object(next(filter(any_object, found), None))
+
+
+def totals(usage: Object) -> Mapping[str, int]:
+    """The fields of `Usage` that a server's counts fill, by whatever names."""
+    before, after = _details(usage, "prompt", "input"), _details(usage, "completion", "output")
+    cached = (
+        before.get("cached_tokens"),
+        usage.get("cached_tokens"),
+        usage.get("prompt_cache_hit_tokens"),
+    )
+    return {
+        "input": _first(usage.get("prompt_tokens"), usage.get("input_tokens")),
+        "cached": _first(*cached),
+        "cache_write": _first(before.get("cache_write_tokens")),
+        "output": _first(usage.get("completion_tokens"), usage.get("output_tokens")),
+        "reasoning": _first(after.get("reasoning_tokens"), usage.get("reasoning_tokens")),
+    }
+
+
+def _details(usage: Object, *names: str) -> Object:
+    found = (usage.get(f"{name}_tokens_details") for name in names)
+    return any_object(next(filter(any_object, found), None))
+
+
+def _first(*values: Json) -> int:
+    return next((found for found in map(count, values) if found), 0)
+
+
+def citation(note: Object) -> Object | None:
+    """An annotation in Responses form; None for what is none."""
+    inner = note.get("url_citation")
+    if note.get("type") == "url_citation" and isinstance(inner, dict):
+        blank: Object = {"start_index": 0, "end_index": 0, "title": "", "url": ""}
+        said = any_object(inner)
+        return {
+            "type": "url_citation",
+            **blank,
+            **{k: v for k, v in said.items() if v not in (None, "")},
+        }
+    return note if isinstance(note.get("type"), str) else None
+
+
+def joined(details: Sequence[Object]) -> list[Object]:
+    """`reasoning_details` that came in pieces, as they go back: those of one kind and place are one."""
+    made: list[Object] = []
+    for piece in details:
+        last = made[-1] if made else {}
+        key = ("type", "index", "id")
+        same = all(piece.get(k) in (None, last.get(k)) or last.get(k) is None for k in key)
+        if not made or not same or piece.get("type") != last.get("type"):
+            made.append(dict(piece))
+            continue
+        for field, value in piece.items():
+            if field in ("text", "summary", "data") and isinstance(last.get(field), str):
+                last[field] += text(value)
+            elif value is not None:
+                last[field] = value
+    return made
+
+
+def thoughts(part: Object) -> Iterator[str]:
+    """The texts of a thinking part of Mistral's."""
+    said = part.get("thinking")
+    if isinstance(said, str):
+        yield said
+    yield from (text(thought.get("text")) for thought in objects(said))
+
+
+FINISH: Mapping[str, t.Finish] = {
+    "stop": "stop",
+    "complete": "stop",
+    "completed": "stop",
+    "done": "stop",
+    "end": "stop",
+    "end_turn": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "finished": "stop",
+    "finish": "stop",
+    "normal": "stop",
+    "stop_sequence": "stop",
+    "success": "stop",
+    "length": "length",
+    "max_length": "length",
+    "max_output_tokens": "length",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "model_length": "length",
+    "token_limit": "length",
+    "tool_calls": "tool_calls",
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "content_filtered": "content_filter",
+    "prohibited_content": "content_filter",
+    "recitation": "content_filter",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+    "sensitive": "content_filter",
+}
+"""Why servers say that a reply ended well, or at one of its limits. Any other word is a failure."""
+GOES_ON = frozenset({"", "null", "none"})
+"""What some write while a reply has not ended."""
+
+
+def finish(value: Json) -> str:
+    """A finish reason as a word of `FINISH` or one of a failure; `""` while there is none."""
+    said = text(value).strip().lower()
+    return "" if said in GOES_ON else said

@@ -64,6 +64,7 @@ class ImagesDecoder(SseReplyDecoder):
         if self._document is None:
             return super().feed(data)
         self._document.append(data)
+        self.heard += bool(data.strip())
         return []
 
     def _event(self, event: SseEvent) -> None:

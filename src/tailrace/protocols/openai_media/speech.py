@@ -51,6 +51,7 @@ class SpeechDecoder:
     def __init__(self, items: Iterator[int], model: str, form: str) -> None:
         self.failure: ModelFailed | None = None
         self.done = False
+        self.heard = 0
         self._items = items
         self._model = model
         self._form = form
@@ -62,6 +63,7 @@ class SpeechDecoder:
     def feed(self, data: bytes) -> list[t.Payload]:
         made: list[t.Payload] = []
         self._size += len(data)
+        self.heard += bool(data)
         if self._size > MAX_AUDIO:
             self.failure = ModelFailed(f"The model server sent over {MAX_AUDIO} bytes of audio.")
             return made

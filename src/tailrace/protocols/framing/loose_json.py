@@ -1,0 +1,52 @@
+"""JSON as model servers write it, where it is none: read all the same, and written anew as JSON. Pure.
+
+Python servers write `NaN` and `Infinity`; servers that count in UTF-16 cut a character in two, and each
+event brings a lone half of it; some write control characters or bytes that are no UTF-8 inside strings.
+Numbers that JSON has no form for become null. A half becomes a private character (`HALF`), which JSON can
+hold until `whole` finds the other half.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+from tailrace.events.items import Json
+
+_LONE = re.compile("[\ud800-\udfff]")
+_SHIFT = 0x100000
+HALF = re.compile("[\U0010d800-\U0010dfff]")
+"""Halves of characters as they travel: surrogates, moved to where characters of nobody are."""
+UNKNOWN = "\ufffd"
+"""What stands for half a character that stays alone."""
+
+
+def decode(data: bytes) -> Json:
+    """The value of what is nearly JSON. Raises `ValueError`, `RecursionError`."""
+    return json.loads(
+        data.decode("utf-8", "replace"),
+        parse_constant=lambda _: None,
+        parse_float=_finite,
+        strict=False,
+    )
+
+
+def normal(data: bytes) -> bytes:
+    """The same as JSON. Raises `ValueError`, `RecursionError`."""
+    text = json.dumps(decode(data), ensure_ascii=False)
+    return _LONE.sub(lambda lone: chr(_SHIFT + ord(lone[0])), text).encode()
+
+
+def whole(text: str) -> tuple[str, str]:
+    """A text with its halves put together, and the half at its end that may still find its other one."""
+    plain = HALF.sub(lambda half: chr(ord(half[0]) - _SHIFT), text)
+    joined = plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    rest = joined[-1:] if "\ud800" <= joined[-1:] <= "\udbff" else ""
+    made = _LONE.sub(UNKNOWN, joined.removesuffix(rest) if rest else joined)
+    return made, chr(_SHIFT + ord(rest)) if rest else ""
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,311 @@
+"""A conversation as a chat server takes it: canonical items to `messages`.
+
+What the assistant said in a row is one message. Strict servers refuse a conversation that is not in this
+form, so it is brought into it, whatever the client or the model made of it:
+
+- The results of a message's calls follow it at once, in the order of the calls; what came between comes after
+  them. A text after a call joins the call's message.
+- A call without a result gets one that says so; a result without a call is told as a user's message.
+- A call's arguments are a JSON object: none is `{}`, and what is no object stands in one, in `arguments`.
+- A result is text; its pictures and files follow in a user's message.
+- `Rules` say whether system messages stay where they are, and under which role.
+- What has no form here (a picture by its id, a file by its address) is refused and named.
+
+What came from a client or server of this dialect goes back with all that it said (`messages.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never, cast
+
+import msgspec
+
+from tailrace.errors import ModelFailed
+from tailrace.events.items import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Item,
+    Json,
+    Message,
+    Part,
+    ProviderItem,
+    Reasoning,
+    RefusalPart,
+    TextPart,
+    ToolCall,
+    ToolOutput,
+    text_of,
+)
+from tailrace.protocols.fields import Object, any_object, given
+from tailrace.protocols.offered import called
+from tailrace.protocols.openai_chat.messages import DIALECT
+from tailrace.protocols.openai_chat.rules import OPENAI, Rules
+
+NO_RESULT = "There is no result of this call."
+SHOWN_NEXT = "The result is in the next message."
+SEPARATOR = "\n\n"
+"""Between the texts that make one system message."""
+
+SAYS_MORE = ("tool_calls", "refusal", "audio", "images")
+"""Beside one of these an assistant's content may be null."""
+
+_json = msgspec.json.Encoder().encode
+
+
+class _Turn:
+    """One message; an assistant's with the results of its calls and what they show."""
+
+    def __init__(self, message: Object) -> None:
+        self.message = message
+        self.calls: list[str] = []
+        self.results: dict[int, Object] = {}
+        self.shown: list[Object] = []
+        self.thoughts: list[Object] = []
+
+    def messages(self) -> list[Object]:
+        made = [self._whole()]
+        for place, id in enumerate(self.calls):
+            missing = {"role": "tool", "tool_call_id": id, "content": NO_RESULT}
+            made.append(self.results.get(place, missing))
+        return [*made, {"role": "user", "content": self.shown}] if self.shown else made
+
+    def _whole(self) -> Object:
+        message, content = self.message, self.message.get("content")
+        if self.thoughts:
+            text = (
+                [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+            )
+            message["content"] = [*self.thoughts, *text]
+        elif content is None and not any(message.get(field) for field in SAYS_MORE):
+            message["content"] = ""
+        return message
+
+
+def encode_messages(
+    items: Sequence[Item], instructions: str, rules: Rules = OPENAI, origin: str = DIALECT
+) -> list[Object]:
+    """Items as messages for a chat server, instructions first as a system message. Raises `ModelFailed` for
+    what has no form here; `origin` is the surface that it came by."""
+    conversation = _Conversation(rules, origin)
+    if instructions:
+        conversation.system("system", (TextPart(instructions),), {})
+    for item in items:
+        conversation.add(item)
+    return conversation.messages()
+
+
+class _Conversation:
+    def __init__(self, rules: Rules, origin: str) -> None:
+        self._rules = rules
+        self._origin = origin
+        self._foreign = origin == "messages"
+        """Whether ids of files are another provider's."""
+        self._turns: list[_Turn] = []
+        self._first: list[Object] = []
+        """The system messages that are to be one at the beginning."""
+
+    def messages(self) -> list[Object]:
+        made = [message for turn in self._turns for message in turn.messages()]
+        return [_one(self._first), *made] if self._first else made
+
+    def add(self, item: Item) -> None:
+        own = any_object(item.details.get(DIALECT))
+        match item:
+            case Message(role="assistant"):
+                self._spoken(item, own)
+            case Message(role="user"):
+                self._turns.append(_Turn(self._message("user", item.content, item.name, own)))
+            case Message():
+                self.system(item.role, item.content, own, item.name)
+            case Reasoning():
+                self._thought(item, own)
+            case ToolCall():
+                self._call(item, own)
+            case ToolOutput():
+                self._result(item, own)
+            case ProviderItem():
+                pass  # an item of another dialect's server: no chat server knows it
+            case _:
+                assert_never(item)
+
+    def system(self, role: str, parts: tuple[Part, ...], own: Object, name: str = "") -> None:
+        """What a system or a developer says."""
+        to = "system" if role == "system" else self._rules.developer_role
+        message = self._message(to, parts, name, own)
+        if self._rules.system_first:
+            self._first.append(message)
+        else:
+            self._turns.append(_Turn(message))
+
+    def _message(self, role: str, parts: tuple[Part, ...], name: str, own: Object) -> Object:
+        content = self._content(parts, any_object(own.get("parts")))
+        message = {"role": role, "content": content, **given({"name": name})}
+        return {**message, **any_object(own.get("message"))}
+
+    def _spoken(self, item: Message, own: Object) -> None:
+        said = [part for part in item.content if isinstance(part, TextPart)]
+        refusal = "".join(part.refusal for part in item.content if isinstance(part, RefusalPart))
+        parts = any_object(own.get("parts"))
+        content = self._content(tuple(said), parts) if said else None if refusal else ""
+        if not said and not refusal and own.get("message"):
+            content = None  # a picture, or sound
+        turn = self._assistant(after_text=content is None)
+        if content is not None:
+            turn.message["content"] = _both(turn.message.get("content"), content)
+        turn.message |= given({"refusal": refusal, "name": item.name})
+        _add(turn.message, any_object(own.get("message")))
+
+    def _thought(self, item: Reasoning, own: Object) -> None:
+        """What a server of this dialect thought; nobody else's thoughts are told."""
+        if not own:
+            return
+        turn = self._assistant(after_text=False)
+        fields = {name: value for name, value in own.items() if name != "field"}
+        field, text = own.get("field"), "".join(item.text)
+        if field == "thinking":
+            turn.thoughts.append({"type": field, field: [{"type": "text", "text": text}]})
+        elif isinstance(field, str):
+            fields = {field: text, **fields}
+        _add(turn.message, fields)
+
+    def _call(self, item: ToolCall, own: Object) -> None:
+        turn = self._assistant(after_text=True)
+        turn.calls.append(item.call_id)
+        turn.message.setdefault("tool_calls", []).append(self._encode_call(item, own))
+        _add(turn.message, any_object(own.get("message")))
+
+    def _encode_call(self, item: ToolCall, own: Object) -> Object:
+        more = any_object(own.get("call"))
+        kind, field, said = "function", "arguments", _arguments(item.arguments)
+        if item.custom and self._rules.custom_tools == "custom":
+            kind, field, said = "custom", "input", item.arguments
+        elif item.custom:
+            said = _json({"input": item.arguments}).decode()
+        body = {"name": called(item), field: said, **any_object(more.get(kind))}
+        rest = {k: v for k, v in more.items() if k not in ("function", "custom")}
+        return {"id": item.call_id, "type": kind, kind: body, **rest}
+
+    def _result(self, item: ToolOutput, own: Object) -> None:
+        turn, place = self._asked(item.call_id)
+        parts = any_object(own.get("parts"))
+        texts = tuple(part for part in item.output if isinstance(part, (TextPart, RefusalPart)))
+        shown = [self._part(part) for part in item.output if part not in texts]
+        if turn is None:
+            label = TextPart(f"Result of the call {item.call_id}: ")
+            self._turns.append(_Turn(self._message("user", (label, *item.output), "", {})))
+            return
+        content = self._content(texts, parts) if texts or not shown else SHOWN_NEXT
+        result = {"role": "tool", "tool_call_id": item.call_id, "content": content}
+        turn.results[place] = {**result, **any_object(own.get("message"))}
+        if shown:
+            told = f"Of the result of the call {item.call_id}:"
+            turn.shown += [{"type": "text", "text": told}, *shown]
+
+    def _asked(self, id: str) -> tuple[_Turn | None, int]:
+        """The last message with a call of this id that has no result yet, and the call's place in it."""
+        for turn in reversed(self._turns):
+            for place, call in enumerate(turn.calls):
+                if call == id and place not in turn.results:
+                    return turn, place
+        return None, 0
+
+    def _assistant(self, *, after_text: bool) -> _Turn:
+        """The assistant's message that goes on: the last one, if its calls still wait for results. Else what
+        follows a text begins a new one, so that nothing changes its order."""
+        last = self._turns[-1] if self._turns else None
+        if last is not None and last.message["role"] == "assistant" and not last.results:
+            silent = last.message.get("content") is None
+            if last.calls or after_text or silent:
+                return last
+        self._turns.append(_Turn({"role": "assistant", "content": None}))
+        return self._turns[-1]
+
+    def _content(self, parts: Sequence[Part], own: Object) -> Json:
+        """A plain string where it is only text, as every chat server takes it; a refusal is text but for the
+        assistant's own."""
+        if not own and all(isinstance(part, TextPart | RefusalPart) for part in parts):
+            return text_of(tuple(parts))
+        return [{**self._part(part), **any_object(own.get(str(n)))} for n, part in enumerate(parts)]
+
+    def _part(self, part: Part) -> Object:
+        match part:
+            case TextPart():
+                return {"type": "text", "text": part.text}
+            case RefusalPart():
+                return {"type": "text", "text": part.refusal}
+            case ImagePart():
+                if not part.url:
+                    raise self._refused("a picture by the id of a file")
+                image = {"url": part.url, **given({"detail": part.detail})}
+                return {"type": "image_url", "image_url": image}
+            case FilePart():
+                return {"type": "file", "file": self._file(part)}
+            case AudioPart():
+                audio = {"data": part.data, "format": part.format}
+                return {"type": "input_audio", "input_audio": audio}
+            case _:
+                assert_never(part)
+
+    def _file(self, part: FilePart) -> Object:
+        if not part.data and part.url:
+            raise self._refused("a file by its address; send its data")
+        if not part.data and (not part.file_id or self._foreign):
+            raise self._refused("a file by the id that another provider has for it")
+        return given({"file_id": part.file_id, "file_data": part.data, "filename": part.filename})
+
+    def _refused(self, what: str) -> ModelFailed:
+        return ModelFailed(
+            f"A model server that speaks Chat Completions takes no {what}.",
+            code="invalid_prompt",
+            status=400,
+            param="input" if self._origin == "responses" else "messages",
+        )
+
+
+def _arguments(said: str) -> str:
+    """A call's arguments as the text of an object."""
+    try:
+        value: Json = msgspec.json.decode(said or "{}")
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        value = said
+    if isinstance(value, dict):
+        return said or "{}"
+    return "{}" if value is None or not said.strip() else _json({"arguments": said}).decode()
+
+
+def _one(messages: Sequence[Object]) -> Object:
+    """One system message of several: a text where they are texts, else all their parts."""
+    contents = [message["content"] for message in messages if message["content"]]
+    joined: Json = SEPARATOR.join(text for text in contents if isinstance(text, str))
+    if any(isinstance(content, list) for content in contents):
+        joined = [part for content in contents for part in _parts(content)]
+    return {**{k: v for message in messages for k, v in message.items()}, "content": joined}
+
+
+def _parts(content: Json) -> list[Json]:
+    if isinstance(content, list):
+        return cast("list[Json]", content)
+    return [{"type": "text", "text": content}]
+
+
+def _both(before: Json, after: Json) -> Json:
+    """A text behind what a message says already."""
+    if before is None:
+        return after
+    if isinstance(before, str) and isinstance(after, str):
+        return before + after
+    return [*_parts(before), *_parts(after)]
+
+
+def _add(message: Object, fields: Object) -> None:
+    """Fields of one more item of the same message: texts and lists grow, others are replaced."""
+    for name, value in fields.items():
+        before: Json = message.get(name)
+        if isinstance(before, str) and isinstance(value, str):
+            message[name] = before + value
+        elif isinstance(before, list) and isinstance(value, list):
+            message[name] = [*before, *value]
+        else:
+            message[name] = value

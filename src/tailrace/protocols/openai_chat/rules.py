@@ -1,0 +1,47 @@
+"""What chat servers differ in that nobody can tell from their replies: settings of a model."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+MaxTokens = Literal["max_tokens", "max_completion_tokens"]
+CustomTools = Literal["custom", "function"]
+Developer = Literal["developer", "system"]
+
+_OPENAI = ("api.openai.com", "openai.azure.com")
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """How one chat server is asked.
+
+    `max_tokens_field` is the name of the limit, `developer_role` the role that developers speak in.
+    `system_first`: all that systems and developers say is one message at the beginning. `custom_tools` are
+    offered as they are or as functions. Without values: what all servers but OpenAI's take.
+    """
+
+    max_tokens_field: MaxTokens = "max_tokens"
+    developer_role: Developer = "system"
+    system_first: bool = True
+    custom_tools: CustomTools = "function"
+
+
+OPENAI = Rules(
+    max_tokens_field="max_completion_tokens",
+    developer_role="developer",
+    system_first=False,
+    custom_tools="custom",
+)
+
+
+def is_openai(base_url: str) -> bool:
+    """Whether OpenAI itself answers there, also one of its regions, or Azure's OpenAI."""
+    host = urlsplit(base_url).hostname or ""
+    return any(host == name or host.endswith(f".{name}") for name in _OPENAI)
+
+
+def of(base_url: str) -> Rules:
+    """The rules for a server, by where it is."""
+    return OPENAI if is_openai(base_url) else Rules()

@@ -1,0 +1,199 @@
+"""Which call a piece of a tool call belongs to, where servers number and name them as they like.
+
+A piece has an index, an id, a name and arguments, each of which may be missing, wrong or repeated:
+
+1. The index tells calls apart; without one the id does; without both a piece goes on with the last call.
+2. A new id beside a name begins a call, whatever its index. So does a name that comes again when the call's
+   arguments are a whole JSON object and more come, and one that comes twice in one chunk.
+3. A call begins (`started`) when something of it is to be shown: its first arguments, or what comes after it.
+   Until then its name may come late or in pieces; one that comes again whole, or longer, is not put behind.
+4. A call that is whole and comes once more, as it is, is not said twice.
+5. A call without arguments has `{}`. Ids are made where there are none, or where another call has it.
+
+Fields of a piece that nobody here knows (Gemini's `extra_content` with the signature of a thought) are kept:
+the server wants them back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from tailrace.errors import ModelFailed
+from tailrace.events import types as t
+from tailrace.events.items import Json
+from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols.openai_chat import upstream_wire as wire
+from tailrace.protocols.openai_chat.messages import kept
+from tailrace.protocols.upstream import call_id
+
+_json = msgspec.json.Encoder().encode
+_SIGN = re.compile(r'\\.|\\$|["{}\[\]]', re.DOTALL)
+_KNOWN = frozenset({"index", "id", "type", "function", "custom"})
+
+
+class _Call:
+    """One call so far; `item` is None until it has begun."""
+
+    def __init__(self) -> None:
+        self.item: int | None = None
+        self.id = ""
+        self.name = ""
+        self.custom = False
+        self.arguments: list[str] = []
+        self.size = 0
+        self.shown = 0
+        self.chunk = -1
+        self.kept: Object = {}
+        self._looked = 0
+        self._rest = ""
+        self._depth = 0
+        self._quoted = False
+        self._ended = False
+
+    def says(self, text: str) -> None:
+        """A piece of the arguments."""
+        self.arguments.append(text)
+        self.size += len(text)
+
+    def names(self, piece: str) -> None:
+        """A piece of the name, or all of it once more."""
+        if self.item is None and piece and piece != self.name:
+            self.name = piece if piece.startswith(self.name) else self.name + piece
+
+    def whole(self) -> bool:
+        """Whether the arguments are an object that has ended; each piece is looked at once."""
+        text = self._rest + "".join(self.arguments[self._looked :])
+        self._looked = len(self.arguments)
+        self._rest = ""
+        for sign in _SIGN.finditer(text):
+            match sign[0]:
+                case "\\":
+                    self._rest = sign[0]  # what it escapes is still to come
+                case '"':
+                    self._quoted = not self._quoted
+                case "{" | "[" if not self._quoted:
+                    self._depth += 1
+                case "}" | "]" if not self._quoted:
+                    self._depth -= 1
+                    self._ended = self._depth == 0
+                case _:
+                    pass
+        return self._ended and self._depth == 0 and not self._quoted
+
+
+class Calls:
+    """The calls of one reply."""
+
+    def __init__(self, items: Iterator[int]) -> None:
+        self._items = items
+        self._calls: list[_Call] = []
+        self._at: dict[int, _Call] = {}
+        self._ids: set[str] = set()
+        self._chunk = 0
+
+    def __bool__(self) -> bool:
+        return any(call.name or call.arguments for call in self._calls)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every call could be run as it is."""
+        return all(call.custom or call.whole() or not call.size for call in self._calls)
+
+    def add(self, pieces: list[Object]) -> Iterator[t.Payload]:
+        """The pieces of one chunk."""
+        self._chunk += 1
+        for piece in pieces:
+            yield from self._add(piece)
+
+    def begin(self) -> Iterator[t.Payload]:
+        """Start what has a name and has not begun: something else follows."""
+        for call in self._calls:
+            if call.name:
+                yield from self._shown(call)
+
+    def end(self, message: Object) -> Iterator[t.Payload]:
+        """Complete all calls; the first keeps what their message says as a whole. Raises `ModelFailed` for
+        one that never got a name."""
+        for call in self._calls:
+            if not call.name:
+                if call.arguments:
+                    raise ModelFailed("The model server sent a call and did not say of which tool.")
+                continue
+            if not call.custom and not "".join(call.arguments).strip():
+                call.says("{}")
+            yield from self._shown(call)
+            assert call.item is not None
+            yield t.ItemCompleted(call.item, details=kept(call=call.kept, message=message))
+            message = {}
+
+    def _add(self, piece: Object) -> Iterator[t.Payload]:
+        custom = isinstance(piece.get("custom"), dict)
+        body = any_object(piece.get("custom" if custom else "function"))
+        field = "input" if custom else "arguments"
+        name, text = wire.text(body.get("name")), _arguments(body.get(field))
+        call = self._of(piece, name, text)
+        if call is None:
+            return
+        call.chunk = self._chunk
+        call.custom = call.custom or custom
+        call.names(name)
+        call.kept |= {k: v for k, v in piece.items() if k not in _KNOWN and v is not None}
+        inner = {k: v for k, v in body.items() if k not in ("name", field) and v is not None}
+        if inner:
+            call.kept["function"] = {**any_object(call.kept.get("function")), **inner}
+        if text:
+            call.says(text)
+            yield from self._shown(call) if call.item is not None else self.begin()
+
+    def _of(self, piece: Object, name: str, text: str) -> _Call | None:
+        """The call that a piece belongs to (rules 1 and 2); None where it only says it once more (rule 4)."""
+        index, id = wire.place(piece.get("index")), wire.name(piece.get("id"))
+        call = self._known(index, id, begins=bool(name) or not text)
+        if call is not None and name:
+            renamed = bool(id and call.id and id != call.id)
+            bare = index is None and not id and call.name not in ("", name)
+            more = bool(text.strip()) and not call.custom and call.whole()
+            if more and id == call.id != "" and text == "".join(call.arguments):
+                return None
+            if renamed or bare or more or call.chunk == self._chunk:
+                call = None
+        if call is None:
+            call = _Call()
+            self._calls.append(call)
+        if index is not None:
+            self._at[index] = call
+        call.id = call.id or id
+        return call
+
+    def _known(self, index: int | None, id: str, *, begins: bool) -> _Call | None:
+        """The call by its index, else its id, else the last; None where the piece may begin a new one."""
+        if index in self._at:
+            return self._at[index]
+        same = next((call for call in reversed(self._calls) if id and call.id == id), None)
+        if same is not None and (index is None or not begins):
+            return same
+        if begins and (id or index is not None):
+            return None
+        return self._calls[-1] if self._calls else None
+
+    def _shown(self, call: _Call) -> Iterator[t.Payload]:
+        if call.item is None:
+            call.item = next(self._items)
+            id = call_id("" if call.id in self._ids else call.id, call.item)
+            self._ids.add(id)
+            yield t.ItemStarted(
+                call.item, "tool_call", name=call.name, call_id=id, custom=call.custom
+            )
+        for text in call.arguments[call.shown :]:
+            yield t.ArgumentsDelta(call.item, text)
+        call.shown = len(call.arguments)
+
+
+def _arguments(value: Json) -> str:
+    """A piece of arguments: a text, or the object itself."""
+    if isinstance(value, str):
+        return value
+    return _json(value).decode() if isinstance(value, (dict, list)) and value else ""

@@ -1,0 +1,211 @@
+"""What a model server's server-sent events are, before any dialect looks at them. Pure.
+
+One table for all dialects. Of an event with data:
+
+| data | is |
+|---|---|
+| none, `null`, a number, a ping by name, type or word | nothing |
+| `[DONE]` | the end |
+| a JSON object | an event of the dialect, unless it reports an error |
+| any other, in an event named `error` or under an `error:` field | an error in the server's words |
+| any other | a failure: it cannot be read |
+
+Lines that are no event are put by: at the end they may be all there is of a reply (a document, a page).
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import cast
+
+import msgspec
+
+from tailrace.errors import ModelFailed, Undecodable
+from tailrace.events.items import Json
+from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols.framing import json_bounds, loose_json
+from tailrace.protocols.framing.sse import SseEvent
+
+MAX_MESSAGE = 500
+"""Characters of a server's message that are passed on."""
+EXCERPT = 200
+PINGS = frozenset({"ping", "keepalive", "heartbeat"})
+LONGEST_PING = 120
+LIMITED = frozenset(
+    {
+        "429",
+        "insufficient_quota",
+        "overloaded",
+        "overloaded_error",
+        "rate_limit_error",
+        "rate_limit_exceeded",
+        "resource_exhausted",
+        "too_many_requests",
+    }
+)
+REFUSED = frozenset(
+    {
+        "400",
+        "413",
+        "422",
+        "badrequesterror",
+        "context_length_exceeded",
+        "invalid_prompt",
+        "invalid_request_error",
+    }
+)
+"""Codes and types of errors inside a reply: of too many requests, and of requests that are at fault."""
+
+_TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.DOTALL | re.IGNORECASE)
+
+
+class Mark(Enum):
+    """What an event may be besides one of the dialect's."""
+
+    NOTHING = 0
+    END = 1
+
+
+def sort(event: SseEvent) -> SseEvent | Mark:
+    """The event with a JSON object for data, or what it is instead. Raises `ModelFailed` for what reports
+    a failure or cannot be read."""
+    data = event.data
+    if data[:1] != b"{":
+        data = data.strip()
+        if data[:1] != b"{":
+            return _other(event.event, data)
+        event = SseEvent(event.event, data)
+    if found := json_bounds.fault(data):
+        raise Undecodable(f"The model server sent an event that {found}.")
+    if event.event and word(event.event) in PINGS:
+        return Mark.NOTHING
+    short = len(data) < LONGEST_PING and b'"type"' in data
+    if short and word(str(value_object(data).get("type"))) in PINGS:
+        return Mark.NOTHING
+    return event
+
+
+def _other(name: str, data: bytes) -> Mark:
+    if name.lower() == "error":
+        raise failed(text(data))
+    if data.strip(b'"') == b"[DONE]":
+        return Mark.END
+    if not data or word(name) in PINGS or word(text(data)) in PINGS:
+        return Mark.NOTHING
+    value = loosely(data)
+    if isinstance(value, list) and value:
+        raise_reported(any_object(value[0]))
+    if data in (b"null", b"[]", b'""') or isinstance(value, (int, float)):
+        return Mark.NOTHING
+    raise unreadable(f"it is no JSON: {excerpt(data)}")
+
+
+def raise_reported(told: Object) -> None:
+    """Raise the failure that an object reports: by a field `error`, or by saying that it is one."""
+    error = told.get("error")
+    if isinstance(error, dict) and any(any_object(error).values()):
+        raise failed(words(error), error)
+    if isinstance(error, str | list) and error:
+        raise failed(words(error), told)
+    if "error" in (told.get("object"), told.get("type"), told.get("status")) or error is True:
+        raise failed(words(told), told)
+
+
+def failed(message: str, told: Json = None) -> ModelFailed:
+    """A failure that the server reported inside its reply, `told` with its code, status or type."""
+    fields = any_object(told)
+    codes = {str(fields.get(name)).lower() for name in ("code", "status", "type")}
+    code = "server_error"
+    if codes & LIMITED:
+        code = "rate_limit_exceeded"
+    elif codes & REFUSED:
+        code = "invalid_prompt"
+    return ModelFailed(
+        message.strip()[:MAX_MESSAGE] or "The model server reported an error.",
+        code=code,
+        retryable=code != "invalid_prompt",
+    )
+
+
+def unreadable(why: str) -> Undecodable:
+    """What came is no event of its dialect, in words of ours."""
+    return Undecodable(f"The model server sent an event that cannot be read: {why}.")
+
+
+def words(found: Json) -> str:
+    """What an error of any of the usual shapes says, or `""`."""
+    for _ in range(4):
+        if isinstance(found, list):
+            found = next(iter(cast("list[Json]", found)), None)
+        elif isinstance(found, dict):
+            fields = any_object(found)
+            said = ("error", "message", "detail", "msg", "errors", "error_msg", "code", "type")
+            found = next((fields[name] for name in said if fields.get(name)), None)
+    if isinstance(found, (int, float)) and not isinstance(found, bool):
+        return f"error {found}"
+    return found if isinstance(found, str) else ""
+
+
+def message(body: bytes) -> str:
+    """What the body of an error says: its message, or itself; bounded."""
+    said = words(loosely(body)).strip() or text(body).strip()
+    return said[:MAX_MESSAGE]
+
+
+def raise_only_words(told: Object) -> None:
+    """Raise the failure that an object is which only says what is wrong: `{"detail": "Not Found"}`."""
+    if any(isinstance(told.get(name), str) and told[name] for name in ("message", "detail", "msg")):
+        raise failed(words(told), told)
+
+
+def no_stream(body: bytes) -> ModelFailed:
+    """A reply that is a page or a text, where a stream was asked for."""
+    said = text(body)
+    title = _TITLE.search(said)
+    plain = " ".join(_TAG.sub(" ", title[1] if title else said).split())[:EXCERPT]
+    what = "a page" if said.lstrip().startswith("<") else "a text"
+    return ModelFailed(
+        f"The model server answered with {what} instead of a stream: {plain}", retryable=True
+    )
+
+
+def excerpt(data: bytes) -> str:
+    """The beginning of what a server sent, in one line."""
+    return " ".join(text(data[:EXCERPT]).split())
+
+
+def text(data: bytes) -> str:
+    """Bytes as text, whatever they are; a JSON string as what it says."""
+    value = loosely(data) if data[:1] == b'"' else None
+    return value if isinstance(value, str) else data.decode("utf-8", "replace")
+
+
+def word(name: str) -> str:
+    """A word without the signs and the case that servers write it with."""
+    return re.sub(r"[^a-z]", "", name.lower()) if len(name) < LONGEST_PING else ""
+
+
+def loosely(data: bytes) -> Json:
+    """The value of what is nearly JSON; None for what is not."""
+    if json_bounds.fault(data):
+        return None
+    try:
+        return loose_json.decode(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def is_json(data: bytes) -> bool:
+    """Whether data is JSON to the letter."""
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def value_object(data: bytes) -> Object:
+    """As `loosely`, an object; empty for what is none."""
+    return any_object(loosely(data))
