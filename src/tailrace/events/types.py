@@ -2,7 +2,6 @@
 
 The JSON form of a payload is public: the native stream shows it and the log stores it, so a name here is a
 promise (docs/events.schema.json). Which may follow which: `grammar.py`; what they add up to: `state.py`.
-
 Ordinals: `item` is an item's position in the run, by `item.started`; `part` is a part's in its item.
 """
 
@@ -78,10 +77,13 @@ class RunIncomplete(Base, frozen=True, tag="run.incomplete"):
 
 
 class RunFailed(Base, frozen=True, tag="run.failed"):
-    """The run failed. `code` is one of OpenAI's response error codes."""
+    """The run failed. `code` is one of OpenAI's response error codes, or where a server of `dialect` reported
+    the failure, its own word; so is `param`, what it was about."""
 
     code: str
     message: str
+    param: str = ""
+    dialect: str = ""
 
 
 class RunCancelled(Base, frozen=True, tag="run.cancelled"):
@@ -132,7 +134,8 @@ class ItemStarted(Base, frozen=True, tag="item.started"):
     """An item opened. Tool calls carry `name`, `call_id` and where they run.
 
     `waits_for` a person: a yes before the call runs, or the answer to the question that the call is.
-    `data` is a `provider` item as first seen, in its dialect's own shape.
+    `data` is a `provider` item as first seen, in its dialect's own shape; `details` are what only one
+    dialect says of a call (`Item.details`), or of the reply that the item begins.
     """
 
     item: int
@@ -146,15 +149,17 @@ class ItemStarted(Base, frozen=True, tag="item.started"):
     phase: str = ""
     dialect: str = ""
     data: dict[str, Json] = {}
+    details: dict[str, Json] = {}
 
 
 class TextDelta(Base, frozen=True, tag="text.delta"):
-    """A piece of a message's text; `logprobs` in OpenAI's Responses shape."""
+    """A piece of a message's text; `logprobs` in OpenAI's Responses shape, a part's first piece has `details`."""
 
     item: int
     text: str
     part: int = 0
     logprobs: tuple[Json, ...] = ()
+    details: dict[str, Json] = {}
 
 
 class RefusalDelta(Base, frozen=True, tag="refusal.delta"):
@@ -323,7 +328,8 @@ class Usage(Base, frozen=True, tag="usage"):
     `input` includes `cached` and `cache_write`; `output` includes `reasoning` (OpenAI's way of
     counting). `finish` is why the model stopped, `reason` the server's own word where that says more, and
     `stop_sequence` the one it came to. `cost` is in the configuration's currency. A call that only
-    shortened the history (`purpose`) is no reply.
+    shortened the history (`purpose`) is no reply. `details`: by dialect, what the server said of the reply
+    as a whole that has no field here, as it came.
     """
 
     model: str
@@ -338,6 +344,7 @@ class Usage(Base, frozen=True, tag="usage"):
     purpose: Literal["reply", "compaction"] = "reply"
     reason: str = ""
     stop_sequence: str = ""
+    details: dict[str, Json] = {}
 
 
 class Custom(Base, frozen=True, tag="custom"):
@@ -371,7 +378,6 @@ Payload = RunEvent | WorkEvent | PauseEvent | ContextEvent | Usage | Custom
 
 MAIN = "MAIN"
 """The agent invocation that answers the request."""
-
 RUN_NODE = NO_AGENT = ""
 """The node and the agent of events that belong to the run as a whole."""
 
