@@ -58,7 +58,7 @@ def _call(draw: st.DrawFn) -> tuple[Object, list[Object]]:
     kind = draw(st.sampled_from(("tool_use", "server_tool_use", "mcp_tool_use")))
     given = msgspec.json.encode(draw(params.OBJECT)).decode()
     cut = draw(st.integers(0, len(given)))
-    more = draw(st.sampled_from(({}, {"caller": CALLER}, {"server_name": "s"})))
+    more: Object = draw(st.sampled_from(({}, {"caller": CALLER}, {"server_name": "s"})))
     start = {
         "type": kind,
         "id": draw(st.uuids().map(str)),
@@ -147,7 +147,7 @@ def streams(draw: st.DrawFn) -> list[Object]:
     """The events of a legal reply."""
     blocks = draw(st.lists(BLOCKS, max_size=6))
     reason = draw(st.sampled_from(REASONS))
-    message = {
+    message: Object = {
         "id": "msg_up",
         "type": "message",
         "role": "assistant",

@@ -153,7 +153,7 @@ class ItemStarted(Base, frozen=True, tag="item.started"):
 
 
 class TextDelta(Base, frozen=True, tag="text.delta"):
-    """A piece of a message's text; `logprobs` in OpenAI's Responses shape, a part's first piece has `details`."""
+    """A piece of a message's text; `logprobs` in OpenAI's Responses shape, `details` of a part's first."""
 
     item: int
     text: str

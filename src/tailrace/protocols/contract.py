@@ -19,6 +19,7 @@ from msgspec import Struct
 from tailrace.errors import ModelFailed
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import Event, Payload
+from tailrace.protocols.offered import Offered
 
 
 class StreamEncoder(Protocol):
@@ -36,12 +37,14 @@ class StreamEncoder(Protocol):
 
 class HttpRequest(Struct, frozen=True):
     """A POST to a model server: `path` is appended to the configured base URL. `headers` replace those of the
-    configuration, the lists of `added` are joined to theirs."""
+    configuration, the lists of `added` are joined to theirs. `offered`: functions that stand for
+    other tools."""
 
     path: str
     headers: Mapping[str, str]
     body: bytes
     added: Mapping[str, str] = {}
+    offered: Mapping[str, Offered] = {}
 
 
 class UpstreamDecoder(Protocol):

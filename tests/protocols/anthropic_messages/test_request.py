@@ -271,8 +271,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "stop sequences of an odd type": ({"stop_sequences": [1]}, "stop_sequences"),
     "hot": ({"temperature": "hot"}, "temperature"),
-    "too hot": ({"temperature": 9}, "temperature"),
-    "more than all": ({"top_p": 1.5}, "top_p"),
     "a thread": ({"thread": {"type": "create"}}, "thread"),
 }
 

@@ -22,6 +22,7 @@ from tailrace.protocols.anthropic_messages import parts, tools
 from tailrace.protocols.anthropic_messages.history import legal
 from tailrace.protocols.anthropic_messages.wire import DIALECT, SERVER
 from tailrace.protocols.fields import Object, any_object, given, nested
+from tailrace.protocols.offered import called
 
 BETA = "anthropic-beta"
 """The header that names what of the API is not stable yet: fields of a request that a server knows only with
@@ -146,8 +147,8 @@ class Turns:
         return {
             "type": "tool_use",
             "id": item.call_id,
-            "name": tools.called(item),
-            "input": _arguments(item.arguments),
+            "name": called(item),
+            "input": {"input": item.arguments} if item.custom else _arguments(item.arguments),
             **own,
         }
 

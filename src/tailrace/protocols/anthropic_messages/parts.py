@@ -40,6 +40,11 @@ WORDS = ("text", "content")
 PDF = "application/pdf"
 
 
+def words(value: Json) -> str:
+    """A text, of what may be anything."""
+    return value if isinstance(value, str) else ""
+
+
 def unknown(block: Object, where: str) -> BadRequest:
     """The refusal of what has a type that nobody here knows."""
     return BadRequest(f"{where}.type: {block.get('type')!r} is not known", param=f"{where}.type")

@@ -9,6 +9,7 @@ import msgspec
 
 from tailrace.events import types as t
 from tailrace.events.items import Json, ProviderItem
+from tailrace.protocols.anthropic_messages.parts import words
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.fields import Object, any_object
 
@@ -237,11 +238,6 @@ class Provided:
                 self._data["input"] = text
         content = ProviderItem(dialect=DIALECT, data=self._data)
         emit(t.ItemCompleted(self._item, content=content))
-
-
-def words(value: Json) -> str:
-    """A text, of what may be anything."""
-    return value if isinstance(value, str) else ""
 
 
 def without(fields: Object, names: tuple[str, ...]) -> Object:

@@ -135,8 +135,8 @@ def _settings(fields: Object, limit: int | None, own: Object) -> Settings:
         tool_choice=tools.decode_choice(choice),
         parallel_tool_calls=None if alone is None else not alone,
         output=_format(config.get("format")),
-        temperature=_within(fields, "temperature", 2),
-        top_p=_within(fields, "top_p", 1),
+        temperature=number(fields, "temperature"),
+        top_p=number(fields, "top_p"),
         max_output_tokens=limit,
         stop=strings(fields, "stop_sequences"),
         reasoning_effort=_effort(config, nested(fields, "thinking")),
@@ -144,14 +144,6 @@ def _settings(fields: Object, limit: int | None, own: Object) -> Settings:
         origin=DIALECT,
         extra={**extra, **own},
     )
-
-
-def _within(fields: Object, name: str, most: int) -> float | None:
-    """A number from 0 on; Anthropic's own servers take no temperature above 1, others of this dialect do."""
-    value = number(fields, name)
-    if value is not None and not 0 <= value <= most:
-        raise BadRequest(f"{name}: must be between 0 and {most}", param=name)
-    return value
 
 
 def _more_than_user(metadata: Object) -> Object:

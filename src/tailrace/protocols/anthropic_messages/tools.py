@@ -1,8 +1,8 @@
 """Tools and the choice among them: a client's JSON ⇄ canonical (anthropic 2.11's `ToolUnionParam`).
 
 A server of this dialect gets its client's tools as they came. Of another dialect's it is offered functions,
-also those of a namespace; custom tools, which are free text, and tools that another provider runs are left
-out.
+also those of a namespace, and custom tools as functions (`protocols/offered.py`); tools that another
+provider runs are left out, and a choice that demands one is refused.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tailrace.errors import BadRequest
-from tailrace.events.items import Json, ToolCall
+from tailrace.events.items import Json
 from tailrace.events.request import Settings, ToolChoice, ToolSpec
-from tailrace.protocols.anthropic_messages.parts import refused
+from tailrace.protocols.anthropic_messages.parts import refused, words
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.fields import (
     Object,
@@ -23,12 +23,11 @@ from tailrace.protocols.fields import (
     optional,
     text,
 )
+from tailrace.protocols.offered import INPUT, Offered, joined
 
 MODELLED = ("name", "description", "input_schema")
 """Fields of a tool that servers of all dialects are told; the rest (`strict` as well) goes to our own."""
 NO_SCHEMA: Object = {"type": "object", "properties": {}}
-LONGEST_NAME = 128
-"""Characters of a tool's name at the API."""
 
 
 def decode(value: Json) -> tuple[ToolSpec, ...]:
@@ -78,25 +77,32 @@ def decode_choice(choice: Object) -> ToolChoice:
 def encode(settings: Settings) -> Object:
     """`tools` and `tool_choice` for a Messages server, as far as there are any. Raises `ModelFailed` where
     the choice demands what this server is not offered."""
-    offered = [each for tool in settings.tools for each in _offered(tool, settings)]
+    tools = [made for tool in settings.tools for made, _ in _offered(tool, settings)]
     choice = settings.tool_choice
     if choice.raw and settings.origin == DIALECT:
-        return given({"tools": offered, "tool_choice": choice.raw})
+        return given({"tools": tools, "tool_choice": choice.raw})
     names = {name for wanted in choice.names for name in _meant(wanted, settings)}
     if choice.names:
-        allowed = [tool for tool in offered if tool.get("name") in names]
+        allowed = [tool for tool in tools if tool.get("name") in names]
         if not allowed and choice.mode == "required":
             wanted = ", ".join(map(repr, choice.names))
-            raise refused(f"The model server cannot be offered the tool {wanted}.", "tool_choice")
+            said = f"A model server that speaks Messages cannot be offered the tool {wanted}."
+            raise refused(said, "tool_choice")
         if choice.mode == "required" and len(choice.names) == len(allowed) == 1:
             only = {"type": "tool", "name": allowed[0]["name"]}
-            return {"tools": offered, "tool_choice": _alone(only, settings)}
-        offered = allowed
-    if not offered:
+            return {"tools": tools, "tool_choice": _alone(only, settings)}
+        tools = allowed
+    if not tools:
         return {}
     form = {"type": {"auto": "auto", "none": "none", "required": "any"}[choice.mode]}
     form = _alone(form, settings)
-    return {"tools": offered, **given({"tool_choice": form if form != {"type": "auto"} else None})}
+    return {"tools": tools, **given({"tool_choice": form if form != {"type": "auto"} else None})}
+
+
+def stand_ins(settings: Settings) -> dict[str, Offered]:
+    """What functions stand for, as far as they are not the client's own."""
+    found = [each for tool in settings.tools for each in _offered(tool, settings)]
+    return {made["name"]: stands for made, stands in found if stands is not None}
 
 
 def _alone(form: Object, settings: Settings) -> Object:
@@ -105,35 +111,46 @@ def _alone(form: Object, settings: Settings) -> Object:
     return {**form, "disable_parallel_tool_use": True} if alone else form
 
 
-def _offered(tool: ToolSpec, settings: Settings) -> Iterator[Object]:
-    """What a Messages server is offered of a tool: nothing of what only another dialect's servers know."""
+def _offered(tool: ToolSpec, settings: Settings) -> Iterator[tuple[Object, Offered | None]]:
+    """What a Messages server is offered of a tool: nothing of what only another dialect's servers run."""
     ours = (tool.origin or settings.origin) == DIALECT
     if tool.kind == "function":
         kept = ours and tool.parameters is not None
         schema: Json = tool.parameters if kept else _schema(tool.parameters)
-        form = {
-            "name": tool.name,
-            "input_schema": schema,
-            **given({"description": tool.description}),
-        }
-        yield {**form, **(tool.raw if ours else {})}
+        form = _function(tool.name, tool.description, schema)
+        yield {**form, **(tool.raw if ours else {})}, None
+    elif tool.kind == "custom":
+        yield _as_function(tool.name, tool.description, tool.raw), Offered(tool.name, custom=True)
     elif ours:
-        yield dict(tool.raw)
-    else:
-        yield from _functions(tool)
+        yield dict(tool.raw), None
+    elif tool.raw.get("type") == "namespace":
+        yield from _namespace(tool.raw)
 
 
-def _functions(tool: ToolSpec) -> Iterator[Object]:
-    """A namespace's functions (OpenAI's Responses), each by its namespace and its name."""
-    inner = tool.raw.get("tools") if tool.raw.get("type") == "namespace" else None
-    for each in as_list(inner, "tools") if isinstance(inner, list) else ():
-        function = any_object(each)
-        if function.get("type") == "function" and isinstance(function.get("name"), str):
-            yield {
-                "name": joined(str(tool.raw.get("name") or ""), function["name"]),
-                "input_schema": _schema(function.get("parameters")),
-                **given({"description": function.get("description")}),
-            }
+def _namespace(raw: Object) -> Iterator[tuple[Object, Offered]]:
+    """The tools of a namespace of OpenAI's Responses, each by its namespace and its name."""
+    namespace, inner = words(raw.get("name")), raw.get("tools")
+    for tool in map(any_object, as_list(inner, "tools") if isinstance(inner, list) else ()):
+        name, said = words(tool.get("name")), words(tool.get("description"))
+        whole = joined(namespace, name)
+        if tool.get("type") == "function" and name:
+            yield _function(whole, said, _schema(tool.get("parameters"))), Offered(name, namespace)
+        elif tool.get("type") == "custom" and name:
+            yield _as_function(whole, said, tool), Offered(name, namespace, custom=True)
+
+
+def _function(name: str, description: str, schema: Json) -> Object:
+    return {"name": name, "input_schema": schema, **given({"description": description})}
+
+
+def _as_function(name: str, description: str, tool: Object) -> Object:
+    """A custom tool, whose input is free text: the text is the function's one argument."""
+    form = any_object(tool.get("format"))
+    grammar = any_object(form.get("grammar")) or form
+    said = [description, "The input is free text."]
+    if definition := words(grammar.get("definition")):
+        said.append(f"It follows this {words(grammar.get('syntax'))} grammar:\n{definition}")
+    return _function(name, "\n\n".join(filter(None, said)), dict(INPUT))
 
 
 def _schema(parameters: Json) -> Object:
@@ -141,23 +158,13 @@ def _schema(parameters: Json) -> Object:
     return {**NO_SCHEMA, **parameters} if parameters else NO_SCHEMA
 
 
-def joined(namespace: str, name: str) -> str:
-    """The one name of a namespace's function."""
-    return f"{namespace}__{name}"[:LONGEST_NAME] if namespace else name
-
-
-def called(call: ToolCall) -> str:
-    """The name by which a call's tool is offered."""
-    return joined(str(any_object(call.details.get("responses")).get("namespace") or ""), call.name)
-
-
 def _meant(name: str, settings: Settings) -> set[str]:
     """The offered tools that a name of a choice means: a namespace means all of its own."""
     found = {
-        each["name"]
+        made["name"]
         for tool in settings.tools
         if tool.kind == "provider" and tool.raw.get("name") == name
-        for each in _offered(tool, settings)
-        if "name" in each
+        for made, _ in _offered(tool, settings)
+        if "name" in made
     }
     return found or {name}

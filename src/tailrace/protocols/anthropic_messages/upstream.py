@@ -19,14 +19,14 @@ from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest
-from tailrace.protocols.anthropic_messages import messages
+from tailrace.protocols.anthropic_messages import messages, tools
+from tailrace.protocols.anthropic_messages.parts import words
 from tailrace.protocols.anthropic_messages.reply_blocks import (
     Opened,
     Spoken,
     any_list,
     begin,
     without,
-    words,
 )
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.contract import HttpRequest
@@ -35,7 +35,6 @@ from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.upstream import (
     SseReplyDecoder,
     call_id,
-    error_message,
     http_failure,
     stream_failure,
 )
@@ -80,7 +79,8 @@ class MessagesCodec:
         body = messages.encode(request, model)
         betas = body.pop(messages.BETA, ())
         added = {messages.BETA: ",".join(betas)} if betas else {}
-        return HttpRequest("/messages", {"anthropic-version": VERSION}, _json(body), added)
+        offered = tools.stand_ins(request.settings)
+        return HttpRequest("/messages", {"anthropic-version": VERSION}, _json(body), added, offered)
 
     def decoder(self, items: Iterator[int], model: str) -> MessagesDecoder:
         return MessagesDecoder(items, model)
@@ -107,7 +107,7 @@ class MessagesDecoder(SseReplyDecoder):
     def _event(self, event: SseEvent) -> None:
         found, kind = _read(event)
         if kind == "error":
-            self._failed(found, event.data)
+            self._failed(found)
             return
         match kind:
             case "content_block_delta":
@@ -136,11 +136,10 @@ class MessagesDecoder(SseReplyDecoder):
         else:
             super()._closed()
 
-    def _failed(self, found: Object, data: bytes) -> None:
+    def _failed(self, found: Object) -> None:
         error = any_object(found.get("error"))
-        self.failure = stream_failure(
-            words(error.get("message")) or error_message(data), error.get("type")
-        )
+        said = words(error.get("message")) or words(found.get("message"))
+        self.failure = stream_failure(said or words(found.get("error")), error.get("type"))
 
     def _message(self, message: Object) -> None:
         self._id = words(message.get("id"))
