@@ -56,6 +56,16 @@ def test_functions_of_namespaces_and_custom_tools_are_offered_as_functions() -> 
     assert b"namespace" not in msgspec.json.encode(made)
 
 
+def test_tools_that_come_on_the_way_are_offered_each_once() -> None:
+    more = [{"type": "function", "name": name, "parameters": SCHEMA} for name in ("f", "late")]
+    brought: Object = {"type": "additional_tools", "role": "developer", "tools": [*more, NAMESPACE]}
+    item = i.ProviderItem(dialect="responses", data=brought)
+    made = body(_says("user", "Hi"), item, item, tools=(FUNCTION,))
+    assert [tool["name"] for tool in made["tools"]] == ["f", "late", "mcp__x__f", "mcp__x__g"]
+    assert made["tools"][0]["description"] == "d"
+    assert _short(made["messages"]) == ["user: Hi"]
+
+
 def test_what_they_call_is_the_client_s_own_tool() -> None:
     settings = Settings(tools=(SPACE, CUSTOM), origin="responses")
     asked = MessagesCodec().request(ModelRequest(items=(), settings=settings), "m")

@@ -14,9 +14,10 @@ from tailrace.errors import ModelFailed
 from tailrace.events import items as i
 from tailrace.events import types as t
 from tailrace.events.state import RunState
+from tailrace.protocols.anthropic_messages import reply, stream
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.runtimes import single
-from tests.support.logs import log
+from tests.support.logs import RUN, log
 
 Object = dict[str, Any]
 
@@ -367,6 +368,19 @@ def test_a_failure_is_no_answer(name: str) -> None:
         assert failure.message == "broken"
     for word in ("Expected", "NoneType", "grammar", "Traceback"):
         assert word not in failure.message
+
+
+def test_an_overloaded_server_is_called_so_on_this_surface() -> None:
+    body = b'{"type":"error","error":{"type":"overloaded_error","message":"busy"}}'
+    told = [MessagesCodec().failure(529, body), read([START, b"data: " + body + b"\n\n"])[1]]
+    for failure in told:
+        assert failure is not None
+        assert failure.retryable
+        end = t.RunFailed(failure.code, failure.message, failure.param, failure.dialect)
+        document, status = reply.message(RUN, log([], end=end), stream.Options())
+        assert status == 529
+        assert msgspec.json.decode(document)["error"]["type"] == "overloaded_error"
+    assert MessagesCodec().failure(429, body).code == "rate_limit_exceeded"
 
 
 EVENTS = st.sampled_from(

@@ -58,7 +58,7 @@ def encode(request: ModelRequest, model: str) -> Object:
                 "stop_sequences": list(settings.stop),
             }
         ),
-        **tools.encode(settings),
+        **tools.encode(request),
     }
     if settings.user:
         body["metadata"] = {"user_id": settings.user}

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tailrace.errors import BadRequest
-from tailrace.events.items import Json
-from tailrace.events.request import Settings, ToolChoice, ToolSpec
+from tailrace.events.items import Json, ProviderItem
+from tailrace.events.request import ModelRequest, Settings, ToolChoice, ToolSpec
 from tailrace.protocols.anthropic_messages.parts import refused, words
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.fields import (
@@ -74,11 +74,11 @@ def decode_choice(choice: Object) -> ToolChoice:
             raise BadRequest(f"tool_choice.type: {other!r} is not known", param="tool_choice.type")
 
 
-def encode(settings: Settings) -> Object:
+def encode(request: ModelRequest) -> Object:
     """`tools` and `tool_choice` for a Messages server, as far as there are any. Raises `ModelFailed` where
     the choice demands what this server is not offered."""
-    tools = [made for tool in settings.tools for made, _ in _offered(tool, settings)]
-    choice = settings.tool_choice
+    settings = request.settings
+    tools, choice = [made for made, _ in _all(request)], settings.tool_choice
     if choice.raw and settings.origin == DIALECT:
         return given({"tools": tools, "tool_choice": choice.raw})
     names = {name for wanted in choice.names for name in _meant(wanted, settings)}
@@ -99,10 +99,24 @@ def encode(settings: Settings) -> Object:
     return {"tools": tools, **given({"tool_choice": form if form != {"type": "auto"} else None})}
 
 
-def stand_ins(settings: Settings) -> dict[str, Offered]:
+def stand_ins(request: ModelRequest) -> dict[str, Offered]:
     """What functions stand for, as far as they are not the client's own."""
+    return {made["name"]: stands for made, stands in _all(request) if stands is not None}
+
+
+def _all(request: ModelRequest) -> list[tuple[Object, Offered | None]]:
+    """What the server is offered: the request's tools, and those that a conversation of OpenAI's Responses
+    brings in on the way, each name once."""
+    settings = request.settings
     found = [each for tool in settings.tools for each in _offered(tool, settings)]
-    return {made["name"]: stands for made, stands in found if stands is not None}
+    names = {made.get("name") for made, _ in found}
+    for item in request.items:
+        if isinstance(item, ProviderItem) and item.data.get("type") == "additional_tools":
+            for made, stands in _declared("", item.data.get("tools")):
+                if made["name"] not in names:
+                    names.add(made["name"])
+                    found.append((made, stands))
+    return found
 
 
 def _alone(form: Object, settings: Settings) -> Object:
@@ -123,20 +137,25 @@ def _offered(tool: ToolSpec, settings: Settings) -> Iterator[tuple[Object, Offer
         yield _as_function(tool.name, tool.description, tool.raw), Offered(tool.name, custom=True)
     elif ours:
         yield dict(tool.raw), None
-    elif tool.raw.get("type") == "namespace":
-        yield from _namespace(tool.raw)
+    else:
+        yield from _declared("", [tool.raw])
 
 
-def _namespace(raw: Object) -> Iterator[tuple[Object, Offered]]:
-    """The tools of a namespace of OpenAI's Responses, each by its namespace and its name."""
-    namespace, inner = words(raw.get("name")), raw.get("tools")
-    for tool in map(any_object, as_list(inner, "tools") if isinstance(inner, list) else ()):
+def _declared(namespace: str, tools: Json) -> Iterator[tuple[Object, Offered | None]]:
+    """Tools as OpenAI's Responses declares them, those of a namespace by its name and their own."""
+    for tool in map(any_object, as_list(tools, "tools") if isinstance(tools, list) else ()):
         name, said = words(tool.get("name")), words(tool.get("description"))
         whole = joined(namespace, name)
-        if tool.get("type") == "function" and name:
-            yield _function(whole, said, _schema(tool.get("parameters"))), Offered(name, namespace)
-        elif tool.get("type") == "custom" and name:
-            yield _as_function(whole, said, tool), Offered(name, namespace, custom=True)
+        match tool.get("type"):
+            case "function" if name:
+                stands = Offered(name, namespace) if namespace else None
+                yield _function(whole, said, _schema(tool.get("parameters"))), stands
+            case "custom" if name:
+                yield _as_function(whole, said, tool), Offered(name, namespace, custom=True)
+            case "namespace" if name and not namespace:
+                yield from _declared(name, tool.get("tools"))
+            case _:
+                pass  # what a provider runs
 
 
 def _function(name: str, description: str, schema: Json) -> Object:

@@ -66,6 +66,7 @@ OF_MESSAGE = (
 OF_DELTA = ("stop_reason", "stop_sequence")
 OF_EVENT = ("type", "delta", "usage")
 """Fields that have a place of their own; others are kept as they came."""
+OVERLOADED = 529
 MOST = 2**53
 """Counts beyond this are none."""
 
@@ -79,14 +80,15 @@ class MessagesCodec:
         body = messages.encode(request, model)
         betas = body.pop(messages.BETA, ())
         added = {messages.BETA: ",".join(betas)} if betas else {}
-        offered = tools.stand_ins(request.settings)
+        offered = tools.stand_ins(request)
         return HttpRequest("/messages", {"anthropic-version": VERSION}, _json(body), added, offered)
 
     def decoder(self, items: Iterator[int], model: str) -> MessagesDecoder:
         return MessagesDecoder(items, model)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
-        return http_failure(status, body)
+        made = http_failure(status, body)
+        return _overloaded(made) if status == OVERLOADED else made
 
 
 class MessagesDecoder(SseReplyDecoder):
@@ -139,7 +141,8 @@ class MessagesDecoder(SseReplyDecoder):
     def _failed(self, found: Object) -> None:
         error = any_object(found.get("error"))
         said = words(error.get("message")) or words(found.get("message"))
-        self.failure = stream_failure(said or words(found.get("error")), error.get("type"))
+        made = stream_failure(said or words(found.get("error")), error.get("type"))
+        self.failure = _overloaded(made) if error.get("type") == "overloaded_error" else made
 
     def _message(self, message: Object) -> None:
         self._id = words(message.get("id"))
@@ -252,6 +255,17 @@ class MessagesDecoder(SseReplyDecoder):
         told = {} if self._begun else self._told
         kept = {"reply": told, "usage": self._usage, "delta": self._delta, "beside": self._beside}
         return _ours(given(kept))
+
+
+def _overloaded(failure: ModelFailed) -> ModelFailed:
+    """What only this dialect has a word for: the server has too much to do, whoever asks."""
+    return ModelFailed(
+        failure.message,
+        code="overloaded_error",
+        status=OVERLOADED,
+        retryable=True,
+        dialect=DIALECT,
+    )
 
 
 def _ours(found: Object) -> Object:
