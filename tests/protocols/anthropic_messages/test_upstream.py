@@ -2,80 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
-
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.errors import ModelFailed
 from tailrace.events import items as i
-from tailrace.events import types as t
 from tailrace.events.state import RunState
-from tailrace.protocols.anthropic_messages import reply, stream
-from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
-from tailrace.runtimes import single
-from tests.support.logs import RUN, log
-
-Object = dict[str, Any]
-
-START: Object = {
-    "type": "message_start",
-    "message": {"id": "msg_up", "content": [], "usage": {"input_tokens": 5, "output_tokens": 1}},
-}
-TEXT: Object = {"type": "text", "text": ""}
-THINKING: Object = {"type": "thinking", "thinking": "", "signature": ""}
-STOP: Object = {"type": "message_stop"}
-
-
-def begin(index: Any, block: Object) -> Object:
-    return {"type": "content_block_start", "index": index, "content_block": block}
-
-
-def call(id: str | None) -> Object:
-    return {"type": "tool_use", "id": id, "name": "f", "input": {}}
-
-
-def piece(index: Any, kind: str, value: Any, name: str = "") -> Object:
-    delta = {"type": f"{kind}_delta", name or kind: value}
-    return {"type": "content_block_delta", "index": index, "delta": delta}
-
-
-def given_input(index: Any, value: Any) -> Object:
-    return piece(index, "input_json", value, "partial_json")
-
-
-def stop(index: Any) -> Object:
-    return {"type": "content_block_stop", "index": index}
-
-
-def end(reason: str | None, **usage: Any) -> Object:
-    counts = {"output_tokens": 3, **usage}
-    return {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": counts}
-
-
-def read(events: list[Object | bytes], *, size: int = 0) -> tuple[RunState, ModelFailed | None]:
-    """The run that a reply makes, and why it failed; `size` bytes come at once."""
-    data = b"".join(
-        event
-        if isinstance(event, bytes)
-        else b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), msgspec.json.encode(event))
-        for event in events
-    )
-    decoder = MessagesCodec().decoder(itertools.count(), "m")
-    made: list[t.Payload] = []
-    for start in range(0, len(data), size or len(data)):
-        made += decoder.feed(data[start : start + (size or len(data))])
-    made += decoder.close()
-    state = RunState()
-    for event in log(made):
-        state.apply(event)
-    if decoder.failure is None:
-        for draft in single.ending(state):
-            state.advance(draft, 0)
-    return state, decoder.failure
+from tests.support.anthropic_replies import (
+    START,
+    STOP,
+    TEXT,
+    THINKING,
+    Object,
+    begin,
+    call,
+    end,
+    given_input,
+    piece,
+    read,
+    stop,
+)
 
 
 def said(state: RunState) -> list[tuple[str, ...]]:
@@ -339,48 +286,6 @@ def test_what_is_odd_and_harmless_is_read_over(name: str, size: int) -> None:
     assert failure is None
     assert said(state) == wanted
     assert (state.total().input, state.total().output) in ((5, 3), (0, 3), (5, 1))
-
-
-FAILED: dict[str, list[Object | bytes]] = {
-    "a cut": [begin(0, TEXT), piece(0, "text", "ok"), stop(0)],
-    "a cut after counts": [begin(0, TEXT), piece(0, "text", "ok"), end(None)],
-    "an error": [{"type": "error", "error": {"type": "api_error", "message": "broken"}}],
-    "an error after the answer": [
-        begin(0, TEXT),
-        piece(0, "text", "ok"),
-        end("end_turn"),
-        {"type": "error", "error": {"type": "overloaded_error", "message": "broken"}},
-    ],
-    "an error without a type": [b'data: {"error":{"message":"broken"}}\n\n'],
-    "an error that is a text": [b'data: {"type":"error","error":"broken"}\n\n'],
-    "an error by its name": [b'event: error\ndata: {"message":"broken"}\n\n'],
-    "an error by its object": [b'data: {"object":"error","message":"broken"}\n\n'],
-    "a reason that is no answer": [begin(0, TEXT), piece(0, "text", "o"), end("abort"), STOP],
-}
-
-
-@pytest.mark.parametrize("name", FAILED)
-def test_a_failure_is_no_answer(name: str) -> None:
-    state, failure = read([START, *FAILED[name]])
-    assert failure is not None
-    assert not state.usage
-    if name.startswith("an error"):
-        assert failure.message == "broken"
-    for word in ("Expected", "NoneType", "grammar", "Traceback"):
-        assert word not in failure.message
-
-
-def test_an_overloaded_server_is_called_so_on_this_surface() -> None:
-    body = b'{"type":"error","error":{"type":"overloaded_error","message":"busy"}}'
-    told = [MessagesCodec().failure(529, body), read([START, b"data: " + body + b"\n\n"])[1]]
-    for failure in told:
-        assert failure is not None
-        assert failure.retryable
-        end = t.RunFailed(failure.code, failure.message, failure.param, failure.dialect)
-        document, status = reply.message(RUN, log([], end=end), stream.Options())
-        assert status == 529
-        assert msgspec.json.decode(document)["error"]["type"] == "overloaded_error"
-    assert MessagesCodec().failure(429, body).code == "rate_limit_exceeded"
 
 
 EVENTS = st.sampled_from(
