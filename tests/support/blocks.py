@@ -11,6 +11,7 @@ DELTAS = {
     "text": {"text_delta", "citations_delta"},
     "thinking": {"thinking_delta", "signature_delta"},
     "tool_use": {"input_json_delta"},
+    "compaction": {"compaction_delta"},
     "mcp_tool_use": {"input_json_delta"},
     "server_tool_use": {"input_json_delta"},
 }

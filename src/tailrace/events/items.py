@@ -104,10 +104,12 @@ class ToolOutput(ItemBase, frozen=True, kw_only=True, tag="tool_output"):
 
 
 class ProviderItem(ItemBase, frozen=True, kw_only=True, tag="provider_item"):
-    """An item only `dialect` knows (web search, code interpreter, …), kept as it came in `data`."""
+    """An item only `dialect` knows (web search, code interpreter, …), kept as it came in `data`. `role` says
+    in whose message it stands, where the dialect's items stand in messages."""
 
     dialect: str
     data: dict[str, Json]
+    role: Role = "assistant"
 
 
 Item = Message | Reasoning | ToolCall | ToolOutput | ProviderItem

@@ -78,8 +78,7 @@ class RunIncomplete(Base, frozen=True, tag="run.incomplete"):
 
 
 class RunFailed(Base, frozen=True, tag="run.failed"):
-    """The run failed. `code` is one of OpenAI's response error codes, or where a server of `dialect` reported
-    the failure, its own word; so is `param`, what it was about."""
+    """The run failed. `code` is one of OpenAI's; with a `dialect` it and `param` are a server's words."""
 
     code: str
     message: str
@@ -132,12 +131,9 @@ class AgentCompleted(Base, frozen=True, tag="agent.completed"):
 
 
 class ItemStarted(Base, frozen=True, tag="item.started"):
-    """An item opened. Tool calls carry `name`, `call_id` and where they run.
-
-    `waits_for` a person: a yes before the call runs, or the answer to the question that the call is.
-    `data` is a `provider` item as first seen, in its dialect's own shape; `details` are what only one
-    dialect says of a call (`Item.details`).
-    """
+    """An item opened. Tool calls carry `name`, `call_id` and where they run. `waits_for` a person: a yes
+    before the call runs, or the answer to the question that the call is. `data` is a `provider` item as first
+    seen, in its dialect's own shape; `details` are what only one dialect says of a call (`Item.details`)."""
 
     item: int
     kind: ItemKind
@@ -154,12 +150,14 @@ class ItemStarted(Base, frozen=True, tag="item.started"):
 
 
 class TextDelta(Base, frozen=True, tag="text.delta"):
-    """A piece of a message's text; `logprobs` in OpenAI's Responses shape."""
+    """A piece of a message's text; `logprobs` in OpenAI's Responses shape. `details` of a part's first piece:
+    by dialect, what else its server said of the part when it began."""
 
     item: int
     text: str
     part: int = 0
     logprobs: tuple[Json, ...] = ()
+    details: dict[str, Json] = {}
 
 
 class RefusalDelta(Base, frozen=True, tag="refusal.delta"):
@@ -225,12 +223,9 @@ class TranscriptDelta(Base, frozen=True, tag="transcript.delta"):
 
 
 class ItemCompleted(Base, frozen=True, tag="item.completed"):
-    """The item closed. `content` is the whole of it and always equals the deltas.
-
-    A runtime leaves `content` out and gives `details` at most: the fold writes the content from what
-    was streamed, so the two cannot differ. Only kinds without deltas (`provider`, `image`, `audio`)
-    bring their own.
-    """
+    """The item closed. `content` is the whole of it and always equals the deltas. A runtime leaves it out and
+    gives `details` at most: the fold writes it from what was streamed, so the two cannot differ. Only kinds
+    without deltas (`provider`, `image`, `audio`) bring their own."""
 
     item: int
     status: Status = "completed"
@@ -323,13 +318,11 @@ class ContextUsage(Base, frozen=True, tag="context.usage"):
 
 
 class Usage(Base, frozen=True, tag="usage"):
-    """One model call ended; what it cost, in tokens. Comes once a call, also when all counts are 0.
-
-    `input` includes `cached` and `cache_write`; `output` includes `reasoning` (OpenAI's way of
-    counting). `finish` is why the model stopped, `reason` the server's own word where that says more, and
-    `stop_sequence` the one it came to. `cost` is in the configuration's currency. A call that only
-    shortened the history (`purpose`) is no reply. `details`: what only the server's dialect says of a reply.
-    """
+    """One model call ended; what it cost, in tokens. Comes once a call, also when all counts are 0. `input`
+    includes `cached` and `cache_write`; `output` includes `reasoning` (OpenAI's way of counting). `finish` is
+    why the model stopped, `reason` the server's own word where that says more, and `stop_sequence` the one it
+    came to. `cost` is in the configuration's currency. A call that only shortened the history (`purpose`) is
+    no reply. `details`: by dialect, what else the server said of the reply as a whole, as it came."""
 
     model: str
     input: int = 0

@@ -54,7 +54,7 @@ class Calls:
     def __init__(self, names: Mapping[str, Offered]) -> None:
         self._names = names
         self._custom: dict[int, list[str]] = {}
-        self._spaced: dict[int, dict[str, Json]] = {}
+        self._spaced: dict[int, str] = {}
 
     def told(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
         """The payloads with the tools' own names; a custom tool's input comes when it is whole."""
@@ -72,20 +72,24 @@ class Calls:
             if text:
                 yield t.ArgumentsDelta(payload.item, text)
         if isinstance(payload, t.ItemCompleted) and payload.item in self._spaced:
-            details = {**payload.details, **self._spaced.pop(payload.item)}
+            details = _spaced(payload.details, self._spaced.pop(payload.item))
             payload = msgspec.structs.replace(payload, details=details)
         yield payload
 
     def _named(self, started: t.ItemStarted, tool: Offered) -> t.ItemStarted:
         if tool.custom:
             self._custom[started.item] = []
-        details: dict[str, Json] = {}
+        details = started.details
         if tool.namespace:
-            details = {"responses": {"namespace": tool.namespace}}
-            self._spaced[started.item] = details
-        return msgspec.structs.replace(
-            started, name=tool.name, custom=tool.custom, details={**started.details, **details}
-        )
+            self._spaced[started.item] = tool.namespace
+            details = _spaced(details, tool.namespace)
+        return msgspec.structs.replace(started, name=tool.name, custom=tool.custom, details=details)
+
+
+def _spaced(details: dict[str, Json], namespace: str) -> dict[str, Json]:
+    """A call's details with its namespace, as Responses clients know it."""
+    own = {**any_object(details.get("responses")), "namespace": namespace}
+    return {**details, "responses": own}
 
 
 def _input(arguments: str) -> str:

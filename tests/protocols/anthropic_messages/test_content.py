@@ -90,10 +90,15 @@ BLOCKS: dict[str, tuple[str, dict[str, Any], i.Item]] = {
         {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}},
         i.ToolCall(call_id="c", name="f", arguments='{"a":1}'),
     ),
-    "call of ours": (
+    "call that ran on a server": (
         "assistant",
         {"type": "mcp_tool_use", "id": "c", "name": "f", "input": {}, "server_name": "s"},
-        i.ToolCall(call_id="c", name="f", arguments="{}"),
+        i.ToolCall(
+            call_id="c",
+            name="f",
+            arguments="{}",
+            details={"messages": {"block": {"type": "mcp_tool_use", "server_name": "s"}}},
+        ),
     ),
     "result": (
         "user",
@@ -105,14 +110,23 @@ BLOCKS: dict[str, tuple[str, dict[str, Any], i.Item]] = {
         {"type": "tool_result", "tool_use_id": "c"},
         i.ToolOutput(call_id="c"),
     ),
-    "result of ours": (
+    "result of what ran on a server": (
         "assistant",
         {
             "type": "mcp_tool_result",
             "tool_use_id": "c",
             "content": [{"type": "text", "text": "ok"}],
         },
-        i.ToolOutput(call_id="c", output=(i.TextPart("ok"),)),
+        i.ToolOutput(
+            call_id="c",
+            output=(i.TextPart("ok"),),
+            details={"messages": {"role": "assistant", "block": {"type": "mcp_tool_result"}}},
+        ),
+    ),
+    "what is yet to come": (
+        "user",
+        {"type": "song"},
+        i.ProviderItem(dialect="messages", data={"type": "song"}, role="user"),
     ),
     "what the provider ran": (
         "assistant",
@@ -148,10 +162,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "an odd role": ([{"role": ["user"], "content": "x"}], "messages.0.role"),
     "no content": ([{"role": "user"}], "messages.0.content"),
     "no block": ([{"role": "user", "content": [1]}], "messages.0.content.0"),
-    "an unknown block": (
-        [{"role": "user", "content": [{"type": "song"}]}],
-        "messages.0.content.0.type",
-    ),
     "a block without type": ([{"role": "user", "content": [{}]}], "messages.0.content.0.type"),
     "an unknown source": (
         [{"role": "user", "content": [{"type": "image", "source": {"type": "air"}}]}],
@@ -166,7 +176,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
             {
                 "role": "user",
                 "content": [
-                    {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "song"}]}
+                    {"type": "tool_result", "tool_use_id": "c", "content": [{"type": None}]}
                 ],
             }
         ],
@@ -187,7 +197,8 @@ def test_what_is_no_message_is_refused_by_its_place(name: str) -> None:
 def test_the_system_prompt_is_a_string_or_texts() -> None:
     assert decode_system(None) == ("", [])
     assert decode_system("Be kind.") == ("Be kind.", [])
-    assert decode_system([{"type": "text", "text": t} for t in ("A", "B")]) == ("A\n\nB", [])
+    both = [{"type": "text", "text": t} for t in ("A", "B")]
+    assert decode_system(both) == ("A\n\nB", both)
     marked: list[Any] = [{"type": "text", "text": "A", "cache_control": CACHE}]
     assert decode_system(marked) == ("A", marked)
     with pytest.raises(BadRequest):
@@ -203,9 +214,17 @@ def test_what_we_send_to_a_model_server_we_would_understand(items: tuple[i.Item,
 
     def words(all: tuple[i.Item, ...]) -> list[str]:
         return [
-            i.text_of(item.content) if isinstance(item, i.Message) else item.call_id
+            i.text_of(item.content) if isinstance(item, i.Message) else item.name
             for item in all
-            if isinstance(item, i.Message | i.ToolCall | i.ToolOutput)
+            if isinstance(item, i.Message | i.ToolCall)
         ]
 
-    assert "".join(words(found)) == "".join(words(items))
+    calls = sum(isinstance(item, i.ToolCall) for item in items)
+    told = "Result of the call c1:ok" * (len(_outputs(items)) - calls)  # results of no call
+    assert sorted("".join(words(found))) == sorted("".join(words(items)) + told)
+    assert len(_outputs(found)) == calls
+    assert len({item.call_id for item in _outputs(found)}) == len(_outputs(found))
+
+
+def _outputs(items: tuple[i.Item, ...]) -> list[i.ToolOutput]:
+    return [item for item in items if isinstance(item, i.ToolOutput)]

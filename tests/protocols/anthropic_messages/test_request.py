@@ -57,7 +57,8 @@ def test_a_plain_request() -> None:
     ],
 )
 def test_a_choice(choice: dict[str, str], canonical: ToolChoice) -> None:
-    assert _settings(tool_choice=choice, tools=[TOOL]).tool_choice == canonical
+    told = _settings(tool_choice=choice, tools=[TOOL]).tool_choice
+    assert told == msgspec.structs.replace(canonical, raw=choice)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_the_new_version_is_strict_about_places(name: str) -> None:
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no limit": ({"max_tokens": None}, "max_tokens"),
-    "a limit of nothing": ({"max_tokens": 0}, "max_tokens"),
+    "less than nothing": ({"max_tokens": -1}, "max_tokens"),
     "an empty model": ({"model": ""}, "model"),
     "a user who says nothing": (
         {"messages": [{"role": "user", "content": ""}]},
@@ -270,6 +271,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "stop sequences of an odd type": ({"stop_sequences": [1]}, "stop_sequences"),
     "hot": ({"temperature": "hot"}, "temperature"),
+    "a thread": ({"thread": {"type": "create"}}, "thread"),
 }
 
 

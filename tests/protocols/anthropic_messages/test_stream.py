@@ -40,7 +40,8 @@ WHY: dict[str, tuple[str | None, str | None]] = {
     "max_tokens": ("max_tokens", None),
     "model_context_window_exceeded": ("model_context_window_exceeded", None),
     "refusal": ("refusal", None),
-    "what is yet to come": ("end_turn", None),
+    "compaction": ("compaction", None),
+    "what is yet to come": ("what is yet to come", None),
 }
 
 

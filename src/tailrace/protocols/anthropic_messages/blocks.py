@@ -1,7 +1,9 @@
 """Content blocks one after the other, however the run interleaves them.
 
 Every measured client wants contiguous indexes, and some lose text when two blocks are open at once. So one
-block streams, and what comes meanwhile for others waits until it has ended.
+block streams, and what comes meanwhile for others waits. Blocks stand in *places*, one an item, and an
+agent's places keep their order: what it says after a call waits until the call is whole. Agents who speak
+at once take turns.
 """
 
 from __future__ import annotations
@@ -11,17 +13,18 @@ from collections import deque
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
 
+_STOP = b""
 
-class Block:
-    """A content block: how it starts, what waits for its turn, whether it has ended."""
 
-    __slots__ = ("ended", "extra", "head", "start", "waiting")
+class Place:
+    """Where the blocks of one item stand: whose it is, what waits for its turn, whether it has ended."""
 
-    def __init__(self, start: Object, extra: bytes) -> None:
-        self.start = start
-        self.extra = extra
-        self.head = b""
-        self.waiting: list[bytes] = []
+    __slots__ = ("ended", "number", "source", "waiting")
+
+    def __init__(self, number: int, source: str) -> None:
+        self.number = number
+        self.source = source
+        self.waiting: list[bytes | tuple[Object, bytes]] = []
         self.ended = False
 
 
@@ -31,60 +34,92 @@ class Blocks:
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self._count = 0
-        self._current: Block | None = None
-        self._queue: deque[Block] = deque()
+        self._head = b""
+        self._current: Place | None = None
+        self._places = 0
+        self._queues: dict[str, deque[Place]] = {}
 
     def take(self) -> list[bytes]:
         """The new frames."""
         frames, self.frames = self.frames, []
         return frames
 
-    def open(self, start: Object, extra: bytes = b"") -> Block:
-        """A new block, behind those that are there; `extra` is what its start says besides."""
-        block = Block(start, extra)
-        if self._current is None:
-            self._begin(block)
+    def reserve(self, source: str) -> Place:
+        """A place behind those of `source` that are there."""
+        place = Place(self._places, source)
+        self._places += 1
+        self._queues.setdefault(source, deque()).append(place)
+        return place
+
+    def start(self, place: Place, start: Object, extra: bytes = b"") -> None:
+        """A block begins in its place; `extra` is what its start says besides."""
+        if place is self._current:
+            self._start(start, extra)
         else:
-            self._queue.append(block)
-        return block
+            place.waiting.append((start, extra))
+            self._next()
 
-    def delta(self, block: Block, delta: bytes) -> None:
-        """A piece of a block: `delta` is the event's `delta` as JSON."""
-        if block is self._current:
-            self.frames.append(b"%b%b}\n\n" % (block.head, delta))
+    def delta(self, place: Place, delta: bytes) -> None:
+        """A piece of the block: `delta` is the event's `delta` as JSON."""
+        if place is self._current:
+            self.frames.append(b"%b%b}\n\n" % (self._head, delta))
         else:
-            block.waiting.append(delta)
+            place.waiting.append(delta)
 
-    def end(self, block: Block) -> None:
-        """The block is whole."""
-        block.ended = True
-        if block is not self._current:
-            return
-        self._stop()
-        while self._queue and self._current is None:
-            self._begin(self._queue.popleft())
+    def stop(self, place: Place) -> None:
+        """The block is whole; another may follow in its place."""
+        if place is self._current:
+            self._stop()
+        else:
+            place.waiting.append(_STOP)
 
-    def whole(self, start: Object, *deltas: Object, extra: bytes = b"") -> None:
+    def leave(self, place: Place) -> None:
+        """Nothing more comes in this place."""
+        place.ended = True
+        if place is self._current:
+            self._current = None
+        self._next()
+
+    def whole(self, place: Place, start: Object, *deltas: Object, extra: bytes = b"") -> None:
         """A block all at once."""
-        block = self.open(start, extra)
+        self.start(place, start, extra)
         for delta in deltas:
-            self.delta(block, _json(delta))
-        self.end(block)
+            self.delta(place, _json(delta))
+        self.stop(place)
 
-    def _begin(self, block: Block) -> None:
-        self._current = block
+    def _next(self) -> None:
+        """Whose turn it is, while nobody speaks."""
+        while self._current is None and (place := self._ready()) is not None:
+            queue = self._queues[place.source]
+            queue.popleft()
+            if not queue:
+                del self._queues[place.source]
+            for frame in place.waiting:
+                if isinstance(frame, tuple):
+                    self._start(*frame)
+                elif frame is _STOP:
+                    self._stop()
+                else:
+                    self.frames.append(b"%b%b}\n\n" % (self._head, frame))
+            place.waiting = []
+            if not place.ended:
+                self._current = place
+
+    def _ready(self) -> Place | None:
+        """Of the agents' next places the first in which something stands, or nothing ever will."""
+        heads = (queue[0] for queue in self._queues.values())
+        ready = (place for place in heads if place.waiting or place.ended)
+        return min(ready, key=lambda place: place.number, default=None)
+
+    def _start(self, start: Object, extra: bytes) -> None:
         self.frames.append(
             b'event: content_block_start\ndata: {"type":"content_block_start","index":%d,'
-            b'"content_block":%b%b}\n\n' % (self._count, _json(block.start), block.extra)
+            b'"content_block":%b%b}\n\n' % (self._count, _json(start), extra)
         )
-        block.head = (
+        self._head = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":'
             % self._count
         )
-        self.frames += [b"%b%b}\n\n" % (block.head, delta) for delta in block.waiting]
-        block.waiting = []
-        if block.ended:
-            self._stop()
 
     def _stop(self) -> None:
         self.frames.append(
@@ -92,4 +127,3 @@ class Blocks:
             % self._count
         )
         self._count += 1
-        self._current = None

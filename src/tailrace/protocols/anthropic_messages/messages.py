@@ -7,24 +7,23 @@ from typing import assert_never
 import msgspec
 
 from tailrace.events.items import (
-    AudioPart,
-    FilePart,
-    ImagePart,
     Item,
     Json,
     Message,
     Part,
     ProviderItem,
     Reasoning,
-    RefusalPart,
     TextPart,
     ToolCall,
     ToolOutput,
 )
-from tailrace.events.request import ModelRequest, Settings, ToolSpec
-from tailrace.protocols.fields import Object, given, nested
+from tailrace.events.request import ModelRequest, Settings
+from tailrace.protocols.anthropic_messages import parts, tools
+from tailrace.protocols.anthropic_messages.history import legal
+from tailrace.protocols.anthropic_messages.wire import DIALECT, SERVER
+from tailrace.protocols.fields import Object, any_object, given, nested
+from tailrace.protocols.offered import called
 
-DIALECT = "messages"
 BETA = "anthropic-beta"
 """The header that names what of the API is not stable yet: fields of a request that a server knows only with
 it. Under the same name it travels in a request's settings."""
@@ -32,24 +31,24 @@ SYSTEM_BREAK = "\n\n"
 """Between the texts of a system prompt."""
 DEFAULT_MAX_TOKENS = 8192
 """The API requires a limit; this one every current model accepts."""
+SURFACES = {"responses": "input"}
+"""Where a client of another surface gave the conversation: most have `messages`."""
 
 
 def encode(request: ModelRequest, model: str) -> Object:
-    """The body of `POST /messages`, streamed."""
+    """The body of `POST /messages`, streamed. Raises `ModelFailed` for what has no form in it."""
     settings = request.settings
     own: Object = dict(settings.extra) if settings.origin == DIALECT else {}
     blocks = own.pop("system", [])
-    system = [request.instructions] if request.instructions else []
-    turns: list[Object] = []
+    turns = Turns(SURFACES.get(settings.origin, "messages"), theirs=settings.origin == DIALECT)
     for item in request.items:
-        if isinstance(item, Message) and item.role in ("system", "developer"):
-            system.append(_text(item.content))
-        else:
-            _add(turns, item)
+        turns.add(item)
+    system = [*([request.instructions] if request.instructions else []), *turns.system]
+    limit = settings.max_output_tokens
     body: Object = {
         "model": model,
-        "messages": turns,
-        "max_tokens": settings.max_output_tokens or DEFAULT_MAX_TOKENS,
+        "messages": turns.made if settings.origin == DIALECT else legal(turns.made),
+        "max_tokens": DEFAULT_MAX_TOKENS if limit is None else limit,
         "stream": True,
         **given(
             {
@@ -57,82 +56,142 @@ def encode(request: ModelRequest, model: str) -> Object:
                 "temperature": settings.temperature,
                 "top_p": settings.top_p,
                 "stop_sequences": list(settings.stop),
-                "tools": [_tool(tool, settings) for tool in settings.tools if _known(tool)],
-                "tool_choice": _choice(settings),
             }
         ),
+        **tools.encode(request),
     }
     if settings.user:
         body["metadata"] = {"user_id": settings.user}
     return body | own | given({"output_config": _output_config(settings, own)})
 
 
-def _add(turns: list[Object], item: Item) -> None:
-    """Append an item to the turns: items of one role in a row are one message of many blocks."""
-    match item:
-        case Message():
-            role = "assistant" if item.role == "assistant" else "user"
-            blocks = _blocks(item, item.content)
-        case Reasoning():
-            role, blocks = "assistant", _thinking(item)
-        case ToolCall():
-            role, blocks = "assistant", [_call(item)]
-        case ToolOutput():
-            role, blocks = "user", [_result(item)]
-        case ProviderItem():
-            role, blocks = "assistant", [dict(item.data)] if item.dialect == DIALECT else []
-        case _:
-            assert_never(item)
-    if not blocks:
-        return
-    if turns and turns[-1]["role"] == role:
-        turns[-1]["content"].extend(blocks)
-    else:
-        turns.append({"role": role, "content": blocks})
+class Turns:
+    """The messages of a conversation, item by item; `theirs` if a client of this dialect sent it.
+
+    Items of one role in a row are one message of many blocks, as the API itself understands them. Messages of
+    a client of this dialect that say more of themselves, and its system messages, stay as they are; what
+    else systems and developers say is the system prompt's.
+    """
+
+    def __init__(self, param: str, *, theirs: bool) -> None:
+        self.made: list[Object] = []
+        self.system: list[str] = []
+        self._param = param
+        self._theirs = theirs
+        self._closed = True
+        self._ours: set[str] = set()
+        """Calls that ran here, though the client was shown them as an MCP server's."""
+
+    def add(self, item: Item) -> None:
+        """The next item."""
+        kept: Object = item.details.get(DIALECT, {})
+        if (
+            isinstance(item, Message)
+            and item.role in ("system", "developer")
+            and "turn" not in kept
+        ):
+            self.system.append(_text(item.content))
+            return
+        role, blocks = self._said(item, kept)
+        if "turn" in kept:
+            self._placed(role, blocks, kept["turn"])
+        elif blocks:
+            if self._closed or self.made[-1]["role"] != role:
+                self.made.append({"role": role, "content": []})
+            self.made[-1]["content"].extend(blocks)
+            self._closed = False
+
+    def _placed(self, role: str, blocks: list[Object], turn: Object | None) -> None:
+        if turn is not None:
+            self.made.append({"role": role, **({"content": []} if blocks else {}), **turn})
+        if blocks:
+            self.made[-1].setdefault("content", []).extend(blocks)
+        self._closed = True
+
+    def _said(self, item: Item, kept: Object) -> tuple[str, list[Object]]:
+        """Whose message an item stands in, and its blocks."""
+        match item:
+            case Message():
+                role = {"assistant": "assistant", "user": "user"}.get(item.role, "system")
+                return role, self._blocks(kept, item.content)
+            case Reasoning():
+                return kept.get("role", "assistant"), _thinking(item, kept)
+            case ToolCall():
+                return kept.get("role", "assistant"), [self._call(item, kept)]
+            case ToolOutput():
+                result = self._result(item, kept)
+                theirs = self._theirs and result["type"] == _own(kept).get("type", "tool_result")
+                return kept.get("role", "user") if theirs else "user", [result]
+            case ProviderItem():
+                return item.role, [dict(item.data)] if item.dialect == DIALECT else []
+            case _:
+                assert_never(item)
+
+    def _blocks(self, kept: Object, content: tuple[Part, ...]) -> list[Object]:
+        """The blocks of an item's parts, with what a client of this dialect said of them besides."""
+        more: Object = kept.get("blocks", {})
+        told = [(part, more.get(str(place), {})) for place, part in enumerate(content)]
+        return [
+            parts.encode(part, rest, self._param)
+            for part, rest in told
+            if part != TextPart("") or "type" in rest
+        ]
+
+    def _call(self, item: ToolCall, kept: Object) -> Object:
+        """A call. What a client of this dialect was shown as an MCP server's is one of a server of its own,
+        or of ours: then it is a plain call to the model."""
+        own = _own(kept)
+        if own.get("type") == "mcp_tool_use" and not self._passed_on(own):
+            self._ours.add(item.call_id)
+            own = {"cache_control": own["cache_control"]} if "cache_control" in own else {}
+        return {
+            "type": "tool_use",
+            "id": item.call_id,
+            "name": called(item),
+            "input": {"input": item.arguments} if item.custom else _arguments(item.arguments),
+            **own,
+        }
+
+    def _passed_on(self, own: Object) -> bool:
+        return self._theirs and own.get("server_name") != SERVER
+
+    def _result(self, item: ToolOutput, kept: Object) -> Object:
+        own = _own(kept)
+        if own.get("type") == "mcp_tool_result" and (
+            item.call_id in self._ours or not self._theirs
+        ):
+            own = {"cache_control": own["cache_control"]} if "cache_control" in own else {}
+        content = self._blocks(kept, item.output)
+        return {
+            "type": "tool_result",
+            "tool_use_id": item.call_id,
+            **given({"content": content, "is_error": item.is_error or None}),
+            **own,
+        }
 
 
-def _thinking(item: Reasoning) -> list[Object]:
-    """Thinking goes back only with the signature it came with."""
-    kept: Object = item.details.get(DIALECT, {})
-    if "data" in kept:
-        return [{"type": "redacted_thinking", "data": kept["data"]}]
-    if "signature" in kept:
-        thinking = "".join(item.text)
-        return [{"type": "thinking", "thinking": thinking, "signature": kept["signature"]}]
-    return []
+def _own(kept: Object) -> Object:
+    """The fields of a call's or a result's block that only this dialect knows."""
+    return given({"cache_control": kept.get("cache_control")}) | any_object(kept.get("block"))
 
 
-def _call(item: ToolCall) -> Object:
+def _thinking(item: Reasoning, kept: Object) -> list[Object]:
+    """Thinking goes back as it came; that of another dialect's models not at all: nobody signed it."""
+    own = {name: value for name, value in kept.items() if name not in ("turn", "role")}
+    if not own:
+        return []
+    if "data" in own:
+        return [{"type": "redacted_thinking", **own}]
+    return [{"type": "thinking", "thinking": "".join(item.text), **own}]
+
+
+def _arguments(said: str) -> Object:
+    """A call's arguments as an object, whatever the model wrote."""
     try:
-        arguments: Json = msgspec.json.decode(item.arguments or "{}")
-    except msgspec.MsgspecError:
-        arguments = {"arguments": item.arguments}
-    if not isinstance(arguments, dict):
-        arguments = {"arguments": arguments}
-    call: Object = {"type": "tool_use", "id": item.call_id, "name": item.name, "input": arguments}
-    return {**call, **_cached(item)}
-
-
-def _result(item: ToolOutput) -> Object:
-    blocks = _blocks(item, item.output)
-    result: Object = {"type": "tool_result", "tool_use_id": item.call_id, "content": blocks}
-    return {**result, **_cached(item), **given({"is_error": item.is_error or None})}
-
-
-def _cached(item: Item) -> Object:
-    """The mark up to where the client wants the prompt cached."""
-    return given({"cache_control": item.details.get(DIALECT, {}).get("cache_control")})
-
-
-def _blocks(item: Item, parts: tuple[Part, ...]) -> list[Object]:
-    """The blocks of an item's parts, with what a client of this dialect said of them besides."""
-    kept: Object = item.details.get(DIALECT, {}).get("blocks", {})
-    told = [(part, kept.get(str(place), {})) for place, part in enumerate(parts)]
-    return [
-        more if "type" in more else {**_block(part), **more}
-        for part, more in told
-        if part != TextPart("") or "type" in more
-    ]
+        found: Json = msgspec.json.decode(said or "{}")
+    except (msgspec.MsgspecError, RecursionError):
+        found = said
+    return any_object(found) if isinstance(found, dict) else {"arguments": found}
 
 
 def _system(said: str, blocks: list[Object]) -> Json:
@@ -146,71 +205,15 @@ def _system(said: str, blocks: list[Object]) -> Json:
     return [*ours[0], *blocks, *ours[1]]
 
 
-def _block(part: Part) -> Object:
-    match part:
-        case TextPart():
-            return {"type": "text", "text": part.text}
-        case RefusalPart():
-            return {"type": "text", "text": part.refusal}
-        case ImagePart():
-            return {"type": "image", "source": _source(part.url, part.file_id)}
-        case FilePart():
-            document = {"type": "document", "source": _source(part.data or part.url, part.file_id)}
-            return {**document, **given({"title": part.filename})}
-        case AudioPart():
-            return {"type": "text", "text": f"[{part.format} audio, which this model cannot hear]"}
-        case _:
-            assert_never(part)
-
-
-def _source(url: str, file_id: str) -> Object:
-    if file_id:
-        return {"type": "file", "file_id": file_id}
-    if url.startswith("data:"):
-        kind, _, data = url.removeprefix("data:").partition(";base64,")
-        return {"type": "base64", "media_type": kind, "data": data}
-    return {"type": "url", "url": url}
-
-
-def _known(tool: ToolSpec) -> bool:
-    """Functions, and the provider tools of this very dialect (they have a versioned type)."""
-    return tool.kind == "function" or (tool.kind == "provider" and "name" in tool.raw)
-
-
-def _tool(tool: ToolSpec, settings: Settings) -> Object:
-    if tool.kind == "provider":
-        return dict(tool.raw)
-    schema: Json = tool.parameters or {"type": "object", "properties": {}}
-    return {
-        "name": tool.name,
-        "input_schema": schema,
-        **given({"description": tool.description}),
-        **(tool.raw if settings.origin == DIALECT else {}),
-    }
-
-
-def _choice(settings: Settings) -> Object:
-    if not settings.tools:
-        return {}
-    choice = settings.tool_choice
-    if choice.mode == "required" and len(choice.names) == 1:
-        form: Object = {"type": "tool", "name": choice.names[0]}
-    else:
-        form = {"type": {"auto": "auto", "none": "none", "required": "any"}[choice.mode]}
-    if settings.parallel_tool_calls is False and choice.mode != "none":
-        form["disable_parallel_tool_use"] = True
-    return form if form != {"type": "auto"} else {}
-
-
 def _output_config(settings: Settings, own: Object) -> Object:
     """The answer's form; how hard to think is told in the client's own words where they are ours."""
     form: Object = {}
     if settings.output.kind == "json_schema":
         form["format"] = {"type": "json_schema", "schema": settings.output.schema}
     if settings.origin == DIALECT:
-        return {**nested(own, "output_config"), **form}
+        return {**form, **nested(own, "output_config")}
     return {**form, **given({"effort": settings.reasoning_effort})}
 
 
-def _text(parts: tuple[Part, ...]) -> str:
-    return "".join(part.text for part in parts if isinstance(part, TextPart))
+def _text(content: tuple[Part, ...]) -> str:
+    return "".join(part.text for part in content if isinstance(part, TextPart))

@@ -22,7 +22,7 @@ def message(run: str, events: Sequence[Event], options: Options) -> tuple[bytes,
     for frame in Encoder(run, options).encode(lasting(events)):
         event: Object = msgspec.json.decode(frame.partition(b"\ndata: ")[2])
         if event["type"] == "error":
-            return msgspec.json.encode(event), wire.STATUS[event["error"]["type"]]
+            return msgspec.json.encode(event), wire.STATUS.get(event["error"]["type"], 500)
         _add(document, event)
     return msgspec.json.encode(document), 200
 
@@ -36,7 +36,8 @@ def _add(message: Object, event: Object) -> None:
         case "content_block_delta":
             _add_delta(message["content"][-1], event["delta"])
         case "message_delta":
-            message |= {**event["delta"], "usage": event["usage"]}
+            usage = {**message["usage"], **event.pop("usage")}
+            message |= {**event.pop("delta"), **event, "type": "message", "usage": usage}
         case _:
             pass  # content_block_stop and message_stop say nothing new
 
@@ -46,6 +47,8 @@ def _add_delta(block: Object, delta: Object) -> None:
         case "input_json_delta":
             block["input"] = msgspec.json.decode(delta["partial_json"])
         case "citations_delta":
-            block.setdefault("citations", []).append(delta["citation"])
+            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+        case "compaction_delta":
+            block |= {name: value for name, value in delta.items() if name != "type"}
         case kind:
             block[TEXTS[kind]] += delta[TEXTS[kind]]

@@ -12,16 +12,17 @@ from msgspec import Struct
 
 from tailrace.errors import BadRequest
 from tailrace.events.items import Json
-from tailrace.events.request import OutputFormat, RunRequest, Settings, ToolChoice, ToolSpec
+from tailrace.events.request import OutputFormat, RunRequest, Settings
+from tailrace.protocols.anthropic_messages import tools
 from tailrace.protocols.anthropic_messages.content import (
     check_places,
     decode_messages,
     decode_system,
 )
-from tailrace.protocols.anthropic_messages.messages import BETA, DIALECT
+from tailrace.protocols.anthropic_messages.messages import BETA
+from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.fields import (
     Object,
-    as_list,
     as_object,
     body_object,
     given,
@@ -29,14 +30,13 @@ from tailrace.protocols.fields import (
     number,
     optional,
     strings,
-    text,
 )
 
 SURFACE = "messages"
 VERSIONS = ("2023-06-01", "2026-10-21")
-MODELLED = ("type", "name", "description", "input_schema")
-"""Fields of a tool that servers of all dialects are told; the rest (`strict` as well) goes to our own."""
 SAMPLING = ("temperature", "top_p", "top_k")
+NOT_HERE = {"thread": "conversations are not held by the model server; send the messages"}
+"""Parameters that name what a server said before by its own ids, which clients of ours never see."""
 _NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
 """A beta's; anything else would be no header."""
 _CANONICAL = frozenset(
@@ -76,9 +76,9 @@ def decode(body: bytes, version: str, betas: str = "") -> Create:
     fields |= given({BETA: [name for name in names if _NAME.fullmatch(name)]})
     if "max_tokens" not in fields:
         raise BadRequest("max_tokens: Field required", param="max_tokens")
-    limit = optional(fields, "max_tokens", int, default=0)
-    if limit < 1:
-        raise BadRequest("max_tokens: must be at least 1", param="max_tokens")
+    limit = optional(fields, "max_tokens", int, default=-1)
+    if limit < 0:  # 0 fills the cache and says nothing
+        raise BadRequest("max_tokens: must be at least 0", param="max_tokens")
     request = _request(fields, limit)
     return Create(request, optional(fields, "stream", bool, default=False))
 
@@ -93,6 +93,9 @@ def _fields(body: bytes, version: str) -> Object:
         known = " or ".join(VERSIONS)
         raise BadRequest(f"anthropic-version: {version[:40]!r} is not known; use {known}")
     fields = body_object(body)
+    for name, why in NOT_HERE.items():
+        if fields.get(name) is not None:
+            raise BadRequest(f"{name}: {why}", param=name)
     if version == VERSIONS[1]:
         for name in SAMPLING:
             if fields.get(name) is not None:
@@ -122,14 +125,14 @@ def _request(fields: Object, limit: int | None) -> RunRequest:
 
 def _settings(fields: Object, limit: int | None, own: Object) -> Settings:
     choice = nested(fields, "tool_choice")
-    config = nested(fields, "output_config")
-    user = optional(nested(fields, "metadata"), "user_id", str, default="", where="metadata")
-    rest = {name: value for name, value in config.items() if name != "format"}
+    config, metadata = nested(fields, "output_config"), nested(fields, "metadata")
+    user = optional(metadata, "user_id", str, default="", where="metadata")
     extra = {name: value for name, value in fields.items() if name not in _CANONICAL}
+    own = {**own, **given({"output_config": config, "metadata": _more_than_user(metadata)})}
     alone = optional(choice, "disable_parallel_tool_use", bool, default=None, where="tool_choice")
     return Settings(
-        tools=_tools(fields.get("tools")),
-        tool_choice=_choice(choice),
+        tools=tools.decode(fields.get("tools")),
+        tool_choice=tools.decode_choice(choice),
         parallel_tool_calls=None if alone is None else not alone,
         output=_format(config.get("format")),
         temperature=number(fields, "temperature"),
@@ -139,8 +142,13 @@ def _settings(fields: Object, limit: int | None, own: Object) -> Settings:
         reasoning_effort=_effort(config, nested(fields, "thinking")),
         user=user,
         origin=DIALECT,
-        extra={**extra, **own, **given({"output_config": rest})},
+        extra={**extra, **own},
     )
+
+
+def _more_than_user(metadata: Object) -> Object:
+    """`metadata`, where it says more than who the user is."""
+    return metadata if metadata.keys() - {"user_id"} else {}
 
 
 def _effort(config: Object, thinking: Object) -> str:
@@ -152,41 +160,6 @@ def _effort(config: Object, thinking: Object) -> str:
     if not budget:
         return "medium"
     return "low" if budget <= 4096 else "medium" if budget <= 16384 else "high"
-
-
-def _tools(value: Json) -> tuple[ToolSpec, ...]:
-    tools = () if value is None else as_list(value, "tools")
-    return tuple(_tool(as_object(tool, f"tools.{n}"), f"tools.{n}") for n, tool in enumerate(tools))
-
-
-def _tool(tool: Object, where: str) -> ToolSpec:
-    kind = tool.get("type")
-    if kind is not None and not isinstance(kind, str):
-        raise BadRequest(f"{where}.type must be a string.", param=f"{where}.type")
-    name = text(tool, "name", where)
-    if kind not in (None, "custom"):
-        return ToolSpec(kind="provider", name=name, raw=tool)
-    return ToolSpec(
-        name=name,
-        description=optional(tool, "description", str, default="", where=where),
-        parameters=as_object(tool.get("input_schema"), f"{where}.input_schema"),
-        strict=optional(tool, "strict", bool, default=None, where=where),
-        raw={name: value for name, value in tool.items() if name not in MODELLED},
-    )
-
-
-def _choice(choice: Object) -> ToolChoice:
-    match choice.get("type"):
-        case None | "auto":
-            return ToolChoice()
-        case "none":
-            return ToolChoice(mode="none")
-        case "any":
-            return ToolChoice(mode="required")
-        case "tool":
-            return ToolChoice(mode="required", names=(text(choice, "name", "tool_choice"),))
-        case other:
-            raise BadRequest(f"tool_choice.type: {other!r} is not known", param="tool_choice.type")
 
 
 def _format(value: Json) -> OutputFormat:

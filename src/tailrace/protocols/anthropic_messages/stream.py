@@ -1,9 +1,11 @@
 """A run as a Messages event stream: events to frames (docs of 2026-10-21, and both SDKs).
 
-The whole run is one message. Text and thinking stream; a call is shown when it is whole, because the SDKs
-stop at arguments that are no JSON, and a model's may be none. Calls of the client's tools are `tool_use`;
-calls that run on our side are `mcp_tool_use` with their `mcp_tool_result`, or not shown at all to clients
-that stumble over those (`Options.tools`). Counts come with the last delta and replace those of the start.
+The whole run is one message, its blocks in the order in which the items began. Text and thinking stream; a
+call is shown when it is whole, because the SDKs stop at arguments that are no JSON, and a model's may be
+none. Calls of the client's tools are `tool_use`; calls that run on our side are `mcp_tool_use` with their
+`mcp_tool_result`, or not shown at all to clients that stumble over those (`Options.tools`). The message
+starts with what a Messages server said of it, so not before the first item; counts come with the last delta
+and replace those of the start.
 """
 
 from __future__ import annotations
@@ -17,20 +19,18 @@ from msgspec import Struct
 from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.items import Json, ProviderItem, Reasoning, ToolCall
-from tailrace.events.usage import Totals
-from tailrace.protocols.anthropic_messages import wire
-from tailrace.protocols.anthropic_messages.blocks import Block, Blocks
-from tailrace.protocols.anthropic_messages.messages import DIALECT
+from tailrace.protocols.anthropic_messages import sealed, wire
+from tailrace.protocols.anthropic_messages.blocks import Blocks, Place
+from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.attribution import Roster, about
-from tailrace.protocols.fields import Object
+from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.framing.json_line import encode as _json
-
-SERVER = "tailrace"
-"""The MCP server whose tools a run's own functions are said to be."""
 
 Hot = t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta
 HOT = (t.TextDelta, t.RefusalDelta, t.ReasoningDelta, t.ReasoningSummaryDelta)
 """What most events of a run are: it does not walk through the whole match."""
+THOUGHT: Object = {"type": "thinking", "thinking": "", "signature": ""}
+"""How thinking begins."""
 
 
 class Options(Struct, frozen=True):
@@ -42,13 +42,13 @@ class Options(Struct, frozen=True):
 
 
 class _Item:
-    """An item that is shown: its block so far, and what that block is of."""
+    """An item that is shown: its place, and of what a block has begun there."""
 
-    __slots__ = ("block", "kind", "opening")
+    __slots__ = ("kind", "opening", "place")
 
-    def __init__(self, opening: t.Event) -> None:
+    def __init__(self, opening: t.Event, place: Place) -> None:
         self.opening = opening
-        self.block: Block | None = None
+        self.place = place
         self.kind: tuple[type[Hot], int] | None = None
 
 
@@ -63,8 +63,10 @@ class Encoder:
         self._blocks = Blocks()
         self._items: dict[int, _Item] = {}
         self._calls: dict[int, t.ItemStarted] = {}
-        self._handed = False
-        self._totals = Totals()
+        self._handed = self._ran = False
+        self._begun = False
+        self._model = ""
+        self._counted = wire.Counted()
         self._last: t.Usage | None = None
 
     def encode(self, events: Sequence[t.Event]) -> list[bytes]:
@@ -82,45 +84,43 @@ class Encoder:
         if not payload.text:
             return
         thinks = isinstance(payload, t.ReasoningDelta | t.ReasoningSummaryDelta)
-        block = item.block
-        if item.kind != (type(payload), payload.part) or block is None:
+        if item.kind != (type(payload), payload.part):
             if thinks and item.kind is not None and item.kind[0] is not type(payload):
                 return  # of raw thoughts and their summary the one that came first is shown
-            block = self._next(item, payload, thinks=thinks)
+            self._next(item, payload, thinks=thinks)
         if thinks:
             delta = b'{"type":"thinking_delta","thinking":%b}' % _json(payload.text)
         else:
             delta = b'{"type":"text_delta","text":%b}' % _json(payload.text)
-        self._blocks.delta(block, delta)
+        self._blocks.delta(item.place, delta)
 
-    def _next(self, item: _Item, payload: Hot, *, thinks: bool) -> Block:
-        """The block of an item's next part."""
-        if thinks and item.block is not None:
-            self._blocks.delta(item.block, b'{"type":"thinking_delta","thinking":"\\n\\n"}')
-            item.kind = (type(payload), payload.part)
-            return item.block  # one signature closes all of an item's thoughts
-        if item.block is not None:
-            self._blocks.end(item.block)
-        start: Object = {"type": "text", "text": ""}
-        if thinks:
-            start = {"type": "thinking", "thinking": "", "signature": ""}
-        item.kind = (type(payload), payload.part)
-        item.block = self._blocks.open(start, self._extra(item.opening))
-        return item.block
+    def _next(self, item: _Item, payload: Hot | t.AnnotationAdded, *, thinks: bool = False) -> None:
+        """Begin the block of an item's next part."""
+        before, item.kind = item.kind, (_kind(payload), payload.part)
+        if thinks and before is not None:
+            self._blocks.delta(item.place, b'{"type":"thinking_delta","thinking":"\\n\\n"}')
+            return  # one signature closes all of an item's thoughts
+        if before is not None:
+            self._blocks.stop(item.place)
+        start: Object = THOUGHT | _said(item.opening, "block")
+        if not thinks:
+            more = payload.details if isinstance(payload, t.TextDelta) else {}
+            start = {"type": "text", "text": "", **more.get(DIALECT, {})}
+        self._blocks.start(item.place, start, self._extra(item.opening))
 
     def _other(self, event: t.Event) -> None:  # noqa: C901 - one arm per family
         payload = event.payload
         match payload:
             case t.RunStarted():
                 self._roster.started(payload)
-                self._started(event, payload)
+                self._model = payload.request.model
             case t.AgentStarted():
                 self._roster.joined(event.agent, payload)
             case t.NodeStarted():
                 self._roster.opened(event.node, payload)
             case t.ItemStarted():
                 if self._roster.shows(event.node) and self._shows(event.agent):
-                    self._items[payload.item] = _Item(event)
+                    self._opened(event, payload)
             case t.AnnotationAdded():
                 self._cite(payload)
             case t.ItemCompleted():
@@ -162,10 +162,24 @@ class Encoder:
             case _:
                 assert_never(payload)
 
+    def _opened(self, event: t.Event, payload: t.ItemStarted) -> None:
+        """An item gets its place when it begins, except one that has no form here."""
+        self._start(_said(event, "reply") if self._roster.is_main(event.agent) else {})
+        hidden = payload.kind in ("image", "audio")
+        if payload.kind == "tool_call":
+            ours = payload.runs_on != "client"
+            hidden = not self._options.tools if ours else bool(payload.waits_for)
+            self._ran = self._ran or ours or hidden
+        if not hidden:
+            place = self._blocks.reserve(event.agent)
+            self._items[payload.item] = _Item(event, place)
+
     def _count(self, agent: str, usage: t.Usage) -> None:
-        self._totals += Totals.of(usage)
+        self._counted.add(usage)
         if usage.purpose == "reply" and self._roster.is_main(agent):
             self._last = usage
+            told = wire.told(usage)
+            self._start({**told.get("reply", {}), "usage": told.get("usage", {})})
 
     def _shows(self, agent: str) -> bool:
         return bool(self._options.key) or self._roster.is_main(agent)
@@ -178,16 +192,21 @@ class Encoder:
         told = about(self._roster, opening.agent, ids.job_id(self._run), opening.seq)
         return b',"%b":%b' % (key.encode(), _json(told))
 
-    def _started(self, event: t.Event, payload: t.RunStarted) -> None:
+    def _start(self, reply: Object) -> None:
+        """The message starts, with what its server said of it."""
+        if self._begun:
+            return
+        self._begun = True
         message: Object = {
             "id": ids.message_id(self._run),
             "type": "message",
             "role": "assistant",
-            "model": payload.request.model,
+            "model": self._model,
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": wire.usage(Totals()),
+            **reply,
+            "usage": wire.started(reply.get("usage", {})),
         }
         self._event("message_start", {"message": message})
 
@@ -203,51 +222,72 @@ class Encoder:
                 "cited_text": "",
                 "encrypted_index": "",
             }
-        if item is None or item.block is None or citation is None:
+        if item is None or citation is None:
             return
-        self._blocks.delta(item.block, _json({"type": "citations_delta", "citation": citation}))
+        if item.kind is None or item.kind[1] != payload.part:
+            self._next(item, payload)
+        self._blocks.delta(item.place, _json({"type": "citations_delta", "citation": citation}))
 
     def _completed(self, item: _Item, payload: t.ItemCompleted) -> None:
         content = payload.content
+        whole = payload.status == "completed"
         match content:
             case Reasoning():
                 self._thought(item, content)
-            case ToolCall() if payload.status == "completed":
+            case ToolCall() if whole:
                 self._called(item, content)
-            case ProviderItem() if content.dialect == DIALECT and payload.status == "completed":
+            case ProviderItem() if content.dialect == DIALECT and whole:
                 self._provided(item, content.data)
             case _:
                 pass  # a message's text has streamed; the rest has no form here
-        if item.block is not None:
-            self._blocks.end(item.block)
+        if item.kind is not None:
+            self._blocks.stop(item.place)
+        self._blocks.leave(item.place)
 
     def _thought(self, item: _Item, content: Reasoning) -> None:
-        kept: Object = content.details.get(DIALECT, {})
-        if item.block is not None and kept.get("signature"):
-            delta = {"type": "signature_delta", "signature": kept["signature"]}
-            self._blocks.delta(item.block, _json(delta))
-        elif item.block is None and kept.get("data"):
-            start: Object = {"type": "redacted_thinking", "data": kept["data"]}
-            self._blocks.whole(start, extra=self._extra(item.opening))
+        """A thought goes with its signature: its Messages server's, or one of ours for what another dialect's
+        server needs to get back."""
+        kept: Object | None = content.details.get(DIALECT)
+        if kept is None:
+            summary = item.kind is not None and item.kind[0] is t.ReasoningSummaryDelta
+            signature = sealed.of_thought(content.details, summary=summary)
+        else:
+            signature = kept.get("signature", "")
+        if item.kind is not None:
+            if signature:
+                self._blocks.delta(item.place, _signed(signature))
+            return
+        if kept is not None and "data" in kept:
+            start: Object = {"type": "redacted_thinking", **kept}
+            self._blocks.whole(item.place, start, extra=self._extra(item.opening))
+        elif kept is not None or content.details:
+            start = THOUGHT | _said(item.opening, "block")
+            self._unspoken(item, start, signature)
+
+    def _unspoken(self, item: _Item, start: Object, signature: str) -> None:
+        """A thought without a word."""
+        self._blocks.start(item.place, start, self._extra(item.opening))
+        if signature:
+            self._blocks.delta(item.place, _signed(signature))
+        self._blocks.stop(item.place)
 
     def _called(self, item: _Item, call: ToolCall) -> None:
         started = item.opening.payload
         if not isinstance(started, t.ItemStarted):
             return
-        start: Object = {"id": call.call_id, "name": call.name, "input": {}}
+        own: Object = dict(call.details.get(DIALECT, {}).get("block", {}))
+        start: Object = {"type": "tool_use", "id": call.call_id, "name": call.name, "input": {}}
         if started.runs_on == "client":
-            if started.waits_for:
-                return  # a question, which is answered elsewhere
             self._handed = True
-            start = {"type": "tool_use", **start}
-        elif self._options.tools:
-            self._calls[started.item] = started
-            server = started.server_label or SERVER
-            start = {"type": "mcp_tool_use", **start, "server_name": server}
+            if signature := sealed.of_call(call):
+                self._unspoken(item, THOUGHT, signature)
+            start |= own
         else:
-            return
+            self._calls[started.item] = started
+            server = started.server_label or wire.SERVER
+            start |= {"type": "mcp_tool_use", "server_name": server}
         delta: Object = {"type": "input_json_delta", "partial_json": _arguments(call)}
-        self._blocks.whole(start, delta, extra=self._extra(item.opening))
+        self._blocks.whole(item.place, start, delta, extra=self._extra(item.opening))
 
     def _result(self, event: t.Event, payload: t.ToolCompleted) -> None:
         call = self._calls.pop(payload.item, None)
@@ -259,30 +299,49 @@ class Encoder:
             "is_error": payload.is_error,
             "content": [{"type": "text", "text": payload.output}],
         }
-        self._blocks.whole(result, extra=self._extra(event))
+        place = self._blocks.reserve(event.agent)
+        self._blocks.whole(place, result, extra=self._extra(event))
+        self._blocks.leave(place)
 
     def _provided(self, item: _Item, data: dict[str, Json]) -> None:
-        """A block of the provider's own: its input comes as a delta, as the SDKs expect."""
-        if "input" not in data:
-            return self._blocks.whole(data, extra=self._extra(item.opening))
-        given = msgspec.json.encode(data["input"]).decode()
-        delta: Object = {"type": "input_json_delta", "partial_json": given}
-        return self._blocks.whole({**data, "input": {}}, delta, extra=self._extra(item.opening))
+        """A block of the provider's own: what is told in pieces comes as a delta, as the SDKs expect."""
+        start, deltas = wire.in_pieces(data)
+        self._blocks.whole(item.place, start, *deltas, extra=self._extra(item.opening))
 
     def _ended(self, end: t.RunEnd) -> None:
         self.done = True
+        self._start({})
         failed = wire.ended_badly(end)
         if failed is not None:
             self._event("error", wire.error(wire.failure(failed), ids.run_id(self._run)))
         elif isinstance(end, t.RunCompleted | t.RunIncomplete):
-            delta = wire.ended(end, self._last, calls=self._handed)
-            usage = wire.usage(self._totals)
-            self._event("message_delta", {"delta": delta, "usage": usage})
+            told = wire.told(self._last)
+            delta = {
+                **wire.ended(end, self._last, handed=self._handed, ran=self._ran),
+                **told.get("delta", {}),
+            }
+            counts = {"usage": self._counted.usage()}
+            self._event("message_delta", {"delta": delta, **counts, **told.get("beside", {})})
             self._event("message_stop", {})
 
     def _event(self, kind: str, fields: Object) -> None:
         data = _json({"type": kind, **fields})
         self._blocks.frames.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), data))
+
+
+def _kind(payload: Hot | t.AnnotationAdded) -> type[Hot]:
+    return t.TextDelta if isinstance(payload, t.AnnotationAdded) else type(payload)
+
+
+def _said(opening: t.Event, name: str) -> Object:
+    """What a Messages server said of an item when it began, or of the reply that it begins."""
+    payload = opening.payload
+    details: Object = payload.details if isinstance(payload, t.ItemStarted) else {}
+    return any_object(any_object(details.get(DIALECT)).get(name))
+
+
+def _signed(signature: str) -> bytes:
+    return _json({"type": "signature_delta", "signature": signature})
 
 
 def _arguments(call: ToolCall) -> str:

@@ -1,31 +1,47 @@
-"""Messages as Anthropic's servers speak it: our request to one, its events to payloads.
+"""Messages as Anthropic's servers, and many others, speak it: our request to one, its events to payloads.
 
-Blocks come strictly one after the other. Text blocks in a row are one message (citations split an
-answer into many); thinking keeps its signature in `details["messages"]`; server-run tools are
-`provider` items. Anthropic counts cached input apart: here it is added, as everywhere else.
+Blocks are told apart by `index`: they may overlap, and some servers never stop one. A block without an
+index is the one that began last. Text blocks in a row are the parts of one message (citations split an
+answer into many); thinking keeps what it is signed with in `details["messages"]`; what only such a server
+knows are `provider` items. A reply is whole when it stops, or when a reason to stop was given before its
+end. What is odd and harmless is read over. Anthropic counts cached input apart: here it is added, as
+everywhere else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 import msgspec
-from msgspec import Struct
 
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
-from tailrace.events.items import Json, ProviderItem
+from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest
-from tailrace.protocols.anthropic_messages import messages
+from tailrace.protocols.anthropic_messages import messages, tools
+from tailrace.protocols.anthropic_messages.parts import words
+from tailrace.protocols.anthropic_messages.reply_blocks import (
+    Opened,
+    Spoken,
+    any_list,
+    begin,
+    without,
+)
+from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.contract import HttpRequest
-from tailrace.protocols.fields import Object, nested
+from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.framing.sse import SseEvent
-from tailrace.protocols.upstream import SseReplyDecoder, call_id, http_failure, stream_failure
+from tailrace.protocols.upstream import (
+    SseReplyDecoder,
+    call_id,
+    http_failure,
+    stream_failure,
+)
 
-DIALECT = messages.DIALECT
 VERSION = "2023-06-01"
-WEB = ("https://", "http://")
 _json = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 
 FINISH: dict[str, t.Finish] = {
     "max_tokens": "length",
@@ -33,36 +49,26 @@ FINISH: dict[str, t.Finish] = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-SAYS_MORE = ("stop_sequence", "pause_turn", "model_context_window_exceeded")
-"""Reasons that `Finish` has no word for."""
-
-
-class Delta(Struct):
-    """A block's delta, or the message's last."""
-
-    type: str = ""
-    text: str = ""
-    thinking: str = ""
-    signature: str = ""
-    partial_json: str = ""
-    citation: Object | None = None
-    stop_reason: str | None = None
-    stop_sequence: str | None = None
-
-
-class Event(Struct):
-    """Any stream event, flat."""
-
-    type: str = ""
-    index: int = 0
-    delta: Delta | None = None
-    content_block: Object | None = None
-    message: Object | None = None
-    usage: Object | None = None
-    error: Object | None = None
-
-
-_event = msgspec.json.Decoder(Event).decode
+FAILED = ("abort", "error")
+"""Reasons to stop that some servers give for what is no reply."""
+IMPLIED = {"text_delta": "text", "thinking_delta": "thinking"}
+"""What a delta without a block begins."""
+OF_MESSAGE = (
+    "id",
+    "type",
+    "role",
+    "model",
+    "content",
+    "stop_reason",
+    "stop_sequence",
+    "usage",
+)
+OF_DELTA = ("stop_reason", "stop_sequence")
+OF_EVENT = ("type", "delta", "usage")
+"""Fields that have a place of their own; others are kept as they came."""
+OVERLOADED = 529
+MOST = 2**53
+"""Counts beyond this are none."""
 
 
 class MessagesCodec:
@@ -74,13 +80,15 @@ class MessagesCodec:
         body = messages.encode(request, model)
         betas = body.pop(messages.BETA, ())
         added = {messages.BETA: ",".join(betas)} if betas else {}
-        return HttpRequest("/messages", {"anthropic-version": VERSION}, _json(body), added)
+        offered = tools.stand_ins(request)
+        return HttpRequest("/messages", {"anthropic-version": VERSION}, _json(body), added, offered)
 
     def decoder(self, items: Iterator[int], model: str) -> MessagesDecoder:
         return MessagesDecoder(items, model)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
-        return http_failure(status, body)
+        made = http_failure(status, body)
+        return _overloaded(made) if status == OVERLOADED else made
 
 
 class MessagesDecoder(SseReplyDecoder):
@@ -88,164 +96,212 @@ class MessagesDecoder(SseReplyDecoder):
 
     def __init__(self, items: Iterator[int], model: str) -> None:
         super().__init__(items, model)
-        self._message: int | None = None
-        self._length = 0
-        self._block: Object = {}
-        self._item = -1
-        self._input: list[str] = []
+        self._open_blocks: dict[Json, Opened] = {}
+        self._spoken: Spoken | None = None
         self._usage: Object = {}
+        self._told: Object = {}
+        self._begun = False
+        self._delta: Object = {}
+        self._beside: Object = {}
         self._stop_reason = self._stop_sequence = ""
         self._id = ""
 
     def _event(self, event: SseEvent) -> None:
-        found = _event(event.data)
-        match found.type:
+        found, kind = _read(event)
+        if kind == "error":
+            self._failed(found)
+            return
+        match kind:
             case "content_block_delta":
-                if found.delta is not None:
-                    self._delta(found.delta)
+                self._add(found.get("index"), any_object(found.get("delta")))
             case "content_block_start":
-                self._start(found.content_block or {})
+                self._start(found.get("index"), any_object(found.get("content_block")))
             case "content_block_stop":
-                self._stop()
+                self._stop(found.get("index"))
             case "message_start":
-                message = found.message or {}
-                self._id = str(message.get("id") or "")
-                self._usage = nested(message, "usage")
+                self._message(any_object(found.get("message")))
             case "message_delta":
-                self._count(found.usage or {})
-                if found.delta is not None and found.delta.stop_reason:
-                    self._stop_reason = found.delta.stop_reason
-                    self._stop_sequence = found.delta.stop_sequence or ""
+                self._ending(found)
             case "message_stop":
                 self._end()
-            case "error":
-                error = found.error or {}
-                self.failure = stream_failure(str(error.get("message") or ""), error.get("type"))
+            case "message":  # the whole of it at once
+                self._message(found)
+                self._ending({"delta": {name: found.get(name) for name in OF_DELTA}})
+                self._end()
             case _:
                 pass  # ping, and what later versions add
 
-    def _start(self, block: Object) -> None:
-        self._block, self._input = block, []
-        kind = block.get("type")
-        if kind == "text":
-            if self._message is None:
-                self._message = self._open("message")
-                self._length = 0
-            self._block["start"] = self._length
-            self._text(str(block.get("text") or ""))
-            return
-        self._close_message()
-        match kind:
-            case "thinking" | "redacted_thinking":
-                self._item = self._open("reasoning")
-                if block.get("thinking"):
-                    self._emit(t.ReasoningDelta(self._item, block["thinking"]))
-            case "tool_use":
-                self._item = next(self._items)
-                name, id = str(block.get("name") or ""), call_id(block.get("id"), self._item)
-                self._emit(t.ItemStarted(self._item, "tool_call", name=name, call_id=id))
-            case _:
-                self._item = self._open("provider", dialect=DIALECT, data=block)
+    def _closed(self) -> None:
+        """The connection ended: after a reason to stop, the reply is whole."""
+        if self._stop_reason:
+            self._end()
+        else:
+            super()._closed()
 
-    def _delta(self, delta: Delta) -> None:
-        match delta.type:
-            case "text_delta":
-                self._text(delta.text)
-            case "thinking_delta":
-                self._emit(t.ReasoningDelta(self._item, delta.thinking))
-            case "signature_delta":
-                self._block["signature"] = self._block.get("signature", "") + delta.signature
-            case "input_json_delta":
-                if self._block.get("type") == "tool_use" and delta.partial_json:
-                    self._emit(t.ArgumentsDelta(self._item, delta.partial_json))
-                self._input.append(delta.partial_json)
-            case "citations_delta":
-                if delta.citation is not None and self._message is not None:
-                    self._cite(self._message, delta.citation)
-            case _:
-                pass
+    def _failed(self, found: Object) -> None:
+        error = any_object(found.get("error"))
+        said = words(error.get("message")) or words(found.get("message"))
+        made = stream_failure(said or words(found.get("error")), error.get("type"))
+        self.failure = _overloaded(made) if error.get("type") == "overloaded_error" else made
 
-    def _text(self, text: str) -> None:
-        if text and self._message is not None:
-            self._emit(t.TextDelta(self._message, text))
-            self._length += len(text)
+    def _message(self, message: Object) -> None:
+        self._id = words(message.get("id"))
+        self._usage = _said(any_object(message.get("usage")))
+        self._told = without(message, OF_MESSAGE)
+        for block in any_list(message.get("content")):
+            self._start(None, any_object(block))
+            self._stop(None)
 
-    def _cite(self, message: int, citation: Object) -> None:
-        """A citation: of a web page by its address, of a document by its place among those of the request."""
-        place = citation.get("document_index")
-        note: Object = {
-            "type": "file_citation",
-            "file_id": str(citation.get("file_id") or ""),
-            "filename": str(citation.get("document_title") or citation.get("title") or ""),
-            "index": place if isinstance(place, int) else 0,
-        }
-        url = citation.get("url") or citation.get("source")
-        if isinstance(url, str) and url.startswith(WEB):
-            note = {
-                "type": "url_citation",
-                "url": url,
-                "title": str(citation.get("title") or ""),
-                "start_index": self._block.get("start", 0),
-                "end_index": self._length,
-            }
-        self._emit(t.AnnotationAdded(message, note, details={DIALECT: citation}))
+    def _ending(self, found: Object) -> None:
+        """Counts are totals: later ones replace earlier ones."""
+        self._usage |= _said(any_object(found.get("usage")))
+        delta = any_object(found.get("delta"))
+        self._delta |= without(delta, OF_DELTA)
+        self._beside |= without(found, OF_EVENT)
+        if reason := words(delta.get("stop_reason")):
+            self._stop_reason, self._stop_sequence = reason, words(delta.get("stop_sequence"))
 
-    def _stop(self) -> None:
-        block, kind = self._block, self._block.get("type")
-        match kind:
-            case "text":
-                pass  # the next block may go on with the message
-            case "thinking" | "redacted_thinking":
-                kept = {k: block[k] for k in ("signature", "data") if block.get(k)}
-                self._finish(self._item, details={DIALECT: kept} if kept else {})
-            case "tool_use":
-                if not any(self._input) and block.get("input"):
-                    text = _json(block["input"]).decode()
-                    self._emit(t.ArgumentsDelta(self._item, text))
-                self._finish(self._item)
-            case _:
-                self._finish(
-                    self._item, content=ProviderItem(dialect=DIALECT, data=self._provided(block))
-                )
-        self._block = {}
+    def _start(self, index: Json, block: Object) -> None:
+        key = self._key(index, new=True)
+        if key in self._open_blocks:
+            self._stop(key)
+        if block.get("type") == "text":
+            opened = self._text(block)
+        else:
+            self._leave()
+            opened = begin(self._item, block)
+        self._open_blocks[key] = opened
+        opened.start(self._emit)
 
-    def _provided(self, block: Object) -> Object:
-        """A provider's block with the input that was streamed to it."""
-        text = "".join(self._input)
-        if not text:
-            return block
-        try:
-            given: Json = msgspec.json.decode(text)
-        except msgspec.MsgspecError:
-            given = text
-        return {**block, "input": given}
+    def _text(self, block: Object) -> Opened:
+        """A text joins the message before it, unless another is still being said there."""
+        spoken = self._spoken
+        if spoken is None or spoken.busy:
+            self._leave()
+            spoken = self._spoken = Spoken(self._item("message"))
+        return spoken.block(block)
 
-    def _close_message(self) -> None:
-        if self._message is not None:
-            self._finish(self._message)
-            self._message = None
+    def _leave(self) -> None:
+        """What comes next belongs to no message so far."""
+        spoken, self._spoken = self._spoken, None
+        if spoken is not None:
+            spoken.left(self._emit)
 
-    def _count(self, usage: Object) -> None:
-        """Later counts replace earlier ones: they are totals."""
-        self._usage = {**self._usage, **{k: v for k, v in usage.items() if v is not None}}
+    def _item(self, kind: t.ItemKind, **fields: object) -> int:
+        """Open an item. The reply's first brings what was said of the reply before."""
+        item = next(self._items)
+        reply = {} if self._begun else {**self._told, **given({"usage": dict(self._usage)})}
+        self._begun = True
+        details = given({"reply": reply, "block": fields.pop("block", None)})
+        if "call_id" in fields:
+            fields["call_id"] = call_id(words(fields["call_id"]), item)
+        known = cast("dict[str, Any]", fields)
+        self._emit(t.ItemStarted(item, kind, details=_ours(details), **known))
+        return item
+
+    def _add(self, index: Json, delta: Object) -> None:
+        key = self._key(index)
+        if key not in self._open_blocks:
+            implied = IMPLIED.get(words(delta.get("type")))
+            if implied is None:
+                return
+            self._start(key, {"type": implied})
+        self._open_blocks[key].add(delta, self._emit)
+
+    def _stop(self, index: Json) -> None:
+        opened = self._open_blocks.pop(self._key(index), None)
+        if opened is not None:
+            opened.stop(self._emit)
+
+    def _key(self, index: Json, *, new: bool = False) -> Json:
+        """A block's index; of one that has none, the last that is open."""
+        if isinstance(index, (int, str)) and not isinstance(index, bool):
+            return index
+        if new:
+            return f"after {len(self._open_blocks)}"
+        return next(reversed(self._open_blocks), None)
 
     def _end(self) -> None:
-        self._close_message()
-        counts = {k: v for k, v in self._usage.items() if isinstance(v, int)}
-        cached = counts.get("cache_read_input_tokens", 0)
-        written = counts.get("cache_creation_input_tokens", 0)
-        after = nested(self._usage, "output_tokens_details")
+        for key in tuple(self._open_blocks):
+            self._stop(key)
+        self._leave()
+        if self._stop_reason in FAILED:
+            self.failure = ModelFailed(
+                f"The model server ended its reply with {self._stop_reason!r}."
+            )
+            return
+        cached = _count(self._usage, "cache_read_input_tokens")
+        written = _count(self._usage, "cache_creation_input_tokens")
         usage = t.Usage(
             self._model,
-            input=counts.get("input_tokens", 0) + cached + written,
+            input=_count(self._usage, "input_tokens") + cached + written,
             cached=cached,
             cache_write=written,
-            output=counts.get("output_tokens", 0),
-            reasoning=after.get("thinking_tokens") or 0,
+            output=_count(self._usage, "output_tokens"),
+            reasoning=_count(
+                any_object(self._usage.get("output_tokens_details")), "thinking_tokens"
+            ),
             finish=FINISH.get(self._stop_reason, "stop"),
             response_id=self._id,
-            reason=self._stop_reason if self._stop_reason in SAYS_MORE else "",
+            reason=self._stop_reason,
             stop_sequence=self._stop_sequence,
+            details=self._details(),
         )
         self._emit(usage)
         self.done = True
+
+    def _details(self) -> Object:
+        """What was said of the reply that has no field."""
+        told = {} if self._begun else self._told
+        kept = {"reply": told, "usage": self._usage, "delta": self._delta, "beside": self._beside}
+        return _ours(given(kept))
+
+
+def _overloaded(failure: ModelFailed) -> ModelFailed:
+    """What only this dialect has a word for: the server has too much to do, whoever asks."""
+    return ModelFailed(
+        failure.message,
+        code="overloaded_error",
+        status=OVERLOADED,
+        retryable=True,
+        dialect=DIALECT,
+    )
+
+
+def _ours(found: Object) -> Object:
+    return {DIALECT: found} if found else {}
+
+
+def _read(event: SseEvent) -> tuple[Object, str]:
+    """An event and its type. What says that it is an error is one, in whatever form."""
+    try:
+        found = any_object(_decode(event.data))
+    except msgspec.MsgspecError:
+        if event.event != "error":
+            raise
+        found = {}
+    if found.get("error") or "error" in (event.event, found.get("object")):
+        return found, "error"
+    kind = found.get("type") or event.event
+    if not isinstance(kind, str):
+        raise TypeError("its type is no text")
+    return found, kind
+
+
+def _said(fields: Object) -> Object:
+    """Fields that are not null; counts as whole numbers."""
+    found: Object = {}
+    for name, value in fields.items():
+        if name.endswith("tokens"):
+            found[name] = _count(fields, name)
+        elif value is not None:
+            found[name] = value
+    return found
+
+
+def _count(fields: Object, name: str) -> int:
+    """A count of tokens: some servers send fractions, or null."""
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < MOST:
+        return 0
+    return int(value)

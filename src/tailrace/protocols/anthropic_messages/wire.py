@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import assert_never, cast
 
 import msgspec
 
 from tailrace.errors import CallerError
+from tailrace.events.items import Json
 from tailrace.events.types import (
     RunCancelled,
     RunCompleted,
@@ -16,7 +17,16 @@ from tailrace.events.types import (
     Usage,
 )
 from tailrace.events.usage import Totals
-from tailrace.protocols.fields import Object
+from tailrace.protocols.fields import Object, any_object
+
+DIALECT = "messages"
+SERVER = "tailrace"
+"""The MCP server whose tools a run's own functions are said to be."""
+
+NEEDED = ("input_tokens", "output_tokens")
+"""Counts that every `usage` has."""
+COMPACTED = ("content", "encrypted_content")
+"""What a compaction's delta brings."""
 
 ERRORS = {
     400: "invalid_request_error",
@@ -30,11 +40,31 @@ ERRORS = {
     422: "invalid_request_error",
     429: "rate_limit_error",
     503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
 }
 """Error types by HTTP status; the rest is `api_error`."""
 
-STATUS = {"invalid_request_error": 400, "rate_limit_error": 429, "api_error": 500}
+STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
 """The HTTP status of a run that failed, by the type of its error."""
+
+CODES = {
+    "rate_limit_exceeded": "rate_limit_error",
+    "invalid_prompt": "invalid_request_error",
+}
+"""Types of errors by the codes of runs that failed; the rest is `api_error`."""
 
 
 def usage(totals: Totals) -> Object:
@@ -48,25 +78,86 @@ def usage(totals: Totals) -> Object:
     }
 
 
-def ended(end: RunCompleted | RunIncomplete, last: Usage | None, *, calls: bool) -> Object:
-    """Why the message ended; a limit of ours is told like the model's own. `last` is the main agent's last
-    reply, whose server may have had a word of its own for it."""
+def told(usage: Usage | None) -> Object:
+    """What a Messages server said of a reply that has no field."""
+    return {} if usage is None else usage.details.get(DIALECT, {})
+
+
+class Counted:
+    """The counts of a run: of one reply as its Messages server sent them, of several added up."""
+
+    def __init__(self) -> None:
+        self._totals = Totals()
+        self._theirs: Json = None
+
+    def add(self, usage: Usage) -> None:
+        """One model call."""
+        self._totals += Totals.of(usage)
+        self._theirs = _added(self._theirs, told(usage).get("usage"))
+
+    def usage(self) -> Object:
+        """`usage` of the last event."""
+        ours, theirs = usage(self._totals), any_object(self._theirs)
+        if not theirs or self._totals.calls != 1:
+            return {**theirs, **ours}
+        return {**{name: ours[name] for name in NEEDED}, **theirs}
+
+
+def started(theirs: Object) -> Object:
+    """`usage` of the first event: what the server said, else zeros."""
+    none = usage(Totals())
+    return {**(dict.fromkeys(NEEDED, 0) if theirs else none), **theirs}
+
+
+def _added(one: Json, other: Json) -> Json:
+    """Two counts, lists or objects of them added up; of words the later ones."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        before, after = any_object(cast("Json", one)), any_object(cast("Json", other))
+        return {name: _added(before.get(name), after.get(name)) for name in {**before, **after}}
+    if isinstance(one, list) and isinstance(other, list):
+        return [*cast("list[Json]", one), *cast("list[Json]", other)]
+    if isinstance(one, int) and isinstance(other, int):
+        return one + other
+    return cast("Json", one if other is None else other)
+
+
+def in_pieces(block: Object) -> tuple[Object, list[Object]]:
+    """The start and the deltas of a block that only Messages servers make."""
+    if "input" in block:
+        given = msgspec.json.encode(block["input"]).decode()
+        return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": given}]
+    if block.get("type") == "compaction":
+        said = {name: block[name] for name in COMPACTED if block.get(name) is not None}
+        start = {name: value for name, value in block.items() if name not in said}
+        return {**start, "content": None}, [{"type": "compaction_delta", **said}] if said else []
+    return block, []
+
+
+def ended(
+    end: RunCompleted | RunIncomplete, last: Usage | None, *, handed: bool, ran: bool
+) -> Object:
+    """Why the message ended: in the word of the server of `last`, the main agent's last reply; a limit of
+    ours is told like the model's own. Calls are a reason if they were `handed` to the client, not if
+    they `ran` here."""
     own = last.reason if last is not None else ""
-    reason, sequence = own or "end_turn", (last.stop_sequence if last is not None else "") or None
+    sequence = (last.stop_sequence if last is not None else "") or None
     if isinstance(end, RunIncomplete):
         cut = own if own == "model_context_window_exceeded" else "max_tokens"
-        reason, sequence = ("refusal" if end.reason == "content_filter" else cut), None
-    elif calls:
-        reason, sequence = "tool_use", None
-    return {"stop_reason": reason, "stop_sequence": sequence}
+        return {
+            "stop_reason": "refusal" if end.reason == "content_filter" else cut,
+            "stop_sequence": None,
+        }
+    if not own or (own == "tool_use" and ran and not handed):
+        own = "tool_use" if handed else "end_turn"
+    return {"stop_reason": own, "stop_sequence": sequence}
 
 
 def failure(end: RunFailed | RunCancelled) -> Object:
     """The `error` of a run that ended badly."""
     if isinstance(end, RunCancelled):
         return {"type": "api_error", "message": f"The run was cancelled by {end.by}."}
-    kinds = {"rate_limit_exceeded": "rate_limit_error", "invalid_prompt": "invalid_request_error"}
-    return {"type": kinds.get(end.code, "api_error"), "message": end.message}
+    said = end.code if end.dialect == DIALECT and end.code in STATUS else ""
+    return {"type": said or CODES.get(end.code, "api_error"), "message": end.message}
 
 
 def ended_badly(end: RunEnd) -> RunFailed | RunCancelled | None:

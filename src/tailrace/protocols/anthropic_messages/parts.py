@@ -1,0 +1,207 @@
+"""A block of a message's or a tool result's content ⇄ its canonical part.
+
+A part keeps what all dialects understand. What it would not say again (marks of the cache, citations, how a
+document is to be read, what search found) stays beside it as `more`, and a server of this dialect gets the
+block as it came: `encode(part, more(block, part)) == block` for every block.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Iterator
+from typing import assert_never
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from tailrace.errors import BadRequest, ModelFailed
+from tailrace.events.items import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Json,
+    Part,
+    RefusalPart,
+    TextPart,
+)
+from tailrace.protocols.fields import (
+    Object,
+    as_list,
+    as_object,
+    given,
+    nested,
+    optional,
+    text,
+)
+
+WORDS = ("text", "content")
+"""Sources of documents that are text."""
+PDF = "application/pdf"
+
+
+def words(value: Json) -> str:
+    """A text, of what may be anything."""
+    return value if isinstance(value, str) else ""
+
+
+def unknown(block: Object, where: str) -> BadRequest:
+    """The refusal of what has a type that nobody here knows."""
+    return BadRequest(f"{where}.type: {block.get('type')!r} is not known", param=f"{where}.type")
+
+
+def refused(what: str, param: str) -> ModelFailed:
+    """The refusal of what a Messages server has no form for; the client hears 400."""
+    return ModelFailed(what, code="invalid_prompt", status=400, param=param)
+
+
+def blocks(content: Json, where: str) -> Iterator[tuple[Object, str]]:
+    """The blocks of a content, each with its place; a string is one of text."""
+    if isinstance(content, str):
+        yield {"type": "text", "text": content}, where
+        return
+    if not isinstance(content, list):
+        raise BadRequest(f"{where}: must be a string or a list of blocks", param=where)
+    for n, block in enumerate(as_list(content, where)):
+        yield as_object(block, f"{where}.{n}"), f"{where}.{n}"
+
+
+def decode(block: Object, where: str) -> Part | None:
+    """A block that is content of a message; None for one that is an item of its own."""
+    match block.get("type"):
+        case "text":
+            return TextPart(text(block, "text", where))
+        case "image":
+            url, file_id = _source(block, where)
+            return ImagePart(url=url, file_id=file_id)
+        case "document":
+            return _document(block, where)
+        case "search_result":
+            return TextPart(_words(block.get("content"), f"{where}.content"))
+        case _:
+            return None
+
+
+def told(block: Object, where: str) -> Part:
+    """A block of a tool's result: what is no content anywhere else is told as text."""
+    part = decode(block, where)
+    if part is not None:
+        return part
+    if not isinstance(block.get("type"), str):
+        raise unknown(block, where)
+    if block["type"] == "tool_reference":
+        return TextPart(f"[tool {text(block, 'tool_name', where)}]")
+    return TextPart(msgspec.json.encode(block).decode())
+
+
+def more(block: Object, part: Part) -> Object:
+    """What a part would not say again of its block; the whole block where it would say another."""
+    try:
+        said = _block(part, "")
+    except ModelFailed:
+        return block
+    if any(name not in block or block[name] != value for name, value in said.items()):
+        return block
+    return {name: value for name, value in block.items() if name not in said}
+
+
+def encode(part: Part, more: Object, param: str) -> Object:
+    """The block of a part. Raises `ModelFailed` for what has no form here, as a fault of `param`."""
+    return more if "type" in more else {**_block(part, param), **more}
+
+
+def _block(part: Part, param: str) -> Object:
+    match part:
+        case TextPart():
+            return {"type": "text", "text": part.text}
+        case RefusalPart():
+            return {"type": "text", "text": part.refusal}
+        case ImagePart():
+            return {"type": "image", "source": _image(part, param)}
+        case FilePart():
+            document = {"type": "document", "source": _file(part, param)}
+            return {**document, **given({"title": part.filename})}
+        case AudioPart():
+            return {"type": "text", "text": f"[{part.format} audio, which this model cannot hear]"}
+        case _:
+            assert_never(part)
+
+
+def _image(part: ImagePart, param: str) -> Object:
+    if part.file_id:
+        return {"type": "file", "file_id": part.file_id}
+    if not part.url:
+        raise refused("A picture has neither an address nor a file id.", param)
+    if not part.url.startswith("data:"):
+        return {"type": "url", "url": part.url}
+    kind, data = _data(part.url, param)
+    return {"type": "base64", "media_type": kind, "data": data}
+
+
+def _file(part: FilePart, param: str) -> Object:
+    """A file's source: servers read PDF by its bytes, and texts as such."""
+    if part.file_id:
+        return {"type": "file", "file_id": part.file_id}
+    if not part.data and not part.url:
+        raise refused("A file has no data, no address and no file id.", param)
+    if not part.data:
+        return {"type": "url", "url": part.url}
+    if not part.data.startswith("data:"):
+        return {"type": "base64", "media_type": PDF, "data": part.data}
+    kind, data = _data(part.data, param)
+    if kind == PDF:
+        return {"type": "base64", "media_type": kind, "data": data}
+    if not kind.startswith("text/"):
+        raise refused(f"The model server reads no files of type {kind!r}.", param)
+    try:
+        words = b64decode(data).decode("utf-8", "replace")
+    except binascii.Error:
+        raise refused("A file's data is no base64.", param) from None
+    return {"type": "text", "media_type": "text/plain", "data": words}
+
+
+def _data(url: str, param: str) -> tuple[str, str]:
+    """A data URL's media type and its base64."""
+    head, comma, data = url.removeprefix("data:").partition(",")
+    if not comma:
+        raise refused("A data URL has no data.", param)
+    kind, *parameters = head.split(";")
+    if "base64" not in parameters:
+        data = binascii.b2a_base64(unquote_to_bytes(data), newline=False).decode()
+    return kind or "text/plain", data
+
+
+def _document(block: Object, where: str) -> Part:
+    title = optional(block, "title", str, default="", where=where)
+    source = nested(block, "source")
+    if source.get("type") in WORDS:
+        return TextPart(_words(source.get("data") or source.get("content"), f"{where}.source"))
+    url, file_id = _source(block, where)
+    inline = url.startswith("data:")
+    return FilePart(
+        file_id=file_id,
+        data=url if inline else "",
+        url="" if inline else url,
+        filename=title,
+    )
+
+
+def _words(content: Json, where: str) -> str:
+    """The text of a document or a search result."""
+    parts = [decode(block, place) for block, place in blocks(content, where)]
+    return "\n".join(part.text for part in parts if isinstance(part, TextPart))
+
+
+def _source(block: Object, where: str) -> tuple[str, str]:
+    """(URL, file id) of a block's source: inline data as a data URL."""
+    source, place = as_object(block.get("source"), f"{where}.source"), f"{where}.source"
+    match source.get("type"):
+        case "base64":
+            kind = text(source, "media_type", place)
+            return f"data:{kind};base64,{text(source, 'data', place)}", ""
+        case "url":
+            return text(source, "url", place), ""
+        case "file":
+            return "", text(source, "file_id", place)
+        case _:
+            raise unknown(source, place)

@@ -1,0 +1,279 @@
+"""The open blocks of a Messages server's reply, each turning its deltas into payloads of its item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import msgspec
+
+from tailrace.events import types as t
+from tailrace.events.items import Json, ProviderItem
+from tailrace.protocols.anthropic_messages.parts import words
+from tailrace.protocols.anthropic_messages.wire import DIALECT
+from tailrace.protocols.fields import Object, any_object
+
+Emit = Callable[[t.Payload], None]
+WEB = ("https://", "http://")
+OF_TEXT = ("type", "text")
+OF_THINKING = ("type", "thinking", "signature")
+OF_CALL = ("type", "id", "name", "input")
+REPLACED = ("compaction_delta",)
+"""Deltas that bring all of their fields, as the SDKs read them."""
+
+
+class Open(Protocol):
+    """Opens an item and returns its ordinal; `block` is what its block says when it begins."""
+
+    def __call__(self, kind: t.ItemKind, **fields: object) -> int: ...
+
+
+class Opened(Protocol):
+    """A block that has begun."""
+
+    def start(self, emit: Emit) -> None:
+        """What its start already says."""
+        ...
+
+    def add(self, delta: Object, emit: Emit) -> None:
+        """One delta; what is none of this block's is read over."""
+        ...
+
+    def stop(self, emit: Emit) -> None:
+        """It is whole."""
+        ...
+
+
+def begin(open: Open, block: Object) -> Opened:
+    """A block that is an item of its own."""
+    match block.get("type"):
+        case "thinking" | "redacted_thinking":
+            return Thinking(open, block)
+        case "tool_use":
+            return Call(open, block)
+        case _:
+            return Provided(open, block)
+
+
+class Spoken:
+    """A message, whose parts are text blocks in a row."""
+
+    def __init__(self, item: int) -> None:
+        self.item = item
+        self.busy = False
+        self.kept: Object = {}
+        self.parts = 0
+        self._last = False
+
+    def block(self, start: Object) -> Opened:
+        """Its next text."""
+        self.busy = True
+        return Said(self, start)
+
+    def left(self, emit: Emit) -> None:
+        """No text follows any more."""
+        self._last = True
+        if not self.busy:
+            self._finish(emit)
+
+    def said(self, emit: Emit) -> None:
+        """A text has ended."""
+        self.busy = False
+        if self._last:
+            self._finish(emit)
+
+    def _finish(self, emit: Emit) -> None:
+        details: Object = {DIALECT: {"blocks": self.kept}} if self.kept else {}
+        emit(t.ItemCompleted(self.item, details=details))
+
+
+class Said:
+    """A text block: a part of a message. A block without a word is none.
+
+    A citation is of the whole block, so citations are told when its text is whole; servers send them before.
+    """
+
+    def __init__(self, spoken: Spoken, start: Object) -> None:
+        self._spoken = spoken
+        self._part = spoken.parts
+        self._text = words(start.get("text"))
+        self._more = without(start, OF_TEXT)
+        self._length = 0
+        self._citations = [any_object(each) for each in any_list(self._more.get("citations"))]
+        if self._citations:
+            self._more["citations"] = []
+
+    def start(self, emit: Emit) -> None:
+        self._say(self._text, emit)
+
+    def add(self, delta: Object, emit: Emit) -> None:
+        match delta.get("type"):
+            case "text_delta":
+                self._say(words(delta.get("text")), emit)
+            case "citations_delta":
+                if citation := any_object(delta.get("citation")):
+                    self._citations.append(citation)
+            case _:
+                pass
+
+    def stop(self, emit: Emit) -> None:
+        for citation in self._citations:
+            note = _note(citation, self._length)
+            emit(
+                t.AnnotationAdded(
+                    self._spoken.item, note, part=self._part, details={DIALECT: citation}
+                )
+            )
+        if self._length or self._citations:
+            if self._citations:
+                self._more["citations"] = self._citations
+            if self._more:
+                self._spoken.kept[str(self._part)] = self._more
+            self._spoken.parts += 1
+        self._spoken.said(emit)
+
+    def _say(self, text: str, emit: Emit) -> None:
+        if not text:
+            return
+        first = not self._length and self._more
+        details: Object = {DIALECT: dict(self._more)} if first else {}
+        emit(t.TextDelta(self._spoken.item, text, part=self._part, details=details))
+        self._length += len(text)
+
+
+class Thinking:
+    """Thinking, open or redacted, with all that it must go back with."""
+
+    def __init__(self, open: Open, start: Object) -> None:
+        self._text = words(start.get("thinking"))
+        self._kept = without(start, ("type", "thinking"))
+        more = without(start, OF_THINKING) if start.get("type") == "thinking" else {}
+        self._item = open("reasoning", block=more)
+
+    def start(self, emit: Emit) -> None:
+        self._think(self._text, emit)
+
+    def add(self, delta: Object, emit: Emit) -> None:
+        match delta.get("type"):
+            case "thinking_delta":
+                self._think(words(delta.get("thinking")), emit)
+            case "signature_delta":
+                before = words(self._kept.get("signature"))
+                self._kept["signature"] = before + words(delta.get("signature"))
+            case _:
+                pass
+
+    def stop(self, emit: Emit) -> None:
+        kept = self._kept or {"type": "thinking"}
+        emit(t.ItemCompleted(self._item, details={DIALECT: kept}))
+
+    def _think(self, text: str, emit: Emit) -> None:
+        if text:
+            emit(t.ReasoningDelta(self._item, text))
+
+
+class Call:
+    """A call of a tool that the client runs. Its input streams, or is whole from the start."""
+
+    def __init__(self, open: Open, start: Object) -> None:
+        self._start = start
+        self._streamed = False
+        more = without(start, OF_CALL)
+        self._details: Object = {DIALECT: {"block": more}} if more else {}
+        self._item = open(
+            "tool_call",
+            name=words(start.get("name")),
+            call_id=start.get("id"),
+        )
+
+    def start(self, emit: Emit) -> None:
+        pass
+
+    def add(self, delta: Object, emit: Emit) -> None:
+        if delta.get("type") == "input_json_delta":
+            self._say(delta.get("partial_json"), emit)
+
+    def stop(self, emit: Emit) -> None:
+        if not self._streamed:
+            self._say(self._start.get("input") or None, emit)
+        emit(t.ItemCompleted(self._item, details=self._details))
+
+    def _say(self, said: Json, emit: Emit) -> None:
+        text = _json_text(said)
+        if text:
+            self._streamed = True
+            emit(t.ArgumentsDelta(self._item, text))
+
+
+class Provided:
+    """A block of the server's own, kept as it came. A delta adds to the fields that it names."""
+
+    def __init__(self, open: Open, start: Object) -> None:
+        self._data = dict(start)
+        self._input: list[str] = []
+        self._item = open("provider", dialect=DIALECT, data=start)
+
+    def start(self, emit: Emit) -> None:
+        pass
+
+    def add(self, delta: Object, emit: Emit) -> None:
+        kind = delta.get("type")
+        if kind == "input_json_delta":
+            self._input.append(_json_text(delta.get("partial_json")))
+            return
+        for name, value in without(delta, ("type",)).items():
+            before = None if kind in REPLACED else self._data.get(name)
+            if isinstance(before, str) and isinstance(value, str):
+                self._data[name] = before + value
+            elif isinstance(before, list) and isinstance(value, list):
+                self._data[name] = [*any_list(before), *any_list(value)]
+            else:
+                self._data[name] = value
+
+    def stop(self, emit: Emit) -> None:
+        if text := "".join(self._input):
+            try:
+                self._data["input"] = msgspec.json.decode(text)
+            except (msgspec.MsgspecError, RecursionError):
+                self._data["input"] = text
+        content = ProviderItem(dialect=DIALECT, data=self._data)
+        emit(t.ItemCompleted(self._item, content=content))
+
+
+def without(fields: Object, names: tuple[str, ...]) -> Object:
+    """The other fields, as far as they say something."""
+    return {
+        name: value for name, value in fields.items() if name not in names and value is not None
+    }
+
+
+def any_list(value: Json) -> list[Json]:
+    """A list, of what may be anything; empty for what is none."""
+    return cast("list[Json]", value) if isinstance(value, list) else []
+
+
+def _json_text(said: Json) -> str:
+    """JSON in text, also where a server sends the value itself."""
+    if said is None or isinstance(said, str):
+        return said or ""
+    return msgspec.json.encode(said).decode()
+
+
+def _note(citation: Object, length: int) -> Object:
+    """A citation: of a web page by its address, of a document by its place among those of the request."""
+    place = citation.get("document_index")
+    url = citation.get("url") or citation.get("source")
+    if isinstance(url, str) and url.startswith(WEB):
+        return {
+            "type": "url_citation",
+            "url": url,
+            "title": words(citation.get("title")),
+            "start_index": 0,
+            "end_index": length,
+        }
+    return {
+        "type": "file_citation",
+        "file_id": words(citation.get("file_id")),
+        "filename": words(citation.get("document_title")) or words(citation.get("title")),
+        "index": place if isinstance(place, int) else 0,
+    }

@@ -1,0 +1,124 @@
+"""The rule, the other way: what a Messages server says comes out at a Messages client, as the SDK reads it.
+
+Changed are the ids that are ours, and what `normal` says.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from tailrace.cli.convert import Converter
+from tailrace.events import types as t
+from tailrace.events.history import conversation
+from tailrace.events.request import ModelRequest
+from tailrace.events.state import RunState, fold
+from tailrace.protocols.anthropic_messages import messages, reply, stream
+from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
+from tailrace.runtimes import single
+from tests.support import blocks, strict
+from tests.support.anthropic_streams import Object, read, sse, streams
+from tests.support.logs import RUN, request
+
+FOLDER = Path(__file__).parents[4] / "shared" / "recordings" / "messages"
+FILES = sorted(FOLDER.glob("*.sse"))
+# Blocks are drawn from what clients may send, which is a little more than what servers do.
+pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+
+
+def log(data: bytes) -> list[t.Event]:
+    """The log of a gateway's run: calls are held until the reply has ended."""
+    state, events = RunState(), list[t.Event]()
+
+    def add(drafts: Sequence[t.Draft]) -> None:
+        events.extend(state.advance(draft, 0) for draft in drafts)
+
+    add([t.Draft(t.RunStarted(request()))])
+    add(single.opening(state, "helper"))
+    decoder = MessagesCodec().decoder(itertools.count(), "m")
+    said = single.Reply(state)
+    for start in range(0, len(data), 97):
+        add(said.said(decoder.feed(data[start : start + 97])))
+    add(said.said(decoder.close()))
+    assert decoder.failure is None, decoder.failure
+    add(single.ending(state))
+    return events
+
+
+def shown(events: Sequence[t.Event]) -> list[Object]:
+    """The events that a client is shown."""
+    encoder = stream.Encoder(RUN, stream.Options())
+    return blocks.check(frame for event in events for frame in encoder.encode([event]))
+
+
+def normal(message: Object) -> Object:
+    """What the SDK reads, without what is ours to say: the ids, and the model by the client's name for it."""
+    told = {name: value for name, value in message.items() if value is not None}
+    told |= {"id": "", "model": "", "content": []}
+    for block in message["content"]:
+        said = {name: value for name, value in block.items() if value is not None}
+        if said.get("citations") == []:
+            del said["citations"]
+        if said != {"type": "text", "text": ""}:  # a text without a character is none
+            told["content"].append(said)
+    told["usage"] = {name: value for name, value in message["usage"].items() if value is not None}
+    return told
+
+
+@given(said=streams())
+def test_a_client_of_the_dialect_reads_what_the_server_said(said: list[Object]) -> None:
+    events = shown(log(sse(said)))
+    assert normal(read(events)) == normal(read(said))
+
+
+@given(said=streams())
+def test_the_document_is_the_same_message(said: list[Object]) -> None:
+    made, status = reply.message(RUN, log(sse(said)), stream.Options())
+    document: Object = msgspec.json.decode(made)
+    assert status == 200
+    assert normal(document) == normal(read(said))
+
+
+@given(said=streams())
+def test_converting_the_recorded_stream_gives_the_same_events(said: list[Object]) -> None:
+    converter = Converter("messages", "messages")
+    data = b"".join((*converter.feed(sse(said)), *converter.close()))
+    found = [msgspec.json.decode(each) for each in strict.data_of(data.split(b"\n\n")[:-1])]
+    live = shown(log(sse(said)))
+    assert found[1:] == live[1:]
+    assert found[0]["message"]["usage"] == live[0]["message"]["usage"]
+
+
+@given(said=streams())
+def test_the_server_gets_back_what_it_said(said: list[Object]) -> None:
+    """The run's own memory: the next request of an agent, or of a client that names this reply."""
+    state = fold(log(sse(said)))
+    asked = ModelRequest(items=conversation(state, told=()))
+    content = normal(read(said))["content"]
+    turns = messages.encode(asked, "m")["messages"]
+    sent = [block for turn in turns if turn["role"] == "assistant" for block in turn["content"]]
+    assert [_plain(block) for block in sent] == [_plain(block) for block in content]
+
+
+def _plain(block: Object) -> Object:
+    return {name: value for name, value in block.items() if value not in (None, [])}
+
+
+@pytest.mark.skipif(not FILES, reason="the recordings are not beside this checkout")
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_recorded_stream_comes_out_as_it_came(path: Path) -> None:
+    said = [msgspec.json.decode(each) for each in _data(path.read_bytes())]
+    events = shown(log(path.read_bytes()))
+    assert normal(read(events)) == normal(read(said))
+    assert [b["type"] for b in read(events)["content"]] == [
+        b["type"] for b in read(said)["content"]
+    ]
+
+
+def _data(stream: bytes) -> Iterable[bytes]:
+    return (line[6:] for line in stream.splitlines() if line.startswith(b"data: "))
