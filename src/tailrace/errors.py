@@ -126,17 +126,27 @@ class ModelFailed(TailraceError):
 
     `code` is one of OpenAI's response error codes (`server_error`, `rate_limit_exceeded`, …) so that
     it survives strict validation on every surface; `status` is the HTTP status seen, 0 when none was.
-    `retryable` is true only while nothing of the reply has been seen.
+    `retryable` is true only while nothing of the reply has been seen. Where a server of `dialect` said so
+    itself, `code` and `param` are its words.
     """
 
     def __init__(
-        self, message: str, *, code: str = "server_error", status: int = 0, retryable: bool = False
+        self,
+        message: str,
+        *,
+        code: str = "server_error",
+        status: int = 0,
+        retryable: bool = False,
+        param: str = "",
+        dialect: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.status = status
         self.retryable = retryable
+        self.param = param
+        self.dialect = dialect
 
 
 class Undecodable(ModelFailed):

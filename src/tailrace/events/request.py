@@ -23,7 +23,8 @@ class Canonical(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False)
 
 
 class ToolSpec(Canonical, frozen=True, kw_only=True):
-    """A tool the model may call. `parameters` is a JSON schema; `raw` is a `provider` tool as sent."""
+    """A tool the model may call. `parameters` is a JSON schema; `raw` is a `provider` tool as sent, or what
+    only the dialect of its client (`origin`, `""` for tools of ours) says of another tool."""
 
     kind: ToolKind = "function"
     name: str = ""
@@ -31,13 +32,16 @@ class ToolSpec(Canonical, frozen=True, kw_only=True):
     parameters: Json = None
     strict: bool | None = None
     raw: dict[str, Json] = {}
+    origin: str = ""
 
 
 class ToolChoice(Canonical, frozen=True, kw_only=True):
-    """How freely the model may choose; non-empty `names` limit it to those tools."""
+    """How freely the model may choose; non-empty `names` limit it to those tools. `raw` is the choice as
+    sent, for servers of the same dialect."""
 
     mode: ChoiceMode = "auto"
     names: tuple[str, ...] = ()
+    raw: dict[str, Json] = {}
 
 
 class OutputFormat(Canonical, frozen=True, kw_only=True):

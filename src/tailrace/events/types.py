@@ -78,10 +78,12 @@ class RunIncomplete(Base, frozen=True, tag="run.incomplete"):
 
 
 class RunFailed(Base, frozen=True, tag="run.failed"):
-    """The run failed. `code` is one of OpenAI's response error codes."""
+    """The run failed. `code` is one of OpenAI's; it and `param` are a server's own where that has a `dialect`."""
 
     code: str
     message: str
+    param: str = ""
+    dialect: str = ""
 
 
 class RunCancelled(Base, frozen=True, tag="run.cancelled"):
@@ -129,11 +131,9 @@ class AgentCompleted(Base, frozen=True, tag="agent.completed"):
 
 
 class ItemStarted(Base, frozen=True, tag="item.started"):
-    """An item opened. Tool calls carry `name`, `call_id` and where they run.
-
-    `waits_for` a person: a yes before the call runs, or the answer to the question that the call is.
-    `data` is a `provider` item as first seen, in its dialect's own shape.
-    """
+    """An item opened. Tool calls carry `name`, `call_id` and where they run. `waits_for` a person: a yes
+    before the call runs, or the answer to the question that the call is. `data` is a `provider` item as first
+    seen, in its dialect's own shape; `details` are what only one dialect says of a call (`Item.details`)."""
 
     item: int
     kind: ItemKind
@@ -146,6 +146,7 @@ class ItemStarted(Base, frozen=True, tag="item.started"):
     phase: str = ""
     dialect: str = ""
     data: dict[str, Json] = {}
+    details: dict[str, Json] = {}
 
 
 class TextDelta(Base, frozen=True, tag="text.delta"):
@@ -219,13 +220,18 @@ class TranscriptDelta(Base, frozen=True, tag="transcript.delta"):
     text: str
 
 
-class ItemCompleted(Base, frozen=True, tag="item.completed"):
-    """The item closed. `content` is the whole of it and always equals the deltas.
+class ProviderEvent(Base, frozen=True, tag="provider.event"):
+    """Something that a server told of its own item on the way: `name` and `data` in its dialect's words."""
 
-    A runtime leaves `content` out and gives `details` at most: the fold writes the content from what
-    was streamed, so the two cannot differ. Only kinds without deltas (`provider`, `image`, `audio`)
-    bring their own.
-    """
+    item: int
+    name: str
+    data: dict[str, Json] = {}
+
+
+class ItemCompleted(Base, frozen=True, tag="item.completed"):
+    """The item closed. `content` is the whole of it and always equals the deltas. A runtime leaves it out and
+    gives `details` at most: the fold writes it from what was streamed, so the two cannot differ. Only kinds
+    without deltas (`provider`, `image`, `audio`) bring their own."""
 
     item: int
     status: Status = "completed"
@@ -318,13 +324,11 @@ class ContextUsage(Base, frozen=True, tag="context.usage"):
 
 
 class Usage(Base, frozen=True, tag="usage"):
-    """One model call ended; what it cost, in tokens. Comes once a call, also when all counts are 0.
-
-    `input` includes `cached` and `cache_write`; `output` includes `reasoning` (OpenAI's way of
-    counting). `finish` is why the model stopped, `reason` the server's own word where that says more, and
-    `stop_sequence` the one it came to. `cost` is in the configuration's currency. A call that only
-    shortened the history (`purpose`) is no reply.
-    """
+    """One model call ended; what it cost, in tokens. Comes once a call, also when all counts are 0. `input`
+    includes `cached` and `cache_write`; `output` includes `reasoning` (OpenAI's way of counting). `finish` is
+    why the model stopped, `reason` the server's own word where that says more, and `stop_sequence` the one it
+    came to. `cost` is in the configuration's currency. A call that only shortened the history (`purpose`) is
+    no reply. `details`: by dialect, what else the server said of the reply as a whole, as it came."""
 
     model: str
     input: int = 0
@@ -338,6 +342,7 @@ class Usage(Base, frozen=True, tag="usage"):
     purpose: Literal["reply", "compaction"] = "reply"
     reason: str = ""
     stop_sequence: str = ""
+    details: dict[str, Json] = {}
 
 
 class Custom(Base, frozen=True, tag="custom"):
@@ -361,6 +366,7 @@ Delta = (
     | ImagePartial
     | AudioDelta
     | TranscriptDelta
+    | ProviderEvent
 )
 ItemEvent = ItemStarted | Delta | ItemCompleted
 ToolEvent = ToolStarted | ToolProgress | ToolCompleted

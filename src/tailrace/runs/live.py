@@ -172,7 +172,7 @@ class LiveRun:
         except LimitReached as limit_reached:
             return RunIncomplete(limit_reached.reason)
         except ModelFailed as failure:
-            return RunFailed(failure.code, failure.message)
+            return RunFailed(failure.code, failure.message, failure.param, failure.dialect)
         except IllegalEvent as error:
             return RunFailed("server_error", f"The agent broke the event grammar: {error}")
         except Exception as error:
