@@ -78,7 +78,7 @@ class RunIncomplete(Base, frozen=True, tag="run.incomplete"):
 
 
 class RunFailed(Base, frozen=True, tag="run.failed"):
-    """The run failed. `code` is one of OpenAI's; it and `param` are a server's own where that has a `dialect`."""
+    """The run failed. `code` is one of OpenAI's; with a `dialect` it and `param` are a server's words."""
 
     code: str
     message: str

@@ -125,9 +125,9 @@ class ReplyItem:
             self._next[group] = self._ordinal[group] + 1
         return self._ordinal[group]
 
-    def said(self, *kinds: str) -> str:
-        """All texts of these kinds, in the server's order."""
-        return "".join(self.told[key].text() for key in sorted(self.told) if key[0] in kinds)
+    def said(self, kind: str) -> str:
+        """All texts of a kind, in the server's order."""
+        return "".join(self.told[key].text() for key in sorted(self.told) if key[0] == kind)
 
     def rest(self, parts: list[Part]) -> Iterator[tuple[Part, str]]:
         """Each text of a finished item, with as much of it as has not been said."""
@@ -187,14 +187,15 @@ def same(one: ReplyItem, item: Object) -> bool:
         return False
     if one.kind == "provider":
         return one.fields.get("type") == item.get("type")
-    if one.kind == "tool_call":
-        told, whole = one.said("arguments"), arguments_of(item)
-        name = one.fields.get("name") or item.get("name")
-        return name == item.get("name") and (told.startswith(whole) or whole.startswith(told))
-    kinds = ("text", "refusal") if one.kind == "message" else ("summary", "reasoning")
-    told = one.said(*kinds)
-    whole = "".join(part.text for part in parts_of(item))
-    return told.startswith(whole) or whole.startswith(told)
+    texts = {"arguments": arguments_of(item)}
+    if one.kind == "tool_call" and one.fields.get("name") not in (None, "", item.get("name")):
+        return False
+    if one.kind != "tool_call":
+        kinds = ("text", "refusal", "summary", "reasoning")
+        parts = parts_of(item)
+        texts = {kind: "".join(p.text for p in parts if p.key[0] == kind) for kind in kinds}
+    said = ((one.said(kind), text) for kind, text in texts.items())
+    return all(told.startswith(text) or text.startswith(told) for told, text in said)
 
 
 def word(value: Json) -> str:

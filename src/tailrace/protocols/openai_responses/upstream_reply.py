@@ -252,11 +252,12 @@ class ResponsesDecoder(SseReplyDecoder):
 
     def _say(self, item: ReplyItem, key: Key, text: str, logprobs: list[Object]) -> None:
         told = item.told.setdefault(key, Told())
-        told.pieces.append(text)
         told.logprobs = told.logprobs or bool(logprobs)
-        if item.kind == "tool_call" and item.number is None and not item.fields.get("name"):
-            return  # said when its name is known
+        if item.kind == "tool_call" and not (item.number is not None or item.fields.get("name")):
+            told.pieces.append(text)  # said when its name is known
+            return
         number = self._start(item)
+        told.pieces.append(text)
         match key[0]:
             case "text":
                 self._emit(t.TextDelta(number, text, item.part(key), tuple(logprobs)))
