@@ -22,6 +22,7 @@ from tailrace.runs.directory import RunRecord
 
 CLIENT = "a client"
 GOING = ("in_progress", "waiting")
+QUERIES = {("GET", "/jobs/{job_id}/stream"): frozenset({"after", "as"})}
 
 
 def routes(parts: Parts) -> list[Route]:
@@ -35,7 +36,7 @@ def routes(parts: Parts) -> list[Route]:
         ("POST", "/jobs/{job_id}/cancel"): handlers.cancel,
         ("POST", "/jobs/{job_id}/input"): handlers.input,
     }
-    return guarded(parts.gate, table, error_body)
+    return guarded(parts.gate, table, error_body, queries=QUERIES)
 
 
 class _Jobs:
