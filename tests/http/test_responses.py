@@ -60,7 +60,7 @@ def test_a_websocket_is_told_to_use_http(ask: Ask) -> None:
     assert ask("GET", "/v1/responses").status == 405
 
 
-WRONG = {
+WRONG: dict[str, dict[str, object]] = {
     "/v1/responses": {"model": "echo", "input": "x"},
     "/v1/chat/completions": {"model": "echo", "messages": [{"role": "user", "content": "x"}]},
     "/v1/messages": {

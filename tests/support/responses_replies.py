@@ -174,7 +174,8 @@ def _grown(item: Item) -> list[Event]:
     for n, part in enumerate(item.get("content", ())):
         place = {"content_index": n}
         field = "refusal" if part["type"] == "refusal" else "text"
-        zero = {**part, field: "", **({"annotations": []} if "annotations" in part else {})}
+        cites: Event = {"annotations": []} if "annotations" in part else {}
+        zero = {**part, field: "", **cites}
         events.append({"type": "response.content_part.added", **place, "part": zero})
         say(part["type"], field, part[field], **place)
         for k, cite in enumerate(part.get("annotations", ())):
@@ -256,7 +257,7 @@ def _pings(events: list[Event]) -> list[Event]:
 
 
 def _null_fields(events: list[Event]) -> list[Event]:
-    odd = {"logprobs": None, "obfuscation": 1.5, "novel": {}, "content_index": 0}
+    odd: Event = {"logprobs": None, "obfuscation": 1.5, "novel": {}, "content_index": 0}
     return [{**odd, **event} for event in events]
 
 

@@ -16,6 +16,7 @@ from openai.types.responses import response_create_params
 WORDS = st.sampled_from(("", "a", "gA", "Grüße"))
 NAMES = st.sampled_from(("f", "patch"))
 OBJECTS = st.sampled_from(({}, {"type": "object", "properties": {}}, {"a": [1, None]}))
+REQUIRED: Any = typing_extensions.Required
 MOST = 3
 """How deep optional fields are filled in."""
 
@@ -30,7 +31,7 @@ def instances(name: str) -> st.SearchStrategy[Any]:
 def _of(kind: Any, depth: int) -> st.SearchStrategy[Any]:
     origin = typing_extensions.get_origin(kind)
     inner = typing_extensions.get_args(kind)
-    if origin in (typing_extensions.Annotated, typing_extensions.Required):
+    if origin in (typing_extensions.Annotated, REQUIRED):
         return _of(inner[0], depth)
     if origin is typing.Literal or origin is Literal:
         return st.sampled_from(inner)
@@ -57,7 +58,7 @@ def _dict(kind: Any, depth: int) -> st.SearchStrategy[dict[str, Any]]:
     must: dict[str, st.SearchStrategy[Any]] = {}
     may: dict[str, st.SearchStrategy[Any]] = {}
     for name, hint in hints.items():
-        needed = kind.__total__ or typing_extensions.get_origin(hint) is typing_extensions.Required
+        needed = kind.__total__ or typing_extensions.get_origin(hint) == REQUIRED
         named = name == "name"  # one of nothing is refused
         (must if needed else may)[name] = NAMES if named else _of(hint, depth + 1)
     return st.fixed_dictionaries(must, optional=may if depth < MOST else {})

@@ -219,7 +219,7 @@ def test_what_has_no_end_is_no_success(items: list[dict[str, Any]], cut: float, 
 
 def test_a_reply_that_is_cut_off_keeps_its_words() -> None:
     added = {"type": "response.output_item.added", "output_index": 0}
-    events = [
+    events: list[dict[str, Any]] = [
         {**added, "item": {"type": "function_call", "id": "f", "call_id": "c", "name": "n"}},
         {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": '{"a"'},
         {
