@@ -56,8 +56,8 @@ def decode_item(value: Json, where: str) -> Item:
     if not isinstance(kind, str):
         raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
     decoder = _DECODERS.get(kind)
-    if decoder is None:
-        return ProviderItem(dialect=DIALECT, data=item)
+    if decoder is None or (kind == "function_call_output" and item.get("call_id") is None):
+        return ProviderItem(dialect=DIALECT, data=item)  # what answers no call is known here alone
     made = decoder(item, where)
     kept = item_details.kept(item, _plain(made, own=True))
     return msgspec.structs.replace(made, details={DIALECT: kept})
@@ -83,8 +83,10 @@ def encode_items(items: Iterable[Item], *, shown: bool = False) -> list[Object]:
 
 def encode_item(item: Item, *, shown: bool = False) -> Object:
     """One item, out of context."""
-    kept = item.details.get(DIALECT)
+    kept: Object | None = item.details.get(DIALECT)
     plain = _plain(item, own=kept is not None and not shown)
+    if shown and isinstance(item, Message):  # lists have parts only
+        kept = {name: value for name, value in (kept or {}).items() if name != item_details.FORM}
     return item_details.restored(plain, kept or {})
 
 
