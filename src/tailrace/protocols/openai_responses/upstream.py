@@ -107,6 +107,6 @@ def _ours(item: Item) -> bool:
         case Reasoning():
             # A summary alone is refused: nothing is stored there. An id tells that the server made it.
             own = any_object(item.details.get(DIALECT))
-            return bool(item.text or own.get("encrypted_content") or own.get("id"))
+            return bool(item.text or own.get("encrypted_content") or "id" in own)
         case _:
             return True

@@ -88,14 +88,6 @@ class ReplyItem:
     def call_id(self) -> str:
         return word(self.fields.get("call_id"))
 
-    def named(self, fields: Object) -> bool:
-        """Whether a finished item is this one by its id, or its call's."""
-        ids = (
-            self.id and self.id == fields.get("id"),
-            self.call_id and self.call_id == fields.get("call_id"),
-        )
-        return any(ids) and self.kind == kind_of(fields)
-
     def conflicts(self, fields: Object) -> bool:
         """Whether it is another call than this one."""
         other = word(fields.get("call_id"))

@@ -40,6 +40,8 @@ from tailrace.protocols.upstream import SseReplyDecoder, call_id
 
 DIALECT = "responses"
 ENDS = ("response.completed", "response.incomplete", "response.done")
+COMPARED = 64
+"""Items of a stream that one of the final response is compared with by what it says."""
 NOWHERE = -1
 """The place of an item whose event names none."""
 _RUN = ("response.created", "response.queued", "response.in_progress")
@@ -82,7 +84,9 @@ class ResponsesDecoder(SseReplyDecoder):
     def __init__(self, items: Iterator[int], model: str) -> None:
         super().__init__(items, model)
         self._all: list[ReplyItem] = []
+        self._going: dict[ReplyItem, None] = {}
         self._by_id: dict[str, ReplyItem] = {}
+        self._by_call: dict[str, ReplyItem] = {}
         self._by_index: dict[int, ReplyItem] = {}
         self._marked = False
 
@@ -137,7 +141,7 @@ class ResponsesDecoder(SseReplyDecoder):
             return placed
         if kind is None:
             return None
-        going = [item for item in self._all if item.kind == kind and not item.done]
+        going = [item for item in self._going if item.kind == kind]
         if going and (index == NOWHERE or named is not None):
             return going[-1]
         if kind == "tool_call":  # nobody has said what is called: the finished item will
@@ -148,8 +152,11 @@ class ResponsesDecoder(SseReplyDecoder):
     def _new(self, fields: Object) -> ReplyItem:
         item = ReplyItem(fields)
         self._all.append(item)
+        self._going[item] = None
         if item.id:
             self._by_id[item.id] = item
+        if item.call_id:
+            self._by_call[item.call_id] = item
         return item
 
     def _added(self, data: Object) -> None:
@@ -175,7 +182,7 @@ class ResponsesDecoder(SseReplyDecoder):
         fields = any_object(data.get("item"))
         if not word(fields.get("type")):
             return
-        named = [item for item in self._all if item.named(fields)]
+        named = self._named(fields)
         item = next((item for item in named if not item.closed), None)
         if item is None and any(item.fields == {**item.fields, **fields} for item in named):
             return  # said twice
@@ -187,7 +194,7 @@ class ResponsesDecoder(SseReplyDecoder):
         placed = self._by_index.get(index)
         going = [placed] if placed is not None else []
         if index == NOWHERE:
-            going = [item for item in self._all if same(item, fields)]
+            going = [item for item in self._going if same(item, fields)]
         fit = (i for i in going if i.kind == kind_of(fields) and not i.done)
         return next((item for item in fit if not item.conflicts(fields)), None)
 
@@ -306,6 +313,7 @@ class ResponsesDecoder(SseReplyDecoder):
     def _finish_item(self, item: ReplyItem, fields: Object, status: Status = "completed") -> None:
         """The server's last word of an item, or ours; what is of no use yet waits for the final response."""
         item.done = True
+        self._going.pop(item, None)
         item.fields = {**item.fields, **fields}
         if item.kind == "tool_call":
             self._rest(item, [Part(("arguments", 0), arguments_of(item.fields), {})])
@@ -341,22 +349,32 @@ class ResponsesDecoder(SseReplyDecoder):
         """The final response's items by the items of the stream that they are, by their names or by what they
         say; the others are new ones."""
         found: dict[ReplyItem, Object] = {}
-        for alike in (_surely, ReplyItem.named, same):
+        for surely in (True, False):
             left: list[Object] = []
             for fields in output:
-                free = (item for item in self._all if item not in found and alike(item, fields))
-                item = next(free, None)
+                alike = (i for i in self._named(fields) if not surely or same(i, fields))
+                item = next((item for item in alike if item not in found), None)
                 if item is None:
                     left.append(fields)
                 else:
                     found[item] = fields
             output = left
-        found.update((self._new(fields), fields) for fields in output)
+        free = [item for item in self._all if item not in found]
+        for fields in output:
+            alike = (item for item in free[:COMPARED] if same(item, fields))
+            item = next(alike, None) or self._new(fields)
+            if item in free:
+                free.remove(item)
+            found[item] = fields
         return found
 
-
-def _surely(item: ReplyItem, fields: Object) -> bool:
-    return item.named(fields) and same(item, fields)
+    def _named(self, fields: Object) -> list[ReplyItem]:
+        """The items that a finished one can be by its id, or its call's."""
+        known = (
+            self._by_id.get(word(fields.get("id"))),
+            self._by_call.get(word(fields.get("call_id"))),
+        )
+        return [item for item in known if item is not None and item.kind == kind_of(fields)]
 
 
 def _ordinal(what: str, data: Object) -> int:
