@@ -24,8 +24,8 @@ DIALECTS: dict[str, UpstreamCodec] = {
     "chat": ChatCodec(),
     "messages": MessagesCodec(),
 }
-SAYS_CANCELLED = ("chat", "messages")
-"""Dialects in which a cancelled run ends with an error."""
+SAYS_CANCELLED = ("chat", "messages", "responses")
+"""Dialects in which a cancelled run is no reply that anybody can use."""
 
 
 def _encoder(dialect: str) -> StreamEncoder:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from tailrace.events import types as t
 from tailrace.events.items import Message, text_of
-from tailrace.events.request import OutputFormat, Settings, ToolChoice, ToolSpec
+from tailrace.events.request import ModelRequest, OutputFormat, Settings, ToolChoice, ToolSpec
 from tailrace.models.priced import Price, PricedModel
 from tailrace.models.scenario import Step
 from tailrace.runtimes.agent import Limits
@@ -258,3 +259,29 @@ async def test_a_clients_tool_ends_the_turn_beside_our_own() -> None:
     assert [item.tool for item in state.items] == ["handed", "done"]
     assert state.end == t.RunCompleted()
     assert texts(state) == []
+
+
+class Namespaced:
+    """A model that calls `add` of the namespace `theirs`."""
+
+    name = "namespaced"
+
+    async def stream(
+        self, request: ModelRequest, items: Iterator[int]
+    ) -> AsyncGenerator[Sequence[t.Payload], None]:
+        item, space = next(items), {"responses": {"namespace": "theirs"}}
+        started = t.ItemStarted(item, "tool_call", name="add", call_id="c", details=space)
+        yield [started, t.ItemCompleted(item, details=space), t.Usage("m", finish="tool_calls")]
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+async def test_a_function_in_a_clients_namespace_is_the_clients() -> None:
+    """Codex's subagents stand in one; a tool of ours with the same name is another."""
+    inner = {"type": "function", "name": "add"}
+    space = {"type": "namespace", "name": "theirs", "tools": [inner]}
+    theirs = Settings(tools=(ToolSpec(kind="provider", name="namespace", raw=space),))
+    state, _ = await run(agent("lead", model=Namespaced(), tools=(add,)), settings=theirs)
+    assert [item.tool for item in state.items] == ["handed"]
+    assert state.end == t.RunCompleted()

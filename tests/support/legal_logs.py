@@ -262,6 +262,9 @@ _MAKERS: Mapping[type[t.Base], _Maker] = {
     t.ImagePartial: lambda _, __, choice: t.ImagePartial(choice.item, "iVBO"),
     t.AudioDelta: lambda _, __, choice: t.AudioDelta(choice.item, "UklG"),
     t.TranscriptDelta: lambda draw, _, choice: t.TranscriptDelta(choice.item, draw(SHORT)),
+    t.ProviderEvent: lambda draw, _, choice: t.ProviderEvent(
+        choice.item, "compaction.compacting", {"note": draw(SHORT)}
+    ),
     t.ItemCompleted: _item_completed,
     t.ToolStarted: lambda _, __, choice: t.ToolStarted(choice.item, f"k:{choice.item}"),
     t.ToolProgress: lambda draw, _, choice: t.ToolProgress(choice.item, draw(SHORT), 0.5, 1.0),

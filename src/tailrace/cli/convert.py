@@ -146,7 +146,8 @@ class Read:
         """What ends the run, if the recording has ended."""
         failure = self._reader.failure
         if failure is not None:
-            return self._ended(RunFailed(failure.code, failure.message))
+            end = RunFailed(failure.code, failure.message, failure.param, failure.dialect)
+            return self._ended(end)
         if self._reader.done and self._reader.cancelled:
             return self._ended(RunCancelled("a client"))
         if self._reader.done:

@@ -86,6 +86,7 @@ class Renderer:
                 | t.AgentCompleted()
                 | t.AnnotationAdded()
                 | t.ImagePartial()
+                | t.ProviderEvent()
                 | t.AudioDelta()
                 | t.ToolStarted()
                 | t.ApprovalResolved()

@@ -75,6 +75,7 @@ ITEM: Table = {
     ("open", t.ImagePartial): "open",
     ("open", t.AudioDelta): "open",
     ("open", t.TranscriptDelta): "open",
+    ("open", t.ProviderEvent): "open",
     ("open", t.ItemCompleted): "closed",
 }
 
@@ -82,7 +83,7 @@ DELTAS: Mapping[str, frozenset[type[t.Base]]] = {
     "message": frozenset({t.TextDelta, t.RefusalDelta, t.AnnotationAdded}),
     "reasoning": frozenset({t.ReasoningDelta, t.ReasoningSummaryDelta}),
     "tool_call": frozenset({t.ArgumentsDelta}),
-    "provider": frozenset(),
+    "provider": frozenset({t.ProviderEvent}),
     "image": frozenset({t.ImagePartial}),
     "audio": frozenset({t.AudioDelta, t.TranscriptDelta}),
 }

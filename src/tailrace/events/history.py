@@ -74,12 +74,8 @@ def without_repeats(told: Sequence[Item], given: Sequence[Item]) -> tuple[Item, 
         start = spoken[count - 1][1] + 1 if count else 0
     calls = {item.call_id for item in told if isinstance(item, ToolCall)}
     outputs = {item.call_id for item in told if isinstance(item, ToolOutput)}
-    systems = {msgspec.json.encode(item) for item in told if _is_system(item)}
-    kept = [
-        item
-        for item in given[:start]
-        if _is_system(item) and msgspec.json.encode(item) not in systems
-    ]
+    systems = {_words(item) for item in told if _is_system(item)}
+    kept = [item for item in given[:start] if _is_system(item) and _words(item) not in systems]
     return tuple(
         item
         for item in (*kept, *given[start:])
@@ -123,6 +119,11 @@ def _longer(wanted: Sequence[int], borders: Sequence[int], count: int, name: int
     while count and (count == len(wanted) or wanted[count] != name):
         count = borders[count - 1]
     return count + (wanted[count] == name)
+
+
+def _words(item: Item) -> bytes:
+    """What an item says, without the names it has in some dialect."""
+    return msgspec.json.encode(msgspec.structs.replace(item, details={}))
 
 
 def _is_system(item: Item) -> bool:

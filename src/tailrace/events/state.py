@@ -140,7 +140,7 @@ class RunState:
                 self._open_item(draft, payload.item).add_refusal(payload)
             case t.AnnotationAdded():
                 self._open_item(draft, payload.item).add_annotation(payload)
-            case t.ImagePartial() | t.AudioDelta() | t.TranscriptDelta():
+            case t.ImagePartial() | t.AudioDelta() | t.TranscriptDelta() | t.ProviderEvent():
                 self._open_item(draft, payload.item)
             case t.ItemStarted():
                 self._item_started(draft, payload)

@@ -2,8 +2,7 @@
 
 The JSON form of a payload is public: the native stream shows it and the log stores it, so a name here is a
 promise (docs/events.schema.json). Which may follow which: `grammar.py`; what they add up to: `state.py`.
-
-Ordinals: `item` is an item's position in the run, by `item.started`; `part` is a part's in its item.
+`item` is an item's position in the run, by `item.started`; `part` is a part's position in its item.
 """
 
 from __future__ import annotations
@@ -222,6 +221,14 @@ class TranscriptDelta(Base, frozen=True, tag="transcript.delta"):
     text: str
 
 
+class ProviderEvent(Base, frozen=True, tag="provider.event"):
+    """Something that a server told of its own item on the way: `name` and `data` in its dialect's words."""
+
+    item: int
+    name: str
+    data: dict[str, Json] = {}
+
+
 class ItemCompleted(Base, frozen=True, tag="item.completed"):
     """The item closed. `content` is the whole of it and always equals the deltas. A runtime leaves it out and
     gives `details` at most: the fold writes it from what was streamed, so the two cannot differ. Only kinds
@@ -360,6 +367,7 @@ Delta = (
     | ImagePartial
     | AudioDelta
     | TranscriptDelta
+    | ProviderEvent
 )
 ItemEvent = ItemStarted | Delta | ItemCompleted
 ToolEvent = ToolStarted | ToolProgress | ToolCompleted
@@ -370,7 +378,6 @@ Payload = RunEvent | WorkEvent | PauseEvent | ContextEvent | Usage | Custom
 
 MAIN = "MAIN"
 """The agent invocation that answers the request."""
-
 RUN_NODE = NO_AGENT = ""
 """The node and the agent of events that belong to the run as a whole."""
 

@@ -83,12 +83,22 @@ def _no_route(http: Request, error: Exception) -> Response:
     """An unknown path, or a known one with another method, in the form of the surface it looks like."""
     path, id = http.scope["path"], fresh_id()
     status = error.status_code if isinstance(error, HTTPException) else 404
+    headers = request_id(id)
     fault: CallerError = NotFound(f"Unknown request URL: {http.method} {path}.")
-    if status == 405:
+    if path.endswith("/responses") and http.headers.get("upgrade", "").lower() == "websocket":
+        # Codex goes on with HTTP at once; told anything else it asks again for ten seconds.
+        fault = NotFound(
+            "There is no WebSocket here: send each response as a POST, with stream: true."
+        )
+        status, headers = 426, {**headers, "upgrade": "HTTP/1.1", "connection": "upgrade"}
+    elif path.endswith("/responses/compact"):
+        fault = NotFound("Responses are not compacted here: send the items that shall count.")
+        status = 404
+    elif status == 405:
         fault = NotFound(f"Method {http.method} is not allowed for {path}.")
     form: ErrorBody = error_body
     if path.endswith(("/messages", "/messages/count_tokens")):
         form = messages_body
     elif path.startswith(sessions.PATH):
         form = session_body
-    return Response(form(fault, id), status, request_id(id), media_type="application/json")
+    return Response(form(fault, id), status, headers, media_type="application/json")

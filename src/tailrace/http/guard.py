@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +15,7 @@ from starlette.routing import Route
 from tailrace.auth.gate import Gate
 from tailrace.auth.principal import Principal, Scope
 from tailrace.errors import (
+    BadRequest,
     CallerError,
     Damaged,
     LogError,
@@ -56,12 +58,31 @@ def guarded(
     handlers: Mapping[tuple[str, str], Handler],
     error_body: ErrorBody,
     mount: str = "",
+    queries: Mapping[tuple[str, str], frozenset[str]] | None = None,
 ) -> list[Route]:
-    """A surface's routes, under the path of a mount, from its handlers by method and path."""
-    return [
-        Route(mount + path, _guarded(gate, handler, error_body), methods=[method])
-        for (method, path), handler in handlers.items()
-    ]
+    """A surface's routes, under the path of a mount, from its handlers by method and path. With `queries`, a
+    query parameter that is not named there is refused; other people's surfaces have more than we know."""
+    routes: list[Route] = []
+    for (method, path), handler in handlers.items():
+        if queries is not None:
+            handler = _asked_right(handler, queries.get((method, path), frozenset()))
+        endpoint = _guarded(gate, handler, error_body)
+        routes.append(Route(mount + path, endpoint, methods=[method]))
+    return routes
+
+
+def _asked_right(handler: Handler, known: frozenset[str]) -> Handler:
+    """A handler that refuses query parameters it does not know."""
+
+    @functools.wraps(handler)
+    async def asked(http: Request) -> Reply:
+        unknown = next((name for name in http.query_params if name not in known), None)
+        if unknown is not None:
+            names = f"known: {', '.join(sorted(known))}" if known else "there are none here"
+            raise BadRequest(f"Unknown query parameter {unknown[:40]!r}; {names}.", param=unknown)
+        return await handler(http)
+
+    return asked
 
 
 def _guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:

@@ -114,6 +114,7 @@ class Parts(Struct, frozen=True):
         `TooMany`, `Unavailable` when the server stops meanwhile."""
         self.readers.check(principal(http).accounts, run)
         subscription = Subscription(self.projections, (run, view.key), view.encoders, first)
+        subscription.marks = view.marks
         param = "after" if "after" in http.query_params else "starting_after"
         try:
             await self.streams.answered(subscription.prime(param))
@@ -216,7 +217,9 @@ def _purses(who: Principal) -> tuple[Purse, ...]:
 
 
 def cursor(text: str, name: str) -> int:
-    """A frame cursor from a query or header: the number of the last frame seen, so 0 or more."""
+    """A frame cursor from a query or header: the number of the last frame seen, or -1 for none."""
+    if text == "-1":
+        return -1
     if not text.isascii() or not text.isdigit() or len(text) > 15:
         raise BadRequest(f"{name} must be a whole number, not {text[:40]!r}.", param=name)
     return int(text)

@@ -24,14 +24,16 @@ class Subscription:
     """The frames of one run from number `first` on. Call `next` in a loop, `close` in the end.
 
     `dropped` turns true when the run was deleted or expired on the way: what came is not the whole.
-    `position` is the number of the next frame the client gets. `direct`, where given, is called with
+    `position` is the number of the next frame the client gets; `marks` frames at the end of the run have no
+    number that anybody can have seen. `direct`, where given, is called with
     frames while `next` waits, so that no task has to wake up for them.
     """
 
     def __init__(
         self, projections: Projections, key: Key, encoders: Encoders, first: int = 0
     ) -> None:
-        self.position = first
+        self.position = self._first = first
+        self.marks = 0
         self.direct: DirectWrite | None = None
         self._projections = projections
         self._key = key
@@ -61,9 +63,11 @@ class Subscription:
         while not self._primed and not self._ended and not self._idle:
             self._primed = await self._step()
         known = self._joined.end if self._joined is not None else self._count
-        if self.position > known:
+        ended = self._ended or (self._joined is not None and self._joined.done)
+        known -= self.marks if ended else 0
+        if self._first > known:
             raise BadRequest(
-                f"The run has {known} events so far; none can follow number {self.position - 1}.",
+                f"The run has {known} events so far; none can follow number {self._first - 1}.",
                 param=param,
             )
 

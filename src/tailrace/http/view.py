@@ -12,9 +12,11 @@ from tailrace.http.projection import Encoders
 
 class View(Struct, frozen=True):
     """`key` tells this view from all others of the same run: readers with equal keys share frames.
-    `headers` are those of one reply, besides the framing's."""
+    `headers` are those of one reply, besides the framing's. `marks` frames at its end have no number that a
+    client can have seen."""
 
     key: object
     encoders: Encoders
     framing: Framing = SSE
     headers: Mapping[str, str] = {}
+    marks: int = 0

@@ -40,7 +40,12 @@ def _native(run: str, _: RunRequest) -> View:
 
 def _responses(run: str, asked: RunRequest) -> View:
     options = responses.Options(include=asked.include)
-    return View(options, lambda: responses.Encoder(run, options))
+    return responses_view(run, options)
+
+
+def responses_view(run: str, options: responses.Options) -> View:
+    """A run as a Responses stream. Its events are numbered, the `[DONE]` after them is not."""
+    return View(options, lambda: responses.Encoder(run, options), marks=1)
 
 
 def _chat(run: str, _: RunRequest) -> View:

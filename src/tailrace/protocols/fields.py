@@ -9,6 +9,7 @@ import msgspec
 
 from tailrace.errors import BadRequest
 from tailrace.events.items import Json
+from tailrace.protocols.framing.surrogates import half_character
 
 Object = dict[str, Json]
 Kind = TypeVar("Kind", str, bool, int)
@@ -20,6 +21,19 @@ MAX_DEPTH = 100
 _LARGE = 2**63 - 1
 """JSON knows no limit, the log and other servers do."""
 
+_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "frequency_penalty": (-2, 2),
+    "max_completion_tokens": (1, _LARGE),
+    "max_output_tokens": (1, _LARGE),
+    "max_tool_calls": (1, _LARGE),
+    "presence_penalty": (-2, 2),
+    "temperature": (0, 2),
+    "top_logprobs": (0, 20),
+    "top_p": (0, 1),
+}
+"""What a parameter of this name may be, whatever the surface. `max_tokens` is not among them: of Messages 0
+fills a cache and says nothing."""
+
 _NAMES: Mapping[type[Any], str] = {str: "a string", bool: "a boolean", int: "a whole number"}
 
 
@@ -28,6 +42,12 @@ def body_object(body: bytes) -> Object:
     try:
         value = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if (found := half_character(body)) is not None:
+            raise BadRequest(
+                f"{found.place or 'The request body'} has half of a character, a lone surrogate"
+                f" (\\u{found.code:04x}); it must come with its other half.",
+                param=found.place,
+            ) from None
         raise BadRequest(f"The request body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadRequest("The request body must be a JSON object.")
@@ -111,6 +131,8 @@ def optional(
     if type(value) is not kind or (kind is int and abs(cast("int", value)) > _LARGE):
         place = f"{where}.{name}" if where else name
         raise BadRequest(f"{place} must be {_NAMES[kind]}.", param=place)
+    if kind is int and not where:
+        _check_bounds(name, cast("int", value))
     return cast("Kind", value)
 
 
@@ -121,7 +143,15 @@ def number(fields: Object, name: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > _LARGE:
         raise BadRequest(f"{name} must be a number.", param=name)
+    _check_bounds(name, value)
     return float(value)
+
+
+def _check_bounds(name: str, value: float) -> None:
+    low, high = _BOUNDS.get(name, (-_LARGE, _LARGE))
+    if not low <= value <= high:
+        allowed = f"at least {low}" if high == _LARGE else f"from {low} to {high}"
+        raise BadRequest(f"{name} must be {allowed}, not {value}.", param=name)
 
 
 def nested(fields: Object, name: str) -> Object:

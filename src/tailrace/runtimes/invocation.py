@@ -18,7 +18,7 @@ import msgspec
 from tailrace.errors import LimitReached, ModelFailed
 from tailrace.events import history
 from tailrace.events import types as t
-from tailrace.events.items import Item, Message, TextPart, ToolCall, text_of
+from tailrace.events.items import Item, Json, Message, TextPart, ToolCall, text_of
 from tailrace.events.request import ModelRequest, Settings, ToolChoice
 from tailrace.models.contract import Model
 from tailrace.runtimes import compaction, structured
@@ -124,7 +124,7 @@ class Invocation:
         if compaction.due(state, self._id, self._agent.context_tokens):
             await self._compact()
         request = self._request(note)
-        theirs = {tool.name for tool in self._base.settings.tools if tool.kind != "provider"}
+        theirs = {name for tool in self._base.settings.tools for name in tool.called()}
         reply = Reply(state, self._node, self._id)
         async with aclosing(self._model.stream(request, reply.numbers())) as batches:
             async for payloads in batches:
@@ -152,12 +152,15 @@ class Invocation:
     def _conversation(self) -> tuple[Item, ...]:
         return history.conversation(self._context.state, self._id, self._base.items)
 
-    def _placed(self, payload: t.Payload, theirs: set[str]) -> t.Payload:
+    def _placed(self, payload: t.Payload, theirs: set[tuple[str, str]]) -> t.Payload:
         """A call of one of our tools, or of a tool nobody has, is ours to answer."""
         if not isinstance(payload, t.ItemStarted) or payload.kind != "tool_call":
             return payload
+        namespace = called_in(payload)
+        if namespace and (namespace, payload.name) in theirs:
+            return payload
         tool = self._tools.named(payload.name)
-        if tool is None and payload.name in theirs:
+        if tool is None and (namespace, payload.name) in theirs:
             return payload
         if tool is None and self._agent.asks_user and payload.name == ASK_USER:
             return msgspec.structs.replace(payload, waits_for="answer")
@@ -349,3 +352,9 @@ def last_text(items: Sequence[Item]) -> str:
 
 def _settings(agent: Agent) -> Settings:
     return Settings(output=agent.output) if agent.output is not None else Settings()
+
+
+def called_in(call: t.ItemStarted) -> str:
+    """The namespace that a call names, where it names one."""
+    said: Json = call.details.get("responses") or {}
+    return str(said.get("namespace") or "")

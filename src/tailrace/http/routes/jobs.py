@@ -27,6 +27,12 @@ from tailrace.runs.owner import Owner
 CLIENT = "a client"
 GOING = ("in_progress", "waiting")
 STATUSES = (*GOING, "completed", "incomplete", "failed", "cancelled")
+QUERIES = {
+    ("GET", "/jobs/{job_id}/stream"): frozenset({"after", "as"}),
+    ("GET", "/jobs"): frozenset(
+        {"limit", "after", "agent", "status", "surface", "conversation", "since", "until"}
+    ),
+}
 
 
 def routes(parts: Parts) -> list[Route]:
@@ -40,7 +46,7 @@ def routes(parts: Parts) -> list[Route]:
         ("POST", "/jobs/{job_id}/cancel"): handlers.cancel,
         ("POST", "/jobs/{job_id}/input"): handlers.input,
     }
-    return guarded(parts.gate, table, error_body)
+    return guarded(parts.gate, table, error_body, queries=QUERIES)
 
 
 class _Jobs:

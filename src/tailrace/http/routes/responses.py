@@ -19,7 +19,7 @@ from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, cursor, flag, json_reply
 from tailrace.http.turns import take_turn, with_history, with_references
-from tailrace.http.view import View
+from tailrace.http.views import responses_view
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import reply, request, stream
 from tailrace.runs.directory import RunRecord
@@ -59,7 +59,7 @@ class _Responses:
         run, turn = await self._begin(http, wanted, body)
         options = self._options(wanted, turn)
         if asked.stream or flag(http.query_params.get("stream")):
-            return self._parts.stream(http, run, _view(run, options))
+            return self._parts.stream(http, run, responses_view(run, options))
         if not wanted.background:
             await self._parts.attend(http, run, pauses=True)
         return await self._document(run, turn)
@@ -86,7 +86,9 @@ class _Responses:
         first = 0 if after is None else cursor(after, "starting_after") + 1
         asked = await self._parts.directory.request(record.run)
         options = self._options(asked, turn)
-        return await self._parts.resume(http, record.run, _view(record.run, options), first)
+        return await self._parts.resume(
+            http, record.run, responses_view(record.run, options), first
+        )
 
     async def cancel(self, http: Request) -> Reply:
         record, turn = await self._find_turn(http)
@@ -158,7 +160,3 @@ class _Responses:
         if not isinstance(started, RunStarted):
             raise NotFound(f"No response found with id '{ids.response_id(run)}'.")
         return reply.response(run, events, self._options(started.request, turn))
-
-
-def _view(run: str, options: stream.Options) -> View:
-    return View(options, lambda: stream.Encoder(run, options))

@@ -177,6 +177,7 @@ class Encoder:
                 pass  # taken before
             case (
                 t.ImagePartial()
+                | t.ProviderEvent()
                 | t.AudioDelta()
                 | t.TranscriptDelta()
                 | t.ToolStarted()

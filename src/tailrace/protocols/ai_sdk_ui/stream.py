@@ -193,6 +193,7 @@ class Encoder:
                 t.NodeCompleted()
                 | t.NodeFailed()
                 | t.ImagePartial()
+                | t.ProviderEvent()
                 | t.AudioDelta()
                 | t.TranscriptDelta()
                 | t.ToolStarted()

@@ -145,6 +145,7 @@ class Encoder:
                 | t.AgentCompleted()
                 | t.ArgumentsDelta()
                 | t.ImagePartial()
+                | t.ProviderEvent()
                 | t.AudioDelta()
                 | t.TranscriptDelta()
                 | t.ToolStarted()

@@ -158,6 +158,7 @@ class Encoder:
                 | t.NodeFailed()
                 | t.AgentCompleted()
                 | t.ImagePartial()
+                | t.ProviderEvent()
                 | t.AudioDelta()
                 | t.TranscriptDelta()
                 | t.ItemCompleted()

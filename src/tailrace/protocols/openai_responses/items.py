@@ -3,6 +3,10 @@
 Mirrors `ResponseInputItemParam` of openai 3.52. Decoding is as lenient as OpenAI is (a bare
 `{role, content}` is a message) and names the offending place otherwise. What only a Responses server
 understands becomes a `ProviderItem` and goes back as it came.
+
+The rule: an item that came in this dialect is encoded with the fields it came with, no more and no less
+(a bare message gets its `type`, an id of ours is left out). What the canonical item has no place for stands
+in `details["responses"]` (`item_details.py`).
 """
 
 from __future__ import annotations
@@ -10,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
+import msgspec
+
 from tailrace.errors import BadRequest
-from tailrace.events import ids
 from tailrace.events.items import (
     AudioPart,
     FilePart,
@@ -29,6 +34,7 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.protocols.fields import Object, as_list, as_object, given, optional, text
+from tailrace.protocols.openai_responses import item_details
 
 DIALECT = "responses"
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
@@ -50,31 +56,45 @@ def decode_item(value: Json, where: str) -> Item:
     if not isinstance(kind, str):
         raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
     decoder = _DECODERS.get(kind)
-    return decoder(item, where) if decoder else ProviderItem(dialect=DIALECT, data=item)
+    if decoder is None or (kind == "function_call_output" and item.get("call_id") is None):
+        return ProviderItem(dialect=DIALECT, data=item)  # what answers no call is known here alone
+    made = decoder(item, where)
+    kept = item_details.kept(item, _plain(made, own=True))
+    return msgspec.structs.replace(made, details={DIALECT: kept})
 
 
-def encode_items(items: Iterable[Item]) -> list[Object]:
+def encode_items(items: Iterable[Item], *, shown: bool = False) -> list[Object]:
     """Items as a Responses server takes them as input, without ids of ours.
 
-    A custom tool's output has a type of its own, which only its call tells.
+    A custom tool's output has a type of its own, which only its call tells. `shown`: as lists show them,
+    with every field that the SDKs' types require.
     """
     encoded: list[Object] = []
     custom: set[str] = set()
     for item in items:
-        shown = encode_item(item)
+        made = encode_item(item, shown=shown)
         if isinstance(item, ToolCall) and item.custom:
             custom.add(item.call_id)
         elif isinstance(item, ToolOutput) and item.call_id in custom:
-            shown["type"] = "custom_tool_call_output"
-        encoded.append(shown)
+            made["type"] = "custom_tool_call_output"
+        encoded.append(made)
     return encoded
 
 
-def encode_item(item: Item) -> Object:
+def encode_item(item: Item, *, shown: bool = False) -> Object:
     """One item, out of context."""
+    kept: Object | None = item.details.get(DIALECT)
+    plain = _plain(item, own=kept is not None and not shown)
+    if shown and isinstance(item, Message):  # lists have parts only
+        kept = {name: value for name, value in (kept or {}).items() if name != item_details.FORM}
+    return item_details.restored(plain, kept or {})
+
+
+def _plain(item: Item, *, own: bool) -> Object:
+    """What the canonical item says; `own` leaves out what it does not say."""
     match item:
         case Message():
-            return _encode_message(item)
+            return _encode_message(item, own=own)
         case Reasoning():
             return _encode_reasoning(item)
         case ToolCall():
@@ -86,7 +106,7 @@ def encode_item(item: Item) -> Object:
                 form[1]: item.arguments,
             }
         case ToolOutput():
-            parts = [_encode_part(part, "input_text") for part in item.output]
+            parts = [_encode_part(part, "input_text", own=own) for part in item.output]
             plain = len(parts) == 1 and isinstance(item.output[0], TextPart)
             output = parts[0]["text"] if plain else parts
             return {"type": "function_call_output", "call_id": item.call_id, "output": output}
@@ -147,11 +167,9 @@ def _decode_part(value: Json, where: str) -> Part:
 
 
 def _decode_reasoning(item: Object, where: str) -> Item:
-    details = {k: item[k] for k in ("id", "encrypted_content") if isinstance(item.get(k), str)}
     return Reasoning(
         summary=_texts(item.get("summary"), f"{where}.summary"),
         text=_texts(item.get("content"), f"{where}.content"),
-        details={DIALECT: details} if details else {},
     )
 
 
@@ -182,26 +200,27 @@ _DECODERS: Mapping[str, Callable[[Object, str], Item]] = {
 }
 
 
-def _encode_message(item: Message) -> Object:
+def _encode_message(item: Message, *, own: bool) -> Object:
     kind = "output_text" if item.role == "assistant" else "input_text"
-    content = [_encode_part(part, kind) for part in item.content]
+    content = [_encode_part(part, kind, own=own) for part in item.content]
     encoded: Object = {"type": "message", "role": item.role, "content": content}
     if item.phase:
         encoded["phase"] = item.phase
     return encoded
 
 
-def _encode_part(part: Part, kind: str) -> Object:
+def _encode_part(part: Part, kind: str, *, own: bool) -> Object:
     match part:
         case TextPart():
-            if kind == "output_text":
+            if kind == "output_text" and (part.annotations or not own):
                 return {"type": kind, "text": part.text, "annotations": list(part.annotations)}
             return {"type": kind, "text": part.text}
         case RefusalPart():
             return {"type": "refusal", "refusal": part.refusal}
         case ImagePart():
-            form = {"image_url": part.url, "file_id": part.file_id}
-            return {"type": "input_image", "detail": part.detail or "auto", **given(form)}
+            detail = part.detail or ("" if own else "auto")
+            form = {"detail": detail, "image_url": part.url, "file_id": part.file_id}
+            return {"type": "input_image", **given(form)}
         case FilePart():
             form = {
                 "file_id": part.file_id,
@@ -218,14 +237,10 @@ def _encode_part(part: Part, kind: str) -> Object:
 
 
 def _encode_reasoning(item: Reasoning) -> Object:
-    details = item.details.get(DIALECT, {})
     encoded: Object = {
         "type": "reasoning",
         "summary": [{"type": "summary_text", "text": piece} for piece in item.summary],
-        **given({k: details.get(k) for k in ("id", "encrypted_content")}),
     }
-    if ids.item_position(encoded.get("id", "")) is not None:
-        del encoded["id"]  # ours: the server that wrote it knows it by another, and needs none
     if item.text:
         encoded["content"] = [{"type": "reasoning_text", "text": piece} for piece in item.text]
     return encoded

@@ -76,7 +76,7 @@ def shown_items(pairs: Sequence[Pair]) -> list[Object]:
         for id, item in pairs
         if not isinstance(item, ProviderItem) or item.dialect == items.DIALECT
     ]
-    encoded = items.encode_items(item for _, item in known)
+    encoded = items.encode_items((item for _, item in known), shown=True)
     return [
         {**shown, "id": id, **({"status": "completed"} if shown["type"] in WITH_STATUS else {})}
         for (id, _), shown in zip(known, encoded, strict=True)

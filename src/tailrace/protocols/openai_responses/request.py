@@ -16,6 +16,7 @@ from tailrace.protocols.fields import (
     as_list,
     as_object,
     body_object,
+    given,
     metadata,
     nested,
     number,
@@ -133,6 +134,13 @@ def _reference(value: Json, where: str) -> str | None:
 
 def _settings(fields: Object) -> Settings:
     reasoning, text = nested(fields, "reasoning"), nested(fields, "text")
+    include = strings(fields, "include")
+    more = {
+        "include": list(include),
+        "truncation": fields.get("truncation"),
+        "reasoning": {k: v for k, v in reasoning.items() if k not in ("effort", "summary")},
+        "text": {k: v for k, v in text.items() if k not in ("format", "verbosity")},
+    }
     # Only passed on, but they come back in the Response object, so they have a type.
     optional(fields, "max_tool_calls", int, default=None)
     optional(fields, "prompt_cache_key", str, default=None)
@@ -149,7 +157,7 @@ def _settings(fields: Object) -> Settings:
         temperature=number(fields, "temperature"),
         top_p=number(fields, "top_p"),
         max_output_tokens=optional(fields, "max_output_tokens", int, default=None),
-        logprobs="message.output_text.logprobs" in strings(fields, "include"),
+        logprobs="message.output_text.logprobs" in include,
         top_logprobs=optional(fields, "top_logprobs", int, default=None),
         reasoning_effort=optional(reasoning, "effort", str, default="", where="reasoning"),
         reasoning_summary=optional(reasoning, "summary", str, default="", where="reasoning"),
@@ -157,7 +165,7 @@ def _settings(fields: Object) -> Settings:
         service_tier=optional(fields, "service_tier", str, default=""),
         user=optional(fields, "user", str, default=""),
         origin=SURFACE,
-        extra={key: value for key, value in fields.items() if key not in _CANONICAL},
+        extra={**{k: v for k, v in fields.items() if k not in _CANONICAL}, **given(more)},
     )
 
 

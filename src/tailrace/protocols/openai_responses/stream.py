@@ -26,7 +26,7 @@ from tailrace.events.items import Json, ToolCall
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols.attribution import Roster, error_metadata, item_id
-from tailrace.protocols.fields import Object
+from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_responses import items, wire
 from tailrace.protocols.openai_responses.stream_calls import (
@@ -73,6 +73,8 @@ class Encoder:
         self._status = "in_progress"
         self._end: t.RunEnd | None = None
         self._totals = Totals()
+        self._spent: list[t.Usage] = []
+        self._last: t.Usage | None = None
         self._items: dict[int, Writer] = {}
         self._output: list[Json] = []
         self._number = 0
@@ -106,9 +108,24 @@ class Encoder:
             created_at=self._created_at,
             completed_at=self._completed_at,
             output=[item for item in self._output if item is not None],
-            usage=wire.usage(self._totals) if ended else None,
+            usage=self._usage() if ended else None,
             end=self._end,
+            served=self._served() if ended else {},
         )
+
+    def _usage(self) -> Object:
+        """What the run cost; what its server counted beyond our counts, where it was asked once."""
+        said = [_said(usage) for usage in self._spent]
+        return wire.usage(self._totals, any_object(said[0].get("usage")) if len(said) == 1 else {})
+
+    def _served(self) -> Object:
+        """What the server of the main agent's last reply said of it."""
+        if self._last is None:
+            return {}
+        said = {name: value for name, value in _said(self._last).items() if name != "usage"}
+        if not isinstance(self._end, t.RunIncomplete):
+            said.pop("incomplete_details", None)
+        return said
 
     def emit(self, opening: bytes, *fields: bytes) -> None:
         """Add a frame: how it opens (`writer.opening`), then its other fields as JSON, in pieces."""
@@ -159,6 +176,9 @@ class Encoder:
             case t.Usage():
                 if self._roster.shows(event.node):
                     self._totals += Totals.of(payload)
+                    self._spent.append(payload)
+                    if self._roster.is_main(event.agent) and payload.purpose == "reply":
+                        self._last = payload
             case (
                 t.TextDelta()
                 | t.RefusalDelta()
@@ -167,6 +187,7 @@ class Encoder:
                 | t.ReasoningSummaryDelta()
                 | t.ArgumentsDelta()
                 | t.ImagePartial()
+                | t.ProviderEvent()
             ):
                 item = self._items.get(payload.item)
                 if item is not None:
@@ -216,6 +237,7 @@ class Encoder:
         self._frames.clear()
         self._number = 0
         self._items, self._output, self._totals = {}, [], Totals()
+        self._spent, self._last = [], None
         self._created_at = event.ts // 1000
         before = ids.response_id(self.run, self._turn - 1)
         if payload.request is not None:
@@ -346,7 +368,15 @@ def _writer(started: t.ItemStarted, *, functions: bool) -> type[Writer] | None:
             return None
 
 
+def _said(usage: t.Usage) -> Object:
+    return any_object(usage.details.get(items.DIALECT))
+
+
 def _error(payload: t.RunFailed) -> bytes:
     """The `error` event with flat and nested fields together: some clients read one, some the other."""
-    flat: Object = {"code": payload.code, "message": payload.message, "param": None}
+    flat: Object = {
+        "code": payload.code,
+        "message": payload.message,
+        "param": payload.param or None,
+    }
     return _json({**flat, "error": {"type": wire.error_type(payload.code), **flat}})[1:-1]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tailrace.events import types as t
 from tailrace.events.items import ToolCall
-from tailrace.protocols.fields import Object
+from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols.openai_responses import wire
+from tailrace.protocols.openai_responses.items import DIALECT
 from tailrace.protocols.openai_responses.writer import Stream, Writer, template
 
 TOOL_LABEL = "tailrace"
@@ -26,7 +28,7 @@ class CallWriter(Writer):
         self._delta = template(f"{self._events}.delta", self.place)
 
     def zero(self) -> Object:
-        return self._shape("", "in_progress")
+        return {**any_object(self.started.details.get(DIALECT)), **self._shape("", "in_progress")}
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ArgumentsDelta):
@@ -37,7 +39,7 @@ class CallWriter(Writer):
             if not self.started.custom:
                 fields["name"] = self.started.name  # required by SDK types 2.0 to 3.0
             self._emit(f"{self._events}.done", **fields)
-            self._close(self._shape(arguments, payload.status))
+            self._close({**wire.own(payload.content), **self._shape(arguments, payload.status)})
 
     def _shape(self, arguments: str, status: str) -> Object:
         shape: Object = {

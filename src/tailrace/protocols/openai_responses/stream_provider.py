@@ -1,7 +1,8 @@
 """What is neither words nor a call, on the Responses stream: a provider's own items, and images.
 
-The log has such an item as it began and as it ended, so the events that OpenAI sends in between are
-emitted around these two moments, in the recorded order, each with the whole value.
+The log has such an item as it began and as it ended, and what its server told in between
+(`provider.event`), which is shown as it came. Events that OpenAI sends and this server, or an older log, did
+not tell are emitted around the two moments, in the recorded order, each with the whole value.
 """
 
 from __future__ import annotations
@@ -84,8 +85,12 @@ FORMS: Mapping[str, Form] = {
     "compaction": Form("cmp"),
     "tool_search_call": Form("tsc"),
     "tool_search_output": Form("tso"),
+    "shell_call": Form("sh"),
+    "shell_call_output": Form("sho"),
 }
 """Of types that are not here an item is shown as it came, under an id of ours."""
+_NO_ID = "shell_call_command."
+"""Events of these names have no `item_id`."""
 
 
 class ProviderWriter(Writer):
@@ -95,6 +100,7 @@ class ProviderWriter(Writer):
         self._form = FORMS.get(str(started.data.get("type")), Form("item"))
         self.prefix = self._form.prefix
         super().__init__(stream, started, output_index)
+        self._told: set[str] = set()
 
     def opened(self) -> None:
         super().opened()
@@ -105,7 +111,13 @@ class ProviderWriter(Writer):
         return self._shape(self.started.data)
 
     def take(self, payload: t.Payload) -> None:
-        if isinstance(payload, t.ItemCompleted) and isinstance(payload.content, ProviderItem):
+        if isinstance(payload, t.ProviderEvent):
+            self._told.add(payload.name)
+            if payload.name.startswith(_NO_ID):
+                self._emit_placed(payload.name, payload.data)
+            else:
+                self._emit(payload.name, **payload.data)
+        elif isinstance(payload, t.ItemCompleted) and isinstance(payload.content, ProviderItem):
             item = self._shape(payload.content.data)
             if payload.status == "completed":
                 self._closing(item)
@@ -114,14 +126,17 @@ class ProviderWriter(Writer):
             self._close(item)
 
     def _closing(self, item: Object) -> None:
+        """What the server did not tell itself on the way."""
         for event, field, source in self._form.whole:
-            self._emit(event, **{field: item.get(source) or ""})
+            if event not in self._told:
+                self._emit(event, **{field: item.get(source) or ""})
         *before, last = self._form.closing or ("",)
         for event in before:
-            self._emit(event)
+            if event not in self._told:
+                self._emit(event)
         if item.get("error") and self._form.failed:
             last = self._form.failed
-        if last:
+        if last and last not in self._told:
             self._emit(last)
 
     def _shape(self, data: Object) -> Object:

@@ -1,14 +1,30 @@
-"""Tools, tool choice and output format: Responses JSON ⇄ canonical (openai 3.52 shapes)."""
+"""Tools, tool choice and output format: Responses JSON ⇄ canonical (openai 3.52 shapes).
+
+A tool or a choice that came in this dialect goes to a Responses server as it came. Of other dialects' tools
+those that a provider runs are translated where there is the like (`web_search_…` of Messages), else refused
+by name.
+"""
 
 from __future__ import annotations
 
-from tailrace.errors import BadRequest
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from tailrace.errors import BadRequest, ModelFailed
 from tailrace.events.items import Json
 from tailrace.events.request import OutputFormat, Settings, ToolChoice, ToolSpec
-from tailrace.protocols.fields import Object, as_list, as_object
+from tailrace.protocols.fields import Object, any_object, as_list, as_object, given
 
+DIALECT = "responses"
 NAMED = ("function", "custom")
 _MCP = "mcp:"
+_SEARCH = "web_search_"
+"""How the types of Messages' tool for web searches begin; a date follows."""
+_ABSENT = object()
+
+Form: TypeAlias = Literal["sent", "echoed"]
+"""As a server is told of tools, or as a Response object shows them: with the fields the types require."""
 
 
 def decode_tools(value: Json) -> tuple[ToolSpec, ...]:
@@ -24,7 +40,7 @@ def _decode_tool(value: Json, where: str) -> ToolSpec:
     if kind not in NAMED:
         if not isinstance(kind, str):
             raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
-        return ToolSpec(kind="provider", name=_provider_name(tool), raw=tool)
+        return ToolSpec(kind="provider", name=_provider_name(tool), raw=tool, origin=DIALECT)
     name = tool.get("name")
     if not isinstance(name, str) or not name:
         raise BadRequest(f"{where} needs a name.", param=f"{where}.name")
@@ -33,31 +49,82 @@ def _decode_tool(value: Json, where: str) -> ToolSpec:
         as_object(parameters, f"{where}.parameters")
     if strict is not None and not isinstance(strict, bool):
         raise BadRequest(f"{where}.strict must be a boolean.", param=f"{where}.strict")
-    return ToolSpec(
+    made = ToolSpec(
         kind="custom" if kind == "custom" else "function",
         name=name,
         description=str(tool.get("description") or ""),
         parameters=parameters,
         strict=strict,
-        raw={"format": tool["format"]} if "format" in tool else {},
+        origin=DIALECT,
+    )
+    said = _declared(made, "sent")
+    raw = {key: value for key, value in tool.items() if said.get(key, _ABSENT) != value}
+    return msgspec.structs.replace(made, raw=raw)
+
+
+def encode_tools(settings: Settings, form: Form = "sent") -> list[Object]:
+    """Tools as a Responses server takes them, or as a Response object echoes them. Raises `ModelFailed`
+    for a tool that such a server does not have."""
+    return [_encode_tool(tool, n, settings, form) for n, tool in enumerate(settings.tools)]
+
+
+def _encode_tool(tool: ToolSpec, n: int, settings: Settings, form: Form) -> Object:
+    if tool.kind != "provider":
+        return {**_declared(tool, form), **_own(tool)}
+    origin = tool.origin or settings.origin
+    if origin in (DIALECT, "") or form == "echoed":
+        return dict(tool.raw)
+    kind = str(tool.raw.get("type"))
+    if kind.startswith(_SEARCH):
+        return _search(tool.raw)
+    raise ModelFailed(
+        f"A model server that speaks Responses has no tool of type {kind}.",
+        code="invalid_prompt",
+        status=400,
+        param=f"tools[{n}]" if origin == "chat" else f"tools.{n}",
     )
 
 
-def encode_tools(tools: tuple[ToolSpec, ...]) -> list[Object]:
-    """Tools as a Responses server takes them, and as a Response object echoes them."""
-    return [_encode_tool(tool) for tool in tools]
-
-
-def _encode_tool(tool: ToolSpec) -> Object:
-    if tool.kind == "provider":
-        return dict(tool.raw)
-    encoded: Object = {"type": tool.kind, "name": tool.name, **_form(tool)}
+def _declared(tool: ToolSpec, form: Form) -> Object:
+    """A tool's canonical fields; of one that came in this dialect no more than it said."""
+    declared: Object = {"type": tool.kind, "name": tool.name}
     if tool.description:
-        encoded["description"] = tool.description
+        declared["description"] = tool.description
     if tool.kind == "function":
-        encoded["parameters"] = tool.parameters
-        encoded["strict"] = bool(tool.strict)
-    return encoded
+        full = tool.origin != DIALECT or form == "echoed"
+        if full or tool.parameters is not None:
+            declared["parameters"] = tool.parameters
+        if full or tool.strict is not None:
+            declared["strict"] = bool(tool.strict)
+    return declared
+
+
+def _own(tool: ToolSpec) -> Object:
+    """What the tool says beyond its canonical fields, where that was said in this dialect; and the form of
+    a custom tool's text, which Chat wraps once more."""
+    if tool.origin == DIALECT:
+        return tool.raw
+    form = any_object(tool.raw.get("format")) if tool.kind == "custom" else {}
+    grammar = form.get("grammar")
+    if isinstance(grammar, dict):
+        return {"format": {"type": "grammar", **grammar}}
+    return {"format": form} if form else {}
+
+
+def _search(tool: Object) -> Object:
+    """Messages' tool for web searches; what it says of counts has no counterpart."""
+    if tool.get("blocked_domains"):
+        raise ModelFailed(
+            "A model server that speaks Responses cannot leave out domains (blocked_domains).",
+            code="invalid_prompt",
+            status=400,
+            param="tools",
+        )
+    filters = given({"allowed_domains": tool.get("allowed_domains")})
+    return {
+        "type": "web_search",
+        **given({"filters": filters, "user_location": tool.get("user_location")}),
+    }
 
 
 def decode_choice(value: Json) -> ToolChoice:
@@ -66,29 +133,33 @@ def decode_choice(value: Json) -> ToolChoice:
         return ToolChoice(mode=value)
     if isinstance(value, dict):
         choice = as_object(value, "tool_choice")
-        kind, name = choice.get("type"), choice.get("name")
+        kind = choice.get("type")
         if kind == "allowed_tools" and isinstance(choice.get("tools"), list):
-            names = tuple(_allowed(tool) for tool in as_list(choice["tools"], "tool_choice.tools"))
+            allowed = as_list(choice["tools"], "tool_choice.tools")
             return ToolChoice(
-                mode="required" if choice.get("mode") == "required" else "auto", names=names
+                mode="required" if choice.get("mode") == "required" else "auto",
+                names=tuple(_chosen(t, f"tool_choice.tools[{n}]") for n, t in enumerate(allowed)),
+                raw=choice,
             )
-        if kind in NAMED and isinstance(name, str):
-            return ToolChoice(mode="required", names=(name,))
-        if isinstance(kind, str):
-            return ToolChoice(mode="required", names=(_provider_name(choice),))
+        if isinstance(kind, str) and kind != "allowed_tools":
+            return ToolChoice(mode="required", names=(_chosen(choice, "tool_choice"),), raw=choice)
     raise BadRequest(
         "tool_choice must be 'auto', 'none', 'required', a tool, or allowed_tools.",
         param="tool_choice",
     )
 
 
-def _allowed(value: Json) -> str:
-    tool = as_object(value, "tool_choice.tools")
-    name = tool.get("name")
-    if tool.get("type") not in NAMED and isinstance(tool.get("type"), str):
+def _chosen(value: Json, where: str) -> str:
+    """The name of a tool that a choice points at. A function's stands beside its type, as OpenAI says it: the
+    form of Chat Completions would choose a tool that nobody named."""
+    tool = as_object(value, where)
+    kind, name = tool.get("type"), tool.get("name")
+    if not isinstance(kind, str):
+        raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
+    if kind not in NAMED:
         return _provider_name(tool)
-    if not isinstance(name, str):
-        raise BadRequest("tool_choice.tools: each needs a name.", param="tool_choice.tools")
+    if not isinstance(name, str) or not name:
+        raise BadRequest(f"Missing required parameter: '{where}.name'.", param=f"{where}.name")
     return name
 
 
@@ -102,6 +173,8 @@ def _provider_name(tool: Object) -> str:
 def encode_choice(settings: Settings) -> Json:
     """`tool_choice` in Responses form."""
     choice = settings.tool_choice
+    if choice.raw and settings.origin == DIALECT:
+        return choice.raw
     if not choice.names:
         return choice.mode
     kinds = {tool.name: tool.kind for tool in settings.tools}
@@ -156,8 +229,3 @@ def encode_format(output: OutputFormat) -> Object:
     if output.description:
         encoded["description"] = output.description
     return encoded
-
-
-def _form(tool: ToolSpec) -> Object:
-    """What a custom tool takes. Functions have no more than their schema; the rest is another dialect's."""
-    return tool.raw if tool.kind == "custom" else {}

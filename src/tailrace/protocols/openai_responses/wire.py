@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import cast
 
-from tailrace.events.items import Json, Message, Reasoning, RefusalPart, TextPart
+from tailrace.events.items import Item, Json, Message, Reasoning, RefusalPart, TextPart
 from tailrace.events.request import RunRequest, Settings
 from tailrace.events.types import RunEnd, RunFailed, RunIncomplete
 from tailrace.events.usage import Totals
-from tailrace.protocols.fields import Object
+from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.openai_responses import items, tools
 
 INCOMPLETE_REASONS = frozenset({"max_output_tokens", "content_filter"})
@@ -48,6 +48,9 @@ VERBOSITIES = frozenset({"low", "medium", "high"})
 SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
 CITATIONS = frozenset({"url_citation", "file_citation", "container_file_citation", "file_path"})
 
+KEPT_BACK = frozenset({"id", "encrypted_content"})
+"""Of what a server says of an item: it has an id of ours, and its secret is shown to who asks for it."""
+
 SECRETS = frozenset({"authorization", "headers"})
 """Fields of an `mcp` tool that nobody gets to see again."""
 
@@ -63,8 +66,10 @@ def response(
     output: list[Json],
     usage: Json,
     end: RunEnd | None,
+    served: Object,
 ) -> Object:
-    """A Response object. Times in seconds since the epoch."""
+    """A Response object. Times in seconds since the epoch; `served` is what the model server said of its
+    last reply that is neither the run's own nor what was asked for, as it came."""
     settings = request.settings
     extra = settings.extra if settings.origin == items.DIALECT else {}
     return {
@@ -107,19 +112,23 @@ def response(
         "truncation": "auto" if request.truncation == "auto" else "disabled",
         "usage": usage,
         "user": settings.user or None,
+        **served,
     }
 
 
-def usage(totals: Totals) -> Object:
-    """`usage`, with every field some SDK version requires."""
+def usage(totals: Totals, more: Object) -> Object:
+    """`usage`, with every field some SDK version requires, and what a server counted beyond (`more`)."""
+    before, after = (any_object(more.get(f"{way}_tokens_details")) for way in ("input", "output"))
     return {
+        **more,
         "input_tokens": totals.input,
         "input_tokens_details": {
             "cached_tokens": totals.cached,
             "cache_write_tokens": totals.cache_write,
+            **before,
         },
         "output_tokens": totals.output,
-        "output_tokens_details": {"reasoning_tokens": totals.reasoning},
+        "output_tokens_details": {"reasoning_tokens": totals.reasoning, **after},
         "total_tokens": totals.input + totals.output,
     }
 
@@ -157,7 +166,13 @@ def message(id: str, item: Message, status: str) -> Object:
     }
     if item.phase:
         shown["phase"] = item.phase
-    return shown
+    return {**own(item), **shown}
+
+
+def own(item: Item) -> Object:
+    """What only this dialect says of an item, as it came; what is ours to say goes before it."""
+    kept = any_object(item.details.get(items.DIALECT))
+    return {k: v for k, v in kept.items() if k not in KEPT_BACK and not k.startswith("$")}
 
 
 def reasoning(id: str, item: Reasoning, *, encrypted: bool) -> Object:
@@ -169,17 +184,19 @@ def reasoning(id: str, item: Reasoning, *, encrypted: bool) -> Object:
     }
     if item.text:
         shown["content"] = [{"type": "reasoning_text", "text": text} for text in item.text]
-    secret = item.details.get("responses", {}).get("encrypted_content")
+    secret = any_object(item.details.get(items.DIALECT)).get("encrypted_content")
     if encrypted and secret:
         shown["encrypted_content"] = secret
-    return shown
+    return {**own(item), **shown}
 
 
 def _error(end: RunEnd | None) -> Json:
     if not isinstance(end, RunFailed):
         return None
-    code = end.code if end.code in ERROR_CODES else "server_error"
-    return {"code": code, "message": end.message, "type": error_type(end.code)}
+    own = end.dialect == items.DIALECT
+    code = end.code if own or end.code in ERROR_CODES else "server_error"
+    error = {"code": code, "message": end.message, "type": error_type(end.code)}
+    return {**error, "param": end.param} if end.param else error
 
 
 def error_type(code: str) -> str:
@@ -188,7 +205,8 @@ def error_type(code: str) -> str:
 
 
 def _incomplete(end: RunEnd | None) -> Json:
-    """OpenAI's reasons as they are; limits of ours as the nearest one, with the true one beside it."""
+    """OpenAI's reasons as they are; limits of ours as the nearest one, with the true one beside it. A
+    server's own word for why its reply ended stands in what is `served`."""
     if not isinstance(end, RunIncomplete):
         return None
     if end.reason in INCOMPLETE_REASONS:
@@ -203,7 +221,7 @@ def _known(value: str, values: frozenset[str]) -> str | None:
 def _tools(settings: Settings) -> list[Json]:
     return [
         {key: value for key, value in tool.items() if key not in SECRETS}
-        for tool in tools.encode_tools(settings.tools)
+        for tool in tools.encode_tools(settings, "echoed")
     ]
 
 

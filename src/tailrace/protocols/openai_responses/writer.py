@@ -92,3 +92,8 @@ class Writer(ABC):
     def _emit(self, kind: str, **fields: Json) -> None:
         rest = (b",", _json(fields)[1:-1]) if fields else ()
         self.stream.emit(opening(f"response.{kind}"), self.place, *rest)
+
+    def _emit_placed(self, kind: str, fields: Object) -> None:
+        """An event that names its item by its place alone."""
+        rest = (b",", _json(fields)[1:-1]) if fields else ()
+        self.stream.emit(opening(f"response.{kind}"), b'"output_index":%d' % self.index, *rest)

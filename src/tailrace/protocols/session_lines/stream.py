@@ -147,6 +147,7 @@ class Encoder:
                 | t.NodeFailed()
                 | t.AnnotationAdded()
                 | t.ImagePartial()
+                | t.ProviderEvent()
                 | t.AudioDelta()
                 | t.TranscriptDelta()
             ):

@@ -1,0 +1,91 @@
+"""What an item of this dialect says beyond its canonical form: kept when decoded, put back when encoded.
+
+Kept are the fields that the canonical form does not give back by itself (`id`, `namespace`, `status`,
+unknown ones), in the words they came in. Two names with a `$` are ours: `$form` says whether a content that
+could be either was a `string` or a `list`, `$parts` has what the parts of a content say beyond theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from tailrace.events import ids
+from tailrace.events.items import Json
+from tailrace.protocols.attribution import item_number
+from tailrace.protocols.fields import Object, any_object, as_list
+
+FORM, PARTS = "$form", "$parts"
+CONTENTS = ("content", "output")
+"""Fields that hold a text, or a list of parts."""
+_ABSENT = object()
+
+
+def kept(item: Object, plain: Object) -> Object:
+    """What `item` says that `plain`, its canonical form encoded, does not."""
+    held: Object = {}
+    for name, value in item.items():
+        if name in ("type", "id") and _said_otherwise(name, value, plain):
+            continue
+        if name in CONTENTS and item.get("type") != "reasoning":
+            held |= _content(value, plain.get(name))
+        elif plain.get(name, _ABSENT) != value:
+            held[name] = value
+    return held
+
+
+def restored(plain: Object, held: Mapping[str, Json]) -> Object:
+    """An item as it came: its canonical form with what was kept of it."""
+    if not held:
+        return plain
+    item = {**plain, **{name: value for name, value in held.items() if not name.startswith("$")}}
+    if is_ours(item.get("id")):
+        del item["id"]
+    for name in CONTENTS:
+        if name in plain and plain["type"] != "reasoning":
+            item[name] = _restored_content(plain[name], held)
+    return item
+
+
+def is_ours(id: Json) -> bool:
+    """Whether an item's id is one of ours: the server that wrote it knows it by another, and needs none."""
+    if not isinstance(id, str):
+        return False
+    return ids.item_position(id) is not None or item_number(id) is not None
+
+
+def _said_otherwise(name: str, value: Json, plain: Object) -> bool:
+    return is_ours(value) if name == "id" else value == plain["type"]
+
+
+def _content(value: Json, plain: Json) -> Object:
+    """What a text, or a list of parts, says beyond the canonical parts."""
+    if isinstance(value, str):
+        return {} if value == plain else {FORM: "string"}
+    parts = as_list(value, "content")
+    encoded = _parts(plain)
+    held: Object = {} if isinstance(plain, list) else {FORM: "list"}
+    more: Object = {}
+    for n, (part, shown) in enumerate(zip(parts, encoded, strict=True)):
+        known = any_object(shown)
+        fields = {k: v for k, v in any_object(part).items() if known.get(k, _ABSENT) != v}
+        if fields:
+            more[str(n)] = fields
+    return {**held, PARTS: more} if more else held
+
+
+def _restored_content(plain: Json, held: Mapping[str, Json]) -> Json:
+    form, more = held.get(FORM), any_object(held.get(PARTS))
+    parts = _parts(plain)
+    if form == "string" and len(parts) == 1:
+        return any_object(parts[0]).get("text")
+    if form != "list" and isinstance(plain, str):
+        return plain
+    return [{**any_object(part), **any_object(more.get(str(n)))} for n, part in enumerate(parts)]
+
+
+def _parts(plain: Json) -> list[Json]:
+    """A content as parts, where a text stands for one of its own."""
+    if isinstance(plain, list):
+        return cast("list[Json]", plain)
+    return [{"type": "input_text", "text": plain}]

@@ -1,0 +1,152 @@
+"""How a Responses server's reply ends: its usage, what it says of itself, and all the forms of a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tailrace.errors import ModelFailed
+from tailrace.events import types as t
+from tailrace.events.items import Json
+from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols.openai_responses.upstream_item import Kind, word
+from tailrace.protocols.upstream_events import MAX_MESSAGE
+
+DIALECT = "responses"
+FAILURES = ("error", "response.error", "response.failed", "response.cancelled")
+ECHO = frozenset(
+    {
+        "background",
+        "completed_at",
+        "conversation",
+        "created_at",
+        "error",
+        "frequency_penalty",
+        "id",
+        "incomplete_details",
+        "instructions",
+        "max_output_tokens",
+        "max_tool_calls",
+        "metadata",
+        "model",
+        "object",
+        "output",
+        "output_text",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "previous_response_id",
+        "prompt_cache_key",
+        "reasoning",
+        "safety_identifier",
+        "status",
+        "store",
+        "temperature",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "truncation",
+        "usage",
+        "user",
+    }
+)
+"""Fields of a Response object that are the run's own here, or repeat what was asked for."""
+REASONS = frozenset({"max_output_tokens", "content_filter"})
+_COUNTED: Mapping[str, frozenset[str]] = {
+    "": frozenset({"input_tokens", "output_tokens", "total_tokens"}),
+    "input_tokens_details": frozenset({"cached_tokens", "cache_write_tokens"}),
+    "output_tokens_details": frozenset({"reasoning_tokens"}),
+}
+_LIMITED = frozenset({"429", "rate_limit_error"})
+_KNOWN: Mapping[Kind, frozenset[str]] = {
+    "message": frozenset({"type", "id", "status", "role", "content", "phase"}),
+    "reasoning": frozenset({"type", "id", "status", "summary", "content", "encrypted_content"}),
+    "tool_call": frozenset({"type", "id", "status", "call_id", "name", "arguments", "input"}),
+    "provider": frozenset(),
+}
+"""Fields of an item that its canonical form has, or that are ours to say."""
+
+
+def details(kind: Kind, item: Object) -> dict[str, Json]:
+    """What a finished item says that only this dialect knows; a thought's secret with its id."""
+    own = {name: value for name, value in item.items() if name not in _KNOWN[kind]}
+    own = {name: value for name, value in own.items() if value is not None}
+    if kind == "reasoning" and item.get("encrypted_content"):
+        own["encrypted_content"] = item["encrypted_content"]
+        if item.get("id"):
+            own["id"] = item["id"]
+    return {DIALECT: own} if own else {}
+
+
+def usage(model: str, response: Object, *, calls: bool) -> t.Usage:
+    """What the reply cost, why it ended, and what else the final response says of it."""
+    counts = any_object(response.get("usage"))
+    before = any_object(counts.get("input_tokens_details"))
+    after = any_object(counts.get("output_tokens_details"))
+    incomplete = any_object(response.get("incomplete_details"))
+    reason = word(incomplete.get("reason"))
+    finish: t.Finish = "tool_calls" if calls else "stop"
+    if response.get("status") == "incomplete" or reason:
+        finish = "content_filter" if reason == "content_filter" else "length"
+    own: Object = {k: v for k, v in response.items() if k not in ECHO and v is not None}
+    if more := _uncounted(counts):
+        own["usage"] = more
+    if reason and incomplete not in [{"reason": known} for known in REASONS]:
+        own["incomplete_details"] = incomplete
+    return t.Usage(
+        model,
+        input=_count(counts.get("input_tokens")),
+        cached=_count(before.get("cached_tokens")),
+        cache_write=_count(before.get("cache_write_tokens")),
+        output=_count(counts.get("output_tokens")),
+        reasoning=_count(after.get("reasoning_tokens")),
+        finish=finish,
+        response_id=word(response.get("id")),
+        details={DIALECT: own} if own else {},
+    )
+
+
+def is_failure(kind: str, data: Object) -> bool:
+    """Whether an event says that the reply failed, in whatever form."""
+    if kind in FAILURES or data.get("object") == "error":
+        return True
+    return not data.get("type") and any(data.get(name) for name in ("error", "detail"))
+
+
+def is_failed(response: Object) -> bool:
+    """Whether a final response is a failure, whatever its event is called."""
+    return bool(response.get("error")) or response.get("status") in ("failed", "cancelled")
+
+
+def failure(data: Object) -> ModelFailed:
+    """A failure: flat, nested, or in the response; its code and `param` as they came."""
+    response = any_object(data.get("response"))
+    nested = data.get("error") or response.get("error") or data.get("detail")
+    fields = any_object(nested) or data
+    message = word(fields.get("message")) or word(nested)
+    code = fields.get("code") or data.get("code")
+    if response.get("status") == "cancelled" or data.get("type") == "response.cancelled":
+        message = message or "The model server cancelled the reply."
+    return ModelFailed(
+        message[:MAX_MESSAGE] or "The model server reported an error.",
+        code="rate_limit_exceeded" if str(code) in _LIMITED else word(code) or "server_error",
+        param=word(fields.get("param")),
+        dialect=DIALECT if word(code) else "",
+    )
+
+
+def _uncounted(counts: Object) -> Object:
+    """What a `usage` says beyond the counts that we add up."""
+    more = {k: v for k, v in counts.items() if k not in _COUNTED and k not in _COUNTED[""]}
+    for name, known in _COUNTED.items():
+        inner = {k: v for k, v in any_object(counts.get(name)).items() if k not in known}
+        if name and inner:
+            more[name] = inner
+    return {k: v for k, v in more.items() if v is not None}
+
+
+def _count(value: Json) -> int:
+    """A number of tokens; some servers count in fractions."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0
+    return max(int(value), 0) if abs(value) < 2**62 else 0

@@ -1,0 +1,204 @@
+"""One item of a Responses server's reply while it comes: how much of it has been said already.
+
+Servers differ in when they say things: piece by piece, a part at once when it is done, all in the finished
+item or in the final response only, or several of these. So each text is compared with what was said of it
+before, and only what is more is said (`rest`). What the end contradicts stays as it was said first: a frame
+that was seen cannot be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, TypeAlias, cast
+
+import msgspec
+
+from tailrace.events.items import Json
+from tailrace.protocols.fields import Object, any_object
+
+Kind: TypeAlias = Literal["message", "reasoning", "tool_call", "provider"]
+Key: TypeAlias = tuple[str, int]
+"""A text of an item: what it is (`text`, `refusal`, `reasoning`, `summary`, `arguments`), and the server's
+ordinal of it."""
+
+CALLS = ("function_call", "custom_tool_call")
+KINDS: Mapping[str, Kind] = {
+    "message": "message",
+    "reasoning": "reasoning",
+    **dict.fromkeys(CALLS, "tool_call"),
+}
+_PARTS = {
+    "output_text": ("text", "text"),
+    "text": ("text", "text"),
+    "refusal": ("refusal", "refusal"),
+    "reasoning_text": ("reasoning", "text"),
+    "summary_text": ("summary", "text"),
+}
+"""By the type of a part: what it is, and the field that holds its text."""
+
+
+class Told:
+    """A text, as far as it has been said."""
+
+    __slots__ = ("annotations", "logprobs", "pieces")
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.annotations = 0
+        self.logprobs = False
+
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+class Part:
+    """A text of a finished item, with what else its part says."""
+
+    __slots__ = ("annotations", "key", "logprobs", "text")
+
+    def __init__(self, key: Key, text: str, part: Object) -> None:
+        self.key = key
+        self.text = text
+        self.annotations = [a for a in objects(part.get("annotations")) if a]
+        self.logprobs = objects(part.get("logprobs"))
+
+
+class ReplyItem:
+    """An item: what the server says it is, and what of it was said.
+
+    `number` is our ordinal, None before it begins; `done` that the server said its last word of it.
+    """
+
+    def __init__(self, item: Object) -> None:
+        self.kind: Kind = kind_of(item)
+        self.fields = item
+        self.number: int | None = None
+        self.done = False
+        self.closed = False
+        self.told: dict[Key, Told] = {}
+        self._current: dict[str, Key] = {}
+        self._next: dict[str, int] = {}
+        self._ordinal: dict[str, int] = {}
+
+    @property
+    def id(self) -> str:
+        return word(self.fields.get("id"))
+
+    @property
+    def call_id(self) -> str:
+        return word(self.fields.get("call_id"))
+
+    def conflicts(self, fields: Object) -> bool:
+        """Whether it is another call than this one."""
+        other = word(fields.get("call_id"))
+        return bool(self.call_id and other and self.call_id != other)
+
+    def useless(self) -> bool:
+        """Whether it says nothing that can be used: a call without arguments that can be read, a message
+        without words."""
+        if self.kind != "tool_call":
+            return self.kind == "message" and not self.told
+        said = self.said("arguments")
+        if self.fields.get("type") == "custom_tool_call":
+            return not said
+        try:
+            msgspec.json.decode(said)
+        except msgspec.DecodeError:
+            return True
+        return False
+
+    def part(self, key: Key) -> int:
+        """Our ordinal for the next piece of a text. Parts follow each other: a text that goes on after
+        another one began does so in a part of its own."""
+        group = "summary" if key[0] == "summary" else "content"
+        if self._current.get(group) != key:
+            self._current[group] = key
+            self._ordinal[group] = self._next.get(group, 0)
+            self._next[group] = self._ordinal[group] + 1
+        return self._ordinal[group]
+
+    def said(self, kind: str) -> str:
+        """All texts of a kind, in the server's order."""
+        return "".join(self.told[key].text() for key in sorted(self.told) if key[0] == kind)
+
+    def rest(self, parts: list[Part]) -> Iterator[tuple[Part, str]]:
+        """Each text of a finished item, with as much of it as has not been said."""
+        for kind in {part.key[0]: None for part in parts}:
+            some = [part for part in parts if part.key[0] == kind]
+            said, whole = self.said(kind), "".join(part.text for part in some)
+            if said == whole:
+                yield from ((part, "") for part in some)
+            elif all(part.text.startswith(self._told(part.key)) for part in some):
+                yield from ((part, part.text[len(self._told(part.key)) :]) for part in some)
+            elif whole.startswith(said):  # the server counts its parts in two ways
+                yield some[-1], whole[len(said) :]
+
+    def _told(self, key: Key) -> str:
+        return self.told[key].text() if key in self.told else ""
+
+
+def parts_of(item: Object) -> list[Part]:
+    """The texts of a finished item, in order."""
+    found: list[Part] = []
+    for field in ("summary", "content"):
+        value = item.get(field)
+        if isinstance(value, str):
+            kind = "text" if item.get("type") == "message" else "reasoning"
+            value = [{"type": "output_text" if kind == "text" else "reasoning_text", "text": value}]
+        for n, part in enumerate(objects(value)):
+            if (made := part_of(part, n, field)) is not None:
+                found.append(made)
+    return found
+
+
+def part_of(part: Object, n: int, field: str = "content") -> Part | None:
+    """The text of a part; None for a part of another type."""
+    kind, name = _PARTS.get(str(part.get("type")), ("", ""))
+    if field == "summary":
+        kind, name = "summary", "text"
+    text = part.get(name)
+    return Part((kind, n), text, part) if kind and isinstance(text, str) else None
+
+
+def arguments_of(item: Object) -> str:
+    """What a call is called with; some servers send the object itself."""
+    value = item.get("input" if item.get("type") == "custom_tool_call" else "arguments")
+    if value is None or isinstance(value, str):
+        return value or ""
+    return msgspec.json.encode(value).decode()
+
+
+def kind_of(fields: Object) -> Kind:
+    """What an item is to us."""
+    return KINDS.get(word(fields.get("type")), "provider")
+
+
+def same(one: ReplyItem, item: Object) -> bool:
+    """Whether an item of the final response, that no id names, can be one that came in the stream."""
+    if kind_of(item) != one.kind:
+        return False
+    if one.kind == "provider":
+        return one.fields.get("type") == item.get("type")
+    texts = {"arguments": arguments_of(item)}
+    if one.kind == "tool_call" and one.fields.get("name") not in (None, "", item.get("name")):
+        return False
+    if one.kind != "tool_call":
+        kinds = ("text", "refusal", "summary", "reasoning")
+        parts = parts_of(item)
+        texts = {kind: "".join(p.text for p in parts if p.key[0] == kind) for kind in kinds}
+    said = ((one.said(kind), text) for kind, text in texts.items())
+    return all(told.startswith(text) or text.startswith(told) for told, text in said)
+
+
+def word(value: Json) -> str:
+    """A string, of what may be anything."""
+    return value if isinstance(value, str) else ""
+
+
+def objects(value: Json) -> list[Object]:
+    """The objects of a list, of what may be anything."""
+    return (
+        [any_object(entry) for entry in cast("list[Json]", value)]
+        if isinstance(value, list)
+        else []
+    )

@@ -1,0 +1,391 @@
+"""A Responses server's reply as payloads.
+
+An event's item is found by its `item_id`, else by its `output_index`, else it is the last one of its kind;
+text for which nobody began an item begins one. Types we have a word for become items of ours, all others
+`provider` items with their events, as they came. The final response has the last word: what no event
+brought is taken from there, in its order, and what is open ends. A call without usable arguments and a
+message without words are kept open until then.
+
+Nothing but an end makes a reply: `response.completed` or `.incomplete`, or `[DONE]` behind whole items. What
+is a failure in any form (`error`, `response.failed`, a final response with an `error`) is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from tailrace.events import types as t
+from tailrace.events.items import Json, ProviderItem, Status
+from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols.framing.sse import SseEvent
+from tailrace.protocols.openai_responses import upstream_end as end
+from tailrace.protocols.openai_responses.stream_provider import FORMS
+from tailrace.protocols.openai_responses.upstream_item import (
+    Key,
+    Kind,
+    Part,
+    ReplyItem,
+    Told,
+    arguments_of,
+    kind_of,
+    objects,
+    part_of,
+    parts_of,
+    same,
+    word,
+)
+from tailrace.protocols.upstream import SseReplyDecoder, call_id
+
+DIALECT = "responses"
+ENDS = ("response.completed", "response.incomplete", "response.done")
+COMPARED = 64
+"""Items of a stream that one of the final response is compared with by what it says."""
+NOWHERE = -1
+"""The place of an item whose event names none."""
+_RUN = ("response.created", "response.queued", "response.in_progress")
+
+_DELTAS: Mapping[str, tuple[Kind, str]] = {
+    "response.output_text.delta": ("message", "text"),
+    "response.refusal.delta": ("message", "refusal"),
+    "response.reasoning_text.delta": ("reasoning", "reasoning"),
+    "response.reasoning.delta": ("reasoning", "reasoning"),
+    "response.reasoning_summary_text.delta": ("reasoning", "summary"),
+    "response.reasoning_summary.delta": ("reasoning", "summary"),
+    "response.function_call_arguments.delta": ("tool_call", "arguments"),
+    "response.custom_tool_call_input.delta": ("tool_call", "arguments"),
+}
+"""By event: whose text grows, and which; the names without `_text` are those of Open Responses."""
+_WHOLES: Mapping[str, tuple[Kind, str, str]] = {
+    "output_text.done": ("message", "text", "text"),
+    "refusal.done": ("message", "refusal", "refusal"),
+    "reasoning_text.done": ("reasoning", "reasoning", "text"),
+    "reasoning.done": ("reasoning", "reasoning", "text"),
+    "reasoning_summary_text.done": ("reasoning", "summary", "text"),
+    "reasoning_summary.done": ("reasoning", "summary", "text"),
+    "function_call_arguments.done": ("tool_call", "arguments", "arguments"),
+    "custom_tool_call_input.done": ("tool_call", "arguments", "input"),
+}
+"""By event: whose text is whole, which, and the field that holds it."""
+_PARTS: Mapping[str, tuple[Kind | None, str]] = {
+    "content_part.added": (None, "content"),
+    "content_part.done": (None, "content"),
+    "reasoning_summary_part.added": ("reasoning", "summary"),
+    "reasoning_summary_part.done": ("reasoning", "summary"),
+}
+_decode = msgspec.json.Decoder(dict[str, Json]).decode
+_PLACE = frozenset({"type", "item_id", "output_index", "sequence_number", "obfuscation"})
+
+
+class ResponsesDecoder(SseReplyDecoder):
+    """One reply of a Responses server."""
+
+    def __init__(self, items: Iterator[int], model: str) -> None:
+        super().__init__(items, model)
+        self._all: list[ReplyItem] = []
+        self._going: dict[ReplyItem, None] = {}
+        self._by_id: dict[str, ReplyItem] = {}
+        self._by_call: dict[str, ReplyItem] = {}
+        self._by_index: dict[int, ReplyItem] = {}
+        self._marked = False
+
+    def _event(self, event: SseEvent) -> None:
+        if not event.data.startswith(b"{"):
+            self._marked = self._marked or event.data.strip() == b"[DONE]"
+            return
+        data = _decode(event.data)
+        kind = word(data.get("type")) or event.event
+        if kind in _DELTAS:
+            self._delta(_DELTAS[kind], data)
+        else:
+            self._other(kind, data)
+
+    def _closed(self) -> None:
+        if self._marked and self._all and all(item.done for item in self._all):
+            self._end({})  # it said that this is the end, and nothing is missing but the last event
+        else:
+            super()._closed()
+
+    def _other(self, kind: str, data: Object) -> None:
+        name = kind.removeprefix("response.")
+        if end.is_failure(kind, data):
+            self.failure = end.failure(data)
+        elif kind in ENDS or data.get("object") == "response":
+            response = any_object(data.get("response")) or data
+            cut = {"status": "incomplete"} if kind == "response.incomplete" else {}
+            self._end({**cut, **response})
+        elif kind == "response.output_item.added":
+            self._added(data)
+        elif kind == "response.output_item.done":
+            self._item_done(data)
+        elif name in _WHOLES:
+            self._whole(*_WHOLES[name], data)
+        elif name in _PARTS:
+            self._part(*_PARTS[name], data)
+        elif name == "output_text.annotation.added":
+            self._annotation(data)
+        elif kind not in _RUN:
+            self._told_of_item(name, data)
+
+    # which item
+
+    def _find(self, data: Object, kind: Kind | None) -> ReplyItem | None:
+        """The item an event is about; a `kind` of which there is none may begin one."""
+        named = self._by_id.get(word(data.get("item_id")))
+        if named is not None and kind in (None, named.kind):
+            return None if named.closed else named
+        index = _index(data)
+        placed = self._by_index.get(index)
+        if placed is not None and not placed.done and kind in (None, placed.kind):
+            return placed
+        if kind is None:
+            return None
+        going = [item for item in self._going if item.kind == kind]
+        if going and (index == NOWHERE or named is not None):
+            return going[-1]
+        if kind == "tool_call":  # nobody has said what is called: the finished item will
+            return None
+        item = self._by_index[index] = self._new({"type": kind, "id": data.get("item_id")})
+        return item
+
+    def _new(self, fields: Object) -> ReplyItem:
+        item = ReplyItem(fields)
+        self._all.append(item)
+        self._going[item] = None
+        if item.id:
+            self._by_id[item.id] = item
+        if item.call_id:
+            self._by_call[item.call_id] = item
+        return item
+
+    def _added(self, data: Object) -> None:
+        fields = any_object(data.get("item"))
+        if not word(fields.get("type")):
+            return
+        index = _index(data)
+        index = len(self._all) if index == NOWHERE else index
+        known = self._by_id.get(word(fields.get("id")))
+        if known is not None and not known.done and known.kind == kind_of(fields):
+            self._by_index[index] = known  # said twice, or begun by its text
+            return
+        taken = self._by_index.get(index)
+        if taken is not None and not taken.done and not (taken.id and fields.get("id")):
+            if not taken.told and same(taken, fields) and not taken.conflicts(fields):
+                return
+            self._finish_item(taken, {})
+        item = self._by_index[index] = self._new(fields)
+        if item.kind != "tool_call" or item.fields.get("name"):
+            self._start(item)
+
+    def _item_done(self, data: Object) -> None:
+        fields = any_object(data.get("item"))
+        if not word(fields.get("type")):
+            return
+        named = self._named(fields)
+        item = next((item for item in named if not item.closed), None)
+        if item is None and any(item.fields == {**item.fields, **fields} for item in named):
+            return  # said twice
+        item = item or self._placed(fields, _index(data)) or self._new(fields)
+        self._finish_item(item, fields)
+
+    def _placed(self, fields: Object, index: int) -> ReplyItem | None:
+        """The open item that a finished one is by its place, where no name tells."""
+        placed = self._by_index.get(index)
+        going = [placed] if placed is not None else []
+        if index == NOWHERE:
+            going = [item for item in self._going if same(item, fields)]
+        fit = (i for i in going if i.kind == kind_of(fields) and not i.done)
+        return next((item for item in fit if not item.conflicts(fields)), None)
+
+    # what is said of it
+
+    def _delta(self, about: tuple[Kind, str], data: Object) -> None:
+        kind, what = about
+        item = self._find(data, kind)
+        text = data.get("delta")
+        if item is None or not isinstance(text, str):
+            return
+        key = (what, _ordinal(what, data))
+        self._say(item, key, text, objects(data.get("logprobs")))
+
+    def _whole(self, kind: Kind, what: str, field: str, data: Object) -> None:
+        text = data.get(field)
+        item = self._find(data, kind)
+        if item is None or not isinstance(text, str):
+            return
+        if kind == "tool_call" and not item.fields.get("name") and data.get("name"):
+            item.fields = {**item.fields, "name": data["name"]}
+        key = (what, _ordinal(what, data))
+        part = {"text": text, "logprobs": data.get("logprobs")}
+        self._rest(item, [Part(key, text, part)])
+
+    def _part(self, kind: Kind | None, field: str, data: Object) -> None:
+        n = _ordinal("summary" if field == "summary" else "", data)
+        part = part_of(any_object(data.get("part")), n, field)
+        if part is None or not part.text:
+            return
+        item = self._find(data, kind or ("reasoning" if part.key[0] == "reasoning" else "message"))
+        if item is not None:
+            self._rest(item, [part])
+
+    def _annotation(self, data: Object) -> None:
+        item = self._find(data, "message")
+        annotation = any_object(data.get("annotation"))
+        if item is not None and annotation:
+            self._cite(item, ("text", _ordinal("text", data)), annotation)
+
+    def _told_of_item(self, name: str, data: Object) -> None:
+        """Any other event, where it is about an item of the server's own."""
+        item = self._find(data, None)
+        if item is None or item.kind != "provider" or item.number is None:
+            return
+        form = FORMS.get(word(item.fields.get("type")))
+        if form is not None and name in form.opening:
+            return  # told with the item's beginning
+        more = {key: value for key, value in data.items() if key not in _PLACE}
+        self._emit(t.ProviderEvent(item.number, name, more))
+
+    def _rest(self, item: ReplyItem, parts: list[Part]) -> None:
+        """Say what of these texts has not been said."""
+        for part, more in item.rest(parts):
+            told = item.told.get(part.key)
+            logprobs = [] if told is not None and told.logprobs else part.logprobs
+            if more or logprobs or (told is None and len(parts) > 1):
+                self._say(item, part.key, more, logprobs)
+            told = item.told.get(part.key)
+            for annotation in part.annotations[told.annotations if told is not None else 0 :]:
+                self._cite(item, part.key, annotation)
+
+    def _say(self, item: ReplyItem, key: Key, text: str, logprobs: list[Object]) -> None:
+        told = item.told.setdefault(key, Told())
+        told.logprobs = told.logprobs or bool(logprobs)
+        if item.kind == "tool_call" and not (item.number is not None or item.fields.get("name")):
+            told.pieces.append(text)  # said when its name is known
+            return
+        number = self._start(item)
+        told.pieces.append(text)
+        match key[0]:
+            case "text":
+                self._emit(t.TextDelta(number, text, item.part(key), tuple(logprobs)))
+            case "refusal":
+                self._emit(t.RefusalDelta(number, text, item.part(key)))
+            case "reasoning":
+                self._emit(t.ReasoningDelta(number, text, item.part(key)))
+            case "summary":
+                self._emit(t.ReasoningSummaryDelta(number, text, item.part(key)))
+            case _:
+                self._emit(t.ArgumentsDelta(number, text))
+
+    def _cite(self, item: ReplyItem, key: Key, annotation: Object) -> None:
+        item.told.setdefault(key, Told()).annotations += 1
+        number = self._start(item)
+        self._emit(t.AnnotationAdded(number, annotation, item.part(key)))
+
+    # its beginning and its end
+
+    def _start(self, item: ReplyItem) -> int:
+        """Begin an item, if that is not done yet; returns its ordinal."""
+        if item.number is not None:
+            return item.number
+        fields = item.fields
+        if item.kind == "message":
+            item.number = self._open("message", phase=word(fields.get("phase")))
+        elif item.kind == "reasoning":
+            item.number = self._open("reasoning")
+        elif item.kind == "provider":
+            item.number = self._open("provider", dialect=DIALECT, data=fields)
+        else:
+            number = item.number = next(self._items)
+            started = t.ItemStarted(
+                number,
+                "tool_call",
+                name=word(fields.get("name")),
+                call_id=call_id(item.call_id or item.id, number),
+                custom=fields.get("type") == "custom_tool_call",
+                details=end.details(item.kind, fields),
+            )
+            self._emit(started)
+            if told := item.said("arguments"):
+                self._emit(t.ArgumentsDelta(number, told))
+        return item.number
+
+    def _finish_item(self, item: ReplyItem, fields: Object, status: Status = "completed") -> None:
+        """The server's last word of an item, or ours; what is of no use yet waits for the final response."""
+        item.done = True
+        self._going.pop(item, None)
+        item.fields = {**item.fields, **fields}
+        if item.kind == "tool_call":
+            self._rest(item, [Part(("arguments", 0), arguments_of(item.fields), {})])
+        elif item.kind != "provider":
+            self._rest(item, parts_of(item.fields))
+        number = self._start(item)
+        if fields.get("status") == "incomplete":
+            status = "incomplete"
+        if item.useless() and status == "completed" and not self.done:
+            return
+        item.closed = True
+        if item.kind == "provider":
+            self._finish(number, content=ProviderItem(dialect=DIALECT, data=item.fields))
+        else:
+            details = end.details(item.kind, item.fields)
+            self._emit(t.ItemCompleted(number, status, details=details))
+
+    def _end(self, response: Object) -> None:
+        if end.is_failed(response):
+            self.failure = end.failure({"response": response})
+            return
+        self.done = True
+        last = self._matched([each for each in objects(response.get("output")) if each.get("type")])
+        cut: Status = "incomplete" if response.get("status") == "incomplete" else "completed"
+        for item in self._all:
+            if not item.closed:
+                status = "completed" if item.done or item in last else cut
+                self._finish_item(item, last.get(item, {}), status)
+        calls = any(item.kind == "tool_call" for item in self._all)
+        self._emit(end.usage(self._model, response, calls=calls))
+
+    def _matched(self, output: list[Object]) -> dict[ReplyItem, Object]:
+        """The final response's items by the items of the stream that they are, by their names or by what they
+        say; the others are new ones."""
+        found: dict[ReplyItem, Object] = {}
+        for surely in (True, False):
+            left: list[Object] = []
+            for fields in output:
+                alike = (i for i in self._named(fields) if not surely or same(i, fields))
+                item = next((item for item in alike if item not in found), None)
+                if item is None:
+                    left.append(fields)
+                else:
+                    found[item] = fields
+            output = left
+        free = [item for item in self._all if item not in found]
+        for fields in output:
+            alike = (item for item in free[:COMPARED] if same(item, fields))
+            item = next(alike, None) or self._new(fields)
+            if item in free:
+                free.remove(item)
+            found[item] = fields
+        return found
+
+    def _named(self, fields: Object) -> list[ReplyItem]:
+        """The items that a finished one can be by its id, or its call's."""
+        known = (
+            self._by_id.get(word(fields.get("id"))),
+            self._by_call.get(word(fields.get("call_id"))),
+        )
+        return [item for item in known if item is not None and item.kind == kind_of(fields)]
+
+
+def _ordinal(what: str, data: Object) -> int:
+    if what == "arguments":
+        return 0
+    return _whole_number(data.get("summary_index" if what == "summary" else "content_index"))
+
+
+def _index(data: Object) -> int:
+    return _whole_number(data.get("output_index"), NOWHERE)
+
+
+def _whole_number(value: Json, default: int = 0) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
