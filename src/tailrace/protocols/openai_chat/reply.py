@@ -4,13 +4,14 @@ off and another attempt said anew."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 
 from tailrace.events.history import lasting
 from tailrace.events.items import Json
 from tailrace.events.types import Event
-from tailrace.protocols.fields import Object, given
+from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.openai_chat.stream import Encoder, Options
 
 _json = msgspec.json.Encoder().encode
@@ -43,6 +44,7 @@ class _Sum:
         self._annotations: list[Json] = []
         self._logprobs: list[Json] = []
         self._calls: list[Object] = []
+        self._more: Object = {}
         self._finish: Json = None
 
     def add(self, chunk: Object) -> None:
@@ -57,28 +59,53 @@ class _Sum:
             self._add_delta(choice["delta"])
 
     def _add_delta(self, delta: Object) -> None:
-        for field in ("content", "refusal", "reasoning_content"):
-            self._texts[field] = self._texts.get(field, "") + (delta.get(field) or "")
-        self._annotations += delta.get("annotations", ())
-        for call in delta.get("tool_calls", ()):
-            if "id" in call:
-                self._calls.append({key: call[key] for key in ("id", "type", "function")})
-            else:
-                self._calls[call["index"]]["function"]["arguments"] += call["function"]["arguments"]
+        for field, value in delta.items():
+            match field:
+                case "role":
+                    pass
+                case "content" | "refusal" | "reasoning_content":
+                    self._texts[field] = self._texts.get(field, "") + (value or "")
+                case "annotations":
+                    self._annotations += [_without_place(note) for note in value]
+                case "tool_calls":
+                    for call in value:
+                        self._add_call(dict(call))
+                case "audio":
+                    self._add_sound(value)
+                case _:
+                    grows = field in ("images", "reasoning_details")
+                    self._more[field] = [*self._more.get(field, ()), *value] if grows else value
+
+    def _add_call(self, call: Object) -> None:
+        index, function = call.pop("index"), call.pop("function", {})
+        if index == len(self._calls):
+            self._calls.append({**call, "function": dict(function)})
+            return
+        known: Object = {**self._calls[index]}
+        said = any_object(known["function"])
+        said["arguments"] += function.pop("arguments", "")
+        self._calls[index] = {**known, **call, "function": {**said, **function}}
+
+    def _add_sound(self, sound: Object) -> None:
+        known = cast("Object", self._more.setdefault("audio", {}))
+        for name, value in sound.items():
+            joins = name in ("data", "transcript")
+            known[name] = known.get(name, "") + value if joins else value
 
     def document(self) -> Object:
         content, refusal = self._texts["content"], self._texts["refusal"]
         message: Object = {
             "role": "assistant",
-            "content": content if content or not (self._calls or refusal) else None,
+            "content": content if content or not (self._calls or refusal or self._more) else None,
             "refusal": refusal or None,
+            **{k: v for k, v in self._texts.items() if k == "reasoning_content"},
             **given(
                 {
                     "annotations": self._annotations,
-                    "reasoning_content": self._texts["reasoning_content"],
                     "tool_calls": self._calls,
                 }
             ),
+            **self._more,
         }
         choice: Object = {
             "index": 0,
@@ -87,3 +114,7 @@ class _Sum:
             "finish_reason": self._finish,
         }
         return {**self._last, "object": "chat.completion", "choices": [choice]}
+
+
+def _without_place(note: Object) -> Object:
+    return {name: value for name, value in note.items() if name != "index"}

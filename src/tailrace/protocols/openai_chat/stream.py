@@ -3,7 +3,8 @@
 One answer is one message here: what the model says in several replies is parted by a blank line, calls
 of tools the client runs get contiguous indexes, and what runs on our side is not shown. Reasoning rides in
 `reasoning_content`, the field most servers and clients agreed on; a client that does not know it ignores
-it. Chunk order follows 48 recorded streams of real servers.
+it. What a chat server said that only this dialect knows comes when its item ends (`stream_extras.py`).
+Chunk order follows 48 recorded streams of real servers.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from tailrace.events.usage import Totals
 from tailrace.protocols.attribution import Roster, about
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
+from tailrace.protocols.openai_chat import stream_extras as extras
 from tailrace.protocols.openai_chat import wire
+from tailrace.protocols.openai_chat.stream_extras import Served
 
 DONE = b"data: [DONE]\n\n"
 SEPARATOR = "\n\n"
@@ -52,6 +55,8 @@ class Encoder:
         self._job = ids.job_id(run)
         self._options = options
         self._roster = Roster()
+        self._fields: Object = {}
+        self._places: dict[str, int] = {}
         self._head = b""
         self._tail = b""
         self._shown: dict[int, Reply] = {}
@@ -59,6 +64,7 @@ class Encoder:
         self._handed = False
         self._names: dict[int, t.ItemStarted] = {}
         self._totals = Totals()
+        self._served = Served()
         self._replies: dict[str, int] = {}
         self._attempt = 1
         self._last: Reply | None = None
@@ -137,12 +143,22 @@ class Encoder:
                 self._replies[event.agent] = self._replies.get(event.agent, 0) + 1
                 if self._roster.shows(event.node):
                     self._totals += Totals.of(payload)
+                    self._served.add(payload)
             case t.RunAttempt():
                 self._attempt = payload.number
+            case t.ItemCompleted():
+                if payload.item in self._shown:
+                    self._more(extras.of(payload, self._calls.get(payload.item)))
+            case t.AudioDelta():
+                if payload.item in self._shown:
+                    self._more({"audio": {"data": payload.data}})
+            case t.TranscriptDelta():
+                if payload.item in self._shown:
+                    self._more({"audio": {"transcript": payload.text}})
             case t.AnnotationAdded():
                 shown = wire.annotation(payload.annotation)
                 if payload.item in self._shown and shown is not None:
-                    self._chunk(b'{"annotations":%b}' % _json([shown]))
+                    self._more({"annotations": [shown]})
             case (
                 t.TextDelta()
                 | t.ArgumentsDelta()
@@ -159,9 +175,6 @@ class Encoder:
                 | t.AgentCompleted()
                 | t.ImagePartial()
                 | t.ProviderEvent()
-                | t.AudioDelta()
-                | t.TranscriptDelta()
-                | t.ItemCompleted()
                 | t.ToolProgress()
                 | t.ApprovalRequested()
                 | t.ApprovalResolved()
@@ -178,7 +191,7 @@ class Encoder:
 
     def _started(self, event: t.Event, payload: t.RunStarted) -> None:
         tier = payload.request.settings.service_tier
-        head: Object = {
+        self._fields = {
             "id": self._id,
             "object": "chat.completion.chunk",
             "created": event.ts // 1000,
@@ -186,7 +199,7 @@ class Encoder:
             "service_tier": tier if tier in wire.SERVICE_TIERS else "default",
             "system_fingerprint": None,
         }
-        self._head = b"data: " + _json(head)[:-1] + b","
+        self._head = b"data: " + _json(self._fields)[:-1] + b","
         if not self._options.key:
             self._tail = b',"usage":null}\n\n' if self._options.include_usage else b"}\n\n"
         self._chunk(b'{"role":"assistant","content":"","refusal":null}')
@@ -206,6 +219,10 @@ class Encoder:
             "function": {"name": payload.name, "arguments": ""},
         }
         self._chunk(b'{"tool_calls":[%b]}' % _json(call))
+
+    def _more(self, delta: Object) -> None:
+        if delta:
+            self._chunk(_json(extras.placed(delta, self._places)))
 
     def _arguments(self, payload: t.ArgumentsDelta) -> None:
         self._chunk(
@@ -241,9 +258,10 @@ class Encoder:
         if isinstance(payload, t.RunFailed | t.RunCancelled):
             self._frames.append(b"data: " + _json(wire.failure(payload)) + b"\n\n")
             return
+        self._head = b"data: " + _json({**self._fields, **self._served.about})[:-1] + b","
         reason = wire.finish_reason(payload, calls=self._handed)
         self._chunk(b"{}", b'"logprobs":null,"finish_reason":"%b"' % reason.encode())
-        if self._options.include_usage:
-            usage = _json(wire.usage(self._totals))
+        if self._options.include_usage and self._served.counted:
+            usage = _json(self._served.usage(wire.usage(self._totals)))
             self._frames.append(b'%b"choices":[],"usage":%b}\n\n' % (self._head, usage))
         self._frames.append(DONE)

@@ -307,7 +307,8 @@ class ChatDecoder(SseReplyDecoder):
         finish = wire.FINISH.get(self._finish_reason, "stop")
         if self._calls and finish == "stop":
             finish = "tool_calls"
-        about = messages.kept(**self._about, usage=self._usage)
+        counts: Object = {"usage": self._usage} if self._usage else {"uncounted": True}
+        about = messages.kept(**self._about, **counts)
         usage = t.Usage(self._model, finish=finish, response_id=self._id, details=about)
         self._emit(msgspec.structs.replace(usage, **wire.totals(self._usage)))
         self.done = True

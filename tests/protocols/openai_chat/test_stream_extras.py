@@ -1,0 +1,125 @@
+"""What a chat server said that only this dialect knows reaches a Chat client, streamed and as a document."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import msgspec
+import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
+
+from tailrace.events import types as t
+from tailrace.events.items import ImagePart, Message
+from tailrace.protocols.openai_chat import reply, stream
+from tailrace.protocols.openai_chat.upstream import ChatCodec
+from tests.support import strict
+from tests.support.chat_replies import OSLO, STOP, Json, f, frames, tool
+from tests.support.logs import RUN, log, text
+
+ALL = stream.Options(include_usage=True)
+
+
+def shown(*chunks: Json) -> tuple[Json, Json, list[Json]]:
+    """The document, what the SDK's helper adds up, and the chunks, of a server's reply."""
+    decoder = ChatCodec().decoder(itertools.count(), "m")
+    events = log([*decoder.feed(frames(*chunks))], end=t.RunCompleted())
+    document, status = reply.completion(RUN, events, stream.Options())
+    assert status == 200
+    made = stream.Encoder(RUN, ALL).encode(events)
+    streamed = [msgspec.json.decode(data) for data in strict.data_of(made)]
+    state: Any = ChatCompletionStreamState()
+    for chunk in streamed:
+        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
+    return msgspec.json.decode(document), state.current_completion_snapshot, streamed
+
+
+DETAILS = [{"type": "reasoning.text", "text": "Hm", "index": 0, "signature": "S"}]
+SIGNED = {"google": {"thought_signature": "S"}}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+FIELDS: dict[str, tuple[Json, str, Json]] = {
+    "details of reasoning": (
+        {"delta": {"reasoning": "Hm", "reasoning_details": DETAILS}},
+        "reasoning_details",
+        DETAILS,
+    ),
+    "that nothing was thought": (
+        {"delta": {"reasoning_content": "", "content": "ok"}},
+        "reasoning_content",
+        "",
+    ),
+    "a message's signature": (
+        {"delta": {"content": "ok", "extra_content": SIGNED}},
+        "extra_content",
+        SIGNED,
+    ),
+    "pictures": (
+        {"delta": {"content": "ok", "images": [PICTURE, PICTURE]}},
+        "images",
+        [{"index": 0, **PICTURE}, {"index": 1, **PICTURE}],
+    ),
+    "sound": (
+        {"delta": {"audio": {"id": "a", "data": "AA", "transcript": "ok"}}},
+        "audio",
+        {"id": "a", "data": "AA", "transcript": "ok"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_field_of_a_message_arrives(name: str) -> None:
+    chunk, field, value = FIELDS[name]
+    document, helped, _ = shown(chunk, STOP)
+    assert document["choices"][0]["message"][field] == value
+    if field in ("reasoning_details", "images"):
+        assert getattr(helped.choices[0].message, field) == value
+
+
+def test_a_calls_signature_arrives() -> None:
+    document, helped, _ = shown(tool(f("w", OSLO, index=0, id="a", extra_content=SIGNED)), STOP)
+    (call,) = document["choices"][0]["message"]["tool_calls"]
+    function = {"name": "w", "arguments": OSLO}
+    assert call == {"id": "a", "type": "function", "function": function, "extra_content": SIGNED}
+    assert helped.choices[0].message.tool_calls[0].extra_content == SIGNED
+
+
+def test_what_is_said_of_the_whole_reply_arrives() -> None:
+    counts = {
+        "prompt_tokens": 5,
+        "completion_tokens": 3,
+        "cost": 0.25,
+        "prompt_tokens_details": {"audio_tokens": 2},
+    }
+    about = {"system_fingerprint": "fp_1", "service_tier": "flex", "choices": [], "usage": counts}
+    document, _, streamed = shown({"delta": {"content": "ok"}}, STOP, about)
+    for told in (document, streamed[-1]):
+        assert (told["system_fingerprint"], told["service_tier"]) == ("fp_1", "flex")
+        assert (told["usage"]["cost"], told["usage"]["prompt_tokens"]) == (0.25, 5)
+        assert told["usage"]["prompt_tokens_details"]["audio_tokens"] == 2
+
+
+def test_what_nobody_counted_is_not_told_as_nothing() -> None:
+    document, _, streamed = shown({"delta": {"content": "ok"}}, STOP)
+    assert not document.get("usage")
+    assert streamed[-1]["choices"]
+    counted, _, _ = shown(
+        {"delta": {"content": "ok"}}, STOP, {"choices": [], "usage": {"prompt_tokens": 5}}
+    )
+    assert counted["usage"]["prompt_tokens"] == 5
+
+
+def test_a_picture_of_any_server_is_shown() -> None:
+    picture = Message(role="assistant", content=(ImagePart("http://a/b.png"),))
+    events = log(
+        [
+            t.ItemStarted(0, "image"),
+            t.ItemCompleted(0, content=picture),
+            *text(1, "ok"),
+            t.Usage("m"),
+        ],
+        end=t.RunCompleted(),
+    )
+    document, _ = reply.completion(RUN, events, stream.Options())
+    message = msgspec.json.decode(document)["choices"][0]["message"]
+    assert message["images"][0]["image_url"] == {"url": "http://a/b.png"}
