@@ -36,6 +36,8 @@ JSON = st.recursive(
     max_leaves=5,
 )
 
+PREVIEWED = "image_generation_call"
+"""The type of a server's own items of which it tells something on the way."""
 
 _FREE = (t.ItemStarted, t.Custom, t.ContextUsage, t.CompactionStarted, t.CompactionCompleted)
 """What an open source may bring at any time."""
@@ -118,7 +120,8 @@ def _of_items(state: RunState) -> Iterator[Choice]:
         if item.status == "open":
             allowed = [*grammar.DELTAS[item.started.kind], t.ItemCompleted]
         for kind in allowed:
-            yield Choice(kind, item.node, item.agent, number)
+            if kind is not t.ProviderEvent or item.started.data.get("type") == PREVIEWED:
+                yield Choice(kind, item.node, item.agent, number)
 
 
 def _of_asks(state: RunState) -> Iterator[Choice]:
@@ -263,7 +266,9 @@ _MAKERS: Mapping[type[t.Base], _Maker] = {
     t.AudioDelta: lambda _, __, choice: t.AudioDelta(choice.item, "UklG"),
     t.TranscriptDelta: lambda draw, _, choice: t.TranscriptDelta(choice.item, draw(SHORT)),
     t.ProviderEvent: lambda draw, _, choice: t.ProviderEvent(
-        choice.item, "compaction.compacting", {"note": draw(SHORT)}
+        choice.item,
+        f"{PREVIEWED}.partial_image",
+        {"partial_image_b64": "iVBO", "partial_image_index": draw(st.integers(0, 3))},
     ),
     t.ItemCompleted: _item_completed,
     t.ToolStarted: lambda _, __, choice: t.ToolStarted(choice.item, f"k:{choice.item}"),
