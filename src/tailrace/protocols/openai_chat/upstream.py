@@ -122,9 +122,9 @@ class ChatDecoder(SseReplyDecoder):
             self._no_chunk(event)
             return
         for choice in chunk.choices:
-            if wire.place(choice.index) in (0, None):
+            if choice.index == 0 or wire.place(choice.index) in (0, None):
                 self._choice(choice)
-        self._says = bool(len(self._out) > before or self._finish_reason != reason or self._calls)
+        self._says = len(self._out) > before or self._finish_reason != reason or bool(self._calls)
 
     def _no_chunk(self, event: SseEvent) -> None:
         """An object without choices: the last counts, or something that only says what is wrong."""
@@ -150,7 +150,8 @@ class ChatDecoder(SseReplyDecoder):
             super()._closed()
 
     def _choice(self, choice: wire.Choice) -> None:
-        told.raise_reported({"error": choice.error})
+        if choice.error is not None:
+            told.raise_reported({"error": choice.error})
         delta = choice.delta
         if not self._begun and choice.message is not None:
             delta = wire.delta(choice.message) or delta  # of a server that does not stream
@@ -167,7 +168,6 @@ class ChatDecoder(SseReplyDecoder):
         self._finish_reason = reason or self._finish_reason
 
     def _delta(self, delta: wire.Delta, choice: wire.Choice) -> None:
-        told.raise_reported({"error": delta.error})
         self._think(delta)
         if isinstance(delta.content, str):
             if delta.content:
@@ -180,10 +180,11 @@ class ChatDecoder(SseReplyDecoder):
             self._emit(t.RefusalDelta(item, refusal, self._part))
         if delta.tool_calls is not None:
             self._call(objects(delta.tool_calls))
-        self._rare(delta)
+        if delta.rare():
+            self._rare(delta)
 
     def _rare(self, delta: wire.Delta) -> None:
-        """What few servers say, and few models."""
+        told.raise_reported({"error": delta.error})
         for note in filter(None, map(wire.citation, objects(delta.annotations))):
             item = self._in_part("text")
             self._emit(t.AnnotationAdded(item, note, self._part))
@@ -197,14 +198,13 @@ class ChatDecoder(SseReplyDecoder):
             self._kept["extra_content"] = delta.extra_content
 
     def _think(self, delta: wire.Delta) -> None:
-        for field in ("reasoning_content", "reasoning"):
-            text = getattr(delta, field)
-            if isinstance(text, str):
-                if text:
-                    self._thought(text, field)
-                    break
-                if field == "reasoning_content" and not self._field:
-                    self._kept[field] = ""  # some want it back even so
+        said = delta.reasoning_content
+        if said == "" and not self._field:
+            self._kept["reasoning_content"] = ""  # some want it back even so
+        if isinstance(said, str) and said:
+            self._thought(said, "reasoning_content")
+        elif isinstance(delta.reasoning, str) and delta.reasoning:
+            self._thought(delta.reasoning, "reasoning")
         if delta.reasoning_details is not None:
             self._details += objects(delta.reasoning_details)
 

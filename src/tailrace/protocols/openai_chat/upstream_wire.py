@@ -38,6 +38,17 @@ class Delta(Struct, gc=False):
     audio: Json = None
     error: Json = None
 
+    def rare(self) -> bool:
+        """Whether it says anything that few servers say, and few models."""
+        return (
+            self.annotations is not None
+            or self.function_call is not None
+            or self.images is not None
+            or self.audio is not None
+            or self.extra_content is not None
+            or self.error is not None
+        )
+
 
 class Choice(Struct, gc=False):
     """A choice of a chunk; `message` comes from servers that do not stream, `text` from very old ones."""
@@ -64,6 +75,7 @@ class Chunk(Struct, gc=False):
     service_tier: Json = None
 
 
+_NONE: Object = {}
 _chunk = msgspec.json.Decoder(Chunk).decode
 
 
@@ -144,8 +156,12 @@ def _probable(token: Object) -> Object:
 
 def counts(chunk: Chunk) -> Object:
     """What a chunk says of tokens, at any of the places where servers say it; empty where it says nothing."""
+    choices = chunk.choices or ()
+    nowhere = chunk.usage is None and chunk.x_groq is None and chunk.timings is None
+    if nowhere and all(choice.usage is None for choice in choices):
+        return _NONE
     found: list[Json] = [chunk.usage, any_object(chunk.x_groq).get("usage")]
-    found += [choice.usage for choice in chunk.choices or ()]
+    found += [choice.usage for choice in choices]
     timings = any_object(chunk.timings)
     if timings:
         found.append(
