@@ -153,6 +153,10 @@ class Undecodable(ModelFailed):
     """What came is no event of its dialect."""
 
 
+class CutShort(ModelFailed):
+    """The reply ended, and was not whole: nobody reported a failure."""
+
+
 class Malformed(TailraceError):
     """A recorded stream is not what it is said to be; `offset` is the first byte that is not."""
 

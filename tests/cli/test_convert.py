@@ -137,9 +137,28 @@ def test_line_ends_and_a_byte_order_mark_change_nothing(source: str) -> None:
 def test_a_stream_that_ends_in_the_middle_is_a_run_that_failed() -> None:
     for source in ("chat", "responses", "messages", "session", "ui", "agui"):
         data = _golden("plain", source)
-        made = _converted(source, "responses", data[: len(data) // 2].rpartition(b"\n\n")[0])
+        end = b"\n" if source == "session" else b"\n\n"
+        half = b"".join(data[: len(data) // 2].rpartition(end)[:2])
+        made = _converted(source, "responses", half)
         last = strict.data_of(_frames("responses", made))[-1]
         assert b'"response.failed"' in last
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("taken_for", SOURCES)
+def test_a_stream_that_is_taken_for_another_fails(source: str, taken_for: str) -> None:
+    if source == taken_for:
+        pytest.skip("it is what it is taken for")
+    for name in FEW:
+        if name != "failure_inside":  # many dialects say that alike
+            with pytest.raises(Malformed):
+                _converted(taken_for, "chat", _golden(name, source))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_nothing_is_no_stream(source: str) -> None:
+    with pytest.raises(Malformed, match=f"stream of '{source}'"):
+        _converted(source, "chat", b"")
 
 
 def test_unknown_surfaces_are_refused() -> None:

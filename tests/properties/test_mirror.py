@@ -72,7 +72,11 @@ def test_what_is_encoded_is_decoded(dialect: str, log: Sequence[t.Event]) -> Non
         said = [p for p in events if isinstance(p, t.RefusalDelta | t.TextDelta)]
         assert sorted(text(made)) == sorted("".join(p.text for p in said))
     else:
-        assert calls(made) == calls(events)
+        if dialect == "chat" and decoder.failure is not None:
+            # A call without arguments waits: what comes next may say whether it is one.
+            assert set(calls(made)) <= set(calls(events))
+        else:
+            assert calls(made) == calls(events)
         assert sorted(text(made)) == sorted(text(events))
     if decoder.done:
         assert isinstance(made[-1], t.Usage)

@@ -233,7 +233,8 @@ def test_the_last_event_needs_no_blank_line(dialect: str) -> None:
 @pytest.mark.parametrize("dialect", CODECS)
 def test_a_reply_that_is_cut_anywhere_is_no_success(dialect: str) -> None:
     data = b"".join(reply(dialect))
-    end = data.rindex(b"data:") if dialect != "chat" else data.index(b'"stop"')
+    reason = {"chat": b'"stop"', "messages": b'"end_turn"'}  # with it the reply is whole
+    end = data.index(reason[dialect]) if dialect in reason else data.rindex(b"data:")
     for cut in range(0, end, 7):
         _, failure = play(dialect, data[:cut])
         assert failure is not None
@@ -262,7 +263,10 @@ def test_halves_of_characters_find_each_other(
 @given(data=st.data())
 def test_texts_cut_between_any_units_are_whole(dialect: str, data: st.DataObject) -> None:
     """A text of any characters, written by a server that counts in UTF-16, cut in two anywhere."""
-    text = data.draw(st.text(max_size=6))
+    nobodys = [
+        chr(each) for each in range(0x10D800, 0x10E000)
+    ]  # how halves travel (`loose_json.py`)
+    text = data.draw(st.text(st.characters(codec="utf-8", exclude_characters=nobodys), max_size=6))
     units = [
         text.encode("utf-16-be")[n : n + 2] for n in range(0, len(text.encode("utf-16-be")), 2)
     ]

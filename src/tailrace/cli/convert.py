@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from tailrace.errors import ConfigError, IllegalEvent, Malformed, ModelFailed, Undecodable
+from tailrace.errors import ConfigError, CutShort, IllegalEvent, Malformed, ModelFailed, Undecodable
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
@@ -106,14 +106,18 @@ class Native:
         return [event]
 
     def close(self) -> Sequence[Event]:
+        if self._state.seq < 0:
+            raise nothing("native")
         return []
 
 
 class Read:
     """A recording of another surface: what a reader makes of it, as a run of one agent."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, name: str) -> None:
         self.run = RUN
+        self._name = name
+        self._said = False
         self._reader = reader
         self._state = RunState()
         request = RunRequest(agent=MODEL, model=MODEL, surface="native", input=())
@@ -128,6 +132,8 @@ class Read:
     def close(self) -> Sequence[Event]:
         if self._state.ended:
             return []
+        if not self._said:
+            raise nothing(self._name)
         made = self._with(self._reader.close, 0)
         if not self._state.ended:
             why = "The recording ends in the middle."
@@ -136,7 +142,9 @@ class Read:
 
     def _with(self, read: Callable[[], list[Payload]], offset: int) -> list[Event]:
         try:
-            made = self._advance(single.said(read()))
+            told = read()
+            self._said = self._said or bool(told)
+            made = self._advance(single.said(told))
         except IllegalEvent as error:
             raise Malformed(f"out of place: {error}", offset) from None
         begun, self._begun = self._begun, []
@@ -145,6 +153,8 @@ class Read:
     def _end(self) -> list[Event]:
         """What ends the run, if the recording has ended."""
         failure = self._reader.failure
+        if isinstance(failure, CutShort) and not self._said:
+            raise nothing(self._name)
         if failure is not None:
             end = RunFailed(failure.code, failure.message, failure.param, failure.dialect)
             return self._ended(end)
@@ -161,8 +171,13 @@ class Read:
         return [self._state.advance(draft, 0) for draft in drafts]
 
 
+def nothing(name: str) -> Malformed:
+    """What is told of a recording that says nothing in its dialect: it may be of another."""
+    return Malformed(f"nothing here is said as a stream of '{name}' says it", 0)
+
+
 def _upstream(codec: UpstreamCodec) -> tuple[Frames, Source]:
-    return SseFrames(), Read(UpstreamReader(codec, itertools.count()))
+    return SseFrames(), Read(UpstreamReader(codec, itertools.count()), codec.dialect)
 
 
 SOURCES: Mapping[str, Callable[[], tuple[Frames, Source]]] = {
@@ -170,9 +185,9 @@ SOURCES: Mapping[str, Callable[[], tuple[Frames, Source]]] = {
     "responses": lambda: _upstream(ResponsesCodec()),
     "messages": lambda: _upstream(MessagesCodec()),
     "native": lambda: (SseFrames(), Native()),
-    "session": lambda: (LineFrames(), Read(SessionReader(itertools.count()))),
-    "ui": lambda: (SseFrames(), Read(UiReader(itertools.count()))),
-    "agui": lambda: (SseFrames(), Read(AgUiReader(itertools.count()))),
+    "session": lambda: (LineFrames(), Read(SessionReader(itertools.count()), "session")),
+    "ui": lambda: (SseFrames(), Read(UiReader(itertools.count()), "ui")),
+    "agui": lambda: (SseFrames(), Read(AgUiReader(itertools.count()), "agui")),
 }
 
 

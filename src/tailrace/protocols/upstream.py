@@ -17,10 +17,11 @@ from typing import Any
 
 import msgspec
 
-from tailrace.errors import ModelFailed, Undecodable
+from tailrace.errors import CutShort, ModelFailed, Undecodable
 from tailrace.events import types as t
 from tailrace.events.items import Item, Json
 from tailrace.protocols import upstream_events as told
+from tailrace.protocols.fields import Object
 from tailrace.protocols.framing import loose_json
 from tailrace.protocols.framing.sse import SseDecoder, SseEvent
 from tailrace.protocols.halves import Halves
@@ -95,7 +96,7 @@ class SseReplyDecoder(ABC):
         said = told.excerpt(b" ".join(self._strays))
         last = f"; it said last: {said}" if said else "."
         message = f"The model server's reply ended in the middle{last}"
-        self.failure = ModelFailed(message, retryable=True)
+        self.failure = CutShort(message, retryable=True)
 
     def _take(self, event: SseEvent) -> None:
         if event.stray:
@@ -108,24 +109,28 @@ class SseReplyDecoder(ABC):
         elif isinstance(found, SseEvent):
             self._object(found)
 
+    def _raise_reported(self, error: Object) -> None:
+        """Raise the failure that an object reports; a dialect may keep more of its words."""
+        told.raise_reported(error)
+
     def _object(self, event: SseEvent) -> None:
         """An event of the dialect. An error that has no type of its own is one in every dialect; others the
         dialect reads first, for it may know more of them."""
         named = event.event.lower() == "error"
         error = told.value_object(event.data) if named or b'"error"' in event.data else {}
         if error and not named and not isinstance(error.get("type"), str):
-            told.raise_reported(error)
+            self._raise_reported(error)
         self._says = True
         try:
             self._known(event)
         except Undecodable:
             if not named:
-                told.raise_reported(error)
+                self._raise_reported(error)
                 raise
         if self._says:
             self.heard += 1
         if self.failure is None and error:
-            told.raise_reported(error)
+            self._raise_reported(error)
         if self.failure is None and named:
             raise told.failed(told.words(error), error)
 

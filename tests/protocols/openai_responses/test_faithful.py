@@ -56,7 +56,9 @@ def test_items_go_back_as_they_came() -> None:
 
 @given(item=instances("ResponseInputItemParam"), more=st.booleans())
 def test_every_item_of_the_sdk_arrives(item: dict[str, Any], more: bool) -> None:
-    if item.get("type") == "item_reference" or set(item) == {"id"}:
+    if item.get("type") == "item_reference" or (
+        item.get("type") is None and set(item) - {"type"} == {"id"}
+    ):
         return  # the server is told the item itself
     if more:
         item = {**item, "novel": {"any": [1]}}

@@ -38,6 +38,7 @@ from tailrace.protocols.upstream import (
     http_failure,
     stream_failure,
 )
+from tailrace.protocols.upstream_events import words as reported
 
 VERSION = "2023-06-01"
 _json = msgspec.json.Encoder().encode
@@ -141,7 +142,7 @@ class MessagesDecoder(SseReplyDecoder):
     def _failed(self, found: Object) -> None:
         error = any_object(found.get("error"))
         said = words(error.get("message")) or words(found.get("message"))
-        made = stream_failure(said or words(found.get("error")), error.get("type"))
+        made = stream_failure(said or reported(found), error.get("type"))
         self.failure = _overloaded(made) if error.get("type") == "overloaded_error" else made
 
     def _message(self, message: Object) -> None:

@@ -17,7 +17,8 @@ from tailrace.events.items import Json
 _LONE = re.compile("[\ud800-\udfff]")
 _SHIFT = 0x100000
 HALF = re.compile("[\U0010d800-\U0010dfff]")
-"""Halves of characters as they travel: surrogates, moved to where characters of nobody are."""
+"""Halves of characters as they travel: surrogates, moved to where characters of nobody are. A reply that has
+halves and, beside them, a private character of this very range has one of them altered."""
 UNKNOWN = "\ufffd"
 """What stands for half a character that stays alone."""
 

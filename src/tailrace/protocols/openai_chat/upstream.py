@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tailrace.errors import ModelFailed
+from tailrace.errors import CutShort, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest
@@ -145,7 +145,7 @@ class ChatDecoder(SseReplyDecoder):
         if self._finish_reason or (self._marked and self._begun and self._calls.whole):
             self._end()
         elif self._marked and not self._begun:
-            self.failure = ModelFailed("The model server said nothing.", retryable=True)
+            self.failure = CutShort("The model server said nothing.", retryable=True)
         else:
             super()._closed()
 

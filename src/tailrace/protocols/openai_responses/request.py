@@ -124,7 +124,8 @@ def _reference(value: Json, where: str) -> str | None:
     if not isinstance(value, dict):
         return None
     item = as_object(value, where)
-    if item.get("type") != "item_reference" and set(item) != {"id"}:
+    kind = item.get("type")
+    if kind != "item_reference" and (kind is not None or set(item) - {"type"} != {"id"}):
         return None
     id = item.get("id")
     if not isinstance(id, str):

@@ -9,7 +9,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.openai_responses.upstream_item import Kind, word
-from tailrace.protocols.upstream_events import MAX_MESSAGE
+from tailrace.protocols.upstream_events import MAX_MESSAGE, words
 
 DIALECT = "responses"
 FAILURES = ("error", "response.error", "response.failed", "response.cancelled")
@@ -123,7 +123,7 @@ def failure(data: Object) -> ModelFailed:
     response = any_object(data.get("response"))
     nested = data.get("error") or response.get("error") or data.get("detail")
     fields = any_object(nested) or data
-    message = word(fields.get("message")) or word(nested)
+    message = word(fields.get("message")) or words(nested or data)
     code = fields.get("code") or data.get("code")
     if response.get("status") == "cancelled" or data.get("type") == "response.cancelled":
         message = message or "The model server cancelled the reply."

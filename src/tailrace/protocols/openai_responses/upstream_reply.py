@@ -107,6 +107,12 @@ class ResponsesDecoder(SseReplyDecoder):
         else:
             super()._closed()
 
+    def _raise_reported(self, error: Object) -> None:
+        """With the code and `param` that the server gave."""
+        if end.is_failure("", error):
+            raise end.failure(error)
+        super()._raise_reported(error)
+
     def _other(self, kind: str, data: Object) -> None:
         name = kind.removeprefix("response.")
         if end.is_failure(kind, data):
