@@ -68,7 +68,7 @@ lowest: .clients/lowest/.done
 # What takes minutes each: the tests that wait, the clients of all makers, a short attack.
 test-long: .venv/dev.done $(CLIENTS)
 	$(BIN)/pytest -m long -n 4 --dist worksteal -q
-	TAILRACE_EXAMPLES=300 $(BIN)/pytest -n 2 -q tests/properties tests/protocols
+	TAILRACE_EXAMPLES=100 $(BIN)/pytest -n 2 -q tests/properties tests/protocols
 	$(MAKE) lowest
 	$(MAKE) test-node
 	$(MAKE) test-clients

@@ -36,6 +36,8 @@ LOST = {"tailrace": "lost"}
 MAX_LINE = 8192
 BELOW = "stack_of"
 """The attribute of a log record that holds the lines below its message (`http/logs.py`)."""
+TOGETHER_SECONDS = 0.1
+"""Lines that come within such a time are one record of the log."""
 MAX_BODY = 16_777_216
 """Bytes of one answer; the SDK holds it whole, and decodes it in one go."""
 EVENTS = "text/event-stream"
@@ -87,6 +89,10 @@ async def _stdio(endpoint: Endpoint, signs: Signs) -> AsyncGenerator[TransportSt
 async def _copy_to_log(reader: asyncio.StreamReader, endpoint: Endpoint) -> None:
     rest = b""
     while chunk := await reader.read(MAX_LINE):
+        with suppress(TimeoutError):  # a traceback is written line by line
+            async with asyncio.timeout(TOGETHER_SECONDS):
+                while len(chunk) < MAX_LINE and (more := await reader.read(MAX_LINE)):
+                    chunk += more
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > MAX_LINE:
             lines.append(rest)
