@@ -122,6 +122,7 @@ SAYS_NOTHING = {
     "a ping with empty data": b"event: ping\ndata:\n\n",
     "a ping with a word": b"event: ping\ndata: ping\n\n",
     "a ping with an object": b'event: ping\ndata: {"time": 5}\n\n',
+    "a ping that says so": b'event: ping\ndata: {"message": "alive"}\n\n',
     "a ping by its type": b'data: {"type": "ping"}\n\n',
     "a keepalive": b'event: keepalive\ndata: {"type":"keepalive","sequence_number":3}\n\n',
     "a keep-alive": b"event: keep-alive\ndata: 1\n\n",

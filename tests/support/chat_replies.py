@@ -11,6 +11,7 @@ from msgspec import Struct
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Item, ToolCall
+from tailrace.events.parts import ItemState
 from tailrace.events.state import RunState
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tests.support.logs import NODE, TS, request
@@ -27,6 +28,7 @@ class Read(Struct):
     calls: list[tuple[str, str]] = []
     ids: list[str] = []
     items: list[Item | None] = []
+    open: list[ItemState] = []
     usage: t.Usage | None = None
     failure: ModelFailed | None = None
 
@@ -55,6 +57,7 @@ def read(data: bytes) -> Read:
             found.reasoning += payload.text
         elif isinstance(payload, t.Usage):
             found.usage = payload
+    found.open = list(state.open.values())
     found.items = [item.content for item in state.items]
     made = [item for item in found.items if isinstance(item, ToolCall)]
     found.calls = [(call.name, call.arguments) for call in made]

@@ -191,7 +191,12 @@ class SseReplyDecoder(ABC):
             told.raise_reported(value)
             self._object(SseEvent("", document.strip()))
 
+    def _cut_off(self) -> None:  # noqa: B027 - most hold nothing back
+        """The reply has failed: emit what was held back of it."""
+
     def _mended(self) -> list[t.Payload]:
+        if self.failure is not None:
+            self._cut_off()
         return self._out if self._halves is None else self._halves.mended(self._out)
 
     def _emit(self, payload: t.Payload) -> None:

@@ -159,6 +159,12 @@ def test_a_call_whose_tool_nobody_named_is_a_failure() -> None:
     assert "did not say of which tool" in found.failure.message
 
 
+def test_a_call_that_a_failure_cuts_off_has_begun() -> None:
+    found = read(frames(tool(f("w", "", index=0, id="a")), done=False))
+    assert found.failure is not None
+    assert [item.started.name for item in found.open] == ["w"]
+
+
 def test_what_comes_after_a_call_comes_after_it() -> None:
     found = read(frames(tool(f("w", "", index=0)), {"delta": {"content": "Wait."}}, STOP))
     assert [type(item) for item in found.items] == [ToolCall, Message]

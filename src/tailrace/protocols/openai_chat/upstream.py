@@ -149,6 +149,10 @@ class ChatDecoder(SseReplyDecoder):
         else:
             super()._closed()
 
+    def _cut_off(self) -> None:
+        for payload in self._calls.begin():
+            self._emit(payload)
+
     def _choice(self, choice: wire.Choice) -> None:
         if choice.error is not None:
             told.raise_reported({"error": choice.error})

@@ -5,7 +5,7 @@ A piece has an index, an id, a name and arguments, each of which may be missing,
 1. The index tells calls apart; without one the id does; without both a piece goes on with the last call.
 2. A new id beside a name begins a call, whatever its index. So does a name that comes again when the call's
    arguments are a whole JSON object and more come, and one that comes twice in one chunk.
-3. A call begins (`started`) when something of it is to be shown: its first arguments, or what comes after it.
+3. A call begins when something of it is to be shown: its first arguments, what comes after it, or a failure.
    Until then its name may come late or in pieces; one that comes again whole, or longer, is not put behind.
 4. A call that is whole and comes once more, as it is, is not said twice.
 5. A call without arguments has `{}`. Ids are made where there are none, or where another call has it.
