@@ -52,7 +52,9 @@ def decode_input(value: Json, where: str = "input") -> tuple[Item, ...]:
 def decode_item(value: Json, where: str) -> Item:
     """One input item. Raises `BadRequest` with the place as `param`."""
     item = as_object(value, where)
-    kind = item.get("type", "message" if "role" in item else None)
+    kind = item.get("type")
+    if kind is None and "role" in item:
+        kind, item = "message", {**item, "type": "message"}
     if not isinstance(kind, str):
         raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
     decoder = _DECODERS.get(kind)
