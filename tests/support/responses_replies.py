@@ -261,6 +261,20 @@ def _null_fields(events: list[Event]) -> list[Event]:
     return [{**odd, **event} for event in events]
 
 
+def _bare_done(events: list[Event]) -> list[Event]:
+    """Messages and calls whose finished item does not say what they say."""
+    gone = ("content", "arguments", "input")
+    change = _each_item(
+        lambda item: (
+            item
+            if item["type"] == "reasoning"
+            else {k: v for k, v in item.items() if k not in gone}
+        ),
+        "item.done",
+    )
+    return change(events)
+
+
 ODDITIES: dict[str, Oddity] = {
     "nothing odd": lambda events: events,
     "no deltas": _drop(".delta"),
@@ -279,9 +293,11 @@ ODDITIES: dict[str, Oddity] = {
     "said twice": _twice,
     "events nobody knows": _pings,
     "odd fields": _null_fields,
-    "done without content": _each_item(
-        lambda item: {k: v for k, v in item.items() if k not in ("content", "arguments", "input")},
-        "item.done",
+    "done without content": _bare_done,
+    "content only in the final response": lambda events: _bare_done(
+        _drop(".delta", "text.done", "refusal.done", "arguments.done", "input.done", "part.done")(
+            events
+        )
     ),
 }
 """Ways in which servers differ; none alone takes anything away."""

@@ -46,7 +46,8 @@ def sent(made: RunRequest, model: str = "gpt-4o") -> dict[str, Any]:
 
 
 def typed(item: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "message", **item} if "role" in item else item
+    bare = item.get("type") is None and "role" in item
+    return {**item, "type": "message"} if bare else item
 
 
 def test_items_go_back_as_they_came() -> None:
@@ -56,9 +57,7 @@ def test_items_go_back_as_they_came() -> None:
 
 @given(item=instances("ResponseInputItemParam"), more=st.booleans())
 def test_every_item_of_the_sdk_arrives(item: dict[str, Any], more: bool) -> None:
-    if item.get("type") == "item_reference" or (
-        item.get("type") is None and set(item) - {"type"} == {"id"}
-    ):
+    if item.get("type") == "item_reference" or set(item) <= {"id", "type"}:
         return  # the server is told the item itself
     if more:
         item = {**item, "novel": {"any": [1]}}
@@ -69,6 +68,14 @@ def test_every_item_of_the_sdk_arrives(item: dict[str, Any], more: bool) -> None
 def test_every_tool_of_the_sdk_arrives(tool: dict[str, Any], more: bool) -> None:
     if more:
         tool = {**tool, "novel": True, "defer_loading": True}
+    assert sent(asked({"tools": [tool]}))["tools"] == [tool]
+
+
+@pytest.mark.parametrize("name", ["strict", "parameters", "description"])
+def test_what_a_tool_does_not_say_is_not_said_for_it(name: str) -> None:
+    """A schema is strict where OpenAI is not told otherwise."""
+    tool = {"type": "function", "name": "f", "description": "d", "parameters": {}, "strict": True}
+    del tool[name]
     assert sent(asked({"tools": [tool]}))["tools"] == [tool]
 
 

@@ -140,7 +140,12 @@ def test_oddities_together_never_break_a_run(items: list[dict[str, Any]], names:
     log, failure = played(wire(events))
     assert failure is None
     said = json.dumps(shown(log)["output"], ensure_ascii=False)
-    empty = {"an empty final output", "done without content", "no ends of items"} & set(names)
+    empty = {
+        "an empty final output",
+        "done without content",
+        "content only in the final response",
+        "no ends of items",
+    } & set(names)
     for item in () if empty else items:
         for part in item.get("content", ()) if item["type"] == "message" else ():
             for text in filter(None, (part.get("text"), part.get("refusal"))):
@@ -356,3 +361,31 @@ def test_texts_of_two_items_at_one_index_are_told_apart_by_their_names() -> None
     log, _ = played(wire(events))
     texts = [item["content"][0]["text"] for item in shown(log)["output"]]
     assert texts == ["one two", "uno due"]
+
+
+@pytest.mark.parametrize(
+    ("index", "final", "text"),
+    [
+        (0, "on and on", "one"),  # what was shown stands
+        (1, "one more", "one more"),  # the server counts its parts in two ways
+        (0, "one more", "one more"),
+    ],
+)
+def test_the_final_response_adds_to_what_was_said_and_contradicts_nothing(
+    index: int, final: str, text: str
+) -> None:
+    item = {"type": "message", "id": "m", "role": "assistant", "content": []}
+    content = [{"type": "output_text", "text": final, "annotations": []}]
+    place = {"item_id": "m", "output_index": 0, "content_index": index}
+    events: list[dict[str, Any]] = [
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        {"type": "response.output_text.delta", **place, "delta": "one"},
+        {
+            "type": "response.completed",
+            "response": response(output=[{**item, "content": content}]),
+        },
+    ]
+    log, failure = played(wire(events))
+    assert failure is None
+    (message,) = shown(log)["output"]
+    assert "".join(part["text"] for part in message["content"]) == text

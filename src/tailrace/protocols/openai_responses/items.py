@@ -53,8 +53,8 @@ def decode_item(value: Json, where: str) -> Item:
     """One input item. Raises `BadRequest` with the place as `param`."""
     item = as_object(value, where)
     kind = item.get("type")
-    if kind is None:
-        kind = "message" if "role" in item else None
+    if kind is None and "role" in item:
+        kind, item = "message", {**item, "type": "message"}
     if not isinstance(kind, str):
         raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
     decoder = _DECODERS.get(kind)

@@ -120,12 +120,12 @@ def _input(value: Json) -> tuple[tuple[Item, ...], tuple[tuple[int, str], ...]]:
 
 
 def _reference(value: Json, where: str) -> str | None:
-    """The id in an item reference: `{type: "item_reference", id}`, or just `{id}`."""
+    """The id in an item reference: `{type: "item_reference", id}`, or just `{id}`; `null` is no type."""
     if not isinstance(value, dict):
         return None
     item = as_object(value, where)
-    kind = item.get("type")
-    if kind != "item_reference" and (kind is not None or set(item) - {"type"} != {"id"}):
+    bare = item.get("type") is None and set(item) - {"type"} == {"id"}
+    if item.get("type") != "item_reference" and not bare:
         return None
     id = item.get("id")
     if not isinstance(id, str):

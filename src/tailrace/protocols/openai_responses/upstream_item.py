@@ -97,7 +97,8 @@ class ReplyItem:
         """Whether it says nothing that can be used: a call without arguments that can be read, a message
         without words."""
         if self.kind != "tool_call":
-            return self.kind == "message" and not self.told
+            words = any(told.text() for told in self.told.values())
+            return self.kind == "message" and not words
         said = self.said("arguments")
         if self.fields.get("type") == "custom_tool_call":
             return not said
