@@ -129,10 +129,16 @@ class ReplyItem:
             said, whole = self.said(kind), "".join(part.text for part in some)
             if said == whole:
                 yield from ((part, "") for part in some)
-            elif all(part.text.startswith(self._told(part.key)) for part in some):
+            elif self._begins(some):
                 yield from ((part, part.text[len(self._told(part.key)) :]) for part in some)
             elif whole.startswith(said):  # the server counts its parts in two ways
                 yield some[-1], whole[len(said) :]
+
+    def _begins(self, parts: list[Part]) -> bool:
+        """Whether what was said under each of the server's ordinals is how the part of that ordinal begins."""
+        texts = {part.key: part.text for part in parts}
+        told = {key for key in self.told if key[0] == parts[0].key[0]}
+        return all(texts.get(key, "").startswith(self._told(key)) for key in told)
 
     def _told(self, key: Key) -> str:
         return self.told[key].text() if key in self.told else ""
