@@ -122,22 +122,23 @@ class ReplyItem:
         """All texts of a kind, in the server's order."""
         return "".join(self.told[key].text() for key in sorted(self.told) if key[0] == kind)
 
-    def rest(self, parts: list[Part]) -> Iterator[tuple[Part, str]]:
-        """Each text of a finished item, with as much of it as has not been said."""
+    def rest(self, parts: list[Part], *, all_of_it: bool) -> Iterator[tuple[Part, str]]:
+        """Each of these texts, with as much as has not been said; `all_of_it`: the item has no others."""
         for kind in {part.key[0]: None for part in parts}:
             some = [part for part in parts if part.key[0] == kind]
             said, whole = self.said(kind), "".join(part.text for part in some)
-            if said == whole:
+            if all_of_it and said == whole:
                 yield from ((part, "") for part in some)
-            elif self._begins(some):
+            elif self._begins(some, all_of_it=all_of_it):
                 yield from ((part, part.text[len(self._told(part.key)) :]) for part in some)
-            elif whole.startswith(said):  # the server counts its parts in two ways
+            elif all_of_it and whole.startswith(said):  # the server counts its parts in two ways
                 yield some[-1], whole[len(said) :]
 
-    def _begins(self, parts: list[Part]) -> bool:
-        """Whether what was said under each of the server's ordinals is how the part of that ordinal begins."""
+    def _begins(self, parts: list[Part], *, all_of_it: bool) -> bool:
+        """Whether what was said under the server's ordinals is how the parts of these ordinals begin."""
         texts = {part.key: part.text for part in parts}
-        told = {key for key in self.told if key[0] == parts[0].key[0]}
+        kind = parts[0].key[0]
+        told = {key for key in self.told if key[0] == kind and (all_of_it or key in texts)}
         return all(texts.get(key, "").startswith(self._told(key)) for key in told)
 
     def _told(self, key: Key) -> str:

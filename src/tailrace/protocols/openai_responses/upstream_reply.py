@@ -252,9 +252,9 @@ class ResponsesDecoder(SseReplyDecoder):
         more = {key: value for key, value in data.items() if key not in _PLACE}
         self._emit(t.ProviderEvent(item.number, name, more))
 
-    def _rest(self, item: ReplyItem, parts: list[Part]) -> None:
+    def _rest(self, item: ReplyItem, parts: list[Part], *, all_of_it: bool = False) -> None:
         """Say what of these texts has not been said."""
-        for part, more in item.rest(parts):
+        for part, more in item.rest(parts, all_of_it=all_of_it):
             told = item.told.get(part.key)
             logprobs = [] if told is not None and told.logprobs else part.logprobs
             if more or logprobs or (told is None and len(parts) > 1):
@@ -322,9 +322,10 @@ class ResponsesDecoder(SseReplyDecoder):
         self._going.pop(item, None)
         item.fields = {**item.fields, **fields}
         if item.kind == "tool_call":
-            self._rest(item, [Part(("arguments", 0), arguments_of(item.fields), {})])
+            arguments = Part(("arguments", 0), arguments_of(item.fields), {})
+            self._rest(item, [arguments], all_of_it=True)
         elif item.kind != "provider":
-            self._rest(item, parts_of(item.fields))
+            self._rest(item, parts_of(item.fields), all_of_it=True)
         number = self._start(item)
         if fields.get("status") == "incomplete":
             status = "incomplete"
