@@ -1,7 +1,8 @@
 """What Codex 0.171 asks a model server in the second turn of a session, in short words of ours.
 
-The shapes are its own, as it was seen to send them: functions, a namespace with its subagents' tools, web
-search; thoughts, calls and outputs with ids and a `content` of null.
+Seen in a session with it: functions, a namespace with its subagents' tools, web search; thoughts, calls and
+outputs with ids and a `content` of null. `apply_patch` with a grammar, `tool_search` and `phase` are as its
+documentation has them.
 """
 
 from __future__ import annotations

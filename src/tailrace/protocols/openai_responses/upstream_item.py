@@ -135,7 +135,7 @@ class ReplyItem:
                 yield some[-1], whole[len(said) :]
 
     def _begins(self, parts: list[Part], *, all_of_it: bool) -> bool:
-        """Whether what was said under the server's ordinals is how the parts of these ordinals begin."""
+        """Whether what was said under each ordinal of the server is how the part of that ordinal begins."""
         texts = {part.key: part.text for part in parts}
         kind = parts[0].key[0]
         told = {key for key in self.told if key[0] == kind and (all_of_it or key in texts)}
