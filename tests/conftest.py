@@ -14,7 +14,7 @@ settings.register_profile(
     "tailrace",
     deadline=None,  # a loaded machine is no failure
     suppress_health_check=[HealthCheck.too_slow],
-    max_examples=int(os.environ.get("TAILRACE_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("TAILRACE_EXAMPLES", "30")),
 )
 settings.load_profile("tailrace")
 

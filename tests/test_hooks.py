@@ -61,7 +61,12 @@ def imported(code: str) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("hook", HOOKS)
+FEW = ("HttpToolsProtocol._start_asgi_task", "get_wrapper_model")
+"""Each imports a framework anew: `make test` takes these, `make test-long` all."""
+CASES = [pytest.param(each, marks=[] if each.endswith(FEW) else pytest.mark.long) for each in HOOKS]
+
+
+@pytest.mark.parametrize("hook", CASES)
 def test_a_hook_that_is_gone_is_named(hook: str) -> None:
     said = imported(WITHOUT.format(hook=hook, ours=HOOKS[hook]))
     owner, _, name = hook.partition(":")[2].partition(".")
