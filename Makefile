@@ -130,9 +130,9 @@ clean:
 .clients/node22/.done: NPM_SCRIPTS := --foreground-scripts
 .clients/%/.done: compat/node/%/package.json
 	mkdir -p .clients/$* && cp $< .clients/$*/
-	cd .clients/$* && npm install --loglevel=error --no-audit --no-fund --no-package-lock $(or $(NPM_SCRIPTS),--ignore-scripts)
+	cd .clients/$* && npm install --fetch-timeout=30000 --loglevel=error --no-audit --no-fund --no-package-lock $(or $(NPM_SCRIPTS),--ignore-scripts)
 	touch $@
 
 packages/ai-sdk/node_modules/.done: packages/ai-sdk/package.json .clients/node22/.done
-	cd packages/ai-sdk && $(NODE22) npm install --loglevel=error --no-audit --no-fund --no-package-lock
+	cd packages/ai-sdk && $(NODE22) npm install --fetch-timeout=30000 --loglevel=error --no-audit --no-fund --no-package-lock
 	touch $@
