@@ -145,7 +145,16 @@ def test_jobs_are_filtered(ask: Ask) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=101", "limit=x", "after=x", "status=done", "surface=fax", "since=-1"],
+    [
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "after=x",
+        "status=done",
+        "surface=fax",
+        "since=-1",
+        "since=" + "0" * 5_000,
+    ],
 )
 def test_a_page_that_makes_no_sense_is_refused_by_name(ask: Ask, query: str) -> None:
     reply = ask("GET", f"/jobs?{query}")

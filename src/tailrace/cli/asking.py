@@ -22,7 +22,7 @@ Given = dict[str, Any]
 
 
 def can_ask() -> bool:
-    """Whether somebody sits at this terminal."""
+    """Whether standard input and output are a terminal."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 

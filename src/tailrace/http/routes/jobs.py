@@ -142,7 +142,8 @@ def _number(
     text = query.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not least <= int(text[:20]) <= most:
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not digits or not least <= int(text) <= most:
         raise BadRequest(
             f"{name} must be a whole number from {least} to {most}, not {text[:40]!r}.", param=name
         )

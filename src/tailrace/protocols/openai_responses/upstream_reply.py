@@ -88,12 +88,8 @@ class ResponsesDecoder(SseReplyDecoder):
         self._by_id: dict[str, ReplyItem] = {}
         self._by_call: dict[str, ReplyItem] = {}
         self._by_index: dict[int, ReplyItem] = {}
-        self._marked = False
 
     def _event(self, event: SseEvent) -> None:
-        if not event.data.startswith(b"{"):
-            self._marked = self._marked or event.data.strip() == b"[DONE]"
-            return
         data = _decode(event.data)
         kind = word(data.get("type")) or event.event
         if kind in _DELTAS:
