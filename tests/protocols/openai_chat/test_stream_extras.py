@@ -60,9 +60,14 @@ FIELDS: dict[str, tuple[Json, str, Json]] = {
         [{"index": 0, **PICTURE}, {"index": 1, **PICTURE}],
     ),
     "sound": (
-        {"delta": {"audio": {"id": "a", "data": "AA", "transcript": "ok"}}},
+        {"delta": {"audio": {"id": "a", "data": "AA", "transcript": "ok", "expires_at": 7}}},
         "audio",
-        {"id": "a", "data": "AA", "transcript": "ok"},
+        {"id": "a", "data": "AA", "transcript": "ok", "expires_at": 7},
+    ),
+    "sound of a server that tells no more of it": (
+        {"delta": {"audio": {"data": "AA"}}},
+        "audio",
+        {"id": "", "data": "AA", "transcript": "", "expires_at": 0},
     ),
 }
 

@@ -20,6 +20,9 @@ _json = msgspec.json.Encoder().encode
 STATUS = {"invalid_prompt": 400, "rate_limit_exceeded": 429, "cancelled": 409}
 """The HTTP status of a failed run by its code, so that a client's library knows what to make of it."""
 
+NO_SOUND: Object = {"id": "", "expires_at": 0, "data": "", "transcript": ""}
+"""What the SDKs require of a message's `audio`; other servers, and a reply that was cut, tell less of it."""
+
 
 def completion(run: str, events: Sequence[Event], options: Options) -> tuple[bytes, int]:
     """The document of an ended run and its HTTP status; where that is no 200, it is the error body."""
@@ -93,6 +96,9 @@ class _Sum:
             known[name] = known.get(name, "") + value if joins else value
 
     def document(self) -> Object:
+        """The `chat.completion`."""
+        if "audio" in self._more:
+            self._more["audio"] = NO_SOUND | self._more["audio"]
         content, refusal = self._texts["content"], self._texts["refusal"]
         message: Object = {
             "role": "assistant",
