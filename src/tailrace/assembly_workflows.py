@@ -39,7 +39,7 @@ def workflow_of(
             found = _named(at, node, "agent", config.agents)
             if config.agents[found].entry:
                 raise ConfigError(f"{at}: {found!r} has an entry; only built-in agents are nodes")
-            made[node.id] = DeepAgentNode(agent(found), MAIN if only else node.id)
+            made[node.id] = DeepAgentNode(agent(found), MAIN if only else node.id, known)
             below |= {entry.name for entry in agent(found).registry() if entry.kind == "subagent"}
         elif node.type in MEDIA:
             made[node.id] = _media(at, node, config, known)

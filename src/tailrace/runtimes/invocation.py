@@ -19,7 +19,7 @@ from tailrace.errors import LimitReached, ModelFailed
 from tailrace.events import history
 from tailrace.events import types as t
 from tailrace.events.items import Item, Json, Message, TextPart, ToolCall, text_of
-from tailrace.events.request import ModelRequest, Settings, ToolChoice
+from tailrace.events.request import ModelRequest, RunRequest, Settings, ToolChoice
 from tailrace.models.contract import Model
 from tailrace.runtimes import compaction, structured
 from tailrace.runtimes.agent import Agent, Limits
@@ -57,6 +57,16 @@ async def in_time(seconds: float, worked: float, work: Awaitable[bool]) -> bool:
         if limit.expired():
             raise LimitReached("max_seconds") from None
         raise
+
+
+def asked_of(agent: Agent, request: RunRequest, told: Sequence[Item]) -> ModelRequest:
+    """What an agent's model is asked for a client's request, wherever the agent works: its own instructions
+    before the client's, and the form of answers that it must have unless the client asks for another."""
+    settings = request.settings
+    if agent.output is not None and settings.output.kind == "text":
+        settings = msgspec.structs.replace(settings, output=agent.output)
+    instructions = "\n\n".join(filter(None, (agent.instructions, request.instructions)))
+    return ModelRequest(items=tuple(told), instructions=instructions, settings=settings)
 
 
 @dataclass(frozen=True)
