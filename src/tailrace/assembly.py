@@ -27,6 +27,7 @@ from tailrace.http.catalog import Catalog, Target
 from tailrace.http.documents import Documents
 from tailrace.http.event_stream import Streams, StreamSettings
 from tailrace.http.health import Health
+from tailrace.http.life import Life
 from tailrace.http.parts import Parts
 from tailrace.http.projection import Projections
 from tailrace.http.readers import Readers
@@ -185,7 +186,7 @@ def parts(
         documents=Documents(directory, config.limits.document_bytes),
         extension_key=config.server.extension_key,
         functions=config.server.agent_calls == "function_call",
-        let_go=lambda: _close(known, servers),
+        life=Life(supervisor, streams, lambda: _close(known, servers)),
     )
 
 

@@ -47,6 +47,7 @@ COVERED_ELSEWHERE = {
     "http/direct.py": "tests/http/test_streaming.py",
     "http/readers.py": "tests/http/test_limits.py",
     "http/health.py": "tests/http/test_deploy.py",
+    "http/life.py": "tests/test_app.py",
     "http/guard.py": "tests/http/test_auth.py",
     "http/intake.py": "tests/http/test_protocol.py",
     "http/framing.py": "tests/http/test_streaming.py",

@@ -115,7 +115,7 @@ async def seen(
     run = await house.start(**fields)
     state = await house.finished(run)
     while state.phase == "waiting":
-        answers = [
+        answers: list[Approval | Reply] = [
             *(
                 Approval(n, approved=True)
                 for n, item in enumerate(state.items)

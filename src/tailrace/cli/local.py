@@ -40,7 +40,7 @@ async def run(source: str, agent: str, text: str, *, surface: str) -> None:
     target = parts.catalog.named(agent).name
     said = Message(role="user", content=(TextPart(text),))
     request = RunRequest(agent=target, model=target, surface="native", input=(said,))
-    await parts.supervisor.open()
+    await parts.life.open()
     try:
         submission = Submission(key="", body=b"", retry=False)
         suffix, _ = await parts.supervisor.start(
@@ -48,8 +48,7 @@ async def run(source: str, agent: str, text: str, *, surface: str) -> None:
         )
         state = await _until_over(parts, suffix, surface)
     finally:
-        await parts.supervisor.close()
-        await parts.let_go()
+        await parts.life.close()
     if isinstance(state.end, RunFailed):
         raise ServerError(state.end.message)
 

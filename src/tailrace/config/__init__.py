@@ -13,6 +13,7 @@ from tailrace.auth.limits import GivenLimits
 from tailrace.config.checks import check
 from tailrace.config.reader import Reader, nearest
 from tailrace.config.shapes import (
+    NAMES,
     PATH,
     SLUG,
     AgentConfig,
@@ -31,6 +32,7 @@ from tailrace.models.bounded import ReplyBounds
 from tailrace.runs.bounded import RunBounds
 
 __all__ = [
+    "NAMES",
     "PATH",
     "SLUG",
     "AgentConfig",

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast, get_args
 import msgspec
 from msgspec import Struct
 
-from tailrace.config.shapes import SLUG, ConfigPart, Dialect
+from tailrace.config.shapes import NAMES, SLUG, ConfigPart, Dialect
 from tailrace.errors import ConfigError
 
 Part = TypeVar("Part", bound=Struct)
@@ -58,7 +58,7 @@ class Reader:
         for name in tables:
             if not SLUG.fullmatch(name):
                 raise self.fault(
-                    f"{name!r} is no usable name: letters, digits, '.', '_' and '-' only",
+                    f"{name!r} is no usable name: {NAMES}",
                     f"{where}.{name}",
                 )
         return {name: self.table(table, kind, f"{where}.{name}") for name, table in tables.items()}

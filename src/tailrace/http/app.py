@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tailrace.errors import CallerError, NotFound
+from tailrace.errors import CallerError, NotFound, Unavailable
 from tailrace.http import health, openapi
 from tailrace.http.guard import ErrorBody
 from tailrace.http.mounts import mounts
@@ -31,7 +31,7 @@ EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id", *RETRIES)
 
 
 def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
-    """All surfaces over one set of parts. Its lifespan opens and closes the supervisor."""
+    """All surfaces over one set of parts. Its lifespan is theirs."""
     routes: list[Route] = [
         *health.routes(parts.health),
         *jobs.routes(parts),
@@ -54,13 +54,11 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
-        await parts.supervisor.open()
+        await parts.life.open()
         try:
             yield
         finally:
-            parts.streams.stop()
-            await parts.supervisor.close()
-            await parts.let_go()
+            await parts.life.close()
 
     return Starlette(
         routes=routes,
@@ -77,6 +75,13 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
 def create_health_app(parts: Parts) -> Starlette:
     """What a process serves that only works on runs: whether it lives, and whether it takes more."""
     return Starlette(routes=health.routes(parts.health), middleware=[Middleware(Identified)])
+
+
+def come_again(why: str) -> Response:
+    """What a client is told that comes while the server opens, or closes."""
+    id, again = fresh_id(), Unavailable(why)
+    headers = {"retry-after": "1", **request_id(id)}
+    return Response(error_body(again, id), again.status, headers, media_type="application/json")
 
 
 def _no_route(http: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 
@@ -26,6 +26,7 @@ from tailrace.http.documents import Documents
 from tailrace.http.event_stream import EventStream, Streams
 from tailrace.http.guard import maker, principal
 from tailrace.http.health import Health
+from tailrace.http.life import Life
 from tailrace.http.projection import Projections
 from tailrace.http.readers import Readers
 from tailrace.http.request_ids import fresh_id, request_id
@@ -51,7 +52,7 @@ _OUTPUTS = {
 
 
 class Parts(Struct, frozen=True):
-    """The parts of a running server. `let_go` closes what the models hold open."""
+    """The parts of a running server; `life` opens and closes them."""
 
     gate: Gate
     catalog: Catalog
@@ -66,7 +67,7 @@ class Parts(Struct, frozen=True):
     documents: Documents
     extension_key: str
     functions: bool
-    let_go: Callable[[], Awaitable[None]]
+    life: Life
 
     async def start(
         self, http: Request, request: RunRequest, body: bytes, key: str = ""
