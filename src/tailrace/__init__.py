@@ -1,7 +1,14 @@
 """tailrace: run AI agents durably; tail any run over any protocol."""
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.version_info < (3, 11):  # noqa: UP036 - where pip has not been asked
+    _OLD = "tailrace needs Python 3.11 or later; this is Python %d.%d." % sys.version_info[:2]  # noqa: UP031
+    if sys.argv[:1] == ["-m"]:  # of `python -m tailrace`
+        sys.exit(_OLD)
+    raise ImportError(_OLD)
 
 if TYPE_CHECKING:
     from tailrace.app import App

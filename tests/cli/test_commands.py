@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import pytest
 
+from tests.support.patience import patient
 from tests.support.servers import ChildServer, running
 from tests.support.team_files import team_server
 
@@ -26,7 +27,7 @@ def tailrace(*arguments: str, folder: Path | None = None) -> subprocess.Complete
         [sys.executable, "-m", "tailrace", *arguments],
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=patient(40),
         check=False,
         cwd=folder,
     )
