@@ -4,14 +4,13 @@ that start quickly and end with the tests."""
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
 
 import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.internal.conjecture import engine
 
-from tests.support.forks import Forks, forking
+from tests.support.forks import Forks, shared
 from tests.support.patience import (
     pytest_runtest_protocol,
     pytest_timeout_cancel_timer,
@@ -53,7 +52,6 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Generator[Forks, None, None]:
-    """For tests that start a server each and are not about its start."""
-    with forking() as made:
-        yield made
+def forks() -> Forks:
+    """What servers are forked of."""
+    return shared()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from tests.support.patience import patient
+from tests.support.commands import tailrace
 from tests.support.servers import ChildServer, running
 from tests.support.team_files import team_server
 
@@ -20,17 +18,6 @@ from tests.support.team_files import team_server
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer, None, None]:
     with running(tmp_path_factory.mktemp("server")) as child:
         yield child
-
-
-def tailrace(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tailrace", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=patient(40),
-        check=False,
-        cwd=folder,
-    )
 
 
 def test_the_demo_shows_a_run(tmp_path: Path) -> None:

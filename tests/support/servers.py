@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from tests.support.forks import Fork, Forks
+from tests.support.forks import Fork, Forks, shared
 from tests.support.patience import patient
 
 CONFIG = """
@@ -159,19 +159,21 @@ class ChildServer:
         source: str = "",
         more: Sequence[str] = (),
         forks: Forks | None = None,
+        fresh: bool = False,
         seconds: float = 20.0,
     ) -> ChildServer:
         """Start the process, with `more` arguments, and wait until it answers, at most `seconds` of a machine
         that does nothing else; it keeps its port over restarts. A start that fails leaves nothing behind.
 
-        A `doomed` one may be killed before it ever answers. With `forks` it is one of them.
+        A `doomed` one may be killed before it ever answers. It is a fork, of `forks` or of those that all
+        tests share; a `fresh` one is an interpreter of its own, for tests that are about a start.
         """
         self.port = self.port or self._reserve()
         served = source or str(self.folder / "tailrace.toml")
         arguments = ["serve", served, "--port", str(self.port), *more]
         errors = self.folder / "stderr.txt"
-        if forks is not None:
-            self.process = forks.start(program, arguments, errors)
+        if not fresh:
+            self.process = (forks or shared()).start(program, arguments, errors)
         else:
             with errors.open("ab") as file:
                 self.process = subprocess.Popen(
