@@ -46,7 +46,8 @@ class App:
     """
 
     def __init__(self, file: Path | str | None = None, *, data: Path | str | None = None) -> None:
-        self.config = config.Config() if file is None else config.load(Path(file))
+        self.file = None if file is None else Path(file)
+        self.config = config.Config() if self.file is None else config.load(self.file)
         self.data = Path(data) if data is not None else self.config.folder / self.config.server.data
         self._runtimes: dict[str, Runtime] = {}
         self._made: Parts | None = None

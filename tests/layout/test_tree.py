@@ -78,6 +78,8 @@ COVERED_ELSEWHERE = {
     "protocols/upstream.py": "tests/recordings",
     "protocols/framing/sse.py": "tests/protocols/test_sse.py",
     "assembly_models.py": "tests/http/test_secrets.py",
+    "assembly_check.py": "tests/cli/test_check.py",
+    "config/origins.py": "tests/cli/test_check.py",
     "assembly_auth.py": "tests/http/test_auth.py",
     "assembly_workflows.py": "tests/http/test_workflows.py",
     "config/safety.py": "tests/http/test_secrets.py",
