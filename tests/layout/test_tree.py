@@ -125,7 +125,6 @@ COVERED_ELSEWHERE = {
     "runtimes/gateway.py": "tests/clients",
     "runtimes/agent.py": "tests/runtimes/test_loop.py",
     "runtimes/compaction.py": "tests/runtimes/test_loop.py",
-    "runtimes/single.py": "tests/crash",
     "runtimes/steps.py": "tests/runtimes/test_loop.py",
     "runtimes/structured.py": "tests/runtimes/test_loop.py",
     "runtimes/tools/contract.py": "shapes",

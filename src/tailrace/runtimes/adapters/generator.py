@@ -45,6 +45,8 @@ class GeneratorRuntime:
         async with aclosing(self._function(Run(context))) as pieces:
             async for piece in pieces:
                 teller.tell(piece)
+                if _begins_tool(piece):
+                    await context.flush()  # what the generator does next, the log knows of
                 await context.room()
         teller.finish()
         context.emit(ending(context.state))
@@ -76,6 +78,11 @@ def _code(thing: Any) -> Any:
     if inspect.isroutine(inner) or isinstance(inner, functools.partial):
         return cast("Any", inner)
     return cast("Any", type(inner)).__call__
+
+
+def _begins_tool(piece: Piece) -> bool:
+    """Whether the generator goes on by running a tool."""
+    return isinstance(piece, t.ToolStarted) or (isinstance(piece, Called) and not piece.client)
 
 
 MAY_YIELD = (
