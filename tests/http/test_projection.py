@@ -55,6 +55,7 @@ class Told:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
+        self.read_times = 0
         self.tell: Listener = lambda events: None
 
     def watch(self, run: str, listener: Listener) -> Callable[[], None]:
@@ -62,6 +63,7 @@ class Told:
         return lambda: None
 
     async def read(self, run: str, after: int) -> Sequence[Event]:
+        self.read_times += 1
         return await self._log.read(run, after)
 
 
@@ -86,6 +88,31 @@ async def test_however_often_events_are_told_each_is_encoded_once_and_in_order(
     assert recorder.events == LONG
     told.tell(LONG)
     assert recorder.events == LONG
+    shared.close()
+
+
+@pytest.mark.parametrize(
+    "told_again",
+    [
+        [LONG[:6]],
+        [LONG[3:6], LONG[5:6]],
+        [LONG[4:9], LONG[2:9]],
+        [LONG[:6], LONG[:6], LONG[1:12]],
+    ],
+)
+async def test_what_is_told_again_is_not_read_again(told_again: list[list[Event]]) -> None:
+    store = MemoryStore()
+    await store.open()
+    await store.log.append(RUN, frame(LONG[:12]), expected=-1, attempt=1)
+    told, recorder = Told(store.log), Recorder()
+    shared = Projection(told, RUN, recorder, 0, -1)  # type: ignore[arg-type]
+    told.tell(LONG[:6])
+    for events in told_again:
+        told.tell(events)
+    assert recorder.events == LONG[: max(events[-1].seq for events in told_again) + 1]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert told.read_times == 0, "nothing was left out"
     shared.close()
 
 
