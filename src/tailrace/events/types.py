@@ -45,13 +45,15 @@ class RunStarted(Base, frozen=True, tag="run.started"):
 
 
 class RunAttempt(Base, frozen=True, tag="run.attempt"):
-    """A new worker took the run over; what was open before it is closed next, as incomplete. `orderly`: the
-    last one had given it up by itself, as `handovers` of them did so far."""
+    """A new worker took the run over. `orderly`: the last one had given it up by itself, as `handovers` of
+    them did so far. A model reply that was cut off goes on where the next one says the same again, and else
+    ends with `reply.abandoned`; without `keeps_replies` (logs of 0.1) it is abandoned here."""
 
     number: int
     reason: str
     orderly: bool = False
     handovers: int = 0
+    keeps_replies: bool = False
 
 
 class RunWaiting(Base, frozen=True, tag="run.waiting"):
@@ -346,6 +348,14 @@ class Usage(Base, frozen=True, tag="usage"):
     details: dict[str, Json] = {}
 
 
+class ReplyAbandoned(Base, frozen=True, tag="reply.abandoned"):
+    """The agent's model reply that a crash cut off ends here: its next one says something else. What is open
+    of it is closed next, as incomplete; nothing of it belongs to the answer. `all`: neither does what it said
+    before, for it begins anew."""
+
+    all: bool = False
+
+
 class Custom(Base, frozen=True, tag="custom"):
     """What an agent's author adds; shown where a surface has a place for it, else hidden."""
 
@@ -374,7 +384,7 @@ ToolEvent = ToolStarted | ToolProgress | ToolCompleted
 PauseEvent = ApprovalRequested | ApprovalResolved | InputRequested | InputReceived
 ContextEvent = CompactionStarted | CompactionCompleted | ContextUsage
 WorkEvent = NodeEvent | AgentEvent | ItemEvent | ToolEvent
-Payload = RunEvent | WorkEvent | PauseEvent | ContextEvent | Usage | Custom
+Payload = RunEvent | WorkEvent | PauseEvent | ContextEvent | Usage | ReplyAbandoned | Custom
 
 MAIN = "MAIN"
 """The agent invocation that answers the request."""
