@@ -93,9 +93,6 @@ class RunCancelled(Base, frozen=True, tag="run.cancelled"):
     by: str
 
 
-# node and agent: who works. The envelope names the node and the agent invocation
-
-
 class NodeStarted(Base, frozen=True, tag="node.started"):
     """A workflow node began; the envelope's `node_id` names it from here on."""
 
@@ -126,9 +123,6 @@ class AgentCompleted(Base, frozen=True, tag="agent.completed"):
     """The invocation ended."""
 
     status: Ending = "completed"
-
-
-# item: what the run puts out, piece by piece
 
 
 class ItemStarted(Base, frozen=True, tag="item.started"):
@@ -242,9 +236,6 @@ class ItemCompleted(Base, frozen=True, tag="item.completed"):
     details: dict[str, Json] = {}
 
 
-# tool: the execution of a call that runs on our side
-
-
 class ToolStarted(Base, frozen=True, tag="tool.started"):
     """The tool behind call item `item` began; `key` is the idempotency key it was given."""
 
@@ -267,9 +258,6 @@ class ToolCompleted(Base, frozen=True, tag="tool.completed"):
     item: int
     output: str
     is_error: bool = False
-
-
-# pause: durable stops for people
 
 
 class ApprovalRequested(Base, frozen=True, tag="approval.requested"):
@@ -301,9 +289,6 @@ class InputReceived(Base, frozen=True, tag="input.received"):
 
     request_id: str
     value: Json = None
-
-
-# context and usage
 
 
 class CompactionStarted(Base, frozen=True, tag="compaction.started"):

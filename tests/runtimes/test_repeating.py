@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.events import history, stored
+from tailrace.events import abandoning, history, stored
 from tailrace.events import types as t
 from tailrace.events.items import Message, ProviderItem, text_of
 from tailrace.events.state import RunState, fold
@@ -56,7 +56,7 @@ class Writing:
         """Another worker takes over. What was not in the log yet is lost."""
         attempt = t.RunAttempt(self.state.attempt + 1, "died", keeps_replies=True)
         self.add([t.Draft(attempt)])
-        self.add(self.state.left_of_abandoned())
+        self.add(abandoning.leftovers(self.state))
 
     def end(self) -> list[t.Event]:
         """The whole log; it can be read back."""
