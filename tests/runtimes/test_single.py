@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.events.types import Draft
@@ -50,7 +51,8 @@ def test_a_reply_that_is_cut_off_leaves_no_call() -> None:
     state = begun()
     for draft in Reply(state).said(TWO_CALLS):
         state.advance(draft, 0)
-    for draft in [Draft(t.RunAttempt(2, "a crash")), *state.give_up_reply()]:
+    state.advance(Draft(t.RunAttempt(2, "a crash")), 0)
+    for draft in abandoning.leftovers(state):
         state.advance(draft, 0)
     assert [item.tool for item in state.items] == ["none", "none", "none"]
     assert [item.status for item in state.items] == ["completed", "incomplete", "incomplete"]

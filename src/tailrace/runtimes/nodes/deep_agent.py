@@ -18,6 +18,8 @@ class DeepAgentNode:
     """Runs `agent` under invocation id `id`: `MAIN` where it is the workflow's only agent, and a request may
     name another of `models` for it to use. Of several agents each keeps the model that it was given."""
 
+    repeats = True
+
     def __init__(self, agent: Agent, id: str, models: Mapping[str, Model] | None = None) -> None:
         self._agent = agent
         self._id = id
