@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from tailrace.app import App
     from tailrace.protocols.session_lines.host import HostEvent, SessionEvent
     from tailrace.runtimes.adapters.run import Run
-    from tailrace.runtimes.tools.contract import Progress, ToolContext
+    from tailrace.runtimes.tools.contract import Progress, ToolContext, ToolError
     from tailrace.runtimes.tools.functions import tool
 
 __version__ = "0.1.0"
@@ -18,6 +18,7 @@ __all__ = [
     "Run",
     "SessionEvent",
     "ToolContext",
+    "ToolError",
     "__version__",
     "tool",
 ]
@@ -29,6 +30,7 @@ _WHERE = {
     "Run": "tailrace.runtimes.adapters.run",
     "SessionEvent": "tailrace.protocols.session_lines.host",
     "ToolContext": "tailrace.runtimes.tools.contract",
+    "ToolError": "tailrace.runtimes.tools.contract",
     "tool": "tailrace.runtimes.tools.functions",
 }
 

@@ -177,7 +177,7 @@ def test_where_a_file_is_said_to_be_tested_there_are_tests() -> None:
 
 
 def test_the_public_names() -> None:
-    agents = {"App", "Progress", "Run", "ToolContext", "tool"}
+    agents = {"App", "Progress", "Run", "ToolContext", "ToolError", "tool"}
     assert set(tailrace.__all__) == {*agents, "HostEvent", "SessionEvent", "__version__"}
     for name in tailrace.__all__:
         assert hasattr(tailrace, name)

@@ -25,6 +25,8 @@ from tailrace.protocols.fields import Object
 from tailrace.protocols.framing import loose_json
 from tailrace.protocols.framing.sse import SseDecoder, SseEvent
 from tailrace.protocols.halves import Halves
+from tailrace.protocols.upstream_errors import reported
+from tailrace.protocols.upstream_events import loosely
 
 NO_FORM = "it has not the form that its dialect gives to events"
 
@@ -39,11 +41,11 @@ NO_EVENT = (
 )
 """What reading bytes that are no event of a dialect raises."""
 
-RETRYABLE = frozenset({408, 409, 425, 429})
-
 
 class SseReplyDecoder(ABC):
     """An `UpstreamDecoder` over server-sent events."""
+
+    dialect = ""
 
     def __init__(self, items: Iterator[int], model: str) -> None:
         self.failure: ModelFailed | None = None
@@ -132,7 +134,7 @@ class SseReplyDecoder(ABC):
         if self.failure is None and error:
             self._raise_reported(error)
         if self.failure is None and named:
-            raise told.failed(told.words(error), error)
+            raise reported(told.words(error), error)
 
     def _known(self, event: SseEvent) -> None:
         """Let the dialect read an event. Raises `Undecodable` in words of ours."""
@@ -196,6 +198,7 @@ class SseReplyDecoder(ABC):
 
     def _mended(self) -> list[t.Payload]:
         if self.failure is not None:
+            self.failure = _of(self.dialect, self.failure)
             self._cut_off()
         return self._out if self._halves is None else self._halves.mended(self._out)
 
@@ -218,21 +221,11 @@ def call_id(given: str | None, item: int) -> str:
     return given or f"call_{item}"
 
 
-def http_failure(status: int, body: bytes) -> ModelFailed:
-    """The meaning of an HTTP status of 400 or above."""
-    code = "server_error"
-    if status == 429:
-        code = "rate_limit_exceeded"
-    elif status in (400, 413, 422):
-        code = "invalid_prompt"
-    return ModelFailed(
-        f"The model server answered {status}: {told.message(body)}",
-        code=code,
-        status=status,
-        retryable=status in RETRYABLE or status >= 500,
-    )
+def http_failure(status: int, body: bytes, dialect: str) -> ModelFailed:
+    """The meaning of an HTTP status of 300 or above, of a server of a dialect."""
+    return _of(dialect, reported(told.message(body), loosely(body), status))
 
 
-def stream_failure(message: str, code: Json = None) -> ModelFailed:
-    """A failure that the server reported inside its stream, with its code or type."""
-    return told.failed(message, {"code": code})
+def _of(dialect: str, failure: ModelFailed) -> ModelFailed:
+    """A failure with whose words it is told in, where they are a server's."""
+    return failure.but(dialect=dialect) if failure.public and not failure.dialect else failure

@@ -101,7 +101,7 @@ class Contract(ABC):
 
         root = spec("lead", (call("broken"),), (say("I see"),), tools=(broken,))
         state, _ = await self._run(root)
-        assert "no good" in outputs(state)[0]
+        assert outputs(state)[0] == "The tool failed (ValueError)."
         assert state.items[0].output is not None
         assert state.items[0].output.is_error
         assert isinstance(state.end, t.RunFailed) == self.failed_tool_fails_the_run

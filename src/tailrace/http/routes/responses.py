@@ -8,18 +8,21 @@ from functools import partial
 
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.errors import BadRequest, Conflict, NotFound
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
-from tailrace.events.types import Event, RunCancelled, RunStarted
+from tailrace.events.types import Event, RunCancelled, RunEnd, RunFailed, RunStarted
+from tailrace.http import refusals
 from tailrace.http.answers import answering, to_who_asked
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, cursor, flag, json_reply
 from tailrace.http.turns import take_turn, with_history, with_references
 from tailrace.http.views import responses_view
+from tailrace.protocols import failures
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import reply, request, stream
 from tailrace.runs.directory import RunRecord
@@ -58,10 +61,14 @@ class _Responses:
         wanted = await with_references(self._parts, wanted, asked.references, who)
         run, turn = await self._begin(http, wanted, body)
         options = self._options(wanted, turn)
-        if asked.stream or flag(http.query_params.get("stream")):
+        held = not turn and not wanted.background
+        streams = asked.stream or flag(http.query_params.get("stream"))
+        if streams and not (held and await self._parts.refused(run)):
             return self._parts.stream(http, run, responses_view(run, options))
         if not wanted.background:
-            await self._parts.attend(http, run, pauses=True)
+            state = await self._parts.attend(http, run, pauses=True)
+            if state is not None and not state.items and refusals.is_of_server(state.end):
+                return _refusal(run, state.end)
         return await self._document(run, turn)
 
     async def _begin(self, http: Request, wanted: RunRequest, body: bytes) -> tuple[str, int]:
@@ -160,3 +167,11 @@ class _Responses:
         if not isinstance(started, RunStarted):
             raise NotFound(f"No response found with id '{ids.response_id(run)}'.")
         return reply.response(run, events, self._options(started.request, turn))
+
+
+def _refusal(run: str, end: RunEnd | None) -> Response:
+    """The reply to a request that the model server refused: as at OpenAI, an error and no response."""
+    assert isinstance(end, RunFailed)
+    told = failures.openai(end)
+    body = msgspec.json.encode({"error": failures.error(told)})
+    return json_reply(body, status=told.status, run=run, more=refusals.headers(end))

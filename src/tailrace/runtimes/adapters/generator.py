@@ -17,6 +17,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.runtimes.adapters.run import Answered, Called, Custom, Done, Piece, Run, Said
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.foreign import model_failure
 from tailrace.runtimes.single import NODE, ending, opening
 from tailrace.runtimes.tools.contract import MAX_OUTPUT, PROGRESS, ToolResult
 
@@ -37,10 +38,15 @@ class GeneratorRuntime:
     async def run(self, context: RunContext) -> None:
         context.emit(opening(context.state, self._name))
         teller = _Teller(context, self._name)
-        async with aclosing(self._function(Run(context))) as pieces:
-            async for piece in pieces:
-                teller.tell(piece)
-                await context.room()
+        try:
+            async with aclosing(self._function(Run(context))) as pieces:
+                async for piece in pieces:
+                    teller.tell(piece)
+                    await context.room()
+        except Exception as error:
+            if (failure := model_failure(error)) is not None:
+                raise failure from error
+            raise
         teller.finish()
         context.emit(ending(context.state))
 
