@@ -163,7 +163,7 @@ class ModelFailed(TailraceError):
 
     def but(self, **changes: Any) -> ModelFailed:
         """The same failure, some of it told otherwise."""
-        return ModelFailed(**{**vars(self), **changes})
+        return type(self)(**{**vars(self), **changes})
 
 
 class Undecodable(ModelFailed):
@@ -183,7 +183,15 @@ class Malformed(TailraceError):
 
 
 class ToolSourceFailed(TailraceError):
-    """A server that offers tools cannot be reached, or offers what cannot be used."""
+    """A server that offers tools cannot be reached, or offers what cannot be used.
+
+    `why` is in the words of a library or of the system; it is for the log, not for clients and models.
+    """
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(f"{message}: {why}" if why else message)
+        self.message = message
+        self.why = why
 
 
 class LimitReached(TailraceError):

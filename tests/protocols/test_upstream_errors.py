@@ -261,3 +261,27 @@ def test_google_says_inside_when_to_ask_again() -> None:
     for rubbish in ("soon", "-1s", None, True, float("inf")):
         told: Any = {"error": {"code": 429, "retry_after": rubbish}}
         assert reported("quota", told, 429).retry_after is None
+
+
+SAID = "canary"
+REPLIES = [
+    b"data: canary canary\n\n",
+    b"<html><title>canary</title></html>",
+    b"canary canary",
+    b'data: {"error": "canary"}\n\n',
+    b"event: error\ndata: canary\n\n",
+    b'{"detail": "canary"}',
+]
+
+
+@pytest.mark.parametrize("dialect", CODECS)
+@pytest.mark.parametrize("reply", REPLIES)
+def test_what_is_told_without_a_servers_words_has_none_of_them(dialect: str, reply: bytes) -> None:
+    """An agent's clients hear `public` (tests/runtimes/test_foreign.py)."""
+    decoder = CODECS[dialect].decoder(iter(range(9)), "m")
+    decoder.feed(reply)
+    decoder.close()
+    failure: ModelFailed = decoder.failure
+    assert SAID in failure.message or "ended in the middle" in failure.message
+    assert failure.public or SAID not in failure.message
+    assert SAID not in failure.public

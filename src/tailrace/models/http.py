@@ -204,13 +204,14 @@ class HttpModel:
         it, and how often it was asked, goes to the log."""
         if failure.detail:
             logger.warning("model %s %s", self.name, self._clean(failure.detail))
-        again = f" It was asked {times} times." if times > 1 else ""
+        again = f" (asked {times} times)" if times > 1 else ""
         return failure.but(
             message=self._clean(failure.message) + again,
-            public=failure.public + again if failure.public else "",
+            public=self._clean(failure.public) + again if failure.public else "",
             code=self._clean(failure.code),
             param=self._clean(failure.param),
             error_type=self._clean(failure.error_type),
+            detail=self._clean(failure.detail),
             retryable=failure.retryable and not seen,
         )
 

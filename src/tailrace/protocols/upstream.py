@@ -25,6 +25,7 @@ from tailrace.protocols.fields import Object
 from tailrace.protocols.framing import loose_json
 from tailrace.protocols.framing.sse import SseDecoder, SseEvent
 from tailrace.protocols.halves import Halves
+from tailrace.protocols.secrets import scrubbed
 from tailrace.protocols.upstream_errors import reported
 from tailrace.protocols.upstream_events import loosely
 
@@ -96,9 +97,9 @@ class SseReplyDecoder(ABC):
         """The server said `[DONE]` (`_marked`), or the connection ended, and the dialect's own end had not
         come."""
         said = told.excerpt(b" ".join(self._strays))
-        last = f"; it said last: {said}" if said else "."
-        message = f"The model server's reply ended in the middle{last}"
-        self.failure = CutShort(message, retryable=True)
+        ours = "The model server's reply ended in the middle"
+        message = f"{ours}; it said last: {scrubbed(said)}" if said else f"{ours}."
+        self.failure = CutShort(message, retryable=True, public=f"{ours}." if said else "")
 
     def _take(self, event: SseEvent) -> None:
         if event.stray:
@@ -228,4 +229,5 @@ def http_failure(status: int, body: bytes, dialect: str) -> ModelFailed:
 
 def _of(dialect: str, failure: ModelFailed) -> ModelFailed:
     """A failure with whose words it is told in, where they are a server's."""
-    return failure.but(dialect=dialect) if failure.public and not failure.dialect else failure
+    theirs = failure.public and failure.status and not failure.dialect
+    return failure.but(dialect=dialect) if theirs else failure

@@ -74,7 +74,7 @@ def _other(name: str, data: bytes) -> Mark:
         raise_reported(any_object(value[0]))
     if data in (b"null", b"[]", b'""') or isinstance(value, (int, float)):
         return Mark.NOTHING
-    raise unreadable(f"it is no JSON: {excerpt(data)}")
+    raise unreadable("it is no JSON", scrubbed(excerpt(data)))
 
 
 def raise_reported(told: Object) -> None:
@@ -88,9 +88,12 @@ def raise_reported(told: Object) -> None:
         raise reported(words(told), told)
 
 
-def unreadable(why: str) -> Undecodable:
-    """What came is no event of its dialect, in words of ours."""
-    return Undecodable(f"The model server sent an event that cannot be read: {why}.")
+def unreadable(why: str, said: str = "") -> Undecodable:
+    """What came is no event of its dialect, in words of ours, and how it begins."""
+    ours = f"The model server sent an event that cannot be read: {why}"
+    return Undecodable(
+        f"{ours}: {said}." if said else f"{ours}.", public=f"{ours}." if said else ""
+    )
 
 
 def words(found: Json) -> str:
