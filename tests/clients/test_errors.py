@@ -53,6 +53,8 @@ def test_openais_client_raises_what_it_should_and_asks_once(
     for name, (kind, times) in SEEN.items():
         if name == "429-quota" and dialect == "messages":
             continue  # it has no word for it
+        if name == "400-long" and surface == "responses" and stream:
+            continue  # told in the stream, as OpenAI's servers do
         before = models.asked[f"{dialect}-{name}"]
         model = f"m-{dialect}-{name}"
         create: Any = client.responses.create

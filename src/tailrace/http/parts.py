@@ -19,6 +19,7 @@ from tailrace.events import ids
 from tailrace.events.answers import Answer, Given
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
+from tailrace.events.types import RunFailed
 from tailrace.http import audit, refusals
 from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog
@@ -109,8 +110,8 @@ class Parts(Struct, frozen=True):
         subscription = Subscription(self.projections, (run, view.key), view.encoders)
         return self._reply(http, subscription, run, view)
 
-    async def refused(self, run: str) -> bool:
-        """Whether a run that was just started fails at its model server at once, as `refusals.refused`."""
+    async def refused(self, run: str) -> RunFailed | None:
+        """How a run that was just started fails at its model server at once, as `refusals.refused`."""
         seconds = self.streams.settings.heartbeat_seconds
         step = refusals.refused(self.projections.log, run, seconds)
         return await self.streams.answered(step)

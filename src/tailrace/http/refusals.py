@@ -19,6 +19,7 @@ from tailrace.events.types import (
     NodeCompleted,
     NodeFailed,
     NodeStarted,
+    Payload,
     RunAttempt,
     RunEnd,
     RunFailed,
@@ -42,12 +43,12 @@ SILENT = (
 """Events that say nothing of an answer yet."""
 
 
-async def refused(log: EventLog, run: str, seconds: float) -> bool:
-    """Whether a run fails at its model server within so many seconds, before it said anything."""
-    first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+async def refused(log: EventLog, run: str, seconds: float) -> RunFailed | None:
+    """How a run fails at its model server, if it does within so many seconds, before it said anything."""
+    first: asyncio.Future[Payload] = asyncio.get_running_loop().create_future()
 
     def heard(events: Sequence[Event]) -> None:
-        said = is_refusal(events)
+        said = beginning(events)
         if said is not None and not first.done():
             first.set_result(said)
 
@@ -56,23 +57,21 @@ async def refused(log: EventLog, run: str, seconds: float) -> bool:
         heard(await log.read(run, -1))
         with suppress(TimeoutError):
             async with asyncio.timeout(min(seconds, HELD_SECONDS)):
-                return await first
-        return False
+                return of_server(await first)
+        return None
     finally:
         unwatch()
 
 
-def is_refusal(events: Sequence[Event]) -> bool | None:
-    """Whether the first event that is not silent is a model server's failure; None while all are."""
-    for event in events:
-        if not isinstance(event.payload, SILENT):
-            return is_of_server(event.payload)
-    return None
+def beginning(events: Sequence[Event]) -> Payload | None:
+    """The first of these events that is not silent."""
+    said = (event.payload for event in events if not isinstance(event.payload, SILENT))
+    return next(said, None)
 
 
-def is_of_server(end: object) -> bool:
-    """Whether a run has failed at its model server, rather than here."""
-    return isinstance(end, RunFailed) and end.status != 0
+def of_server(end: Payload | None) -> RunFailed | None:
+    """The failure of a run at its model server; None for any other, and for all else."""
+    return end if isinstance(end, RunFailed) and end.status else None
 
 
 def headers(end: RunEnd | None) -> dict[str, str]:

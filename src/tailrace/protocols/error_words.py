@@ -12,7 +12,11 @@ import re
 from tailrace.events.items import Json
 
 _WORDS = {
-    400: """bad_request bad_request_error content_filter content_filtered content_policy_violation
+    400: """bio_policy data_residency_mismatch empty_image_file failed_to_download_image
+        image_content_policy_violation image_file_not_found image_file_too_large image_parse_error
+        image_too_large image_too_small invalid_base64_image invalid_image invalid_image_format
+        invalid_image_mode invalid_image_url misalignment_policy_violation unsupported_image_media_type
+        bad_request bad_request_error content_filter content_filtered content_policy_violation
         context_length_exceeded context_window_exceeded exceed_context_size_error failed_precondition
         input_too_long invalid_argument invalid_prompt invalid_request invalid_request_error invalid_value
         invalid_parameter max_tokens_exceeded missing_required_parameter model_context_window_exceeded
@@ -42,7 +46,8 @@ _WORDS = {
         model_error_exception server_error unknown""",
     503: """model_not_ready_exception server_is_overloaded service_unavailable service_unavailable_error
         service_unavailable_exception slow_down unavailable unavailable_error""",
-    504: """deadline_exceeded gateway_timeout model_timeout_exception timeout timeout_error""",
+    504: """vector_store_timeout deadline_exceeded
+        gateway_timeout model_timeout_exception timeout timeout_error""",
     529: "engine_overloaded engine_overloaded_error overloaded overloaded_error",
 }
 _STATUS = {word.replace("_", ""): status for status, all in _WORDS.items() for word in all.split()}

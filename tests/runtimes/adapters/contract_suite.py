@@ -27,6 +27,7 @@ class Contract(ABC):
     """The suite."""
 
     failed_tool_fails_the_run = False
+    told_of_a_failed_tool = "The tool failed (ValueError)."
     answers_wait_for_others = False
     """Whether what was answered goes on only when all that works beside it has ended."""
 
@@ -101,7 +102,7 @@ class Contract(ABC):
 
         root = spec("lead", (call("broken"),), (say("I see"),), tools=(broken,))
         state, _ = await self._run(root)
-        assert outputs(state)[0] == "The tool failed (ValueError)."
+        assert outputs(state)[0] == self.told_of_a_failed_tool
         assert state.items[0].output is not None
         assert state.items[0].output.is_error
         assert isinstance(state.end, t.RunFailed) == self.failed_tool_fails_the_run

@@ -45,7 +45,7 @@ class _Chat:
         run, _ = await take_turn(self._parts, http, wanted, body)
         mount = self._mount
         options = stream.Options(asked.include_usage, mount.key, mount.functions)
-        if asked.stream and not await self._parts.refused(run):
+        if asked.stream and await self._parts.refused(run) is None:
             return self._parts.stream(
                 http, run, View(options, lambda: stream.Encoder(run, options))
             )

@@ -46,7 +46,7 @@ class _Messages:
         run, _ = await self._parts.start(http, wanted, body)
         reads_calls = CANNOT_READ_CALLS not in http.headers.get("user-agent", "")
         options = stream.Options(tools=reads_calls, key=self._mount.key)
-        if asked.stream and not await self._parts.refused(run):
+        if asked.stream and await self._parts.refused(run) is None:
             return self._parts.stream(
                 http, run, View(options, lambda: stream.Encoder(run, options))
             )

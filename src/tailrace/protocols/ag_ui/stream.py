@@ -238,8 +238,9 @@ class Encoder:
             case t.RunIncomplete():
                 self._finish(SUCCESS, {"status": "incomplete", "reason": end.reason})
             case t.RunFailed():
-                more = {"status": end.status, "param": end.param, "retryAfter": end.retry_after}
-                self._fail(end.code, end.message, wire.metadata(**more))
+                told: Object = {"status": end.status or None, "param": end.param}
+                more = wire.metadata(**told, retryAfter=end.retry_after)
+                self._fail(end.code, end.message, more)
             case t.RunCancelled():
                 if (
                     self._dated
