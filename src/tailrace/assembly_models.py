@@ -11,6 +11,7 @@ import msgspec
 from tailrace.assembly_auth import secret
 from tailrace.config import Config, ModelConfig
 from tailrace.models.bounded import BoundedModel
+from tailrace.models.continued import ContinuedModel
 from tailrace.models.contract import Model
 from tailrace.models.echo import EchoModel
 from tailrace.models.priced import Price, PricedModel
@@ -49,7 +50,10 @@ def models(config: Config) -> dict[str, Model]:
 def _model(
     name: str, config: ModelConfig, whole: Config, sessions: Callable[[], Sessions]
 ) -> Model:
-    model = BoundedModel(_unpriced(name, config, whole, sessions), whole.limits.reply)
+    served = _unpriced(name, config, whole, sessions)
+    if config.continue_reply:
+        served = ContinuedModel(served)
+    model = BoundedModel(served, whole.limits.reply)
     if config.price is None:
         return model
     price = config.price
@@ -82,7 +86,7 @@ def _unpriced(
 
             return HttpModel(
                 name,
-                ChatCodec(rules_of(config)) if config.dialect == "chat" else _codec(config.dialect),
+                _asking_codec(config),
                 sessions(),
                 base_url=config.base_url,
                 model=config.model,
@@ -94,6 +98,16 @@ def _unpriced(
                 most_bytes=whole.limits.reply.bytes,
                 longest_user=longest_user(config),
             )
+
+
+def _asking_codec(config: ModelConfig) -> UpstreamCodec:
+    match config.dialect:
+        case "chat":
+            return ChatCodec(rules_of(config))
+        case "messages":
+            return MessagesCodec(prefill=config.continue_reply == "prefill")
+        case _:
+            return _codec(config.dialect)
 
 
 def _codec(dialect: str) -> UpstreamCodec:

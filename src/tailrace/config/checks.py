@@ -268,6 +268,12 @@ def _check_differences(where: str, model: ModelConfig, reader: Reader) -> None:
     for key in CHAT_ONLY:
         if getattr(model, key) is not None and model.dialect != "chat":
             raise reader.fault(f"[{where}] {key!r} is for dialect 'chat' only", where, key)
+    if model.continue_reply and not (
+        model.dialect == "chat"
+        or (model.dialect == "messages" and model.continue_reply == "prefill")
+    ):
+        fault = "'continue_reply' is for dialects 'chat' and, as 'prefill', 'messages'"
+        raise reader.fault(f"[{where}] {fault}", where, "continue_reply")
     if model.user_max_length is not None:
         if model.dialect not in ("chat", "responses", "messages"):
             fault = "'user_max_length' is for dialects 'chat', 'responses' and 'messages'"

@@ -7,7 +7,7 @@ a log that was written can always be read. An illegal draft raises `IllegalEvent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import assert_never
 
 from tailrace.errors import IllegalEvent
@@ -178,6 +178,9 @@ class RunState:
                     replies = self.replies.get(draft.agent, 0)
                     self.compactions[draft.agent] = (replies, payload.replacement)
                 self.contexts.pop(draft.agent, None)
+            case t.ReplyAbandoned():
+                self._from_open_source(draft)
+                self._abandon((draft.node, draft.agent), whole_turn=payload.all)
             case t.Custom() | t.ContextUsage() | t.CompactionStarted():
                 self._from_open_source(draft)
             case (
@@ -296,7 +299,7 @@ class RunState:
                 if state.reply:
                     break
                 if not state.abandoned:
-                    state.reply = number
+                    state.reply, state.cut = number, False
 
     def _run(self, payload: t.RunEvent) -> None:
         after = grammar.step("run", self.phase, type(payload), "as a whole")
@@ -311,7 +314,7 @@ class RunState:
                 self.handovers = payload.handovers
                 self.cut_offs += not payload.orderly
                 self.stuck += not payload.orderly
-                self._interrupt()
+                self._interrupt(keeps_replies=payload.keeps_replies)
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 if left := self.settle(payload):
                     missing = grammar.tag(type(left[0].payload))
@@ -328,18 +331,43 @@ class RunState:
                 assert_never(payload)
         self.phase = after
 
-    def _interrupt(self) -> None:
-        """Rule 8; and what an unfinished model reply left behind is nobody's history any more."""
+    def _interrupt(self, *, keeps_replies: bool) -> None:
+        """Rule 8; and what an unfinished model reply left behind waits for the next one to say it again."""
         for state in self.items:
             if state.tool == "running":
                 state.tool, state.approval = "interrupted", None
-            if not state.reply:
-                state.abandoned = True
+            if not state.reply and not state.abandoned:
+                state.cut, state.abandoned = keeps_replies, not keeps_replies
+
+    def _abandon(self, source: tuple[str, str], *, whole_turn: bool) -> None:
+        """Rule 11: the source's cut reply is nobody's history any more."""
+        gone = self._said_by(source) if whole_turn else self.cut_items(source)
+        if not gone:
+            raise IllegalEvent(f"reply.abandoned: no reply of {source[1]!r} was cut off")
+        for number in gone:
+            self.items[number].cut, self.items[number].abandoned = False, True
+
+    def _said_by(self, source: tuple[str, str]) -> list[int]:
+        return [
+            number
+            for number, state in enumerate(self.items)
+            if (state.node, state.agent) == source and not state.abandoned
+        ]
+
+    def cut_items(self, source: tuple[str, str]) -> list[int]:
+        """The items of the reply of a node and agent that was cut off and has neither gone on nor been
+        abandoned."""
+        return [
+            number
+            for number, state in enumerate(self.items)
+            if state.cut and (state.node, state.agent) == source
+        ]
 
     def settle(self, end: t.RunEnd) -> list[t.Draft]:
         """The drafts that close everything still open, so that `end` may follow (rule 10)."""
         status, why = _CLOSING[type(end)]
-        drafts = self.close_items()
+        drafts = self._abandonments() if isinstance(end, t.RunCompleted) else []
+        drafts += self.close_items()
         for item, state in enumerate(self.items):
             if state.tool in grammar.PENDING_TOOL:
                 told = "Outcome unknown" if state.begun else "Not run"
@@ -364,14 +392,56 @@ class RunState:
             if agent in (None, state.agent)
         ]
 
-    def give_up_reply(self) -> list[t.Draft]:
-        """The drafts that close what an interrupted model reply left: its items, its unrun calls."""
-        drafts = self.close_items()
-        for item, state in enumerate(self.items):
-            if state.abandoned and state.tool == "called":
-                unrun = t.ToolCompleted(item, NOT_RUN, is_error=True)
-                drafts.append(t.Draft(unrun, state.node, state.agent))
+    def abandon_replies(self, node: str | None = None) -> list[t.Draft]:
+        """The drafts that abandon the cut replies of all agents, or of a node's, and close what they left."""
+        sources = [(draft.node, draft.agent) for draft in self._abandonments()]
+        kept = [source for source in sources if node in (None, source[0])]
+        return [draft for source in kept for draft in self.abandon_reply(*source)]
+
+    def _abandonments(self) -> list[t.Draft]:
+        sources = {(state.node, state.agent): None for state in self.items if state.cut}
+        return [
+            t.Draft(t.ReplyAbandoned(), node, agent)
+            for node, agent in sources
+            if self.nodes[node] == "open" and self.agents.get(agent, "open") == "open"
+        ]
+
+    def abandon_reply(self, node: str, agent: str) -> list[t.Draft]:
+        """The drafts that abandon a cut reply and close what it left: its items, its unrun calls."""
+        cut = self.cut_items((node, agent))
+        return [t.Draft(t.ReplyAbandoned(), node, agent), *self._left_of(cut)] if cut else []
+
+    def begin_anew(self) -> list[t.Draft]:
+        """The drafts that end all that open agents have said, for one that cannot go on from there: its
+        subagents end with it."""
+        drafts: list[t.Draft] = []
+        for agent, phase in self.agents.items():
+            if phase != "open":
+                continue
+            node = self.homes[agent]
+            if said := self._said_by((node, agent)):
+                drafts += [t.Draft(t.ReplyAbandoned(all=True), node, agent), *self._left_of(said)]
+            if agent != t.MAIN:
+                drafts.append(t.Draft(t.AgentCompleted("incomplete"), node, agent))
         return drafts
+
+    def left_of_abandoned(self) -> list[t.Draft]:
+        """The same for replies whose worker died after `reply.abandoned`."""
+        return self._left_of([number for number, state in enumerate(self.items) if state.abandoned])
+
+    def _left_of(self, numbers: Sequence[int]) -> list[t.Draft]:
+        items = [(number, self.items[number]) for number in numbers]
+        closing = [
+            t.Draft(t.ItemCompleted(number, "incomplete"), state.node, state.agent)
+            for number, state in items
+            if number in self.open
+        ]
+        unrun = [
+            t.Draft(t.ToolCompleted(number, NOT_RUN, is_error=True), state.node, state.agent)
+            for number, state in items
+            if state.tool == "called"
+        ]
+        return closing + unrun
 
 
 _CLOSING: Mapping[type[t.Base], tuple[t.Ending, str]] = {

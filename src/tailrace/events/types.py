@@ -45,13 +45,15 @@ class RunStarted(Base, frozen=True, tag="run.started"):
 
 
 class RunAttempt(Base, frozen=True, tag="run.attempt"):
-    """A new worker took the run over; what was open before it is closed next, as incomplete. `orderly`: the
-    last one had given it up by itself, as `handovers` of them did so far."""
+    """A new worker took the run over. `orderly`: the last one had given it up by itself, as `handovers` of
+    them did so far. A model reply that was cut off goes on where the next one says the same again, and else
+    ends with `reply.abandoned`; without `keeps_replies` (logs of 0.1) it is abandoned here."""
 
     number: int
     reason: str
     orderly: bool = False
     handovers: int = 0
+    keeps_replies: bool = False
 
 
 class RunWaiting(Base, frozen=True, tag="run.waiting"):
@@ -77,11 +79,7 @@ class RunIncomplete(Base, frozen=True, tag="run.incomplete"):
 
 
 class RunFailed(Base, frozen=True, tag="run.failed"):
-    """The run failed. With a `dialect`, `code`, `param` and `error_type` are a model server's words.
-
-    `status` is the HTTP status that the model server answered with, or that its words stand for, 0 where it
-    was no model server's failure; `retry_after` in how many seconds the server wants to be asked again.
-    """
+    """The run failed; `status`, `retry_after` (s) and, with a `dialect`, the words are a model server's."""
 
     code: str
     message: str
@@ -353,6 +351,14 @@ class Usage(Base, frozen=True, tag="usage"):
     details: dict[str, Json] = {}
 
 
+class ReplyAbandoned(Base, frozen=True, tag="reply.abandoned"):
+    """The agent's model reply that a crash cut off ends here: its next one says something else. What is open
+    of it is closed next, as incomplete; nothing of it belongs to the answer. `all`: neither does what it said
+    before, for it begins anew."""
+
+    all: bool = False
+
+
 class Custom(Base, frozen=True, tag="custom"):
     """What an agent's author adds; shown where a surface has a place for it, else hidden."""
 
@@ -362,16 +368,13 @@ class Custom(Base, frozen=True, tag="custom"):
 
 RunEnd = RunCompleted | RunIncomplete | RunFailed | RunCancelled
 RunEvent = RunStarted | RunAttempt | RunWaiting | RunResumed | RunEnd
-NodeEvent = NodeStarted | NodeCompleted | NodeFailed
-AgentEvent = AgentStarted | AgentCompleted
 _Words = TextDelta | RefusalDelta | AnnotationAdded | ReasoningDelta | ReasoningSummaryDelta
 Delta = _Words | ArgumentsDelta | ImagePartial | AudioDelta | TranscriptDelta | ProviderEvent
 ItemEvent = ItemStarted | Delta | ItemCompleted
-ToolEvent = ToolStarted | ToolProgress | ToolCompleted
-PauseEvent = ApprovalRequested | ApprovalResolved | InputRequested | InputReceived
-ContextEvent = CompactionStarted | CompactionCompleted | ContextUsage
-WorkEvent = NodeEvent | AgentEvent | ItemEvent | ToolEvent
-Payload = RunEvent | WorkEvent | PauseEvent | ContextEvent | Usage | Custom
+_Work = NodeStarted | NodeCompleted | NodeFailed | AgentStarted | AgentCompleted | ItemEvent
+_Tools = ToolStarted | ToolProgress | ToolCompleted | ApprovalRequested | ApprovalResolved
+_Rest = InputRequested | InputReceived | CompactionStarted | CompactionCompleted | ContextUsage
+Payload = RunEvent | _Work | _Tools | _Rest | Usage | ReplyAbandoned | Custom
 
 MAIN = "MAIN"
 """The agent invocation that answers the request."""

@@ -28,7 +28,7 @@ from tailrace.runs.accounts import Tell
 from tailrace.runs.bounded import BoundedSink, RunBounds
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.writer import RunWriter
-from tailrace.runtimes.contract import RunContext, Runtime
+from tailrace.runtimes.contract import Repeats, RunContext, Runtime
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -187,6 +187,8 @@ class LiveRun:
         """The runtime's part. Whatever runs meanwhile, and is begun by it, belongs to this run."""
         if self._turn is not None:
             await self._turn()
+        if not isinstance(self._runtime, Repeats):
+            self.writer.add(self.writer.state.abandon_replies())
         _current.set(self)
         self._driving = True
         try:

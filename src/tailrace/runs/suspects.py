@@ -67,7 +67,7 @@ class Suspects:
 
 
 async def take(writer: RunWriter, following: RunAttempt) -> None:
-    """Take a run over: what its last worker left open is closed. Raises `LogError`."""
+    """Take a run over: replies that were cut off wait for their agent's next one. Raises `LogError`."""
     writer.add([Draft(following)])
-    writer.add(writer.state.give_up_reply())
+    writer.add(writer.state.left_of_abandoned())
     await writer.flush()

@@ -13,13 +13,15 @@ from tailrace.events.request import ModelRequest
 from tailrace.events.types import MAIN, AgentEntry
 from tailrace.models.contract import Model
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import Reply, ending, opening
+from tailrace.runtimes.repeating import begun
+from tailrace.runtimes.single import NODE, Reply, ending, opening
 
 
 class Gateway:
     """Runs one call of `model`."""
 
     resumes = True
+    repeats = True
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -35,6 +37,7 @@ class Gateway:
                 items=(*request.history, *request.input),
                 instructions=request.instructions,
                 settings=request.settings,
+                begun=begun(context.state, NODE, MAIN),
             )
             reply = Reply(context.state)
             async with aclosing(self._model.stream(ask, reply.numbers())) as batches:

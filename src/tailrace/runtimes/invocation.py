@@ -25,6 +25,7 @@ from tailrace.runtimes import compaction, structured
 from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.foreign import kept_back
+from tailrace.runtimes.repeating import begun
 from tailrace.runtimes.single import Reply
 from tailrace.runtimes.steps import (
     Answer,
@@ -151,6 +152,7 @@ class Invocation:
             items=items,
             instructions=self._base.instructions,
             settings=msgspec.structs.replace(settings, tools=self._tools.specs(settings.tools)),
+            begun=begun(self._context.state, self._node, self._id),
         )
 
     def _conversation(self) -> tuple[Item, ...]:

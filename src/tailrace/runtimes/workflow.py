@@ -21,7 +21,7 @@ from tailrace.events.types import (
     NodeStarted,
     RunCompleted,
 )
-from tailrace.runtimes.contract import Checks, RunContext
+from tailrace.runtimes.contract import Checks, Repeats, RunContext
 from tailrace.runtimes.nodes.contract import Node, NodeContext, NodeSpec, made_in
 
 
@@ -29,6 +29,7 @@ class Workflow:
     """Runs nodes. `specs` have no circles and need only nodes that exist."""
 
     resumes = True
+    repeats = True
 
     def __init__(self, specs: Sequence[NodeSpec], nodes: Mapping[str, Node]) -> None:
         self._specs = specs
@@ -92,9 +93,10 @@ class Workflow:
             started = NodeStarted(spec.type, spec.name or spec.id)
             context.emit([Draft(started, spec.id)])
         try:
-            done = await self._nodes[spec.id].work(
-                NodeContext(context, spec), self._told(context, spec)
-            )
+            node = self._nodes[spec.id]
+            if not isinstance(node, Repeats):
+                context.emit(context.state.abandon_replies(spec.id))
+            done = await node.work(NodeContext(context, spec), self._told(context, spec))
         except (LimitReached, LogError):
             raise
         except ModelFailed as failure:

@@ -385,14 +385,25 @@ class Contract(ABC):
         assert texts(state) == ["ok"]
         await second.supervisor.close()
 
-    async def test_after_a_crash_in_a_reply_the_model_is_asked_again(self) -> None:
-        before = spec("lead", (say("so "), FOREVER))
-        first = await self._open(before)
+    async def test_after_a_crash_in_a_reply_that_is_said_again_it_goes_on(self) -> None:
+        state = await self._crashed((say("so "), FOREVER), (say("so far"),))
+        assert [item.status for item in state.items] == ["completed"]
+        assert texts(state) == ["so far"]
+
+    async def test_after_a_crash_in_a_reply_another_one_is_the_answer(self) -> None:
+        state = await self._crashed((say("so "), FOREVER), (say("something else"),))
+        assert [item.status for item in state.items] == ["incomplete", "completed"]
+        assert [item.abandoned for item in state.items] == [True, False]
+        assert [item.content for item in state.items if item.reply] == list(made_by(state))
+        assert texts(state)[-1] == "something else"
+
+    async def _crashed(self, reply: Any, again: Any) -> RunState:
+        """A run whose worker dies in a model's reply, and whose next one gets another."""
+        first = await self._open(spec("lead", reply))
         name = await first.start()
         await until(first, name, lambda s: any(item.parts for item in s.items))
-        second = await self._again(first, spec("lead", (say("so far"),)))
+        second = await self._again(first, spec("lead", again))
         state = await second.finished(name)
         assert state.end == t.RunCompleted()
-        assert [item.status for item in state.items] == ["incomplete", "completed"]
-        assert texts(state)[-1] == "so far"
         await second.supervisor.close()
+        return state

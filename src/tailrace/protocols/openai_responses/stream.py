@@ -42,6 +42,8 @@ from tailrace.protocols.openai_responses.writer import Writer, opening
 HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
 """What most events of a run are: it does not walk through the whole match."""
 DONE = b"data: [DONE]\n\n"
+BADLY = ("failed", "cancelled", "incomplete")
+"""The statuses of a response of which everything is kept."""
 
 
 class Options(Struct, frozen=True):
@@ -78,6 +80,8 @@ class Encoder:
         self._last: t.Usage | None = None
         self._items: dict[int, Writer] = {}
         self._output: list[Json] = []
+        self._accounted: dict[tuple[str, str], int] = {}
+        self._abandoned: set[int] = set()
         self._number = 0
         self._frames: list[bytes] = []
 
@@ -108,11 +112,21 @@ class Encoder:
             status=self._status,
             created_at=self._created_at,
             completed_at=self._completed_at,
-            output=[item for item in self._output if item is not None],
+            output=self._shown_output(),
             usage=self._usage() if ended else None,
             end=self._end,
             served=self._served() if ended else {},
         )
+
+    def _shown_output(self) -> list[Json]:
+        """The items, without those of replies that a crash cut off and that were said anew. Where the run
+        ended badly they may be all there is."""
+        hidden = set[int]() if self._status in BADLY else self._abandoned
+        return [
+            item
+            for number, item in enumerate(self._output)
+            if item is not None and number not in hidden
+        ]
 
     def _usage(self) -> Object:
         """What the run cost; what its server counted beyond our counts, where it was asked once."""
@@ -174,7 +188,10 @@ class Encoder:
                 self._ask(payload)
             case t.ToolStarted() | t.ToolCompleted():
                 self._tool(payload)
+            case t.ReplyAbandoned():
+                self._abandon(event, payload)
             case t.Usage():
+                self._accounted[event.node, event.agent] = max(self._openings, default=-1)
                 if self._roster.shows(event.node):
                     self._totals += Totals.of(payload)
                     self._spent.append(payload)
@@ -238,6 +255,7 @@ class Encoder:
         self._frames.clear()
         self._number = 0
         self._items, self._output, self._totals = {}, [], Totals()
+        self._abandoned = set()
         self._spent, self._last = [], None
         self._created_at = event.ts // 1000
         before = ids.response_id(self.run, self._turn - 1)
@@ -284,6 +302,15 @@ class Encoder:
         request = ApprovalWriter(self, opening.payload, len(self._output), call.arguments)
         self._output.append(None)
         request.opened()
+
+    def _abandon(self, event: t.Event, payload: t.ReplyAbandoned) -> None:
+        """What the agent has said since its last whole reply, or all of it, was said in vain."""
+        source = (event.node, event.agent)
+        last = -1 if payload.all else self._accounted.get(source, -1)
+        for number, item in self._items.items():
+            opened = self._openings[number]
+            if (opened.node, opened.agent) == source and number > last:
+                self._abandoned.add(item.index)
 
     def _tool(self, payload: t.ToolStarted | t.ToolCompleted) -> None:
         """A call goes on: one that was held back, or was cut by a pause, is shown from here."""

@@ -1,7 +1,7 @@
 """A plain async generator as an agent: pieces in, events out.
 
 A generator has no state that could be taken up after a crash: its run fails then, or with `restarts`
-begins anew, with what was said before ended as incomplete. Items are opened, closed and accounted for here,
+begins anew, with what was said before abandoned. Items are opened, closed and accounted for here,
 so that whatever a generator yields becomes a legal log, or fails with the grammar's words.
 """
 
@@ -36,6 +36,8 @@ class GeneratorRuntime:
         return (t.AgentEntry(t.MAIN, self._name),)
 
     async def run(self, context: RunContext) -> None:
+        if context.state.attempt > 1:
+            context.emit(context.state.begin_anew())
         context.emit(opening(context.state, self._name))
         teller = _Teller(context, self._name)
         try:

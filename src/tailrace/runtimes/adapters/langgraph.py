@@ -45,6 +45,7 @@ class LangGraphRuntime:
     """
 
     resumes = True
+    repeats = True
 
     def __init__(
         self,

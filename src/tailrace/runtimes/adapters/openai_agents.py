@@ -48,6 +48,7 @@ class OpenAIAgentsRuntime:
     """
 
     resumes = True
+    repeats = True
 
     def __init__(
         self,
