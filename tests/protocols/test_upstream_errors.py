@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, NamedTuple
 
 import pytest
@@ -36,6 +37,15 @@ SHAPES: dict[str, Said] = {
     "a page": Said(404, HTML, 404, "not_found", "404 Not Found"),
     "JSON without error": Said(500, '{"ok": false}', 500, "server_error", '{"ok": false}'),
     "nothing": Said(502, "", 502, "server_error", "answered 502"),
+    "an empty object": Said(502, "{}", 502, "server_error", "answered 502"),
+    "OpenAI's quota": Said(
+        429,
+        '{"error":{"message":"over it","type":"insufficient_quota","code":"insufficient_quota"}}',
+        429,
+        "insufficient_quota",
+        "over it",
+        "insufficient_quota",
+    ),
     "FastAPI": Said(404, '{"detail": "Not Found"}', 404, "not_found", "Not Found"),
     "FastAPI, a field": Said(
         422,
@@ -176,7 +186,9 @@ def test_what_is_said_is_kept(dialect: str, name: str) -> None:
     assert found == (said.status, said.code, said.kind, said.param, dialect)
     assert said.words in failure.message
     assert "<" not in failure.message
-    assert failure.retryable == (said.status in (408, 409, 425, 429) or said.status >= 500)
+    again = said.status in (408, 409, 425, 429) or said.status >= 500
+    assert failure.retryable == (again and said.code != "insufficient_quota")
+    assert not failure.message.endswith(": ")
     if said.words != "answered 502":
         assert said.words not in failure.public
     assert failure.detail == ""
@@ -253,6 +265,14 @@ def test_inside_a_reply_the_words_are_the_status(
         failure = reported("no", shape)
         assert (failure.status, failure.code, failure.retryable) == (status, code, again)
         assert (failure.message, failure.public != "") == ("no", True)
+
+
+def test_a_long_error_costs_little() -> None:
+    began = time.thread_time()
+    failure = reported("sk-" * 700_000, {"param": "key-" * 700_000, "code": "x" * 2_000_000})
+    assert time.thread_time() - began < 1
+    assert len(failure.message) <= 500
+    assert len(failure.param) <= 200
 
 
 def test_google_says_inside_when_to_ask_again() -> None:

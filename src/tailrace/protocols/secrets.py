@@ -31,7 +31,7 @@ _USER = re.compile(r"(://)[^/\s@:]*:[^/\s@]*@")
 
 
 def scrubbed(text: str) -> str:
-    """The text without anything that looks like a key."""
+    """The text without anything that looks like a key. What is long is cut before."""
     text = _USER.sub(rf"\1{HIDDEN}@", text)
     text = _QUERY.sub(rf"\1{HIDDEN}", text)
     text = _NAMED.sub(rf"\1\2{HIDDEN}", text)

@@ -66,13 +66,14 @@ def reported(message: str, told: Json = None, status: int = 0) -> ModelFailed:
     """The failure that a server reports: what it says in words, the object that says it, and the HTTP status
     that it answered with; 0 inside a reply."""
     fields, around = _innermost(told)
+    message = message.strip()[: 2 * MAX_MESSAGE]
     meant = _status(fields, around, message, status)
-    words = scrubbed(message.strip())[:MAX_MESSAGE]
+    words = scrubbed(message)[:MAX_MESSAGE]
     if meant in OPERATORS or 300 <= meant < 400:
         return _operators(meant, words)
     own = _word(fields.get("code"))
     kind = _word(fields.get("type")) or _word(fields.get("error_type")) or _aws(fields)
-    if own and (bare(own) == bare(kind) or (bare(own).endswith("error") and status_of(own))):
+    if bare(own).endswith("error") and status_of(own):
         own, kind = "", kind or own  # a type in the place of a code, as DeepSeek's
     if (
         (not own or bare(own) in VAGUE)
@@ -87,7 +88,7 @@ def reported(message: str, told: Json = None, status: int = 0) -> ModelFailed:
         f"The model server answered {status}" if status else "The model server reported an error"
     )
     return ModelFailed(
-        (f"{answered}: {words}" if status else words) or f"{answered}.",
+        (f"{answered}: {words}" if status and words else words) or f"{answered}.",
         code=code,
         status=meant,
         retryable=retryable(meant, code, kind),
@@ -161,9 +162,9 @@ def _innermost(told: Json) -> tuple[Object, Object]:
 
 def _word(value: Json) -> str:
     """A code or a type; numbers say no more than the status."""
-    if not isinstance(value, str) or value.isdigit() or not _WORD.fullmatch(value):
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_WORD or value.isdigit():
         return ""
-    return scrubbed(value) if len(value) <= LONGEST_WORD else ""
+    return scrubbed(value) if _WORD.fullmatch(value) else ""
 
 
 def _aws(fields: Object) -> str:
@@ -179,7 +180,7 @@ def _param(fields: Object) -> str:
         if isinstance(place, list):
             steps = [str(step) for step in cast("list[Json]", place) if step != "body"]
             param = ".".join(steps)
-    return scrubbed(param)[:LONGEST_PARAM] if isinstance(param, str) else ""
+    return scrubbed(param[:LONGEST_PARAM]) if isinstance(param, str) else ""
 
 
 def _details(fields: Object) -> list[Object]:

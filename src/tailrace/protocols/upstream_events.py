@@ -113,6 +113,8 @@ def words(found: Json) -> str:
 def message(body: bytes) -> str:
     """What the body of an error says: its message, or itself; bounded."""
     said = words(loosely(body)).strip() or text(body).strip()
+    if said in ("{}", "[]", "null"):
+        return ""
     return said[:MAX_MESSAGE] if not said.startswith("<") else plain(said)
 
 

@@ -188,7 +188,7 @@ class ChatDecoder(SseReplyDecoder):
         reason = wire.finish(choice.finish_reason)
         if reason and reason not in wire.FINISH:
             ours = f"The model server broke off its reply ({reason[:40]})."
-            words = scrubbed(told.words(choice.message).strip())[:MAX_MESSAGE]
+            words = scrubbed(told.words(choice.message).strip()[:MAX_MESSAGE])
             raise ModelFailed(words or ours, public=ours)
         self._finish_reason = reason or self._finish_reason
 

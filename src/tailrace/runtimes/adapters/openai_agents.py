@@ -109,7 +109,7 @@ def _failure(error: BaseException) -> BaseException:  # noqa: C901 - one arm per
         case ModelRefusalError():
             return ModelFailed("The model refused to answer.")
         case ModelBehaviorError():
-            return ModelFailed(scrubbed(error.message)[:MAX_MESSAGE])
+            return ModelFailed(scrubbed(error.message[:MAX_MESSAGE]))
         case UserError() if error.__cause__ is not None:
             return _failure(error.__cause__)
         case _:

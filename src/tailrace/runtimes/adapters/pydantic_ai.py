@@ -127,7 +127,7 @@ def _failure(error: BaseException) -> BaseException:
         case FallbackExceptionGroup():
             return _fallback(error)
         case UnexpectedModelBehavior():
-            return ModelFailed(scrubbed(error.message)[:MAX_MESSAGE])
+            return ModelFailed(scrubbed(error.message[:MAX_MESSAGE]))
         case _:
             return error
 
