@@ -7,7 +7,7 @@ a log that was written can always be read. An illegal draft raises `IllegalEvent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from tailrace.errors import IllegalEvent
@@ -18,35 +18,26 @@ from tailrace.events.parts import ItemState
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 
-NOT_RUN = "Not run: the server stopped before the model had finished its reply."
-
 
 class RunState:
     """Everything known of a run after its events so far. Read freely; change by events only."""
 
     def __init__(self) -> None:
         self.phase = "new"
-        self.seq = -1
+        self.seq = self._handed_in = -1
         self.size = 0
         """The bytes of its log; counted by who writes or reads that, not by the fold."""
-        self._handed_in = -1
         self.attempt = 1
         self.handovers = 0
         self.cut_offs = 0
         """How many attempts ended without anybody wanting it."""
         self.stuck = 0
         """How many of them in a row, since the run got any further."""
-        self.started_at = 0
-        self.since = 0
-        self.ended_at = 0
-        self.worked = 0
-        self.now = 0
+        self.started_at = self.since = self.ended_at = self.worked = self.now = 0
         self.request: RunRequest | None = None
         self.registry: list[t.AgentEntry] = []
-        self.nodes: dict[str, str] = {}
+        self.nodes, self.agents, self.homes = dict[str, str](), dict[str, str](), dict[str, str]()
         self.begun: dict[str, int] = {}
-        self.agents: dict[str, str] = {}
-        self.homes: dict[str, str] = {}
         self.items: list[ItemState] = []
         self.open: dict[int, ItemState] = {}
         self.asks: dict[str, str] = {}
@@ -54,8 +45,8 @@ class RunState:
         self.questions: dict[str, t.InputRequested] = {}
         self.answers: dict[str, Json] = {}
         self.replies: dict[str, int] = {}
-        self.finishes: dict[str, t.Finish] = {}
         self.contexts: dict[str, int] = {}
+        self.finishes: dict[str, t.Finish] = {}
         self.dispatched: dict[int, list[str]] = {}
         self.compactions: dict[str, tuple[int, tuple[Item, ...]]] = {}
         self.usage: dict[tuple[str, str], Totals] = {}
@@ -341,32 +332,25 @@ class RunState:
 
     def _abandon(self, source: tuple[str, str], *, whole_turn: bool) -> None:
         """Rule 11: the source's cut reply is nobody's history any more."""
-        gone = self._said_by(source) if whole_turn else self.cut_items(source)
+        gone = self.said_by(source) if whole_turn else self.cut_items(source)
         if not gone:
             raise IllegalEvent(f"reply.abandoned: no reply of {source[1]!r} was cut off")
         for number in gone:
             self.items[number].cut, self.items[number].abandoned = False, True
 
-    def _said_by(self, source: tuple[str, str]) -> list[int]:
-        return [
-            number
-            for number, state in enumerate(self.items)
-            if (state.node, state.agent) == source and not state.abandoned
-        ]
-
     def cut_items(self, source: tuple[str, str]) -> list[int]:
-        """The items of the reply of a node and agent that was cut off and has neither gone on nor been
-        abandoned."""
-        return [
-            number
-            for number, state in enumerate(self.items)
-            if state.cut and (state.node, state.agent) == source
-        ]
+        """The items of a cut reply of a node and agent that has neither gone on nor been abandoned."""
+        return [number for number in self.said_by(source) if self.items[number].cut]
+
+    def said_by(self, source: tuple[str, str]) -> list[int]:
+        """The items of a node and agent, but for those of abandoned replies."""
+        mine = (n for n, item in enumerate(self.items) if (item.node, item.agent) == source)
+        return [number for number in mine if not self.items[number].abandoned]
 
     def settle(self, end: t.RunEnd) -> list[t.Draft]:
         """The drafts that close everything still open, so that `end` may follow (rule 10)."""
         status, why = _CLOSING[type(end)]
-        drafts = self._abandonments() if isinstance(end, t.RunCompleted) else []
+        drafts = self.abandonments() if isinstance(end, t.RunCompleted) else []
         drafts += self.close_items()
         for item, state in enumerate(self.items):
             if state.tool in grammar.PENDING_TOOL:
@@ -378,10 +362,8 @@ class RunState:
                 drafts.append(t.Draft(t.AgentCompleted(status), self.homes[agent], agent))
         for node, phase in reversed(self.nodes.items()):
             if phase == "open":
-                close = (
-                    t.NodeFailed(why) if status in ("failed", "cancelled") else t.NodeCompleted()
-                )
-                drafts.append(t.Draft(close, node))
+                well = status in ("completed", "incomplete")
+                drafts.append(t.Draft(t.NodeCompleted() if well else t.NodeFailed(why), node))
         return drafts
 
     def close_items(self, agent: str | None = None) -> list[t.Draft]:
@@ -392,56 +374,14 @@ class RunState:
             if agent in (None, state.agent)
         ]
 
-    def abandon_replies(self, node: str | None = None) -> list[t.Draft]:
-        """The drafts that abandon the cut replies of all agents, or of a node's, and close what they left."""
-        sources = [(draft.node, draft.agent) for draft in self._abandonments()]
-        kept = [source for source in sources if node in (None, source[0])]
-        return [draft for source in kept for draft in self.abandon_reply(*source)]
-
-    def _abandonments(self) -> list[t.Draft]:
-        sources = {(state.node, state.agent): None for state in self.items if state.cut}
+    def abandonments(self) -> list[t.Draft]:
+        """`reply.abandoned` for every cut reply whose agent still works."""
+        sources = dict.fromkeys((item.node, item.agent) for item in self.items if item.cut)
         return [
             t.Draft(t.ReplyAbandoned(), node, agent)
             for node, agent in sources
             if self.nodes[node] == "open" and self.agents.get(agent, "open") == "open"
         ]
-
-    def abandon_reply(self, node: str, agent: str) -> list[t.Draft]:
-        """The drafts that abandon a cut reply and close what it left: its items, its unrun calls."""
-        cut = self.cut_items((node, agent))
-        return [t.Draft(t.ReplyAbandoned(), node, agent), *self._left_of(cut)] if cut else []
-
-    def begin_anew(self) -> list[t.Draft]:
-        """The drafts that end all that open agents have said, for one that cannot go on from there: its
-        subagents end with it."""
-        drafts: list[t.Draft] = []
-        for agent, phase in self.agents.items():
-            if phase != "open":
-                continue
-            node = self.homes[agent]
-            if said := self._said_by((node, agent)):
-                drafts += [t.Draft(t.ReplyAbandoned(all=True), node, agent), *self._left_of(said)]
-            if agent != t.MAIN:
-                drafts.append(t.Draft(t.AgentCompleted("incomplete"), node, agent))
-        return drafts
-
-    def left_of_abandoned(self) -> list[t.Draft]:
-        """The same for replies whose worker died after `reply.abandoned`."""
-        return self._left_of([number for number, state in enumerate(self.items) if state.abandoned])
-
-    def _left_of(self, numbers: Sequence[int]) -> list[t.Draft]:
-        items = [(number, self.items[number]) for number in numbers]
-        closing = [
-            t.Draft(t.ItemCompleted(number, "incomplete"), state.node, state.agent)
-            for number, state in items
-            if number in self.open
-        ]
-        unrun = [
-            t.Draft(t.ToolCompleted(number, NOT_RUN, is_error=True), state.node, state.agent)
-            for number, state in items
-            if state.tool == "called"
-        ]
-        return closing + unrun
 
 
 _CLOSING: Mapping[type[t.Base], tuple[t.Ending, str]] = {

@@ -79,7 +79,10 @@ class RunIncomplete(Base, frozen=True, tag="run.incomplete"):
 
 
 class RunFailed(Base, frozen=True, tag="run.failed"):
-    """The run failed; `status`, `retry_after` (s) and, with a `dialect`, the words are a model server's."""
+    """The run failed. With a `dialect`, `code`, `param` and `error_type` are a model server's words.
+
+    `status` is the HTTP status that the model server answered with, or that its words stand for, 0 where it
+    was no model server's failure; `retry_after` in how many seconds the server wants to be asked again."""
 
     code: str
     message: str
@@ -94,9 +97,6 @@ class RunCancelled(Base, frozen=True, tag="run.cancelled"):
     """Somebody cancelled the run; `by` says who, in words for people."""
 
     by: str
-
-
-# node and agent: who works. The envelope names the node and the agent invocation
 
 
 class NodeStarted(Base, frozen=True, tag="node.started"):
@@ -129,9 +129,6 @@ class AgentCompleted(Base, frozen=True, tag="agent.completed"):
     """The invocation ended."""
 
     status: Ending = "completed"
-
-
-# item: what the run puts out, piece by piece
 
 
 class ItemStarted(Base, frozen=True, tag="item.started"):
@@ -245,9 +242,6 @@ class ItemCompleted(Base, frozen=True, tag="item.completed"):
     details: dict[str, Json] = {}
 
 
-# tool: the execution of a call that runs on our side
-
-
 class ToolStarted(Base, frozen=True, tag="tool.started"):
     """The tool behind call item `item` began; `key` is the idempotency key it was given."""
 
@@ -270,9 +264,6 @@ class ToolCompleted(Base, frozen=True, tag="tool.completed"):
     item: int
     output: str
     is_error: bool = False
-
-
-# pause: durable stops for people
 
 
 class ApprovalRequested(Base, frozen=True, tag="approval.requested"):
@@ -304,9 +295,6 @@ class InputReceived(Base, frozen=True, tag="input.received"):
 
     request_id: str
     value: Json = None
-
-
-# context and usage
 
 
 class CompactionStarted(Base, frozen=True, tag="compaction.started"):
@@ -368,13 +356,16 @@ class Custom(Base, frozen=True, tag="custom"):
 
 RunEnd = RunCompleted | RunIncomplete | RunFailed | RunCancelled
 RunEvent = RunStarted | RunAttempt | RunWaiting | RunResumed | RunEnd
-_Words = TextDelta | RefusalDelta | AnnotationAdded | ReasoningDelta | ReasoningSummaryDelta
-Delta = _Words | ArgumentsDelta | ImagePartial | AudioDelta | TranscriptDelta | ProviderEvent
+NodeEvent = NodeStarted | NodeCompleted | NodeFailed
+AgentEvent = AgentStarted | AgentCompleted
+_Said = TextDelta | RefusalDelta | AnnotationAdded | ReasoningDelta | ReasoningSummaryDelta
+Delta = _Said | ArgumentsDelta | ImagePartial | AudioDelta | TranscriptDelta | ProviderEvent
 ItemEvent = ItemStarted | Delta | ItemCompleted
-_Work = NodeStarted | NodeCompleted | NodeFailed | AgentStarted | AgentCompleted | ItemEvent
-_Tools = ToolStarted | ToolProgress | ToolCompleted | ApprovalRequested | ApprovalResolved
-_Rest = InputRequested | InputReceived | CompactionStarted | CompactionCompleted | ContextUsage
-Payload = RunEvent | _Work | _Tools | _Rest | Usage | ReplyAbandoned | Custom
+ToolEvent = ToolStarted | ToolProgress | ToolCompleted
+PauseEvent = ApprovalRequested | ApprovalResolved | InputRequested | InputReceived
+ContextEvent = CompactionStarted | CompactionCompleted | ContextUsage
+WorkEvent = NodeEvent | AgentEvent | ItemEvent | ToolEvent
+Payload = RunEvent | WorkEvent | PauseEvent | ContextEvent | Usage | ReplyAbandoned | Custom
 
 MAIN = "MAIN"
 """The agent invocation that answers the request."""

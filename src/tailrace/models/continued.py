@@ -63,8 +63,7 @@ class _Begun:
     def __init__(self, text: str, items: Iterator[int]) -> None:
         self.said = False
         self._text = text
-        self._items = items
-        self._number = -1
+        self._number = next(items)
         self._theirs: int | None = None
         self._open = False
         self._heard = ""
@@ -75,7 +74,6 @@ class _Begun:
         made: list[t.Payload] = []
         if not self.said:
             self.said = self._open = True
-            self._number = next(self._items)
             made += [t.ItemStarted(self._number, "message"), t.TextDelta(self._number, self._text)]
         for payload in payloads:
             made += self._one(payload)

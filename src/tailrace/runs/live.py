@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 
 from tailrace.errors import IllegalEvent, LimitReached, LogError, ModelFailed
+from tailrace.events import abandoning
 from tailrace.events.failures import run_failed
 from tailrace.events.types import (
     Draft,
@@ -188,7 +189,7 @@ class LiveRun:
         if self._turn is not None:
             await self._turn()
         if not isinstance(self._runtime, Repeats):
-            self.writer.add(self.writer.state.abandon_replies())
+            self.writer.add(abandoning.replies(self.writer.state))
         _current.set(self)
         self._driving = True
         try:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from tailrace.events import abandoning
 from tailrace.events.state import RunState
 from tailrace.events.types import (
     MAIN,
@@ -96,7 +97,7 @@ class Reply:
                     self._repeating = None
                     return self._drafts([*ready, *payloads[place:]])
                 case "differs":
-                    abandoned = self._state.abandon_reply(self._node, self._agent)
+                    abandoned = abandoning.reply(self._state, self._node, self._agent)
                     held, self._repeating = self._repeating.held, None
                     return [*abandoned, *self._drafts([*held, *payloads[place:]])]
         return []

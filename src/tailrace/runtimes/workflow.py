@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from tailrace.errors import IllegalEvent, LimitReached, LogError, ModelFailed
+from tailrace.events import abandoning
 from tailrace.events.items import Item, Message, TextPart
 from tailrace.events.request import RunRequest
 from tailrace.events.types import (
@@ -95,7 +96,7 @@ class Workflow:
         try:
             node = self._nodes[spec.id]
             if not isinstance(node, Repeats):
-                context.emit(context.state.abandon_replies(spec.id))
+                context.emit(abandoning.replies(context.state, spec.id))
             done = await node.work(NodeContext(context, spec), self._told(context, spec))
         except (LimitReached, LogError):
             raise

@@ -103,8 +103,7 @@ class Contract(ABC):
         root = spec("lead", (call("broken"),), (say("I see"),), tools=(broken,))
         state, _ = await self._run(root)
         assert outputs(state)[0] == self.told_of_a_failed_tool
-        assert state.items[0].output is not None
-        assert state.items[0].output.is_error
+        assert getattr(state.items[0].output, "is_error", False)
         assert isinstance(state.end, t.RunFailed) == self.failed_tool_fails_the_run
 
     @pytest.mark.parametrize("said", [(), (say("so far"),)])
@@ -385,25 +384,17 @@ class Contract(ABC):
         assert texts(state) == ["ok"]
         await second.supervisor.close()
 
-    async def test_after_a_crash_in_a_reply_that_is_said_again_it_goes_on(self) -> None:
-        state = await self._crashed((say("so "), FOREVER), (say("so far"),))
-        assert [item.status for item in state.items] == ["completed"]
-        assert texts(state) == ["so far"]
-
-    async def test_after_a_crash_in_a_reply_another_one_is_the_answer(self) -> None:
-        state = await self._crashed((say("so "), FOREVER), (say("something else"),))
-        assert [item.status for item in state.items] == ["incomplete", "completed"]
-        assert [item.abandoned for item in state.items] == [True, False]
-        assert [item.content for item in state.items if item.reply] == list(made_by(state))
-        assert texts(state)[-1] == "something else"
-
-    async def _crashed(self, reply: Any, again: Any) -> RunState:
-        """A run whose worker dies in a model's reply, and whose next one gets another."""
-        first = await self._open(spec("lead", reply))
+    @pytest.mark.parametrize(
+        ("again", "statuses"),
+        [("so far", ["completed"]), ("something else", ["incomplete", "completed"])],
+    )
+    async def test_after_a_crash_in_a_reply(self, again: str, statuses: list[str]) -> None:
+        first = await self._open(spec("lead", (say("so "), FOREVER)))
         name = await first.start()
         await until(first, name, lambda s: any(item.parts for item in s.items))
-        second = await self._again(first, spec("lead", again))
+        second = await self._again(first, spec("lead", (say(again),)))
         state = await second.finished(name)
-        assert state.end == t.RunCompleted()
         await second.supervisor.close()
-        return state
+        assert [item.status for item in state.items] == statuses
+        assert made_by(state) == (state.items[-1].content,)
+        assert (state.end, texts(state)[-1]) == (t.RunCompleted(), again)

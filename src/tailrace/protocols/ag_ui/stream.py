@@ -126,6 +126,8 @@ class Encoder:
                     self._held.clear()
             case t.ReplyAbandoned():
                 self._held.pop((event.node, event.agent), None)
+                for each in self._items.values():
+                    each.abandon((event.node, event.agent))
             case t.NodeStarted():
                 self._node_started(event.node, payload)
             case t.NodeCompleted() | t.NodeFailed():

@@ -151,7 +151,11 @@ class Encoder:
                 self._ended(payload)
             case t.RunAttempt():
                 self._replied = self._replied or not payload.keeps_replies
-            case t.ReplyAbandoned() | t.AgentCompleted():
+            case t.ReplyAbandoned():
+                self._replied = True
+                for each in self._items.values():
+                    each.abandon(event.agent)
+            case t.AgentCompleted():
                 self._replied = True  # also a reply that failed is over
             case t.NodeStarted():
                 self._roster.opened(event.node, payload)

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events import types as t
-from tailrace.events.items import Json, ToolCall
+from tailrace.events.items import ToolCall
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols import failures
@@ -36,14 +36,13 @@ from tailrace.protocols.openai_responses.stream_calls import (
     ServerCallWriter,
 )
 from tailrace.protocols.openai_responses.stream_items import MessageWriter, ReasoningWriter
+from tailrace.protocols.openai_responses.stream_output import Output
 from tailrace.protocols.openai_responses.stream_provider import ImageWriter, ProviderWriter
 from tailrace.protocols.openai_responses.writer import Writer, opening
 
 HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
 """What most events of a run are: it does not walk through the whole match."""
 DONE = b"data: [DONE]\n\n"
-BADLY = ("failed", "cancelled", "incomplete")
-"""The statuses of a response of which everything is kept."""
 
 
 class Options(Struct, frozen=True):
@@ -79,9 +78,7 @@ class Encoder:
         self._spent: list[t.Usage] = []
         self._last: t.Usage | None = None
         self._items: dict[int, Writer] = {}
-        self._output: list[Json] = []
-        self._accounted: dict[tuple[str, str], int] = {}
-        self._abandoned: set[int] = set()
+        self._output = Output()
         self._number = 0
         self._frames: list[bytes] = []
 
@@ -112,21 +109,11 @@ class Encoder:
             status=self._status,
             created_at=self._created_at,
             completed_at=self._completed_at,
-            output=self._shown_output(),
+            output=self._output.shown(self._status),
             usage=self._usage() if ended else None,
             end=self._end,
             served=self._served() if ended else {},
         )
-
-    def _shown_output(self) -> list[Json]:
-        """The items, without those of replies that a crash cut off and that were said anew. Where the run
-        ended badly they may be all there is."""
-        hidden = set[int]() if self._status in BADLY else self._abandoned
-        return [
-            item
-            for number, item in enumerate(self._output)
-            if item is not None and number not in hidden
-        ]
 
     def _usage(self) -> Object:
         """What the run cost; what its server counted beyond our counts, where it was asked once."""
@@ -162,7 +149,7 @@ class Encoder:
 
     def finished(self, output_index: int, item: Object) -> None:
         """An item is done: this is how the Response object shows it."""
-        self._output[output_index] = item
+        self._output.finished(output_index, item)
 
     def _other(self, event: t.Event) -> None:  # noqa: C901 - one arm per family
         payload = event.payload
@@ -189,9 +176,10 @@ class Encoder:
             case t.ToolStarted() | t.ToolCompleted():
                 self._tool(payload)
             case t.ReplyAbandoned():
-                self._abandon(event, payload)
+                self._output.abandon((event.node, event.agent), whole_turn=payload.all)
             case t.Usage():
-                self._accounted[event.node, event.agent] = max(self._openings, default=-1)
+                if payload.purpose == "reply":
+                    self._output.replied((event.node, event.agent))
                 if self._roster.shows(event.node):
                     self._totals += Totals.of(payload)
                     self._spent.append(payload)
@@ -254,8 +242,7 @@ class Encoder:
         self._turn += 1
         self._frames.clear()
         self._number = 0
-        self._items, self._output, self._totals = {}, [], Totals()
-        self._abandoned = set()
+        self._items, self._output, self._totals = {}, Output(), Totals()
         self._spent, self._last = [], None
         self._created_at = event.ts // 1000
         before = ids.response_id(self.run, self._turn - 1)
@@ -299,18 +286,9 @@ class Encoder:
         if opening is None or call is None or not isinstance(opening.payload, t.ItemStarted):
             return
         self._asked[payload.item] += 1
-        request = ApprovalWriter(self, opening.payload, len(self._output), call.arguments)
-        self._output.append(None)
+        place = self._output.place(None)
+        request = ApprovalWriter(self, opening.payload, place, call.arguments)
         request.opened()
-
-    def _abandon(self, event: t.Event, payload: t.ReplyAbandoned) -> None:
-        """What the agent has said since its last whole reply, or all of it, was said in vain."""
-        source = (event.node, event.agent)
-        last = -1 if payload.all else self._accounted.get(source, -1)
-        for number, item in self._items.items():
-            opened = self._openings[number]
-            if (opened.node, opened.agent) == source and number > last:
-                self._abandoned.add(item.index)
 
     def _tool(self, payload: t.ToolStarted | t.ToolCompleted) -> None:
         """A call goes on: one that was held back, or was cut by a pause, is shown from here."""
@@ -346,8 +324,8 @@ class Encoder:
         kind = _writer(payload, functions=self.options.functions)
         if kind is not None:
             self._told.add(payload.item)
-            writer = self._items[payload.item] = kind(self, payload, len(self._output))
-            self._output.append(None)
+            place = self._output.place(self._openings[payload.item])
+            writer = self._items[payload.item] = kind(self, payload, place)
             writer.opened()
 
     def _ended(self, event: t.Event, payload: t.RunEnd) -> None:

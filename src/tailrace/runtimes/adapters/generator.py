@@ -13,6 +13,7 @@ from contextlib import aclosing
 import msgspec
 
 from tailrace.errors import IllegalEvent
+from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.runtimes.adapters.run import Answered, Called, Custom, Done, Piece, Run, Said
@@ -37,7 +38,7 @@ class GeneratorRuntime:
 
     async def run(self, context: RunContext) -> None:
         if context.state.attempt > 1:
-            context.emit(context.state.begin_anew())
+            context.emit(abandoning.everything(context.state))
         context.emit(opening(context.state, self._name))
         teller = _Teller(context, self._name)
         try:

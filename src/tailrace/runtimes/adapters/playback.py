@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.items import Item
@@ -291,7 +292,7 @@ class Member:
         if self.team.stopping or self.is_main or status is None:
             return
         if self.state.agents[self.id] == "open":
-            self.team.emit(self.state.abandon_reply(NODE, self.id))
+            self.team.emit(abandoning.reply(self.state, NODE, self.id))
             self.team.emit(self.state.close_items(self.id))
             self.say(t.AgentCompleted(status))
         self.team.check()

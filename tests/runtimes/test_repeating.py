@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.events import history, stored
+from tailrace.events import abandoning, history, stored
 from tailrace.events import types as t
 from tailrace.events.items import Message, ProviderItem, text_of
 from tailrace.events.state import RunState, fold
@@ -56,7 +56,7 @@ class Writing:
         """Another worker takes over. What was not in the log yet is lost."""
         attempt = t.RunAttempt(self.state.attempt + 1, "died", keeps_replies=True)
         self.add([t.Draft(attempt)])
-        self.add(self.state.left_of_abandoned())
+        self.add(abandoning.leftovers(self.state))
 
     def end(self) -> list[t.Event]:
         """The whole log; it can be read back."""
@@ -283,7 +283,7 @@ def _text(item: int, *words: str) -> Payloads:
 
 USAGE = t.Usage("fast")
 DIFFERENT: dict[str, tuple[Payloads, Payloads]] = {
-    "another word": (_text(0, "Hell", "o"), [*_text(0, "Help"), t.ItemCompleted(0), USAGE]),
+    "another word": (_text(0, "He", "llo"), [*_text(0, "Hear"), t.ItemCompleted(0), USAGE]),
     "less": (_text(0, "Hello"), [*_text(0, "Hell"), t.ItemCompleted(0), USAGE]),
     "nothing": (_text(0, "Hello"), [USAGE]),
     "another kind": (
