@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tailrace.runtimes.adapters.pydantic_ai import PydanticAIRuntime
     from tailrace.runtimes.adapters.run import Custom, Run
     from tailrace.runtimes.nodes.contract import NodeContext, NodeSpec
-    from tailrace.runtimes.tools.contract import Progress, ToolContext
+    from tailrace.runtimes.tools.contract import Progress, ToolContext, ToolError
     from tailrace.runtimes.tools.functions import tool
 
 __version__ = "0.1.0"
@@ -36,6 +36,7 @@ __all__ = [
     "Run",
     "SessionEvent",
     "ToolContext",
+    "ToolError",
     "Usage",
     "__version__",
     "tool",
@@ -54,6 +55,7 @@ _WHERE = {
     "Run": "tailrace.runtimes.adapters.run",
     "SessionEvent": "tailrace.protocols.session_lines.host",
     "ToolContext": "tailrace.runtimes.tools.contract",
+    "ToolError": "tailrace.runtimes.tools.contract",
     "Usage": "tailrace.events.types",
     "tool": "tailrace.runtimes.tools.functions",
 }

@@ -181,7 +181,7 @@ def test_where_a_file_is_said_to_be_tested_there_are_tests() -> None:
 
 
 def test_the_public_names() -> None:
-    agents = {"App", "Custom", "Progress", "Run", "ToolContext", "Usage", "tool"}
+    agents = {"App", "Custom", "Progress", "Run", "ToolContext", "ToolError", "Usage", "tool"}
     frameworks = {"LangGraphRuntime", "OpenAIAgentsRuntime", "PydanticAIRuntime"}
     others = {"HostEvent", "NodeContext", "NodeSpec", "SessionEvent", "__version__"}
     assert set(tailrace.__all__) == agents | frameworks | others

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -19,7 +19,8 @@ from tailrace.events import ids
 from tailrace.events.answers import Answer, Given
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.http import audit
+from tailrace.events.types import RunFailed
+from tailrace.http import audit, refusals
 from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog
 from tailrace.http.documents import Documents
@@ -110,6 +111,12 @@ class Parts(Struct, frozen=True):
         subscription = Subscription(self.projections, (run, view.key), view.encoders)
         return self._reply(http, subscription, run, view)
 
+    async def refused(self, run: str) -> RunFailed | None:
+        """How a run that was just started fails at its model server at once, as `refusals.refused`."""
+        seconds = self.streams.settings.heartbeat_seconds
+        step = refusals.refused(self.projections.log, run, seconds)
+        return await self.streams.answered(step)
+
     async def resume(self, http: Request, run: str, view: View, first: int) -> EventStream:
         """A reply that streams a run from frame `first` on. Raises `BadRequest` if it is too far,
         `TooMany`, `Unavailable` when the server stops meanwhile."""
@@ -192,9 +199,11 @@ def run_headers(run: str) -> dict[str, str]:
     return {"x-run-id": ids.run_id(run), **request_id(ids.run_id(run))}
 
 
-def json_reply(body: bytes, *, status: int = 200, run: str = "") -> Response:
-    """A JSON document; with `run`, under its headers."""
-    headers = run_headers(run) if run else request_id(fresh_id())
+def json_reply(
+    body: bytes, *, status: int = 200, run: str = "", more: Mapping[str, str] | None = None
+) -> Response:
+    """A JSON document; with `run`, under its headers; with `more` headers."""
+    headers = {**(run_headers(run) if run else request_id(fresh_id())), **(more or {})}
     return Response(body, status, headers, media_type="application/json")
 
 

@@ -24,6 +24,7 @@ from tailrace.models.contract import Model
 from tailrace.runtimes import compaction, structured
 from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.foreign import kept_back
 from tailrace.runtimes.repeating import begun
 from tailrace.runtimes.single import Reply
 from tailrace.runtimes.steps import (
@@ -137,11 +138,14 @@ class Invocation:
         request = self._request(note)
         theirs = {name for tool in self._base.settings.tools for name in tool.called()}
         reply = Reply(state, self._node, self._id)
-        async with aclosing(self._model.stream(request, reply.numbers())) as batches:
-            async for payloads in batches:
-                placed = [self._placed(payload, theirs) for payload in payloads]
-                self._context.emit(reply.said(placed))
-                await self._context.room()
+        try:
+            async with aclosing(self._model.stream(request, reply.numbers())) as batches:
+                async for payloads in batches:
+                    placed = [self._placed(payload, theirs) for payload in payloads]
+                    self._context.emit(reply.said(placed))
+                    await self._context.room()
+        except ModelFailed as failure:
+            raise kept_back(failure, self._context.run) from None
         if self._agent.context_tokens:
             used = state.contexts.get(self._id, 0)
             self._say(t.ContextUsage(used, self._agent.context_tokens))
@@ -198,7 +202,7 @@ class Invocation:
                             self._say(msgspec.structs.replace(payload, purpose="compaction"))
                             failed = compaction.fault(text, payload.finish)
         except ModelFailed as failure:
-            failed = failure.message
+            failed = kept_back(failure, self._context.run).message
         replacement = () if failed else compaction.replacement(text, self._base.items)
         self._say(t.CompactionCompleted(replacement, failed))
 

@@ -101,10 +101,7 @@ class Workflow:
             raise
         except ModelFailed as failure:
             self._fail(context, spec.id, failure.message)
-            message = f"Node {spec.id} failed: {failure.message}"
-            raise ModelFailed(
-                message, code=failure.code, param=failure.param, dialect=failure.dialect
-            ) from None
+            raise failure.but(message=f"Node {spec.id} failed: {failure.message}") from None
         except IllegalEvent as error:
             message = f"Node {spec.id} broke the event grammar: {error}"
             self._fail(context, spec.id, message)

@@ -74,7 +74,7 @@ class ResponsesCodec:
         return ResponsesDecoder(items, model)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
-        return http_failure(status, body)
+        return http_failure(status, body, self.dialect)
 
 
 def _include(settings: Settings, extra: Object, model: str) -> list[Json]:

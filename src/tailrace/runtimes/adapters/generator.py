@@ -21,6 +21,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.runtimes.adapters.run import Answered, Called, Custom, Done, Piece, Run, Said
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.foreign import model_failure
 from tailrace.runtimes.single import NODE, ending, opening
 from tailrace.runtimes.tools.contract import MAX_OUTPUT, PROGRESS, ToolResult
 
@@ -45,12 +46,17 @@ class GeneratorRuntime:
             context.emit(abandoning.everything(context.state))
         context.emit(opening(context.state, self._name))
         teller = _Teller(context, self._name)
-        async with aclosing(self._function(Run(context))) as pieces:
-            async for piece in pieces:
-                teller.tell(piece)
-                if _begins_tool(piece):
-                    await context.flush()  # what the generator does next, the log knows of
-                await context.room()
+        try:
+            async with aclosing(self._function(Run(context))) as pieces:
+                async for piece in pieces:
+                    teller.tell(piece)
+                    if _begins_tool(piece):
+                        await context.flush()  # what the generator does next, the log knows of
+                    await context.room()
+        except Exception as error:
+            if (failure := model_failure(error)) is not None:
+                raise failure from error
+            raise
         teller.finish()
         context.emit(ending(context.state))
 
