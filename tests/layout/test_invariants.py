@@ -55,6 +55,13 @@ def test_the_tests_that_the_page_names_are_there() -> None:
         assert f"def {test}(" in every, test
 
 
+def test_the_files_that_the_page_names_are_there() -> None:
+    there = {path.name for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
+    named = {Path(name).name for name in re.findall(r"`([\w/]+\.py)`", PAGE)}
+    assert len(named) > 20
+    assert named <= there
+
+
 FRAMINGS = {name: value for name, value in vars(framing).items() if isinstance(value, Framing)}
 FRAMES = [b'id: 1\nevent: x\ndata: {"a": 1}\n\n', b'data: {"b": "c"}\n\n', b"data: [DONE]\n\n"]
 
