@@ -72,7 +72,7 @@ def _unpriced(
         case "replay":
             return ReplayModel(
                 name,
-                _codec(config.of),
+                codec(config.of, config),
                 whole.folder / config.file,
                 interval_ms=config.interval_ms,
                 repeat=config.repeat,
@@ -82,7 +82,7 @@ def _unpriced(
 
             return HttpModel(
                 name,
-                ChatCodec(rules_of(config)) if config.dialect == "chat" else _codec(config.dialect),
+                codec(config.dialect, config),
                 sessions(),
                 base_url=config.base_url,
                 model=config.model,
@@ -96,12 +96,13 @@ def _unpriced(
             )
 
 
-def _codec(dialect: str) -> UpstreamCodec:
+def codec(dialect: str, config: ModelConfig) -> UpstreamCodec:
+    """How a model server is spoken to."""
     match dialect:
         case "chat":
-            return ChatCodec()
+            return ChatCodec(rules_of(config))
         case "responses":
-            return ResponsesCodec()
+            return ResponsesCodec(thoughts=config.encrypted_reasoning)
         case "images":
             return ImagesCodec()
         case "speech":

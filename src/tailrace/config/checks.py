@@ -46,7 +46,7 @@ LEAST: dict[str, float] = {
 }
 
 
-CHAT_ONLY = ("max_tokens_field", "developer_role", "system_first", "custom_tools")
+CHAT_ONLY = ("max_tokens_field", "developer_role", "system_first", "custom_tools", "allowed_tools")
 SHORTEST_USER = 16
 """Fewer characters of a digest would let two users become one."""
 INSTALLATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -268,6 +268,9 @@ def _check_differences(where: str, model: ModelConfig, reader: Reader) -> None:
     for key in CHAT_ONLY:
         if getattr(model, key) is not None and model.dialect != "chat":
             raise reader.fault(f"[{where}] {key!r} is for dialect 'chat' only", where, key)
+    if model.encrypted_reasoning is not None and model.dialect != "responses":
+        fault = "'encrypted_reasoning' is for dialect 'responses' only"
+        raise reader.fault(f"[{where}] {fault}", where, "encrypted_reasoning")
     if model.user_max_length is not None:
         if model.dialect not in ("chat", "responses", "messages"):
             fault = "'user_max_length' is for dialects 'chat', 'responses' and 'messages'"

@@ -18,11 +18,12 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.events.request import ModelRequest, Settings
+from tailrace.events.tools import declared
 from tailrace.protocols.anthropic_messages import parts, tools
 from tailrace.protocols.anthropic_messages.history import legal
 from tailrace.protocols.anthropic_messages.wire import DIALECT, SERVER
 from tailrace.protocols.fields import Object, any_object, given, nested
-from tailrace.protocols.offered import called
+from tailrace.protocols.offered import Names
 
 BETA = "anthropic-beta"
 """The header that names what of the API is not stable yet: fields of a request that a server knows only with
@@ -35,12 +36,19 @@ SURFACES = {"responses": "input"}
 """Where a client of another surface gave the conversation: most have `messages`."""
 
 
+def names_of(request: ModelRequest) -> Names:
+    """By which names the server is offered the tools of a request."""
+    tools = declared(request.settings.tools, request.items)
+    return Names(tools, DIALECT, request.settings.origin)
+
+
 def encode(request: ModelRequest, model: str) -> Object:
     """The body of `POST /messages`, streamed. Raises `ModelFailed` for what has no form in it."""
-    settings = request.settings
+    settings, names = request.settings, names_of(request)
     own: Object = dict(settings.extra) if settings.origin == DIALECT else {}
     blocks = own.pop("system", [])
-    turns = Turns(SURFACES.get(settings.origin, "messages"), theirs=settings.origin == DIALECT)
+    param = SURFACES.get(settings.origin, "messages")
+    turns = Turns(param, names, theirs=settings.origin == DIALECT)
     for item in request.items:
         turns.add(item)
     system = [*([request.instructions] if request.instructions else []), *turns.system]
@@ -58,7 +66,7 @@ def encode(request: ModelRequest, model: str) -> Object:
                 "stop_sequences": list(settings.stop),
             }
         ),
-        **tools.encode(request),
+        **tools.encode(request, names),
     }
     if settings.user:
         body["metadata"] = {"user_id": settings.user}
@@ -73,10 +81,11 @@ class Turns:
     else systems and developers say is the system prompt's.
     """
 
-    def __init__(self, param: str, *, theirs: bool) -> None:
+    def __init__(self, param: str, names: Names, *, theirs: bool) -> None:
         self.made: list[Object] = []
         self.system: list[str] = []
         self._param = param
+        self._names = names
         self._theirs = theirs
         self._closed = True
         self._ours: set[str] = set()
@@ -147,7 +156,7 @@ class Turns:
         return {
             "type": "tool_use",
             "id": item.call_id,
-            "name": called(item),
+            "name": self._names.of_call(item),
             "input": {"input": item.arguments} if item.custom else _arguments(item.arguments),
             **own,
         }

@@ -39,7 +39,7 @@ from tailrace.events.items import (
     text_of,
 )
 from tailrace.protocols.fields import Object, any_object, given
-from tailrace.protocols.offered import called
+from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_chat.messages import DIALECT
 from tailrace.protocols.openai_chat.rules import OPENAI, Rules
 
@@ -84,11 +84,15 @@ class _Turn:
 
 
 def encode_messages(
-    items: Sequence[Item], instructions: str, rules: Rules = OPENAI, origin: str = DIALECT
+    items: Sequence[Item],
+    instructions: str,
+    rules: Rules = OPENAI,
+    origin: str = DIALECT,
+    names: Names | None = None,
 ) -> list[Object]:
     """Items as messages for a chat server, instructions first as a system message. Raises `ModelFailed` for
-    what has no form here; `origin` is the surface that it came by."""
-    conversation = _Conversation(rules, origin)
+    what has no form here; `origin` is the surface that it came by, `names` those of the tools."""
+    conversation = _Conversation(names or Names((), DIALECT, origin), rules, origin)
     if instructions:
         conversation.system("system", (TextPart(instructions),), {})
     for item in items:
@@ -97,7 +101,8 @@ def encode_messages(
 
 
 class _Conversation:
-    def __init__(self, rules: Rules, origin: str) -> None:
+    def __init__(self, names: Names, rules: Rules, origin: str) -> None:
+        self._names = names
         self._rules = rules
         self._origin = origin
         self._foreign = origin == "messages"
@@ -183,7 +188,7 @@ class _Conversation:
             kind, field, said = "custom", "input", item.arguments
         elif item.custom:
             said = _json({"input": item.arguments}).decode()
-        body = {"name": called(item), field: said, **any_object(more.get(kind))}
+        body = {"name": self._names.of_call(item), field: said, **any_object(more.get(kind))}
         rest = {k: v for k, v in more.items() if k not in ("function", "custom")}
         return {"id": item.call_id, "type": kind, kind: body, **rest}
 

@@ -19,13 +19,15 @@ class Rules(Struct, frozen=True, kw_only=True):
 
     `max_tokens_field` is the name of the limit, `developer_role` the role that developers speak in.
     `system_first`: all that systems and developers say is one message at the beginning. `custom_tools` are
-    offered as they are or as functions. Without values: what all servers but OpenAI's take.
+    offered as they are or as functions. `allowed_tools`: a choice among some of the tools is told as such;
+    else only these are offered. Without values: what all servers but OpenAI's take.
     """
 
     max_tokens_field: MaxTokens = "max_tokens"
     developer_role: Developer = "system"
     system_first: bool = True
     custom_tools: CustomTools = "function"
+    allowed_tools: bool = False
 
 
 OPENAI = Rules(
@@ -33,6 +35,7 @@ OPENAI = Rules(
     developer_role="developer",
     system_first=False,
     custom_tools="custom",
+    allowed_tools=True,
 )
 
 

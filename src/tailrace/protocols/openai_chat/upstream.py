@@ -17,10 +17,12 @@ from tailrace.errors import CutShort, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest
+from tailrace.events.tools import declared
 from tailrace.protocols import upstream_events as told
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, any_object, given, objects
 from tailrace.protocols.framing.sse import SseEvent
+from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_chat import history, messages, tools
 from tailrace.protocols.openai_chat import upstream_wire as wire
 from tailrace.protocols.openai_chat.rules import OPENAI, Rules
@@ -42,10 +44,11 @@ class ChatCodec:
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings, rules = request.settings, self._rules
+        names = Names(declared(settings.tools, request.items), self.dialect, settings.origin)
         body: Object = {
             "model": model,
             "messages": history.encode_messages(
-                request.items, request.instructions, rules, settings.origin
+                request.items, request.instructions, rules, settings.origin, names
             ),
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -69,27 +72,21 @@ class ChatCodec:
         }
         if settings.logprobs:
             body["logprobs"] = True
-        if declared := tools.encode_tools(settings.tools, rules):
-            body["tools"] = declared
-            if settings.tool_choice != _AUTO:
-                body["tool_choice"] = tools.encode_choice(settings, rules)
-        else:
+        body |= tools.encode(request, names, rules)
+        if "tools" not in body:
             body.pop("parallel_tool_calls", None)
         if settings.output.kind != "text":
             body["response_format"] = tools.encode_format(settings.output)
         if settings.origin == self.dialect:
             body |= settings.extra
-        names = tools.offered(settings.tools, rules)
-        return HttpRequest("/chat/completions", {}, _json(body), offered=names)
+        offered = tools.offered(request, names, rules)
+        return HttpRequest("/chat/completions", {}, _json(body), offered=offered)
 
     def decoder(self, items: Iterator[int], model: str) -> ChatDecoder:
         return ChatDecoder(items, model)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
         return http_failure(status, body)
-
-
-_AUTO = ModelRequest(items=()).settings.tool_choice
 
 
 class ChatDecoder(SseReplyDecoder):

@@ -33,8 +33,10 @@ from tailrace.events.items import (
     ToolCall,
     ToolOutput,
 )
-from tailrace.protocols.fields import Object, as_list, as_object, given, optional, text
+from tailrace.protocols.fields import Object, any_object, as_list, as_object, given, optional, text
+from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_responses import item_details
+from tailrace.protocols.upstream import NO_ARGUMENTS
 
 DIALECT = "responses"
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
@@ -65,8 +67,11 @@ def decode_item(value: Json, where: str) -> Item:
     return msgspec.structs.replace(made, details={DIALECT: kept})
 
 
-def encode_items(items: Iterable[Item], *, shown: bool = False) -> list[Object]:
-    """Items as a Responses server takes them as input, without ids of ours.
+def encode_items(
+    items: Iterable[Item], names: Names | None = None, *, shown: bool = False
+) -> list[Object]:
+    """Items as a Responses server takes them as input, without ids of ours; calls by the `names` of their
+    tools.
 
     A custom tool's output has a type of its own, which only its call tells. `shown`: as lists show them,
     with every field that the SDKs' types require.
@@ -74,6 +79,8 @@ def encode_items(items: Iterable[Item], *, shown: bool = False) -> list[Object]:
     encoded: list[Object] = []
     custom: set[str] = set()
     for item in items:
+        if names is not None and isinstance(item, ToolCall):
+            item = msgspec.structs.replace(item, name=_known_as(item, names))
         made = encode_item(item, shown=shown)
         if isinstance(item, ToolCall) and item.custom:
             custom.add(item.call_id)
@@ -83,10 +90,19 @@ def encode_items(items: Iterable[Item], *, shown: bool = False) -> list[Object]:
     return encoded
 
 
+def _known_as(call: ToolCall, names: Names) -> str:
+    """A namespace has its place beside the name here."""
+    return (
+        call.name if "namespace" in any_object(call.details.get(DIALECT)) else names.of_call(call)
+    )
+
+
 def encode_item(item: Item, *, shown: bool = False) -> Object:
     """One item, out of context."""
     kept: Object | None = item.details.get(DIALECT)
     plain = _plain(item, own=kept is not None and not shown)
+    if kept is None and not shown and plain.get("arguments") == "":
+        plain["arguments"] = NO_ARGUMENTS  # of another dialect; servers read it as JSON
     if shown and isinstance(item, Message):  # lists have parts only
         kept = {name: value for name, value in (kept or {}).items() if name != item_details.FORM}
     return item_details.restored(plain, kept or {})

@@ -16,8 +16,10 @@ import msgspec
 from tailrace.errors import ModelFailed
 from tailrace.events.items import Item, Json, ProviderItem, Reasoning
 from tailrace.events.request import ModelRequest, Settings, ToolChoice
+from tailrace.events.tools import Declared, brings_tools
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, any_object, given
+from tailrace.protocols.offered import Names, Offered
 from tailrace.protocols.openai_responses import items as wire_items
 from tailrace.protocols.openai_responses import tools
 from tailrace.protocols.openai_responses.upstream_reply import ResponsesDecoder
@@ -40,12 +42,21 @@ class ResponsesCodec:
 
     dialect = DIALECT
 
+    def __init__(self, *, thoughts: bool | None = None) -> None:
+        """`thoughts`: whether they are asked for in the form in which they can be given back; None where the
+        request, or the model's name, tells that there will be some."""
+        self._thoughts = thoughts
+
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings = request.settings
+        found = [Declared(tool) for tool in settings.tools]
+        names = Names(found, DIALECT, settings.origin)
         extra = settings.extra if settings.origin == self.dialect else {}
+        expected = bool(_reasoning(settings, extra) or _REASONS.match(model))
+        thoughts = expected if self._thoughts is None else self._thoughts
         body: Object = {
             "model": model,
-            "input": wire_items.encode_items(filter(_ours, request.items)),
+            "input": wire_items.encode_items(filter(_ours, request.items), names),
             "stream": True,
             "store": False,
             **given(
@@ -58,17 +69,18 @@ class ResponsesCodec:
                     "parallel_tool_calls": settings.parallel_tool_calls,
                     "service_tier": settings.service_tier,
                     "user": settings.user,
-                    "tools": tools.encode_tools(settings),
-                    "include": _include(settings, extra, model),
+                    "tools": tools.encode_tools(settings, names=names),
+                    "include": _include(settings, extra, thoughts=thoughts),
                     "reasoning": _reasoning(settings, extra),
                     "text": _text(settings, extra),
                 }
             ),
         }
-        if settings.tools and settings.tool_choice != ToolChoice():
-            body["tool_choice"] = tools.encode_choice(settings)
+        has_tools = settings.tools or "prompt" in extra or any(map(brings_tools, request.items))
+        if has_tools and settings.tool_choice != ToolChoice():
+            body["tool_choice"] = tools.encode_choice(settings, names)
         body |= {name: value for name, value in extra.items() if name not in _MERGED}
-        return HttpRequest("/responses", {}, _json(body))
+        return HttpRequest("/responses", {}, _json(body), offered=_offered(found, names))
 
     def decoder(self, items: Iterator[int], model: str) -> ResponsesDecoder:
         return ResponsesDecoder(items, model)
@@ -77,10 +89,20 @@ class ResponsesCodec:
         return http_failure(status, body)
 
 
-def _include(settings: Settings, extra: Object, model: str) -> list[Json]:
+def _offered(tools: list[Declared], names: Names) -> dict[str, Offered]:
+    """What tools under other names than their own stand for."""
+    found = [
+        (names.of(*tool.key), names.stands_for(tool, as_function=False))
+        for tool in tools
+        if tool.spec.kind != "provider"
+    ]
+    return {name: stands for name, stands in found if stands is not None}
+
+
+def _include(settings: Settings, extra: Object, *, thoughts: bool) -> list[Json]:
     """What the client wants included, and what is needed to go on."""
     include: list[Json] = list(cast("list[Json]", extra.get("include") or []))
-    if _reasoning(settings, extra) or _REASONS.match(model):
+    if thoughts:
         include.append(ENCRYPTED)
     if settings.logprobs:
         include.append(LOGPROBS)

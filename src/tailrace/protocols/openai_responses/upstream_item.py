@@ -108,6 +108,11 @@ class ReplyItem:
             return True
         return False
 
+    def without_arguments(self) -> bool:
+        """Whether it is a function's call, and nothing was said of what with."""
+        function = self.kind == "tool_call" and self.fields.get("type") != "custom_tool_call"
+        return function and not self.said("arguments").strip()
+
     def part(self, key: Key) -> int:
         """Our ordinal for the next piece of a text. Parts follow each other: a text that goes on after
         another one began does so in a part of its own."""

@@ -36,7 +36,7 @@ from tailrace.protocols.openai_responses.upstream_item import (
     same,
     word,
 )
-from tailrace.protocols.upstream import SseReplyDecoder, call_id
+from tailrace.protocols.upstream import NO_ARGUMENTS, SseReplyDecoder, call_id
 
 DIALECT = "responses"
 ENDS = ("response.completed", "response.incomplete", "response.done")
@@ -327,6 +327,8 @@ class ResponsesDecoder(SseReplyDecoder):
             status = "incomplete"
         if item.useless() and status == "completed" and not self.done:
             return
+        if item.without_arguments() and status == "completed":
+            self._say(item, ("arguments", 0), NO_ARGUMENTS, [])
         item.closed = True
         if item.kind == "provider":
             self._finish(number, content=ProviderItem(dialect=DIALECT, data=item.fields))
