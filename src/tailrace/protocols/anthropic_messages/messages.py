@@ -18,7 +18,7 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.events.request import ModelRequest, Settings
-from tailrace.events.tools import declared
+from tailrace.events.tools import brings_tools, declared
 from tailrace.protocols.anthropic_messages import parts, tools
 from tailrace.protocols.anthropic_messages.history import legal
 from tailrace.protocols.anthropic_messages.wire import DIALECT, SERVER
@@ -132,9 +132,20 @@ class Turns:
                 theirs = self._theirs and result["type"] == _own(kept).get("type", "tool_result")
                 return kept.get("role", "user") if theirs else "user", [result]
             case ProviderItem():
-                return item.role, [dict(item.data)] if item.dialect == DIALECT else []
+                return item.role, self._provided(item)
             case _:
                 assert_never(item)
+
+    def _provided(self, item: ProviderItem) -> list[Object]:
+        """A block of this dialect as it came. Of other dialects' items those that their servers made are left
+        out; what a client says cannot be."""
+        if item.dialect == DIALECT:
+            return [dict(item.data)]
+        if item.role != "assistant" and not brings_tools(item):
+            kind = item.data.get("type")
+            said = f"A model server that speaks Messages knows no item of type {kind!r}."
+            raise parts.refused(said, self._param)
+        return []
 
     def _blocks(self, kept: Object, content: tuple[Part, ...]) -> list[Object]:
         """The blocks of an item's parts, with what a client of this dialect said of them besides."""

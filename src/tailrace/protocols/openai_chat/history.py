@@ -38,6 +38,7 @@ from tailrace.events.items import (
     ToolOutput,
     text_of,
 )
+from tailrace.events.tools import brings_tools
 from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_chat.messages import DIALECT
@@ -131,9 +132,15 @@ class _Conversation:
             case ToolOutput():
                 self._result(item, own)
             case ProviderItem():
-                pass  # an item of another dialect's server: no chat server knows it
+                self._provided(item)
             case _:
                 assert_never(item)
+
+    def _provided(self, item: ProviderItem) -> None:
+        """No chat server knows another dialect's items: those that its servers made are left out, what a
+        client says cannot be."""
+        if item.role != "assistant" and not brings_tools(item):
+            raise self._refused(f"content of type {item.data.get('type')!r}")
 
     def system(self, role: str, parts: tuple[Part, ...], own: Object, name: str = "") -> None:
         """What a system or a developer says."""

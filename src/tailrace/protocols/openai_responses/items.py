@@ -33,6 +33,7 @@ from tailrace.events.items import (
     ToolCall,
     ToolOutput,
 )
+from tailrace.events.tools import BRINGS
 from tailrace.protocols.fields import Object, any_object, as_list, as_object, given, optional, text
 from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_responses import item_details
@@ -61,7 +62,9 @@ def decode_item(value: Json, where: str) -> Item:
         raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
     decoder = _DECODERS.get(kind)
     if decoder is None or (kind == "function_call_output" and item.get("call_id") is None):
-        return ProviderItem(dialect=DIALECT, data=item)  # what answers no call is known here alone
+        # What answers no call is known here alone.
+        theirs = kind.endswith("_output") or kind in BRINGS
+        return ProviderItem(dialect=DIALECT, data=item, role="user" if theirs else "assistant")
     made = decoder(item, where)
     kept = item_details.kept(item, _plain(made, own=True))
     return msgspec.structs.replace(made, details={DIALECT: kept})
@@ -101,8 +104,8 @@ def encode_item(item: Item, *, shown: bool = False) -> Object:
     """One item, out of context."""
     kept: Object | None = item.details.get(DIALECT)
     plain = _plain(item, own=kept is not None and not shown)
-    if kept is None and not shown and plain.get("arguments") == "":
-        plain["arguments"] = NO_ARGUMENTS  # of another dialect; servers read it as JSON
+    if kept is None and not shown and isinstance(item, ToolCall) and not item.arguments:
+        plain |= {} if item.custom else {"arguments": NO_ARGUMENTS}  # servers read it as JSON
     if shown and isinstance(item, Message):  # lists have parts only
         kept = {name: value for name, value in (kept or {}).items() if name != item_details.FORM}
     return item_details.restored(plain, kept or {})

@@ -89,12 +89,13 @@ def _encode_tool(tool: ToolSpec, n: int, settings: Settings, form: Form) -> Obje
     kind = str(tool.raw.get("type"))
     if kind.startswith(_SEARCH):
         return _search(tool.raw)
-    raise ModelFailed(
-        f"A model server that speaks Responses has no tool of type {kind}.",
-        code="invalid_prompt",
-        status=400,
-        param=f"tools[{n}]" if origin == "chat" else f"tools.{n}",
-    )
+    place = f"tools[{n}]" if origin == "chat" else f"tools.{n}"
+    raise refused(f"A model server that speaks Responses has no tool of type {kind}.", place)
+
+
+def refused(what: str, param: str) -> ModelFailed:
+    """The refusal of what a Responses server has no form for; the client hears 400."""
+    return ModelFailed(what, code="invalid_prompt", status=400, param=param)
 
 
 def _declared(tool: ToolSpec, form: Form) -> Object:
@@ -126,11 +127,9 @@ def _own(tool: ToolSpec) -> Object:
 def _search(tool: Object) -> Object:
     """Messages' tool for web searches; what it says of counts has no counterpart."""
     if tool.get("blocked_domains"):
-        raise ModelFailed(
+        raise refused(
             "A model server that speaks Responses cannot leave out domains (blocked_domains).",
-            code="invalid_prompt",
-            status=400,
-            param="tools",
+            "tools",
         )
     filters = given({"allowed_domains": tool.get("allowed_domains")})
     return {

@@ -122,9 +122,16 @@ def _text(settings: Settings, extra: Object) -> Object:
 
 
 def _ours(item: Item) -> bool:
-    """Whether a Responses server can make anything of it."""
+    """Whether a Responses server can make anything of it. Raises `ModelFailed` for what a client said that no
+    such server knows."""
     match item:
         case ProviderItem():
+            if item.dialect != DIALECT and item.role != "assistant":
+                raise tools.refused(
+                    f"A model server that speaks Responses knows no block of type"
+                    f" {item.data.get('type')!r}.",
+                    "messages",
+                )
             return item.dialect == DIALECT
         case Reasoning():
             # A summary alone is refused: nothing is stored there. An id tells that the server made it.
