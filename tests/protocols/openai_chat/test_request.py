@@ -248,7 +248,7 @@ REFUSED: list[tuple[dict[str, Any], type[CallerError], str]] = [
     ({"messages": [{"content": "Hi"}]}, BadRequest, "messages[0].role"),
     ({"messages": [{"role": "user", "content": 5}]}, BadRequest, "messages[0].content"),
     (
-        {"messages": [{"role": "user", "content": [{"type": "odd"}]}]},
+        {"messages": [{"role": "user", "content": [{"type": 5}]}]},
         BadRequest,
         "messages[0].content[0].type",
     ),

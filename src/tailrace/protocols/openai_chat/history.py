@@ -31,6 +31,7 @@ from tailrace.events.items import (
     Message,
     Part,
     ProviderItem,
+    ProviderPart,
     Reasoning,
     RefusalPart,
     TextPart,
@@ -51,6 +52,9 @@ SEPARATOR = "\n\n"
 
 SAYS_MORE = ("tool_calls", "refusal", "audio", "images")
 """Beside one of these an assistant's content may be null."""
+
+_TOLD = (TextPart, RefusalPart, ProviderPart)
+"""What stands in a result itself."""
 
 _json = msgspec.json.Encoder().encode
 
@@ -152,15 +156,16 @@ class _Conversation:
             self._turns.append(_Turn(message))
 
     def _message(self, role: str, parts: tuple[Part, ...], name: str, own: Object) -> Object:
-        content = self._content(parts, any_object(own.get("parts")))
+        content = self._content(list(enumerate(parts)), any_object(own.get("parts")))
         message = {"role": role, "content": content, **given({"name": name})}
         return {**message, **any_object(own.get("message"))}
 
     def _spoken(self, item: Message, own: Object) -> None:
-        said = [part for part in item.content if isinstance(part, TextPart)]
-        refusal = "".join(part.refusal for part in item.content if isinstance(part, RefusalPart))
         parts = any_object(own.get("parts"))
-        content = self._content(tuple(said), parts) if said else None if refusal else ""
+        said = [(n, p) for n, p in enumerate(item.content) if self._is_content(n, p, parts)]
+        refusals = [p.refusal for p in item.content if isinstance(p, RefusalPart)]
+        refusal = "".join(refusals) if not any(isinstance(p, RefusalPart) for _, p in said) else ""
+        content = self._content(said, parts) if said else None if refusal else ""
         if not said and not refusal and own.get("message"):
             content = None  # a picture, or sound
         turn = self._assistant(after_text=content is None)
@@ -168,6 +173,16 @@ class _Conversation:
             turn.message["content"] = _both(turn.message.get("content"), content)
         turn.message |= given({"refusal": refusal, "name": item.name})
         _add(turn.message, any_object(own.get("message")))
+
+    def _is_content(self, n: int, part: Part, own: Object) -> bool:
+        """Whether a part of what an assistant said stands in its content."""
+        match part:
+            case TextPart() | ProviderPart():
+                return True
+            case RefusalPart():
+                return str(n) in own  # a part of a Chat client's; else a field
+            case _:
+                return self._origin == DIALECT
 
     def _thought(self, item: Reasoning, own: Object) -> None:
         """What a server of this dialect thought; nobody else's thoughts are told."""
@@ -202,8 +217,9 @@ class _Conversation:
     def _result(self, item: ToolOutput, own: Object) -> None:
         turn, place = self._asked(item.call_id)
         parts = any_object(own.get("parts"))
-        texts = tuple(part for part in item.output if isinstance(part, (TextPart, RefusalPart)))
-        shown = [self._part(part) for part in item.output if part not in texts]
+        numbered = list(enumerate(item.output))
+        texts = [each for each in numbered if isinstance(each[1], _TOLD)]
+        shown = [self._part(part) for part in item.output if not isinstance(part, _TOLD)]
         if turn is None:
             label = TextPart(f"Result of the call {item.call_id}: ")
             self._turns.append(_Turn(self._message("user", (label, *item.output), "", {})))
@@ -234,12 +250,20 @@ class _Conversation:
         self._turns.append(_Turn({"role": "assistant", "content": None}))
         return self._turns[-1]
 
-    def _content(self, parts: Sequence[Part], own: Object) -> Json:
+    def _content(self, numbered: Sequence[tuple[int, Part]], own: Object) -> Json:
         """A plain string where it is only text, as every chat server takes it; a refusal is text but for the
         assistant's own."""
-        if not own and all(isinstance(part, TextPart | RefusalPart) for part in parts):
-            return text_of(tuple(parts))
-        return [{**self._part(part), **any_object(own.get(str(n)))} for n, part in enumerate(parts)]
+        if not own and all(isinstance(part, TextPart | RefusalPart) for _, part in numbered):
+            return text_of(tuple(part for _, part in numbered))
+        return [self._with(part, any_object(own.get(str(n)))) for n, part in numbered]
+
+    def _with(self, part: Part, own: Object) -> Object:
+        """A part with what a Chat client said of it besides, which may be all of it."""
+        if "type" in own:
+            return own
+        made = self._part(part)
+        inner = {k: {**any_object(made.get(k)), **v} for k, v in own.items() if isinstance(v, dict)}
+        return {**made, **own, **inner}
 
     def _part(self, part: Part) -> Object:
         match part:
@@ -257,6 +281,10 @@ class _Conversation:
             case AudioPart():
                 audio = {"data": part.data, "format": part.format}
                 return {"type": "input_audio", "input_audio": audio}
+            case ProviderPart():
+                if part.dialect != DIALECT:
+                    raise self._refused(f"content of type {part.data.get('type')!r}")
+                return dict(part.data)
             case _:
                 assert_never(part)
 

@@ -26,6 +26,7 @@ from tailrace.events.items import (
     Message,
     Part,
     ProviderItem,
+    ProviderPart,
     Reasoning,
     RefusalPart,
     Role,
@@ -183,8 +184,10 @@ def _decode_part(value: Json, where: str) -> Part:
         case "input_audio":
             audio = as_object(part.get("input_audio"), f"{where}.input_audio")
             return AudioPart(text(audio, "data", where), text(audio, "format", where))
-        case other:
-            raise BadRequest(f"{where} has an unknown type {other!r}.", param=f"{where}.type")
+        case str():
+            return ProviderPart(dialect=DIALECT, data=part)
+        case _:
+            raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
 
 
 def _decode_reasoning(item: Object, where: str) -> Item:
@@ -253,6 +256,8 @@ def _encode_part(part: Part, kind: str, *, own: bool) -> Object:
         case AudioPart():
             audio = {"data": part.data, "format": part.format}
             return {"type": "input_audio", "input_audio": audio}
+        case ProviderPart():
+            return dict(part.data)
         case _:
             assert_never(part)
 

@@ -9,12 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import cast
+from typing import assert_never, cast
 
 import msgspec
 
 from tailrace.errors import ModelFailed
-from tailrace.events.items import Item, Json, ProviderItem, Reasoning
+from tailrace.events.items import (
+    Item,
+    Json,
+    Message,
+    ProviderItem,
+    ProviderPart,
+    Reasoning,
+    ToolCall,
+    ToolOutput,
+)
 from tailrace.events.request import ModelRequest, Settings, ToolChoice
 from tailrace.events.tools import Declared, brings_tools
 from tailrace.protocols.contract import HttpRequest
@@ -127,15 +136,24 @@ def _ours(item: Item) -> bool:
     match item:
         case ProviderItem():
             if item.dialect != DIALECT and item.role != "assistant":
-                raise tools.refused(
-                    f"A model server that speaks Responses knows no block of type"
-                    f" {item.data.get('type')!r}.",
-                    "messages",
-                )
+                raise _unknown(item)
             return item.dialect == DIALECT
         case Reasoning():
             # A summary alone is refused: nothing is stored there. An id tells that the server made it.
             own = any_object(item.details.get(DIALECT))
             return bool(item.text or own.get("encrypted_content") or "id" in own)
-        case _:
+        case Message() | ToolOutput():
+            for part in item.content if isinstance(item, Message) else item.output:
+                if isinstance(part, ProviderPart) and part.dialect != DIALECT:
+                    raise _unknown(part)
             return True
+        case ToolCall():
+            return True
+        case _:
+            assert_never(item)
+
+
+def _unknown(said: ProviderItem | ProviderPart) -> ModelFailed:
+    kind = said.data.get("type")
+    what = f"A model server that speaks Responses knows no content of type {kind!r}."
+    return tools.refused(what, "messages")
