@@ -14,16 +14,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.errors import CallerError, NotFound
-from tailrace.http import health, openapi
-from tailrace.http.guard import ErrorBody
+from tailrace.http import forms, health, openapi
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
 from tailrace.http.parts import Parts
 from tailrace.http.request_ids import Identified, fresh_id, request_id
 from tailrace.http.routes import agui, chat, conversations, jobs, messages, responses, sessions, ui
-from tailrace.protocols.anthropic_messages.wire import error_body as messages_body
-from tailrace.protocols.errors import error_body
-from tailrace.protocols.session_lines.request import error_body as session_body
 
 RETRIES = ("retry-after", "retry-after-ms", "x-should-retry")
 """By these the clients of OpenAI and Anthropic know when to ask again, in a page too."""
@@ -96,9 +92,5 @@ def _no_route(http: Request, error: Exception) -> Response:
         status = 404
     elif status == 405:
         fault = NotFound(f"Method {http.method} is not allowed for {path}.")
-    form: ErrorBody = error_body
-    if path.endswith(("/messages", "/messages/count_tokens")):
-        form = messages_body
-    elif path.startswith(sessions.PATH):
-        form = session_body
-    return Response(form(fault, id), status, headers, media_type="application/json")
+    body = forms.body_of(fault, id, http.scope)
+    return Response(body, status, headers, media_type="application/json")
