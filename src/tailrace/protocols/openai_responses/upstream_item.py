@@ -76,6 +76,7 @@ class ReplyItem:
         self.done = False
         self.closed = False
         self.told: dict[Key, Told] = {}
+        self.ordinals: dict[Key, int] = {}
         self._current: dict[str, Key] = {}
         self._next: dict[str, int] = {}
         self._ordinal: dict[str, int] = {}
@@ -121,6 +122,7 @@ class ReplyItem:
             self._current[group] = key
             self._ordinal[group] = self._next.get(group, 0)
             self._next[group] = self._ordinal[group] + 1
+            self.ordinals[key] = self._ordinal[group]
         return self._ordinal[group]
 
     def said(self, kind: str) -> str:

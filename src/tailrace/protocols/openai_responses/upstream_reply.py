@@ -305,7 +305,7 @@ class ResponsesDecoder(SseReplyDecoder):
                 name=word(fields.get("name")),
                 call_id=call_id(item.call_id or item.id, number),
                 custom=fields.get("type") == "custom_tool_call",
-                details=end.details(item.kind, fields),
+                details=end.details(item.kind, fields, {}),
             )
             self._emit(started)
             if told := item.said("arguments"):
@@ -333,7 +333,7 @@ class ResponsesDecoder(SseReplyDecoder):
         if item.kind == "provider":
             self._finish(number, content=ProviderItem(dialect=DIALECT, data=item.fields))
         else:
-            details = end.details(item.kind, item.fields)
+            details = end.details(item.kind, item.fields, item.ordinals)
             self._emit(t.ItemCompleted(number, status, details=details))
 
     def _end(self, response: Object) -> None:
