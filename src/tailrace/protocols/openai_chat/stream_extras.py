@@ -2,7 +2,8 @@
 
 Details of reasoning, signatures and other fields of calls and messages come when their item has ended, for a
 client has to send them back; pictures and sound as some servers write them. Of the reply as a whole: its
-fingerprint and tier, and what its counts say more than ours (cost). What no server counted is not shown as 0.
+fingerprint and tier, whatever else stands beside its choices (sources), and what its counts say more than
+ours (cost). What no server counted is not shown as 0.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Served:
     def add(self, usage: t.Usage) -> None:
         """A reply has ended."""
         own = any_object(usage.details.get(DIALECT))
-        self.about |= {k: v for k, v in own.items() if k in ("system_fingerprint", "service_tier")}
+        self.about |= {k: v for k, v in own.items() if k not in ("usage", "uncounted")}
         self._counted.append(not own.get("uncounted"))
         self._usages.append(any_object(own.get("usage")))
 

@@ -114,7 +114,10 @@ class ChatDecoder(SseReplyDecoder):
         before, reason = len(self._out), self._finish_reason
         if not self._id:
             self._id = wire.name(chunk.id)
-        self._count(chunk)
+        if counts := wire.counts(chunk):
+            self._usage = counts
+        if not self._begun or wire.is_last(chunk):
+            self._about |= wire.beside(event.data)
         if chunk.choices is None:
             self._no_chunk(event)
             return
@@ -129,14 +132,6 @@ class ChatDecoder(SseReplyDecoder):
         if not str(about.get("object")).startswith("chat.completion"):
             told.raise_only_words(about)
         self._says = bool(self._usage)
-
-    def _count(self, chunk: wire.Chunk) -> None:
-        if counts := wire.counts(chunk):
-            self._usage = counts
-        if chunk.system_fingerprint:
-            self._about["system_fingerprint"] = chunk.system_fingerprint
-        if chunk.service_tier:
-            self._about["service_tier"] = chunk.service_tier
 
     def _closed(self) -> None:
         if self._finish_reason or (self._marked and self._begun and self._calls.whole):

@@ -22,6 +22,28 @@ UNLIKELY = -9999.0
 """What OpenAI writes for the logarithm of no probability at all, which others leave as -Infinity."""
 
 
+_CHUNK = frozenset(
+    {
+        "choices",
+        "created",
+        "detail",
+        "error",
+        "event",
+        "id",
+        "message",
+        "model",
+        "obfuscation",
+        "object",
+        "timings",
+        "type",
+        "uncounted",
+        "usage",
+    }
+)
+"""Fields of a chunk that are the run's own to say, or have a place of their own; names with `x_` are of those
+that made them up."""
+
+
 class Delta(Struct, gc=False):
     """What a chunk adds to a message, or a whole message."""
 
@@ -71,8 +93,6 @@ class Chunk(Struct, gc=False):
     usage: Json = None
     x_groq: Json = None
     timings: Json = None
-    system_fingerprint: Json = None
-    service_tier: Json = None
 
 
 _NONE: Object = {}
@@ -85,6 +105,25 @@ def chunk(event: SseEvent) -> Chunk:
         return _chunk(event.data)
     except msgspec.ValidationError:
         return loose(msgspec.json.decode(event.data))
+
+
+def is_last(chunk: Chunk) -> bool:
+    """Whether it ends the reply, or counts it: there servers say what they have to say of the whole."""
+    choices = chunk.choices or ()
+    return not choices or any(choice.finish_reason is not None for choice in choices)
+
+
+def beside(data: bytes) -> Object:
+    """What a chunk says of the reply beside its choices, in whatever words: its tier, sources, …"""
+    try:
+        fields = any_object(msgspec.json.decode(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    return {
+        name: value
+        for name, value in fields.items()
+        if value is not None and name not in _CHUNK and not name.startswith("x_")
+    }
 
 
 def loose(value: Json) -> Chunk:

@@ -1,0 +1,448 @@
+"""Every documented field of a request and of a reply, in one dialect in and out: it is passed on, ours by a
+named reason, or refused by name; never lost without a word. A newer SDK with more fields fails here until
+each has its place."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import anthropic.types as anthropic
+import msgspec
+import pytest
+from anthropic.types import beta, message_create_params
+from anthropic.types.beta import message_create_params as beta_message_create_params
+from openai.types.chat import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionMessage,
+    completion_create_params,
+)
+from openai.types.responses import Response, response_create_params
+from typing_extensions import get_type_hints
+
+from tailrace.errors import CallerError
+from tailrace.events import types as t
+from tailrace.events.request import ModelRequest, RunRequest
+from tailrace.events.state import RunState
+from tailrace.protocols.anthropic_messages import reply as messages_reply
+from tailrace.protocols.anthropic_messages import request as messages
+from tailrace.protocols.anthropic_messages import stream as messages_stream
+from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
+from tailrace.protocols.contract import UpstreamCodec
+from tailrace.protocols.openai_chat import reply as chat_reply
+from tailrace.protocols.openai_chat import request as chat
+from tailrace.protocols.openai_chat import stream as chat_stream
+from tailrace.protocols.openai_chat.upstream import ChatCodec
+from tailrace.protocols.openai_responses import reply as responses_reply
+from tailrace.protocols.openai_responses import request as responses
+from tailrace.protocols.openai_responses import stream as responses_stream
+from tailrace.protocols.openai_responses.upstream import ResponsesCodec
+from tailrace.runtimes import single
+from tests.support.logs import RUN
+from tests.support.logs import request as logged
+
+Object = dict[str, Any]
+CODECS: dict[str, UpstreamCodec] = {
+    "chat": ChatCodec(),
+    "responses": ResponsesCodec(),
+    "messages": MessagesCodec(),
+}
+
+
+def asked(dialect: str, fields: Object) -> RunRequest:
+    body = json.dumps(fields).encode()
+    if dialect == "messages":
+        return messages.decode(body, "2023-06-01").request
+    return chat.decode(body).request if dialect == "chat" else responses.decode(body).request
+
+
+def sent(dialect: str, fields: Object) -> Object:
+    """What a server of the dialect is asked by a client of the dialect."""
+    made = asked(dialect, fields)
+    request = ModelRequest(items=made.input, instructions=made.instructions, settings=made.settings)
+    body: Object = json.loads(CODECS[dialect].request(request, "server's").body)
+    return body
+
+
+PASSED: dict[str, Object] = {
+    "chat": {
+        "audio": {"voice": "alloy", "format": "wav"},
+        "frequency_penalty": 0.5,
+        "logit_bias": {"1": 2},
+        "logprobs": True,
+        "max_completion_tokens": 9,
+        "messages": [{"role": "user", "content": "Hi"}],
+        "metadata": {"a": "b"},
+        "modalities": ["text", "audio"],
+        "moderation": {"model": "m"},
+        "parallel_tool_calls": False,
+        "prediction": {"type": "content", "content": "x"},
+        "presence_penalty": 0.5,
+        "prompt_cache_key": "k",
+        "prompt_cache_options": {"ttl": "1h"},
+        "prompt_cache_retention": "24h",
+        "reasoning_effort": "low",
+        "response_format": {"type": "json_object"},
+        "safety_identifier": "s",
+        "seed": 3,
+        "service_tier": "flex",
+        "stop": ["x"],
+        "store": True,
+        "temperature": 0.5,
+        "tool_choice": "required",
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "top_logprobs": 2,
+        "top_p": 0.5,
+        "user": "u",
+        "verbosity": "low",
+        "web_search_options": {"search_context_size": "low"},
+    },
+    "responses": {
+        "access_programs": ["p"],
+        "context_management": [{"type": "compaction", "compact_threshold": 9}],
+        "image": {"quality": "low"},
+        "include": ["web_search_call.action.sources"],
+        "input": [{"type": "message", "role": "user", "content": "Hi"}],
+        "instructions": "Be.",
+        "max_output_tokens": 9,
+        "max_tool_calls": 2,
+        "moderation": {"model": "m"},
+        "parallel_tool_calls": False,
+        "prompt": {"id": "p"},
+        "prompt_cache_key": "k",
+        "prompt_cache_options": {"ttl": "1h"},
+        "prompt_cache_retention": "24h",
+        "reasoning": {"effort": "low", "summary": "auto"},
+        "safety_identifier": "s",
+        "service_tier": "flex",
+        "temperature": 0.5,
+        "text": {"verbosity": "low", "format": {"type": "json_object"}},
+        "tool_choice": "required",
+        "tools": [{"type": "function", "name": "f", "parameters": {}, "strict": False}],
+        "top_logprobs": 2,
+        "top_p": 0.5,
+        "truncation": "auto",
+        "user": "u",
+    },
+    "messages": {
+        "billing_policy": {"type": "billing_policy", "bill_to": "user_profile"},
+        "cache_control": {"type": "ephemeral"},
+        "compaction": {"type": "auto"},
+        "container": "c",
+        "context_management": {"edits": []},
+        "diagnostics": {"a": 1},
+        "fallback_credit_token": "f",
+        "fallbacks": [{"model": "x"}],
+        "inference_geo": "eu",
+        "max_tokens": 9,
+        "mcp_servers": [{"type": "url", "url": "https://h", "name": "n"}],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+        "metadata": {"user_id": "u"},
+        "output_config": {"effort": "low"},
+        "service_tier": "auto",
+        "speed": "fast",
+        "stop_sequences": ["x"],
+        "system": [{"type": "text", "text": "Be.", "cache_control": {"type": "ephemeral"}}],
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "tool_choice": {"type": "any"},
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+    },
+}
+MODEL = {"model": "client's"}
+OURS: dict[str, dict[str, tuple[Any, Any]]] = {
+    # what a client says, and what the server is told instead (None: nothing)
+    "chat": {
+        "max_tokens": (7, None),  # goes under the name that the server knows
+        "model": ("client's", "server's"),
+        "stream_options": ({"include_obfuscation": True}, {"include_usage": True}),
+    },
+    "responses": {
+        "background": (True, None),
+        "conversation": ("conv_1", None),
+        "metadata": ({"a": "b"}, None),
+        "model": ("client's", "server's"),
+        "previous_response_id": ("resp_1", None),
+        "store": (True, False),
+        "stream_options": ({"include_obfuscation": True}, None),
+    },
+    "messages": {"model": ("client's", "server's")},
+}
+HEADERS = frozenset({"betas", "user_profile_id", "workspace_id"})
+"""Of Messages: fields of the SDK that are headers. What is beta is passed on (`test_request.py`); whose
+account it is, the operator's key says."""
+REFUSED: dict[str, Object] = {
+    "chat": {"functions": [{"name": "f"}], "function_call": "auto", "n": 2},
+    "responses": {},
+    "messages": {"thread": {"id": "t"}},
+}
+DOCUMENTED: dict[str, Sequence[Any]] = {
+    "chat": (completion_create_params.CompletionCreateParamsBase,),
+    "responses": (response_create_params.ResponseCreateParamsBase,),
+    "messages": (
+        message_create_params.MessageCreateParamsBase,
+        beta_message_create_params.MessageCreateParamsBase,
+    ),
+}
+NEEDED: dict[str, Object] = {
+    "chat": {**MODEL, "messages": PASSED["chat"]["messages"]},
+    "responses": {**MODEL, "input": PASSED["responses"]["input"]},
+    "messages": {
+        **MODEL,
+        "max_tokens": 9,
+        "messages": PASSED["messages"]["messages"],
+    },
+}
+TOGETHER = {"tool_choice": ("tools",), "parallel_tool_calls": ("tools",)}
+"""Fields that mean something only beside others."""
+
+
+@pytest.mark.parametrize("dialect", CODECS)
+def test_every_documented_field_has_its_place(dialect: str) -> None:
+    documented = set().union(*(get_type_hints(kind) for kind in DOCUMENTED[dialect]))
+    places = [set(PASSED[dialect]), set(OURS[dialect]), set(REFUSED[dialect])]
+    if dialect == "messages":
+        places.append(set(HEADERS))
+    assert sum(map(len, places)) == len(set().union(*places))
+    assert set().union(*places) == documented
+
+
+@pytest.mark.parametrize(("dialect", "name"), [(d, n) for d in PASSED for n in PASSED[d]])
+def test_it_is_passed_on(dialect: str, name: str) -> None:
+    known = PASSED[dialect]
+    beside = {other: known[other] for other in TOGETHER.get(name, ())}
+    body = sent(dialect, {**NEEDED[dialect], **beside, name: known[name]})
+    assert body[name] == known[name]
+
+
+@pytest.mark.parametrize("dialect", CODECS)
+def test_all_together_are_passed_on_and_nothing_is_added(dialect: str) -> None:
+    body = sent(dialect, {**MODEL, **PASSED[dialect]})
+    ours = {"model": "server's", "stream": True}
+    ours |= {n: told for n, (_, told) in OURS[dialect].items() if told is not None}
+    if dialect == "responses":  # since reasoning is asked for
+        thoughts = [*PASSED[dialect]["include"], "reasoning.encrypted_content"]
+        assert body == {**PASSED[dialect], **ours, "include": thoughts}
+    else:
+        assert body == {**PASSED[dialect], **ours}
+
+
+@pytest.mark.parametrize("dialect", CODECS)
+def test_fields_that_nobody_knows_are_passed_on(dialect: str) -> None:
+    body = sent(dialect, {**NEEDED[dialect], "novel": {"a": [None, 1]}})
+    assert body["novel"] == {"a": [None, 1]}
+
+
+@pytest.mark.parametrize(("dialect", "name"), [(d, n) for d in OURS for n in OURS[d]])
+def test_it_is_ours(dialect: str, name: str) -> None:
+    said, told = OURS[dialect][name]
+    assert sent(dialect, {**NEEDED[dialect], name: said}).get(name) == told
+
+
+@pytest.mark.parametrize(("dialect", "name"), [(d, n) for d in REFUSED for n in REFUSED[d]])
+def test_it_is_refused_by_name(dialect: str, name: str) -> None:
+    with pytest.raises(CallerError) as caught:
+        asked(dialect, {**NEEDED[dialect], name: REFUSED[dialect][name]})
+    assert caught.value.param == name
+
+
+# replies
+
+
+def log(dialect: str, frames: Sequence[Object]) -> list[t.Event]:
+    """The log of a gateway's run over a reply."""
+    state, events = RunState(), list[t.Event]()
+
+    def add(drafts: Sequence[t.Draft]) -> None:
+        events.extend(state.advance(draft, 0) for draft in drafts)
+
+    add([t.Draft(t.RunStarted(logged()))])
+    add(single.opening(state, "helper"))
+    decoder = CODECS[dialect].decoder(itertools.count(), "m")
+    said = single.Reply(state)
+    add(said.said(decoder.feed(b"".join(b"data: %b\n\n" % msgspec.json.encode(f) for f in frames))))
+    add(said.said(decoder.close()))
+    assert decoder.failure is None, decoder.failure
+    add(single.ending(state))
+    return events
+
+
+OWN = "ours"
+"""A field of a reply that is the run's: ids, times, names, or what the client asked for."""
+CHAT_REPLY: Object = {
+    "id": OWN,
+    "choices": OWN,
+    "created": OWN,
+    "model": OWN,
+    "object": OWN,
+    "metadata": OWN,  # of stored completions; a stream has none
+    "obfuscation": OWN,
+    "moderation": {"results": []},
+    "service_tier": "flex",
+    "system_fingerprint": "fp",
+    "usage": OWN,
+}
+CHAT_MESSAGE: Object = {
+    "role": OWN,
+    "content": "See",
+    "function_call": OWN,  # `tool_calls` since long; nobody is asked for it
+    "refusal": "No",
+    "annotations": [
+        {
+            "type": "url_citation",
+            "url_citation": {"url": "http://a/", "title": "A", "start_index": 0, "end_index": 1},
+        }
+    ],
+    "audio": {"id": "a", "data": "AA==", "transcript": "x", "expires_at": 1},
+    "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+}
+
+
+def chat_document(more: Object, delta: Object) -> Object:
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    first = {**chunk, **more, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    last = {**chunk, **more, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    events = log("chat", [first, last])
+    body, status = chat_reply.completion(RUN, events, chat_stream.Options(include_usage=True))
+    assert status == 200
+    document: Object = json.loads(body)
+    return document
+
+
+def test_every_field_of_a_chat_reply_has_its_place() -> None:
+    documented = {*ChatCompletion.model_fields, *ChatCompletionChunk.model_fields}
+    assert documented == set(CHAT_REPLY)
+    assert set(ChatCompletionMessage.model_fields) == set(CHAT_MESSAGE)
+
+
+@pytest.mark.parametrize("name", [n for n, v in CHAT_REPLY.items() if v != OWN])
+def test_a_chat_reply_says_it(name: str) -> None:
+    document = chat_document({name: CHAT_REPLY[name]}, {"content": "See"})
+    assert document[name] == CHAT_REPLY[name]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_nobody_knows_beside_the_choices_is_said(first: bool) -> None:
+    """Perplexity's sources, Azure's filters: on any of the chunks that begin or end a reply."""
+    said = {"citations": ["http://a/"], "provider": "p", "prompt_filter_results": [{"n": 1}]}
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    none: Object = {"choices": []}
+    last: Object = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    text: Object = {"choices": [{"index": 0, "delta": {"content": "See"}}]}
+    frames = [{**none, **(said if first else {})}, text, {**last, **({} if first else said)}]
+    events = log("chat", [{**chunk, **frame} for frame in frames])
+    body, _ = chat_reply.completion(RUN, events, chat_stream.Options())
+    document = json.loads(body)
+    assert {name: document[name] for name in said} == said
+    chunks = chat_stream.Encoder(RUN, chat_stream.Options()).encode(events)
+    ended = json.loads(chunks[-2].removeprefix(b"data: "))
+    assert {name: ended[name] for name in said} == said
+
+
+@pytest.mark.parametrize("name", [n for n, v in CHAT_MESSAGE.items() if v != OWN])
+def test_a_chat_message_says_it(name: str) -> None:
+    (choice,) = chat_document({}, {"content": "See", name: CHAT_MESSAGE[name]})["choices"]
+    got = choice["message"][name]
+    if name == "tool_calls":
+        got = [{k: v for k, v in call.items() if k != "index"} for call in got]
+    assert got == CHAT_MESSAGE[name]
+
+
+ASKED = "asked"
+"""A field that repeats what the client asked for, in the client's words."""
+RESPONSE: Object = {
+    "id": OWN,
+    "created_at": OWN,
+    "completed_at": OWN,
+    "object": OWN,
+    "output": OWN,
+    "status": OWN,
+    "error": OWN,
+    "usage": OWN,
+    "conversation": OWN,
+    **dict.fromkeys(
+        (
+            *("background", "instructions", "max_output_tokens", "max_tool_calls", "metadata"),
+            *("model", "parallel_tool_calls", "previous_response_id", "prompt_cache_key"),
+            *("reasoning", "safety_identifier", "temperature", "text", "tool_choice", "tools"),
+            *("top_logprobs", "top_p", "truncation", "user"),
+        ),
+        ASKED,
+    ),
+    "access_programs": ["p"],
+    "image": {"quality": "low"},
+    "incomplete_details": {"reason": "max_messages"},
+    "input_transformations": [{"type": "x"}],
+    "moderation": {"results": []},
+    "prompt": {"id": "p"},
+    "prompt_cache_diagnostics": {"hit": True},
+    "prompt_cache_options": {"ttl": "1h"},
+    "prompt_cache_retention": "24h",
+    "service_tier": "flex",
+    "tool_usage": {"web_search": 1},
+}
+
+
+def test_every_field_of_a_response_has_its_place() -> None:
+    assert set(Response.model_fields) == set(RESPONSE)
+
+
+@pytest.mark.parametrize("name", [n for n, v in RESPONSE.items() if v not in (OWN, ASKED)])
+def test_a_response_says_it(name: str) -> None:
+    part = {"type": "output_text", "text": "See", "annotations": []}
+    item = {"type": "message", "id": "m", "role": "assistant", "content": [part]}
+    response = {"id": "r", "status": "completed", "output": [item], name: RESPONSE[name]}
+    events = log("responses", [{"type": "response.completed", "response": response}])
+    body = responses_reply.response(RUN, events, responses_stream.Options())
+    assert json.loads(body)[name] == RESPONSE[name]
+
+
+MESSAGE: Object = {
+    "id": OWN,
+    "type": OWN,
+    "role": OWN,
+    "model": OWN,
+    "content": OWN,
+    "usage": OWN,
+    "container": {"id": "c", "expires_at": "2026-01-01T00:00:00Z"},
+    "context_management": {"applied_edits": []},
+    "diagnostics": {"a": 1},
+    "input_transformations": [{"type": "x"}],
+    "stop_details": {"type": "refusal", "category": "x"},
+    "stop_reason": "pause_turn",
+    "stop_sequence": "x",
+}
+
+
+def test_every_field_of_a_message_has_its_place() -> None:
+    assert {*anthropic.Message.model_fields, *beta.BetaMessage.model_fields} == set(MESSAGE)
+
+
+@pytest.mark.parametrize("where", ["message_start", "message_delta"])
+@pytest.mark.parametrize("name", [n for n, v in MESSAGE.items() if v != OWN])
+def test_a_message_says_it(name: str, where: str) -> None:
+    told = {name: MESSAGE[name]}
+    delta = {"stop_reason": "end_turn", **(told if where == "message_delta" else {})}
+    start = {"id": "m", "usage": {}, **(told if where == "message_start" else {})}
+    if where == "message_start" and name in ("stop_reason", "stop_sequence"):
+        delta = {}  # what begins with its end
+    events = log(
+        "messages",
+        [
+            {"type": "message_start", "message": start},
+            {
+                "type": "content_block_start",
+                "index": 0,
+                "content_block": {"type": "text", "text": "See"},
+            },
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn", **delta}, "usage": {}},
+            {"type": "message_stop"},
+        ],
+    )
+    body, status = messages_reply.message(RUN, events, messages_stream.Options())
+    assert status == 200
+    if where == "message_delta" or name not in ("stop_reason", "stop_sequence"):
+        assert json.loads(body)[name] == MESSAGE[name]
