@@ -25,8 +25,9 @@ from typing_extensions import get_type_hints
 
 from tailrace.errors import CallerError
 from tailrace.events import types as t
+from tailrace.events.history import conversation
 from tailrace.events.request import ModelRequest, RunRequest
-from tailrace.events.state import RunState
+from tailrace.events.state import RunState, fold
 from tailrace.protocols.anthropic_messages import reply as messages_reply
 from tailrace.protocols.anthropic_messages import request as messages
 from tailrace.protocols.anthropic_messages import stream as messages_stream
@@ -348,6 +349,28 @@ def test_a_chat_message_says_it(name: str) -> None:
     if name == "tool_calls":
         got = [{k: v for k, v in call.items() if k != "index"} for call in got]
     assert got == CHAT_MESSAGE[name]
+
+
+def test_what_nobody_knows_of_a_message_is_said_and_does_not_go_back() -> None:
+    """Groq's tools come in pieces with an index; in a request its own server refuses them."""
+    first = {"index": 0, "type": "search", "arguments": "{", "found": [1]}
+    then = {"index": 0, "type": "search", "arguments": "}", "found": [2], "output": "x"}
+    pieces = [{"executed_tools": [first]}, {"executed_tools": [then, {"index": 1, "type": "y"}]}]
+    deltas: list[Object] = [{"role": "assistant", "content": ""}, *pieces, {"content": "See"}, {}]
+    frames: list[Object] = [
+        {"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        for delta in deltas
+    ]
+    frames[-1]["choices"][0]["finish_reason"] = "stop"
+    events = log("chat", frames)
+    body, _ = chat_reply.completion(RUN, events, chat_stream.Options())
+    (choice,) = json.loads(body)["choices"]
+    whole = {**then, "arguments": "{}", "found": [1, 2]}
+    assert choice["message"]["executed_tools"] == [whole, {"index": 1, "type": "y"}]
+    assert choice["message"]["content"] == "See"
+    asked = ModelRequest(items=conversation(fold(events), told=()))
+    (back,) = json.loads(ChatCodec().request(asked, "m").body)["messages"]
+    assert back == {"role": "assistant", "content": "See"}
 
 
 ASKED = "asked"

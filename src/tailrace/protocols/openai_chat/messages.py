@@ -5,8 +5,9 @@ A chat message can be several items (reasoning, text and calls). What no item ha
 
 - of a `Reasoning` the message's fields that hold it (`reasoning_content`, …), or in `field` the name of the
   one that its own text goes back in;
-- of others `message` (the message's other fields), `parts` (those of its parts, by place) and `call` (those
-  of the call, and of its `function`).
+- of others `message` (the message's other fields), `shown` (those of a reply that are shown and do not go
+  back: what a server says it need not take), `parts` (those of its parts, by place) and `call` (those of the
+  call, and of its `function`).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def of(ended: t.ItemCompleted, index: int | None) -> Object:
                 part for part in content.content if isinstance(part, ImagePart) and part.url
             ]
             shown = [{"type": "image_url", "image_url": {"url": part.url}} for part in pictures]
-            return {**({"images": shown} if shown else {}), **any_object(own.get("message"))}
+            return {**({"images": shown} if shown else {}), **_of_message(own)}
         case ToolCall():
             more, call = any_object(own.get("call")), {}
             if (
@@ -37,9 +37,14 @@ def of(ended: t.ItemCompleted, index: int | None) -> Object:
             ):  # the official SDK's helper asserts that there is a function
                 function = {"arguments": "", **any_object(more.get("function"))}
                 call = {"tool_calls": [{"index": index, **more, "function": function}]}
-            return {**call, **any_object(own.get("message"))}
+            return {**call, **_of_message(own)}
         case _:
             return {}
+
+
+def _of_message(own: Object) -> Object:
+    """What was said of a message as a whole; not all of it goes back to the server (`messages.py`)."""
+    return {**any_object(own.get("shown")), **any_object(own.get("message"))}
 
 
 def placed(delta: Object, places: dict[str, int]) -> Object:

@@ -60,6 +60,7 @@ def _decode_tool(tool: Object, where: str) -> ToolSpec:
         strict=optional(body, "strict", bool, default=None, where=place),
         raw={
             **_rest(body, "name", "description", "parameters", "strict"),
+            **({"description": ""} if body.get("description") == "" else {}),
             **given({TOOL: _rest(tool, "type", kind)}),
         },
         origin=DIALECT,

@@ -100,6 +100,7 @@ class ChatDecoder(SseReplyDecoder):
         self._details: list[Object] = []
         self._message: int | None = None
         self._kept: Object = {}
+        self._shown: Object = {}
         self._part = 0
         self._part_kind = ""
         self._audio: Audio | None = None
@@ -121,6 +122,8 @@ class ChatDecoder(SseReplyDecoder):
         if chunk.choices is None:
             self._no_chunk(event)
             return
+        if not self._begun or not wire.speaks(chunk):
+            self._shown = wire.added(self._shown, wire.unknown(event.data))
         for choice in chunk.choices:
             if choice.index == 0 or wire.place(choice.index) in (0, None):
                 self._choice(choice)
@@ -269,7 +272,7 @@ class ChatDecoder(SseReplyDecoder):
 
     def _close_message(self) -> None:
         if self._message is not None:
-            self._finish(self._message, details=messages.kept(message=self._taken()))
+            self._finish(self._message, details=messages.kept(**self._taken()))
             self._message = None
 
     def _close_reasoning(self) -> None:
@@ -285,9 +288,10 @@ class ChatDecoder(SseReplyDecoder):
         return details
 
     def _taken(self) -> Object:
-        """What belongs to the assistant's message as a whole, once."""
+        """What belongs to the assistant's message as a whole, once: what goes back, what is only shown."""
         kept, self._kept = self._kept, {}
-        return kept
+        shown, self._shown = self._shown, {}
+        return {"message": kept, "shown": shown}
 
     def _end(self) -> None:
         self._close_reasoning()

@@ -115,8 +115,8 @@ class Calls:
                 yield from self._shown(call)
 
     def end(self, message: Object) -> Iterator[t.Payload]:
-        """Complete all calls; the first keeps what their message says as a whole. Raises `ModelFailed` for
-        one that never got a name."""
+        """Complete all calls; the first keeps `message`, what theirs says as a whole. Raises `ModelFailed`
+        for one that never got a name."""
         for call in self._calls:
             if not call.name:
                 if call.arguments:
@@ -126,7 +126,7 @@ class Calls:
                 call.says(NO_ARGUMENTS)
             yield from self._shown(call)
             assert call.item is not None
-            yield t.ItemCompleted(call.item, details=kept(call=call.kept, message=message))
+            yield t.ItemCompleted(call.item, details=kept(call=call.kept, **message))
             message = {}
 
     def _add(self, piece: Object) -> Iterator[t.Payload]:
