@@ -17,9 +17,7 @@ from openai.types.responses import ResponseStreamEvent
 
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
-from tailrace.events.history import conversation
-from tailrace.events.request import ModelRequest
-from tailrace.events.state import RunState, fold
+from tailrace.events.state import RunState
 from tailrace.protocols.openai_responses import reply, stream
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
 from tailrace.runtimes.single import Reply, ending, opening
@@ -391,17 +389,3 @@ def test_the_final_response_adds_to_what_was_said_and_contradicts_nothing(
     assert failure is None
     (message,) = shown(log)["output"]
     assert "".join(part["text"] for part in message["content"]) == text
-
-
-@given(items=responses_replies.items())
-def test_the_server_gets_back_what_it_said(items: list[dict[str, Any]]) -> None:
-    """In the next request of an agent, or of a client that names this reply."""
-    events, failure = played(wire(told(items)))
-    assert failure is None
-    asked = ModelRequest(items=conversation(fold(events), told=()))
-    sent = json.loads(ResponsesCodec().request(asked, "m").body)["input"]
-    calls = {item["call_id"] for item in items if "call_id" in item}
-    said = [
-        item for item in sent if not (item["type"].endswith("_output") and item["call_id"] in calls)
-    ]
-    assert [bare(item) for item in said] == [bare(item) for item in items]
