@@ -11,6 +11,7 @@ import msgspec
 from tailrace.assembly_auth import secret
 from tailrace.config import Config, ModelConfig
 from tailrace.models.bounded import BoundedModel
+from tailrace.models.continued import ContinuedModel
 from tailrace.models.contract import Model
 from tailrace.models.echo import EchoModel
 from tailrace.models.priced import Price, PricedModel
@@ -49,7 +50,10 @@ def models(config: Config) -> dict[str, Model]:
 def _model(
     name: str, config: ModelConfig, whole: Config, sessions: Callable[[], Sessions]
 ) -> Model:
-    model = BoundedModel(_unpriced(name, config, whole, sessions), whole.limits.reply)
+    served = _unpriced(name, config, whole, sessions)
+    if config.continue_reply:
+        served = ContinuedModel(served)
+    model = BoundedModel(served, whole.limits.reply)
     if config.price is None:
         return model
     price = config.price
@@ -108,7 +112,7 @@ def codec(dialect: str, config: ModelConfig) -> UpstreamCodec:
         case "speech":
             return SpeechCodec()
         case _:
-            return MessagesCodec()
+            return MessagesCodec(prefill=config.continue_reply == "prefill")
 
 
 def rules_of(config: ModelConfig) -> Rules:

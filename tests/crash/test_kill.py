@@ -74,14 +74,16 @@ def outlive(
 
 
 def _check_run(server: ChildServer, whole: list[bytes]) -> None:
-    """The run is whole: valid, numbered, ended, its tools done once and its text not lost."""
+    """The run is whole: valid, numbered, ended, its tools done once and its text said once."""
     strict.responses(whole)
     numbers = [json.loads(data)["sequence_number"] for data in strict.data_of(whole)]
     assert numbers == list(range(len(whole) - 1))
     final = json.loads(strict.data_of(whole)[-1])["response"]
     assert final["status"] == "completed"
     messages = [item for item in final["output"] if item["type"] == "message"]
-    assert messages[-1]["content"][0]["text"] == "All is done now."
+    said = [part["text"] for item in messages for part in item["content"]]
+    assert said == ["First I look. ", "Then I order. ", "All is done now."]
+    assert [item["status"] for item in messages] == ["completed"] * 3
     calls = [item for item in final["output"] if item["type"] == "mcp_call"]
     ended = [(call["name"], call["status"]) for call in calls if call["status"] != "incomplete"]
     assert [name for name, _ in ended] == ["find", "order"]

@@ -95,3 +95,5 @@ def _check(job: dict[str, Any], folder: Path) -> None:
     known = not ordered["tool_output"].get("is_error")
     assert effects(folder, "order") == 1 or not known
     assert job["output_text"].endswith("All is done now.")
+    cut = [item for item in job["output"] if item["status"] == "incomplete"]
+    assert not cut, "its model says the same again: what a crash cut off has gone on"

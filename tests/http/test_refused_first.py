@@ -16,6 +16,10 @@ CONFIG = "[server]\n{server}\n" + "".join(
     f'\n[models.{name}]\ndialect = "{name}"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"\nretries = 0\n'
     for name in ("chat", "responses", "messages")
 )
+# One by each wrapper: with a price, and one that goes on from a beginning.
+CONFIG += '\n[models.priced]\nprice = {{ input = 1.0 }}\ncontinue_reply = "prefill"\n' + (
+    'dialect = "chat"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"\nretries = 0\n'
+)
 """Nobody is there: who is asked fails in another way."""
 
 PATHS = {
@@ -70,6 +74,12 @@ REFUSED: dict[str, tuple[tuple[str, dict[str, Any]], str, str, str]] = {
         "messages",
         "input",
         "local_shell_call_output",
+    ),
+    "a picture by its id, to a model with a price": (
+        messages(BY_ID),
+        "priced",
+        "messages",
+        "picture",
     ),
     "a picture by its id": (messages(BY_ID), "chat", "messages", "picture"),
     "a file by its address": (messages(BY_URL), "chat", "messages", "file"),

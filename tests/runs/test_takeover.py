@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.runs.directory import RunRecord
@@ -37,7 +38,10 @@ def state(*steps: t.Payload) -> RunState:
 
 
 def taken(times: int, first: int = 2) -> list[t.Payload]:
-    return [t.RunAttempt(first + number, "its worker was gone") for number in range(times)]
+    return [
+        t.RunAttempt(first + number, "its worker was gone", keeps_replies=True)
+        for number in range(times)
+    ]
 
 
 def verdict(made: RunState, record: RunRecord = RECORD, **settings: Any) -> str:
@@ -74,7 +78,7 @@ def test_words_and_begun_items_are_no_progress() -> None:
 
 def test_the_calls_of_a_reply_that_was_given_up_are_no_progress() -> None:
     made = state(CALL, t.ItemCompleted(0, "completed"), *taken(2))
-    for draft in made.give_up_reply():
+    for draft in abandoning.replies(made):
         made.advance(draft, 0)
     assert made.items[0].output is not None
     assert verdict(made) == IN_A_ROW

@@ -149,6 +149,8 @@ def _from_source(state: RunState, node: str, agent: str) -> Iterator[Choice]:
         yield Choice(kind, node, agent)
     if not any((item.node, item.agent) == (node, agent) for item in state.open.values()):
         yield Choice(t.Usage, node, agent)
+    if state.cut_items((node, agent)):
+        yield Choice(t.ReplyAbandoned, node, agent)
 
 
 def _inside(state: RunState, node: str, agent: str | None = None) -> bool:
@@ -241,7 +243,10 @@ def _agent_started(draw: Draw, state: RunState, choice: Choice) -> t.AgentStarte
 
 _Maker = Callable[[Draw, RunState, Choice], t.Payload]
 _MAKERS: Mapping[type[t.Base], _Maker] = {
-    t.RunAttempt: lambda draw, state, _: t.RunAttempt(state.attempt + 1, draw(SHORT)),
+    t.RunAttempt: lambda draw, state, _: t.RunAttempt(
+        state.attempt + 1, draw(SHORT), keeps_replies=draw(st.booleans())
+    ),
+    t.ReplyAbandoned: lambda draw, *_: t.ReplyAbandoned(all=draw(st.booleans())),
     t.RunWaiting: lambda draw, *_: t.RunWaiting(draw(SHORT)),
     t.RunResumed: lambda *_: t.RunResumed(),
     t.NodeStarted: lambda draw, _, choice: t.NodeStarted(NODES[choice.node], draw(SHORT)),

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from tailrace.events import types as t
+from tailrace.events.state import RunState
 from tests.support import strict
 
 Event = dict[str, Any]
@@ -42,6 +44,11 @@ class ItemOrder:
         self.text: list[str] | None = None
         self.parts: dict[str, list[str]] = {"content_index": [], "summary_index": []}
         self.lifecycle: list[str] = []
+
+    @property
+    def number(self) -> int:
+        """The item's number in the log; a request for approval is none."""
+        return -1 if self.type == "mcp_approval_request" else int(self.id.rpartition("_")[2])
 
     def take(self, event: Event) -> None:
         assert self.done is None, "nothing follows output_item.done"
@@ -101,8 +108,9 @@ class ItemOrder:
         self.done = item
 
 
-def check(frames: Iterable[bytes]) -> list[Event]:
-    """A whole stream, from `response.created` to `[DONE]`; returns its events."""
+def check(frames: Iterable[bytes], log: Iterable[t.Event] = ()) -> list[Event]:
+    """A whole stream, from `response.created` to `[DONE]`; returns its events. Of a `log` in which a reply
+    was abandoned, the last event does not hold what that had said."""
     frames = list(frames)
     assert frames[-1] == b"data: [DONE]\n\n"
     events: list[Event] = [msgspec.json.decode(data) for data in strict.data_of(frames)]
@@ -132,8 +140,23 @@ def check(frames: Iterable[bytes]) -> list[Event]:
             items[event["output_index"]].take(event)
     assert all(item.done is not None for item in items)
     assert len({item.id for item in items}) == len(items)
-    assert events[-1]["response"]["output"] == [item.done for item in items]
+    whole = events[-1]["response"]["status"] == "completed"
+    gone = said_anew(log) if whole else set[int]()
+    kept = [item.done for item in items if not gone or item.number not in gone]
+    assert events[-1]["response"]["output"] == kept
     for event in (*events[: len(head)], events[-1]):
         assert event["response"]["id"] == events[0]["response"]["id"]
         assert (event["response"]["usage"] is None) == (event is not events[-1])
     return events
+
+
+def said_anew(log: Iterable[t.Event]) -> set[int]:
+    """The items of replies that a crash cut off and that the next attempt said in other words."""
+    state, gone = RunState(), set[int]()
+    for event in log:
+        before = {number for number, item in enumerate(state.items) if item.abandoned}
+        state.apply(event)
+        if isinstance(event.payload, t.ReplyAbandoned):
+            after = {number for number, item in enumerate(state.items) if item.abandoned}
+            gone |= after - before
+    return gone

@@ -139,6 +139,31 @@ def two_attempts() -> list[t.Event]:
     return log([*first, *again, *text(1, "The answer ", "is 4."), USAGE], end=t.RunCompleted())
 
 
+def two_attempts_alike() -> list[t.Event]:
+    """The next attempt's model says the same again: the message goes on."""
+    first: list[t.Payload] = [t.ItemStarted(0, "message"), t.TextDelta(0, "The answer ")]
+    rest: list[t.Payload] = [t.TextDelta(0, "is 4."), t.ItemCompleted(0)]
+    attempt = t.RunAttempt(2, "the server restarted", keeps_replies=True)
+    return log([*first, attempt, *rest, USAGE], end=t.RunCompleted())
+
+
+def two_attempts_apart() -> list[t.Event]:
+    """The next attempt's model says something else: what was shown is no part of the answer."""
+    first: list[t.Payload] = [
+        t.ItemStarted(0, "reasoning"),
+        t.ReasoningDelta(0, "A sum."),
+        t.ItemCompleted(0),
+        t.ItemStarted(1, "message"),
+        t.TextDelta(1, "The answer "),
+    ]
+    again: list[t.Payload] = [
+        t.RunAttempt(2, "the server restarted", keeps_replies=True),
+        t.ReplyAbandoned(),
+        t.ItemCompleted(1, "incomplete"),
+    ]
+    return log([*first, *again, *text(2, "Four", "."), USAGE], end=t.RunCompleted())
+
+
 def client_tools_first() -> list[t.Event]:
     """The first of two turns: the run hands two calls to the client."""
     calls = [
@@ -276,6 +301,8 @@ SCENARIOS: dict[str, Scenario] = {
         cancelled,
         incomplete,
         two_attempts,
+        two_attempts_alike,
+        two_attempts_apart,
         client_tools_first,
         client_tools_second,
         unicode,

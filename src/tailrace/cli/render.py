@@ -94,6 +94,7 @@ class Renderer:
                 | t.CompactionStarted()
                 | t.CompactionCompleted()
                 | t.ContextUsage()
+                | t.ReplyAbandoned()
                 | t.Custom()
             ):
                 pass

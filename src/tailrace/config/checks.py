@@ -271,6 +271,12 @@ def _check_differences(where: str, model: ModelConfig, reader: Reader) -> None:
     if model.encrypted_reasoning is not None and model.dialect != "responses":
         fault = "'encrypted_reasoning' is for dialect 'responses' only"
         raise reader.fault(f"[{where}] {fault}", where, "encrypted_reasoning")
+    if model.continue_reply and not (
+        model.dialect == "chat"
+        or (model.dialect == "messages" and model.continue_reply == "prefill")
+    ):
+        fault = "'continue_reply' is for dialects 'chat' and, as 'prefill', 'messages'"
+        raise reader.fault(f"[{where}] {fault}", where, "continue_reply")
     if model.user_max_length is not None:
         if model.dialect not in ("chat", "responses", "messages"):
             fault = "'user_max_length' is for dialects 'chat', 'responses' and 'messages'"

@@ -11,7 +11,7 @@ from msgspec import Struct
 from tailrace.auth.limits import GivenLimits
 from tailrace.config.workflows import WorkflowConfig
 from tailrace.models.bounded import ReplyBounds
-from tailrace.protocols.openai_chat.rules import CustomTools, Developer, MaxTokens
+from tailrace.protocols.openai_chat.rules import Continues, CustomTools, Developer, MaxTokens
 from tailrace.runs.bounded import RunBounds
 
 Dialect = Literal["chat", "responses", "messages", "script", "echo", "replay", "images", "speech"]
@@ -102,6 +102,7 @@ class ModelConfig(ConfigPart, frozen=True, kw_only=True):
     custom_tools: CustomTools | None = None
     allowed_tools: bool | None = None
     encrypted_reasoning: bool | None = None
+    continue_reply: Continues | None = None
     user_max_length: int | None = None
     scenario: str = ""
     file: str = ""

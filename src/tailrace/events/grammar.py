@@ -27,6 +27,8 @@ Coupling rules, checked by the walker:
    of it is void.
 9. `usage` of a reply ends it: the agent has no open item then; nor has the node, where no agent works.
 10. A run ends only when no item, node or agent is open and no tool of ours is pending.
+11. `reply.abandoned` names a source whose reply a `run.attempt` found cut off; a run completes only when
+    each such reply of an open agent has gone on to its `usage` or was abandoned.
 """
 
 from __future__ import annotations

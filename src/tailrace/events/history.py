@@ -26,7 +26,7 @@ def made_by(state: RunState, agent: str = MAIN, after: int = 0) -> tuple[Item, .
     """
     replies: dict[int, list[ItemState]] = {}
     for item in state.items:
-        if item.agent == agent and item.reply > after:
+        if item.agent == agent and item.reply > after and not item.abandoned:
             replies.setdefault(item.reply, []).append(item)
     return tuple(thing for number in sorted(replies) for thing in _reply(replies[number]))
 

@@ -76,8 +76,9 @@ class ItemState:
     """An item of a run: how it began, what it holds, where its tool stands.
 
     `reply` is which of its agent's model replies (1, 2, 3 …) it belongs to, 0 while that reply goes on.
-    `abandoned` says that the reply will never end, because its worker died: such an item was shown, but
-    is no part of any later history. `asked` counts how often a person was asked for a yes to it.
+    `cut` says that the reply's worker died; it goes on when the next one says the same again. `abandoned`
+    says that it never will: such an item was shown, but is no part of any later history. `asked` counts how
+    often a person was asked for a yes to it.
     """
 
     __slots__ = (
@@ -88,6 +89,7 @@ class ItemState:
         "asked",
         "begun",
         "content",
+        "cut",
         "node",
         "output",
         "parts",
@@ -110,7 +112,7 @@ class ItemState:
         self.approval: t.ApprovalResolved | None = None
         self.output: t.ToolCompleted | None = None
         self.reply = 0
-        self.abandoned = False
+        self.cut = self.abandoned = False
         self.parts: list[PartBuffer] = []
         self.summary: list[PartBuffer] = []
         self.arguments = Text()

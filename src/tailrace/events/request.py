@@ -84,11 +84,13 @@ class Settings(Canonical, frozen=True, kw_only=True):
 
 
 class ModelRequest(Canonical, frozen=True, kw_only=True):
-    """One model call: what the model is told, in order, and how it shall answer."""
+    """One model call: what the model is told, in order, and how it shall answer. `begun` is the text that the
+    reply began with, where a crash cut it off: a server that can goes on from there."""
 
     items: tuple[Item, ...]
     instructions: str = ""
     settings: Settings = field(default_factory=Settings)
+    begun: str = ""
 
 
 class RunRequest(Canonical, frozen=True, kw_only=True):

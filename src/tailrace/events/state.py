@@ -18,35 +18,26 @@ from tailrace.events.parts import ItemState
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 
-NOT_RUN = "Not run: the server stopped before the model had finished its reply."
-
 
 class RunState:
     """Everything known of a run after its events so far. Read freely; change by events only."""
 
     def __init__(self) -> None:
         self.phase = "new"
-        self.seq = -1
+        self.seq = self._handed_in = -1
         self.size = 0
         """The bytes of its log; counted by who writes or reads that, not by the fold."""
-        self._handed_in = -1
         self.attempt = 1
         self.handovers = 0
         self.cut_offs = 0
         """How many attempts ended without anybody wanting it."""
         self.stuck = 0
         """How many of them in a row, since the run got any further."""
-        self.started_at = 0
-        self.since = 0
-        self.ended_at = 0
-        self.worked = 0
-        self.now = 0
+        self.started_at = self.since = self.ended_at = self.worked = self.now = 0
         self.request: RunRequest | None = None
         self.registry: list[t.AgentEntry] = []
-        self.nodes: dict[str, str] = {}
+        self.nodes, self.agents, self.homes = dict[str, str](), dict[str, str](), dict[str, str]()
         self.begun: dict[str, int] = {}
-        self.agents: dict[str, str] = {}
-        self.homes: dict[str, str] = {}
         self.items: list[ItemState] = []
         self.open: dict[int, ItemState] = {}
         self.asks: dict[str, str] = {}
@@ -54,8 +45,8 @@ class RunState:
         self.questions: dict[str, t.InputRequested] = {}
         self.answers: dict[str, Json] = {}
         self.replies: dict[str, int] = {}
-        self.finishes: dict[str, t.Finish] = {}
         self.contexts: dict[str, int] = {}
+        self.finishes: dict[str, t.Finish] = {}
         self.dispatched: dict[int, list[str]] = {}
         self.compactions: dict[str, tuple[int, tuple[Item, ...]]] = {}
         self.usage: dict[tuple[str, str], Totals] = {}
@@ -178,6 +169,9 @@ class RunState:
                     replies = self.replies.get(draft.agent, 0)
                     self.compactions[draft.agent] = (replies, payload.replacement)
                 self.contexts.pop(draft.agent, None)
+            case t.ReplyAbandoned():
+                self._from_open_source(draft)
+                self._abandon((draft.node, draft.agent), whole_turn=payload.all)
             case t.Custom() | t.ContextUsage() | t.CompactionStarted():
                 self._from_open_source(draft)
             case (
@@ -296,7 +290,7 @@ class RunState:
                 if state.reply:
                     break
                 if not state.abandoned:
-                    state.reply = number
+                    state.reply, state.cut = number, False
 
     def _run(self, payload: t.RunEvent) -> None:
         after = grammar.step("run", self.phase, type(payload), "as a whole")
@@ -311,7 +305,7 @@ class RunState:
                 self.handovers = payload.handovers
                 self.cut_offs += not payload.orderly
                 self.stuck += not payload.orderly
-                self._interrupt()
+                self._interrupt(keeps_replies=payload.keeps_replies)
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 if left := self.settle(payload):
                     missing = grammar.tag(type(left[0].payload))
@@ -328,18 +322,36 @@ class RunState:
                 assert_never(payload)
         self.phase = after
 
-    def _interrupt(self) -> None:
-        """Rule 8; and what an unfinished model reply left behind is nobody's history any more."""
+    def _interrupt(self, *, keeps_replies: bool) -> None:
+        """Rule 8; and what an unfinished model reply left behind waits for the next one to say it again."""
         for state in self.items:
             if state.tool == "running":
                 state.tool, state.approval = "interrupted", None
-            if not state.reply:
-                state.abandoned = True
+            if not state.reply and not state.abandoned:
+                state.cut, state.abandoned = keeps_replies, not keeps_replies
+
+    def _abandon(self, source: tuple[str, str], *, whole_turn: bool) -> None:
+        """Rule 11: the source's cut reply is nobody's history any more."""
+        gone = self.said_by(source) if whole_turn else self.cut_items(source)
+        if not gone:
+            raise IllegalEvent(f"reply.abandoned: no reply of {source[1]!r} was cut off")
+        for number in gone:
+            self.items[number].cut, self.items[number].abandoned = False, True
+
+    def cut_items(self, source: tuple[str, str]) -> list[int]:
+        """The items of a cut reply of a node and agent that has neither gone on nor been abandoned."""
+        return [number for number in self.said_by(source) if self.items[number].cut]
+
+    def said_by(self, source: tuple[str, str]) -> list[int]:
+        """The items of a node and agent, but for those of abandoned replies."""
+        mine = (n for n, item in enumerate(self.items) if (item.node, item.agent) == source)
+        return [number for number in mine if not self.items[number].abandoned]
 
     def settle(self, end: t.RunEnd) -> list[t.Draft]:
         """The drafts that close everything still open, so that `end` may follow (rule 10)."""
         status, why = _CLOSING[type(end)]
-        drafts = self.close_items()
+        drafts = self.abandonments() if isinstance(end, t.RunCompleted) else []
+        drafts += self.close_items()
         for item, state in enumerate(self.items):
             if state.tool in grammar.PENDING_TOOL:
                 told = "Outcome unknown" if state.begun else "Not run"
@@ -350,10 +362,8 @@ class RunState:
                 drafts.append(t.Draft(t.AgentCompleted(status), self.homes[agent], agent))
         for node, phase in reversed(self.nodes.items()):
             if phase == "open":
-                close = (
-                    t.NodeFailed(why) if status in ("failed", "cancelled") else t.NodeCompleted()
-                )
-                drafts.append(t.Draft(close, node))
+                well = status in ("completed", "incomplete")
+                drafts.append(t.Draft(t.NodeCompleted() if well else t.NodeFailed(why), node))
         return drafts
 
     def close_items(self, agent: str | None = None) -> list[t.Draft]:
@@ -364,14 +374,14 @@ class RunState:
             if agent in (None, state.agent)
         ]
 
-    def give_up_reply(self) -> list[t.Draft]:
-        """The drafts that close what an interrupted model reply left: its items, its unrun calls."""
-        drafts = self.close_items()
-        for item, state in enumerate(self.items):
-            if state.abandoned and state.tool == "called":
-                unrun = t.ToolCompleted(item, NOT_RUN, is_error=True)
-                drafts.append(t.Draft(unrun, state.node, state.agent))
-        return drafts
+    def abandonments(self) -> list[t.Draft]:
+        """`reply.abandoned` for every cut reply whose agent still works."""
+        sources = dict.fromkeys((item.node, item.agent) for item in self.items if item.cut)
+        return [
+            t.Draft(t.ReplyAbandoned(), node, agent)
+            for node, agent in sources
+            if self.nodes[node] == "open" and self.agents.get(agent, "open") == "open"
+        ]
 
 
 _CLOSING: Mapping[type[t.Base], tuple[t.Ending, str]] = {

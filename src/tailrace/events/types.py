@@ -45,13 +45,15 @@ class RunStarted(Base, frozen=True, tag="run.started"):
 
 
 class RunAttempt(Base, frozen=True, tag="run.attempt"):
-    """A new worker took the run over; what was open before it is closed next, as incomplete. `orderly`: the
-    last one had given it up by itself, as `handovers` of them did so far."""
+    """A new worker took the run over. `orderly`: the last one had given it up by itself, as `handovers` of
+    them did so far. A model reply that was cut off goes on where the next one says the same again, and else
+    ends with `reply.abandoned`; without `keeps_replies` (logs of 0.1) it is abandoned here."""
 
     number: int
     reason: str
     orderly: bool = False
     handovers: int = 0
+    keeps_replies: bool = False
 
 
 class RunWaiting(Base, frozen=True, tag="run.waiting"):
@@ -91,9 +93,6 @@ class RunCancelled(Base, frozen=True, tag="run.cancelled"):
     by: str
 
 
-# node and agent: who works. The envelope names the node and the agent invocation
-
-
 class NodeStarted(Base, frozen=True, tag="node.started"):
     """A workflow node began; the envelope's `node_id` names it from here on."""
 
@@ -124,9 +123,6 @@ class AgentCompleted(Base, frozen=True, tag="agent.completed"):
     """The invocation ended."""
 
     status: Ending = "completed"
-
-
-# item: what the run puts out, piece by piece
 
 
 class ItemStarted(Base, frozen=True, tag="item.started"):
@@ -240,9 +236,6 @@ class ItemCompleted(Base, frozen=True, tag="item.completed"):
     details: dict[str, Json] = {}
 
 
-# tool: the execution of a call that runs on our side
-
-
 class ToolStarted(Base, frozen=True, tag="tool.started"):
     """The tool behind call item `item` began; `key` is the idempotency key it was given."""
 
@@ -265,9 +258,6 @@ class ToolCompleted(Base, frozen=True, tag="tool.completed"):
     item: int
     output: str
     is_error: bool = False
-
-
-# pause: durable stops for people
 
 
 class ApprovalRequested(Base, frozen=True, tag="approval.requested"):
@@ -299,9 +289,6 @@ class InputReceived(Base, frozen=True, tag="input.received"):
 
     request_id: str
     value: Json = None
-
-
-# context and usage
 
 
 class CompactionStarted(Base, frozen=True, tag="compaction.started"):
@@ -346,6 +333,14 @@ class Usage(Base, frozen=True, tag="usage"):
     details: dict[str, Json] = {}
 
 
+class ReplyAbandoned(Base, frozen=True, tag="reply.abandoned"):
+    """The agent's model reply that a crash cut off ends here: its next one says something else. What is open
+    of it is closed next, as incomplete; nothing of it belongs to the answer. `all`: neither does what it said
+    before, for it begins anew."""
+
+    all: bool = False
+
+
 class Custom(Base, frozen=True, tag="custom"):
     """What an agent's author adds; shown where a surface has a place for it, else hidden."""
 
@@ -374,7 +369,7 @@ ToolEvent = ToolStarted | ToolProgress | ToolCompleted
 PauseEvent = ApprovalRequested | ApprovalResolved | InputRequested | InputReceived
 ContextEvent = CompactionStarted | CompactionCompleted | ContextUsage
 WorkEvent = NodeEvent | AgentEvent | ItemEvent | ToolEvent
-Payload = RunEvent | WorkEvent | PauseEvent | ContextEvent | Usage | Custom
+Payload = RunEvent | WorkEvent | PauseEvent | ContextEvent | Usage | ReplyAbandoned | Custom
 
 MAIN = "MAIN"
 """The agent invocation that answers the request."""

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 
 from tailrace.errors import IllegalEvent, LimitReached, LogError, ModelFailed
+from tailrace.events import abandoning
 from tailrace.events.types import (
     Draft,
     RunCancelled,
@@ -27,7 +28,7 @@ from tailrace.runs.accounts import Tell
 from tailrace.runs.bounded import BoundedSink, RunBounds
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.writer import RunWriter
-from tailrace.runtimes.contract import RunContext, Runtime
+from tailrace.runtimes.contract import Repeats, RunContext, Runtime
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -186,6 +187,8 @@ class LiveRun:
         """The runtime's part. Whatever runs meanwhile, and is begun by it, belongs to this run."""
         if self._turn is not None:
             await self._turn()
+        if not isinstance(self._runtime, Repeats):
+            self.writer.add(abandoning.replies(self.writer.state))
         _current.set(self)
         self._driving = True
         try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from tailrace.events import abandoning
 from tailrace.events.types import Draft, Event, RunAttempt
 from tailrace.log.contract import Store
 from tailrace.runs.settings import RunSettings
@@ -67,7 +68,7 @@ class Suspects:
 
 
 async def take(writer: RunWriter, following: RunAttempt) -> None:
-    """Take a run over: what its last worker left open is closed. Raises `LogError`."""
+    """Take a run over: replies that were cut off wait for their agent's next one. Raises `LogError`."""
     writer.add([Draft(following)])
-    writer.add(writer.state.give_up_reply())
+    writer.add(abandoning.leftovers(writer.state))
     await writer.flush()

@@ -16,7 +16,7 @@ from tailrace.runtimes.contract import Runtime
 def attempt(record: RunRecord, state: RunState, reason: str, *, orderly: bool) -> RunAttempt:
     """The next attempt at a run. `orderly`: nothing but the log kept the last one from going on."""
     orderly = orderly or record.handovers > state.handovers
-    return RunAttempt(state.attempt + 1, reason, orderly, record.handovers)
+    return RunAttempt(state.attempt + 1, reason, orderly, record.handovers, keeps_replies=True)
 
 
 def hindrance(

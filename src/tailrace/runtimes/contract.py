@@ -143,6 +143,14 @@ def refusal(runtime: Runtime, request: RunRequest) -> ModelFailed | None:
     return runtime.refusal(request) if isinstance(runtime, Forwards) else None
 
 
+@runtime_checkable
+class Repeats(Protocol):
+    """A runtime, or a node of one, whose agents hold their next reply back while it repeats what a crash cut
+    off (`single.Reply`). Of any other the cut replies are abandoned before it goes on."""
+
+    repeats: bool
+
+
 KEPT = "kept"
 """The bucket of what runtimes keep of a run besides its log, under keys `<run>/…`; it goes with the log."""
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import aclosing
 
+from msgspec import structs
+
 from tailrace.errors import ModelFailed
 from tailrace.events.request import ModelRequest, RunRequest
 from tailrace.events.types import MAIN, AgentEntry
 from tailrace.models.contract import Model, refusal
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import Reply, ending, opening
+from tailrace.runtimes.repeating import begun
+from tailrace.runtimes.single import NODE, Reply, ending, opening
 
 
 class Gateway:
     """Runs one call of `model`."""
 
     resumes = True
+    repeats = True
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -36,7 +40,8 @@ class Gateway:
         context.emit(opening(context.state, self._model.name))
         if not context.state.replies.get(MAIN):
             reply = Reply(context.state)
-            batches = self._model.stream(_asked(request), reply.numbers())
+            ask = structs.replace(_asked(request), begun=begun(context.state, NODE, MAIN))
+            batches = self._model.stream(ask, reply.numbers())
             async with aclosing(batches):
                 async for payloads in batches:
                     context.emit(reply.said(payloads))

@@ -25,6 +25,7 @@ from tailrace.models.contract import Model
 from tailrace.runtimes import compaction, structured
 from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.repeating import begun
 from tailrace.runtimes.single import Reply
 from tailrace.runtimes.steps import (
     Answer,
@@ -154,6 +155,7 @@ class Invocation:
             settings=msgspec.structs.replace(
                 settings, tools=self._tools.specs(settings.tools), extra=told
             ),
+            begun=begun(self._context.state, self._node, self._id),
         )
 
     def _conversation(self) -> tuple[Item, ...]:

@@ -25,6 +25,7 @@ class AgentLoop:
     """Runs `agent`; a request may name another of `models` for the main agent to use."""
 
     resumes = True
+    repeats = True
 
     def __init__(self, agent: Agent, models: Mapping[str, Model]) -> None:
         self._agent = agent

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from tailrace.events import abandoning
 from tailrace.events.state import RunState
 from tailrace.events.types import (
     MAIN,
@@ -26,6 +27,7 @@ from tailrace.events.types import (
     RunIncomplete,
     Usage,
 )
+from tailrace.runtimes.repeating import Repeating
 
 NODE = "main"
 NODE_TYPE = "deep_agent"
@@ -47,7 +49,8 @@ def said(payloads: Sequence[Payload]) -> list[Draft]:
 
 
 class Reply:
-    """One model reply on its way into the log: numbered as the run counts, its calls whole at its end.
+    """One model reply on its way into the log: numbered as the run counts, its calls whole at its end, and
+    not said twice.
 
     A model counts its items from where the run stood when it was asked; agents that work side by side
     start items meanwhile, so the numbers are mapped when an item starts.
@@ -55,22 +58,60 @@ class Reply:
     Calls stay open until the reply's `usage`. Were they closed at once and the worker died before the
     end, the reply would be asked for again, and a client, or we, would run both the old calls and the
     new ones.
+
+    Where a crash cut the agent's last reply off, this one is held back while it repeats (`repeating.py`).
     """
 
-    def __init__(self, state: RunState, node: str = NODE, agent: str = MAIN) -> None:
+    def __init__(
+        self, state: RunState, node: str = NODE, agent: str = MAIN, *, same_ids: bool = False
+    ) -> None:
         self._state = state
         self._node = node
         self._agent = agent
         self._moved: dict[int, int] = {}
         self._calls: set[int] = set()
         self._held: list[Draft] = []
+        cut = state.cut_items((node, agent))
+        self._repeating = Repeating(state, cut, same_ids=same_ids) if cut else None
 
     def numbers(self) -> Iterator[int]:
         """What the model counts its items with."""
         return itertools.count(len(self._state.items))
 
+    def number(self, item: int) -> int:
+        """The run's number of an item that the model counts so."""
+        return self._moved.get(item, item)
+
     def said(self, payloads: Sequence[Payload]) -> list[Draft]:
         """The next payloads as drafts, to be emitted at once."""
+        if self._repeating is None:
+            return self._drafts(payloads)
+        for place, payload in enumerate(payloads, 1):
+            match self._repeating.take(payload):
+                case "repeats":
+                    pass
+                case "goes on":
+                    self._moved |= self._repeating.numbers()
+                    ready = self._repeating.news()
+                    self._calls |= self._open_calls()
+                    self._repeating = None
+                    return self._drafts([*ready, *payloads[place:]])
+                case "differs":
+                    abandoned = abandoning.reply(self._state, self._node, self._agent)
+                    held, self._repeating = self._repeating.held, None
+                    return [*abandoned, *self._drafts([*held, *payloads[place:]])]
+        return []
+
+    def _open_calls(self) -> set[int]:
+        """The model's numbers of calls that go on."""
+        items = self._state.open
+        return {
+            item
+            for item, number in self._moved.items()
+            if number in items and items[number].started.kind == "tool_call"
+        }
+
+    def _drafts(self, payloads: Sequence[Payload]) -> list[Draft]:
         ready: list[Draft] = []
         begun = 0
         for payload in payloads:
@@ -84,11 +125,14 @@ class Reply:
             if isinstance(payload, Usage):
                 ready += self._held
             draft = Draft(self._moved_payload(payload), self._node, self._agent)
-            if isinstance(payload, ItemCompleted) and payload.item in self._calls:
+            if isinstance(payload, ItemCompleted) and self._is_whole_call(payload):
                 self._held.append(draft)
             else:
                 ready.append(draft)
         return ready
+
+    def _is_whole_call(self, payload: ItemCompleted) -> bool:
+        return payload.item in self._calls and payload.status == "completed"
 
     def _moved_payload(self, payload: Payload) -> Payload:
         if not self._moved or not isinstance(payload, ItemEvent):

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from tailrace.errors import IllegalEvent, LimitReached, LogError, ModelFailed
+from tailrace.events import abandoning
 from tailrace.events.items import Item, Message, TextPart
 from tailrace.events.request import RunRequest
 from tailrace.events.types import (
@@ -21,7 +22,7 @@ from tailrace.events.types import (
     NodeStarted,
     RunCompleted,
 )
-from tailrace.runtimes.contract import Checks, RunContext
+from tailrace.runtimes.contract import Checks, Repeats, RunContext
 from tailrace.runtimes.nodes.contract import Node, NodeContext, NodeSpec, made_in
 
 
@@ -29,6 +30,7 @@ class Workflow:
     """Runs nodes. `specs` have no circles and need only nodes that exist."""
 
     resumes = True
+    repeats = True
 
     def __init__(self, specs: Sequence[NodeSpec], nodes: Mapping[str, Node]) -> None:
         self._specs = specs
@@ -92,9 +94,10 @@ class Workflow:
             started = NodeStarted(spec.type, spec.name or spec.id)
             context.emit([Draft(started, spec.id)])
         try:
-            done = await self._nodes[spec.id].work(
-                NodeContext(context, spec), self._told(context, spec)
-            )
+            node = self._nodes[spec.id]
+            if not isinstance(node, Repeats):
+                context.emit(abandoning.replies(context.state, spec.id))
+            done = await node.work(NodeContext(context, spec), self._told(context, spec))
         except (LimitReached, LogError):
             raise
         except ModelFailed as failure:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tailrace.events import types as t
-from tailrace.events.items import AudioPart, ImagePart, Message, TextPart, ToolCall, ToolOutput
+from tailrace.events.items import (
+    AudioPart,
+    ImagePart,
+    Message,
+    TextPart,
+    ToolCall,
+    ToolOutput,
+    text_of,
+)
+from tailrace.protocols.ai_sdk_ui import request as ui_request
 from tailrace.protocols.ai_sdk_ui import stream, wire
 from tests.support import ui_chunks
 from tests.support.logs import NODE, RUN, call, log, request, text, user
@@ -311,3 +321,25 @@ def test_a_turn_goes_on_where_the_one_before_stopped(name: str) -> None:
     assert reader.parts == ui_chunks.read(after).parts, "a replay shows the same"
     states = {part["state"] for part in reader.parts if part["type"] == "tool"}
     assert states <= {"output-available", "output-error"}
+
+
+def test_a_part_that_was_said_anew_is_marked_and_a_client_that_sends_it_back_is_not_believed() -> (
+    None
+):
+    """A chunk cannot be taken back, and the client's message holds both: its server tells them apart."""
+    ends = _of(SCENARIOS["two_attempts_apart"](), "text-end")
+    marked = {"tailrace": {"status": "abandoned"}}
+    assert [end.get("providerMetadata") for end in ends] == [marked, None]
+    parts = [
+        {"type": "text", "text": "The answer ", "state": "done", "providerMetadata": marked},
+        {"type": "text", "text": "Four.", "state": "done"},
+    ]
+    past = [
+        {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "2 + 2?"}]},
+        {"id": "a1", "role": "assistant", "parts": parts},
+        {"id": "u2", "role": "user", "parts": [{"type": "text", "text": "Why?"}]},
+    ]
+    body = msgspec.json.encode({"id": "c", "messages": past, "trigger": "submit-message"})
+    asked = ui_request.decode(body).request
+    said = [text_of(item.content) for item in asked.history if isinstance(item, Message)]
+    assert said == ["2 + 2?", "Four."]

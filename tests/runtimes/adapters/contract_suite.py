@@ -384,14 +384,17 @@ class Contract(ABC):
         assert texts(state) == ["ok"]
         await second.supervisor.close()
 
-    async def test_after_a_crash_in_a_reply_the_model_is_asked_again(self) -> None:
-        before = spec("lead", (say("so "), FOREVER))
-        first = await self._open(before)
+    @pytest.mark.parametrize(
+        ("again", "statuses"),
+        [("so far", ["completed"]), ("something else", ["incomplete", "completed"])],
+    )
+    async def test_after_a_crash_in_a_reply(self, again: str, statuses: list[str]) -> None:
+        first = await self._open(spec("lead", (say("so "), FOREVER)))
         name = await first.start()
         await until(first, name, lambda s: any(item.parts for item in s.items))
-        second = await self._again(first, spec("lead", (say("so far"),)))
+        second = await self._again(first, spec("lead", (say(again),)))
         state = await second.finished(name)
-        assert state.end == t.RunCompleted()
-        assert [item.status for item in state.items] == ["incomplete", "completed"]
-        assert texts(state)[-1] == "so far"
         await second.supervisor.close()
+        assert [item.status for item in state.items] == statuses
+        assert made_by(state) == (state.items[-1].content,)
+        assert (state.end, texts(state)[-1]) == (t.RunCompleted(), again)

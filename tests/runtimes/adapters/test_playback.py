@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
@@ -23,8 +24,8 @@ async def test_a_call_that_a_crash_cut_off_is_not_taken_for_the_one_that_was_mad
     request = RunRequest(agent="lead", model="lead", surface="jobs", input=())
     log.add([t.Draft(t.RunStarted(request)), *opening(log.state, "lead")])
     log.add(said([t.ItemStarted(0, "tool_call", name="order", call_id="same")]))
-    log.add([t.Draft(t.RunAttempt(2, "the server restarted"))])
-    log.add(log.state.give_up_reply())
+    log.add([t.Draft(t.RunAttempt(2, "the server restarted", keeps_replies=True))])
+    log.add(abandoning.replies(log.state))
     log.add(said([t.ItemStarted(1, "tool_call", name="order", call_id="same")]))
     log.add(said([t.ItemCompleted(1), t.Usage("m")]))
     member = Member(Scope(Team(RunContext("run", log)), None, None), "lead")

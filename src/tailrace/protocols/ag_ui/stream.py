@@ -122,7 +122,12 @@ class Encoder:
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 self._ended(payload)
             case t.RunAttempt():
-                self._held.clear()
+                if not payload.keeps_replies:
+                    self._held.clear()
+            case t.ReplyAbandoned():
+                self._held.pop((event.node, event.agent), None)
+                for each in self._items.values():
+                    each.abandon((event.node, event.agent))
             case t.NodeStarted():
                 self._node_started(event.node, payload)
             case t.NodeCompleted() | t.NodeFailed():

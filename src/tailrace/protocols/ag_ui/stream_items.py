@@ -14,6 +14,10 @@ from tailrace.protocols.framing.data_event import mould
 CUT_OFF = "The call was cut off before it was whole."
 
 
+ABANDONED = "abandoned"
+"""The status of what a crash cut off and was said anew, in other words: no part of the answer."""
+
+
 class Stream(Protocol):
     """What a message needs of the encoder."""
 
@@ -45,6 +49,12 @@ class Saying:
         self._begun = False
         self._refused = False
         self._cited: list[Json] = []
+        self._cut = "incomplete"
+
+    def abandon(self, source: tuple[str, str]) -> None:
+        """The source says something else instead: what this has said is no part of the answer."""
+        if source == self._source:
+            self._cut = ABANDONED
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.TextDelta):  # the hot one
@@ -60,7 +70,7 @@ class Saying:
         elif isinstance(payload, t.AnnotationAdded):
             self._cited.append(payload.annotation)
         elif isinstance(payload, t.ItemCompleted) and self._begun:
-            status = "incomplete" if payload.status == "incomplete" else None
+            status = self._cut if payload.status == "incomplete" else None
             refused = self._refused or None
             said = wire.metadata(status=status, refusal=refused, annotations=self._cited)
             self._stream.emit({"type": "TEXT_MESSAGE_END", **self._named, **said})
@@ -78,6 +88,7 @@ class Thinking:
 
     def __init__(self, stream: Stream, started: t.ItemStarted, event: t.Event) -> None:
         self._stream = stream
+        self._source = (event.node, event.agent)
         self._id = ids.item_id("rs", stream.run, started.item)
         self._whose = stream.whose(event.agent)
         self._type: type[t.Base] | None = None
@@ -85,6 +96,12 @@ class Thinking:
         self._parts = 0
         self._named: Object = {}
         self._delta = b""
+        self._cut = "incomplete"
+
+    def abandon(self, source: tuple[str, str]) -> None:
+        """As a message's."""
+        if source == self._source:
+            self._cut = ABANDONED
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ReasoningDelta | t.ReasoningSummaryDelta):
@@ -94,7 +111,7 @@ class Thinking:
                 self._stream.delta(self._delta, payload.text)
         elif isinstance(payload, t.ItemCompleted) and self._type is not None:
             cut = payload.status == "incomplete"
-            self._end(wire.metadata(status="incomplete") if cut else {})
+            self._end(wire.metadata(status=self._cut) if cut else {})
             self._stream.emit({"type": "REASONING_END", "messageId": self._id, **self._whose})
 
     def _begin(self, kind: type[t.Base], part: int) -> None:
@@ -132,6 +149,9 @@ class Calling:
         parent = stream.holds(source) or stream.holds(source, own)
         named = {"toolCallName": started.name, "parentMessageId": parent}
         stream.emit({"type": "TOOL_CALL_START", **self._named, **named})
+
+    def abandon(self, source: tuple[str, str]) -> None:
+        """It ends as one that was cut off."""
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ArgumentsDelta):

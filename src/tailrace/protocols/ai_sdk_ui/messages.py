@@ -26,6 +26,7 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.protocols import media
+from tailrace.protocols.ai_sdk_ui import wire
 from tailrace.protocols.fields import Object, as_list, as_object, nested, only, optional, text
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -33,6 +34,8 @@ NOT_TOLD = frozenset(
     {"step-start", "source-url", "source-document", "reasoning-file", "custom", "file"}
 )
 """Parts of an assistant's message that no model is told of."""
+BELOW = {"data-subagent": True, "data-subagent-end": False}
+"""Parts that say whether those after them are a subagent's."""
 APPROVAL_KEYS = ("id", "approved", "reason", "isAutomatic", "signature")
 """Of `approval` in a tool's part (ai 7). The last two are not a person's: they say how it was asked."""
 DENIED = "The user refused this call."
@@ -151,9 +154,10 @@ class _Assistant:
 
     def take(self, part: Object, where: str) -> None:
         kind = _kind(part, where)
+        if wire.is_abandoned(part):
+            return  # what was said instead is there too
         if kind.startswith("data-"):
-            if kind in ("data-subagent", "data-subagent-end"):
-                self._below = kind == "data-subagent"
+            self._below = BELOW.get(kind, self._below)
         elif kind == "text":
             self._say(Message(role="assistant", content=(TextPart(text(part, "text", where)),)))
         elif kind == "reasoning":

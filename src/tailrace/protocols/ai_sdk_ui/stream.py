@@ -149,7 +149,13 @@ class Encoder:
                 self._begin_turn(payload.request)
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 self._ended(payload)
-            case t.RunAttempt() | t.AgentCompleted():
+            case t.RunAttempt():
+                self._replied = self._replied or not payload.keeps_replies
+            case t.ReplyAbandoned():
+                self._replied = True
+                for each in self._items.values():
+                    each.abandon(event.agent)
+            case t.AgentCompleted():
                 self._replied = True  # also a reply that failed is over
             case t.NodeStarted():
                 self._roster.opened(event.node, payload)

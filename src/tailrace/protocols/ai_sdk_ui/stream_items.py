@@ -11,7 +11,6 @@ from tailrace.protocols.ai_sdk_ui import wire
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.data_event import mould
 
-INCOMPLETE: Object = {wire.KEY: {"status": "incomplete"}}
 CUT_OFF = "The call was cut off before it was whole."
 
 
@@ -58,6 +57,12 @@ class Saying:
         self._sources = 0
         self._current = ""
         self._delta = b""
+        self._cut = "incomplete"
+
+    def abandon(self, agent: str) -> None:
+        """The agent says something else instead: what this has said is no part of the answer."""
+        if agent == self._agent:
+            self._cut = wire.ABANDONED
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.TextDelta):  # the hot one
@@ -92,7 +97,7 @@ class Saying:
         if self._type is None:
             return
         self._type = None
-        told = {"providerMetadata": INCOMPLETE} if incomplete else {}
+        told: Object = {"providerMetadata": wire.cut(self._cut)} if incomplete else {}
         self._stream.emit({"type": f"{self._kind}-end", "id": self._current, **told})
         self._stream.closed(self._item)
 
@@ -126,6 +131,9 @@ class Calling:
         stream.emit({"type": "tool-input-start", **self._named, **self._flags})
         template = mould({"type": "tool-input-delta", "toolCallId": self.id}, "inputTextDelta")
         self._delta = stream.numbered(template)
+
+    def abandon(self, agent: str) -> None:
+        """It ends as one that was cut off."""
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ArgumentsDelta):

@@ -13,10 +13,12 @@ from tailrace.events import types as t
 from tailrace.events.items import Json, Part
 from tailrace.events.usage import Totals
 from tailrace.protocols import media
-from tailrace.protocols.fields import Object, given
+from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.framing.data_event import frame
 
 KEY = "tailrace"
+ABANDONED = "abandoned"
+"""The status of a part that a crash cut off and that was said anew, in other words: no part of the answer."""
 APPROVALS = "tool-approval-request"
 """In a request's `include`: this client knows approvals (AI SDK 6 and later)."""
 DONE = b"data: [DONE]\n\n"
@@ -100,3 +102,13 @@ def usage(totals: Totals) -> Object:
     }
     more = {"cachedInputTokens": totals.cached, "reasoningTokens": totals.reasoning}
     return {**counted, **given({name: count for name, count in more.items() if count})}
+
+
+def cut(status: str) -> Object:
+    """The `providerMetadata` of a part that ended before it was whole."""
+    return {KEY: {"status": status}}
+
+
+def is_abandoned(part: Object) -> bool:
+    """Whether a part that a client sends back was marked so."""
+    return any_object(any_object(part.get("providerMetadata")).get(KEY)).get("status") == ABANDONED

@@ -157,6 +157,7 @@ class Encoder:
                 | t.CompactionStarted()
                 | t.CompactionCompleted()
                 | t.ContextUsage()
+                | t.ReplyAbandoned()
                 | t.Custom()
             ):
                 pass  # no form on this surface

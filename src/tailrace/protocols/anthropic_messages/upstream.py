@@ -77,8 +77,16 @@ class MessagesCodec:
 
     dialect = DIALECT
 
+    def __init__(self, *, prefill: bool = False) -> None:
+        """`prefill`: the server's model goes on from an assistant's last message (Claude's do up to 4.5)."""
+        self._prefill = prefill
+
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         body = messages.encode(request, model)
+        if self._prefill and request.begun:
+            # Anthropic refuses white space at its end; what follows brings it.
+            begun = {"role": "assistant", "content": request.begun.rstrip()}
+            body["messages"] = [*body["messages"], begun]
         betas = body.pop(messages.BETA, ())
         added = {messages.BETA: ",".join(betas)} if betas else {}
         offered = tools.offered(request, messages.names_of(request))

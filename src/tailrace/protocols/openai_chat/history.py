@@ -262,8 +262,10 @@ class _Conversation:
         if "type" in own:
             return own
         made = self._part(part)
-        inner = {k: {**any_object(made.get(k)), **v} for k, v in own.items() if isinstance(v, dict)}
-        return {**made, **own, **inner}
+        for name, more in own.items():
+            inner = any_object(more) if isinstance(more, dict) else {}
+            made[name] = {**any_object(made.get(name)), **inner} if inner else more
+        return made
 
     def _part(self, part: Part) -> Object:
         match part:

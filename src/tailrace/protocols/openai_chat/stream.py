@@ -145,7 +145,10 @@ class Encoder:
                     self._totals += Totals.of(payload)
                     self._served.add(payload)
             case t.RunAttempt():
-                self._attempt = payload.number
+                if not payload.keeps_replies:
+                    self._attempt = payload.number
+            case t.ReplyAbandoned():
+                self._replies[event.agent] = self._replies.get(event.agent, 0) + 1
             case t.ItemCompleted():
                 if payload.item in self._shown:
                     self._more(extras.of(payload, self._calls.get(payload.item)))

@@ -79,8 +79,24 @@ class ChatCodec:
             body["response_format"] = tools.encode_format(settings.output)
         if settings.origin == self.dialect:
             body |= settings.extra
+        if request.begun:
+            body |= self._going_on(body["messages"], request.begun)
         offered = tools.offered(request, names, rules)
         return HttpRequest("/chat/completions", {}, _json(body), offered=offered)
+
+    def _going_on(self, said: list[Object], begun: str) -> Object:
+        """What tells a server to go on from the beginning of a reply."""
+        message: Object = {"role": "assistant", "content": begun}
+        match self._rules.continue_reply:
+            case "":
+                return {}
+            case "prefill":
+                return {"messages": [*said, message]}
+            case "prefix":
+                return {"messages": [*said, {**message, "prefix": True}]}
+            case "continue_final_message":
+                how = {"continue_final_message": True, "add_generation_prompt": False}
+                return {"messages": [*said, message], **how}
 
     def decoder(self, items: Iterator[int], model: str) -> ChatDecoder:
         return ChatDecoder(items, model)

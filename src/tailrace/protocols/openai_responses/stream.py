@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events import types as t
-from tailrace.events.items import Json, ToolCall
+from tailrace.events.items import ToolCall
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols.attribution import Roster, error_metadata, item_id
@@ -35,6 +35,7 @@ from tailrace.protocols.openai_responses.stream_calls import (
     ServerCallWriter,
 )
 from tailrace.protocols.openai_responses.stream_items import MessageWriter, ReasoningWriter
+from tailrace.protocols.openai_responses.stream_output import Output
 from tailrace.protocols.openai_responses.stream_provider import ImageWriter, ProviderWriter
 from tailrace.protocols.openai_responses.writer import Writer, opening
 
@@ -76,7 +77,7 @@ class Encoder:
         self._spent: list[t.Usage] = []
         self._last: t.Usage | None = None
         self._items: dict[int, Writer] = {}
-        self._output: list[Json] = []
+        self._output = Output()
         self._number = 0
         self._frames: list[bytes] = []
 
@@ -107,7 +108,7 @@ class Encoder:
             status=self._status,
             created_at=self._created_at,
             completed_at=self._completed_at,
-            output=[item for item in self._output if item is not None],
+            output=self._output.shown(self._status),
             usage=self._usage() if ended else None,
             end=self._end,
             served=self._served() if ended else {},
@@ -147,7 +148,7 @@ class Encoder:
 
     def finished(self, output_index: int, item: Object) -> None:
         """An item is done: this is how the Response object shows it."""
-        self._output[output_index] = item
+        self._output.finished(output_index, item)
 
     def _other(self, event: t.Event) -> None:  # noqa: C901 - one arm per family
         payload = event.payload
@@ -173,7 +174,11 @@ class Encoder:
                 self._ask(payload)
             case t.ToolStarted() | t.ToolCompleted():
                 self._tool(payload)
+            case t.ReplyAbandoned():
+                self._output.abandon((event.node, event.agent), whole_turn=payload.all)
             case t.Usage():
+                if payload.purpose == "reply":
+                    self._output.replied((event.node, event.agent))
                 if self._roster.shows(event.node):
                     self._totals += Totals.of(payload)
                     self._spent.append(payload)
@@ -236,7 +241,7 @@ class Encoder:
         self._turn += 1
         self._frames.clear()
         self._number = 0
-        self._items, self._output, self._totals = {}, [], Totals()
+        self._items, self._output, self._totals = {}, Output(), Totals()
         self._spent, self._last = [], None
         self._created_at = event.ts // 1000
         before = ids.response_id(self.run, self._turn - 1)
@@ -280,8 +285,8 @@ class Encoder:
         if opening is None or call is None or not isinstance(opening.payload, t.ItemStarted):
             return
         self._asked[payload.item] += 1
-        request = ApprovalWriter(self, opening.payload, len(self._output), call.arguments)
-        self._output.append(None)
+        place = self._output.place(None)
+        request = ApprovalWriter(self, opening.payload, place, call.arguments)
         request.opened()
 
     def _tool(self, payload: t.ToolStarted | t.ToolCompleted) -> None:
@@ -318,8 +323,8 @@ class Encoder:
         kind = _writer(payload, functions=self.options.functions)
         if kind is not None:
             self._told.add(payload.item)
-            writer = self._items[payload.item] = kind(self, payload, len(self._output))
-            self._output.append(None)
+            place = self._output.place(self._openings[payload.item])
+            writer = self._items[payload.item] = kind(self, payload, place)
             writer.opened()
 
     def _ended(self, event: t.Event, payload: t.RunEnd) -> None:

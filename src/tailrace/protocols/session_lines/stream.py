@@ -132,7 +132,11 @@ class Encoder:
                 if self._roster.shows(event.node):
                     self._spent(event, payload)
             case t.RunAttempt():
-                self._give_up("aborted", "")
+                if not payload.keeps_replies:
+                    self._give_up("aborted", "")
+            case t.ReplyAbandoned():
+                if event.agent in self._replies:
+                    self._end_reply(event.agent, "aborted", Totals())
             case t.Custom():
                 self._skill(payload)
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():

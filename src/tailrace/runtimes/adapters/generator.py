@@ -1,7 +1,7 @@
 """A plain async generator as an agent: pieces in, events out.
 
 A generator has no state that could be taken up after a crash: its run fails then, or with `restarts`
-begins anew, with what was said before ended as incomplete. Items are opened, closed and accounted for here,
+begins anew, with what was said before abandoned. Items are opened, closed and accounted for here,
 so that whatever a generator yields becomes a legal log, or fails with the grammar's words.
 """
 
@@ -13,6 +13,7 @@ from contextlib import aclosing
 import msgspec
 
 from tailrace.errors import IllegalEvent
+from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.runtimes.adapters.run import Answered, Called, Custom, Done, Piece, Run, Said
@@ -35,6 +36,8 @@ class GeneratorRuntime:
         return (t.AgentEntry(t.MAIN, self._name),)
 
     async def run(self, context: RunContext) -> None:
+        if context.state.attempt > 1:
+            context.emit(abandoning.everything(context.state))
         context.emit(opening(context.state, self._name))
         teller = _Teller(context, self._name)
         async with aclosing(self._function(Run(context))) as pieces:

@@ -44,6 +44,7 @@ class LangGraphRuntime:
     """
 
     resumes = True
+    repeats = True
 
     def __init__(
         self,

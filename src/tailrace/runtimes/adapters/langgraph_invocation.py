@@ -112,6 +112,7 @@ class Invocation(Member):
         reply = Reply(
             self.state,
             self._floor,
+            self.telling(),
             self.say,
             label=self.name,
             client=client,

@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ToolCall
 from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.runtimes.adapters.langgraph_messages import details, usage
+from tailrace.runtimes.adapters.telling import Telling
 
 Say = Callable[[t.Payload], None]
 MALFORMED = "The arguments are no JSON object."
@@ -46,12 +47,13 @@ class Floor:
 
 
 class Reply:
-    """Numbers, opens and closes the items of one reply; `say` emits for its agent."""
+    """Opens and closes the items of one reply; `say` emits for its agent what is no part of the reply."""
 
     def __init__(
         self,
         state: RunState,
         floor: Floor,
+        telling: Telling,
         say: Say,
         *,
         label: str,
@@ -61,7 +63,9 @@ class Reply:
     ) -> None:
         self._state = state
         self._floor = floor
-        self._emit = say
+        self._telling = telling
+        self._say = telling.say
+        self._say_beside = say
         self._label = label
         self._client = client
         self._gated = gated
@@ -124,7 +128,7 @@ class Reply:
             return
         if self._open is None or self._open[0] != kind:
             self._close_text()
-            self._open = (kind, self._start(t.ItemStarted(len(self._state.items), kind)))
+            self._open = (kind, self._start(t.ItemStarted(self._telling.next(), kind)))
         number = self._open[1]
         if kind == "message":
             self._say(t.TextDelta(number, text))
@@ -138,7 +142,7 @@ class Reply:
 
     def _called(self, name: str, call_id: str) -> int:
         self._close_text()
-        number = len(self._state.items)
+        number = self._telling.next()
         if name in self._answers:
             self._start(t.ItemStarted(number, "message"))
         else:
@@ -171,7 +175,7 @@ class Reply:
             self._take(AIMessageChunk(content=message.content, **_beside(message)))
         for call in message.tool_calls:
             self._whole_call(call)
-        ends = {number for number in self._by_id.values() if number in self._state.open}
+        ends = {number for number in self._by_id.values() if self._telling.is_open(number)}
         if self._open is not None:
             ends.add(self._open[1])
         answer = any(self._is_answer(number) for number in self._by_id.values())
@@ -183,8 +187,9 @@ class Reply:
         self._say(usage(message, model, calls=bool(calls)))
         broken = {call["id"] for call in message.invalid_tool_calls}
         for call_id, number in self._by_id.items():
-            if call_id in broken and self._state.items[number].tool == "called":
-                self._say(t.ToolCompleted(number, MALFORMED, is_error=True))
+            logged = self._telling.number(number)
+            if call_id in broken and self._state.items[logged].tool == "called":
+                self._say_beside(t.ToolCompleted(logged, MALFORMED, is_error=True))
         self._end()
 
     def _whole_call(self, call: ToolCall) -> None:
@@ -196,7 +201,7 @@ class Reply:
 
     def _give_up(self) -> None:
         for number in self._items:
-            if number in self._state.open:
+            if self._telling.is_open(number):
                 self._say(t.ItemCompleted(number, "incomplete"))
         self._end()
 
@@ -209,11 +214,8 @@ class Reply:
         self._items.append(started.item)
         return started.item
 
-    def _say(self, payload: t.Payload) -> None:
-        self._emit(payload)
-
     def _is_answer(self, number: int) -> bool:
-        return self._state.items[number].started.kind == "message"
+        return self._telling.kind(number) == "message"
 
 
 def _beside(message: AIMessage) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class OpenAIAgentsRuntime:
     """
 
     resumes = True
+    repeats = True
 
     def __init__(
         self,

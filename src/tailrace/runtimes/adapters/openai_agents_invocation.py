@@ -106,7 +106,7 @@ class Invocation(Member):
         """Tell of a reply."""
         asked = self.context.request.settings.tools if self.is_main else ()
         theirs = {tool.name for tool in asked}
-        reply = Reply(self.state, self.say, label=self.name, tools=self._tools, theirs=theirs)
+        reply = Reply(self.telling(), label=self.name, tools=self._tools, theirs=theirs)
         try:
             yield reply
         except Exception:

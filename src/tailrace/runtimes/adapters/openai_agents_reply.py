@@ -8,7 +8,7 @@ those that the finished response does not have are ended as incomplete: the SDK 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -17,12 +17,10 @@ from agents import Tool
 from tailrace.errors import LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import ProviderItem
-from tailrace.events.state import RunState
 from tailrace.runtimes.adapters.openai_agents_items import RESPONSES, details, dump, texts
+from tailrace.runtimes.adapters.telling import Telling
 
 CALLS = ("function_call", "custom_tool_call")
-
-Say = Callable[[t.Payload], None]
 
 
 class _Open:
@@ -44,7 +42,7 @@ class _Open:
 
 
 class Reply:
-    """Numbers, opens and closes the items of one reply; `say` emits for its agent.
+    """Opens and closes the items of one reply.
 
     `tools` are the agent's own by name, `theirs` the names of the client's. `output` is what the response
     held once the reply is `done`.
@@ -52,8 +50,7 @@ class Reply:
 
     def __init__(
         self,
-        state: RunState,
-        say: Say,
+        telling: Telling,
         *,
         label: str,
         tools: Mapping[str, Tool],
@@ -61,8 +58,8 @@ class Reply:
     ) -> None:
         self.output: list[Any] = []
         self.response: Any = None
-        self._state = state
-        self._say = say
+        self._telling = telling
+        self._say = telling.say
         self._label = label
         self._tools = tools
         self._theirs = theirs
@@ -170,15 +167,15 @@ class Reply:
     def _added(self, index: int, item: Any) -> None:
         """An item opens. A call that has no id yet opens when it is done."""
         self._seen = True
-        number = len(self._state.items)
         kind = item.type
+        if kind in CALLS and not item.call_id:
+            return
+        number = self._telling.next()
         if item.type == "message":
             started = t.ItemStarted(number, "message", phase=getattr(item, "phase", None) or "")
         elif kind == "reasoning":
             started = t.ItemStarted(number, "reasoning")
         elif kind in CALLS:
-            if not item.call_id:
-                return
             started = self._call(number, item)
         else:
             started = t.ItemStarted(number, "provider", dialect=RESPONSES, data=dump(item))

@@ -21,11 +21,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.items import Item
 from tailrace.events.parts import ItemState
 from tailrace.events.request import RunRequest
+from tailrace.runtimes.adapters.telling import Telling
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import NODE
 from tailrace.runtimes.steps import INTERRUPTED, question_id
@@ -123,6 +125,10 @@ class Member:
     def say(self, payload: t.Payload) -> None:
         """Emit for this agent."""
         self.team.emit([t.Draft(payload, NODE, self.id)])
+
+    def telling(self) -> Telling:
+        """What tells of this agent's next reply."""
+        return Telling(self.state, self.id, self.team.emit)
 
     # replies
 
@@ -286,6 +292,7 @@ class Member:
         if self.team.stopping or self.is_main or status is None:
             return
         if self.state.agents[self.id] == "open":
+            self.team.emit(abandoning.reply(self.state, NODE, self.id))
             self.team.emit(self.state.close_items(self.id))
             self.say(t.AgentCompleted(status))
         self.team.check()

@@ -41,6 +41,7 @@ class PydanticAIRuntime:
     """Runs `agent`. `deps` makes the dependencies of a run from its request."""
 
     resumes = True
+    repeats = True
 
     def __init__(self, agent: object, name: str, *, deps: Deps | None = None) -> None:
         if not isinstance(agent, AbstractAgent):

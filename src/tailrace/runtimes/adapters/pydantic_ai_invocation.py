@@ -62,7 +62,7 @@ class Invocation(Member):
     def reply(self, tools: Mapping[str, ToolDefinition]) -> Generator[Reply]:
         """Tell of a reply."""
         try:
-            yield Reply(self.state, self.say, tools, self.name, main=self.is_main)
+            yield Reply(self.telling(), tools, self.name, main=self.is_main)
         except Exception:
             self.give_up_reply()
             raise

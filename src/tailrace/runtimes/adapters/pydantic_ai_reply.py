@@ -7,7 +7,7 @@ from the response. A call of an output tool is the answer itself: it is shown as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from pydantic_ai.messages import (
     CompactionPart,
@@ -31,26 +31,23 @@ from pydantic_ai.tools import ToolDefinition
 
 from tailrace.events import types as t
 from tailrace.events.items import ImagePart, Json, Message, ProviderItem
-from tailrace.events.state import RunState
 from tailrace.runtimes.adapters.pydantic_ai_messages import DIALECT, details, dump, told_arguments
-
-Say = Callable[[t.Payload], None]
+from tailrace.runtimes.adapters.telling import Telling
 
 
 class Reply:
-    """Numbers, opens and closes the items of one reply; `say` emits for its agent."""
+    """Opens and closes the items of one reply."""
 
     def __init__(
         self,
-        state: RunState,
-        say: Say,
+        telling: Telling,
         tools: Mapping[str, ToolDefinition],
         label: str,
         *,
         main: bool,
     ) -> None:
-        self._state = state
-        self._say = say
+        self._telling = telling
+        self._say = telling.say
         self._tools = tools
         self._label = label
         self._main = main
@@ -118,13 +115,13 @@ class Reply:
 
     def _item(self, index: int, kind: t.ItemKind) -> int:
         if index not in self._open:
-            self._open[index] = self._start(t.ItemStarted(len(self._state.items), kind))
+            self._open[index] = self._start(t.ItemStarted(self._telling.next(), kind))
         return self._open[index]
 
     def _called(self, index: int, part: ToolCallPart) -> None:
         tool = self._tools.get(part.tool_name)
         kind = tool.kind if tool is not None else "function"
-        number = len(self._state.items)
+        number = self._telling.next()
         if kind == "output":
             self._start(t.ItemStarted(number, "message"))
         else:
@@ -170,12 +167,12 @@ class Reply:
                 self._say(t.ItemCompleted(self._open.pop(index), details=details(part)))
             case FilePart() if part.content.is_image:
                 image = ImagePart(part.content.data_uri)
-                number = self._start(t.ItemStarted(len(self._state.items), "image"))
+                number = self._start(t.ItemStarted(self._telling.next(), "image"))
                 message = Message(role="assistant", content=(image,))
                 self._say(t.ItemCompleted(number, content=message))
             case FilePart() | NativeToolCallPart() | NativeToolReturnPart() | CompactionPart():
                 data: dict[str, Json] = dump(part)
-                number = len(self._state.items)
+                number = self._telling.next()
                 self._start(t.ItemStarted(number, "provider", dialect=DIALECT, data=data))
                 item = ProviderItem(dialect=DIALECT, data=data)
                 self._say(t.ItemCompleted(number, content=item))
@@ -187,7 +184,7 @@ class Reply:
         return started.item
 
     def _is_answer(self, number: int) -> bool:
-        return self._state.items[number].started.kind == "message"
+        return self._telling.kind(number) == "message"
 
     def _shows_calls(self) -> bool:
         return any(not self._is_answer(number) for number in self._calls.values())

@@ -12,6 +12,7 @@ A piece says what happened; `generator.py` turns it into events.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
@@ -121,7 +122,9 @@ class Run(Speaker):
         self.messages: Sequence[Item] = history.conversation(context.state)
         self.attempt = context.state.attempt
         self._context = context
-        self._speakers: dict[str, int] = {}
+        self._speakers = Counter(
+            entry.name for entry in context.state.registry if entry.kind != "main"
+        )
 
     @property
     def input(self) -> str:
@@ -133,8 +136,9 @@ class Run(Speaker):
 
     def subagent(self, name: str) -> Speaker:
         """Another agent that takes part; it joins with its first piece."""
-        earlier = self._speakers[name] = self._speakers.get(name, 0) + 1
-        return Speaker(name if earlier == 1 else f"{name}#{earlier}")
+        self._speakers[name] += 1
+        number = self._speakers[name]
+        return Speaker(name if number == 1 else f"{name}#{number}")
 
     def client_tool(self, name: str, **arguments: Json) -> Called:
         """A call of a tool that the client runs; yield it last."""

@@ -18,6 +18,8 @@ from tailrace.runtimes.nodes.contract import NodeContext
 class DeepAgentNode:
     """Runs `agent` under invocation id `id`: `MAIN` where it is the workflow's only agent."""
 
+    repeats = True
+
     def __init__(self, agent: Agent, id: str) -> None:
         self._agent = agent
         self._id = id

@@ -1,6 +1,6 @@
 """A node that is one call of a model: `image_generation` and `speech`.
 
-After a crash the call is made again, as a new item; what was shown of the first one has ended as incomplete.
+After a crash the call is made again, unless what it makes is in the log already.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from contextlib import aclosing
 
 from tailrace.events.items import Item, Json, Message
 from tailrace.events.request import ModelRequest, Settings
-from tailrace.events.types import NO_AGENT, AgentEntry
+from tailrace.events.types import NO_AGENT, AgentEntry, Usage
 from tailrace.models.contract import Model
 from tailrace.runtimes.nodes.contract import NodeContext, made_in
 from tailrace.runtimes.single import Reply
@@ -18,6 +18,8 @@ from tailrace.runtimes.single import Reply
 
 class ModelNode:
     """Gives what it is told to a model of one dialect; `options` are that endpoint's own parameters."""
+
+    repeats = True
 
     def __init__(self, model: Model, dialect: str, options: Mapping[str, Json]) -> None:
         self._model = model
@@ -28,8 +30,11 @@ class ModelNode:
         return ()
 
     async def work(self, context: NodeContext, told: tuple[Item, ...]) -> bool:
-        if made_in(context.run.state, context.id):
-            return True  # it had said all before its worker died
+        state = context.run.state
+        if made_in(state, context.id):  # it had said all before its worker died
+            if not state.replies.get(context.id):
+                context.emit([Usage(self._model.name)])
+            return True
         reply = Reply(context.run.state, context.id, NO_AGENT)
         request = ModelRequest(
             items=tuple(item for item in told if isinstance(item, Message)),

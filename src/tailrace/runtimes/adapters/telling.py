@@ -1,0 +1,63 @@
+"""How an adapter tells of a model reply: payload by payload, under numbers of its own.
+
+Where a crash cut the agent's last reply off, what repeats it is held back (`runtimes/repeating.py`). So the
+log's number of an item is not known before it is in the log: `number` says it then. Frameworks keep the ids
+of the calls that they heard, so a call goes on only under its own id.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+from tailrace.events import types as t
+from tailrace.events.state import RunState
+from tailrace.runtimes.single import NODE, Reply
+
+
+class Telling:
+    """One reply of the agent `id`. Its agent's reply before must have ended when it begins to be told."""
+
+    def __init__(self, state: RunState, id: str, emit: Callable[[Sequence[t.Draft]], None]) -> None:
+        self._state = state
+        self._id = id
+        self._emit = emit
+        self._reply: Reply | None = None
+        self._numbers: Iterator[int] = itertools.count()
+        self._kinds: dict[int, t.ItemKind] = {}
+        self._open: set[int] = set()
+
+    def next(self) -> int:
+        """The number of the next item."""
+        self._begin()
+        return next(self._numbers)
+
+    def say(self, payload: t.Payload) -> None:
+        """Tell what comes next."""
+        match payload:
+            case t.ItemStarted():
+                self._kinds[payload.item] = payload.kind
+                self._open.add(payload.item)
+            case t.ItemCompleted():
+                self._open.discard(payload.item)
+            case _:
+                pass
+        self._emit(self._begin().said([payload]))
+
+    def kind(self, item: int) -> t.ItemKind:
+        """Of an item that was told."""
+        return self._kinds[item]
+
+    def is_open(self, item: int) -> bool:
+        """Whether an item was told to begin, and not to end."""
+        return item in self._open
+
+    def number(self, item: int) -> int:
+        """The log's number of an item; the reply has ended."""
+        return self._begin().number(item)
+
+    def _begin(self) -> Reply:
+        if self._reply is None:
+            self._reply = Reply(self._state, NODE, self._id, same_ids=True)
+            self._numbers = self._reply.numbers()
+        return self._reply

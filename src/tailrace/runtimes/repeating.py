@@ -1,0 +1,320 @@
+"""A model reply that a crash cut off, and the next one while it says the same again.
+
+What was shown cannot be taken back. So the next reply is held back as long as it repeats: when it has said
+all that was shown, the cut items go on with what follows, and no reader notices the crash. Models at
+temperature 0, caches, scripted models, and servers that go on from a given beginning do this. A reply that
+says anything else is let through as a new one, and the cut one is abandoned (docs/adr/0017).
+
+Compared is what is shown: kinds, names and text, in whatever pieces it comes; ids are each reply's own. Items
+are told apart by their order. One whose deltas the log does not keep (pictures, sound, a server's own item)
+repeats only when it was whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias, cast
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.events import types as t
+from tailrace.events.items import Json, Message, Part, Reasoning, RefusalPart, TextPart, ToolCall
+from tailrace.events.parts import ItemState
+from tailrace.events.state import RunState
+
+Verdict = Literal["repeats", "goes on", "differs"]
+Words: TypeAlias = (
+    t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta | t.ArgumentsDelta
+)
+Place: TypeAlias = tuple[Literal["parts", "summary", "arguments"], int]
+"""Which of an item's texts."""
+
+STREAMED = ("message", "reasoning", "tool_call")
+"""Kinds of items whose deltas the log keeps until they close."""
+IDS = ("id", "call_id")
+"""What a server gives each reply anew."""
+DEEP = 2
+"""So deep in what a server says of an item (`details`: by dialect, then by what it is) ids are its own."""
+
+
+class Repeating:
+    """The next reply of an agent of whose last one the items `cut` were shown. `same_ids`: a call goes on
+    only under its own id, for a framework keeps the ids that it heard."""
+
+    def __init__(self, state: RunState, cut: Sequence[int], *, same_ids: bool) -> None:
+        self.held: list[t.Payload] = []
+        self._cut = cut
+        self._shown = [_Shown(state.items[number], same_ids=same_ids) for number in cut]
+        self._order: dict[int, int] = {}
+
+    def take(self, payload: t.Payload) -> Verdict:
+        """The next payload, which is `held` from now on."""
+        self.held.append(payload)
+        if isinstance(payload, t.ItemStarted):
+            self._order[payload.item] = len(self._order)
+        item = self._item(payload)
+        if item is not None and not item.fits(payload):
+            return "differs"
+        if len(self._order) >= len(self._cut) and all(shown.said for shown in self._shown):
+            return "goes on"
+        return "differs" if isinstance(payload, t.Usage) else "repeats"
+
+    def numbers(self) -> Mapping[int, int]:
+        """The reply's own numbers of the items that were shown, and the run's."""
+        return {item: self._cut[n] for item, n in self._order.items() if n < len(self._cut)}
+
+    def news(self) -> list[t.Payload]:
+        """What of the held payloads was not shown."""
+        self._shown = [shown.again() for shown in self._shown]
+        found: list[t.Payload] = []
+        for payload in self.held:
+            item = self._item(payload)
+            new = payload if item is None else item.news(payload)
+            if new is not None:
+                found.append(new)
+        return found
+
+    def _item(self, payload: t.Payload) -> _Shown | None:
+        order = self._order.get(payload.item) if isinstance(payload, t.ItemEvent) else None
+        return None if order is None or order >= len(self._shown) else self._shown[order]
+
+
+def begun(state: RunState, node: str, agent: str) -> str:
+    """The text that a cut reply of an agent began with, where that is all that was shown of it."""
+    match [state.items[number] for number in state.cut_items((node, agent))]:
+        case [
+            ItemState(status="open", started=t.ItemStarted(kind="message", phase=""), parts=[part])
+        ]:
+            return part.text() if part.kind == "text" and not part.annotations else ""
+        case _:
+            return ""
+
+
+class _Text(Struct):
+    """A text that was shown, and how many characters of it were said again."""
+
+    kind: str
+    text: str
+    said: int = 0
+
+    def whole(self) -> bool:
+        return self.said >= len(self.text)
+
+
+class _Shown:
+    """An item that was shown."""
+
+    def __init__(self, item: ItemState, *, same_ids: bool) -> None:
+        self._item = item
+        self._same_ids = same_ids
+        self._whole = item.status == "completed"
+        self._texts = {place: _Text(kind, text) for place, kind, text in _texts(item)}
+        self._notes = _annotations(item)
+        self._noted = 0
+        self._ended = False
+
+    def again(self) -> _Shown:
+        """The same, of which nothing was said again."""
+        return _Shown(self._item, same_ids=self._same_ids)
+
+    @property
+    def said(self) -> bool:
+        """Whether all of it was said again."""
+        return self._ended if self._whole else self._caught_up()
+
+    def fits(self, payload: t.Payload) -> bool:
+        """Whether what comes now is what was shown, or goes on from there."""
+        match payload:
+            case t.ItemStarted():
+                return self._can_repeat() and self._named(payload) == self._named(
+                    self._item.started
+                )
+            case t.ItemCompleted():
+                self._ended = True
+                return self._caught_up() and (not self._whole or self._ends_as(payload))
+            case t.AnnotationAdded():
+                return self._notes_again(payload)
+            case (
+                t.TextDelta()
+                | t.RefusalDelta()
+                | t.ReasoningDelta()
+                | t.ReasoningSummaryDelta()
+                | t.ArgumentsDelta()
+            ):
+                return self._says_again(payload)
+            case _:
+                return self._whole  # a preview of what the item was in the end
+
+    def news(self, payload: t.Payload) -> t.Payload | None:
+        """What of a payload that fits was not shown."""
+        match payload:
+            case t.ItemStarted():
+                return None
+            case t.AnnotationAdded():
+                self._noted += 1
+                return payload if self._noted > len(self._notes) else None
+            case (
+                t.TextDelta()
+                | t.RefusalDelta()
+                | t.ReasoningDelta()
+                | t.ReasoningSummaryDelta()
+                | t.ArgumentsDelta()
+            ):
+                return self._new_words(payload)
+            case _:
+                return None if self._whole else payload
+
+    def _caught_up(self) -> bool:
+        texts = all(text.whole() for text in self._texts.values())
+        return texts and self._noted >= len(self._notes)
+
+    def _says_again(self, delta: Words) -> bool:
+        place, kind = _place(delta)
+        text = self._texts.get(place)
+        if text is None:
+            return not self._whole and self._part_said(place)
+        rest = text.text[text.said : text.said + len(delta.text)]
+        text.said += len(delta.text)
+        if kind != text.kind or not delta.text.startswith(rest):
+            return False
+        grows = text.said > len(text.text)
+        return not grows or (not self._whole and (place[0], place[1] + 1) not in self._texts)
+
+    def _part_said(self, place: Place) -> bool:
+        """Whether the part before this one was said again, so that a new one may follow it."""
+        before = self._texts.get((place[0], place[1] - 1))
+        return before is None or before.whole()
+
+    def _new_words(self, delta: Words) -> t.Payload | None:
+        place, _ = _place(delta)
+        text = self._texts.get(place)
+        if text is None or text.whole():
+            return delta
+        known = len(text.text) - text.said
+        text.said += len(delta.text)
+        if len(delta.text) <= known:
+            return None
+        if isinstance(delta, t.TextDelta):
+            kept = _after(delta.logprobs, known)
+            return t.TextDelta(delta.item, delta.text[known:], delta.part, kept)
+        return msgspec.structs.replace(delta, text=delta.text[known:])
+
+    def _notes_again(self, payload: t.AnnotationAdded) -> bool:
+        number = self._noted
+        self._noted += 1
+        if number < len(self._notes):
+            return bool(self._notes[number] == payload.annotation)
+        return not self._whole
+
+    def _can_repeat(self) -> bool:
+        if self._item.status == "open":
+            return self._item.started.kind in STREAMED
+        return self._whole
+
+    def _named(self, started: t.ItemStarted) -> t.ItemStarted:
+        """What of an item's beginning is not each reply's own."""
+        return msgspec.structs.replace(
+            started,
+            item=0,
+            call_id=started.call_id if self._same_ids else "",
+            data=_without_ids(started.data),
+            details=_without_ids(started.details),
+        )
+
+    def _ends_as(self, payload: t.ItemCompleted) -> bool:
+        content = self._item.content
+        if payload.status != "completed" or content is None:
+            return False
+        if self._item.started.kind in STREAMED:
+            told = payload.details if payload.content is None else payload.content.details
+            return _alike(content.details, told)
+        return _alike(*msgspec.to_builtins((content, payload.content)))
+
+
+def _place(delta: Words) -> tuple[Place, str]:
+    """Which text of its item a delta belongs to, and of what kind that is."""
+    match delta:
+        case t.TextDelta():
+            return ("parts", delta.part), "text"
+        case t.RefusalDelta():
+            return ("parts", delta.part), "refusal"
+        case t.ReasoningDelta():
+            return ("parts", delta.part), "reasoning"
+        case t.ReasoningSummaryDelta():
+            return ("summary", delta.part), "summary"
+        case t.ArgumentsDelta():
+            return ("arguments", 0), "arguments"
+
+
+def _texts(item: ItemState) -> list[tuple[Place, str, str]]:
+    """The texts of an item as far as they were shown, each with its place and kind."""
+    match item.content:
+        case Message(content=parts):
+            return [(("parts", n), *said) for n, said in enumerate(map(_part, parts)) if said]
+        case Reasoning(text=text, summary=summary):
+            raw = [(cast("Place", ("parts", n)), "reasoning", each) for n, each in enumerate(text)]
+            short = [
+                (cast("Place", ("summary", n)), "summary", each) for n, each in enumerate(summary)
+            ]
+            return [*raw, *short]
+        case ToolCall(arguments=arguments):
+            return [(("arguments", 0), "arguments", arguments)]
+        case None:
+            return _streamed(item)
+        case _:
+            return []
+
+
+def _part(part: Part) -> tuple[str, str] | None:
+    match part:
+        case TextPart():
+            return "text", part.text
+        case RefusalPart():
+            return "refusal", part.refusal
+        case _:
+            return None
+
+
+def _streamed(item: ItemState) -> list[tuple[Place, str, str]]:
+    """The same of an item that is open."""
+    if item.started.kind == "tool_call":
+        return [(("arguments", 0), "arguments", item.arguments.whole())]
+    found: list[tuple[Place, str, str]] = []
+    for n, part in enumerate(item.parts):
+        found.append((("parts", n), part.kind, part.text()))
+    for n, part in enumerate(item.summary):
+        found.append((("summary", n), part.kind, part.text()))
+    return found
+
+
+def _annotations(item: ItemState) -> list[Json]:
+    if isinstance(item.content, Message):
+        parts = [part for part in item.content.content if isinstance(part, TextPart)]
+        return [note for part in parts for note in part.annotations]
+    return [note for part in item.parts for note in part.annotations]
+
+
+def _after(logprobs: tuple[Json, ...], known: int) -> tuple[Json, ...]:
+    """The tokens of a text from character `known` on."""
+    length = 0
+    for place, odds in enumerate(logprobs):
+        if length >= known:
+            return logprobs[place:]
+        length += len(str(odds.get("token", "")))
+    return ()
+
+
+def _alike(first: Json, second: Json) -> bool:
+    return bool(_without_ids(first) == _without_ids(second))
+
+
+def _without_ids(said: Json, deep: int = DEEP) -> Json:
+    if not isinstance(said, dict):
+        return said
+    fields = cast("dict[str, Json]", said)
+    return {
+        name: _without_ids(value, deep - 1) if deep else value
+        for name, value in fields.items()
+        if name not in IDS
+    }

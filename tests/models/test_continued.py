@@ -1,0 +1,183 @@
+"""A server that goes on from a beginning: with what it says after it, the reply is whole again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.errors import ModelFailed
+from tailrace.events import types as t
+from tailrace.events.items import Message, text_of
+from tailrace.events.request import ModelRequest, OutputFormat, Settings
+from tailrace.events.state import RunState
+from tailrace.models.continued import SHORTEST, ContinuedModel
+from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
+from tailrace.runtimes.single import Reply, ending, opening
+from tests.support.logs import TS, request, user
+
+BEGUN = "Once upon a time there was a "
+Payloads = list[t.Payload]
+
+
+class Server:
+    """A model server that has been decoded: what it says to each request, one after the other."""
+
+    name = "m"
+
+    def __init__(self, *replies: Payloads | ModelFailed) -> None:
+        self.asked: list[ModelRequest] = []
+        self._replies = replies
+
+    async def stream(
+        self, request: ModelRequest, items: Iterator[int]
+    ) -> AsyncGenerator[Sequence[t.Payload], None]:
+        self.asked.append(request)
+        reply = self._replies[min(len(self.asked), len(self._replies)) - 1]
+        if isinstance(reply, ModelFailed):
+            raise reply
+        numbers: dict[int, int] = {}
+        for payload in reply:
+            if isinstance(payload, t.ItemStarted):
+                numbers[payload.item] = next(items)
+            yield [_numbered(payload, numbers)]
+
+    async def close(self) -> None:
+        pass
+
+
+def _numbered(payload: t.Payload, numbers: dict[int, int]) -> t.Payload:
+    if not isinstance(payload, t.ItemEvent):
+        return payload
+    return type(payload)(**{**_fields(payload), "item": numbers[payload.item]})
+
+
+def _fields(payload: Any) -> dict[str, Any]:
+    return {name: getattr(payload, name) for name in payload.__struct_fields__}
+
+
+def message(*words: str, item: int = 0) -> Payloads:
+    return [
+        t.ItemStarted(item, "message"),
+        *(t.TextDelta(item, word) for word in words),
+        t.ItemCompleted(item),
+    ]
+
+
+USAGE = t.Usage("m")
+
+
+async def said(server: Server, begun: str, settings: Settings | None = None) -> RunState:
+    """What a log makes of the reply: it must be legal."""
+    state = RunState()
+    asked = ModelRequest(items=(user("Hi"),), settings=settings or Settings(), begun=begun)
+    for draft in [t.Draft(t.RunStarted(request())), *opening(state, "helper")]:
+        state.advance(draft, TS)
+    reply = Reply(state)
+    async for payloads in ContinuedModel(server).stream(asked, reply.numbers()):
+        for draft in reply.said(payloads):
+            state.advance(draft, TS)
+    for draft in ending(state):
+        state.advance(draft, TS)
+    return state
+
+
+def texts(state: RunState) -> list[str]:
+    return [text_of(i.content.content) for i in state.items if isinstance(i.content, Message)]
+
+
+PIECES = st.lists(st.text("Once up", min_size=1, max_size=5), max_size=4)
+
+
+@given(begun=st.text("Once up ", min_size=SHORTEST, max_size=24), rest=PIECES, echo=st.booleans())
+async def test_the_beginning_and_what_follows_are_one_message(
+    begun: str, rest: list[str], *, echo: bool
+) -> None:
+    """Whether the server says the rest alone, or all of it again; in whatever pieces."""
+    pieces = [begun[:7], begun[7:], *rest] if echo else rest
+    if not echo and "".join(rest).startswith((begun, *_spaces(begun))):
+        return  # nobody can tell that from an echo
+    state = await said(Server([*message(*pieces), USAGE]), begun)
+    assert texts(state) == [begun + "".join(rest)]
+
+
+def _spaces(begun: str) -> tuple[str, ...]:
+    space = begun[len(begun.rstrip()) :]
+    return (space,) if space else ()
+
+
+async def test_white_space_that_a_server_must_not_be_told_comes_once() -> None:
+    """Anthropic refuses it at a beginning's end, and begins with it."""
+    assert texts(await said(Server([*message(" ", "king."), USAGE]), BEGUN)) == [BEGUN + "king."]
+
+
+@pytest.mark.parametrize(
+    ("reply", "shown"),
+    [
+        ([USAGE], [BEGUN]),
+        ([*message(), USAGE], [BEGUN]),
+        (
+            [
+                t.ItemStarted(0, "tool_call", name="f", call_id="c"),
+                t.ArgumentsDelta(0, "{}"),
+                t.ItemCompleted(0),
+                USAGE,
+            ],
+            [BEGUN],
+        ),
+        (
+            [
+                t.ItemStarted(0, "reasoning"),
+                t.ReasoningDelta(0, "Hm"),
+                t.ItemCompleted(0),
+                *message("king.", item=1),
+                USAGE,
+            ],
+            [BEGUN, "king."],
+        ),
+        ([*message("king."), *message("The end.", item=1), USAGE], [BEGUN + "king.", "The end."]),
+    ],
+    ids=["nothing", "an empty message", "a call", "a thought first", "two messages"],
+)
+async def test_whatever_follows_the_reply_is_legal(reply: Payloads, shown: list[str]) -> None:
+    assert texts(await said(Server(reply), BEGUN)) == shown
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_server_that_refuses_is_asked_without(status: int) -> None:
+    server = Server(ModelFailed("no prefill", status=status), [*message("Another."), USAGE])
+    assert texts(await said(server, BEGUN)) == ["Another."]
+    assert [asked.begun for asked in server.asked] == [BEGUN, ""]
+
+
+async def test_another_failure_is_one() -> None:
+    server = Server(ModelFailed("out", status=503))
+    with pytest.raises(ModelFailed, match="out"):
+        await said(server, BEGUN)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("begun", "settings"),
+    [
+        ("Once upon a tim", Settings()),
+        (BEGUN, Settings(output=OutputFormat(kind="json_object"))),
+    ],
+    ids=["too short to tell its echo", "what a grammar forces begins at its beginning"],
+)
+async def test_what_cannot_go_on_is_asked_anew(begun: str, settings: Settings) -> None:
+    server = Server([*message("Another."), USAGE])
+    assert texts(await said(server, begun, settings)) == ["Another."]
+    assert server.asked[0].begun == ""
+
+
+@pytest.mark.parametrize("prefill", [False, True])
+def test_a_messages_server_is_told_without_white_space_at_the_end(*, prefill: bool) -> None:
+    asked = ModelRequest(items=(user("Hi"),), begun=BEGUN)
+    body = json.loads(MessagesCodec(prefill=prefill).request(asked, "claude").body)
+    begun = {"role": "assistant", "content": BEGUN.rstrip()}
+    assert (body["messages"][-1] == begun) == prefill
