@@ -75,6 +75,8 @@ REFUSED: dict[str, tuple[tuple[str, dict[str, Any]], str, str, str]] = {
         "input",
         "local_shell_call_output",
     ),
+    "no token of chat": (messages(max_tokens=0), "chat", "max_tokens", "one token"),
+    "no token of Responses": (messages(max_tokens=0), "responses", "max_tokens", "one token"),
     "a picture by its id, to a model with a price": (
         messages(BY_ID),
         "priced",

@@ -44,6 +44,7 @@ from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_chat.messages import DIALECT
 from tailrace.protocols.openai_chat.rules import OPENAI, Rules
+from tailrace.protocols.openai_chat.tools import refused
 
 NO_RESULT = "There is no result of this call."
 SHOWN_NEXT = "The result is in the next message."
@@ -298,12 +299,7 @@ class _Conversation:
         return given({"file_id": part.file_id, "file_data": part.data, "filename": part.filename})
 
     def _refused(self, what: str) -> ModelFailed:
-        return ModelFailed(
-            f"A model server that speaks Chat Completions takes no {what}.",
-            code="invalid_prompt",
-            status=400,
-            param="input" if self._origin == "responses" else "messages",
-        )
+        return refused(f"takes no {what}", "input" if self._origin == "responses" else "messages")
 
 
 def _arguments(said: str) -> str:

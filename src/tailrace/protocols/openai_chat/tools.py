@@ -168,12 +168,13 @@ def _pointer(made: Object) -> Object:
 
 def _not_offered(choice: ToolChoice) -> ModelFailed:
     wanted = ", ".join(map(repr, choice.names))
-    return ModelFailed(
-        f"A model server that speaks Chat Completions cannot be offered the tool {wanted}.",
-        code="invalid_prompt",
-        status=400,
-        param="tool_choice",
-    )
+    return refused(f"cannot be offered the tool {wanted}", "tool_choice")
+
+
+def refused(what: str, param: str) -> ModelFailed:
+    """The refusal of what a chat server has no form for; the client hears 400."""
+    said = f"A model server that speaks Chat Completions {what}."
+    return ModelFailed(said, code="invalid_prompt", status=400, param=param)
 
 
 def _function(tool: ToolSpec, name: str) -> Object:

@@ -44,6 +44,8 @@ class ChatCodec:
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings, rules = request.settings, self._rules
+        if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
+            raise tools.refused("says at least one token", "max_tokens")
         names = Names(declared(settings.tools, request.items), self.dialect, settings.origin)
         body: Object = {
             "model": model,

@@ -58,6 +58,9 @@ class ResponsesCodec:
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings = request.settings
+        if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
+            said = "A model server that speaks Responses says at least one token."
+            raise tools.refused(said, "max_tokens")
         found = [Declared(tool) for tool in settings.tools]
         names = Names(found, DIALECT, settings.origin)
         extra = settings.extra if settings.origin == self.dialect else {}
