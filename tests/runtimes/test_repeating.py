@@ -283,7 +283,7 @@ def _text(item: int, *words: str) -> Payloads:
 
 USAGE = t.Usage("fast")
 DIFFERENT: dict[str, tuple[Payloads, Payloads]] = {
-    "another word": (_text(0, "Hel", "lo"), [*_text(0, "Help"), t.ItemCompleted(0), USAGE]),
+    "another word": (_text(0, "He", "llo"), [*_text(0, "Hear"), t.ItemCompleted(0), USAGE]),
     "less": (_text(0, "Hello"), [*_text(0, "Hell"), t.ItemCompleted(0), USAGE]),
     "nothing": (_text(0, "Hello"), [USAGE]),
     "another kind": (
