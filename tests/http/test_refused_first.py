@@ -209,6 +209,14 @@ KEPT_QUIET: dict[str, tuple[tuple[str, dict[str, Any]], str]] = {
         responses({"type": "additional_tools", "role": "developer", "tools": [FUNCTION]}),
         "messages",
     ),
+    "tools that come on the way, to chat": (
+        responses({"type": "additional_tools", "role": "developer", "tools": [FUNCTION]}),
+        "chat",
+    ),
+    "tools that were searched for": (
+        responses({"type": "tool_search_output", "call_id": "s", "tools": [FUNCTION]}),
+        "chat",
+    ),
     "an approval": (
         responses(
             {"type": "mcp_approval_response", "approval_request_id": "x", "approve": True}, HELLO

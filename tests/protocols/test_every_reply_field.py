@@ -148,7 +148,12 @@ def test_what_nobody_knows_of_a_message_is_said_and_does_not_go_back() -> None:
     first = {"index": 0, "type": "search", "arguments": "{", "found": [1]}
     then = {"index": 0, "type": "search", "arguments": "}", "found": [2], "output": "x"}
     pieces = [{"executed_tools": [first]}, {"executed_tools": [then, {"index": 1, "type": "y"}]}]
-    deltas: list[Object] = [{"role": "assistant", "content": ""}, *pieces, {"content": "See"}, {}]
+    deltas: list[Object] = [
+        {"role": "assistant", "content": "S"},
+        *pieces,
+        {"content": "ee"},
+        {},
+    ]
     frames: list[Object] = [
         {"id": "c", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
         for delta in deltas

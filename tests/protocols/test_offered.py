@@ -231,7 +231,7 @@ def test_none_of_the_tools_is_none_offered_and_demanded_is_refused() -> None:
 
 # names
 
-ODD = ("a.b", "a b", "a_b", "ünï", "x" * 65, "x" * 66, "n__f", "$web_search")
+ODD = ("a.b", "a b", "a_b", "ünï", "x" * 65, "x" * 66, "n__f", "f", "$web_search")
 KEYS = st.tuples(
     st.sampled_from(("", "n", "n.s", "m" * 40)), st.sampled_from(ODD) | st.text(min_size=1)
 )
@@ -262,6 +262,13 @@ def test_names_are_legal_differ_and_lead_back(keys: list[tuple[str, str]]) -> No
     for tool, name in zip(found, made, strict=True):
         stands = names.stands_for(tool, as_function=False) or Offered(name)
         assert (stands.namespace, stands.name) == tool.key
+
+
+def test_a_function_that_is_called_like_a_namespaces_is_another() -> None:
+    found = [Declared(ToolSpec(name="n__f")), Declared(ToolSpec(name="f"), "n")]
+    names = Names(found, "chat", "responses")
+    assert names.of("", "n__f") == "n__f"
+    assert names.of("n", "f") != "n__f"
 
 
 @given(key=KEYS, others=st.lists(KEYS, max_size=4))
