@@ -167,8 +167,8 @@ class _Served:
             try:
                 await parts.life.open()
             except Unavailable as error:
-                app = come_again(error.message)
+                app = come_again(error.message, scope)
             except LogError as error:
                 logger.error("the runs cannot be opened: %s", error)
-                app = come_again("The server cannot open its runs; try again in a moment.")
+                app = come_again("The server cannot open its runs; try again in a moment.", scope)
         await app(scope, receive, send)

@@ -48,7 +48,7 @@ LEAST: dict[str, float] = {
 
 
 ENDPOINTS = ("/chat/completions", "/responses", "/messages", "/images/generations", "/audio/speech")
-CHAT_ONLY = ("max_tokens_field", "developer_role", "system_first", "custom_tools")
+CHAT_ONLY = ("max_tokens_field", "developer_role", "system_first", "custom_tools", "allowed_tools")
 SHORTEST_USER = 16
 """Fewer characters of a digest would let two users become one."""
 INSTALLATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -290,6 +290,9 @@ def _check_differences(where: str, model: ModelConfig, reader: Reader) -> None:
     for key in CHAT_ONLY:
         if getattr(model, key) is not None and model.dialect != "chat":
             reader.fault(f"[{where}] {key!r} is for dialect 'chat' only", where, key)
+    if model.encrypted_reasoning is not None and model.dialect != "responses":
+        fault = "'encrypted_reasoning' is for dialect 'responses' only"
+        reader.fault(f"[{where}] {fault}", where, "encrypted_reasoning")
     if model.continue_reply and not (
         model.dialect == "chat"
         or (model.dialect == "messages" and model.continue_reply == "prefill")

@@ -82,6 +82,8 @@ class ModelConfig(ConfigPart, frozen=True, kw_only=True):
     chat, responses, messages, images, speech: `base_url`, `model`, `api_key_env`, `headers`,
     timeouts, `retries`.
     chat: how the server is asked where servers differ (`Rules`), by default as OpenAI's are or as others are.
+    responses: `encrypted_reasoning`, whether thoughts are asked for in the form in which they go back; by
+    default where the request asks for reasoning, or the model's name tells that it thinks.
     `user_max_length` characters of `user` are sent, a digest of longer ones; 0 is no limit.
     script: `scenario`. replay: `file` and `of`. script, echo, replay: `interval_ms`, `repeat`.
     """
@@ -99,6 +101,8 @@ class ModelConfig(ConfigPart, frozen=True, kw_only=True):
     developer_role: Developer | None = None
     system_first: bool | None = None
     custom_tools: CustomTools | None = None
+    allowed_tools: bool | None = None
+    encrypted_reasoning: bool | None = None
     continue_reply: Continues | None = None
     user_max_length: int | None = None
     scenario: str = ""

@@ -12,18 +12,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from tailrace.errors import CallerError, NotFound, Unavailable
-from tailrace.http import health, openapi
-from tailrace.http.guard import ErrorBody
+from tailrace.http import forms, health, openapi
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
 from tailrace.http.parts import Parts
 from tailrace.http.request_ids import Identified, fresh_id, request_id
 from tailrace.http.routes import agui, chat, conversations, jobs, messages, responses, sessions, ui
-from tailrace.protocols.anthropic_messages.wire import error_body as messages_body
-from tailrace.protocols.errors import error_body
-from tailrace.protocols.session_lines.request import error_body as session_body
 
 RETRIES = ("retry-after", "retry-after-ms", "x-should-retry")
 """By these the clients of OpenAI and Anthropic know when to ask again, in a page too."""
@@ -77,11 +74,12 @@ def create_health_app(parts: Parts) -> Starlette:
     return Starlette(routes=health.routes(parts.health), middleware=[Middleware(Identified)])
 
 
-def come_again(why: str) -> Response:
-    """What a client is told that comes while the server opens, or closes."""
+def come_again(why: str, scope: Scope) -> Response:
+    """What a client is told that comes while the server opens, or closes, in its surface's form."""
     id, again = fresh_id(), Unavailable(why)
     headers = {"retry-after": "1", **request_id(id)}
-    return Response(error_body(again, id), again.status, headers, media_type="application/json")
+    body = forms.body_of(again, id, scope)
+    return Response(body, again.status, headers, media_type="application/json")
 
 
 def _no_route(http: Request, error: Exception) -> Response:
@@ -101,9 +99,5 @@ def _no_route(http: Request, error: Exception) -> Response:
         status = 404
     elif status == 405:
         fault = NotFound(f"Method {http.method} is not allowed for {path}.")
-    form: ErrorBody = error_body
-    if path.endswith(("/messages", "/messages/count_tokens")):
-        form = messages_body
-    elif path.startswith(sessions.PATH):
-        form = session_body
-    return Response(form(fault, id), status, headers, media_type="application/json")
+    body = forms.body_of(fault, id, http.scope)
+    return Response(body, status, headers, media_type="application/json")

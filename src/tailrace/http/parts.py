@@ -38,6 +38,7 @@ from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
 from tailrace.runs.submission import Sent, Submission
 from tailrace.runs.supervisor import Supervisor
+from tailrace.runtimes.contract import objection, refusal
 
 GRACE_HEADER = "x-disconnect-grace"
 """On a request that starts a run: how many seconds it goes on when nobody reads it, or `forever`."""
@@ -75,12 +76,15 @@ class Parts(Struct, frozen=True):
     ) -> tuple[str, bool]:
         """Start a run for an HTTP request, or attach to the run it started before. `key` stands for the
         client's `Idempotency-Key` on a surface whose requests name their runs."""
-        if wrong := self.supervisor.objection(request):
+        runtime = self.supervisor.runtime(request.agent)
+        if wrong := objection(runtime, request):
             raise BadRequest(
                 f"The schema for the answer cannot be used: {wrong}.",
                 param=_OUTPUTS.get(request.surface, ""),
                 code="invalid_json_schema",
             )
+        if refused := refusal(runtime, request):
+            raise BadRequest(refused.message, param=refused.param, code=refused.code)
         sent = submission(http, body, key)
         return await self.supervisor.start(request, owner=maker(http), submission=sent)
 

@@ -68,7 +68,7 @@ class Patience:
         except asyncio.CancelledError:
             if begun or not self._streams.stopping:
                 raise
-            again = come_again("The server is restarting; try again in a moment.")
+            again = come_again("The server is restarting; try again in a moment.", scope)
             await again(scope, receive, send)
 
 

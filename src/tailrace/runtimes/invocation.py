@@ -20,6 +20,7 @@ from tailrace.events import history
 from tailrace.events import types as t
 from tailrace.events.items import Item, Json, Message, TextPart, ToolCall, text_of
 from tailrace.events.request import ModelRequest, RunRequest, Settings, ToolChoice
+from tailrace.events.tools import run_by_client
 from tailrace.models.contract import Model
 from tailrace.runtimes import compaction, structured
 from tailrace.runtimes.agent import Agent, Limits
@@ -41,6 +42,9 @@ from tailrace.runtimes.steps import (
 from tailrace.runtimes.toolbox import Toolbox
 from tailrace.runtimes.tools.contract import PROGRESS, Progress, Tool, ToolContext, ToolResult
 from tailrace.runtimes.tools.dispatch import ASK_USER, read_task
+
+OF_THE_RUN = ("metadata", "store")
+"""Parameters of a Chat client that say something of its run, not of the model's calls in it."""
 
 
 def _number(value: object) -> float | None:
@@ -136,7 +140,7 @@ class Invocation:
         if compaction.due(state, self._id, self._agent.context_tokens):
             await self._compact()
         request = self._request(note)
-        theirs = {name for tool in self._base.settings.tools for name in tool.called()}
+        theirs = run_by_client(self._base.settings.tools, request.items)
         reply = Reply(state, self._node, self._id)
         try:
             async with aclosing(self._model.stream(request, reply.numbers())) as batches:
@@ -155,13 +159,16 @@ class Invocation:
         if note:
             items = (*items, Message(role="user", content=(TextPart(note),)))
         settings = self._base.settings
+        told = {name: value for name, value in settings.extra.items() if name not in OF_THE_RUN}
         if self._context.state.replies.get(self._id):
             # A choice forced on every reply would never let the agent end.
             settings = msgspec.structs.replace(settings, tool_choice=ToolChoice())
         return ModelRequest(
             items=items,
             instructions=self._base.instructions,
-            settings=msgspec.structs.replace(settings, tools=self._tools.specs(settings.tools)),
+            settings=msgspec.structs.replace(
+                settings, tools=self._tools.specs(settings.tools), extra=told
+            ),
             begun=begun(self._context.state, self._node, self._id),
         )
 
