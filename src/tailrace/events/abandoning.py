@@ -12,8 +12,10 @@ NOT_RUN = "Not run: the server stopped before the model had finished its reply."
 
 def reply(state: RunState, node: str, agent: str) -> list[t.Draft]:
     """Abandon an agent's cut reply, if it has one, and close what that left: its items, its unrun calls."""
-    cut = state.cut_items((node, agent))
-    return [t.Draft(t.ReplyAbandoned(), node, agent), *_left_of(state, cut)] if cut else []
+    if not state.cut_items((node, agent)):
+        return []
+    said = state.said_by((node, agent))
+    return [t.Draft(t.ReplyAbandoned(), node, agent), *_left_of(state, said)]
 
 
 def replies(state: RunState, node: str | None = None) -> list[t.Draft]:
@@ -36,7 +38,7 @@ def everything(state: RunState) -> list[t.Draft]:
         if phase != "open":
             continue
         node = state.homes[agent]
-        if said := state.said_by((node, agent)):
+        if said := state.said_by((node, agent), whole_turn=True):
             abandoned = t.Draft(t.ReplyAbandoned(all=True), node, agent)
             drafts += [abandoned, *_left_of(state, said)]
         if agent != t.MAIN:

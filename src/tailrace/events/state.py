@@ -332,20 +332,19 @@ class RunState:
 
     def _abandon(self, source: tuple[str, str], *, whole_turn: bool) -> None:
         """Rule 11: the source's cut reply is nobody's history any more."""
-        gone = self.said_by(source) if whole_turn else self.cut_items(source)
-        if not gone:
+        if not whole_turn and not self.cut_items(source):
             raise IllegalEvent(f"reply.abandoned: no reply of {source[1]!r} was cut off")
-        for number in gone:
+        for number in self.said_by(source, whole_turn=whole_turn):
             self.items[number].cut, self.items[number].abandoned = False, True
 
     def cut_items(self, source: tuple[str, str]) -> list[int]:
         """The items of a cut reply of a node and agent that has neither gone on nor been abandoned."""
         return [number for number in self.said_by(source) if self.items[number].cut]
 
-    def said_by(self, source: tuple[str, str]) -> list[int]:
-        """The items of a node and agent, but for those of abandoned replies."""
-        mine = (n for n, item in enumerate(self.items) if (item.node, item.agent) == source)
-        return [number for number in mine if not self.items[number].abandoned]
+    def said_by(self, source: tuple[str, str], *, whole_turn: bool = False) -> list[int]:
+        """The items of a node and agent since its last whole reply, or all that are not abandoned."""
+        mine = ((n, i) for n, i in enumerate(self.items) if (i.node, i.agent) == source)
+        return [n for n, item in mine if not item.abandoned and (whole_turn or not item.reply)]
 
     def settle(self, end: t.RunEnd) -> list[t.Draft]:
         """The drafts that close everything still open, so that `end` may follow (rule 10)."""
