@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.patience import patient
 from tests.support.servers import ChildServer, select_a_moment
 
 LONG = {"model": "slow", "input": " ".join(str(n) for n in range(400)), "stream": True}
@@ -20,7 +21,8 @@ PROGRAM = "from tailrace.cli import main; main()"
 
 @pytest.fixture
 def child(tmp_path: Path) -> Generator[ChildServer]:
-    server = ChildServer(tmp_path, server='data = "data"\nshutdown_seconds = 1').start()
+    settings = f'data = "data"\nshutdown_seconds = {min(patient(1), 4)}'  # the long run takes eight
+    server = ChildServer(tmp_path, server=settings).start()
     yield server
     server.kill()
 

@@ -153,11 +153,13 @@ def test_a_thousand_requests_to_a_store_that_cannot_write_are_a_few_lines(
     log = server.folder / "data" / "tailrace.db-wal"
     ballast = server.folder / "disk" / "ballast"
     with httpx.Client(base_url=server.url, headers=mine, timeout=30) as client:
-        with limited(server, resource.RLIMIT_FSIZE, log.stat().st_size), ballast.open("wb") as file:
+        with (
+            limited(server, resource.RLIMIT_FSIZE, log.stat().st_size),
+            ballast.open("wb", 0) as file,
+        ):
             try:
                 while True:
                     file.write(b"x" * 65_536)
-                    file.flush()
             except OSError:
                 pass
             until(lambda: state(server) == (503, "the store cannot be written"))

@@ -105,6 +105,7 @@ def test_a_run_that_ends_the_process_is_stopped_and_others_are_not(server: Child
     others = [start(server, "counts") for _ in range(2)]
     run = start(server, "exits")
     others += [start(server, "counts")]
+    blockers.let_exit(server)
     for _ in range(8):
         if alive(server, run):
             break

@@ -64,6 +64,7 @@ def test_a_run_that_ends_its_workers_is_stopped(processes: clusters.Cluster) -> 
     workers = [processes.start("worker") for _ in range(2)]
     others = [start(api, "counts") for _ in range(4)]
     run = start(api, "exits")
+    blockers.let_exit(api)
     while blockers.job(api, run)["status"] == "in_progress":
         for worker in workers:
             assert worker.process is not None

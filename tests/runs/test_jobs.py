@@ -222,6 +222,7 @@ async def test_an_answer_is_not_lost_with_who_was_fenced() -> None:
     worker, api = await fenced.open(asks_and_works)
     answering = asyncio.create_task(api.supervisor.answer(fenced.run, (Reply("q", "red"),)))
     await until(lambda: worker.supervisor.live() == 0)
+    await worker.supervisor.drain()  # else the job may be its again
     second = await house(fenced.store, fenced.jobs, pauses)
     await fenced.jobs.waiting.put(Offered(fenced.run))
     await answering

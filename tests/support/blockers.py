@@ -18,6 +18,7 @@ from tailrace.runtimes.adapters.generator import GeneratorRuntime
 from tailrace.runtimes.tools.functions import tool
 
 BEGUN = Path(__file__).parent.parent / "begun.txt"
+MAY_EXIT = BEGUN.with_name("exit")
 
 
 def begun(name):
@@ -130,6 +131,8 @@ async def swallows_all(run):
 @agent
 async def exits(run):
     yield "I exit."
+    while not MAY_EXIT.exists():
+        await asyncio.sleep(0.05)
     await asyncio.sleep(0.2)
     os._exit(7)
 
@@ -168,6 +171,11 @@ SCENARIO = """
 [[replies]]
 steps = [{ call = "block", arguments = { what = "all" } }]
 """
+
+
+def let_exit(server: ChildServer) -> None:
+    """From now on the agent `exits` does."""
+    (server.folder.parent / "exit").touch()
 
 
 def start(server: ChildServer, agent: str) -> str:
