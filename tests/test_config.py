@@ -104,6 +104,8 @@ def test_faults_of_a_server(entry: str, message: str) -> None:
         ('max_tokens_field = "max_output_tokens"', "max_tokens_field"),
         ('developer_role = "user"', "developer_role"),
         ('custom_tools = "none"', "custom_tools"),
+        ('allowed_tools = "yes"', "allowed_tools"),
+        ("encrypted_reasoning = true", "'encrypted_reasoning' is for dialect 'responses' only"),
         ("system_first = 1", "system_first"),
         ("user_max_length = 8", "user_max_length must be 0 or at least 16"),
         ("user_max_length = -1", "user_max_length must be 0 or at least 16"),
@@ -125,6 +127,7 @@ def test_faults_of_what_servers_differ_in(entry: str, message: str) -> None:
         'developer_role = "system"',
         "system_first = false",
         'custom_tools = "custom"',
+        "allowed_tools = true",
     ],
 )
 def test_chat_servers_differ_in_what_others_do_not(dialect: str, entry: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tailrace.assembly_models import longest_user, rules_of
+from tailrace.assembly_models import codec, longest_user, rules_of
 from tailrace.config import parse
 from tailrace.events.items import Message, TextPart
 from tailrace.events.request import ModelRequest, Settings
@@ -43,6 +43,7 @@ def test_each_key_replaces_its_rule_alone() -> None:
         developer_role="developer",
         system_first=True,
         custom_tools="custom",
+        allowed_tools=True,
     )
     assert longest_user(config) == 0
 
@@ -60,3 +61,31 @@ def test_the_limit_has_the_servers_name(rules: Rules, field: str) -> None:
         field: 50,
     }
     assert body["messages"][0]["role"] == rules.developer_role
+
+
+@pytest.mark.parametrize(
+    ("entry", "name", "asks"),
+    [
+        ("", "llama", False),
+        ("", "gpt-5", True),
+        ("encrypted_reasoning = true", "llama", True),
+        ("encrypted_reasoning = false", "gpt-5", False),
+    ],
+)
+def test_whether_thoughts_are_asked_for_can_be_said(entry: str, name: str, asks: bool) -> None:
+    text = (
+        f'[models.m]\ndialect = "responses"\nbase_url = "http://h/v1"\nmodel = "{name}"\n{entry}\n'
+    )
+    config = parse(text).models["m"]
+    body = json.loads(codec("responses", config).request(ModelRequest(items=()), name).body)
+    assert body.get("include", []) == (["reasoning.encrypted_content"] if asks else [])
+
+
+def test_what_a_client_includes_is_sent_whatever_is_configured() -> None:
+    config = parse(
+        '[models.m]\ndialect = "responses"\nbase_url = "http://h/v1"\nmodel = "m"\n'
+        "encrypted_reasoning = false\n"
+    ).models["m"]
+    said = Settings(origin="responses", extra={"include": ["reasoning.encrypted_content"]})
+    made = codec("responses", config).request(ModelRequest(items=(), settings=said), "m")
+    assert json.loads(made.body)["include"] == ["reasoning.encrypted_content"]

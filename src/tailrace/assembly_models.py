@@ -76,7 +76,7 @@ def _unpriced(
         case "replay":
             return ReplayModel(
                 name,
-                _codec(config.of),
+                codec(config.of, config),
                 whole.folder / config.file,
                 interval_ms=config.interval_ms,
                 repeat=config.repeat,
@@ -86,7 +86,7 @@ def _unpriced(
 
             return HttpModel(
                 name,
-                _asking_codec(config),
+                codec(config.dialect, config),
                 sessions(),
                 base_url=config.base_url,
                 model=config.model,
@@ -100,28 +100,19 @@ def _unpriced(
             )
 
 
-def _asking_codec(config: ModelConfig) -> UpstreamCodec:
-    match config.dialect:
-        case "chat":
-            return ChatCodec(rules_of(config))
-        case "messages":
-            return MessagesCodec(prefill=config.continue_reply == "prefill")
-        case _:
-            return _codec(config.dialect)
-
-
-def _codec(dialect: str) -> UpstreamCodec:
+def codec(dialect: str, config: ModelConfig) -> UpstreamCodec:
+    """How a model server is spoken to."""
     match dialect:
         case "chat":
-            return ChatCodec()
+            return ChatCodec(rules_of(config))
         case "responses":
-            return ResponsesCodec()
+            return ResponsesCodec(thoughts=config.encrypted_reasoning)
         case "images":
             return ImagesCodec()
         case "speech":
             return SpeechCodec()
         case _:
-            return MessagesCodec()
+            return MessagesCodec(prefill=config.continue_reply == "prefill")
 
 
 def rules_of(config: ModelConfig) -> Rules:

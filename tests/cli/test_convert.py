@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.cli.convert import SOURCES, Converter
-from tailrace.errors import ConfigError, Malformed
+from tailrace.errors import ConfigError, Malformed, Undecodable
 from tailrace.http.views import VIEWS
 from tests.protocols.test_transcripts import ALL, CHECKS, EXTENSION, FOLDER
+from tests.protocols.test_upstream import CODECS, REPORTS, SAYS_NOTHING
+from tests.protocols.test_upstream import reply as whole_reply
 from tests.support import strict
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings"
@@ -92,7 +94,7 @@ def test_what_was_said_is_said(source: str, name: str) -> None:
 BAD: dict[str, tuple[str, bytes, int]] = {
     "no JSON": ("chat", b'data: {"choices":[]}\n\ndata: {"choices":!}\n\n', 39),
     "a broken escape": ("responses", b'event: a\ndata: {"type":"\\x"}\n\n', 24),
-    "not UTF-8": ("messages", b'data: {"type":"\xff"}\n\n', 15),
+    "not UTF-8": ("native", b'data: {"type":"\xff"}\n\n', 15),
     "no event of the dialect": ("messages", b'data: {"type":"ping"}\n\ndata: {"type":1}\n\n', 23),
     "a gap": ("native", _golden("plain", "native").split(b"\n\n", 1)[1], 0),
     "a line that is no event": ("session", b'{"type":"session.start"}\n', 0),
@@ -123,6 +125,60 @@ def test_the_first_bad_byte_is_named(name: str) -> None:
         _converted(source, "chat", data)
     assert caught.value.offset == offset
     assert f"byte {offset}:" in str(caught.value)
+
+
+ODD = st.sampled_from(
+    (
+        "NaN",
+        "-Infinity",
+        "1e999",
+        '"\\ud83d"',
+        '"\\ude00 and \\ud83d\\ude00"',
+        '"\\ud83d\\ud83d"',
+        '"tab\tline"',
+        '"bytes \\u0000"',
+        "[NaN, {}]",
+        "null",
+    )
+)
+"""Values that are no JSON, and read all the same."""
+BETWEEN = st.sampled_from(
+    [*SAYS_NOTHING.values(), *(event for event, _ in REPORTS.values()), b"data: {!\n\n", b""]
+)
+
+
+@pytest.mark.parametrize("dialect", CODECS)
+@given(
+    halves=st.sampled_from((("", ""), ("\\ud83d", "\\ude00"), ("\\ud83d", ""), ("", "\\ude00"))),
+    odd=ODD,
+    more=BETWEEN,
+    place=st.integers(0, 6),
+    end=st.sampled_from((b"\n", b"\r\n")),
+)
+def test_a_recording_is_read_as_it_is_live(
+    dialect: str, halves: tuple[str, str], odd: str, more: bytes, place: int, end: bytes
+) -> None:
+    frames = whole_reply(dialect, halves)
+    frames = [frame.replace(b'{"', b'{"odd":' + odd.encode() + b',"', 1) for frame in frames]
+    frames.insert(place, more)
+    data = b"".join(frames).replace(b"\n", end)
+    decoder = CODECS[dialect].decoder(itertools.count(), "recorded")
+    live = [*decoder.feed(data), *decoder.close()]
+    try:
+        made = strict.data_of(_frames("native", _converted(dialect, "native", data)))
+    except Malformed:
+        assert isinstance(decoder.failure, Undecodable)
+        return
+    told = [msgspec.json.decode(each)["payload"] for each in made]
+    assert [each for each in told if each["type"] in PLAIN] == [
+        each for each in map(msgspec.to_builtins, live) if each["type"] in PLAIN
+    ]
+    failed = told[-1] if told[-1]["type"] == "run.failed" else {"message": None}
+    assert failed["message"] == (decoder.failure and decoder.failure.message)
+
+
+PLAIN = ("item.started", "text.delta", "usage")
+"""Events that the fold adds nothing to."""
 
 
 @pytest.mark.parametrize("source", SOURCES)

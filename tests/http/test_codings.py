@@ -260,3 +260,13 @@ def test_bytes_may_be_fed_in_any_pieces(coding: str, size: int) -> None:
     )
     assert made == DATA["words"][:20_000] * 2
     assert unpacker.whole
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
+@pytest.mark.parametrize("most", [100, 100_000, 1_000_000])
+async def test_a_bomb_is_too_large_however_small_the_limit(coding: str, most: int) -> None:
+    """Of a 503 the SDKs would send it again."""
+    held = Bodies(most)
+    with pytest.raises(TooLarge):
+        await held.read(sent(WAYS[coding][1](bytes(50_000_000)), coding), [])
+    assert await held.read(sent(WAYS[coding][1](b"x" * 99), coding), []) == b"x" * 99

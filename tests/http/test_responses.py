@@ -80,11 +80,23 @@ def test_a_temperature_that_no_model_has_is_refused(ask: Ask, path: str) -> None
 
 @pytest.mark.parametrize(
     ("path", "name"),
-    [("/v1/responses", "max_output_tokens"), ("/v1/chat/completions", "max_completion_tokens")],
+    [
+        ("/v1/responses", "max_output_tokens"),
+        ("/v1/chat/completions", "max_completion_tokens"),
+        ("/v1/chat/completions", "max_tokens"),
+    ],
 )
-def test_no_tokens_are_no_limit(ask: Ask, path: str, name: str) -> None:
-    got = ask("POST", path, {**WRONG[path], name: 0})
+@pytest.mark.parametrize("limit", [0, -1])
+def test_no_tokens_are_no_limit(ask: Ask, path: str, name: str, limit: int) -> None:
+    got = ask("POST", path, {**WRONG[path], name: limit})
     assert (got.status, got.error["param"]) == (400, name)
+
+
+def test_of_messages_none_fill_a_cache(ask: Ask) -> None:
+    """`max_tokens: 0` is documented there."""
+    asked = {**WRONG["/v1/messages"], "max_tokens": 0}
+    assert ask("POST", "/v1/messages", asked).status == 200
+    assert ask("POST", "/v1/messages", {**asked, "max_tokens": -1}).status == 400
 
 
 @pytest.mark.parametrize("path", WRONG)

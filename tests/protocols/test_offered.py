@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
-from tailrace.events.items import Message, TextPart, ToolCall
+from tailrace.events.items import Message, ProviderItem, TextPart, ToolCall
 from tailrace.events.request import ModelRequest, Settings, ToolChoice, ToolSpec
-from tailrace.protocols.offered import Calls, Offered, called
-from tailrace.protocols.openai_chat import tools
+from tailrace.events.tools import Declared, run_by_client
+from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
+from tailrace.protocols.contract import UpstreamCodec
+from tailrace.protocols.offered import Calls, Names, Offered
+from tailrace.protocols.openai_chat import request, tools
 from tailrace.protocols.openai_chat.rules import OPENAI, Rules
 from tailrace.protocols.openai_chat.upstream import ChatCodec
+from tailrace.protocols.openai_responses.upstream import ResponsesCodec
 
 GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": "start: /x/"}
 NAMESPACE: dict[str, Any] = {
@@ -95,9 +103,14 @@ def test_a_choice_is_of_what_is_offered() -> None:
         "type": "function",
         "function": {"name": "apply_patch"},
     }
-    some = asked(Rules(), ToolChoice(names=("mcp__x", "web_search")))["tool_choice"]
-    allowed = some["allowed_tools"]["tools"]
-    assert [tool["function"]["name"] for tool in allowed] == ["mcp__x__f", "mcp__x__patch"]
+    among = asked(OPENAI, ToolChoice(names=("mcp__x", "web_search")))["tool_choice"]
+    assert among["allowed_tools"] == {
+        "mode": "auto",
+        "tools": [
+            {"type": "function", "function": {"name": "mcp__x__f"}},
+            {"type": "custom", "custom": {"name": "mcp__x__patch"}},
+        ],
+    }
 
 
 def test_a_choice_of_what_is_not_offered_is_refused() -> None:
@@ -116,7 +129,11 @@ def test_a_chat_clients_tools_arrive_as_they_were_said() -> None:
         },
         {"type": "custom", "custom": {"name": "p", "format": {"type": "text"}}, "vendor": 2},
     ]
-    assert tools.encode_tools(tools.decode_tools(said), OPENAI) == said
+    settings = Settings(tools=tools.decode_tools(said), origin="chat")
+    body = json.loads(
+        ChatCodec(OPENAI).request(ModelRequest(items=(), settings=settings), "m").body
+    )
+    assert body["tools"] == said
 
 
 def test_calls_are_the_clients_own_again() -> None:
@@ -155,11 +172,193 @@ def test_free_text_is_found_in_what_a_model_made_of_it(arguments: str, text: str
     assert "".join(said) == text
 
 
-def test_long_names_are_short_alike_both_ways_and_differ() -> None:
-    def name(of: str) -> str:
-        details = {"responses": {"namespace": "n" * 30}}
-        return called(ToolCall(call_id="1", name=of, details=details))
+# choices among some tools
 
-    names = {name("f" * 60), name("f" * 61), name("f" * 60)}
-    assert len(names) == 2
-    assert {len(each) for each in names} == {64}
+
+def function(name: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "parameters": {}}}
+
+
+def by_chat(rules: Rules, tool_choice: Any, **more: Any) -> dict[str, Any]:
+    """What a chat server is asked by a Chat client."""
+    fields = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "tools": [function("f"), function("g"), function("h")],
+        "tool_choice": tool_choice,
+        **more,
+    }
+    made = request.decode(json.dumps(fields).encode()).request
+    asked = ModelRequest(items=made.input, settings=made.settings)
+    body: dict[str, Any] = json.loads(ChatCodec(rules).request(asked, "m").body)
+    return body
+
+
+def some(mode: str, *names: str) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+@pytest.mark.parametrize("names", [("f",), ("g", "f"), ("f", "g", "h")])
+def test_a_choice_among_some_goes_to_a_server_that_knows_it_as_it_came(
+    mode: str, names: tuple[str, ...]
+) -> None:
+    body = by_chat(OPENAI, {**some(mode, *names), "novel": 1})
+    assert body["tool_choice"] == {**some(mode, *names), "novel": 1}
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["f", "g", "h"]
+
+
+@pytest.mark.parametrize("names", [("f",), ("g", "f"), ("f", "g", "h")])
+def test_other_servers_are_offered_only_these(names: tuple[str, ...]) -> None:
+    auto, must = (by_chat(Rules(), some(mode, *names)) for mode in ("auto", "required"))
+    told = [tool["function"]["name"] for tool in auto["tools"]]
+    assert told == sorted(names)
+    assert "tool_choice" not in auto
+    if len(names) == 1:
+        assert must["tool_choice"] == {"type": "function", "function": {"name": names[0]}}
+    else:
+        assert [tool["function"]["name"] for tool in must["tools"]] == sorted(names)
+        assert must["tool_choice"] == "required"
+
+
+def test_none_of_the_tools_is_none_offered_and_demanded_is_refused() -> None:
+    body = by_chat(Rules(), some("auto", "nobody"), parallel_tool_calls=True)
+    assert not body.keys() & {"tools", "tool_choice", "parallel_tool_calls"}
+    with pytest.raises(ModelFailed, match="'nobody'"):
+        by_chat(Rules(), some("required", "nobody"))
+
+
+# names
+
+ODD = ("a.b", "a b", "a_b", "ünï", "x" * 65, "x" * 66, "n__f", "f", "$web_search")
+KEYS = st.tuples(
+    st.sampled_from(("", "n", "n.s", "m" * 40)), st.sampled_from(ODD) | st.text(min_size=1)
+)
+CODECS: dict[str, UpstreamCodec] = {
+    "chat": ChatCodec(Rules()),
+    "responses": ResponsesCodec(),
+    "messages": MessagesCodec(),
+}
+LEGAL = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+def spec(namespace: str, name: str, *, custom: bool = False) -> ToolSpec:
+    kind: Any = "custom" if custom else "function"
+    if not namespace:
+        return ToolSpec(kind=kind, name=name, parameters={"type": "object"})
+    inner = {"type": kind, "name": name, "parameters": {"type": "object"}}
+    raw = {"type": "namespace", "name": namespace, "tools": [inner]}
+    return ToolSpec(kind="provider", name="namespace", raw=raw, origin="responses")
+
+
+@given(keys=st.lists(KEYS, unique=True, max_size=8))
+def test_names_are_legal_differ_and_lead_back(keys: list[tuple[str, str]]) -> None:
+    found = [Declared(ToolSpec(name=name), namespace) for namespace, name in keys]
+    names = Names(found, "chat", "responses")
+    made = [names.of(*tool.key) for tool in found]
+    assert all(LEGAL.fullmatch(name) for name in made)
+    assert len(set(made)) == len(keys)
+    for tool, name in zip(found, made, strict=True):
+        stands = names.stands_for(tool, as_function=False) or Offered(name)
+        assert (stands.namespace, stands.name) == tool.key
+
+
+def test_a_function_that_is_called_like_a_namespaces_is_another() -> None:
+    found = [Declared(ToolSpec(name="n__f")), Declared(ToolSpec(name="f"), "n")]
+    names = Names(found, "chat", "responses")
+    assert names.of("", "n__f") == "n__f"
+    assert names.of("n", "f") != "n__f"
+
+
+@given(key=KEYS, others=st.lists(KEYS, max_size=4))
+def test_a_name_does_not_hang_on_the_others(
+    key: tuple[str, str], others: list[tuple[str, str]]
+) -> None:
+    """A conversation names tools that are not offered any more."""
+    alone = Names([], "chat", "responses").of(*key)
+    rest = [Declared(ToolSpec(name=name), ns) for ns, name in others if (ns, name) != key]
+    beside = Names([*rest, Declared(ToolSpec(name=key[1]), key[0])], "chat", "responses")
+    if alone not in {beside.of(*each.key) for each in rest}:
+        assert beside.of(*key) == alone
+
+
+@pytest.mark.parametrize("dialect", CODECS)
+@given(key=KEYS, custom=st.booleans())
+def test_every_tool_is_called_back_by_its_own_name(
+    dialect: str, key: tuple[str, str], custom: bool
+) -> None:
+    """What a server is offered, it calls; what it called, it gets back under that name."""
+    origin = "messages" if dialect == "chat" else "chat"
+    if key[0]:
+        origin = "responses"
+    settings = Settings(tools=(spec(*key, custom=custom),), origin=origin)
+    details = {"responses": {"namespace": key[0]}} if key[0] else {}
+    arguments = "x" if custom else "{}"
+    call = ToolCall(call_id="1", name=key[1], arguments=arguments, custom=custom, details=details)
+    made = CODECS[dialect].request(ModelRequest(items=(call,), settings=settings), "m")
+    body = json.loads(made.body)
+    (back,) = _called(body)
+    if dialect == "responses" and key[0]:
+        assert (back, body["tools"][0]["tools"][0]["name"]) == (key[1], key[1])
+        return
+    assert [_name(tool) for tool in body["tools"]] == [back]
+    assert LEGAL.fullmatch(back)
+    known = custom and dialect == "responses"
+    (started,) = Calls(made.offered).told([t.ItemStarted(0, "tool_call", name=back, custom=known)])
+    assert isinstance(started, t.ItemStarted)
+    assert (started.name, started.custom) == (key[1], custom)
+    assert started.details == details
+
+
+def _name(tool: dict[str, Any]) -> str:
+    found: str = tool.get("name") or tool[tool["type"]]["name"]
+    return found
+
+
+def _called(body: dict[str, Any]) -> Iterator[str]:
+    for item in body.get("input", ()):
+        if "call_id" in item and "name" in item:
+            yield item["name"]
+    for message in body.get("messages", ()):
+        for call in message.get("tool_calls", ()):
+            yield call[call["type"]]["name"]
+        for block in message["content"] if isinstance(message["content"], list) else ():
+            if block["type"] == "tool_use":
+                yield block["name"]
+
+
+def test_a_clients_name_goes_to_servers_of_its_dialect_as_it_is() -> None:
+    """They take it or they do not; nobody else knows better."""
+    body = by_chat(Rules(), "auto", tools=[function("files.read")])
+    assert body["tools"][0]["function"]["name"] == "files.read"
+
+
+# tools that come on the way
+
+BROUGHT: list[dict[str, Any]] = [
+    {"type": "function", "name": "late", "parameters": {"type": "object"}},
+    {"type": "function", "name": "shell", "parameters": {}, "description": "Another."},
+    {"type": "namespace", "name": "ns", "tools": [{"type": "function", "name": "deep"}]},
+    {"type": "custom", "name": "patch2"},
+    {"type": "web_search"},
+]
+
+
+@pytest.mark.parametrize("kind", ["additional_tools", "tool_search_output"])
+@pytest.mark.parametrize("dialect", ["chat", "messages"])
+def test_they_are_offered_each_once_and_are_the_clients(kind: str, dialect: str) -> None:
+    data = {"type": kind, "role": "developer", "call_id": "s", "tools": BROUGHT}
+    item = ProviderItem(dialect="responses", data=data)
+    settings = Settings(tools=CODEX, origin="responses")
+    made = CODECS[dialect].request(ModelRequest(items=(item, item), settings=settings), "m")
+    names = [_name(tool) for tool in json.loads(made.body)["tools"]]
+    assert names == [
+        *("apply_patch", "mcp__x__f", "mcp__x__patch", "shell"),
+        *("late", "ns__deep", "patch2"),
+    ]
+    assert made.offered["ns__deep"] == Offered("deep", "ns")
+    assert made.offered["patch2"] == Offered("patch2", custom=True)
+    theirs = run_by_client(CODEX, (item,))
+    assert {("", "late"), ("ns", "deep"), ("", "patch2"), ("", "shell")} <= theirs
+    assert ("", "web_search") not in theirs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
+from tailrace.events.items import ToolCall
+from tailrace.events.request import ModelRequest
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.contract import UpstreamCodec
 from tailrace.protocols.openai_chat.upstream import ChatCodec
@@ -293,3 +296,91 @@ def test_no_exception_is_told(dialect: str, junk: bytes, place: int) -> None:
     if failure is not None:
         python = ("object has no", "not subscriptable", "expected `", "invalid literal", "`$")
         assert not any(word in failure.message.lower() for word in python)
+
+
+# calls without arguments
+
+
+def _calls(dialect: str, said: Sequence[str]) -> list[bytes]:
+    """A reply that calls `f`, whose arguments come in these pieces."""
+    if dialect == "chat":
+        call = '{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":%s}}'
+        pieces = [call % json.dumps(piece) for piece in said or ("",)]
+        chunk = '{"id":"c","choices":[{"index":0,"delta":{"tool_calls":[%s]},"finish_reason":%s}]}'
+        return [
+            *(_event("", chunk % (piece, "null")) for piece in pieces),
+            _event("", chunk % ("", '"tool_calls"')),
+        ]
+    if dialect == "messages":
+        delta = '{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta",'
+        return [
+            _event("", '{"type":"message_start","message":{"id":"m","usage":{}}}'),
+            _event(
+                "",
+                '{"type":"content_block_start","index":0,'
+                '"content_block":{"type":"tool_use","id":"c","name":"f","input":{}}}',
+            ),
+            *(_event("", f'{delta}"partial_json":{json.dumps(piece)}}}}}') for piece in said),
+            _event("", '{"type":"content_block_stop","index":0}'),
+            _event("", '{"type":"message_delta","delta":{"stop_reason":"tool_use"}}'),
+            _event("", '{"type":"message_stop"}'),
+        ]
+    whole = json.dumps("".join(said))
+    item = '{"type":"function_call","id":"i","call_id":"c","name":"f","arguments":%s}'
+    place = '"output_index":0,"item_id":"i"'
+    return [
+        _event(
+            "", f'{{"type":"response.output_item.added",{place},"item":{item % json.dumps("")}}}'
+        ),
+        *(
+            _event(
+                "",
+                f'{{"type":"response.function_call_arguments.delta",{place},'
+                f'"delta":{json.dumps(piece)}}}',
+            )
+            for piece in said
+        ),
+        _event("", f'{{"type":"response.output_item.done",{place},"item":{item % whole}}}'),
+        _event(
+            "",
+            '{"type":"response.completed","response":{"id":"r","status":"completed",'
+            f'"output":[{item % whole}]}}}}',
+        ),
+    ]
+
+
+@pytest.mark.parametrize("dialect", CODECS)
+@pytest.mark.parametrize("said", [(), ("",), ("", ""), (" ",), ("\n", " ")])
+def test_a_call_without_arguments_has_an_empty_object(dialect: str, said: Sequence[str]) -> None:
+    decoder = CODECS[dialect].decoder(itertools.count(), "m")
+    made = [*decoder.feed(b"".join(_calls(dialect, said))), *decoder.close()]
+    assert decoder.failure is None
+    arguments = "".join(p.text for p in made if isinstance(p, t.ArgumentsDelta))
+    assert arguments.strip() == "{}"
+    assert [type(p) for p in made if not isinstance(p, t.ArgumentsDelta)] == [
+        t.ItemStarted,
+        t.ItemCompleted,
+        t.Usage,
+    ]
+
+
+@pytest.mark.parametrize("dialect", CODECS)
+@pytest.mark.parametrize("said", [('{"a":', "", "1}"), ("", '{"a":1}'), ("{", "}"), (" {}",)])
+def test_a_call_with_arguments_has_them(dialect: str, said: Sequence[str]) -> None:
+    decoder = CODECS[dialect].decoder(itertools.count(), "m")
+    made = [*decoder.feed(b"".join(_calls(dialect, said))), *decoder.close()]
+    assert "".join(p.text for p in made if isinstance(p, t.ArgumentsDelta)) == "".join(said)
+
+
+@pytest.mark.parametrize("dialect", CODECS)
+def test_a_call_without_arguments_goes_back_with_an_empty_object(dialect: str) -> None:
+    """One that another dialect's client says was made with nothing."""
+    call = ToolCall(call_id="c", name="f", arguments="", details={})
+    made = json.loads(CODECS[dialect].request(ModelRequest(items=(call,)), "m").body)
+    match dialect:
+        case "chat":
+            assert made["messages"][0]["tool_calls"][0]["function"]["arguments"] == "{}"
+        case "messages":
+            assert made["messages"][0]["content"][0]["input"] == {}
+        case _:
+            assert made["input"][0]["arguments"] == "{}"

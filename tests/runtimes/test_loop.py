@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tailrace.events import types as t
-from tailrace.events.items import Message, text_of
+from tailrace.events.items import Message, ProviderItem, text_of
 from tailrace.events.request import ModelRequest, OutputFormat, Settings, ToolChoice, ToolSpec
 from tailrace.models.priced import Price, PricedModel
 from tailrace.models.scenario import Step
@@ -285,3 +285,22 @@ async def test_a_function_in_a_clients_namespace_is_the_clients() -> None:
     state, _ = await run(agent("lead", model=Namespaced(), tools=(add,)), settings=theirs)
     assert [item.tool for item in state.items] == ["handed"]
     assert state.end == t.RunCompleted()
+
+
+@pytest.mark.parametrize("kind", ["additional_tools", "tool_search_output"])
+async def test_a_tool_that_comes_on_the_way_is_the_clients(kind: str) -> None:
+    brought = ProviderItem(
+        dialect="responses", data={"type": kind, "tools": [{"type": "function", "name": "late"}]}
+    )
+    lead = agent("lead", (call("late"), call("add", a=1, b=1)), (say("never"),), tools=(add,))
+    state, _ = await run(lead, input=(brought,))
+    assert [item.tool for item in state.items] == ["handed", "done"]
+    assert state.end == t.RunCompleted()
+
+
+async def test_what_a_client_says_of_its_run_is_not_told_to_an_agents_model() -> None:
+    """At OpenAI's metadata is an error without `store`."""
+    model = Spy((say("ok"),))
+    said = {"metadata": {"a": "b"}, "store": True, "logit_bias": {"1": 2}}
+    await run(agent("lead", model=model), settings=Settings(origin="chat", extra=said))
+    assert [asked.settings.extra for asked in model.asked] == [{"logit_bias": {"1": 2}}]

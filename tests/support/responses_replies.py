@@ -17,6 +17,8 @@ Oddity = Callable[[list[Event]], list[Event]]
 
 TEXTS = st.text(alphabet="abé \n😀", min_size=1, max_size=9)
 ARGUMENTS = st.sampled_from(("{}", '{"a": 1}', '{"city":"Oslo","n":[1,2]}'))
+MORE = st.sampled_from(({}, {}, {"novel": 1}, {"signature": "gA", "marks": [{"a": None}]}))
+"""What a part may say that has no name here."""
 CITE = {"type": "url_citation", "url": "http://a/", "title": "A", "start_index": 0, "end_index": 1}
 
 
@@ -39,11 +41,19 @@ def _numbered(made: Sequence[Item]) -> list[Item]:
 
 def _messages() -> st.SearchStrategy[Item]:
     text = st.builds(
-        lambda text, cites: {"type": "output_text", "text": text, "annotations": cites},
+        lambda text, cites, more: {
+            "type": "output_text",
+            "text": text,
+            "annotations": cites,
+            **more,
+        },
         TEXTS,
         st.lists(st.just(CITE), max_size=1),
+        MORE,
     )
-    refusal = st.builds(lambda text: {"type": "refusal", "refusal": text}, TEXTS)
+    refusal = st.builds(
+        lambda text, more: {"type": "refusal", "refusal": text, **more}, TEXTS, MORE
+    )
     return st.builds(
         lambda content: {
             "type": "message",
@@ -56,8 +66,8 @@ def _messages() -> st.SearchStrategy[Item]:
 
 
 def _reasoning() -> st.SearchStrategy[Item]:
-    summary = st.builds(lambda text: {"type": "summary_text", "text": text}, TEXTS)
-    content = st.builds(lambda text: {"type": "reasoning_text", "text": text}, TEXTS)
+    summary = st.builds(lambda text, m: {"type": "summary_text", "text": text, **m}, TEXTS, MORE)
+    content = st.builds(lambda text, m: {"type": "reasoning_text", "text": text, **m}, TEXTS, MORE)
     return st.builds(
         lambda summary, content: {
             "type": "reasoning",

@@ -36,7 +36,14 @@ from tailrace.protocols.node_stream.wire import RUN as RUN_NODE
 from tailrace.protocols.node_stream.wire import NodeStreamEvent
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
-from tailrace.protocols.recorded import Frames, LineFrames, Reader, RecordedFrame, SseFrames
+from tailrace.protocols.recorded import (
+    Frames,
+    LineFrames,
+    Reader,
+    RecordedFrame,
+    SseFrames,
+    json_at,
+)
 from tailrace.protocols.session_lines.recorded import Reader as SessionReader
 from tailrace.runtimes import single
 
@@ -65,6 +72,7 @@ class UpstreamReader:
     def take(self, frame: RecordedFrame) -> list[Payload]:
         made = self._decoder.feed(frame.raw)
         if isinstance(self._decoder.failure, Undecodable):
+            json_at(frame.data, frame.at)  # names the very byte, where it is no JSON
             raise Malformed(str(self._decoder.failure), frame.offset)
         return made
 
@@ -177,7 +185,7 @@ def nothing(name: str) -> Malformed:
 
 
 def _upstream(codec: UpstreamCodec) -> tuple[Frames, Source]:
-    return SseFrames(), Read(UpstreamReader(codec, itertools.count()), codec.dialect)
+    return SseFrames(loose=True), Read(UpstreamReader(codec, itertools.count()), codec.dialect)
 
 
 SOURCES: Mapping[str, Callable[[], tuple[Frames, Source]]] = {

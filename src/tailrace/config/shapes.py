@@ -18,6 +18,7 @@ Dialect = Literal["chat", "responses", "messages", "script", "echo", "replay", "
 UPSTREAM: frozenset[Dialect] = frozenset({"chat", "responses", "messages", "images", "speech"})
 PATH = re.compile(r"[\w.]+:[\w.]+")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAMES = "letters, digits, '.', '_' and '-' only, 64 at most, a letter or digit first"
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 """A label can become part of a tool's name, and model servers take no dots there."""
 
@@ -81,6 +82,8 @@ class ModelConfig(ConfigPart, frozen=True, kw_only=True):
     chat, responses, messages, images, speech: `base_url`, `model`, `api_key_env`, `headers`,
     timeouts, `retries`.
     chat: how the server is asked where servers differ (`Rules`), by default as OpenAI's are or as others are.
+    responses: `encrypted_reasoning`, whether thoughts are asked for in the form in which they go back; by
+    default where the request asks for reasoning, or the model's name tells that it thinks.
     `user_max_length` characters of `user` are sent, a digest of longer ones; 0 is no limit.
     script: `scenario`. replay: `file` and `of`. script, echo, replay: `interval_ms`, `repeat`.
     """
@@ -98,6 +101,8 @@ class ModelConfig(ConfigPart, frozen=True, kw_only=True):
     developer_role: Developer | None = None
     system_first: bool | None = None
     custom_tools: CustomTools | None = None
+    allowed_tools: bool | None = None
+    encrypted_reasoning: bool | None = None
     continue_reply: Continues | None = None
     user_max_length: int | None = None
     scenario: str = ""

@@ -61,7 +61,14 @@ class AudioPart(Content, frozen=True, tag="audio"):
     format: str
 
 
-Part = TextPart | RefusalPart | ImagePart | FilePart | AudioPart
+class ProviderPart(Content, frozen=True, tag="provider_part"):
+    """A part that only `dialect` knows, kept as it came in `data`."""
+
+    dialect: str
+    data: dict[str, Json]
+
+
+Part = TextPart | RefusalPart | ImagePart | FilePart | AudioPart | ProviderPart
 
 
 class ItemBase(Struct, frozen=True, tag_field="type", omit_defaults=True, kw_only=True, gc=False):

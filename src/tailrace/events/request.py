@@ -7,7 +7,7 @@ asked: one call of one model.
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal
 
 from msgspec import Struct, field
 
@@ -33,18 +33,6 @@ class ToolSpec(Canonical, frozen=True, kw_only=True):
     strict: bool | None = None
     raw: dict[str, Json] = {}
     origin: str = ""
-
-    def called(self) -> tuple[tuple[str, str], ...]:
-        """The (namespace, name) of each tool that the client runs when it is called; a namespace has several,
-        and what a provider runs is nobody else's."""
-        if self.kind != "provider":
-            return (("", self.name),)
-        if self.raw.get("type") != "namespace":
-            return ()
-        found: Json = self.raw.get("tools")
-        inner = cast("list[Json]", found) if isinstance(found, list) else []
-        tools = [cast("dict[str, Json]", tool) for tool in inner if isinstance(tool, dict)]
-        return tuple((str(self.raw.get("name")), str(tool.get("name"))) for tool in tools)
 
 
 class ToolChoice(Canonical, frozen=True, kw_only=True):

@@ -12,18 +12,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
-from tailrace.errors import CallerError, NotFound
-from tailrace.http import health, openapi
-from tailrace.http.guard import ErrorBody
+from tailrace.errors import CallerError, NotFound, Unavailable
+from tailrace.http import forms, health, openapi
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
 from tailrace.http.parts import Parts
 from tailrace.http.request_ids import Identified, fresh_id, request_id
 from tailrace.http.routes import agui, chat, conversations, jobs, messages, responses, sessions, ui
-from tailrace.protocols.anthropic_messages.wire import error_body as messages_body
-from tailrace.protocols.errors import error_body
-from tailrace.protocols.session_lines.request import error_body as session_body
 
 RETRIES = ("retry-after", "retry-after-ms", "x-should-retry")
 """By these the clients of OpenAI and Anthropic know when to ask again, in a page too."""
@@ -31,7 +28,7 @@ EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id", *RETRIES)
 
 
 def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
-    """All surfaces over one set of parts. Its lifespan opens and closes the supervisor."""
+    """All surfaces over one set of parts. Its lifespan is theirs."""
     routes: list[Route] = [
         *health.routes(parts.health),
         *jobs.routes(parts),
@@ -54,13 +51,11 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
-        await parts.supervisor.open()
+        await parts.life.open()
         try:
             yield
         finally:
-            parts.streams.stop()
-            await parts.supervisor.close()
-            await parts.let_go()
+            await parts.life.close()
 
     return Starlette(
         routes=routes,
@@ -77,6 +72,14 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
 def create_health_app(parts: Parts) -> Starlette:
     """What a process serves that only works on runs: whether it lives, and whether it takes more."""
     return Starlette(routes=health.routes(parts.health), middleware=[Middleware(Identified)])
+
+
+def come_again(why: str, scope: Scope) -> Response:
+    """What a client is told that comes while the server opens, or closes, in its surface's form."""
+    id, again = fresh_id(), Unavailable(why)
+    headers = {"retry-after": "1", **request_id(id)}
+    body = forms.body_of(again, id, scope)
+    return Response(body, again.status, headers, media_type="application/json")
 
 
 def _no_route(http: Request, error: Exception) -> Response:
@@ -96,9 +99,5 @@ def _no_route(http: Request, error: Exception) -> Response:
         status = 404
     elif status == 405:
         fault = NotFound(f"Method {http.method} is not allowed for {path}.")
-    form: ErrorBody = error_body
-    if path.endswith(("/messages", "/messages/count_tokens")):
-        form = messages_body
-    elif path.startswith(sessions.PATH):
-        form = session_body
-    return Response(form(fault, id), status, headers, media_type="application/json")
+    body = forms.body_of(fault, id, http.scope)
+    return Response(body, status, headers, media_type="application/json")

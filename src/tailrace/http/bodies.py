@@ -101,10 +101,11 @@ class _Held:
         self._pieces: list[bytes] = []
 
     def add(self, piece: bytes) -> None:
+        if self.size + len(piece) > self._limit:  # first: what is too large would be so at any time
+            collector.count(len(piece))
+            raise _too_large(self._limit)
         self.size += len(piece)
         self._bodies.count(len(piece))
-        if self.size > self._limit:
-            raise _too_large(self._limit)
         self._pieces.append(piece)
 
     def take(self) -> bytes:

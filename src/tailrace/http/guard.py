@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol, TypeAlias
 
 from starlette.requests import ClientDisconnect, Request
@@ -28,6 +28,8 @@ from tailrace.http import audit, codings
 from tailrace.http.event_stream import EventStream
 from tailrace.http.refusals import retry_headers
 from tailrace.http.request_ids import fresh_id, request_id
+from tailrace.protocols.anthropic_messages.wire import VERSION
+from tailrace.protocols.anthropic_messages.wire import error_body as messages_body
 from tailrace.runs.owner import Owner
 
 logger = logging.getLogger("tailrace.http")
@@ -59,12 +61,13 @@ def guarded(
     queries: Mapping[tuple[str, str], frozenset[str]] | None = None,
 ) -> list[Route]:
     """A surface's routes, under the path of a mount, from its handlers by method and path. With `queries`, a
-    query parameter that is not named there is refused; other people's surfaces have more than we know."""
+    query parameter that is not named there is refused; other people's surfaces have more than we know. Under
+    a mount Anthropic's clients ask too, and are told of errors in their own form."""
     routes: list[Route] = []
     for (method, path), handler in handlers.items():
         if queries is not None:
             handler = _asked_right(handler, queries.get((method, path), frozenset()))
-        endpoint = _guarded(gate, handler, error_body)
+        endpoint = _guarded(gate, handler, error_body, messages_body if mount else error_body)
         routes.append(Route(mount + path, endpoint, methods=[method]))
     return routes
 
@@ -74,17 +77,23 @@ def _asked_right(handler: Handler, known: frozenset[str]) -> Handler:
 
     @functools.wraps(handler)
     async def asked(http: Request) -> Reply:
-        unknown = next((name for name in http.query_params if name not in known), None)
-        if unknown is not None:
-            names = f"known: {', '.join(sorted(known))}" if known else "there are none here"
-            raise BadRequest(f"Unknown query parameter {unknown[:40]!r}; {names}.", param=unknown)
+        only_asked(http, known)
         return await handler(http)
 
     return asked
 
 
-def _guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
-    """A handler that only those reach who may: `GET` needs the scope `read`, the rest `run`."""
+def only_asked(http: Request, known: Collection[str]) -> None:
+    """Refuse query parameters beyond those that are known. Raises `BadRequest`."""
+    unknown = next((name for name in http.query_params if name not in known), None)
+    if unknown is not None:
+        names = f"known: {', '.join(sorted(known))}" if known else "there are none here"
+        raise BadRequest(f"Unknown query parameter {unknown[:40]!r}; {names}.", param=unknown[:40])
+
+
+def _guarded(gate: Gate, handler: Handler, usual: ErrorBody, versioned: ErrorBody) -> Handler:
+    """A handler that only those reach who may: `GET` needs the scope `read`, the rest `run`. Errors are told
+    in the `usual` form, to who sends Anthropic's version in the `versioned` one."""
 
     async def endpoint(http: Request) -> Reply:
         reply = await answered(http)
@@ -96,6 +105,7 @@ def _guarded(gate: Gate, handler: Handler, error_body: ErrorBody) -> Handler:
 
     async def answered(http: Request) -> Reply:
         scope: Scope = "read" if http.method in READS else "run"
+        error_body = versioned if VERSION in http.headers else usual
         try:
             http.state.principal = await gate.admit(http.headers, scope)
             return await handler(http)

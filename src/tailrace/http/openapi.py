@@ -16,6 +16,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tailrace.errors import BadRequest
+from tailrace.http.guard import only_asked
+from tailrace.protocols.errors import error_body
+
 Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
@@ -23,6 +27,9 @@ ROLE: Schema = {"type": "string", "enum": ["user", "assistant"]}
 MESSAGE: Schema = {"type": "object", "properties": {"role": ROLE, "content": TEXT}}
 MESSAGES: Schema = {"type": "array", "items": MESSAGE}
 FLAG: Schema = {"type": "boolean"}
+NUMBER: Schema = {"type": "integer"}
+TEXTS: Schema = {"type": "array", "items": TEXT}
+PAGE = {"limit": NUMBER, "order": {"type": "string", "enum": ["asc", "desc"]}, "after": TEXT}
 CHAT = ({"model": TEXT, "messages": MESSAGES, "stream": FLAG}, ("model", "messages"))
 
 BODIES: dict[str, tuple[Schema, tuple[str, ...]]] = {
@@ -52,10 +59,19 @@ BODIES: dict[str, tuple[Schema, tuple[str, ...]]] = {
     "POST /agui/{agent}/cancel": ({"threadId": TEXT, "runId": TEXT}, ("threadId", "runId")),
 }
 QUERY: dict[str, dict[str, Schema]] = {
-    "GET /responses/{response_id}": {"stream": FLAG, "starting_after": {"type": "integer"}},
-    "GET /jobs/{job_id}/stream": {"after": {"type": "integer"}, "as": TEXT},
-    "GET /api/stream/{session_id}": {"after": {"type": "integer"}, "run": TEXT},
-    "GET /api/chat/{chat_id}/stream": {"after": {"type": "integer"}},
+    "GET /responses/{response_id}": {"stream": FLAG, "starting_after": NUMBER, "include": TEXTS},
+    "GET /responses/{response_id}/input_items": PAGE,
+    "GET /conversations/{conversation_id}/items": PAGE,
+    "GET /models": {"limit": NUMBER, "after_id": TEXT, "before_id": TEXT},
+    "GET /jobs": {
+        **dict.fromkeys(("limit", "since", "until"), NUMBER),
+        **dict.fromkeys(("after", "agent", "status", "surface", "conversation"), TEXT),
+    },
+    "GET /jobs/{job_id}/stream": {"after": NUMBER, "as": TEXT},
+    "GET /api/stream/{session_id}": {"after": NUMBER, "run": TEXT, "tenantId": TEXT},
+    "POST /api/chat": {"agent": TEXT},
+    "GET /api/chat/{chat_id}/stream": {"after": NUMBER, "responseId": TEXT},
+    "POST /api/chat/{chat_id}/cancel": {"responseId": TEXT},
 }
 OPEN = ("/healthz", "/readyz", "/openapi.json")
 """Nobody needs a key here."""
@@ -98,7 +114,11 @@ def document(routes: Sequence[Route]) -> Schema:
 def route(routes: Sequence[Route]) -> Route:
     """The route that serves the description of `routes` and of itself."""
 
-    async def described(_: Request) -> Response:
+    async def described(http: Request) -> Response:
+        try:
+            only_asked(http, ())
+        except BadRequest as error:
+            return Response(error_body(error), error.status, media_type="application/json")
         return JSONResponse(made)
 
     itself = Route("/openapi.json", described)

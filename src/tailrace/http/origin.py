@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tailrace.auth.gate import Gate
 from tailrace.errors import Forbidden, LogError
+from tailrace.http.forms import body_of
 from tailrace.http.request_ids import fresh_id, request_id
-from tailrace.protocols.errors import error_body
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """What only reads; a page cannot read the reply of another origin."""
@@ -36,7 +36,7 @@ class OriginGuard:
             origin = Headers(scope=scope).get("origin")
             if origin is not None and not self._may(origin):
                 fault = Forbidden(f"The origin {origin[:200]!r} is not in cors_origins.")
-                await _refusal(fault)(scope, receive, send)
+                await _refusal(fault, scope)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -63,7 +63,7 @@ class NameGuard:
                 f"Without tokens this server is for this machine alone, and no name of it is {name[:200]!r}: "
                 "ask it as localhost, name that in cors_origins, or make a token."
             )
-            await _refusal(fault)(scope, receive, send)
+            await _refusal(fault, scope)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -77,9 +77,9 @@ class NameGuard:
             return False  # nobody is let in while it cannot be said
 
 
-def _refusal(fault: Forbidden) -> Response:
+def _refusal(fault: Forbidden, scope: Scope) -> Response:
     id = fresh_id()
-    body = error_body(fault, id)
+    body = body_of(fault, id, scope)
     return Response(body, fault.status, request_id(id), media_type="application/json")
 
 

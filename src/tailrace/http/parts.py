@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -27,6 +27,7 @@ from tailrace.http.documents import Documents
 from tailrace.http.event_stream import EventStream, Streams
 from tailrace.http.guard import maker, principal
 from tailrace.http.health import Health
+from tailrace.http.life import Life
 from tailrace.http.projection import Projections
 from tailrace.http.readers import Readers
 from tailrace.http.request_ids import fresh_id, request_id
@@ -37,6 +38,7 @@ from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
 from tailrace.runs.submission import Sent, Submission
 from tailrace.runs.supervisor import Supervisor
+from tailrace.runtimes.contract import objection, refusal
 
 GRACE_HEADER = "x-disconnect-grace"
 """On a request that starts a run: how many seconds it goes on when nobody reads it, or `forever`."""
@@ -52,7 +54,7 @@ _OUTPUTS = {
 
 
 class Parts(Struct, frozen=True):
-    """The parts of a running server. `let_go` closes what the models hold open."""
+    """The parts of a running server; `life` opens and closes them."""
 
     gate: Gate
     catalog: Catalog
@@ -67,19 +69,22 @@ class Parts(Struct, frozen=True):
     documents: Documents
     extension_key: str
     functions: bool
-    let_go: Callable[[], Awaitable[None]]
+    life: Life
 
     async def start(
         self, http: Request, request: RunRequest, body: bytes, key: str = ""
     ) -> tuple[str, bool]:
         """Start a run for an HTTP request, or attach to the run it started before. `key` stands for the
         client's `Idempotency-Key` on a surface whose requests name their runs."""
-        if wrong := self.supervisor.objection(request):
+        runtime = self.supervisor.runtime(request.agent)
+        if wrong := objection(runtime, request):
             raise BadRequest(
                 f"The schema for the answer cannot be used: {wrong}.",
                 param=_OUTPUTS.get(request.surface, ""),
                 code="invalid_json_schema",
             )
+        if refused := refusal(runtime, request):
+            raise BadRequest(refused.message, param=refused.param, code=refused.code)
         sent = submission(http, body, key)
         return await self.supervisor.start(request, owner=maker(http), submission=sent)
 

@@ -11,11 +11,11 @@ from contextlib import aclosing
 
 from msgspec import Struct
 
-from tailrace.errors import LimitReached
+from tailrace.errors import LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import Payload
-from tailrace.models.contract import Model
+from tailrace.models.contract import Model, refusal
 
 
 class ReplyBounds(Struct, frozen=True, kw_only=True):
@@ -50,6 +50,9 @@ class BoundedModel:
                     yield payloads[: self._fitting(events, size, sizes)]
                     raise LimitReached(reason)
                 yield payloads
+
+    def refusal(self, request: ModelRequest) -> ModelFailed | None:
+        return refusal(self._model, request)
 
     async def close(self) -> None:
         await self._model.close()

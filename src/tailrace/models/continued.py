@@ -17,7 +17,7 @@ import msgspec
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import ModelRequest
-from tailrace.models.contract import Model
+from tailrace.models.contract import Model, refusal
 
 SHORTEST = 16
 """Characters of a beginning from which on its echo can be told from a text that happens to go on like it."""
@@ -52,6 +52,9 @@ class ContinuedModel:
         async with aclosing(self._model.stream(plain, items)) as batches:
             async for payloads in batches:
                 yield payloads
+
+    def refusal(self, request: ModelRequest) -> ModelFailed | None:
+        return refusal(self._model, request)
 
     async def close(self) -> None:
         await self._model.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from tailrace.errors import ModelFailed
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import Payload
 
@@ -27,3 +28,17 @@ class Model(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+@runtime_checkable
+class Refuses(Protocol):
+    """A model that knows before it is asked what its server has no form for."""
+
+    def refusal(self, request: ModelRequest) -> ModelFailed | None:
+        """How `stream` would fail at once, whatever the server says."""
+        ...
+
+
+def refusal(model: Model, request: ModelRequest) -> ModelFailed | None:
+    """As `Refuses.refusal`, of any model."""
+    return model.refusal(request) if isinstance(model, Refuses) else None

@@ -119,6 +119,17 @@ class HttpModel:
                     raise self._told(failure, attempt + 1, seen=seen) from None
                 await asyncio.sleep(wait_before(attempt, failure.retry_after))
 
+    def refusal(self, request: ModelRequest) -> ModelFailed | None:
+        """What a server of the client's own dialect is asked can be refused for its choice of tools alone."""
+        settings = request.settings
+        if settings.origin == self._codec.dialect and not settings.tool_choice.names:
+            return None
+        try:
+            self._codec.request(request, self._model)
+        except ModelFailed as failure:
+            return failure
+        return None
+
     async def close(self) -> None:
         await self._sessions.close()
 

@@ -8,9 +8,10 @@ from contextlib import aclosing
 import msgspec
 from msgspec import Struct
 
+from tailrace.errors import ModelFailed
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import Payload, Usage
-from tailrace.models.contract import Model
+from tailrace.models.contract import Model, refusal
 
 MILLION = 1_000_000
 
@@ -49,6 +50,9 @@ class PricedModel:
         async with aclosing(self._model.stream(request, items)) as batches:
             async for payloads in batches:
                 yield [self._priced(payload) for payload in payloads]
+
+    def refusal(self, request: ModelRequest) -> ModelFailed | None:
+        return refusal(self._model, request)
 
     async def close(self) -> None:
         await self._model.close()

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple, assert_never
 
-from tailrace.events.items import AudioPart, FilePart, ImagePart, Part, RefusalPart, TextPart
+from tailrace.events.items import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Part,
+    ProviderPart,
+    RefusalPart,
+    TextPart,
+)
 
 _FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav"}
 _TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav"}
@@ -44,7 +52,7 @@ def shown(part: Part) -> Shown | None:
         case AudioPart():
             kind = _TYPES.get(part.format, f"audio/{part.format}")
             return Shown(f"data:{kind};base64,{part.data}", kind)
-        case TextPart() | RefusalPart() | FilePart():
+        case TextPart() | RefusalPart() | FilePart() | ProviderPart():
             return None
         case _:
             assert_never(part)

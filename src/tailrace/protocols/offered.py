@@ -1,23 +1,29 @@
 """Tools under other names and forms than the client's, for servers that have only functions.
 
-A namespace's function is offered as `namespace__name`, a custom tool, whose input is free text, as a function
-with one string `input`. `Calls` turns what the server then calls back into the client's own tool, so that
-nobody beyond the request knows of it.
+Servers take names of 64 letters, digits, `_` and `-`. A client's tool goes to a server of its own dialect by
+the name that it has there. Any other is offered by a name that every server takes: a namespace's function as
+`namespace__name`, odd characters as `_`, and what is altered or too long ends in a digest of the whole, so
+that a name is the same in every request and no two are alike. A custom tool, whose input is free text, is a
+function with one string `input`. `Calls` turns what the server then calls back into the client's own tool,
+so that nobody beyond the request knows of it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
 
 from tailrace.events import types as t
 from tailrace.events.items import Json, ToolCall
+from tailrace.events.tools import Declared
 from tailrace.protocols.fields import any_object
 
 LONGEST_NAME = 64
+_ODD = re.compile(r"[^a-zA-Z0-9_-]")
 INPUT: Mapping[str, Json] = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
@@ -35,17 +41,51 @@ class Offered(Struct, frozen=True):
     custom: bool = False
 
 
-def joined(namespace: str, name: str) -> str:
-    """The one name of a namespace's function; a long one ends in a digest, so that no two are alike."""
+class Names:
+    """By which name a server of `dialect` is offered each of `tools`; `origin` is the request's dialect."""
+
+    def __init__(self, tools: Sequence[Declared], dialect: str, origin: str) -> None:
+        self._dialect = dialect
+        self._as_said = origin == dialect
+        own = [tool for tool in tools if tool.spec.origin == dialect and not tool.namespace]
+        self._names = {tool.key: tool.spec.name for tool in own}
+        taken = set(self._names.values())
+        for tool in tools:
+            if tool.key not in self._names:
+                self._names[tool.key] = made = _made(*tool.key, taken)
+                taken.add(made)
+
+    def of(self, namespace: str, name: str) -> str:
+        """The name of a tool; of one that is not offered as well, for a conversation may still name it."""
+        found = self._names.get((namespace, name))
+        if found is None and self._as_said and not namespace:
+            return name
+        return found or _made(namespace, name)
+
+    def of_call(self, call: ToolCall) -> str:
+        """The name of the tool that a call is of. What a server of this dialect called, it knows as that."""
+        namespace = str(any_object(call.details.get("responses")).get("namespace") or "")
+        theirs = not namespace and self._dialect in call.details
+        if theirs and ("", call.name) not in self._names:
+            return call.name
+        return self.of(namespace, call.name)
+
+    def stands_for(self, tool: Declared, *, as_function: bool) -> Offered | None:
+        """What a tool's name stands for, where the server is not told the tool as it is."""
+        spec, custom = tool.spec, as_function and tool.spec.kind == "custom"
+        if self.of(*tool.key) == spec.name and not tool.namespace and not custom:
+            return None
+        return Offered(spec.name, tool.namespace, custom)
+
+
+def _made(namespace: str, name: str, taken: Collection[str] = ()) -> str:
+    """A name that servers take."""
     whole = f"{namespace}__{name}" if namespace else name
-    if len(whole) <= LONGEST_NAME or not namespace:
+    plain = _ODD.sub("_", whole)
+    if 0 < len(whole) <= LONGEST_NAME and plain == whole and whole not in taken:
         return whole
-    return f"{whole[: LONGEST_NAME - 9]}_{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
-
-
-def called(call: ToolCall) -> str:
-    """The name by which the tool of a call is offered."""
-    return joined(str(any_object(call.details.get("responses")).get("namespace") or ""), call.name)
+    digest = hashlib.sha256(f"{namespace}\0{name}".encode()).hexdigest()[:8]
+    return f"{plain[: LONGEST_NAME - 9]}_{digest}"
 
 
 class Calls:
@@ -83,7 +123,8 @@ class Calls:
         if tool.namespace:
             self._spaced[started.item] = tool.namespace
             details = _spaced(details, tool.namespace)
-        return msgspec.structs.replace(started, name=tool.name, custom=tool.custom, details=details)
+        custom = tool.custom or started.custom
+        return msgspec.structs.replace(started, name=tool.name, custom=custom, details=details)
 
 
 def _spaced(details: dict[str, Json], namespace: str) -> dict[str, Json]:

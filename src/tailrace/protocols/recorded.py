@@ -1,7 +1,8 @@
 """A recorded stream as frames, each with the byte it begins at: for reading back what was once sent.
 
 `SseFrames` splits server-sent events, `LineFrames` lines of JSON; both in any pieces, and both say of the
-first frame that is no JSON at which byte of the whole it goes wrong.
+first frame that is no JSON at which byte of the whole it goes wrong. What model servers sent is read as
+loosely as it is live.
 """
 
 from __future__ import annotations
@@ -23,17 +24,21 @@ _BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LINE = re.compile(rb"([^\r\n]*)(?:\r\n|\n|\r|$)")
 _FIELDS = (b"", b"data", b"event", b"id", b"retry")
 """What a line may be: a comment has no name."""
+_LOOSE = (*_FIELDS, b"error")
+"""Some model servers write an error without `data:`."""
 _MARK = b"\xef\xbb\xbf"
 """The byte order mark that a file may begin with."""
 _PLACE = re.compile(r" \(byte \d+\)$")
 
 
 class RecordedFrame(Struct, frozen=True, gc=False):
-    """One frame: where it begins, all its lines, and its JSON (empty for a mark like `[DONE]`)."""
+    """One frame: where it begins, all its lines, and its JSON (empty for a mark like `[DONE]`), which begins
+    at `at`."""
 
     offset: int
     raw: bytes
     data: bytes
+    at: int = 0
 
 
 class Reader(Protocol):
@@ -74,9 +79,11 @@ class Frames(Protocol):
 
 
 class SseFrames:
-    """Server-sent events; comments alone are no frames."""
+    """Server-sent events; comments alone are no frames. With `loose` their data is for the reader to judge:
+    what model servers send is not always JSON, and read all the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, loose: bool = False) -> None:
+        self._loose = loose
         self._held = b""
         self._offset = 0
 
@@ -84,14 +91,23 @@ class SseFrames:
         self._held += data
         start = 0
         for blank in _BLANK.finditer(self._held):
-            yield from _event(self._held[start : blank.end()], self._offset + start)
+            yield from self._event(self._held[start : blank.end()], self._offset + start)
             start = blank.end()
         self._held = self._held[start:]
         self._offset += start
 
     def close(self) -> Iterator[RecordedFrame]:
         if self._held.strip():
-            yield from _event(self._held + b"\n\n", self._offset)
+            yield from self._event(self._held + b"\n\n", self._offset)
+
+    def _event(self, block: bytes, offset: int) -> Iterator[RecordedFrame]:
+        if self._loose and block.lstrip()[:1] == b"{":  # a document, or an error without a field
+            yield RecordedFrame(offset, block, b"")
+            return
+        for frame in _event(block, offset, loose=self._loose):
+            if frame.data and not self._loose:
+                json_at(frame.data, frame.at)
+            yield frame
 
 
 class LineFrames:
@@ -142,25 +158,24 @@ def _wrong(data: bytes) -> int:
     return 0  # JSON by Python's wider understanding (NaN), or too deep to tell
 
 
-def _event(block: bytes, offset: int) -> Iterator[RecordedFrame]:
+def _event(block: bytes, offset: int, *, loose: bool) -> Iterator[RecordedFrame]:
     first, found, lines = 0, list[bytes](), list[bytes]()
     for start, line in _lines(block, offset):
         lines.append(line)
         field, _, value = line.partition(b":")
-        if field not in _FIELDS:
+        if field not in (_LOOSE if loose else _FIELDS):
             raise Malformed("not a line of a server-sent event", start)
         if field == b"data":
             value = value.removeprefix(b" ")
             first = first or start + len(line) - len(value)
             found.append(value)
-    if not found:
+    if not found and not (loose and any(line and line[:1] != b":" for line in lines)):
         return
     raw, data = b"\n".join(lines), b"\n".join(found)
     if data.strip() == DONE:
         yield RecordedFrame(offset, raw, b"")
         return
-    json_at(data, first)
-    yield RecordedFrame(offset, raw, data)
+    yield RecordedFrame(offset, raw, data, first)
 
 
 def _lines(block: bytes, offset: int) -> Iterator[tuple[int, bytes]]:

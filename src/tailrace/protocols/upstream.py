@@ -31,6 +31,9 @@ from tailrace.protocols.upstream_events import loosely
 
 NO_FORM = "it has not the form that its dialect gives to events"
 
+NO_ARGUMENTS = "{}"
+"""What a function is called with that is called with nothing: servers say that in several ways."""
+
 NO_EVENT = (
     msgspec.MsgspecError,
     UnicodeDecodeError,

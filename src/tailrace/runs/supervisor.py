@@ -45,7 +45,7 @@ from tailrace.runs.summaries import Summaries
 from tailrace.runs.sweeping import sweep_for_ever
 from tailrace.runs.worker import Worker
 from tailrace.runs.writer import Clock, RunWriter
-from tailrace.runtimes.contract import Checks, Runtime
+from tailrace.runtimes.contract import Runtime
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -139,10 +139,9 @@ class Supervisor:
         """How many runs are being worked on."""
         return len(self._crew)
 
-    def objection(self, request: RunRequest) -> str:
-        """Why an agent will not do what a request asks for, or `""`."""
-        runtime = self._runtimes[request.agent]
-        return runtime.objection(request) if isinstance(runtime, Checks) else ""
+    def runtime(self, agent: str) -> Runtime:
+        """Who works on the runs of an agent."""
+        return self._runtimes[agent]
 
     async def start(
         self, request: RunRequest, *, owner: Owner, submission: Submission

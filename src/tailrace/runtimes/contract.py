@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+from tailrace.errors import ModelFailed
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import AgentEntry, Draft
@@ -121,6 +122,25 @@ class Checks(Protocol):
     def objection(self, request: RunRequest) -> str:
         """Why it cannot, or `""`."""
         ...
+
+
+@runtime_checkable
+class Forwards(Protocol):
+    """A runtime that gives what a client asked for to a model server as it is."""
+
+    def refusal(self, request: RunRequest) -> ModelFailed | None:
+        """Why the server cannot be asked this, where that is known before; the run would only fail."""
+        ...
+
+
+def objection(runtime: Runtime, request: RunRequest) -> str:
+    """As `Checks.objection`, of any runtime."""
+    return runtime.objection(request) if isinstance(runtime, Checks) else ""
+
+
+def refusal(runtime: Runtime, request: RunRequest) -> ModelFailed | None:
+    """As `Forwards.refusal`, of any runtime."""
+    return runtime.refusal(request) if isinstance(runtime, Forwards) else None
 
 
 @runtime_checkable

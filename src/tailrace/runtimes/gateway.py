@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from tailrace.events.request import ModelRequest
+from msgspec import structs
+
+from tailrace.errors import ModelFailed
+from tailrace.events.request import ModelRequest, RunRequest
 from tailrace.events.types import MAIN, AgentEntry
-from tailrace.models.contract import Model
+from tailrace.models.contract import Model, refusal
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.repeating import begun
 from tailrace.runtimes.single import NODE, Reply, ending, opening
@@ -29,19 +32,27 @@ class Gateway:
     def registry(self) -> Sequence[AgentEntry]:
         return (AgentEntry(MAIN, self._model.name),)
 
+    def refusal(self, request: RunRequest) -> ModelFailed | None:
+        return refusal(self._model, _asked(request))
+
     async def run(self, context: RunContext) -> None:
         request = context.request
         context.emit(opening(context.state, self._model.name))
         if not context.state.replies.get(MAIN):
-            ask = ModelRequest(
-                items=(*request.history, *request.input),
-                instructions=request.instructions,
-                settings=request.settings,
-                begun=begun(context.state, NODE, MAIN),
-            )
             reply = Reply(context.state)
-            async with aclosing(self._model.stream(ask, reply.numbers())) as batches:
+            ask = structs.replace(_asked(request), begun=begun(context.state, NODE, MAIN))
+            batches = self._model.stream(ask, reply.numbers())
+            async with aclosing(batches):
                 async for payloads in batches:
                     context.emit(reply.said(payloads))
                     await context.room()
         context.emit(ending(context.state))
+
+
+def _asked(request: RunRequest) -> ModelRequest:
+    """What the model is asked: what the client asked."""
+    return ModelRequest(
+        items=(*request.history, *request.input),
+        instructions=request.instructions,
+        settings=request.settings,
+    )

@@ -19,7 +19,8 @@ from tailrace.errors import LimitReached, ModelFailed
 from tailrace.events import history
 from tailrace.events import types as t
 from tailrace.events.items import Item, Json, Message, TextPart, ToolCall, text_of
-from tailrace.events.request import ModelRequest, Settings, ToolChoice
+from tailrace.events.request import ModelRequest, RunRequest, Settings, ToolChoice
+from tailrace.events.tools import run_by_client
 from tailrace.models.contract import Model
 from tailrace.runtimes import compaction, structured
 from tailrace.runtimes.agent import Agent, Limits
@@ -42,6 +43,9 @@ from tailrace.runtimes.toolbox import Toolbox
 from tailrace.runtimes.tools.contract import PROGRESS, Progress, Tool, ToolContext, ToolResult
 from tailrace.runtimes.tools.dispatch import ASK_USER, read_task
 
+OF_THE_RUN = ("metadata", "store")
+"""Parameters of a Chat client that say something of its run, not of the model's calls in it."""
+
 
 def _number(value: object) -> float | None:
     """What a tool's author gives as a number; the log holds nothing else."""
@@ -59,6 +63,16 @@ async def in_time(seconds: float, worked: float, work: Awaitable[bool]) -> bool:
         if limit.expired():
             raise LimitReached("max_seconds") from None
         raise
+
+
+def asked_of(agent: Agent, request: RunRequest, told: Sequence[Item]) -> ModelRequest:
+    """What an agent's model is asked for a client's request, wherever the agent works: its own instructions
+    before the client's, and the form of answers that it must have unless the client asks for another."""
+    settings = request.settings
+    if agent.output is not None and settings.output.kind == "text":
+        settings = msgspec.structs.replace(settings, output=agent.output)
+    instructions = "\n\n".join(filter(None, (agent.instructions, request.instructions)))
+    return ModelRequest(items=tuple(told), instructions=instructions, settings=settings)
 
 
 @dataclass(frozen=True)
@@ -126,7 +140,7 @@ class Invocation:
         if compaction.due(state, self._id, self._agent.context_tokens):
             await self._compact()
         request = self._request(note)
-        theirs = {name for tool in self._base.settings.tools for name in tool.called()}
+        theirs = run_by_client(self._base.settings.tools, request.items)
         reply = Reply(state, self._node, self._id)
         try:
             async with aclosing(self._model.stream(request, reply.numbers())) as batches:
@@ -145,13 +159,16 @@ class Invocation:
         if note:
             items = (*items, Message(role="user", content=(TextPart(note),)))
         settings = self._base.settings
+        told = {name: value for name, value in settings.extra.items() if name not in OF_THE_RUN}
         if self._context.state.replies.get(self._id):
             # A choice forced on every reply would never let the agent end.
             settings = msgspec.structs.replace(settings, tool_choice=ToolChoice())
         return ModelRequest(
             items=items,
             instructions=self._base.instructions,
-            settings=msgspec.structs.replace(settings, tools=self._tools.specs(settings.tools)),
+            settings=msgspec.structs.replace(
+                settings, tools=self._tools.specs(settings.tools), extra=told
+            ),
             begun=begun(self._context.state, self._node, self._id),
         )
 

@@ -12,6 +12,7 @@ from tailrace.events import types as t
 from tailrace.protocols.anthropic_messages import reply, stream
 from tailrace.protocols.anthropic_messages.content import decode_messages
 from tailrace.protocols.anthropic_messages.messages import Turns
+from tailrace.protocols.offered import Names
 from tests.support.logs import RUN, log
 
 Object = dict[str, Any]
@@ -50,7 +51,7 @@ def test_a_thought_comes_back_whole(name: str) -> None:
     content, items = given_back([t.ItemStarted(0, "reasoning"), *deltas, done])
     assert [block["type"] for block in content] == ["thinking"]
     assert items == (thought,)
-    turns = Turns("messages", theirs=True)
+    turns = Turns("messages", Names((), "messages", "messages"), theirs=True)
     for item in items:
         turns.add(item)
     assert turns.made == []  # a Messages server would refuse what it did not sign

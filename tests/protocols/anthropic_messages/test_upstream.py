@@ -97,7 +97,7 @@ READ: dict[str, tuple[list[Object | bytes], list[tuple[str, ...]]]] = {
             end("tool_use"),
             STOP,
         ],
-        [("call", "t1", "{}"), OK, ("call", "t2", "")],
+        [("call", "t1", "{}"), OK, ("call", "t2", "{}")],
     ),
     "an index that is null": (
         [
@@ -147,7 +147,7 @@ READ: dict[str, tuple[list[Object | bytes], list[tuple[str, ...]]]] = {
             end("tool_use"),
             STOP,
         ],
-        [("thinking", "hmm", "S"), OK, ("call", "t1", "")],
+        [("thinking", "hmm", "S"), OK, ("call", "t1", "{}")],
     ),
     "input as an object": (
         [
@@ -163,7 +163,7 @@ READ: dict[str, tuple[list[Object | bytes], list[tuple[str, ...]]]] = {
     ),
     "a call without an id": (
         [begin(0, call(None)), stop(0), begin(1, call("")), stop(1), end("tool_use"), STOP],
-        [("call", "call_0", ""), ("call", "call_1", "")],
+        [("call", "call_0", "{}"), ("call", "call_1", "{}")],
     ),
     "a text that begins with the block": (
         [begin(0, {"type": "text", "text": "o"}), piece(0, "text", "k"), stop(0), end("end_turn")],

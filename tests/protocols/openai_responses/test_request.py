@@ -187,7 +187,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"input": [{"content": "Hi"}]}, "input[0].type"),
     ({"input": [{"role": "robot", "content": "Hi"}]}, "input[0].role"),
     ({"input": [{"role": "user", "content": 5}]}, "input[0].content"),
-    ({"input": [{"role": "user", "content": [{"type": "odd"}]}]}, "input[0].content[0].type"),
+    ({"input": [{"role": "user", "content": [{"type": 5}]}]}, "input[0].content[0].type"),
     (
         {"input": [{"role": "user", "content": [{"type": "input_text"}]}]},
         "input[0].content[0].text",

@@ -35,7 +35,7 @@ def routes(parts: Parts) -> list[Route]:
         ("POST", "/agui/{agent}"): handlers.run,
         ("POST", "/agui/{agent}/cancel"): handlers.cancel,
     }
-    return guarded(parts.gate, table, error_body)
+    return guarded(parts.gate, table, error_body, queries={})
 
 
 class _Threads:

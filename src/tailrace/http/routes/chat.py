@@ -1,4 +1,4 @@
-"""`/chat/completions` and `/models`."""
+"""`/chat/completions` and `/models`; the latter in Anthropic's form for their clients."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, document, json_reply
 from tailrace.http.turns import take_turn
 from tailrace.http.view import View
+from tailrace.protocols.anthropic_messages import models
+from tailrace.protocols.anthropic_messages.wire import VERSION
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_chat import reply, request, stream
 
@@ -67,14 +69,19 @@ class _Chat:
         return msgspec.structs.replace(wanted, conversation=found.id)
 
     async def models(self, http: Request) -> Reply:
-        data = [_model(target) for target in self._mount.targets(http)]
-        return document({"object": "list", "data": data})
+        targets = self._mount.targets(http)
+        if VERSION in http.headers:
+            names = [target.name for target in targets]
+            return document(models.page(names, http.query_params))
+        return document({"object": "list", "data": [_model(target) for target in targets]})
 
     async def model(self, http: Request) -> Reply:
         name = http.path_params["model"]
-        if self._mount.names_agent:
-            return document({**_model(self._mount.targets(http)[0]), "id": name})
-        return document(_model(self._mount.catalog.named(name)))
+        here = self._mount.names_agent
+        target = self._mount.targets(http)[0] if here else self._mount.catalog.named(name)
+        if VERSION in http.headers:
+            return document(models.model(name))
+        return document({**_model(target), "id": name})
 
 
 def _model(target: Target) -> dict[str, object]:

@@ -14,10 +14,9 @@ from tailrace.http.parts import Parts, document, json_reply
 from tailrace.http.view import View
 from tailrace.protocols.anthropic_messages import reply, request, stream
 from tailrace.protocols.anthropic_messages.messages import BETA
-from tailrace.protocols.anthropic_messages.wire import error_body
+from tailrace.protocols.anthropic_messages.wire import VERSION, error_body
 from tailrace.protocols.counting import tokens
 
-VERSION = "anthropic-version"
 CANNOT_READ_CALLS = "ai-sdk/anthropic/2."
 """A client (AI SDK 5) that takes every `mcp_tool_use` for an error."""
 

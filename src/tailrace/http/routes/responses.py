@@ -93,10 +93,10 @@ class _Responses:
         query = http.query_params
         after = query.get("starting_after")
         if after is None and not flag(query.get("stream")):
-            return await self._document(record.run, turn)
+            return await self._document(record.run, turn, _included(http))
         first = 0 if after is None else cursor(after, "starting_after") + 1
         asked = await self._parts.directory.request(record.run)
-        options = self._options(asked, turn)
+        options = self._options(asked, turn, _included(http))
         return await self._parts.resume(
             http, record.run, responses_view(record.run, options), first
         )
@@ -158,19 +158,23 @@ class _Responses:
             raise NotFound(f"No response found with id '{id}'.", code="not_found")
         return record, turn
 
-    def _options(self, asked: RunRequest, turn: int) -> stream.Options:
+    def _options(self, asked: RunRequest, turn: int, more: tuple[str, ...] = ()) -> stream.Options:
+        """`more` is what a later request wants included besides what the first did."""
         mount = self._mount
-        return stream.Options(asked.include, turn, mount.key, mount.functions)
+        include = tuple(dict.fromkeys((*asked.include, *more)))
+        return stream.Options(include, turn, mount.key, mount.functions)
 
-    async def _document(self, run: str, turn: int) -> Reply:
-        document = await self._parts.documents.of_events(run, partial(self._made, run, turn))
-        return json_reply(document, run=run)
+    async def _document(self, run: str, turn: int, more: tuple[str, ...] = ()) -> Reply:
+        make = partial(self._made, run, turn, more=more)
+        return json_reply(await self._parts.documents.of_events(run, make), run=run)
 
-    def _made(self, run: str, turn: int, events: Sequence[Event]) -> bytes:
+    def _made(
+        self, run: str, turn: int, events: Sequence[Event], more: tuple[str, ...] = ()
+    ) -> bytes:
         started = events[0].payload
         if not isinstance(started, RunStarted):
             raise NotFound(f"No response found with id '{ids.response_id(run)}'.")
-        return reply.response(run, events, self._options(started.request, turn))
+        return reply.response(run, events, self._options(started.request, turn, more))
 
 
 def _refusal(run: str, end: RunFailed) -> Response:
@@ -178,3 +182,10 @@ def _refusal(run: str, end: RunFailed) -> Response:
     told = failures.openai(end)
     body = msgspec.json.encode({"error": failures.error(told)})
     return json_reply(body, status=told.status, run=run, more=refusals.headers(end))
+
+
+def _included(http: Request) -> tuple[str, ...]:
+    """What a query wants included; OpenAI's SDKs write lists with brackets."""
+    return tuple(
+        name for key in ("include", "include[]") for name in http.query_params.getlist(key)
+    )

@@ -20,6 +20,7 @@ from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Message, text_of
 from tailrace.http.answers import to_who_asked
 from tailrace.http.catalog import Target
+from tailrace.http.forms import SESSIONS
 from tailrace.http.guard import Reply, guarded, maker
 from tailrace.http.parts import Parts, cursor
 from tailrace.http.turns import take_turn
@@ -31,17 +32,20 @@ from tailrace.protocols.session_lines.request import Create, error_body
 from tailrace.runs.conversations import Conversation, named_id
 from tailrace.runs.owner import Owner
 
-PATH = "/api/stream"
+RESUME = "/{session_id:path}"
+QUERY = frozenset({"after", "run", "tenantId"})
+"""What may be asked of a turn of a session."""
 
 
-def routes(parts: Parts, path: str = PATH) -> list[Route]:
+def routes(parts: Parts, path: str = SESSIONS) -> list[Route]:
     """The routes, at `path`."""
     handlers = _Sessions(parts)
     table = {
         ("POST", path): handlers.create,
-        ("GET", path + "/{session_id:path}"): handlers.resume,
+        ("GET", path + RESUME): handlers.resume,
     }
-    return guarded(parts.gate, table, error_body)
+    queries = {("GET", path + RESUME): QUERY}
+    return guarded(parts.gate, table, error_body, queries=queries)
 
 
 class _Sessions:

@@ -19,6 +19,12 @@ from tailrace.protocols.ai_sdk_ui import request, stream
 from tailrace.protocols.errors import error_body
 from tailrace.runs.conversations import Conversation, named_id
 
+QUERIES = {
+    ("POST", "/api/chat"): frozenset({"agent"}),
+    ("GET", "/api/chat/{chat_id:path}/stream"): frozenset({"after", "responseId"}),
+    ("POST", "/api/chat/{chat_id:path}/cancel"): frozenset({"responseId"}),
+}
+
 
 def routes(parts: Parts) -> list[Route]:
     """The routes, under the path that the AI SDK has by default."""
@@ -28,7 +34,7 @@ def routes(parts: Parts) -> list[Route]:
         ("GET", "/api/chat/{chat_id:path}/stream"): handlers.resume,
         ("POST", "/api/chat/{chat_id:path}/cancel"): handlers.cancel,
     }
-    return guarded(parts.gate, table, error_body)
+    return guarded(parts.gate, table, error_body, queries=QUERIES)
 
 
 class _Chats:

@@ -18,11 +18,12 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.events.request import ModelRequest, Settings
+from tailrace.events.tools import brings_tools, declared
 from tailrace.protocols.anthropic_messages import parts, tools
 from tailrace.protocols.anthropic_messages.history import legal
 from tailrace.protocols.anthropic_messages.wire import DIALECT, SERVER
 from tailrace.protocols.fields import Object, any_object, given, nested
-from tailrace.protocols.offered import called
+from tailrace.protocols.offered import Names
 
 BETA = "anthropic-beta"
 """The header that names what of the API is not stable yet: fields of a request that a server knows only with
@@ -35,12 +36,19 @@ SURFACES = {"responses": "input"}
 """Where a client of another surface gave the conversation: most have `messages`."""
 
 
+def names_of(request: ModelRequest) -> Names:
+    """By which names the server is offered the tools of a request."""
+    tools = declared(request.settings.tools, request.items)
+    return Names(tools, DIALECT, request.settings.origin)
+
+
 def encode(request: ModelRequest, model: str) -> Object:
     """The body of `POST /messages`, streamed. Raises `ModelFailed` for what has no form in it."""
-    settings = request.settings
+    settings, names = request.settings, names_of(request)
     own: Object = dict(settings.extra) if settings.origin == DIALECT else {}
     blocks = own.pop("system", [])
-    turns = Turns(SURFACES.get(settings.origin, "messages"), theirs=settings.origin == DIALECT)
+    param = SURFACES.get(settings.origin, "messages")
+    turns = Turns(param, names, theirs=settings.origin == DIALECT)
     for item in request.items:
         turns.add(item)
     system = [*([request.instructions] if request.instructions else []), *turns.system]
@@ -58,7 +66,7 @@ def encode(request: ModelRequest, model: str) -> Object:
                 "stop_sequences": list(settings.stop),
             }
         ),
-        **tools.encode(request),
+        **tools.encode(request, names),
     }
     if settings.user:
         body["metadata"] = {"user_id": settings.user}
@@ -73,10 +81,11 @@ class Turns:
     else systems and developers say is the system prompt's.
     """
 
-    def __init__(self, param: str, *, theirs: bool) -> None:
+    def __init__(self, param: str, names: Names, *, theirs: bool) -> None:
         self.made: list[Object] = []
         self.system: list[str] = []
         self._param = param
+        self._names = names
         self._theirs = theirs
         self._closed = True
         self._ours: set[str] = set()
@@ -123,9 +132,20 @@ class Turns:
                 theirs = self._theirs and result["type"] == _own(kept).get("type", "tool_result")
                 return kept.get("role", "user") if theirs else "user", [result]
             case ProviderItem():
-                return item.role, [dict(item.data)] if item.dialect == DIALECT else []
+                return item.role, self._provided(item)
             case _:
                 assert_never(item)
+
+    def _provided(self, item: ProviderItem) -> list[Object]:
+        """A block of this dialect as it came. Of other dialects' items those that their servers made are left
+        out; what a client says cannot be."""
+        if item.dialect == DIALECT:
+            return [dict(item.data)]
+        if item.role != "assistant" and not brings_tools(item):
+            kind = item.data.get("type")
+            said = f"A model server that speaks Messages knows no item of type {kind!r}."
+            raise parts.refused(said, self._param)
+        return []
 
     def _blocks(self, kept: Object, content: tuple[Part, ...]) -> list[Object]:
         """The blocks of an item's parts, with what a client of this dialect said of them besides."""
@@ -147,7 +167,7 @@ class Turns:
         return {
             "type": "tool_use",
             "id": item.call_id,
-            "name": called(item),
+            "name": self._names.of_call(item),
             "input": {"input": item.arguments} if item.custom else _arguments(item.arguments),
             **own,
         }

@@ -22,6 +22,7 @@ from tailrace.events.items import (
     ImagePart,
     Json,
     Part,
+    ProviderPart,
     RefusalPart,
     TextPart,
 )
@@ -123,6 +124,11 @@ def _block(part: Part, param: str) -> Object:
             return {**document, **given({"title": part.filename})}
         case AudioPart():
             return {"type": "text", "text": f"[{part.format} audio, which this model cannot hear]"}
+        case ProviderPart():
+            kind = part.data.get("type")
+            raise refused(
+                f"A model server that speaks Messages knows no part of type {kind!r}.", param
+            )
         case _:
             assert_never(part)
 

@@ -12,6 +12,7 @@ from tailrace.events.items import Json, ProviderItem
 from tailrace.protocols.anthropic_messages.parts import words
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols.upstream import NO_ARGUMENTS
 
 Emit = Callable[[t.Payload], None]
 WEB = ("https://", "http://")
@@ -195,13 +196,13 @@ class Call:
 
     def stop(self, emit: Emit) -> None:
         if not self._streamed:
-            self._say(self._start.get("input") or None, emit)
+            self._say(self._start.get("input") or NO_ARGUMENTS, emit)
         emit(t.ItemCompleted(self._item, details=self._details))
 
     def _say(self, said: Json, emit: Emit) -> None:
         text = _json_text(said)
         if text:
-            self._streamed = True
+            self._streamed = self._streamed or not text.isspace()
             emit(t.ArgumentsDelta(self._item, text))
 
 

@@ -88,7 +88,7 @@ class MessagesCodec:
             body["messages"] = [*body["messages"], begun]
         betas = body.pop(messages.BETA, ())
         added = {messages.BETA: ",".join(betas)} if betas else {}
-        offered = tools.stand_ins(request)
+        offered = tools.offered(request, messages.names_of(request))
         return HttpRequest("/messages", {"anthropic-version": VERSION}, _json(body), added, offered)
 
     def decoder(self, items: Iterator[int], model: str) -> MessagesDecoder:

@@ -22,6 +22,8 @@ from tailrace.protocols.error_words import status_of
 from tailrace.protocols.fields import Object, any_object
 
 DIALECT = "messages"
+VERSION = "anthropic-version"
+"""The header by which a client of this dialect is known."""
 SERVER = "tailrace"
 """The MCP server whose tools a run's own functions are said to be."""
 

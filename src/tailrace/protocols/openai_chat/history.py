@@ -31,6 +31,7 @@ from tailrace.events.items import (
     Message,
     Part,
     ProviderItem,
+    ProviderPart,
     Reasoning,
     RefusalPart,
     TextPart,
@@ -38,10 +39,12 @@ from tailrace.events.items import (
     ToolOutput,
     text_of,
 )
+from tailrace.events.tools import brings_tools
 from tailrace.protocols.fields import Object, any_object, given
-from tailrace.protocols.offered import called
+from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_chat.messages import DIALECT
 from tailrace.protocols.openai_chat.rules import OPENAI, Rules
+from tailrace.protocols.openai_chat.tools import refused
 
 NO_RESULT = "There is no result of this call."
 SHOWN_NEXT = "The result is in the next message."
@@ -50,6 +53,9 @@ SEPARATOR = "\n\n"
 
 SAYS_MORE = ("tool_calls", "refusal", "audio", "images")
 """Beside one of these an assistant's content may be null."""
+
+_TOLD = (TextPart, RefusalPart, ProviderPart)
+"""What stands in a result itself."""
 
 _json = msgspec.json.Encoder().encode
 
@@ -84,11 +90,15 @@ class _Turn:
 
 
 def encode_messages(
-    items: Sequence[Item], instructions: str, rules: Rules = OPENAI, origin: str = DIALECT
+    items: Sequence[Item],
+    instructions: str,
+    rules: Rules = OPENAI,
+    origin: str = DIALECT,
+    names: Names | None = None,
 ) -> list[Object]:
     """Items as messages for a chat server, instructions first as a system message. Raises `ModelFailed` for
-    what has no form here; `origin` is the surface that it came by."""
-    conversation = _Conversation(rules, origin)
+    what has no form here; `origin` is the surface that it came by, `names` those of the tools."""
+    conversation = _Conversation(names or Names((), DIALECT, origin), rules, origin)
     if instructions:
         conversation.system("system", (TextPart(instructions),), {})
     for item in items:
@@ -97,7 +107,8 @@ def encode_messages(
 
 
 class _Conversation:
-    def __init__(self, rules: Rules, origin: str) -> None:
+    def __init__(self, names: Names, rules: Rules, origin: str) -> None:
+        self._names = names
         self._rules = rules
         self._origin = origin
         self._foreign = origin == "messages"
@@ -126,9 +137,15 @@ class _Conversation:
             case ToolOutput():
                 self._result(item, own)
             case ProviderItem():
-                pass  # an item of another dialect's server: no chat server knows it
+                self._provided(item)
             case _:
                 assert_never(item)
+
+    def _provided(self, item: ProviderItem) -> None:
+        """No chat server knows another dialect's items: those that its servers made are left out, what a
+        client says cannot be."""
+        if item.role != "assistant" and not brings_tools(item):
+            raise self._refused(f"content of type {item.data.get('type')!r}")
 
     def system(self, role: str, parts: tuple[Part, ...], own: Object, name: str = "") -> None:
         """What a system or a developer says."""
@@ -140,15 +157,16 @@ class _Conversation:
             self._turns.append(_Turn(message))
 
     def _message(self, role: str, parts: tuple[Part, ...], name: str, own: Object) -> Object:
-        content = self._content(parts, any_object(own.get("parts")))
+        content = self._content(list(enumerate(parts)), any_object(own.get("parts")))
         message = {"role": role, "content": content, **given({"name": name})}
         return {**message, **any_object(own.get("message"))}
 
     def _spoken(self, item: Message, own: Object) -> None:
-        said = [part for part in item.content if isinstance(part, TextPart)]
-        refusal = "".join(part.refusal for part in item.content if isinstance(part, RefusalPart))
         parts = any_object(own.get("parts"))
-        content = self._content(tuple(said), parts) if said else None if refusal else ""
+        said = [(n, p) for n, p in enumerate(item.content) if self._is_content(n, p, parts)]
+        refusals = [p.refusal for p in item.content if isinstance(p, RefusalPart)]
+        refusal = "".join(refusals) if not any(isinstance(p, RefusalPart) for _, p in said) else ""
+        content = self._content(said, parts) if said else None if refusal else ""
         if not said and not refusal and own.get("message"):
             content = None  # a picture, or sound
         turn = self._assistant(after_text=content is None)
@@ -156,6 +174,16 @@ class _Conversation:
             turn.message["content"] = _both(turn.message.get("content"), content)
         turn.message |= given({"refusal": refusal, "name": item.name})
         _add(turn.message, any_object(own.get("message")))
+
+    def _is_content(self, n: int, part: Part, own: Object) -> bool:
+        """Whether a part of what an assistant said stands in its content."""
+        match part:
+            case TextPart() | ProviderPart():
+                return True
+            case RefusalPart():
+                return str(n) in own  # a part of a Chat client's; else a field
+            case _:
+                return self._origin == DIALECT
 
     def _thought(self, item: Reasoning, own: Object) -> None:
         """What a server of this dialect thought; nobody else's thoughts are told."""
@@ -183,15 +211,16 @@ class _Conversation:
             kind, field, said = "custom", "input", item.arguments
         elif item.custom:
             said = _json({"input": item.arguments}).decode()
-        body = {"name": called(item), field: said, **any_object(more.get(kind))}
+        body = {"name": self._names.of_call(item), field: said, **any_object(more.get(kind))}
         rest = {k: v for k, v in more.items() if k not in ("function", "custom")}
         return {"id": item.call_id, "type": kind, kind: body, **rest}
 
     def _result(self, item: ToolOutput, own: Object) -> None:
         turn, place = self._asked(item.call_id)
         parts = any_object(own.get("parts"))
-        texts = tuple(part for part in item.output if isinstance(part, (TextPart, RefusalPart)))
-        shown = [self._part(part) for part in item.output if part not in texts]
+        numbered = list(enumerate(item.output))
+        texts = [each for each in numbered if isinstance(each[1], _TOLD)]
+        shown = [self._part(part) for part in item.output if not isinstance(part, _TOLD)]
         if turn is None:
             label = TextPart(f"Result of the call {item.call_id}: ")
             self._turns.append(_Turn(self._message("user", (label, *item.output), "", {})))
@@ -222,12 +251,22 @@ class _Conversation:
         self._turns.append(_Turn({"role": "assistant", "content": None}))
         return self._turns[-1]
 
-    def _content(self, parts: Sequence[Part], own: Object) -> Json:
+    def _content(self, numbered: Sequence[tuple[int, Part]], own: Object) -> Json:
         """A plain string where it is only text, as every chat server takes it; a refusal is text but for the
         assistant's own."""
-        if not own and all(isinstance(part, TextPart | RefusalPart) for part in parts):
-            return text_of(tuple(parts))
-        return [{**self._part(part), **any_object(own.get(str(n)))} for n, part in enumerate(parts)]
+        if not own and all(isinstance(part, TextPart | RefusalPart) for _, part in numbered):
+            return text_of(tuple(part for _, part in numbered))
+        return [self._with(part, any_object(own.get(str(n)))) for n, part in numbered]
+
+    def _with(self, part: Part, own: Object) -> Object:
+        """A part with what a Chat client said of it besides, which may be all of it."""
+        if "type" in own:
+            return own
+        made = self._part(part)
+        for name, more in own.items():
+            inner = any_object(more) if isinstance(more, dict) else {}
+            made[name] = {**any_object(made.get(name)), **inner} if inner else more
+        return made
 
     def _part(self, part: Part) -> Object:
         match part:
@@ -245,6 +284,10 @@ class _Conversation:
             case AudioPart():
                 audio = {"data": part.data, "format": part.format}
                 return {"type": "input_audio", "input_audio": audio}
+            case ProviderPart():
+                if part.dialect != DIALECT:
+                    raise self._refused(f"content of type {part.data.get('type')!r}")
+                return dict(part.data)
             case _:
                 assert_never(part)
 
@@ -256,12 +299,7 @@ class _Conversation:
         return given({"file_id": part.file_id, "file_data": part.data, "filename": part.filename})
 
     def _refused(self, what: str) -> ModelFailed:
-        return ModelFailed(
-            f"A model server that speaks Chat Completions takes no {what}.",
-            code="invalid_prompt",
-            status=400,
-            param="input" if self._origin == "responses" else "messages",
-        )
+        return refused(f"takes no {what}", "input" if self._origin == "responses" else "messages")
 
 
 def _arguments(said: str) -> str:

@@ -5,8 +5,9 @@ A chat message can be several items (reasoning, text and calls). What no item ha
 
 - of a `Reasoning` the message's fields that hold it (`reasoning_content`, …), or in `field` the name of the
   one that its own text goes back in;
-- of others `message` (the message's other fields), `parts` (those of its parts, by place) and `call` (those
-  of the call, and of its `function`).
+- of others `message` (the message's other fields), `shown` (those of a reply that are shown and do not go
+  back: what a server says it need not take), `parts` (those of its parts, by place) and `call` (those of the
+  call, and of its `function`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tailrace.events.items import (
     Json,
     Message,
     Part,
+    ProviderPart,
     Reasoning,
     RefusalPart,
     Role,
@@ -29,12 +31,21 @@ from tailrace.events.items import (
     ToolCall,
     ToolOutput,
 )
-from tailrace.protocols.fields import Object, as_list, as_object, nested, optional, text
+from tailrace.protocols.fields import Object, any_object, as_list, as_object, nested, optional, text
 
 DIALECT = "chat"
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
 OPAQUE = ("reasoning_details", "reasoning_content", "reasoning")
 """Fields of an assistant message that only the server that wrote them understands."""
+
+
+_INNER = {
+    "text": (),
+    "image_url": ("url", "detail"),
+    "input_audio": ("data", "format"),
+    "file": ("file_id", "file_data", "filename"),
+}
+"""By the type of a part: the fields of its inner object that its canonical form has."""
 
 
 def kept(**groups: Json) -> dict[str, Json]:
@@ -140,10 +151,20 @@ def _content(value: Json, where: str) -> tuple[tuple[Part, ...], Object]:
     parts = tuple(_decode_part(part, f"{place}[{n}]") for n, part in enumerate(objects))
     rest = {
         str(n): own
-        for n, part in enumerate(objects)
-        if (own := {k: v for k, v in part.items() if k not in ("type", part["type"])})
+        for n, part in enumerate(parts)
+        if not isinstance(part, ProviderPart) and (own := _more(objects[n]))
     }
     return parts, rest
+
+
+def _more(part: Object) -> Object:
+    """What a part says beyond its own field; all of a refusal, for a message may be one besides."""
+    kind: str = part["type"]
+    if kind == "refusal":
+        return part
+    inner = {k: v for k, v in any_object(part.get(kind)).items() if k not in _INNER[kind]}
+    rest = {k: v for k, v in part.items() if k not in ("type", kind)}
+    return {**rest, kind: inner} if inner else rest
 
 
 def _decode_part(part: Object, where: str) -> Part:
@@ -169,5 +190,7 @@ def _decode_part(part: Object, where: str) -> Part:
                 data=optional(file, "file_data", str, default="", where=place),
                 filename=optional(file, "filename", str, default="", where=place),
             )
-        case other:
-            raise BadRequest(f"{where} has an unknown type {other!r}.", param=f"{where}.type")
+        case str():
+            return ProviderPart(dialect=DIALECT, data=part)
+        case _:
+            raise BadRequest(f"{where} needs a type.", param=f"{where}.type")

@@ -29,7 +29,6 @@ _CANONICAL = frozenset(
         "max_completion_tokens",
         "max_tokens",
         "messages",
-        "metadata",
         "model",
         "n",
         "parallel_tool_calls",
@@ -39,7 +38,6 @@ _CANONICAL = frozenset(
         "seed",
         "service_tier",
         "stop",
-        "store",
         "stream",
         "stream_options",
         "temperature",
@@ -94,6 +92,9 @@ def decode(body: bytes) -> Create:
 
 def _settings(fields: Object) -> Settings:
     limit = optional(fields, "max_completion_tokens", int, default=None)
+    older = optional(fields, "max_tokens", int, default=None)
+    if older is not None and older < 1:  # of Messages 0 means something
+        raise BadRequest(f"max_tokens must be at least 1, not {older}.", param="max_tokens")
     stop = fields.get("stop")
     form, choice = fields.get("response_format"), fields.get("tool_choice")
     return Settings(
@@ -103,7 +104,7 @@ def _settings(fields: Object) -> Settings:
         output=OutputFormat() if form is None else tools.decode_format(form),
         temperature=number(fields, "temperature"),
         top_p=number(fields, "top_p"),
-        max_output_tokens=limit or optional(fields, "max_tokens", int, default=None),
+        max_output_tokens=older if limit is None else limit,
         stop=(stop,) if isinstance(stop, str) else strings(fields, "stop"),
         seed=optional(fields, "seed", int, default=None),
         presence_penalty=number(fields, "presence_penalty"),

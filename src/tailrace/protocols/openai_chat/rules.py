@@ -20,16 +20,17 @@ class Rules(Struct, frozen=True, kw_only=True):
 
     `max_tokens_field` is the name of the limit, `developer_role` the role that developers speak in.
     `system_first`: all that systems and developers say is one message at the beginning. `custom_tools` are
-    offered as they are or as functions. `continue_reply` is how the server is told to go on from the
-    assistant's last message: by nothing else, by the message's `prefix` (DeepSeek, Mistral), or by
-    `continue_final_message` (vLLM, SGLang); "" where it cannot. Without values: what all servers but OpenAI's
-    take.
+    offered as they are or as functions. `allowed_tools`: a choice among some of the tools is told as such;
+    else only these are offered. `continue_reply` is how the server is told to go on from the assistant's last
+    message: by nothing else, by the message's `prefix` (DeepSeek, Mistral), or by `continue_final_message`
+    (vLLM, SGLang); "" where it cannot. Without values: what all servers but OpenAI's take.
     """
 
     max_tokens_field: MaxTokens = "max_tokens"
     developer_role: Developer = "system"
     system_first: bool = True
     custom_tools: CustomTools = "function"
+    allowed_tools: bool = False
     continue_reply: Continues = ""
 
 
@@ -38,6 +39,7 @@ OPENAI = Rules(
     developer_role="developer",
     system_first=False,
     custom_tools="custom",
+    allowed_tools=True,
 )
 
 

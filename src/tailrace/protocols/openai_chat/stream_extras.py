@@ -2,7 +2,8 @@
 
 Details of reasoning, signatures and other fields of calls and messages come when their item has ended, for a
 client has to send them back; pictures and sound as some servers write them. Of the reply as a whole: its
-fingerprint and tier, and what its counts say more than ours (cost). What no server counted is not shown as 0.
+fingerprint and tier, whatever else stands beside its choices (sources), and what its counts say more than
+ours (cost). What no server counted is not shown as 0.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def of(ended: t.ItemCompleted, index: int | None) -> Object:
                 part for part in content.content if isinstance(part, ImagePart) and part.url
             ]
             shown = [{"type": "image_url", "image_url": {"url": part.url}} for part in pictures]
-            return {**({"images": shown} if shown else {}), **any_object(own.get("message"))}
+            return {**({"images": shown} if shown else {}), **_of_message(own)}
         case ToolCall():
             more, call = any_object(own.get("call")), {}
             if (
@@ -36,9 +37,14 @@ def of(ended: t.ItemCompleted, index: int | None) -> Object:
             ):  # the official SDK's helper asserts that there is a function
                 function = {"arguments": "", **any_object(more.get("function"))}
                 call = {"tool_calls": [{"index": index, **more, "function": function}]}
-            return {**call, **any_object(own.get("message"))}
+            return {**call, **_of_message(own)}
         case _:
             return {}
+
+
+def _of_message(own: Object) -> Object:
+    """What was said of a message as a whole; not all of it goes back to the server (`messages.py`)."""
+    return {**any_object(own.get("shown")), **any_object(own.get("message"))}
 
 
 def placed(delta: Object, places: dict[str, int]) -> Object:
@@ -65,7 +71,7 @@ class Served:
     def add(self, usage: t.Usage) -> None:
         """A reply has ended."""
         own = any_object(usage.details.get(DIALECT))
-        self.about |= {k: v for k, v in own.items() if k in ("system_fingerprint", "service_tier")}
+        self.about |= {k: v for k, v in own.items() if k not in ("usage", "uncounted")}
         self._counted.append(not own.get("uncounted"))
         self._usages.append(any_object(own.get("usage")))
 

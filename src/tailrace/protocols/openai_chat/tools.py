@@ -1,17 +1,26 @@
 """Tools, tool choice and response format: Chat Completions JSON ⇄ canonical.
 
-A tool that came in this dialect goes to a chat server as it came. Of other dialects' tools it is offered
-functions, also those of a namespace (`protocols/offered.py`), and custom tools, where it has none as
-functions. What another provider runs is left out; a choice that demands it is refused.
+A tool or a choice that came in this dialect goes to a chat server as it came. Of other dialects' tools it is
+offered functions, also those of a namespace and those that come on the way (`events/tools.py`), by names
+that it takes (`protocols/offered.py`), and custom tools, where it has none as functions. What another
+provider runs is left out; a choice that demands it is refused. To a server that knows no choice among some
+tools (`Rules`) only these are offered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from tailrace.errors import BadRequest, ModelFailed
 from tailrace.events.items import Json
-from tailrace.events.request import OutputFormat, Settings, ToolChoice, ToolSpec
+from tailrace.events.request import (
+    ModelRequest,
+    OutputFormat,
+    Settings,
+    ToolChoice,
+    ToolSpec,
+)
+from tailrace.events.tools import Declared, declared
 from tailrace.protocols.fields import (
     Object,
     any_object,
@@ -19,11 +28,10 @@ from tailrace.protocols.fields import (
     as_object,
     given,
     nested,
-    objects,
     optional,
     text,
 )
-from tailrace.protocols.offered import INPUT, Offered, joined
+from tailrace.protocols.offered import INPUT, Names, Offered
 from tailrace.protocols.openai_chat.messages import DIALECT
 from tailrace.protocols.openai_chat.rules import OPENAI, Rules
 
@@ -52,6 +60,7 @@ def _decode_tool(tool: Object, where: str) -> ToolSpec:
         strict=optional(body, "strict", bool, default=None, where=place),
         raw={
             **_rest(body, "name", "description", "parameters", "strict"),
+            **({"description": ""} if body.get("description") == "" else {}),
             **given({TOOL: _rest(tool, "type", kind)}),
         },
         origin=DIALECT,
@@ -66,64 +75,115 @@ def _rest(fields: Object, *known: str) -> Object:
     return {k: v for k, v in fields.items() if k not in known and v is not None}
 
 
-def encode_tools(tools: tuple[ToolSpec, ...], rules: Rules = OPENAI) -> list[Object]:
-    """Tools as a chat server takes them."""
-    return [made for tool in tools for made, _ in _encode_tool(tool, rules)]
+def encode(request: ModelRequest, names: Names, rules: Rules = OPENAI) -> Object:
+    """`tools` and `tool_choice` for a chat server, as far as there are any. Raises `ModelFailed` where the
+    choice demands what this server is not offered."""
+    choice, found = request.settings.tool_choice, _all(request, names, rules)
+    tools = [made for _, made in found]
+    if not found:
+        if choice.names and choice.mode == "required":
+            raise _not_offered(choice)
+        return {}
+    if _as_said(request.settings, found, names, rules):
+        return {"tools": tools, "tool_choice": choice.raw}
+    if not choice.names:
+        return {"tools": tools, **given({"tool_choice": _mode(choice)})}
+    chosen = [made for tool, made in found if _is_meant(tool, choice)]
+    if choice.mode == "required" and not chosen:
+        raise _not_offered(choice)
+    if choice.mode == "required" and len(chosen) == 1:
+        return {"tools": tools, "tool_choice": _pointer(chosen[0])}
+    if rules.allowed_tools and chosen:
+        allowed = {"mode": choice.mode, "tools": [_pointer(made) for made in chosen]}
+        return {
+            "tools": tools,
+            "tool_choice": {"type": "allowed_tools", "allowed_tools": allowed},
+        }
+    return given({"tools": chosen, "tool_choice": _mode(choice)})
 
 
-def offered(tools: tuple[ToolSpec, ...], rules: Rules) -> dict[str, Offered]:
+def offered(request: ModelRequest, names: Names, rules: Rules) -> dict[str, Offered]:
     """What the server's functions stand for, as far as they are not the client's own."""
-    found = [each for tool in tools for each in _encode_tool(tool, rules)]
+    as_function = rules.custom_tools == "function"
+    found = [
+        (made, names.stands_for(tool, as_function=as_function))
+        for tool, made in _all(request, names, rules)
+        if tool.spec.kind != "provider"
+    ]
     return {made[made["type"]]["name"]: stands for made, stands in found if stands is not None}
 
 
-def _encode_tool(tool: ToolSpec, rules: Rules) -> Iterator[tuple[Object, Offered | None]]:
+def _all(request: ModelRequest, names: Names, rules: Rules) -> list[tuple[Declared, Object]]:
+    """What the server is offered: all but what only another dialect's providers run."""
+    settings = request.settings
+    return [
+        (tool, _encode_tool(tool.spec, names.of(*tool.key), rules))
+        for tool in declared(settings.tools, request.items)
+        if tool.spec.kind != "provider" or (tool.spec.origin or settings.origin) == DIALECT
+    ]
+
+
+def _encode_tool(tool: ToolSpec, name: str, rules: Rules) -> Object:
     if tool.kind == "provider":
-        if tool.origin == DIALECT:
-            yield dict(tool.raw), None
-        elif tool.raw.get("type") == "namespace":
-            yield from _namespace(tool.raw, rules)
-        return
+        return dict(tool.raw)
     own = tool.raw if tool.origin == DIALECT else {}
     beside, said = any_object(own.get(TOOL)), _rest(own, TOOL, "format")
     if tool.kind == "custom":
-        body: Object = {"name": tool.name, **given({"description": tool.description})}
         form = any_object(tool.raw.get("format"))
         if rules.custom_tools == "function":
-            yield _as_function(tool.name, tool.description, form), Offered(tool.name, custom=True)
-            return
+            return _as_function(name, tool.description, form)
+        body: Object = {"name": name, **given({"description": tool.description})}
         body |= given({"format": _chat_format(form)})
-        yield {"type": "custom", "custom": {**body, **said}, **beside}, None
-        return
-    yield {"type": "function", "function": {**_function(tool), **said}, **beside}, None
+        return {"type": "custom", "custom": {**body, **said}, **beside}
+    return {"type": "function", "function": {**_function(tool, name), **said}, **beside}
 
 
-def _function(tool: ToolSpec) -> Object:
-    body: Object = {"name": tool.name, **given({"description": tool.description})}
+def _as_said(
+    settings: Settings, found: Sequence[tuple[Declared, Object]], names: Names, rules: Rules
+) -> bool:
+    """Whether a choice in this dialect means the same to a server that is told it as it came."""
+    raw = settings.tool_choice.raw
+    if not raw or settings.origin != DIALECT:
+        return False
+    if raw.get("type") == "allowed_tools" and not rules.allowed_tools:
+        return False
+    as_function = rules.custom_tools == "function"
+    return not any(names.stands_for(tool, as_function=as_function) for tool, _ in found)
+
+
+def _is_meant(tool: Declared, choice: ToolChoice) -> bool:
+    """Whether a choice names a tool; that of a namespace means all of its own."""
+    return (tool.namespace or tool.spec.name) in choice.names
+
+
+def _mode(choice: ToolChoice) -> str | None:
+    return None if choice.mode == "auto" else choice.mode
+
+
+def _pointer(made: Object) -> Object:
+    """The tool, as a choice names it."""
+    kind: str = made["type"]
+    return {"type": kind, **given({kind: given({"name": any_object(made.get(kind)).get("name")})})}
+
+
+def _not_offered(choice: ToolChoice) -> ModelFailed:
+    wanted = ", ".join(map(repr, choice.names))
+    return refused(f"cannot be offered the tool {wanted}", "tool_choice")
+
+
+def refused(what: str, param: str) -> ModelFailed:
+    """The refusal of what a chat server has no form for; the client hears 400."""
+    said = f"A model server that speaks Chat Completions {what}."
+    return ModelFailed(said, code="invalid_prompt", status=400, param=param)
+
+
+def _function(tool: ToolSpec, name: str) -> Object:
+    body: Object = {"name": name, **given({"description": tool.description})}
     if tool.parameters is not None:
         body["parameters"] = tool.parameters
     if tool.strict is not None:
         body["strict"] = tool.strict
     return body
-
-
-def _namespace(raw: Object, rules: Rules) -> Iterator[tuple[Object, Offered]]:
-    """The tools of a namespace of OpenAI's Responses, each under one name."""
-    namespace = str(raw.get("name") or "")
-    for tool in objects(raw.get("tools")):
-        name, kind = tool.get("name"), tool.get("type")
-        if not isinstance(name, str) or kind not in ("function", "custom"):
-            continue
-        spec = ToolSpec(
-            kind=kind,
-            name=joined(namespace, name),
-            description=str(tool.get("description") or ""),
-            parameters=tool.get("parameters"),
-            strict=tool["strict"] if isinstance(tool.get("strict"), bool) else None,
-            raw=given({"format": tool.get("format")}),
-        )
-        for made, _ in _encode_tool(spec, rules):
-            yield made, Offered(name, namespace, custom=kind == "custom")
 
 
 def _as_function(name: str, description: str, form: Object) -> Object:
@@ -153,49 +213,16 @@ def decode_choice(value: Json) -> ToolChoice:
     kind = choice.get("type")
     if kind in ("function", "custom"):
         name = text(nested(choice, kind), "name", f"tool_choice.{kind}")
-        return ToolChoice(mode="required", names=(name,))
+        return ToolChoice(mode="required", names=(name,), raw=choice)
     if kind == "allowed_tools":
         allowed = nested(choice, "allowed_tools")
         named = decode_tools(allowed.get("tools") or [])
         return ToolChoice(
             mode="required" if allowed.get("mode") == "required" else "auto",
             names=tuple(tool.name for tool in named),
+            raw=choice,
         )
     raise BadRequest(f"tool_choice has an unknown type {kind!r}.", param="tool_choice.type")
-
-
-def encode_choice(settings: Settings, rules: Rules = OPENAI) -> Json:
-    """`tool_choice` in Chat form. Raises `ModelFailed` where it demands what this server is not offered."""
-    choice = settings.tool_choice
-    if not choice.names:
-        return choice.mode
-    declared = encode_tools(settings.tools, rules)
-    names = {name for wanted in choice.names for name in _meant(wanted, settings, rules)}
-    tools = [
-        {"type": kind, kind: {"name": name}}
-        for tool in declared
-        for kind in (tool["type"],)
-        if (name := any_object(tool.get(kind)).get("name")) in names
-    ]
-    if not tools:
-        wanted = ", ".join(map(repr, choice.names))
-        raise ModelFailed(
-            f"A model server that speaks Chat Completions cannot be offered the tool {wanted}.",
-            code="invalid_prompt",
-            status=400,
-            param="tool_choice",
-        )
-    if len(tools) == 1 and choice.mode == "required":
-        return tools[0]
-    return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
-
-
-def _meant(name: str, settings: Settings, rules: Rules) -> Iterator[str]:
-    """The offered names that a name of a choice means: a namespace means all of its own."""
-    yield name
-    for tool in settings.tools:
-        if tool.kind == "provider" and tool.raw.get("name") == name:
-            yield from (made[made["type"]]["name"] for made, _ in _namespace(tool.raw, rules))
 
 
 def decode_format(value: Json) -> OutputFormat:

@@ -17,10 +17,12 @@ from tailrace.errors import CutShort, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest
+from tailrace.events.tools import declared
 from tailrace.protocols import upstream_events as told
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, any_object, given, objects
 from tailrace.protocols.framing.sse import SseEvent
+from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_chat import history, messages, tools
 from tailrace.protocols.openai_chat import upstream_wire as wire
 from tailrace.protocols.openai_chat.rules import OPENAI, Rules
@@ -44,10 +46,13 @@ class ChatCodec:
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings, rules = request.settings, self._rules
+        if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
+            raise tools.refused("says at least one token", "max_tokens")
+        names = Names(declared(settings.tools, request.items), self.dialect, settings.origin)
         body: Object = {
             "model": model,
             "messages": history.encode_messages(
-                request.items, request.instructions, rules, settings.origin
+                request.items, request.instructions, rules, settings.origin, names
             ),
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -71,11 +76,8 @@ class ChatCodec:
         }
         if settings.logprobs:
             body["logprobs"] = True
-        if declared := tools.encode_tools(settings.tools, rules):
-            body["tools"] = declared
-            if settings.tool_choice != _AUTO:
-                body["tool_choice"] = tools.encode_choice(settings, rules)
-        else:
+        body |= tools.encode(request, names, rules)
+        if "tools" not in body:
             body.pop("parallel_tool_calls", None)
         if settings.output.kind != "text":
             body["response_format"] = tools.encode_format(settings.output)
@@ -83,8 +85,8 @@ class ChatCodec:
             body |= settings.extra
         if request.begun:
             body |= self._going_on(body["messages"], request.begun)
-        names = tools.offered(settings.tools, rules)
-        return HttpRequest("/chat/completions", {}, _json(body), offered=names)
+        offered = tools.offered(request, names, rules)
+        return HttpRequest("/chat/completions", {}, _json(body), offered=offered)
 
     def _going_on(self, said: list[Object], begun: str) -> Object:
         """What tells a server to go on from the beginning of a reply."""
@@ -107,9 +109,6 @@ class ChatCodec:
         return http_failure(status, body, self.dialect)
 
 
-_AUTO = ModelRequest(items=()).settings.tool_choice
-
-
 class ChatDecoder(SseReplyDecoder):
     """One reply of a chat server."""
 
@@ -123,6 +122,7 @@ class ChatDecoder(SseReplyDecoder):
         self._details: list[Object] = []
         self._message: int | None = None
         self._kept: Object = {}
+        self._shown: Object = {}
         self._part = 0
         self._part_kind = ""
         self._audio: Audio | None = None
@@ -137,10 +137,15 @@ class ChatDecoder(SseReplyDecoder):
         before, reason = len(self._out), self._finish_reason
         if not self._id:
             self._id = wire.name(chunk.id)
-        self._count(chunk)
+        if counts := wire.counts(chunk):
+            self._usage = counts
+        if not self._begun or wire.is_last(chunk):
+            self._about |= wire.beside(event.data)
         if chunk.choices is None:
             self._no_chunk(event)
             return
+        if not self._begun or not wire.speaks(chunk):
+            self._shown = wire.added(self._shown, wire.unknown(event.data))
         for choice in chunk.choices:
             if choice.index == 0 or wire.place(choice.index) in (0, None):
                 self._choice(choice)
@@ -152,14 +157,6 @@ class ChatDecoder(SseReplyDecoder):
         if not str(about.get("object")).startswith("chat.completion"):
             told.raise_only_words(about)
         self._says = bool(self._usage)
-
-    def _count(self, chunk: wire.Chunk) -> None:
-        if counts := wire.counts(chunk):
-            self._usage = counts
-        if chunk.system_fingerprint:
-            self._about["system_fingerprint"] = chunk.system_fingerprint
-        if chunk.service_tier:
-            self._about["service_tier"] = chunk.service_tier
 
     def _closed(self) -> None:
         if self._finish_reason or (self._marked and self._begun and self._calls.whole):
@@ -298,7 +295,7 @@ class ChatDecoder(SseReplyDecoder):
 
     def _close_message(self) -> None:
         if self._message is not None:
-            self._finish(self._message, details=messages.kept(message=self._taken()))
+            self._finish(self._message, details=messages.kept(**self._taken()))
             self._message = None
 
     def _close_reasoning(self) -> None:
@@ -314,9 +311,10 @@ class ChatDecoder(SseReplyDecoder):
         return details
 
     def _taken(self) -> Object:
-        """What belongs to the assistant's message as a whole, once."""
+        """What belongs to the assistant's message as a whole, once: what goes back, what is only shown."""
         kept, self._kept = self._kept, {}
-        return kept
+        shown, self._shown = self._shown, {}
+        return {"message": kept, "shown": shown}
 
     def _end(self) -> None:
         self._close_reasoning()

@@ -27,7 +27,7 @@ from tailrace.events.items import Json
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.openai_chat import upstream_wire as wire
 from tailrace.protocols.openai_chat.messages import kept
-from tailrace.protocols.upstream import call_id
+from tailrace.protocols.upstream import NO_ARGUMENTS, call_id
 
 _json = msgspec.json.Encoder().encode
 _SIGN = re.compile(r'\\.|\\$|["{}\[\]]', re.DOTALL)
@@ -115,18 +115,18 @@ class Calls:
                 yield from self._shown(call)
 
     def end(self, message: Object) -> Iterator[t.Payload]:
-        """Complete all calls; the first keeps what their message says as a whole. Raises `ModelFailed` for
-        one that never got a name."""
+        """Complete all calls; the first keeps `message`, what theirs says as a whole. Raises `ModelFailed`
+        for one that never got a name."""
         for call in self._calls:
             if not call.name:
                 if call.arguments:
                     raise ModelFailed("The model server sent a call and did not say of which tool.")
                 continue
             if not call.custom and not "".join(call.arguments).strip():
-                call.says("{}")
+                call.says(NO_ARGUMENTS)
             yield from self._shown(call)
             assert call.item is not None
-            yield t.ItemCompleted(call.item, details=kept(call=call.kept, message=message))
+            yield t.ItemCompleted(call.item, details=kept(call=call.kept, **message))
             message = {}
 
     def _add(self, piece: Object) -> Iterator[t.Payload]:

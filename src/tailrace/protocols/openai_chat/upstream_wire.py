@@ -7,6 +7,7 @@ What a field says is asked by a total function: one that is of an odd type says 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +21,28 @@ MOST = 2**63 - 1
 """No server counts so far."""
 UNLIKELY = -9999.0
 """What OpenAI writes for the logarithm of no probability at all, which others leave as -Infinity."""
+
+
+_CHUNK = frozenset(
+    {
+        "choices",
+        "created",
+        "detail",
+        "error",
+        "event",
+        "id",
+        "message",
+        "model",
+        "obfuscation",
+        "object",
+        "timings",
+        "type",
+        "uncounted",
+        "usage",
+    }
+)
+"""Fields of a chunk that are the run's own to say, or have a place of their own; names with `x_` are of those
+that made them up."""
 
 
 class Delta(Struct, gc=False):
@@ -71,8 +94,6 @@ class Chunk(Struct, gc=False):
     usage: Json = None
     x_groq: Json = None
     timings: Json = None
-    system_fingerprint: Json = None
-    service_tier: Json = None
 
 
 _NONE: Object = {}
@@ -85,6 +106,73 @@ def chunk(event: SseEvent) -> Chunk:
         return _chunk(event.data)
     except msgspec.ValidationError:
         return loose(msgspec.json.decode(event.data))
+
+
+def is_last(chunk: Chunk) -> bool:
+    """Whether it ends the reply, or counts it: there servers say what they have to say of the whole."""
+    choices = chunk.choices or ()
+    return not choices or any(choice.finish_reason is not None for choice in choices)
+
+
+def beside(data: bytes) -> Object:
+    """What a chunk says of the reply beside its choices, in whatever words: its tier, sources, …"""
+    try:
+        fields = any_object(msgspec.json.decode(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    return {
+        name: value
+        for name, value in fields.items()
+        if value is not None and name not in _CHUNK and not name.startswith("x_")
+    }
+
+
+def speaks(chunk: Chunk) -> bool:
+    """Whether a chunk says anything of what most chunks do: then it is not looked at for more."""
+    deltas = [choice.delta for choice in chunk.choices or () if choice.delta is not None]
+    return any(
+        each.content or each.reasoning or each.reasoning_content or each.tool_calls or each.refusal
+        for each in deltas
+    )
+
+
+def unknown(data: bytes) -> Object:
+    """The fields of a chunk's delta that have no name here (tools that the server ran, …)."""
+    try:
+        choices = objects(any_object(msgspec.json.decode(data)).get("choices"))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    delta = any_object(choices[0].get("delta")) if choices else {}
+    known = (*Delta.__struct_fields__, "role")
+    return {name: value for name, value in delta.items() if name not in known and value is not None}
+
+
+def added(before: Json, after: Json) -> Json:
+    """A field's pieces together, as the official SDK adds them up: texts behind each other, entries of lists
+    by their `index`."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        fields = any_object(before)
+        more = any_object(after)
+        joined = {k: _piece(k, fields.get(k), value) for k, value in more.items()}
+        return {**fields, **joined}
+    if isinstance(before, list) and isinstance(after, list):
+        entries: list[Json] = [*before]
+        for entry in cast("list[Json]", after):
+            place = any_object(entry).get("index")
+            same = (n for n, e in enumerate(entries) if any_object(e).get("index") == place)
+            n = next(same, None) if place is not None else None
+            if n is None:
+                entries.append(entry)
+            else:
+                entries[n] = added(entries[n], entry)
+        return entries
+    if isinstance(before, str) and isinstance(after, str):
+        return before + after
+    return after
+
+
+def _piece(name: str, before: Json, after: Json) -> Json:
+    return after if before is None or name in ("index", "type") else added(before, after)
 
 
 def loose(value: Json) -> Chunk:

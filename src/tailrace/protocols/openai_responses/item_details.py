@@ -2,7 +2,8 @@
 
 Kept are the fields that the canonical form does not give back by itself (`id`, `namespace`, `status`,
 unknown ones), in the words they came in. Two names with a `$` are ours: `$form` says whether a content that
-could be either was a `string` or a `list`, `$parts` has what the parts of a content say beyond theirs.
+could be either was a `string` or a `list`, `$parts` has what the parts of a content say beyond theirs (of a
+server's item, whose `$summary` has that of the parts of a summary).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tailrace.events.items import Json
 from tailrace.protocols.attribution import item_number
 from tailrace.protocols.fields import Object, any_object, as_list
 
-FORM, PARTS = "$form", "$parts"
+FORM, PARTS, SUMMARY = "$form", "$parts", "$summary"
 CONTENTS = ("content", "output")
 """Fields that hold a text, or a list of parts."""
 _ABSENT = object()
@@ -44,7 +45,21 @@ def restored(plain: Object, held: Mapping[str, Json]) -> Object:
     for name in CONTENTS:
         if name in plain and plain["type"] != "reasoning":
             item[name] = _restored_content(plain[name], held)
-    return item
+    return with_parts(item, held) if plain["type"] == "reasoning" else item
+
+
+def with_parts(item: Object, held: Mapping[str, Json]) -> Object:
+    """A server's item with what its parts said beyond their texts."""
+    made = dict(item)
+    for field, name in (("content", PARTS), ("summary", SUMMARY)):
+        more = any_object(held.get(name))
+        if more and isinstance(item.get(field), list):
+            made[field] = _merged(_parts(item[field]), more)
+    return made
+
+
+def _merged(parts: list[Json], more: Object) -> list[Json]:
+    return [{**any_object(part), **any_object(more.get(str(n)))} for n, part in enumerate(parts)]
 
 
 def is_ours(id: Json) -> bool:
@@ -81,7 +96,7 @@ def _restored_content(plain: Json, held: Mapping[str, Json]) -> Json:
         return any_object(parts[0]).get("text")
     if form != "list" and isinstance(plain, str):
         return plain
-    return [{**any_object(part), **any_object(more.get(str(n)))} for n, part in enumerate(parts)]
+    return _merged(parts, more)
 
 
 def _parts(plain: Json) -> list[Json]:

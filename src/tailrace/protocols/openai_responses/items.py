@@ -26,6 +26,7 @@ from tailrace.events.items import (
     Message,
     Part,
     ProviderItem,
+    ProviderPart,
     Reasoning,
     RefusalPart,
     Role,
@@ -33,8 +34,11 @@ from tailrace.events.items import (
     ToolCall,
     ToolOutput,
 )
-from tailrace.protocols.fields import Object, as_list, as_object, given, optional, text
+from tailrace.events.tools import BRINGS
+from tailrace.protocols.fields import Object, any_object, as_list, as_object, given, optional, text
+from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_responses import item_details
+from tailrace.protocols.upstream import NO_ARGUMENTS
 
 DIALECT = "responses"
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
@@ -59,14 +63,19 @@ def decode_item(value: Json, where: str) -> Item:
         raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
     decoder = _DECODERS.get(kind)
     if decoder is None or (kind == "function_call_output" and item.get("call_id") is None):
-        return ProviderItem(dialect=DIALECT, data=item)  # what answers no call is known here alone
+        # What answers no call is known here alone.
+        theirs = kind.endswith("_output") or kind in BRINGS
+        return ProviderItem(dialect=DIALECT, data=item, role="user" if theirs else "assistant")
     made = decoder(item, where)
     kept = item_details.kept(item, _plain(made, own=True))
     return msgspec.structs.replace(made, details={DIALECT: kept})
 
 
-def encode_items(items: Iterable[Item], *, shown: bool = False) -> list[Object]:
-    """Items as a Responses server takes them as input, without ids of ours.
+def encode_items(
+    items: Iterable[Item], names: Names | None = None, *, shown: bool = False
+) -> list[Object]:
+    """Items as a Responses server takes them as input, without ids of ours; calls by the `names` of their
+    tools.
 
     A custom tool's output has a type of its own, which only its call tells. `shown`: as lists show them,
     with every field that the SDKs' types require.
@@ -74,6 +83,8 @@ def encode_items(items: Iterable[Item], *, shown: bool = False) -> list[Object]:
     encoded: list[Object] = []
     custom: set[str] = set()
     for item in items:
+        if names is not None and isinstance(item, ToolCall):
+            item = msgspec.structs.replace(item, name=_known_as(item, names))
         made = encode_item(item, shown=shown)
         if isinstance(item, ToolCall) and item.custom:
             custom.add(item.call_id)
@@ -83,10 +94,19 @@ def encode_items(items: Iterable[Item], *, shown: bool = False) -> list[Object]:
     return encoded
 
 
+def _known_as(call: ToolCall, names: Names) -> str:
+    """A namespace has its place beside the name here."""
+    return (
+        call.name if "namespace" in any_object(call.details.get(DIALECT)) else names.of_call(call)
+    )
+
+
 def encode_item(item: Item, *, shown: bool = False) -> Object:
     """One item, out of context."""
     kept: Object | None = item.details.get(DIALECT)
     plain = _plain(item, own=kept is not None and not shown)
+    if kept is None and not shown and isinstance(item, ToolCall) and not item.arguments:
+        plain |= {} if item.custom else {"arguments": NO_ARGUMENTS}  # servers read it as JSON
     if shown and isinstance(item, Message):  # lists have parts only
         kept = {name: value for name, value in (kept or {}).items() if name != item_details.FORM}
     return item_details.restored(plain, kept or {})
@@ -164,8 +184,10 @@ def _decode_part(value: Json, where: str) -> Part:
         case "input_audio":
             audio = as_object(part.get("input_audio"), f"{where}.input_audio")
             return AudioPart(text(audio, "data", where), text(audio, "format", where))
-        case other:
-            raise BadRequest(f"{where} has an unknown type {other!r}.", param=f"{where}.type")
+        case str():
+            return ProviderPart(dialect=DIALECT, data=part)
+        case _:
+            raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
 
 
 def _decode_reasoning(item: Object, where: str) -> Item:
@@ -234,6 +256,8 @@ def _encode_part(part: Part, kind: str, *, own: bool) -> Object:
         case AudioPart():
             audio = {"data": part.data, "format": part.format}
             return {"type": "input_audio", "input_audio": audio}
+        case ProviderPart():
+            return dict(part.data)
         case _:
             assert_never(part)
 

@@ -15,6 +15,7 @@ from tailrace.errors import BadRequest, ModelFailed
 from tailrace.events.items import Json
 from tailrace.events.request import OutputFormat, Settings, ToolChoice, ToolSpec
 from tailrace.protocols.fields import Object, any_object, as_list, as_object, given
+from tailrace.protocols.offered import Names
 
 DIALECT = "responses"
 NAMED = ("function", "custom")
@@ -62,10 +63,21 @@ def _decode_tool(value: Json, where: str) -> ToolSpec:
     return msgspec.structs.replace(made, raw=raw)
 
 
-def encode_tools(settings: Settings, form: Form = "sent") -> list[Object]:
-    """Tools as a Responses server takes them, or as a Response object echoes them. Raises `ModelFailed`
-    for a tool that such a server does not have."""
-    return [_encode_tool(tool, n, settings, form) for n, tool in enumerate(settings.tools)]
+def encode_tools(
+    settings: Settings, form: Form = "sent", names: Names | None = None
+) -> list[Object]:
+    """Tools as a Responses server takes them, by these names, or as a Response object echoes them. Raises
+    `ModelFailed` for a tool that such a server does not have."""
+    return [
+        _encode_tool(_named(tool, names), n, settings, form)
+        for n, tool in enumerate(settings.tools)
+    ]
+
+
+def _named(tool: ToolSpec, names: Names | None) -> ToolSpec:
+    if names is None or tool.kind == "provider":
+        return tool
+    return msgspec.structs.replace(tool, name=names.of("", tool.name))
 
 
 def _encode_tool(tool: ToolSpec, n: int, settings: Settings, form: Form) -> Object:
@@ -77,12 +89,13 @@ def _encode_tool(tool: ToolSpec, n: int, settings: Settings, form: Form) -> Obje
     kind = str(tool.raw.get("type"))
     if kind.startswith(_SEARCH):
         return _search(tool.raw)
-    raise ModelFailed(
-        f"A model server that speaks Responses has no tool of type {kind}.",
-        code="invalid_prompt",
-        status=400,
-        param=f"tools[{n}]" if origin == "chat" else f"tools.{n}",
-    )
+    place = f"tools[{n}]" if origin == "chat" else f"tools.{n}"
+    raise refused(f"A model server that speaks Responses has no tool of type {kind}.", place)
+
+
+def refused(what: str, param: str) -> ModelFailed:
+    """The refusal of what a Responses server has no form for; the client hears 400."""
+    return ModelFailed(what, code="invalid_prompt", status=400, param=param)
 
 
 def _declared(tool: ToolSpec, form: Form) -> Object:
@@ -114,11 +127,9 @@ def _own(tool: ToolSpec) -> Object:
 def _search(tool: Object) -> Object:
     """Messages' tool for web searches; what it says of counts has no counterpart."""
     if tool.get("blocked_domains"):
-        raise ModelFailed(
+        raise refused(
             "A model server that speaks Responses cannot leave out domains (blocked_domains).",
-            code="invalid_prompt",
-            status=400,
-            param="tools",
+            "tools",
         )
     filters = given({"allowed_domains": tool.get("allowed_domains")})
     return {
@@ -170,15 +181,20 @@ def _provider_name(tool: Object) -> str:
     return str(tool["type"])
 
 
-def encode_choice(settings: Settings) -> Json:
-    """`tool_choice` in Responses form."""
+def encode_choice(settings: Settings, names: Names | None = None) -> Json:
+    """`tool_choice` in Responses form; `names` as for `encode_tools`."""
     choice = settings.tool_choice
     if choice.raw and settings.origin == DIALECT:
         return choice.raw
     if not choice.names:
         return choice.mode
     kinds = {tool.name: tool.kind for tool in settings.tools}
-    tools = [_reference(name, kinds.get(name, "function")) for name in choice.names]
+    tools: list[Object] = []
+    for name in choice.names:
+        kind = kinds.get(name, "function")
+        if names is not None and kind != "provider" and not name.startswith(_MCP):
+            name = names.of("", name)
+        tools.append(_reference(name, kind))
     if len(tools) == 1 and choice.mode == "required":
         return tools[0]
     return {"type": "allowed_tools", "mode": choice.mode, "tools": tools}

@@ -9,15 +9,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import cast
+from typing import assert_never, cast
 
 import msgspec
 
 from tailrace.errors import ModelFailed
-from tailrace.events.items import Item, Json, ProviderItem, Reasoning
+from tailrace.events.items import (
+    Item,
+    Json,
+    Message,
+    ProviderItem,
+    ProviderPart,
+    Reasoning,
+    ToolCall,
+    ToolOutput,
+)
 from tailrace.events.request import ModelRequest, Settings, ToolChoice
+from tailrace.events.tools import Declared, brings_tools
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, any_object, given
+from tailrace.protocols.offered import Names, Offered
 from tailrace.protocols.openai_responses import items as wire_items
 from tailrace.protocols.openai_responses import tools
 from tailrace.protocols.openai_responses.upstream_reply import ResponsesDecoder
@@ -40,12 +51,24 @@ class ResponsesCodec:
 
     dialect = DIALECT
 
+    def __init__(self, *, thoughts: bool | None = None) -> None:
+        """`thoughts`: whether they are asked for in the form in which they can be given back; None where the
+        request, or the model's name, tells that there will be some."""
+        self._thoughts = thoughts
+
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings = request.settings
+        if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
+            said = "A model server that speaks Responses says at least one token."
+            raise tools.refused(said, "max_tokens")
+        found = [Declared(tool) for tool in settings.tools]
+        names = Names(found, DIALECT, settings.origin)
         extra = settings.extra if settings.origin == self.dialect else {}
+        expected = bool(_reasoning(settings, extra) or _REASONS.match(model))
+        thoughts = expected if self._thoughts is None else self._thoughts
         body: Object = {
             "model": model,
-            "input": wire_items.encode_items(filter(_ours, request.items)),
+            "input": wire_items.encode_items(filter(_ours, request.items), names),
             "stream": True,
             "store": False,
             **given(
@@ -58,17 +81,18 @@ class ResponsesCodec:
                     "parallel_tool_calls": settings.parallel_tool_calls,
                     "service_tier": settings.service_tier,
                     "user": settings.user,
-                    "tools": tools.encode_tools(settings),
-                    "include": _include(settings, extra, model),
+                    "tools": tools.encode_tools(settings, names=names),
+                    "include": _include(settings, extra, thoughts=thoughts),
                     "reasoning": _reasoning(settings, extra),
                     "text": _text(settings, extra),
                 }
             ),
         }
-        if settings.tools and settings.tool_choice != ToolChoice():
-            body["tool_choice"] = tools.encode_choice(settings)
+        has_tools = settings.tools or "prompt" in extra or any(map(brings_tools, request.items))
+        if has_tools and settings.tool_choice != ToolChoice():
+            body["tool_choice"] = tools.encode_choice(settings, names)
         body |= {name: value for name, value in extra.items() if name not in _MERGED}
-        return HttpRequest("/responses", {}, _json(body))
+        return HttpRequest("/responses", {}, _json(body), offered=_offered(found, names))
 
     def decoder(self, items: Iterator[int], model: str) -> ResponsesDecoder:
         return ResponsesDecoder(items, model)
@@ -77,10 +101,20 @@ class ResponsesCodec:
         return http_failure(status, body, self.dialect)
 
 
-def _include(settings: Settings, extra: Object, model: str) -> list[Json]:
+def _offered(tools: list[Declared], names: Names) -> dict[str, Offered]:
+    """What tools under other names than their own stand for."""
+    found = [
+        (names.of(*tool.key), names.stands_for(tool, as_function=False))
+        for tool in tools
+        if tool.spec.kind != "provider"
+    ]
+    return {name: stands for name, stands in found if stands is not None}
+
+
+def _include(settings: Settings, extra: Object, *, thoughts: bool) -> list[Json]:
     """What the client wants included, and what is needed to go on."""
     include: list[Json] = list(cast("list[Json]", extra.get("include") or []))
-    if _reasoning(settings, extra) or _REASONS.match(model):
+    if thoughts:
         include.append(ENCRYPTED)
     if settings.logprobs:
         include.append(LOGPROBS)
@@ -100,13 +134,29 @@ def _text(settings: Settings, extra: Object) -> Object:
 
 
 def _ours(item: Item) -> bool:
-    """Whether a Responses server can make anything of it."""
+    """Whether a Responses server can make anything of it. Raises `ModelFailed` for what a client said that no
+    such server knows."""
     match item:
         case ProviderItem():
+            if item.dialect != DIALECT and item.role != "assistant":
+                raise _unknown(item)
             return item.dialect == DIALECT
         case Reasoning():
             # A summary alone is refused: nothing is stored there. An id tells that the server made it.
             own = any_object(item.details.get(DIALECT))
             return bool(item.text or own.get("encrypted_content") or "id" in own)
-        case _:
+        case Message() | ToolOutput():
+            for part in item.content if isinstance(item, Message) else item.output:
+                if isinstance(part, ProviderPart) and part.dialect != DIALECT:
+                    raise _unknown(part)
             return True
+        case ToolCall():
+            return True
+        case _:
+            assert_never(item)
+
+
+def _unknown(said: ProviderItem | ProviderPart) -> ModelFailed:
+    kind = said.data.get("type")
+    what = f"A model server that speaks Responses knows no content of type {kind!r}."
+    return tools.refused(what, "messages")

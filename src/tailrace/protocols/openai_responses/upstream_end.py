@@ -8,7 +8,8 @@ from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.protocols.fields import Object, any_object
-from tailrace.protocols.openai_responses.upstream_item import Kind, word
+from tailrace.protocols.openai_responses.item_details import PARTS, SUMMARY
+from tailrace.protocols.openai_responses.upstream_item import Key, Kind, objects, part_of, word
 from tailrace.protocols.upstream_errors import reported
 from tailrace.protocols.upstream_events import words
 
@@ -67,15 +68,37 @@ _KNOWN: Mapping[Kind, frozenset[str]] = {
 """Fields of an item that its canonical form has, or that are ours to say."""
 
 
-def details(kind: Kind, item: Object) -> dict[str, Json]:
-    """What a finished item says that only this dialect knows; a thought's secret with its id."""
+_OF_PART = frozenset({"type", "text", "refusal", "annotations", "logprobs"})
+"""Fields of a part that its canonical form has."""
+
+
+def details(kind: Kind, item: Object, ordinals: Mapping[Key, int]) -> dict[str, Json]:
+    """What a finished item says that only this dialect knows; a thought's secret with its id. `ordinals` are
+    ours of its texts."""
     own = {name: value for name, value in item.items() if name not in _KNOWN[kind]}
+    if kind in ("message", "reasoning"):
+        own |= _of_parts(item, ordinals)
     own = {name: value for name, value in own.items() if value is not None}
     if kind == "reasoning" and item.get("encrypted_content"):
         own["encrypted_content"] = item["encrypted_content"]
         if item.get("id"):
             own["id"] = item["id"]
     return {DIALECT: own} if own else {}
+
+
+def _of_parts(item: Object, ordinals: Mapping[Key, int]) -> dict[str, Json]:
+    """What the parts of an item say beyond their texts, by our ordinals (`item_details.py`)."""
+    found: dict[str, Json] = {}
+    for field, name in (("content", PARTS), ("summary", SUMMARY)):
+        more: dict[str, Json] = {}
+        for n, part in enumerate(objects(item.get(field))):
+            told = part_of(part, n, field)
+            rest = {k: v for k, v in part.items() if k not in _OF_PART and v is not None}
+            if told is not None and told.key in ordinals and rest:
+                more[str(ordinals[told.key])] = rest
+        if more:
+            found[name] = more
+    return found
 
 
 def usage(model: str, response: Object, *, calls: bool) -> t.Usage:

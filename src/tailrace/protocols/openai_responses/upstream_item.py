@@ -76,6 +76,7 @@ class ReplyItem:
         self.done = False
         self.closed = False
         self.told: dict[Key, Told] = {}
+        self.ordinals: dict[Key, int] = {}
         self._current: dict[str, Key] = {}
         self._next: dict[str, int] = {}
         self._ordinal: dict[str, int] = {}
@@ -108,6 +109,11 @@ class ReplyItem:
             return True
         return False
 
+    def without_arguments(self) -> bool:
+        """Whether it is a function's call, and nothing was said of what with."""
+        function = self.kind == "tool_call" and self.fields.get("type") != "custom_tool_call"
+        return function and not self.said("arguments").strip()
+
     def part(self, key: Key) -> int:
         """Our ordinal for the next piece of a text. Parts follow each other: a text that goes on after
         another one began does so in a part of its own."""
@@ -116,6 +122,7 @@ class ReplyItem:
             self._current[group] = key
             self._ordinal[group] = self._next.get(group, 0)
             self._next[group] = self._ordinal[group] + 1
+            self.ordinals[key] = self._ordinal[group]
         return self._ordinal[group]
 
     def said(self, kind: str) -> str:

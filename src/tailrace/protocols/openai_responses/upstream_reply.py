@@ -36,7 +36,7 @@ from tailrace.protocols.openai_responses.upstream_item import (
     same,
     word,
 )
-from tailrace.protocols.upstream import SseReplyDecoder, call_id
+from tailrace.protocols.upstream import NO_ARGUMENTS, SseReplyDecoder, call_id
 
 DIALECT = "responses"
 ENDS = ("response.completed", "response.incomplete", "response.done")
@@ -307,7 +307,7 @@ class ResponsesDecoder(SseReplyDecoder):
                 name=word(fields.get("name")),
                 call_id=call_id(item.call_id or item.id, number),
                 custom=fields.get("type") == "custom_tool_call",
-                details=end.details(item.kind, fields),
+                details=end.details(item.kind, fields, {}),
             )
             self._emit(started)
             if told := item.said("arguments"):
@@ -329,11 +329,13 @@ class ResponsesDecoder(SseReplyDecoder):
             status = "incomplete"
         if item.useless() and status == "completed" and not self.done:
             return
+        if item.without_arguments() and status == "completed":
+            self._say(item, ("arguments", 0), NO_ARGUMENTS, [])
         item.closed = True
         if item.kind == "provider":
             self._finish(number, content=ProviderItem(dialect=DIALECT, data=item.fields))
         else:
-            details = end.details(item.kind, item.fields)
+            details = end.details(item.kind, item.fields, item.ordinals)
             self._emit(t.ItemCompleted(number, status, details=details))
 
     def _end(self, response: Object) -> None:

@@ -14,7 +14,7 @@ from tailrace.events.types import RunEnd, RunFailed, RunIncomplete
 from tailrace.events.usage import Totals
 from tailrace.protocols import failures, overflow
 from tailrace.protocols.fields import Object, any_object
-from tailrace.protocols.openai_responses import items, tools
+from tailrace.protocols.openai_responses import item_details, items, tools
 
 INCOMPLETE_REASONS = frozenset({"max_output_tokens", "content_filter"})
 """Of the reasons the SDK types allow, those a run of ours can have."""
@@ -169,13 +169,19 @@ def message(id: str, item: Message, status: str) -> Object:
     }
     if item.phase:
         shown["phase"] = item.phase
-    return {**own(item), **shown}
+    return _whole(item, shown)
 
 
 def own(item: Item) -> Object:
     """What only this dialect says of an item, as it came; what is ours to say goes before it."""
     kept = any_object(item.details.get(items.DIALECT))
     return {k: v for k, v in kept.items() if k not in KEPT_BACK and not k.startswith("$")}
+
+
+def _whole(item: Item, shown: Object) -> Object:
+    """An item with all that its server said of it."""
+    kept = any_object(item.details.get(items.DIALECT))
+    return {**own(item), **item_details.with_parts(shown, kept)}
 
 
 def reasoning(id: str, item: Reasoning, *, encrypted: bool) -> Object:
@@ -190,7 +196,7 @@ def reasoning(id: str, item: Reasoning, *, encrypted: bool) -> Object:
     secret = any_object(item.details.get(items.DIALECT)).get("encrypted_content")
     if encrypted and secret:
         shown["encrypted_content"] = secret
-    return {**own(item), **shown}
+    return _whole(item, shown)
 
 
 def _error(end: RunEnd | None) -> Json:

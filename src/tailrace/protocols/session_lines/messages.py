@@ -15,6 +15,7 @@ from tailrace.events.items import (
     Json,
     Message,
     Part,
+    ProviderPart,
     Reasoning,
     RefusalPart,
     TextPart,
@@ -70,7 +71,7 @@ def _content(part: Part) -> r.AnyContent | None:
             return r.TextContent(part.refusal)
         case ImagePart():
             return r.ImageContent(url=part.url) if part.url else None
-        case FilePart() | AudioPart():
+        case FilePart() | AudioPart() | ProviderPart():
             return None
 
 

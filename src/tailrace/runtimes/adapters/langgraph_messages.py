@@ -190,6 +190,9 @@ def _block(part: i.Part) -> Block:
         case i.AudioPart():
             kind = "mpeg" if part.format == "mp3" else part.format
             return {"type": "audio", "base64": part.data, "mime_type": f"audio/{kind}"}
+        case i.ProviderPart():
+            word = part.data.get("type")
+            raise ModelFailed(f"A LangGraph agent knows no content of type {word!r}.")
 
 
 def _file(kind: str, url: str, file_id: str) -> Block:

@@ -150,6 +150,9 @@ def _content(part: i.Part) -> UserContent:
         case i.AudioPart():
             kind = "mpeg" if part.format == "mp3" else part.format
             return BinaryContent(base64.b64decode(part.data), media_type=f"audio/{kind}")
+        case i.ProviderPart():
+            word = part.data.get("type")
+            raise ModelFailed(f"A Pydantic AI agent knows no content of type {word!r}.")
         case _:
             raise ModelFailed("A Pydantic AI agent takes files as URLs or inline, not by file id.")
 

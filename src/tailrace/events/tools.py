@@ -1,0 +1,102 @@
+"""The tools that a request lets a client run, however it names them: one by one, in namespaces, and those
+that a conversation of OpenAI's Responses brings in on the way. Pure.
+
+A namespace is a tool of many; `additional_tools` and the output of a search for tools declare more of them
+in the midst of the items. Here each is a tool of its own, once, with the namespace that it stands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from msgspec import Struct
+
+from tailrace.events.items import Item, Json, ProviderItem
+from tailrace.events.request import ToolSpec
+
+BRINGS = ("additional_tools", "tool_search_output")
+"""Items of OpenAI's Responses that declare tools."""
+_NAMED = ("function", "custom")
+_WIRE = "responses"
+
+
+class Declared(Struct, frozen=True, gc=False):
+    """A tool, and the namespace that it stands in. One that a provider runs stands as it was declared."""
+
+    spec: ToolSpec
+    namespace: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """By what a call names it."""
+        return self.namespace, self.spec.name
+
+
+def declared(tools: Sequence[ToolSpec], items: Sequence[Item] = ()) -> list[Declared]:
+    """All tools of a request, in order. What a namespace or an item declares once more counts once."""
+    found = [Declared(tool) for tool in tools if not _is_namespace(tool)]
+    known = {each.key for each in found if each.spec.kind != "provider"}
+    made: list[Declared] = []
+    for tool in tools:
+        made += _new(_namespace(tool.raw), known) if _is_namespace(tool) else [Declared(tool)]
+    for item in items:
+        if isinstance(item, ProviderItem) and brings_tools(item):
+            made += _new(_wire(item.data.get("tools"), ""), known)
+    return made
+
+
+def run_by_client(tools: Sequence[ToolSpec], items: Sequence[Item] = ()) -> set[tuple[str, str]]:
+    """The namespace and name of each tool that the client runs when it is called."""
+    return {each.key for each in declared(tools, items) if each.spec.kind != "provider"}
+
+
+def brings_tools(item: Item) -> bool:
+    """Whether an item declares tools."""
+    return (
+        isinstance(item, ProviderItem) and item.dialect == _WIRE and item.data.get("type") in BRINGS
+    )
+
+
+def _is_namespace(tool: ToolSpec) -> bool:
+    return tool.kind == "provider" and tool.raw.get("type") == "namespace"
+
+
+def _new(tools: Iterator[Declared], known: set[tuple[str, str]]) -> Iterator[Declared]:
+    """The tools that are not known yet; they are from here on."""
+    for tool in tools:
+        if tool.key not in known:
+            known.add(tool.key)
+            yield tool
+
+
+def _namespace(raw: dict[str, Json]) -> Iterator[Declared]:
+    name = raw.get("name")
+    yield from _wire(raw.get("tools"), name if isinstance(name, str) else "")
+
+
+def _wire(value: Json, namespace: str) -> Iterator[Declared]:
+    """Tools as OpenAI's Responses declares them; what a provider runs is no client's."""
+    for entry in cast("list[Json]", value) if isinstance(value, list) else ():
+        tool = cast("dict[str, Json]", entry) if isinstance(entry, dict) else {}
+        kind, name = tool.get("type"), tool.get("name")
+        if not isinstance(name, str) or not name:
+            continue
+        if kind == "namespace" and not namespace:
+            yield from _namespace(tool)
+        elif kind in _NAMED:
+            yield Declared(_spec(tool, name), namespace)
+
+
+def _spec(tool: dict[str, Json], name: str) -> ToolSpec:
+    said, strict, form = tool.get("description"), tool.get("strict"), tool.get("format")
+    parameters = tool.get("parameters")
+    return ToolSpec(
+        kind="custom" if tool["type"] == "custom" else "function",
+        name=name,
+        description=said if isinstance(said, str) else "",
+        parameters=parameters if isinstance(parameters, dict) else None,
+        strict=strict if isinstance(strict, bool) else None,
+        raw={"format": form} if form else {},
+        origin=_WIRE,
+    )

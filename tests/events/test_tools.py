@@ -1,0 +1,64 @@
+"""Tools of a request, one by one: those of namespaces, and those that a conversation brings on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tailrace.events.items import Message, ProviderItem, TextPart
+from tailrace.events.request import ToolSpec
+from tailrace.events.tools import BRINGS, brings_tools, declared, run_by_client
+
+FUNCTION = ToolSpec(name="f", parameters={"type": "object"}, origin="responses")
+SPACE = ToolSpec(
+    kind="provider",
+    name="namespace",
+    raw={
+        "type": "namespace",
+        "name": "ns",
+        "tools": [{"type": "function", "name": "f", "strict": True}, {"type": "web_search"}, 5],
+    },
+    origin="responses",
+)
+SEARCH = ToolSpec(kind="provider", name="web_search", raw={"type": "web_search"})
+
+
+def brings(kind: str, *tools: Any) -> ProviderItem:
+    return ProviderItem(dialect="responses", data={"type": kind, "tools": list(tools)})
+
+
+def test_they_stand_in_order_and_what_a_provider_runs_is_nobodys() -> None:
+    found = declared((SEARCH, SPACE, FUNCTION))
+    assert [each.key for each in found] == [("", "web_search"), ("ns", "f"), ("", "f")]
+    assert found[1].spec.strict is True
+    assert run_by_client((SEARCH, SPACE, FUNCTION)) == {("ns", "f"), ("", "f")}
+
+
+def test_what_a_client_says_twice_stays_twice() -> None:
+    """Whether that is allowed is for its server to say."""
+    assert len(declared((FUNCTION, FUNCTION))) == 2
+
+
+@pytest.mark.parametrize("kind", BRINGS)
+def test_what_comes_on_the_way_counts_once_and_behind(kind: str) -> None:
+    late = {"type": "function", "name": "late"}
+    again = {"type": "function", "name": "f", "description": "Another."}
+    deep = {"type": "namespace", "name": "ns", "tools": [late]}
+    said = Message(role="user", content=(TextPart("x"),))
+    item = brings(kind, late, again, deep, {"type": "custom", "name": "c"}, None)
+    found = declared((FUNCTION,), (item, said, item))
+    assert [each.key for each in found] == [("", "f"), ("", "late"), ("ns", "late"), ("", "c")]
+    assert found[0].spec == FUNCTION
+    assert [brings_tools(each) for each in (item, said)] == [True, False]
+
+
+@pytest.mark.parametrize("tools", [None, 5, "f", {}, [[]], [{"type": "function"}], [{"name": "f"}]])
+def test_rubbish_declares_nothing(tools: Any) -> None:
+    item = ProviderItem(dialect="responses", data={"type": "additional_tools", "tools": tools})
+    assert declared((), (item,)) == []
+
+
+def test_what_another_dialects_item_says_declares_nothing() -> None:
+    data = {"type": "additional_tools", "tools": [{"type": "function", "name": "f"}]}
+    assert declared((), (ProviderItem(dialect="messages", data=data),)) == []
