@@ -1,6 +1,9 @@
 # The project's commands. Each builds the environment it needs, in .venv and .clients.
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests wait as often as they work: two processes for each core.
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+JOBS ?= $(shell echo $$(($(CORES) < 8 ? 2 * $(CORES) : 16)))
 NODE22 = PATH="$(CURDIR)/.clients/node22/node_modules/node/bin:$$PATH"
 CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthropic-0.125.0 ag-ui-1.0.0,.clients/$(client)/.done)
 
@@ -20,11 +23,11 @@ demo-cluster: .venv/dev.done
 test crash test-long lowest: export PYTHONDONTWRITEBYTECODE :=
 
 test: .venv/dev.done $(CLIENTS)
-	$(BIN)/pytest -n 4 --dist worksteal -q
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -q
 
 # Every combination of deaths, where `make test` takes each commit with fewer deaths after it.
 crash: .venv/dev.done $(CLIENTS)
-	TAILRACE_CRASHES=all $(BIN)/pytest -n 4 --dist worksteal -q tests/crash
+	TAILRACE_CRASHES=all $(BIN)/pytest -n $(JOBS) --dist worksteal -q tests/crash
 
 # Every client people use, against live servers; writes docs/compatibility.md.
 test-clients: .venv/dev.done $(COMPAT)
@@ -63,12 +66,12 @@ test-all: test crash test-long
 #   requirements/lowest.in -o requirements/lowest.txt
 lowest: .clients/lowest/.done
 	.clients/lowest/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
-	.clients/lowest/bin/pytest -n 4 --dist worksteal -q tests/runtimes tests/http tests/test_hooks.py
+	.clients/lowest/bin/pytest -n $(JOBS) --dist worksteal -q tests/runtimes tests/http tests/test_hooks.py
 
 # What takes minutes each: the tests that wait, the clients of all makers, a short attack.
 test-long: .venv/dev.done $(CLIENTS)
-	$(BIN)/pytest -m long -n 4 --dist worksteal -q
-	TAILRACE_EXAMPLES=100 $(BIN)/pytest -n 2 -q tests/properties tests/protocols
+	$(BIN)/pytest -m long -n $(JOBS) --dist worksteal -q
+	TAILRACE_EXAMPLES=100 $(BIN)/pytest -n $(CORES) -q tests/properties tests/protocols
 	$(MAKE) lowest
 	$(MAKE) test-node
 	$(MAKE) test-clients
@@ -103,6 +106,8 @@ clean:
 	rm -rf .venv .clients packages/ai-sdk/node_modules
 
 .venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tailrace needs Python 3.11 or" \
+	  "later, and $(PYTHON) is not that. Say which one to take: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/run.done: requirements/run.txt pyproject.toml | .venv/bin/python

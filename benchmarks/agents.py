@@ -111,7 +111,7 @@ async def _measure(folder: Path) -> list[str]:
         "openai": openai_agents.runtime(TOKENS),
     }
     parts = assembly.parts(found, assembly.memory_store(), more)
-    await parts.supervisor.open()
+    await parts.life.open()
     rows: dict[str, list[float]] = {}
     bare: list[float] = []
     for _ in range(ROUNDS):
@@ -127,7 +127,7 @@ async def _measure(folder: Path) -> list[str]:
         ):
             seconds = await _cost(parts, agent, text, times)
             rows.setdefault(name, []).append(seconds / divisor * 1e6)
-    await parts.supervisor.close()
+    await parts.life.close()
     made = [f"| {name} | {median(each):.1f} µs | | |" for name, each in rows.items()]
     made[0] = made[0].replace("| | |", f"| bare generator {median(bare):.2f} µs | |")
     crowd = median(rows["a token, 100 leads x 3 subagents"])

@@ -43,7 +43,8 @@ def events_page() -> str:
         "\n## Which may follow which\n\nOne machine a table; what is not in a table is illegal.\n"
     )
     for name, table in grammar.MACHINES.items():
-        lines.append(f"### {name}\n\n```mermaid\nstateDiagram-v2")
+        drawn = "<!-- not run: a diagram of a table, drawn from it -->"
+        lines.append(f"### {name}\n\n{drawn}\n```mermaid\nstateDiagram-v2")
         lines += [
             f"  {before} --> {after}: {grammar.tag(event)}"
             for (before, event), after in table.items()

@@ -1,34 +1,62 @@
 """tailrace: run AI agents durably; tail any run over any protocol."""
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.version_info < (3, 11):  # noqa: UP036 - where pip has not been asked
+    _OLD = "tailrace needs Python 3.11 or later; this is Python %d.%d." % sys.version_info[:2]  # noqa: UP031
+    if sys.argv[:1] == ["-m"]:  # of `python -m tailrace`
+        sys.exit(_OLD)
+    raise ImportError(_OLD)
 
 if TYPE_CHECKING:
     from tailrace.app import App
+    from tailrace.events.types import Usage
     from tailrace.protocols.session_lines.host import HostEvent, SessionEvent
-    from tailrace.runtimes.adapters.run import Run
-    from tailrace.runtimes.tools.contract import Progress, ToolContext
+    from tailrace.runtimes.adapters.langgraph import LangGraphRuntime
+    from tailrace.runtimes.adapters.openai_agents import OpenAIAgentsRuntime
+    from tailrace.runtimes.adapters.pydantic_ai import PydanticAIRuntime
+    from tailrace.runtimes.adapters.run import Custom, Run
+    from tailrace.runtimes.nodes.contract import NodeContext, NodeSpec
+    from tailrace.runtimes.tools.contract import Progress, ToolContext, ToolError
     from tailrace.runtimes.tools.functions import tool
 
 __version__ = "0.1.0"
 __all__ = [
     "App",
+    "Custom",
     "HostEvent",
+    "LangGraphRuntime",
+    "NodeContext",
+    "NodeSpec",
+    "OpenAIAgentsRuntime",
     "Progress",
+    "PydanticAIRuntime",
     "Run",
     "SessionEvent",
     "ToolContext",
+    "ToolError",
+    "Usage",
     "__version__",
     "tool",
 ]
 
 _WHERE = {
     "App": "tailrace.app",
+    "Custom": "tailrace.runtimes.adapters.run",
     "HostEvent": "tailrace.protocols.session_lines.host",
+    "LangGraphRuntime": "tailrace.runtimes.adapters.langgraph",
+    "NodeContext": "tailrace.runtimes.nodes.contract",
+    "NodeSpec": "tailrace.runtimes.nodes.contract",
+    "OpenAIAgentsRuntime": "tailrace.runtimes.adapters.openai_agents",
     "Progress": "tailrace.runtimes.tools.contract",
+    "PydanticAIRuntime": "tailrace.runtimes.adapters.pydantic_ai",
     "Run": "tailrace.runtimes.adapters.run",
     "SessionEvent": "tailrace.protocols.session_lines.host",
     "ToolContext": "tailrace.runtimes.tools.contract",
+    "ToolError": "tailrace.runtimes.tools.contract",
+    "Usage": "tailrace.events.types",
     "tool": "tailrace.runtimes.tools.functions",
 }
 

@@ -7,20 +7,26 @@ async def echo(run: tailrace.Run):
     yield run.text(run.input)
 
 app.add("support", my_pydantic_ai_agent)          # any kind that recognise.py knows
+fastapi = FastAPI(lifespan=app.lifespan)
 fastapi.mount("/agents", app.asgi())
+
+Whatever of an app is served, it is one application: one store, opened and closed once (`http/life.py`). Where
+no lifespan opens it, the first request does.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tailrace import assembly, assembly_stores, config
-from tailrace.errors import ConfigError
+from tailrace.errors import ConfigError, LogError, Unavailable
+from tailrace.http.app import come_again
 from tailrace.http.parts import Parts
 from tailrace.http.routes import sessions
 from tailrace.log.contract import Store
@@ -28,6 +34,8 @@ from tailrace.runs.settings import Role
 from tailrace.runtimes.adapters.generator import Function, GeneratorRuntime
 from tailrace.runtimes.adapters.recognise import runtime_for
 from tailrace.runtimes.contract import Runtime
+
+logger = logging.getLogger("tailrace.http")
 
 
 class App:
@@ -38,13 +46,16 @@ class App:
     """
 
     def __init__(self, file: Path | str | None = None, *, data: Path | str | None = None) -> None:
-        self.config = config.Config() if file is None else config.load(Path(file))
+        self.file = None if file is None else Path(file)
+        self.config = config.Config() if self.file is None else config.load(self.file)
         self.data = Path(data) if data is not None else self.config.folder / self.config.server.data
         self._runtimes: dict[str, Runtime] = {}
-        self._mounted: Parts | None = None
+        self._made: Parts | None = None
 
     def agent(self, name: str, *, restarts: bool = False) -> Callable[[Function], Function]:
-        """Make an async generator function an agent. With `restarts` it begins anew after a crash."""
+        """Make an async generator function an agent. With `restarts` it begins anew after a crash. Raises
+        `ConfigError` for a name or a function that cannot work."""
+        self._check(name)
 
         def add(function: Function) -> Function:
             self._add(name, GeneratorRuntime(name, function, restarts=restarts))
@@ -54,6 +65,7 @@ class App:
 
     def add(self, name: str, thing: object) -> None:
         """Serve somebody's agent, whatever its kind. Raises `ConfigError` for what is none."""
+        self._check(name)
         self._add(name, runtime_for(thing, name))
 
     @property
@@ -66,81 +78,98 @@ class App:
         return assembly.parts(self.config, store, self._runtimes)
 
     def parts(self, *, open: bool = True, wait: float = 0.0, role: Role = "all") -> Parts:
-        """A server's parts; `open` as in `assembly.parts`, `wait` and `role` as for an engine. May raise
-        `ConfigError`."""
+        """The parts of the server that serves this app; `open` as in `assembly.parts`, `wait` and `role` as
+        for an engine. May raise `ConfigError`."""
+        if self._is_served():
+            raise ConfigError("this app is served already")
         store, cluster = assembly_stores.engine(self.config, self.data, role=role, wait=wait)
-        return assembly.parts(self.config, store, self._runtimes, open=open, cluster=cluster)
+        made = assembly.parts(self.config, store, self._runtimes, open=open, cluster=cluster)
+        self._made = made
+        return made
 
     def asgi(self) -> ASGIApp:
-        """An ASGI application with all surfaces, to be served or mounted."""
-        parts = self._mounted = self.parts()
-        return _Mounted(assembly.application(self.config, parts), parts)
+        """An ASGI application with all surfaces, to be served or mounted. May raise `ConfigError`."""
+        self._now()
+        return _Served(self._now, lambda parts: assembly.application(self.config, parts))
 
     def stream_routes(self, path: str = "/api/stream") -> list[Route]:
-        """The routes of NDJSON sessions alone, for an app of one's own; `path` without parameters."""
-        parts = self._mounted = self.parts()
-        opened = _Opened(parts)
-        routes = sessions.routes(parts, path)
+        """The routes of NDJSON sessions alone, for an app of one's own; `path` without parameters. May raise
+        `ConfigError`."""
         return [
-            Route(route.path, opened.first(route.app), methods=list(route.methods or ()))
-            for route in routes
+            Route(route.path, self._session(path, place), methods=list(route.methods or ()))
+            for place, route in enumerate(sessions.routes(self._now(), path))
         ]
 
+    @asynccontextmanager
+    async def lifespan(self, _: object = None) -> AsyncGenerator[None, None]:
+        """Open and close what this app serves: the lifespan for the app that mounts it."""
+        life = self._now().life
+        await life.open()
+        try:
+            yield
+        finally:
+            await life.close()
+
     async def close(self) -> None:
-        """For an app that mounts this one: hand over what runs, close what is open."""
-        if self._mounted is not None:
-            self._mounted.streams.stop()
-            await self._mounted.supervisor.close()
-            await self._mounted.let_go()
+        """For an app that mounts this one without its lifespan: hand over what runs, close what is open."""
+        if self._made is not None:
+            await self._made.life.close()
+
+    def _now(self) -> Parts:
+        """The parts that serve this app: made once, and anew after they were closed."""
+        if self._made is None or self._made.life.over:
+            self._made = self.parts()
+        return self._made
+
+    def _session(self, path: str, place: int) -> ASGIApp:
+        return _Served(self._now, lambda parts: sessions.routes(parts, path)[place].app)
+
+    def _is_served(self) -> bool:
+        return self._made is not None and self._made.life.begun and not self._made.life.over
+
+    def _check(self, name: object) -> None:
+        if not isinstance(name, str):
+            raise ConfigError('an agent needs a name: @app.agent("poet")')
+        if not config.SLUG.fullmatch(name):
+            raise ConfigError(f"{name!r} is no usable name: {config.NAMES}")
+        known = (self._runtimes, self.config.agents, self.config.models, self.config.workflows)
+        if any(name in each for each in known) or self._is_number(name):
+            raise ConfigError(f"there is something named {name!r} already")
+        if self._is_served():
+            raise ConfigError(f"{name!r} comes too late: this app is served already")
+
+    def _is_number(self, name: str) -> bool:
+        """Whether a name is another agent's second, numeric one."""
+        numbers = [agent.id for agent in self.config.agents.values()]
+        numbers += [workflow.id for workflow in self.config.workflows.values()]
+        return name in {str(number) for number in numbers if number is not None}
 
     def _add(self, name: str, runtime: Runtime) -> None:
-        if not config.SLUG.fullmatch(name):
-            raise ConfigError(f"{name!r} is no usable name: letters, digits, '.', '_' and '-' only")
-        if name in self._runtimes or name in self.config.agents or name in self.config.models:
-            raise ConfigError(f"there is an agent or a model named {name!r} already")
         self._runtimes[name] = runtime
+        self._made = None  # what was made before knows nothing of it, and nobody was served by it
 
 
-class _Opened:
-    """Opens the runs once, with the first request, where no lifespan does."""
+class _Served:
+    """An application over the parts that serve an app at the time of a request; a class, so that a route
+    takes it for an application."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._opening: asyncio.Task[None] | None = None
-
-    async def __call__(self) -> None:
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._parts.supervisor.open())
-        await asyncio.shield(self._opening)
-
-    def first(self, app: ASGIApp) -> ASGIApp:
-        """An application that opens the runs before it answers."""
-        return _First(self, app)
-
-
-class _First:
-    """An application behind `_Opened`; a class, so that a route takes it for an application."""
-
-    def __init__(self, opened: _Opened, app: ASGIApp) -> None:
-        self._opened = opened
-        self._app = app
+    def __init__(self, now: Callable[[], Parts], make: Callable[[Parts], ASGIApp]) -> None:
+        self._now = now
+        self._make = make
+        self._made: tuple[Parts, ASGIApp] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._opened()
-        await self._app(scope, receive, send)
-
-
-class _Mounted:
-    """Opens the runs when nobody else does: an app that mounts another does not run its lifespan."""
-
-    def __init__(self, app: ASGIApp, parts: Parts) -> None:
-        self._app = app
-        self._opened = _Opened(parts)
-        self._has_lifespan = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            self._has_lifespan = True
-        elif not self._has_lifespan:
-            await self._opened()
-        await self._app(scope, receive, send)
+        parts = self._now()
+        if self._made is None or self._made[0] is not parts:
+            self._made = parts, self._make(parts)
+        app = self._made[1]
+        if scope["type"] != "lifespan":
+            try:
+                await parts.life.open()
+            except Unavailable as error:
+                app = come_again(error.message, scope)
+            except LogError as error:
+                logger.error("the runs cannot be opened: %s", error)
+                why = "The server cannot open its runs; try again in a moment."
+                app = come_again(why, scope)
+        await app(scope, receive, send)

@@ -27,6 +27,7 @@ from tailrace.http.catalog import Catalog, Target
 from tailrace.http.documents import Documents
 from tailrace.http.event_stream import Streams, StreamSettings
 from tailrace.http.health import Health
+from tailrace.http.life import Life
 from tailrace.http.parts import Parts
 from tailrace.http.projection import Projections
 from tailrace.http.readers import Readers
@@ -64,22 +65,22 @@ def runtimes(
     agents: dict[str, Agent] = {}
     for name, agent in config.agents.items():
         if agent.entry:
-            made[name] = _entry(name, agent)
+            made[name] = entry(name, agent)
         else:
-            made[name] = AgentLoop(_agent(name, config, known, servers, agents), known)
+            made[name] = AgentLoop(agent_of(name, config, known, servers, agents), known)
     for name, workflow in config.workflows.items():
         made[name] = workflow_of(
             name,
             workflow,
             config,
             known,
-            lambda agent: _agent(agent, config, known, servers, agents),
+            lambda agent: agent_of(agent, config, known, servers, agents),
         )
     return made
 
 
-def _entry(name: str, agent: AgentConfig) -> Runtime:
-    """Somebody's own agent, by its import path."""
+def entry(name: str, agent: AgentConfig) -> Runtime:
+    """Somebody's own agent, by its import path. Raises `ConfigError`."""
     where = f"[agents.{name}] entry {agent.entry!r}"
     thing = imported(where, agent.entry)
     try:
@@ -88,32 +89,29 @@ def _entry(name: str, agent: AgentConfig) -> Runtime:
         raise ConfigError(f"{where}: {error}") from None
 
 
-def _agent(
+def agent_of(
     name: str,
     config: Config,
     known: Mapping[str, Model],
     servers: Mapping[str, Sequence[ToolSource]],
     made: dict[str, Agent],
 ) -> Agent:
-    """An agent with all below it; each is made once. `config` has no circles."""
+    """A built-in agent with all below it, each made once. `config` has no circles. Raises `ConfigError`."""
     if name in made:
         return made[name]
     agent = config.agents[name]
-    if agent.output_schema and (wrong := fault(agent.output_schema)):
-        raise ConfigError(f"[agents.{name}] output_schema cannot be used: {wrong}")
-    output = OutputFormat(
-        kind="json_schema", name=re.sub(r"\W", "_", name), schema=agent.output_schema
-    )
     made[name] = Agent(
         name=name,
         model=known[agent.model],
         description=agent.description,
         instructions=agent.instructions,
-        tools=_tools(name, agent),
+        tools=tools_of(name, agent),
         sources=servers[name],
-        subagents={below: _agent(below, config, known, servers, made) for below in agent.subagents},
+        subagents={
+            below: agent_of(below, config, known, servers, made) for below in agent.subagents
+        },
         asks_user=agent.ask_user,
-        output=output if agent.output_schema else None,
+        output=output_of(name, agent),
         context_tokens=agent.context_tokens,
         limits=Limits(
             turns=agent.max_turns or Limits().turns,
@@ -124,6 +122,17 @@ def _agent(
         ),
     )
     return made[name]
+
+
+def output_of(name: str, agent: AgentConfig) -> OutputFormat | None:
+    """The form of an agent's answers, if it has one. Raises `ConfigError`."""
+    if not agent.output_schema:
+        return None
+    if wrong := fault(agent.output_schema):
+        raise ConfigError(f"[agents.{name}] output_schema cannot be used: {wrong}")
+    return OutputFormat(
+        kind="json_schema", name=re.sub(r"\W", "_", name), schema=agent.output_schema
+    )
 
 
 def parts(
@@ -185,7 +194,7 @@ def parts(
         documents=Documents(directory, config.limits.document_bytes),
         extension_key=config.server.extension_key,
         functions=config.server.agent_calls == "function_call",
-        let_go=lambda: _close(known, servers),
+        life=Life(supervisor, streams, lambda: _close(known, servers)),
     )
 
 
@@ -219,8 +228,9 @@ def import_from(folder: Path) -> None:
         sys.path.insert(0, place)
 
 
-def _tools(name: str, agent: AgentConfig) -> dict[str, Tool]:
-    made = [_tool(f"[agents.{name}] tool {tool!r}", tool) for tool in agent.tools]
+def tools_of(name: str, agent: AgentConfig) -> dict[str, Tool]:
+    """The functions that an agent may call. Raises `ConfigError`."""
+    made = [tool(f"[agents.{name}] tool {path!r}", path) for path in agent.tools]
     tools = {tool.name: tool for tool in made}
     if len(tools) < len(made):
         raise ConfigError(f"[agents.{name}] two of its tools have the same name")
@@ -273,7 +283,8 @@ def _mcp_server(where: str, entry: McpConfig, config: Config) -> McpServer:
     )
 
 
-def _tool(where: str, path: str) -> FunctionTool:
+def tool(where: str, path: str) -> FunctionTool:
+    """A function as a tool, by its import path. Raises `ConfigError`."""
     function = imported(where, path)
     if not callable(function):
         raise ConfigError(f"{where}: a {type(function).__name__} is no function")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
+from typing import NoReturn
 
 from tailrace.config import Config, nearest
 from tailrace.config.workflows import NodeConfig, WorkflowConfig, nodes_of
@@ -29,7 +30,11 @@ def workflow_of(
 ) -> Workflow:
     """A configured workflow; `agent` makes a built-in agent by name. Raises `ConfigError`."""
     where = f"[workflows.{name}]"
-    nodes = nodes_of(workflow, lambda message: ConfigError(f"{where} {message}"))
+
+    def refuse(message: str, _: str) -> NoReturn:
+        raise ConfigError(f"{where} {message}")
+
+    nodes = nodes_of(workflow, refuse)
     only = sum(node.type == "deep_agent" for node in nodes) == 1
     made: dict[str, Node] = {}
     below: set[str] = set()
@@ -39,7 +44,7 @@ def workflow_of(
             found = _named(at, node, "agent", config.agents)
             if config.agents[found].entry:
                 raise ConfigError(f"{at}: {found!r} has an entry; only built-in agents are nodes")
-            made[node.id] = DeepAgentNode(agent(found), MAIN if only else node.id)
+            made[node.id] = DeepAgentNode(agent(found), MAIN if only else node.id, known)
             below |= {entry.name for entry in agent(found).registry() if entry.kind == "subagent"}
         elif node.type in MEDIA:
             made[node.id] = _media(at, node, config, known)

@@ -29,6 +29,8 @@ Surfaces turn a `CallerError` into their own error body; nothing else of an exce
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class TailraceError(Exception):
     """Base of every exception tailrace raises on purpose."""
@@ -124,10 +126,13 @@ class Unavailable(CallerError):
 class ModelFailed(TailraceError):
     """A model server did not give a usable reply.
 
-    `code` is one of OpenAI's response error codes (`server_error`, `rate_limit_exceeded`, …) so that
-    it survives strict validation on every surface; `status` is the HTTP status seen, 0 when none was.
-    `retryable` is true only while nothing of the reply has been seen. Where a server of `dialect` said so
-    itself, `code` and `param` are its words.
+    `code` is the server's own word for why, else one of ours (`server_error`, `rate_limit_exceeded`, …);
+    `param` and `error_type` are its own words where a server of `dialect` said so itself. `status` is the
+    HTTP status that it answered with, or that its words stand for; 0 when there was none. `retry_after` is
+    in how many seconds it wants to be asked again. `retryable` is true only while nothing of the reply has
+    been seen. `public` says the same without a word of the server's, for those who did not write the
+    request (an agent's clients); empty where `message` is ours already. `detail` is what the server said
+    where no client may hear it: it goes to the operator's log.
     """
 
     def __init__(
@@ -139,6 +144,10 @@ class ModelFailed(TailraceError):
         retryable: bool = False,
         param: str = "",
         dialect: str = "",
+        error_type: str = "",
+        retry_after: float | None = None,
+        public: str = "",
+        detail: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -147,6 +156,14 @@ class ModelFailed(TailraceError):
         self.retryable = retryable
         self.param = param
         self.dialect = dialect
+        self.error_type = error_type
+        self.retry_after = retry_after
+        self.public = public
+        self.detail = detail
+
+    def but(self, **changes: Any) -> ModelFailed:
+        """The same failure, some of it told otherwise."""
+        return type(self)(**{**vars(self), **changes})
 
 
 class Undecodable(ModelFailed):
@@ -166,7 +183,15 @@ class Malformed(TailraceError):
 
 
 class ToolSourceFailed(TailraceError):
-    """A server that offers tools cannot be reached, or offers what cannot be used."""
+    """A server that offers tools cannot be reached, or offers what cannot be used.
+
+    `why` is in the words of a library or of the system; it is for the log, not for clients and models.
+    """
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(f"{message}: {why}" if why else message)
+        self.message = message
+        self.why = why
 
 
 class LimitReached(TailraceError):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from tests.support import commands
 from tests.support.nats_servers import Node, cluster, free_ports
 
-PROGRAM = "from tailrace.cli import main; main()"
 STREAMS = ("RUNS-0", "RUNS-1", "RECORDS", "JOBS")
 ECHO = '[models.echo]\ndialect = "echo"\n'
 
@@ -23,18 +21,11 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Generator[Node, None, None
 
 
 def tailrace(
-    folder: Path, *arguments: str, engine: str = "", program: str = PROGRAM
+    folder: Path, *arguments: str, engine: str = "", program: str = commands.PROGRAM
 ) -> tuple[int, str]:
     """A command in a folder with a configuration: its exit status and all it printed."""
     (folder / "tailrace.toml").write_text(engine + ECHO, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=40,
-        check=False,
-    )
+    done = commands.tailrace(*arguments, folder=folder, program=program)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -147,7 +138,7 @@ def test_tokens_are_the_installation_s(node: Node, tmp_path: Path) -> None:
 
 
 def test_without_the_extra_commands_say_so(tmp_path: Path) -> None:
-    program = "import sys; sys.modules['nats'] = None; " + PROGRAM
+    program = "import sys; sys.modules['nats'] = None; " + commands.PROGRAM
     for arguments in (("serve",), ("engine", "check"), ("token", "list"), ("engine", "init")):
         table = '[engine]\nurl = "nats://127.0.0.1:1"\n'
         status, said = tailrace(tmp_path, *arguments, engine=table, program=program)

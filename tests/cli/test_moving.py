@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tailrace.cli.moving import BUCKETS
-from tests.cli.test_commands import tailrace
+from tests.support.commands import tailrace
 from tests.support.nats_servers import cluster
 from tests.support.servers import ChildServer
 from tests.support.team_files import effects, team_server

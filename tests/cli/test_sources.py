@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import tailrace
+from tests.support.commands import tailrace
 
 APP = """
 import tailrace

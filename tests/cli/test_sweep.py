@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 
 from tailrace.runs.sweeping import BUCKET, KEY
-from tests.cli.test_commands import tailrace
 from tests.http.test_deploy import until
+from tests.support.commands import tailrace
 from tests.support.servers import ChildServer
 
 ASKED = {"model": "echo", "input": "one two three"}

@@ -130,3 +130,20 @@ def test_usage_adds_up_by_agent_and_model() -> None:
 def test_a_new_state_has_no_request() -> None:
     with pytest.raises(IllegalEvent):
         RunState().started()
+
+
+def test_what_a_person_had_said_of_a_running_tool_is_void_after_a_crash() -> None:
+    """Rule 8; of a tool that has not begun it still holds."""
+    state = RunState()
+    payloads = [
+        *call(0, "pay", "{}", runs_on="server"),
+        *call(1, "pay", "{}", runs_on="server"),
+    ]
+    asked = [t.ApprovalRequested(0, "Pay?"), t.ApprovalRequested(1, "Pay?")]
+    said = [t.ApprovalResolved(0, approved=True), t.ApprovalResolved(1, approved=True)]
+    for event in log([*payloads, *asked, *said, t.ToolStarted(0)]):
+        state.apply(event)
+    assert [item.approval is not None for item in state.items] == [True, True]
+    state.advance(t.Draft(t.RunAttempt(2, "a crash")), 0)
+    assert [item.tool for item in state.items] == ["interrupted", "called"]
+    assert [item.approval is not None for item in state.items] == [False, True]

@@ -51,12 +51,11 @@ def ask() -> Generator[Ask]:
     def asking(method: str, path: str, **more: Any) -> httpx.Response:
         return loop.run_until_complete(client.request(method, path, **more))
 
-    loop.run_until_complete(parts.supervisor.open())
+    loop.run_until_complete(parts.life.open())
     asking.__dict__["routes"] = [each for each in app.routes if isinstance(each, Route)]
     yield asking
     loop.run_until_complete(client.aclose())
-    loop.run_until_complete(parts.supervisor.close())
-    loop.run_until_complete(parts.let_go())
+    loop.run_until_complete(parts.life.close())
     loop.close()
 
 

@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tailrace.http.event_stream import Streams, StreamSettings
 from tailrace.http.server import Patience
+from tests.support.patience import patient
 from tests.support.servers import ChildServer
 
 STUBBORN = """
@@ -44,8 +45,8 @@ def test_a_server_stops_though_an_agent_does_not(tmp_path: Path, number: signal.
     assert server.process is not None
     began = time.monotonic()
     server.process.send_signal(number)
-    server.process.wait(timeout=30)
-    assert time.monotonic() - began < LONGEST
+    server.process.wait(timeout=patient(30))
+    assert time.monotonic() - began < patient(LONGEST)
     assert "does not let itself be stopped" in server.errors()
     server.process = None
     server.start()

@@ -178,7 +178,7 @@ def test_a_node_that_fails_is_named(
     events = _all_of_a_run(server)
     end = events[-1]["payload"]
     assert end["type"] == "run.failed"
-    assert end["message"] == "Node cover failed: The model server answered 500: out of paint"
+    assert end["message"] == "Node cover failed: The model server answered 500. (asked 3 times)"
 
 
 FAULTS = [

@@ -69,7 +69,7 @@ def test_a_server_loads_what_it_serves_and_does_so_before_it_is_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
-    server = ChildServer(tmp_path).start()
+    server = ChildServer(tmp_path).start(fresh=True)
     try:
         ready = set(IMPORTED.findall(server.errors()))
         with httpx.Client(base_url=server.url, timeout=20) as client:

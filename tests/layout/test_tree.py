@@ -48,6 +48,7 @@ COVERED_ELSEWHERE = {
     "http/direct.py": "tests/http/test_streaming.py",
     "http/readers.py": "tests/http/test_limits.py",
     "http/health.py": "tests/http/test_deploy.py",
+    "http/life.py": "tests/test_app.py",
     "http/guard.py": "tests/http/test_auth.py",
     "http/intake.py": "tests/http/test_protocol.py",
     "http/framing.py": "tests/http/test_streaming.py",
@@ -78,6 +79,8 @@ COVERED_ELSEWHERE = {
     "protocols/upstream.py": "tests/recordings",
     "protocols/framing/sse.py": "tests/protocols/test_sse.py",
     "assembly_models.py": "tests/http/test_secrets.py",
+    "assembly_check.py": "tests/cli/test_check.py",
+    "config/origins.py": "tests/cli/test_check.py",
     "assembly_auth.py": "tests/http/test_auth.py",
     "assembly_workflows.py": "tests/http/test_workflows.py",
     "config/safety.py": "tests/http/test_secrets.py",
@@ -124,7 +127,6 @@ COVERED_ELSEWHERE = {
     "runtimes/gateway.py": "tests/clients",
     "runtimes/agent.py": "tests/runtimes/test_loop.py",
     "runtimes/compaction.py": "tests/runtimes/test_loop.py",
-    "runtimes/single.py": "tests/crash",
     "runtimes/steps.py": "tests/runtimes/test_loop.py",
     "runtimes/structured.py": "tests/runtimes/test_loop.py",
     "runtimes/tools/contract.py": "shapes",
@@ -179,8 +181,10 @@ def test_where_a_file_is_said_to_be_tested_there_are_tests() -> None:
 
 
 def test_the_public_names() -> None:
-    agents = {"App", "Progress", "Run", "ToolContext", "tool"}
-    assert set(tailrace.__all__) == {*agents, "HostEvent", "SessionEvent", "__version__"}
+    agents = {"App", "Custom", "Progress", "Run", "ToolContext", "ToolError", "Usage", "tool"}
+    frameworks = {"LangGraphRuntime", "OpenAIAgentsRuntime", "PydanticAIRuntime"}
+    others = {"HostEvent", "NodeContext", "NodeSpec", "SessionEvent", "__version__"}
+    assert set(tailrace.__all__) == agents | frameworks | others
     for name in tailrace.__all__:
         assert hasattr(tailrace, name)
 

@@ -139,8 +139,8 @@ async def resets_at_once(peer: Peer) -> None:
 FAULTS: dict[str, tuple[Serve, str, str]] = {
     "refuses": (
         status(401, b'{"error":{"message":"bad key"}}'),
-        "server_error",
-        "answered 401: bad key",
+        "upstream_auth_failed",
+        "refused the credentials of this server",
     ),
     "is busy": (
         status(429, b'{"error":{"message":"slow down"}}'),
@@ -152,7 +152,7 @@ FAULTS: dict[str, tuple[Serve, str, str]] = {
         "invalid_prompt",
         "400: no such model",
     ),
-    "is broken": (status(502, b"<html>Bad gateway</html>"), "server_error", "502: <html>"),
+    "is broken": (status(502, b"<html>Bad gateway</html>"), "server_error", "502: Bad gateway"),
     "redirects": (
         status(302, b"", b"location: http://127.0.0.1:1/\r\n"),
         "server_error",

@@ -181,9 +181,9 @@ def test_what_reports_a_failure_is_one(dialect: str, name: str) -> None:
 CODES = [
     (503, "server_error", True),
     (429, "rate_limit_exceeded", True),
-    ("overloaded_error", "rate_limit_exceeded", True),
+    ("overloaded_error", "overloaded_error", True),
     (400, "invalid_prompt", False),
-    ("context_length_exceeded", "invalid_prompt", False),
+    ("context_length_exceeded", "context_length_exceeded", False),
 ]
 
 

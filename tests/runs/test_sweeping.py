@@ -17,7 +17,7 @@ from tailrace.runs.settings import HOUR
 from tailrace.runs.sweeping import JUMP, Doubt, Mark, confirm
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening
-from tests.support.house import Fake, House, open_house
+from tests.support.house import NOBODY, Fake, House, open_house
 
 DAY = 24 * HOUR
 Sweep = tuple[int, int, int, bool]
@@ -150,4 +150,22 @@ async def test_what_one_run_s_log_does_not_allow_keeps_no_other_from_expiring() 
     house.store.log.read = read  # type: ignore[method-assign]
     house.now += HOUR
     assert await house.sweeper.sweep(house.supervisor) == 1
+    await house.supervisor.close()
+
+
+async def test_what_expired_is_in_no_list() -> None:
+    house = await open_house(Fake(talk))
+    old = await house.start()
+    await house.finished(old)
+    await house.sweeper.sweep(NOBODY)
+    house.now += 23 * HOUR
+    new = await house.start()
+    await house.finished(new)
+    for hours, left in ((0, [new, old]), (2, [new]), (23, [])):
+        house.now += hours * HOUR
+        await house.sweeper.sweep(NOBODY)
+        assert [each.run for each in (await house.directory.page(Owner("local"))).runs] == left
+    for run in (old, new):  # their records are still there
+        with pytest.raises(Expired):
+            await house.directory.find(f"job_{run}", Owner("local"))
     await house.supervisor.close()

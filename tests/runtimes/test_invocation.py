@@ -15,7 +15,7 @@ from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.loop import AgentLoop
 from tailrace.runtimes.tools.contract import Progress, Tool, ToolContext
 from tailrace.runtimes.tools.functions import FunctionTool, tool
-from tests.support.house import House
+from tests.support.house import House, begun_tools, slow
 from tests.support.team import agent, call, house_of, outputs, run, say, task, texts
 
 
@@ -347,4 +347,21 @@ async def test_the_time_that_a_person_takes_does_not_count() -> None:
     state = await house.finished(name)
     assert state.end == t.RunCompleted()
     assert state.working(house.now) == 0
+    await house.supervisor.close()
+
+
+async def test_a_tool_begins_when_the_log_knows_of_it() -> None:
+    known: list[list[int]] = []
+
+    async def look() -> str:
+        """Look."""
+        known.append(await begun_tools(house))
+        return "seen"
+
+    lead = agent("lead", (call("look"),), (call("look"),), (say("ok"),), tools=(look,))
+    house = slow(await house_of(lead))
+    state = await house.finished(await house.start())
+    assert state.end == t.RunCompleted()
+    begun = [number for number, item in enumerate(state.items) if item.begun]
+    assert known == [begun[:1], begun]
     await house.supervisor.close()

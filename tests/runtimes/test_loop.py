@@ -32,7 +32,7 @@ def boom() -> None:
 async def test_several_calls_then_the_answer() -> None:
     calls = (call("add", a=1, b=2), call("add", a=3, b=4), call("boom"))
     state, _ = await run(agent("lead", calls, (say("done"),), tools=(add, boom)))
-    assert outputs(state) == ["3", "7", "ValueError: no such luck"]
+    assert outputs(state) == ["3", "7", "The tool failed (ValueError)."]
     assert texts(state) == ["done"]
     assert state.end == t.RunCompleted()
 

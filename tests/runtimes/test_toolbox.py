@@ -117,12 +117,15 @@ async def test_a_run_is_taken_over_while_the_server_is_down(process: McpProcess)
     await second.supervisor.close()
 
 
-async def test_a_run_that_begins_says_at_once_that_it_cannot(process: McpProcess) -> None:
+async def test_a_run_that_begins_says_at_once_that_it_cannot(
+    process: McpProcess, caplog: pytest.LogCaptureFixture
+) -> None:
     process.kill()
     house = await house_of(_asks_first(process, 60)[0])
     state = await house.finished(await house.start())
     assert isinstance(state.end, t.RunFailed)
-    assert "MCP server docs cannot be reached" in state.end.message
+    assert state.end.message == "MCP server docs cannot be reached."
+    assert "MCP server docs cannot be reached: " in caplog.text
     await house.supervisor.close()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.patience import patient
 from tests.support.servers import ChildServer, select_a_moment
 
 AGENTS = '''
@@ -184,7 +185,7 @@ def job(server: ChildServer, id: str) -> dict[str, Any]:
 
 def ended(server: ChildServer, id: str, seconds: float = 60) -> dict[str, Any]:
     """A run, when it has ended."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while (found := job(server, id))["status"] in ("in_progress", "queued"):
         assert time.monotonic() < deadline, f"run {id} has not ended: {found}"
         select_a_moment()
@@ -199,7 +200,7 @@ def begun(server: ChildServer) -> list[str]:
 
 def until_begun(server: ChildServer, times: int, seconds: float = 30) -> None:
     """Wait until agents began to work so many times."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while len(begun(server)) < times:
         assert time.monotonic() < deadline, begun(server)
         select_a_moment()

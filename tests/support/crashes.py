@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from tests.support.forks import Forks
+from tests.support.patience import patient
 from tests.support.servers import ChildServer
 
 KILLER = (Path(__file__).parents[1] / "crash" / "killing_server.py").read_text(encoding="utf-8")
@@ -31,7 +32,7 @@ def read(
     url_port: int, method: str, path: str, body: bytes | None = None
 ) -> tuple[str, list[bytes]]:
     """A reply's run id and all frames that arrived before the connection ended, however it did."""
-    connection = http.client.HTTPConnection("127.0.0.1", url_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", url_port, timeout=patient(20))
     data = bytearray()
     run = ""
     try:
@@ -59,7 +60,7 @@ def read_until_killed(
     run, frames = read(server.port, method, path, body)
     if frames[-1:] != [DONE]:
         assert server.process is not None
-        server.process.wait(timeout=10)
+        server.process.wait(timeout=patient(10))
     return run, frames
 
 
@@ -96,7 +97,7 @@ class Client:
         """A request that is sent until it is answered."""
         while True:
             try:
-                return httpx.request(method, self.server.url + path, timeout=20, **more)
+                return httpx.request(method, self.server.url + path, timeout=patient(20), **more)
             except httpx.HTTPError:
                 self._until_dead()
 
@@ -112,5 +113,5 @@ class Client:
 
     def _until_dead(self) -> None:
         if self.server.process is not None:
-            self.server.process.wait(timeout=10)
+            self.server.process.wait(timeout=patient(10))
         self.alive()

@@ -1,8 +1,8 @@
 """Processes that are forks of one interpreter which has imported tailrace already.
 
-The crash tests start some five hundred servers, and most of a start is imports. A fork is a process of its
-own that runs what `python -c PROGRAM` runs; it opens its files, threads and loop itself, and is killed like
-any other.
+The tests start some thousand servers and commands, and most of a start is imports. A fork is a process of its
+own that runs what `python -c PROGRAM` runs, with the folder and the environment of who asked for it; it opens
+its files, threads and loop itself, and is killed like any other.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,25 @@ class Forks:
             asked.flush()
             return int(told.readline())
 
-    def start(self, program: str, arguments: Sequence[str], errors: Path) -> Fork:
-        """`python -c program arguments`, with what it prints added to the file `errors`."""
-        return Fork(self, self.ask(program=program, arguments=arguments, errors=str(errors)))
+    def start(
+        self, program: str, arguments: Sequence[str], errors: Path, output: Path | None = None
+    ) -> Fork:
+        """`python -c program arguments`, with what it prints added to the file `errors`, or what is for
+        standard output to `output`."""
+        prints = [str(output or errors), str(errors)]
+        place: dict[str, Any] = {"folder": os.getcwd(), "environment": dict(os.environ)}
+        pid = self.ask(program=program, arguments=[*arguments], prints=prints, **place)
+        return Fork(self, pid)
 
     def close(self) -> None:
         """End it; its forks are others' business."""
         self._process.communicate()
+
+
+@cache
+def shared() -> Forks:
+    """The interpreter of this session's tests, which ends with its input."""
+    return Forks(())
 
 
 @contextmanager
@@ -123,14 +136,21 @@ def breed() -> None:
     return None
 
 
-def _become(program: str, arguments: list[str], errors: str) -> None:
-    for file, mode, ours in (
-        (os.devnull, os.O_RDONLY, (0,)),
-        (errors, os.O_WRONLY | os.O_APPEND | os.O_CREAT, (1, 2)),
+def _become(
+    program: str, arguments: list[str], prints: list[str], folder: str, environment: dict[str, str]
+) -> None:
+    add = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    for ours, file, mode in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, prints[0], add),
+        (2, prints[1], add),
     ):
         opened = os.open(file, mode, 0o644)
-        for each in ours:
-            os.dup2(opened, each)
+        os.dup2(opened, ours)
         os.close(opened)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.argv = ["-c", *arguments]
     exec(program, {"__name__": "__main__"})

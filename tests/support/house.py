@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -83,6 +84,26 @@ class House:
     async def finished(self, run: str) -> RunState:
         await self.supervisor.wait(run)
         return await self.directory.state(run)
+
+
+def slow(house: House, turns: int = 300) -> House:
+    """A house whose log takes so many turns of the loop to be written."""
+    append = house.store.log.append
+
+    async def late(*what: Any, **how: Any) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await append(*what, **how)
+
+    house.store.log.append = late  # type: ignore[method-assign]
+    return house
+
+
+async def begun_tools(house: House) -> list[int]:
+    """The calls that the log of the only run says have begun, as it is stored in this moment."""
+    (record,) = (await house.directory.page(Owner("local"))).runs
+    events = await house.directory.events(record.run)
+    return [event.payload.item for event in events if isinstance(event.payload, t.ToolStarted)]
 
 
 class Nobody:

@@ -14,6 +14,7 @@ from tailrace.runs.membership import Membership
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import ending, opening
 from tests.support.house import Behave, Fake, House
+from tests.support.patience import patient
 from tests.support.works import Calls
 
 
@@ -77,7 +78,7 @@ async def house(
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patient(10)):
         while not true():
             await asyncio.sleep(0.005)
 

@@ -26,9 +26,9 @@ def request(
     settings = fields.pop("settings", Settings())
     assert isinstance(settings, Settings)
     fields.setdefault("input", (user(text),))
+    fields.setdefault("model", "helper")
     return RunRequest(
         agent="helper",
-        model="helper",
         surface=surface,
         history=tuple(history),
         settings=settings,

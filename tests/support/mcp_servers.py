@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.patience import patient
+
 PROGRAM = Path(__file__).with_name("mcp_server.py")
 SECRET = "a-secret-of-tests"
 
@@ -39,12 +41,16 @@ class McpProcess:
             [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         assert self._process.stdout is not None
-        with self._process.stdout as port:
-            self.port = int(port.readline())
+        try:
+            with self._process.stdout as port:
+                self.port = int(port.readline())
+        except BaseException:
+            self.kill()  # nobody else has it yet
+            raise
 
     def wait(self) -> None:
         """Wait until it has ended by itself."""
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=patient(20))
 
     def __enter__(self) -> Self:
         return self

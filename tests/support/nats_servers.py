@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.support.patience import patient
+
 SERVER = Path(sys.executable).parent / "nats-server"
 
 CONFIG = """
@@ -157,7 +159,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def _until_open(host: str, port: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patient(20)
     while True:
         try:
             socket.create_connection((host, port), timeout=1).close()

@@ -11,8 +11,10 @@ import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
-from tests.support.forks import Fork, Forks
+from tests.support.forks import Fork, Forks, shared
+from tests.support.patience import patient
 
 CONFIG = """
 [server]
@@ -99,6 +101,7 @@ steps = [{ text = '{"a": 1}' }]
 
 TOOLS = '''
 from pathlib import Path
+from typing import ClassVar
 
 from tailrace.runtimes.tools.functions import tool
 
@@ -125,6 +128,8 @@ def order(what: str) -> dict[str, str]:
 class ChildServer:
     """A server process over one folder; kill it and start it again as often as you like."""
 
+    all: ClassVar[weakref.WeakSet[ChildServer]] = weakref.WeakSet()
+
     def __init__(
         self,
         folder: Path,
@@ -134,6 +139,7 @@ class ChildServer:
         scenario: str = SCENARIO,
         tools: str = TOOLS,
     ) -> None:
+        self.all.add(self)
         self.folder = folder
         self.port = 0
         self.process: subprocess.Popen[bytes] | Fork | None = None
@@ -153,24 +159,31 @@ class ChildServer:
         source: str = "",
         more: Sequence[str] = (),
         forks: Forks | None = None,
+        fresh: bool = False,
+        seconds: float = 20.0,
     ) -> ChildServer:
-        """Start the process, with `more` arguments, and wait until it answers; it keeps its port over
-        restarts.
+        """Start the process, with `more` arguments, and wait until it answers, at most `seconds` of a machine
+        that does nothing else; it keeps its port over restarts. A start that fails leaves nothing behind.
 
-        A `doomed` one may be killed before it ever answers. With `forks` it is one of them.
+        A `doomed` one may be killed before it ever answers. It is a fork, of `forks` or of those that all
+        tests share; a `fresh` one is an interpreter of its own, for tests that are about a start.
         """
         self.port = self.port or self._reserve()
         served = source or str(self.folder / "tailrace.toml")
         arguments = ["serve", served, "--port", str(self.port), *more]
         errors = self.folder / "stderr.txt"
-        if forks is not None:
-            self.process = forks.start(program, arguments, errors)
+        if not fresh:
+            self.process = (forks or shared()).start(program, arguments, errors)
         else:
             with errors.open("ab") as file:
                 self.process = subprocess.Popen(
                     [sys.executable, "-c", program, *arguments], stderr=file
                 )
-        self._until_it_answers(doomed=doomed)
+        try:
+            self._until_it_answers(doomed=doomed, seconds=patient(seconds))
+        except BaseException:
+            self.kill()  # nobody else has it yet
+            raise
         return self
 
     def kill(self) -> None:
@@ -199,10 +212,16 @@ class ChildServer:
         if process is None:
             return 0
         process.send_signal(number)
-        return process.wait(timeout=30)
+        return process.wait(timeout=patient(30))
 
-    def _until_it_answers(self, *, doomed: bool) -> None:
-        deadline = time.monotonic() + 20
+    @classmethod
+    def end_all(cls) -> None:
+        """Kill those that nobody has ended."""
+        for server in cls.all:
+            server.kill()
+
+    def _until_it_answers(self, *, doomed: bool, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
@@ -217,7 +236,7 @@ class ChildServer:
                         return
                     raise AssertionError(self.errors()) from None
                 select_a_moment()
-        raise AssertionError("the server does not answer")
+        raise AssertionError(f"the server does not answer: {self.errors()}")
 
 
 def select_a_moment() -> None:

@@ -12,6 +12,8 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.patience import patient
+
 
 class Terminal:
     """What a person sees, and types."""
@@ -23,7 +25,7 @@ class Terminal:
 
     def until(self, text: str, seconds: float = 40.0) -> str:
         """Read until `text` is shown; returns what came up to it."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patient(seconds)
         while text not in self.shown:
             assert self._read(deadline - time.monotonic()), f"{text!r} never came: {self.shown}"
         before, _, self.shown = self.shown.partition(text)
@@ -34,10 +36,10 @@ class Terminal:
 
     def ends(self, seconds: float = 40.0) -> int:
         """The exit status, once the program is over."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patient(seconds)
         while self._read(deadline - time.monotonic()):
             pass
-        return self.process.wait(timeout=seconds)
+        return self.process.wait(timeout=patient(seconds))
 
     def _read(self, seconds: float) -> bool:
         if not select.select([self._end], [], [], max(seconds, 0.0))[0]:

@@ -15,6 +15,7 @@ from rich.table import Table
 from tailrace.cli import asking
 from tailrace.cli.asking import Asked, Given
 from tailrace.cli.errors import ServerError
+from tailrace.cli.json_lines import frames
 from tailrace.cli.render import Renderer
 from tailrace.events.ids import job_id, run_suffix
 from tailrace.protocols.framing.sse import SseDecoder
@@ -34,9 +35,16 @@ async def _unseen(event: NodeStreamEvent) -> None:
 
 
 async def tail(
-    url: str, run: str, *, surface: str, after: int | None, seen: Seen = _unseen
+    url: str,
+    run: str,
+    *,
+    surface: str,
+    after: int | None,
+    json: bool = False,
+    seen: Seen = _unseen,
 ) -> None:
-    """Print a run's frames as `surface` shows them, or the run for people when it is empty.
+    """Print a run's frames as `surface` shows them, with `json` their documents, or the run for people when
+    it is empty.
 
     `seen` is called with each event that was shown to people.
     """
@@ -45,8 +53,9 @@ async def tail(
         query["after"] = str(after)
     path = f"/jobs/{_job(run)}/stream"
     if surface:
+        shown = frames(surface, json=json)
         async for data in _stream(url, path, query):
-            sys.stdout.write(data.decode("utf-8", "replace"))
+            sys.stdout.buffer.write(shown.feed(data))
             sys.stdout.flush()
         return
     decoder, renderer = SseDecoder(), Renderer(Console())

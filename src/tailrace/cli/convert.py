@@ -15,6 +15,7 @@ import msgspec
 
 from tailrace.errors import ConfigError, CutShort, IllegalEvent, Malformed, ModelFailed, Undecodable
 from tailrace.events import ids
+from tailrace.events.failures import run_failed
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import (
@@ -164,8 +165,7 @@ class Read:
         if isinstance(failure, CutShort) and not self._said:
             raise nothing(self._name)
         if failure is not None:
-            end = RunFailed(failure.code, failure.message, failure.param, failure.dialect)
-            return self._ended(end)
+            return self._ended(run_failed(failure))
         if self._reader.done and self._reader.cancelled:
             return self._ended(RunCancelled("a client"))
         if self._reader.done:

@@ -12,6 +12,7 @@ from rich.console import Console
 from tailrace import assembly
 from tailrace.cli import asking
 from tailrace.cli.errors import ServerError, Waiting
+from tailrace.cli.json_lines import frames
 from tailrace.cli.render import Renderer
 from tailrace.cli.sources import app_of
 from tailrace.errors import BadRequest
@@ -30,8 +31,9 @@ from tailrace.runs.submission import Submission
 Show = Callable[[Sequence[Event]], None]
 
 
-async def run(source: str, agent: str, text: str, *, surface: str) -> None:
-    """Run `agent` on `text`; print `surface`'s frames, or the run for people when it is empty.
+async def run(source: str, agent: str, text: str, *, surface: str, json: bool) -> None:
+    """Run `agent` on `text`; print `surface`'s frames, with `json` their documents, or the run for people
+    when it is empty.
 
     Raises `Waiting` when the run asks something and nobody sits at a terminal.
     """
@@ -40,23 +42,22 @@ async def run(source: str, agent: str, text: str, *, surface: str) -> None:
     target = parts.catalog.named(agent).name
     said = Message(role="user", content=(TextPart(text),))
     request = RunRequest(agent=target, model=target, surface="native", input=(said,))
-    await parts.supervisor.open()
+    await parts.life.open()
     try:
         submission = Submission(key="", body=b"", retry=False)
         suffix, _ = await parts.supervisor.start(
             request, owner=Owner("local"), submission=submission
         )
-        state = await _until_over(parts, suffix, surface)
+        state = await _until_over(parts, suffix, surface, json=json)
     finally:
-        await parts.supervisor.close()
-        await parts.let_go()
+        await parts.life.close()
     if isinstance(state.end, RunFailed):
         raise ServerError(state.end.message)
 
 
-async def _until_over(parts: Parts, run: str, surface: str) -> RunState:
+async def _until_over(parts: Parts, run: str, surface: str, *, json: bool) -> RunState:
     """Show a run to its end, and put what it asks to the person at the terminal."""
-    show, after = await _shown(parts, run, surface), -1
+    show, after = await _shown(parts, run, surface, json=json), -1
     while True:
         async for events in follow(parts.projections.log, run, after):
             show(events)
@@ -88,7 +89,7 @@ async def _answer(parts: Parts, run: str, asked: list[asking.Asked]) -> None:
             return
 
 
-async def _shown(parts: Parts, run: str, surface: str) -> Show:
+async def _shown(parts: Parts, run: str, surface: str, *, json: bool) -> Show:
     asked = await parts.directory.request(run)
     if not surface:
         renderer = Renderer(Console())
@@ -98,10 +99,10 @@ async def _shown(parts: Parts, run: str, surface: str) -> Show:
                 renderer.show(event.payload, event.agent)
 
         return show
-    encoder = view(surface, run, asked).encoders()
+    encoder, printed = view(surface, run, asked).encoders(), frames(surface, json=json)
 
     def write(events: Sequence[Event]) -> None:
-        sys.stdout.buffer.write(b"".join(encoder.encode(events)))
+        sys.stdout.buffer.write(printed.feed(b"".join(encoder.encode(events))))
         sys.stdout.flush()
 
     return write

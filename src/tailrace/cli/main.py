@@ -1,8 +1,9 @@
 """The commands and their options; what they do stands in the files beside this one.
 
-Human output goes to a terminal; when piped, or with `--json`, commands print plain lines. A fault of the
-operator is one message on stderr and exit status 2; of the server or the run, exit status 1. A run that waits
-for an answer which nobody can give here is exit status 3.
+Human output goes to a terminal; when piped, commands print plain lines and frames, with `--json` JSON
+documents, one a line; what goes wrong is on stderr. A fault of the operator is one message and exit status 2
+(of a configuration a line for each); of the server or the run, exit status 1. A run that waits for an answer
+which nobody can give here is exit status 3.
 
 Each command imports its own world when it is run: the server's takes longest, and most do without.
 """
@@ -48,7 +49,7 @@ Source = Annotated[
 ]
 Url = Annotated[str, typer.Option(help="The server to ask.")]
 Surface = Annotated[str, typer.Option("--as", help="native, responses, chat …")]
-Json = Annotated[bool, typer.Option("--json", help="Plain JSON lines, as when piped.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON documents, one a line.")]
 
 
 @app.command()
@@ -142,7 +143,7 @@ def run(
     without one the command ends with status 3."""
     from tailrace.cli import local
 
-    asyncio.run(local.run(config, agent, text, surface=_surface(surface, json)))
+    asyncio.run(local.run(config, agent, text, surface=_surface(surface, json), json=json))
 
 
 @app.command()
@@ -156,7 +157,7 @@ def tail(
     """Show a run: what was, then what comes, exactly as a client of a surface gets it."""
     from tailrace.cli import client
 
-    asyncio.run(client.tail(url, run_id, surface=_surface(surface, json), after=after))
+    asyncio.run(client.tail(url, run_id, surface=_surface(surface, json), after=after, json=json))
 
 
 @app.command()
@@ -306,7 +307,8 @@ def main() -> None:
         typer.echo(f"tailrace: {error}", err=True)
         raise SystemExit(1) from None
     except TailraceError as error:
-        typer.echo(f"tailrace: {error}", err=True)
+        for line in str(error).splitlines():
+            typer.echo(f"tailrace: {line}", err=True)
         raise SystemExit(2) from None
     except ServerError as error:
         typer.echo(f"tailrace: {error}", err=True)

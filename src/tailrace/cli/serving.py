@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import typer
 
-from tailrace import assembly, assembly_models, config
+from tailrace import assembly, assembly_check, config
 from tailrace.auth.tokens import Tokens
-from tailrace.cli.sources import app_of
+from tailrace.cli.sources import app_of, file_of
 from tailrace.cli.tokens import tokens_of
 from tailrace.config.safety import is_loopback, warnings
 from tailrace.errors import ConfigError
@@ -33,14 +33,24 @@ LOOK_SECONDS = 2.0
 
 def check(source: str) -> None:
     """Check a configuration down to its files, keys and imports, and warn of what is allowed but unsafe.
-    Raises `ConfigError`."""
+    Raises `ConfigError` with a line for each fault."""
+    file = file_of(source)
+    if file is not None:
+        _whole(file)
     made = app_of(source)
     found = made.config
-    assembly.runtimes(found, assembly_models.models(found), assembly.mcp_servers(found))
     _warn(found)
     agents, models = len(found.agents) + len(made.names), len(found.models)
     flows = len(found.workflows)
     typer.echo(f"{source}: fine ({agents} agents, {models} models, {flows} workflows)")
+
+
+def _whole(file: Path) -> None:
+    found, reader = config.read(file)
+    for fault in assembly_check.faults(found, workflows=not reader.faults):
+        reader.fault(fault.message, fault.table, fault.key, fault.near)
+    if reader.faults:
+        raise ConfigError("\n".join(reader.faults))
 
 
 def serve(

@@ -45,5 +45,10 @@ def app_of(source: str) -> App:
     return found
 
 
+def file_of(source: str) -> Path | None:
+    """The configuration file of a source; None where an `App` has none. Raises `ConfigError`."""
+    return app_of(source).file if _is_module(source) else Path(source)
+
+
 def _is_module(source: str) -> bool:
     return config.PATH.fullmatch(source) is not None and not Path(source).exists()

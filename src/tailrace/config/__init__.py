@@ -1,6 +1,6 @@
-"""Settings, parsed once: tailrace.toml to frozen structs, or one clear message.
+"""Settings, parsed once: tailrace.toml to frozen structs, or a line for each fault.
 
-Every fault names the file, the line and, for a misspelt name, the nearest valid one. Nothing is
+Each names the file, the line and, for a misspelt name, the nearest valid one. Nothing is
 started, opened or imported here; `assembly.py` does that.
 """
 
@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
 
 from tailrace.auth.limits import GivenLimits
 from tailrace.config.checks import check
+from tailrace.config.origins import normal
 from tailrace.config.reader import Reader, nearest
 from tailrace.config.shapes import (
+    NAMES,
     PATH,
     SLUG,
     AgentConfig,
@@ -31,6 +36,7 @@ from tailrace.models.bounded import ReplyBounds
 from tailrace.runs.bounded import RunBounds
 
 __all__ = [
+    "NAMES",
     "PATH",
     "SLUG",
     "AgentConfig",
@@ -42,6 +48,7 @@ __all__ = [
     "load",
     "nearest",
     "parse",
+    "read",
 ]
 
 
@@ -55,23 +62,47 @@ INNER = (
 """Tables within tables."""
 
 
+class Read(NamedTuple):
+    """A configuration as far as it can be read; what is wrong with it is in `reader.faults`."""
+
+    config: Config
+    reader: Reader
+
+
 def load(path: Path) -> Config:
-    """Read and check a configuration file. Raises `ConfigError` with one message."""
+    """Read and check a configuration file. Raises `ConfigError` with a line for each fault."""
+    return _good(read(path))
+
+
+def parse(text: str, name: str = "tailrace.toml", folder: Path = Path()) -> Config:
+    """Check a configuration given as text; `name` is what faults call it. Raises as `load`."""
+    return _good(_read(text, name, folder))
+
+
+def _good(found: Read) -> Config:
+    if found.reader.faults:
+        raise ConfigError("\n".join(found.reader.faults))
+    return found.config
+
+
+def read(path: Path) -> Read:
+    """Read a configuration file as far as that can be done. Raises `ConfigError` where it cannot be."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
-    return parse(text, str(path), path.resolve().parent)
+    return _read(text, str(path), path.resolve().parent)
 
 
-def parse(text: str, name: str = "tailrace.toml", folder: Path = Path()) -> Config:
-    """Check a configuration given as text; `name` is what faults call it."""
+def _read(text: str, name: str, folder: Path) -> Read:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: {error}") from None
+        message, _, place = str(error).partition(" (at line ")
+        line = f":{place.split(',')[0]}" if place else ""
+        raise ConfigError(f"{name}{line}: {message}") from None
     reader = Reader(text, name)
     reader.known(tables, [name for name in Config.__struct_fields__ if name != "folder"], "")
     for where, key, kind in INNER:
@@ -88,4 +119,11 @@ def parse(text: str, name: str = "tailrace.toml", folder: Path = Path()) -> Conf
         folder=folder,
     )
     check(config, reader)
-    return config
+    return Read(_normal(config), reader)
+
+
+def _normal(config: Config) -> Config:
+    """With what may be written in several ways written in one."""
+    origins = tuple(map(normal, config.server.cors_origins))
+    server = msgspec.structs.replace(config.server, cors_origins=origins)
+    return msgspec.structs.replace(config, server=server)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
 
 from tailrace.auth.principal import fault_of
+from tailrace.config import origins
 from tailrace.config.reader import Reader, nearest
 from tailrace.config.shapes import (
     LABEL,
@@ -46,6 +47,7 @@ LEAST: dict[str, float] = {
 }
 
 
+ENDPOINTS = ("/chat/completions", "/responses", "/messages", "/images/generations", "/audio/speech")
 CHAT_ONLY = ("max_tokens_field", "developer_role", "system_first", "custom_tools", "allowed_tools")
 SHORTEST_USER = 16
 """Fewer characters of a digest would let two users become one."""
@@ -63,7 +65,8 @@ def check(config: Config, reader: Reader) -> None:
     for key, least in LEAST.items():
         value = getattr(config.server, key)
         if value < least or (key == "port" and value > 65_535):
-            raise reader.fault(f"[server] {key} cannot be {value}", "server", key)
+            reader.fault(f"[server] {key} cannot be {value}", "server", key)
+    _check_origins(config.server.cors_origins, reader)
     _check_engine(config.engine, reader)
     _check_limits(config.limits, reader)
     if config.auth.jwt is not None:
@@ -73,35 +76,41 @@ def check(config: Config, reader: Reader) -> None:
     numbers: dict[int, str] = {}
     for name, agent in config.agents.items():
         where = f"agents.{name}"
-        if name in config.models:
-            raise reader.fault(f"{name!r} names an agent and a model; rename one", where)
-        _check_maker(where, agent, config, reader)
-        _check_agent(where, name, agent, config, reader)
+        if name in reader.names["models"]:
+            reader.fault(f"{name!r} names an agent and a model; rename one", where)
+        _check_maker(where, agent, reader)
+        _check_agent(where, agent, config, reader)
         _check_number(where, name, agent.id, numbers, reader)
+    _check_circles(config, reader)
     for name, workflow in config.workflows.items():
         where = f"workflows.{name}"
-        if name in config.models or name in config.agents:
-            raise reader.fault(f"{name!r} names something else already; rename one", where)
+        if name in reader.names["models"] or name in reader.names["agents"]:
+            reader.fault(f"{name!r} names something else already; rename one", where)
         _check_number(where, name, workflow.id, numbers, reader)
         at = functools.partial(_workflow_fault, reader, where)
         nodes_of(workflow, at)
 
 
+def _check_origins(allowed: Sequence[str], reader: Reader) -> None:
+    for origin in allowed:
+        if fault := origins.fault(origin):
+            message = f"[server] cors_origins: {origin!r} {fault}"
+            reader.fault(message, "server", "cors_origins", origin)
+
+
 def _check_engine(engine: EngineConfig, reader: Reader) -> None:
     if not INSTALLATION.fullmatch(engine.name):
         said = "letters, digits, _ and -"
-        raise reader.fault(f"[engine] name {engine.name!r} must be {said}", "engine", "name")
+        reader.fault(f"[engine] name {engine.name!r} must be {said}", "engine", "name")
     for key, (least, most) in ENGINE.items():
         value = getattr(engine, key)
         if not least <= value <= most:
-            raise reader.fault(
-                f"[engine] {key} must be {least} to {most}, not {value}", "engine", key
-            )
+            reader.fault(f"[engine] {key} must be {least} to {most}, not {value}", "engine", key)
     if engine.url:
         try:
             addresses.servers(engine.url)
         except ConfigError as error:
-            raise reader.fault(str(error), "engine", "url") from None
+            reader.fault(str(error), "engine", "url")
 
 
 def _check_limits(limits: LimitsConfig, reader: Reader) -> None:
@@ -112,28 +121,28 @@ def _check_limits(limits: LimitsConfig, reader: Reader) -> None:
             where, values = "limits", {name: table}
         for key, value in values.items():
             if value is not None and value < 0:
-                raise reader.fault(f"[{where}] {key} must not be negative", where, key)
+                reader.fault(f"[{where}] {key} must not be negative", where, key)
 
 
 def _check_jwt(jwt: JwtConfig, reader: Reader) -> None:
     if bool(jwt.jwks_url) == bool(jwt.secret_env):
-        raise reader.fault("[auth.jwt] needs jwks_url or secret_env, and not both", "auth.jwt")
+        reader.fault("[auth.jwt] needs jwks_url or secret_env, and not both", "auth.jwt")
     if jwt.jwks_url and urlsplit(jwt.jwks_url).scheme not in ("http", "https"):
-        raise reader.fault("[auth.jwt] jwks_url is no URL", "auth.jwt", "jwks_url")
+        reader.fault("[auth.jwt] jwks_url is no URL", "auth.jwt", "jwks_url")
     for key in ("tenant_claim", "user_claim", "tenant"):
         value = getattr(jwt, key)
         if (fault := fault_of(value)) and (value or key != "tenant"):
-            raise reader.fault(f"[auth.jwt] {key} {fault}", "auth.jwt", key)
+            reader.fault(f"[auth.jwt] {key} {fault}", "auth.jwt", key)
     known = SECRET_ALGORITHMS if jwt.secret_env else KEY_ALGORITHMS
     for algorithm in jwt.algorithms:
         if algorithm not in known:
             kinds = ", ".join(sorted(known))
             fault = f"[auth.jwt] algorithm {algorithm!r} does not fit its key; known: {kinds}"
-            raise reader.fault(fault, "auth.jwt", "algorithms")
+            reader.fault(fault, "auth.jwt", "algorithms")
 
 
-def _workflow_fault(reader: Reader, where: str, message: str) -> ConfigError:
-    return reader.fault(f"[{where}] {message}", where, "nodes")
+def _workflow_fault(reader: Reader, where: str, message: str, near: str = "") -> None:
+    reader.fault(f"[{where}] {message}", where, "nodes", near)
 
 
 def _check_number(
@@ -141,18 +150,18 @@ def _check_number(
 ) -> None:
     if number is None:
         return
-    if number in numbers:
-        raise reader.fault(f"[{where}] id {number} is taken by {numbers[number]}", where, "id")
-    numbers[number] = name
+    named = reader.names["agents"] | reader.names["workflows"] - {name}
+    if number in numbers or str(number) in named:
+        taken = numbers.get(number, f"the name {str(number)!r}")
+        reader.fault(f"[{where}] id {number} is taken by {taken}", where, "id")
+    numbers.setdefault(number, name)
 
 
-def _check_maker(where: str, agent: AgentConfig, config: Config, reader: Reader) -> None:
+def _check_maker(where: str, agent: AgentConfig, reader: Reader) -> None:
     """Either a model, or an entry and nothing that only a built-in agent has."""
     if agent.entry:
         if not PATH.fullmatch(agent.entry):
-            raise reader.fault(
-                f"[{where}] entry {agent.entry!r} must be 'module:object'", where, "entry"
-            )
+            reader.fault(f"[{where}] entry {agent.entry!r} must be 'module:object'", where, "entry")
         plain = AgentConfig(
             entry=agent.entry,
             id=agent.id,
@@ -161,50 +170,59 @@ def _check_maker(where: str, agent: AgentConfig, config: Config, reader: Reader)
         )
         for field in agent.__struct_fields__:
             if getattr(agent, field) != getattr(plain, field):
-                raise reader.fault(
-                    f"[{where}] an agent with an entry has no {field!r}", where, field
-                )
-    elif agent.model not in config.models:
+                reader.fault(f"[{where}] an agent with an entry has no {field!r}", where, field)
+    elif agent.model not in reader.names["models"]:
         missing = f"unknown model {agent.model!r}" if agent.model else "needs a model or an entry;"
-        hint = nearest(agent.model, config.models)
-        raise reader.fault(f"[{where}] {missing}{hint}", where, "model")
+        hint = nearest(agent.model, reader.names["models"])
+        reader.fault(f"[{where}] {missing}{hint}", where, "model")
     for tool in agent.tools:
         if not PATH.fullmatch(tool):
-            raise reader.fault(f"[{where}] tool {tool!r} must be 'module:function'", where, "tools")
+            reader.fault(f"[{where}] tool {tool!r} must be 'module:function'", where, "tools", tool)
 
 
-def _check_agent(where: str, name: str, agent: AgentConfig, config: Config, reader: Reader) -> None:
+def _check_agent(where: str, agent: AgentConfig, config: Config, reader: Reader) -> None:
     if agent.max_turns is not None and agent.max_turns < 1:
-        raise reader.fault(f"[{where}] max_turns must be at least 1", where, "max_turns")
+        reader.fault(f"[{where}] max_turns must be at least 1", where, "max_turns")
     for limit in ("context_tokens", "max_tool_calls", "max_tokens", "max_seconds", "max_cost"):
         if getattr(agent, limit) < 0:
-            raise reader.fault(f"[{where}] {limit} must not be negative", where, limit)
+            reader.fault(f"[{where}] {limit} must not be negative", where, limit)
     for below in agent.subagents:
         if below == MAIN:
             message = f"[{where}] an agent named {MAIN!r} cannot be dispatched: so is the main one"
-            raise reader.fault(message, where, "subagents")
+            reader.fault(message, where, "subagents", below)
         if below in config.agents and config.agents[below].entry:
-            raise reader.fault(
+            reader.fault(
                 f"[{where}] {below!r} has an entry; only built-in agents can be dispatched",
                 where,
                 "subagents",
+                below,
             )
-        if below not in config.agents:
-            hint = nearest(below, config.agents)
-            raise reader.fault(f"[{where}] unknown agent {below!r}{hint}", where, "subagents")
+        if below not in reader.names["agents"]:
+            hint = nearest(below, reader.names["agents"])
+            reader.fault(f"[{where}] unknown agent {below!r}{hint}", where, "subagents", below)
     _check_mcp(where, agent, reader)
-    if circle := _circle(name, (), config):
-        way = " → ".join(circle)
-        raise reader.fault(f"[{where}] an agent dispatches itself: {way}", where, "subagents")
+
+
+def _check_circles(config: Config, reader: Reader) -> None:
+    """Nobody is below himself; each circle is told of once."""
+    told: set[frozenset[str]] = set()
+    for name in config.agents:
+        circle = _circle(name, (), config)
+        if circle and frozenset(circle) not in told:
+            told.add(frozenset(circle))
+            where, way = f"agents.{name}", " → ".join(circle)
+            reader.fault(f"[{where}] an agent dispatches itself: {way}", where, "subagents")
 
 
 def _check_mcp(where: str, agent: AgentConfig, reader: Reader) -> None:
     labels = [server.label for server in agent.mcp]
     for server in agent.mcp:
         for fault in _mcp_faults(server):
-            raise reader.fault(f"[{where}] mcp {server.label!r}: {fault}", where, "mcp")
+            reader.fault(f"[{where}] mcp {server.label!r}: {fault}", where, "mcp", server.label)
         if labels.count(server.label) > 1:
-            raise reader.fault(f"[{where}] two mcp servers are {server.label!r}", where, "mcp")
+            reader.fault(
+                f"[{where}] two mcp servers are {server.label!r}", where, "mcp", server.label
+            )
 
 
 def _mcp_faults(server: McpConfig) -> Iterator[str]:
@@ -253,34 +271,38 @@ def _check_model(where: str, model: ModelConfig, reader: Reader) -> None:
         need = {"file": model.file, "of": model.of}
     for key, value in need.items():
         if not value:
-            raise reader.fault(f"[{where}] dialect {model.dialect!r} needs {key!r}", where)
+            reader.fault(f"[{where}] dialect {model.dialect!r} needs {key!r}", where)
     if model.base_url and not _is_http(model.base_url):
-        raise reader.fault(f"[{where}] base_url is no http or https URL", where, "base_url")
+        return reader.fault(f"[{where}] base_url is no http or https URL", where, "base_url")
+    if (path := urlsplit(model.base_url).path.rstrip("/")).endswith(ENDPOINTS):
+        fault = f"base_url ends in an endpoint ({path}): leave that out, it is added"
+        reader.fault(f"[{where}] {fault}", where, "base_url")
     _check_differences(where, model, reader)
     if model.repeat < 1 or model.interval_ms < 0 or model.retries < 0:
-        raise reader.fault(
+        reader.fault(
             f"[{where}] repeat must be at least 1; interval_ms and retries not negative", where
         )
+    return None
 
 
 def _check_differences(where: str, model: ModelConfig, reader: Reader) -> None:
     """The keys for what servers differ in."""
     for key in CHAT_ONLY:
         if getattr(model, key) is not None and model.dialect != "chat":
-            raise reader.fault(f"[{where}] {key!r} is for dialect 'chat' only", where, key)
+            reader.fault(f"[{where}] {key!r} is for dialect 'chat' only", where, key)
     if model.encrypted_reasoning is not None and model.dialect != "responses":
         fault = "'encrypted_reasoning' is for dialect 'responses' only"
-        raise reader.fault(f"[{where}] {fault}", where, "encrypted_reasoning")
+        reader.fault(f"[{where}] {fault}", where, "encrypted_reasoning")
     if model.continue_reply and not (
         model.dialect == "chat"
         or (model.dialect == "messages" and model.continue_reply == "prefill")
     ):
         fault = "'continue_reply' is for dialects 'chat' and, as 'prefill', 'messages'"
-        raise reader.fault(f"[{where}] {fault}", where, "continue_reply")
+        reader.fault(f"[{where}] {fault}", where, "continue_reply")
     if model.user_max_length is not None:
         if model.dialect not in ("chat", "responses", "messages"):
             fault = "'user_max_length' is for dialects 'chat', 'responses' and 'messages'"
-            raise reader.fault(f"[{where}] {fault}", where, "user_max_length")
+            reader.fault(f"[{where}] {fault}", where, "user_max_length")
         if model.user_max_length != 0 and not model.user_max_length >= SHORTEST_USER:
             fault = f"user_max_length must be 0 or at least {SHORTEST_USER}"
-            raise reader.fault(f"[{where}] {fault}", where, "user_max_length")
+            reader.fault(f"[{where}] {fault}", where, "user_max_length")

@@ -1,38 +1,50 @@
-"""Tables to structs, and where in the text a fault lies."""
+"""Tables to structs, all that is wrong with them, and where in the text it stands."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from tailrace.config.shapes import SLUG, ConfigPart, Dialect
-from tailrace.errors import ConfigError
+from tailrace.config.shapes import NAMES, SLUG, ConfigPart, Dialect
 
 Part = TypeVar("Part", bound=Struct)
+HEADER = re.compile(r"""\s*\[\[?[\w\s.'"-]+\]\]?\s*(#.*)?$""")
+LONG_TEXT = re.compile(r'''"""(?:[^\\]|\\.)*?"""''' + r"|'''.*?'''", re.DOTALL)
+"""A text of several lines, in which anything may look like a table."""
 
 
 class Reader:
-    """Turns tables into structs and knows where in the text a fault lies."""
+    """Turns tables into structs, and collects faults with the lines they stand on."""
 
     def __init__(self, text: str, name: str) -> None:
-        self._lines = text.splitlines()
+        self._lines = LONG_TEXT.sub(lambda found: "\n" * found[0].count("\n"), text).split("\n")
         self._name = name
+        self._faults: dict[str, int] = {}
+        self.names: dict[str, AbstractSet[str]] = {}
+        """Of each kind of table, those that the text has, also where they cannot be read."""
 
-    def fault(self, message: str, table: str = "", key: str = "") -> ConfigError:
-        line = self._line(table, key)
+    def fault(self, message: str, table: str = "", key: str = "", near: str = "") -> None:
+        """Something is wrong with a table, or with its key, where `near` stands."""
+        line = self.line(table, key, near)
         place = f"{self._name}:{line}" if line else self._name
-        return ConfigError(f"{place}: {message}")
+        self._faults.setdefault(f"{place}: {message}", line)
+
+    @property
+    def faults(self) -> list[str]:
+        """All of them, in the order of their lines; those of no line last."""
+        return sorted(self._faults, key=lambda fault: self._faults[fault] or len(self._lines) + 1)
 
     def known(self, table: Mapping[str, Any], names: Iterable[str], where: str) -> None:
         for key in table:
             if key not in names:
                 inside = f" in [{where}]" if where else ""
-                raise self.fault(f"unknown key {key!r}{inside}{nearest(key, names)}", where, key)
+                self.fault(f"unknown key {key!r}{inside}{nearest(key, names)}", where, key)
 
     def known_below(self, value: Any, where: str, key: str, kind: type[Struct]) -> None:
         """The same for the table under `key` of one table."""
@@ -52,47 +64,106 @@ class Reader:
                     self.known(cast("dict[str, Any]", entry), names, f"{where}.{name}")
 
     def tables(self, value: Any, kind: type[Part], where: str) -> dict[str, Part]:
+        """Tables by name, as far as each can be read."""
+        self.names[where] = frozenset()
         if not isinstance(value, dict):
-            raise self.fault(f"{where} must be a table of tables", key=where)
+            self.fault(f"{where} must be a table of tables", key=where)
+            return {}
         tables = cast("dict[str, Any]", value)
+        self.names[where] = tables.keys()
         for name in tables:
             if not SLUG.fullmatch(name):
-                raise self.fault(
-                    f"{name!r} is no usable name: letters, digits, '.', '_' and '-' only",
-                    f"{where}.{name}",
-                )
-        return {name: self.table(table, kind, f"{where}.{name}") for name, table in tables.items()}
+                self.fault(f"{name!r} is no usable name: {NAMES}", f"{where}.{name}")
+        made = {name: self.part(table, kind, f"{where}.{name}") for name, table in tables.items()}
+        return {name: part for name, part in made.items() if part is not None}
 
     def table(self, value: Any, kind: type[Part], where: str) -> Part:
+        """A table of which nothing is required."""
+        return self.part(value, kind, where) or kind()
+
+    def part(self, value: Any, kind: type[Part], where: str) -> Part | None:
+        """A table with those of its keys that can be read; None where that is too little."""
         if not isinstance(value, dict):
-            raise self.fault(f"[{where}] must be a table", key=where)
+            self.fault(f"[{where}] must be a table", key=where)
+            return None
         keys = cast("dict[str, Any]", value)
         self.known(keys, kind.__struct_fields__, where)
-        try:
-            return msgspec.convert(keys, kind)
-        except msgspec.ValidationError as error:
-            message, _, path = str(error).partition(" - at `$.")
-            key = path.rstrip("`")
-            if key == "dialect":
-                message += nearest(str(keys["dialect"]), get_args(Dialect))
-            detail = f"{key}: {message}" if key else message
-            raise self.fault(f"[{where}] {detail}", where, re.split(r"[.\[]", key)[0]) from None
-
-    def _line(self, table: str, key: str) -> int:
-        """The line a key stands on: the first `key =` after its table's header."""
-        start = 0
-        if table:
-            header = re.compile(rf"\s*\[\s*{re.escape(table)}\s*\]")
-            start = next((n for n, line in enumerate(self._lines) if header.match(line)), -1)
-            if start < 0:
-                return 0
-            if not key:
-                return start + 1
-        wanted = re.compile(rf"\s*\[?\s*['\"]?{re.escape(key)}['\"]?\s*[=.\]]")
-        return next(
-            (n + 1 for n in range(start, len(self._lines)) if wanted.match(self._lines[n])),
-            start + 1 if table else 0,
+        made: dict[str, Any] = {}
+        for field in structs.fields(kind):
+            if field.name not in keys:
+                if field.required:
+                    self.fault(f"[{where}] Object missing required field `{field.name}`", where)
+            elif (found := self._value(keys[field.name], field, where)) is not msgspec.UNSET:
+                made[field.name] = found
+        return (
+            kind(**made)
+            if all(f.name in made or not f.required for f in structs.fields(kind))
+            else None
         )
+
+    def _value(self, value: Any, field: structs.FieldInfo, where: str) -> Any:
+        """The value of a key, or `UNSET`; of a list of tables each that can be read."""
+        inner = get_args(field.type)
+        if get_origin(field.type) is tuple and isinstance(value, list) and _is_part(inner[0]):
+            each = enumerate(cast("list[Any]", value))
+            made = [self._converted(one, inner[0], f"{field.name}[{n}]", where) for n, one in each]
+            return tuple(one for one in made if one is not msgspec.UNSET)
+        return self._converted(value, field.type, field.name, where)
+
+    def _converted(self, value: Any, kind: Any, at: str, where: str) -> Any:
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            message, _, path = str(error).partition(" - at `$")
+            if message.startswith("Object contains unknown field"):
+                return msgspec.UNSET  # `known` has said so
+            key = re.split(r"[.\[]", at)[0]
+            if key == "dialect":
+                message += nearest(str(value), get_args(Dialect))
+            self.fault(f"[{where}] {at}{path.rstrip('`')}: {message}", where, key)
+            return msgspec.UNSET
+
+    def line(self, table: str, key: str = "", near: str = "") -> int:
+        """The line of a table, or of its key, or where `near` stands there; 0 for none."""
+        start, end = self._place(table)
+        if start < 0:
+            return 0
+        line = start + 1 if table else 0
+        if key:
+            wanted = re.compile(
+                rf"\s*\[?\s*['\"]?{re.escape(key)}['\"]?\s*[=.\]]|.*[{{,]\s*{re.escape(key)}\s*="
+            )
+            found = (n + 1 for n in range(start, end) if wanted.match(self._lines[n]))
+            line = next(found, line)
+        if near:
+            found = (n + 1 for n in range(max(line - 1, start), end) if near in self._lines[n])
+            line = next(found, line)
+        return line
+
+    def _place(self, table: str) -> tuple[int, int]:
+        """The lines of a table: from its header, or where its parent's text names it, to the next one."""
+        if not table:
+            return 0, len(self._lines)
+        name = re.escape(table).replace(r"\.", r"['\"]?\s*\.\s*['\"]?")
+        header = re.compile(rf"\s*\[\[?\s*['\"]?{name}['\"]?\s*\]")
+        below = re.compile(rf"\s*\[\[?\s*['\"]?{name}['\"]?\s*\.")
+        start = next((n for n, line in enumerate(self._lines) if header.match(line)), -1)
+        if start < 0:
+            start = next((n for n, line in enumerate(self._lines) if below.match(line)), -1)
+        if start < 0:
+            parent, _, last = table.rpartition(".")
+            line = self.line(parent, last)
+            return (line - 1, self._end(line, r"(?!)")) if line else (-1, -1)
+        return start, self._end(start + 1, below.pattern)
+
+    def _end(self, start: int, below: str) -> int:
+        """Where the next table begins that is none of those `below`."""
+        headers = (n for n in range(start, len(self._lines)) if HEADER.match(self._lines[n]))
+        return next((n for n in headers if not re.match(below, self._lines[n])), len(self._lines))
+
+
+def _is_part(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

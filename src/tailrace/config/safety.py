@@ -24,6 +24,9 @@ def warnings(config: Config) -> Iterator[str]:
     yield from _auth(config)
     for name, model in config.models.items():
         yield from _written(f"[models.{name}] headers", model.headers)
+        if model.base_url and urlsplit(model.base_url).path in ("", "/"):
+            url = f"{model.base_url.rstrip('/')}/v1"
+            yield f"[models.{name}] base_url has no path; most servers answer under /v1: {url!r}"
         if _in_the_clear(model.base_url):
             yield f"[models.{name}] base_url is http: what goes there can be read on the way"
     for name, agent in config.agents.items():

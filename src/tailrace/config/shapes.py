@@ -18,6 +18,7 @@ Dialect = Literal["chat", "responses", "messages", "script", "echo", "replay", "
 UPSTREAM: frozenset[Dialect] = frozenset({"chat", "responses", "messages", "images", "speech"})
 PATH = re.compile(r"[\w.]+:[\w.]+")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAMES = "letters, digits, '.', '_' and '-' only, 64 at most, a letter or digit first"
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 """A label can become part of a tool's name, and model servers take no dots there."""
 

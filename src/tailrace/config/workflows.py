@@ -10,10 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tailrace.errors import ConfigError
-
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-Fault = Callable[[str], ConfigError]
+Fault = Callable[[str, str], None]
+"""Is told what is wrong, and what stands near it."""
 
 
 class NodeConfig(Struct, frozen=True, kw_only=True):
@@ -34,38 +33,44 @@ class WorkflowConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 def nodes_of(workflow: WorkflowConfig, fault: Fault) -> list[NodeConfig]:
-    """A workflow's nodes, checked: ids are unique, needs exist, nobody waits for himself."""
-    nodes = [_node(table, fault) for table in workflow.nodes]
+    """A workflow's nodes, checked: ids are unique, needs exist, nobody waits for himself. `fault` is told
+    what is wrong, and may raise."""
+    made = [_node(table, fault) for table in workflow.nodes]
+    nodes = [node for node in made if node is not None]
     ids = [node.id for node in nodes]
-    if not nodes:
-        raise fault("needs at least one node")
+    if not made:
+        fault("needs at least one node", "")
     for node in nodes:
         if not ID.fullmatch(node.id) or ids.count(node.id) > 1:
-            raise fault(f"node id {node.id!r} is bad or used twice")
+            fault(f"node id {node.id!r} is bad or used twice", node.id)
         for need in node.needs:
             if need not in ids:
                 near = get_close_matches(need, ids, 1)
                 hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(ids)}"
-                raise fault(f"node {node.id!r} needs unknown node {need!r}{hint}")
+                fault(f"node {node.id!r} needs unknown node {need!r}{hint}", need)
     _in_order(nodes, fault)
     return nodes
 
 
-def _node(table: dict[str, Any], fault: Fault) -> NodeConfig:
+def _node(table: dict[str, Any], fault: Fault) -> NodeConfig | None:
     fields = set(NodeConfig.__struct_fields__) - {"options"}
     common = {key: value for key, value in table.items() if key in fields}
     own = {key: value for key, value in table.items() if key not in fields}
     try:
         return msgspec.convert({**common, "options": own}, NodeConfig)
     except msgspec.ValidationError as error:
-        raise fault(f"a node does not fit: {error}") from None
+        fault(f"a node does not fit: {error}", str(table.get("id", "")))
+        return None
 
 
 def _in_order(nodes: list[NodeConfig], fault: Fault) -> None:
+    """Nobody waits for himself; needs that do not exist are somebody else's fault."""
+    ids = {node.id for node in nodes}
     left, done = list(nodes), set[str]()
     while left:
-        free = [node for node in left if done.issuperset(node.needs)]
+        free = [node for node in left if done.issuperset(ids.intersection(node.needs))]
         if not free:
-            raise fault(f"nodes wait for each other: {', '.join(node.id for node in left)}")
+            fault(f"nodes wait for each other: {', '.join(node.id for node in left)}", "")
+            return
         done |= {node.id for node in free}
         left = [node for node in left if node not in free]

@@ -79,12 +79,18 @@ class RunIncomplete(Base, frozen=True, tag="run.incomplete"):
 
 
 class RunFailed(Base, frozen=True, tag="run.failed"):
-    """The run failed. `code` is one of OpenAI's; with a `dialect` it and `param` are a server's words."""
+    """The run failed. With a `dialect`, `code`, `param` and `error_type` are a model server's words.
+
+    `status` is the HTTP status that the model server answered with, or that its words stand for, 0 where it
+    was no model server's failure; `retry_after` in how many seconds the server wants to be asked again."""
 
     code: str
     message: str
     param: str = ""
     dialect: str = ""
+    status: int = 0
+    error_type: str = ""
+    retry_after: float | None = None
 
 
 class RunCancelled(Base, frozen=True, tag="run.cancelled"):
@@ -352,18 +358,8 @@ RunEnd = RunCompleted | RunIncomplete | RunFailed | RunCancelled
 RunEvent = RunStarted | RunAttempt | RunWaiting | RunResumed | RunEnd
 NodeEvent = NodeStarted | NodeCompleted | NodeFailed
 AgentEvent = AgentStarted | AgentCompleted
-Delta = (
-    TextDelta
-    | RefusalDelta
-    | AnnotationAdded
-    | ReasoningDelta
-    | ReasoningSummaryDelta
-    | ArgumentsDelta
-    | ImagePartial
-    | AudioDelta
-    | TranscriptDelta
-    | ProviderEvent
-)
+_Said = TextDelta | RefusalDelta | AnnotationAdded | ReasoningDelta | ReasoningSummaryDelta
+Delta = _Said | ArgumentsDelta | ImagePartial | AudioDelta | TranscriptDelta | ProviderEvent
 ItemEvent = ItemStarted | Delta | ItemCompleted
 ToolEvent = ToolStarted | ToolProgress | ToolCompleted
 PauseEvent = ApprovalRequested | ApprovalResolved | InputRequested | InputReceived

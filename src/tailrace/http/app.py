@@ -12,8 +12,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
-from tailrace.errors import CallerError, NotFound
+from tailrace.errors import CallerError, NotFound, Unavailable
 from tailrace.http import forms, health, openapi
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
@@ -27,7 +28,7 @@ EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id", *RETRIES)
 
 
 def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
-    """All surfaces over one set of parts. Its lifespan opens and closes the supervisor."""
+    """All surfaces over one set of parts. Its lifespan is theirs."""
     routes: list[Route] = [
         *health.routes(parts.health),
         *jobs.routes(parts),
@@ -50,13 +51,11 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
-        await parts.supervisor.open()
+        await parts.life.open()
         try:
             yield
         finally:
-            parts.streams.stop()
-            await parts.supervisor.close()
-            await parts.let_go()
+            await parts.life.close()
 
     return Starlette(
         routes=routes,
@@ -73,6 +72,14 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
 def create_health_app(parts: Parts) -> Starlette:
     """What a process serves that only works on runs: whether it lives, and whether it takes more."""
     return Starlette(routes=health.routes(parts.health), middleware=[Middleware(Identified)])
+
+
+def come_again(why: str, scope: Scope) -> Response:
+    """What a client is told that comes while the server opens, or closes."""
+    id, again = fresh_id(), Unavailable(why)
+    headers = {"retry-after": "1", **request_id(id)}
+    body = forms.body_of(again, id, scope)
+    return Response(body, again.status, headers, media_type="application/json")
 
 
 def _no_route(http: Request, error: Exception) -> Response:

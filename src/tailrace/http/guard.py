@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol, TypeAlias
 
@@ -27,6 +26,7 @@ from tailrace.errors import (
 )
 from tailrace.http import audit, codings
 from tailrace.http.event_stream import EventStream
+from tailrace.http.refusals import retry_headers
 from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.protocols.anthropic_messages.wire import VERSION
 from tailrace.protocols.anthropic_messages.wire import error_body as messages_body
@@ -48,8 +48,6 @@ class Handler(Protocol):
 ErrorBody = Callable[[CallerError, str], bytes]
 """A surface's error body, for an error and the id of the request that caused it."""
 
-OBEYED_SECONDS = 60
-"""Clients obey a `retry-after` of up to so many seconds; told to wait longer they try at once."""
 MOST_SAID = 2_000
 """Characters of an error's message."""
 READS = frozenset({"GET", "HEAD"})
@@ -164,21 +162,10 @@ def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
     if isinstance(error, Unavailable):
         headers["retry-after"] = "1"
     if isinstance(error, TooMany):
-        headers |= _retry(error.retry_after)
+        headers |= retry_headers(error.retry_after)
     if isinstance(error, UnsupportedMedia):
         headers["accept-encoding"] = codings.ACCEPTED
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     error.message = error.message[:MOST_SAID]  # it may repeat what a client sent
     return Response(error_body(error, id), error.status, headers, media_type="application/json")
-
-
-def _retry(seconds: float) -> dict[str, str]:
-    """When to try again, as the SDKs of OpenAI and Anthropic read it (docs/adr/0008)."""
-    headers = {
-        "retry-after": str(math.ceil(seconds)),
-        "retry-after-ms": str(math.ceil(seconds * 1000)),
-    }
-    if seconds > OBEYED_SECONDS:
-        headers["x-should-retry"] = "false"
-    return headers

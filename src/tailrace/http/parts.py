@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -19,13 +19,15 @@ from tailrace.events import ids
 from tailrace.events.answers import Answer, Given
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.http import audit
+from tailrace.events.types import RunFailed
+from tailrace.http import audit, refusals
 from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog
 from tailrace.http.documents import Documents
 from tailrace.http.event_stream import EventStream, Streams
 from tailrace.http.guard import maker, principal
 from tailrace.http.health import Health
+from tailrace.http.life import Life
 from tailrace.http.projection import Projections
 from tailrace.http.readers import Readers
 from tailrace.http.request_ids import fresh_id, request_id
@@ -52,7 +54,7 @@ _OUTPUTS = {
 
 
 class Parts(Struct, frozen=True):
-    """The parts of a running server. `let_go` closes what the models hold open."""
+    """The parts of a running server; `life` opens and closes them."""
 
     gate: Gate
     catalog: Catalog
@@ -67,7 +69,7 @@ class Parts(Struct, frozen=True):
     documents: Documents
     extension_key: str
     functions: bool
-    let_go: Callable[[], Awaitable[None]]
+    life: Life
 
     async def start(
         self, http: Request, request: RunRequest, body: bytes, key: str = ""
@@ -112,6 +114,12 @@ class Parts(Struct, frozen=True):
         self.readers.check(principal(http).accounts, run)
         subscription = Subscription(self.projections, (run, view.key), view.encoders)
         return self._reply(http, subscription, run, view)
+
+    async def refused(self, run: str) -> RunFailed | None:
+        """How a run that was just started fails at its model server at once, as `refusals.refused`."""
+        seconds = self.streams.settings.heartbeat_seconds
+        step = refusals.refused(self.projections.log, run, seconds)
+        return await self.streams.answered(step)
 
     async def resume(self, http: Request, run: str, view: View, first: int) -> EventStream:
         """A reply that streams a run from frame `first` on. Raises `BadRequest` if it is too far,
@@ -195,9 +203,11 @@ def run_headers(run: str) -> dict[str, str]:
     return {"x-run-id": ids.run_id(run), **request_id(ids.run_id(run))}
 
 
-def json_reply(body: bytes, *, status: int = 200, run: str = "") -> Response:
-    """A JSON document; with `run`, under its headers."""
-    headers = run_headers(run) if run else request_id(fresh_id())
+def json_reply(
+    body: bytes, *, status: int = 200, run: str = "", more: Mapping[str, str] | None = None
+) -> Response:
+    """A JSON document; with `run`, under its headers; with `more` headers."""
+    headers = {**(run_headers(run) if run else request_id(fresh_id())), **(more or {})}
     return Response(body, status, headers, media_type="application/json")
 
 

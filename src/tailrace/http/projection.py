@@ -90,9 +90,8 @@ class Projection:
                 listener.run_dropped()
             return
         if events[0].seq <= self._seq or self._held:
-            self._held = [event for event in (*self._held, *events) if event.seq > self._seq]
-            self._held.sort(key=lambda event: event.seq)
-            events, self._held = _contiguous(self._held, self._seq)
+            known = sorted((*self._held, *events), key=lambda event: event.seq)
+            events, self._held = _contiguous(known, self._seq)
         elif events[0].seq != self._seq + 1:
             self._held = list(events)
             events = ()
@@ -141,7 +140,8 @@ class Projection:
 
 
 def _contiguous(events: list[Event], seq: int) -> tuple[list[Event], list[Event]]:
-    """Split sorted events into those that follow `seq` without a gap, and the rest."""
+    """Split sorted events into those that follow `seq` without a gap, and the rest; what comes twice counts
+    once."""
     ready: list[Event] = []
     for index, event in enumerate(events):
         if event.seq == seq + 1:

@@ -21,18 +21,15 @@ from functools import partial
 from typing import cast
 
 import uvicorn
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tailrace.errors import Unavailable
 from tailrace.http import logs, memory
+from tailrace.http.app import come_again
 from tailrace.http.event_stream import Streams
 from tailrace.http.origin import NameGuard
 from tailrace.http.parts import Parts
 from tailrace.http.protocol import Protocol
-from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.http.watchdog import Watchdog
-from tailrace.protocols.errors import error_body
 
 NOTSENT_LOWAT = 16_384
 """Unsent bytes the kernel takes for one client. Measured: 0.16 MB a stalled reader instead of 4.2."""
@@ -71,13 +68,8 @@ class Patience:
         except asyncio.CancelledError:
             if begun or not self._streams.stopping:
                 raise
-            id = fresh_id()
-            again = Unavailable("The server is restarting; try again in a moment.")
-            headers = {"retry-after": "1", **request_id(id)}
-            body = error_body(again, id)
-            await Response(body, again.status, headers, media_type="application/json")(
-                scope, receive, send
-            )
+            again = come_again("The server is restarting; try again in a moment.", scope)
+            await again(scope, receive, send)
 
 
 class Server(uvicorn.Server):
@@ -99,22 +91,17 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        supervisor = self._parts.supervisor
-        await supervisor.drain()
+        await self._parts.life.drain()
         for server in self.servers:
             server.close()
         self._parts.streams.stop()
         await super().shutdown(sockets)
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.wait([self._opening])
-        await supervisor.close()
-        await self._parts.let_go()
+        await self._parts.life.close()
         await _leave()
 
     async def _open(self) -> None:
         try:
-            await self._parts.supervisor.open()
+            await self._parts.life.open()
         except Exception as error:
             self.failure = error
             self.should_exit = True

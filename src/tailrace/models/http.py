@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
+import logging
+import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
@@ -25,14 +26,15 @@ from tailrace.events.types import Payload
 from tailrace.models import interim
 from tailrace.models.outbound import Resolver
 from tailrace.models.reply_body import ReplyBody
+from tailrace.models.retrying import asked_wait, wait_before
 from tailrace.protocols.contract import HttpRequest, UpstreamCodec, UpstreamDecoder
 from tailrace.protocols.offered import Calls
+
+logger = logging.getLogger("tailrace.models")
 
 MAX_ERROR_BODY = 65_536
 SHORTEST_SECRET = 8
 """Header values shorter than this are words."""
-MAX_RETRY_WAIT = 30.0
-FIRST_RETRY_WAIT = 0.5
 ENDED = "The model server's reply ended in the middle."
 
 
@@ -114,11 +116,8 @@ class HttpModel:
                 return
             except ModelFailed as failure:
                 if seen or not failure.retryable or attempt == self._retries:
-                    raise self._told(failure, seen=seen) from None
-                wait = FIRST_RETRY_WAIT * 2**attempt
-                if isinstance(failure, _Refused) and failure.wait is not None:
-                    wait = failure.wait
-                await asyncio.sleep(min(wait, MAX_RETRY_WAIT))
+                    raise self._told(failure, attempt + 1, seen=seen) from None
+                await asyncio.sleep(wait_before(attempt, failure.retry_after))
 
     def refusal(self, request: ModelRequest) -> ModelFailed | None:
         """What a server of the client's own dialect is asked can be refused for its choice of tools alone."""
@@ -188,8 +187,7 @@ class HttpModel:
         try:
             if reply.status >= 300:
                 body = self._redacted(await self._error_body(reply))
-                failure = self._codec.failure(reply.status, body)
-                raise _Refused(failure, _retry_after(reply.headers))
+                raise _by_headers(self._codec.failure(reply.status, body), reply.headers)
             return reply, await self._first(reply)
         except BaseException:
             reply.close()
@@ -212,18 +210,24 @@ class HttpModel:
                 said = said.replace(secret, b"[redacted]")
         return said
 
-    def _told(self, failure: ModelFailed, *, seen: bool) -> ModelFailed:
-        """A failure as the caller gets it."""
-        message = self._redacted(failure.message.encode("utf-8", "replace")).decode()
-        retryable = failure.retryable and not seen
-        return ModelFailed(
-            message,
-            code=failure.code,
-            status=failure.status,
-            retryable=retryable,
-            param=failure.param,
-            dialect=failure.dialect,
+    def _told(self, failure: ModelFailed, times: int, *, seen: bool) -> ModelFailed:
+        """A failure as the caller gets it, after the server was asked so often. What no client may hear of
+        it, and how often it was asked, goes to the log."""
+        if failure.detail:
+            logger.warning("model %s %s", self.name, self._clean(failure.detail))
+        again = f" (asked {times} times)" if times > 1 else ""
+        return failure.but(
+            message=self._clean(failure.message) + again,
+            public=self._clean(failure.public) + again if failure.public else "",
+            code=self._clean(failure.code),
+            param=self._clean(failure.param),
+            error_type=self._clean(failure.error_type),
+            detail=self._clean(failure.detail),
+            retryable=failure.retryable and not seen,
         )
+
+    def _clean(self, text: str) -> str:
+        return self._redacted(text.encode("utf-8", "replace")).decode()
 
     async def _first(self, reply: aiohttp.ClientResponse) -> bytes:
         """The first bytes of a reply. While there are none it may be asked for again."""
@@ -277,21 +281,6 @@ class Patience:
         return self.seconds - self.waited
 
 
-class _Refused(ModelFailed):
-    """No reply began; `wait` is what the server asked for, in seconds."""
-
-    def __init__(self, failure: ModelFailed, wait: float | None) -> None:
-        super().__init__(
-            failure.message,
-            code=failure.code,
-            status=failure.status,
-            retryable=failure.retryable,
-            param=failure.param,
-            dialect=failure.dialect,
-        )
-        self.wait = wait
-
-
 def _failed(what: str, *, retryable: bool = False) -> ModelFailed:
     return ModelFailed(f"The model server {what}.", retryable=retryable)
 
@@ -306,13 +295,10 @@ def _words(error: Exception) -> str:
     return type(error).__name__
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """`retry-after-ms`, else `Retry-After` in seconds; the form with a date is not used here."""
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * scale
-        except (KeyError, ValueError):
-            continue
-        if 0 <= seconds < math.inf:  # neither is nan
-            return seconds
-    return None
+def _by_headers(failure: ModelFailed, headers: Mapping[str, str]) -> ModelFailed:
+    """A refusal with what its headers say of asking again."""
+    asked = asked_wait(headers, time.time())
+    return failure.but(
+        retry_after=failure.retry_after if asked is None else asked,
+        retryable=failure.retryable and headers.get("x-should-retry") != "false",
+    )

@@ -25,6 +25,9 @@ from tailrace.protocols.fields import Object
 from tailrace.protocols.framing import loose_json
 from tailrace.protocols.framing.sse import SseDecoder, SseEvent
 from tailrace.protocols.halves import Halves
+from tailrace.protocols.secrets import scrubbed
+from tailrace.protocols.upstream_errors import reported
+from tailrace.protocols.upstream_events import loosely
 
 NO_FORM = "it has not the form that its dialect gives to events"
 
@@ -42,11 +45,11 @@ NO_EVENT = (
 )
 """What reading bytes that are no event of a dialect raises."""
 
-RETRYABLE = frozenset({408, 409, 425, 429})
-
 
 class SseReplyDecoder(ABC):
     """An `UpstreamDecoder` over server-sent events."""
+
+    dialect = ""
 
     def __init__(self, items: Iterator[int], model: str) -> None:
         self.failure: ModelFailed | None = None
@@ -97,9 +100,9 @@ class SseReplyDecoder(ABC):
         """The server said `[DONE]` (`_marked`), or the connection ended, and the dialect's own end had not
         come."""
         said = told.excerpt(b" ".join(self._strays))
-        last = f"; it said last: {said}" if said else "."
-        message = f"The model server's reply ended in the middle{last}"
-        self.failure = CutShort(message, retryable=True)
+        ours = "The model server's reply ended in the middle"
+        message = f"{ours}; it said last: {scrubbed(said)}" if said else f"{ours}."
+        self.failure = CutShort(message, retryable=True, public=f"{ours}." if said else "")
 
     def _take(self, event: SseEvent) -> None:
         if event.stray:
@@ -135,7 +138,7 @@ class SseReplyDecoder(ABC):
         if self.failure is None and error:
             self._raise_reported(error)
         if self.failure is None and named:
-            raise told.failed(told.words(error), error)
+            raise reported(told.words(error), error)
 
     def _known(self, event: SseEvent) -> None:
         """Let the dialect read an event. Raises `Undecodable` in words of ours."""
@@ -199,6 +202,7 @@ class SseReplyDecoder(ABC):
 
     def _mended(self) -> list[t.Payload]:
         if self.failure is not None:
+            self.failure = _of(self.dialect, self.failure)
             self._cut_off()
         return self._out if self._halves is None else self._halves.mended(self._out)
 
@@ -221,21 +225,12 @@ def call_id(given: str | None, item: int) -> str:
     return given or f"call_{item}"
 
 
-def http_failure(status: int, body: bytes) -> ModelFailed:
-    """The meaning of an HTTP status of 400 or above."""
-    code = "server_error"
-    if status == 429:
-        code = "rate_limit_exceeded"
-    elif status in (400, 413, 422):
-        code = "invalid_prompt"
-    return ModelFailed(
-        f"The model server answered {status}: {told.message(body)}",
-        code=code,
-        status=status,
-        retryable=status in RETRYABLE or status >= 500,
-    )
+def http_failure(status: int, body: bytes, dialect: str) -> ModelFailed:
+    """The meaning of an HTTP status of 300 or above, of a server of a dialect."""
+    return _of(dialect, reported(told.message(body), loosely(body), status))
 
 
-def stream_failure(message: str, code: Json = None) -> ModelFailed:
-    """A failure that the server reported inside its stream, with its code or type."""
-    return told.failed(message, {"code": code})
+def _of(dialect: str, failure: ModelFailed) -> ModelFailed:
+    """A failure with whose words it is told in, where they are a server's."""
+    theirs = failure.public and failure.status and not failure.dialect
+    return failure.but(dialect=dialect) if theirs else failure

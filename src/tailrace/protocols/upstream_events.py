@@ -26,37 +26,12 @@ from tailrace.events.items import Json
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.framing import json_bounds, loose_json
 from tailrace.protocols.framing.sse import SseEvent
+from tailrace.protocols.secrets import scrubbed
+from tailrace.protocols.upstream_errors import MAX_MESSAGE, reported
 
-MAX_MESSAGE = 500
-"""Characters of a server's message that are passed on."""
 EXCERPT = 200
 PINGS = frozenset({"ping", "keepalive", "heartbeat"})
 LONGEST_PING = 120
-LIMITED = frozenset(
-    {
-        "429",
-        "insufficient_quota",
-        "overloaded",
-        "overloaded_error",
-        "rate_limit_error",
-        "rate_limit_exceeded",
-        "resource_exhausted",
-        "too_many_requests",
-    }
-)
-REFUSED = frozenset(
-    {
-        "400",
-        "413",
-        "422",
-        "badrequesterror",
-        "context_length_exceeded",
-        "invalid_prompt",
-        "invalid_request_error",
-    }
-)
-"""Codes and types of errors inside a reply: of too many requests, and of requests that are at fault."""
-
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.DOTALL | re.IGNORECASE)
 
@@ -89,7 +64,7 @@ def sort(event: SseEvent) -> SseEvent | Mark:
 
 def _other(name: str, data: bytes) -> Mark:
     if name.lower() == "error":
-        raise failed(text(data))
+        raise reported(text(data))
     if data.strip(b'"') == b"[DONE]":
         return Mark.END
     if not data or word(name) in PINGS or word(text(data)) in PINGS:
@@ -99,39 +74,26 @@ def _other(name: str, data: bytes) -> Mark:
         raise_reported(any_object(value[0]))
     if data in (b"null", b"[]", b'""') or isinstance(value, (int, float)):
         return Mark.NOTHING
-    raise unreadable(f"it is no JSON: {excerpt(data)}")
+    raise unreadable("it is no JSON", scrubbed(excerpt(data)))
 
 
 def raise_reported(told: Object) -> None:
     """Raise the failure that an object reports: by a field `error`, or by saying that it is one."""
     error = told.get("error")
     if isinstance(error, dict) and any(any_object(error).values()):
-        raise failed(words(error), error)
+        raise reported(words(error), told)
     if isinstance(error, str | list) and error:
-        raise failed(words(error), told)
+        raise reported(words(error), told)
     if "error" in (told.get("object"), told.get("type"), told.get("status")) or error is True:
-        raise failed(words(told), told)
+        raise reported(words(told), told)
 
 
-def failed(message: str, told: Json = None) -> ModelFailed:
-    """A failure that the server reported inside its reply, `told` with its code, status or type."""
-    fields = any_object(told)
-    codes = {str(fields.get(name)).lower() for name in ("code", "status", "type")}
-    code = "server_error"
-    if codes & LIMITED:
-        code = "rate_limit_exceeded"
-    elif codes & REFUSED:
-        code = "invalid_prompt"
-    return ModelFailed(
-        message.strip()[:MAX_MESSAGE] or "The model server reported an error.",
-        code=code,
-        retryable=code != "invalid_prompt",
+def unreadable(why: str, said: str = "") -> Undecodable:
+    """What came is no event of its dialect, in words of ours, and how it begins."""
+    ours = f"The model server sent an event that cannot be read: {why}"
+    return Undecodable(
+        f"{ours}: {said}." if said else f"{ours}.", public=f"{ours}." if said else ""
     )
-
-
-def unreadable(why: str) -> Undecodable:
-    """What came is no event of its dialect, in words of ours."""
-    return Undecodable(f"The model server sent an event that cannot be read: {why}.")
 
 
 def words(found: Json) -> str:
@@ -151,24 +113,30 @@ def words(found: Json) -> str:
 def message(body: bytes) -> str:
     """What the body of an error says: its message, or itself; bounded."""
     said = words(loosely(body)).strip() or text(body).strip()
-    return said[:MAX_MESSAGE]
+    if said in ("{}", "[]", "null"):
+        return ""
+    return said[:MAX_MESSAGE] if not said.startswith("<") else plain(said)
 
 
 def raise_only_words(told: Object) -> None:
     """Raise the failure that an object is which only says what is wrong: `{"detail": "Not Found"}`."""
     if any(isinstance(told.get(name), str) and told[name] for name in ("message", "detail", "msg")):
-        raise failed(words(told), told)
+        raise reported(words(told), told)
 
 
 def no_stream(body: bytes) -> ModelFailed:
     """A reply that is a page or a text, where a stream was asked for."""
     said = text(body)
-    title = _TITLE.search(said)
-    plain = " ".join(_TAG.sub(" ", title[1] if title else said).split())[:EXCERPT]
     what = "a page" if said.lstrip().startswith("<") else "a text"
-    return ModelFailed(
-        f"The model server answered with {what} instead of a stream: {plain}", retryable=True
-    )
+    ours = f"The model server answered with {what} instead of a stream"
+    message = f"{ours}: {scrubbed(plain(said))}"
+    return ModelFailed(message, retryable=True, public=f"{ours}.")
+
+
+def plain(page: str) -> str:
+    """What a page says in one line: its title, or all of it."""
+    title = _TITLE.search(page)
+    return " ".join(_TAG.sub(" ", title[1] if title else page).split())[:EXCERPT]
 
 
 def excerpt(data: bytes) -> str:

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 
 from tailrace.errors import IllegalEvent, LimitReached, LogError, ModelFailed
 from tailrace.events import abandoning
+from tailrace.events.failures import run_failed
 from tailrace.events.types import (
     Draft,
     RunCancelled,
@@ -173,7 +174,7 @@ class LiveRun:
         except LimitReached as limit_reached:
             return RunIncomplete(limit_reached.reason)
         except ModelFailed as failure:
-            return RunFailed(failure.code, failure.message, failure.param, failure.dialect)
+            return run_failed(failure)
         except IllegalEvent as error:
             return RunFailed("server_error", f"The agent broke the event grammar: {error}")
         except Exception as error:

@@ -19,12 +19,13 @@ from tailrace.errors import LimitReached, ModelFailed
 from tailrace.events import history
 from tailrace.events import types as t
 from tailrace.events.items import Item, Json, Message, TextPart, ToolCall, text_of
-from tailrace.events.request import ModelRequest, Settings, ToolChoice
+from tailrace.events.request import ModelRequest, RunRequest, Settings, ToolChoice
 from tailrace.events.tools import run_by_client
 from tailrace.models.contract import Model
 from tailrace.runtimes import compaction, structured
 from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.foreign import kept_back
 from tailrace.runtimes.repeating import begun
 from tailrace.runtimes.single import Reply
 from tailrace.runtimes.steps import (
@@ -62,6 +63,16 @@ async def in_time(seconds: float, worked: float, work: Awaitable[bool]) -> bool:
         if limit.expired():
             raise LimitReached("max_seconds") from None
         raise
+
+
+def asked_of(agent: Agent, request: RunRequest, told: Sequence[Item]) -> ModelRequest:
+    """What an agent's model is asked for a client's request, wherever the agent works: its own instructions
+    before the client's, and the form of answers that it must have unless the client asks for another."""
+    settings = request.settings
+    if agent.output is not None and settings.output.kind == "text":
+        settings = msgspec.structs.replace(settings, output=agent.output)
+    instructions = "\n\n".join(filter(None, (agent.instructions, request.instructions)))
+    return ModelRequest(items=tuple(told), instructions=instructions, settings=settings)
 
 
 @dataclass(frozen=True)
@@ -131,11 +142,14 @@ class Invocation:
         request = self._request(note)
         theirs = run_by_client(self._base.settings.tools, request.items)
         reply = Reply(state, self._node, self._id)
-        async with aclosing(self._model.stream(request, reply.numbers())) as batches:
-            async for payloads in batches:
-                placed = [self._placed(payload, theirs) for payload in payloads]
-                self._context.emit(reply.said(placed))
-                await self._context.room()
+        try:
+            async with aclosing(self._model.stream(request, reply.numbers())) as batches:
+                async for payloads in batches:
+                    placed = [self._placed(payload, theirs) for payload in payloads]
+                    self._context.emit(reply.said(placed))
+                    await self._context.room()
+        except ModelFailed as failure:
+            raise kept_back(failure, self._context.run) from None
         if self._agent.context_tokens:
             used = state.contexts.get(self._id, 0)
             self._say(t.ContextUsage(used, self._agent.context_tokens))
@@ -195,7 +209,7 @@ class Invocation:
                             self._say(msgspec.structs.replace(payload, purpose="compaction"))
                             failed = compaction.fault(text, payload.finish)
         except ModelFailed as failure:
-            failed = failure.message
+            failed = kept_back(failure, self._context.run).message
         replacement = () if failed else compaction.replacement(text, self._base.items)
         self._say(t.CompactionCompleted(replacement, failed))
 

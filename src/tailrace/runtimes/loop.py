@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
-from tailrace.events.request import ModelRequest, RunRequest
+from tailrace.events.request import RunRequest
 from tailrace.events.types import MAIN, AgentEntry
 from tailrace.models.contract import Model
 from tailrace.runtimes import structured
 from tailrace.runtimes.agent import Agent
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.invocation import Invocation, Team, in_time
+from tailrace.runtimes.invocation import Invocation, Team, asked_of, in_time
 from tailrace.runtimes.single import NODE, ending, opening
 
 
@@ -55,21 +53,12 @@ class AgentLoop:
                 return False
 
     def _main(self, context: RunContext) -> Invocation:
-        request = context.request
-        agent = self._agent
-        instructions = "\n\n".join(filter(None, (agent.instructions, request.instructions)))
-        settings = request.settings
-        if agent.output is not None and settings.output.kind == "text":
-            settings = msgspec.structs.replace(settings, output=agent.output)
+        request, agent = context.request, self._agent
         return Invocation(
             Team(context, agent.limits),
             agent,
             id=MAIN,
             node=NODE,
             model=self._models.get(request.model, agent.model),
-            base=ModelRequest(
-                items=(*request.history, *request.input),
-                instructions=instructions,
-                settings=settings,
-            ),
+            base=asked_of(agent, request, (*request.history, *request.input)),
         )

@@ -7,6 +7,7 @@ it as long as the server's timeout allows, and are then answered with an error t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Literal
@@ -26,6 +27,8 @@ from tailrace.runtimes.tools.contract import (
     not_made,
 )
 from tailrace.runtimes.tools.dispatch import ASK_USER, TASK, ask_user_spec, task_spec
+
+logger = logging.getLogger("tailrace.runtimes")
 
 LONGEST_NAME = 64
 """Characters that model servers allow a tool's name."""
@@ -49,7 +52,8 @@ class Toolbox:
                 listed = await source.tools(patient=patient and not begun)
             except ToolSourceFailed as error:
                 if not begun:
-                    raise ModelFailed(str(error)) from None
+                    logger.warning("%s", error)
+                    raise ModelFailed(f"{error.message}.") from None
                 self._away[source.label] = source
             else:
                 self._take(listed)
@@ -118,7 +122,7 @@ class Away:
         try:
             tool = await self._box.wait_for(self.spec.name, self.server_label)
         except ToolSourceFailed as error:
-            return not_made(str(error))
+            return not_made(error.message)
         if tool is None:
             return ToolResult(f"There is no tool named {self.spec.name}.", is_error=True)
         return await tool.call(arguments, context)

@@ -20,10 +20,10 @@ from tailrace.events.types import (
     NodeCompleted,
     NodeFailed,
     NodeStarted,
-    RunCompleted,
 )
 from tailrace.runtimes.contract import Checks, Repeats, RunContext
 from tailrace.runtimes.nodes.contract import Node, NodeContext, NodeSpec, made_in
+from tailrace.runtimes.single import ending
 
 
 class Workflow:
@@ -47,8 +47,7 @@ class Workflow:
         while True:
             heard = context.heard
             if await self._work(context):
-                end = RunCompleted()
-                context.emit([*context.state.settle(end), Draft(end)])
+                context.emit(ending(context.state))
                 return
             if context.heard == heard:
                 return  # it waits for an answer
@@ -102,10 +101,7 @@ class Workflow:
             raise
         except ModelFailed as failure:
             self._fail(context, spec.id, failure.message)
-            message = f"Node {spec.id} failed: {failure.message}"
-            raise ModelFailed(
-                message, code=failure.code, param=failure.param, dialect=failure.dialect
-            ) from None
+            raise failure.but(message=f"Node {spec.id} failed: {failure.message}") from None
         except IllegalEvent as error:
             message = f"Node {spec.id} broke the event grammar: {error}"
             self._fail(context, spec.id, message)

@@ -16,7 +16,7 @@ from tailrace.events.state import RunState
 from tailrace.runtimes.adapters.generator import Function, GeneratorRuntime
 from tailrace.runtimes.adapters.run import Run
 from tailrace.runtimes.tools.contract import MAX_OUTPUT
-from tests.support.house import House, open_house
+from tests.support.house import House, begun_tools, open_house, slow
 from tests.support.team import outputs, texts
 
 
@@ -279,3 +279,26 @@ async def test_arguments_of_a_call_cannot_be_cut() -> None:
     state = await run(calls)
     assert isinstance(state.end, t.RunFailed)
     assert f"over {MAX_OUTPUT} characters" in state.end.message
+
+
+async def test_a_tool_begins_when_the_log_knows_of_it() -> None:
+    known: list[list[int]] = []
+
+    async def works(run: Run) -> AsyncGenerator[Any, None]:
+        call = run.tool("search", query="x")
+        yield call
+        known.append(await begun_tools(house))  # as the tool would begin
+        yield call.result("found")
+        yield t.ItemStarted(1, "tool_call", name="raw", call_id="c", runs_on="server")
+        yield t.ArgumentsDelta(1, "{}")
+        yield t.ItemCompleted(1)
+        yield t.Usage("m")
+        yield t.ToolStarted(1, "key")
+        known.append(await begun_tools(house))
+        yield t.ToolCompleted(1, "done")
+
+    house = slow(await open_house(GeneratorRuntime("poet", works)))
+    state = await house.finished(await house.start())
+    assert state.end == t.RunCompleted(), state.end
+    assert known == [[0], [0, 1]]
+    await house.supervisor.close()

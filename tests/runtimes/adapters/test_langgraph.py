@@ -343,7 +343,8 @@ async def test_a_model_server_that_has_enough_says_so_without_its_words() -> Non
             yield
 
     state = await run(create_agent(Full()))
-    assert state.end == t.RunFailed("rate_limit_exceeded", "The agent's model answered 429.")
+    said = "The agent's model answered 429."
+    assert state.end == t.RunFailed("rate_limit_exceeded", said, status=429)
 
 
 async def test_outside_our_runs_agents_do_what_they_did() -> None:

@@ -42,6 +42,8 @@ from tests.support.team import call, outputs, say, texts
 class TestOpenAIAgents(Contract):
     """The suite."""
 
+    told_of_a_failed_tool = "It failed: no good"  # its tools say so themselves
+
     def build(self, spec: Spec) -> Runtime:
         return OpenAIAgentsRuntime(agent(spec), spec.name)
 

@@ -114,6 +114,6 @@ async def test_handing_over_goes_on_after_a_crash_and_a_pause() -> None:
 async def test_who_took_over_may_fail() -> None:
     bad = Agent(name="bad", model=Scripted("bad", ((say("so"), Step(fail="secret")),)))
     state = await run(triage((call("transfer_to_bad"),), to=(handoff(bad),)))
-    assert state.end == t.RunFailed("server_error", "The model server answered 500.")
+    assert state.end == t.RunFailed("server_error", "The model server answered 500.", status=500)
     assert outputs(state) == ["The agent failed."]
     assert state.agents == {"MAIN": "closed", "bad": "closed"}

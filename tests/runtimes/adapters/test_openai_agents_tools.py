@@ -53,7 +53,7 @@ async def test_what_a_tool_raises_is_told_as_the_tool_wants_it() -> None:
     strict = function_tool(broken, failure_error_function=None)
     state = await run(Agent(name="lead", model=Scripted("lead", replies), tools=[strict]))
     assert state.end == t.RunFailed("server_error", "The agent raised ValueError.")
-    assert outputs(state) == ["ValueError: secret"]
+    assert outputs(state) == ["The tool failed (ValueError)."]
 
 
 async def test_a_tool_that_takes_too_long() -> None:

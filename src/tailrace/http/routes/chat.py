@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.events.request import RunRequest
+from tailrace.http import refusals
 from tailrace.http.catalog import Target
 from tailrace.http.guard import Reply, guarded, maker
 from tailrace.http.mounts import Mount
@@ -46,7 +47,7 @@ class _Chat:
         run, _ = await take_turn(self._parts, http, wanted, body)
         mount = self._mount
         options = stream.Options(asked.include_usage, mount.key, mount.functions)
-        if asked.stream:
+        if asked.stream and await self._parts.refused(run) is None:
             return self._parts.stream(
                 http, run, View(options, lambda: stream.Encoder(run, options))
             )
@@ -56,7 +57,8 @@ class _Chat:
         document, status = await self._parts.documents.of_events(
             run, lambda events: reply.completion(run, events, options)
         )
-        return json_reply(document, status=status, run=run)
+        more = refusals.headers(state.end)
+        return json_reply(document, status=status, run=run, more=more)
 
     async def _in_session(self, http: Request, asked: RunRequest, target: Target) -> RunRequest:
         """The request as a turn of the conversation that its `conversation_id` names, if it names one."""

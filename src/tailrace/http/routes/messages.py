@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tailrace.http import refusals
 from tailrace.http.guard import Reply, guarded
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, document, json_reply
@@ -44,7 +45,7 @@ class _Messages:
         run, _ = await self._parts.start(http, wanted, body)
         reads_calls = CANNOT_READ_CALLS not in http.headers.get("user-agent", "")
         options = stream.Options(tools=reads_calls, key=self._mount.key)
-        if asked.stream:
+        if asked.stream and await self._parts.refused(run) is None:
             return self._parts.stream(
                 http, run, View(options, lambda: stream.Encoder(run, options))
             )
@@ -54,7 +55,8 @@ class _Messages:
         made, status = await self._parts.documents.of_events(
             run, lambda events: reply.message(run, events, options)
         )
-        return json_reply(made, status=status, run=run)
+        more = refusals.headers(state.end)
+        return json_reply(made, status=status, run=run, more=more)
 
     async def count(self, http: Request) -> Reply:
         body = await self._parts.body(http)

@@ -8,18 +8,21 @@ from functools import partial
 
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.errors import BadRequest, Conflict, NotFound
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
-from tailrace.events.types import Event, RunCancelled, RunStarted
+from tailrace.events.types import Event, RunCancelled, RunFailed, RunStarted
+from tailrace.http import refusals
 from tailrace.http.answers import answering, to_who_asked
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, cursor, flag, json_reply
 from tailrace.http.turns import take_turn, with_history, with_references
 from tailrace.http.views import responses_view
+from tailrace.protocols import failures, overflow
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import reply, request, stream
 from tailrace.runs.directory import RunRecord
@@ -28,6 +31,8 @@ from tailrace.runs.retention import ended
 SURFACE = "responses"
 CLIENT = "a client"
 GOING = ("in_progress", "waiting")
+IN_STREAM = frozenset({overflow.CODE})
+"""Refusals that OpenAI's servers tell inside a stream: Codex looks there, to shorten the conversation."""
 
 
 def routes(parts: Parts, mount: Mount) -> list[Route]:
@@ -59,9 +64,15 @@ class _Responses:
         run, turn = await self._begin(http, wanted, body)
         options = self._options(wanted, turn)
         if asked.stream or flag(http.query_params.get("stream")):
-            return self._parts.stream(http, run, responses_view(run, options))
+            held = not turn and not wanted.background
+            refusal = await self._parts.refused(run) if held else None
+            if refusal is None or refusal.code in IN_STREAM:
+                return self._parts.stream(http, run, responses_view(run, options))
         if not wanted.background:
-            await self._parts.attend(http, run, pauses=True)
+            state = await self._parts.attend(http, run, pauses=True)
+            refusal = refusals.of_server(state.end) if state is not None else None
+            if state is not None and refusal is not None and not state.items:
+                return _refusal(run, refusal)
         return await self._document(run, turn)
 
     async def _begin(self, http: Request, wanted: RunRequest, body: bytes) -> tuple[str, int]:
@@ -171,3 +182,10 @@ def _included(http: Request) -> tuple[str, ...]:
     return tuple(
         name for key in ("include", "include[]") for name in http.query_params.getlist(key)
     )
+
+
+def _refusal(run: str, end: RunFailed) -> Response:
+    """The reply to a request that the model server refused: as at OpenAI, an error and no response."""
+    told = failures.openai(end)
+    body = msgspec.json.encode({"error": failures.error(told)})
+    return json_reply(body, status=told.status, run=run, more=refusals.headers(end))

@@ -243,7 +243,9 @@ class Encoder:
             case t.RunIncomplete():
                 self._finish(SUCCESS, {"status": "incomplete", "reason": end.reason})
             case t.RunFailed():
-                self._fail(end.code, end.message)
+                told: Object = {"status": end.status or None, "param": end.param}
+                more = wire.metadata(**told, retryAfter=end.retry_after)
+                self._fail(end.code, end.message, more)
             case t.RunCancelled():
                 if (
                     self._dated
@@ -255,9 +257,9 @@ class Encoder:
                 assert_never(end)
         self.done = True
 
-    def _fail(self, code: str, message: str) -> None:
-        told = {"type": "RUN_ERROR", "message": message, "code": code}
-        self.emit({**told, **wire.usage(self._usage)})
+    def _fail(self, code: str, message: str, more: Object | None = None) -> None:
+        told: Object = {"type": "RUN_ERROR", "message": message, "code": code}
+        self.emit({**told, **(more or {}), **wire.usage(self._usage)})
 
     def _finish(self, outcome: Object, result: Object | None = None) -> None:
         named = {"threadId": self._thread, "runId": self._called}

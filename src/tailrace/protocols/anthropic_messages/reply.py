@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import msgspec
 
 from tailrace.events.history import lasting
-from tailrace.events.types import Event
-from tailrace.protocols.anthropic_messages import wire
+from tailrace.events.types import Event, RunFailed
 from tailrace.protocols.anthropic_messages.stream import Encoder, Options
+from tailrace.protocols.failures import status
 from tailrace.protocols.fields import Object
 
 TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
@@ -22,7 +22,8 @@ def message(run: str, events: Sequence[Event], options: Options) -> tuple[bytes,
     for frame in Encoder(run, options).encode(lasting(events)):
         event: Object = msgspec.json.decode(frame.partition(b"\ndata: ")[2])
         if event["type"] == "error":
-            return msgspec.json.encode(event), wire.STATUS.get(event["error"]["type"], 500)
+            end = events[-1].payload
+            return msgspec.json.encode(event), status(end) if isinstance(end, RunFailed) else 500
         _add(document, event)
     return msgspec.json.encode(document), 200
 

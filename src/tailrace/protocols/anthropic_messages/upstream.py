@@ -36,9 +36,9 @@ from tailrace.protocols.upstream import (
     SseReplyDecoder,
     call_id,
     http_failure,
-    stream_failure,
 )
-from tailrace.protocols.upstream_events import words as reported
+from tailrace.protocols.upstream_errors import reported
+from tailrace.protocols.upstream_events import words as all_words
 
 VERSION = "2023-06-01"
 _json = msgspec.json.Encoder().encode
@@ -67,7 +67,6 @@ OF_MESSAGE = (
 OF_DELTA = ("stop_reason", "stop_sequence")
 OF_EVENT = ("type", "delta", "usage")
 """Fields that have a place of their own; others are kept as they came."""
-OVERLOADED = 529
 MOST = 2**53
 """Counts beyond this are none."""
 
@@ -96,12 +95,13 @@ class MessagesCodec:
         return MessagesDecoder(items, model)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
-        made = http_failure(status, body)
-        return _overloaded(made) if status == OVERLOADED else made
+        return http_failure(status, body, self.dialect)
 
 
 class MessagesDecoder(SseReplyDecoder):
     """One reply of a Messages server."""
+
+    dialect = DIALECT
 
     def __init__(self, items: Iterator[int], model: str) -> None:
         super().__init__(items, model)
@@ -148,10 +148,8 @@ class MessagesDecoder(SseReplyDecoder):
             super()._closed()
 
     def _failed(self, found: Object) -> None:
-        error = any_object(found.get("error"))
-        said = words(error.get("message")) or words(found.get("message"))
-        made = stream_failure(said or reported(found), error.get("type"))
-        self.failure = _overloaded(made) if error.get("type") == "overloaded_error" else made
+        said = words(any_object(found.get("error")).get("message")) or words(found.get("message"))
+        self.failure = reported(said or all_words(found), found)
 
     def _message(self, message: Object) -> None:
         self._id = words(message.get("id"))
@@ -264,17 +262,6 @@ class MessagesDecoder(SseReplyDecoder):
         told = {} if self._begun else self._told
         kept = {"reply": told, "usage": self._usage, "delta": self._delta, "beside": self._beside}
         return _ours(given(kept))
-
-
-def _overloaded(failure: ModelFailed) -> ModelFailed:
-    """What only this dialect has a word for: the server has too much to do, whoever asks."""
-    return ModelFailed(
-        failure.message,
-        code="overloaded_error",
-        status=OVERLOADED,
-        retryable=True,
-        dialect=DIALECT,
-    )
 
 
 def _ours(found: Object) -> Object:

@@ -17,6 +17,8 @@ from tailrace.events.types import (
     Usage,
 )
 from tailrace.events.usage import Totals
+from tailrace.protocols import failures, overflow
+from tailrace.protocols.error_words import status_of
 from tailrace.protocols.fields import Object, any_object
 
 DIALECT = "messages"
@@ -35,6 +37,7 @@ ERRORS = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    408: "timeout_error",
     409: "conflict_error",
     410: "not_found_error",
     413: "request_too_large",
@@ -46,27 +49,6 @@ ERRORS = {
     529: "overloaded_error",
 }
 """Error types by HTTP status; the rest is `api_error`."""
-
-STATUS = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "conflict_error": 409,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-"""The HTTP status of a run that failed, by the type of its error."""
-
-CODES = {
-    "rate_limit_exceeded": "rate_limit_error",
-    "invalid_prompt": "invalid_request_error",
-}
-"""Types of errors by the codes of runs that failed; the rest is `api_error`."""
 
 
 def usage(totals: Totals) -> Object:
@@ -158,8 +140,11 @@ def failure(end: RunFailed | RunCancelled) -> Object:
     """The `error` of a run that ended badly."""
     if isinstance(end, RunCancelled):
         return {"type": "api_error", "message": f"The run was cancelled by {end.by}."}
-    said = end.code if end.dialect == DIALECT and end.code in STATUS else ""
-    return {"type": said or CODES.get(end.code, "api_error"), "message": end.message}
+    status = failures.status(end)
+    own = end.error_type if end.dialect == DIALECT and status_of(end.error_type) == status else ""
+    too_long = end.code == overflow.CODE
+    message = overflow.in_anthropics_words(end.message) if too_long else end.message
+    return {"type": own or ERRORS.get(status, "api_error"), "message": message}
 
 
 def ended_badly(end: RunEnd) -> RunFailed | RunCancelled | None:

@@ -12,7 +12,7 @@ from tailrace.events.grammar import ASKED_TOOL
 from tailrace.events.items import Item, Json, Message, ToolCall, text_of
 from tailrace.events.state import RunState
 from tailrace.events.types import RunCancelled, RunCompleted, RunEnd, RunFailed, RunIncomplete
-from tailrace.protocols.fields import Object
+from tailrace.protocols.fields import Object, given
 
 _json = msgspec.json.Encoder().encode
 
@@ -126,7 +126,14 @@ def waiting_for(state: RunState) -> list[Object]:
 def _error(end: RunEnd | None) -> Json:
     match end:
         case RunFailed():
-            return {"code": end.code, "message": end.message}
+            told: Object = {"code": end.code, "message": end.message}
+            more: Object = {
+                "param": end.param,
+                "status": end.status or None,
+                "type": end.error_type,
+                "retry_after": end.retry_after,
+            }
+            return {**told, **given(more)}
         case RunIncomplete():
             return {"code": end.reason, "message": f"The run reached its limit: {end.reason}."}
         case RunCancelled():

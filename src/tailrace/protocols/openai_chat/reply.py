@@ -10,16 +10,16 @@ import msgspec
 
 from tailrace.events.history import lasting
 from tailrace.events.items import Json
-from tailrace.events.types import Event
+from tailrace.events.types import Event, RunFailed
+from tailrace.protocols import failures
 from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.openai_chat.stream import Encoder, Options
 
 _json = msgspec.json.Encoder().encode
 
 
-STATUS = {"invalid_prompt": 400, "rate_limit_exceeded": 429, "cancelled": 409}
-"""The HTTP status of a failed run by its code, so that a client's library knows what to make of it."""
-
+CANCELLED = 409
+"""The HTTP status of a run that somebody cancelled."""
 NO_SOUND: Object = {"id": "", "expires_at": 0, "data": "", "transcript": ""}
 """What the SDKs require of a message's `audio`; other servers, and a reply that was cut, tell less of it."""
 
@@ -33,7 +33,9 @@ def completion(run: str, events: Sequence[Event], options: Options) -> tuple[byt
         if data != b"[DONE]":
             total.add(msgspec.json.decode(data))
     if total.error is not None:
-        return _json({"error": total.error}), STATUS.get(total.error["code"], 500)
+        end = events[-1].payload
+        status = failures.openai(end).status if isinstance(end, RunFailed) else CANCELLED
+        return _json({"error": total.error}), status
     return _json(total.document()), 200
 
 

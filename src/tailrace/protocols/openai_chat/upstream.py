@@ -29,7 +29,9 @@ from tailrace.protocols.openai_chat.rules import OPENAI, Rules
 from tailrace.protocols.openai_chat.upstream_calls import Calls
 from tailrace.protocols.openai_chat.upstream_media import Audio
 from tailrace.protocols.openai_chat.upstream_media import image as image_content
+from tailrace.protocols.secrets import scrubbed
 from tailrace.protocols.upstream import SseReplyDecoder, http_failure
+from tailrace.protocols.upstream_errors import MAX_MESSAGE
 
 _json = msgspec.json.Encoder().encode
 
@@ -104,11 +106,13 @@ class ChatCodec:
         return ChatDecoder(items, model)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
-        return http_failure(status, body)
+        return http_failure(status, body, self.dialect)
 
 
 class ChatDecoder(SseReplyDecoder):
     """One reply of a chat server."""
+
+    dialect = ChatCodec.dialect
 
     def __init__(self, items: Iterator[int], model: str) -> None:
         super().__init__(items, model)
@@ -185,8 +189,9 @@ class ChatDecoder(SseReplyDecoder):
             return
         reason = wire.finish(choice.finish_reason)
         if reason and reason not in wire.FINISH:
-            words = told.words(choice.message).strip()[: told.MAX_MESSAGE]
-            raise ModelFailed(words or f"The model server broke off its reply ({reason[:40]}).")
+            ours = f"The model server broke off its reply ({reason[:40]})."
+            words = scrubbed(told.words(choice.message).strip()[:MAX_MESSAGE])
+            raise ModelFailed(words or ours, public=ours)
         self._finish_reason = reason or self._finish_reason
 
     def _delta(self, delta: wire.Delta, choice: wire.Choice) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tailrace.events.items import Json
 from tailrace.events.types import RunCancelled, RunCompleted, RunFailed, RunIncomplete
 from tailrace.events.usage import Totals
+from tailrace.protocols import failures
 from tailrace.protocols.fields import Object
 
 SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority"})
@@ -34,12 +35,11 @@ def finish_reason(end: RunCompleted | RunIncomplete, *, calls: bool) -> str:
 
 def failure(end: RunFailed | RunCancelled) -> Object:
     """The body of an error, in the stream and outside of it."""
-    if isinstance(end, RunCancelled):
-        code, message = "cancelled", f"The run was cancelled by {end.by}."
-    else:
-        code, message = end.code, end.message
-    kind = "rate_limit_error" if code == "rate_limit_exceeded" else "server_error"
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    if isinstance(end, RunFailed):
+        return {"error": failures.error(failures.openai(end))}
+    message = f"The run was cancelled by {end.by}."
+    told: Object = {"message": message, "type": "server_error", "param": None, "code": "cancelled"}
+    return {"error": told}
 
 
 def annotation(responses: dict[str, Json]) -> Object | None:

@@ -19,7 +19,9 @@ from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.framing import json_bounds
 from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.openai_media.prompt import options, prompt
-from tailrace.protocols.upstream import NO_EVENT, SseReplyDecoder, http_failure, stream_failure
+from tailrace.protocols.upstream import NO_EVENT, SseReplyDecoder, http_failure
+from tailrace.protocols.upstream_errors import reported
+from tailrace.protocols.upstream_events import words
 
 PREVIEWS = 2
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -45,7 +47,7 @@ class ImagesCodec:
         return ImagesDecoder(items, model)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
-        return http_failure(status, body)
+        return http_failure(status, body, self.dialect)
 
 
 class ImagesDecoder(SseReplyDecoder):
@@ -76,8 +78,7 @@ class ImagesDecoder(SseReplyDecoder):
         elif kind.endswith(".completed"):
             self._whole(fields, fields)
         elif "error" in fields or kind == "error":
-            error = cast("dict[str, Any]", fields.get("error") or fields)
-            raise stream_failure(str(error.get("message", "")), error.get("code"))
+            raise reported(words(fields.get("error") or fields), fields)
 
     def _closed(self) -> None:
         if self._document is None:

@@ -42,7 +42,7 @@ class SpeechCodec:
         return SpeechDecoder(items, model, self._format)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
-        return http_failure(status, body)
+        return http_failure(status, body, self.dialect)
 
 
 class SpeechDecoder:

@@ -25,6 +25,7 @@ from tailrace.events import types as t
 from tailrace.events.items import ToolCall
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
+from tailrace.protocols import failures
 from tailrace.protocols.attribution import Roster, error_metadata, item_id
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.framing.json_line import encode as _json
@@ -379,9 +380,8 @@ def _said(usage: t.Usage) -> Object:
 
 def _error(payload: t.RunFailed) -> bytes:
     """The `error` event with flat and nested fields together: some clients read one, some the other."""
-    flat: Object = {
-        "code": payload.code,
-        "message": payload.message,
-        "param": payload.param or None,
-    }
-    return _json({**flat, "error": {"type": wire.error_type(payload.code), **flat}})[1:-1]
+    told = failures.openai(payload)
+    flat: Object = {"code": told.code, "message": told.message, "param": told.param or None}
+    if told.retry_after is not None:
+        flat["retry_after"] = told.retry_after
+    return _json({**flat, "error": {"type": told.type, **flat}})[1:-1]

@@ -98,7 +98,7 @@ class ResponsesCodec:
         return ResponsesDecoder(items, model)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
-        return http_failure(status, body)
+        return http_failure(status, body, self.dialect)
 
 
 def _offered(tools: list[Declared], names: Names) -> dict[str, Offered]:

@@ -10,7 +10,8 @@ from tailrace.events.items import Json
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.openai_responses.item_details import PARTS, SUMMARY
 from tailrace.protocols.openai_responses.upstream_item import Key, Kind, objects, part_of, word
-from tailrace.protocols.upstream_events import MAX_MESSAGE, words
+from tailrace.protocols.upstream_errors import reported
+from tailrace.protocols.upstream_events import words
 
 DIALECT = "responses"
 FAILURES = ("error", "response.error", "response.failed", "response.cancelled")
@@ -58,7 +59,6 @@ _COUNTED: Mapping[str, frozenset[str]] = {
     "input_tokens_details": frozenset({"cached_tokens", "cache_write_tokens"}),
     "output_tokens_details": frozenset({"reasoning_tokens"}),
 }
-_LIMITED = frozenset({"429", "rate_limit_error"})
 _KNOWN: Mapping[Kind, frozenset[str]] = {
     "message": frozenset({"type", "id", "status", "role", "content", "phase"}),
     "reasoning": frozenset({"type", "id", "status", "summary", "content", "encrypted_content"}),
@@ -147,15 +147,12 @@ def failure(data: Object) -> ModelFailed:
     nested = data.get("error") or response.get("error") or data.get("detail")
     fields = any_object(nested) or data
     message = word(fields.get("message")) or words(nested or data)
-    code = fields.get("code") or data.get("code")
     if response.get("status") == "cancelled" or data.get("type") == "response.cancelled":
         message = message or "The model server cancelled the reply."
-    return ModelFailed(
-        message[:MAX_MESSAGE] or "The model server reported an error.",
-        code="rate_limit_exceeded" if str(code) in _LIMITED else word(code) or "server_error",
-        param=word(fields.get("param")),
-        dialect=DIALECT if word(code) else "",
-    )
+    told = {**fields, "code": fields.get("code") or data.get("code")}
+    if told.get("type") in FAILURES:
+        del told["type"]  # the event's
+    return reported(message, told).but(dialect=DIALECT)
 
 
 def _uncounted(counts: Object) -> Object:

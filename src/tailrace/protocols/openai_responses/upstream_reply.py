@@ -81,6 +81,8 @@ _PLACE = frozenset({"type", "item_id", "output_index", "sequence_number", "obfus
 class ResponsesDecoder(SseReplyDecoder):
     """One reply of a Responses server."""
 
+    dialect = DIALECT
+
     def __init__(self, items: Iterator[int], model: str) -> None:
         super().__init__(items, model)
         self._all: list[ReplyItem] = []

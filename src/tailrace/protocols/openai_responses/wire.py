@@ -12,6 +12,7 @@ from tailrace.events.items import Item, Json, Message, Reasoning, RefusalPart, T
 from tailrace.events.request import RunRequest, Settings
 from tailrace.events.types import RunEnd, RunFailed, RunIncomplete
 from tailrace.events.usage import Totals
+from tailrace.protocols import failures, overflow
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.openai_responses import item_details, items, tools
 
@@ -42,6 +43,8 @@ ERROR_CODES = frozenset(
         "image_file_not_found",
     }
 )
+SPOKEN_CODES = frozenset({overflow.CODE, failures.BUSY, "insufficient_quota"})
+"""Codes that OpenAI's servers send though their schema does not have them."""
 EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
 SUMMARIES = frozenset({"auto", "concise", "detailed"})
 VERBOSITIES = frozenset({"low", "medium", "high"})
@@ -199,15 +202,21 @@ def reasoning(id: str, item: Reasoning, *, encrypted: bool) -> Object:
 def _error(end: RunEnd | None) -> Json:
     if not isinstance(end, RunFailed):
         return None
-    own = end.dialect == items.DIALECT
-    code = end.code if own or end.code in ERROR_CODES else "server_error"
-    error = {"code": code, "message": end.message, "type": error_type(end.code)}
-    return {**error, "param": end.param} if end.param else error
+    told = failures.openai(end)
+    error: Object = {"code": _code(end, told), "message": told.message, "type": told.type}
+    if told.retry_after is not None:
+        error["retry_after"] = told.retry_after
+    return {**error, "param": told.param} if told.param else error
 
 
-def error_type(code: str) -> str:
-    """The type that goes with an error's code. AI SDK takes a failed response without one for no JSON."""
-    return "rate_limit_error" if code == "rate_limit_exceeded" else "server_error"
+def _code(end: RunFailed, told: failures.Told) -> str:
+    """A code that clients of a Response object know, or a server's own. Codex ends a turn by it, or tries
+    again."""
+    if end.dialect in failures.OPENAI or told.code in ERROR_CODES or told.code in SPOKEN_CODES:
+        return told.code
+    if told.status == 429:
+        return "rate_limit_exceeded"
+    return "invalid_prompt" if told.status < 500 else "server_error"
 
 
 def _incomplete(end: RunEnd | None) -> Json:

@@ -7,17 +7,21 @@ so that whatever a generator yields becomes a legal log, or fails with the gramm
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from typing import Any, cast, get_type_hints
 
 import msgspec
 
-from tailrace.errors import IllegalEvent
+from tailrace.errors import ConfigError, IllegalEvent
 from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.runtimes.adapters.run import Answered, Called, Custom, Done, Piece, Run, Said
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.foreign import model_failure
 from tailrace.runtimes.single import NODE, ending, opening
 from tailrace.runtimes.tools.contract import MAX_OUTPUT, PROGRESS, ToolResult
 
@@ -25,9 +29,11 @@ Function = Callable[[Run], AsyncGenerator[Piece, None]]
 
 
 class GeneratorRuntime:
-    """Runs `function(run)` and tells what it yields."""
+    """Runs `function(run)` and tells what it yields. Raises `ConfigError` for what cannot be run so."""
 
     def __init__(self, name: str, function: Function, *, restarts: bool = False) -> None:
+        if wrong := fault_of(function):
+            raise ConfigError(f"{name}: {wrong}")
         self.resumes = restarts
         self._name = name
         self._function = function
@@ -40,12 +46,52 @@ class GeneratorRuntime:
             context.emit(abandoning.everything(context.state))
         context.emit(opening(context.state, self._name))
         teller = _Teller(context, self._name)
-        async with aclosing(self._function(Run(context))) as pieces:
-            async for piece in pieces:
-                teller.tell(piece)
-                await context.room()
+        try:
+            async with aclosing(self._function(Run(context))) as pieces:
+                async for piece in pieces:
+                    teller.tell(piece)
+                    if _begins_tool(piece):
+                        await context.flush()  # what the generator does next, the log knows of
+                    await context.room()
+        except Exception as error:
+            if (failure := model_failure(error)) is not None:
+                raise failure from error
+            raise
         teller.finish()
         context.emit(ending(context.state))
+
+
+def fault_of(thing: object) -> str:
+    """Why a thing cannot be an agent that is a generator, or `""`."""
+    if not callable(thing) or inspect.isclass(thing):
+        return "it is no async generator function"
+    code = _code(thing)
+    if inspect.iscoroutinefunction(code):
+        return "it is async and yields nothing: an agent yields what it says"
+    if not inspect.isasyncgenfunction(code):
+        return "it is no async generator function: write 'async def', and yield what it says"
+    try:
+        parameters = list(inspect.signature(thing).bind(None).signature.parameters.values())
+    except TypeError as error:
+        return f"it must take the run and nothing else: {error}"
+    with suppress(Exception):  # names that are there for a type checker only
+        wanted = get_type_hints(code)[parameters[0].name]
+        if isinstance(wanted, type) and not issubclass(Run, wanted):
+            return f"it takes a {wanted.__name__}, and an agent is given a tailrace.Run"
+    return ""
+
+
+def _code(thing: Any) -> Any:
+    """What is run when a thing is called, behind decorators that say what they wrap."""
+    inner: object = inspect.unwrap(thing)
+    if inspect.isroutine(inner) or isinstance(inner, functools.partial):
+        return cast("Any", inner)
+    return cast("Any", type(inner)).__call__
+
+
+def _begins_tool(piece: Piece) -> bool:
+    """Whether the generator goes on by running a tool."""
+    return isinstance(piece, t.ToolStarted) or (isinstance(piece, Called) and not piece.client)
 
 
 MAY_YIELD = (

@@ -27,6 +27,7 @@ from tailrace.runtimes.adapters.langgraph_messages import told
 from tailrace.runtimes.adapters.langgraph_saver import INTERRUPT, Saver
 from tailrace.runtimes.adapters.playback import SCOPE, Scope
 from tailrace.runtimes.contract import Keep, RunContext
+from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.single import ending, opening
 
 assert langgraph_patches  # imported for what it wraps
@@ -178,9 +179,6 @@ def _failure(error: BaseException, graphs: Graphs) -> BaseException:
         return error
     logger.error("run %s: the graph's model failed", graphs.context.run, exc_info=cause)
     status = getattr(cause, "status_code", None)
-    said = f"answered {status}" if isinstance(status, int) else f"failed: {type(cause).__name__}"
-    return ModelFailed(
-        f"The agent's model {said}.",
-        code="rate_limit_exceeded" if status == 429 else "server_error",
-        status=status if isinstance(status, int) else 0,
-    )
+    if isinstance(status, int):
+        return refusal(cause, status, "The agent's model")
+    return ModelFailed(f"The agent's model failed: {type(cause).__name__}.")

@@ -27,6 +27,7 @@ from tailrace.runtimes.adapters.langgraph_saver import Saver
 from tailrace.runtimes.adapters.playback import Member, Scope, Team
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.steps import INTERRUPTED
+from tailrace.runtimes.tools.raised import tool_failure
 
 Result = TypeVar("Result")
 
@@ -221,7 +222,7 @@ class Invocation(Member):
 
     def tool_failed(self, number: int, error: Exception) -> None:
         """A tool raised. What the model reads of it, if it goes on, its tool node decides."""
-        self._failed[number] = f"{type(error).__name__}: {error}"[:2000]
+        self._failed[number] = tool_failure(error, self.state.items[number].started.name)
 
     def alone(self, scope: Scope) -> Invocation:
         """The agent that a tool is which asks models by itself."""

@@ -29,11 +29,13 @@ from agents.run_config import DEFAULT_MAX_TURNS
 from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest
+from tailrace.protocols.secrets import scrubbed
 from tailrace.runtimes.adapters import openai_agents_patches as patches
 from tailrace.runtimes.adapters.openai_agents_invocation import Invocation
 from tailrace.runtimes.adapters.openai_agents_items import told
 from tailrace.runtimes.adapters.playback import play, scope
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.single import ending, opening
 
 MAX_MESSAGE = 500
@@ -93,12 +95,7 @@ def _failure(error: BaseException) -> BaseException:  # noqa: C901 - one arm per
         case MaxTurnsExceeded():
             return LimitReached("max_turns")
         case openai.APIStatusError():
-            limited = error.status_code == 429
-            return ModelFailed(
-                f"The model server answered {error.status_code}.",
-                code="rate_limit_exceeded" if limited else "server_error",
-                status=error.status_code,
-            )
+            return refusal(error, error.status_code)
         case openai.APITimeoutError() | ModelTimeoutError():
             return ModelFailed("The model did not answer in time.")
         case openai.APIConnectionError():
@@ -112,7 +109,7 @@ def _failure(error: BaseException) -> BaseException:  # noqa: C901 - one arm per
         case ModelRefusalError():
             return ModelFailed("The model refused to answer.")
         case ModelBehaviorError():
-            return ModelFailed(error.message[:MAX_MESSAGE])
+            return ModelFailed(scrubbed(error.message[:MAX_MESSAGE]))
         case UserError() if error.__cause__ is not None:
             return _failure(error.__cause__)
         case _:

@@ -25,6 +25,7 @@ from tailrace.runtimes.adapters.openai_agents_reply import CALLS, Reply
 from tailrace.runtimes.adapters.playback import SCOPE, Member, Scope
 from tailrace.runtimes.invocation import last_text
 from tailrace.runtimes.steps import INTERRUPTED
+from tailrace.runtimes.tools.raised import tool_failure
 
 LOCAL = frozenset({"computer_call", "shell_call", "local_shell_call", "apply_patch_call"})
 """Calls that the SDK carries out itself, out of our sight, unless the reply has their output too."""
@@ -207,7 +208,9 @@ class Invocation(Member):
             result, failed = await work()
         except Exception as error:
             await self._streams(number)
-            self.complete(number, f"{type(error).__name__}: {error}"[:2000], is_error=True)
+            self.complete(
+                number, tool_failure(error, self.state.items[number].started.name), is_error=True
+            )
             raise
         await self._streams(number)
         if guarded:

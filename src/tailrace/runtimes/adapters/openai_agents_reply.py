@@ -17,6 +17,7 @@ from agents import Tool
 from tailrace.errors import LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import ProviderItem
+from tailrace.protocols.upstream_errors import reported
 from tailrace.runtimes.adapters.openai_agents_items import RESPONSES, details, dump, texts
 from tailrace.runtimes.adapters.telling import Telling
 
@@ -243,11 +244,8 @@ def _json(value: Any) -> Any:
 
 def _reported(code: str | None) -> ModelFailed:
     """A failure in the stream. The server's own words may hold secrets and stay out."""
-    limited = code in ("429", "rate_limit_exceeded")
-    return ModelFailed(
-        f"The model server reported an error: {code or 'without a code'}.",
-        code="rate_limit_exceeded" if limited else "server_error",
-    )
+    failure = reported("", {"code": code})
+    return failure.but(message=f"The model server reported an error: {code or 'without a code'}.")
 
 
 def _cut(response: Any) -> t.Finish | None:

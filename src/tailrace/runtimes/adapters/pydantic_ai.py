@@ -26,14 +26,17 @@ from pydantic_ai.toolsets.external import ExternalToolset
 from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest, Settings
+from tailrace.protocols.secrets import scrubbed
 from tailrace.runtimes.adapters import pydantic_ai_patches
 from tailrace.runtimes.adapters.playback import play
 from tailrace.runtimes.adapters.pydantic_ai_messages import told
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.single import ending, opening
 
 assert pydantic_ai_patches  # imported for what it wraps
 
+MAX_MESSAGE = 500
 Deps = Callable[[RunRequest], Any]
 
 
@@ -117,17 +120,23 @@ def _failure(error: BaseException) -> BaseException:
             known = [reason for word, reason in limits.items() if word in error.message]
             return LimitReached(known[0] if known else "max_tokens")
         case ModelHTTPError():
-            limited = error.status_code == 429
-            return ModelFailed(
-                f"The model server of {error.model_name} answered {error.status_code}.",
-                code="rate_limit_exceeded" if limited else "server_error",
-                status=error.status_code,
-            )
+            who = f"The model server of {error.model_name}"
+            return refusal(error, error.status_code, who)
         case ModelAPIError():
             return ModelFailed(f"{error.model_name} failed: {type(error).__name__}.")
         case FallbackExceptionGroup():
-            return ModelFailed("None of the agent's models answered.")
+            return _fallback(error)
         case UnexpectedModelBehavior():
-            return ModelFailed(error.message)
+            return ModelFailed(scrubbed(error.message[:MAX_MESSAGE]))
         case _:
             return error
+
+
+def _fallback(group: BaseExceptionGroup[Any]) -> ModelFailed:
+    """What all of an agent's models failed with: it may be asked again where one of them may."""
+    said = "None of the agent's models answered."
+    failures = [
+        refusal(e, e.status_code) for e in group.exceptions if isinstance(e, ModelHTTPError)
+    ]
+    failures.sort(key=lambda failure: failure.retryable)
+    return failures[-1].but(message=said) if failures else ModelFailed(said)

@@ -37,6 +37,7 @@ from tailrace.runtimes.adapters.pydantic_ai_messages import response
 from tailrace.runtimes.adapters.pydantic_ai_reply import Reply
 from tailrace.runtimes.steps import INTERRUPTED, question_id
 from tailrace.runtimes.structured import question_schema
+from tailrace.runtimes.tools.raised import tool_failure
 
 NOBODY = "Nobody runs this tool for an agent that was called by another one."
 RETRY = "retry"
@@ -121,7 +122,9 @@ class Invocation(Member):
             self.complete(number, str(told), is_error=True)
             raise
         except Exception as error:
-            self.complete(number, f"{type(error).__name__}: {error}"[:2000], is_error=True)
+            self.complete(
+                number, tool_failure(error, self.state.items[number].started.name), is_error=True
+            )
             raise
         self.complete(number, _text(result))
         return result

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import cast
 
 from tailrace.errors import ConfigError
-from tailrace.runtimes.adapters.generator import GeneratorRuntime
+from tailrace.runtimes.adapters.generator import Function, GeneratorRuntime, fault_of
 from tailrace.runtimes.contract import Runtime
 
 FRAMEWORKS = {
@@ -35,12 +35,14 @@ def runtime_for(thing: object, name: str, max_turns: int | None = None) -> Runti
                 return adapter(thing, name, max_turns=max_turns)
     if max_turns is not None:
         raise ConfigError("it has no max_turns; limit it in its own code")
-    if inspect.isasyncgenfunction(thing):
-        return GeneratorRuntime(name, thing)
-    if isinstance(thing, Runtime):
+    if isinstance(thing, Runtime) and not inspect.isclass(thing):
         return thing
+    wrong = fault_of(thing)
+    if not wrong:
+        return GeneratorRuntime(name, cast("Function", thing))
     shown = f"{type(thing).__module__}.{type(thing).__qualname__}"
-    raise ConfigError(f"a {shown} is no agent; known are: {KNOWN}")
+    why = f": {wrong}" if inspect.isroutine(thing) else ""
+    raise ConfigError(f"a {shown} is no agent{why}; known are: {KNOWN}")
 
 
 def _adapter(module: str, name: str, extra: str) -> Build:

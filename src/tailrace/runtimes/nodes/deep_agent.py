@@ -1,28 +1,29 @@
-"""A node that is a built-in agent at work."""
+"""A node that is a built-in agent at work: as the only one of its workflow it does what it does by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import msgspec
+from collections.abc import Mapping, Sequence
 
 from tailrace.events.items import Item
-from tailrace.events.request import ModelRequest, RunRequest
-from tailrace.events.types import AgentCompleted, AgentEntry, AgentStarted
+from tailrace.events.request import RunRequest
+from tailrace.events.types import MAIN, AgentCompleted, AgentEntry, AgentStarted
+from tailrace.models.contract import Model
 from tailrace.runtimes import structured
 from tailrace.runtimes.agent import Agent
-from tailrace.runtimes.invocation import Invocation, Team, in_time
+from tailrace.runtimes.invocation import Invocation, Team, asked_of, in_time
 from tailrace.runtimes.nodes.contract import NodeContext
 
 
 class DeepAgentNode:
-    """Runs `agent` under invocation id `id`: `MAIN` where it is the workflow's only agent."""
+    """Runs `agent` under invocation id `id`: `MAIN` where it is the workflow's only agent, and a request may
+    name another of `models` for it to use. Of several agents each keeps the model that it was given."""
 
     repeats = True
 
-    def __init__(self, agent: Agent, id: str) -> None:
+    def __init__(self, agent: Agent, id: str, models: Mapping[str, Model] | None = None) -> None:
         self._agent = agent
         self._id = id
+        self._models = models or {}
 
     def registry(self) -> Sequence[AgentEntry]:
         return self._agent.registry(self._id)
@@ -34,19 +35,18 @@ class DeepAgentNode:
         if self._id not in context.run.state.agents:
             context.emit([AgentStarted(self._agent.name)], self._id)
         request = context.run.request
-        settings = request.settings
-        if self._agent.output is not None and settings.output.kind == "text":
-            settings = msgspec.structs.replace(settings, output=self._agent.output)
+        model = self._models.get(request.model) if self._id == MAIN else None
         worker = Invocation(
             Team(context.run, self._agent.limits),
             self._agent,
             id=self._id,
             node=context.id,
-            model=self._agent.model,
-            base=ModelRequest(items=told, instructions=self._agent.instructions, settings=settings),
+            model=model or self._agent.model,
+            base=asked_of(self._agent, request, told),
         )
         worked = context.run.worked(context.id)
         if not await in_time(self._agent.limits.seconds, worked, worker.work()):
             return False
-        context.emit([AgentCompleted()], self._id)
+        cut = context.run.state.finishes.get(self._id) in ("length", "content_filter")
+        context.emit([AgentCompleted("incomplete" if cut else "completed")], self._id)
         return True

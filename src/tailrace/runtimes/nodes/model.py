@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
+from tailrace.errors import ModelFailed
 from tailrace.events.items import Item, Json, Message
 from tailrace.events.request import ModelRequest, Settings
 from tailrace.events.types import NO_AGENT, AgentEntry, Usage
 from tailrace.models.contract import Model
+from tailrace.runtimes.foreign import kept_back
 from tailrace.runtimes.nodes.contract import NodeContext, made_in
 from tailrace.runtimes.single import Reply
 
@@ -40,8 +42,11 @@ class ModelNode:
             items=tuple(item for item in told if isinstance(item, Message)),
             settings=Settings(origin=self._dialect, extra=self._options),
         )
-        async with aclosing(self._model.stream(request, reply.numbers())) as batches:
-            async for payloads in batches:
-                context.run.emit(reply.said(payloads))
-                await context.run.room()
+        try:
+            async with aclosing(self._model.stream(request, reply.numbers())) as batches:
+                async for payloads in batches:
+                    context.run.emit(reply.said(payloads))
+                    await context.run.room()
+        except ModelFailed as failure:
+            raise kept_back(failure, context.run.run) from None
         return True

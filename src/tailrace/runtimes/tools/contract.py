@@ -24,6 +24,12 @@ PROGRESS = 2_000
 """Characters of a tool's sign of life."""
 
 
+class ToolError(Exception):
+    """What a tool raises to tell the model that it failed, and why: this text reaches the model, and the
+    clients that see what tools answer. Of any other exception they hear only that there was one, and the log
+    has the rest."""
+
+
 class Progress(Struct, frozen=True):
     """A sign of life; `done` of `total`, in whatever the tool counts."""
 

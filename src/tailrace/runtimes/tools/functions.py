@@ -5,7 +5,8 @@
 
 A parameter annotated `ToolContext` is filled in by tailrace and not shown to the model. Arguments are
 checked against the signature before the function runs; what the model got wrong goes back to it as an
-error it can read. Plain functions run in a thread.
+error it can read; what the function raises is told in its own words only if it is a `ToolError`. Plain
+functions run in a thread.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import msgspec
 from tailrace.events.items import Json
 from tailrace.events.request import ToolSpec
 from tailrace.runtimes.tools.contract import AfterCrash, Progress, ToolContext, ToolResult
+from tailrace.runtimes.tools.raised import tool_failure
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -109,7 +111,7 @@ class FunctionTool:
                 return _result(await self._run(values))
         except TimeoutError as error:
             if not limit.expired():
-                return _raised(error)
+                return self._raised(error)
             return ToolResult(f"The tool did not answer in {self._timeout} s.", is_error=True)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -117,7 +119,10 @@ class FunctionTool:
                 raise  # somebody stops the run
             return ToolResult("The tool was cancelled.", is_error=True)
         except (Exception, SystemExit) as error:  # whatever it raises, the model hears of it
-            return _raised(error)
+            return self._raised(error)
+
+    def _raised(self, error: BaseException) -> ToolResult:
+        return ToolResult(tool_failure(error, self.name), is_error=True).cut()
 
     async def _run(self, values: dict[str, Any]) -> object:
         if inspect.iscoroutinefunction(self._function):
@@ -210,10 +215,6 @@ def _schema(arguments: type[msgspec.Struct]) -> Json:
     if definitions:
         schema["$defs"] = definitions
     return schema
-
-
-def _raised(error: BaseException) -> ToolResult:
-    return ToolResult(f"{type(error).__name__}: {error}"[:2000], is_error=True)
 
 
 def _result(value: object) -> ToolResult:

@@ -124,7 +124,8 @@ class McpServer:
                 if result is not None:
                     return result
             except ToolSourceFailed as error:
-                why = str(error)
+                logger.info("%s", error)
+                why = error.message
             pause = next(pauses, None)
             if pause is None:
                 return not_made(why)

@@ -112,7 +112,7 @@ class Session:
                 self._listener.cancel()
             if not self._ready.done():
                 self._ready.set_exception(
-                    ToolSourceFailed(f"MCP server {self._endpoint.label} cannot be reached: {why}")
+                    ToolSourceFailed(f"MCP server {self._endpoint.label} cannot be reached", why)
                 )
 
     # the tools
@@ -146,7 +146,7 @@ class Session:
             if isinstance(error, ToolSourceFailed) or not isinstance(error, Exception):
                 raise
             words = self._words(error)
-            raise ToolSourceFailed(f"MCP server {label} does not list its tools: {words}") from None
+            raise ToolSourceFailed(f"MCP server {label} does not list its tools", words) from None
 
     async def _listen(self) -> None:
         """Have the server say when its tools change; old protocol versions do so unasked."""

@@ -1,0 +1,81 @@
+"""When a model server may be asked again: what its headers say of it, and how long we wait. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from tailrace.protocols.upstream_errors import LONGEST_WAIT
+
+FIRST_RETRY_WAIT = 0.5
+MAX_RETRY_WAIT = 30.0
+"""Seconds that a run waits before it asks again, however long the server wants it to."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_SPAN = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h|d))+")
+_STEP = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
+
+
+def wait_before(attempt: int, asked: float | None) -> float:
+    """Seconds before a server is asked once more, after `attempt` (0, 1 …) failed."""
+    wait = FIRST_RETRY_WAIT * 2**attempt if asked is None else asked
+    return min(wait, MAX_RETRY_WAIT)
+
+
+def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
+    """In how many seconds a server wants to be asked again: `retry-after-ms`, else `Retry-After` in seconds
+    or as a date, else when the limit that is used up (`x-ratelimit-remaining-…: 0`) begins anew."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        if (found := _seconds(headers.get(name, ""), scale)) is not None:
+            return found
+    if (date := _until(headers.get("retry-after", ""), headers, now)) is not None:
+        return date
+    resets = (_reset(headers, what, now) for what in ("requests", "tokens"))
+    return max((found for found in resets if found is not None), default=None)
+
+
+def _seconds(text: str, scale: float) -> float | None:
+    try:
+        seconds = float(text) * scale
+    except ValueError:
+        return None
+    return min(seconds, LONGEST_WAIT) if 0 <= seconds < math.inf else None  # neither is nan
+
+
+def _until(text: str, headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds until a date, by the server's own clock where it shows it."""
+    moment = _moment(text)
+    if moment is None:
+        return None
+    begin = _moment(headers.get("date", ""))
+    return min(max(moment - (now if begin is None else begin), 0.0), LONGEST_WAIT)
+
+
+def _moment(text: str) -> float | None:
+    """A date as HTTP or ISO 8601 writes it."""
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            found = read(text)
+        except ValueError:
+            continue
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return None
+
+
+def _reset(headers: Mapping[str, str], what: str, now: float) -> float | None:
+    """When a limit begins anew, if it is used up, in OpenAI's and Anthropic's headers."""
+    for remaining, reset in (
+        (f"x-ratelimit-remaining-{what}", f"x-ratelimit-reset-{what}"),
+        (f"anthropic-ratelimit-{what}-remaining", f"anthropic-ratelimit-{what}-reset"),
+    ):
+        text = headers.get(reset, "")
+        if headers.get(remaining, "").strip() != "0" or not text:
+            continue
+        if _SPAN.fullmatch(text):
+            total = sum(float(n) * _UNITS[unit] for n, unit in _STEP.findall(text))
+            return min(total, LONGEST_WAIT)
+        return _until(text, headers, now)
+    return None

@@ -1,0 +1,86 @@
+"""How a run that failed is told to a client: the HTTP status, and OpenAI's or Anthropic's words. Pure.
+
+A table by what the model server answered (PROTOCOLS.md has it in full, by surface, and a test walks it): what
+the client can mend stays the client's (4xx), what may pass stays so (408, 409, 429, 5xx), and what only the
+operator can mend is 502 with the advice not to ask again. The words of a server of the surface's own family
+are kept; of another they are translated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from tailrace.events.types import RunFailed
+from tailrace.protocols.error_words import QUOTA, bare, status_of
+from tailrace.protocols.upstream_errors import NEVER_RETRYABLE, OPERATORS
+
+OPENAI = frozenset({"chat", "responses"})
+"""Dialects whose errors have OpenAI's form."""
+
+KEPT = frozenset({400, 404, 408, 409, 410, 413, 422, 429, 499, 500, 502, 503, 504, 529})
+"""Statuses that a client is told as the model server told them."""
+OTHERWISE: Mapping[int, int] = {425: 503, 522: 504, 524: 504, **dict.fromkeys(OPERATORS, 502)}
+BUSY = "server_is_overloaded"
+"""OpenAI's code for Anthropic's `overloaded_error`; Codex knows it."""
+
+
+class Told(Struct, frozen=True):
+    """A failure in OpenAI's words. `again` is false where to ask again is no use."""
+
+    status: int
+    type: str
+    code: str
+    param: str
+    message: str
+    retry_after: float | None
+    again: bool
+
+
+def status(end: RunFailed) -> int:
+    """The HTTP status of a run that failed, where the reply has not begun."""
+    found = end.status or status_of(end.code) or 500
+    if found in KEPT:
+        return found
+    if found in OTHERWISE:
+        return OTHERWISE[found]
+    if 400 <= found < 500:
+        return 400
+    return 502 if found < 400 or found >= 520 else 500
+
+
+def again(end: RunFailed) -> bool:
+    """Whether to ask again may help. The SDKs do so by status alone, unless they are told not to."""
+    found = end.status or status_of(end.code)
+    mends_itself = (
+        found not in OPERATORS and found not in NEVER_RETRYABLE and not 300 <= found < 400
+    )
+    return mends_itself and not {bare(end.code), bare(end.error_type)} & QUOTA
+
+
+def openai(end: RunFailed) -> Told:
+    """A failure as OpenAI's servers tell it: Anthropic's 529 is their 503."""
+    own = end.dialect in OPENAI
+    answered = status(end)
+    code = BUSY if end.code == "overloaded_error" else end.code
+    answered = 503 if answered == 529 else answered
+    kind = end.error_type if own and end.error_type else _type(answered)
+    return Told(answered, kind, code, end.param, end.message, end.retry_after, again(end))
+
+
+def error(told: Told) -> dict[str, object]:
+    """OpenAI's error object, as it stands in a body and in a stream."""
+    shown: dict[str, object] = {
+        "message": told.message,
+        "type": told.type,
+        "param": told.param or None,
+        "code": told.code,
+    }
+    return shown if told.retry_after is None else {**shown, "retry_after": told.retry_after}
+
+
+def _type(answered: int) -> str:
+    if answered == 429:
+        return "rate_limit_error"
+    return "invalid_request_error" if answered < 500 and answered != 408 else "server_error"

@@ -1,0 +1,210 @@
+"""What a model server says of its failure, in any of the usual shapes, as a `ModelFailed`. Pure.
+
+Read are OpenAI's and Anthropic's objects, those of vLLM (`object: error`, a number for a code), llama.cpp,
+TGI, Ollama (`error` is a text), FastAPI (`detail`), Azure (`innererror`), Google (`status`, `details`, a list
+of one), AWS (`__type`), OpenRouter, and pages and texts. The status is the answer's HTTP status; inside a
+reply it is what the words stand for (`error_words.py`), and 500 for what a server's own servers did: the
+client has to do with one server. What is nobody's fault but the operator's (401, 402, 403, an address that
+leads elsewhere) is told in a sentence of ours: such texts repeat keys and name accounts (docs/adr/0016).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from tailrace.errors import ModelFailed
+from tailrace.events.items import Json
+from tailrace.protocols import overflow
+from tailrace.protocols.error_words import CONTENT, QUOTA, VAGUE, bare, status_of
+from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols.secrets import scrubbed
+
+MAX_MESSAGE = 500
+"""Characters of a server's message that are passed on."""
+LONGEST_WORD = 64
+LONGEST_PARAM = 200
+LONGEST_WAIT = 7 * 86_400.0
+
+CREDENTIALS = frozenset({401, 403, 407})
+BILL = 402
+OPERATORS = CREDENTIALS | {BILL}
+"""Statuses that are the fault of whoever runs this server, never of its client."""
+RETRYABLE = frozenset({408, 409, 425, 429})
+NEVER_RETRYABLE = frozenset({501, 505})
+
+CODES: Mapping[int, str] = {
+    404: "not_found",
+    409: "conflict",
+    410: "not_found",
+    429: "rate_limit_exceeded",
+    499: "request_cancelled",
+    529: "overloaded_error",
+    BILL: "upstream_billing_failed",
+    **dict.fromkeys(CREDENTIALS, "upstream_auth_failed"),
+}
+"""Our codes by status, where the server said none; else `invalid_prompt` or `server_error`."""
+
+REFUSED_KEY = (
+    "The model server refused the credentials of this server, whose operator has to mend that."
+)
+UNPAID = "The model server wants to be paid by the operator of this server, who has to mend that."
+ELSEWHERE = (
+    "The model server answered {} and no reply: its configured address is not the right one."
+)
+
+_WORD = re.compile(r"[\w./:#-]+")
+_BAD_KEY = re.compile(
+    r"api[ _-]?key\W.{0,30}?(?:invalid|not valid|incorrect|expired)|(?:invalid|incorrect) api[ _-]?key",
+    re.I,
+)
+_DELAY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
+
+
+def reported(message: str, told: Json = None, status: int = 0) -> ModelFailed:
+    """The failure that a server reports: what it says in words, the object that says it, and the HTTP status
+    that it answered with; 0 inside a reply."""
+    fields, around = _innermost(told)
+    message = message.strip()[: 2 * MAX_MESSAGE]
+    meant = _status(fields, around, message, status)
+    words = scrubbed(message)[:MAX_MESSAGE]
+    if meant in OPERATORS or 300 <= meant < 400:
+        return _operators(meant, words)
+    own = _word(fields.get("code"))
+    kind = _word(fields.get("type")) or _word(fields.get("error_type")) or _aws(fields)
+    if bare(own).endswith("error") and status_of(own):
+        own, kind = "", kind or own  # a type in the place of a code, as DeepSeek's
+    if (
+        (not own or bare(own) in VAGUE)
+        and meant in (400, 413)
+        and overflow.says_too_long(f"{kind} {message}")
+    ):
+        own = overflow.CODE
+    if bare(kind) == "exceedcontextsizeerror":
+        own = own or overflow.CODE
+    code = own or _ours(meant, kind)
+    answered = (
+        f"The model server answered {status}" if status else "The model server reported an error"
+    )
+    return ModelFailed(
+        (f"{answered}: {words}" if status and words else words) or f"{answered}.",
+        code=code,
+        status=meant,
+        retryable=retryable(meant, code, kind),
+        param=_param(fields),
+        error_type="" if kind == "error" else kind,
+        retry_after=_retry_delay(fields),
+        public=f"{answered} ({code})." if own else f"{answered}.",
+    )
+
+
+def retryable(status: int, code: str = "", kind: str = "") -> bool:
+    """Whether the same request may be answered in a moment."""
+    if {bare(code), bare(kind)} & QUOTA:
+        return False
+    return status in RETRYABLE or (status >= 500 and status not in NEVER_RETRYABLE)
+
+
+def _operators(status: int, words: str) -> ModelFailed:
+    """A failure that only the operator can mend, and only the operator hears the words of."""
+    said = REFUSED_KEY if status in CREDENTIALS else ELSEWHERE.format(status)
+    said = UNPAID if status == BILL else said
+    code = _ours(status, "")
+    detail = f"answered {status}: {words}"
+    return ModelFailed(said, code=code, status=status, detail=detail, public=said)
+
+
+def _status(fields: Object, around: Object, message: str, status: int) -> int:
+    """What a failure means, as an HTTP status."""
+    words = [fields.get(name) for name in ("code", "type", "error_type", "status", "http_code")]
+    words += [around.get(name) for name in ("code", "status", "statusCode", "status_code")]
+    words.append(fields.get("__type"))
+    said = next((found for word in words if (found := status_of(word))), 0)
+    inner = any_object(fields.get("innererror")).get("code")
+    if {bare(str(word)) for word in (*words, inner) if isinstance(word, str)} & CONTENT:
+        return 400
+    if status in (0, 400) and (
+        said == 401 or _BAD_KEY.search(message) or _reason(fields) == "API_KEY_INVALID"
+    ):
+        return 401
+    if not status:
+        return 500 if said >= 500 and said not in (503, 529) else said or 500
+    if status == 400 and said and _aws(fields):
+        return said  # AWS answers all of its exceptions so
+    if status in (500, 502, 503) and said in (503, 529):
+        return said
+    return status
+
+
+def _ours(status: int, kind: str) -> str:
+    """Our code for a failure."""
+    if status in CODES:
+        return CODES[status]
+    if status == 503 and status_of(kind) == 529:
+        return CODES[529]
+    return "invalid_prompt" if 400 <= status < 500 and status not in RETRYABLE else "server_error"
+
+
+def _innermost(told: Json) -> tuple[Object, Object]:
+    """The object that tells of the error, and the one around it."""
+    around: Object = {}
+    for _ in range(4):
+        if isinstance(told, list):
+            told = next(iter(cast("list[Json]", told)), None)
+        fields = any_object(told)
+        inner = fields.get("error") or fields.get("errors")
+        if not isinstance(inner, dict | list) or not inner:
+            return fields, around
+        around, told = fields, cast("Json", inner)
+    return any_object(told), around
+
+
+def _word(value: Json) -> str:
+    """A code or a type; numbers say no more than the status."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_WORD or value.isdigit():
+        return ""
+    return scrubbed(value) if _WORD.fullmatch(value) else ""
+
+
+def _aws(fields: Object) -> str:
+    return _word(str(fields.get("__type") or "").rpartition("#")[2])
+
+
+def _param(fields: Object) -> str:
+    """The field that is at fault: `param`, or where FastAPI says it is."""
+    param = fields.get("param")
+    details = fields.get("detail")
+    if not isinstance(param, str) and isinstance(details, list):
+        place = any_object(next(iter(cast("list[Json]", details)), None)).get("loc")
+        if isinstance(place, list):
+            steps = [str(step) for step in cast("list[Json]", place) if step != "body"]
+            param = ".".join(steps)
+    return scrubbed(param[:LONGEST_PARAM]) if isinstance(param, str) else ""
+
+
+def _details(fields: Object) -> list[Object]:
+    found = fields.get("details")
+    return (
+        [any_object(each) for each in cast("list[Json]", found)] if isinstance(found, list) else []
+    )
+
+
+def _reason(fields: Object) -> Json:
+    return next((each["reason"] for each in _details(fields) if each.get("reason")), None)
+
+
+def _retry_delay(fields: Object) -> float | None:
+    """Google says inside of its error when to ask again: `"retryDelay": "34s"`; others in a number."""
+    for each in (*_details(fields), fields):
+        for name in ("retryDelay", "retry_after"):
+            value = each.get(name)
+            if isinstance(value, str) and (found := _DELAY.fullmatch(value)):
+                return min(float(found[1]), LONGEST_WAIT)
+            if (
+                isinstance(value, (int, float))
+                and not isinstance(value, bool)
+                and 0 <= value <= LONGEST_WAIT
+            ):
+                return float(value)
+    return None

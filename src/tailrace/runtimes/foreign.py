@@ -1,0 +1,76 @@
+"""What an agent's clients hear of its model server's failure: status, code and `param`, none of its words.
+
+A server's words are about the request, which an agent's client did not write, and hold what is not the
+client's to know: keys, names of deployments, pieces of the instructions. They go to the log. What a library
+raises over a refusal (`openai.RateLimitError`, …) is read like the refusal itself, by its status and body.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+from tailrace.errors import ModelFailed
+from tailrace.models.retrying import asked_wait
+from tailrace.protocols.upstream_errors import reported
+
+logger = logging.getLogger("tailrace.runtimes")
+
+SERVER = "The model server"
+LIBRARIES = frozenset(
+    {
+        "openai",
+        "anthropic",
+        "pydantic_ai",
+        "groq",
+        "mistralai",
+        "cohere",
+        "litellm",
+        "google",
+        "together",
+    }
+    | {
+        "langchain_core",
+        "langchain_google_genai",
+        "huggingface_hub",
+        "botocore",
+        "ollama",
+        "cerebras",
+    }
+)
+"""Packages whose exceptions with a status are a model server's answers."""
+
+
+def model_failure(error: BaseException) -> ModelFailed | None:
+    """A library's exception over a model server's refusal, as if we had been refused; None for any other."""
+    roots = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    status = getattr(error, "status_code", None) or getattr(error, "code", None)
+    if not roots & LIBRARIES or not isinstance(status, int) or not 300 <= status < 600:
+        return None
+    return refusal(error, status)
+
+
+def refusal(error: BaseException, status: int, who: str = SERVER) -> ModelFailed:
+    """The refusal that an exception with a status and perhaps a body is about, of a server that is called
+    `who`."""
+    body = getattr(error, "body", None)
+    text = getattr(error, "message", None) or str(error)
+    failure = reported(str(text), body, status)
+    logger.warning("the agent's model %s", failure.detail or failure.message)
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    if isinstance(headers, Mapping):
+        plain = {str(name).lower(): str(value) for name, value in cast("Any", headers).items()}
+        asked = asked_wait(plain, time.time())
+        failure = failure if asked is None else failure.but(retry_after=asked)
+    return failure.but(message=failure.public.replace(SERVER, who, 1))
+
+
+def kept_back(failure: ModelFailed, run: str) -> ModelFailed:
+    """A failure of a run's agent without the server's words, which go to the log: who reads the failure did
+    not write the request."""
+    if not failure.public or failure.public == failure.message:
+        return failure
+    logger.warning("run %s: %s", run, failure.message)
+    return failure.but(message=failure.public)

@@ -1,0 +1,38 @@
+"""A tool's exception is told by its type, a `ToolError` by its text, and the log has both."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tailrace import ToolError
+from tailrace.runtimes.tools.contract import MAX_OUTPUT, ToolContext
+from tailrace.runtimes.tools.functions import FunctionTool
+from tailrace.runtimes.tools.raised import tool_failure
+
+
+class NoSuchOrder(ToolError):
+    """One of an author's own."""
+
+
+def test_only_a_tool_error_is_told_in_its_own_words(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert tool_failure(NoSuchOrder("There is no order 7."), "find") == "There is no order 7."
+        assert not caplog.records
+        assert tool_failure(KeyError("sk-secret"), "find") == "The tool failed (KeyError)."
+    assert "sk-secret" in caplog.text
+    assert "find" in caplog.text
+    assert len(tool_failure(ToolError("x" * 999_999), "find")) == MAX_OUTPUT
+
+
+@pytest.mark.parametrize("plain", [True, False])
+async def test_a_function_says_why(*, plain: bool) -> None:
+    def find() -> str:
+        raise NoSuchOrder("There is no order 7.")
+
+    async def look() -> str:
+        raise NoSuchOrder("There is no order 7.")
+
+    made = await FunctionTool(find if plain else look).call("{}", ToolContext("r", "c", "k"))
+    assert (made.output, made.is_error) == ("There is no order 7.", True)

@@ -1,0 +1,59 @@
+"""A real model server that refuses: what it answers stands in a table, by the first step of the path."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections import Counter
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+
+class Refusal(Struct, frozen=True):
+    """One answer. With status 200 the body is a stream."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+
+
+class ModelServer:
+    """Where it is, and how often each of its answers was asked for."""
+
+    def __init__(self, port: int, table: Mapping[str, Refusal]) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.table = table
+        self.asked: Counter[str] = Counter()
+
+
+@contextmanager
+def refusing(table: Mapping[str, Refusal]) -> Generator[ModelServer]:
+    """A server that answers `POST /<name>/…` as the table says."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            name = self.path.split("/")[1]
+            here.asked[name] += 1
+            refusal = table[name]
+            self.send_response(refusal.status)
+            kind = "text/event-stream" if refusal.status == 200 else "application/json"
+            told = {"content-type": kind, **refusal.headers, "content-length": len(refusal.body)}
+            for header, value in told.items():
+                self.send_header(header, str(value))
+            self.end_headers()
+            self.wfile.write(refusal.body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    here = ModelServer(server.server_port, table)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield here
+    finally:
+        server.shutdown()
+        server.server_close()

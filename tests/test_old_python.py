@@ -1,0 +1,52 @@
+"""A Python that is too old is told so in one sentence, before anything is fetched or built.
+
+The old Python is this one, which says that it is another.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SENTENCE = "tailrace needs Python 3.11 or later; this is Python 3.9."
+OLD = "import sys; sys.version_info = (3, 9, 18); "
+TOLD = [
+    (f"{OLD}sys.argv = ['-m']; import tailrace", SENTENCE),
+    (f"{OLD}import tailrace", f"ImportError: {SENTENCE}"),
+    (f"{OLD}sys.path.insert(0, {str(ROOT / 'scripts')!r}); import build_backend", SENTENCE),
+]
+
+
+@pytest.mark.parametrize(("program", "told"), TOLD, ids=["-m", "import", "pip"])
+def test_it_is_one_sentence(program: str, told: str) -> None:
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, cwd=ROOT / "src", capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1] == told
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+@pytest.mark.parametrize("there", [True, False])
+def test_make_says_it_before_it_makes_anything(tmp_path: Path, target: str, there: bool) -> None:
+    for name in ("Makefile", "pyproject.toml", "requirements"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    python = tmp_path / "python3.9"
+    if there:
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{OLD}exec(sys.argv[1])" "$2"\n')
+        python.chmod(0o755)
+    made = subprocess.run(
+        ["make", target, f"PYTHON={python}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode != 0
+    assert "tailrace needs Python 3.11 or later, and " in made.stderr
+    assert f"make PYTHON=python3.12 {target}" in made.stderr
+    assert made.stdout == ""
+    assert not (tmp_path / ".venv").exists()
