@@ -170,6 +170,5 @@ class _Served:
                 app = come_again(error.message, scope)
             except LogError as error:
                 logger.error("the runs cannot be opened: %s", error)
-                why = "The server cannot open its runs; try again in a moment."
-                app = come_again(why, scope)
+                app = come_again("The server cannot open its runs; try again in a moment.", scope)
         await app(scope, receive, send)

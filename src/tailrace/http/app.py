@@ -75,7 +75,7 @@ def create_health_app(parts: Parts) -> Starlette:
 
 
 def come_again(why: str, scope: Scope) -> Response:
-    """What a client is told that comes while the server opens, or closes."""
+    """What a client is told that comes while the server opens, or closes, in its surface's form."""
     id, again = fresh_id(), Unavailable(why)
     headers = {"retry-after": "1", **request_id(id)}
     body = forms.body_of(again, id, scope)

@@ -177,15 +177,15 @@ class _Responses:
         return reply.response(run, events, self._options(started.request, turn, more))
 
 
-def _included(http: Request) -> tuple[str, ...]:
-    """What a query wants included; OpenAI's SDKs write lists with brackets."""
-    return tuple(
-        name for key in ("include", "include[]") for name in http.query_params.getlist(key)
-    )
-
-
 def _refusal(run: str, end: RunFailed) -> Response:
     """The reply to a request that the model server refused: as at OpenAI, an error and no response."""
     told = failures.openai(end)
     body = msgspec.json.encode({"error": failures.error(told)})
     return json_reply(body, status=told.status, run=run, more=refusals.headers(end))
+
+
+def _included(http: Request) -> tuple[str, ...]:
+    """What a query wants included; OpenAI's SDKs write lists with brackets."""
+    return tuple(
+        name for key in ("include", "include[]") for name in http.query_params.getlist(key)
+    )
