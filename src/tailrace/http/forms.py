@@ -21,7 +21,8 @@ MESSAGES = ("/messages", "/messages/count_tokens")
 
 def body_of(fault: CallerError, id: str, scope: Scope) -> bytes:
     """The body that tells an error of a request."""
-    return _form(scope["path"], Headers(scope=scope))(fault, id)
+    headers = Headers(raw=scope.get("headers", []))
+    return _form(scope.get("path", ""), headers)(fault, id)
 
 
 def _form(path: str, headers: Headers) -> ErrorBody:

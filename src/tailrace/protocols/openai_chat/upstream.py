@@ -139,17 +139,22 @@ class ChatDecoder(SseReplyDecoder):
             self._id = wire.name(chunk.id)
         if counts := wire.counts(chunk):
             self._usage = counts
-        if not self._begun or wire.is_last(chunk):
-            self._about |= wire.beside(event.data)
+        if not (self._begun and wire.only_speaks(chunk)):
+            self._beside(chunk, event.data)
         if chunk.choices is None:
             self._no_chunk(event)
             return
-        if not self._begun or not wire.speaks(chunk):
-            self._shown = wire.added(self._shown, wire.unknown(event.data))
         for choice in chunk.choices:
             if choice.index == 0 or wire.place(choice.index) in (0, None):
                 self._choice(choice)
         self._says = len(self._out) > before or self._finish_reason != reason or bool(self._calls)
+
+    def _beside(self, chunk: wire.Chunk, data: bytes) -> None:
+        """What a chunk that is not like most says in words that have no name here."""
+        if not self._begun or wire.is_last(chunk):
+            self._about |= wire.beside(data)
+        if chunk.choices is not None and not (self._begun and wire.speaks(chunk)):
+            self._shown = wire.added(self._shown, wire.unknown(data))
 
     def _no_chunk(self, event: SseEvent) -> None:
         """An object without choices: the last counts, or something that only says what is wrong."""

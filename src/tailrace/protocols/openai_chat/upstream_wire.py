@@ -108,6 +108,15 @@ def chunk(event: SseEvent) -> Chunk:
         return loose(msgspec.json.decode(event.data))
 
 
+def only_speaks(chunk: Chunk) -> bool:
+    """Whether it is like most chunks, a piece of text."""
+    choices = chunk.choices
+    if not choices or len(choices) != 1:
+        return False
+    choice = choices[0]
+    return choice.finish_reason is None and choice.delta is not None and bool(choice.delta.content)
+
+
 def is_last(chunk: Chunk) -> bool:
     """Whether it ends the reply, or counts it: there servers say what they have to say of the whole."""
     choices = chunk.choices or ()
