@@ -5,6 +5,7 @@ The old Python is this one, which says that it is another.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SENTENCE = "tailrace needs Python 3.11 or later; this is Python 3.9."
 OLD = "import sys; sys.version_info = (3, 9, 18); "
+OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
+"""What a `make` tells another that it runs: these tests are run by one, too."""
 TOLD = [
     (f"{OLD}sys.argv = ['-m']; import tailrace", SENTENCE),
     (f"{OLD}import tailrace", f"ImportError: {SENTENCE}"),
@@ -41,6 +44,7 @@ def test_make_says_it_before_it_makes_anything(tmp_path: Path, target: str, ther
     made = subprocess.run(
         ["make", target, f"PYTHON={python}"],
         cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name not in OF_MAKE},
         capture_output=True,
         text=True,
         check=False,

@@ -12,6 +12,7 @@ const DIFFERENT: Readonly<Record<string, string>> = {
   asked_for_json_again: "no event says that a reply ended: two texts in a row are one step",
   gateway: "custom events are not on the Responses stream",
   hosted_tools: "a provider's own items and previews are on the Responses stream alone",
+  two_attempts_apart: "the Responses stream tells what was cut off, and not what was then said in other words",
   workflow: "custom events, and pictures of other nodes, are not on the Responses stream",
 };
 
