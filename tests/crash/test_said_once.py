@@ -36,7 +36,7 @@ CONFIG = """
 {{server}}
 
 [models.m]
-dialect = "chat"
+dialect = "{dialect}"
 base_url = "{url}"
 model = "m"
 {more}
@@ -65,13 +65,13 @@ OTHER = [{"delta": {"content": "Another "}}, {"delta": {"content": "answer."}}, 
 
 
 def says(*chunks: Json) -> Callable[[Peer], Any]:
-    """A reply as a model server streams it; without a reason to stop it hangs."""
+    """A reply as a model server streams it; without a reason to finish it hangs."""
 
     async def serve(peer: Peer) -> None:
         await peer.send(HEAD)
         for chunk in chunks:
             await peer.send(frames(chunk, done=False))
-        if chunks[-1] is STOP:
+        if "finish_reason" in chunks[-1]:
             await peer.send(b"data: [DONE]\n\n")
         else:
             await peer.until_gone()
@@ -151,10 +151,10 @@ def _more(reply: http.client.HTTPResponse) -> bytes:
 
 @asynccontextmanager
 async def killed(
-    folder: Path, engine: Sequence[Node], *behaviours: Any, more: str = ""
+    folder: Path, engine: Sequence[Node], *behaviours: Any, more: str = "", dialect: str = "chat"
 ) -> AsyncGenerator[tuple[Reader, list[Peer]], None]:
     async with upstream(*behaviours) as (url, peers):
-        config = CONFIG.format(url=url, more=more)
+        config = CONFIG.format(url=url, more=more, dialect=dialect)
         if engine:
             config = await clusters.config(engine, config)
         server = ChildServer(folder, config=config)
@@ -275,6 +275,89 @@ async def test_a_server_that_goes_on_from_a_beginning_is_told_it(
     }
     assert asked.get("continue_final_message", False) == (how == "continue_final_message")
     assert b'"status":"incomplete"' not in b"".join(whole)
+
+
+def claude(words: Sequence[str], *, cached: int, whole: bool) -> Callable[[Peer], Any]:
+    """A reply of a Messages server, which counts its cache in each reply anew and signs its thoughts so."""
+
+    async def serve(peer: Peer) -> None:
+        usage = {"input_tokens": 9, "cache_read_input_tokens": cached, "output_tokens": 1}
+        begun = {"id": f"msg_{cached}", "role": "assistant", "model": "m", "content": []}
+        signature = {"type": "signature_delta", "signature": f"S{cached}"}
+        events: list[Json] = [
+            {"type": "message_start", "message": {**begun, "usage": usage}},
+            _block(0, {"type": "thinking", "thinking": "", "signature": ""}),
+            _delta(0, {"type": "thinking_delta", "thinking": "Hm"}),
+            _delta(0, signature),
+            {"type": "content_block_stop", "index": 0},
+        ]
+        if not cached:  # what goes on from a beginning does not think again
+            events = events[:1]
+        place = 1 if cached else 0
+        events.append(_block(place, {"type": "text", "text": ""}))
+        events += [_delta(place, {"type": "text_delta", "text": word}) for word in words]
+        if whole:
+            stop = {"stop_reason": "end_turn", "stop_sequence": None}
+            events.append({"type": "content_block_stop", "index": place})
+            events.append({"type": "message_delta", "delta": stop, "usage": {"output_tokens": 5}})
+            events.append({"type": "message_stop"})
+        await peer.send(HEAD)
+        for event in events:
+            await peer.send(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+        if not whole:
+            await peer.until_gone()
+
+    return serve
+
+
+def _block(index: int, block: Json) -> Json:
+    return {"type": "content_block_start", "index": index, "content_block": block}
+
+
+def _delta(index: int, delta: Json) -> Json:
+    return {"type": "content_block_delta", "index": index, "delta": delta}
+
+
+WORDS = ("Once upon ", "a time ", "there was a")
+
+
+async def test_a_messages_server_counts_and_signs_each_reply_anew(tmp_path: Path) -> None:
+    """Its words are the same, so the answer goes on, with the signature that was shown."""
+    ask = {"model": "helper", "input": "Tell me", "stream": True}
+    first = claude(WORDS, cached=1, whole=False)
+    again = claude((*WORDS, " king."), cached=2, whole=True)
+    async with killed(tmp_path, (), first, again, dialect="messages") as (reader, _):
+        run, seen = await reader.begin(ask, 1 + len(WORDS))
+        await reader.again()
+        whole = seen + await reader.rest(run, seen)
+        assert await everywhere(reader, run, whole) == {BEGUN + " king."}
+    assert b'"status":"incomplete"' not in b"".join(whole)
+
+
+async def test_a_messages_server_goes_on_from_a_beginning(tmp_path: Path) -> None:
+    ask = {"model": "helper", "input": "Tell me", "stream": True}
+    first = claude(WORDS, cached=0, whole=False)
+    again = claude((" king.",), cached=0, whole=True)
+    more = 'continue_reply = "prefill"'
+    async with killed(tmp_path, (), first, again, more=more, dialect="messages") as (reader, peers):
+        run, seen = await reader.begin(ask, len(WORDS))
+        await reader.again()
+        whole = seen + await reader.rest(run, seen)
+        assert await everywhere(reader, run, whole) == {BEGUN + " king."}
+    told = json.loads(peers[-1].body)["messages"][-1]
+    assert told == {"role": "assistant", "content": BEGUN}
+
+
+async def test_an_answer_that_a_limit_cut_is_the_only_one(tmp_path: Path) -> None:
+    """The run does not complete, but a whole reply came after the one that a crash cut off."""
+    ask = {"model": "helper", "input": "Tell me", "stream": True}
+    limited = {"delta": {}, "finish_reason": "length"}
+    async with killed(tmp_path, (), says(*TOLD), says(OTHER[0], limited)) as (reader, _):
+        run, seen = await reader.begin(ask, len(TOLD))
+        await reader.again()
+        whole = seen + await reader.rest(run, seen)
+        assert json.loads(strict.data_of(whole)[-1])["type"] == "response.incomplete"
+        assert await everywhere(reader, run, whole) == {"Another "}
 
 
 async def test_a_server_that_refuses_a_beginning_is_asked_anew(tmp_path: Path) -> None:

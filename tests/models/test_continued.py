@@ -115,6 +115,23 @@ async def test_white_space_that_a_server_must_not_be_told_comes_once() -> None:
     assert texts(await said(Server([*message(" ", "king."), USAGE]), BEGUN)) == [BEGUN + "king."]
 
 
+async def test_a_server_that_begins_anew_is_not_going_on() -> None:
+    """It repeats much of the beginning, and then says something else: two halves would make no sentence."""
+    said_anew = "Once upon a time there were two."
+    pieces = [said_anew[:20], said_anew[20:]]
+    assert texts(await said(Server([*message(*pieces), USAGE]), BEGUN)) == [said_anew]
+
+
+async def test_what_is_told_of_tokens_stays() -> None:
+    odds = ({"token": "king.", "logprob": -1.0},)
+    words = t.TextDelta(0, "king.", 0, odds)
+    reply: Payloads = [t.ItemStarted(0, "message"), words, t.ItemCompleted(0)]
+    state = await said(Server([*reply, USAGE]), BEGUN)
+    (content,) = (item.content for item in state.items)
+    assert isinstance(content, Message)
+    assert getattr(content.content[0], "logprobs", ()) == odds
+
+
 @pytest.mark.parametrize(
     ("reply", "shown"),
     [
@@ -147,15 +164,16 @@ async def test_whatever_follows_the_reply_is_legal(reply: Payloads, shown: list[
     assert texts(await said(Server(reply), BEGUN)) == shown
 
 
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("status", [400, 422, 500])
 async def test_a_server_that_refuses_is_asked_without(status: int) -> None:
     server = Server(ModelFailed("no prefill", status=status), [*message("Another."), USAGE])
     assert texts(await said(server, BEGUN)) == ["Another."]
     assert [asked.begun for asked in server.asked] == [BEGUN, ""]
 
 
-async def test_another_failure_is_one() -> None:
-    server = Server(ModelFailed("out", status=503))
+@pytest.mark.parametrize("status", [0, 401, 404, 429])
+async def test_another_failure_is_one(status: int) -> None:
+    server = Server(ModelFailed("out", status=status))
     with pytest.raises(ModelFailed, match="out"):
         await said(server, BEGUN)
     assert len(server.asked) == 1

@@ -294,10 +294,6 @@ DIFFERENT: dict[str, tuple[Payloads, Payloads]] = {
         [*_text(0, "Hi"), t.ItemCompleted(0)],
         [*_text(0, "Hi", "!"), t.ItemCompleted(0), USAGE],
     ),
-    "another signature": (
-        [*_text(0, "Hi"), t.ItemCompleted(0, details={"messages": {"signature": "A"}})],
-        [*_text(0, "Hi"), t.ItemCompleted(0, details={"messages": {"signature": "B"}}), USAGE],
-    ),
     "another tool": (
         [t.ItemStarted(0, "tool_call", name="pay", call_id="a"), t.ArgumentsDelta(0, "{")],
         [
@@ -333,6 +329,30 @@ def test_what_says_something_else_is_another_reply(name: str) -> None:
     assert sum(isinstance(each.payload, t.ReplyAbandoned) for each in run.events) == 1
     assert run.state.items[0].abandoned
     run.end()
+
+
+def test_what_a_server_says_of_its_reply_is_each_replys_own() -> None:
+    """Signatures are made anew, and what a prompt's cache held differs by nature; the first ones stay."""
+
+    def reply(which: str) -> Payloads:
+        about = {"messages": {"reply": {"id": which, "usage": {"cache_read_input_tokens": which}}}}
+        signed = {"messages": {"signature": which}}
+        thought: Payloads = [
+            t.ItemStarted(0, "reasoning", details=about),
+            t.ReasoningDelta(0, "Hm"),
+            t.ItemCompleted(0, details=signed),
+        ]
+        return [*thought, *_text(1, "He", "llo"), t.ItemCompleted(1), USAGE]
+
+    run = Writing()
+    run.say(reply("A"), 5)
+    run.die()
+    run.say(reply("B"))
+    assert not any(isinstance(each.payload, t.ReplyAbandoned) for each in run.events)
+    thought, message = history.made_by(fold(run.end()))
+    assert thought.details == {"messages": {"signature": "A"}}
+    assert isinstance(message, Message)
+    assert text_of(message.content) == "Hello"
 
 
 def test_nothing_is_shown_while_a_reply_repeats_and_nothing_late_after_that() -> None:

@@ -48,15 +48,26 @@ def conversation(
 
 
 def lasting(events: Sequence[Event]) -> Sequence[Event]:
-    """A whole log for a reader who gets one answer at its end: of a run that completed, without the replies
-    that a crash cut off, since each was given anew. Of any other run they may be all there is."""
+    """A whole log for a reader who gets one answer at its end: without what was said in vain."""
     if not any(isinstance(event.payload, RunAttempt) for event in events):
         return events
-    state = fold(events)
-    if not isinstance(state.end, RunCompleted):
-        return events
-    gone = {number for number, item in enumerate(state.items) if item.abandoned}
+    gone = said_in_vain(fold(events))
     return [event for event in events if getattr(event.payload, "item", None) not in gone]
+
+
+def said_in_vain(state: RunState) -> set[int]:
+    """The items of replies that a crash cut off and that were given anew. Of a run that did not complete, one
+    that no whole reply followed may be all there is."""
+    whole: dict[tuple[str, str], int] = {}
+    for number, item in enumerate(state.items):
+        if item.reply and not item.abandoned:
+            whole[item.node, item.agent] = number
+    completed = isinstance(state.end, RunCompleted)
+    return {
+        number
+        for number, item in enumerate(state.items)
+        if item.abandoned and (completed or whole.get((item.node, item.agent), -1) > number)
+    }
 
 
 def without_repeats(told: Sequence[Item], given: Sequence[Item]) -> tuple[Item, ...]:

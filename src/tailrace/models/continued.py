@@ -21,8 +21,8 @@ from tailrace.models.contract import Model, refusal
 
 SHORTEST = 16
 """Characters of a beginning from which on its echo can be told from a text that happens to go on like it."""
-REFUSED = (400, 422)
-"""How servers answer that a model takes no beginning."""
+OTHERWISE = (401, 402, 403, 404, 408, 409, 425, 429)
+"""Failures that have nothing to do with a beginning; any other may be how a server answers that it takes none."""
 
 
 class ContinuedModel:
@@ -47,7 +47,9 @@ class ContinuedModel:
                     yield payloads if begun is None else begun.told(payloads)
             return
         except ModelFailed as failure:
-            if begun is None or begun.said or failure.status not in REFUSED:
+            if begun is None or begun.said or not failure.status:
+                raise
+            if failure.status in OTHERWISE:
                 raise
         async with aclosing(self._model.stream(plain, items)) as batches:
             async for payloads in batches:
@@ -61,7 +63,8 @@ class ContinuedModel:
 
 
 class _Begun:
-    """The beginning of a message and what a server says after it, as one message."""
+    """The beginning of a message and what a server says after it, as one message. A server that begins the
+    message anew is not going on: what it says is told as it is."""
 
     def __init__(self, text: str, items: Iterator[int]) -> None:
         self.said = False
@@ -69,56 +72,64 @@ class _Begun:
         self._number = next(items)
         self._theirs: int | None = None
         self._open = False
-        self._heard = ""
+        self._heard: list[t.TextDelta] = []
         self._settled = False
 
     def told(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
         """What comes of the next payloads of the server."""
-        made: list[t.Payload] = []
-        if not self.said:
-            self.said = self._open = True
-            made += [t.ItemStarted(self._number, "message"), t.TextDelta(self._number, self._text)]
-        for payload in payloads:
-            made += self._one(payload)
-        return made
+        self.said = True
+        return [made for payload in payloads for made in self._one(payload)]
 
     def _one(self, payload: t.Payload) -> list[t.Payload]:
         match payload:
-            case t.ItemStarted(kind="message") if self._open and self._theirs is None:
+            case t.ItemStarted(kind="message") if self._theirs is None and not self._settled:
                 self._theirs = payload.item
                 return []
             case t.ItemStarted() | t.Usage():
-                return [*self._closed(), payload]
+                return [*self._settle(), *self._closed(), payload]
             case t.TextDelta(part=0) if payload.item == self._theirs and not self._settled:
-                return self._first_words(payload)
+                self._heard.append(payload)
+                return [] if self._text.startswith(self._words()) else self._settle()
             case t.ItemCompleted() if payload.item == self._theirs:
-                words, self._open = self._rest(), False
-                return [*words, msgspec.structs.replace(payload, item=self._number)]
+                settled, self._open = self._settle(), False
+                return [*settled, msgspec.structs.replace(payload, item=self._number)]
             case _ if isinstance(payload, t.ItemEvent) and payload.item == self._theirs:
-                return [*self._rest(), msgspec.structs.replace(payload, item=self._number)]
+                return [*self._settle(), msgspec.structs.replace(payload, item=self._number)]
             case _:
                 return [payload]
 
-    def _first_words(self, delta: t.TextDelta) -> list[t.Payload]:
-        """Held back while they may be the beginning once more, or the white space at its end, which some
-        servers must be asked without."""
-        self._heard += delta.text
-        if self._text.startswith(self._heard):
-            return []
-        return self._rest()
+    def _words(self) -> str:
+        return "".join(delta.text for delta in self._heard)
 
-    def _rest(self) -> list[t.Payload]:
-        """What the server has said so far after the beginning."""
+    def _settle(self) -> list[t.Payload]:
+        """The message's beginning, and what the server has said so far after it: once it is known whether
+        that is the beginning once more, or the white space at its end, which some must be asked without."""
         if self._settled:
             return []
-        self._settled = True
-        space = self._text[len(self._text.rstrip()) :]
-        text = self._heard
-        for known in (self._text, space):
-            if known and text.startswith(known):
-                text = text.removeprefix(known)
-                break
-        return [t.TextDelta(self._number, text)] if text else []
+        self._settled = self._open = True
+        started = t.ItemStarted(self._number, "message")
+        if self._begins_anew():
+            return [started, *self._after(0)]
+        words, space = self._words(), self._text[len(self._text.rstrip()) :]
+        known = next((k for k in (self._text, space) if k and words.startswith(k)), "")
+        return [started, t.TextDelta(self._number, self._text), *self._after(len(known))]
+
+    def _begins_anew(self) -> bool:
+        """Whether the server repeats much of the beginning, and then says something else."""
+        words = self._words()
+        pairs = enumerate(zip(words, self._text, strict=False))
+        alike = next((n for n, (a, b) in pairs if a != b), len(words))
+        return SHORTEST <= alike < len(self._text)
+
+    def _after(self, known: int) -> list[t.Payload]:
+        """The words that were heard, from character `known` on, with what was told of their tokens."""
+        made: list[t.Payload] = []
+        for delta in self._heard:
+            cut, known = min(known, len(delta.text)), max(known - len(delta.text), 0)
+            if cut < len(delta.text):
+                odds = delta.logprobs if not cut else ()
+                made.append(t.TextDelta(self._number, delta.text[cut:], 0, odds))
+        return made
 
     def _closed(self) -> list[t.Payload]:
         """The message ends with what is said besides it."""

@@ -5,9 +5,10 @@ all that was shown, the cut items go on with what follows, and no reader notices
 temperature 0, caches, scripted models, and servers that go on from a given beginning do this. A reply that
 says anything else is let through as a new one, and the cut one is abandoned (docs/adr/0017).
 
-Compared is what is shown: kinds, names and text, in whatever pieces it comes; ids are each reply's own. Items
-are told apart by their order. One whose deltas the log does not keep (pictures, sound, a server's own item)
-repeats only when it was whole.
+Compared is what is shown: kinds, names, texts and citations, in whatever pieces they come. What else a
+server says of an item (ids, signatures, what its reply cost) is each reply's own, and what was said first
+stays. Items are told apart by their order. One whose deltas the log does not keep (pictures, sound, a
+server's own item) repeats only when it was whole.
 """
 
 from __future__ import annotations
@@ -33,9 +34,7 @@ Place: TypeAlias = tuple[Literal["parts", "summary", "arguments"], int]
 STREAMED = ("message", "reasoning", "tool_call")
 """Kinds of items whose deltas the log keeps until they close."""
 IDS = ("id", "call_id")
-"""What a server gives each reply anew."""
-DEEP = 2
-"""So deep in what a server says of an item (`details`: by dialect, then by what it is) ids are its own."""
+"""What a server gives its own items anew in each reply."""
 
 
 class Repeating:
@@ -212,14 +211,14 @@ class _Shown:
             return self._item.started.kind in STREAMED
         return self._whole
 
-    def _named(self, started: t.ItemStarted) -> t.ItemStarted:
+    def _named(self, started: t.ItemStarted) -> Json:
         """What of an item's beginning is not each reply's own."""
-        return msgspec.structs.replace(
-            started,
-            item=0,
-            call_id=started.call_id if self._same_ids else "",
-            data=_without_ids(started.data),
-            details=_without_ids(started.details),
+        own = started.details.get("responses", {})
+        return (
+            msgspec.structs.replace(started, item=0, call_id="", data={}, details={}),
+            started.call_id if self._same_ids else "",
+            own.get("namespace"),
+            _without_ids(started.data),
         )
 
     def _ends_as(self, payload: t.ItemCompleted) -> bool:
@@ -227,9 +226,9 @@ class _Shown:
         if payload.status != "completed" or content is None:
             return False
         if self._item.started.kind in STREAMED:
-            told = payload.details if payload.content is None else payload.content.details
-            return _alike(content.details, told)
-        return _alike(*msgspec.to_builtins((content, payload.content)))
+            return True
+        ours, theirs = msgspec.to_builtins((content, payload.content))
+        return bool(_without_ids(ours) == _without_ids(theirs))
 
 
 def _place(delta: Words) -> tuple[Place, str]:
@@ -305,16 +304,10 @@ def _after(logprobs: tuple[Json, ...], known: int) -> tuple[Json, ...]:
     return ()
 
 
-def _alike(first: Json, second: Json) -> bool:
-    return bool(_without_ids(first) == _without_ids(second))
-
-
-def _without_ids(said: Json, deep: int = DEEP) -> Json:
+def _without_ids(said: Json) -> Json:
+    if isinstance(said, list):
+        return [_without_ids(each) for each in cast("list[Json]", said)]
     if not isinstance(said, dict):
         return said
     fields = cast("dict[str, Json]", said)
-    return {
-        name: _without_ids(value, deep - 1) if deep else value
-        for name, value in fields.items()
-        if name not in IDS
-    }
+    return {name: _without_ids(value) for name, value in fields.items() if name not in IDS}

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events.grammar import ASKED_TOOL
+from tailrace.events.history import said_in_vain
 from tailrace.events.items import Item, Json, Message, ToolCall, text_of
 from tailrace.events.state import RunState
 from tailrace.events.types import RunCancelled, RunCompleted, RunEnd, RunFailed, RunIncomplete
@@ -81,11 +82,11 @@ def status(state: RunState) -> str:
 
 def _lasting(state: RunState) -> list[Item]:
     """What was put out, without what a crash cut off and a later attempt said anew."""
-    again = isinstance(state.end, RunCompleted)
+    gone = said_in_vain(state)
     return [
         item.content
-        for item in state.items
-        if item.content is not None and not (item.abandoned and again)
+        for number, item in enumerate(state.items)
+        if item.content is not None and number not in gone
     ]
 
 

@@ -1,8 +1,8 @@
 """Which items a Response object shows: those that are done, without what was said in vain.
 
 A reply that a crash cut off and that the next attempt said in other words stands in the stream, for it was
-shown; the object holds the answer once (docs/adr/0017). Where a run ended badly what was cut off may be all
-there is, so there it is kept.
+shown; the object holds the answer once (docs/adr/0017). Of a run that ended badly, what was cut off and no
+whole reply followed may be all there is, so it is kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class Output:
 
     def __init__(self) -> None:
         self._items: list[Json] = []
-        self._abandoned: set[int] = set()
+        self._abandoned: dict[Source, set[int]] = {}
+        self._replaced: set[int] = set()
         self._said: dict[Source, list[int]] = {}
         self._accounted: dict[Source, int] = {}
 
@@ -41,15 +42,17 @@ class Output:
     def replied(self, source: Source) -> None:
         """A reply is whole."""
         self._accounted[source] = len(self._said.get(source, ()))
+        self._replaced |= self._abandoned.get(source, set())
 
     def abandon(self, source: Source, *, whole_turn: bool) -> None:
         """What a source has said since its last whole reply, or all of it, was said in vain."""
         first = 0 if whole_turn else self._accounted.get(source, 0)
-        self._abandoned.update(self._said.get(source, ())[first:])
+        said = self._said.get(source, [])[first:]
+        self._abandoned[source] = self._abandoned.get(source, set()) | set(said)
 
     def shown(self, status: str) -> list[Json]:
         """The items that a response of this status holds."""
-        hidden = set[int]() if status in BADLY else self._abandoned
+        hidden = self._replaced if status in BADLY else set().union(*self._abandoned.values())
         return [
             item
             for place, item in enumerate(self._items)
