@@ -44,8 +44,7 @@ model = "m"
 [agents.helper]
 model = "m"
 """
-OPENED = 3
-"""The number of the event that opens a reply's first item: run, node and agent come before."""
+OPENED = 3  # the event that opens a reply's first item: run, node and agent come before
 BEGUN = "Once upon a time there was a"
 THOUGHT = [{"delta": {"reasoning_content": "Let me think"}}]
 TOLD = [{"delta": {"content": word}} for word in ("Once upon ", "a time ", "there was a")]

@@ -52,7 +52,7 @@ class Output:
 
     def shown(self, status: str) -> list[Json]:
         """The items that a response of this status holds."""
-        hidden = self._replaced if status in BADLY else set().union(*self._abandoned.values())
+        hidden = self._replaced if status in BADLY else set[int]().union(*self._abandoned.values())
         return [
             item
             for place, item in enumerate(self._items)
