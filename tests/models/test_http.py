@@ -61,17 +61,22 @@ async def closes_in_the_head(peer: Peer) -> None:
     await peer.send(b"HTTP/1.1 20")
 
 
-async def play(url: str, *, retries: int = 0, timeouts: Timeouts | None = None) -> list[t.Payload]:
-    model = HttpModel(
+def asking(url: str, retries: int, timeouts: Timeouts) -> HttpModel:
+    """A model at the test's server."""
+    return HttpModel(
         "m",
         ChatCodec(),
         Sessions(),
         base_url=url,
         model="up",
         headers={"authorization": f"Bearer {SECRET}"},
-        timeouts=timeouts or Timeouts(5, 5, 5),
+        timeouts=timeouts,
         retries=retries,
     )
+
+
+async def play(url: str, *, retries: int = 0, timeouts: Timeouts | None = None) -> list[t.Payload]:
+    model = asking(url, retries, timeouts or Timeouts(5, 5, 5))
     made: list[t.Payload] = []
     try:
         async for batch in model.stream(ASKED, itertools.count()):

@@ -8,23 +8,13 @@ import logging
 import pytest
 
 from tailrace.errors import ModelFailed
-from tailrace.models.http import HttpModel, Sessions, Timeouts
-from tailrace.protocols.openai_chat.upstream import ChatCodec
-from tests.models.test_http import ASKED, REPLY, SECRET, answers, status
+from tailrace.models.http import Timeouts
+from tests.models.test_http import ASKED, REPLY, SECRET, answers, asking, status
 from tests.support.upstreams import HEAD, Serve, upstream
 
 
 async def refused(url: str, *, retries: int = 0) -> ModelFailed:
-    model = HttpModel(
-        "m",
-        ChatCodec(),
-        Sessions(),
-        base_url=url,
-        model="up",
-        headers={"authorization": f"Bearer {SECRET}"},
-        timeouts=Timeouts(20, 20, 20),
-        retries=retries,
-    )
+    model = asking(url, retries, Timeouts(20, 20, 20))
     with pytest.raises(ModelFailed) as caught:
         async for _ in model.stream(ASKED, itertools.count()):
             pass

@@ -134,13 +134,7 @@ class _Shown:
                 return self._caught_up() and (not self._whole or self._ends_as(payload))
             case t.AnnotationAdded():
                 return self._notes_again(payload)
-            case (
-                t.TextDelta()
-                | t.RefusalDelta()
-                | t.ReasoningDelta()
-                | t.ReasoningSummaryDelta()
-                | t.ArgumentsDelta()
-            ):
+            case _ if isinstance(payload, Words):
                 return self._says_again(payload)
             case _:
                 return self._whole  # a preview of what the item was in the end
@@ -153,13 +147,7 @@ class _Shown:
             case t.AnnotationAdded():
                 self._noted += 1
                 return payload if self._noted > len(self._notes) else None
-            case (
-                t.TextDelta()
-                | t.RefusalDelta()
-                | t.ReasoningDelta()
-                | t.ReasoningSummaryDelta()
-                | t.ArgumentsDelta()
-            ):
+            case _ if isinstance(payload, Words):
                 return self._new_words(payload)
             case _:
                 return None if self._whole else payload
