@@ -310,7 +310,8 @@ def approval() -> None:
     both = [{**yes, "approval_request_id": asked.id}, {"role": "user", "content": "think"}]
     second = list(stream(both, "clerk", previous_response_id=first.id))
     r.same(words(second), "It is 4.")
-    r.ok("mcp_call" in [item.type for item in second[-1].response.output], "the call did not run")
+    (call,) = [item for item in second[-1].response.output if item.type == "mcp_call"]
+    r.same((call.name, call.status), ("find", "completed"))
 
 
 if __name__ == "__main__":
