@@ -9,7 +9,7 @@ from tailrace.models.scenario import Step
 from tests.runtimes.adapters.durable_suite import Durable
 from tests.support.house import House
 from tests.support.logs import user
-from tests.support.specs import Spec, spec
+from tests.support.specs import Spec, send, spec
 from tests.support.team import call, outputs, say, texts
 
 
@@ -83,3 +83,26 @@ class Answered(Durable):
         calls = ["ToolCall", "ToolOutput"]
         assert said == ["user", *calls, "user", *calls, "assistant"]
         await second.supervisor.close()
+
+    async def test_an_agent_below_that_asked_does_not_hear_the_message(self) -> None:
+        """It would begin again; the one that sent it does."""
+
+        def pay() -> str:
+            """Pay."""
+            return "paid"
+
+        payer = spec(
+            "payer", (call("pay"),), (say("done"),), tools=(pay,), approve=frozenset({"pay"})
+        )
+        root = spec("lead", (send("payer"),), (say("ok"),), below=(payer,))
+        house = await self._open(root)
+        name = await house.start()
+        state = await house.finished(name)
+        number = next(n for n, item in enumerate(state.items) if item.tool == "asked")
+        turn = t.RunResumed(None, (user("and once more"),))
+        await house.supervisor.answer(name, (Approval(number, approved=True),), turn)
+        state = await house.finished(name)
+        assert state.phase == "waiting"
+        assert texts(state, "payer") == ["done"]
+        assert sum(item.started.name == "payer" for item in state.items) == 2
+        await house.supervisor.close()
