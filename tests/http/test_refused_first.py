@@ -10,10 +10,16 @@ from typing import Any
 
 import pytest
 
+from tests.support.codex import CODEX
 from tests.support.servers import ChildServer
 
 CONFIG = "[server]\n{server}\n" + "".join(
     f'\n[models.{name}]\ndialect = "{name}"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"\nretries = 0\n'
+    for name in ("chat", "responses", "messages")
+)
+CONFIG += "".join(
+    f'\n[agents.agent_{name}]\nmodel = "{name}"\n'
+    f'\n[workflows.flow_{name}]\nnodes = [{{{{ id = "a", type = "deep_agent", agent = "agent_{name}" }}}}]\n'
     for name in ("chat", "responses", "messages")
 )
 # One by each wrapper: with a price, and one that goes on from a beginning.
@@ -49,88 +55,165 @@ WORD = {"type": "text", "text": "See"}
 UPLOAD = {"type": "container_upload", "file_id": "file_1"}
 BY_ID = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}
 BY_URL = {"type": "document", "source": {"type": "url", "url": "https://h/a.pdf"}}
-REFUSED: dict[str, tuple[tuple[str, dict[str, Any]], str, str, str]] = {
-    # what is asked, of whom, the place, a word of the message
-    "a block of the client's to chat": (
-        messages(WORD, UPLOAD),
-        "chat",
-        "messages",
-        "container_upload",
-    ),
-    "a block of the client's to Responses": (
-        messages(WORD, UPLOAD),
-        "responses",
-        "messages",
-        "container_upload",
-    ),
-    "an output of a tool of Responses to chat": (
-        responses({"type": "computer_call_output", "call_id": "c", "output": {}}),
-        "chat",
-        "input",
-        "computer_call_output",
-    ),
-    "an output of a tool of Responses to Messages": (
-        responses({"type": "local_shell_call_output", "id": "c", "output": "x"}),
-        "messages",
-        "input",
-        "local_shell_call_output",
-    ),
-    "no token of chat": (messages(max_tokens=0), "chat", "max_tokens", "one token"),
-    "no token of Responses": (messages(max_tokens=0), "responses", "max_tokens", "one token"),
-    "a picture by its id, to a model with a price": (
-        messages(BY_ID),
-        "priced",
-        "messages",
-        "picture",
-    ),
-    "a picture by its id": (messages(BY_ID), "chat", "messages", "picture"),
-    "a file by its address": (messages(BY_URL), "chat", "messages", "file"),
-    "a file of an unknown type to Messages": (
-        chat({"type": "file", "file": {"file_data": "data:video/mp4;base64,AA"}}),
-        "messages",
-        "messages",
-        "video/mp4",
-    ),
-    "a tool that a provider runs": (
-        messages(tools=[{"type": "bash_20250124", "name": "bash"}]),
-        "responses",
-        "tools.0",
+PICTURE = {"type": "base64", "media_type": "image/png", "data": "AA"}
+ILLUSTRATED = {
+    "type": "document",
+    "source": {
+        "type": "content",
+        "content": [{"type": "text", "text": "See"}, {"type": "image", "source": PICTURE}],
+    },
+}
+
+
+def said(*blocks: Any, **more: Any) -> tuple[str, dict[str, Any]]:
+    """What an assistant said, in a conversation that goes on."""
+    turns = [HELLO, {"role": "assistant", "content": list(blocks)}, HELLO]
+    return "messages", {"max_tokens": 9, "messages": turns, **more}
+
+
+def result(*blocks: Any) -> tuple[str, dict[str, Any]]:
+    """What a tool answered."""
+    called = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+    found = {"type": "tool_result", "tool_use_id": "c", "content": list(blocks)}
+    turns = [
+        HELLO,
+        {"role": "assistant", "content": [called]},
+        {"role": "user", "content": [found]},
+    ]
+    return "messages", {"max_tokens": 9, "messages": turns}
+
+
+def tool(kind: str, **more: Any) -> dict[str, Any]:
+    return {"type": kind, **more}
+
+
+Refused = tuple[tuple[str, dict[str, Any]], str, str, str]
+"""What is asked, of whom, the place, a word of the message."""
+
+
+def table() -> dict[str, Refused]:
+    """Every kind of refusal, for each surface and each other dialect that it is of."""
+    found: dict[str, Refused] = {}
+
+    def add(what: str, asked: tuple[str, dict[str, Any]], param: str, word: str, to: str) -> None:
+        for model in to.split():
+            found[f"{what}, to {model}"] = (asked, model, param, word)
+
+    rest = "chat responses"
+    block = "messages.0.content.1"
+    add("a block", messages(WORD, UPLOAD), f"{block}.type", "container_upload", rest)
+    for kind in ("compaction", "fallback", "novel_block", "tool_addition", "document_of_tomorrow"):
+        asked = said(WORD, {"type": kind, "content": "all that was said"})
+        add(f"an assistant's {kind}", asked, "messages.1.content.1.type", kind, rest)
+    add("pictures in a document", messages(WORD, ILLUSTRATED), f"{block}.type", "document", rest)
+    place = "messages.2.content.0.content.1"
+    add("pictures in a result", result(WORD, ILLUSTRATED), f"{place}.type", "document", rest)
+    add("a picture by its id", messages(WORD, BY_ID), block, "picture", "chat priced")
+    add("a file by its address", messages(WORD, BY_URL), block, "file", "chat")
+    add("a picture of a result, by its id", result(WORD, BY_ID), place, "picture", "chat")
+    for kind in (
         "bash_20250124",
-    ),
-    "a search that leaves out domains": (
-        messages(
-            tools=[
-                {"type": "web_search_20250305", "name": "web_search", "blocked_domains": ["a.b"]}
-            ]
-        ),
-        "responses",
-        "tools",
-        "blocked_domains",
-    ),
-    "a choice of what chat cannot be offered": (
-        messages(
-            tools=[{"type": "web_search_20250305", "name": "web_search"}],
-            tool_choice={"type": "tool", "name": "web_search"},
-        ),
-        "chat",
-        "tool_choice",
-        "web_search",
-    ),
-    "a choice of what Messages cannot be offered": (
-        responses(tools=[{"type": "web_search"}], tool_choice={"type": "web_search"}),
-        "messages",
-        "tool_choice",
-        "web_search",
-    ),
+        "code_execution_20250825",
+        "computer_20251124",
+        "computer_toolset_20260801",
+        "mcp_toolset",
+        "memory_20250818",
+        "text_editor_20250728",
+        "web_fetch_20250910",
+        "a_tool_of_tomorrow",
+    ):
+        tools = [{"name": "f", "input_schema": {"type": "object"}}, tool(kind, name="b")]
+        add(f"the tool {kind}", messages(tools=tools), "tools.1.type", kind, rest)
+    searching = tool("web_search_20250305", name="web_search")
+    leaving_out = [{**searching, "blocked_domains": ["a.b"]}]
+    asked = messages(tools=leaving_out)
+    add("a search", asked, "tools.0.blocked_domains", "blocked_domains", "responses")
+    only_search = {"type": "tool", "name": "web_search"}
+    asked = messages(tools=[searching], tool_choice=only_search)
+    add("a choice", asked, "tool_choice", "web_search", "chat")
+    asked = messages(tool_choice={"type": "any"})
+    add("a choice among no tools", asked, "tool_choice", "no tool", rest)
+    add("no token", messages(max_tokens=0), "max_tokens", "one token", rest)
+    server = {"type": "url", "url": "https://h", "name": "n"}
+    add("MCP servers", messages(mcp_servers=[server]), "mcp_servers", "mcp_servers", rest)
+    add("a container", messages(container="c_1"), "container", "container", rest)
+    skills = {"skills": [{"type": "anthropic", "skill_id": "pdf"}]}
+    add("skills", messages(container=skills), "container.skills", "container", rest)
+
+    rest = "chat messages"
+    for kind in (
+        "apply_patch_call",
+        "compaction",
+        "compaction_trigger",
+        "computer_call",
+        "computer_call_output",
+        "configuration_update",
+        "local_shell_call_output",
+        "novel_item",
+        "program",
+        "shell_call",
+        "shell_call_output",
+    ):
+        asked = responses(tool(kind, call_id="c", output="x"))
+        add(f"the item {kind}", asked, "input[1].type", kind, rest)
+    asked = responses(
+        {"role": "user", "content": [{"type": "input_text", "text": "x"}, {"type": "new"}]}
+    )
+    add("a part", asked, "input[1].content[1].type", "'new'", rest)
+    called = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": [{"type": "new"}]}
+    add("a part of an output", responses(called, output), "input[2].output[0].type", "'new'", rest)
+    by_id = {"role": "user", "content": [{"type": "input_image", "file_id": "file_1"}]}
+    add("a picture's id", responses(by_id), "input[1].content[0]", "picture", "chat")
+    for kind in (
+        "apply_patch",
+        "code_interpreter",
+        "computer",
+        "computer_use_preview",
+        "file_search",
+        "local_shell",
+        "mcp",
+        "shell",
+        "a_tool_of_tomorrow",
+    ):
+        add(
+            f"the tool {kind}", responses(tools=[FUNCTION, tool(kind)]), "tools[1].type", kind, rest
+        )
+    asked = responses(tools=[tool("web_search")], tool_choice={"type": "web_search"})
+    add("a choice of Responses", asked, "tool_choice", "web_search", rest)
+    asked = responses(tool_choice="required")
+    add("a choice among none of Responses", asked, "tool_choice", "no tool", rest)
+    add("a prompt by its id", responses(prompt={"id": "p"}), "prompt", "prompt", rest)
+
+    rest = "responses messages"
+    word = {"type": "text", "text": "See"}
+    asked = chat(word, {"type": "video_url", "video_url": {"url": "https://h/a.mp4"}})
+    add("a part of Chat", asked, "messages[0].content[1].type", "video_url", rest)
+    film = {"type": "file", "file": {"file_data": "data:video/mp4;base64,AA"}}
+    asked = chat(word, film)
+    add("a file of a strange type", asked, "messages[0].content[1]", "video/mp4", "messages")
+    asked = chat(tools=[{"type": "builtin_function", "function": {"name": "$web_search"}}])
+    add("a tool of Chat", asked, "tools[0].type", "builtin_function", rest)
+    asked = chat(modalities=["text", "audio"], audio={"voice": "a", "format": "wav"})
+    add("sound", asked, "audio", "audio", rest)
+    add("modalities", chat(modalities=["image"]), "modalities", "modalities", rest)
+    asked = chat(web_search_options={})
+    add("a search of Chat", asked, "web_search_options", "web_search_options", rest)
+    add("a form of vLLM", chat(guided_json={"type": "object"}), "guided_json", "guided_json", rest)
+    asked = chat(tool_choice="required")
+    add("a choice among none of Chat", asked, "tool_choice", "no tool", rest)
+    return found
+
+
+NOBODYS = {"type": "function", "function": {"name": "g"}}
+REFUSED: dict[str, Refused] = {
+    **table(),
     "a choice of nobody's tool, in one dialect": (
         chat(
             tools=[{"type": "function", "function": {"name": "f"}}],
             tool_choice={
                 "type": "allowed_tools",
-                "allowed_tools": {
-                    "mode": "required",
-                    "tools": [{"type": "function", "function": {"name": "g"}}],
-                },
+                "allowed_tools": {"mode": "required", "tools": [NOBODYS]},
             },
         ),
         "chat",
@@ -158,6 +241,15 @@ def ask(server: ChildServer, method: str, path: str, body: Any = None) -> tuple[
         connection.close()
 
 
+def assert_refused(surface: str, error: dict[str, Any], param: str, word: str) -> None:
+    assert error["type"] == "invalid_request_error"
+    assert word in error["message"]
+    if surface == "messages":  # whose errors have no field for the place
+        assert error["message"].startswith(f"{param}: ")
+    else:
+        assert (error["param"], error["code"]) == (param, "invalid_prompt")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", REFUSED)
 def test_it_is_400_with_its_place_and_no_run(server: ChildServer, name: str, stream: bool) -> None:
@@ -165,10 +257,20 @@ def test_it_is_400_with_its_place_and_no_run(server: ChildServer, name: str, str
     before = ask(server, "GET", "/jobs")[1]["data"]
     status, told = ask(server, "POST", PATHS[surface], {"model": model, "stream": stream, **asked})
     assert status == 400, told
-    error = told["error"]
-    assert error["type"] == "invalid_request_error"
-    assert word in error["message"]
-    assert surface == "messages" or error["param"] == param
+    assert_refused(surface, told["error"], param, word)
+    assert ask(server, "GET", "/jobs")[1]["data"] == before
+
+
+@pytest.mark.parametrize("agent", ["agent", "flow"])
+@pytest.mark.parametrize("name", [n for n in REFUSED if "choice" not in n and "priced" not in n])
+def test_an_agent_s_client_is_told_as_early(server: ChildServer, name: str, agent: str) -> None:
+    """Which tools an agent has is known in its runs alone; all else is refused by the same rule."""
+    (surface, asked), model, param, word = REFUSED[name]
+    before = ask(server, "GET", "/jobs")[1]["data"]
+    body = {"model": f"{agent}_{model}", **asked}
+    status, told = ask(server, "POST", PATHS[surface], body)
+    assert status == 400, told
+    assert_refused(surface, told["error"], param, word)
     assert ask(server, "GET", "/jobs")[1]["data"] == before
 
 
@@ -178,9 +280,42 @@ def test_what_earlier_turns_said_counts_as_well(server: ChildServer) -> None:
     made = ask(server, "POST", "/v1/conversations", {"items": [output]})[1]["id"]
     asked = {"model": "chat", "input": "Go on", "conversation": made}
     status, told = ask(server, "POST", "/v1/responses", asked)
-    assert (status, told["error"]["param"]) == (400, "input")
+    assert (status, told["error"]["param"]) == (400, "conversation")
 
 
+OFFERED = ("web_search", "web_search_preview", "image_generation", "tool_search")
+UNASKED_OF_CODEX: dict[str, Any] = {
+    "include": ["reasoning.encrypted_content"],
+    "prompt_cache_key": "k",
+    "store": False,
+    "client_metadata": {"turn_id": "1"},
+    "context_management": [{"type": "compaction", "compact_threshold": 9}],
+    "truncation": "auto",
+    "service_tier": "auto",
+    "reasoning": {"effort": "low", "summary": "auto"},
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+}
+UNASKED_OF_CLAUDE_CODE: dict[str, Any] = {
+    "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+    "metadata": {"user_id": "u", "session_id": "s"},
+    "thinking": {"type": "adaptive", "display": "summarized"},
+    "output_config": {"effort": "high"},
+    "system": [{"type": "text", "text": "Be.", "cache_control": {"type": "ephemeral"}}],
+    "tools": [
+        {"name": "f", "input_schema": {"type": "object"}, "eager_input_streaming": True},
+        {"type": "web_search_20250305", "name": "web_search", "max_uses": 8},
+        {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"},
+        {"type": "advisor_20260301", "name": "advisor", "model": "m"},
+    ],
+    "mcp_servers": [],
+    "container": {"id": None, "skills": []},
+    "compaction": {"type": "auto"},
+    "speed": "fast",
+    "diagnostics": {"a": 1},
+    "fallbacks": [{"model": "x"}],
+}
+"""What real clients send without being asked to: none of it changes what was meant."""
 KEPT_QUIET: dict[str, tuple[tuple[str, dict[str, Any]], str]] = {
     "what a server of Responses made": (
         responses({"type": "web_search_call", "id": "ws_1", "status": "completed"}),
@@ -203,6 +338,17 @@ KEPT_QUIET: dict[str, tuple[tuple[str, dict[str, Any]], str]] = {
                 ],
             },
         ),
+        "responses",
+    ),
+    "what Codex sends, to chat": (("responses", CODEX), "chat"),
+    "what Codex sends, to Messages": (("responses", CODEX), "messages"),
+    "what Codex offers besides": (
+        responses(tools=[FUNCTION, *map(tool, OFFERED)], **UNASKED_OF_CODEX),
+        "messages",
+    ),
+    "what Claude Code sends, to chat": (messages(**UNASKED_OF_CLAUDE_CODE), "chat"),
+    "what Claude Code sends, to Responses": (
+        messages(**{**UNASKED_OF_CLAUDE_CODE, "tools": UNASKED_OF_CLAUDE_CODE["tools"][:2]}),
         "responses",
     ),
     "tools that come on the way": (
@@ -231,7 +377,7 @@ def test_what_the_table_leaves_out_is_no_reason_to_refuse(server: ChildServer, n
     """The run begins, and fails only since nobody is there."""
     (surface, asked), model = KEPT_QUIET[name]
     before = len(ask(server, "GET", "/jobs")[1]["data"])
-    body = {"model": model, "stream": False, **asked}
+    body = {**asked, "model": model, "stream": False}
     _, told = ask(server, "POST", PATHS[surface], body)
     assert "cannot be reached" in json.dumps(told)
     assert len(ask(server, "GET", "/jobs")[1]["data"]) == before + 1

@@ -20,7 +20,7 @@ from tailrace.events.answers import Answer, Given
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import RunFailed
-from tailrace.http import audit, refusals
+from tailrace.http import audit, no_form, refusals
 from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog
 from tailrace.http.documents import Documents
@@ -84,7 +84,7 @@ class Parts(Struct, frozen=True):
                 code="invalid_json_schema",
             )
         if refused := refusal(runtime, request):
-            raise BadRequest(refused.message, param=refused.param, code=refused.code)
+            raise no_form.bad_request(refused, request, body)
         sent = submission(http, body, key)
         return await self.supervisor.start(request, owner=maker(http), submission=sent)
 

@@ -18,6 +18,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest
 from tailrace.events.tools import declared
+from tailrace.protocols import foreign
 from tailrace.protocols import upstream_events as told
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, any_object, given, objects
@@ -46,6 +47,7 @@ class ChatCodec:
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings, rules = request.settings, self._rules
+        foreign.check(settings, self.dialect)
         if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
             raise tools.refused("says at least one token", "max_tokens")
         names = Names(declared(settings.tools, request.items), self.dialect, settings.origin)
@@ -77,7 +79,7 @@ class ChatCodec:
         if settings.logprobs:
             body["logprobs"] = True
         body |= tools.encode(request, names, rules)
-        if "tools" not in body:
+        if "tools" not in body and (settings.tools or settings.origin != self.dialect):
             body.pop("parallel_tool_calls", None)
         if settings.output.kind != "text":
             body["response_format"] = tools.encode_format(settings.output)
