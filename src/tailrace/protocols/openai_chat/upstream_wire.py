@@ -183,9 +183,9 @@ def loose(value: Json) -> Chunk:
 
 
 def _choice(fields: Object) -> Choice:
-    known = {name: fields.get(name) for name in Choice.__struct_fields__}
-    more = {"delta": delta(fields.get("delta")), "beside": _rest(fields, Choice)}
-    return Choice(**known | more)
+    known: Object = {name: fields.get(name) for name in Choice.__struct_fields__}
+    known |= {"delta": delta(fields.get("delta")), "beside": _rest(fields, Choice)}
+    return Choice(**known)
 
 
 def delta(value: Json) -> Delta | None:
@@ -194,7 +194,7 @@ def delta(value: Json) -> Delta | None:
     if not fields:
         return None
     known = {name: fields.get(name) for name in Delta.__struct_fields__}
-    return Delta(**known | {"beside": _rest(fields, Delta)})
+    return Delta(**{**known, "beside": _rest(fields, Delta)})
 
 
 def _rest(fields: Object, known: type[Struct]) -> Object | None:
