@@ -100,15 +100,16 @@ def table() -> dict[str, Refused]:
             found[f"{what}, to {model}"] = (asked, model, param, word)
 
     rest = "chat responses"
-    block = "messages.0.content.1"
+    block, place = "messages.0.content.1", "messages.2.content.0.content.1"
     add("a block", messages(WORD, UPLOAD), f"{block}.type", "container_upload", rest)
     for kind in ("compaction", "fallback", "novel_block", "tool_addition", "document_of_tomorrow"):
         asked = said(WORD, {"type": kind, "content": "all that was said"})
         add(f"an assistant's {kind}", asked, "messages.1.content.1.type", kind, rest)
     add("pictures in a document", messages(WORD, ILLUSTRATED), f"{block}.type", "document", rest)
-    place = "messages.2.content.0.content.1"
     add("pictures in a result", result(WORD, ILLUSTRATED), f"{place}.type", "document", rest)
     add("a picture by its id", messages(WORD, BY_ID), block, "picture", "chat priced")
+    add("a file by its id", messages(WORD, BY_ID), block, "another provider", "responses")
+    add("a file of a result", result(WORD, BY_ID), place, "another provider", "responses")
     add("a file by its address", messages(WORD, BY_URL), block, "file", "chat")
     add("a picture of a result, by its id", result(WORD, BY_ID), place, "picture", "chat")
     for kind in (

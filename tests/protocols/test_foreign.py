@@ -259,3 +259,37 @@ def test_what_only_chat_servers_know_of_a_message_is_refused(said: Object, diale
     assert caught.value.field in said
     (made,) = sent("chat", {**NEEDED["chat"], **asked})["messages"][:1]
     assert made[caught.value.field] == said[caught.value.field]
+
+
+SOURCES: dict[str, tuple[Object, str]] = {
+    "a text": ({"type": "text", "media_type": "text/plain", "data": "words"}, "words"),
+    "parts": ({"type": "content", "content": [{"type": "text", "text": "words"}]}, "words"),
+    "one text": ({"type": "content", "content": "words"}, "words"),
+}
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_document_is_its_words_under_what_it_is_called(name: str, dialect: str) -> None:
+    source, words = SOURCES[name]
+    for head, told in (
+        ({}, words),
+        ({"title": "T"}, f"T\n\n{words}"),
+        ({"title": "T", "context": "C"}, f"T\nC\n\n{words}"),
+    ):
+        block = {"type": "document", "source": source, **head}
+        said = {"messages": [{"role": "user", "content": [block]}]}
+        body = to(dialect, "messages", said)
+        (made,) = body.get("messages") or body["input"]
+        content = made["content"]
+        assert (content if isinstance(content, str) else content[0]["text"]) == told
+        assert sent("messages", {**NEEDED["messages"], **said})["messages"] == said["messages"]
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses", "messages"])
+@pytest.mark.parametrize("client", ["chat", "responses"])
+def test_whether_calls_come_at_once_is_left_out_where_there_are_none(
+    client: str, dialect: str
+) -> None:
+    body = to(dialect, client, {"parallel_tool_calls": False})
+    assert ("parallel_tool_calls" in body) == (client == dialect)

@@ -76,7 +76,8 @@ def decode(block: Object, where: str) -> Part | None:
         case "document":
             return _document(block, where)
         case "search_result":
-            return TextPart(_words(block.get("content"), f"{where}.content"))
+            said = _words(block.get("content"), f"{where}.content")
+            return TextPart(_headed(block, ("title", "source"), said))
         case _:
             return None
 
@@ -183,7 +184,8 @@ def _document(block: Object, where: str) -> Part:
     if any(inner.get("type") != "text" for inner in objects(source.get("content"))):
         return ProviderPart(dialect=DIALECT, data=block)  # pictures, which are no words
     if source.get("type") in WORDS:
-        return TextPart(_words(source.get("data") or source.get("content"), f"{where}.source"))
+        said = _words(source.get("data") or source.get("content"), f"{where}.source")
+        return TextPart(_headed(block, ("title", "context"), said))
     url, file_id = _source(block, where)
     inline = url.startswith("data:")
     return FilePart(
@@ -192,6 +194,12 @@ def _document(block: Object, where: str) -> Part:
         url="" if inline else url,
         filename=title,
     )
+
+
+def _headed(block: Object, names: tuple[str, ...], said: str) -> str:
+    """A text under what its block calls it."""
+    heads = [words(block.get(name)) for name in names if words(block.get(name))]
+    return "\n".join(heads) + "\n\n" + said if heads else said
 
 
 def _words(content: Json, where: str) -> str:

@@ -275,7 +275,7 @@ class _Conversation:
                 return {"type": "text", "text": part.refusal}
             case ImagePart():
                 if not part.url:
-                    raise self._refused("a picture by the id of a file", part)
+                    raise self._refused("picture by the id of a file", part)
                 image = {"url": part.url, **given({"detail": part.detail})}
                 return {"type": "image_url", "image_url": image}
             case FilePart():
@@ -292,9 +292,9 @@ class _Conversation:
 
     def _file(self, part: FilePart) -> Object:
         if not part.data and part.url:
-            raise self._refused("a file by its address; send its data", part)
+            raise self._refused("file by its address; send its data", part)
         if not part.data and (not part.file_id or self._foreign):
-            raise self._refused("a file by the id that another provider has for it", part)
+            raise self._refused("file by the id that another provider has for it", part)
         return given({"file_id": part.file_id, "file_data": part.data, "filename": part.filename})
 
     def _refused(self, what: str, part: Part) -> NoForm:

@@ -15,6 +15,8 @@ import msgspec
 
 from tailrace.errors import ModelFailed, NoForm
 from tailrace.events.items import (
+    FilePart,
+    ImagePart,
     Item,
     Json,
     Message,
@@ -68,6 +70,7 @@ class ResponsesCodec:
         extra = settings.extra if settings.origin == self.dialect else {}
         expected = bool(_reasoning(settings, extra) or _REASONS.match(model))
         thoughts = expected if self._thoughts is None else self._thoughts
+        chooses = _may_choose(request, extra)
         body: Object = {
             "model": model,
             "input": wire_items.encode_items(_told(request.items, settings.origin), names),
@@ -80,7 +83,7 @@ class ResponsesCodec:
                     "temperature": settings.temperature,
                     "top_p": settings.top_p,
                     "top_logprobs": settings.top_logprobs,
-                    "parallel_tool_calls": settings.parallel_tool_calls,
+                    "parallel_tool_calls": settings.parallel_tool_calls if chooses else None,
                     "service_tier": settings.service_tier,
                     "user": settings.user,
                     "tools": tools.encode_tools(settings, names=names),
@@ -90,7 +93,7 @@ class ResponsesCodec:
                 }
             ),
         }
-        if settings.tool_choice != ToolChoice() and _may_choose(request, extra):
+        if settings.tool_choice != ToolChoice() and chooses:
             body["tool_choice"] = tools.encode_choice(settings, names)
         body |= {name: value for name, value in extra.items() if name not in _MERGED}
         return HttpRequest("/responses", {}, _json(body), offered=_offered(found, names))
@@ -182,10 +185,15 @@ def _told(items: Iterable[Item], origin: str) -> Iterator[Item]:
 
 def _checked(item: Item, parts: Iterable[Part], origin: str) -> None:
     """Raises `NoForm` for a part that has none here."""
+    param = foreign.LISTS.get(origin, "messages")
     for part in parts:
         if isinstance(part, ProviderPart) and part.dialect != DIALECT:
-            param = foreign.LISTS.get(origin, "messages")
             raise foreign.unknown(DIALECT, part.data, param, item=item, part=part)
+        if origin == "messages" and isinstance(part, (ImagePart, FilePart)) and part.file_id:
+            said = (
+                "A model server that speaks Responses takes no file by the id of another provider."
+            )
+            raise NoForm(said, param=param, item=item, part=part)
 
 
 def _legal(item: Message) -> Iterator[Message]:
