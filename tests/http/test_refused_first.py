@@ -180,6 +180,12 @@ def table() -> dict[str, Refused]:
         add(
             f"the tool {kind}", responses(tools=[FUNCTION, tool(kind)]), "tools[1].type", kind, rest
         )
+    space = tool("namespace", name="n", tools=[FUNCTION, tool("web_search"), tool("mcp")])
+    add("a namespace's", responses(tools=[FUNCTION, space]), "tools[1].tools[2].type", "mcp", rest)
+    brought = tool("additional_tools", role="developer", tools=[FUNCTION, tool("shell")])
+    add("tools on the way", responses(brought), "input[1].tools[1].type", "shell", rest)
+    search = tool("tool_search_output", call_id="s", tools=[space])
+    add("tools found", responses(search), "input[1].tools[0].tools[2].type", "mcp", rest)
     asked = responses(tools=[tool("web_search")], tool_choice={"type": "web_search"})
     add("a choice of Responses", asked, "tool_choice", "web_search", rest)
     asked = responses(tool_choice="required")
@@ -273,6 +279,59 @@ def test_an_agent_s_client_is_told_as_early(server: ChildServer, name: str, agen
     assert status == 400, told
     assert_refused(surface, told["error"], param, word)
     assert ask(server, "GET", "/jobs")[1]["data"] == before
+
+
+ELSEWHERE = {
+    "AG-UI": (
+        "/agui/{}",
+        {
+            "threadId": "t",
+            "runId": "r",
+            "messages": [
+                {
+                    "id": "1",
+                    "role": "user",
+                    "content": [
+                        WORD,
+                        {
+                            "type": "document",
+                            "source": {"type": "url", "value": "https://h/a.pdf"},
+                        },
+                    ],
+                }
+            ],
+        },
+        "messages[0].content[1]",
+    ),
+    "AI SDK": (
+        "/api/chat?agent={}",
+        {
+            "id": "c",
+            "messages": [
+                {
+                    "id": "1",
+                    "role": "user",
+                    "parts": [
+                        WORD,
+                        {"type": "file", "url": "https://h/a.pdf", "mediaType": "application/pdf"},
+                    ],
+                }
+            ],
+        },
+        "messages[0].parts[1]",
+    ),
+}
+
+
+@pytest.mark.parametrize("agent", ["agent_chat", "flow_chat"])
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_other_surfaces_are_told_the_place_as_well(
+    server: ChildServer, name: str, agent: str
+) -> None:
+    path, asked, param = ELSEWHERE[name]
+    status, told = ask(server, "POST", path.format(agent), asked)
+    assert (status, told["error"]["param"]) == (400, param)
+    assert "file by its address" in told["error"]["message"]
 
 
 def test_what_earlier_turns_said_counts_as_well(server: ChildServer) -> None:

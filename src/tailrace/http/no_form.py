@@ -11,15 +11,19 @@ from collections.abc import Callable, Mapping
 from tailrace.errors import BadRequest, ModelFailed, NoForm
 from tailrace.events.items import Item, Part
 from tailrace.events.request import RunRequest
+from tailrace.protocols.ag_ui import messages as agui
+from tailrace.protocols.ai_sdk_ui import messages as ui
 from tailrace.protocols.anthropic_messages import content
 from tailrace.protocols.openai_chat import messages
 from tailrace.protocols.openai_responses import request as responses
 
 Place = Callable[[bytes, Item, Part | None], str]
 _PLACES: Mapping[str, Place] = {
+    "agui": agui.place,
     "chat": messages.place,
     "messages": content.place,
     "responses": responses.place,
+    "ui": ui.place,
 }
 
 

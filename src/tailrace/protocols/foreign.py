@@ -9,7 +9,7 @@ refuse, by `refused`, what only they can tell.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -26,7 +26,7 @@ from tailrace.events.items import (
     parts_of,
 )
 from tailrace.events.request import Settings, ToolSpec
-from tailrace.events.tools import brings_tools
+from tailrace.events.tools import NAMED, brings_tools
 from tailrace.protocols.fields import Object, any_object, objects
 
 SPOKEN: Mapping[str, str] = {
@@ -108,12 +108,14 @@ def check_item(item: Item, origin: str) -> None:
 def told(item: ProviderItem, dialect: str, origin: str) -> Sequence[Item]:
     """What a server of `dialect` is told instead of an item that only another dialect has; `origin` is that
     of the client. Raises `NoForm`."""
-    kind = item.data.get("type")
-    if brings_tools(item):
-        return ()  # they are among the tools that are offered
-    if item.dialect == "responses" and kind == "mcp_call":
+    if brings_tools(item):  # they are among the tools that are offered
+        for place, kind in _meant_within(item.data):
+            said = _no_tool(dialect, kind)
+            raise NoForm(said, param=LISTS.get(origin, "messages"), item=item, field=place)
+        return ()
+    if item.dialect == "responses" and item.data.get("type") == "mcp_call":
         return _called(item.data)
-    if item.role == "assistant" and kind in ITEMS.get(item.dialect, ()):
+    if item.role == "assistant" and item.data.get("type") in ITEMS.get(item.dialect, ()):
         return ()
     raise unknown(dialect, item.data, LISTS.get(origin, "messages"), item=item)
 
@@ -142,16 +144,15 @@ def check(settings: Settings, dialect: str) -> None:
     Raises `NoForm`."""
     if dialect != "responses":  # which has the like of some tools, and translates them
         for n, tool in enumerate(settings.tools):
-            if _only_there(tool, tool.origin or settings.origin, dialect):
-                kind = tool.raw.get("type")
-                said = f"A model server that speaks {SPOKEN[dialect]} has no tool of type {kind}."
-                raise NoForm(said, param=f"{tool_place(settings, n)}.type")
+            for place, kind in _only_there(tool, tool.origin or settings.origin, dialect):
+                said = _no_tool(dialect, kind)
+                raise NoForm(said, param=f"{tool_place(settings, n)}.{place}")
     if settings.origin == dialect:
         return
     for name, meant in _MEANT.get(settings.origin, {}).items():
-        if name in settings.extra and (place := meant(settings.extra[name])) is not None:
+        if name in settings.extra and (within := meant(settings.extra[name])) is not None:
             said = f"A model server that speaks {SPOKEN[dialect]} has no {name}."
-            raise NoForm(said, param=f"{name}{place}")
+            raise NoForm(said, param=f"{name}{within}")
 
 
 def tool_place(settings: Settings, n: int) -> str:
@@ -167,14 +168,32 @@ def no_choice(settings: Settings, dialect: str) -> NoForm:
     return NoForm(said, param="tool_choice")
 
 
-def _only_there(tool: ToolSpec, origin: str, dialect: str) -> bool:
-    """Whether a tool is known only to a provider of another dialect, and meant."""
+def _only_there(tool: ToolSpec, origin: str, dialect: str) -> Iterator[tuple[str, str]]:
+    """The types that only a provider of another dialect knows, and that are meant, each with its place in the
+    tool."""
     if tool.kind != "provider" or origin in ("", dialect):
-        return False
-    kind = str(tool.raw.get("type"))
-    if origin == "responses" and kind == "namespace":  # its functions are offered
-        return False
-    return VERSION.sub("", kind) not in TOOLS.get(origin, ())
+        return
+    if origin == "responses" and tool.raw.get("type") == "namespace":  # its functions are offered
+        yield from _meant_within(tool.raw)
+    elif not _is_left_out(tool.raw, origin):
+        yield "type", str(tool.raw.get("type"))
+
+
+def _meant_within(data: Object) -> Iterator[tuple[str, str]]:
+    """The same of what OpenAI's Responses holds tools in: namespaces, and items that bring some."""
+    for n, tool in enumerate(objects(data.get("tools"))):
+        if tool.get("type") == "namespace":
+            yield from ((f"tools[{n}].{place}", kind) for place, kind in _meant_within(tool))
+        elif tool.get("type") not in NAMED and not _is_left_out(tool, "responses"):
+            yield f"tools[{n}].type", str(tool.get("type"))
+
+
+def _is_left_out(tool: Object, origin: str) -> bool:
+    return VERSION.sub("", str(tool.get("type"))) in TOOLS.get(origin, ())
+
+
+def _no_tool(dialect: str, kind: str) -> str:
+    return f"A model server that speaks {SPOKEN[dialect]} has no tool of type {kind}."
 
 
 def _if_any(value: Json) -> str | None:
