@@ -15,7 +15,7 @@ from typing_extensions import get_type_hints
 from tailrace.errors import NoForm
 from tailrace.events.request import ModelRequest
 from tailrace.protocols import foreign
-from tests.protocols.test_every_field import CODECS, NEEDED, Object, asked, sent
+from tests.protocols.test_every_field import CODECS, NEEDED, PASSED, TOGETHER, Object, asked, sent
 
 TRANSLATED = {
     "chat": set[str](),
@@ -293,3 +293,48 @@ def test_whether_calls_come_at_once_is_left_out_where_there_are_none(
 ) -> None:
     body = to(dialect, client, {"parallel_tool_calls": False})
     assert ("parallel_tool_calls" in body) == (client == dialect)
+
+
+CACHES = ("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier")
+"""OpenAI's for both its dialects; servers of others refuse them, and Codex sends some unasked."""
+OF_CHAT = {
+    *(*CACHES, "frequency_penalty", "logit_bias", "metadata", "moderation", "prediction"),
+    *("presence_penalty", "seed", "store"),
+}
+OF_RESPONSES = {
+    *(*CACHES, "access_programs", "context_management", "image", "include"),
+    *("max_tool_calls", "moderation", "truncation"),
+}
+OF_MESSAGES = {
+    *("billing_policy", "cache_control", "compaction", "context_management", "diagnostics"),
+    *("fallback_credit_token", "fallbacks", "inference_geo", "service_tier", "speed"),
+}
+LEFT_OUT: dict[tuple[str, str], set[str]] = {
+    ("chat", "responses"): {*OF_CHAT, "stop"},
+    ("chat", "messages"): {
+        *OF_CHAT,
+        *("logprobs", "response_format", "service_tier", "top_logprobs", "verbosity"),
+    },
+    ("responses", "chat"): OF_RESPONSES,
+    ("responses", "messages"): {*OF_RESPONSES, "service_tier", "text", "top_logprobs"},
+    ("messages", "chat"): OF_MESSAGES,
+    ("messages", "responses"): {*OF_MESSAGES, "stop_sequences"},
+}
+"""Documented parameters that servers of another dialect are not told of: of `text` and `response_format` an
+answer of any JSON, whose prompt says so as well."""
+
+
+@pytest.mark.parametrize(("client", "dialect"), LEFT_OUT)
+def test_every_parameter_is_translated_refused_or_known_to_be_left_out(
+    client: str, dialect: str
+) -> None:
+    silent: set[str] = set()
+    for name, value in PASSED[client].items():
+        beside = {other: PASSED[client][other] for other in TOGETHER.get(name, ())}
+        try:
+            told = to(dialect, client, {**beside, name: value})
+        except NoForm:
+            continue
+        if name not in NEEDED[client] and told == to(dialect, client, beside):
+            silent.add(name)
+    assert silent == LEFT_OUT[client, dialect]
