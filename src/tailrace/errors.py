@@ -14,6 +14,7 @@
     │   ├── TooMany            429  a limit of this caller is reached
     │   └── Unavailable        503  this server takes no new runs (it starts, or shuts down)
     ├── ModelFailed            a model server refused, stalled, died or talked rubbish
+    │   └── NoForm             it was not asked: its dialect has no form for what was said
     ├── IllegalEvent           an agent yielded an event the grammar forbids
     ├── LogError               the log cannot do what was asked
     │   ├── NotOpen            the store is not open, or not yet
@@ -164,6 +165,27 @@ class ModelFailed(TailraceError):
     def but(self, **changes: Any) -> ModelFailed:
         """The same failure, some of it told otherwise."""
         return type(self)(**{**vars(self), **changes})
+
+
+class NoForm(ModelFailed):
+    """What a client said has no form in the dialect of its model server; the client hears 400. `param` is the
+    field of the request; of what stands in a conversation only the list's name, and `item`, `part` and
+    `field` are what of it cannot be told. The surface finds out where it put that."""
+
+    def __init__(
+        self, message: str, *, item: Any = None, part: Any = None, field: str = "", **told: Any
+    ) -> None:
+        known: dict[str, Any] = {"code": "invalid_prompt", "status": 400}
+        super().__init__(message, **known | told)
+        self.item = item
+        self.part = part
+        self.field = field
+
+    def about(self, *, item: Any = None, part: Any = None) -> NoForm:
+        """The same, of an item or a part of one, where it is not known yet of which."""
+        self.item = item if self.item is None else self.item
+        self.part = part if self.part is None else self.part
+        return self
 
 
 class Undecodable(ModelFailed):

@@ -16,6 +16,7 @@ MAX_LINES = 400
 
 COVERED_ELSEWHERE = {
     "http/documents.py": "tests/http/test_endless.py",
+    "http/no_form.py": "tests/http/test_refused_first.py",
     "models/reply_body.py": "tests/models/test_bounded.py",
     # tested by another file than their own: where
     "assembly_stores.py": "tests/cli/test_engines.py",

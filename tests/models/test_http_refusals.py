@@ -8,8 +8,11 @@ import logging
 import pytest
 
 from tailrace.errors import ModelFailed
+from tailrace.events.items import Item, Message, ProviderItem, ProviderPart, ToolOutput
+from tailrace.events.request import ModelRequest, Settings
 from tailrace.models.http import Timeouts
 from tests.models.test_http import ASKED, REPLY, SECRET, answers, asking, status
+from tests.support.logs import user
 from tests.support.upstreams import HEAD, Serve, upstream
 
 
@@ -75,6 +78,31 @@ async def test_what_cannot_get_better_is_asked_for_once(name: str) -> None:
     assert len(peers) == 1
     assert not failure.retryable
     assert "asked" not in failure.message
+
+
+THEIRS = ProviderItem(dialect="messages", data={"type": "compaction", "content": "all"})
+PART = ProviderPart("messages", {"type": "document"})
+BEFORE: list[tuple[Item, bool]] = [
+    # what was said before in another dialect, and whether a server of the client's own is asked
+    (user("Hi"), True),
+    (ProviderItem(dialect="chat", data={"type": "novel"}, role="user"), True),
+    (THEIRS, False),
+    (Message(role="user", content=(PART,)), False),
+    (ToolOutput(call_id="c", output=(PART,)), False),
+]
+
+
+@pytest.mark.parametrize(("item", "asked"), BEFORE)
+async def test_what_another_dialect_said_before_is_refused_before_a_run(
+    item: Item, asked: bool
+) -> None:
+    model = asking("http://127.0.0.1:9", 0, Timeouts(1, 1, 1))
+    request = ModelRequest(items=(item,), settings=Settings(origin="chat"))
+    refused = model.refusal(request)
+    await model.close()
+    assert (refused is None) == asked
+    if refused is not None:
+        assert (refused.status, refused.code) == (400, "invalid_prompt")
 
 
 SAYS_KEYS: dict[str, Serve] = {

@@ -219,6 +219,61 @@ def test_a_response_says_it(name: str) -> None:
     assert json.loads(body)[name] == RESPONSE[name]
 
 
+TEXT: Object = {"type": "output_text", "text": "See", "annotations": [], "logprobs": []}
+NOVEL: Object = {"type": "output_novel", "novel": {"a": [1, None]}}
+PARTS: dict[str, list[Object]] = {
+    "behind a text": [TEXT, NOVEL],
+    "before a text": [NOVEL, TEXT],
+    "between texts": [NOVEL, TEXT, NOVEL, {**TEXT, "text": "too", "beside": 1}, NOVEL],
+    "beside a refusal": [{"type": "refusal", "refusal": "No"}, NOVEL],
+    "alone": [NOVEL],
+}
+
+
+def _reply(item: Object, *, streamed: bool) -> list[Object]:
+    """A reply that brings an item piece by piece, or in its final response alone."""
+    place: Object = {"output_index": 0, "item_id": item["id"]}
+    begun: list[Object] = [
+        {"type": "response.output_item.added", "item": {**item, "content": []}, **place},
+        *(
+            {"type": f"response.content_part.{when}", "content_index": n, "part": part, **place}
+            for n, part in enumerate(item["content"])
+            for when in ("added", "done")
+        ),
+        {"type": "response.output_item.done", "item": item, **place},
+    ]
+    response = {"id": "r", "status": "completed", "output": [item]}
+    ended = {"type": "response.completed", "response": response}
+    return [*(begun if streamed else ()), ended]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("kind", ["message", "reasoning"])
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_that_nobody_knows_are_said_and_go_back(name: str, kind: str, streamed: bool) -> None:
+    thought = {"type": "reasoning_text", "text": "Hm"}
+    parts = PARTS[name]
+    if kind == "reasoning":
+        parts = [part if part == NOVEL else thought for part in parts]
+    item: Object = {"type": kind, "id": "up_1", "status": "completed", "content": parts}
+    item |= (
+        {"role": "assistant"} if kind == "message" else {"summary": [], "encrypted_content": "S"}
+    )
+    events = log("responses", _reply(item, streamed=streamed))
+    options = responses_stream.Options(("reasoning.encrypted_content",))
+    document = json.loads(responses_reply.response(RUN, events, options))
+    assert document["output"][0]["content"] == parts
+    frames = responses_stream.Encoder(RUN, options).encode(events)
+    told = [json.loads(f.partition(b"data: ")[2]) for f in frames if b"output_item.done" in f[:40]]
+    assert told[0]["item"]["content"] == parts
+    asked = ModelRequest(items=conversation(fold(events), told=()))
+    (back,) = json.loads(CODECS["responses"].request(asked, "m").body)["input"]
+    keeps = [{k: v for k, v in part.items() if v != []} for part in parts]  # none are none
+    assert back["content"] == keeps
+    for other in ("chat", "messages"):  # whose servers know no such part
+        assert b"novel" not in CODECS[other].request(asked, "m").body
+
+
 MESSAGE: Object = {
     "id": OWN,
     "type": OWN,

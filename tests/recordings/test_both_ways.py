@@ -152,7 +152,6 @@ CHAT: list[tuple[str, Callable[[Object], Object]]] = [
         lambda c: _without(c, ["id", "created", "model", "object", "obfuscation", "x_groq"]),
     ),
     ("null, and a text without a character, say nothing", lambda c: _spoken(_said(c))),
-    ("a word that comes again with each piece is none", lambda c: _choice(c, _unrepeated)),
     ("reasoning rides in `reasoning_content`", lambda c: _choice(c, _reasoned)),
     ("pieces of one detail of reasoning are one", lambda c: _choice(c, _whole_details)),
     ("entries of lists have an index", lambda c: _choice(c, _unnumbered)),
@@ -209,10 +208,6 @@ def _whole_details(message: Object) -> Object:
     if "reasoning_details" in message:
         message["reasoning_details"] = upstream_wire.joined(message["reasoning_details"])
     return message
-
-
-def _unrepeated(message: Object) -> Object:
-    return _without(message, ["channel"])  # whose pieces the SDK puts behind each other
 
 
 def _role(message: Object) -> Object:

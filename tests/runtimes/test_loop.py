@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Message, ProviderItem, text_of
 from tailrace.events.request import ModelRequest, OutputFormat, Settings, ToolChoice, ToolSpec
 from tailrace.models.priced import Price, PricedModel
 from tailrace.models.scenario import Step
 from tailrace.runtimes.agent import Limits
+from tailrace.runtimes.loop import AgentLoop
 from tailrace.runtimes.tools.contract import Progress, ToolContext
-from tests.support.logs import user
+from tests.support.logs import request, user
 from tests.support.team import Spy, agent, call, outputs, run, say, script, task, texts
 
 
@@ -304,3 +306,44 @@ async def test_what_a_client_says_of_its_run_is_not_told_to_an_agents_model() ->
     said = {"metadata": {"a": "b"}, "store": True, "logit_bias": {"1": 2}}
     await run(agent("lead", model=model), settings=Settings(origin="chat", extra=said))
     assert [asked.settings.extra for asked in model.asked] == [{"logit_bias": {"1": 2}}]
+
+
+CHOICE = ToolChoice(mode="none")
+NO_CHOICE = (ToolChoice(), None)
+
+
+@pytest.mark.parametrize(
+    ("tools", "choice", "told"),
+    [
+        ((add,), CHOICE, (CHOICE, True)),
+        ((), CHOICE, NO_CHOICE),
+        ((), ToolChoice(), NO_CHOICE),
+        ((), ToolChoice(mode="required"), (ToolChoice(mode="required"), True)),
+    ],
+)
+async def test_a_choice_from_nothing_is_told_only_where_it_demands_a_call(
+    tools: tuple[Any, ...], choice: ToolChoice, told: Any
+) -> None:
+    """An agent's client cannot know that it has no tools; servers refuse who chooses from nothing."""
+    model = Spy((say("ok"),))
+    asked = Settings(tool_choice=choice, parallel_tool_calls=True)
+    await run(agent("lead", model=model, tools=tools), settings=asked)
+    (settings,) = [each.settings for each in model.asked]
+    assert (settings.tool_choice, settings.parallel_tool_calls) == told
+
+
+class Refusing(Spy):
+    """A model that can be asked nothing with a choice."""
+
+    def refusal(self, request: ModelRequest) -> ModelFailed | None:
+        chosen = request.settings.tool_choice != ToolChoice()
+        return ModelFailed("No", status=400) if chosen or not request.items else None
+
+
+def test_a_choice_among_an_agents_tools_is_for_its_run_to_judge() -> None:
+    """Which tools there will be is not known before."""
+    loop = AgentLoop(agent("lead", model=Refusing(), tools=(add,)), {})
+    only = ToolChoice(mode="required", names=("add",))
+    asked = request(settings=Settings(tool_choice=only, origin="messages"))
+    assert loop.refusal(asked) is None
+    assert loop.refusal(request(input=())) is not None

@@ -129,3 +129,10 @@ def text_of(parts: tuple[Part, ...]) -> str:
         for part in parts
         if isinstance(part, (TextPart, RefusalPart))
     )
+
+
+def parts_of(item: Item) -> tuple[Part, ...]:
+    """The parts of what an item says; of most kinds it has none."""
+    if isinstance(item, Message):
+        return item.content
+    return item.output if isinstance(item, ToolOutput) else ()

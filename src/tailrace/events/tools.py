@@ -17,7 +17,8 @@ from tailrace.events.request import ToolSpec
 
 BRINGS = ("additional_tools", "tool_search_output")
 """Items of OpenAI's Responses that declare tools."""
-_NAMED = ("function", "custom")
+NAMED = ("function", "custom")
+"""Types of tools that a client runs, by their names."""
 _WIRE = "responses"
 
 
@@ -84,7 +85,7 @@ def _wire(value: Json, namespace: str) -> Iterator[Declared]:
             continue
         if kind == "namespace" and not namespace:
             yield from _namespace(tool)
-        elif kind in _NAMED:
+        elif kind in NAMED:
             yield Declared(_spec(tool, name), namespace)
 
 

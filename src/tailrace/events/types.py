@@ -153,8 +153,8 @@ class ItemStarted(Base, frozen=True, tag="item.started"):
 
 
 class TextDelta(Base, frozen=True, tag="text.delta"):
-    """A piece of a message's text; `logprobs` in OpenAI's Responses shape. `details` of a part's first piece:
-    by dialect, what else its server said of the part when it began."""
+    """A piece of a message's text; `logprobs` in OpenAI's Responses shape. `details`: by dialect, what else
+    its server said with it; with a part's first piece, of the part when it began."""
 
     item: int
     text: str
@@ -164,11 +164,12 @@ class TextDelta(Base, frozen=True, tag="text.delta"):
 
 
 class RefusalDelta(Base, frozen=True, tag="refusal.delta"):
-    """A piece of a message's refusal."""
+    """A piece of a message's refusal; `details` as of `text.delta`."""
 
     item: int
     text: str
     part: int = 0
+    details: dict[str, Json] = {}
 
 
 class AnnotationAdded(Base, frozen=True, tag="annotation.added"):
@@ -181,11 +182,12 @@ class AnnotationAdded(Base, frozen=True, tag="annotation.added"):
 
 
 class ReasoningDelta(Base, frozen=True, tag="reasoning.delta"):
-    """A piece of the raw chain of thought."""
+    """A piece of the raw chain of thought; `details` as of `text.delta`."""
 
     item: int
     text: str
     part: int = 0
+    details: dict[str, Json] = {}
 
 
 class ReasoningSummaryDelta(Base, frozen=True, tag="reasoning_summary.delta"):

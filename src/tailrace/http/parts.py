@@ -21,7 +21,7 @@ from tailrace.events.items import Item
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import RunFailed, RunResumed
-from tailrace.http import audit, refusals
+from tailrace.http import audit, no_form, refusals
 from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog
 from tailrace.http.documents import Documents
@@ -84,10 +84,14 @@ class Parts(Struct, frozen=True):
                 param=_OUTPUTS.get(request.surface, ""),
                 code="invalid_json_schema",
             )
-        if refused := refusal(runtime, request):
-            raise BadRequest(refused.message, param=refused.param, code=refused.code)
+        self._can_be_told(request, body)
         sent = submission(http, body, key)
         return await self.supervisor.start(request, owner=maker(http), submission=sent)
+
+    def _can_be_told(self, request: RunRequest, body: bytes) -> None:
+        """Raises `BadRequest` for what the agent's model server has no form for."""
+        if refused := refusal(self.supervisor.runtime(request.agent), request):
+            raise no_form.bad_request(refused, request, body)
 
     async def body(self, http: Request) -> bytes:
         """The request's whole body, as `Bodies.read`."""
@@ -104,7 +108,9 @@ class Parts(Struct, frozen=True):
         said: tuple[Item, ...] = (),
     ) -> Given:
         """Give a run what it asked for, as `Supervisor.answer`; `said` are the messages of `request` that
-        came with it."""
+        came with it, and are refused as those of a run that starts."""
+        if request is not None and said:
+            self._can_be_told(msgspec.structs.replace(request, history=(), input=said), body)
         audit.answers(http, run, answer)
         turn = RunResumed(request, said)
         return await self.supervisor.answer(run, answer, turn, self.sent(http, body))

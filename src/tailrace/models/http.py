@@ -28,6 +28,7 @@ from tailrace.models.outbound import Resolver
 from tailrace.models.reply_body import ReplyBody
 from tailrace.models.retrying import asked_wait, wait_before
 from tailrace.protocols.contract import HttpRequest, UpstreamCodec, UpstreamDecoder
+from tailrace.protocols.foreign import speaks
 from tailrace.protocols.offered import Calls
 
 logger = logging.getLogger("tailrace.models")
@@ -120,9 +121,11 @@ class HttpModel:
                 await asyncio.sleep(wait_before(attempt, failure.retry_after))
 
     def refusal(self, request: ModelRequest) -> ModelFailed | None:
-        """What a server of the client's own dialect is asked can be refused for its choice of tools alone."""
-        settings = request.settings
-        if settings.origin == self._codec.dialect and not settings.tool_choice.names:
+        """What a server of the client's own dialect is asked can be refused for its choice of tools alone,
+        and for what was said in another one before."""
+        settings, dialect = request.settings, self._codec.dialect
+        same = settings.origin == dialect and all(speaks(item, dialect) for item in request.items)
+        if same and not settings.tool_choice.names:
             return None
         try:
             self._codec.request(request, self._model)

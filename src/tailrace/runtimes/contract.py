@@ -126,7 +126,7 @@ class Checks(Protocol):
 
 @runtime_checkable
 class Forwards(Protocol):
-    """A runtime that gives what a client asked for to a model server as it is."""
+    """A runtime, or a node of one, that gives what a client asked for to a model server."""
 
     def refusal(self, request: RunRequest) -> ModelFailed | None:
         """Why the server cannot be asked this, where that is known before; the run would only fail."""

@@ -21,7 +21,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Item, Json, Message, TextPart, ToolCall, text_of
 from tailrace.events.request import ModelRequest, RunRequest, Settings, ToolChoice
 from tailrace.events.tools import run_by_client
-from tailrace.models.contract import Model
+from tailrace.models.contract import Model, refusal
 from tailrace.runtimes import compaction, structured
 from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.contract import RunContext
@@ -73,6 +73,14 @@ def asked_of(agent: Agent, request: RunRequest, told: Sequence[Item]) -> ModelRe
         settings = msgspec.structs.replace(settings, output=agent.output)
     instructions = "\n\n".join(filter(None, (agent.instructions, request.instructions)))
     return ModelRequest(items=tuple(told), instructions=instructions, settings=settings)
+
+
+def refusal_of(agent: Agent, model: Model, request: RunRequest) -> ModelFailed | None:
+    """Why an agent's model cannot be asked what a client asks, as far as that is known before a run: which
+    tools the agent will have is not, so a choice among them is left to the run."""
+    asked = asked_of(agent, request, (*request.history, *request.input))
+    settings = msgspec.structs.replace(asked.settings, tool_choice=ToolChoice())
+    return refusal(model, msgspec.structs.replace(asked, settings=settings))
 
 
 @dataclass(frozen=True)
@@ -160,15 +168,19 @@ class Invocation:
             items = (*items, Message(role="user", content=(TextPart(note),)))
         settings = self._base.settings
         told = {name: value for name, value in settings.extra.items() if name not in OF_THE_RUN}
+        tools = self._tools.specs(settings.tools)
+        if not tools and settings.tool_choice.mode != "required":
+            # Its client cannot know that there are none; servers refuse who chooses from nothing.
+            settings = msgspec.structs.replace(
+                settings, tool_choice=ToolChoice(), parallel_tool_calls=None
+            )
         if self._context.state.replies.get(self._id):
             # A choice forced on every reply would never let the agent end.
             settings = msgspec.structs.replace(settings, tool_choice=ToolChoice())
         return ModelRequest(
             items=items,
             instructions=self._base.instructions,
-            settings=msgspec.structs.replace(
-                settings, tools=self._tools.specs(settings.tools), extra=told
-            ),
+            settings=msgspec.structs.replace(settings, tools=tools, extra=told),
             begun=begun(self._context.state, self._node, self._id),
         )
 

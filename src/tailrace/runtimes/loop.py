@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tailrace.errors import ModelFailed
 from tailrace.events.request import RunRequest
 from tailrace.events.types import MAIN, AgentEntry
 from tailrace.models.contract import Model
 from tailrace.runtimes import structured
 from tailrace.runtimes.agent import Agent
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.invocation import Invocation, Team, asked_of, in_time
+from tailrace.runtimes.invocation import Invocation, Team, asked_of, in_time, refusal_of
 from tailrace.runtimes.single import NODE, ending, opening
 
 
@@ -34,6 +35,9 @@ class AgentLoop:
 
     def objection(self, request: RunRequest) -> str:
         return structured.objection(request.settings.output)
+
+    def refusal(self, request: RunRequest) -> ModelFailed | None:
+        return refusal_of(self._agent, self._model(request), request)
 
     async def run(self, context: RunContext) -> None:
         context.emit(opening(context.state, self._agent.name))
@@ -59,6 +63,9 @@ class AgentLoop:
             agent,
             id=MAIN,
             node=NODE,
-            model=self._models.get(request.model, agent.model),
+            model=self._model(request),
             base=asked_of(agent, request, (*request.history, *request.input)),
         )
+
+    def _model(self, request: RunRequest) -> Model:
+        return self._models.get(request.model, self._agent.model)

@@ -22,7 +22,7 @@ from tailrace.events.types import (
     NodeFailed,
     NodeStarted,
 )
-from tailrace.runtimes.contract import Checks, Repeats, RunContext
+from tailrace.runtimes.contract import Checks, Forwards, Repeats, RunContext
 from tailrace.runtimes.nodes.contract import Node, NodeContext, NodeSpec, made_in
 from tailrace.runtimes.single import ending
 
@@ -43,6 +43,10 @@ class Workflow:
     def objection(self, request: RunRequest) -> str:
         checking = (node for node in self._nodes.values() if isinstance(node, Checks))
         return next(filter(None, (node.objection(request) for node in checking)), "")
+
+    def refusal(self, request: RunRequest) -> ModelFailed | None:
+        forwarding = (node for node in self._nodes.values() if isinstance(node, Forwards))
+        return next(filter(None, (node.refusal(request) for node in forwarding)), None)
 
     async def run(self, context: RunContext) -> None:
         while True:

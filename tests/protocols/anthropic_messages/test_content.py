@@ -71,7 +71,7 @@ BLOCKS: dict[str, tuple[str, dict[str, Any], i.Item]] = {
         FOUND,
         i.Message(
             role="user",
-            content=(i.TextPart("It is.\nIt was."),),
+            content=(i.TextPart("t\ns\n\nIt is.\nIt was."),),
             details={"messages": {"blocks": {"0": FOUND}}},
         ),
     ),

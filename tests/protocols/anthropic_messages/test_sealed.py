@@ -51,7 +51,7 @@ def test_a_thought_comes_back_whole(name: str) -> None:
     content, items = given_back([t.ItemStarted(0, "reasoning"), *deltas, done])
     assert [block["type"] for block in content] == ["thinking"]
     assert items == (thought,)
-    turns = Turns("messages", Names((), "messages", "messages"), theirs=True)
+    turns = Turns("messages", Names((), "messages", "messages"))
     for item in items:
         turns.add(item)
     assert turns.made == []  # a Messages server would refuse what it did not sign

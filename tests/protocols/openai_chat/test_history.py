@@ -111,7 +111,10 @@ ORDERS: dict[str, tuple[list[Item], str]] = {
     "two messages in a row": ([HI, says("A"), says("B")], "u:hi a:A a:B"),
     "nothing but thoughts": ([HI, Reasoning(text=("Hm",)), HI], "u:hi u:hi"),
     "an empty answer": ([HI, Message(role="assistant"), HI], "u:hi a: u:hi"),
-    "another server's item": ([HI, ProviderItem(dialect="responses", data={})], "u:hi"),
+    "another server's item": (
+        [HI, ProviderItem(dialect="responses", data={"type": "web_search_call"})],
+        "u:hi",
+    ),
 }
 
 

@@ -128,3 +128,64 @@ def test_a_picture_of_any_server_is_shown() -> None:
     document, _ = reply.completion(RUN, events, stream.Options())
     message = msgspec.json.decode(document)["choices"][0]["message"]
     assert message["images"][0]["image_url"] == {"url": "http://a/b.png"}
+
+
+TAGGED: list[Json] = [
+    {"delta": {"role": "assistant", "content": "", "channel": "analysis"}},
+    {"delta": {"reasoning": "Hm", "channel": "analysis", "novel": {"a": 1}}},
+    {"delta": {"reasoning": "m", "channel": "analysis"}, "token_ids": [1]},
+    {"delta": {"content": "o", "channel": "final"}, "content_filter_results": {"hate": 0}},
+    {"delta": {"content": "k", "channel": "final"}, "content_filter_results": {"hate": 1}},
+    {"delta": {}, "finish_reason": "stop", "stop_reason": 7, "matched_stop": "x"},
+]
+
+
+def _pieces(chunks: list[Json]) -> list[Json]:
+    """What each piece of text comes with, and the last chunk's choice."""
+    own = ("index", "delta", "finish_reason", "logprobs")
+    said: list[Json] = []
+    for choice in (choice for chunk in chunks for choice in chunk["choices"]):
+        delta = choice["delta"]
+        words = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("content")
+        beside = {k: v for k, v in choice.items() if k not in own}
+        if words or choice.get("finish_reason"):
+            names = ("role", "content", "reasoning", "reasoning_content", "refusal")
+            said.append([words, {k: v for k, v in delta.items() if k not in names}, beside])
+    return said
+
+
+def test_what_stands_beside_a_piece_of_text_stands_beside_it() -> None:
+    document, _, streamed = shown(*TAGGED)
+    assert _pieces(streamed) == _pieces([{"choices": [chunk]} for chunk in TAGGED])
+    (choice,) = document["choices"]
+    message = choice["message"]
+    assert (message["content"], message["reasoning_content"]) == ("ok", "Hmm")
+    assert (message["channel"], message["novel"]) == ("final", {"a": 1})
+    assert (choice["stop_reason"], choice["matched_stop"]) == (7, "x")
+    assert (choice["content_filter_results"], choice["token_ids"]) == ({"hate": 1}, [1])
+
+
+MESSAGES: dict[str, Json] = {
+    "a text": {"content": "ok"},
+    "parts": {"content": [{"type": "text", "text": "ok"}]},
+    "a refusal": {"content": None, "refusal": "No"},
+    "a call": {
+        "content": None,
+        "tool_calls": [{"id": "c", **{"function": {"name": "f", "arguments": "{}"}}}],
+    },
+    "a thought alone": {"content": "", "reasoning": "Hm"},
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+@pytest.mark.parametrize("form", ["delta", "message"])
+def test_fields_that_have_no_name_here_come_with_whatever_a_message_says(
+    name: str, form: str
+) -> None:
+    said = {"role": "assistant", **MESSAGES[name], "channel": "final", "novel": [{"a": 1}]}
+    document, _, streamed = shown({form: said, "finish_reason": "stop", "stop_reason": 7})
+    (choice,) = document["choices"]
+    assert (choice["message"]["channel"], choice["message"]["novel"]) == ("final", [{"a": 1}])
+    assert choice["stop_reason"] == 7
+    told = [d for chunk in streamed for c in chunk["choices"] if "channel" in (d := c["delta"])]
+    assert [(d["channel"], d["novel"]) for d in told] == [("final", [{"a": 1}])]

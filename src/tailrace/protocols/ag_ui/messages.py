@@ -22,10 +22,20 @@ from tailrace.events.items import (
     TextPart,
     ToolCall,
     ToolOutput,
+    parts_of,
 )
 from tailrace.protocols import media
 from tailrace.protocols.ag_ui.wire import KEY
-from tailrace.protocols.fields import Object, any_object, as_list, as_object, optional, text
+from tailrace.protocols.fields import (
+    Object,
+    any_object,
+    as_list,
+    as_object,
+    body_object,
+    objects,
+    optional,
+    text,
+)
 
 SAID: tuple[Role, ...] = ("user", "system", "developer")
 ROLES = (*SAID, "assistant", "tool", "reasoning", "activity")
@@ -50,6 +60,18 @@ def decode_messages(value: Json, where: str) -> tuple[tuple[Item, ...], tuple[It
     for n, message in enumerate(messages):
         teller.take(message, f"{where}[{n}]")
     return teller.told()
+
+
+def place(body: bytes, item: Item, part: Part | None) -> str:
+    """Where in a request a part of what somebody said stands; `""` where it does not. Items that are refused
+    as a whole have no form on this surface."""
+    for n, message in enumerate(objects(body_object(body).get("messages"))):
+        where = f"messages[{n}]"
+        if isinstance(message.get("content"), list):
+            parts = _content(message, where)
+            if part in parts and part in parts_of(item):
+                return f"{where}.content[{parts.index(part)}]"
+    return ""
 
 
 class _Teller:

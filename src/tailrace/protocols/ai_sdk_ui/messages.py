@@ -27,7 +27,17 @@ from tailrace.events.items import (
 )
 from tailrace.protocols import media
 from tailrace.protocols.ai_sdk_ui import wire
-from tailrace.protocols.fields import Object, as_list, as_object, nested, only, optional, text
+from tailrace.protocols.fields import (
+    Object,
+    as_list,
+    as_object,
+    body_object,
+    nested,
+    objects,
+    only,
+    optional,
+    text,
+)
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 NOT_TOLD = frozenset(
@@ -82,6 +92,20 @@ def decode_messages(value: Json, where: str = "messages") -> list[Told]:
         decode_message(as_object(message, f"{where}[{n}]"), f"{where}[{n}]")
         for n, message in enumerate(messages)
     ]
+
+
+def place(body: bytes, item: Item, part: Part | None) -> str:
+    """Where in a request a part of what a user said stands; `""` where it does not. Items that are refused as
+    a whole have no form on this surface."""
+    fields = body_object(body)
+    listed = [(f"messages[{n}]", m) for n, m in enumerate(objects(fields.get("messages")))]
+    for where, message in [*listed, *(("message", m) for m in objects(fields.get("message")))]:
+        if isinstance(item, Message) and message.get("role") == item.role:
+            for n, said in enumerate(objects(message.get("parts"))):
+                at = f"{where}.parts[{n}]"
+                if part is not None and _user_part(said, at) == part:
+                    return at
+    return ""
 
 
 def decode_message(message: Object, where: str) -> Told:

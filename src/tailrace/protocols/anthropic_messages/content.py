@@ -37,7 +37,15 @@ from tailrace.protocols.anthropic_messages import parts, sealed
 from tailrace.protocols.anthropic_messages.messages import SYSTEM_BREAK
 from tailrace.protocols.anthropic_messages.parts import blocks, unknown
 from tailrace.protocols.anthropic_messages.wire import DIALECT
-from tailrace.protocols.fields import Object, as_list, as_object, optional, text
+from tailrace.protocols.fields import (
+    Object,
+    as_list,
+    as_object,
+    body_object,
+    objects,
+    optional,
+    text,
+)
 
 ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 CALLS = ("tool_use", "mcp_tool_use")
@@ -60,6 +68,21 @@ def decode_messages(value: Json) -> tuple[Item, ...]:
         for n, message in enumerate(messages)
         for item in _message(as_object(message, f"messages.{n}"), f"messages.{n}")
     )
+
+
+def place(body: bytes, item: Item, part: Part | None) -> str:
+    """Where in a request the block of an item stands, or of a part of it; `""` where it does not."""
+    for n, message in enumerate(objects(body_object(body).get("messages"))):
+        for block, where in blocks(message.get("content") or [], f"messages.{n}.content"):
+            if part is None and isinstance(item, ProviderItem) and block == item.data:
+                return where
+            inner = block.get("content") if block.get("type") in RESULTS else None
+            for said, place in blocks(inner or [], f"{where}.content"):
+                if parts.told(said, place) == part:
+                    return place
+            if part is not None and parts.decode(block, where) == part:
+                return where
+    return ""
 
 
 def decode_system(value: Json) -> tuple[str, list[Object]]:

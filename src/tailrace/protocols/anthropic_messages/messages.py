@@ -6,7 +6,10 @@ from typing import assert_never
 
 import msgspec
 
+from tailrace.errors import NoForm
 from tailrace.events.items import (
+    FilePart,
+    ImagePart,
     Item,
     Json,
     Message,
@@ -18,7 +21,8 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.events.request import ModelRequest, Settings
-from tailrace.events.tools import brings_tools, declared
+from tailrace.events.tools import declared
+from tailrace.protocols import foreign
 from tailrace.protocols.anthropic_messages import parts, tools
 from tailrace.protocols.anthropic_messages.history import legal
 from tailrace.protocols.anthropic_messages.wire import DIALECT, SERVER
@@ -32,8 +36,6 @@ SYSTEM_BREAK = "\n\n"
 """Between the texts of a system prompt."""
 DEFAULT_MAX_TOKENS = 8192
 """The API requires a limit; this one every current model accepts."""
-SURFACES = {"responses": "input"}
-"""Where a client of another surface gave the conversation: most have `messages`."""
 
 
 def names_of(request: ModelRequest) -> Names:
@@ -43,14 +45,17 @@ def names_of(request: ModelRequest) -> Names:
 
 
 def encode(request: ModelRequest, model: str) -> Object:
-    """The body of `POST /messages`, streamed. Raises `ModelFailed` for what has no form in it."""
+    """The body of `POST /messages`, streamed. Raises `NoForm` for what has none in it."""
     settings, names = request.settings, names_of(request)
+    foreign.check(settings, DIALECT)
     own: Object = dict(settings.extra) if settings.origin == DIALECT else {}
     blocks = own.pop("system", [])
-    param = SURFACES.get(settings.origin, "messages")
-    turns = Turns(param, names, theirs=settings.origin == DIALECT)
+    turns = Turns(settings.origin, names)
     for item in request.items:
-        turns.add(item)
+        try:
+            turns.add(item)
+        except NoForm as refusal:
+            raise refusal.about(item=item) from None
     system = [*([request.instructions] if request.instructions else []), *turns.system]
     limit = settings.max_output_tokens
     body: Object = {
@@ -74,25 +79,31 @@ def encode(request: ModelRequest, model: str) -> Object:
 
 
 class Turns:
-    """The messages of a conversation, item by item; `theirs` if a client of this dialect sent it.
+    """The messages of a conversation, item by item; `origin` is the surface that it came by.
 
     Items of one role in a row are one message of many blocks, as the API itself understands them. Messages of
     a client of this dialect that say more of themselves, and its system messages, stay as they are; what
     else systems and developers say is the system prompt's.
     """
 
-    def __init__(self, param: str, names: Names, *, theirs: bool) -> None:
+    def __init__(self, origin: str, names: Names) -> None:
         self.made: list[Object] = []
         self.system: list[str] = []
-        self._param = param
+        self._origin = origin
+        self._param = foreign.LISTS.get(origin, "messages")
         self._names = names
-        self._theirs = theirs
+        self._theirs = origin == DIALECT
         self._closed = True
         self._ours: set[str] = set()
         """Calls that ran here, though the client was shown them as an MCP server's."""
 
     def add(self, item: Item) -> None:
         """The next item."""
+        foreign.check_item(item, self._origin)
+        if isinstance(item, ProviderItem) and item.dialect != DIALECT:
+            for each in foreign.told(item, DIALECT, self._origin):
+                self.add(each)
+            return
         kept: Object = item.details.get(DIALECT, {})
         if (
             isinstance(item, Message)
@@ -122,7 +133,9 @@ class Turns:
         match item:
             case Message():
                 role = {"assistant": "assistant", "user": "user"}.get(item.role, "system")
-                return role, self._blocks(kept, item.content)
+                theirs = self._theirs or item.role != "assistant"
+                said = item.content if theirs else tuple(filter(_is_words, item.content))
+                return role, self._blocks(kept, said)
             case Reasoning():
                 return kept.get("role", "assistant"), _thinking(item, kept)
             case ToolCall():
@@ -132,20 +145,9 @@ class Turns:
                 theirs = self._theirs and result["type"] == _own(kept).get("type", "tool_result")
                 return kept.get("role", "user") if theirs else "user", [result]
             case ProviderItem():
-                return item.role, self._provided(item)
+                return item.role, [dict(item.data)]
             case _:
                 assert_never(item)
-
-    def _provided(self, item: ProviderItem) -> list[Object]:
-        """A block of this dialect as it came. Of other dialects' items those that their servers made are left
-        out; what a client says cannot be."""
-        if item.dialect == DIALECT:
-            return [dict(item.data)]
-        if item.role != "assistant" and not brings_tools(item):
-            kind = item.data.get("type")
-            said = f"A model server that speaks Messages knows no item of type {kind!r}."
-            raise parts.refused(said, self._param)
-        return []
 
     def _blocks(self, kept: Object, content: tuple[Part, ...]) -> list[Object]:
         """The blocks of an item's parts, with what a client of this dialect said of them besides."""
@@ -188,6 +190,11 @@ class Turns:
             **given({"content": content, "is_error": item.is_error or None}),
             **own,
         }
+
+
+def _is_words(part: Part) -> bool:
+    """Whether an assistant may say it: pictures and files are a user's."""
+    return not isinstance(part, (ImagePart, FilePart))
 
 
 def _own(kept: Object) -> Object:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from tailrace.errors import BadRequest, ModelFailed
+from tailrace.errors import BadRequest, NoForm
 from tailrace.events.items import (
     AudioPart,
     FilePart,
@@ -26,12 +26,15 @@ from tailrace.events.items import (
     RefusalPart,
     TextPart,
 )
+from tailrace.protocols import foreign
+from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.fields import (
     Object,
     as_list,
     as_object,
     given,
     nested,
+    objects,
     optional,
     text,
 )
@@ -49,11 +52,6 @@ def words(value: Json) -> str:
 def unknown(block: Object, where: str) -> BadRequest:
     """The refusal of what has a type that nobody here knows."""
     return BadRequest(f"{where}.type: {block.get('type')!r} is not known", param=f"{where}.type")
-
-
-def refused(what: str, param: str) -> ModelFailed:
-    """The refusal of what a Messages server has no form for; the client hears 400."""
-    return ModelFailed(what, code="invalid_prompt", status=400, param=param)
 
 
 def blocks(content: Json, where: str) -> Iterator[tuple[Object, str]]:
@@ -78,7 +76,8 @@ def decode(block: Object, where: str) -> Part | None:
         case "document":
             return _document(block, where)
         case "search_result":
-            return TextPart(_words(block.get("content"), f"{where}.content"))
+            said = _words(block.get("content"), f"{where}.content")
+            return TextPart(_headed(block, ("title", "source"), said))
         case _:
             return None
 
@@ -99,7 +98,7 @@ def more(block: Object, part: Part) -> Object:
     """What a part would not say again of its block; the whole block where it would say another."""
     try:
         said = _block(part, "")
-    except ModelFailed:
+    except NoForm:
         return block
     if any(name not in block or block[name] != value for name, value in said.items()):
         return block
@@ -107,8 +106,11 @@ def more(block: Object, part: Part) -> Object:
 
 
 def encode(part: Part, more: Object, param: str) -> Object:
-    """The block of a part. Raises `ModelFailed` for what has no form here, as a fault of `param`."""
-    return more if "type" in more else {**_block(part, param), **more}
+    """The block of a part. Raises `NoForm` for what has none here, as a fault of `param`."""
+    try:
+        return more if "type" in more else {**_block(part, param), **more}
+    except NoForm as refusal:
+        raise refusal.about(part=part) from None
 
 
 def _block(part: Part, param: str) -> Object:
@@ -125,10 +127,9 @@ def _block(part: Part, param: str) -> Object:
         case AudioPart():
             return {"type": "text", "text": f"[{part.format} audio, which this model cannot hear]"}
         case ProviderPart():
-            kind = part.data.get("type")
-            raise refused(
-                f"A model server that speaks Messages knows no part of type {kind!r}.", param
-            )
+            if part.dialect != DIALECT:
+                raise foreign.unknown(DIALECT, part.data, param)
+            return dict(part.data)
         case _:
             assert_never(part)
 
@@ -137,7 +138,7 @@ def _image(part: ImagePart, param: str) -> Object:
     if part.file_id:
         return {"type": "file", "file_id": part.file_id}
     if not part.url:
-        raise refused("A picture has neither an address nor a file id.", param)
+        raise NoForm("A picture has neither an address nor a file id.", param=param)
     if not part.url.startswith("data:"):
         return {"type": "url", "url": part.url}
     kind, data = _data(part.url, param)
@@ -149,7 +150,7 @@ def _file(part: FilePart, param: str) -> Object:
     if part.file_id:
         return {"type": "file", "file_id": part.file_id}
     if not part.data and not part.url:
-        raise refused("A file has no data, no address and no file id.", param)
+        raise NoForm("A file has no data, no address and no file id.", param=param)
     if not part.data:
         return {"type": "url", "url": part.url}
     if not part.data.startswith("data:"):
@@ -158,11 +159,11 @@ def _file(part: FilePart, param: str) -> Object:
     if kind == PDF:
         return {"type": "base64", "media_type": kind, "data": data}
     if not kind.startswith("text/"):
-        raise refused(f"The model server reads no files of type {kind!r}.", param)
+        raise NoForm(f"The model server reads no files of type {kind!r}.", param=param)
     try:
         words = b64decode(data).decode("utf-8", "replace")
     except binascii.Error:
-        raise refused("A file's data is no base64.", param) from None
+        raise NoForm("A file's data is no base64.", param=param) from None
     return {"type": "text", "media_type": "text/plain", "data": words}
 
 
@@ -170,7 +171,7 @@ def _data(url: str, param: str) -> tuple[str, str]:
     """A data URL's media type and its base64."""
     head, comma, data = url.removeprefix("data:").partition(",")
     if not comma:
-        raise refused("A data URL has no data.", param)
+        raise NoForm("A data URL has no data.", param=param)
     kind, *parameters = head.split(";")
     if "base64" not in parameters:
         data = binascii.b2a_base64(unquote_to_bytes(data), newline=False).decode()
@@ -180,8 +181,11 @@ def _data(url: str, param: str) -> tuple[str, str]:
 def _document(block: Object, where: str) -> Part:
     title = optional(block, "title", str, default="", where=where)
     source = nested(block, "source")
+    if any(inner.get("type") != "text" for inner in objects(source.get("content"))):
+        return ProviderPart(dialect=DIALECT, data=block)  # pictures, which are no words
     if source.get("type") in WORDS:
-        return TextPart(_words(source.get("data") or source.get("content"), f"{where}.source"))
+        said = _words(source.get("data") or source.get("content"), f"{where}.source")
+        return TextPart(_headed(block, ("title", "context"), said))
     url, file_id = _source(block, where)
     inline = url.startswith("data:")
     return FilePart(
@@ -190,6 +194,12 @@ def _document(block: Object, where: str) -> Part:
         url="" if inline else url,
         filename=title,
     )
+
+
+def _headed(block: Object, names: tuple[str, ...], said: str) -> str:
+    """A text under what its block calls it."""
+    heads = [words(block.get(name)) for name in names if words(block.get(name))]
+    return "\n".join(heads) + "\n\n" + said if heads else said
 
 
 def _words(content: Json, where: str) -> str:

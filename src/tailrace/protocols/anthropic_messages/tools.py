@@ -2,8 +2,8 @@
 
 A server of this dialect gets its client's tools as they came. Of another dialect's it is offered functions,
 also those of a namespace and those that come on the way (`events/tools.py`), and custom tools as functions,
-by names that it takes (`protocols/offered.py`); tools that another provider runs are left out, and a choice
-that demands one is refused.
+by names that it takes (`protocols/offered.py`); tools that another provider runs are left out or refused
+(`protocols/foreign.py`), and a choice that demands one is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tailrace.errors import BadRequest
 from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest, Settings, ToolChoice, ToolSpec
 from tailrace.events.tools import Declared, declared
-from tailrace.protocols.anthropic_messages.parts import refused, words
+from tailrace.protocols.anthropic_messages.parts import words
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.fields import (
     Object,
@@ -23,6 +23,7 @@ from tailrace.protocols.fields import (
     optional,
     text,
 )
+from tailrace.protocols.foreign import no_choice
 from tailrace.protocols.offered import INPUT, Names, Offered
 
 MODELLED = ("name", "description", "input_schema")
@@ -75,7 +76,7 @@ def decode_choice(choice: Object) -> ToolChoice:
 
 
 def encode(request: ModelRequest, names: Names) -> Object:
-    """`tools` and `tool_choice` for a Messages server, as far as there are any. Raises `ModelFailed` where
+    """`tools` and `tool_choice` for a Messages server, as far as there are any. Raises `NoForm` where
     the choice demands what this server is not offered."""
     settings, found = request.settings, _all(request, names)
     tools, choice = [made for _, made in found], settings.tool_choice
@@ -86,14 +87,14 @@ def encode(request: ModelRequest, names: Names) -> Object:
             made for tool, made in found if (tool.namespace or tool.spec.name) in choice.names
         ]
         if not chosen and choice.mode == "required":
-            wanted = ", ".join(map(repr, choice.names))
-            said = f"A model server that speaks Messages cannot be offered the tool {wanted}."
-            raise refused(said, "tool_choice")
+            raise no_choice(settings, DIALECT)
         if choice.mode == "required" and len(choice.names) == len(chosen) == 1:
             only = {"type": "tool", "name": chosen[0]["name"]}
             return {"tools": tools, "tool_choice": _alone(only, settings)}
         tools = chosen
     if not tools:
+        if choice.mode == "required":
+            raise no_choice(settings, DIALECT)
         return {}
     form = {"type": {"auto": "auto", "none": "none", "required": "any"}[choice.mode]}
     form = _alone(form, settings)

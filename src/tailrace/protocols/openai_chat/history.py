@@ -21,7 +21,7 @@ from typing import assert_never, cast
 
 import msgspec
 
-from tailrace.errors import ModelFailed
+from tailrace.errors import NoForm
 from tailrace.events.items import (
     AudioPart,
     FilePart,
@@ -39,7 +39,7 @@ from tailrace.events.items import (
     ToolOutput,
     text_of,
 )
-from tailrace.events.tools import brings_tools
+from tailrace.protocols import foreign
 from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_chat.messages import DIALECT
@@ -96,13 +96,16 @@ def encode_messages(
     origin: str = DIALECT,
     names: Names | None = None,
 ) -> list[Object]:
-    """Items as messages for a chat server, instructions first as a system message. Raises `ModelFailed` for
-    what has no form here; `origin` is the surface that it came by, `names` those of the tools."""
+    """Items as messages for a chat server, instructions first as a system message. Raises `NoForm` for
+    what has none here; `origin` is the surface that it came by, `names` those of the tools."""
     conversation = _Conversation(names or Names((), DIALECT, origin), rules, origin)
     if instructions:
         conversation.system("system", (TextPart(instructions),), {})
     for item in items:
-        conversation.add(item)
+        try:
+            conversation.add(item)
+        except NoForm as refusal:
+            raise refusal.about(item=item) from None
     return conversation.messages()
 
 
@@ -111,6 +114,7 @@ class _Conversation:
         self._names = names
         self._rules = rules
         self._origin = origin
+        self._param = foreign.LISTS.get(origin, "messages")
         self._foreign = origin == "messages"
         """Whether ids of files are another provider's."""
         self._turns: list[_Turn] = []
@@ -137,15 +141,10 @@ class _Conversation:
             case ToolOutput():
                 self._result(item, own)
             case ProviderItem():
-                self._provided(item)
+                for each in foreign.told(item, DIALECT, self._origin):
+                    self.add(each)
             case _:
                 assert_never(item)
-
-    def _provided(self, item: ProviderItem) -> None:
-        """No chat server knows another dialect's items: those that its servers made are left out, what a
-        client says cannot be."""
-        if item.role != "assistant" and not brings_tools(item):
-            raise self._refused(f"content of type {item.data.get('type')!r}")
 
     def system(self, role: str, parts: tuple[Part, ...], own: Object, name: str = "") -> None:
         """What a system or a developer says."""
@@ -276,7 +275,7 @@ class _Conversation:
                 return {"type": "text", "text": part.refusal}
             case ImagePart():
                 if not part.url:
-                    raise self._refused("a picture by the id of a file")
+                    raise self._refused("picture by the id of a file", part)
                 image = {"url": part.url, **given({"detail": part.detail})}
                 return {"type": "image_url", "image_url": image}
             case FilePart():
@@ -286,20 +285,20 @@ class _Conversation:
                 return {"type": "input_audio", "input_audio": audio}
             case ProviderPart():
                 if part.dialect != DIALECT:
-                    raise self._refused(f"content of type {part.data.get('type')!r}")
+                    raise foreign.unknown(DIALECT, part.data, self._param, part=part)
                 return dict(part.data)
             case _:
                 assert_never(part)
 
     def _file(self, part: FilePart) -> Object:
         if not part.data and part.url:
-            raise self._refused("a file by its address; send its data")
+            raise self._refused("file by its address; send its data", part)
         if not part.data and (not part.file_id or self._foreign):
-            raise self._refused("a file by the id that another provider has for it")
+            raise self._refused("file by the id that another provider has for it", part)
         return given({"file_id": part.file_id, "file_data": part.data, "filename": part.filename})
 
-    def _refused(self, what: str) -> ModelFailed:
-        return refused(f"takes no {what}", "input" if self._origin == "responses" else "messages")
+    def _refused(self, what: str, part: Part) -> NoForm:
+        return refused(f"takes no {what}", self._param, part)
 
 
 def _arguments(said: str) -> str:

@@ -30,8 +30,19 @@ from tailrace.events.items import (
     TextPart,
     ToolCall,
     ToolOutput,
+    parts_of,
 )
-from tailrace.protocols.fields import Object, any_object, as_list, as_object, nested, optional, text
+from tailrace.protocols.fields import (
+    Object,
+    any_object,
+    as_list,
+    as_object,
+    body_object,
+    nested,
+    objects,
+    optional,
+    text,
+)
 
 DIALECT = "chat"
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
@@ -64,6 +75,17 @@ def decode_messages(value: Json, where: str = "messages") -> tuple[Item, ...]:
         for n, message in enumerate(messages)
         for item in _decode(as_object(message, f"{where}[{n}]"), f"{where}[{n}]")
     )
+
+
+def place(body: bytes, item: Item, part: Part | None) -> str:
+    """Where in a request an item of it stands, or a part of the item; `""` where it does not."""
+    for n, message in enumerate(objects(body_object(body).get("messages"))):
+        where = f"messages[{n}]"
+        if item in _decode(message, where):
+            at = parts_of(item).index(part) if part is not None else None
+            within = isinstance(message.get("content"), list)
+            return where if at is None else f"{where}.content" + (f"[{at}]" if within else "")
+    return ""
 
 
 def _decode(message: Object, where: str) -> Iterator[Item]:
@@ -102,7 +124,7 @@ def _decode_assistant(message: Object, where: str) -> Iterator[Item]:
     name = optional(message, "name", str, default="", where=where)
     rest = _rest(message, "name", "refusal", "tool_calls", *OPAQUE)
     calls = message.get("tool_calls")
-    if content or (rest and not calls):
+    if content or not calls:  # who says nothing has spoken all the same
         details = kept(message=rest, parts=parts)
         yield Message(role="assistant", content=content, name=name, details=details)
         rest = {}

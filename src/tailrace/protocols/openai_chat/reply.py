@@ -39,6 +39,10 @@ def completion(run: str, events: Sequence[Event], options: Options) -> tuple[byt
     return _json(total.document()), 200
 
 
+OF_CHOICE = ("index", "delta", "logprobs", "finish_reason")
+"""Fields of a chunk's choice; of what a chat server says besides, the last word counts."""
+
+
 class _Sum:
     """Chunks, added up."""
 
@@ -51,6 +55,7 @@ class _Sum:
         self._calls: list[Object] = []
         self._more: Object = {}
         self._finish: Json = None
+        self._choice: Object = {}
 
     def add(self, chunk: Object) -> None:
         if "error" in chunk:
@@ -59,6 +64,7 @@ class _Sum:
         self._last = chunk
         for choice in chunk["choices"]:
             self._finish = choice["finish_reason"] or self._finish
+            self._choice |= {k: v for k, v in choice.items() if k not in OF_CHOICE}
             logprobs: Object = choice["logprobs"] or {}
             self._logprobs += logprobs.get("content", ())
             self._add_delta(choice["delta"])
@@ -120,6 +126,7 @@ class _Sum:
             "message": message,
             "logprobs": {"content": self._logprobs, "refusal": None} if self._logprobs else None,
             "finish_reason": self._finish,
+            **self._choice,
         }
         return {**self._last, "object": "chat.completion", "choices": [choice]}
 

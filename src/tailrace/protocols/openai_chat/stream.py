@@ -25,6 +25,8 @@ from tailrace.protocols.openai_chat import wire
 from tailrace.protocols.openai_chat.stream_extras import Served
 
 DONE = b"data: [DONE]\n\n"
+NOT_ENDED = b'"logprobs":null,"finish_reason":null'
+"""What most choices say besides their delta."""
 SEPARATOR = "\n\n"
 """Between the texts of two model replies."""
 
@@ -92,11 +94,21 @@ class Encoder:
             if payload.item in self._calls:
                 self._arguments(payload)
         elif isinstance(payload, t.RefusalDelta):
-            self._chunk(b'{"refusal":%b}' % _json(payload.text))
+            self._piece("refusal", payload.text, payload.details)
         else:
-            self._chunk(b'{"reasoning_content":%b}' % _json(payload.text))
+            more = {} if isinstance(payload, t.ReasoningSummaryDelta) else payload.details
+            self._piece("reasoning_content", payload.text, more)
 
-    def _chunk(self, delta: bytes, rest: bytes = b'"logprobs":null,"finish_reason":null') -> None:
+    def _piece(self, field: str, text: str, details: Object, rest: bytes = NOT_ENDED) -> None:
+        """A piece of text, with what its chat server said beside it."""
+        delta: Object = {field: text}
+        if details:
+            more, choice = extras.beside(details)
+            delta |= more
+            rest += b"," + _json(choice)[1:-1] if choice else b""
+        self._chunk(_json(delta), rest)
+
+    def _chunk(self, delta: bytes, rest: bytes = NOT_ENDED) -> None:
         self._frames.append(
             b'%b"choices":[{"index":0,"delta":%b,%b}]%b' % (self._head, delta, rest, self._tail)
         )
@@ -110,10 +122,12 @@ class Encoder:
             if self._last is not None and reply != self._last:
                 text = SEPARATOR + text
             self._last = reply
-        if delta.logprobs:
-            logprobs = {"content": list(delta.logprobs), "refusal": None}
-            rest = b'"logprobs":%b,"finish_reason":null' % _json(logprobs)
-            self._chunk(b'{"content":%b}' % _json(text), rest)
+        if delta.logprobs or delta.details:
+            rest = NOT_ENDED
+            if delta.logprobs:
+                logprobs = {"content": list(delta.logprobs), "refusal": None}
+                rest = b'"logprobs":%b,"finish_reason":null' % _json(logprobs)
+            self._piece("content", text, delta.details, rest)
         else:
             self._chunk(b'{"content":%b}' % _json(text))
 
@@ -263,7 +277,8 @@ class Encoder:
             return
         self._head = b"data: " + _json({**self._fields, **self._served.about})[:-1] + b","
         reason = wire.finish_reason(payload, calls=self._handed)
-        self._chunk(b"{}", b'"logprobs":null,"finish_reason":"%b"' % reason.encode())
+        more = b"," + _json(self._served.choice)[1:-1] if self._served.choice else b""
+        self._chunk(b"{}", b'"logprobs":null,"finish_reason":"%b"%b' % (reason.encode(), more))
         if self._options.include_usage and self._served.counted:
             usage = _json(self._served.usage(wire.usage(self._totals)))
             self._frames.append(b'%b"choices":[],"usage":%b}\n\n' % (self._head, usage))

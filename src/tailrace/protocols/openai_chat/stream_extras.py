@@ -47,6 +47,12 @@ def _of_message(own: Object) -> Object:
     return {**any_object(own.get("shown")), **any_object(own.get("message"))}
 
 
+def beside(details: Object) -> tuple[Object, Object]:
+    """What stands beside a piece of text: in its delta, and in its choice."""
+    own = any_object(details.get(DIALECT))
+    return any_object(own.get("delta")), any_object(own.get("choice"))
+
+
 def placed(delta: Object, places: dict[str, int]) -> Object:
     """A delta whose lists' entries have an `index`, counted on in `places`: the official SDK's helper for
     streams fails on the second list of a field without one."""
@@ -65,13 +71,15 @@ class Served:
 
     def __init__(self) -> None:
         self.about: Object = {}
+        self.choice: Object = {}
         self._counted: list[bool] = []
         self._usages: list[Object] = []
 
     def add(self, usage: t.Usage) -> None:
         """A reply has ended."""
         own = any_object(usage.details.get(DIALECT))
-        self.about |= {k: v for k, v in own.items() if k not in ("usage", "uncounted")}
+        self.about |= {k: v for k, v in own.items() if k not in ("usage", "uncounted", "choice")}
+        self.choice |= any_object(own.get("choice"))
         self._counted.append(not own.get("uncounted"))
         self._usages.append(any_object(own.get("usage")))
 

@@ -3,16 +3,16 @@
 A tool or a choice that came in this dialect goes to a chat server as it came. Of other dialects' tools it is
 offered functions, also those of a namespace and those that come on the way (`events/tools.py`), by names
 that it takes (`protocols/offered.py`), and custom tools, where it has none as functions. What another
-provider runs is left out; a choice that demands it is refused. To a server that knows no choice among some
-tools (`Rules`) only these are offered.
+provider runs is left out or refused (`protocols/foreign.py`), and a choice that demands it is. To a server
+that knows no choice among some tools (`Rules`) only these are offered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tailrace.errors import BadRequest, ModelFailed
-from tailrace.events.items import Json
+from tailrace.errors import BadRequest, NoForm
+from tailrace.events.items import Json, Part
 from tailrace.events.request import (
     ModelRequest,
     OutputFormat,
@@ -31,6 +31,7 @@ from tailrace.protocols.fields import (
     optional,
     text,
 )
+from tailrace.protocols.foreign import no_choice
 from tailrace.protocols.offered import INPUT, Names, Offered
 from tailrace.protocols.openai_chat.messages import DIALECT
 from tailrace.protocols.openai_chat.rules import OPENAI, Rules
@@ -78,19 +79,19 @@ def _rest(fields: Object, *known: str) -> Object:
 def encode(request: ModelRequest, names: Names, rules: Rules = OPENAI) -> Object:
     """`tools` and `tool_choice` for a chat server, as far as there are any. Raises `ModelFailed` where the
     choice demands what this server is not offered."""
-    choice, found = request.settings.tool_choice, _all(request, names, rules)
-    tools = [made for _, made in found]
+    settings, found = request.settings, _all(request, names, rules)
+    choice, tools = settings.tool_choice, [made for _, made in found]
+    if _as_said(settings, found, names, rules):
+        return given({"tools": tools, "tool_choice": choice.raw})
     if not found:
-        if choice.names and choice.mode == "required":
-            raise _not_offered(choice)
-        return {}
-    if _as_said(request.settings, found, names, rules):
-        return {"tools": tools, "tool_choice": choice.raw}
+        if choice.mode == "required" and (choice.names or settings.origin != DIALECT):
+            raise no_choice(settings, DIALECT)
+        return given({"tool_choice": _mode(choice) if settings.origin == DIALECT else None})
     if not choice.names:
         return {"tools": tools, **given({"tool_choice": _mode(choice)})}
     chosen = [made for tool, made in found if _is_meant(tool, choice)]
     if choice.mode == "required" and not chosen:
-        raise _not_offered(choice)
+        raise no_choice(settings, DIALECT)
     if choice.mode == "required" and len(chosen) == 1:
         return {"tools": tools, "tool_choice": _pointer(chosen[0])}
     if rules.allowed_tools and chosen:
@@ -166,15 +167,10 @@ def _pointer(made: Object) -> Object:
     return {"type": kind, **given({kind: given({"name": any_object(made.get(kind)).get("name")})})}
 
 
-def _not_offered(choice: ToolChoice) -> ModelFailed:
-    wanted = ", ".join(map(repr, choice.names))
-    return refused(f"cannot be offered the tool {wanted}", "tool_choice")
-
-
-def refused(what: str, param: str) -> ModelFailed:
+def refused(what: str, param: str, part: Part | None = None) -> NoForm:
     """The refusal of what a chat server has no form for; the client hears 400."""
     said = f"A model server that speaks Chat Completions {what}."
-    return ModelFailed(said, code="invalid_prompt", status=400, param=param)
+    return NoForm(said, param=param, part=part)
 
 
 def _function(tool: ToolSpec, name: str) -> Object:

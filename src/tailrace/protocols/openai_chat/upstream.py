@@ -18,6 +18,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest
 from tailrace.events.tools import declared
+from tailrace.protocols import foreign
 from tailrace.protocols import upstream_events as told
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, any_object, given, objects
@@ -46,6 +47,7 @@ class ChatCodec:
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings, rules = request.settings, self._rules
+        foreign.check(settings, self.dialect)
         if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
             raise tools.refused("says at least one token", "max_tokens")
         names = Names(declared(settings.tools, request.items), self.dialect, settings.origin)
@@ -77,7 +79,7 @@ class ChatCodec:
         if settings.logprobs:
             body["logprobs"] = True
         body |= tools.encode(request, names, rules)
-        if "tools" not in body:
+        if "tools" not in body and (settings.tools or settings.origin != self.dialect):
             body.pop("parallel_tool_calls", None)
         if settings.output.kind != "text":
             body["response_format"] = tools.encode_format(settings.output)
@@ -123,6 +125,8 @@ class ChatDecoder(SseReplyDecoder):
         self._message: int | None = None
         self._kept: Object = {}
         self._shown: Object = {}
+        self._beside_piece: Object = {}
+        self._of_choice: Object = {}
         self._part = 0
         self._part_kind = ""
         self._audio: Audio | None = None
@@ -153,8 +157,6 @@ class ChatDecoder(SseReplyDecoder):
         """What a chunk that is not like most says in words that have no name here."""
         if not self._begun or wire.is_last(chunk):
             self._about |= wire.beside(data)
-        if chunk.choices is not None and not (self._begun and wire.speaks(chunk)):
-            self._shown = wire.added(self._shown, wire.unknown(data))
 
     def _no_chunk(self, event: SseEvent) -> None:
         """An object without choices: the last counts, or something that only says what is wrong."""
@@ -176,6 +178,15 @@ class ChatDecoder(SseReplyDecoder):
             self._emit(payload)
 
     def _choice(self, choice: wire.Choice) -> None:
+        if choice.beside is not None:
+            self._beside_piece = {"choice": choice.beside}
+        self._read(choice)
+        if self._beside_piece:  # nothing was said beside which it could stand
+            self._shown = wire.added(self._shown, self._beside_piece.get("delta", {}))
+            self._of_choice |= self._beside_piece.get("choice", {})
+            self._beside_piece = {}
+
+    def _read(self, choice: wire.Choice) -> None:
         if choice.error is not None:
             told.raise_reported({"error": choice.error})
         delta = choice.delta
@@ -195,6 +206,8 @@ class ChatDecoder(SseReplyDecoder):
         self._finish_reason = reason or self._finish_reason
 
     def _delta(self, delta: wire.Delta, choice: wire.Choice) -> None:
+        if delta.beside is not None:
+            self._beside_piece = {**self._beside_piece, "delta": delta.beside}
         self._think(delta)
         if isinstance(delta.content, str):
             if delta.content:
@@ -204,7 +217,7 @@ class ChatDecoder(SseReplyDecoder):
             self._parts(objects(delta.content))
         if delta.refusal is not None and (refusal := wire.text(delta.refusal)):
             item = self._in_part("refusal")
-            self._emit(t.RefusalDelta(item, refusal, self._part))
+            self._emit(t.RefusalDelta(item, refusal, self._part, self._piece()))
         if delta.tool_calls is not None:
             self._call(objects(delta.tool_calls))
         if delta.rare():
@@ -242,11 +255,22 @@ class ChatDecoder(SseReplyDecoder):
             self._reasoning = self._open("reasoning")
             self._field = field
             self._kept.pop("reasoning_content", None)
-        self._emit(t.ReasoningDelta(self._reasoning, text))
+        self._emit(t.ReasoningDelta(self._reasoning, text, 0, self._piece()))
 
     def _text(self, text: str, logprobs: tuple[Json, ...] = ()) -> None:
         if text:
-            self._emit(t.TextDelta(self._in_part("text"), text, self._part, logprobs))
+            item = self._in_part("text")
+            self._emit(t.TextDelta(item, text, self._part, logprobs, self._piece()))
+
+    def _piece(self) -> dict[str, Json]:
+        """What stands beside the chunk's first piece of text, as its `details`. Who reads pieces has it
+        there, so the message does not say it once more."""
+        if not self._beside_piece:
+            return {}
+        beside, self._beside_piece = self._beside_piece, {}
+        for name in beside.get("delta", ()):
+            self._shown.pop(name, None)
+        return messages.kept(**beside)
 
     def _parts(self, content: list[Object]) -> None:
         """Mistral's content: a list of text and thinking parts."""
@@ -336,7 +360,7 @@ class ChatDecoder(SseReplyDecoder):
         if self._calls and finish == "stop":
             finish = "tool_calls"
         counts: Object = {"usage": self._usage} if self._usage else {"uncounted": True}
-        about = messages.kept(**self._about, **counts)
+        about = messages.kept(**self._about, **counts, choice=self._of_choice)
         usage = t.Usage(self._model, finish=finish, response_id=self._id, details=about)
         self._emit(msgspec.structs.replace(usage, **wire.totals(self._usage)))
         self.done = True

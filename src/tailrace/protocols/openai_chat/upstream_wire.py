@@ -45,8 +45,12 @@ _CHUNK = frozenset(
 that made them up."""
 
 
-class Delta(Struct, gc=False):
-    """What a chunk adds to a message, or a whole message."""
+_BESIDE = "$beside"
+"""No server's name for a field."""
+
+
+class Delta(Struct, gc=False, forbid_unknown_fields=True):
+    """What a chunk adds to a message, or a whole message; `beside` is what of it has no name here."""
 
     content: Json = None
     reasoning: Json = None
@@ -60,6 +64,8 @@ class Delta(Struct, gc=False):
     images: Json = None
     audio: Json = None
     error: Json = None
+    role: Json = None
+    beside: Json = msgspec.field(default=None, name=_BESIDE)
 
     def rare(self) -> bool:
         """Whether it says anything that few servers say, and few models."""
@@ -73,8 +79,9 @@ class Delta(Struct, gc=False):
         )
 
 
-class Choice(Struct, gc=False):
-    """A choice of a chunk; `message` comes from servers that do not stream, `text` from very old ones."""
+class Choice(Struct, gc=False, forbid_unknown_fields=True):
+    """A choice of a chunk; `message` comes from servers that do not stream, `text` from very old ones.
+    `beside` is what of it has no name here."""
 
     index: Json = None
     delta: Delta | None = None
@@ -84,6 +91,7 @@ class Choice(Struct, gc=False):
     logprobs: Json = None
     usage: Json = None
     error: Json = None
+    beside: Json = msgspec.field(default=None, name=_BESIDE)
 
 
 class Chunk(Struct, gc=False):
@@ -101,7 +109,8 @@ _chunk = msgspec.json.Decoder(Chunk).decode
 
 
 def chunk(event: SseEvent) -> Chunk:
-    """The chunk that an event is. Raises `msgspec.DecodeError` for what is no JSON."""
+    """The chunk that an event is; one with fields that have no name here takes longer. Raises
+    `msgspec.DecodeError` for what is no JSON."""
     try:
         return _chunk(event.data)
     except msgspec.ValidationError:
@@ -134,26 +143,6 @@ def beside(data: bytes) -> Object:
         for name, value in fields.items()
         if value is not None and name not in _CHUNK and not name.startswith("x_")
     }
-
-
-def speaks(chunk: Chunk) -> bool:
-    """Whether a chunk says anything of what most chunks do: then it is not looked at for more."""
-    deltas = [choice.delta for choice in chunk.choices or () if choice.delta is not None]
-    return any(
-        each.content or each.reasoning or each.reasoning_content or each.tool_calls or each.refusal
-        for each in deltas
-    )
-
-
-def unknown(data: bytes) -> Object:
-    """The fields of a chunk's delta that have no name here (tools that the server ran, …)."""
-    try:
-        choices = objects(any_object(msgspec.json.decode(data)).get("choices"))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {}
-    delta = any_object(choices[0].get("delta")) if choices else {}
-    known = (*Delta.__struct_fields__, "role")
-    return {name: value for name, value in delta.items() if name not in known and value is not None}
 
 
 def added(before: Json, after: Json) -> Json:
@@ -194,14 +183,24 @@ def loose(value: Json) -> Chunk:
 
 
 def _choice(fields: Object) -> Choice:
-    known = {name: fields.get(name) for name in Choice.__struct_fields__}
-    return Choice(**{**known, "delta": delta(fields.get("delta"))})
+    known: Object = {name: fields.get(name) for name in Choice.__struct_fields__}
+    known |= {"delta": delta(fields.get("delta")), "beside": _rest(fields, Choice)}
+    return Choice(**known)
 
 
 def delta(value: Json) -> Delta | None:
     """A delta or message that came where anything may; None for what is neither."""
     fields = any_object(value)
-    return Delta(**{name: fields.get(name) for name in Delta.__struct_fields__}) if fields else None
+    if not fields:
+        return None
+    known = {name: fields.get(name) for name in Delta.__struct_fields__}
+    return Delta(**{**known, "beside": _rest(fields, Delta)})
+
+
+def _rest(fields: Object, known: type[Struct]) -> Object | None:
+    """The fields that have no name here, as far as they say something."""
+    names = known.__struct_encode_fields__
+    return {k: v for k, v in fields.items() if k not in names and v is not None} or None
 
 
 def text(value: Json) -> str:

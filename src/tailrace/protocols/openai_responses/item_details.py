@@ -1,9 +1,10 @@
 """What an item of this dialect says beyond its canonical form: kept when decoded, put back when encoded.
 
 Kept are the fields that the canonical form does not give back by itself (`id`, `namespace`, `status`,
-unknown ones), in the words they came in. Two names with a `$` are ours: `$form` says whether a content that
-could be either was a `string` or a `list`, `$parts` has what the parts of a content say beyond theirs (of a
-server's item, whose `$summary` has that of the parts of a summary).
+unknown ones), in the words they came in. Names with a `$` are ours: `$form` says whether a content that could
+be either was a `string` or a `list`, `$parts` has what the parts of a content say beyond theirs. Of a
+server's item `$summary` has the same of the parts of a summary, `$others` and `$other_summary` have the parts
+that have no canonical form at all, by their place in the whole.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from tailrace.protocols.attribution import item_number
 from tailrace.protocols.fields import Object, any_object, as_list
 
 FORM, PARTS, SUMMARY = "$form", "$parts", "$summary"
+OTHERS: Mapping[str, str] = {"content": "$others", "summary": "$other_summary"}
+"""By field: where the parts of a server's item are kept that have no canonical form."""
 CONTENTS = ("content", "output")
 """Fields that hold a text, or a list of parts."""
 _ABSENT = object()
@@ -45,7 +48,7 @@ def restored(plain: Object, held: Mapping[str, Json]) -> Object:
     for name in CONTENTS:
         if name in plain and plain["type"] != "reasoning":
             item[name] = _restored_content(plain[name], held)
-    return with_parts(item, held) if plain["type"] == "reasoning" else item
+    return with_parts(item, held) if plain["type"] == "reasoning" else _with_others(item, held)
 
 
 def with_parts(item: Object, held: Mapping[str, Json]) -> Object:
@@ -55,7 +58,19 @@ def with_parts(item: Object, held: Mapping[str, Json]) -> Object:
         more = any_object(held.get(name))
         if more and isinstance(item.get(field), list):
             made[field] = _merged(_parts(item[field]), more)
-    return made
+    return _with_others(made, held)
+
+
+def _with_others(item: Object, held: Mapping[str, Json]) -> Object:
+    """An item with the parts that have no canonical form, each in its place."""
+    for field, name in OTHERS.items():
+        others = any_object(held.get(name))
+        if others:
+            parts = _parts(item.get(field) or [])
+            for place in sorted(others, key=int):
+                parts = [*parts[: int(place)], others[place], *parts[int(place) :]]
+            item = {**item, field: parts}
+    return item
 
 
 def _merged(parts: list[Json], more: Object) -> list[Json]:

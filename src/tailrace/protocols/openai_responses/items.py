@@ -130,7 +130,7 @@ def _plain(item: Item, *, own: bool) -> Object:
         case ToolOutput():
             parts = [_encode_part(part, "input_text", own=own) for part in item.output]
             plain = len(parts) == 1 and isinstance(item.output[0], TextPart)
-            output = parts[0]["text"] if plain else parts
+            output = parts[0]["text"] if plain else parts if parts or own else ""
             return {"type": "function_call_output", "call_id": item.call_id, "output": output}
         case ProviderItem():
             return dict(item.data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tailrace.errors import BadRequest
-from tailrace.events.items import Item, Json
+from tailrace.events.items import Item, Json, Part, ToolOutput, parts_of
 from tailrace.events.request import OutputFormat, RunRequest, Settings, ToolChoice
 from tailrace.protocols.fields import (
     Object,
@@ -103,6 +103,21 @@ def _decode(fields: Object) -> Create:
         include=strings(fields, "include"),
     )
     return Create(request, references, optional(fields, "stream", bool, default=False))
+
+
+def place(body: bytes, item: Item, part: Part | None) -> str:
+    """Where in a request an item of it stands, or a part of the item; `""` where it does not."""
+    value = body_object(body).get("input")
+    if not isinstance(value, list):
+        return ""
+    for n, entry in enumerate(as_list(value, "input")):
+        where = f"input[{n}]"
+        if _reference(entry, where) is None and items.decode_item(entry, where) == item:
+            if part is None:
+                return where
+            field = "output" if isinstance(item, ToolOutput) else "content"
+            return f"{where}.{field}[{parts_of(item).index(part)}]"
+    return ""
 
 
 def _input(value: Json) -> tuple[tuple[Item, ...], tuple[tuple[int, str], ...]]:

@@ -64,12 +64,16 @@ class MessageWriter(Writer):
             )
             self._annotations.append(payload.annotation)
         elif isinstance(payload, t.ItemCompleted) and isinstance(payload.content, Message):
-            if self._part < 0:
-                self._begin(0, refusal=False)
-            self._end_part()
-            content = payload.content.content or (TextPart(""),)
-            whole = msgspec.structs.replace(payload.content, content=content)
-            self._close(wire.message(self.id, whole, payload.status))
+            self._close(wire.message(self.id, self._whole(payload.content), payload.status))
+
+    def _whole(self, said: Message) -> Message:
+        """The message, with an empty text where it has no part at all."""
+        if self._part < 0 and not wire.has_others(said):
+            self._begin(0, refusal=False)
+        if self._part < 0:
+            return said
+        self._end_part()
+        return msgspec.structs.replace(said, content=said.content or (TextPart(""),))
 
     def _begin(self, part: int, *, refusal: bool) -> None:
         if self._part >= 0:

@@ -11,10 +11,11 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from tailrace.errors import BadRequest, ModelFailed
+from tailrace.errors import BadRequest, NoForm
 from tailrace.events.items import Json
 from tailrace.events.request import OutputFormat, Settings, ToolChoice, ToolSpec
 from tailrace.protocols.fields import Object, any_object, as_list, as_object, given
+from tailrace.protocols.foreign import tool_place
 from tailrace.protocols.offered import Names
 
 DIALECT = "responses"
@@ -67,7 +68,7 @@ def encode_tools(
     settings: Settings, form: Form = "sent", names: Names | None = None
 ) -> list[Object]:
     """Tools as a Responses server takes them, by these names, or as a Response object echoes them. Raises
-    `ModelFailed` for a tool that such a server does not have."""
+    `NoForm` for a tool that such a server does not have."""
     return [
         _encode_tool(_named(tool, names), n, settings, form)
         for n, tool in enumerate(settings.tools)
@@ -86,16 +87,11 @@ def _encode_tool(tool: ToolSpec, n: int, settings: Settings, form: Form) -> Obje
     origin = tool.origin or settings.origin
     if origin in (DIALECT, "") or form == "echoed":
         return dict(tool.raw)
-    kind = str(tool.raw.get("type"))
+    kind, place = str(tool.raw.get("type")), tool_place(settings, n)
     if kind.startswith(_SEARCH):
-        return _search(tool.raw)
-    place = f"tools[{n}]" if origin == "chat" else f"tools.{n}"
-    raise refused(f"A model server that speaks Responses has no tool of type {kind}.", place)
-
-
-def refused(what: str, param: str) -> ModelFailed:
-    """The refusal of what a Responses server has no form for; the client hears 400."""
-    return ModelFailed(what, code="invalid_prompt", status=400, param=param)
+        return _search(tool.raw, place)
+    said = f"A model server that speaks Responses has no tool of type {kind}."
+    raise NoForm(said, param=f"{place}.type")
 
 
 def _declared(tool: ToolSpec, form: Form) -> Object:
@@ -124,12 +120,12 @@ def _own(tool: ToolSpec) -> Object:
     return {"format": form} if form else {}
 
 
-def _search(tool: Object) -> Object:
+def _search(tool: Object, place: str) -> Object:
     """Messages' tool for web searches; what it says of counts has no counterpart."""
     if tool.get("blocked_domains"):
-        raise refused(
+        raise NoForm(
             "A model server that speaks Responses cannot leave out domains (blocked_domains).",
-            "tools",
+            param=f"{place}.blocked_domains",
         )
     filters = given({"allowed_domains": tool.get("allowed_domains")})
     return {

@@ -8,24 +8,30 @@ and `conversation`; the server is told the whole conversation instead.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import assert_never, cast
 
 import msgspec
 
-from tailrace.errors import ModelFailed
+from tailrace.errors import ModelFailed, NoForm
 from tailrace.events.items import (
+    FilePart,
+    ImagePart,
     Item,
     Json,
     Message,
+    Part,
     ProviderItem,
     ProviderPart,
     Reasoning,
+    RefusalPart,
+    TextPart,
     ToolCall,
     ToolOutput,
 )
 from tailrace.events.request import ModelRequest, Settings, ToolChoice
 from tailrace.events.tools import Declared, brings_tools
+from tailrace.protocols import foreign
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.offered import Names, Offered
@@ -58,17 +64,16 @@ class ResponsesCodec:
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings = request.settings
-        if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
-            said = "A model server that speaks Responses says at least one token."
-            raise tools.refused(said, "max_tokens")
+        _check(settings)
         found = [Declared(tool) for tool in settings.tools]
         names = Names(found, DIALECT, settings.origin)
         extra = settings.extra if settings.origin == self.dialect else {}
         expected = bool(_reasoning(settings, extra) or _REASONS.match(model))
         thoughts = expected if self._thoughts is None else self._thoughts
+        chooses = _may_choose(request, extra)
         body: Object = {
             "model": model,
-            "input": wire_items.encode_items(filter(_ours, request.items), names),
+            "input": wire_items.encode_items(_told(request.items, settings.origin), names),
             "stream": True,
             "store": False,
             **given(
@@ -78,7 +83,7 @@ class ResponsesCodec:
                     "temperature": settings.temperature,
                     "top_p": settings.top_p,
                     "top_logprobs": settings.top_logprobs,
-                    "parallel_tool_calls": settings.parallel_tool_calls,
+                    "parallel_tool_calls": settings.parallel_tool_calls if chooses else None,
                     "service_tier": settings.service_tier,
                     "user": settings.user,
                     "tools": tools.encode_tools(settings, names=names),
@@ -88,8 +93,7 @@ class ResponsesCodec:
                 }
             ),
         }
-        has_tools = settings.tools or "prompt" in extra or any(map(brings_tools, request.items))
-        if has_tools and settings.tool_choice != ToolChoice():
+        if settings.tool_choice != ToolChoice() and chooses:
             body["tool_choice"] = tools.encode_choice(settings, names)
         body |= {name: value for name, value in extra.items() if name not in _MERGED}
         return HttpRequest("/responses", {}, _json(body), offered=_offered(found, names))
@@ -133,30 +137,75 @@ def _text(settings: Settings, extra: Object) -> Object:
     return text
 
 
-def _ours(item: Item) -> bool:
-    """Whether a Responses server can make anything of it. Raises `ModelFailed` for what a client said that no
-    such server knows."""
-    match item:
-        case ProviderItem():
-            if item.dialect != DIALECT and item.role != "assistant":
-                raise _unknown(item)
-            return item.dialect == DIALECT
-        case Reasoning():
-            # A summary alone is refused: nothing is stored there. An id tells that the server made it.
-            own = any_object(item.details.get(DIALECT))
-            return bool(item.text or own.get("encrypted_content") or "id" in own)
-        case Message() | ToolOutput():
-            for part in item.content if isinstance(item, Message) else item.output:
-                if isinstance(part, ProviderPart) and part.dialect != DIALECT:
-                    raise _unknown(part)
-            return True
-        case ToolCall():
-            return True
-        case _:
-            assert_never(item)
+def _check(settings: Settings) -> None:
+    """Refuse what a client of another dialect asks for, where no such server can do it. Raises `NoForm`."""
+    foreign.check(settings, DIALECT)
+    if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
+        said = "A model server that speaks Responses says at least one token."
+        raise NoForm(said, param="max_tokens")
 
 
-def _unknown(said: ProviderItem | ProviderPart) -> ModelFailed:
-    kind = said.data.get("type")
-    what = f"A model server that speaks Responses knows no content of type {kind!r}."
-    return tools.refused(what, "messages")
+def _may_choose(request: ModelRequest, extra: Object) -> bool:
+    """Whether a choice has something to choose from: servers refuse it else, and so do we what another
+    dialect's client demands. Raises `NoForm`."""
+    settings = request.settings
+    if settings.tools or "prompt" in extra or any(map(brings_tools, request.items)):
+        return True
+    if settings.origin == DIALECT:
+        return True  # as it was sent
+    if settings.tool_choice.mode == "required":
+        raise foreign.no_choice(settings, DIALECT)
+    return False
+
+
+def _told(items: Iterable[Item], origin: str) -> Iterator[Item]:
+    """What a Responses server is told of a conversation. Raises `NoForm` for what a client said that no such
+    server knows."""
+    for item in items:
+        foreign.check_item(item, origin)
+        match item:
+            case ProviderItem() if item.dialect != DIALECT:
+                yield from foreign.told(item, DIALECT, origin)
+            case Reasoning():
+                # A summary alone is refused: nothing is stored there. An id tells that the server made it.
+                own = any_object(item.details.get(DIALECT))
+                if item.text or own.get("encrypted_content") or "id" in own:
+                    yield item
+            case Message():
+                _checked(item, item.content, origin)
+                yield from _legal(item)
+            case ToolOutput():
+                _checked(item, item.output, origin)
+                yield item
+            case ToolCall() | ProviderItem():
+                yield item
+            case _:
+                assert_never(item)
+
+
+def _checked(item: Item, parts: Iterable[Part], origin: str) -> None:
+    """Raises `NoForm` for a part that has none here."""
+    param = foreign.LISTS.get(origin, "messages")
+    for part in parts:
+        if isinstance(part, ProviderPart) and part.dialect != DIALECT:
+            raise foreign.unknown(DIALECT, part.data, param, item=item, part=part)
+        if origin == "messages" and isinstance(part, (ImagePart, FilePart)) and part.file_id:
+            said = (
+                "A model server that speaks Responses takes no file by the id of another provider."
+            )
+            raise NoForm(said, param=param, item=item, part=part)
+
+
+def _legal(item: Message) -> Iterator[Message]:
+    """What somebody said in another dialect, as servers of this one take it: an assistant says words and
+    nothing else, and an assistant who says none is not told; others have always spoken."""
+    if DIALECT in item.details:
+        yield item
+    elif item.role != "assistant":
+        yield item if item.content else msgspec.structs.replace(item, content=(TextPart(""),))
+    elif said := tuple(filter(_is_said, item.content)):
+        yield msgspec.structs.replace(item, content=said)
+
+
+def _is_said(part: Part) -> bool:
+    return isinstance(part, (TextPart, RefusalPart, ProviderPart)) and part != TextPart("")

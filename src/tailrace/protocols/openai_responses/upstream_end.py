@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Json
-from tailrace.protocols.fields import Object, any_object
-from tailrace.protocols.openai_responses.item_details import PARTS, SUMMARY
+from tailrace.protocols.fields import Object, any_object, given
+from tailrace.protocols.openai_responses.item_details import OTHERS, PARTS, SUMMARY
 from tailrace.protocols.openai_responses.upstream_item import Key, Kind, objects, part_of, word
 from tailrace.protocols.upstream_errors import reported
 from tailrace.protocols.upstream_events import words
@@ -87,17 +87,20 @@ def details(kind: Kind, item: Object, ordinals: Mapping[Key, int]) -> dict[str, 
 
 
 def _of_parts(item: Object, ordinals: Mapping[Key, int]) -> dict[str, Json]:
-    """What the parts of an item say beyond their texts, by our ordinals (`item_details.py`)."""
+    """What the parts of an item say beyond their texts, by our ordinals, and the parts that have none
+    (`item_details.py`)."""
     found: dict[str, Json] = {}
     for field, name in (("content", PARTS), ("summary", SUMMARY)):
         more: dict[str, Json] = {}
+        others: dict[str, Json] = {}
         for n, part in enumerate(objects(item.get(field))):
             told = part_of(part, n, field)
             rest = {k: v for k, v in part.items() if k not in _OF_PART and v is not None}
-            if told is not None and told.key in ordinals and rest:
+            if told is None and part.get("type"):
+                others[str(n)] = part
+            elif told is not None and told.key in ordinals and rest:
                 more[str(ordinals[told.key])] = rest
-        if more:
-            found[name] = more
+        found |= given({name: more, OTHERS[field]: others})
     return found
 
 

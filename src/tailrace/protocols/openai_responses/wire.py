@@ -184,6 +184,11 @@ def _whole(item: Item, shown: Object) -> Object:
     return {**own(item), **item_details.with_parts(shown, kept)}
 
 
+def has_others(item: Message) -> bool:
+    """Whether a server said parts that only this dialect knows."""
+    return item_details.OTHERS["content"] in any_object(item.details.get(items.DIALECT))
+
+
 def reasoning(id: str, item: Reasoning, *, encrypted: bool) -> Object:
     """A reasoning item; `encrypted` adds the content only the provider can read."""
     shown: Object = {

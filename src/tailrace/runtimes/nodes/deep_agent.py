@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tailrace.errors import ModelFailed
 from tailrace.events.items import Item
 from tailrace.events.request import RunRequest
 from tailrace.events.types import MAIN, AgentCompleted, AgentEntry, AgentStarted
 from tailrace.models.contract import Model
 from tailrace.runtimes import structured
 from tailrace.runtimes.agent import Agent
-from tailrace.runtimes.invocation import Invocation, Team, asked_of, in_time
+from tailrace.runtimes.invocation import Invocation, Team, asked_of, in_time, refusal_of
 from tailrace.runtimes.nodes.contract import NodeContext
 
 
@@ -31,17 +32,19 @@ class DeepAgentNode:
     def objection(self, request: RunRequest) -> str:
         return structured.objection(request.settings.output)
 
+    def refusal(self, request: RunRequest) -> ModelFailed | None:
+        return refusal_of(self._agent, self._model(request), request)
+
     async def work(self, context: NodeContext, told: tuple[Item, ...]) -> bool:
         if self._id not in context.run.state.agents:
             context.emit([AgentStarted(self._agent.name)], self._id)
         request = context.run.request
-        model = self._models.get(request.model) if self._id == MAIN else None
         worker = Invocation(
             Team(context.run, self._agent.limits),
             self._agent,
             id=self._id,
             node=context.id,
-            model=model or self._agent.model,
+            model=self._model(request),
             base=asked_of(self._agent, request, told),
         )
         worked = context.run.worked(context.id)
@@ -50,3 +53,7 @@ class DeepAgentNode:
         cut = context.run.state.finishes.get(self._id) in ("length", "content_filter")
         context.emit([AgentCompleted("incomplete" if cut else "completed")], self._id)
         return True
+
+    def _model(self, request: RunRequest) -> Model:
+        named = self._models.get(request.model) if self._id == MAIN else None
+        return named or self._agent.model

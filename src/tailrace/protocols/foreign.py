@@ -1,0 +1,236 @@
+"""What one dialect says and a server of another has no word for: translated, left out, or refused.
+
+Left out is only what changes nothing of what was meant, or what clients offer unasked (Codex searches and
+pictures, Claude Code searches): it stands in the tables here, and in PROTOCOLS.md. Whatever else a server
+has no form for is refused by name, what nobody knows yet included: silence is the fault. Dialects' own codecs
+refuse, by `refused`, what only they can tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
+
+import msgspec
+
+from tailrace.errors import NoForm
+from tailrace.events.items import (
+    Item,
+    Json,
+    ProviderItem,
+    ProviderPart,
+    TextPart,
+    ToolCall,
+    ToolOutput,
+    parts_of,
+)
+from tailrace.events.request import Settings, ToolSpec
+from tailrace.events.tools import NAMED, brings_tools
+from tailrace.protocols.fields import Object, any_object, objects
+
+SPOKEN: Mapping[str, str] = {
+    "chat": "Chat Completions",
+    "responses": "Responses",
+    "messages": "Messages",
+}
+LISTS: Mapping[str, str] = {"responses": "input"}
+"""Where a client of a dialect gives the conversation: most have `messages`."""
+
+ITEMS: Mapping[str, frozenset[str]] = {
+    "responses": frozenset(
+        {
+            "code_interpreter_call",
+            "file_search_call",
+            "image_generation_call",
+            "mcp_approval_request",
+            "mcp_approval_response",
+            "mcp_list_tools",
+            "tool_search_call",
+            "web_search_call",
+        }
+    ),
+    "messages": frozenset(
+        {
+            "advisor_tool_result",
+            "bash_code_execution_tool_result",
+            "code_execution_tool_result",
+            "mcp_tool_listing",
+            "server_tool_use",
+            "text_editor_code_execution_tool_result",
+            "tool_search_tool_result",
+            "web_fetch_tool_result",
+            "web_search_tool_result",
+        }
+    ),
+}
+"""By dialect: what its servers did by themselves on the way to an answer that stands beside it. Not among
+them is what stands for something that was said (`compaction`), or waits for the client (`computer_call`)."""
+
+TOOLS: Mapping[str, frozenset[str]] = {
+    "chat": frozenset({"web_search"}),
+    "responses": frozenset({"image_generation", "tool_search", "web_search", "web_search_preview"}),
+    "messages": frozenset(
+        {"advisor", "tool_search_tool_bm25", "tool_search_tool_regex", "web_search"}
+    ),
+}
+"""By dialect: tools that its providers run, and that clients offer whether or not the user wants them."""
+MESSAGE = ("audio", "function_call")
+"""Fields of a Chat message that are all that it says."""
+VERSION = re.compile(r"_\d{8}$|_\d{4}_\d\d_\d\d$")
+"""The version at the end of a tool's type."""
+
+
+def unknown(dialect: str, said: Object, param: str, **about: Json) -> NoForm:
+    """The refusal of something of a type that servers of a dialect do not know."""
+    kind = said.get("type")
+    message = f"A model server that speaks {SPOKEN[dialect]} knows no content of type {kind!r}."
+    return NoForm(message, param=param, field="type", **about)
+
+
+def speaks(item: Item, dialect: str) -> bool:
+    """Whether nothing of an item is known in another dialect alone."""
+    if isinstance(item, ProviderItem):
+        return item.dialect == dialect
+    return all(part.dialect == dialect for part in parts_of(item) if isinstance(part, ProviderPart))
+
+
+def check_item(item: Item, origin: str) -> None:
+    """Refuse what a Chat client says of a message and servers of no other dialect know: what was heard in an
+    earlier reply, by its id, and calls as they were before tools. Raises `NoForm`."""
+    of_message = any_object(any_object(item.details.get("chat")).get("message"))
+    for field in MESSAGE:
+        if of_message.get(field):
+            said = f"Only a model server that speaks Chat Completions knows a message's {field}."
+            raise NoForm(said, param=LISTS.get(origin, "messages"), item=item, field=field)
+
+
+def told(item: ProviderItem, dialect: str, origin: str) -> Sequence[Item]:
+    """What a server of `dialect` is told instead of an item that only another dialect has; `origin` is that
+    of the client. Raises `NoForm`."""
+    if brings_tools(item):  # they are among the tools that are offered
+        for place, kind in _meant_within(item.data):
+            said = _no_tool(dialect, kind)
+            raise NoForm(said, param=LISTS.get(origin, "messages"), item=item, field=place)
+        return ()
+    if item.dialect == "responses" and item.data.get("type") == "mcp_call":
+        return _called(item.data)
+    if item.role == "assistant" and item.data.get("type") in ITEMS.get(item.dialect, ()):
+        return ()
+    raise unknown(dialect, item.data, LISTS.get(origin, "messages"), item=item)
+
+
+def _called(data: Object) -> Sequence[Item]:
+    """A call of a tool that ran at a server, as one that ran anywhere."""
+    id = str(data.get("id") or "")
+    arguments, output, error = data.get("arguments"), data.get("output"), data.get("error")
+    call = ToolCall(
+        call_id=id,
+        name=str(data.get("name") or ""),
+        arguments=arguments if isinstance(arguments, str) else "",
+    )
+    if output is None and error is None:
+        return (call,)
+    said = error if output is None else output
+    text = said if isinstance(said, str) else msgspec.json.encode(said).decode()
+    return (
+        call,
+        ToolOutput(call_id=id, output=(TextPart(text),), is_error=output is None),
+    )
+
+
+def check(settings: Settings, dialect: str) -> None:
+    """Refuse the parameters and tools of another dialect without which the answer would be another one.
+    Raises `NoForm`."""
+    if dialect != "responses":  # which has the like of some tools, and translates them
+        for n, tool in enumerate(settings.tools):
+            for place, kind in _only_there(tool, tool.origin or settings.origin, dialect):
+                said = _no_tool(dialect, kind)
+                raise NoForm(said, param=f"{tool_place(settings, n)}.{place}")
+    if settings.origin == dialect:
+        return
+    for name, meant in _MEANT.get(settings.origin, {}).items():
+        if name in settings.extra and (within := meant(settings.extra[name])) is not None:
+            said = f"A model server that speaks {SPOKEN[dialect]} has no {name}."
+            raise NoForm(said, param=f"{name}{within}")
+
+
+def tool_place(settings: Settings, n: int) -> str:
+    """The place of a request's n-th tool."""
+    return f"tools.{n}" if settings.origin == "messages" else f"tools[{n}]"
+
+
+def no_choice(settings: Settings, dialect: str) -> NoForm:
+    """The refusal of a choice that demands a call of what a server is not offered."""
+    wanted = ", ".join(map(repr, settings.tool_choice.names))
+    what = f"cannot be offered the tool {wanted}" if wanted else "is offered no tool to call"
+    said = f"A model server that speaks {SPOKEN[dialect]} {what}."
+    return NoForm(said, param="tool_choice")
+
+
+def _only_there(tool: ToolSpec, origin: str, dialect: str) -> Iterator[tuple[str, str]]:
+    """The types that only a provider of another dialect knows, and that are meant, each with its place in the
+    tool."""
+    if tool.kind != "provider" or origin in ("", dialect):
+        return
+    if origin == "responses" and tool.raw.get("type") == "namespace":  # its functions are offered
+        yield from _meant_within(tool.raw)
+    elif not _is_left_out(tool.raw, origin):
+        yield "type", str(tool.raw.get("type"))
+
+
+def _meant_within(data: Object) -> Iterator[tuple[str, str]]:
+    """The same of what OpenAI's Responses holds tools in: namespaces, and items that bring some."""
+    for n, tool in enumerate(objects(data.get("tools"))):
+        if tool.get("type") == "namespace":
+            yield from ((f"tools[{n}].{place}", kind) for place, kind in _meant_within(tool))
+        elif tool.get("type") not in NAMED and not _is_left_out(tool, "responses"):
+            yield f"tools[{n}].type", str(tool.get("type"))
+
+
+def _is_left_out(tool: Object, origin: str) -> bool:
+    return VERSION.sub("", str(tool.get("type"))) in TOOLS.get(origin, ())
+
+
+def _no_tool(dialect: str, kind: str) -> str:
+    return f"A model server that speaks {SPOKEN[dialect]} has no tool of type {kind}."
+
+
+def _if_any(value: Json) -> str | None:
+    return "" if value else None
+
+
+def _container(value: Json) -> str | None:
+    """An id alone, or with what is to be there."""
+    if objects(any_object(value).get("skills")):
+        return ".skills"
+    says = any(any_object(value).values()) if isinstance(value, dict) else bool(value)
+    return "" if says else None
+
+
+def _not_text(value: Json) -> str | None:
+    kinds = cast("list[Json]", value) if isinstance(value, list) else [value]
+    return "" if any(kind not in (None, "text") for kind in kinds) else None
+
+
+_MEANT: Mapping[str, Mapping[str, Callable[[Json], str | None]]] = {
+    "chat": {
+        "audio": _if_any,
+        "grammar": _if_any,
+        "guided_choice": _if_any,
+        "guided_grammar": _if_any,
+        "guided_json": _if_any,
+        "guided_regex": _if_any,
+        "modalities": _not_text,
+        "structured_outputs": _if_any,
+        "web_search_options": lambda value: None if value is None else "",
+    },
+    "responses": {"prompt": _if_any},
+    "messages": {
+        "container": _container,
+        "mcp_servers": _if_any,
+        "output_format": _if_any,
+    },
+}
+"""By dialect: its parameters without which an answer is another one, each with where in it that is meant, or
+None. The `guided_…` of vLLM and their like are forms that the answer must have."""
