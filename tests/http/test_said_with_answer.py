@@ -19,8 +19,9 @@ from tests.http.test_ui import Client, _assistant, _first_number, _text, _user
 from tests.support import agui, ui_chunks
 from tests.support.agui_thread import Thread, user
 from tests.support.forks import Forks
-from tests.support.servers import ChildServer
-from tests.support.team_files import SCARF, effects, team_server
+from tests.support.refusing import Refusal, refusing
+from tests.support.servers import TOOLS, ChildServer
+from tests.support.team_files import SCARF, SCENARIO, effects, team_server
 
 Sent = dict[str, Any]
 MESSAGE: Any = {"role": "user", "content": "and a scarf"}
@@ -155,6 +156,52 @@ def test_a_message_is_there_after_a_kill(server: ChildServer, client: OpenAI) ->
     server.start()
     with client.responses.stream(response_id=f"{first.id}_2", starting_after=0) as rest:
         assert rest.get_final_response().output_text == SCARF
+
+
+CALL = (
+    b'data: {"id":"c","choices":[{"index":0,"delta":{"role":"assistant","tool_calls":[{"index":0,'
+    b'"id":"call_1","type":"function","function":{"name":"order","arguments":"{\\"what\\":\\"hat\\"}"}}]}}]}\n\n'
+    b'data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}\n\ndata: [DONE]\n\n'
+)
+BUYER = """
+[server]
+data = "data"
+{server}
+[models.chat]
+dialect = "chat"
+base_url = "%s/buy/v1"
+model = "m"
+[agents.buyer]
+model = "chat"
+tools = ["helper_tools:order"]
+approve = ["order"]
+"""
+
+
+def test_what_the_agents_model_has_no_form_for_is_refused_and_the_question_stays(
+    tmp_path: Path,
+) -> None:
+    with refusing({"buy": Refusal(200, CALL)}) as model:
+        config = BUYER % model.url
+        server = ChildServer(tmp_path, config=config, scenario=SCENARIO, tools=TOOLS).start()
+        client = OpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0)
+        try:
+            first = client.responses.create(model="buyer", input="buy")
+            film: Any = {"role": "user", "content": [{"type": "input_film", "film": "x"}]}
+            given = [_yes(first), MESSAGE, film]
+            with pytest.raises(APIStatusError) as refused:
+                client.responses.create(model="buyer", previous_response_id=first.id, input=given)
+            assert refused.value.status_code == 400
+            assert refused.value.param == "input[2].content[0].type"
+            assert effects(tmp_path, "order") == 0
+            second = client.responses.create(
+                model="buyer", previous_response_id=first.id, input=given[:2]
+            )
+            assert effects(tmp_path, "order") == 1
+            assert _yes(second) != given[0], "it calls once more, and asks"
+        finally:
+            client.close()
+            server.kill()
 
 
 @pytest.mark.parametrize("answer", ["resolved", "cancelled"])
