@@ -22,6 +22,7 @@ from tailrace.events.tools import brings_tools, declared
 from tailrace.protocols.anthropic_messages import parts, tools
 from tailrace.protocols.anthropic_messages.history import legal
 from tailrace.protocols.anthropic_messages.wire import DIALECT, SERVER
+from tailrace.protocols.counterparts import counterpart
 from tailrace.protocols.fields import Object, any_object, given, nested
 from tailrace.protocols.offered import Names
 
@@ -92,7 +93,9 @@ class Turns:
         """Calls that ran here, though the client was shown them as an MCP server's."""
 
     def add(self, item: Item) -> None:
-        """The next item."""
+        """The next item; one that only Responses knows as what every server knows."""
+        if isinstance(item, ProviderItem):
+            item = counterpart(item, self._names) or item
         kept: Object = item.details.get(DIALECT, {})
         if (
             isinstance(item, Message)

@@ -40,6 +40,7 @@ from tailrace.events.items import (
     text_of,
 )
 from tailrace.events.tools import brings_tools
+from tailrace.protocols.counterparts import counterpart
 from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_chat.messages import DIALECT
@@ -142,8 +143,12 @@ class _Conversation:
                 assert_never(item)
 
     def _provided(self, item: ProviderItem) -> None:
-        """No chat server knows another dialect's items: those that its servers made are left out, what a
-        client says cannot be."""
+        """No chat server knows another dialect's items: they are told as what every server knows. Of others
+        those that its servers made are left out, what a client says cannot be."""
+        known = counterpart(item, self._names)
+        if known is not None:
+            self.add(known)
+            return
         if item.role != "assistant" and not brings_tools(item):
             raise self._refused(f"content of type {item.data.get('type')!r}")
 

@@ -42,6 +42,8 @@ from tailrace.protocols.openai_responses import item_details
 from tailrace.protocols.upstream import NO_ARGUMENTS
 
 DIALECT = "responses"
+CLIENTS_OWN = (*BRINGS, "agent_message")
+"""Items that only clients say, besides outputs."""
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
 
 
@@ -68,7 +70,7 @@ def decode_item(value: Json, where: str) -> Item:
     decoder = _DECODERS.get(kind)
     if decoder is None or (kind == "function_call_output" and item.get("call_id") is None):
         # What answers no call is known here alone.
-        theirs = kind.endswith("_output") or kind in BRINGS
+        theirs = kind.endswith("_output") or kind in CLIENTS_OWN
         return ProviderItem(dialect=DIALECT, data=item, role="user" if theirs else "assistant")
     made = decoder(item, where)
     if isinstance(made, Reasoning):
