@@ -34,7 +34,7 @@ _json = msgspec.json.Encoder().encode
 
 
 def counterpart(item: ProviderItem, names: Names) -> Item | None:
-    """The item that every server knows, None where there is none; tools by the `names` that they have there."""
+    """The item that every server knows, None where there is none; tools by their `names` there."""
     if item.dialect != DIALECT:
         return None
     said, call_id = item.data, item.data.get("call_id")
