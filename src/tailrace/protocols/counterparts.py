@@ -9,8 +9,6 @@ then offered as functions (`events/tools.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from tailrace.events.items import (
@@ -23,7 +21,7 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.events.tools import SEARCH, declared
-from tailrace.protocols.fields import any_object
+from tailrace.protocols.fields import any_object, objects
 from tailrace.protocols.offered import Names
 
 DIALECT = "responses"
@@ -51,8 +49,7 @@ def counterpart(item: ProviderItem, names: Names) -> Item | None:
 
 
 def _text(content: Json) -> str:
-    parts: Sequence[Json] = content if isinstance(content, list) else []
-    texts = (any_object(part).get(name) for part in parts for name in _TEXTS)
+    texts = (part.get(name) for part in objects(content) for name in _TEXTS)
     return "".join(text for text in texts if isinstance(text, str))
 
 
