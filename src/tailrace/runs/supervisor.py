@@ -49,9 +49,10 @@ from tailrace.runtimes.contract import Runtime
 
 logger = logging.getLogger("tailrace.runs")
 
-START_MILLISECONDS = 15_000
-"""A run whose engine took so long before its first frame could be written is not begun any more: whoever has
-sent the same waits for it no longer than for that and the frame (`cluster.py`)."""
+START_SECONDS = 15.0
+"""A run whose engine took so long before its first frame could be written is not begun any more, and its
+caller hears so: who has sent the same waits for it no longer than for that and the frame (`cluster.py`)."""
+TOO_SLOW = "The engine answers too slowly; try again in a moment."
 
 
 class Supervisor:
@@ -230,11 +231,15 @@ class Supervisor:
         began, or is there no more."""
         if 0 < self._settings.most_runs <= len(self._crew):
             raise Unavailable("The server works on as many runs as it can; try again in a moment.")
-        await self._accounts.check(submission.purses)
-        await self._running.enter(run, submission.purses)
-        await self._offer(run, -1, submission.purses)
-        if self._clock() - now > START_MILLISECONDS:
-            raise Unavailable("The engine answers too slowly; try again in a moment.")
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._accounts.check(submission.purses)
+                await self._running.enter(run, submission.purses)
+                await self._offer(run, -1, submission.purses)
+        except TimeoutError:
+            raise Unavailable(TOO_SLOW) from None
+        if self._clock() - now > START_SECONDS * 1000:
+            raise Unavailable(TOO_SLOW)
         record = RunRecord(
             run=run,
             agent=request.agent,
