@@ -21,14 +21,7 @@ from tailrace.events import ids
 from tailrace.events.answers import Answer, Given, drafts, given
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.events.types import (
-    Draft,
-    RunCancelled,
-    RunEnd,
-    RunIncomplete,
-    RunResumed,
-    RunStarted,
-)
+from tailrace.events.types import Draft, RunCancelled, RunEnd, RunIncomplete, RunResumed, RunStarted
 from tailrace.log.contract import Change, Store
 from tailrace.runs.accounts import Accounts, Purse
 from tailrace.runs.cluster import Cluster
@@ -50,9 +43,7 @@ from tailrace.runtimes.contract import Runtime
 logger = logging.getLogger("tailrace.runs")
 
 START_SECONDS = 15.0
-"""A run whose engine took so long before its first frame could be written is not begun any more, and its
-caller hears so: who has sent the same waits for it no longer than for that and the frame (`cluster.py`)."""
-TOO_SLOW = "The engine answers too slowly; try again in a moment."
+"""For all before a run's first frame, or it does not begin; `cluster.py` waits so long for it."""
 
 
 class Supervisor:
@@ -236,10 +227,10 @@ class Supervisor:
                 await self._accounts.check(submission.purses)
                 await self._running.enter(run, submission.purses)
                 await self._offer(run, -1, submission.purses)
+            if self._clock() - now > START_SECONDS * 1000:
+                raise TimeoutError
         except TimeoutError:
-            raise Unavailable(TOO_SLOW) from None
-        if self._clock() - now > START_SECONDS * 1000:
-            raise Unavailable(TOO_SLOW)
+            raise Unavailable("The engine answers too slowly; try again in a moment.") from None
         record = RunRecord(
             run=run,
             agent=request.agent,
