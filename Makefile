@@ -10,7 +10,7 @@ CLIENTS := $(foreach client,openai-2.54.0 openai-1.109.1 anthropic-2.11.0 anthro
 NODE_CLIENTS := $(patsubst compat/node/%/package.json,.clients/%/.done,$(wildcard compat/node/*/package.json))
 COMPAT := $(CLIENTS) $(foreach client,openai-1.50.2 langchain,.clients/$(client)/.done) $(NODE_CLIENTS)
 
-.PHONY: demo lowest fuzz soak soak-server attack crash test test-all test-long test-clients test-openapi test-node check bench req fix docs clean
+.PHONY: demo lowest fuzz soak soak-server attack crash test test-all test-long test-clients test-coding test-openapi test-node check bench req fix docs clean
 
 demo: .venv/run.done
 	$(BIN)/tailrace demo
@@ -32,6 +32,10 @@ crash: .venv/dev.done $(CLIENTS)
 # Every client people use, against live servers; writes docs/compatibility.md.
 test-clients: .venv/dev.done $(COMPAT)
 	$(BIN)/python -m compat
+
+# Codex and Claude Code over model servers of every dialect, where they are installed (compat/coding).
+test-coding: .venv/dev.done
+	$(BIN)/python -m compat.coding
 
 # The TypeScript package and the routes of the Next.js example, over recorded runs and a running server.
 test-node: .venv/dev.done .clients/node22/.done packages/ai-sdk/node_modules/.done

@@ -31,19 +31,27 @@ def running() -> Generator[str, None, None]:
         config = folder / "tailrace.toml"
         text = config.read_text(encoding="utf-8")
         config.write_text(text.replace('"python"', f'"{sys.executable}"'), encoding="utf-8")
-        port = _free_port()
-        command = [sys.executable, "-m", "tailrace", "serve", str(config), "--port", str(port)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        with (folder / "stderr.txt").open("wb") as errors:
-            process = subprocess.Popen(command, cwd=folder, stderr=errors, env=environment)
-        try:
-            _until_it_answers(f"http://127.0.0.1:{port}/v1/models")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+        with served(folder) as url:
+            yield url
         written = (folder / "stderr.txt").read_text(encoding="utf-8")
         assert "Traceback" not in written, written
+
+
+@contextmanager
+def served(folder: Path) -> Generator[str, None, None]:
+    """The base URL of a server over the folder's `tailrace.toml`; it logs into `stderr.txt` there."""
+    port = _free_port()
+    config = str(folder / "tailrace.toml")
+    command = [sys.executable, "-m", "tailrace", "serve", config, "--port", str(port)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    with (folder / "stderr.txt").open("wb") as errors:
+        process = subprocess.Popen(command, cwd=folder, stderr=errors, env=environment)
+    try:
+        _until_it_answers(f"http://127.0.0.1:{port}/v1/models")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
 
 
 def _until_it_answers(url: str) -> None:

@@ -31,7 +31,7 @@ from tailrace.http.parts import Parts
 from tailrace.http.routes import sessions
 from tailrace.log.contract import Store
 from tailrace.runs.settings import Role
-from tailrace.runtimes.adapters.generator import Function, GeneratorRuntime
+from tailrace.runtimes.adapters.generator import RESTARTS, Function, GeneratorRuntime
 from tailrace.runtimes.adapters.recognise import runtime_for
 from tailrace.runtimes.contract import Runtime
 
@@ -59,6 +59,8 @@ class App:
 
         def add(function: Function) -> Function:
             self._add(name, GeneratorRuntime(name, function, restarts=restarts))
+            if restarts:  # also where a configuration names the function by `entry`
+                setattr(function, RESTARTS, True)
             return function
 
         return add

@@ -39,6 +39,11 @@ SURFACES: dict[str, tuple[str, str, Any]] = {
 }
 
 
+def _model(path: str) -> bool:
+    """Whether a path is one of a model's surfaces, where Anthropic's clients may ask."""
+    return path.startswith(("/v1/", "/agent/"))
+
+
 def _tailrace(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments, "--config", str(folder / "tailrace.toml")],
@@ -88,6 +93,32 @@ def test_strangers_are_told_in_the_surface_s_own_form(
         else:
             assert "API key" in error["message"]
         assert "oat_wrong" not in reply.text
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "kind"),
+    [
+        ("", 401, "authentication_error"),
+        ("oat_wrong", 401, "authentication_error"),
+        ("read", 403, "permission_error"),
+    ],
+)
+@pytest.mark.parametrize(
+    "surface", [name for name, (_, path, _) in SURFACES.items() if _model(path)]
+)
+def test_who_sends_anthropic_s_version_is_told_in_its_form(
+    server: ChildServer, keys: dict[str, str], surface: str, key: str, status: int, kind: str
+) -> None:
+    method, path, body = SURFACES[surface]
+    if method == "GET" and status == 403:
+        return  # who may read may look
+    headers = {"anthropic-version": "2023-06-01", "x-api-key": keys.get(key, key)}
+    reply = httpx.request(method, server.url + path, json=body, headers=headers)
+    told = reply.json()
+    assert (reply.status_code, told["type"], told["error"]["type"]) == (status, "error", kind)
+    assert told["request_id"] == reply.headers["request-id"]
+    assert (reply.headers.get("www-authenticate") == "Bearer") == (status == 401)
+    assert "oat_wrong" not in reply.text
 
 
 @pytest.mark.req("R31")

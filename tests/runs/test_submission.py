@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tailrace.errors import LogError, ModelFailed
+from tailrace.errors import LogError, ModelFailed, Unavailable
 from tailrace.events import types as t
 from tailrace.events.stored import Frame
 from tailrace.log.stores.memory import MemoryStore
-from tailrace.runs import cluster
+from tailrace.runs import cluster, supervisor
 from tailrace.runs.cluster import ARRIVAL_SECONDS
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
@@ -189,3 +189,21 @@ async def test_a_start_that_was_refused_leaves_its_key_to_the_next() -> None:
     async with asyncio.timeout(0.5):
         run, new = await other.supervisor.start(request(), owner=Owner("local"), submission=once)
     assert (run, new) == (jobs.offered[1], True)
+
+
+@pytest.mark.parametrize("key", ["", "k"])
+async def test_a_start_that_the_engine_keeps_waiting_is_refused(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "START_SECONDS", 0.02)
+    jobs = Offers()
+    jobs.leader.clear()
+    one, _ = await doors(MemoryStore(), jobs)
+    once = Submission(key=key, body=b"body", retry=False)
+    async with asyncio.timeout(5):
+        with pytest.raises(Unavailable):
+            await one.supervisor.start(request(), owner=Owner("local"), submission=once)
+    jobs.leader.set()
+    monkeypatch.undo()
+    _, new = await one.supervisor.start(request(), owner=Owner("local"), submission=once)
+    assert new, "what was refused may be sent again"

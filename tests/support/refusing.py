@@ -20,12 +20,13 @@ class Refusal(Struct, frozen=True):
 
 
 class ModelServer:
-    """Where it is, and how often each of its answers was asked for."""
+    """Where it is, how often each of its answers was asked for, and what it was sent."""
 
     def __init__(self, port: int, table: Mapping[str, Refusal]) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.table = table
         self.asked: Counter[str] = Counter()
+        self.bodies: list[bytes] = []
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def refusing(table: Mapping[str, Refusal]) -> Generator[ModelServer]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
+            here.bodies.append(self.rfile.read(int(self.headers["content-length"])))
             name = self.path.split("/")[1]
             here.asked[name] += 1
             refusal = table[name]

@@ -2,7 +2,8 @@
 that a conversation of OpenAI's Responses brings in on the way. Pure.
 
 A namespace is a tool of many; `additional_tools` and the output of a search for tools declare more of them
-in the midst of the items. Here each is a tool of its own, once, with the namespace that it stands in.
+in the midst of the items. Here each is a tool of its own, once, with the namespace that it stands in; so is
+the search for tools, where the client runs it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+import msgspec
 from msgspec import Struct
 
 from tailrace.events.items import Item, Json, ProviderItem
@@ -19,6 +21,8 @@ BRINGS = ("additional_tools", "tool_search_output")
 """Items of OpenAI's Responses that declare tools."""
 NAMED = ("function", "custom")
 """Types of tools that a client runs, by their names."""
+SEARCH = "tool_search"
+"""A search for tools; one with `execution: client` the client runs, like a function of this name."""
 _WIRE = "responses"
 
 
@@ -40,7 +44,12 @@ def declared(tools: Sequence[ToolSpec], items: Sequence[Item] = ()) -> list[Decl
     known = {each.key for each in found if each.spec.kind != "provider"}
     made: list[Declared] = []
     for tool in tools:
-        made += _new(_namespace(tool.raw), known) if _is_namespace(tool) else [Declared(tool)]
+        if _is_namespace(tool):
+            made += _new(_namespace(tool.raw), known)
+        elif is_search(tool):
+            made += _new(iter([Declared(_search(tool.raw))]), known)
+        else:
+            made.append(Declared(tool))
     for item in items:
         if isinstance(item, ProviderItem) and brings_tools(item):
             made += _new(_wire(item.data.get("tools"), ""), known)
@@ -61,6 +70,16 @@ def brings_tools(item: Item) -> bool:
 
 def _is_namespace(tool: ToolSpec) -> bool:
     return tool.kind == "provider" and tool.raw.get("type") == "namespace"
+
+
+def is_search(tool: ToolSpec) -> bool:
+    """Whether a tool is the search for tools that the client runs, declared or as a function."""
+    return tool.raw.get("type") == SEARCH and tool.raw.get("execution") == "client"
+
+
+def _search(raw: dict[str, Json]) -> ToolSpec:
+    made = _spec({**raw, "type": "function"}, SEARCH)
+    return msgspec.structs.replace(made, raw=raw)
 
 
 def _new(tools: Iterator[Declared], known: set[tuple[str, str]]) -> Iterator[Declared]:

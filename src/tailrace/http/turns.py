@@ -10,14 +10,17 @@ from starlette.requests import Request
 
 from tailrace.errors import BadRequest, Conflict, NotFound
 from tailrace.events import history, ids
-from tailrace.events.items import Item
+from tailrace.events.items import Item, ToolCall
 from tailrace.events.request import RunRequest
 from tailrace.events.state import fold
 from tailrace.events.types import Event, RunWaiting
 from tailrace.http.guard import owner
 from tailrace.http.parts import Parts
+from tailrace.protocols import sealed
 from tailrace.runs.owner import Owner
 
+THOUGHT = "rs_"
+"""How ids of Responses reasoning begin."""
 WAIT_SECONDS = 30.0
 """How long a turn waits for the turn it follows to end, before it is told to try again."""
 
@@ -111,4 +114,6 @@ async def _item(parts: Parts, id: str, who: Owner) -> Item:
     content = state.items[ordinal].content if ordinal < len(state.items) else None
     if content is None:
         raise NotFound(f"No item found with id '{id}'.", param="input", code="not_found")
+    if isinstance(content, ToolCall) and id.startswith(THOUGHT):
+        return sealed.GAP  # it carries what belongs to the call, and the call itself has that
     return content

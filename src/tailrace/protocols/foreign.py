@@ -27,7 +27,9 @@ from tailrace.events.items import (
 )
 from tailrace.events.request import Settings, ToolSpec
 from tailrace.events.tools import NAMED, brings_tools
+from tailrace.protocols.counterparts import counterpart
 from tailrace.protocols.fields import Object, any_object, objects
+from tailrace.protocols.offered import Names
 
 SPOKEN: Mapping[str, str] = {
     "chat": "Chat Completions",
@@ -105,13 +107,20 @@ def check_item(item: Item, origin: str) -> None:
             raise NoForm(said, param=LISTS.get(origin, "messages"), item=item, field=field)
 
 
-def told(item: ProviderItem, dialect: str, origin: str) -> Sequence[Item]:
+def told(
+    item: ProviderItem, dialect: str, origin: str, names: Names | None = None
+) -> Sequence[Item]:
     """What a server of `dialect` is told instead of an item that only another dialect has; `origin` is that
-    of the client. Raises `NoForm`."""
-    if brings_tools(item):  # they are among the tools that are offered
+    of the client, `names` are those of the tools at that server. Raises `NoForm`."""
+    brings = brings_tools(item)
+    if brings:  # they are among the tools that are offered
         for place, kind in _meant_within(item.data):
             said = _no_tool(dialect, kind)
             raise NoForm(said, param=LISTS.get(origin, "messages"), item=item, field=place)
+    known = counterpart(item, names) if names is not None else None
+    if known is not None:
+        return (known,)
+    if brings:
         return ()
     if item.dialect == "responses" and item.data.get("type") == "mcp_call":
         return _called(item.data)

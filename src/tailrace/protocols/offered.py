@@ -18,8 +18,8 @@ import msgspec
 from msgspec import Struct
 
 from tailrace.events import types as t
-from tailrace.events.items import Json, ToolCall
-from tailrace.events.tools import Declared
+from tailrace.events.items import Json, ProviderItem, ToolCall
+from tailrace.events.tools import SEARCH, Declared, is_search
 from tailrace.protocols.fields import any_object
 
 LONGEST_NAME = 64
@@ -34,11 +34,13 @@ INPUT: Mapping[str, Json] = {
 
 
 class Offered(Struct, frozen=True):
-    """What a function's name stands for: the tool's own `name`, in a `namespace`, or `custom`."""
+    """What a function's name stands for: the tool's own `name`, in a `namespace`, or `custom`; or the search
+    for tools that a Responses client runs."""
 
     name: str
     namespace: str = ""
     custom: bool = False
+    search: bool = False
 
 
 class Names:
@@ -73,6 +75,8 @@ class Names:
     def stands_for(self, tool: Declared, *, as_function: bool) -> Offered | None:
         """What a tool's name stands for, where the server is not told the tool as it is."""
         spec, custom = tool.spec, as_function and tool.spec.kind == "custom"
+        if is_search(spec):
+            return Offered(spec.name, search=True)
         if self.of(*tool.key) == spec.name and not tool.namespace and not custom:
             return None
         return Offered(spec.name, tool.namespace, custom)
@@ -95,6 +99,7 @@ class Calls:
         self._names = names
         self._custom: dict[int, list[str]] = {}
         self._spaced: dict[int, str] = {}
+        self._searches: dict[int, tuple[str, list[str]]] = {}
 
     def told(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
         """The payloads with the tools' own names; a custom tool's input comes when it is whole."""
@@ -103,6 +108,12 @@ class Calls:
     def _told(self, payload: t.Payload) -> Iterator[t.Payload]:
         if isinstance(payload, t.ItemStarted) and payload.name in self._names:
             yield self._named(payload, self._names[payload.name])
+            return
+        if (
+            isinstance(payload, t.ArgumentsDelta | t.ItemCompleted)
+            and payload.item in self._searches
+        ):
+            yield from self._searched(payload)
             return
         if isinstance(payload, t.ArgumentsDelta) and payload.item in self._custom:
             self._custom[payload.item].append(payload.text)
@@ -116,7 +127,22 @@ class Calls:
             payload = msgspec.structs.replace(payload, details=details)
         yield payload
 
+    def _searched(self, payload: t.ArgumentsDelta | t.ItemCompleted) -> Iterator[t.Payload]:
+        """A search is shown when it is whole."""
+        call_id, pieces = self._searches[payload.item]
+        if isinstance(payload, t.ArgumentsDelta):
+            pieces.append(payload.text)
+            return
+        del self._searches[payload.item]
+        data = searching(call_id, _object("".join(pieces)), payload.status)
+        item = ProviderItem(dialect="responses", data=data)
+        yield t.ItemCompleted(payload.item, payload.status, item)
+
     def _named(self, started: t.ItemStarted, tool: Offered) -> t.ItemStarted:
+        if tool.search:
+            self._searches[started.item] = started.call_id, []
+            data = searching(started.call_id, {}, "in_progress")
+            return t.ItemStarted(started.item, "provider", dialect="responses", data=data)
         if tool.custom:
             self._custom[started.item] = []
         details = started.details
@@ -125,6 +151,25 @@ class Calls:
             details = _spaced(details, tool.namespace)
         custom = tool.custom or started.custom
         return msgspec.structs.replace(started, name=tool.name, custom=custom, details=details)
+
+
+def searching(call_id: str, arguments: Json, status: str) -> dict[str, Json]:
+    """A call of the client's search for tools, as Responses clients know it."""
+    return {
+        "type": f"{SEARCH}_call",
+        "call_id": call_id,
+        "execution": "client",
+        "status": status,
+        "arguments": arguments,
+    }
+
+
+def _object(arguments: str) -> dict[str, Json]:
+    """Arguments as an object, whatever the model wrote."""
+    try:
+        return any_object(msgspec.json.decode(arguments or "{}"))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return {"query": arguments}
 
 
 def _spaced(details: dict[str, Json], namespace: str) -> dict[str, Json]:

@@ -21,14 +21,7 @@ from tailrace.events import ids
 from tailrace.events.answers import Answer, Given, drafts, given
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.events.types import (
-    Draft,
-    RunCancelled,
-    RunEnd,
-    RunIncomplete,
-    RunResumed,
-    RunStarted,
-)
+from tailrace.events.types import Draft, RunCancelled, RunEnd, RunIncomplete, RunResumed, RunStarted
 from tailrace.log.contract import Change, Store
 from tailrace.runs.accounts import Accounts, Purse
 from tailrace.runs.cluster import Cluster
@@ -49,9 +42,8 @@ from tailrace.runtimes.contract import Runtime
 
 logger = logging.getLogger("tailrace.runs")
 
-START_MILLISECONDS = 15_000
-"""A run whose engine took so long before its first frame could be written is not begun any more: whoever has
-sent the same waits for it no longer than for that and the frame (`cluster.py`)."""
+START_SECONDS = 15.0
+"""For all before a run's first frame, or it does not begin; `cluster.py` waits so long for it."""
 
 
 class Supervisor:
@@ -230,11 +222,15 @@ class Supervisor:
         began, or is there no more."""
         if 0 < self._settings.most_runs <= len(self._crew):
             raise Unavailable("The server works on as many runs as it can; try again in a moment.")
-        await self._accounts.check(submission.purses)
-        await self._running.enter(run, submission.purses)
-        await self._offer(run, -1, submission.purses)
-        if self._clock() - now > START_MILLISECONDS:
-            raise Unavailable("The engine answers too slowly; try again in a moment.")
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._accounts.check(submission.purses)
+                await self._running.enter(run, submission.purses)
+                await self._offer(run, -1, submission.purses)
+            if self._clock() - now > START_SECONDS * 1000:
+                raise TimeoutError
+        except TimeoutError:
+            raise Unavailable("The engine answers too slowly; try again in a moment.") from None
         record = RunRecord(
             run=run,
             agent=request.agent,

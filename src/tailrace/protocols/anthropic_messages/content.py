@@ -33,7 +33,8 @@ from tailrace.events.items import (
     ToolCall,
     ToolOutput,
 )
-from tailrace.protocols.anthropic_messages import parts, sealed
+from tailrace.protocols import sealed
+from tailrace.protocols.anthropic_messages import parts
 from tailrace.protocols.anthropic_messages.messages import SYSTEM_BREAK
 from tailrace.protocols.anthropic_messages.parts import blocks, unknown
 from tailrace.protocols.anthropic_messages.wire import DIALECT
@@ -63,11 +64,12 @@ def decode_messages(value: Json) -> tuple[Item, ...]:
     messages = as_list(value, "messages")
     if not messages:
         raise BadRequest("messages: at least one message is required", param="messages")
-    return sealed.opened(
+    found = sealed.opened(
         item
         for n, message in enumerate(messages)
         for item in _message(as_object(message, f"messages.{n}"), f"messages.{n}")
     )
+    return tuple(item for item in found if item != sealed.GAP)
 
 
 def place(body: bytes, item: Item, part: Part | None) -> str:

@@ -101,7 +101,7 @@ class Turns:
         """The next item."""
         foreign.check_item(item, self._origin)
         if isinstance(item, ProviderItem) and item.dialect != DIALECT:
-            for each in foreign.told(item, DIALECT, self._origin):
+            for each in foreign.told(item, DIALECT, self._origin, self._names):
                 self.add(each)
             return
         kept: Object = item.details.get(DIALECT, {})

@@ -19,7 +19,8 @@ from msgspec import Struct
 from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.items import Json, ProviderItem, Reasoning, ToolCall
-from tailrace.protocols.anthropic_messages import sealed, wire
+from tailrace.protocols import sealed
+from tailrace.protocols.anthropic_messages import wire
 from tailrace.protocols.anthropic_messages.blocks import Blocks, Place
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.attribution import Roster, about

@@ -141,7 +141,7 @@ class _Conversation:
             case ToolOutput():
                 self._result(item, own)
             case ProviderItem():
-                for each in foreign.told(item, DIALECT, self._origin):
+                for each in foreign.told(item, DIALECT, self._origin, self._names):
                     self.add(each)
             case _:
                 assert_never(item)

@@ -35,12 +35,15 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.events.tools import BRINGS
+from tailrace.protocols import sealed
 from tailrace.protocols.fields import Object, any_object, as_list, as_object, given, optional, text
 from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_responses import item_details
 from tailrace.protocols.upstream import NO_ARGUMENTS
 
 DIALECT = "responses"
+CLIENTS_OWN = (*BRINGS, "agent_message")
+"""Items that only clients say, besides outputs."""
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
 
 
@@ -50,11 +53,14 @@ def decode_input(value: Json, where: str = "input") -> tuple[Item, ...]:
         return (Message(role="user", content=(TextPart(value),)),)
     if not isinstance(value, list):
         raise BadRequest(f"{where} must be a string or a list of items.", param=where)
-    return tuple(decode_item(item, f"{where}[{n}]") for n, item in enumerate(as_list(value, where)))
+    return sealed.opened(
+        decode_item(item, f"{where}[{n}]") for n, item in enumerate(as_list(value, where))
+    )
 
 
 def decode_item(value: Json, where: str) -> Item:
-    """One input item. Raises `BadRequest` with the place as `param`."""
+    """One input item; of what we sealed (`sealed.py`) a thought as its server told it, or what belongs to a
+    call. Raises `BadRequest` with the place as `param`."""
     item = as_object(value, where)
     kind = item.get("type")
     if kind is None and "role" in item:
@@ -64,9 +70,13 @@ def decode_item(value: Json, where: str) -> Item:
     decoder = _DECODERS.get(kind)
     if decoder is None or (kind == "function_call_output" and item.get("call_id") is None):
         # What answers no call is known here alone.
-        theirs = kind.endswith("_output") or kind in BRINGS
+        theirs = kind.endswith("_output") or kind in CLIENTS_OWN
         return ProviderItem(dialect=DIALECT, data=item, role="user" if theirs else "assistant")
     made = decoder(item, where)
+    if isinstance(made, Reasoning):
+        foreign = sealed.open_reasoning(item.get("encrypted_content"), made)
+        if foreign is not None:
+            return foreign
     kept = item_details.kept(item, _plain(made, own=True))
     return msgspec.structs.replace(made, details={DIALECT: kept})
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from tailrace.errors import BadRequest
 from tailrace.events.items import Item, Json, Part, ToolOutput, parts_of
 from tailrace.events.request import OutputFormat, RunRequest, Settings, ToolChoice
+from tailrace.protocols import sealed
 from tailrace.protocols.fields import (
     Object,
     as_list,
@@ -131,7 +132,7 @@ def _input(value: Json) -> tuple[tuple[Item, ...], tuple[tuple[int, str], ...]]:
             found.append(items.decode_item(entry, f"input[{n}]"))
         else:
             references.append((n, reference))
-    return tuple(found), tuple(references)
+    return sealed.opened(found), tuple(references)
 
 
 def _reference(value: Json, where: str) -> str | None:

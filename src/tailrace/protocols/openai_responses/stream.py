@@ -25,7 +25,7 @@ from tailrace.events import types as t
 from tailrace.events.items import ToolCall
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
-from tailrace.protocols import failures
+from tailrace.protocols import failures, sealed
 from tailrace.protocols.attribution import Roster, error_metadata, item_id
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.framing.json_line import encode as _json
@@ -33,6 +33,7 @@ from tailrace.protocols.openai_responses import items, wire
 from tailrace.protocols.openai_responses.stream_calls import (
     ApprovalWriter,
     CallWriter,
+    SealWriter,
     ServerCallWriter,
 )
 from tailrace.protocols.openai_responses.stream_items import MessageWriter, ReasoningWriter
@@ -277,8 +278,18 @@ class Encoder:
         if isinstance(payload.content, ToolCall) and payload.status == "completed":
             self._calls[payload.item] = payload.content
         item = self._items.get(payload.item)
-        if item is not None:
-            item.take(payload)
+        if item is None:
+            return
+        item.take(payload)
+        if isinstance(item, CallWriter) and payload.item in self._calls:
+            self._seal(item.started, self._calls[payload.item])
+
+    def _seal(self, started: t.ItemStarted, call: ToolCall) -> None:
+        """What the server of a call that the client runs must get back with it."""
+        secret = sealed.of_call(call) if started.runs_on == "client" else ""
+        if secret:
+            place = self._output.place(self._openings[started.item])
+            SealWriter(self, started, place, secret).opened()
 
     def _ask(self, payload: t.ApprovalRequested) -> None:
         """A request for approval is shown whoever asks: somebody has to answer it."""

@@ -52,6 +52,29 @@ class CallWriter(Writer):
         return shape if self.started.custom else {**shape, "status": status}
 
 
+class SealWriter(Writer):
+    """What a call's server must get back with it and `function_call` has no field for: a reasoning item
+    that clients give back with the call (`sealed.py`), whole from the start."""
+
+    prefix = "rs"
+
+    def __init__(
+        self, stream: Stream, started: t.ItemStarted, output_index: int, secret: str
+    ) -> None:
+        super().__init__(stream, started, output_index)
+        self._secret = secret
+
+    def opened(self) -> None:
+        super().opened()
+        self._close({**self.zero(), "encrypted_content": self._secret})
+
+    def zero(self) -> Object:
+        return {"id": self.id, "type": "reasoning", "summary": []}
+
+    def take(self, payload: t.Payload) -> None:
+        """Nothing happens to a seal."""
+
+
 class ServerCallWriter(Writer):
     """A call of a tool that runs on our side: an `mcp_call`, done when the tool has answered.
 

@@ -12,8 +12,8 @@ from tailrace.events.items import Item, Json, Message, Reasoning, RefusalPart, T
 from tailrace.events.request import RunRequest, Settings
 from tailrace.events.types import RunEnd, RunFailed, RunIncomplete
 from tailrace.events.usage import Totals
-from tailrace.protocols import failures, overflow
-from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols import failures, overflow, sealed
+from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.openai_responses import item_details, items, tools
 
 INCOMPLETE_REASONS = frozenset({"max_output_tokens", "content_filter"})
@@ -190,7 +190,8 @@ def has_others(item: Message) -> bool:
 
 
 def reasoning(id: str, item: Reasoning, *, encrypted: bool) -> Object:
-    """A reasoning item; `encrypted` adds the content only the provider can read."""
+    """A reasoning item; `encrypted` adds the content only the provider can read. What a server of another
+    dialect must get back stands there in any case: nothing else of the item would bring it."""
     shown: Object = {
         "id": id,
         "type": "reasoning",
@@ -199,7 +200,9 @@ def reasoning(id: str, item: Reasoning, *, encrypted: bool) -> Object:
     if item.text:
         shown["content"] = [{"type": "reasoning_text", "text": text} for text in item.text]
     secret = any_object(item.details.get(items.DIALECT)).get("encrypted_content")
-    if encrypted and secret:
+    if items.DIALECT not in item.details:
+        shown |= given({"encrypted_content": sealed.of_reasoning(item, whole=encrypted)})
+    elif encrypted and secret:
         shown["encrypted_content"] = secret
     return _whole(item, shown)
 

@@ -28,13 +28,18 @@ from tailrace.runtimes.tools.contract import MAX_OUTPUT, PROGRESS, ToolResult
 Function = Callable[[Run], AsyncGenerator[Piece, None]]
 
 
+RESTARTS = "__tailrace_restarts__"
+"""What a function says of itself that may begin anew, so that it counts wherever the function is named."""
+
+
 class GeneratorRuntime:
     """Runs `function(run)` and tells what it yields. Raises `ConfigError` for what cannot be run so."""
 
-    def __init__(self, name: str, function: Function, *, restarts: bool = False) -> None:
+    def __init__(self, name: str, function: Function, *, restarts: bool | None = None) -> None:
+        """`restarts` where the function does not say it itself."""
         if wrong := fault_of(function):
             raise ConfigError(f"{name}: {wrong}")
-        self.resumes = restarts
+        self.resumes = bool(getattr(function, RESTARTS, False)) if restarts is None else restarts
         self._name = name
         self._function = function
 

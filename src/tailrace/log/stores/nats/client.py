@@ -163,6 +163,8 @@ class Client:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         deadline = None if seconds is None else begun + seconds
+        task = asyncio.current_task()
+        cancelled = 0 if task is None else task.cancelling()
         tries = 0
         while True:
             try:
@@ -170,6 +172,9 @@ class Client:
                     raise LogError("the store is closed")
                 return await work()
             except Unreachable as error:
+                if task is not None and task.cancelling() > cancelled:
+                    # Python 3.11's `wait_for` loses a cancellation that comes together with the answer.
+                    raise asyncio.CancelledError from error
                 if deadline is not None and loop.time() > deadline:
                     raise LogError(f"the engine does not answer: {error}") from error
                 if loop.time() > max(begun, self._complained) + SILENT_SECONDS:

@@ -222,14 +222,16 @@ class NatsLog:
         await self._client.insist(purge, READ_SECONDS)
 
 
-async def list_subjects(client: Client, stream: str, pattern: str) -> list[str]:
-    """The subjects of a stream that have messages."""
+async def list_subjects(
+    client: Client, stream: str, pattern: str, seconds: float = READ_SECONDS
+) -> list[str]:
+    """The subjects of a stream that have messages; each page is insisted on for so long."""
     found: list[str] = []
     while True:
         ask = partial(
             client.ask, f"STREAM.INFO.{stream}", subjects_filter=pattern, offset=len(found)
         )
-        answer = await client.insist(ask, READ_SECONDS)
+        answer = await client.insist(ask, seconds)
         page: dict[str, int] = answer["state"].get("subjects") or {}
         found += page
         if not page or len(found) >= int(answer.get("total") or 0):

@@ -186,7 +186,7 @@ class NatsRecords:
         )
 
     async def _subjects(self, pattern: str) -> list[str]:
-        return await list_subjects(self._client, self._stream, pattern)
+        return await list_subjects(self._client, self._stream, pattern, SECONDS)
 
     @asynccontextmanager
     async def _turn(self, subject: str) -> AsyncGenerator[None, None]:

@@ -1,0 +1,58 @@
+"""Items of OpenAI's Responses that have a counterpart in every dialect, as that.
+
+A message from one agent of the client to another (`agent_message`, as Codex sends it) is a user's message.
+Its `encrypted_content` is a parameter that OpenAI's servers would have encrypted (`"encrypted": true`); what
+a server of another dialect wrote there is text. A search for tools that the client runs (`tool_search` with
+`execution: client`) is a function call and its result, which says what was found; the tools themselves are
+then offered as functions (`events/tools.py`).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tailrace.events.items import (
+    Item,
+    Json,
+    Message,
+    ProviderItem,
+    TextPart,
+    ToolCall,
+    ToolOutput,
+)
+from tailrace.events.tools import SEARCH, declared
+from tailrace.protocols.fields import any_object, objects
+from tailrace.protocols.offered import Names
+
+DIALECT = "responses"
+CALL = f"{SEARCH}_call"
+OUTPUT = f"{SEARCH}_output"
+_TEXTS = ("text", "encrypted_content")
+_json = msgspec.json.Encoder().encode
+
+
+def counterpart(item: ProviderItem, names: Names) -> Item | None:
+    """The item that every server knows, None where there is none; tools by their `names` there."""
+    if item.dialect != DIALECT:
+        return None
+    said, call_id = item.data, item.data.get("call_id")
+    match said.get("type"):
+        case "agent_message":
+            return Message(role="user", content=(TextPart(_text(said.get("content"))),))
+        case kind if kind in (CALL, OUTPUT) and isinstance(call_id, str):
+            if kind == CALL:
+                arguments = _json(any_object(said.get("arguments"))).decode()
+                return ToolCall(call_id=call_id, name=SEARCH, arguments=arguments)
+            return ToolOutput(call_id=call_id, output=(TextPart(_found(item, names)),))
+        case _:
+            return None
+
+
+def _text(content: Json) -> str:
+    texts = (part.get(name) for part in objects(content) for name in _TEXTS)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _found(item: ProviderItem, names: Names) -> str:
+    found = [names.of(*tool.key) for tool in declared((), (item,)) if tool.spec.kind != "provider"]
+    return f"Found, and now offered: {', '.join(found)}" if found else "Nothing was found."

@@ -1,0 +1,78 @@
+"""How long the client insists: no longer than it was told, whatever the library does with a cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tailrace.errors import LogError
+from tailrace.log.contract import BEGIN_SECONDS
+from tailrace.log.stores.nats.client import Client, Unreachable
+from tailrace.log.stores.nats.log import list_subjects
+from tailrace.log.stores.nats.records import SECONDS
+from tailrace.runs.cluster import CLAIMED_SECONDS
+from tailrace.runs.supervisor import START_SECONDS
+
+
+class Leaderless(Client):
+    """Of a server that answers no question about streams."""
+
+    async def ask(self, method: str, **fields: Any) -> dict[str, Any]:
+        raise Unreachable(method)
+
+
+async def test_a_cancellation_that_the_work_lost_ends_it_all_the_same() -> None:
+    """As `asyncio.wait_for` of Python 3.11 does where the answer, here a refusal, comes at the same time."""
+    client = Client([])
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise Unreachable("no leader") from None
+
+    insisting = asyncio.create_task(client.insist(work))
+    await begun.wait()
+    insisting.cancel()
+    async with asyncio.timeout(5):
+        with pytest.raises(asyncio.CancelledError):
+            await insisting
+
+
+async def test_who_tidies_up_after_a_cancellation_may_insist() -> None:
+    client = Client([])
+    tries = 0
+
+    async def work() -> int:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise Unreachable("no leader")
+        return tries
+
+    async def tidy() -> int:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return await client.insist(work)
+        raise AssertionError
+
+    tidying = asyncio.create_task(tidy())
+    await asyncio.sleep(0)
+    tidying.cancel()
+    assert await tidying == 2
+
+
+async def test_a_list_of_records_is_not_insisted_on_longer_than_it_is_told() -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(LogError, match="does not answer"):
+            await list_subjects(Leaderless([]), "RECORDS", "t.rec.>", 0.01)
+
+
+def test_who_waits_for_a_claimed_run_waits_for_all_that_its_start_may_take() -> None:
+    assert START_SECONDS + BEGIN_SECONDS < CLAIMED_SECONDS
+    assert SECONDS + START_SECONDS + BEGIN_SECONDS < 60, "what many a client waits for a reply"
