@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from tailrace.events.types import RunFailed
 from tailrace.protocols.error_words import QUOTA, bare, status_of
-from tailrace.protocols.upstream_errors import NEVER_RETRYABLE, OPERATORS
+from tailrace.protocols.operators_faults import OPERATORS
+from tailrace.protocols.upstream_errors import NEVER_RETRYABLE
 
 OPENAI = frozenset({"chat", "responses"})
 """Dialects whose errors have OpenAI's form."""
