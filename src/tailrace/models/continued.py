@@ -21,7 +21,7 @@ from tailrace.models.contract import Model, refusal
 
 SHORTEST = 16
 """Characters of a beginning from which on its echo can be told from a text that happens to go on like it."""
-OTHERWISE = (401, 402, 403, 404, 408, 409, 425, 429)
+OTHERWISE = (401, 402, 403, 404, 408, 409, 425, 429, 502, 504)
 """Failures that have nothing to do with a beginning; any other may say that a server takes none."""
 
 

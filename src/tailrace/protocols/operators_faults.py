@@ -49,7 +49,14 @@ ELSEWHERE = Fault(
     "server_error",
     "The model server answered {} and no reply: its configured address is not the right one.",
 )
-CODES = frozenset(fault.code for fault in (KEY, UNPAID, ABROAD, NOT_PERMITTED))
+MISCONFIGURED = "upstream_misconfigured"
+"""Our code for an address that cannot be the right one: its certificate is refused, it is inside our net."""
+NO_REPLY = "upstream_invalid_response"
+"""Our code for an answer that is no reply of a model: nothing, a page, a text."""
+CODES = frozenset(fault.code for fault in (KEY, UNPAID, ABROAD, NOT_PERMITTED)) | {
+    MISCONFIGURED,
+    NO_REPLY,
+}
 """Codes of ours: who is told one need not ask again."""
 
 _BAD_KEY = re.compile(
@@ -64,7 +71,8 @@ _UNPAID = re.compile(
 )
 _ABROAD = re.compile(
     r"(?:country|region|territory|location).{0,40}(?:not|n't|un)[ -]?(?:supported|available)"
-    r"|(?:unsupported|not (?:available|supported)) (?:in|from)? ?(?:your |this )?(?:countr|region|location)",
+    r"|(?:unsupported|not (?:available|supported)) (?:in|from)? ?(?:your |this )?"
+    r"(?:country|countries|region|location)",
     re.IGNORECASE,
 )
 _NO_SUCH_MODEL = re.compile(

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from tailrace.errors import CutShort, ModelFailed, Undecodable
+from tailrace.errors import CutShort, ModelFailed, NoReply, Undecodable
 from tailrace.events import types as t
 from tailrace.events.items import Item, Json
 from tailrace.protocols import upstream_events as told
@@ -25,10 +25,12 @@ from tailrace.protocols.fields import Object
 from tailrace.protocols.framing import loose_json
 from tailrace.protocols.framing.sse import SseDecoder, SseEvent
 from tailrace.protocols.halves import Halves
+from tailrace.protocols.operators_faults import NO_REPLY
 from tailrace.protocols.secrets import scrubbed
 from tailrace.protocols.upstream_errors import reported
 from tailrace.protocols.upstream_events import loosely
 
+NOTHING = "The model server said nothing."
 NO_FORM = "it has not the form that its dialect gives to events"
 
 NO_ARGUMENTS = "{}"
@@ -83,10 +85,13 @@ class SseReplyDecoder(ABC):
             return out
         try:
             self._last_words()
-            if self._strays and not self.heard:
-                self._no_stream(b"\n\n".join(self._strays).strip())
+            no_stream = b"\n\n".join(self._strays).strip() if not self.heard else b""
+            if no_stream:
+                self._no_stream(no_stream)
             if not self.done and self.failure is None:
                 self._closed()
+            if no_stream and not out and not self.done:
+                raise told.no_stream(no_stream)
         except ModelFailed as failure:
             self.failure = failure
         return self._mended()
@@ -99,10 +104,13 @@ class SseReplyDecoder(ABC):
     def _closed(self) -> None:
         """The server said `[DONE]` (`_marked`), or the connection ended, and the dialect's own end had not
         come."""
+        if self._marked and not self.heard:
+            raise NoReply(NOTHING, status=502, code=NO_REPLY, retryable=True)
         said = told.excerpt(b" ".join(self._strays))
         ours = "The model server's reply ended in the middle"
         message = f"{ours}; it said last: {scrubbed(said)}" if said else f"{ours}."
-        self.failure = CutShort(message, retryable=True, public=f"{ours}." if said else "")
+        public = f"{ours}." if said else ""
+        self.failure = CutShort(message, status=502, retryable=True, public=public)
 
     def _take(self, event: SseEvent) -> None:
         if event.stray:
