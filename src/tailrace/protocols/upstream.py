@@ -5,6 +5,7 @@ and a `ModelFailed` instead of an exception whatever the server sends. Alike in 
 
 - What an event is at all: `upstream_events.py` (pings, `[DONE]`, errors in any form).
 - What is nearly JSON is read (`framing/loose_json.py`), half a character waits for the other (`halves.py`).
+- A call that a limit cut off is incomplete (`cut_calls.py`).
 - A reply that is no stream is read as what it is: a document, lines of JSON, a page that tells why not.
 - What cannot be read is `Undecodable`, in our own words: no exception's text reaches a client.
 """
@@ -21,6 +22,7 @@ from tailrace.errors import CutShort, ModelFailed, NoReply, Undecodable
 from tailrace.events import types as t
 from tailrace.events.items import Item, Json
 from tailrace.protocols import upstream_events as told
+from tailrace.protocols.cut_calls import CutCalls
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing import loose_json
 from tailrace.protocols.framing.sse import SseDecoder, SseEvent
@@ -65,6 +67,7 @@ class SseReplyDecoder(ABC):
         self._marked = False
         self._halves: Halves | None = None
         self._strays: list[bytes] = []
+        self._cut_calls = CutCalls()
 
     def feed(self, data: bytes) -> list[t.Payload]:
         self._out = out = list[t.Payload]()
@@ -212,7 +215,8 @@ class SseReplyDecoder(ABC):
         if self.failure is not None:
             self.failure = _of(self.dialect, self.failure)
             self._cut_off()
-        return self._out if self._halves is None else self._halves.mended(self._out)
+        out = self._out if self._halves is None else self._halves.mended(self._out)
+        return self._cut_calls.told(out)
 
     def _emit(self, payload: t.Payload) -> None:
         self._out.append(payload)
