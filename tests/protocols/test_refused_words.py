@@ -123,6 +123,24 @@ def test_a_403_is_told_by_what_it_means(dialect: str, name: str) -> None:
     assert (f"answered {status}: " in failure.detail) == (status not in (400, 429))
 
 
+DOCUMENTS = {
+    "responses": {
+        "type": "response.failed",
+        "response": {"error": {"code": "rate_limit_exceeded"}},
+    },
+    "messages": {"type": "error", "error": {"type": "rate_limit_error", "message": "slow down"}},
+    "chat": {"error": {"code": 429, "message": "slow down"}},
+}
+
+
+@pytest.mark.parametrize("dialect", DOCUMENTS)
+def test_an_error_that_is_no_stream_is_that_error(dialect: str) -> None:
+    decoder = CODECS[dialect].decoder(iter(range(9)), "m")
+    made = [*decoder.feed(json.dumps(DOCUMENTS[dialect]).encode()), *decoder.close()]
+    assert made == []
+    assert (decoder.failure.status, decoder.failure.code) == (429, "rate_limit_exceeded")
+
+
 WRAPPED = [
     (500, "invalid_api_key", 401),
     (502, "model_not_found", 404),

@@ -93,8 +93,8 @@ class SseReplyDecoder(ABC):
                 self._no_stream(no_stream)
             if not self.done and self.failure is None:
                 self._closed()
-            if no_stream and not out and not self.done:
-                raise told.no_stream(no_stream)
+                if no_stream and not out and not self.done:
+                    raise told.no_stream(no_stream)
         except ModelFailed as failure:
             self.failure = failure
         return self._mended()
