@@ -30,10 +30,9 @@ class RunState:
         """The bytes of its log; counted by who writes or reads that, not by the fold."""
         self.attempt = 1
         self.handovers = 0
-        self.cut_offs = 0
-        """How many attempts ended without anybody wanting it."""
-        self.stuck = 0
-        """How many of them in a row, since the run got any further: a cut reply that grows does, too."""
+        self.cut_offs = self.stuck = 0
+        """How many attempts ended without anybody wanting it, and how many of them in a row since the run got
+        any further: a cut reply that grows does, too."""
         self.started_at = self.since = self.ended_at = self.worked = self.now = 0
         self.request: RunRequest | None = None
         self.registry: list[t.AgentEntry] = []
@@ -221,8 +220,8 @@ class RunState:
         self._from_open_source(draft)
         if payload.item != len(self.items):
             raise IllegalEvent(f"item.started: the next item is {len(self.items)}")
-        if self.stuck and self.cut_items((draft.node, draft.agent)):
-            self.stuck = 0
+        grows = bool(self.stuck and self.cut_items((draft.node, draft.agent)))
+        self.stuck = 0 if grows else self.stuck
         self.open[payload.item] = state = ItemState(payload, draft.node, draft.agent)
         self.items.append(state)
 
