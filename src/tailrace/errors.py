@@ -196,6 +196,10 @@ class CutShort(ModelFailed):
     """The reply ended, and was not whole: nobody reported a failure."""
 
 
+class NoReply(ModelFailed):
+    """What came is no reply of a model at all: nothing, a page, a text. It is asked for once more at most."""
+
+
 class Malformed(TailraceError):
     """A recorded stream is not what it is said to be; `offset` is the first byte that is not."""
 

@@ -41,6 +41,16 @@ class Wire:
         self.gone = True
 
 
+class Ticking(EventStream):
+    """A stream that counts when it might have sent a heartbeat."""
+
+    ticks = 0
+
+    def _tick(self) -> None:
+        self.ticks += 1
+        super()._tick()
+
+
 class Stuck:
     """A stream whose log answers when it is told to."""
 
@@ -61,7 +71,7 @@ class Stuck:
 
         store.log.read = stuck  # type: ignore[method-assign]
         subscription = Subscription(Projections(store), ("run", None), Recorder)
-        stream = EventStream(self.streams, subscription, nullcontext(), _welcome, SSE, {})
+        self.stream = stream = Ticking(self.streams, subscription, nullcontext(), _welcome, SSE, {})
         scope = {"type": "http", "state": {}, "extensions": {direct.EXTENSION: self.wire}}
         await stream(scope, _never, _ignored)
 
@@ -84,6 +94,7 @@ async def test_heartbeats_come_while_the_log_has_no_leader() -> None:
     async with asyncio.timeout(10):
         await stuck.wire.heard.wait()
     assert stuck.wire.written == [PING] * PINGS
+    assert stuck.stream.ticks == PINGS, "the first time already"
     stuck.answers.set()
     for stream in stuck.streams.open:
         stream.cut()

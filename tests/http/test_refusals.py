@@ -78,6 +78,17 @@ def waits(reply: httpx.Response) -> str:
 ROWS = {
     **{status: status for status in STATUSES.split()},
     "400-long": "400, the prompt is too long",
+    "413-long": "413, the prompt is too long",
+    "500-long": "500, the prompt is too long",
+    "403-flagged": "403, what was sent was flagged",
+    "403-model": "403, it has no such model for us",
+    "403-region": "403, not from this country",
+    "403-right": "403, the key may not",
+    "200-page": "200 with a page, a text or some other document",
+    "200-nothing": "200 with nothing",
+    "204": "204",
+    "unreachable": "cannot be reached, or breaks off",
+    "in-long": "in the reply: the prompt is too long",
     "429-wait": "429 with `Retry-After: 7`",
     "503-wait": "503 with `Retry-After: 7`",
     "in-429": "in the reply: `rate_limit_error`",
@@ -114,7 +125,7 @@ def test_every_surface_tells_the_status_streamed_or_not(
         first, second = (
             server.ask(surface, f"m-{dialect}-{name}", stream=stream) for stream in (False, True)
         )
-        if (surface, name) == ("responses", "400-long"):
+        if surface == "responses" and name.endswith("-long"):
             assert second.status_code == 200
             assert '"error":{"code":"context_length_exceeded"' in second.text
             second = first
@@ -163,14 +174,15 @@ def test_a_server_keeps_its_words_where_they_are_the_surfaces(
 def test_a_prompt_that_is_too_long_is_told_so_that_clients_know_it(
     server: Server, dialect: str
 ) -> None:
-    model = f"m-{dialect}-400-long"
-    for surface in ("chat", "responses"):
-        assert server.ask(surface, model).json()["error"]["code"] == "context_length_exceeded"
-    error = server.ask("messages", model).json()["error"]
-    assert error == {
-        "type": "invalid_request_error",
-        "message": "prompt is too long: 5000 tokens > 4096 maximum",
-    }
+    for name in ("400-long", "413-long", "500-long", "in-long"):
+        model = f"m-{dialect}-{name}"
+        for surface in ("chat", "responses"):
+            assert server.ask(surface, model).json()["error"]["code"] == "context_length_exceeded"
+        error = server.ask("messages", model).json()["error"]
+        assert error == {
+            "type": "invalid_request_error",
+            "message": "prompt is too long: 5000 tokens > 4096 maximum",
+        }
 
 
 STREAMS = {

@@ -132,6 +132,17 @@ async def test_what_is_told_of_tokens_stays() -> None:
     assert getattr(content.content[0], "logprobs", ()) == odds
 
 
+async def test_what_is_told_of_tokens_behind_the_seam_stays() -> None:
+    """A server that says the beginning again says it with the rest in one piece."""
+    odds = tuple({"token": token, "logprob": -1.0} for token in (BEGUN[:9], BEGUN[9:], "king", "."))
+    words = t.TextDelta(0, BEGUN + "king.", 0, odds)
+    reply: Payloads = [t.ItemStarted(0, "message"), words, t.ItemCompleted(0)]
+    state = await said(Server([*reply, USAGE]), BEGUN)
+    (content,) = (item.content for item in state.items)
+    assert isinstance(content, Message)
+    assert getattr(content.content[0], "logprobs", ()) == odds[2:]
+
+
 @pytest.mark.parametrize(
     ("reply", "shown"),
     [

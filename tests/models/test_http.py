@@ -178,7 +178,7 @@ FAULTS: dict[str, tuple[Serve, str, str]] = {
         "ended in the middle",
     ),
     "ends too early": (answers(HEAD + CHUNK % b"null"), "server_error", "ended in the middle"),
-    "ends at once": (answers(HEAD), "server_error", "ended in the middle"),
+    "ends at once": (answers(HEAD), "upstream_invalid_response", "answered 200 and nothing else"),
     "fails in the stream": (
         answers(HEAD + b'data: {"error":{"message":"out of memory","code":500}}\n\n'),
         "server_error",

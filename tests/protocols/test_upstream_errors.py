@@ -11,7 +11,8 @@ from tailrace.errors import ModelFailed
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
-from tailrace.protocols.upstream_errors import ELSEWHERE, REFUSED_KEY, UNPAID, reported
+from tailrace.protocols.operators_faults import ELSEWHERE, KEY, UNPAID
+from tailrace.protocols.upstream_errors import reported
 
 CODECS: dict[str, Any] = {
     "chat": ChatCodec(),
@@ -222,7 +223,7 @@ def test_a_key_that_is_refused_is_the_operators_alone(name: str) -> None:
         decoder = CODECS["chat"].decoder(iter(range(9)), "m")
         decoder.feed(f"data: {body}\n\n".encode())
         failure = decoder.failure
-    assert (failure.message, failure.public) == (REFUSED_KEY, REFUSED_KEY)
+    assert (failure.message, failure.public) == (KEY.said, KEY.said)
     assert (failure.code, failure.retryable) == ("upstream_auth_failed", False)
     assert failure.status in (401, 403, 407)
     assert f"answered {failure.status}: " in failure.detail
@@ -231,12 +232,12 @@ def test_a_key_that_is_refused_is_the_operators_alone(name: str) -> None:
 def test_what_else_is_the_operators() -> None:
     unpaid = reported("top up account 1234", {"error": {"message": "x"}}, 402)
     assert (unpaid.message, unpaid.code, unpaid.retryable) == (
-        UNPAID,
+        UNPAID.said,
         "upstream_billing_failed",
         False,
     )
     elsewhere = reported("moved", None, 302)
-    assert (elsewhere.message, elsewhere.retryable) == (ELSEWHERE.format(302), False)
+    assert (elsewhere.message, elsewhere.retryable) == (ELSEWHERE.said.format(302), False)
 
 
 WORDS: list[tuple[dict[str, Any], int, str, bool]] = [

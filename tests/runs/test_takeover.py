@@ -76,6 +76,38 @@ def test_words_and_begun_items_are_no_progress() -> None:
     assert verdict(state(*taken(1), *said, *taken(1, 3), *closed)) == IN_A_ROW
 
 
+ITEMS: dict[t.ItemKind, tuple[t.ItemStarted, type[Any]]] = {
+    "message": (t.ItemStarted(0, "message"), t.TextDelta),
+    "reasoning": (t.ItemStarted(0, "reasoning"), t.ReasoningDelta),
+    "tool_call": (CALL, t.ArgumentsDelta),
+}
+
+
+@pytest.mark.parametrize("kind", ITEMS)
+def test_a_cut_reply_that_grows_after_each_takeover_goes_on(kind: t.ItemKind) -> None:
+    started, delta = ITEMS[kind]
+    steps: list[t.Payload] = [started, delta(0, "a")]
+    for number in range(10):
+        steps += taken(1, 2 + number)
+        assert verdict(state(*steps)) == ""
+        steps.append(delta(0, "b"))
+    assert state(*steps).stuck == 0
+    assert verdict(state(*steps, *taken(2, 12))) == IN_A_ROW, "no more since"
+
+
+def test_an_item_behind_what_was_cut_is_growth() -> None:
+    thought: list[t.Payload] = [
+        t.ItemStarted(0, "reasoning"),
+        t.ReasoningDelta(0, "a"),
+        t.ItemCompleted(0),
+    ]
+    assert verdict(state(*thought, *taken(2), t.ItemStarted(1, "message"))) == ""
+    anew = state(*thought, *taken(2))
+    anew.advance(t.Draft(t.ReplyAbandoned(), "n"), 0)
+    anew.advance(t.Draft(t.ItemStarted(1, "message"), "n"), 0)
+    assert verdict(anew) == IN_A_ROW, "other words are said from the beginning"
+
+
 def test_the_calls_of_a_reply_that_was_given_up_are_no_progress() -> None:
     made = state(CALL, t.ItemCompleted(0, "completed"), *taken(2))
     for draft in abandoning.replies(made):

@@ -12,6 +12,9 @@ WORDS = "No, for a reason."
 TOO_LONG = (
     "This model's maximum context length is 4096 tokens, but the request has 5000 input tokens."
 )
+PAGE = {"content-type": "text/html"}
+NOBODY = "http://127.0.0.1:1"
+"""Where nobody listens."""
 KEY = "sk-proj-1234567890abcdef"
 
 STATUSES = "302 400 401 402 403 404 405 408 409 410 413 415 422 425 429 499 500 501 502 503 504 520 524 529"
@@ -78,6 +81,20 @@ def inside(dialect: str, **error: Any) -> bytes:
     return f"event: error\ndata: {json.dumps(told)}\n\n".encode()
 
 
+def counted() -> bytes:
+    """llama.cpp says the numbers beside its message."""
+    error = {"code": 500, "message": "the request exceeds the available context size"}
+    error |= {"type": "exceed_context_size_error", "n_prompt_tokens": 5000, "n_ctx": 4096}
+    return json.dumps({"type": "error", "error": error}).encode()
+
+
+def flagged() -> bytes:
+    """OpenRouter's moderation."""
+    about = {"reasons": ["violence"], "flagged_input": "...", "provider_name": "x"}
+    error = {"code": 403, "message": "Your input was flagged", "metadata": about}
+    return json.dumps({"type": "error", "error": error}).encode()
+
+
 def cases(dialect: str) -> dict[str, Refusal]:
     made = {
         status: Refusal(int(status), plain(int(status), dialect)) for status in STATUSES.split()
@@ -94,6 +111,17 @@ def cases(dialect: str) -> dict[str, Refusal]:
         ),
         "503-wait": Refusal(503, plain(503, dialect), wait),
         "400-long": Refusal(400, body(dialect, TOO_LONG)),
+        "413-long": Refusal(413, body(dialect, TOO_LONG)),
+        "500-long": Refusal(500, counted()),
+        "in-long": Refusal(200, inside(dialect, message=TOO_LONG, type="server_error")),
+        "403-flagged": Refusal(403, flagged()),
+        "403-model": Refusal(403, body(dialect, "Project `p` does not have access to model `m`")),
+        "403-region": Refusal(403, body(dialect, "Country, region, or territory not supported")),
+        "403-right": Refusal(403, body(dialect, "Missing scopes: model.request")),
+        "200-page": Refusal(200, b"<html><title>Please log in</title></html>", PAGE),
+        "200-nothing": Refusal(200),
+        "204": Refusal(204),
+        "unreachable": Refusal(599),
         "404-words": Refusal(
             404,
             body(
@@ -122,7 +150,8 @@ def config(models: ModelServer) -> str:
         made += (
             f'\n[models.m-{name}]\ndialect = "{name.split("-")[0]}"\nmodel = "up"\nretries = 0\n'
         )
-        made += f'base_url = "{models.url}/{name}"\n'
+        url = NOBODY if name.endswith("unreachable") else models.url
+        made += f'base_url = "{url}/{name}"\n'
     for name in ("chat-400-key", "chat-404-words", "messages-429-wait", "responses-401-key"):
         made += f'\n[agents.a-{name}]\nmodel = "m-{name}"\n'
     return made

@@ -13,7 +13,15 @@ from typing import Protocol
 
 import msgspec
 
-from tailrace.errors import ConfigError, CutShort, IllegalEvent, Malformed, ModelFailed, Undecodable
+from tailrace.errors import (
+    ConfigError,
+    CutShort,
+    IllegalEvent,
+    Malformed,
+    ModelFailed,
+    NoReply,
+    Undecodable,
+)
 from tailrace.events import ids
 from tailrace.events.failures import run_failed
 from tailrace.events.request import RunRequest
@@ -162,7 +170,7 @@ class Read:
     def _end(self) -> list[Event]:
         """What ends the run, if the recording has ended."""
         failure = self._reader.failure
-        if isinstance(failure, CutShort) and not self._said:
+        if isinstance(failure, (CutShort, NoReply)) and not self._said:
             raise nothing(self._name)
         if failure is not None:
             return self._ended(run_failed(failure))

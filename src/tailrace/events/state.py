@@ -30,10 +30,9 @@ class RunState:
         """The bytes of its log; counted by who writes or reads that, not by the fold."""
         self.attempt = 1
         self.handovers = 0
-        self.cut_offs = 0
-        """How many attempts ended without anybody wanting it."""
-        self.stuck = 0
-        """How many of them in a row, since the run got any further."""
+        self.cut_offs = self.stuck = 0
+        """How many attempts ended without anybody wanting it, and how many of them in a row since the run got
+        any further: a cut reply that grows does, too."""
         self.started_at = self.since = self.ended_at = self.worked = self.now = 0
         self.request: RunRequest | None = None
         self.registry: list[t.AgentEntry] = []
@@ -214,15 +213,17 @@ class RunState:
             raise IllegalEvent(f"a {state.started.kind} item takes no {grammar.tag(kind)}")
         if draft.agent != state.agent or draft.node != state.node:
             raise IllegalEvent(f"item {item} belongs to {state.agent!r}, not {draft.agent!r}")
+        self.stuck = 0 if state.cut else self.stuck
         return state
 
     def _item_started(self, draft: t.Draft, payload: t.ItemStarted) -> None:
         self._from_open_source(draft)
         if payload.item != len(self.items):
             raise IllegalEvent(f"item.started: the next item is {len(self.items)}")
-        state = ItemState(payload, draft.node, draft.agent)
+        grows = bool(self.stuck and self.cut_items((draft.node, draft.agent)))
+        self.stuck = 0 if grows else self.stuck
+        self.open[payload.item] = state = ItemState(payload, draft.node, draft.agent)
         self.items.append(state)
-        self.open[payload.item] = state
 
     def _item_completed(self, draft: t.Draft, payload: t.ItemCompleted) -> t.ItemCompleted:
         state = self.open.get(payload.item)
@@ -267,9 +268,8 @@ class RunState:
             self.homes[draft.agent] = draft.node
             if payload.call is not None:
                 self.dispatched.setdefault(payload.call, []).append(draft.agent)
-            self.registry.append(
-                t.AgentEntry(draft.agent, payload.name, payload.kind, payload.parent)
-            )
+            entry = t.AgentEntry(draft.agent, payload.name, payload.kind, payload.parent)
+            self.registry.append(entry)
 
     def _usage(self, draft: t.Draft, payload: t.Usage) -> None:
         self._from_open_source(draft)

@@ -114,6 +114,7 @@ class EventStream:
                 await send(self._start())
                 if self._connection is not None:
                     self._subscription.direct = self._connection.write
+                self._seen = self._subscription.position
                 self._arm()
                 if await self._frames(send):
                     await send({"type": "http.response.body", "body": b""})

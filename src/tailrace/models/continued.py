@@ -15,13 +15,14 @@ from contextlib import aclosing
 import msgspec
 
 from tailrace.errors import ModelFailed
+from tailrace.events import logprobs
 from tailrace.events import types as t
 from tailrace.events.request import ModelRequest
 from tailrace.models.contract import Model, refusal
 
 SHORTEST = 16
 """Characters of a beginning from which on its echo can be told from a text that happens to go on like it."""
-OTHERWISE = (401, 402, 403, 404, 408, 409, 425, 429)
+OTHERWISE = (401, 402, 403, 404, 408, 409, 425, 429, 502, 504)
 """Failures that have nothing to do with a beginning; any other may say that a server takes none."""
 
 
@@ -127,7 +128,7 @@ class _Begun:
         for delta in self._heard:
             cut, known = min(known, len(delta.text)), max(known - len(delta.text), 0)
             if cut < len(delta.text):
-                odds = delta.logprobs if not cut else ()
+                odds = logprobs.after(delta.logprobs, cut)
                 made.append(t.TextDelta(self._number, delta.text[cut:], 0, odds))
         return made
 

@@ -20,7 +20,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from tailrace.errors import ModelFailed
+from tailrace.errors import ModelFailed, NoReply
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import Payload
 from tailrace.models import interim
@@ -30,13 +30,15 @@ from tailrace.models.retrying import asked_wait, wait_before
 from tailrace.protocols.contract import HttpRequest, UpstreamCodec, UpstreamDecoder
 from tailrace.protocols.foreign import speaks
 from tailrace.protocols.offered import Calls
+from tailrace.protocols.operators_faults import MISCONFIGURED, NO_REPLY
 
 logger = logging.getLogger("tailrace.models")
 
 MAX_ERROR_BODY = 65_536
 SHORTEST_SECRET = 8
 """Header values shorter than this are words."""
-ENDED = "The model server's reply ended in the middle."
+BAD, SLOW = 502, 504
+"""What a server is told as that cannot be reached or breaks off, and one that says nothing in time."""
 
 
 class Timeouts(Struct, frozen=True):
@@ -116,7 +118,8 @@ class HttpModel:
                         yield payloads if calls is None else calls.told(payloads)
                 return
             except ModelFailed as failure:
-                if seen or not failure.retryable or attempt == self._retries:
+                most = min(self._retries, 1) if isinstance(failure, NoReply) else self._retries
+                if seen or not failure.retryable or attempt >= most:
                     raise self._told(failure, attempt + 1, seen=seen) from None
                 await asyncio.sleep(wait_before(attempt, failure.retry_after))
 
@@ -184,9 +187,9 @@ class HttpModel:
                     allow_redirects=False,
                 )
         except TimeoutError:
-            raise _failed("did not answer in time", retryable=True) from None
+            raise _failed("did not answer in time", SLOW, retryable=True) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _failed(f"cannot be reached: {_words(error)}", retryable=True) from None
+            raise _unreachable(error) from None
         try:
             if reply.status >= 300:
                 body = self._redacted(await self._error_body(reply))
@@ -238,9 +241,10 @@ class HttpModel:
         try:
             first = await self._read(reply, patience, "sent nothing")
         except ModelFailed as failure:
-            raise ModelFailed(failure.message, retryable=True) from None
+            raise failure.but(retryable=True) from None
         if not first:
-            raise ModelFailed(ENDED, retryable=True)
+            said = f"The model server answered {reply.status} and nothing else."
+            raise NoReply(said, status=BAD, code=NO_REPLY, retryable=True)
         return first
 
     async def _error_body(self, reply: aiohttp.ClientResponse) -> bytes:
@@ -260,9 +264,9 @@ class HttpModel:
             async with asyncio.timeout(patience.left()):
                 data = await reply.content.readany()
         except TimeoutError:
-            raise _failed(f"{how} for {patience.seconds:g} s") from None
+            raise _failed(f"{how} for {patience.seconds:g} s", SLOW) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _failed(f"broke the connection: {_words(error)}") from None
+            raise _failed(f"broke the connection: {_words(error)}", BAD) from None
         patience.waited += clock() - began
         return data
 
@@ -284,8 +288,19 @@ class Patience:
         return self.seconds - self.waited
 
 
-def _failed(what: str, *, retryable: bool = False) -> ModelFailed:
-    return ModelFailed(f"The model server {what}.", retryable=retryable)
+def _failed(what: str, status: int, *, retryable: bool = False) -> ModelFailed:
+    return ModelFailed(f"The model server {what}.", status=status, retryable=retryable)
+
+
+def _unreachable(error: aiohttp.ClientError | OSError) -> ModelFailed:
+    """No connection to the server. A certificate, a handshake, an address that is not allowed: the same will
+    be wrong in a moment. A name that nobody knows, or a port where nobody listens, may only come up late."""
+    failure = _failed(f"cannot be reached: {_words(error)}", BAD, retryable=True)
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    ours = isinstance(cause, PermissionError) and cause.errno == 0
+    if ours or isinstance(error, (aiohttp.ClientSSLError, aiohttp.InvalidURL)):
+        return failure.but(code=MISCONFIGURED, retryable=False)
+    return failure
 
 
 def _words(error: Exception) -> str:

@@ -17,27 +17,30 @@ _WORDS = {
         image_too_large image_too_small invalid_base64_image invalid_image invalid_image_format
         invalid_image_mode invalid_image_url misalignment_policy_violation unsupported_image_media_type
         bad_request bad_request_error content_filter content_filtered content_policy_violation
-        context_length_exceeded context_window_exceeded exceed_context_size_error failed_precondition
+        content_blocked content_moderation content_policy context_length_exceeded context_window_exceeded
+        data_inspection_failed exceed_context_size_error failed_precondition inappropriate_content
         input_too_long invalid_argument invalid_prompt invalid_request invalid_request_error invalid_value
-        invalid_parameter max_tokens_exceeded missing_required_parameter model_context_window_exceeded
-        moderation moderation_blocked out_of_range responsible_ai_policy_violation string_above_max_length
-        token_limit_exceeded unknown_parameter unsupported_parameter unsupported_value validation
-        validation_error validation_exception""",
+        invalid_parameter max_tokens_exceeded missing_required_parameter
+        model_context_window_exceeded model_max_prompt_tokens_exceeded moderation moderation_blocked
+        out_of_range responsible_ai_policy_violation string_above_max_length token_limit_exceeded
+        unknown_parameter unsupported_parameter unsupported_value validation validation_error
+        validation_exception""",
     401: """authentication authentication_error expired_token_exception incorrect_api_key invalid_api_key
         invalid_authentication unauthenticated unauthorized unauthorized_error
         unrecognized_client_exception""",
-    402: """billing_error billing_hard_limit_reached insufficient_balance insufficient_credits
-        payment_required""",
-    403: """access_denied access_denied_exception account_deactivated forbidden permission_denied
-        permission_denied_error permission_error unsupported_country_region_territory""",
+    402: """billing_error billing_hard_limit_reached billing_not_active insufficient_balance
+        insufficient_credits payment_required""",
+    403: """access_denied access_denied_exception account_deactivated forbidden missing_scope
+        permission_denied permission_denied_error permission_error region_error request_forbidden
+        unsupported_country_region_territory""",
     404: """deployment_not_found invalid_model model_not_found model_not_found_error model_not_supported
         not_found not_found_error resource_not_found_exception unknown_model""",
     408: "request_timeout",
     409: "aborted already_exists conflict conflict_error",
     413: "payload_too_large request_entity_too_large request_too_large",
     422: "unprocessable_entity unprocessable_entity_error",
-    429: """insufficient_quota model_rate_limited quota_exceeded rate_limit rate_limit_error
-        rate_limit_exceeded rate_limit_reached rate_limited resource_exhausted
+    429: """exceeded_current_quota_error insufficient_quota model_rate_limited quota_exceeded rate_limit
+        rate_limit_error rate_limit_exceeded rate_limit_reached rate_limited resource_exhausted
         service_quota_exceeded_exception throttled throttling throttling_exception too_many_requests
         too_many_requests_exception
         usage_limit_reached""",
@@ -54,10 +57,13 @@ _STATUS = {word.replace("_", ""): status for status, all in _WORDS.items() for w
 
 CONTENT = frozenset(
     {"contentfilter", "contentpolicyviolation", "moderation", "moderationblocked"}
-    | {"responsibleaipolicyviolation", "contentfiltered"}
+    | {"responsibleaipolicyviolation", "contentfiltered", "contentblocked", "contentmoderation"}
+    | {"contentpolicy", "datainspectionfailed", "inappropriatecontent", "refusal"}
 )
 """Words for what was sent, whatever the status."""
-QUOTA = frozenset({"insufficientquota", "usagelimitreached", "quotaexceeded"})
+QUOTA = frozenset(
+    {"insufficientquota", "usagelimitreached", "quotaexceeded", "exceededcurrentquotaerror"}
+)
 """Words for an account that is used up: soon is not soon enough to ask again."""
 VAGUE = frozenset(word for word, status in _STATUS.items() if status == 500) | {
     "badrequest",
@@ -70,6 +76,13 @@ VAGUE = frozenset(word for word, status in _STATUS.items() if status == 500) | {
     "validationexception",
 }
 """Words that say no more than a status does."""
+REGION = frozenset({"unsupportedcountryregionterritory", "regionerror", "unsupportedregion"})
+"""Words for a country that a server does not serve."""
+PERMISSION = frozenset(
+    {"accessdenied", "accessdeniedexception", "permissiondenied", "permissiondeniederror"}
+    | {"permissionerror", "missingscope"}
+)
+"""Words for a key that is good, and not for this."""
 
 
 def bare(word: str) -> str:

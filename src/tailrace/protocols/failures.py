@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from tailrace.events.types import RunFailed
 from tailrace.protocols.error_words import QUOTA, bare, status_of
-from tailrace.protocols.upstream_errors import NEVER_RETRYABLE, OPERATORS
+from tailrace.protocols.operators_faults import CODES, OPERATORS
+from tailrace.protocols.upstream_errors import NEVER_RETRYABLE
 
 OPENAI = frozenset({"chat", "responses"})
 """Dialects whose errors have OpenAI's form."""
@@ -22,6 +23,8 @@ OPENAI = frozenset({"chat", "responses"})
 KEPT = frozenset({400, 404, 408, 409, 410, 413, 422, 429, 499, 500, 502, 503, 504, 529})
 """Statuses that a client is told as the model server told them."""
 OTHERWISE: Mapping[int, int] = {425: 503, 522: 504, 524: 504, **dict.fromkeys(OPERATORS, 502)}
+IN_VAIN = QUOTA | frozenset(map(bare, CODES))
+"""Words beside which no status makes it worth to ask again; ours also of another tailrace behind this one."""
 BUSY = "server_is_overloaded"
 """OpenAI's code for Anthropic's `overloaded_error`; Codex knows it."""
 
@@ -56,7 +59,7 @@ def again(end: RunFailed) -> bool:
     mends_itself = (
         found not in OPERATORS and found not in NEVER_RETRYABLE and not 300 <= found < 400
     )
-    return mends_itself and not {bare(end.code), bare(end.error_type)} & QUOTA
+    return mends_itself and not {bare(end.code), bare(end.error_type)} & IN_VAIN
 
 
 def openai(end: RunFailed) -> Told:
@@ -65,7 +68,8 @@ def openai(end: RunFailed) -> Told:
     answered = status(end)
     code = BUSY if end.code == "overloaded_error" else end.code
     answered = 503 if answered == 529 else answered
-    kind = end.error_type if own and end.error_type else _type(answered)
+    fits = (status_of(end.error_type) >= 500) == (answered >= 500) or not status_of(end.error_type)
+    kind = end.error_type if own and end.error_type and fits else _type(answered)
     return Told(answered, kind, code, end.param, end.message, end.retry_after, again(end))
 
 

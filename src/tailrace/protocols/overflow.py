@@ -3,38 +3,74 @@
 Clients shorten the conversation when they recognise this, and otherwise send it again for ever: OpenAI's by
 the code `context_length_exceeded`, Claude Code by Anthropic's two sentences, of which it reads the numbers
 too (the second makes it ask again with fewer `max_tokens`; musistudio/claude-code-router#1799).
+
+The sentences are those of Anthropic, Bedrock, OpenAI, Azure, Gemini, Mistral, xAI, Groq, Cohere, DashScope,
+Fireworks, Kimi, MiniMax, Copilot, vLLM, SGLang, TGI, llama.cpp, LM Studio, Ollama and LiteLLM, as users
+reported them (most are in badlogic/pi-mono, `overflow.ts`). With 429 such words are about a rate, and no
+reason to shorten.
 """
 
 from __future__ import annotations
 
 import re
 
+from tailrace.protocols.fields import Object
+
 CODE = "context_length_exceeded"
 
+WORDS = frozenset(
+    {"contextlengthexceeded", "contextwindowexceeded", "exceedcontextsizeerror", "inputtoolong"}
+    | {"modelcontextwindowexceeded", "contextwindowexceedederror", "modelmaxprompttokensexceeded"}
+)
+"""Codes and types that say it by themselves."""
+
 _SAYS_SO = re.compile(
-    r"prompt is too long|maximum context length|context[ _]length[ _]exceeded"
-    r"|exceeds? (?:(?:the|this|its|model's|available|maximum) )*context (?:window|size|length|limit)"
-    r"|input is too long for (?:the )?requested model|input token count.{0,40}exceeds"
-    r"|maximum prompt length is|larger than the context|longer than the (?:model's )?context"
+    r"(?:prompt|input prompt \([^)]{0,40}\)) (?:is )?too long|maximum context length"
+    r"|context[ _](?:length|window|size)[ _]exceeded|ContextWindowExceeded"
+    r"|exceed(?:s|ed|ing)? (?:(?:the|this|its|your|model's|available|configured|max|maximum) )*"
+    r"context (?:window|size|length|limit)"
+    r"|input is too long for (?:the )?requested model|context window exceeds"
+    r"|cannot truncate prompt with n_keep"
+    r"|(?:input|prompt) token count.{0,40}exceeds|request exceeded model token limit"
+    r"|input tokens exceed|(?:prompt|tokens|input) exceeds (?:the )?max(?:imum)? length"
+    r"|too many (?:input )?tokens\W{1,3}(?:total|max|request|the prompt)"
+    r"|maximum prompt length is|context length is only|configured context size is"
+    r"|(?:larger|greater|longer) than the (?:model's )?context"
     r"|exceeds the (?:model's )?max(?:imum)? (?:model|sequence|input) length"
-    r"|reduce the length of the messages",
+    r"|range of input length should be|`inputs` (?:tokens \+|must have less than)"
+    r"|reduce the length of (?:the|your) (?:input |prompt|messages)",
     re.IGNORECASE,
+)
+_IN_ANTHROPICS = re.compile(
+    r"prompt is too long: \d+ tokens > \d+ maximum|exceed context limit: \d+ \+"
 )
 _NUMBER = r"(\d{1,12})"
 _LIMIT = (
+    rf"n_ctx\W{{0,4}}{_NUMBER}",
+    rf"{_NUMBER} maximum context length",
     rf"maximum (?:context|prompt) length\D{{0,40}}{_NUMBER}",
     rf"context (?:window|size|limit|length)\D{{0,40}}{_NUMBER}",
     rf"tokens allowed\D{{0,10}}{_NUMBER}",
+    rf"(?:configured limit of|exceeds (?:the )?limit of|token limit:|max input tokens:) {_NUMBER}",
+    rf"cannot exceed {_NUMBER}",
+    rf"length should be \[\d+, {_NUMBER}\]",
+    rf"(?:must be <=|less than) {_NUMBER}",
 )
 _GIVEN = (
     rf"{_NUMBER}\s*(?:tokens\s*)?(?:in|from|of) (?:the |your )?(?:input|messages|prompt|text input)",
     rf"{_NUMBER} (?:input|prompt) tokens",
-    rf"input token count\D{{0,10}}{_NUMBER}",
-    rf"(?:resulted in|contains|requested|request has|request)\D{{0,20}}{_NUMBER}",
+    rf"{_NUMBER} `inputs` tokens",
+    rf"(?:input|prompt) token count\D{{0,10}}{_NUMBER}",
+    rf"(?:n_prompt_tokens|n_keep|requested|received)\W{{0,4}}{_NUMBER}",
+    rf"(?:prompt|input) (?:contains |has |prompt )?\(?{_NUMBER} tokens",
+    rf"too long: {_NUMBER}",
+    rf"(?:resulted in|contains|requested|request has|request|given:)\D{{0,20}}{_NUMBER}",
 )
 _WANTED = (
     rf"{_NUMBER}\s*(?:tokens\s*)?(?:in|for) (?:the )?(?:completion|output)",
     rf"{_NUMBER} output tokens",
+    rf"{_NUMBER} `max_new_tokens`",
+    rf"is too large: {_NUMBER}",
 )
 
 
@@ -43,11 +79,19 @@ def says_too_long(message: str) -> bool:
     return _SAYS_SO.search(message) is not None
 
 
+def with_counts(message: str, fields: Object) -> str:
+    """What llama.cpp says beside its message (`n_prompt_tokens`, `n_ctx`), where that lacks the numbers."""
+    given, limit = fields.get("n_prompt_tokens"), fields.get("n_ctx")
+    if type(given) is not int or type(limit) is not int or _numbers(message)[0]:
+        return message
+    return f"{message} (n_prompt_tokens: {given}, n_ctx: {limit})"
+
+
 def in_anthropics_words(message: str) -> str:
     """The same as a Messages server would say it, with the numbers where the text has them."""
-    if "prompt is too long" in message or "exceed context limit" in message:
+    if _IN_ANTHROPICS.search(message):
         return message
-    limit, given, wanted = (_found(message, forms) for forms in (_LIMIT, _GIVEN, _WANTED))
+    limit, given, wanted = _numbers(message)
     if limit and given > limit:
         return f"prompt is too long: {given} tokens > {limit} maximum"
     if limit and given and wanted and given + wanted > limit:
@@ -55,11 +99,16 @@ def in_anthropics_words(message: str) -> str:
             "prompt is too long: input length and `max_tokens` exceed context limit: "
             f"{given} + {wanted} > {limit}, decrease input length or `max_tokens` and try again"
         )
-    return f"prompt is too long: {message}"
+    return message if "prompt is too long" in message else f"prompt is too long: {message}"
 
 
-def _found(message: str, forms: tuple[str, ...]) -> int:
-    """The first number in one of these forms, 0 for none."""
+def _numbers(message: str) -> tuple[int, int, int]:
+    """The limit, the tokens of the prompt and those wanted for the answer; 0 for what is not said."""
     plain = re.sub(r"(?<=\d),(?=\d{3})", "", message)
+    return _found(plain, _LIMIT), _found(plain, _GIVEN), _found(plain, _WANTED)
+
+
+def _found(plain: str, forms: tuple[str, ...]) -> int:
+    """The first number in one of these forms, 0 for none."""
     matches = (re.search(form, plain, re.IGNORECASE) for form in forms)
     return next((int(match[1]) for match in matches if match), 0)

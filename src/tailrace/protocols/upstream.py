@@ -5,6 +5,7 @@ and a `ModelFailed` instead of an exception whatever the server sends. Alike in 
 
 - What an event is at all: `upstream_events.py` (pings, `[DONE]`, errors in any form).
 - What is nearly JSON is read (`framing/loose_json.py`), half a character waits for the other (`halves.py`).
+- A call that a limit cut off is incomplete (`cut_calls.py`).
 - A reply that is no stream is read as what it is: a document, lines of JSON, a page that tells why not.
 - What cannot be read is `Undecodable`, in our own words: no exception's text reaches a client.
 """
@@ -17,18 +18,21 @@ from typing import Any
 
 import msgspec
 
-from tailrace.errors import CutShort, ModelFailed, Undecodable
+from tailrace.errors import CutShort, ModelFailed, NoReply, Undecodable
 from tailrace.events import types as t
 from tailrace.events.items import Item, Json
 from tailrace.protocols import upstream_events as told
+from tailrace.protocols.cut_calls import CutCalls
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing import loose_json
 from tailrace.protocols.framing.sse import SseDecoder, SseEvent
 from tailrace.protocols.halves import Halves
+from tailrace.protocols.operators_faults import NO_REPLY
 from tailrace.protocols.secrets import scrubbed
 from tailrace.protocols.upstream_errors import reported
 from tailrace.protocols.upstream_events import loosely
 
+NOTHING = "The model server said nothing."
 NO_FORM = "it has not the form that its dialect gives to events"
 
 NO_ARGUMENTS = "{}"
@@ -63,6 +67,7 @@ class SseReplyDecoder(ABC):
         self._marked = False
         self._halves: Halves | None = None
         self._strays: list[bytes] = []
+        self._cut_calls = CutCalls()
 
     def feed(self, data: bytes) -> list[t.Payload]:
         self._out = out = list[t.Payload]()
@@ -83,10 +88,13 @@ class SseReplyDecoder(ABC):
             return out
         try:
             self._last_words()
-            if self._strays and not self.heard:
-                self._no_stream(b"\n\n".join(self._strays).strip())
+            no_stream = b"\n\n".join(self._strays).strip() if not self.heard else b""
+            if no_stream:
+                self._no_stream(no_stream)
             if not self.done and self.failure is None:
                 self._closed()
+                if no_stream and not out and not self.done:
+                    raise told.no_stream(no_stream)
         except ModelFailed as failure:
             self.failure = failure
         return self._mended()
@@ -99,10 +107,13 @@ class SseReplyDecoder(ABC):
     def _closed(self) -> None:
         """The server said `[DONE]` (`_marked`), or the connection ended, and the dialect's own end had not
         come."""
+        if self._marked and not self.heard:
+            raise NoReply(NOTHING, status=502, code=NO_REPLY, retryable=True)
         said = told.excerpt(b" ".join(self._strays))
         ours = "The model server's reply ended in the middle"
         message = f"{ours}; it said last: {scrubbed(said)}" if said else f"{ours}."
-        self.failure = CutShort(message, retryable=True, public=f"{ours}." if said else "")
+        public = f"{ours}." if said else ""
+        self.failure = CutShort(message, status=502, retryable=True, public=public)
 
     def _take(self, event: SseEvent) -> None:
         if event.stray:
@@ -204,7 +215,8 @@ class SseReplyDecoder(ABC):
         if self.failure is not None:
             self.failure = _of(self.dialect, self.failure)
             self._cut_off()
-        return self._out if self._halves is None else self._halves.mended(self._out)
+        out = self._out if self._halves is None else self._halves.mended(self._out)
+        return self._cut_calls.told(out)
 
     def _emit(self, payload: t.Payload) -> None:
         self._out.append(payload)

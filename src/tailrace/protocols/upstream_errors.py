@@ -4,8 +4,9 @@ Read are OpenAI's and Anthropic's objects, those of vLLM (`object: error`, a num
 TGI, Ollama (`error` is a text), FastAPI (`detail`), Azure (`innererror`), Google (`status`, `details`, a list
 of one), AWS (`__type`), OpenRouter, and pages and texts. The status is the answer's HTTP status; inside a
 reply it is what the words stand for (`error_words.py`), and 500 for what a server's own servers did: the
-client has to do with one server. What is nobody's fault but the operator's (401, 402, 403, an address that
-leads elsewhere) is told in a sentence of ours: such texts repeat keys and name accounts (docs/adr/0016).
+client has to do with one server. Words go before a status that says less: a prompt that is too long is 400
+though llama.cpp says 500, and what a proxy's 502 wraps is what was wrapped. What is nobody's fault but the
+operator's is told in a sentence of ours (`operators_faults.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tailrace.events.items import Json
 from tailrace.protocols import overflow
 from tailrace.protocols.error_words import CONTENT, QUOTA, VAGUE, bare, status_of
 from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols.operators_faults import OPERATORS, fault, meaning
 from tailrace.protocols.secrets import scrubbed
 
 MAX_MESSAGE = 500
@@ -27,12 +29,10 @@ LONGEST_WORD = 64
 LONGEST_PARAM = 200
 LONGEST_WAIT = 7 * 86_400.0
 
-CREDENTIALS = frozenset({401, 403, 407})
-BILL = 402
-OPERATORS = CREDENTIALS | {BILL}
-"""Statuses that are the fault of whoever runs this server, never of its client."""
 RETRYABLE = frozenset({408, 409, 425, 429})
 NEVER_RETRYABLE = frozenset({501, 505})
+NEVER_TOO_LONG = frozenset({401, 402, 403, 407, 408, 409, 425, 429})
+"""Statuses beside which words like "too many tokens" are not about the length of a prompt."""
 
 CODES: Mapping[int, str] = {
     404: "not_found",
@@ -41,24 +41,16 @@ CODES: Mapping[int, str] = {
     429: "rate_limit_exceeded",
     499: "request_cancelled",
     529: "overloaded_error",
-    BILL: "upstream_billing_failed",
-    **dict.fromkeys(CREDENTIALS, "upstream_auth_failed"),
 }
 """Our codes by status, where the server said none; else `invalid_prompt` or `server_error`."""
 
-REFUSED_KEY = (
-    "The model server refused the credentials of this server, whose operator has to mend that."
-)
-UNPAID = "The model server wants to be paid by the operator of this server, who has to mend that."
-ELSEWHERE = (
-    "The model server answered {} and no reply: its configured address is not the right one."
-)
-
 _WORD = re.compile(r"[\w./:#-]+")
-_BAD_KEY = re.compile(
-    r"api[ _-]?key\W.{0,30}?(?:invalid|not valid|incorrect|expired)|(?:invalid|incorrect) api[ _-]?key",
-    re.I,
+_MODERATED = re.compile(
+    r"requires moderation|\bflagged\b|content (?:policy|filter)|usage (?:guidelines|polic)|prompt injection"
+    r"|blocked by .{0,40}(?:guardrail|polic|filter)|violates? .{0,40}(?:guidelines|polic)",
+    re.IGNORECASE,
 )
+"""How a 403 says that it is about what was sent (OpenRouter, xAI and its guardrails)."""
 _DELAY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
 
 
@@ -69,24 +61,22 @@ def reported(message: str, told: Json = None, status: int = 0) -> ModelFailed:
     message = message.strip()[: 2 * MAX_MESSAGE]
     meant = _status(fields, around, message, status)
     words = scrubbed(message)[:MAX_MESSAGE]
-    if meant in OPERATORS or 300 <= meant < 400:
-        return _operators(meant, words)
     own = _word(fields.get("code"))
     kind = _word(fields.get("type")) or _word(fields.get("error_type")) or _aws(fields)
+    if meant in OPERATORS or 300 <= meant < 400:
+        wrong = fault(meant, message, own, kind)
+        return _kept_back(wrong.said.format(meant), wrong.code, meant, words)
     if bare(own).endswith("error") and status_of(own):
         own, kind = "", kind or own  # a type in the place of a code, as DeepSeek's
-    if (
-        (not own or bare(own) in VAGUE)
-        and meant in (400, 413)
-        and overflow.says_too_long(f"{kind} {message}")
-    ):
-        own = overflow.CODE
-    if bare(kind) == "exceedcontextsizeerror":
-        own = own or overflow.CODE
-    code = own or _ours(meant, kind)
     answered = (
         f"The model server answered {status}" if status else "The model server reported an error"
     )
+    if (status, meant) == (403, 404):  # the text names the operator's project
+        said = f"{answered}: it has no such model for this server."
+        return _kept_back(said, "model_not_found", meant, words)
+    if meant == 400:
+        own, words = _refined(own, kind, fields, words, status)
+    code = own or _ours(meant, kind)
     return ModelFailed(
         (f"{answered}: {words}" if status and words else words) or f"{answered}.",
         code=code,
@@ -99,6 +89,15 @@ def reported(message: str, told: Json = None, status: int = 0) -> ModelFailed:
     )
 
 
+def _refined(own: str, kind: str, fields: Object, words: str, status: int) -> tuple[str, str]:
+    """The code and the text of a refusal of what was sent, where they say less than is known."""
+    if _is_moderated(fields, words, status):
+        return (own or "content_filter"), words
+    if _too_long(_names(own, kind), words):
+        return overflow.CODE, overflow.with_counts(words, fields)
+    return own, words
+
+
 def retryable(status: int, code: str = "", kind: str = "") -> bool:
     """Whether the same request may be answered in a moment."""
     if {bare(code), bare(kind)} & QUOTA:
@@ -106,35 +105,55 @@ def retryable(status: int, code: str = "", kind: str = "") -> bool:
     return status in RETRYABLE or (status >= 500 and status not in NEVER_RETRYABLE)
 
 
-def _operators(status: int, words: str) -> ModelFailed:
-    """A failure that only the operator can mend, and only the operator hears the words of."""
-    said = REFUSED_KEY if status in CREDENTIALS else ELSEWHERE.format(status)
-    said = UNPAID if status == BILL else said
-    code = _ours(status, "")
+def _kept_back(said: str, code: str, status: int, words: str) -> ModelFailed:
+    """A failure in a sentence of ours; the operator alone hears the server's words."""
     detail = f"answered {status}: {words}"
     return ModelFailed(said, code=code, status=status, detail=detail, public=said)
 
 
 def _status(fields: Object, around: Object, message: str, status: int) -> int:
-    """What a failure means, as an HTTP status."""
-    words = [fields.get(name) for name in ("code", "type", "error_type", "status", "http_code")]
-    words += [around.get(name) for name in ("code", "status", "statusCode", "status_code")]
-    words.append(fields.get("__type"))
-    said = next((found for word in words if (found := status_of(word))), 0)
-    inner = any_object(fields.get("innererror")).get("code")
-    if {bare(str(word)) for word in (*words, inner) if isinstance(word, str)} & CONTENT:
+    """What a failure means, as an HTTP status: that of its words, where its own says less."""
+    known = [fields.get(name) for name in ("code", "type", "error_type", "status", "http_code")]
+    known += [around.get(name) for name in ("code", "status", "statusCode", "status_code")]
+    known.append(fields.get("__type"))
+    word = next((word for word in known if status_of(word)), None)
+    said = status_of(word)
+    names = _names(*known, any_object(fields.get("innererror")).get("code"))
+    if names & CONTENT or _is_moderated(fields, message, status):
         return 400
-    if status in (0, 400) and (
-        said == 401 or _BAD_KEY.search(message) or _reason(fields) == "API_KEY_INVALID"
-    ):
+    if status not in NEVER_TOO_LONG and said not in NEVER_TOO_LONG and _too_long(names, message):
+        return 400
+    if meant := meaning(status, message, names):
+        return meant
+    if status in (0, 400) and (said == 401 or _reason(fields) == "API_KEY_INVALID"):
         return 401
     if not status:
         return 500 if said >= 500 and said not in (503, 529) else said or 500
     if status == 400 and said and _aws(fields):
         return said  # AWS answers all of its exceptions so
+    if status == 403 and said in (402, 404, 429):
+        return said
+    if status in (500, 502) and 400 <= said < 500 and bare(str(word)) not in VAGUE:
+        return said  # a proxy's status, and the words of the server behind it
     if status in (500, 502, 503) and said in (503, 529):
         return said
     return status
+
+
+def _names(*words: Json) -> frozenset[str]:
+    return frozenset(bare(word) for word in words if isinstance(word, str))
+
+
+def _too_long(names: frozenset[str], message: str) -> bool:
+    return bool(names & overflow.WORDS) or overflow.says_too_long(message)
+
+
+def _is_moderated(fields: Object, message: str, status: int) -> bool:
+    """Whether a 403 is about what was sent: OpenRouter says so beside its words."""
+    about = any_object(fields.get("metadata"))
+    if about.get("reasons") or about.get("flagged_input"):
+        return True
+    return status == 403 and _MODERATED.search(message) is not None
 
 
 def _ours(status: int, kind: str) -> str:

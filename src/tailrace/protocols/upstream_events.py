@@ -21,11 +21,12 @@ from typing import cast
 
 import msgspec
 
-from tailrace.errors import ModelFailed, Undecodable
+from tailrace.errors import ModelFailed, NoReply, Undecodable
 from tailrace.events.items import Json
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.framing import json_bounds, loose_json
 from tailrace.protocols.framing.sse import SseEvent
+from tailrace.protocols.operators_faults import NO_REPLY
 from tailrace.protocols.secrets import scrubbed
 from tailrace.protocols.upstream_errors import MAX_MESSAGE, reported
 
@@ -53,7 +54,7 @@ def sort(event: SseEvent) -> SseEvent | Mark:
             return _other(event.event, data)
         event = SseEvent(event.event, data)
     if found := json_bounds.fault(data):
-        raise Undecodable(f"The model server sent an event that {found}.")
+        raise Undecodable(f"The model server sent an event that {found}.", status=502)
     if event.event and word(event.event) in PINGS:
         return Mark.NOTHING
     short = len(data) < LONGEST_PING and b'"type"' in data
@@ -91,9 +92,8 @@ def raise_reported(told: Object) -> None:
 def unreadable(why: str, said: str = "") -> Undecodable:
     """What came is no event of its dialect, in words of ours, and how it begins."""
     ours = f"The model server sent an event that cannot be read: {why}"
-    return Undecodable(
-        f"{ours}: {said}." if said else f"{ours}.", public=f"{ours}." if said else ""
-    )
+    message = f"{ours}: {said}." if said else f"{ours}."
+    return Undecodable(message, status=502, public=f"{ours}." if said else "")
 
 
 def words(found: Json) -> str:
@@ -125,12 +125,14 @@ def raise_only_words(told: Object) -> None:
 
 
 def no_stream(body: bytes) -> ModelFailed:
-    """A reply that is a page or a text, where a stream was asked for."""
+    """A reply that is a page, a text or some other document, where a stream was asked for: of whoever
+    stands before the server (a login, a gateway that is busy), or of an address that is not its."""
     said = text(body)
-    what = "a page" if said.lstrip().startswith("<") else "a text"
+    page = said.lstrip().startswith("<")
+    what = "a page" if page else "a document" if value_object(body) else "a text"
     ours = f"The model server answered with {what} instead of a stream"
     message = f"{ours}: {scrubbed(plain(said))}"
-    return ModelFailed(message, retryable=True, public=f"{ours}.")
+    return NoReply(message, status=502, code=NO_REPLY, retryable=True, public=f"{ours}.")
 
 
 def plain(page: str) -> str:

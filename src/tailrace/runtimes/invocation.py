@@ -149,11 +149,11 @@ class Invocation:
             await self._compact()
         request = self._request(note)
         theirs = run_by_client(self._base.settings.tools, request.items)
-        reply = Reply(state, self._node, self._id)
+        reply, ours = Reply(state, self._node, self._id), set[int]()
         try:
             async with aclosing(self._model.stream(request, reply.numbers())) as batches:
                 async for payloads in batches:
-                    placed = [self._placed(payload, theirs) for payload in payloads]
+                    placed = [self._placed(payload, theirs, ours) for payload in payloads]
                     self._context.emit(reply.said(placed))
                     await self._context.room()
         except ModelFailed as failure:
@@ -187,8 +187,13 @@ class Invocation:
     def _conversation(self) -> tuple[Item, ...]:
         return history.conversation(self._context.state, self._id, self._base.items, self._node)
 
-    def _placed(self, payload: t.Payload, theirs: set[tuple[str, str]]) -> t.Payload:
-        """A call of one of our tools, or of a tool nobody has, is ours to answer."""
+    def _placed(
+        self, payload: t.Payload, theirs: set[tuple[str, str]], ours: set[int]
+    ) -> t.Payload:
+        """A call of one of our tools, or of a tool nobody has, is ours to answer, also one that a limit cut
+        off (`steps.next_move`)."""
+        if isinstance(payload, t.ItemCompleted) and payload.item in ours:
+            return msgspec.structs.replace(payload, status="completed")
         if not isinstance(payload, t.ItemStarted) or payload.kind != "tool_call":
             return payload
         namespace = called_in(payload)
@@ -197,6 +202,7 @@ class Invocation:
         tool = self._tools.named(payload.name)
         if tool is None and (namespace, payload.name) in theirs:
             return payload
+        ours.add(payload.item)
         if tool is None and self._agent.asks_user and payload.name == ASK_USER:
             return msgspec.structs.replace(payload, waits_for="answer")
         return msgspec.structs.replace(

@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias, cast
 import msgspec
 from msgspec import Struct
 
+from tailrace.events import logprobs
 from tailrace.events import types as t
 from tailrace.events.items import Json, Message, Part, Reasoning, RefusalPart, TextPart, ToolCall
 from tailrace.events.parts import ItemState
@@ -183,7 +184,7 @@ class _Shown:
         if len(delta.text) <= known:
             return None
         if isinstance(delta, t.TextDelta):
-            kept = _after(delta.logprobs, known)
+            kept = logprobs.after(delta.logprobs, known)
             return t.TextDelta(delta.item, delta.text[known:], delta.part, kept)
         return msgspec.structs.replace(delta, text=delta.text[known:])
 
@@ -280,16 +281,6 @@ def _annotations(item: ItemState) -> list[Json]:
         parts = [part for part in item.content.content if isinstance(part, TextPart)]
         return [note for part in parts for note in part.annotations]
     return [note for part in item.parts for note in part.annotations]
-
-
-def _after(logprobs: tuple[Json, ...], known: int) -> tuple[Json, ...]:
-    """The tokens of a text from character `known` on."""
-    length = 0
-    for place, odds in enumerate(logprobs):
-        if length >= known:
-            return logprobs[place:]
-        length += len(str(odds.get("token", "")))
-    return ()
 
 
 def _without_ids(said: Json) -> Json:

@@ -16,11 +16,13 @@ from tailrace.events.items import ToolCall
 from tailrace.events.parts import ItemState
 from tailrace.events.state import RunState
 from tailrace.events.types import ToolCompleted
+from tailrace.protocols.cut_calls import CUT, NOTHING, is_whole
 from tailrace.runtimes.tools.contract import Tool
 from tailrace.runtimes.tools.dispatch import TASK, Question
 
 INTERRUPTED = "The server stopped while this tool ran; whether it took effect is unknown."
 CUT_OFF = "The call was cut off."
+LIMITED = "Not run: the reply came to its limit before this call was whole."
 
 
 class Step(Struct, frozen=True):
@@ -84,6 +86,8 @@ def next_move(state: RunState, number: int, tool: Tool | None, subagents: frozen
         return _answer(number, CUT_OFF)
     if item.tool in ASKED_TOOL:
         return Wait()
+    if _is_cut(state, number, call):
+        return _answer(number, LIMITED)
     if call.name == TASK and subagents:
         return Dispatch()
     if item.started.waits_for == "answer":
@@ -91,6 +95,17 @@ def next_move(state: RunState, number: int, tool: Tool | None, subagents: frozen
     if tool is None:
         return _answer(number, f"There is no tool named {call.name}.")
     return _permitted(number, item, call, tool)
+
+
+def _is_cut(state: RunState, number: int, call: ToolCall) -> bool:
+    """Whether a limit came in the middle of a call. What runs here is answered: the model can do better."""
+    item = state.items[number]
+    if state.finishes.get(item.agent) not in CUT:
+        return False
+    last = all(other.agent != item.agent for other in state.items[number + 1 :])
+    if call.custom or call.arguments.strip() == NOTHING:
+        return last
+    return not is_whole(call.arguments)
 
 
 def _permitted(number: int, item: ItemState, call: ToolCall, tool: Tool) -> Move:

@@ -3,16 +3,20 @@ what a crash cut off."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import msgspec
 
 from tailrace.events.history import lasting
+from tailrace.events.items import Json
 from tailrace.events.types import Event, RunFailed
 from tailrace.protocols.anthropic_messages.stream import Encoder, Options
 from tailrace.protocols.failures import status
 from tailrace.protocols.fields import Object
 
+_SIGN = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],]', re.DOTALL)
+"""A string, or a sign outside of one."""
 TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
 
@@ -46,10 +50,38 @@ def _add(message: Object, event: Object) -> None:
 def _add_delta(block: Object, delta: Object) -> None:
     match delta["type"]:
         case "input_json_delta":
-            block["input"] = msgspec.json.decode(delta["partial_json"])
+            block["input"] = _input(delta["partial_json"])
         case "citations_delta":
             block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
         case "compaction_delta":
             block |= {name: value for name, value in delta.items() if name != "type"}
         case kind:
             block[TEXTS[kind]] += delta[TEXTS[kind]]
+
+
+def _input(text: str) -> Json:
+    """A call's input; of one that a limit cut off the parameters that were whole, which are those that
+    Anthropic's servers show."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return _whole_parameters(text)
+
+
+def _whole_parameters(text: str) -> Json:
+    """The members of a JSON object that breaks off, as far as a comma came after them."""
+    end = depth = 0
+    for sign in _SIGN.finditer(text):
+        match sign[0]:
+            case "{" | "[":
+                depth += 1
+            case "}" | "]":
+                depth -= 1
+            case "," if depth == 1:
+                end = sign.start()
+            case _:
+                pass  # a string
+    try:
+        return msgspec.json.decode(text[:end] + "}")
+    except (msgspec.DecodeError, RecursionError):
+        return {}

@@ -43,13 +43,14 @@ class Options(Struct, frozen=True):
 
 
 class _Item:
-    """An item that is shown: its place, and of what a block has begun there."""
+    """An item that is shown: its place, of what a block has begun there, whether its reply is given anew."""
 
-    __slots__ = ("kind", "opening", "place")
+    __slots__ = ("gone", "kind", "opening", "place")
 
     def __init__(self, opening: t.Event, place: Place) -> None:
         self.opening = opening
         self.place = place
+        self.gone = False
         self.kind: tuple[type[Hot], int] | None = None
 
 
@@ -130,6 +131,9 @@ class Encoder:
                     self._completed(item, payload)
             case t.ToolCompleted():
                 self._result(event, payload)
+            case t.ReplyAbandoned():
+                for item in self._items.values():
+                    item.gone = item.gone or item.opening.agent == event.agent
             case t.Usage():
                 if self._roster.shows(event.node):
                     self._count(event.agent, payload)
@@ -158,7 +162,6 @@ class Encoder:
                 | t.CompactionStarted()
                 | t.CompactionCompleted()
                 | t.ContextUsage()
-                | t.ReplyAbandoned()
                 | t.Custom()
             ):
                 pass  # no form on this surface
@@ -237,8 +240,8 @@ class Encoder:
         match content:
             case Reasoning():
                 self._thought(item, content)
-            case ToolCall() if whole:
-                self._called(item, content)
+            case ToolCall() if whole or not item.gone:
+                self._called(item, content, whole=whole)
             case ProviderItem() if content.dialect == DIALECT and whole:
                 self._provided(item, content.data)
             case _:
@@ -274,9 +277,10 @@ class Encoder:
             self._blocks.delta(item.place, _signed(signature))
         self._blocks.stop(item.place)
 
-    def _called(self, item: _Item, call: ToolCall) -> None:
+    def _called(self, item: _Item, call: ToolCall, *, whole: bool) -> None:
+        """A call; what a limit left of one is shown as it is, as Anthropic's servers do, but of ours none."""
         started = item.opening.payload
-        if not isinstance(started, t.ItemStarted):
+        if not isinstance(started, t.ItemStarted) or not (whole or started.runs_on == "client"):
             return
         own: Object = dict(call.details.get(DIALECT, {}).get("block", {}))
         start: Object = {"type": "tool_use", "id": call.call_id, "name": call.name, "input": {}}
@@ -289,8 +293,9 @@ class Encoder:
             self._calls[started.item] = started
             server = started.server_label or wire.SERVER
             start |= {"type": "mcp_tool_use", "server_name": server}
-        delta: Object = {"type": "input_json_delta", "partial_json": _arguments(call)}
-        self._blocks.whole(item.place, start, delta, extra=self._extra(item.opening))
+        said = _arguments(call) if whole else call.arguments
+        deltas: list[Object] = [{"type": "input_json_delta", "partial_json": said}] if said else []
+        self._blocks.whole(item.place, start, *deltas, extra=self._extra(item.opening))
 
     def _result(self, event: t.Event, payload: t.ToolCompleted) -> None:
         call = self._calls.pop(payload.item, None)

@@ -141,8 +141,9 @@ def failure(end: RunFailed | RunCancelled) -> Object:
     if isinstance(end, RunCancelled):
         return {"type": "api_error", "message": f"The run was cancelled by {end.by}."}
     status = failures.status(end)
-    own = end.error_type if end.dialect == DIALECT and status_of(end.error_type) == status else ""
     too_long = end.code == overflow.CODE
+    fits = end.dialect == DIALECT and status_of(end.error_type) == status and not too_long
+    own = end.error_type if fits else ""
     message = overflow.in_anthropics_words(end.message) if too_long else end.message
     return {"type": own or ERRORS.get(status, "api_error"), "message": message}
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tailrace.errors import CutShort, ModelFailed
+from tailrace.errors import ModelFailed, NoReply
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest
@@ -30,8 +30,9 @@ from tailrace.protocols.openai_chat.rules import OPENAI, Rules
 from tailrace.protocols.openai_chat.upstream_calls import Calls
 from tailrace.protocols.openai_chat.upstream_media import Audio
 from tailrace.protocols.openai_chat.upstream_media import image as image_content
+from tailrace.protocols.operators_faults import NO_REPLY
 from tailrace.protocols.secrets import scrubbed
-from tailrace.protocols.upstream import SseReplyDecoder, http_failure
+from tailrace.protocols.upstream import NOTHING, SseReplyDecoder, http_failure
 from tailrace.protocols.upstream_errors import MAX_MESSAGE
 
 _json = msgspec.json.Encoder().encode
@@ -169,7 +170,7 @@ class ChatDecoder(SseReplyDecoder):
         if self._finish_reason or (self._marked and self._begun and self._calls.whole):
             self._end()
         elif self._marked and not self._begun:
-            self.failure = CutShort("The model server said nothing.", retryable=True)
+            raise NoReply(NOTHING, status=502, code=NO_REPLY, retryable=True)
         else:
             super()._closed()
 

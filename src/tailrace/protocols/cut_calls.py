@@ -1,0 +1,102 @@
+"""A call that a limit cut off in the middle is incomplete: nobody may run it, and history forgets it.
+
+Servers end such a call like any other and say only at the end of the reply that they stopped for its length
+(Chat's `length`, Messages' `max_tokens`; of Responses servers some mark the item). So a call whose arguments
+are no whole JSON object, and a custom one that nothing follows, are ended when it is known why the reply
+ended. Arguments that the model wrote badly, in a reply that ended as it should, are told as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.events import types as t
+
+CUT: frozenset[t.Finish] = frozenset({"length", "content_filter"})
+NOTHING = "{}"
+"""What decoders say for a call that got no arguments."""
+
+
+class _Call(Struct):
+    """The arguments of one call, and how it ended, while that is held back."""
+
+    custom: bool
+    said: list[str] = []
+    ended: t.ItemCompleted | None = None
+
+
+class CutCalls:
+    """The calls of one reply."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, _Call] = {}
+        self._last = -1
+
+    def told(self, payloads: list[t.Payload]) -> list[t.Payload]:
+        """The next payloads of the reply, as they are to be told."""
+        if not self._calls and not any(_begins(payload) for payload in payloads):
+            return payloads
+        return [made for payload in payloads for made in self._one(payload)]
+
+    def _one(self, payload: t.Payload) -> Sequence[t.Payload]:
+        match payload:
+            case t.ItemStarted():
+                if payload.kind == "tool_call":
+                    self._calls[payload.item] = _Call(payload.custom)
+                self._last = payload.item
+                return [*self._followed(payload.item), payload]
+            case t.ArgumentsDelta() if payload.item in self._calls:
+                self._calls[payload.item].said.append(payload.text)
+                return [payload]
+            case t.ItemCompleted(status="completed") if payload.item in self._calls:
+                return self._ended(payload)
+            case t.Usage():
+                return [*self._all(payload.finish), payload]
+            case _:
+                return [payload]
+
+    def _ended(self, payload: t.ItemCompleted) -> Sequence[t.Payload]:
+        call = self._calls[payload.item]
+        whole = payload.item != self._last if _may_end(call) else is_whole(_text(call))
+        if whole:
+            del self._calls[payload.item]
+            return [payload]
+        call.ended = payload
+        return []
+
+    def _followed(self, item: int) -> list[t.Payload]:
+        """The end of calls that only the end of the reply could have cut, when another item follows."""
+        found = [n for n, call in self._calls.items() if n < item and call.ended and _may_end(call)]
+        return [ended for n in found if (ended := self._calls.pop(n).ended) is not None]
+
+    def _all(self, finish: t.Finish) -> list[t.Payload]:
+        """The end of all that was held back."""
+        calls, self._calls = self._calls, {}
+        ends = [call.ended for call in calls.values() if call.ended is not None]
+        if finish not in CUT:
+            return list(ends)
+        return [msgspec.structs.replace(end, status="incomplete") for end in ends]
+
+
+def is_whole(arguments: str) -> bool:
+    """Whether arguments are a JSON object."""
+    try:
+        return isinstance(msgspec.json.decode(arguments), dict)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+
+
+def _begins(payload: t.Payload) -> bool:
+    return isinstance(payload, t.ItemStarted) and payload.kind == "tool_call"
+
+
+def _text(call: _Call) -> str:
+    return "".join(call.said).strip()
+
+
+def _may_end(call: _Call) -> bool:
+    """Whether a call is whole as it is, unless the reply broke off in it."""
+    return call.custom or _text(call) == NOTHING

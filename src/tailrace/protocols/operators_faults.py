@@ -1,0 +1,114 @@
+"""Refusals that only the operator of this server can mend, each told in a sentence of ours. Pure.
+
+A model server that refuses the key, wants to be paid, does not serve the region that we ask from or does not
+permit what the account asks, says so in a text that repeats keys and names accounts and projects; the text
+is for the operator's log (docs/adr/0016). Which of them it is, the words tell, for the statuses say little:
+Gemini answers a wrong region and Anthropic an unpaid bill with 400, xAI an unpaid one with 403.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from msgspec import Struct
+
+from tailrace.protocols.error_words import PERMISSION, REGION, bare
+
+CREDENTIALS = frozenset({401, 403, 407})
+BILL = 402
+OPERATORS = CREDENTIALS | {BILL}
+"""Statuses that are the fault of whoever runs this server, never of its client."""
+
+_MENDS = "whose operator has to mend that."
+
+
+class Fault(Struct, frozen=True):
+    """What is wrong: our code for it, and how it is told."""
+
+    code: str
+    said: str
+
+
+KEY = Fault(
+    "upstream_auth_failed", f"The model server refused the credentials of this server, {_MENDS}"
+)
+UNPAID = Fault(
+    "upstream_billing_failed",
+    "The model server wants to be paid by the operator of this server, who has to mend that.",
+)
+ABROAD = Fault(
+    "upstream_region_refused",
+    f"The model server does not serve the country or region of this server, {_MENDS}",
+)
+NOT_PERMITTED = Fault(
+    "upstream_permission_denied",
+    f"The model server does not permit what was asked to the account of this server, {_MENDS}",
+)
+ELSEWHERE = Fault(
+    "server_error",
+    "The model server answered {} and no reply: its configured address is not the right one.",
+)
+MISCONFIGURED = "upstream_misconfigured"
+"""Our code for an address that cannot be the right one: its certificate is refused, it is inside our net."""
+NO_REPLY = "upstream_invalid_response"
+"""Our code for an answer that is no reply of a model: nothing, a page, a text."""
+CODES = frozenset(fault.code for fault in (KEY, UNPAID, ABROAD, NOT_PERMITTED)) | {
+    MISCONFIGURED,
+    NO_REPLY,
+}
+"""Codes of ours: who is told one need not ask again."""
+
+_BAD_KEY = re.compile(
+    r"api[ _-]?key\W.{0,30}?(?:invalid|not valid|incorrect|expired)|(?:invalid|incorrect) api[ _-]?key",
+    re.IGNORECASE,
+)
+_UNPAID = re.compile(
+    r"credit balance is too low|(?:insufficient|not enough|out of|no) (?:credits?|balance|funds)"
+    r"|(?:requires|add|purchase|used all available) (?:more )?credits|monthly spending limit"
+    r"|account (?:is )?in arrears",
+    re.IGNORECASE,
+)
+_ABROAD = re.compile(
+    r"(?:country|region|territory|location).{0,40}(?:not|n't|un)[ -]?(?:supported|available)"
+    r"|(?:unsupported|not (?:available|supported)) (?:in|from)? ?(?:your |this )?"
+    r"(?:country|countries|region|location)",
+    re.IGNORECASE,
+)
+_NO_SUCH_MODEL = re.compile(
+    r"(?:does not|do not|doesn't|don't) have access to (?:the )?model|model.{0,80}does not exist",
+    re.IGNORECASE,
+)
+_PERMISSION = re.compile(
+    r"permission|missing scopes?|not (?:allowed|authori[sz]ed|permitted|entitled)|access (?:is )?denied"
+    r"|does(?: not|n't) have access",
+    re.IGNORECASE,
+)
+
+Meaning = Literal[0, 401, 402, 403, 404]
+
+
+def meaning(status: int, message: str, words: frozenset[str]) -> Meaning:
+    """The status that a refusal's words stand for where its own says less; 0 where they say nothing of this.
+    `words` are its codes and types, bare."""
+    if status in (0, 400) and _BAD_KEY.search(message):
+        return 401
+    if status in (0, 400, 403) and _UNPAID.search(message):
+        return 402
+    if status in (0, 400, 403, 451) and (words & REGION or _ABROAD.search(message)):
+        return 403
+    return 404 if status == 403 and _NO_SUCH_MODEL.search(message) else 0
+
+
+def fault(meant: int, message: str, *words: str) -> Fault:
+    """Which fault a refusal of an operators' status, or a redirect, is."""
+    if meant == BILL:
+        return UNPAID
+    if meant not in CREDENTIALS:
+        return ELSEWHERE
+    names = frozenset(map(bare, words))
+    if names & REGION or _ABROAD.search(message):
+        return ABROAD
+    if meant == 403 and (names & PERMISSION or _PERMISSION.search(message)):
+        return NOT_PERMITTED
+    return KEY
