@@ -107,12 +107,13 @@ async def start(folder: Path) -> dict[str, float]:
     other = frame([Event(0, 1, "", "", t.RunCompleted())])
     await store.log.append("other", other, expected=-1, attempt=1)
     assert await store.log.read("other", -1)
-    used, at_use = time.perf_counter() - begun, _resident()
+    used, worked, at_use = time.perf_counter() - begun, time.process_time(), _resident()
     await store.close()
     return {
         "open": opened,
         "open_mb": memory,
         "used": used,
+        "cpu": worked,
         "used_mb": at_use,
         "tidied": time.perf_counter() - begun,
         "most_mb": _highest(),

@@ -67,6 +67,14 @@ await r.main(r.versionOf("@ag-ui/client"), {
     const resume = [{ interruptId: id, status: "resolved", payload: { approved: true } }];
     await begun.client.runAgent({ runId: `r${process.pid}-${++names}`, resume });
     r.same(textOf(begun.events), "Found a hat.");
+    const other = await ask("Where is my hat?", "clerk");
+    const interruptId = other.events.at(-1).outcome.interrupts[0].id;
+    other.events.length = 0;
+    other.client.addMessage({ id: `u${process.pid}`, role: "user", content: "think" });
+    const yes = [{ interruptId, status: "resolved", payload: { approved: true } }];
+    await other.client.runAgent({ runId: `r${process.pid}-${++names}`, resume: yes });
+    r.same(textOf(other.events), "It is 4.");
+    r.ok(other.events.some((event) => event.type === "TOOL_CALL_RESULT"), "the call did not run");
   },
   async text() {
     const events = await said("One two three", "echo", "One two three");

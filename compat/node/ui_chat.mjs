@@ -73,6 +73,27 @@ async function failed(asked, wanted) {
   r.same(answer, wanted);
 }
 
+/** The user answers and says something besides: both count, and the reply is a message of its own. */
+async function withMessage(knows) {
+  const { chat, errors } = await begin("clerk", { body: knows ? { toolApproval: true } : {} });
+  await chat.sendMessage({ text: "Where is my hat?" });
+  await rest(chat);
+  let body = {};
+  if (knows) {
+    const { approval } = last(chat).parts.find((part) => part.state === "approval-requested");
+    await chat.addToolApprovalResponse({ id: approval.id, approved: true });
+  } else {
+    const { data } = last(chat).parts.find((part) => part.type === "data-approval");
+    body = { approvals: [{ id: data.id, approved: true }] };
+  }
+  await chat.sendMessage({ text: "think" }, { body: { ...(knows ? { toolApproval: true } : {}), ...body } });
+  await rest(chat, 4);
+  r.same([textOf(last(chat)), chat.messages.length, errors], ["It is 4.", 4, []]);
+  const call = last(chat).parts.find((part) => part.type === "dynamic-tool");
+  r.same([call.toolName, call.state], ["find", "output-available"]);
+  r.same(new Set(chat.messages.map((message) => message.id)).size, 4);
+}
+
 await r.main(r.versionOf("ai"), {
   async approval() {
     const knows = SDK > 5;
@@ -91,6 +112,7 @@ await r.main(r.versionOf("ai"), {
     }
     await until(() => chat.status === "error" || textOf(last(chat)).endsWith("Found a hat."));
     r.same([chat.messages.length, errors], [2, []]);
+    await withMessage(knows);
   },
   async text() {
     const message = await said("One two three", "echo", "One two three");

@@ -305,6 +305,13 @@ def approval() -> None:
     r.same((asked.name, json.loads(asked.arguments)), ("find", {"what": "hat"}))
     yes = {"type": "mcp_approval_response", "approval_request_id": asked.id, "approve": True}
     r.same(words(list(stream([yes], "clerk", previous_response_id=first.id))), "Found a hat.")
+    first = list(stream("Where is my hat?", "clerk"))[-1].response
+    (asked,) = [item for item in first.output if item.type == "mcp_approval_request"]
+    both = [{**yes, "approval_request_id": asked.id}, {"role": "user", "content": "think"}]
+    second = list(stream(both, "clerk", previous_response_id=first.id))
+    r.same(words(second), "It is 4.")
+    (call,) = [item for item in second[-1].response.output if item.type == "mcp_call"]
+    r.same((call.name, call.status), ("find", "completed"))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from tests.support.crashes import FULL
 from tests.support.forks import Forks
 from tests.support.nats_servers import Node
 from tests.support.nats_servers import cluster as nats_cluster
+from tests.support.patience import patient
 from tests.support.servers import ChildServer
 from tests.support.team_files import effects
 
@@ -166,7 +167,7 @@ def _until(server: ChildServer, sent: Sent, forks: Forks) -> httpx.Response:
             reply = httpx.request(method, url, json=body, headers=headers, timeout=20)
         except httpx.HTTPError:
             assert server.process is not None
-            server.process.wait(timeout=10)
+            server.process.wait(timeout=patient(10))
             server.start(forks=forks)
             continue
         if reply.status_code != 503:

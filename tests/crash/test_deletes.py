@@ -17,6 +17,7 @@ import pytest
 
 from tests.crash.test_turns import CONFIG, killer
 from tests.support.forks import Forks
+from tests.support.patience import patient
 from tests.support.servers import ChildServer
 
 
@@ -26,7 +27,7 @@ def _until_answered(server: ChildServer, forks: Forks, method: str, path: str) -
             return httpx.request(method, server.url + path, timeout=20).status_code
         except httpx.HTTPError:
             assert server.process is not None
-            server.process.wait(timeout=10)
+            server.process.wait(timeout=patient(10))
             server.start(forks=forks)
 
 

@@ -23,6 +23,7 @@ from tests.support.crashes import FULL
 from tests.support.forks import Forks
 from tests.support.nats_servers import Node
 from tests.support.nats_servers import cluster as nats_cluster
+from tests.support.patience import patient
 from tests.support.servers import ChildServer
 
 PROGRAM = (Path(__file__).parent / "killing_anywhere.py").read_text(encoding="utf-8")
@@ -108,7 +109,7 @@ class Talk:
                 )
             except httpx.HTTPError:
                 assert self.server.process is not None
-                self.server.process.wait(timeout=10)
+                self.server.process.wait(timeout=patient(10))
                 self.server.start(forks=self._forks)
                 continue
             if reply.status_code != 503:

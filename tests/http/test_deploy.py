@@ -83,7 +83,7 @@ def test_a_stop_refuses_new_runs_serves_the_rest_and_loses_nothing(child: ChildS
             assert httpx.get(child.url + "/healthz").status_code == 200
             assert beside.get(f"/v1/responses/{old}").json()["status"] == "completed"
             seen += rest(pieces)
-        child.process.wait(timeout=30)
+        child.process.wait(timeout=patient(30))
     assert seen.endswith(b"ask again for the rest\n")
     child.start()
     whole = gets(child, id=id, stream="true")

@@ -8,6 +8,7 @@ import logging
 import resource
 import socket
 import sys
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -163,16 +164,17 @@ def test_a_thousand_requests_to_a_store_that_cannot_write_are_a_few_lines(
             except OSError:
                 pass
             until(lambda: state(server) == (503, "the store cannot be written"))
-            before = len(server.errors().splitlines())
+            before, begun = len(server.errors().splitlines()), time.monotonic()
             for _ in range(1_000):
                 reply = client.post("/jobs", json={"agent": "echo", "input": "x"})
                 assert reply.status_code == 503
             lines = server.errors().splitlines()[before:]
+            windows = 1 + (time.monotonic() - begun) // SECONDS
         ballast.unlink()
         until(lambda: state(server) == (200, "ready"))
         assert client.post("/jobs", json={"agent": "echo", "input": "x"}).status_code == 202
     assert any("[server] audit: a line could not be written" in line for line in lines)
-    assert len(lines) <= 6 * MOST
+    assert len(lines) <= 6 * MOST * windows
     audit = (server.folder / "disk" / "audit.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(audit[-1])["status"] == 202
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import blockers
 from tests.support.blockers import BLOCKING, begun, ended, start, until_begun
+from tests.support.patience import patient
 from tests.support.servers import ChildServer, select_a_moment
 
 SOON = """
@@ -84,7 +85,7 @@ def test_what_no_exception_ends_ends_the_process(server: ChildServer, agent: str
     server.start(program="import tailrace.http.watchdog as w; w.DEADLY_SECONDS = 3.0\n" + SOON)
     start(server, agent)
     assert server.process is not None
-    server.process.wait(timeout=30)
+    server.process.wait(timeout=patient(30))
     assert "Current thread" in server.errors()
 
 

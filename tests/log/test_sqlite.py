@@ -21,6 +21,7 @@ from tailrace.log.stores.sqlite_schema import FILE
 from tests.contracts.log_contract import ENDED, append, everything
 from tests.support.forks import Forks, forking
 from tests.support.logs import log
+from tests.support.patience import patient
 
 WRITER = """
 import asyncio, sys
@@ -102,7 +103,7 @@ async def test_every_acknowledged_event_survives_a_kill(tmp_path: Path, writers:
                 name, written = said.readline().split()
                 acknowledged[name] = int(written)
             process.send_signal(signal.SIGKILL)
-            assert process.wait(timeout=20) == -signal.SIGKILL
+            assert process.wait(timeout=patient(20)) == -signal.SIGKILL
     store = SqliteStore(tmp_path)
     await store.open()
     open_runs = set(await store.log.open_runs())

@@ -85,7 +85,7 @@ def pieces(step: Step, call_id: str, index: int) -> list[AIMessageChunk]:
     if step.call is not None:
         arguments = msgspec.json.encode(step.arguments or {}).decode()
         half = len(arguments) // 2
-        parts = [(step.call, call_id, ""), (None, None, arguments[:half])]
+        parts = [(step.call, step.call_id or call_id, ""), (None, None, arguments[:half])]
         parts.append((None, None, arguments[half:]))
         return [
             AIMessageChunk(

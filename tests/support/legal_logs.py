@@ -17,7 +17,7 @@ from tailrace.events import types as t
 from tailrace.events.items import ImagePart, Item, Message, ProviderItem, TextPart
 from tailrace.events.state import RunState
 from tests.support import legal_requests, provider_items
-from tests.support.logs import TS
+from tests.support.logs import TS, user
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -248,7 +248,9 @@ _MAKERS: Mapping[type[t.Base], _Maker] = {
     ),
     t.ReplyAbandoned: lambda draw, *_: t.ReplyAbandoned(all=draw(st.booleans())),
     t.RunWaiting: lambda draw, *_: t.RunWaiting(draw(SHORT)),
-    t.RunResumed: lambda *_: t.RunResumed(),
+    t.RunResumed: lambda draw, *_: t.RunResumed(
+        None, (user(draw(SHORT)),) if draw(st.booleans()) else ()
+    ),
     t.NodeStarted: lambda draw, _, choice: t.NodeStarted(NODES[choice.node], draw(SHORT)),
     t.NodeCompleted: lambda *_: t.NodeCompleted(),
     t.NodeFailed: lambda draw, *_: t.NodeFailed(draw(SHORT)),

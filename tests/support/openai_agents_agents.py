@@ -72,13 +72,16 @@ class Scripted(Model):
             }
         )
         given = replies_given(told)
+        made_before = replies_given([item for item in told if item.get("role") != "user"])
         output: list[dict[str, Any]] = []
         for step in next_reply(self._replies, given):
             if step.delay_ms is not None:
                 await asyncio.sleep(step.delay_ms / 1000)
             if step.fail is not None:
                 raise failure(step.fail)
-            for made in played(step, len(output), f"{self._name}_{given}_{len(output)}", output):
+            for made in played(
+                step, len(output), f"{self._name}_{made_before}_{len(output)}", output
+            ):
                 yield event(**made)
         yield event("response.completed", response=response(output))
 
@@ -145,7 +148,8 @@ def played(step: Step, index: int, id: str, output: list[dict[str, Any]]) -> lis
         return []
     arguments = msgspec.json.encode(step.arguments or {}).decode()
     half = len(arguments) // 2
-    item = {"type": "function_call", "id": id, "call_id": f"call_{id}", "name": step.call}
+    call_id = step.call_id or f"call_{id}"
+    item = {"type": "function_call", "id": id, "call_id": call_id, "name": step.call}
     output.append({**item, "arguments": arguments})
     delta = {"type": "response.function_call_arguments.delta", **at}
     return [

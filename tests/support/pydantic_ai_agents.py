@@ -50,7 +50,7 @@ async def played(step: Step, index: int, call_id: str) -> AsyncIterator[Any]:
     elif step.call is not None:
         arguments = msgspec.json.encode(step.arguments or {}).decode()
         half = len(arguments) // 2
-        yield {index: DeltaToolCall(name=step.call, tool_call_id=call_id)}
+        yield {index: DeltaToolCall(name=step.call, tool_call_id=step.call_id or call_id)}
         yield {index: DeltaToolCall(json_args=arguments[:half])}
         yield {index: DeltaToolCall(json_args=arguments[half:])}
     elif step.delay_ms is not None:

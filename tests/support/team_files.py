@@ -34,7 +34,14 @@ model = "script"
 ask_user = true
 """
 
+SCARF = "A hat, and a scarf."
+"""What the lead says to a message that comes with an answer."""
+
 SCENARIO = """
+[[replies]]
+when = "a scarf"
+steps = [{ text = "A hat, and a scarf." }]
+
 [[replies]]
 when = "order a hat"
 steps = [

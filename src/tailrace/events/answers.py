@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from tailrace.errors import BadRequest, Conflict
 from tailrace.events.grammar import ASKED_TOOL
-from tailrace.events.items import Json
+from tailrace.events.items import Item, Json
 from tailrace.events.schema_shapes import NoSchema
 from tailrace.events.schemas import mismatch
 from tailrace.events.state import RunState
@@ -114,14 +114,18 @@ def drafts(state: RunState, answer: Answer) -> list[Draft]:
     return [_draft(state, each) for each in answer]
 
 
-def given(events: Iterable[Event], answer: Answer) -> Given | None:
-    """Where this very answer was given, all parts of it; None when it was not."""
+def given(events: Iterable[Event], answer: Answer, said: tuple[Item, ...] = ()) -> Given | None:
+    """Where this very answer was given, all parts of it, in a turn that `said` just this; None when it was
+    not. Without messages, whatever else that turn said."""
     log = _Log()
     for event in events:
         log.take(event)
     found = [log.find(each) for each in answer]
     places = [place for place in found if place is not None]
-    return min(places, key=lambda place: place.seq) if len(places) == len(found) > 0 else None
+    if not 0 < len(places) == len(found):
+        return None
+    first = min(places, key=lambda place: place.seq)
+    return first if not said or log.said.get(first.turn) == said else None
 
 
 class _Log:
@@ -132,6 +136,8 @@ class _Log:
         self._open: set[int] = set()
         self._questions: dict[str, InputRequested] = {}
         self._answers: dict[tuple[str, str | int, int], tuple[Payload, Given]] = {}
+        self.said: dict[int, tuple[Item, ...]] = {}
+        """The messages that each turn brought."""
         self._turn = 0
         self._waits = False
 
@@ -156,6 +162,7 @@ class _Log:
                 self._waits = True
             case RunResumed():
                 self._turn, self._waits = self._turn + 1, False
+                self.said[self._turn] = payload.input
             case _:
                 pass
 

@@ -7,12 +7,24 @@ died were shown, but the model never finished saying them, so nobody remembers t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import assert_never
 
 import msgspec
 
 from tailrace.events.grammar import PENDING_TOOL
-from tailrace.events.items import Item, Message, TextPart, ToolCall, ToolOutput, text_of
+from tailrace.events.items import (
+    Item,
+    Message,
+    ProviderItem,
+    Reasoning,
+    TextPart,
+    ToolCall,
+    ToolOutput,
+    text_of,
+)
 from tailrace.events.parts import ItemState
+from tailrace.events.request import RunRequest
+from tailrace.events.resumptions import Resumption, input_during
 from tailrace.events.state import RunState, fold
 from tailrace.events.types import MAIN, Event, RunAttempt, RunCompleted
 
@@ -24,27 +36,63 @@ def made_by(state: RunState, agent: str = MAIN, after: int = 0) -> tuple[Item, .
 
     Replies up to number `after` are left out.
     """
-    replies: dict[int, list[ItemState]] = {}
-    for item in state.items:
-        if item.agent == agent and item.reply > after and not item.abandoned:
-            replies.setdefault(item.reply, []).append(item)
-    return tuple(thing for number in sorted(replies) for thing in _reply(replies[number]))
+    return tuple(thing for _, reply in _replies(state, agent, after) for thing in _reply(reply))
 
 
 def conversation(
-    state: RunState, agent: str = MAIN, told: tuple[Item, ...] | None = None
+    state: RunState,
+    agent: str = MAIN,
+    told: tuple[Item, ...] | None = None,
+    node: str | None = None,
 ) -> tuple[Item, ...]:
     """Everything the agent knows: what it was told, and what came of it; or what stands in for that.
 
-    `told` is by default the run's own: earlier turns and this turn's input.
+    `told` is by default the run's own: earlier turns and this turn's input. With a `node`, messages that came
+    with answers before the node began are not repeated: they are in `told`.
     """
     if agent in state.compactions:
-        replies, replacement = state.compactions[agent]
-        return (*replacement, *made_by(state, agent, after=replies))
+        replies, resumptions, replacement = state.compactions[agent]
+        return (*replacement, *_made_and_heard(state, agent, node, replies, resumptions))
     if told is None:
         request = state.started()
         told = (*request.history, *request.input)
-    return (*told, *made_by(state, agent))
+    return (*told, *_made_and_heard(state, agent, node))
+
+
+def turn(state: RunState) -> tuple[Item, ...]:
+    """What a run adds to its conversation: its input, what its main agent made, what came with answers."""
+    return (*state.started().input, *_made_and_heard(state, MAIN))
+
+
+def _made_and_heard(
+    state: RunState, agent: str, node: str | None = None, replies: int = 0, resumptions: int = 0
+) -> Iterator[Item]:
+    """As `made_by`, with the messages that came with answers: each behind the replies made before. So many
+    replies and resumptions are left out."""
+    left = heard(state, agent, node, resumptions)
+    for begins, reply in _replies(state, agent, replies):
+        while left and left[0].items <= begins:
+            yield from left.pop(0).input
+        yield from _reply(reply)
+    for each in left:
+        yield from each.input
+
+
+def heard(state: RunState, agent: str, node: str | None = None, after: int = 0) -> list[Resumption]:
+    """The resumptions whose messages an agent heard at its work, but for the first `after`: a subagent hears
+    nobody but who sent it."""
+    if any(entry.id == agent and entry.parent for entry in state.registry):
+        return []
+    return input_during(state.resumptions[after:], node)
+
+
+def _replies(state: RunState, agent: str, after: int) -> list[tuple[int, list[ItemState]]]:
+    """An agent's replies after number `after`: where each begins in the run, and its items."""
+    found: dict[int, tuple[int, list[ItemState]]] = {}
+    for number, item in enumerate(state.items):
+        if item.agent == agent and item.reply > after and not item.abandoned:
+            found.setdefault(item.reply, (number, []))[1].append(item)
+    return [found[reply] for reply in sorted(found)]
 
 
 def lasting(events: Sequence[Event]) -> Sequence[Event]:
@@ -93,6 +141,48 @@ def without_repeats(told: Sequence[Item], given: Sequence[Item]) -> tuple[Item, 
         if not (isinstance(item, ToolCall) and item.call_id in calls)
         and not (isinstance(item, ToolOutput) and item.call_id in outputs)
     )
+
+
+def said_besides(
+    asked: RunRequest, given: Sequence[Item], *, whole: bool = False
+) -> tuple[Item, ...]:
+    """What a turn that answers run `asked` says besides: the messages behind all that an agent said.
+
+    `given` is what the client sent. With `whole` it is the conversation from its beginning: where that shows
+    nothing of an agent, what the run was asked is no news.
+    """
+    first = behind_agents(given)
+    messages = [item for item in given[first:] if isinstance(item, Message)]
+    if whole and not first:
+        known = [text for text, _ in _spoken((*asked.history, *asked.input))]
+        spoken = _spoken(messages)
+        count = _overlap([text for text, _ in spoken], known)
+        messages = messages[spoken[count - 1][1] + 1 if count else 0 :]
+    return tuple(messages)
+
+
+def behind_agents(items: Sequence[Item]) -> int:
+    """Where in a client's list that begins which no agent has said anything after."""
+    said = (n for n, item in enumerate(items) if _is_agents(item))
+    return max(said, default=-1) + 1
+
+
+def _is_agents(item: Item) -> bool:
+    match item:
+        case Message():
+            return item.role == "assistant"
+        case Reasoning() | ToolCall():
+            return True
+        case ToolOutput():
+            return False
+        case ProviderItem():
+            return not str(item.data.get("type", "")).endswith(CLIENTS)
+        case _:
+            assert_never(item)
+
+
+CLIENTS = ("_output", "_response")
+"""How the types of items end that a client makes: outputs of calls, answers to approval requests."""
 
 
 def _spoken(items: Sequence[Item]) -> list[tuple[tuple[str, str], int]]:

@@ -16,6 +16,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Item, Json
 from tailrace.events.parts import ItemState
 from tailrace.events.request import RunRequest
+from tailrace.events.resumptions import Resumption, resumed
 from tailrace.events.usage import Totals
 
 
@@ -41,14 +42,14 @@ class RunState:
         self.items: list[ItemState] = []
         self.open: dict[int, ItemState] = {}
         self.asks: dict[str, str] = {}
-        self.resumptions: list[RunRequest | None] = []
+        self.resumptions: list[Resumption] = []
         self.questions: dict[str, t.InputRequested] = {}
         self.answers: dict[str, Json] = {}
         self.replies: dict[str, int] = {}
         self.contexts: dict[str, int] = {}
         self.finishes: dict[str, t.Finish] = {}
         self.dispatched: dict[int, list[str]] = {}
-        self.compactions: dict[str, tuple[int, tuple[Item, ...]]] = {}
+        self.compactions: dict[str, tuple[int, int, tuple[Item, ...]]] = {}
         self.usage: dict[tuple[str, str], Totals] = {}
         self.metered: Callable[[t.Usage], None] | None = None
         """Who wants to be told of each model call's usage."""
@@ -166,8 +167,8 @@ class RunState:
             case t.CompactionCompleted():
                 self._from_open_source(draft)
                 if not payload.failed:
-                    replies = self.replies.get(draft.agent, 0)
-                    self.compactions[draft.agent] = (replies, payload.replacement)
+                    made, heard = self.replies.get(draft.agent, 0), len(self.resumptions)
+                    self.compactions[draft.agent] = (made, heard, payload.replacement)
                 self.contexts.pop(draft.agent, None)
             case t.ReplyAbandoned():
                 self._from_open_source(draft)
@@ -316,7 +317,7 @@ class RunState:
                     raise IllegalEvent("the run cannot wait while an item is open")
             case t.RunResumed():
                 self.stuck = 0
-                self.resumptions.append(payload.request)
+                self.resumptions.append(resumed(payload, len(self.items), self.nodes))
                 self._handed_in = self.seq + 1
             case _:
                 assert_never(payload)

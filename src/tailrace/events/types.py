@@ -63,9 +63,11 @@ class RunWaiting(Base, frozen=True, tag="run.waiting"):
 
 
 class RunResumed(Base, frozen=True, tag="run.resumed"):
-    """The answer came. `request` is what brought it, where that was a turn of its own."""
+    """The answer came. `request` is what brought it, where that was a turn of its own; `input` are the
+    messages that came with it."""
 
     request: RunRequest | None = None
+    input: tuple[Item, ...] = ()
 
 
 class RunCompleted(Base, frozen=True, tag="run.completed"):

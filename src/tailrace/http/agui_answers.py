@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tailrace.errors import BadRequest
-from tailrace.events import ids
+from tailrace.events import history, ids
 from tailrace.events.answers import Approval, Declined
 from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Json
 from tailrace.events.state import RunState
 from tailrace.http.answers import Answering
 from tailrace.http.parts import Parts
-from tailrace.protocols.ag_ui.request import Resume
+from tailrace.http.turns import until_settled
+from tailrace.protocols.ag_ui.request import Create, Resume
 from tailrace.protocols.ag_ui.wire import APPROVAL, QUESTION
 from tailrace.protocols.fields import any_object, as_object, only, optional
 from tailrace.runs.owner import Owner
@@ -21,8 +20,10 @@ ABANDONED = "They did not answer."
 """What a question's call gets for an answer when the interrupt is `cancelled`."""
 
 
-async def answering(parts: Parts, resume: Sequence[Resume], who: Owner) -> Answering:
-    """The run that is answered, and what. Raises `BadRequest`, `NotFound`, `Expired`."""
+async def answering(parts: Parts, create: Create, who: Owner) -> Answering:
+    """The run that is answered, what, and what the user says besides. Raises `BadRequest`, `NotFound`,
+    `Expired`, and `Conflict` where messages have waited too long for the run's next pause."""
+    resume = create.resume
     asked = resume[0].where + ".interruptId"
     runs = {_position(entry)[0] for entry in resume}
     if len(runs) > 1:
@@ -30,7 +31,10 @@ async def answering(parts: Parts, resume: Sequence[Resume], who: Owner) -> Answe
     record = await parts.directory.find(runs.pop(), who)
     state = await parts.directory.state(record.run)
     answers = tuple(_answer(entry, state) for entry in resume)
-    return Answering(record.run, record.agent, answers)
+    said = history.said_besides(state.started(), create.messages, whole=True)
+    if said:
+        await until_settled(parts, record.run, "The run that asked", "resume")
+    return Answering(record.run, record.agent, answers, said)
 
 
 def _position(entry: Resume) -> tuple[str, int]:

@@ -1,21 +1,32 @@
 """A turn that answers: approvals and questions of a waiting run, found in the input of a new response.
 
-Only what stands at the end of the input counts: earlier answers are history that a client sends again.
+Only what no agent has said anything after counts: earlier answers are history that a client sends again.
+Messages among the answers are said to the run that goes on (`Answering.said`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from msgspec import Struct
 
-from tailrace.errors import BadRequest, NotFound
-from tailrace.events import ids
-from tailrace.events.answers import Answer, Approval, Declined, One, Output, Reply, reply
+from tailrace.errors import BadRequest, Conflict, NotFound
+from tailrace.events import history, ids
+from tailrace.events.answers import (
+    Answer,
+    Approval,
+    Declined,
+    One,
+    Output,
+    Reply,
+    given,
+    reply,
+)
 from tailrace.events.items import Item, ProviderItem, ToolCall, ToolOutput, text_of
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.events.types import InputRequested
+from tailrace.events.types import Event, InputRequested
 from tailrace.http.parts import Parts
 from tailrace.http.turns import until_settled
 from tailrace.protocols import attribution
@@ -29,11 +40,12 @@ ANSWER_KEYS = ("type", "id", "status", "approval_request_id", "approve", "reason
 
 
 class Answering(Struct, frozen=True):
-    """The run that is answered, whose it is, and what."""
+    """The run that is answered, whose it is, what, and the messages that came with that."""
 
     run: str
     agent: str
     answer: Answer
+    said: tuple[Item, ...] = ()
 
 
 def to_who_asked(asked: str, agent: str, param: str = "") -> None:
@@ -44,19 +56,50 @@ def to_who_asked(asked: str, agent: str, param: str = "") -> None:
 
 async def answering(parts: Parts, request: RunRequest, who: Owner) -> Answering | None:
     """What a request answers, or None for a request that starts a run of its own."""
-    last = _at_the_end(request.input)
-    if not last:
+    first = history.behind_agents(request.input)
+    asked = [(n, item) for n, item in enumerate(request.input) if n >= first and _answers(item)]
+    if not asked:
         return None
-    record = await _record(parts, request, last, who)
+    record = await _record(parts, request, [item for _, item in asked], who)
     if record is None:
         return None
-    run, first = record.run, len(request.input) - len(last)
+    run = record.run
     await until_settled(parts, run, "The response that asked", "previous_response_id")
     state = await parts.directory.state(run)
     _unchanged(request.input, state, run)
-    answers = [_answer(item, state, run, f"input[{n}]") for n, item in enumerate(last, first)]
+    answers = [_answer(item, state, run, f"input[{n}]") for n, item in asked]
     found = tuple(answer for answer in answers if answer is not None)
-    return Answering(run, record.agent, found) if found else None
+    if not found:
+        return None
+    for (n, item), answer in zip(asked, answers, strict=True):
+        if answer is None and isinstance(item, ToolOutput) and not _is_known(item, state):
+            raise BadRequest(
+                f"input[{n}] is the output of a call that was not made: {item.call_id}.",
+                param=f"input[{n}].call_id",
+            )
+    whole = not (request.previous or request.conversation)
+    said = history.said_besides(state.started(), request.input, whole=whole)
+    answered = Answering(run, record.agent, found, said)
+    if await answered_before(parts, answered):
+        _goes_on_later(request, await parts.directory.events(run), found)
+        return None
+    return answered
+
+
+async def answered_before(parts: Parts, turn: Answering) -> bool:
+    """Whether all that a turn answers was answered, just so, by a turn that said something else: what this
+    one says is for a run of its own."""
+    if not turn.said:
+        return False
+    events = await parts.directory.events(turn.run)
+    return given(events, turn.answer) is not None and given(events, turn.answer, turn.said) is None
+
+
+def _goes_on_later(request: RunRequest, events: Sequence[Event], answer: Answer) -> None:
+    """Raises `Conflict` where a request goes on from the very pause that another one has answered."""
+    place = given(events, answer)
+    if request.previous and place is not None and ids.response_turn(request.previous) < place.turn:
+        raise Conflict("Another turn has answered this already.", code="already_answered")
 
 
 def _unchanged(items: Sequence[Item], state: RunState, run: str) -> None:
@@ -80,16 +123,21 @@ def changed(place: str) -> BadRequest:
     return BadRequest(f"{place} was changed; a call runs as it was asked about.", param=place)
 
 
-def _at_the_end(items: Sequence[Item]) -> list[ProviderItem | ToolOutput]:
-    found: list[ProviderItem | ToolOutput] = []
-    for item in reversed(items):
-        if isinstance(item, ToolOutput) or (
-            isinstance(item, ProviderItem) and item.data.get("type") == APPROVAL
-        ):
-            found.insert(0, item)
-        else:
-            break
-    return found
+def _answers(item: Item) -> TypeGuard[ProviderItem | ToolOutput]:
+    """Whether an item may be an answer: to an approval request, or the output of a call."""
+    return isinstance(item, ToolOutput) or (
+        isinstance(item, ProviderItem) and item.data.get("type") == APPROVAL
+    )
+
+
+def _is_known(output: ToolOutput, state: RunState) -> bool:
+    """Whether the run, or what came before it, has the call of an output."""
+    calls = (item.content for item in state.items)
+    request = state.started()
+    return any(
+        isinstance(call, ToolCall) and call.call_id == output.call_id
+        for call in (*calls, *request.history, *request.input)
+    )
 
 
 async def _record(
@@ -98,7 +146,7 @@ async def _record(
     items: Sequence[ProviderItem | ToolOutput],
     who: Owner,
 ) -> RunRecord | None:
-    """The run that asked: named by a request's id, or the previous response's."""
+    """The run that asked: named by a request's id, or the previous response's, or the conversation's last."""
     names = [request.previous] if request.previous else []
     for item in items:
         position = ids.item_position(_asked(item)) if isinstance(item, ProviderItem) else None
@@ -109,7 +157,10 @@ async def _record(
             return await parts.directory.find(name, who)
         except NotFound:
             continue
-    return None
+    if not request.conversation:
+        return None
+    found = await parts.conversations.get(request.conversation, who)
+    return await anext(parts.conversations.runs(found), None)
 
 
 def _answer(item: ProviderItem | ToolOutput, state: RunState, run: str, where: str) -> One | None:

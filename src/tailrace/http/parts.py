@@ -17,9 +17,10 @@ from tailrace.auth.principal import Principal
 from tailrace.errors import BadRequest, Unavailable
 from tailrace.events import ids
 from tailrace.events.answers import Answer, Given
+from tailrace.events.items import Item
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.events.types import RunFailed
+from tailrace.events.types import RunFailed, RunResumed
 from tailrace.http import audit, no_form, refusals
 from tailrace.http.bodies import Bodies
 from tailrace.http.catalog import Catalog
@@ -100,10 +101,13 @@ class Parts(Struct, frozen=True):
         answer: Answer,
         body: bytes,
         request: RunRequest | None = None,
+        said: tuple[Item, ...] = (),
     ) -> Given:
-        """Give a run what it asked for, as `Supervisor.answer`."""
+        """Give a run what it asked for, as `Supervisor.answer`; `said` are the messages of `request` that
+        came with it."""
         audit.answers(http, run, answer)
-        return await self.supervisor.answer(run, answer, request, self.sent(http, body))
+        turn = RunResumed(request, said)
+        return await self.supervisor.answer(run, answer, turn, self.sent(http, body))
 
     def sent(self, http: Request, body: bytes) -> Sent:
         """How a request was sent, to be recognised when it comes again."""

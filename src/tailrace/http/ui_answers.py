@@ -6,34 +6,34 @@ What a message answers is all that its parts say; what is not asked (any more) o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import cast
 
 from tailrace.errors import BadRequest, Expired, NotFound
-from tailrace.events import ids
-from tailrace.events.answers import Answer, Approval, Declined, Reply, reply
+from tailrace.events import history, ids
+from tailrace.events.answers import Answer, Approval, Declined, Reply, given, reply
+from tailrace.events.grammar import ASKED_TOOL
 from tailrace.events.items import Json, ToolCall
 from tailrace.events.state import RunState
-from tailrace.http.answers import Answering, changed
+from tailrace.http.answers import Answering, answered_before, changed
 from tailrace.http.parts import Parts
 from tailrace.http.turns import until_settled
 from tailrace.protocols.ai_sdk_ui.messages import Given, Shown
+from tailrace.protocols.ai_sdk_ui.request import Create
 from tailrace.protocols.ai_sdk_ui.wire import arguments
 from tailrace.protocols.fields import Object
 from tailrace.runs.owner import Owner
 
 
-async def answering(
-    parts: Parts, given: Sequence[Given], shown: Mapping[str, Shown], who: Owner
-) -> Answering | None:
-    """The run that is answered, and what; None when nothing that is asked is answered.
+async def answering(parts: Parts, asked: Create, who: Owner) -> Answering | None:
+    """The run that is answered, what, and what the user says besides; None when nothing that is asked is
+    answered, or was by a turn that said something else.
 
     Raises `BadRequest` for an approval of nothing that this server asked, or of a call whose input the
     message shows otherwise.
     """
-    placed = [(each, place) for each in given if (place := ids.item_position(each.id)) is not None]
-    for each in given:
-        if each.approved is not None and ids.item_position(each.id) is None:
+    placed = [(each, place) for each in asked.given if (place := ids.item_position(each.id))]
+    for each in asked.given:
+        if each.approved is not None and ids.item_position(each.id) is None and not asked.past:
             raise BadRequest(f"No approval was asked by the id '{each.id}'.", param=each.where)
     if not placed:
         return None
@@ -43,24 +43,48 @@ async def answering(
         await until_settled(parts, record.run, "The run that asked", "messages")
         state = await parts.directory.state(record.run)
     except (NotFound, Expired):
-        if any(each.approved is not None for each, _ in placed):
+        if not asked.past and any(each.approved is not None for each, _ in placed):
             raise
         return None  # outputs of a run that is gone: the messages tell what it was
     for each, (of, number) in placed:
-        told = shown.get(ids.item_id("call", of, number))
-        if each.approved is not None and of == run and told is not None:
-            _check_input(told, number, state)
+        call = asked.shown.get(ids.item_id("call", of, number))
+        if each.approved is not None and of == run and call is not None:
+            _check_input(call, number, state)
     answers = [_answer(each, number, state) for each, (of, number) in placed if of == run]
     found: Answer = tuple(answer for answer in answers if answer is not None)
-    return Answering(record.run, record.agent, found) if found else None
+    if asked.past:
+        found = await _not_stale(parts, run, state, found)
+    if not found:
+        return None
+    told = (*asked.request.history, *asked.request.input)
+    said = history.said_besides(state.started(), told, whole=asked.told)
+    turn = Answering(record.run, record.agent, found, said)
+    return None if await answered_before(parts, turn) else turn
 
 
-def _answer(given: Given, number: int, state: RunState) -> Approval | Reply | Declined | None:
-    if given.approved is not None:
-        return Approval(number, given.approved, given.text, ids.asked_time(given.id))
+async def _not_stale(parts: Parts, run: str, state: RunState, found: Answer) -> Answer:
+    """Of answers that stand in an earlier message: those that somebody waits for, or that were given so."""
+    events = await parts.directory.events(run)
+    return tuple(
+        answer
+        for answer in found
+        if not isinstance(answer, Approval)
+        or _is_asked(state, answer)
+        or given(events, (answer,)) is not None
+    )
+
+
+def _is_asked(state: RunState, answer: Approval) -> bool:
+    item = state.items[answer.item] if answer.item < len(state.items) else None
+    return item is not None and item.tool in ASKED_TOOL and item.asked == answer.asked
+
+
+def _answer(said: Given, number: int, state: RunState) -> Approval | Reply | Declined | None:
+    if said.approved is not None:
+        return Approval(number, said.approved, said.text, ids.asked_time(said.id))
     for name, question in state.questions.items():
         if question.item == number and state.asks[name] == "asked":
-            return Declined(name, given.text) if given.failed else reply(question, given.text)
+            return Declined(name, said.text) if said.failed else reply(question, said.text)
     return None
 
 

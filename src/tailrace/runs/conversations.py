@@ -289,5 +289,4 @@ def _size(entry: Entry) -> int:
 
 def _of_run(run: str, state: RunState) -> tuple[Entry, ...]:
     """A run's turn: what was put in and what came out."""
-    turn = (*state.started().input, *history.made_by(state))
-    return tuple(Entry(f"item_{run}_{n}", item) for n, item in enumerate(turn))
+    return tuple(Entry(f"item_{run}_{n}", item) for n, item in enumerate(history.turn(state)))

@@ -294,25 +294,25 @@ class Supervisor:
         self,
         run: str,
         answer: Answer,
-        request: RunRequest | None = None,
+        turn: RunResumed = RunResumed(),  # noqa: B008 - frozen
         sent: Sent | None = None,
     ) -> Given:
         """Give a run what it asked for; when this returns the answer is durable and the run goes on, from
         where the result says.
 
-        `request` is the turn that brought the answer, where a surface has turns; `sent` is how it came. The
-        same answer sent again changes nothing, and is told where it was given. Raises `Conflict` when
-        nothing, or nothing any more, is asked by that name: of two answers the first one counts;
-        `Unprocessable` for a key that was used with another body.
+        `turn` is what brought the answer: one with messages is taken only while the run waits. `sent` is how
+        it came. The same turn sent again changes nothing; its answer was given where the result says. Raises
+        `Conflict` when nothing, or nothing any more, is asked by that name: of two answers the first one
+        counts; `Unprocessable` for a key that was used with another body.
         """
         if sent is not None and sent.keyed and await self._submissions.find(sent) is None:
             with suppress(RevisionMismatch):  # it comes twice at once
                 claim = self._submissions.claim(sent, run, answers=True)
                 await self._store.records.change(claim)
         try:
-            await self._give(run, answer, request)
+            await self._give(run, answer, turn)
         except Conflict:
-            before = given(await self._directory.events(run), answer)
+            before = given(await self._directory.events(run), answer, turn.input)
             if before is None:
                 raise
             return before
@@ -325,22 +325,22 @@ class Supervisor:
         """What an equal submission began or answered before. Raises `Unprocessable`."""
         return await self._submissions.find(sent)
 
-    async def _give(self, run: str, answer: Answer, request: RunRequest | None) -> None:
-        while not await self._crew.answer(run, answer):
+    async def _give(self, run: str, answer: Answer, turn: RunResumed) -> None:
+        while turn.input or not await self._crew.answer(run, answer):
             await self._crew.wait(run)  # it is on its way to its pause
             async with self._waking:  # two answers at once must not wake it twice
                 if (await self._directory.state(run)).phase != "running":
                     with suppress(Fenced):  # another process woke it: perhaps by another answer
-                        return await self._wake(run, answer, request)
+                        return await self._wake(run, answer, turn)
         return None
 
-    async def _wake(self, run: str, answer: Answer, request: RunRequest | None) -> None:
+    async def _wake(self, run: str, answer: Answer, turn: RunResumed) -> None:
         """Write an answer to a run that waits. Raises `Fenced` when another process was first."""
         try:
             record, state = await self._waiting(run)
         except Conflict:
             raise Conflict("The run asks for nothing.", code="already_answered") from None
-        resumed = [*drafts(state, answer), Draft(RunResumed(request))]
+        resumed = [*drafts(state, answer), Draft(turn)]
         await self._accounts.check(record.purses)
         await self._running.enter(run, record.purses)
         await self._offer(run, state.seq, record.purses)

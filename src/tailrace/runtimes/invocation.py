@@ -185,7 +185,7 @@ class Invocation:
         )
 
     def _conversation(self) -> tuple[Item, ...]:
-        return history.conversation(self._context.state, self._id, self._base.items)
+        return history.conversation(self._context.state, self._id, self._base.items, self._node)
 
     def _placed(self, payload: t.Payload, theirs: set[tuple[str, str]]) -> t.Payload:
         """A call of one of our tools, or of a tool nobody has, is ours to answer."""
@@ -222,7 +222,11 @@ class Invocation:
                             failed = compaction.fault(text, payload.finish)
         except ModelFailed as failure:
             failed = kept_back(failure, self._context.run).message
-        replacement = () if failed else compaction.replacement(text, self._base.items)
+        state = self._context.state
+        told = [*self._base.items]
+        for each in history.heard(state, self._id, self._node):
+            told += each.input
+        replacement = () if failed else compaction.replacement(text, tuple(told))
         self._say(t.CompactionCompleted(replacement, failed))
 
     # the calls

@@ -13,6 +13,7 @@ from tailrace.errors import IllegalEvent, LimitReached, LogError, ModelFailed
 from tailrace.events import abandoning
 from tailrace.events.items import Item, Message, TextPart
 from tailrace.events.request import RunRequest
+from tailrace.events.resumptions import input_before
 from tailrace.events.types import (
     AgentCompleted,
     AgentEntry,
@@ -118,9 +119,11 @@ class Workflow:
         return done
 
     def _told(self, context: RunContext, spec: NodeSpec) -> tuple[Item, ...]:
-        """The run's input; for a node that needs others, then what they made."""
-        request = context.request
+        """The run's input, and what came with answers before the node began; for a node that needs others,
+        then what they made."""
+        request, resumptions = context.request, context.state.resumptions
         told: list[Item] = [*request.history, *request.input]
+        told += input_before(resumptions, spec.id)
         for need in spec.needs:
             for message in made_in(context.state, need):
                 head = TextPart(f"What {need} made:\n\n")

@@ -29,7 +29,9 @@ async def test_a_start_does_not_take_the_memory_of_what_is_in_segments(
     found = measured(tmp_path / "data")
     assert found["open_mb"] < 60
     assert found["most_mb"] < 90  # all tails became chunks meanwhile
-    assert found["used"] < 3
+    assert found["cpu"] < 1.5, (
+        "another run is written and read; a busy machine has other work besides"
+    )
     with closing(sqlite3.connect(tmp_path / "data" / FILE)) as connection:
         kept = "SELECT sum(last - first + 1) FROM chunks WHERE run != 'other'"
         assert connection.execute(kept).fetchone() == (events,)

@@ -16,26 +16,18 @@ from tailrace.events.items import Item, TextPart, ToolOutput
 from tailrace.events.request import Settings
 from tailrace.events.state import RunState
 from tailrace.models.scenario import Step
-from tests.runtimes.adapters.durable_suite import Durable
-from tests.support.house import House
+from tests.runtimes.adapters.answered_suite import Answered
 from tests.support.specs import FOREVER, PAINT, Spec, Steps, reason, send, spec, until
 from tests.support.team import call, outputs, say, texts
 
 
-class Contract(Durable):
+class Contract(Answered):
     """The suite."""
 
     failed_tool_fails_the_run = False
     told_of_a_failed_tool = "The tool failed (ValueError)."
     answers_wait_for_others = False
     """Whether what was answered goes on only when all that works beside it has ended."""
-
-    async def _again(self, house: House, root: Spec) -> House:
-        """The next process: the old one is gone."""
-        await house.supervisor.drain()
-        second = House(self.build(root), house.store)
-        await second.supervisor.open()
-        return second
 
     async def _run(self, root: Spec, **fields: Any) -> tuple[RunState, list[t.Event]]:
         house = await self._open(root)

@@ -43,6 +43,7 @@ class TestOpenAIAgents(Contract):
     """The suite."""
 
     told_of_a_failed_tool = "It failed: no good"  # its tools say so themselves
+    repeated_ids_fail_the_run = "Use a unique call ID"
 
     def build(self, spec: Spec) -> Runtime:
         return OpenAIAgentsRuntime(agent(spec), spec.name)

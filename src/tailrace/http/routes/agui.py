@@ -79,10 +79,13 @@ class _Threads:
         self, http: Request, asked: request.Create, wanted: RunRequest, body: bytes, who: Owner
     ) -> tuple[str, int]:
         """The run that goes on, and the turn that the answers began, now or when they came before."""
-        found = await answering(self._parts, asked.resume, who)
+        found = await answering(self._parts, asked, who)
         to_who_asked(found.agent, wanted.agent)
+        wanted = msgspec.structs.replace(wanted, input=found.said)
         try:
-            given = await self._parts.answer(http, found.run, found.answer, body, wanted)
+            given = await self._parts.answer(
+                http, found.run, found.answer, body, wanted, found.said
+            )
         except Conflict:
             turn = _turn(await self._parts.directory.state(found.run), wanted)
             if turn is None:
@@ -105,7 +108,7 @@ class _Threads:
                 state = await self._parts.directory.state(run)
             except NotFound:
                 continue
-            asked = (state.started(), *state.resumptions)
+            asked = (state.started(), *(each.request for each in state.resumptions))
             if any(each is not None and each.called == named.run for each in asked):
                 return run
         raise NotFound(
@@ -125,7 +128,8 @@ class _Threads:
 
 def _turn(state: RunState, wanted: RunRequest) -> int | None:
     """The turn that this very request began. Raises `Unprocessable` for another request of its name."""
-    for number, told in enumerate(state.resumptions, 1):
+    for number, resumption in enumerate(state.resumptions, 1):
+        told = resumption.request
         if told is not None and (told.session, told.called) == (wanted.session, wanted.called):
             if told != wanted:
                 raise _another(wanted)

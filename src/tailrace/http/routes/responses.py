@@ -81,7 +81,9 @@ class _Responses:
         answer = await answering(self._parts, wanted, who)
         if answer is not None:
             to_who_asked(answer.agent, wanted.agent, "" if self._mount.names_agent else "model")
-            given = await self._parts.answer(http, answer.run, answer.answer, body, wanted)
+            given = await self._parts.answer(
+                http, answer.run, answer.answer, body, wanted, answer.said
+            )
             return answer.run, given.turn
         if wanted.conversation:  # before one waits for a turn of it, which tells that it is there
             await self._parts.conversations.get(wanted.conversation, who)
@@ -133,7 +135,7 @@ class _Responses:
         asked = await self._parts.directory.request(record.run)
         if turn:
             state = await self._parts.directory.state(record.run)
-            asked = state.resumptions[turn - 1] or asked
+            asked = state.resumptions[turn - 1].request or asked
         page = reply.input_items(record.run, asked, dict(http.query_params))
         return json_reply(page, run=record.run)
 

@@ -51,12 +51,14 @@ class _Chats:
         wanted = msgspec.structs.replace(
             asked.request, agent=target.name, model=target.name, conversation=chat.id
         )
-        answer = await answering(self._parts, asked.given, asked.shown, who)
+        answer = await answering(self._parts, asked, who)
         if answer is not None:
             if named:
                 to_who_asked(answer.agent, wanted.agent, "agent")
             wanted = msgspec.structs.replace(wanted, agent=answer.agent, model=answer.agent)
-            given = await self._parts.answer(http, answer.run, answer.answer, body, wanted)
+            given = await self._parts.answer(
+                http, answer.run, answer.answer, body, wanted, answer.said
+            )
             return await self._turn(http, answer.run, given.turn)
         if not wanted.input:
             raise BadRequest(
@@ -67,7 +69,7 @@ class _Chats:
         return self._parts.stream(http, run, ui_view(run, 0))
 
     async def resume(self, http: Request) -> Reply:
-        """All of the chat's last reply and what follows; with `after` only what follows that position.
+        """All of the chat's last message and what follows; with `after` only what follows that position.
         One that a position or a `responseId` asks for is given also when it has ended. 204: nothing is
         going on."""
         run = await self._run(http)
@@ -77,9 +79,14 @@ class _Chats:
         state = await self._parts.directory.state(run)
         if after is None and "responseId" not in http.query_params and state.ended:
             return Response(status_code=204)
-        first = 0 if after is None else cursor(after, "after") + 1
+        turn = len(state.resumptions)
+        if after is None:
+            events = await self._parts.directory.events(run)
+            first = stream.message_begins(run, events, turn)
+        else:
+            first = cursor(after, "after") + 1
         past = after is None and state.started().called != ""
-        view = ui_view(run, len(state.resumptions), past=past)
+        view = ui_view(run, turn, past=past)
         return await self._parts.resume(http, run, view, first)
 
     async def cancel(self, http: Request) -> Reply:

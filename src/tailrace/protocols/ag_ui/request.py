@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from tailrace.errors import BadRequest
-from tailrace.events.items import Json
+from tailrace.events.items import Item, Json
 from tailrace.events.request import RunRequest, Settings, ToolSpec
 from tailrace.protocols.ag_ui.messages import decode_messages
 from tailrace.protocols.ag_ui.wire import SURFACE
@@ -42,10 +42,12 @@ class Resume(Struct, frozen=True):
 
 
 class Create(Struct, frozen=True):
-    """A decoded request; where it brings answers (`resume`), its messages are not looked at."""
+    """A decoded request. One that brings answers (`resume`) has no input yet: which of its `messages` the run
+    does not know is for who knows the run."""
 
     request: RunRequest
     resume: tuple[Resume, ...]
+    messages: tuple[Item, ...]
 
 
 class Named(Struct, frozen=True):
@@ -86,7 +88,7 @@ def decode(body: bytes) -> Create:
         session=named.thread,
         called=named.run,
     )
-    return Create(request, resume)
+    return Create(request, resume, (*history, *new))
 
 
 def decode_cancel(body: bytes) -> Named:

@@ -31,14 +31,16 @@ SURFACE = "ui"
 
 
 class Create(Struct, frozen=True):
-    """A decoded request. `told`: it brings the whole past. `given`: answers to what runs ask; where they
-    answer nothing and `request.input` is empty, it asks for nothing."""
+    """A decoded request. `told`: it brings the whole past. `given`: answers to what runs ask, in the last
+    message, or with `past` in the assistant's before a new one of the user's; where they answer nothing and
+    `request.input` is empty, it asks for nothing."""
 
     request: RunRequest
     agent: str
     told: bool
     given: tuple[Given, ...]
     shown: Mapping[str, Shown]
+    past: bool
 
 
 def decode(body: bytes) -> Create:
@@ -55,9 +57,11 @@ def decode(body: bytes) -> Create:
     last = found[-1]
     if last.role == "system":
         raise BadRequest("The last message must not be a system message.", param="messages")
-    given = (*last.given, *_approvals(fields))
+    past = last.role == "user" and len(found) > 1 and found[-2].role == "assistant"
+    answers = found[-2] if past else last
+    given = (*answers.given, *_approvals(fields))
     knows = optional(fields, "toolApproval", bool, default=False)
-    knows = knows or any(each.approved is not None for each in last.given)
+    knows = knows or any(each.approved is not None for each in answers.given)
     history, new = _new(found)
     request = RunRequest(
         agent="",
@@ -71,7 +75,7 @@ def decode(body: bytes) -> Create:
         called=last.id if last.role == "assistant" else "",
         include=(wire.APPROVALS,) if knows else (),
     )
-    return Create(request, _agent(fields), told, given, last.shown)
+    return Create(request, _agent(fields), told, given, answers.shown, past)
 
 
 def _messages(fields: Object) -> tuple[bool, list[Told]]:

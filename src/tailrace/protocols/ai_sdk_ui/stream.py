@@ -10,7 +10,9 @@ nothing is open when the next one begins: clients forget open texts at the end o
 
 A run that pauses for a person goes on in the same UI message. The stream up to pause k, and its numbers,
 are the beginning of the stream up to pause k + 1 but for its last chunk, so a turn that answers is the same
-stream from a later frame on (`turn_begins`), and a replay is all of it.
+stream from a later frame on (`turn_begins`), and a replay is all of it. Where the user has said something
+with the answer, the turn is a message of its own, which shows the calls again that it tells the results of:
+clients look for a call in the message that they are building.
 """
 
 from __future__ import annotations
@@ -146,7 +148,12 @@ class Encoder:
                 self._paused()
             case t.RunResumed():
                 self._turn += 1
+                parted = payload.input != () and self._options.turn is not None
+                if parted:
+                    self._message = f"{ids.message_id(self.run)}_{self._turn}"
                 self._begin_turn(payload.request)
+                for shown in self._calls.values() if parted else ():
+                    shown.show_again()
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 self._ended(payload)
             case t.RunAttempt():
@@ -300,6 +307,13 @@ class Encoder:
         terminal = (self._progress % self._number).replace(b'"terminal":false', b'"terminal":true')
         self._frames += [terminal, frame(chunk), wire.DONE]
         self._number += 3
+
+
+def message_begins(run: str, events: Sequence[t.Event], turn: int) -> int:
+    """The number of the first frame of the UI message that a turn is part of (`turn_begins`)."""
+    resumed = [event.payload for event in events if isinstance(event.payload, t.RunResumed)]
+    parted = [number for number, each in enumerate(resumed[:turn], 1) if each.input]
+    return turn_begins(run, events, parted[-1]) if parted else 0
 
 
 def turn_begins(run: str, events: Sequence[t.Event], turn: int) -> int:

@@ -123,6 +123,7 @@ class Calling:
         self.theirs = started.runs_on == "client"
         self.input: Json = None
         self._asked = 0
+        self._agent = agent
         self._stream = stream
         self._named: Object = {"toolCallId": self.id, "toolName": started.name}
         self._flags: Object = {} if self.theirs else wire.OURS
@@ -154,6 +155,14 @@ class Calling:
         self.input = wire.arguments(call.arguments, custom=call.custom)
         told = {"id": self.id, "name": call.name, "args": self.input}
         self._stream.emit(wire.data("toolCall", told))
+        self._show()
+
+    def show_again(self) -> None:
+        """Tell the whole call in a message that does not have it."""
+        self._stream.enter(self._agent)
+        self._show()
+
+    def _show(self) -> None:
         chunk = {"type": "tool-input-available", **self._named, "input": self.input}
         self._stream.emit({**chunk, **self._flags})
 

@@ -24,6 +24,7 @@ from tailrace.errors import ModelFailed
 from tailrace.events import items as i
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest
+from tailrace.runtimes.adapters.hearing import Heard, inserted
 
 DIALECT = "langgraph"
 NO_RESULT = "There is no result of this call."
@@ -44,6 +45,13 @@ def told(request: RunRequest) -> list[BaseMessage]:
     note = "\n\n".join(filter(None, notes))
     first: list[BaseMessage] = [SystemMessage(note)] if note else []
     return [*first, *_conversation(rest)]
+
+
+def with_heard(messages: list[BaseMessage], said: Sequence[Heard]) -> list[BaseMessage]:
+    """What a model is asked, with what came with answers."""
+    begins = [n for n, message in enumerate(messages) if isinstance(message, AIMessage)]
+    human = [(each.replies, [_said(item, {}) for item in each.messages]) for each in said]
+    return inserted(messages, begins, human)
 
 
 def replied(items: Sequence[i.Item], *, replayed: bool) -> AIMessage:

@@ -26,6 +26,7 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from tailrace import hooks
 from tailrace.runtimes.adapters import langgraph_anatomy as anatomy
 from tailrace.runtimes.adapters.langgraph_invocation import Asked, Graphs, Invocation
+from tailrace.runtimes.adapters.langgraph_messages import with_heard
 from tailrace.runtimes.adapters.langgraph_offer import offered, with_client
 from tailrace.runtimes.adapters.playback import SCOPE, Scope, scope
 
@@ -233,8 +234,9 @@ def _agenerate(original: Any) -> Any:
         if agent.is_main:
             options = with_client(self, agent.context.request.settings, options)
         manager = _listening(run_manager, _Pieces(agent, found))
+        told = with_heard(messages, agent.heard())
         try:
-            result = await original(self, messages, stop, manager, **options)
+            result = await original(self, told, stop, manager, **options)
         except Exception as error:
             await _failed(agent, found, error)
             raise
@@ -257,8 +259,9 @@ def _generate(original: Any) -> Any:
         if agent.is_main:
             options = with_client(self, agent.context.request.settings, options)
         manager = _listening(run_manager, _PiecesInThread(place, agent, found))
+        told = with_heard(messages, agent.heard())
         try:
-            result = original(self, messages, stop, manager, **options)
+            result = original(self, told, stop, manager, **options)
         except Exception as error:
             _tell(place, _failed(agent, found, error))
             raise

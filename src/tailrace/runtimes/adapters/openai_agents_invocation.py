@@ -20,6 +20,7 @@ from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.history import made_by
 from tailrace.events.items import Item, ProviderItem, ToolCall
+from tailrace.runtimes.adapters.hearing import Heard, heard
 from tailrace.runtimes.adapters.openai_agents_items import output_text, recorded, told_result
 from tailrace.runtimes.adapters.openai_agents_reply import CALLS, Reply
 from tailrace.runtimes.adapters.playback import SCOPE, Member, Scope
@@ -69,6 +70,15 @@ class Invocation(Member):
     def has_replied(self) -> bool:
         """Whether it has given a reply, or took over from one that has."""
         return bool(self.state.replies.get(self.id)) or self._before is not None
+
+    def heard(self) -> list[Heard]:
+        """As `Member.heard`: who was handed the conversation hears what those before it would have."""
+        agents = {self.id}
+        before = self._before
+        while before is not None:
+            agents.add(before.id)
+            before = before._before
+        return heard(self.state, agents)
 
     async def room(self) -> None:
         """Let the log catch up."""

@@ -17,8 +17,10 @@ from openai.types.responses import ResponseFunctionToolCall, ResponseOutputItem
 from pydantic import BaseModel, TypeAdapter
 
 from tailrace.events import items as i
+from tailrace.events.history import CLIENTS
 from tailrace.events.request import RunRequest
 from tailrace.protocols.openai_responses import items as wire_items
+from tailrace.runtimes.adapters.hearing import Heard, inserted
 
 DIALECT = "openai_agents"
 RESPONSES = wire_items.DIALECT
@@ -54,6 +56,18 @@ def told(request: RunRequest) -> list[TResponseInputItem]:
         ):  # as text: parts the SDK takes back only with their ids
             shown["content"] = "".join(part["text"] for part in shown["content"])
     return cast("list[TResponseInputItem]", encoded)
+
+
+def with_heard(
+    asked: str | list[TResponseInputItem], said: Sequence[Heard]
+) -> str | list[TResponseInputItem]:
+    """What a model is asked, with what came with answers."""
+    if isinstance(asked, str) or not said:
+        return asked
+    agents = [_is_agents(cast("dict[str, Any]", item)) for item in asked]
+    begins = [n for n, mine in enumerate(agents) if mine and not (n and agents[n - 1])]
+    more = [(each.replies, wire_items.encode_items(each.messages)) for each in said]
+    return inserted(asked, begins, cast("list[tuple[int, list[TResponseInputItem]]]", more))
 
 
 def recorded(items: Iterable[i.Item]) -> list[TResponseOutputItem]:
@@ -95,6 +109,13 @@ def texts(parts: Sequence[Any] | None) -> list[str]:
     """The texts of an output item's parts, empty ones left out."""
     found = [getattr(part, "text", None) for part in parts or ()]
     return [text for text in found if text]
+
+
+def _is_agents(item: dict[str, Any]) -> bool:
+    """Whether an item of the SDK's input is what an agent said: all but outputs, and what others say."""
+    if "role" in item:
+        return bool(item["role"] == "assistant")
+    return not str(item.get("type")).endswith(CLIENTS)
 
 
 def _is_theirs(item: i.Item) -> bool:

@@ -32,6 +32,7 @@ from openai.types.shared import Reasoning
 
 from tailrace.events.request import OutputFormat, Settings
 from tailrace.runtimes.adapters.openai_agents_invocation import Invocation
+from tailrace.runtimes.adapters.openai_agents_items import with_heard
 
 
 @dataclass
@@ -144,6 +145,7 @@ class TappedModel(Model):
         call.model_settings = self._defaults(now.agent).resolve(call.model_settings)
         if not now.answers_client:
             return
+        call.input = with_heard(call.input, now.heard())
         asked = now.context.request
         instructions = filter(None, (call.system_instructions, asked.instructions))
         call.system_instructions = "\n\n".join(instructions) or None

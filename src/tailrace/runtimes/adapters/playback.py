@@ -27,6 +27,7 @@ from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.items import Item
 from tailrace.events.parts import ItemState
 from tailrace.events.request import RunRequest
+from tailrace.runtimes.adapters.hearing import Heard, at_the_request, heard
 from tailrace.runtimes.adapters.telling import Telling
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.single import NODE
@@ -153,6 +154,11 @@ class Member:
         """Whether all replies that the log has were played."""
         return self._played == self._recorded
 
+    def heard(self) -> list[Heard]:
+        """What people said with their answers; nothing, to an agent that a call sent."""
+        agents = at_the_request(self.state)
+        return heard(self.state, agents) if self.id in agents else []
+
     async def stop_if_handed(self) -> None:
         """Does not return when the turn has ended with calls for the client."""
         if self.team.handed and self.is_main:
@@ -168,11 +174,12 @@ class Member:
     def call(self, call_id: str) -> int | None:
         """The item of a call, None for one that no reply made.
 
-        Models repeat their ids: the call of the reply that is played, or goes on, comes before others'; of a
-        reply that a crash cut off is nobody's.
+        Models repeat their ids: the call of the reply that is played, or of the last one, comes before
+        others'; of a reply that a crash cut off is nobody's.
         """
+        last = self.state.replies.get(self.id, 0) if self.caught_up else self._played
         mine = [
-            (item.reply in (0, self._played), number)
+            (item.reply in (0, last), number)
             for number, item in enumerate(self.state.items)
             if item.agent == self.id and item.started.call_id == call_id and not item.abandoned
         ]

@@ -33,7 +33,7 @@ from pydantic_ai.tools import (
 from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.runtimes.adapters.playback import Member
-from tailrace.runtimes.adapters.pydantic_ai_messages import response
+from tailrace.runtimes.adapters.pydantic_ai_messages import response, with_heard
 from tailrace.runtimes.adapters.pydantic_ai_reply import Reply
 from tailrace.runtimes.steps import INTERRUPTED, question_id
 from tailrace.runtimes.structured import question_schema
@@ -58,6 +58,10 @@ class Invocation(Member):
         self.catch_up(messages)
         items = await self.next_reply()
         return None if items is None else response(items, replayed=True)
+
+    def told(self, messages: list[ModelMessage]) -> list[ModelMessage]:
+        """What the model is asked: the framework's messages, and what people said with their answers."""
+        return with_heard(messages, self.heard())
 
     @contextmanager
     def reply(self, tools: Mapping[str, ToolDefinition]) -> Generator[Reply]:

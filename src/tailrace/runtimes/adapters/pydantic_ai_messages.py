@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, cast
 
@@ -34,6 +35,7 @@ from pydantic_ai.messages import (
 from tailrace.errors import ModelFailed
 from tailrace.events import items as i
 from tailrace.events.request import RunRequest
+from tailrace.runtimes.adapters.hearing import Heard, place
 
 DIALECT = "pydantic_ai"
 NO_RESULT = "There is no result of this call."
@@ -58,6 +60,19 @@ def told(request: RunRequest) -> tuple[Prompt, list[ModelMessage], str]:
     if rest and isinstance(rest[-1], i.Message) and rest[-1].role == "user":
         prompt = _user_content(rest.pop())
     return prompt, _messages(rest), "\n\n".join(filter(None, notes))
+
+
+def with_heard(messages: list[ModelMessage], said: Sequence[Heard]) -> list[ModelMessage]:
+    """What the model is asked, with what came with answers: in the requests that have the tools' results."""
+    begins = [n for n, message in enumerate(messages) if isinstance(message, ModelResponse)]
+    made = list(messages)
+    for each in said:
+        at = place(begins, len(messages), each.replies) - 1
+        request = made[at]
+        if isinstance(request, ModelRequest):
+            prompts = [UserPromptPart(_user_content(message)) for message in each.messages]
+            made[at] = replace(request, parts=[*request.parts, *prompts])
+    return made
 
 
 def response(items: Iterable[i.Item], *, replayed: bool) -> ModelResponse:

@@ -75,6 +75,7 @@ class _TappedModel(WrapperModel):
         recorded = await invocation.before_reply(messages)
         if recorded is not None:
             return recorded
+        messages = invocation.told(messages)
         tools = [*parameters.function_tools, *parameters.output_tools]
         with invocation.reply({tool.name: tool for tool in tools}) as reply:
             if not _streams(self.wrapped):

@@ -1,0 +1,40 @@
+"""How a run that waited went on: a turn that answers may bring messages too. Pure.
+
+An agent that is told the run's input hears them: behind what its replies and their tools made up to then, or
+behind the input where it began later (`history.py` puts them there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from tailrace.events.items import Item
+from tailrace.events.request import RunRequest
+from tailrace.events.types import RunResumed
+
+
+class Resumption(Struct, frozen=True):
+    """One `run.resumed`: the request that brought the answers, and the messages in it (`input`). `items` is
+    the number of items that the run had then, `nodes` are the nodes that had begun."""
+
+    request: RunRequest | None
+    input: tuple[Item, ...]
+    items: int
+    nodes: frozenset[str]
+
+
+def resumed(payload: RunResumed, items: int, nodes: Iterable[str]) -> Resumption:
+    """A run goes on when it has so many items, and these nodes have begun."""
+    return Resumption(payload.request, payload.input, items, frozenset(nodes))
+
+
+def input_before(resumptions: Sequence[Resumption], node: str) -> tuple[Item, ...]:
+    """The messages that had come when a node began: they are part of its input."""
+    return tuple(item for each in resumptions if node not in each.nodes for item in each.input)
+
+
+def input_during(resumptions: Sequence[Resumption], node: str | None) -> list[Resumption]:
+    """The resumptions that brought messages while a node was at work; all that did, without a node."""
+    return [each for each in resumptions if each.input and (node is None or node in each.nodes)]

@@ -1,0 +1,85 @@
+"""What an answer is good for, and what may come with it; part of `contract_suite.Contract`."""
+
+from __future__ import annotations
+
+from tailrace.events import types as t
+from tailrace.events.answers import Approval
+from tailrace.events.history import turn as turn_of
+from tailrace.models.scenario import Step
+from tests.runtimes.adapters.durable_suite import Durable
+from tests.support.house import House
+from tests.support.logs import user
+from tests.support.specs import Spec, spec
+from tests.support.team import call, outputs, say, texts
+
+
+class Answered(Durable):
+    """The suite."""
+
+    repeated_ids_fail_the_run = ""
+    """What the framework says of a second call of the same id in a run, where it takes none."""
+
+    async def _again(self, house: House, root: Spec) -> House:
+        """The next process: the old one is gone."""
+        await house.supervisor.drain()
+        second = House(self.build(root), house.store)
+        await second.supervisor.open()
+        return second
+
+    async def test_a_yes_is_none_to_a_later_call_of_the_same_id(self) -> None:
+        """Model servers count calls from 0 in every reply."""
+        paid: list[int] = []
+
+        def pay(amount: int) -> str:
+            """Pay."""
+            paid.append(amount)
+            return f"paid {amount}"
+
+        calls = [Step(call="pay", arguments={"amount": n}, call_id="call_0") for n in (1, 2)]
+        replies = (*((each,) for each in calls), (say("ok"),))
+        root = spec("lead", *replies, tools=(pay,), approve=frozenset({"pay"}))
+        first = await self._open(root)
+        name = await first.start()
+        await first.finished(name)
+        await first.supervisor.answer(name, (Approval(0, approved=True),))
+        state = await first.finished(name)
+        assert paid == [1]
+        if self.repeated_ids_fail_the_run:
+            assert isinstance(state.end, t.RunFailed)
+            assert self.repeated_ids_fail_the_run in state.end.message
+            return await first.supervisor.close()
+        assert [item.tool for item in state.items] == ["done", "asked"]
+        second = await self._again(first, root)
+        await second.supervisor.answer(name, (Approval(1, approved=False),))
+        state = await second.finished(name)
+        assert paid == [1]
+        assert outputs(state) == ["paid 1", "A person refused this call."]
+        assert texts(state) == ["ok"]
+        return await second.supervisor.close()
+
+    async def test_a_message_that_comes_with_an_answer_is_heard_in_its_place(self) -> None:
+        """The model gives its n-th reply to n - 1 replies since the last user's message, so it begins again
+        where it hears one, and goes on where that stands before its last reply."""
+
+        def pay(amount: int) -> str:
+            """Pay."""
+            return f"paid {amount}"
+
+        replies = ((call("pay", amount=1),), (say("ok"),))
+        root = spec("lead", *replies, tools=(pay,), approve=frozenset({"pay"}))
+        first = await self._open(root)
+        name = await first.start()
+        await first.finished(name)
+        turn = t.RunResumed(None, (user("and once more"),))
+        await first.supervisor.answer(name, (Approval(0, approved=True),), turn)
+        state = await first.finished(name)
+        assert [item.tool for item in state.items] == ["done", "asked"], "it began again"
+        second = await self._again(first, root)
+        await second.supervisor.answer(name, (Approval(1, approved=False),))
+        state = await second.finished(name)
+        assert state.end == t.RunCompleted()
+        assert texts(state) == ["ok"], "nothing was said after its last call"
+        said = [getattr(item, "role", type(item).__name__) for item in turn_of(state)]
+        calls = ["ToolCall", "ToolOutput"]
+        assert said == ["user", *calls, "user", *calls, "assistant"]
+        await second.supervisor.close()

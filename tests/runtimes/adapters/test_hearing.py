@@ -1,0 +1,137 @@
+"""Where in a framework's list of messages those stand that came with answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from pydantic_ai.messages import (
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+
+from tailrace.events import types as t
+from tailrace.events.state import fold
+from tailrace.runtimes.adapters import langgraph_messages, openai_agents_items, pydantic_ai_messages
+from tailrace.runtimes.adapters.hearing import Heard, at_the_request, heard, inserted
+from tailrace.runtimes.single import NODE
+from tests.support.logs import call, log, user
+
+
+@pytest.mark.parametrize(
+    ("replies", "shown"),
+    [
+        (0, "uataaX"),  # nothing was said since
+        (1, "uataXa"),
+        (2, "uatXaa"),
+        (3, "uXataa"),
+        (4, "uXataa"),  # the framework left out older ones
+    ],
+)
+def test_a_message_stands_before_the_replies_that_followed_it(replies: int, shown: str) -> None:
+    listed = list("uataa")
+    begins = [n for n, each in enumerate(listed) if each == "a"]
+    assert "".join(inserted(listed, begins, [(replies, ["X"])])) == shown
+
+
+def test_messages_keep_their_order() -> None:
+    said = [(1, ["1", "2"]), (1, ["3"]), (0, ["4"])]
+    assert "".join(inserted(list("ua"), [1], said)) == "u123a4"
+    assert inserted([], [], [(2, ["x"])]) == ["x"]
+
+
+SAID = [Heard((user("one"),), 1), Heard((user("two"),), 0)]
+
+
+def test_in_the_words_of_pydantic_ai() -> None:
+    """Behind the results in the same request: providers take no two in a row, and the last one has the
+    instructions."""
+    calls = [ToolCallPart("pay", "{}", f"c{n}") for n in (1, 2)]
+    results = [ToolReturnPart("pay", "paid", f"c{n}") for n in (1, 2)]
+    asked: list[Any] = [
+        ModelRequest([UserPromptPart("go")], instructions="i"),
+        ModelResponse([calls[0]]),
+        ModelRequest([results[0]], instructions="i"),
+        ModelResponse([TextPart("again"), calls[1]]),
+        ModelRequest([results[1]], instructions="i"),
+    ]
+    made: list[Any] = pydantic_ai_messages.with_heard(asked, SAID)
+    assert [len(each.parts) for each in asked] == [1, 1, 1, 2, 1], (
+        "the framework's own stay as they are"
+    )
+    words = [[getattr(part, "content", part.part_kind) for part in each.parts] for each in made]
+    assert words == [
+        ["go"],
+        ["tool-call"],
+        ["paid", "one"],
+        ["again", "tool-call"],
+        ["paid", "two"],
+    ]
+    assert made[-1].instructions == "i"
+
+
+def test_in_the_words_of_langchain() -> None:
+    asked: list[Any] = [
+        HumanMessage("go"),
+        AIMessage("", tool_calls=[{"name": "pay", "args": {}, "id": "c1"}]),
+        ToolMessage("paid", tool_call_id="c1"),
+        AIMessage("", tool_calls=[{"name": "pay", "args": {}, "id": "c2"}]),
+        ToolMessage("paid twice", tool_call_id="c2"),
+    ]
+    made = langgraph_messages.with_heard(asked, SAID)
+    assert [str(each.content) for each in made] == [
+        "go",
+        "",
+        "paid",
+        "one",
+        "",
+        "paid twice",
+        "two",
+    ]
+    assert len(asked) == 5
+
+
+def test_in_the_words_of_the_openai_agents_sdk() -> None:
+    """A reply of theirs is several items in a row."""
+    asked: list[Any] = [
+        {"role": "user", "content": "go"},
+        {"type": "reasoning", "summary": []},
+        {"type": "function_call", "call_id": "c1", "name": "pay", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "paid"},
+        {"role": "assistant", "content": "again", "type": "message"},
+        {"type": "function_call", "call_id": "c2", "name": "pay", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c2", "output": "paid"},
+    ]
+    made: Any = openai_agents_items.with_heard(asked, SAID)
+    assert [each.get("role", each.get("type")) for each in made] == [
+        "user", "reasoning", "function_call", "function_call_output", "user",
+        "assistant", "function_call", "function_call_output", "user",
+    ]  # fmt: skip
+    assert openai_agents_items.with_heard("go", []) == "go"
+
+
+def test_who_hears() -> None:
+    """An agent that a call sent does not; one that the framework lets work inside the main one does."""
+    called = call(0, "task", runs_on="server")
+    sent = t.AgentStarted("sent", "subagent", t.MAIN, 0)
+    inside = t.AgentStarted("inside", "subagent", t.MAIN)
+    below = t.AgentStarted("below", "subagent", "sent")
+    state = fold(
+        log(
+            [
+                *called,
+                t.Usage("m"),
+                t.ToolStarted(0),
+                t.Draft(sent, NODE, "sent"),
+                t.Draft(below, NODE, "below"),
+                t.Draft(inside, NODE, "inside"),
+            ]
+        )
+    )
+    assert at_the_request(state) == {t.MAIN, "inside"}
+    assert heard(state, {t.MAIN}) == []
