@@ -90,6 +90,7 @@ COVERED_ELSEWHERE = {
     "config/shapes.py": "shapes",
     "config/workflows.py": "tests/http/test_workflows.py",
     "events/answers.py": "tests/runs/test_pauses.py",
+    "runtimes/asked.py": "tests/http/test_refused_first.py",
     "runtimes/nodes/contract.py": "shapes",
     "runtimes/nodes/deep_agent.py": "tests/runtimes/test_workflow.py",
     "runtimes/nodes/model.py": "tests/http/test_workflows.py",

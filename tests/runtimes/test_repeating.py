@@ -212,11 +212,12 @@ def _otherwise(reply: Payloads, pieces: st.DataObject) -> Payloads:
 
 
 def _said(events: list[t.Event]) -> list[Any]:
-    """What a run's items say, without the ids that a reply gave them."""
+    """What a run's items say, without the ids that a reply gave them, its signatures and the like (ADR 17)."""
     found: list[Any] = []
     for item in history.made_by(fold(events)):
         shown: Any = msgspec.to_builtins(item)
         shown.pop("call_id", None)
+        shown.pop("details", None)
         shown.get("data", {}).pop("id", None)
         found.append(shown)
     return found

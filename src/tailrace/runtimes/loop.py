@@ -15,8 +15,9 @@ from tailrace.events.types import MAIN, AgentEntry
 from tailrace.models.contract import Model
 from tailrace.runtimes import structured
 from tailrace.runtimes.agent import Agent
+from tailrace.runtimes.asked import asked_of, refusal_of
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.invocation import Invocation, Team, asked_of, in_time, refusal_of
+from tailrace.runtimes.invocation import Invocation, Team, in_time
 from tailrace.runtimes.single import NODE, ending, opening
 
 

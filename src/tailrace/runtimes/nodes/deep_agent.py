@@ -11,7 +11,8 @@ from tailrace.events.types import MAIN, AgentCompleted, AgentEntry, AgentStarted
 from tailrace.models.contract import Model
 from tailrace.runtimes import structured
 from tailrace.runtimes.agent import Agent
-from tailrace.runtimes.invocation import Invocation, Team, asked_of, in_time, refusal_of
+from tailrace.runtimes.asked import asked_of, refusal_of
+from tailrace.runtimes.invocation import Invocation, Team, in_time
 from tailrace.runtimes.nodes.contract import NodeContext
 
 
