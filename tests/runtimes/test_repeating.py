@@ -212,7 +212,7 @@ def _otherwise(reply: Payloads, pieces: st.DataObject) -> Payloads:
 
 
 def _said(events: list[t.Event]) -> list[Any]:
-    """What a run's items say, without the ids that a reply gave them, its signatures and the like (ADR 17)."""
+    """What a run's items say, without ids, signatures and the like: those are each reply's own (ADR 17)."""
     found: list[Any] = []
     for item in history.made_by(fold(events)):
         shown: Any = msgspec.to_builtins(item)
