@@ -51,8 +51,8 @@ def read(
 
 
 def read_rest(port: int, path: str) -> list[bytes]:
-    """All frames of a stream of a server that nobody kills. As clients do, it asks again while the engine does
-    not answer (503)."""
+    """All frames of a stream of a server that nobody kills; while its engine does not answer (503), it is
+    asked again, as clients do."""
     deadline = time.monotonic() + patient(60)
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patient(20))

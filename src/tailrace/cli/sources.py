@@ -51,4 +51,8 @@ def file_of(source: str) -> Path | None:
 
 
 def _is_module(source: str) -> bool:
+    """Whether a source is `module:name`. Raises `ConfigError` for a Python file, which is no configuration."""
+    if Path(source).suffix == ".py":
+        name = Path(source).stem
+        raise ConfigError(f"{source} is Python: name the App in it, for instance {name}:app")
     return config.PATH.fullmatch(source) is not None and not Path(source).exists()

@@ -95,6 +95,15 @@ def _replies(state: RunState, agent: str, after: int) -> list[tuple[int, list[It
     return [found[reply] for reply in sorted(found)]
 
 
+def as_known(state: RunState, later: RunState) -> RunState:
+    """An earlier state of a run, with what has come since of the calls that waited in it: who goes on from
+    there is not told that a call was not run which was."""
+    for item, now in zip(state.items, later.items, strict=False):
+        if item.tool in PENDING_TOOL:
+            item.output = now.output
+    return state
+
+
 def lasting(events: Sequence[Event]) -> Sequence[Event]:
     """A whole log for a reader who gets one answer at its end: without what was said in vain."""
     if not any(isinstance(event.payload, RunAttempt) for event in events):

@@ -27,6 +27,7 @@ from tailrace.events.items import Item, ProviderItem, ToolCall, ToolOutput, text
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, InputRequested
+from tailrace.http.outcomes import APPROVAL, REQUEST
 from tailrace.http.parts import Parts
 from tailrace.http.turns import until_settled
 from tailrace.protocols import attribution
@@ -34,8 +35,6 @@ from tailrace.protocols.fields import only, optional
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.owner import Owner
 
-APPROVAL = "mcp_approval_response"
-REQUEST = "mcp_approval_request"
 ANSWER_KEYS = ("type", "id", "status", "approval_request_id", "approve", "reason")
 
 
@@ -54,15 +53,20 @@ def to_who_asked(asked: str, agent: str, param: str = "") -> None:
         raise BadRequest(f"'{asked}' asked this, not '{agent}': answer that one.", param=param)
 
 
-async def answering(parts: Parts, request: RunRequest, who: Owner) -> Answering | None:
-    """What a request answers, or None for a request that starts a run of its own."""
+async def answering(
+    parts: Parts, request: RunRequest, who: Owner, *, of_agent: bool
+) -> Answering | None:
+    """What a request answers, or None for a request that starts a run of its own. `of_agent`: it is sent to
+    an agent, so that an approval is of nothing else than what agents here have asked."""
     first = history.behind_agents(request.input)
     asked = [(n, item) for n, item in enumerate(request.input) if n >= first and _answers(item)]
     if not asked:
         return None
     record = await _record(parts, request, [item for _, item in asked], who)
     if record is None:
+        _all_asked(asked, "", of_agent=of_agent)
         return None
+    _all_asked(asked, record.run, of_agent=of_agent)
     run = record.run
     await until_settled(parts, run, "The response that asked", "previous_response_id")
     state = await parts.directory.state(run)
@@ -84,6 +88,21 @@ async def answering(parts: Parts, request: RunRequest, who: Owner) -> Answering 
         _goes_on_later(request, await parts.directory.events(run), found)
         return None
     return answered
+
+
+def _all_asked(
+    asked: Sequence[tuple[int, ProviderItem | ToolOutput]], run: str, *, of_agent: bool
+) -> None:
+    """Refuse an approval of what nobody here asked, or of a run that is not there. Raises `BadRequest`."""
+    for n, item in asked:
+        if isinstance(item, ToolOutput):
+            continue
+        position = ids.item_position(_asked(item))
+        attributed = attribution.item_number(_asked(item)) is not None
+        ours = position is not None or (attributed and run)
+        if (position is not None and not run) or (of_agent and not ours):
+            place = f"input[{n}].approval_request_id"
+            raise BadRequest(f"Nothing is asked by the id '{_asked(item)}'.", param=place)
 
 
 async def answered_before(parts: Parts, turn: Answering) -> bool:

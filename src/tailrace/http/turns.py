@@ -82,7 +82,8 @@ async def _previous(parts: Parts, id: str, who: Owner) -> Sequence[Item]:
         ) from None
     await until_settled(parts, record.run, f"Previous response '{id}'", "previous_response_id")
     events = await parts.directory.events(record.run, parts.documents.most)
-    return history.conversation(fold(_up_to(events, ids.response_turn(id))))
+    asked = fold(_up_to(events, ids.response_turn(id)))
+    return history.conversation(history.as_known(asked, fold(events)))
 
 
 def _up_to(events: Sequence[Event], turn: int) -> Sequence[Event]:

@@ -18,6 +18,7 @@ from tailrace.events.state import RunState
 from tailrace.http.agui_answers import answering
 from tailrace.http.answers import to_who_asked
 from tailrace.http.guard import Reply, guarded, maker, owner
+from tailrace.http.outcomes import with_outcomes
 from tailrace.http.parts import Parts, document
 from tailrace.http.turns import take_turn
 from tailrace.http.views import agui_view
@@ -67,6 +68,7 @@ class _Threads:
         return document(told, run=run)
 
     async def _started(self, http: Request, wanted: RunRequest, body: bytes) -> str:
+        wanted = await with_outcomes(self._parts, wanted, owner(http))
         names = (SURFACE, wanted.session, wanted.called)
         key = msgspec.json.encode(names).decode()
         try:

@@ -19,6 +19,7 @@ from tailrace.http import refusals
 from tailrace.http.answers import answering, to_who_asked
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.mounts import Mount
+from tailrace.http.outcomes import with_outcomes
 from tailrace.http.parts import Parts, cursor, flag, json_reply
 from tailrace.http.turns import take_turn, with_history, with_references
 from tailrace.http.views import responses_view
@@ -61,7 +62,7 @@ class _Responses:
         target = self._mount.target(http, asked.request.model)
         wanted = msgspec.structs.replace(asked.request, agent=target.name)
         wanted = await with_references(self._parts, wanted, asked.references, who)
-        run, turn = await self._begin(http, wanted, body)
+        run, turn = await self._begin(http, wanted, body, of_agent=target.kind == "agent")
         options = self._options(wanted, turn)
         if asked.stream or flag(http.query_params.get("stream")):
             held = not turn and not wanted.background
@@ -75,10 +76,12 @@ class _Responses:
                 return _refusal(run, refusal)
         return await self._document(run, turn)
 
-    async def _begin(self, http: Request, wanted: RunRequest, body: bytes) -> tuple[str, int]:
+    async def _begin(
+        self, http: Request, wanted: RunRequest, body: bytes, *, of_agent: bool
+    ) -> tuple[str, int]:
         """Start a run, or let one that waits go on: the run, and the turn of it that this begins."""
         who = owner(http)
-        answer = await answering(self._parts, wanted, who)
+        answer = await answering(self._parts, wanted, who, of_agent=of_agent)
         if answer is not None:
             to_who_asked(answer.agent, wanted.agent, "" if self._mount.names_agent else "model")
             given = await self._parts.answer(
@@ -87,6 +90,7 @@ class _Responses:
             return answer.run, given.turn
         if wanted.conversation:  # before one waits for a turn of it, which tells that it is there
             await self._parts.conversations.get(wanted.conversation, who)
+        wanted = await with_outcomes(self._parts, wanted, who)
         run, _ = await take_turn(self._parts, http, wanted, body)
         return run, 0
 

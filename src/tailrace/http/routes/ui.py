@@ -11,6 +11,7 @@ from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
 from tailrace.http.answers import to_who_asked
 from tailrace.http.guard import Reply, guarded, maker, owner
+from tailrace.http.outcomes import with_outcomes
 from tailrace.http.parts import Parts, cursor, document
 from tailrace.http.turns import take_turn
 from tailrace.http.ui_answers import answering
@@ -65,6 +66,7 @@ class _Chats:
                 "The last message must be a user's, or answer what the assistant's asks.",
                 param="messages",
             )
+        wanted = await with_outcomes(self._parts, wanted, who)
         run, _ = await take_turn(self._parts, http, wanted, body, told=asked.told)
         return self._parts.stream(http, run, ui_view(run, 0))
 

@@ -34,6 +34,8 @@ BETA = "anthropic-beta"
 it. Under the same name it travels in a request's settings."""
 SYSTEM_BREAK = "\n\n"
 """Between the texts of a system prompt."""
+EFFORTS = {"none": "", "minimal": "low"}
+"""OpenAI's words for little thought, which this API refuses: its models think where they are asked to."""
 DEFAULT_MAX_TOKENS = 8192
 """The API requires a limit; this one every current model accepts."""
 
@@ -239,7 +241,8 @@ def _output_config(settings: Settings, own: Object) -> Object:
         form["format"] = {"type": "json_schema", "schema": settings.output.schema}
     if settings.origin == DIALECT:
         return {**form, **nested(own, "output_config")}
-    return {**form, **given({"effort": settings.reasoning_effort})}
+    effort = EFFORTS.get(settings.reasoning_effort, settings.reasoning_effort)
+    return {**form, **given({"effort": effort})}
 
 
 def _text(content: tuple[Part, ...]) -> str:

@@ -168,8 +168,10 @@ def _told(items: Iterable[Item], origin: str) -> Iterator[Item]:
                 yield from foreign.told(item, DIALECT, origin)
             case Reasoning():
                 # A summary alone is refused: nothing is stored there. An id tells that the server made it.
+                # OpenAI's servers refuse the words of another server's thoughts (`array_above_max_length`).
                 own = any_object(item.details.get(DIALECT))
-                if item.text or own.get("encrypted_content") or "id" in own:
+                theirs = item.text and origin == DIALECT
+                if theirs or own.get("encrypted_content") or "id" in own:
                     yield item
             case Message():
                 _checked(item, item.content, origin)
