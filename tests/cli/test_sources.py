@@ -60,6 +60,7 @@ def test_a_command_takes_an_app(folder: Path, name: str) -> None:
         ("my_agents:nobody", "nobody"),
         ("nowhere:app", "nowhere"),
         ("missing.toml", "missing.toml"),
+        ("my_agents.py", "my_agents.py is Python: name the App in it, for instance my_agents:app"),
     ],
 )
 def test_what_is_no_app_is_one_message(folder: Path, source: str, told: str) -> None:

@@ -295,6 +295,38 @@ def test_whether_calls_come_at_once_is_left_out_where_there_are_none(
     assert ("parallel_tool_calls" in body) == (client == dialect)
 
 
+@pytest.mark.parametrize(
+    ("asked_for", "told"), [("none", None), ("minimal", "low"), ("low", "low"), ("xhigh", "xhigh")]
+)
+def test_how_hard_to_think_in_the_words_of_messages(asked_for: str, told: str | None) -> None:
+    """OpenAI's smallest efforts are refused by that API."""
+    for client, said in (
+        ("chat", {"reasoning_effort": asked_for}),
+        ("responses", {"reasoning": {"effort": asked_for}}),
+    ):
+        config = to("messages", client, said).get("output_config", {})
+        assert config.get("effort") == told
+
+
+def test_other_servers_thoughts_are_no_text_for_responses_servers() -> None:
+    """OpenAI refuses them: `Invalid 'input[1].content': array too long`."""
+    user: Object = {"role": "user", "content": "Hi"}
+    said: Object = {"role": "assistant", "content": "Ho", "reasoning_content": "hm"}
+    items = to("responses", "chat", {"messages": [user, said, user]})["input"]
+    assert [item.get("type", "message") for item in items] == ["message"] * 3
+    thought: Object = {"type": "thinking", "thinking": "hm", "signature": "theirs"}
+    blocks: Object = {"role": "assistant", "content": [thought, {"type": "text", "text": "Ho"}]}
+    items = to("responses", "messages", {"messages": [user, blocks, user]})["input"]
+    assert [item.get("type", "message") for item in items] == ["message"] * 3
+    own: Object = {
+        "type": "reasoning",
+        "summary": [],
+        "content": [{"type": "reasoning_text", "text": "hm"}],
+    }
+    (_, kept, _) = to("responses", "responses", {"input": [user, own, user]})["input"]
+    assert kept["content"] == own["content"], "a client of the dialect knows its server"
+
+
 CACHES = ("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier")
 """OpenAI's for both its dialects; servers of others refuse them, and Codex sends some unasked."""
 OF_CHAT = {
@@ -307,7 +339,7 @@ OF_RESPONSES = {
 }
 OF_MESSAGES = {
     *("billing_policy", "cache_control", "compaction", "context_management", "diagnostics"),
-    *("fallback_credit_token", "fallbacks", "inference_geo", "service_tier", "speed"),
+    *("fallback_credit_token", "fallbacks", "service_tier", "speed"),
 }
 LEFT_OUT: dict[tuple[str, str], set[str]] = {
     ("chat", "responses"): {*OF_CHAT, "stop"},

@@ -51,7 +51,7 @@ def file_of(source: str) -> Path | None:
 
 
 def _is_module(source: str) -> bool:
-    """Whether a source is `module:name`. Raises `ConfigError` for a Python file, which is no configuration."""
+    """Whether a source is `module:name`. Raises `ConfigError` for a Python file: it is no configuration."""
     if Path(source).suffix == ".py":
         name = Path(source).stem
         raise ConfigError(f"{source} is Python: name the App in it, for instance {name}:app")

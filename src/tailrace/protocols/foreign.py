@@ -237,6 +237,7 @@ _MEANT: Mapping[str, Mapping[str, Callable[[Json], str | None]]] = {
     "responses": {"prompt": _if_any},
     "messages": {
         "container": _container,
+        "inference_geo": _if_any,
         "mcp_servers": _if_any,
         "output_format": _if_any,
     },
