@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import strict
-from tests.support.crashes import DONE, FULL, killer, read, read_until_killed
+from tests.support.crashes import DONE, FULL, killer, read_rest, read_until_killed
 from tests.support.forks import Forks
 from tests.support.servers import ChildServer
 from tests.support.team_files import effects
@@ -64,8 +64,8 @@ def outlive(
         if server.process is None or server.process.poll() is not None:
             server.start(forks=forks)
         cursor = f"&starting_after={len(seen) - 1}" if seen else ""
-        _, rest = read(server.port, "GET", path + cursor)
-        _, whole = read(server.port, "GET", path)
+        rest = [] if seen[-1:] == [DONE] else read_rest(server.port, path + cursor)
+        whole = read_rest(server.port, path)
     finally:
         server.kill()
     assert seen + rest == whole

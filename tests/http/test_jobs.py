@@ -10,6 +10,7 @@ import pytest
 from tailrace.protocols.framing.sse import SseDecoder
 from tailrace.protocols.node_stream.wire import NodeStreamEvent
 from tests.http.conftest import Ask
+from tests.http.test_deploy import until
 from tests.support import strict
 
 
@@ -127,6 +128,9 @@ def test_jobs_are_filtered(ask: Ask) -> None:
     ask("POST", "/api/stream", {"message": "hello", "sessionId": "mine", "agentId": "echo"})
     shown: Any = ask("GET", f"/jobs/{failed}").json
     created = shown["created_at"]
+    until(
+        lambda: failed in _listed(ask, "status=failed")[0]
+    )  # the record hears of an end after its readers
     failures, _ = _listed(ask, "agent=helper&status=failed")
     assert failed in failures
     assert one not in failures

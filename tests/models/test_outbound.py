@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tailrace.models.http import Sessions
 from tailrace.models.outbound import FETCH_BYTES, Resolver, addresses, fetch
 from tests.support.rebinding import GOOD, NAME, rebinding
 
@@ -64,6 +65,22 @@ async def test_addresses_and_localhost_are_the_operator_s_own_word() -> None:
         with pytest.raises(PermissionError):
             await addresses(host, 80, private=False)
         assert await addresses(host, 80, private=True)
+
+
+LINK = "fe80::1"
+"""It reaches nothing without the name of an interface: where the guard is missing, nobody is asked."""
+
+
+async def test_an_address_of_the_link_is_asked_by_no_client() -> None:
+    """aiohttp asks its resolver for names alone."""
+    with pytest.raises(OSError, match="allow_private"):
+        await fetch(f"http://[{LINK}]/keys", private=False)
+    for private, ours in ((False, True), (True, False)):
+        sessions = Sessions(private=private)
+        with pytest.raises(aiohttp.ClientConnectorError) as failed:
+            await sessions.get().post(f"http://[{LINK}]/v1")
+        assert isinstance(failed.value.os_error, PermissionError) == ours
+        await sessions.close()
 
 
 @pytest.fixture

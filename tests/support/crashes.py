@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http
 import http.client
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import httpx
 
 from tests.support.forks import Forks
 from tests.support.patience import patient
-from tests.support.servers import ChildServer
+from tests.support.servers import ChildServer, select_a_moment
 
 KILLER = (Path(__file__).parents[1] / "crash" / "killing_server.py").read_text(encoding="utf-8")
 FULL = os.environ.get("TAILRACE_CRASHES") == "all"
@@ -46,6 +48,25 @@ def read(
     finally:
         connection.close()
     return run, frames_of(bytes(data))
+
+
+def read_rest(port: int, path: str) -> list[bytes]:
+    """All frames of a stream of a server that nobody kills. As clients do, it asks again while the engine does
+    not answer (503)."""
+    deadline = time.monotonic() + patient(60)
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patient(20))
+        try:
+            connection.request("GET", path)
+            reply = connection.getresponse()
+            data = reply.read()
+        finally:
+            connection.close()
+        if reply.status == http.HTTPStatus.OK:
+            return frames_of(data)
+        assert reply.status == http.HTTPStatus.SERVICE_UNAVAILABLE, data
+        assert time.monotonic() < deadline, data
+        select_a_moment()
 
 
 def killer(number: int, side: str) -> str:

@@ -24,7 +24,7 @@ from tailrace.errors import ModelFailed, NoReply
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import Payload
 from tailrace.models import interim
-from tailrace.models.outbound import Resolver
+from tailrace.models.outbound import Resolver, guard
 from tailrace.models.reply_body import ReplyBody
 from tailrace.models.retrying import asked_wait, wait_before
 from tailrace.protocols.contract import HttpRequest, UpstreamCodec, UpstreamDecoder
@@ -65,6 +65,7 @@ class Sessions:
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,  # it unpacks whatever a read brings in one go
                 response_class=interim.Reply,
+                middlewares=(guard(private=self._private),),
             )
         return self._session
 

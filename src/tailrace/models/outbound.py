@@ -26,12 +26,8 @@ NAT64 = IPv6Network("64:ff9b::/96")
 
 async def addresses(host: str, port: int, *, private: bool) -> Sequence[str]:
     """The addresses to connect to for `host`; with `private` also those inside. Raises `OSError`."""
-    literal = _literal(host)
-    if literal is not None:
-        if literal.is_link_local and not private:
-            raise PermissionError(
-                0, f"{host} is an address of the link; allow it by {ALLOW} = true"
-            )
+    check_literal(host, private=private)
+    if _literal(host) is not None:
         return [host]
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -44,13 +40,37 @@ async def addresses(host: str, port: int, *, private: bool) -> Sequence[str]:
     return fit
 
 
+def check_literal(host: str, *, private: bool) -> None:
+    """Raises `PermissionError` for an address on the link that is written as such."""
+    literal = _literal(host)
+    if literal is not None and literal.is_link_local and not private:
+        raise PermissionError(0, f"{host} is an address of the link; allow it by {ALLOW} = true")
+
+
+def guard(*, private: bool) -> aiohttp.ClientMiddlewareType:
+    """A middleware for an aiohttp client, which asks its resolver for names alone."""
+
+    async def check(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        try:
+            check_literal(request.url.host or "", private=private)
+        except PermissionError as error:  # as the resolver's: of others the kind is lost
+            raise aiohttp.ClientConnectorError(request.connection_key, error) from None
+        return await handler(request)
+
+    return check
+
+
 async def fetch(url: str, *, private: bool) -> bytes:
     """A small document by GET; nobody is followed elsewhere. Raises `OSError`."""
     connector = aiohttp.TCPConnector(resolver=Resolver(private=private))
     limit = aiohttp.ClientTimeout(total=FETCH_SECONDS)
     try:
         async with (
-            aiohttp.ClientSession(connector=connector, timeout=limit) as session,
+            aiohttp.ClientSession(
+                connector=connector, timeout=limit, middlewares=(guard(private=private),)
+            ) as session,
             session.get(url, allow_redirects=False) as reply,
         ):
             found = await reply.content.read(FETCH_BYTES + 1)
