@@ -206,3 +206,22 @@ MADE = st.one_of(
 def test_what_is_told_is_read(made: list[i.Reasoning]) -> None:
     entries = [entry for item in made for entry in thoughts.told(item)]
     assert thoughts.read(numbered(entries)) == tuple(made)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_another_client_of_the_form_gives_it_back(name: str) -> None:
+    """pydantic-ai keeps an entry as a part of its own, and writes it anew."""
+    form: Any = pytest.importorskip("pydantic_ai.models._reasoning_details")
+    item, entries = ENTRIES[name]
+    kinds = {
+        thoughts.TEXT: form.ReasoningText,
+        thoughts.SUMMARY: form.ReasoningSummary,
+        thoughts.ENCRYPTED: form.ReasoningEncrypted,
+    }
+    parts = [
+        form.from_reasoning_detail(kinds[entry["type"]].model_validate(entry), "tailrace")
+        for entry in numbered(entries)
+    ]
+    assert thoughts.read([form.into_reasoning_detail(part).model_dump() for part in parts]) == (
+        item,
+    )
