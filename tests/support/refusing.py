@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.server
 import threading
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
 from msgspec import Struct
@@ -19,10 +19,14 @@ class Refusal(Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
+Answer = Refusal | Callable[[bytes], Refusal]
+"""The same to everybody, or by what was sent."""
+
+
 class ModelServer:
     """Where it is, how often each of its answers was asked for, and what it was sent."""
 
-    def __init__(self, port: int, table: Mapping[str, Refusal]) -> None:
+    def __init__(self, port: int, table: Mapping[str, Answer]) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.table = table
         self.asked: Counter[str] = Counter()
@@ -30,7 +34,7 @@ class ModelServer:
 
 
 @contextmanager
-def refusing(table: Mapping[str, Refusal]) -> Generator[ModelServer]:
+def refusing(table: Mapping[str, Answer]) -> Generator[ModelServer]:
     """A server that answers `POST /<name>/…` as the table says."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -38,7 +42,8 @@ def refusing(table: Mapping[str, Refusal]) -> Generator[ModelServer]:
             here.bodies.append(self.rfile.read(int(self.headers["content-length"])))
             name = self.path.split("/")[1]
             here.asked[name] += 1
-            refusal = table[name]
+            answer = table[name]
+            refusal = answer if isinstance(answer, Refusal) else answer(here.bodies[-1])
             self.send_response(refusal.status)
             kind = "text/event-stream" if refusal.status == 200 else "application/json"
             told = {"content-type": kind, **refusal.headers, "content-length": len(refusal.body)}

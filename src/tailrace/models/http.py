@@ -152,7 +152,7 @@ class HttpModel:
         self, asked: HttpRequest, items: Iterator[int]
     ) -> AsyncGenerator[Sequence[Payload], None]:
         """What one reply says. Raises `ModelFailed`."""
-        reply, first = await self._ask(asked)
+        reply, first = await self._ask_or_instead(asked)
         decoder = self._codec.decoder(items, self.name)
         patience = Patience(self._timeouts.idle, decoder)
         try:
@@ -175,6 +175,18 @@ class HttpModel:
             yield payloads
         if decoder.failure is not None:
             raise decoder.failure
+
+    async def _ask_or_instead(self, asked: HttpRequest) -> tuple[aiohttp.ClientResponse, bytes]:
+        """The reply to what is asked, or to what may be asked instead."""
+        try:
+            return await self._ask(asked)
+        except ModelFailed as refusal:
+            body = asked.instead(refusal) if asked.instead is not None else b""
+            if not body:
+                raise
+            said = self._clean(refusal.message)
+            logger.warning("model %s refused, and is asked otherwise once: %s", self.name, said)
+        return await self._ask(msgspec.structs.replace(asked, body=body))
 
     async def _ask(self, asked: HttpRequest) -> tuple[aiohttp.ClientResponse, bytes]:
         """The reply with its first bytes."""

@@ -11,7 +11,7 @@ bytes in any process. A frame is what a client reads as one event; frame n of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -38,13 +38,14 @@ class StreamEncoder(Protocol):
 class HttpRequest(Struct, frozen=True):
     """A POST to a model server: `path` is appended to the configured base URL. `headers` replace those of the
     configuration, the lists of `added` are joined to theirs. `offered`: functions that stand for
-    other tools."""
+    other tools. `instead`: the body to send once more after such a refusal, `b""` where it stands."""
 
     path: str
     headers: Mapping[str, str]
     body: bytes
     added: Mapping[str, str] = {}
     offered: Mapping[str, Offered] = {}
+    instead: Callable[[ModelFailed], bytes] | None = None
 
 
 class UpstreamDecoder(Protocol):

@@ -11,6 +11,7 @@ everywhere else.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -30,7 +31,7 @@ from tailrace.protocols.anthropic_messages.reply_blocks import (
 )
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.contract import HttpRequest
-from tailrace.protocols.fields import Object, any_object, given
+from tailrace.protocols.fields import Object, any_object, given, objects
 from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.upstream import (
     SseReplyDecoder,
@@ -67,8 +68,34 @@ OF_MESSAGE = (
 OF_DELTA = ("stop_reason", "stop_sequence")
 OF_EVENT = ("type", "delta", "usage")
 """Fields that have a place of their own; others are kept as they came."""
+REFUSED = 400
+THOUGHTS = ("thinking", "redacted_thinking")
 MOST = 2**53
 """Counts beyond this are none."""
+
+
+def unthinking(body: Object, refusal: ModelFailed) -> bytes:
+    """The same request without thinking, for a server that thinks by default and refuses calls without the
+    thinking that led to them; `b""` for other refusals. Clients of other dialects need not give it back."""
+    if refusal.status != REFUSED or "thinking" not in refusal.message:
+        return b""
+    turns = [_unthought(turn) for turn in objects(body["messages"])]
+    if not any(block.get("type") == "tool_use" for turn in turns for block in _blocks(turn)):
+        return b""
+    said = [turn for turn in turns if turn["content"]]
+    return _json({**body, "messages": said, "thinking": {"type": "disabled"}})
+
+
+def _unthought(turn: Object) -> Object:
+    """A message without thinking: where it is off, none may stand in the last one."""
+    if isinstance(turn["content"], str):
+        return turn
+    left = [block for block in _blocks(turn) if block.get("type") not in THOUGHTS]
+    return {**turn, "content": left}
+
+
+def _blocks(turn: Object) -> list[Object]:
+    return objects(turn["content"])
 
 
 class MessagesCodec:
@@ -89,7 +116,15 @@ class MessagesCodec:
         betas = body.pop(messages.BETA, ())
         added = {messages.BETA: ",".join(betas)} if betas else {}
         offered = tools.offered(request, messages.names_of(request))
-        return HttpRequest("/messages", {"anthropic-version": VERSION}, _json(body), added, offered)
+        theirs = request.settings.origin == DIALECT
+        return HttpRequest(
+            "/messages",
+            {"anthropic-version": VERSION},
+            _json(body),
+            added,
+            offered,
+            None if theirs else partial(unthinking, body),
+        )
 
     def decoder(self, items: Iterator[int], model: str) -> MessagesDecoder:
         return MessagesDecoder(items, model)

@@ -43,6 +43,7 @@ from tailrace.protocols.fields import (
     optional,
     text,
 )
+from tailrace.protocols.openai_chat import thoughts
 
 DIALECT = "chat"
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
@@ -111,12 +112,15 @@ def _decode(message: Object, where: str) -> Iterator[Item]:
 
 
 def _decode_assistant(message: Object, where: str) -> Iterator[Item]:
-    """An assistant's message as its items; the first of them that is no reasoning keeps the rest of it."""
+    """An assistant's message as its items; the first of them that is no reasoning keeps the rest of it. What
+    servers of other dialects thought (`thoughts.py`) follows what a chat server gets back."""
     opaque = {name: message[name] for name in OPAQUE if message.get(name) is not None}
     if opaque:
         words = opaque.get("reasoning_content") or opaque.get("reasoning")
-        said = (words,) if isinstance(words, str) else ()
+        theirs = thoughts.read(opaque.get("reasoning_details"))
+        said = (words,) if isinstance(words, str) and not theirs else ()
         yield Reasoning(text=said, details={DIALECT: opaque})
+        yield from theirs
     content, parts = _content(message.get("content"), where)
     refusal = optional(message, "refusal", str, default="", where=where)
     if refusal:

@@ -3,7 +3,9 @@
 One answer is one message here: what the model says in several replies is parted by a blank line, calls
 of tools the client runs get contiguous indexes, and what runs on our side is not shown. Reasoning rides in
 `reasoning_content`, the field most servers and clients agreed on; a client that does not know it ignores
-it. What a chat server said that only this dialect knows comes when its item ends (`stream_extras.py`).
+it. What a chat server said that only this dialect knows comes when its item ends (`stream_extras.py`). What
+a server of another dialect must get back of its thoughts comes at the end (`thoughts.py`), of the last reply
+alone: the one message stands for it when it goes back, and a thought without what it led to is refused.
 Chunk order follows 48 recorded streams of real servers.
 """
 
@@ -16,12 +18,13 @@ from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events import types as t
+from tailrace.events.items import Reasoning
 from tailrace.events.usage import Totals
 from tailrace.protocols.attribution import Roster, about
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_chat import stream_extras as extras
-from tailrace.protocols.openai_chat import wire
+from tailrace.protocols.openai_chat import thoughts, wire
 from tailrace.protocols.openai_chat.stream_extras import Served
 
 DONE = b"data: [DONE]\n\n"
@@ -70,6 +73,8 @@ class Encoder:
         self._replies: dict[str, int] = {}
         self._attempt = 1
         self._last: Reply | None = None
+        self._thinking: Reply | None = None
+        self._thoughts: list[Object] = []
         self._frames: list[bytes] = []
 
     def encode(self, events: Sequence[t.Event]) -> list[bytes]:
@@ -151,7 +156,9 @@ class Encoder:
             case t.ItemStarted():
                 if self._roster.shows(event.node) and self._shows(event.agent):
                     number = self._replies.get(event.agent, 0)
-                    self._shown[payload.item] = (self._attempt, event.agent, number)
+                    reply = self._shown[payload.item] = (self._attempt, event.agent, number)
+                    if self._roster.is_main(event.agent) and reply != self._thinking:
+                        self._thinking, self._thoughts = reply, []
                     self._opened(payload)
             case t.Usage():
                 self._replies[event.agent] = self._replies.get(event.agent, 0) + 1
@@ -166,6 +173,8 @@ class Encoder:
             case t.ItemCompleted():
                 if payload.item in self._shown:
                     self._more(extras.of(payload, self._calls.get(payload.item)))
+                    if isinstance(payload.content, Reasoning) and self._roster.is_main(event.agent):
+                        self._thoughts += thoughts.told(payload.content)
             case t.AudioDelta():
                 if payload.item in self._shown:
                     self._more({"audio": {"data": payload.data}})
@@ -275,6 +284,8 @@ class Encoder:
         if isinstance(payload, t.RunFailed | t.RunCancelled):
             self._frames.append(b"data: " + _json(wire.failure(payload)) + b"\n\n")
             return
+        if self._thoughts:
+            self._more({"reasoning_details": self._thoughts})
         self._head = b"data: " + _json({**self._fields, **self._served.about})[:-1] + b","
         reason = wire.finish_reason(payload, calls=self._handed)
         more = b"," + _json(self._served.choice)[1:-1] if self._served.choice else b""

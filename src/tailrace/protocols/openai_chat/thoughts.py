@@ -1,0 +1,91 @@
+"""What servers of other dialects must get back of their thoughts, as a Chat client carries it: entries of
+`reasoning_details`.
+
+The form is OpenRouter's, which many clients give back as it came: `reasoning.text` with the `signature` of a
+Messages server, `reasoning.encrypted` with the `data` that only the server can read, `reasoning.summary`. The
+`format` tells whose an entry is; fields that the form does not know stand beside its own. What OpenRouter
+itself passed on from such a server is written the same way, and is read the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tailrace.events.items import Json, Reasoning
+from tailrace.protocols.fields import Object, any_object, objects
+
+TEXT, SUMMARY, ENCRYPTED = "reasoning.text", "reasoning.summary", "reasoning.encrypted"
+OF_MESSAGES, OF_RESPONSES = "anthropic-claude-v1", "openai-responses-v1"
+"""OpenRouter's names for what a thought is written in."""
+FORM = ("type", "text", "summary", "format", "index")
+"""Fields of the form that say nothing of the server's own."""
+
+
+def told(thought: Reasoning) -> list[Object]:
+    """The entries of a thought; none where its server signed and encrypted nothing."""
+    own = any_object(thought.details.get("messages"))
+    if own.get("data"):
+        return [{**own, "type": ENCRYPTED, "format": OF_MESSAGES}]
+    if own.get("signature"):
+        text = "".join(thought.text)
+        return [{**own, "type": TEXT, "text": text, "format": OF_MESSAGES}]
+    own = any_object(thought.details.get("responses"))
+    secret = own.get("encrypted_content")
+    if not secret:
+        return []
+    about: Object = {"format": OF_RESPONSES, **({"id": own["id"]} if own.get("id") else {})}
+    rest = {k: v for k, v in own.items() if k != "encrypted_content" and not k.startswith("$")}
+    return [
+        *({"type": SUMMARY, "summary": part, **about} for part in thought.summary),
+        *({"type": TEXT, "text": part, **about} for part in thought.text),
+        {**rest, "type": ENCRYPTED, "data": secret, **about},
+    ]
+
+
+def read(details: Json) -> tuple[Reasoning, ...]:
+    """The thoughts of what a client gave back. Entries of other formats are those of chat servers alone, and
+    of what has no secret nobody wants anything back."""
+    return tuple(_read(objects(details)))
+
+
+def _read(entries: list[Object]) -> Iterator[Reasoning]:
+    summary, text = list[str](), list[str]()
+    for entry in entries:
+        own = {k: v for k, v in entry.items() if k not in FORM and v is not None}
+        match entry:
+            case {
+                "format": "anthropic-claude-v1",
+                "type": "reasoning.encrypted",
+                "data": str(data),
+            }:
+                if data:
+                    yield Reasoning(details={"messages": own})
+            case {
+                "format": "anthropic-claude-v1",
+                "type": "reasoning.text",
+                "signature": str(signed),
+            }:
+                said = entry.get("text")
+                if signed and (said is None or isinstance(said, str)):
+                    yield Reasoning(text=(said,) if said else (), details={"messages": own})
+            case {
+                "format": "openai-responses-v1",
+                "type": "reasoning.summary",
+                "summary": str(said),
+            }:
+                summary.append(said)
+            case {"format": "openai-responses-v1", "type": "reasoning.text", "text": str(said)}:
+                text.append(said)
+            case {
+                "format": "openai-responses-v1",
+                "type": "reasoning.encrypted",
+                "data": str(data),
+            }:
+                own["encrypted_content"] = own.pop("data")
+                if data:
+                    yield Reasoning(
+                        summary=tuple(summary), text=tuple(text), details={"responses": own}
+                    )
+                summary, text = [], []
+            case _:
+                pass
