@@ -133,7 +133,11 @@ class Encoder:
                 self._result(event, payload)
             case t.ReplyAbandoned():
                 for item in self._items.values():
-                    item.gone = item.gone or item.opening.agent == event.agent
+                    made_by = item.opening.node, item.opening.agent
+                    item.gone = item.gone or made_by == (event.node, event.agent)
+            case t.RunAttempt():
+                for item in self._items.values():
+                    item.gone = item.gone or not payload.keeps_replies
             case t.Usage():
                 if self._roster.shows(event.node):
                     self._count(event.agent, payload)
@@ -142,8 +146,7 @@ class Encoder:
             case t.TextDelta() | t.RefusalDelta() | t.ReasoningDelta() | t.ReasoningSummaryDelta():
                 pass  # taken before
             case (
-                t.RunAttempt()
-                | t.RunWaiting()
+                t.RunWaiting()
                 | t.RunResumed()
                 | t.NodeCompleted()
                 | t.NodeFailed()
