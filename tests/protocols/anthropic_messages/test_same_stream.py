@@ -103,7 +103,7 @@ def test_the_server_gets_back_what_it_said(said: list[Object]) -> None:
     content = normal(read(said))["content"]
     last = state.items[-1] if state.items else None
     if last is not None and last.started.kind == "tool_call" and last.status == "incomplete":
-        assert state.finish == "length"
+        assert state.finish in ("length", "content_filter")
         assert content.pop()["input"] == {}
     turns = messages.encode(asked, "m")["messages"]
     sent = [block for turn in turns if turn["role"] == "assistant" for block in turn["content"]]
