@@ -160,8 +160,9 @@ async def test_a_coding_that_is_not_read_fails_by_its_name(coding: str) -> None:
 
 
 async def test_what_is_not_of_its_coding_fails() -> None:
-    with pytest.raises(ModelFailed, match="not encoded as it says"):
+    with pytest.raises(ModelFailed, match="not encoded as it says") as failed:
         await heard(coded("gzip", b"something"))
+    assert (failed.value.status, failed.value.code) == (502, "upstream_invalid_response")
 
 
 @pytest.mark.parametrize("piece", [b": still here\n\n", b"\n", b"data: {}\n\n"])

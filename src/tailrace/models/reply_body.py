@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
-from tailrace.errors import LimitReached, ModelFailed
+from tailrace.errors import LimitReached, NoReply
 from tailrace.protocols.framing.codings import CODINGS, BadCoding, Unpacker, names
+from tailrace.protocols.operators_faults import NO_REPLY
 
 FREE = 1_048_576
 SLICE = 32_768
@@ -20,13 +21,13 @@ RATIO = 200
 
 
 def unpacker(header: str) -> Unpacker | None:
-    """What reads a reply with this `Content-Encoding`; None where it is as it is. Raises `ModelFailed`."""
+    """What reads a reply with this `Content-Encoding`; None where it is as it is. Raises `NoReply`."""
     found = names(header)
     if not found:
         return None
     if len(found) > 1 or found[0] not in CODINGS:
         said = ", ".join(found)[:40]
-        raise ModelFailed(
+        raise _unreadable(
             f"The model server encoded its reply as {said!r}, unasked, and that is not read here."
         )
     return Unpacker(found[0])
@@ -36,7 +37,7 @@ class ReplyBody:
     """The bytes of one reply, from `read`, which gives `b""` at the end."""
 
     def __init__(self, read: Callable[[], Awaitable[bytes]], header: str, most: int) -> None:
-        """`most` bytes are read, unpacked; 0 is no bound. Raises `ModelFailed`."""
+        """`most` bytes are read, unpacked; 0 is no bound. Raises `NoReply`."""
         self._read = read
         self._unpacker = unpacker(header)
         self._most = most
@@ -44,7 +45,7 @@ class ReplyBody:
 
     async def pieces(self, first: bytes) -> AsyncGenerator[bytes, None]:
         """The body, of which `first` was read already, with a turn of the event loop after each piece that is
-        not the last of what has come. Raises `LimitReached`, `ModelFailed`."""
+        not the last of what has come. Raises `LimitReached`, `NoReply`."""
         data = first
         while data:
             for piece in self._unpacked(data):
@@ -69,10 +70,14 @@ class ReplyBody:
             for piece in self._unpacker.feed(data):
                 made += len(piece)
                 if self._made + made > FREE + RATIO * self._packed:
-                    raise ModelFailed(
+                    raise _unreadable(
                         f"The model server sent a reply that unpacks to over {RATIO} times its size."
                     )
                 yield piece
         except BadCoding:
-            raise ModelFailed("The model server's reply is not encoded as it says.") from None
+            raise _unreadable("The model server's reply is not encoded as it says.") from None
         self._made += made
+
+
+def _unreadable(said: str) -> NoReply:
+    return NoReply(said, status=502, code=NO_REPLY, retryable=True)
