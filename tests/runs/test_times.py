@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.events import types as t
+from tailrace.events.ids import ulid
 from tailrace.events.state import RunState
 from tailrace.events.types import Draft
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.runs.writer import RunWriter
+from tests.runs.test_life import talk
+from tests.support.house import Fake, House
 from tests.support.logs import RUN, request
 
 DAY = 86_400_000
@@ -35,3 +38,24 @@ async def test_times_of_a_run_over_workers_with_other_clocks(skews: Sequence[int
     times = [event.ts for event in await store.log.read(RUN, -1)]
     assert times == sorted(times)
     assert state.ended_at >= 40 * DAY, "nobody takes its end for one of a month ago"
+
+
+class Ticking(House):
+    """A house whose clock goes on each time that somebody looks at it."""
+
+    def clock(self) -> int:
+        self.now += 1
+        return self.now
+
+
+async def test_a_run_has_one_time_of_creation() -> None:
+    """What `GET /jobs?since=` finds by is what `GET /jobs/{id}` shows: the id, the record, the first event."""
+    house = Ticking(Fake(talk))
+    await house.supervisor.open()
+    run = await house.start()
+    state = await house.finished(run)
+    record = await house.directory.record(run)
+    assert record is not None
+    assert record.created == state.started_at
+    assert run[:10] == ulid(state.started_at, bytes(10))[:10]
+    await house.supervisor.close()

@@ -252,7 +252,8 @@ class Supervisor:
         )
         writer = RunWriter(self._store.log, run, RunState(), self._clock, begin)
         runtime = self._runtimes[request.agent]
-        writer.add([Draft(RunStarted(request, tuple(runtime.registry())))])
+        # The id, the record and the first event tell one time: what a list finds by time is what a run shows.
+        writer.add([Draft(RunStarted(request, tuple(runtime.registry())))], at=now)
         # The work begins while `run.started` is on its way to the disk: what it brings meanwhile goes in
         # the next commit, and no client hears of the run before all is down.
         await asyncio.gather(writer.flush(), self._crew.begin(record, writer))

@@ -63,13 +63,14 @@ class RunWriter:
         clock is behind those of others, so that nobody takes its end for an old one."""
         return max(self._clock(), self.state.now)
 
-    def add(self, drafts: Sequence[Draft]) -> None:
-        """Take drafts in. Raises `IllegalEvent` at the first illegal one; those before it stand."""
+    def add(self, drafts: Sequence[Draft], at: int | None = None) -> None:
+        """Take drafts in, `at` a time in milliseconds, now by default. Raises `IllegalEvent` at the first
+        illegal one; those before it stand."""
         if self._failure is not None:
             raise self._failure
         if self.halt is not None:
             raise self.halt
-        now = self.now()
+        now = self.now() if at is None else at
         try:
             for draft in drafts:
                 self._take(self.state.advance(draft, now))
