@@ -4,9 +4,12 @@ that start quickly and end with the tests."""
 from __future__ import annotations
 
 import os
+from functools import cache
+from zlib import crc32
 
 import pytest
-from httpx._config import DEFAULT_TIMEOUT_CONFIG
+from httpx._config import DEFAULT_TIMEOUT_CONFIG, create_ssl_context
+from httpx._transports import default as transports
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.internal.conjecture import engine
 
@@ -32,6 +35,8 @@ settings.load_profile("tailrace")
 engine.MAX_SHRINKING_SECONDS = 30
 """A failure is shown before its test has to end (`patience.PROPERTY_SECONDS`); it was 300."""
 
+LONG = ("tests/soak/", "tests/test_packages.py", "tests/log/stores/nats/test_faults.py")
+
 for part in (
     "connect",
     "read",
@@ -40,10 +45,19 @@ for part in (
 ):  # they are five seconds: too few on a busy machine
     setattr(DEFAULT_TIMEOUT_CONFIG, part, 60.0)
 
+setattr(transports, "create_ssl_context", cache(create_ssl_context))  # noqa: B010
+"""Each client reads some hundred certificates otherwise (16 ms), and tests make thousands that need none."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test of more than a minute that begins last is waited for by everybody."""
-    items.sort(key=lambda item: "tests/soak/" not in item.nodeid)
+    """Long tests begin first, for what begins last is waited for by everybody; and modules whose tests wait
+    (for servers) are spread among those whose tests compute, so that each core has something to do."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> tuple[bool, int]:
+    module = item.nodeid.partition("::")[0]
+    return not module.startswith(LONG), crc32(module.encode())
 
 
 def pytest_sessionfinish() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.servers import ChildServer
+from tests.support.servers import ChildServer, select_a_moment
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,7 +49,7 @@ def test_an_example_runs(
     try:
         job = httpx.post(f"{server.url}/jobs", json={"agent": agent, "input": text}).json()["id"]
         while (found := httpx.get(f"{server.url}/jobs/{job}").json())["status"] == "in_progress":
-            pass
+            select_a_moment()
         for asked in found["waiting_for"]:
             answer = {"item": asked["item"], "approved": True}
             assert httpx.post(f"{server.url}/jobs/{job}/input", json=answer).status_code == 202

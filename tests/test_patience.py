@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forks import forking
 from tests.support.patience import MOST, patient, strain
 from tests.support.servers import ChildServer
 
@@ -138,3 +139,14 @@ def test_a_property_that_hangs_is_ended_and_not_called_flaky(tmp_path: Path) -> 
     said = session(file, 3.0)
     assert "Hung: it took more than" in said
     assert "Flaky" not in said
+
+
+def test_forks_begin_wherever_a_test_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which test starts the first server depends on who ran what: it may have another folder."""
+    monkeypatch.chdir(tmp_path)
+    with forking() as forks:
+        fork = forks.start("import os; print(os.getcwd())", [], tmp_path / "errors.txt")
+        assert fork.wait(20) == 0
+    assert (tmp_path / "errors.txt").read_text(encoding="utf-8").strip() == str(tmp_path)

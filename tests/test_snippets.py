@@ -30,7 +30,7 @@ from typer.main import get_command
 
 from tailrace.cli.main import app as commands
 from tests.support.commands import tailrace
-from tests.support.servers import ChildServer
+from tests.support.servers import ChildServer, select_a_moment
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -258,7 +258,7 @@ def waiting(demo: ChildServer) -> str:
     asked = {"agent": "trip", "input": "Plan me a weekend away."}
     job = str(httpx.post(f"{demo.url}/jobs", json=asked).json()["id"])
     while httpx.get(f"{demo.url}/jobs/{job}").json()["status"] != "waiting":
-        pass
+        select_a_moment()
     return job
 
 

@@ -1,5 +1,8 @@
 // @ag-ui/client's HttpAgent, which verifies every event's order, against /agui/{agent}.
 
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+
 import { HttpAgent, verifyEvents } from "@ag-ui/client";
 import { from, lastValueFrom, toArray } from "rxjs";
 import * as r from "./reporting.mjs";
@@ -57,6 +60,22 @@ async function failed(content, wanted) {
   r.same(textOf(events), wanted);
   r.same(events.at(-1).type, "RUN_ERROR");
   r.ok(events.at(-1).message.includes("The model"), events.at(-1).message);
+}
+
+/** A run whose server was killed in the middle of its answer, and whose model then gave another one: as the
+ * transcript of that case says, read by the client from a server of its own. */
+async function afterACrash() {
+  const told = readFileSync("../../tests/transcripts/two_attempts_apart/agui.sse");
+  const server = createServer((_, reply) => {
+    reply.writeHead(200, { "content-type": "text/event-stream" }).end(told);
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const client = new HttpAgent({ url: `http://127.0.0.1:${server.address().port}/` });
+  client.addMessage(user("What is two and two?"));
+  await client.runAgent();
+  server.close();
+  const lasting = client.messages.filter(({ role }) => role !== "activity");
+  r.same(lasting.map(({ content }) => content), ["What is two and two?", "Four."]);
 }
 
 await r.main(r.versionOf("@ag-ui/client"), {
@@ -151,6 +170,7 @@ await r.main(r.versionOf("@ag-ui/client"), {
     again.client.addMessage(message);
     await again.client.runAgent({ runId });
     r.same(textOf(again.events), words);
+    await afterACrash();
   },
   async chain() {
     const begun = await ask("My colour is blue.", "witness");

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tests.support.commands import tailrace
-from tests.support.servers import ChildServer, running
+from tests.support.servers import ChildServer, running, select_a_moment
 from tests.support.team_files import team_server
 
 
@@ -186,7 +186,7 @@ def test_answer_answers_what_a_run_waits_for(tmp_path: Path) -> None:
             reply = httpx.post(f"{team.url}/jobs", json={"agent": "lead", "input": text})
             job = reply.json()["id"]
             while httpx.get(f"{team.url}/jobs/{job}").json()["status"] != "waiting":
-                pass
+                select_a_moment()
             if status == "yes":
                 wrong = tailrace("answer", job, "maybe", "--url", team.url)
                 assert (wrong.returncode, "waits for yes or no" in wrong.stderr) == (1, True)

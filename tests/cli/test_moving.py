@@ -15,7 +15,7 @@ import pytest
 from tailrace.cli.moving import BUCKETS
 from tests.support.commands import tailrace
 from tests.support.nats_servers import cluster
-from tests.support.servers import ChildServer
+from tests.support.servers import ChildServer, select_a_moment
 from tests.support.team_files import effects, team_server
 
 Asked = dict[str, Any]
@@ -50,7 +50,7 @@ class Server:
 
     def until(self, job: str, status: str) -> None:
         while self.ask("GET", f"/jobs/{job}").json()["status"] != status:
-            pass
+            select_a_moment()
 
     def command(self, *arguments: str) -> tuple[int, str, str]:
         done = tailrace(*arguments, folder=self.folder)

@@ -19,7 +19,7 @@ from tests.support.forks import Forks
 from tests.support.nats_servers import Node
 from tests.support.nats_servers import cluster as nats_cluster
 from tests.support.patience import patient
-from tests.support.servers import ChildServer
+from tests.support.servers import ChildServer, select_a_moment
 from tests.support.team_files import effects
 
 CONFIG = """
@@ -146,7 +146,7 @@ def answer_through(server: ChildServer, surface: str, forks: Forks, number: int,
         first = _until(server, sent, forks)
         shown: Sent = (f"/jobs/{job}", None, {})
         while _until(server, shown, forks).json()["status"] != "completed":
-            pass
+            select_a_moment()
         again = _until(server, sent, forks)
         if surface not in ("native", "responses"):
             assert again.text == first.text, "all of what it began"

@@ -61,6 +61,8 @@ def outlive(
             server.start(program=killer(again, side), doomed=True, forks=forks)
             cursor = f"&starting_after={len(seen) - 1}" if seen else ""
             seen += read_until_killed(server, "GET", path + cursor)[1]
+        if seen[-1:] == [DONE]:
+            server.kill()  # its death may still lie ahead: what follows the end of a run is a commit too
         if server.process is None or server.process.poll() is not None:
             server.start(forks=forks)
         cursor = f"&starting_after={len(seen) - 1}" if seen else ""

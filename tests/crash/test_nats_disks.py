@@ -19,7 +19,7 @@ from tests.http.test_deploy import state, until
 from tests.support import clusters
 from tests.support.nats_servers import Node
 from tests.support.nats_servers import cluster as nats_cluster
-from tests.support.servers import CONFIG, ChildServer
+from tests.support.servers import CONFIG, ChildServer, select_a_moment
 
 SIZE = "24m"
 
@@ -39,7 +39,7 @@ def fill(disk: Path) -> None:
     try:
         with (disk / "ballast").open("wb", buffering=0) as file:
             while file.write(b"x" * 4096):
-                pass
+                select_a_moment()
     except OSError:
         pass
 

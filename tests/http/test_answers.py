@@ -15,7 +15,7 @@ from openai import APIStatusError, OpenAI
 
 from tests.support import order, strict
 from tests.support.forks import Forks
-from tests.support.servers import ChildServer
+from tests.support.servers import ChildServer, select_a_moment
 from tests.support.team_files import effects, team_server
 
 
@@ -169,7 +169,7 @@ def test_a_killed_server_still_waits_and_the_native_surface_answers(
 
     job = post("/jobs", {"agent": "lead", "input": "order a hat"}).json()["id"]
     while httpx.get(f"{server.url}/jobs/{job}").json()["status"] != "waiting":
-        pass
+        select_a_moment()
     server.kill()
     server.start()
     found = httpx.get(f"{server.url}/jobs/{job}").json()
@@ -200,7 +200,7 @@ def test_chat_waits_through_a_pause(server: ChildServer, client: OpenAI) -> None
     suffix = next(iter(stream)).id.removeprefix("chatcmpl-")
     url = f"{server.url}/jobs/job_{suffix}"
     while httpx.get(url).json()["status"] != "waiting":
-        pass
+        select_a_moment()
     (asked,) = httpx.get(url).json()["waiting_for"]
     httpx.post(f"{url}/input", json={"item": asked["item"], "approved": True})
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
@@ -238,7 +238,7 @@ def test_a_chat_that_is_not_streamed_waits_for_the_answer_too(server: ChildServe
         asked = {"model": "lead", "messages": said}
         reply = pool.submit(client.post, "/v1/chat/completions", json=asked)
         while not (jobs := client.get("/jobs").json()["data"]):
-            pass
+            select_a_moment()
         path = f"/jobs/{jobs[0]['id']}"
         while client.get(path).json()["status"] != "waiting":
             assert not reply.done(), reply.result().text

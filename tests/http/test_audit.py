@@ -12,7 +12,7 @@ import pytest
 
 from tests.http.test_auth import SURFACES
 from tests.http.test_limits import key, wants_keys
-from tests.support.servers import CONFIG, ChildServer
+from tests.support.servers import CONFIG, ChildServer, select_a_moment
 
 APPROVE = (
     CONFIG
@@ -70,6 +70,7 @@ def test_who_started_read_approved_cancelled(server: ChildServer) -> None:
         job = begun.json()["id"]
         while (state := client.get(f"/jobs/{job}").json())["status"] != "waiting":
             assert state["status"] == "in_progress", state
+            select_a_moment()
         (asked,) = state["waiting_for"]
         client.post(f"/jobs/{job}/input", json={"item": asked["item"], "approved": True})
         client.get(f"/jobs/{job}/stream")

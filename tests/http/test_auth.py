@@ -15,7 +15,7 @@ import httpx
 import jwt
 import pytest
 
-from tests.support.servers import ChildServer, running
+from tests.support.servers import ChildServer, running, select_a_moment
 
 PROGRAM = "from tailrace.cli import main; main()"
 MESSAGES = [{"role": "user", "content": "x"}]
@@ -71,7 +71,7 @@ def keys(server: ChildServer) -> dict[str, str]:
         for scope in ("run", "read", "admin")
     }
     while httpx.get(server.url + "/v1/models").status_code == 200:
-        pass
+        select_a_moment()
     return made
 
 
@@ -158,7 +158,7 @@ def test_a_revoked_token_is_worth_nothing(server: ChildServer, keys: dict[str, s
     assert httpx.get(server.url + "/jobs", headers=headers).status_code == 200
     _tailrace(server.folder, "token", "revoke", line.split("\t")[0])
     while (reply := httpx.get(server.url + "/jobs", headers=headers)).status_code == 200:
-        pass
+        select_a_moment()
     assert reply.status_code == 401
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.support.forks import Forks
-from tests.support.servers import ChildServer
+from tests.support.servers import ChildServer, select_a_moment
 from tests.support.team_files import effects, team_server
 
 Sent = tuple[str, Any]
@@ -38,7 +38,7 @@ class Paused:
         said = {"sessionId": "s", "agentId": "lead", "message": asked}
         with httpx.stream("POST", self.url + "/api/stream", json=said):
             while self.job()["status"] != "waiting":
-                pass
+                select_a_moment()
         self.suffix: str = self.job()["id"].removeprefix("job_")
         (self.asks,) = self.job()["waiting_for"]
 
@@ -159,8 +159,9 @@ def test_what_is_honoured_is_taken(team: ChildServer, tmp_path: Path, case: str)
     paused = Paused(team, "order a hat")
     reply = paused.send(TAKEN[case](paused))
     assert reply.status_code in (200, 202), reply.text
-    while paused.job()["status"] != "completed":
-        assert paused.job()["status"] == "in_progress"
+    while (status := paused.job()["status"]) != "completed":
+        assert status == "in_progress"
+        select_a_moment()
     assert effects(tmp_path, "order") == 1
 
 

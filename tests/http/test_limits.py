@@ -15,7 +15,7 @@ from tailrace.auth.tokens import Token
 from tailrace.cli.tokens import tokens_of
 from tailrace.config import Config
 from tests.http.test_auth import SURFACES
-from tests.support.servers import ChildServer, running
+from tests.support.servers import ChildServer, running, select_a_moment
 
 SERVER = """data = "data"
 
@@ -42,7 +42,7 @@ def wants_keys(server: ChildServer) -> None:
     """Make a token, and wait until the server has noticed."""
     key(server, "the first")
     while httpx.get(server.url + "/v1/models").status_code == 200:
-        pass
+        select_a_moment()
 
 
 def key(server: ChildServer, tenant: str, **limits: float) -> dict[str, str]:
@@ -120,7 +120,7 @@ def test_readers_of_a_run(server: ChildServer) -> None:
             with httpx.stream("GET", place, headers=theirs) as other:
                 assert other.status_code == 200
         while httpx.get(place, headers=mine, params={"after": 10**6}).status_code == 429:
-            pass  # until the server has seen the second one leave
+            select_a_moment()  # until the server has seen the second one leave
         httpx.post(place.replace("/stream", "/cancel"), headers=mine)
 
 
@@ -131,7 +131,7 @@ def test_the_sdk_waits_as_long_as_it_is_told(server: ChildServer) -> None:
     )
     client.responses.create(model="echo", input="x")  # what is slow the first time
     while httpx.get(server.url + "/v1/models", headers=mine).status_code == 200:
-        pass
+        select_a_moment()
     reply = client.responses.with_raw_response.create(model="echo", input="x")
     assert (reply.retries_taken, reply.status_code) == (1, 200)
 

@@ -19,7 +19,7 @@ from tailrace.http.logs import LONGEST, MOST, SECONDS, Bounded, Plain, plain
 from tests.crash.test_faults import filesystem, limited
 from tests.http.test_deploy import state, until
 from tests.http.test_limits import key, wants_keys
-from tests.support.servers import CONFIG, ChildServer
+from tests.support.servers import CONFIG, ChildServer, select_a_moment
 
 ODD = {
     "a new line": "a\r\nERROR forged: b",
@@ -185,7 +185,7 @@ def test_a_run_that_fails_is_a_line_with_the_reason(server: ChildServer) -> None
     httpx.get(f"{server.url}/jobs/{run}/stream", timeout=20)
     suffix = run.removeprefix("run_")
     while f"run {suffix} of helper failed: The model is out." not in server.errors():
-        pass
+        select_a_moment()
 
 
 BROKEN = "raise RuntimeError('no database\\\\nat all')"
@@ -200,7 +200,7 @@ def test_what_a_tool_server_says_to_stderr_is_there_with_its_traceback(tmp_path:
         asked = {"agent": "reader", "input": "hello"}
         httpx.post(f"{child.url}/jobs", json=asked, timeout=20)
         while "RuntimeError: no database" not in child.errors():
-            pass
+            select_a_moment()
     finally:
         child.kill()
     lines = child.errors().splitlines()

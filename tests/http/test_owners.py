@@ -19,7 +19,7 @@ from tailrace import assembly, config
 from tailrace.runs.conversations import named_id
 from tailrace.runs.owner import Owner
 from tests.http.test_auth import _tailrace
-from tests.support.servers import ChildServer, running
+from tests.support.servers import ChildServer, running, select_a_moment
 
 WHO: dict[str, tuple[str, ...]] = {
     "owner": ("--tenant", "acme", "--user", "ann", "--scope", "run"),
@@ -48,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer]:
 def keys(server: ChildServer) -> dict[str, str]:
     made = {who: _tailrace(server.folder, "token", "create", who, *how) for who, how in WHO.items()}
     while httpx.get(server.url + "/v1/models").status_code == 200:
-        pass
+        select_a_moment()
     return {**made, "a stranger": "oat_nobody"}
 
 

@@ -15,7 +15,7 @@ from tailrace.protocols.session_lines import host as h
 from tailrace.protocols.session_lines import runtime as r
 from tests.http.conftest import Answer, Ask
 from tests.support import lines
-from tests.support.servers import ChildServer
+from tests.support.servers import ChildServer, select_a_moment
 from tests.support.team_files import team_server
 
 
@@ -217,7 +217,7 @@ def test_the_next_message_answers_the_question(team: ChildServer) -> None:
         assert (question.question, question.options) == ("Which colour?", ("red", "blue"))
         run = reply.headers["x-run-id"]
         while client.get(f"/jobs/{run.replace('run_', 'job_')}").json()["status"] != "waiting":
-            pass
+            select_a_moment()
         rest = client.post("/api/stream", json={**asked, "message": "red"})
         assert rest.headers["x-run-id"] == run
         again = client.get("/api/stream/colours").content
@@ -245,6 +245,6 @@ def test_a_message_that_comes_again_is_no_answer_to_what_it_made_the_agent_ask(
     first = until_it_asks()
     job = f"{team.url}/jobs/{first[0].replace('run_', 'job_')}"
     while httpx.get(job, timeout=20).json()["status"] != "waiting":
-        pass
+        select_a_moment()
     assert until_it_asks() == first
     assert httpx.get(job, timeout=20).json()["status"] == "waiting"

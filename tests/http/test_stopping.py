@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from tailrace.http.event_stream import Streams, StreamSettings
 from tailrace.http.server import Patience
 from tests.support.patience import patient
-from tests.support.servers import ChildServer
+from tests.support.servers import ChildServer, select_a_moment
 
 STUBBORN = """
 import asyncio
@@ -41,7 +41,7 @@ def test_a_server_stops_though_an_agent_does_not(tmp_path: Path, number: signal.
     server = ChildServer(tmp_path, server=settings, config=CONFIG, tools=STUBBORN).start()
     job = httpx.post(f"{server.url}/jobs", json={"agent": "stubborn", "input": "x"}).json()["id"]
     while not httpx.get(f"{server.url}/jobs/{job}").json()["output"]:
-        pass
+        select_a_moment()
     assert server.process is not None
     began = time.monotonic()
     server.process.send_signal(number)
@@ -51,7 +51,7 @@ def test_a_server_stops_though_an_agent_does_not(tmp_path: Path, number: signal.
     server.process = None
     server.start()
     while (found := httpx.get(f"{server.url}/jobs/{job}").json())["status"] == "in_progress":
-        pass  # it is taken over in the background
+        select_a_moment()  # it is taken over in the background
     server.kill()
     assert found["status"] == "failed", "a generator cannot go on; but nobody has lost the run"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.http.conftest import Ask
-from tests.support.servers import ChildServer
+from tests.support.servers import ChildServer, select_a_moment
 
 
 def _post(
@@ -99,7 +99,7 @@ def test_a_chat_run_that_nobody_reads_is_cancelled_after_its_grace(
 ) -> None:
     run = _abandoned_chat(server, 2000)
     while _status(ask, run) == "in_progress":
-        pass
+        select_a_moment()
     assert _status(ask, run) == "cancelled"
     told = ask("GET", f"/jobs/job_{run}/stream?as=chat").body
     assert b"was cancelled by the server, since nobody was reading it." in told
@@ -120,7 +120,7 @@ def test_a_request_says_itself_how_long_it_goes_on_unread(server: ChildServer, a
     reply.close()
     connection.close()
     while "in_progress" in (_status(ask, left), _status(ask, kept)):
-        pass
+        select_a_moment()
     assert (_status(ask, left), _status(ask, kept)) == ("cancelled", "completed")
 
 
@@ -140,7 +140,7 @@ def test_a_stream_of_a_run_that_is_deleted_breaks_off(
     can bear."""
     job = ask("POST", "/jobs", {"agent": "echo", "input": "word " * 15_000}).json["id"]
     while ask("GET", f"/jobs/{job}").json["status"] == "in_progress":
-        pass
+        select_a_moment()
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
@@ -254,7 +254,7 @@ def test_a_reader_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             # It takes nothing, and the server lets go all the same; closing would wait for it for ever.
             while _established(server.port, client.getsockname()[1]):
-                pass
+                select_a_moment()
             data = b""
             with suppress(ConnectionError):
                 while piece := client.recv(65536):

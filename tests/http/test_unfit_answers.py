@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.support.forks import Forks
-from tests.support.servers import ChildServer
+from tests.support.servers import ChildServer, select_a_moment
 from tests.support.team_files import effects, team_server
 
 PARROT = '\n[agents.parrot]\nid = 8\nmodel = "script"\n'
@@ -36,7 +36,7 @@ class Paused:
         self._url = server.url
         with httpx.stream("POST", self._url + "/api/stream", json={**SESSION, "message": asked}):
             while self.job()["status"] != "waiting":
-                pass
+                select_a_moment()
         self.suffix: str = self.job()["id"].removeprefix("job_")
         (self.asks,) = self.job()["waiting_for"]
         calls = [n for n in self.job()["output"] if n["content"] and "call_id" in n["content"]]
@@ -60,8 +60,9 @@ class Paused:
         with httpx.stream("POST", self._url + sent[0], json=sent[1], timeout=20) as reply:
             assert reply.status_code in (200, 202), reply.read()
             reply.read()
-        while self.job()["status"] != "completed":
-            assert self.job()["status"] == "in_progress"
+        while (status := self.job()["status"]) != "completed":
+            assert status == "in_progress"
+            select_a_moment()
 
 
 def _responses(paused: Paused, value: str, agent: str) -> Sent:

@@ -17,7 +17,7 @@ from tests.support import clusters
 from tests.support.crashes import DONE, read
 from tests.support.nats_servers import Node
 from tests.support.nats_servers import cluster as nats_cluster
-from tests.support.servers import CONFIG, ChildServer
+from tests.support.servers import CONFIG, ChildServer, select_a_moment
 
 SLOW = b'{"model": "slow", "input": "' + b"word " * 150 + b'", "stream": true}'
 """Three seconds of words."""
@@ -148,7 +148,7 @@ def test_a_pause_is_answered_at_any_process_and_the_run_goes_on(
     made = httpx.post(f"{one.url}/jobs", json={"agent": "careful", "input": "buy"}, timeout=20)
     run = made.json()["id"].removeprefix("job_")
     while not (asked := job(one, run)["waiting_for"]):
-        pass
+        select_a_moment()
     answer = {"item": asked[0]["item"], "approved": True}
     first = httpx.post(f"{other.url}/jobs/job_{run}/input", json=answer, timeout=20)
     again = httpx.post(f"{one.url}/jobs/job_{run}/input", json=answer, timeout=20)
@@ -223,7 +223,7 @@ def test_a_process_that_starts_before_its_engine_answers_says_so(
     finally:
         nodes[0].send(signal.SIGCONT)
     while httpx.get(f"{api.url}/readyz", timeout=20).status_code != 200:
-        pass
+        select_a_moment()
     assert "Traceback" not in api.errors()
 
 

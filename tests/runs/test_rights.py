@@ -27,7 +27,7 @@ from tests.support import clusters
 from tests.support.crashes import DONE
 from tests.support.forks import Forks
 from tests.support.nats_servers import Node, Settings, free_ports
-from tests.support.servers import CONFIG, ChildServer
+from tests.support.servers import CONFIG, ChildServer, select_a_moment
 
 FILE = Path(__file__).parents[2] / "deploy" / "nats-users.conf"
 LAYOUT = Layout(shards=2, replicas=1, lease=1.0)
@@ -120,12 +120,12 @@ def approved(one: ChildServer, other: ChildServer) -> None:
     asked = httpx.post(f"{one.url}/jobs", json={"agent": "careful", "input": "buy"}, timeout=20)
     run = asked.json()["id"].removeprefix("job_")
     while not (waits := job(one, run)["waiting_for"]):
-        pass
+        select_a_moment()
     answer = {"item": waits[0]["item"], "asked": waits[0]["asked"], "approved": True}
     said = httpx.post(f"{other.url}/jobs/job_{run}/input", json=answer, timeout=20)
     assert said.status_code == 202
     while job(one, run)["status"] != "completed":
-        pass
+        select_a_moment()
 
 
 def cancelled(one: ChildServer, other: ChildServer) -> None:

@@ -49,7 +49,7 @@ class Ticking(House):
 
 
 async def test_a_run_has_one_time_of_creation() -> None:
-    """What `GET /jobs?since=` finds by is what `GET /jobs/{id}` shows: the id, the record, the first event."""
+    """`GET /jobs?since=` finds by the time that `GET /jobs/{id}` shows, and that the id tells."""
     house = Ticking(Fake(talk))
     await house.supervisor.open()
     run = await house.start()

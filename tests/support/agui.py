@@ -91,6 +91,12 @@ class Reader:
             self._new(event["messageId"], {**event, "role": "tool"})
         elif kind.startswith("SUBAGENT_"):
             self._subagent(kind, event)
+        else:
+            self._besides(kind, event)
+
+    def _besides(self, kind: str, event: Event) -> None:
+        if kind == "ACTIVITY_SNAPSHOT":
+            self._taken_back(event)
         elif kind.startswith("STATE_"):
             self.states.append(event)
         else:
@@ -101,6 +107,15 @@ class Reader:
         assert id not in self.messages, "an id names one message"
         self.messages[id] = message
         return message
+
+    def _taken_back(self, event: Event) -> None:
+        """A message that a crash cut off and another one replaces: it keeps its place, as an activity."""
+        id = event["messageId"]
+        key = id if id in self.messages else f"reasoning {id}"
+        assert event["activityType"] == "tailrace.abandoned"
+        assert id not in [named for _, named in self._open], "it is whole, or was closed"
+        assert self.messages[key]["role"] in ("assistant", "reasoning", "tool")
+        self.messages[key] = {**event, "role": "activity"}
 
     def _opens(self, kind: str, event: Event) -> None:
         id = event[PAIRS[kind][2]]

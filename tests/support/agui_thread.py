@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.support import agui, strict
-from tests.support.servers import ChildServer
+from tests.support.servers import ChildServer, select_a_moment
 
 Sent = dict[str, Any]
 
@@ -61,12 +61,18 @@ class Thread:
         """Say something, or go on; returns how the run ended."""
         if content:
             self.messages.append(user(content))
+        self.take(self.body(**more))
+        return self.reader.ends[-1]
+
+    def take(self, body: Sent) -> list[bytes]:
+        """The frames of a run, whose messages are kept."""
         seen = set(self.reader.messages)
-        agui.read(self.send(self.body(**more)), self.reader)
+        made = self.send(body)
+        agui.read(made, self.reader)
         for id, message in self.reader.messages.items():
             if id not in seen:
                 self._keep(id, message)
-        return self.reader.ends[-1]
+        return made
 
     def _keep(self, id: str, message: Sent) -> None:
         whose = {k: v for k, v in message.items() if k in ("subagentRunId", "metadata") and v}
@@ -78,6 +84,10 @@ class Thread:
                 if message["toolCallId"] in [call["id"] for call in each.get("toolCalls", ())]
             )
             self.messages.insert(owner + 1, {"id": id, "role": "tool", **called, **whose})
+            return
+        if message["role"] == "activity":
+            shown = {name: message[name] for name in ("activityType", "content")}
+            self.messages.append({"id": message["messageId"], "role": "activity", **shown})
             return
         sent = {"id": id.removeprefix("reasoning "), "role": message["role"], **whose}
         calls = [self.reader.calls[call] for call in message.get("calls", ())]
@@ -122,7 +132,7 @@ class Thread:
             connection.request("GET", f"/jobs/{self.run.replace('run_', 'job_')}/stream")
             reply = connection.getresponse()
             while not (line := reply.readline()).startswith(b"data: "):
-                pass
+                select_a_moment()
             return dict(json.loads(line[len(b"data: ") :])["payload"]["request"])
         finally:
             connection.close()

@@ -31,6 +31,7 @@ WARM = (
     "uvloop",
 )
 """Modules of every server; those of the command line's library are the slowest."""
+ROOT = Path(__file__).parents[2]
 BREED = "from tests.support.forks import breed; breed()"
 
 
@@ -74,8 +75,8 @@ class Forks:
         self._turn = threading.Lock()
         command = [sys.executable, "-c", BREED, *WARM, *imports]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )  # a test may stand in a folder of its own by now
 
     def ask(self, **what: Any) -> int:
         """One line there, and one number back; from any thread."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.patience import patient
+from tests.support.servers import select_a_moment
 
 
 class Terminal:
@@ -38,7 +39,7 @@ class Terminal:
         """The exit status, once the program is over."""
         deadline = time.monotonic() + patient(seconds)
         while self._read(deadline - time.monotonic()):
-            pass
+            select_a_moment()
         return self.process.wait(timeout=patient(seconds))
 
     def _read(self, seconds: float) -> bool:

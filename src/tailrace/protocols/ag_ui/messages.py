@@ -1,8 +1,8 @@
 """AG-UI messages as items: what a client shows of a thread, told to a model.
 
 What subagents said and did is left out (their word to the main agent is the output of the call that sent
-them), and so are activities, which are made for screens. A call that no message answers was not run: models
-want an output for each, so one says that.
+them). So are activities, which are made for screens, and replies that a crash cut off and others replaced. A
+call that no message answers was not run: models want an output for each, so one says that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tailrace.events.items import (
     parts_of,
 )
 from tailrace.protocols import media
-from tailrace.protocols.ag_ui.wire import KEY
+from tailrace.protocols.ag_ui.wire import ABANDONED, KEY
 from tailrace.protocols.fields import (
     Object,
     any_object,
@@ -100,6 +100,7 @@ class _Teller:
                 param=f"{where}.role",
             )
         below = optional(message, "subagentRunId", str, default="", where=where) != ""
+        below = below or _said(message).get("status") == ABANDONED
         if role == "assistant":
             self._assistant(message, where, below=below)
         elif role == "tool":
@@ -148,12 +149,17 @@ class _Teller:
         id = text(message, "toolCallId", where)
         content = _content(message, where)
         error = optional(message, "error", str, default="", where=where)
-        failed = any_object(any_object(message.get("metadata")).get(KEY)).get("isError") is True
+        failed = _said(message).get("isError") is True
         if error and not any(isinstance(part, TextPart) and part.text for part in content):
             content = (TextPart(error),)
         if not below and id not in self._below:
             failed = failed or error != ""
             self._items.append(ToolOutput(call_id=id, output=content, is_error=failed))
+
+
+def _said(message: Object) -> Object:
+    """What we said of a message where the protocol has no field."""
+    return any_object(any_object(message.get("metadata")).get(KEY))
 
 
 def _call(fields: Object, where: str) -> ToolCall:

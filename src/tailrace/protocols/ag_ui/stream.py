@@ -25,6 +25,7 @@ from tailrace.events.usage import Totals
 from tailrace.protocols.ag_ui import wire
 from tailrace.protocols.ag_ui.stream_items import Calling, Saying, Thinking
 from tailrace.protocols.attribution import Roster
+from tailrace.protocols.cut_replies import CutReplies, Source
 from tailrace.protocols.fields import Object, given
 from tailrace.protocols.framing.data_event import frame
 from tailrace.protocols.framing.json_line import encode as _json
@@ -61,7 +62,8 @@ class Encoder:
         self._steps: dict[str, str] = {}
         self._subagents: dict[str, Object] = {}
         self._known: set[str] = set()
-        self._held: dict[tuple[str, str], str] = {}
+        self._held: dict[Source, str] = {}
+        self._cut = CutReplies[tuple[str, str]]()
         self._items: dict[int, Saying | Thinking | Calling] = {}
         self._calls: dict[int, Calling] = {}
         self._asked: dict[int | str, tuple[str, Object]] = {}
@@ -99,10 +101,13 @@ class Encoder:
             return {}
         return {"subagentRunId": f"{ids.run_id(self.run)}:{agent}"}
 
-    def holds(self, source: tuple[str, str], message: str | None = None) -> str | None:
+    def holds(self, source: Source, message: str | None = None) -> str | None:
         if message is not None:
             self._held[source] = message
         return self._held.get(source)
+
+    def shows(self, source: Source, message: str) -> None:
+        self._cut.said(source, (message, source[1]))
 
     def _show(self) -> None:
         """From here on frames are kept, or not: what another turn shows is worked through all the same."""
@@ -125,9 +130,11 @@ class Encoder:
                 if not payload.keeps_replies:
                     self._held.clear()
             case t.ReplyAbandoned():
-                self._held.pop((event.node, event.agent), None)
+                source = (event.node, event.agent)
+                self._held.pop(source, None)
+                self._cut.abandon(source, whole_turn=payload.all)
                 for each in self._items.values():
-                    each.abandon((event.node, event.agent))
+                    each.abandon(source)
             case t.NodeStarted():
                 self._node_started(event.node, payload)
             case t.NodeCompleted() | t.NodeFailed():
@@ -239,6 +246,7 @@ class Encoder:
     def _ended(self, end: t.RunEnd) -> None:
         match end:
             case t.RunCompleted():
+                self._take_back(self._cut.left())
                 self._finish(SUCCESS)
             case t.RunIncomplete():
                 self._finish(SUCCESS, {"status": "incomplete", "reason": end.reason})
@@ -341,4 +349,17 @@ class Encoder:
         counted = self._usage.get(payload.model, Totals())
         self._usage[payload.model] = counted + Totals.of(payload)
         if payload.purpose == "reply":
-            self._held.pop((event.node, event.agent), None)
+            source = (event.node, event.agent)
+            self._held.pop(source, None)
+            self._take_back(self._cut.complete(source))
+
+    def _take_back(self, messages: Sequence[tuple[str, str]]) -> None:
+        """Make messages that are no part of the answer activities of a type that nobody draws.
+
+        A client keeps them in its list and would send them back as what the agent said. `MESSAGES_SNAPSHOT`
+        removes messages, but has to hold all others as the client has them; `ACTIVITY_SNAPSHOT` replaces the
+        one that has its id (docs/adr/0017), and activities are not told to models.
+        """
+        for message, agent in messages:
+            whose = self.whose(agent) if agent in self._subagents else {}
+            self.emit({**wire.taken_back(message), **whose})

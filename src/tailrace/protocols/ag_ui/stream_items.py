@@ -8,14 +8,11 @@ from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.protocols.ag_ui import wire
+from tailrace.protocols.cut_replies import Source
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.data_event import mould
 
 CUT_OFF = "The call was cut off before it was whole."
-
-
-ABANDONED = "abandoned"
-"""The status of what a crash cut off and was said anew, in other words: no part of the answer."""
 
 
 class Stream(Protocol):
@@ -32,8 +29,12 @@ class Stream(Protocol):
         """The field that says which subagent an event is of; none for the main agent's."""
         ...
 
-    def holds(self, source: tuple[str, str], message: str | None = None) -> str | None:
+    def holds(self, source: Source, message: str | None = None) -> str | None:
         """The message that the calls of a source's present reply belong to; `message` is it from here on."""
+        ...
+
+    def shows(self, source: Source, message: str) -> None:
+        """A source's present reply has this message."""
         ...
 
 
@@ -51,10 +52,10 @@ class Saying:
         self._cited: list[Json] = []
         self._cut = "incomplete"
 
-    def abandon(self, source: tuple[str, str]) -> None:
+    def abandon(self, source: Source) -> None:
         """The source says something else instead: what this has said is no part of the answer."""
         if source == self._source:
-            self._cut = ABANDONED
+            self._cut = wire.ABANDONED
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.TextDelta):  # the hot one
@@ -79,6 +80,7 @@ class Saying:
         if not self._begun:
             self._begun = True
             self._stream.holds(self._source, self._named["messageId"])
+            self._stream.shows(self._source, self._named["messageId"])
             told = {"type": "TEXT_MESSAGE_START", **self._named, "role": "assistant"}
             self._stream.emit(told)
 
@@ -98,10 +100,10 @@ class Thinking:
         self._delta = b""
         self._cut = "incomplete"
 
-    def abandon(self, source: tuple[str, str]) -> None:
+    def abandon(self, source: Source) -> None:
         """As a message's."""
         if source == self._source:
-            self._cut = ABANDONED
+            self._cut = wire.ABANDONED
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ReasoningDelta | t.ReasoningSummaryDelta):
@@ -124,6 +126,7 @@ class Thinking:
         self._parts += 1
         self._named = {"messageId": id, **self._whose}
         self._delta = mould({"type": "REASONING_MESSAGE_CONTENT", **self._named}, "delta")
+        self._stream.shows(self._source, id)
         told = {"type": "REASONING_MESSAGE_START", **self._named, "role": "reasoning"}
         self._stream.emit(told)
 
@@ -137,7 +140,6 @@ class Calling:
 
     def __init__(self, stream: Stream, started: t.ItemStarted, event: t.Event) -> None:
         self._stream = stream
-        self._item = started.item
         self._whose = stream.whose(event.agent)
         self._named: Object = {
             "toolCallId": wire.call_id(stream.run, started.item),
@@ -146,11 +148,14 @@ class Calling:
         self._delta = mould({"type": "TOOL_CALL_ARGS", **self._named}, "delta")
         source = (event.node, event.agent)
         own = ids.item_id("msg", stream.run, started.item)
-        parent = stream.holds(source) or stream.holds(source, own)
+        parent = stream.holds(source) or stream.holds(source, own) or own
+        self._output = ids.item_id("out", stream.run, started.item)
+        for message in (parent, self._output):  # a call of a cut reply always gets a result
+            stream.shows(source, message)
         named = {"toolCallName": started.name, "parentMessageId": parent}
         stream.emit({"type": "TOOL_CALL_START", **self._named, **named})
 
-    def abandon(self, source: tuple[str, str]) -> None:
+    def abandon(self, source: Source) -> None:
         """It ends as one that was cut off."""
 
     def take(self, payload: t.Payload) -> None:
@@ -167,7 +172,6 @@ class Calling:
             self._result(payload.output, failed=payload.is_error)
 
     def _result(self, content: str, *, failed: bool) -> None:
-        message = ids.item_id("out", self._stream.run, self._item)
-        told: Object = {"type": "TOOL_CALL_RESULT", "messageId": message, **self._named}
+        told: Object = {"type": "TOOL_CALL_RESULT", "messageId": self._output, **self._named}
         said = wire.metadata(isError=failed or None)
         self._stream.emit({**told, "content": content, "role": "tool", **said})

@@ -26,6 +26,10 @@ APPROVAL, QUESTION, WAIT = "apr", "ask", "wait"
 """What an interrupt's id begins with: a yes to a call, an answer, anything else that is waited for."""
 STATE_SNAPSHOT, STATE_DELTA = "state.snapshot", "state.delta"
 """Names of an agent's custom events that set the state and change it."""
+ABANDONED = "abandoned"
+"""The status of what a crash cut off and was said anew, in other words: no part of the answer."""
+TAKEN_BACK = "tailrace.abandoned"
+"""The type of the activity that takes the place of such a message."""
 FILE = "tailrace.file"
 """Name of the custom event that shows a picture or a sound: messages of agents are text alone."""
 
@@ -68,6 +72,12 @@ def metadata(**said: Json) -> Object:
     """Fields for what the protocol has none for; none where there is nothing to say."""
     told = given(said)
     return {"metadata": {KEY: told}} if told else {}
+
+
+def taken_back(message: str) -> Object:
+    """What takes the place of a message that is no part of the answer."""
+    told: Object = {"type": "ACTIVITY_SNAPSHOT", "messageId": message}
+    return {**told, "activityType": TAKEN_BACK, "content": {"status": ABANDONED}, "replace": True}
 
 
 def approval(run: str, time: int, asked: t.ApprovalRequested, *, shown: bool) -> Object:

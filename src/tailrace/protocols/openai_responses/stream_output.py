@@ -1,20 +1,15 @@
-"""Which items a Response object shows: those that are done, without what was said in vain.
-
-A reply that a crash cut off and that the next attempt said in other words stands in the stream, for it was
-shown; the object holds the answer once (docs/adr/0017). Of a run that ended badly, what was cut off and no
-whole reply followed may be all there is, so it is kept.
-"""
+"""Which items a Response object shows: those that are done, without those of replies that a crash cut off and
+that were given in other words (docs/adr/0017)."""
 
 from __future__ import annotations
 
 from tailrace.events import types as t
 from tailrace.events.items import Json
+from tailrace.protocols.cut_replies import CutReplies, Source
 from tailrace.protocols.fields import Object
 
 BADLY = ("failed", "cancelled", "incomplete")
-"""The statuses of a response of which everything is kept."""
-Source = tuple[str, str]
-"""A node and an agent."""
+"""The statuses of a response that holds a cut reply which no whole one followed: it may be all there is."""
 
 
 class Output:
@@ -22,17 +17,14 @@ class Output:
 
     def __init__(self) -> None:
         self._items: list[Json] = []
-        self._abandoned: dict[Source, set[int]] = {}
-        self._replaced: set[int] = set()
-        self._said: dict[Source, list[int]] = {}
-        self._accounted: dict[Source, int] = {}
+        self._cut = CutReplies[int]()
 
     def place(self, opening: t.Event | None) -> int:
         """The place of the next item; `opening` is the event that began it in the log, if that is now."""
         self._items.append(None)
         place = len(self._items) - 1
         if opening is not None:
-            self._said.setdefault((opening.node, opening.agent), []).append(place)
+            self._cut.said((opening.node, opening.agent), place)
         return place
 
     def finished(self, place: int, item: Object) -> None:
@@ -41,18 +33,15 @@ class Output:
 
     def replied(self, source: Source) -> None:
         """A reply is whole."""
-        self._accounted[source] = len(self._said.get(source, ()))
-        self._replaced |= self._abandoned.get(source, set())
+        self._cut.complete(source)
 
     def abandon(self, source: Source, *, whole_turn: bool) -> None:
-        """What a source has said since its last whole reply, or all of it, was said in vain."""
-        first = 0 if whole_turn else self._accounted.get(source, 0)
-        said = self._said.get(source, [])[first:]
-        self._abandoned[source] = self._abandoned.get(source, set()) | set(said)
+        """A source's cut reply, or all that it has said, is no part of the answer."""
+        self._cut.abandon(source, whole_turn=whole_turn)
 
     def shown(self, status: str) -> list[Json]:
         """The items that a response of this status holds."""
-        hidden = self._replaced if status in BADLY else set[int]().union(*self._abandoned.values())
+        hidden = {*self._cut.replaced, *(() if status in BADLY else self._cut.left())}
         return [
             item
             for place, item in enumerate(self._items)

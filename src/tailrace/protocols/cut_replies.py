@@ -1,0 +1,49 @@
+"""What a crash cut off and the next attempt said in other words: which parts of a stream are no answer.
+
+They stand in the stream, for they were shown. Whatever holds the answer drops them once the reply that
+replaces them is whole: of a run that then fails they may be all there is (docs/adr/0017).
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+Source = tuple[str, str]
+"""A node and an agent."""
+T = TypeVar("T")
+
+
+class CutReplies(Generic[T]):
+    """The parts of a stream (`T`: their places or ids) by who said them."""
+
+    def __init__(self) -> None:
+        self.replaced: list[T] = []
+        """Parts of cut replies that a whole reply followed."""
+        self._said: dict[Source, list[T]] = {}
+        self._whole: dict[Source, int] = {}
+        self._abandoned: dict[Source, list[T]] = {}
+
+    def said(self, source: Source, part: T) -> None:
+        """A source's present reply has this part."""
+        parts = self._said.setdefault(source, [])
+        if part not in parts[self._whole.get(source, 0) :]:
+            parts.append(part)
+
+    def abandon(self, source: Source, *, whole_turn: bool) -> None:
+        """What a source has said since its last whole reply, or all of it, is no part of the answer."""
+        first = 0 if whole_turn else self._whole.get(source, 0)
+        parts = self._said.get(source, [])
+        self._abandoned.setdefault(source, []).extend(parts[first:])
+        del parts[first:]
+        self._whole[source] = min(self._whole.get(source, 0), first)
+
+    def complete(self, source: Source) -> list[T]:
+        """A source's reply is whole; returns the parts that it replaces."""
+        self._whole[source] = len(self._said.get(source, ()))
+        replaced = self._abandoned.pop(source, [])
+        self.replaced += replaced
+        return replaced
+
+    def left(self) -> list[T]:
+        """The parts of cut replies that no whole reply has followed."""
+        return [part for parts in self._abandoned.values() for part in parts]
