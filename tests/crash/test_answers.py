@@ -14,7 +14,7 @@ import pytest
 
 from tests.crash.test_turns import killer
 from tests.support import clusters
-from tests.support.crashes import FULL
+from tests.support.crashes import FULL, sampled
 from tests.support.forks import Forks
 from tests.support.nats_servers import Node
 from tests.support.nats_servers import cluster as nats_cluster
@@ -185,7 +185,7 @@ def deaths(numbers: Sequence[int], every: int) -> list[tuple[int, str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("number", "side", "surface"), deaths(range(1, 11), 6))
+@pytest.mark.parametrize(("number", "side", "surface"), sampled(deaths(range(1, 11), 6)))
 def test_an_answer_is_taken_once(
     tmp_path: Path, forks: Forks, number: int, side: str, surface: str
 ) -> None:
@@ -198,7 +198,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node],
         yield made
 
 
-@pytest.mark.parametrize(("number", "side", "surface"), deaths(range(1, 19), 18))
+@pytest.mark.parametrize(("number", "side", "surface"), sampled(deaths(range(1, 19), 18)))
 def test_an_answer_is_taken_once_over_nats(
     nodes: Sequence[Node], tmp_path: Path, forks: Forks, number: int, side: str, surface: str
 ) -> None:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.crash.test_turns import CONFIG, killer
+from tests.support.crashes import sampled
 from tests.support.forks import Forks
 from tests.support.patience import patient
 from tests.support.servers import ChildServer
@@ -31,7 +32,7 @@ def _until_answered(server: ChildServer, forks: Forks, method: str, path: str) -
             server.start(forks=forks)
 
 
-@pytest.mark.parametrize(("number", "side"), [*product(range(1, 9), ("before", "after"))])
+@pytest.mark.parametrize(("number", "side"), sampled([*product(range(1, 9), ("before", "after"))]))
 def test_a_deleted_run_is_gone(tmp_path: Path, forks: Forks, number: int, side: str) -> None:
     server = ChildServer(tmp_path, config=CONFIG).start(forks=forks)
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support import order, strict
-from tests.support.crashes import FULL, Client
+from tests.support.crashes import FULL, Client, sampled
 from tests.support.forks import Forks, forking
 from tests.support.mcp_servers import McpProcess
 from tests.support.servers import ChildServer
@@ -68,7 +68,7 @@ def forks() -> Generator[Forks, None, None]:
 
 
 @pytest.mark.req("R9")
-@pytest.mark.parametrize(("number", "side"), DEATHS)
+@pytest.mark.parametrize(("number", "side"), sampled(DEATHS))
 def test_a_tool_of_an_mcp_server_is_called_once(
     tmp_path: Path, forks: Forks, tools: McpProcess, number: int, side: str
 ) -> None:

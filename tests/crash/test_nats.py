@@ -11,6 +11,7 @@ import pytest
 
 from tests.crash.test_kill import outlive
 from tests.support import clusters
+from tests.support.crashes import sampled
 from tests.support.forks import Forks
 from tests.support.nats_servers import Node
 from tests.support.nats_servers import cluster as nats_cluster
@@ -42,7 +43,7 @@ def killer(number: int, side: str) -> str:
     return PROGRAM.replace("sys.argv.pop(1)", first, 1).replace("sys.argv.pop(1)", second, 1)
 
 
-@pytest.mark.parametrize(("copies", "number", "side", "again"), DEATHS)
+@pytest.mark.parametrize(("copies", "number", "side", "again"), sampled(DEATHS))
 def test_a_killed_process_loses_nothing_a_client_saw(
     servers: dict[int, Sequence[Node]],
     tmp_path: Path,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support import order, strict
-from tests.support.crashes import FULL, Client
+from tests.support.crashes import FULL, Client, sampled
 from tests.support.forks import Forks
 from tests.support.team_files import effects, team_server
 
@@ -52,7 +52,7 @@ def _approve(client: Client, first: list[bytes]) -> None:
 
 
 @pytest.mark.req("R9")
-@pytest.mark.parametrize(("number", "side", "again"), DEATHS, ids=str)
+@pytest.mark.parametrize(("number", "side", "again"), sampled(DEATHS), ids=str)
 def test_a_team_survives_its_servers(
     tmp_path: Path, forks: Forks, number: int, side: str, again: tuple[int, ...]
 ) -> None:

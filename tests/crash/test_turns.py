@@ -19,7 +19,7 @@ import pytest
 from tailrace.runs.conversations import named_id
 from tailrace.runs.owner import Owner
 from tests.support import clusters
-from tests.support.crashes import FULL
+from tests.support.crashes import FULL, sampled
 from tests.support.forks import Forks
 from tests.support.nats_servers import Node
 from tests.support.nats_servers import cluster as nats_cluster
@@ -178,7 +178,7 @@ def deaths(numbers: Sequence[int], every: int) -> list[tuple[int, str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("number", "side", "surface"), deaths(WRITES, 12))
+@pytest.mark.parametrize(("number", "side", "surface"), sampled(deaths(WRITES, 12)))
 def test_a_turn_is_one_fact(
     tmp_path: Path, forks: Forks, number: int, side: str, surface: str
 ) -> None:
@@ -191,7 +191,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node],
         yield made
 
 
-@pytest.mark.parametrize(("number", "side", "surface"), deaths(MESSAGES, 45))
+@pytest.mark.parametrize(("number", "side", "surface"), sampled(deaths(MESSAGES, 45)))
 def test_a_turn_is_one_fact_over_nats(
     nodes: Sequence[Node], tmp_path: Path, forks: Forks, number: int, side: str, surface: str
 ) -> None:

@@ -84,7 +84,7 @@ def without_bounds(url: str) -> str:
     return f"{start}{LOOSE}\n[models.up]{rest.partition('[models.up]')[2]}"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "nats"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("nats", marks=pytest.mark.long)])
 def loose(
     request: pytest.FixtureRequest, upstream: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[ChildServer]:

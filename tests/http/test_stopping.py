@@ -35,7 +35,9 @@ LONGEST = 17.0
 """Seconds; ten of them a run has to let itself be stopped (`cancel_seconds`)."""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)]
+)
 def test_a_server_stops_though_an_agent_does_not(tmp_path: Path, number: signal.Signals) -> None:
     settings = 'data = "data"\nshutdown_seconds = 0.1'
     server = ChildServer(tmp_path, server=settings, config=CONFIG, tools=STUBBORN).start()

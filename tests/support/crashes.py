@@ -6,10 +6,13 @@ import http
 import http.client
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+from _pytest.mark import ParameterSet
 
 from tests.support.forks import Forks
 from tests.support.patience import patient
@@ -17,8 +20,17 @@ from tests.support.servers import ChildServer, select_a_moment
 
 KILLER = (Path(__file__).parents[1] / "crash" / "killing_server.py").read_text(encoding="utf-8")
 FULL = os.environ.get("TAILRACE_CRASHES") == "all"
-"""Whether every combination of deaths is tried (`make crash`); otherwise each commit, with fewer after it."""
+"""Whether every combination of deaths is tried (`make crash`); otherwise fewer of them, see `sampled`."""
 DONE = b"data: [DONE]\n\n"
+
+
+def sampled(cases: Sequence[tuple[Any, ...]]) -> list[ParameterSet]:
+    """The moments of death that a suite tries: each third one in `make test`, those between in
+    `make test-long`. Three, so that both sides of a commit come up."""
+    return [
+        pytest.param(*case, marks=() if FULL or not number % 3 else pytest.mark.long)
+        for number, case in enumerate(cases)
+    ]
 
 
 def frames_of(body: bytes) -> list[bytes]:
