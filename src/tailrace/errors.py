@@ -131,9 +131,10 @@ class ModelFailed(TailraceError):
     `param` and `error_type` are its own words where a server of `dialect` said so itself. `status` is the
     HTTP status that it answered with, or that its words stand for; 0 when there was none. `retry_after` is
     in how many seconds it wants to be asked again. `retryable` is true only while nothing of the reply has
-    been seen. `public` says the same without a word of the server's, for those who did not write the
-    request (an agent's clients); empty where `message` is ours already. `detail` is what the server said
-    where no client may hear it: it goes to the operator's log.
+    been seen. `final`: the server says that to ask again is no use, whatever the status. `public` says the
+    same as the message without a word of the server's, for those who did not write the request (an agent's
+    clients); empty where `message` is ours already. `detail` is what the server said where no client may hear
+    it: it goes to the operator's log.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class ModelFailed(TailraceError):
         dialect: str = "",
         error_type: str = "",
         retry_after: float | None = None,
+        final: bool = False,
         public: str = "",
         detail: str = "",
     ) -> None:
@@ -159,6 +161,7 @@ class ModelFailed(TailraceError):
         self.dialect = dialect
         self.error_type = error_type
         self.retry_after = retry_after
+        self.final = final
         self.public = public
         self.detail = detail
 

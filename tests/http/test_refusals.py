@@ -91,6 +91,7 @@ ROWS = {
     "in-long": "in the reply: the prompt is too long",
     "429-wait": "429 with `Retry-After: 7`",
     "503-wait": "503 with `Retry-After: 7`",
+    "503-final": "503 with `x-should-retry: false`",
     "in-429": "in the reply: `rate_limit_error`",
     "in-529": "in the reply: `overloaded_error`",
     "in-500": "in the reply: `api_error`",
@@ -267,6 +268,7 @@ HEADERS: list[tuple[t.RunEnd, Mapping[str, str]]] = [
     ),
     (t.RunFailed("upstream_auth_failed", "no", status=401), {"x-should-retry": "false"}),
     (t.RunFailed("insufficient_quota", "no", status=429), {"x-should-retry": "false"}),
+    (t.RunFailed("server_error", "no", status=503, final=True), {"x-should-retry": "false"}),
 ]
 
 

@@ -38,6 +38,7 @@ async def test_all_that_is_known_of_a_refusal_is_told() -> None:
         "dialect": "chat",
         "error_type": "kind",
         "retry_after": 7.0,
+        "final": False,
         "public": "The model server answered 404 (no_such_model).",
         "detail": "",
     }

@@ -187,6 +187,23 @@ async def test_a_limit_ends_the_run_as_incomplete_with_its_reason(
     assert state.end == t.RunIncomplete(reason)
 
 
+@pytest.mark.parametrize(("own", "asked", "calls"), [(0, 2, 2), (1, 2, 1), (3, 2, 2)])
+async def test_a_client_may_allow_fewer_calls_than_the_agent(
+    own: int, asked: int, calls: int
+) -> None:
+    """`max_tool_calls` of a Responses request."""
+
+    def count() -> str:
+        """Count."""
+        return "ok"
+
+    lead = agent("lead", (call("count"),), tools=(count,), limits=Limits(tool_calls=own))
+    settings = Settings(origin="responses", extra={"max_tool_calls": asked})
+    state, _ = await run(lead, settings=settings)
+    assert state.end == t.RunIncomplete("max_tool_calls")
+    assert outputs(state).count("ok") == calls
+
+
 # history
 
 

@@ -110,6 +110,7 @@ def cases(dialect: str) -> dict[str, Refusal]:
             429, body(dialect, type="rate_limit_error", code="insufficient_quota")
         ),
         "503-wait": Refusal(503, plain(503, dialect), wait),
+        "503-final": Refusal(503, plain(503, dialect), {"x-should-retry": "false"}),
         "400-long": Refusal(400, body(dialect, TOO_LONG)),
         "413-long": Refusal(413, body(dialect, TOO_LONG)),
         "500-long": Refusal(500, counted()),

@@ -16,4 +16,5 @@ def run_failed(failure: ModelFailed) -> RunFailed:
         failure.status,
         failure.error_type,
         failure.retry_after,
+        failure.final,
     )

@@ -84,7 +84,8 @@ class RunFailed(Base, frozen=True, tag="run.failed"):
     """The run failed. With a `dialect`, `code`, `param` and `error_type` are a model server's words.
 
     `status` is the HTTP status that the model server answered with, or that its words stand for, 0 where it
-    was no model server's failure; `retry_after` in how many seconds the server wants to be asked again."""
+    was no model server's failure; `retry_after` in how many seconds the server wants to be asked again.
+    `final`: the server said that a retry does not help (`x-should-retry: false`)."""
 
     code: str
     message: str
@@ -93,6 +94,7 @@ class RunFailed(Base, frozen=True, tag="run.failed"):
     status: int = 0
     error_type: str = ""
     retry_after: float | None = None
+    final: bool = False
 
 
 class RunCancelled(Base, frozen=True, tag="run.cancelled"):

@@ -329,7 +329,9 @@ def _words(error: Exception) -> str:
 def _by_headers(failure: ModelFailed, headers: Mapping[str, str]) -> ModelFailed:
     """A refusal with what its headers say of asking again."""
     asked = asked_wait(headers, time.time())
+    final = headers.get("x-should-retry") == "false"
     return failure.but(
         retry_after=failure.retry_after if asked is None else asked,
-        retryable=failure.retryable and headers.get("x-should-retry") != "false",
+        retryable=failure.retryable and not final,
+        final=final,
     )

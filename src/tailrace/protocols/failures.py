@@ -59,7 +59,7 @@ def again(end: RunFailed) -> bool:
     mends_itself = (
         found not in OPERATORS and found not in NEVER_RETRYABLE and not 300 <= found < 400
     )
-    return mends_itself and not {bare(end.code), bare(end.error_type)} & IN_VAIN
+    return mends_itself and not end.final and not {bare(end.code), bare(end.error_type)} & IN_VAIN
 
 
 def openai(end: RunFailed) -> Told:

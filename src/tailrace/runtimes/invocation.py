@@ -79,10 +79,20 @@ class Team:
             raise LimitReached("max_tokens")
         if limits.cost and total.cost >= limits.cost:
             raise LimitReached("max_cost")
-        if limits.tool_calls:
+        allowed = [most for most in (limits.tool_calls, self._asked_calls()) if most]
+        if allowed:
             begun = sum(item.begun for item in self.context.state.items)
-            if begun + calls > limits.tool_calls:
+            if begun + calls > min(allowed):
                 raise LimitReached("max_tool_calls")
+
+    def _asked_calls(self) -> int:
+        """The most calls that a Responses client allows; 0 for no limit."""
+        request = self.context.state.request
+        settings = request.settings if request is not None else None
+        if settings is None or settings.origin != "responses":
+            return 0
+        most = settings.extra.get("max_tool_calls")
+        return most if isinstance(most, int) else 0
 
 
 class Invocation:
