@@ -43,7 +43,7 @@ from tailrace.runtimes.adapters.recognise import runtime_for
 from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.contract import Keeper, Runtime
 from tailrace.runtimes.gateway import Gateway
-from tailrace.runtimes.loop import AgentLoop
+from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.contract import Tool, ToolSource
 from tailrace.runtimes.tools.dispatch import ASK_USER, TASK
 from tailrace.runtimes.tools.functions import FunctionTool
@@ -67,7 +67,7 @@ def runtimes(
         if agent.entry:
             made[name] = entry(name, agent)
         else:
-            made[name] = AgentLoop(agent_of(name, config, known, servers, agents), known)
+            made[name] = one_agent(agent_of(name, config, known, servers, agents), known)
     for name, workflow in config.workflows.items():
         made[name] = workflow_of(
             name,

@@ -12,7 +12,7 @@ from tailrace.events.answers import Approval, Reply
 from tailrace.runs.owner import Owner
 from tailrace.runs.writer import FRAME_EVENTS
 from tailrace.runtimes.agent import Agent, Limits
-from tailrace.runtimes.loop import AgentLoop
+from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.contract import Progress, Tool, ToolContext
 from tailrace.runtimes.tools.functions import FunctionTool, tool
 from tests.support.house import House, begun_tools, slow
@@ -72,7 +72,7 @@ async def test_a_question_inside_a_nested_agent_survives_a_restart() -> None:
     assert question.message == "Which?"
     assert question.schema == {"type": "string", "enum": ["red", "blue"]}
     await first.supervisor.drain()
-    second = House(AgentLoop(team(), {}), first.store)
+    second = House(one_agent(team(), {}), first.store)
     await second.supervisor.open()
     await second.supervisor.answer(name, (Reply(question.request_id, "red"),))
     state = await second.finished(name)
@@ -149,7 +149,7 @@ async def test_a_tool_that_was_cut_off_follows_its_policy(
     while not keys or "4" not in outputs(await first.directory.state(name)):
         await asyncio.sleep(0)
     await first.supervisor.drain()
-    second = House(AgentLoop(team(), {}), first.store)
+    second = House(one_agent(team(), {}), first.store)
     await second.supervisor.open()
     state = await second.finished(name)
     assert state.end == t.RunCompleted()
@@ -181,7 +181,7 @@ async def test_a_tool_may_have_a_person_decide_after_a_crash(again: bool) -> Non
     while not times:
         await asyncio.sleep(0)
     await first.supervisor.drain()
-    second = House(AgentLoop(team(), {}), first.store)
+    second = House(one_agent(team(), {}), first.store)
     await second.supervisor.open()
     state = await second.finished(name)
     assert (state.phase, state.items[0].tool) == ("waiting", "doubted")
@@ -318,7 +318,7 @@ async def test_time_counts_over_restarts(waits: int, end: str) -> None:
             await asyncio.sleep(0)
         await house.supervisor.drain()
         now = house.now + waits * 1000
-        house = House(AgentLoop(root, {}), house.store)
+        house = House(one_agent(root, {}), house.store)
         house.now = now
         await house.supervisor.open()
     if end == "running":

@@ -15,9 +15,9 @@ from tailrace.models.contract import Model
 from tailrace.models.scenario import Step
 from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.contract import Runtime
-from tailrace.runtimes.loop import AgentLoop
 from tailrace.runtimes.nodes.contract import NodeSpec
 from tailrace.runtimes.nodes.deep_agent import DeepAgentNode
+from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.functions import tool
 from tailrace.runtimes.workflow import Workflow
 from tests.support.house import open_house
@@ -91,7 +91,7 @@ TALKS: dict[str, tuple[tuple[Step, ...], ...]] = {
 
 
 def alone(made: Agent, models: dict[str, Model]) -> Runtime:
-    return AgentLoop(made, models)
+    return one_agent(made, models)
 
 
 def as_node(made: Agent, models: dict[str, Model]) -> Runtime:

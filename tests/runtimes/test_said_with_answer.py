@@ -8,9 +8,9 @@ from tailrace.events import history
 from tailrace.events import types as t
 from tailrace.events.answers import Approval
 from tailrace.events.items import Item, Message, ToolCall, ToolOutput, text_of
-from tailrace.runtimes.loop import AgentLoop
 from tailrace.runtimes.nodes.contract import Node
 from tailrace.runtimes.nodes.deep_agent import DeepAgentNode
+from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.functions import tool
 from tests.runtimes.test_workflow import Says, flow
 from tests.support.house import House, open_house
@@ -149,6 +149,6 @@ async def test_it_is_heard_after_a_restart_and_a_run_alive_takes_no_turn() -> No
 
 
 async def _again(first: House, model: Spy) -> House:
-    second = House(AgentLoop(agent("lead", model=model, tools=(pay,)), {}), first.store)
+    second = House(one_agent(agent("lead", model=model, tools=(pay,)), {}), first.store)
     await second.supervisor.open()
     return second

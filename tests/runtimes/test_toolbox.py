@@ -13,7 +13,7 @@ from tailrace.events import types as t
 from tailrace.events.answers import Approval
 from tailrace.events.request import ModelRequest, Settings, ToolSpec
 from tailrace.runtimes.agent import Agent
-from tailrace.runtimes.loop import AgentLoop
+from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.toolbox import Away, Toolbox, prefixed
 from tailrace.runtimes.tools.functions import tool
 from tailrace.runtimes.tools.mcp import McpServer
@@ -50,7 +50,7 @@ async def test_a_yes_finds_the_server_down_and_the_run_goes_on(process: McpProce
     process.kill()
     root, model, _ = _asks_first(process, 0.5)
     model.asked.append(ModelRequest(items=()))  # what the first process asked
-    house = House(AgentLoop(root, {}), first.store)
+    house = House(one_agent(root, {}), first.store)
     await house.supervisor.open()
     await house.supervisor.answer(run, (Approval(0, approved=True),))
     state = await house.finished(run)
@@ -107,7 +107,7 @@ async def test_a_run_is_taken_over_while_the_server_is_down(process: McpProcess)
     await server.close()
     process.kill()
     model = Spy((say("Done."),))
-    second = House(AgentLoop(root(model, 0.5)[0], {}), first.store)
+    second = House(one_agent(root(model, 0.5)[0], {}), first.store)
     await second.supervisor.open()
     state = await second.finished(run)
     assert state.end == t.RunCompleted()

@@ -11,7 +11,7 @@ from tailrace.events.state import RunState
 from tailrace.models.scenario import Reply, Scenario, Step
 from tailrace.models.scripted import ScriptedModel
 from tailrace.runtimes.agent import Agent
-from tailrace.runtimes.loop import AgentLoop
+from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.functions import FunctionTool
 from tests.support.house import House, open_house
 
@@ -68,7 +68,7 @@ def agent(
 
 async def house_of(root: Agent, **settings: Any) -> House:
     """A supervisor that runs this agent."""
-    return await open_house(AgentLoop(root, {}), **settings)
+    return await open_house(one_agent(root, {}), **settings)
 
 
 async def run(root: Agent, **fields: Any) -> tuple[RunState, list[t.Event]]:

@@ -15,7 +15,7 @@ from tailrace.events.answers import Approval, Reply
 from tailrace.events.request import OutputFormat, Settings, ToolSpec
 from tailrace.models.scenario import Step
 from tailrace.runtimes.agent import Agent, Limits
-from tailrace.runtimes.loop import AgentLoop
+from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.functions import tool
 from tests.support.house import House
 from tests.support.logs import RUN
@@ -44,7 +44,7 @@ def _log(root: Agent, act: Act = _nothing, **fields: object) -> list[t.Event]:
     """The log of a run that starts, gets to its end or pause, is acted on, and ends."""
 
     async def made() -> list[t.Event]:
-        house = House(AgentLoop(root, {}))
+        house = House(one_agent(root, {}))
         house.now = STOOD_STILL
         await house.supervisor.open()
         run = await house.start(**fields)
@@ -197,7 +197,7 @@ def tool_cut_off() -> list[t.Event]:
         while len([i for i in (await first.directory.state(run)).items if i.tool == "done"]) < 1:
             await asyncio.sleep(0)
         await first.supervisor.drain()
-        second = House(AgentLoop(lead(), {}), first.store)
+        second = House(one_agent(lead(), {}), first.store)
         second.now = STOOD_STILL
         await second.supervisor.open()
         await second.finished(run)

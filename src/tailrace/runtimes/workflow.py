@@ -28,14 +28,18 @@ from tailrace.runtimes.single import ending
 
 
 class Workflow:
-    """Runs nodes. `specs` have no circles and need only nodes that exist."""
+    """Runs nodes. `specs` have no circles and need only nodes that exist. `names_nodes`: whether a failure
+    says which node failed; where there is one only, it is the run's own."""
 
     resumes = True
     repeats = True
 
-    def __init__(self, specs: Sequence[NodeSpec], nodes: Mapping[str, Node]) -> None:
+    def __init__(
+        self, specs: Sequence[NodeSpec], nodes: Mapping[str, Node], *, names_nodes: bool = True
+    ) -> None:
         self._specs = specs
         self._nodes = nodes
+        self._names_nodes = names_nodes
 
     def registry(self) -> Sequence[AgentEntry]:
         return [entry for spec in self._specs for entry in self._nodes[spec.id].registry()]
@@ -104,16 +108,12 @@ class Workflow:
             done = await node.work(NodeContext(context, spec), self._told(context, spec))
         except (LimitReached, LogError):
             raise
-        except ModelFailed as failure:
-            self._fail(context, spec.id, failure.message)
-            raise failure.but(message=f"Node {spec.id} failed: {failure.message}") from None
-        except IllegalEvent as error:
-            message = f"Node {spec.id} broke the event grammar: {error}"
-            self._fail(context, spec.id, message)
-            raise ModelFailed(message) from error
         except Exception as error:
-            self._fail(context, spec.id, type(error).__name__)
-            raise ModelFailed(f"Node {spec.id} raised {type(error).__name__}.") from error
+            if not self._names_nodes:
+                raise
+            why, failure = _failure(spec.id, error)
+            self._fail(context, spec.id, why)
+            raise failure from (None if isinstance(error, ModelFailed) else error)
         if done:
             context.emit([Draft(NodeCompleted(), spec.id)])
         return done
@@ -146,3 +146,16 @@ class Workflow:
                 Draft(NodeFailed(message), node),
             ]
         )
+
+
+def _failure(node: str, error: Exception) -> tuple[str, ModelFailed]:
+    """Why a node failed, and how that fails its run."""
+    match error:
+        case ModelFailed():
+            return error.message, error.but(message=f"Node {node} failed: {error.message}")
+        case IllegalEvent():
+            message = f"Node {node} broke the event grammar: {error}"
+            return message, ModelFailed(message)
+        case _:
+            name = type(error).__name__
+            return name, ModelFailed(f"Node {node} raised {name}.")

@@ -15,7 +15,7 @@ from tailrace.events.request import ModelRequest, OutputFormat, Settings, ToolCh
 from tailrace.models.priced import Price, PricedModel
 from tailrace.models.scenario import Step
 from tailrace.runtimes.agent import Limits
-from tailrace.runtimes.loop import AgentLoop
+from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.contract import Progress, ToolContext
 from tests.support.logs import request, user
 from tests.support.team import Spy, agent, call, outputs, run, say, script, task, texts
@@ -359,7 +359,7 @@ class Refusing(Spy):
 
 def test_a_choice_among_an_agents_tools_is_for_its_run_to_judge() -> None:
     """Which tools there will be is not known before."""
-    loop = AgentLoop(agent("lead", model=Refusing(), tools=(add,)), {})
+    loop = one_agent(agent("lead", model=Refusing(), tools=(add,)), {})
     only = ToolChoice(mode="required", names=("add",))
     asked = request(settings=Settings(tool_choice=only, origin="messages"))
     assert loop.refusal(asked) is None

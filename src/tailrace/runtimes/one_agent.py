@@ -1,0 +1,19 @@
+"""A built-in agent by itself: a workflow whose only node it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tailrace.events.types import MAIN
+from tailrace.models.contract import Model
+from tailrace.runtimes.agent import Agent
+from tailrace.runtimes.nodes.contract import NodeSpec
+from tailrace.runtimes.nodes.deep_agent import DeepAgentNode
+from tailrace.runtimes.single import NODE, NODE_TYPE
+from tailrace.runtimes.workflow import Workflow
+
+
+def one_agent(agent: Agent, models: Mapping[str, Model]) -> Workflow:
+    """The runtime of `agent`; a request may name another of `models` for it to use."""
+    spec = NodeSpec(id=NODE, type=NODE_TYPE, name=agent.name)
+    return Workflow([spec], {NODE: DeepAgentNode(agent, MAIN, models)}, names_nodes=False)
