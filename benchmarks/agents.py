@@ -23,8 +23,8 @@ from tailrace.events.request import RunRequest
 from tailrace.http.parts import Parts
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
-from tailrace.runtimes.adapters.generator import GeneratorRuntime
-from tailrace.runtimes.adapters.run import Piece, Run
+from tailrace.runtimes.adapters.generator.run import Piece, Run
+from tailrace.runtimes.adapters.generator.runtime import GeneratorRuntime
 from tailrace.runtimes.contract import Runtime
 
 ROUNDS = 3

@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
-from tailrace.runtimes.adapters.langgraph import LangGraphRuntime
+from tailrace.runtimes.adapters.langgraph.runtime import LangGraphRuntime
 
 
 class Talker(BaseChatModel):

@@ -15,7 +15,7 @@ from agents.items import TResponseStreamEvent
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from tailrace.runtimes.adapters.openai_agents import OpenAIAgentsRuntime
+from tailrace.runtimes.adapters.openai_agents.runtime import OpenAIAgentsRuntime
 
 _event: TypeAdapter[TResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
 MESSAGE = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": []}

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import tailrace
-from tailrace.runtimes.adapters.run import Piece
+from tailrace.runtimes.adapters.generator.run import Piece
 
 app = tailrace.App(data="tailrace-data/examples")
 

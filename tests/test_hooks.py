@@ -14,9 +14,9 @@ HOOKS = {
     "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._unset_keepalive_if_required": (
         "http.protocol"
     ),
-    "pydantic_ai:Agent.iter": "runtimes.adapters.pydantic_ai",
+    "pydantic_ai:Agent.iter": "runtimes.adapters.pydantic_ai.runtime",
     **{
-        f"pydantic_ai.capabilities:AbstractCapability.{name}": "runtimes.adapters.pydantic_ai"
+        f"pydantic_ai.capabilities:AbstractCapability.{name}": "runtimes.adapters.pydantic_ai.runtime"
         for name in (
             "get_ordering",
             "get_wrapper_model",
@@ -24,15 +24,15 @@ HOOKS = {
             "handle_deferred_tool_calls",
         )
     },
-    "agents.run:AgentRunner.run": "runtimes.adapters.openai_agents",
-    "agents.run:AgentRunner.run_streamed": "runtimes.adapters.openai_agents",
-    "agents:Agent.get_all_tools": "runtimes.adapters.openai_agents",
-    "agents:Model._cleanup_on_run_end": "runtimes.adapters.openai_agents",
-    "langgraph.pregel:Pregel.astream": "runtimes.adapters.langgraph",
+    "agents.run:AgentRunner.run": "runtimes.adapters.openai_agents.runtime",
+    "agents.run:AgentRunner.run_streamed": "runtimes.adapters.openai_agents.runtime",
+    "agents:Agent.get_all_tools": "runtimes.adapters.openai_agents.runtime",
+    "agents:Model._cleanup_on_run_end": "runtimes.adapters.openai_agents.runtime",
+    "langgraph.pregel:Pregel.astream": "runtimes.adapters.langgraph.runtime",
     "langchain_core.language_models:BaseChatModel._agenerate_with_cache": (
-        "runtimes.adapters.langgraph"
+        "runtimes.adapters.langgraph.runtime"
     ),
-    "langchain_core.tools:BaseTool.arun": "runtimes.adapters.langgraph",
+    "langchain_core.tools:BaseTool.arun": "runtimes.adapters.langgraph.runtime",
 }
 WITHOUT = """
 import importlib

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import tailrace
 from tailrace.events.items import ImagePart, Message, text_of
-from tailrace.runtimes.adapters.run import Piece
+from tailrace.runtimes.adapters.generator.run import Piece
 
 
 @tailrace.tool(idempotent=True)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from tailrace.app import App
     from tailrace.events.types import Usage
     from tailrace.protocols.session_lines.host import HostEvent, SessionEvent
-    from tailrace.runtimes.adapters.langgraph import LangGraphRuntime
-    from tailrace.runtimes.adapters.openai_agents import OpenAIAgentsRuntime
-    from tailrace.runtimes.adapters.pydantic_ai import PydanticAIRuntime
-    from tailrace.runtimes.adapters.run import Custom, Run
+    from tailrace.runtimes.adapters.generator.run import Custom, Run
+    from tailrace.runtimes.adapters.langgraph.runtime import LangGraphRuntime
+    from tailrace.runtimes.adapters.openai_agents.runtime import OpenAIAgentsRuntime
+    from tailrace.runtimes.adapters.pydantic_ai.runtime import PydanticAIRuntime
     from tailrace.runtimes.nodes.contract import NodeContext, NodeSpec
     from tailrace.runtimes.tools.contract import Progress, ToolContext, ToolError
     from tailrace.runtimes.tools.functions import tool
@@ -44,15 +44,15 @@ __all__ = [
 
 _WHERE = {
     "App": "tailrace.app",
-    "Custom": "tailrace.runtimes.adapters.run",
+    "Custom": "tailrace.runtimes.adapters.generator.run",
     "HostEvent": "tailrace.protocols.session_lines.host",
-    "LangGraphRuntime": "tailrace.runtimes.adapters.langgraph",
+    "LangGraphRuntime": "tailrace.runtimes.adapters.langgraph.runtime",
     "NodeContext": "tailrace.runtimes.nodes.contract",
     "NodeSpec": "tailrace.runtimes.nodes.contract",
-    "OpenAIAgentsRuntime": "tailrace.runtimes.adapters.openai_agents",
+    "OpenAIAgentsRuntime": "tailrace.runtimes.adapters.openai_agents.runtime",
     "Progress": "tailrace.runtimes.tools.contract",
-    "PydanticAIRuntime": "tailrace.runtimes.adapters.pydantic_ai",
-    "Run": "tailrace.runtimes.adapters.run",
+    "PydanticAIRuntime": "tailrace.runtimes.adapters.pydantic_ai.runtime",
+    "Run": "tailrace.runtimes.adapters.generator.run",
     "SessionEvent": "tailrace.protocols.session_lines.host",
     "ToolContext": "tailrace.runtimes.tools.contract",
     "ToolError": "tailrace.runtimes.tools.contract",

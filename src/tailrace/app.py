@@ -31,7 +31,7 @@ from tailrace.http.parts import Parts
 from tailrace.http.routes import sessions
 from tailrace.log.contract import Store
 from tailrace.runs.settings import Role
-from tailrace.runtimes.adapters.generator import RESTARTS, Function, GeneratorRuntime
+from tailrace.runtimes.adapters.generator.runtime import RESTARTS, Function, GeneratorRuntime
 from tailrace.runtimes.adapters.recognise import runtime_for
 from tailrace.runtimes.contract import Runtime
 

@@ -73,7 +73,9 @@ class _Client(Client):
 
 @pytest.fixture(scope="module")
 def forks() -> Generator[Forks, None, None]:
-    with forking("tailrace.runtimes.adapters.langgraph", "tests.support.langgraph_agents") as made:
+    with forking(
+        "tailrace.runtimes.adapters.langgraph.runtime", "tests.support.langgraph_agents"
+    ) as made:
         yield made
 
 

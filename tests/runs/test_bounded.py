@@ -16,8 +16,8 @@ from tailrace.events.stored import Frame, frame
 from tailrace.log.stores.memory import MemoryLog, MemoryStore
 from tailrace.runs.bounded import RunBounds
 from tailrace.runs.writer import FRAME_BYTES, FRAME_EVENTS, RunWriter
-from tailrace.runtimes.adapters.generator import Function, GeneratorRuntime
-from tailrace.runtimes.adapters.run import Run
+from tailrace.runtimes.adapters.generator.run import Run
+from tailrace.runtimes.adapters.generator.runtime import Function, GeneratorRuntime
 from tailrace.runtimes.contract import RunContext, Runtime
 from tailrace.runtimes.single import NODE, opening, said
 from tests.support.house import Fake, House, open_house

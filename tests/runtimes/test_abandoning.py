@@ -14,9 +14,9 @@ from tailrace.events.history import lasting, made_by
 from tailrace.events.items import ImagePart, Item, Message, text_of
 from tailrace.events.request import ModelRequest
 from tailrace.events.state import RunState
-from tailrace.runtimes.adapters.generator import GeneratorRuntime
+from tailrace.runtimes.adapters.generator.run import Run
+from tailrace.runtimes.adapters.generator.runtime import GeneratorRuntime
 from tailrace.runtimes.adapters.playback import Member, Scope, Team
-from tailrace.runtimes.adapters.run import Run
 from tailrace.runtimes.adapters.telling import Telling
 from tailrace.runtimes.contract import RunContext, Runtime
 from tailrace.runtimes.nodes.contract import NodeContext, NodeSpec

@@ -14,8 +14,8 @@ from pydantic_ai.exceptions import ModelHTTPError
 
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
-from tailrace.runtimes.adapters.generator import GeneratorRuntime
-from tailrace.runtimes.adapters.run import Run
+from tailrace.runtimes.adapters.generator.run import Run
+from tailrace.runtimes.adapters.generator.runtime import GeneratorRuntime
 from tailrace.runtimes.foreign import kept_back, model_failure
 from tests.support.house import open_house
 

@@ -14,7 +14,7 @@ AGENTS = '''
 import asyncio, os, re, time
 from pathlib import Path
 
-from tailrace.runtimes.adapters.generator import GeneratorRuntime
+from tailrace.runtimes.adapters.generator.runtime import GeneratorRuntime
 from tailrace.runtimes.tools.functions import tool
 
 BEGUN = Path(__file__).parent.parent / "begun.txt"

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from tailrace.events.state import RunState
 from tailrace.models.scenario import Step
-from tailrace.runtimes.adapters.langgraph import LangGraphRuntime
+from tailrace.runtimes.adapters.langgraph.runtime import LangGraphRuntime
 from tests.support.house import House, open_house
 from tests.support.specs import Spec, Steps, next_reply
 

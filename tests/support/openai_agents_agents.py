@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from tailrace.events.state import RunState
 from tailrace.models.scenario import Step
-from tailrace.runtimes.adapters.openai_agents import OpenAIAgentsRuntime
+from tailrace.runtimes.adapters.openai_agents.runtime import OpenAIAgentsRuntime
 from tests.support.house import House, open_house
 from tests.support.specs import Spec, Steps, next_reply
 

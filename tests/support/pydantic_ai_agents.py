@@ -14,7 +14,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, DeltaToolC
 
 from tailrace.events.state import RunState
 from tailrace.models.scenario import Step
-from tailrace.runtimes.adapters.pydantic_ai import PydanticAIRuntime
+from tailrace.runtimes.adapters.pydantic_ai.runtime import PydanticAIRuntime
 from tests.support.house import House, open_house
 from tests.support.specs import Spec, Steps, next_reply
 

@@ -10,8 +10,8 @@ import pytest
 from tailrace.events import types as t
 from tailrace.models.scenario import Step
 from tailrace.runs.bounded import RunBounds
-from tailrace.runtimes.adapters.openai_agents import OpenAIAgentsRuntime
-from tailrace.runtimes.adapters.pydantic_ai import PydanticAIRuntime
+from tailrace.runtimes.adapters.openai_agents.runtime import OpenAIAgentsRuntime
+from tailrace.runtimes.adapters.pydantic_ai.runtime import PydanticAIRuntime
 from tailrace.runtimes.contract import Runtime
 from tailrace.runtimes.tools.contract import MAX_OUTPUT
 from tests.support import langgraph_agents, openai_agents_agents, pydantic_ai_agents

@@ -17,8 +17,10 @@ from pydantic_ai.messages import (
 
 from tailrace.events import types as t
 from tailrace.events.state import fold
-from tailrace.runtimes.adapters import langgraph_messages, openai_agents_items, pydantic_ai_messages
 from tailrace.runtimes.adapters.hearing import Heard, at_the_request, heard, inserted
+from tailrace.runtimes.adapters.langgraph import messages as langgraph_messages
+from tailrace.runtimes.adapters.openai_agents import items as openai_agents_items
+from tailrace.runtimes.adapters.pydantic_ai import messages as pydantic_ai_messages
 from tailrace.runtimes.single import NODE
 from tests.support.logs import call, log, user
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import cast
 
 from tailrace.errors import ConfigError
-from tailrace.runtimes.adapters.generator import Function, GeneratorRuntime, fault_of
+from tailrace.runtimes.adapters.generator.runtime import Function, GeneratorRuntime, fault_of
 from tailrace.runtimes.contract import Runtime
 
 FRAMEWORKS = {

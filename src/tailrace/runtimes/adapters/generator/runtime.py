@@ -1,0 +1,279 @@
+"""A plain async generator as an agent: pieces in, events out.
+
+A generator has no state that could be taken up after a crash: its run fails then, or with `restarts`
+begins anew, with what was said before abandoned. Items are opened, closed and accounted for here,
+so that whatever a generator yields becomes a legal log, or fails with the grammar's words.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
+from typing import Any, cast, get_type_hints
+
+import msgspec
+
+from tailrace.errors import ConfigError, IllegalEvent
+from tailrace.events import abandoning
+from tailrace.events import types as t
+from tailrace.events.items import Json
+from tailrace.runtimes.adapters.generator.run import (
+    Answered,
+    Called,
+    Custom,
+    Done,
+    Piece,
+    Run,
+    Said,
+)
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.foreign import model_failure
+from tailrace.runtimes.single import NODE, ending, opening
+from tailrace.runtimes.tools.contract import MAX_OUTPUT, PROGRESS, ToolResult
+
+Function = Callable[[Run], AsyncGenerator[Piece, None]]
+
+
+RESTARTS = "__tailrace_restarts__"
+"""What a function says of itself that may begin anew, so that it counts wherever the function is named."""
+
+
+class GeneratorRuntime:
+    """Runs `function(run)` and tells what it yields. Raises `ConfigError` for what cannot be run so."""
+
+    def __init__(self, name: str, function: Function, *, restarts: bool | None = None) -> None:
+        """`restarts` where the function does not say it itself."""
+        if wrong := fault_of(function):
+            raise ConfigError(f"{name}: {wrong}")
+        self.resumes = bool(getattr(function, RESTARTS, False)) if restarts is None else restarts
+        self._name = name
+        self._function = function
+
+    def registry(self) -> Sequence[t.AgentEntry]:
+        return (t.AgentEntry(t.MAIN, self._name),)
+
+    async def run(self, context: RunContext) -> None:
+        if context.state.attempt > 1:
+            context.emit(abandoning.everything(context.state))
+        context.emit(opening(context.state, self._name))
+        teller = _Teller(context, self._name)
+        try:
+            async with aclosing(self._function(Run(context))) as pieces:
+                async for piece in pieces:
+                    teller.tell(piece)
+                    if _begins_tool(piece):
+                        await context.flush()  # what the generator does next, the log knows of
+                    await context.room()
+        except Exception as error:
+            if (failure := model_failure(error)) is not None:
+                raise failure from error
+            raise
+        teller.finish()
+        context.emit(ending(context.state))
+
+
+def fault_of(thing: object) -> str:
+    """Why a thing cannot be an agent that is a generator, or `""`."""
+    if not callable(thing) or inspect.isclass(thing):
+        return "it is no async generator function"
+    code = _code(thing)
+    if inspect.iscoroutinefunction(code):
+        return "it is async and yields nothing: an agent yields what it says"
+    if not inspect.isasyncgenfunction(code):
+        return "it is no async generator function: write 'async def', and yield what it says"
+    try:
+        parameters = list(inspect.signature(thing).bind(None).signature.parameters.values())
+    except TypeError as error:
+        return f"it must take the run and nothing else: {error}"
+    with suppress(Exception):  # names that are there for a type checker only
+        wanted = get_type_hints(code)[parameters[0].name]
+        if isinstance(wanted, type) and not issubclass(Run, wanted):
+            return f"it takes a {wanted.__name__}, and an agent is given a tailrace.Run"
+    return ""
+
+
+def _code(thing: Any) -> Any:
+    """What is run when a thing is called, behind decorators that say what they wrap."""
+    inner: object = inspect.unwrap(thing)
+    if inspect.isroutine(inner) or isinstance(inner, functools.partial):
+        return cast("Any", inner)
+    return cast("Any", type(inner)).__call__
+
+
+def _begins_tool(piece: Piece) -> bool:
+    """Whether the generator goes on by running a tool."""
+    return isinstance(piece, t.ToolStarted) or (isinstance(piece, Called) and not piece.client)
+
+
+MAY_YIELD = (
+    t.ItemStarted,
+    t.TextDelta,
+    t.RefusalDelta,
+    t.AnnotationAdded,
+    t.ReasoningDelta,
+    t.ReasoningSummaryDelta,
+    t.ArgumentsDelta,
+    t.ImagePartial,
+    t.AudioDelta,
+    t.TranscriptDelta,
+    t.ItemCompleted,
+    t.ToolStarted,
+    t.ToolProgress,
+    t.ToolCompleted,
+    t.CompactionStarted,
+    t.CompactionCompleted,
+    t.ContextUsage,
+    t.Custom,
+    t.RunCompleted,
+    t.RunIncomplete,
+    t.RunFailed,
+)
+"""Events that are a generator's own to tell; attempts, nodes, agents and people are not."""
+
+
+class _Teller:
+    """Keeps, for each agent, the item that is open and whether its last reply is accounted for."""
+
+    def __init__(self, context: RunContext, name: str) -> None:
+        self._context = context
+        self._name = name
+        self._open: dict[str, tuple[int, str]] = {}
+        self._owing: set[str] = set()
+        self._calls: dict[str, tuple[int, str]] = {}
+        self._said: dict[int, int] = {}
+
+    def tell(self, piece: Piece) -> None:
+        match piece:
+            case str():
+                self._say(Said("message", piece))
+            case Said():
+                self._say(piece)
+            case Called():
+                self._call(piece)
+            case Answered():
+                self._answer(piece)
+            case Custom():
+                self._join(piece.agent)
+                self._emit(piece.agent, t.Custom(piece.name, piece.data))
+            case Done():
+                self._part(piece.agent)
+            case t.Usage():
+                self._account(t.MAIN, piece)
+            case t.Base() if isinstance(piece, MAY_YIELD):
+                self._emit(t.MAIN, piece)
+            case _:
+                raise IllegalEvent(f"a generator may not yield {type(piece).__name__}")
+
+    def finish(self) -> None:
+        """The generator has ended: so has everything it began."""
+        for agent in [*self._context.state.agents]:
+            if agent != t.MAIN and self._context.state.agents[agent] == "open":
+                self._part(agent)
+        self._account(t.MAIN)
+
+    def _say(self, said: Said) -> None:
+        self._join(said.agent)
+        number, kind = self._open.get(said.agent, (-1, ""))
+        if kind != said.kind:
+            self._close(said.agent)
+            number = self._begin(said.agent, t.ItemStarted(self._next(), said.kind))
+            self._open[said.agent] = (number, said.kind)
+        if said.kind == "message":
+            self._emit(said.agent, t.TextDelta(number, said.text))
+        else:
+            self._emit(said.agent, t.ReasoningDelta(number, said.text))
+
+    def _call(self, call: Called) -> None:
+        self._join(call.agent)
+        self._close(call.agent)
+        number = self._begin(
+            call.agent,
+            t.ItemStarted(
+                self._next(),
+                "tool_call",
+                name=call.name,
+                call_id=call.id,
+                runs_on="client" if call.client else "server",
+                server_label="" if call.client else self._name,
+            ),
+        )
+        self._calls[call.id] = (number, call.agent)
+        arguments = _text(call.arguments)
+        if len(arguments) > MAX_OUTPUT:
+            raise IllegalEvent(f"the arguments of {call.name} are over {MAX_OUTPUT} characters")
+        self._emit(call.agent, t.ArgumentsDelta(number, arguments))
+        self._emit(call.agent, t.ItemCompleted(number))
+        if call.client:
+            self._account(call.agent, t.Usage(self._name, finish="tool_calls"))
+        else:
+            self._account(call.agent)
+            self._emit(call.agent, t.ToolStarted(number, f"{self._context.run}:{number}"))
+
+    def _answer(self, answer: Answered) -> None:
+        if answer.id not in self._calls:
+            raise ValueError("a result comes after its call was yielded")
+        number, agent = self._calls[answer.id]
+        made = ToolResult(_text(answer.output), answer.is_error)
+        self._emit(agent, t.ToolCompleted(number, made.output, made.is_error))
+
+    def _join(self, agent: str) -> None:
+        """A subagent takes part from its first piece on."""
+        if agent not in self._context.state.agents:
+            name = agent.partition("#")[0]
+            self._emit(agent, t.AgentStarted(name, "subagent", t.MAIN))
+
+    def _part(self, agent: str) -> None:
+        self._account(agent)
+        self._emit(agent, t.AgentCompleted())
+
+    def _begin(self, agent: str, started: t.ItemStarted) -> int:
+        self._emit(agent, started)
+        self._owing.add(agent)
+        return started.item
+
+    def _close(self, agent: str) -> None:
+        number, _ = self._open.pop(agent, (-1, ""))
+        if number >= 0:
+            self._emit(agent, t.ItemCompleted(number))
+
+    def _account(self, agent: str, usage: t.Usage | None = None) -> None:
+        """End the agent's reply: what is said has been said, and the next turn will remember it."""
+        self._close(agent)
+        if usage is not None or agent in self._owing:
+            self._emit(agent, usage or t.Usage(self._name))
+        self._owing.discard(agent)
+
+    def _next(self) -> int:
+        return len(self._context.state.items)
+
+    def _emit(self, agent: str, payload: t.Payload) -> None:
+        """Emit what the author said; what a log takes in, it must be able to read back."""
+        if not isinstance(payload, t.TextDelta) or type(payload.text) is not str:
+            try:
+                msgspec.convert(msgspec.to_builtins(payload), type(payload))
+            except (msgspec.ValidationError, TypeError) as error:
+                raise IllegalEvent(f"{type(payload).__name__}: {error}") from None
+        self._context.emit([t.Draft(self._cut(payload), NODE, agent)])
+
+    def _cut(self, payload: t.Payload) -> t.Payload:
+        """A text or a result that goes on for ever, up to where tools' answers are cut."""
+        if isinstance(payload, t.ToolCompleted):
+            made = ToolResult(payload.output, payload.is_error).cut()
+            return t.ToolCompleted(payload.item, made.output, made.is_error)
+        if isinstance(payload, t.ToolProgress):
+            return msgspec.structs.replace(payload, message=payload.message[:PROGRESS])
+        if not isinstance(payload, t.TextDelta | t.ReasoningDelta):
+            return payload
+        before = self._said.get(payload.item, 0)
+        after = self._said[payload.item] = before + len(payload.text)
+        if after <= MAX_OUTPUT:
+            return payload
+        note = f"\n[cut after {MAX_OUTPUT} characters]" if before <= MAX_OUTPUT else ""
+        room = max(MAX_OUTPUT - before, 0)
+        return msgspec.structs.replace(payload, text=payload.text[:room] + note)
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,0 +1,1 @@
+"""Graphs of LangGraph and deep agents as runtimes."""

@@ -1,0 +1,261 @@
+"""One run of a graph inside a run of ours, as its tap asks for it: replies, tools, people.
+
+A graph goes on from its checkpoints; what its unfinished step does again is played back. A reply is found
+by where the model was asked (step, task, which call of the task), which is the same in every attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar, cast
+
+import msgspec
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.tools import BaseTool
+from langgraph.types import Command, Interrupt
+
+from tailrace.errors import LimitReached
+from tailrace.events import types as t
+from tailrace.events.parts import ItemState
+from tailrace.runtimes.adapters.langgraph import anatomy
+from tailrace.runtimes.adapters.langgraph.messages import DIALECT, replied, text_of, usage
+from tailrace.runtimes.adapters.langgraph.people import People
+from tailrace.runtimes.adapters.langgraph.reply import Floor, Reply
+from tailrace.runtimes.adapters.langgraph.saver import Saver
+from tailrace.runtimes.adapters.playback import Member, Scope, Team
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.steps import INTERRUPTED
+from tailrace.runtimes.tools.raised import tool_failure
+
+Result = TypeVar("Result")
+
+
+class Graphs(Team):
+    """What the graphs of a run share. `failed` are the errors that models raised."""
+
+    def __init__(self, context: RunContext, saver: Saver, name: str, max_turns: int) -> None:
+        super().__init__(context)
+        self.max_turns = max_turns
+        self.saver = saver
+        self.name = name
+        self.people = People(self, saver)
+        self.failed: list[BaseException] = []
+        self.client = {
+            tool.name for tool in context.request.settings.tools if tool.kind == "function"
+        }
+        self.handed = any(
+            item.tool == "handed" and item.agent == t.MAIN for item in context.state.items
+        )
+        self._threads: set[Future[Any]] = set()
+
+    def from_thread(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do what a thread has to tell, which waits for it."""
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        self._threads.add(future)
+        try:
+            return future.result()
+        finally:
+            self._threads.discard(future)
+
+    def let_threads_go(self) -> None:
+        """The graph has ended or was stopped: nobody waits any longer."""
+        for future in list(self._threads):
+            future.cancel()
+
+
+class Asked:
+    """A model that is asked: where, and what of the answer is told. `reply` is None for hidden calls."""
+
+    def __init__(self, task: str, count: int, model: str, reply: Reply | None) -> None:
+        self.task = task
+        self.count = count
+        self.key = f"{task}#{count}"
+        self.model = model
+        self.reply = reply
+
+
+class Invocation(Member):
+    """A graph at work; without one, the models that a tool asks by itself."""
+
+    def __init__(self, scope: Scope, name: str, graph: anatomy.Graph | None) -> None:
+        super().__init__(scope, name)
+        self.graphs = cast("Graphs", scope.team)
+        self._graph = graph
+        self._floor = Floor()
+        self._counts: dict[str, int] = {}
+        self._failed: dict[int, str] = {}
+        self._alone: dict[int, Invocation] = {}
+
+    # models
+
+    async def before_reply(
+        self, messages: Sequence[BaseMessage], about: dict[str, Any], offered: set[str]
+    ) -> AIMessage | Asked:
+        """Called before the model is asked: the reply, where the log has it."""
+        self.catch_up(messages)
+        await self.stop_if_handed()
+        task = f"{about.get('langgraph_step')}{about.get('langgraph_path')}"
+        count = self._counts.get(task, 0)
+        self._counts[task] = count + 1
+        model = str(about.get("ls_model_name") or "")
+        if about.get("lc_source") == "summarization":
+            self.say(t.CompactionStarted("context"))
+            return Asked(task, count, model, None)
+        if items := self._reply_at(f"{task}#{count}"):
+            contents = [item.content for item in items if item.content is not None]
+            return self._shown(replied(contents, replayed=True))
+        if self.state.replies.get(self.id, 0) >= self.graphs.max_turns:
+            raise LimitReached("max_turns")
+        graph = self._graph
+        client = self.graphs.client if self.is_main else set[str]()
+        reply = Reply(
+            self.state,
+            self._floor,
+            self.telling(),
+            self.say,
+            label=self.name,
+            client=client,
+            gated=anatomy.gated(graph) if graph is not None else (),
+            answers=anatomy.answers(graph, offered - client) if graph is not None else (),
+        )
+        return Asked(task, count, model, reply)
+
+    async def after_reply(self, asked: Asked, message: AIMessage) -> AIMessage:
+        """The model has answered; returns what the graph may see of it."""
+        if asked.reply is None:
+            cost = usage(message, asked.model, calls=False)
+            self.say(msgspec.structs.replace(cost, purpose="compaction"))
+            return message
+        asked.reply.done(message, asked.key, asked.model)
+        await asked.reply.told.wait()
+        return self._shown(message)
+
+    def broke_off(self, asked: Asked, error: BaseException) -> None:
+        """The model failed; were it asked again, that is the same question."""
+        self.graphs.failed.append(error)
+        if self._counts[asked.task] == asked.count + 1:
+            self._counts[asked.task] = asked.count
+        if asked.reply is not None and not self.team.stopping:
+            asked.reply.give_up()
+
+    async def conclude(self, message: AIMessage) -> None:
+        """The graph's last message; told as a reply of its own, unless this agent has said it."""
+        if not text_of(message) or message.tool_calls or self._has_said(message):
+            return
+        asked = await self.before_reply((), {"langgraph_step": "end"}, set())
+        if isinstance(asked, Asked):
+            await self.after_reply(asked, message)
+
+    def catch_up(self, messages: Sequence[BaseMessage]) -> None:
+        """Log the results of calls that never came to an end in a tool: unknown, malformed, refused."""
+        for message in reversed(messages):
+            if isinstance(message, AIMessage):
+                return
+            if isinstance(message, ToolMessage):
+                number = self.call(message.tool_call_id)
+                if number is not None:
+                    self.complete(number, text_of(message), is_error=message.status == "error")
+
+    def closed(self, status: t.Ending | None) -> None:
+        """The graph has ended, or stopped for somebody (None)."""
+        if not self.team.stopping and status is not None:
+            for number, text in self._failed.items():
+                self.complete(number, text, is_error=True)
+            for each in self._alone.values():
+                each.end(status)
+        self.end(status)
+
+    def _reply_at(self, key: str) -> list[ItemState]:
+        for item in reversed(self.state.items):
+            if item.agent == self.id and item.reply and _kept(item).get("key") == key:
+                mine = (each for each in self.state.items if each.agent == self.id)
+                return [each for each in mine if each.reply == item.reply]
+        return []
+
+    def _has_said(self, message: AIMessage) -> bool:
+        return any(
+            item.agent == self.id and _kept(item).get("id") == message.id
+            for item in self.state.items
+        )
+
+    def _shown(self, message: AIMessage) -> AIMessage:
+        """A reply without the calls that are the client's to run; the turn ends with those."""
+        if not self.is_main or not self.graphs.client:
+            return message
+        calls = [call for call in message.tool_calls if call["name"] not in self.graphs.client]
+        if len(calls) == len(message.tool_calls):
+            return message
+        self.team.handed = True
+        return AIMessage(text_of(message), tool_calls=calls, id=message.id)
+
+    # tools
+
+    async def begin_tool(self, tool: BaseTool, number: int) -> object:
+        """A tool is to run: what the log has instead of that, or None."""
+        item = self.state.items[number]
+        if item.tool == "done" and item.output is not None:
+            kept = self.graphs.saver.result(number)
+            status = "error" if item.output.is_error else "success"
+            return kept if kept is not None else _answer(item, item.output.output, status)
+        allowed = item.approval is not None and item.approval.approved
+        stopped = await self.graphs.people.go_on(number)
+        again = stopped or allowed or anatomy.repeats(tool)
+        if not await self.begin(number, repeat=again):
+            return _answer(item, INTERRUPTED, "error")
+        return None
+
+    async def end_tool(self, number: int, result: object) -> None:
+        """A tool has come to a result."""
+        self._failed.pop(number, None)
+        alone = self._alone.pop(number, None)
+        if alone is not None:
+            alone.end("completed")
+        if not isinstance(result, ToolMessage) or not isinstance(
+            cast("object", result.content), str
+        ):
+            await self.graphs.saver.keep_result(number, result)
+        message = _message(result, self.state.items[number].started.call_id)
+        if message is not None:
+            self.complete(number, text_of(message), is_error=message.status == "error")
+
+    def tool_failed(self, number: int, error: Exception) -> None:
+        """A tool raised. What the model reads of it, if it goes on, its tool node decides."""
+        self._failed[number] = tool_failure(error, self.state.items[number].started.name)
+
+    def alone(self, scope: Scope) -> Invocation:
+        """The agent that a tool is which asks models by itself."""
+        number = cast("int", scope.call)
+        if number not in self._alone:
+            name = self.state.items[number].started.name
+            self._alone[number] = Invocation(scope, name, None)
+        return self._alone[number]
+
+    async def interrupted(self, interrupts: Sequence[Interrupt], number: int | None = None) -> None:
+        """The graph stopped, in a call or not, until somebody answers."""
+        for interrupt in interrupts:
+            await self.graphs.people.ask(self, interrupt, number)
+
+
+def _kept(item: ItemState) -> dict[str, Any]:
+    return (item.content.details.get(DIALECT) or {}) if item.content is not None else {}
+
+
+def _answer(item: ItemState, text: str, status: Any) -> ToolMessage:
+    started = item.started
+    return ToolMessage(text, name=started.name, tool_call_id=started.call_id, status=status)
+
+
+def _message(result: object, call_id: str) -> ToolMessage | None:
+    """The message in a tool's result that answers its call."""
+    if isinstance(result, ToolMessage):
+        return result
+    if isinstance(result, Command):
+        update = cast("object", result.update)
+        inside = cast("dict[str, Any]", update).get("messages") if isinstance(update, dict) else ()
+        return _message(inside, call_id)
+    if isinstance(result, list | tuple):
+        found = (_message(each, call_id) for each in cast("Sequence[object]", result))
+        return next((each for each in found if each and each.tool_call_id == call_id), None)
+    return None

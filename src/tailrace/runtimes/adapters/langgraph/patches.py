@@ -1,0 +1,380 @@
+"""What is changed of LangGraph and LangChain, so that graphs are listened to: nothing else is.
+
+A graph's models and tools are closed over by its nodes, so they are met in their classes, which are wrapped
+once when this file is imported; outside our runs they do what they did. Synchronous code of a graph runs in
+threads: there the same is told from the thread, which waits. Nothing is decided here, the invocation is
+asked.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCallChunk
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables.config import ensure_config
+from langchain_core.tools import BaseTool
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
+
+from tailrace import hooks
+from tailrace.runtimes.adapters.langgraph import anatomy
+from tailrace.runtimes.adapters.langgraph.invocation import Asked, Graphs, Invocation
+from tailrace.runtimes.adapters.langgraph.messages import with_heard
+from tailrace.runtimes.adapters.langgraph.offer import offered, with_client
+from tailrace.runtimes.adapters.playback import SCOPE, Scope, scope
+
+GRAPHS, MODELS = ("langgraph", "1.2.20"), ("langchain-core", "1.7")
+Result = TypeVar("Result")
+
+
+def _thread() -> Scope | None:
+    """The place of code that runs in a thread of one of our runs."""
+    place = SCOPE.get()
+    return place if place is not None and not place.is_here else None
+
+
+def _tell(place: Scope, work: Coroutine[Any, Any, Result]) -> Result:
+    """From a thread: let it be done on the event loop, and wait."""
+    return cast("Graphs", place.team).from_thread(work)
+
+
+@contextmanager
+def _inside(place: Scope) -> Generator[None]:
+    token = SCOPE.set(place)
+    try:
+        yield
+    finally:
+        SCOPE.reset(token)
+
+
+# graphs
+
+
+def _begun(place: Scope, graph: anatomy.Graph, config: Any) -> Invocation:
+    """A graph begins, inside which place."""
+    if place.member is None:
+        name = cast("Graphs", place.team).name
+    elif place.call is not None:
+        called = place.member.state.items[place.call].started.name
+        name = anatomy.name_of(graph) or called
+    else:
+        about = ensure_config(config).get("metadata") or {}
+        name = anatomy.name_of(graph) or str(about.get("langgraph_node") or "graph")
+    member = Invocation(place, name, graph)
+    SCOPE.reset(member.start())
+    return member
+
+
+async def _ended(member: Invocation, error: BaseException | None) -> None:
+    match error:
+        case None:
+            member.closed("completed")
+        case GraphInterrupt():
+            await member.interrupted(error.args[0] if error.args else ())
+            member.closed(None)
+        case GraphBubbleUp():
+            member.closed("completed")
+        case Exception():
+            member.closed("failed")
+        case _:
+            member.closed("cancelled")
+
+
+def _astream(original: Any) -> Any:
+    @wraps(original)
+    async def astream(
+        self: Any, input: Any, config: Any = None, **options: Any
+    ) -> AsyncGenerator[Any]:
+        place = scope()
+        steps: AsyncIterator[Any] = original(self, input, config, **options)
+        if place is None:
+            async for step in steps:
+                yield step
+            return
+        member = _begun(place, self, config)
+        here = Scope(place.team, member, None)
+        error: BaseException | None = None
+        try:
+            while True:
+                try:
+                    with _inside(here):
+                        step = await anext(steps)
+                except StopAsyncIteration:
+                    break
+                yield step
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            await _ended(member, error)
+
+    return astream
+
+
+def _stream(original: Any) -> Any:
+    @wraps(original)
+    def stream(self: Any, input: Any, config: Any = None, **options: Any) -> Generator[Any]:
+        place = _thread()
+        steps: Iterator[Any] = original(self, input, config, **options)
+        if place is None:
+            yield from steps
+            return
+
+        async def begin() -> Invocation:
+            return _begun(place, self, config)
+
+        member = _tell(place, begin())
+        here = Scope(place.team, member, None)
+        error: BaseException | None = None
+        try:
+            while True:
+                try:
+                    with _inside(here):
+                        step = next(steps)
+                except StopIteration:
+                    break
+                yield step
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            _tell(place, _ended(member, error))
+
+    return stream
+
+
+# models
+
+
+class _Tap:
+    """Makes a model stream, which it does where a handler has these two methods."""
+
+    raise_error = True
+    run_inline = True
+
+    def tap_output_aiter(self, run_id: Any, output: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        return output
+
+    def tap_output_iter(self, run_id: Any, output: Iterator[Any]) -> Iterator[Any]:
+        return output
+
+
+class _Pieces(_Tap, AsyncCallbackHandler):
+    def __init__(self, agent: Invocation, asked: Asked) -> None:
+        self._agent = agent
+        self._asked = asked
+
+    async def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
+        await _take(self._agent, self._asked, chunk)
+
+
+class _PiecesInThread(_Tap, BaseCallbackHandler):
+    def __init__(self, place: Scope, agent: Invocation, asked: Asked) -> None:
+        self._place = place
+        self._agent = agent
+        self._asked = asked
+
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
+        _tell(self._place, _take(self._agent, self._asked, chunk))
+
+
+async def _take(agent: Invocation, asked: Asked, chunk: Any) -> None:
+    message = getattr(chunk, "message", None)
+    if asked.reply is not None and isinstance(message, AIMessageChunk):
+        asked.reply.take(message)
+        await agent.context.room()
+
+
+async def _before(
+    place: Scope, messages: list[BaseMessage], manager: Any, options: dict[str, Any]
+) -> tuple[Invocation, AIMessage | Asked]:
+    agent = cast("Invocation", place.member)
+    if place.call is not None:
+        agent = agent.alone(place)
+    about = dict(getattr(manager, "metadata", None) or {})
+    return agent, await agent.before_reply(messages, about, offered(options))
+
+
+async def _after(agent: Invocation, asked: Asked, result: ChatResult) -> ChatResult:
+    generation = result.generations[0]
+    message = cast("AIMessage", generation.message)
+    generation.message = await agent.after_reply(asked, message)
+    return result
+
+
+async def _failed(agent: Invocation, asked: Asked, error: Exception) -> None:
+    agent.broke_off(asked, error)
+
+
+def _listening(manager: Any, handler: BaseCallbackHandler) -> Any:
+    """A model's callbacks and ours."""
+    manager = copy.copy(manager)
+    manager.handlers = [*manager.handlers, handler]
+    return manager
+
+
+def _agenerate(original: Any) -> Any:
+    @wraps(original)
+    async def agenerate(
+        self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **options: Any
+    ) -> ChatResult:
+        place = scope()
+        if place is None or place.member is None or run_manager is None:
+            return cast("ChatResult", await original(self, messages, stop, run_manager, **options))
+        agent, found = await _before(place, messages, run_manager, options)
+        if isinstance(found, AIMessage):
+            return ChatResult(generations=[ChatGeneration(message=found)])
+        if agent.is_main:
+            options = with_client(self, agent.context.request.settings, options)
+        manager = _listening(run_manager, _Pieces(agent, found))
+        told = with_heard(messages, agent.heard())
+        try:
+            result = await original(self, told, stop, manager, **options)
+        except Exception as error:
+            await _failed(agent, found, error)
+            raise
+        return await _after(agent, found, result)
+
+    return agenerate
+
+
+def _generate(original: Any) -> Any:
+    @wraps(original)
+    def generate(
+        self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **options: Any
+    ) -> ChatResult:
+        place = _thread()
+        if place is None or place.member is None or run_manager is None:
+            return cast("ChatResult", original(self, messages, stop, run_manager, **options))
+        agent, found = _tell(place, _before(place, messages, run_manager, options))
+        if isinstance(found, AIMessage):
+            return ChatResult(generations=[ChatGeneration(message=found)])
+        if agent.is_main:
+            options = with_client(self, agent.context.request.settings, options)
+        manager = _listening(run_manager, _PiecesInThread(place, agent, found))
+        told = with_heard(messages, agent.heard())
+        try:
+            result = original(self, told, stop, manager, **options)
+        except Exception as error:
+            _tell(place, _failed(agent, found, error))
+            raise
+        return _tell(place, _after(agent, found, result))
+
+    return generate
+
+
+def _model_astream(original: Any) -> Any:
+    @wraps(original)
+    async def astream(
+        self: Any, input: Any, config: Any = None, **options: Any
+    ) -> AsyncGenerator[Any]:
+        """Code that streams a model by itself hears each reply when it is whole."""
+        if scope() is None:
+            async for chunk in original(self, input, config, **options):
+                yield chunk
+        else:
+            yield _chunk(await self.ainvoke(input, config, **options))
+
+    return astream
+
+
+def _model_stream(original: Any) -> Any:
+    @wraps(original)
+    def stream(self: Any, input: Any, config: Any = None, **options: Any) -> Generator[Any]:
+        if _thread() is None:
+            yield from original(self, input, config, **options)
+        else:
+            yield _chunk(self.invoke(input, config, **options))
+
+    return stream
+
+
+def _chunk(message: AIMessage) -> AIMessageChunk:
+    fields = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
+    calls = [
+        ToolCallChunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=index)
+        for index, call in enumerate(message.tool_calls)
+    ]
+    return AIMessageChunk(**fields, tool_call_chunks=calls, chunk_position="last")
+
+
+# tools
+
+
+def _place_of(place: Scope | None, call_id: str | None) -> tuple[Invocation, int] | None:
+    """Whose call, and which, a tool is run for; None where no call of ours is behind it."""
+    if place is None or not call_id or place.call is not None:
+        return None
+    agent = cast("Invocation | None", place.member)
+    number = agent.call(call_id) if agent is not None else None
+    return None if agent is None or number is None else (agent, number)
+
+
+async def _tool_raised(agent: Invocation, number: int, error: Exception) -> None:
+    if isinstance(error, GraphInterrupt):
+        await agent.interrupted(error.args[0] if error.args else (), number)
+    elif not isinstance(error, GraphBubbleUp):
+        agent.tool_failed(number, error)
+
+
+def _arun(original: Any) -> Any:
+    @wraps(original)
+    async def arun(self: Any, tool_input: Any, *args: Any, **options: Any) -> Any:
+        place = scope()
+        found = _place_of(place, options.get("tool_call_id"))
+        if place is None or found is None:
+            return await original(self, tool_input, *args, **options)
+        agent, number = found
+        recorded = await agent.begin_tool(self, number)
+        if recorded is not None:
+            return recorded
+        try:
+            with _inside(Scope(place.team, agent, number)):
+                result = await original(self, tool_input, *args, **options)
+        except Exception as error:
+            await _tool_raised(agent, number, error)
+            raise
+        await agent.end_tool(number, result)
+        return result
+
+    return arun
+
+
+def _run(original: Any) -> Any:
+    @wraps(original)
+    def run(self: Any, tool_input: Any, *args: Any, **options: Any) -> Any:
+        place = _thread()
+        found = _place_of(place, options.get("tool_call_id"))
+        if place is None or found is None:
+            return original(self, tool_input, *args, **options)
+        agent, number = found
+        recorded = _tell(place, agent.begin_tool(self, number))
+        if recorded is not None:
+            return recorded
+        try:
+            with _inside(Scope(place.team, agent, number)):
+                result = original(self, tool_input, *args, **options)
+        except Exception as error:
+            _tell(place, _tool_raised(agent, number, error))
+            raise
+        _tell(place, agent.end_tool(number, result))
+        return result
+
+    return run
+
+
+hooks.wrap(*GRAPHS, anatomy.Pregel, "astream", _astream)
+hooks.wrap(*GRAPHS, anatomy.Pregel, "stream", _stream)
+hooks.wrap(*MODELS, BaseChatModel, "_agenerate_with_cache", _agenerate)
+hooks.wrap(*MODELS, BaseChatModel, "_generate_with_cache", _generate)
+hooks.wrap(*MODELS, BaseChatModel, "astream", _model_astream)
+hooks.wrap(*MODELS, BaseChatModel, "stream", _model_stream)
+hooks.wrap(*MODELS, BaseTool, "arun", _arun)
+hooks.wrap(*MODELS, BaseTool, "run", _run)

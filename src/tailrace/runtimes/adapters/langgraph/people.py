@@ -1,0 +1,147 @@
+"""Interrupts of a graph as approvals and questions of the run, and the answers as the graph reads them.
+
+`HumanInTheLoopMiddleware` interrupts for calls, a batch or one by one; these become approvals. Any other
+interrupt is a question: of the call it came up in, or of no call. An interrupt's id is the same whenever it
+comes up again, so a question is asked once and its answer found by the id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+from langgraph.types import Interrupt
+
+from tailrace.events import types as t
+from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
+from tailrace.events.items import Json
+from tailrace.runtimes.adapters.langgraph.saver import Saver
+from tailrace.runtimes.adapters.playback import Member, Team, refusal
+from tailrace.runtimes.single import NODE
+from tailrace.runtimes.structured import question_schema
+
+QUESTION = "interrupt_{}"
+BREAKPOINT = "breakpoint_{}"
+
+
+class People:
+    """Asks people for a run's graphs."""
+
+    def __init__(self, team: Team, saver: Saver) -> None:
+        self._team = team
+        self._state = team.context.state
+        self._saver = saver
+        self._seen: set[str] = set()
+
+    def answers(self) -> dict[str, Any]:
+        """All answers so far, by interrupt. What people refused is over with this."""
+        found: dict[str, Any] = {}
+        for id, numbers in self._saver.asked.items():
+            items = [self._state.items[number] for number in numbers]
+            if any(item.approval is None for item in items):
+                continue
+            decisions = [self._decision(number) for number in numbers]
+            batch = id not in self._saver.single
+            found[id] = {"decisions": decisions} if batch else decisions[0]
+        start = QUESTION.format("")
+        for name, value in self._state.answers.items():
+            if name.startswith(start):
+                found[name.removeprefix(start)] = value
+        return found
+
+    async def go_on(self, number: int) -> bool:
+        """A call begins again; whether it had stopped for a question, and was not cut off after it."""
+        asked = [id for id, each in self._state.questions.items() if each.item == number]
+        answered = sum(self._state.asks[id] == "answered" for id in asked)
+        stopped = answered < len(asked) or answered > self._saver.read.get(number, 0)
+        await self._saver.keep_read(number, answered)
+        return stopped
+
+    async def ask(self, agent: Member, interrupt: Interrupt, number: int | None) -> None:
+        """Ask, unless somebody was asked already."""
+        if interrupt.id in self._seen:
+            return
+        self._seen.add(interrupt.id)
+        numbers, single = _calls(agent, cast("object", interrupt.value))
+        if numbers:
+            await self._saver.keep_asked(interrupt.id, numbers, single=single)
+            for each in numbers:
+                self._ask_approval(agent, each)
+            return
+        name = QUESTION.format(interrupt.id)
+        if name not in self._state.asks:
+            message = _question(cast("object", interrupt.value))
+            schema = question_schema(cast("Json", interrupt.response_schema))
+            agent.say(t.InputRequested(name, message, schema, number))
+
+    def answered(self) -> set[str]:
+        """The interrupts that came up although their answers are there."""
+        return self._seen & self.answers().keys()
+
+    def stand(self, agent: Member, checkpoint: str) -> None:
+        """The graph stopped at a breakpoint it was compiled with."""
+        name = BREAKPOINT.format(checkpoint)
+        if name not in self._state.asks:
+            agent.say(t.InputRequested(name, "The graph stopped at a breakpoint. Go on?"))
+
+    @property
+    def at_breakpoint(self) -> bool:
+        """Whether nobody has let the graph go on."""
+        start = BREAKPOINT.format("")
+        return any(n.startswith(start) and how == "asked" for n, how in self._state.asks.items())
+
+    def _ask_approval(self, agent: Member, number: int) -> None:
+        item = self._state.items[number]
+        if item.tool in PENDING_TOOL - ASKED_TOOL and item.approval is None:
+            arguments = getattr(item.content, "arguments", "")
+            agent.say(t.ApprovalRequested(number, f"Run {item.started.name}({arguments})?"))
+
+    def _decision(self, number: int) -> dict[str, Any]:
+        item = self._state.items[number]
+        text = refusal(item)
+        if not text:
+            return {"type": "approve"}
+        if item.tool in PENDING_TOOL:
+            over = t.ToolCompleted(number, text, is_error=True)
+            self._team.emit([t.Draft(over, NODE, item.agent)])
+        return {"type": "reject", "message": text}
+
+
+def _calls(agent: Member, value: object) -> tuple[list[int], bool]:
+    """The calls that an interrupt wants approved, and whether it is about one alone."""
+    match value:
+        case {"type": "tool_approval", "tool_call_id": str(call_id)}:
+            number = agent.call(call_id)
+            return ([] if number is None else [number]), True
+        case {"action_requests": list(), "review_configs": list()}:
+            actions = cast("dict[str, Sequence[dict[str, Any]]]", value)["action_requests"]
+            return _gated(agent, [str(each.get("name")) for each in actions]), False
+        case _:
+            return [], False
+
+
+def _gated(agent: Member, names: Sequence[str]) -> list[int]:
+    """The calls of the last reply that a batch of so named actions is about, in their order."""
+    last = agent.state.replies.get(agent.id, 0)
+    mine = [
+        (number, item.started.name)
+        for number, item in enumerate(agent.state.items)
+        if item.agent == agent.id and item.reply == last and item.tool in PENDING_TOOL
+    ]
+    found: list[int] = []
+    for name in names:
+        free = [number for number, its in mine if its == name and number not in found]
+        found += free[:1]
+    return found if len(found) == len(names) else []
+
+
+def _question(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        told = cast("dict[str, Any]", value)
+        for name in ("message", "question", "query", "description"):
+            if isinstance(told.get(name), str):
+                return str(told[name])
+    return msgspec.json.encode(value, enc_hook=str).decode()

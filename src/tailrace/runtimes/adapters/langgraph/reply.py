@@ -1,0 +1,224 @@
+"""One model reply of a LangChain model on its way into the log.
+
+Takes the chunks as they come and the whole message at the end. Replies of one agent are told one after the
+other: nodes that work side by side may ask models at the same time, and what the later one says waits until
+the earlier one has said all. A call of an output tool is the answer itself: it is shown as a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import Any, cast
+
+import msgspec
+from langchain_core.messages import AIMessage, AIMessageChunk, ToolCall
+
+from tailrace.events import types as t
+from tailrace.events.state import RunState
+from tailrace.runtimes.adapters.langgraph.messages import details, usage
+from tailrace.runtimes.adapters.telling import Telling
+
+Say = Callable[[t.Payload], None]
+MALFORMED = "The arguments are no JSON object."
+
+
+class Floor:
+    """Whose turn it is to be told."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Reply] = deque()
+
+    def line_up(self, reply: Reply) -> None:
+        """The next one."""
+        self._waiting.append(reply)
+
+    def has(self, reply: Reply) -> bool:
+        """Whether it is this one's turn."""
+        return self._waiting[0] is reply
+
+    def leave(self, reply: Reply) -> None:
+        """This one has said all."""
+        first = self._waiting[0] is reply
+        self._waiting.remove(reply)
+        if first and self._waiting:
+            self._waiting[0].catch_up()
+
+
+class Reply:
+    """Opens and closes the items of one reply; `say` emits for its agent what is no part of the reply."""
+
+    def __init__(
+        self,
+        state: RunState,
+        floor: Floor,
+        telling: Telling,
+        say: Say,
+        *,
+        label: str,
+        client: Collection[str],
+        gated: Collection[str],
+        answers: Collection[str],
+    ) -> None:
+        self._state = state
+        self._floor = floor
+        self._telling = telling
+        self._say = telling.say
+        self._say_beside = say
+        self._label = label
+        self._client = client
+        self._gated = gated
+        self._answers = answers
+        self._held: list[Callable[[], None]] = []
+        self._items: list[int] = []
+        self._open: tuple[t.ItemKind, int] | None = None
+        self._calls: dict[object, int] = {}
+        self._by_id: dict[str, int] = {}
+        self._argued: set[int] = set()
+        self.told = asyncio.Event()
+        floor.line_up(self)
+
+    def take(self, chunk: AIMessageChunk) -> None:
+        """A piece of it."""
+        self._in_turn(lambda: self._take(chunk))
+
+    def done(self, message: AIMessage, key: str, model: str) -> None:
+        """The whole of it: close what is open and account for it."""
+        self._in_turn(lambda: self._done(message, key, model))
+
+    def give_up(self) -> None:
+        """It broke off."""
+        self._in_turn(self._give_up)
+
+    def catch_up(self) -> None:
+        """Its turn has come."""
+        held, self._held = self._held, []
+        for work in held:
+            work()
+
+    def _in_turn(self, work: Callable[[], None]) -> None:
+        if self._floor.has(self):
+            work()
+        else:
+            self._held.append(work)
+
+    def _take(self, chunk: AIMessageChunk) -> None:
+        content = cast("object", chunk.content)
+        if isinstance(content, str):
+            if thought := chunk.additional_kwargs.get("reasoning_content"):
+                self._piece("reasoning", str(thought))
+            self._piece("message", content)
+        else:
+            for block in cast("list[dict[str, Any]]", chunk.content_blocks):
+                if block["type"] == "text":
+                    self._piece("message", block.get("text") or "")
+                elif block["type"] == "reasoning":
+                    self._piece("reasoning", block.get("reasoning") or "")
+        for piece in chunk.tool_call_chunks:
+            key = piece["index"] if piece["index"] is not None else piece["id"]
+            if key not in self._calls:
+                if not piece["name"]:
+                    continue
+                self._calls[key] = self._called(piece["name"], piece["id"] or "")
+            self._argue(self._calls[key], piece["args"] or "")
+
+    def _piece(self, kind: t.ItemKind, text: str) -> None:
+        if not text:
+            return
+        if self._open is None or self._open[0] != kind:
+            self._close_text()
+            self._open = (kind, self._start(t.ItemStarted(self._telling.next(), kind)))
+        number = self._open[1]
+        if kind == "message":
+            self._say(t.TextDelta(number, text))
+        else:
+            self._say(t.ReasoningDelta(number, text))
+
+    def _close_text(self) -> None:
+        if self._open is not None:
+            self._say(t.ItemCompleted(self._open[1]))
+            self._open = None
+
+    def _called(self, name: str, call_id: str) -> int:
+        self._close_text()
+        number = self._telling.next()
+        if name in self._answers:
+            self._start(t.ItemStarted(number, "message"))
+        else:
+            client = name in self._client
+            self._start(
+                t.ItemStarted(
+                    number,
+                    "tool_call",
+                    name=name,
+                    call_id=call_id,
+                    runs_on="client" if client else "server",
+                    server_label="" if client else self._label,
+                    waits_for="approval" if name in self._gated and not client else "",
+                )
+            )
+        self._by_id[call_id] = number
+        return number
+
+    def _argue(self, number: int, text: str) -> None:
+        if not text:
+            return
+        self._argued.add(number)
+        if self._is_answer(number):
+            self._say(t.TextDelta(number, text))
+        else:
+            self._say(t.ArgumentsDelta(number, text))
+
+    def _done(self, message: AIMessage, key: str, model: str) -> None:
+        if not self._items:
+            self._take(AIMessageChunk(content=message.content, **_beside(message)))
+        for call in message.tool_calls:
+            self._whole_call(call)
+        ends = {number for number in self._by_id.values() if self._telling.is_open(number)}
+        if self._open is not None:
+            ends.add(self._open[1])
+        answer = any(self._is_answer(number) for number in self._by_id.values())
+        kept = details(message, key, answer=answer)
+        for number in sorted(ends):
+            last = number == max(ends)
+            self._say(t.ItemCompleted(number, details=kept if last else {}))
+        calls = [number for number in self._by_id.values() if not self._is_answer(number)]
+        self._say(usage(message, model, calls=bool(calls)))
+        broken = {call["id"] for call in message.invalid_tool_calls}
+        for call_id, number in self._by_id.items():
+            logged = self._telling.number(number)
+            if call_id in broken and self._state.items[logged].tool == "called":
+                self._say_beside(t.ToolCompleted(logged, MALFORMED, is_error=True))
+        self._end()
+
+    def _whole_call(self, call: ToolCall) -> None:
+        number = self._by_id.get(call["id"] or "")
+        if number is None:
+            number = self._called(call["name"], call["id"] or "")
+        if number not in self._argued:
+            self._argue(number, msgspec.json.encode(call["args"], enc_hook=str).decode())
+
+    def _give_up(self) -> None:
+        for number in self._items:
+            if self._telling.is_open(number):
+                self._say(t.ItemCompleted(number, "incomplete"))
+        self._end()
+
+    def _end(self) -> None:
+        self.told.set()
+        self._floor.leave(self)
+
+    def _start(self, started: t.ItemStarted) -> int:
+        self._say(started)
+        self._items.append(started.item)
+        return started.item
+
+    def _is_answer(self, number: int) -> bool:
+        return self._telling.kind(number) == "message"
+
+
+def _beside(message: AIMessage) -> dict[str, Any]:
+    """What of a message that was not streamed is shown besides its content."""
+    thought = message.additional_kwargs.get("reasoning_content")
+    return {"additional_kwargs": {"reasoning_content": thought}} if thought else {}

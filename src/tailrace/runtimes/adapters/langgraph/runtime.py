@@ -1,0 +1,183 @@
+"""A LangGraph graph as a runtime: any compiled graph whose state has `messages`, `create_agent`, deep agents.
+
+The graph runs with a saver of ours (`saver.py`) in the place of its own, under the run's name, and
+goes on from its last checkpoint; what the unfinished step does again is played back. It is listened to where
+its models, tools and graphs below are begun (`patches.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import msgspec
+from langchain_core.messages import AIMessage
+from langgraph.errors import GraphRecursionError
+
+from tailrace.errors import ConfigError, LimitReached, ModelFailed
+from tailrace.events import types as t
+from tailrace.events.request import RunRequest
+from tailrace.runtimes.adapters.langgraph import anatomy, patches
+from tailrace.runtimes.adapters.langgraph.invocation import Graphs, Invocation
+from tailrace.runtimes.adapters.langgraph.messages import told
+from tailrace.runtimes.adapters.langgraph.saver import INTERRUPT, Saver
+from tailrace.runtimes.adapters.playback import SCOPE, Scope
+from tailrace.runtimes.contract import Keep, RunContext
+from tailrace.runtimes.foreign import refusal
+from tailrace.runtimes.single import ending, opening
+
+assert patches  # imported for what it wraps
+
+logger = logging.getLogger("tailrace.runtimes")
+Make = Callable[[RunRequest], Any]
+MAX_TURNS = 100
+SHOWN = ("todos", "files")
+"""What deep agents change in their state besides messages, shown as custom events of these names."""
+
+
+class LangGraphRuntime:
+    """Runs `graph`. `input` makes its input from a request, `context` its run-time context. More than
+    `max_turns` model replies of one graph of it end the run as incomplete.
+    """
+
+    resumes = True
+    repeats = True
+
+    def __init__(
+        self,
+        graph: object,
+        name: str,
+        *,
+        input: Make | None = None,
+        context: Make | None = None,
+        max_turns: int = MAX_TURNS,
+    ) -> None:
+        if not isinstance(graph, anatomy.Pregel):
+            kind = type(graph).__name__
+            raise ConfigError(f"{name}: a langgraph {kind} is no graph; compile it first")
+        known = cast("anatomy.Graph", graph)
+        if input is None and not anatomy.has_messages(known):
+            raise ConfigError(f"{name}: the graph's state has no messages; say how with input=…")
+        self._graph = known
+        self._name = name
+        self._input = input
+        self._context = context
+        self._max_turns = max_turns
+        self._store: Keep | None = None
+
+    def registry(self) -> Sequence[t.AgentEntry]:
+        return (t.AgentEntry(t.MAIN, self._name),)
+
+    def keep_in(self, store: Keep) -> None:
+        """Where checkpoints go."""
+        self._store = store
+
+    async def run(self, context: RunContext) -> None:
+        if self._store is None:
+            raise ConfigError(f"{self._name}: nobody said where checkpoints go (keep_in)")
+        context.emit(opening(context.state, self._name))
+        saver = Saver(self._store.records, context.run, context.flush)
+        await saver.open()
+        before: set[str] = set()
+        while True:
+            graphs = Graphs(context, saver, self._name, self._max_turns)
+            if await self._work(graphs):
+                context.emit(ending(context.state))
+                return
+            again = graphs.people.answered()
+            if context.heard == graphs.heard and not again:
+                return
+            if again & before:
+                raise ModelFailed("The graph does not take the answer to its interrupt.")
+            before = again
+
+    async def _work(self, graphs: Graphs) -> bool:
+        """Let the graph work; False when nothing can be done before somebody answers."""
+        if graphs.people.at_breakpoint:
+            return False
+        token = SCOPE.set(Scope(graphs, None, None))
+        try:
+            task = asyncio.create_task(self._run(graphs))
+        finally:
+            SCOPE.reset(token)
+        try:
+            await graphs.follow(task)
+        finally:
+            graphs.let_threads_go()
+        if task.cancelled():
+            return graphs.handed
+        if error := task.exception():
+            raise _failure(error, graphs) from error
+        return task.result()
+
+    async def _run(self, graphs: Graphs) -> bool:
+        """True when the graph has come to its end."""
+        saver, request = graphs.saver, graphs.context.request
+        saver.answers = graphs.people.answers()
+        graph = copy.copy(self._graph)
+        graph.checkpointer = saver
+        config: Any = {"configurable": {"thread_id": graphs.context.run}}
+        options: dict[str, Any] = {"stream_mode": ["updates", "custom"], "durability": "sync"}
+        if self._context is not None:
+            options["context"] = self._context(request)
+        given = None if saver.begun else self._given(request)
+        stopped = False
+        async for mode, data in cast("Any", graph).astream(given, config, **options):
+            await graphs.context.room()
+            main = cast("Invocation", graphs.main)
+            if mode == "custom":
+                main.say(t.Custom("custom", _json(data)))
+            elif INTERRUPT in data:
+                stopped = True
+                await main.interrupted(data[INTERRUPT])
+            else:
+                _show(main, data)
+        state = await graph.aget_state(config)
+        main = cast("Invocation", graphs.main)
+        if stopped:
+            if not state.interrupts and state.next:
+                place = cast("Any", state.config)["configurable"]
+                graphs.people.stand(main, str(place["checkpoint_id"]))
+            return False
+        values = cast("object", state.values)
+        made = cast("dict[str, Any]", values).get("messages") if isinstance(values, dict) else None
+        if made and isinstance(made[-1], AIMessage) and not graphs.handed:
+            await main.conclude(made[-1])
+        return True
+
+    def _given(self, request: RunRequest) -> Any:
+        return {"messages": told(request)} if self._input is None else self._input(request)
+
+
+def _show(main: Invocation, update: dict[str, Any]) -> None:
+    """What a step changed in a deep agent's state besides messages."""
+    for changes in update.values():
+        if isinstance(changes, dict):
+            for name in SHOWN:
+                if name in changes:
+                    main.say(t.Custom(name, _json(cast("Any", changes)[name])))
+
+
+def _json(value: object) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(value, enc_hook=str))
+
+
+def _failure(error: BaseException, graphs: Graphs) -> BaseException:
+    """A framework's error in our words; a model server's own words may hold secrets and stay out."""
+    if isinstance(error, GraphRecursionError):
+        return LimitReached("max_turns")
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, LimitReached) and cause not in graphs.failed:
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, LimitReached):
+        return cause
+    if cause is None or isinstance(error, ModelFailed):
+        return error
+    logger.error("run %s: the graph's model failed", graphs.context.run, exc_info=cause)
+    status = getattr(cause, "status_code", None)
+    if isinstance(status, int):
+        return refusal(cause, status, "The agent's model")
+    return ModelFailed(f"The agent's model failed: {type(cause).__name__}.")

@@ -1,0 +1,283 @@
+"""What a LangGraph run keeps besides its log: the framework's checkpoints, and results that are no text.
+
+The framework's own saver in memory holds a run's checkpoints while it is worked on; each write to it also
+becomes a record, in order, and a later process fills the memory from the records. So histories of channels
+that are kept as differences need no second implementation here.
+
+A record and a log are written apart, so an entry is written only when the log has everything that the graph
+had told by then: otherwise a crash could leave a graph that has heard a reply which nobody can read.
+
+Answers to interrupts are not kept here: the log has them, and they are handed to the framework as if it had
+stored them (`answers`). What it stores of them itself is left out, so that none can be given twice.
+
+Only what a later process needs is kept: of each namespace the last checkpoint with its writes, of each
+channel the last value; what came before goes when a checkpoint is written, with the namespaces of the tasks
+that it has made an end of. A channel that is kept as differences needs its history back to its last value:
+the framework names such channels in a checkpoint's metadata (`DELTAS`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Interrupt
+
+from tailrace.runtimes.adapters.langgraph.journal import Flush, Journal
+from tailrace.runtimes.contract import Records
+
+INTERRUPT, RESUME = "__interrupt__", "__resume__"
+DELTAS = "counters_since_delta_snapshot"
+EMPTY = "empty"
+"""The type of a value that the framework's saver stores for a channel without one."""
+Task = tuple[str, str, str]
+"""Namespace, checkpoint and task."""
+
+
+class Saver(InMemorySaver):
+    """A run's checkpoints; `answers` to interrupts by their ids."""
+
+    def __init__(self, records: Records, run: str, flush: Flush) -> None:
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]
+        self.answers: dict[str, Any] = {}
+        self.asked: dict[str, list[int]] = {}
+        self.single: set[str] = set()
+        self.read: dict[int, int] = {}
+        self._results: dict[int, tuple[str, bytes]] = {}
+        self._owners: dict[str, Task] = {}
+        self._journal = Journal(records, run, flush)
+        self._run = run
+        self._loop = asyncio.get_running_loop()
+        self._late: set[asyncio.Future[None]] = set()
+
+    async def open(self) -> None:
+        """Take up what an earlier process has left."""
+        for key, (kind, *entry) in await self._journal.load():
+            match kind, entry:
+                case "value", [space, channel, version, value]:
+                    self.blobs[(self._run, space, channel, version)] = _typed(value)
+                    self._journal.known(key, (space, channel, version))
+                case "checkpoint", [space, id, (state, metadata, parent)]:
+                    stored = (_typed(state), _typed(metadata), parent)
+                    self.storage[self._run][space][id] = stored
+                    self._journal.known(key, (space, id))
+                case "writes", [space, id, writes]:
+                    self._journal.known(key, (space, id))
+                    for task, index, channel, value, path in writes:
+                        kept = (task, channel, _typed(value), path)
+                        self.writes[(self._run, space, id)][(task, index)] = kept
+                        self._own(channel, self.serde.loads_typed(_typed(value)), (space, id, task))
+                case "asked", [id, numbers, single]:
+                    self._asks(id, numbers, single=single)
+                case "result", [number, value]:
+                    self._results[number] = _typed(value)
+                case "read", [number, answers]:
+                    self.read[number] = answers
+                case _:
+                    raise AssertionError(kind)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return bool(self.storage[self._run][""])
+
+    async def keep_asked(self, id: str, numbers: list[int], *, single: bool) -> None:
+        """An interrupt asks for approval of these calls, or of a `single` one."""
+        if id not in self.asked:
+            self._asks(id, numbers, single=single)
+            await self._journal.add(("asked", id, numbers, single))
+
+    def _asks(self, id: str, numbers: list[int], *, single: bool) -> None:
+        self.asked[id] = numbers
+        if single:
+            self.single.add(id)
+
+    async def keep_result(self, number: int, result: object) -> None:
+        """What a call came to, where its text does not say it all."""
+        self._results[number] = self.serde.dumps_typed(result)
+        await self._journal.add(("result", number, self._results[number]))
+
+    async def keep_read(self, number: int, answers: int) -> None:
+        """A call goes on with so many answers: from here on it may take effect."""
+        if self.read.get(number, 0) != answers:
+            self.read[number] = answers
+            await self._journal.add(("read", number, answers))
+
+    def result(self, number: int) -> object:
+        """What was kept of a call, None when nothing was."""
+        kept = self._results.get(number)
+        return None if kept is None else self.serde.loads_typed(kept)
+
+    # what the framework calls
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        found = super().get_tuple(config)
+        if found is None:
+            return None
+        place = _place(found.config)
+        here = (place.get("checkpoint_ns", ""), place["checkpoint_id"])
+        given: dict[str, list[Any]] = {}
+        for id, owner in self._owners.items():
+            if owner[:2] == here and id in self.answers:
+                given.setdefault(owner[2], []).append(self.answers[id])
+        resumed = [(task, RESUME, values) for task, values in given.items()]
+        return found._replace(pending_writes=[*(found.pending_writes or ()), *resumed])
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        after = super().put(config, checkpoint, metadata, new_versions)
+        self._wait(self._keep_checkpoint(after, new_versions))
+        return after
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        after = super().put(config, checkpoint, metadata, new_versions)
+        await self._keep_checkpoint(after, new_versions)
+        return after
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        if entry := self._written(config, writes, task_id, task_path):
+            self._wait(self._journal.add(entry, (entry[1], entry[2])))
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        if entry := self._written(config, writes, task_id, task_path):
+            await self._journal.add(entry, (entry[1], entry[2]))
+
+    async def _keep_checkpoint(self, config: RunnableConfig, versions: ChannelVersions) -> None:
+        """Keep a checkpoint with its new values, then forget what it makes superfluous."""
+        await self._journal.flush()
+        place = _place(config)
+        space, id = place["checkpoint_ns"], place["checkpoint_id"]
+        done: list[Awaitable[object]] = []
+        for channel, version in versions.items():
+            value = self.blobs[(self._run, space, channel, version)]
+            entry = ("value", space, channel, version, value)
+            done.append(self._journal.put(entry, (space, channel, version)))
+        stored = self.storage[self._run][space][id]
+        done.append(self._journal.put(("checkpoint", space, id, stored), (space, id)))
+        done += self._forget_values(space, versions)
+        if not self.serde.loads_typed(stored[1]).get(DELTAS):
+            done += [self._forget_checkpoint(space, each) for each in self._others(space, id)]
+        for below in [each for each in self.storage[self._run] if _is_task_of(each, space)]:
+            done += self._forget_space(below)
+        await asyncio.gather(*done)
+
+    def _forget_values(self, space: str, versions: ChannelVersions) -> list[Awaitable[object]]:
+        """Of the channels that have a value anew, forget the earlier ones."""
+        anew = {
+            channel: version
+            for channel, version in versions.items()
+            if self.blobs[(self._run, space, channel, version)][0] != EMPTY
+        }
+        return [
+            self._forget_value(key)
+            for key in list(self.blobs)
+            if key[1] == space and key[2] in anew and key[3] != anew[key[2]]
+        ]
+
+    def _forget_value(self, key: tuple[str, str, str, str | int | float]) -> Awaitable[object]:
+        del self.blobs[key]
+        return self._journal.forget(key[1:])
+
+    def _others(self, space: str, id: str) -> list[str]:
+        return [each for each in self.storage[self._run][space] if each != id]
+
+    def _forget_checkpoint(self, space: str, id: str) -> Awaitable[object]:
+        del self.storage[self._run][space][id]
+        self.writes.pop((self._run, space, id), None)
+        return self._journal.forget((space, id))
+
+    def _forget_space(self, space: str) -> list[Awaitable[object]]:
+        done = [self._forget_checkpoint(space, each) for each in self._others(space, "")]
+        del self.storage[self._run][space]
+        return done + [self._forget_value(key) for key in list(self.blobs) if key[1] == space]
+
+    def _written(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task: str,
+        path: str,
+    ) -> Any:
+        """Take writes in; returns the entry to keep, None when there is nothing new."""
+        kept = [write for write in writes if write[0] != RESUME]
+        place = _place(config)
+        space, id = place.get("checkpoint_ns", ""), place["checkpoint_id"]
+        table = self.writes[(self._run, space, id)]
+        before = dict(table)
+        super().put_writes(config, kept, task, path)
+        for channel, value in kept:
+            self._own(channel, value, (space, id, task))
+        new = [
+            (name, index, channel, value, where)
+            for (name, index), (_, channel, value, where) in table.items()
+            if before.get((name, index)) != (name, channel, value, where)
+        ]
+        return ("writes", space, id, new) if new else None
+
+    def _own(self, channel: str, value: object, task: Task) -> None:
+        """Remember which task an interrupt stopped first; its ancestors only pass it on."""
+        if channel == INTERRUPT and isinstance(value, Sequence):
+            for each in cast("Sequence[object]", value):
+                if isinstance(each, Interrupt):
+                    self._owners.setdefault(each.id, task)
+
+    def _wait(self, keep: Coroutine[Any, Any, None]) -> None:
+        """For graphs that run in threads: wait there; on the event loop there is no waiting."""
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            late = asyncio.ensure_future(keep)
+            self._late.add(late)
+            late.add_done_callback(self._late.discard)
+        else:
+            asyncio.run_coroutine_threadsafe(keep, self._loop).result()
+
+
+def _place(config: RunnableConfig) -> dict[str, Any]:
+    return config.get("configurable", {})
+
+
+def _typed(pair: Sequence[Any]) -> tuple[str, bytes]:
+    kind, data = pair
+    return str(kind), bytes(data)
+
+
+def _is_task_of(space: str, above: str) -> bool:
+    """Whether a namespace is that of a task in another one, or below one; a graph with a memory of its own
+    is named without its tasks (`checkpointer=True`) and goes on in the next step."""
+    start = f"{above}|" if above else ""
+    return space != above and space.startswith(start) and ":" in space[len(start) :]

@@ -1,0 +1,257 @@
+"""One run of an OpenAI Agents SDK agent inside a run of ours: its replies, its tools, and who takes over.
+
+An agent that hands the conversation over is followed by another one in the same run of the SDK. That one is
+an invocation of its own, begun by the call that handed over. Its answer is the first one's answer, so it
+counts as what that one is, and the call's result is what was said in the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from agents import Agent, Tool
+from agents.items import TResponseInputItem, TResponseOutputItem
+
+from tailrace.errors import ModelFailed
+from tailrace.events import types as t
+from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
+from tailrace.events.history import made_by
+from tailrace.events.items import Item, ProviderItem, ToolCall
+from tailrace.runtimes.adapters.hearing import Heard, heard
+from tailrace.runtimes.adapters.openai_agents.items import output_text, recorded, told_result
+from tailrace.runtimes.adapters.openai_agents.reply import CALLS, Reply
+from tailrace.runtimes.adapters.playback import SCOPE, Member, Scope
+from tailrace.runtimes.invocation import last_text
+from tailrace.runtimes.steps import INTERRUPTED
+from tailrace.runtimes.tools.raised import tool_failure
+
+LOCAL = frozenset({"computer_call", "shell_call", "local_shell_call", "apply_patch_call"})
+"""Calls that the SDK carries out itself, out of our sight, unless the reply has their output too."""
+
+Work = Callable[[], Awaitable[tuple[Any, bool]]]
+"""Calls a tool: what it gave, and whether that tells of a failure."""
+
+
+class Invocation(Member):
+    """An agent of the SDK at work. Tools named in `retry` may be called again after a crash.
+
+    `before` handed the conversation over to it. `answers_client` says whether its answer is the run's.
+    """
+
+    answers_client: bool
+
+    def __init__(
+        self,
+        scope: Scope,
+        agent: Agent[Any],
+        retry: Collection[str],
+        before: Invocation | None = None,
+    ) -> None:
+        self.answers_client = before.answers_client if before else scope.member is None
+        super().__init__(scope, agent.name, "main" if self.answers_client else "subagent")
+        self.agent = agent
+        self.retry = retry
+        self.stream: asyncio.Task[Any] | None = None
+        self._tools: Mapping[str, Tool] = {}
+        self._before = before
+        self._held: dict[int, bool] = {}
+        self._handing: int | None = None
+        self._handed: tuple[int, Invocation] | None = None
+
+    @property
+    def at_work(self) -> Invocation:
+        """Who works now: this agent, or the one that it handed the conversation to."""
+        return self if self._handed is None else self._handed[1].at_work
+
+    @property
+    def has_replied(self) -> bool:
+        """Whether it has given a reply, or took over from one that has."""
+        return bool(self.state.replies.get(self.id)) or self._before is not None
+
+    def heard(self) -> list[Heard]:
+        """As `Member.heard`: who was handed the conversation hears what those before it would have."""
+        agents = {self.id}
+        before = self._before
+        while before is not None:
+            agents.add(before.id)
+            before = before._before
+        return heard(self.state, agents)
+
+    async def room(self) -> None:
+        """Let the log catch up."""
+        await self.context.room()
+
+    # turns
+
+    async def turn(self, agent: Agent[Any], tools: Sequence[Tool]) -> Invocation:
+        """A turn of `agent` begins, with these tools; returns the invocation that it belongs to."""
+        now = self.at_work
+        if now._handing is not None:
+            now = await now._hand_over(now._handing, agent)
+        now._tools = {tool.name: tool for tool in tools}
+        return now
+
+    async def before_reply(
+        self, told: str | list[TResponseInputItem], handoffs: Collection[str]
+    ) -> list[TResponseOutputItem] | None:
+        """Called before the model is asked: the reply, where the log has it."""
+        if self._before is not None:
+            self._before.catch_up(told)
+        self.catch_up(told)
+        if self.is_main and self.caught_up:
+            mine = (item.tool for item in self.state.items if item.agent == self.id)
+            self.team.handed = "handed" in mine
+        items = await self.next_reply()
+        if items is None:
+            return None
+        _check_repeatable(items)
+        calls = [item for item in items if isinstance(item, ToolCall)]
+        self._handing = self._first([(call.name, call.call_id) for call in calls], handoffs)
+        return recorded(items)
+
+    @contextmanager
+    def reply(self, handoffs: Collection[str]) -> Generator[Reply]:
+        """Tell of a reply."""
+        asked = self.context.request.settings.tools if self.is_main else ()
+        theirs = {tool.name for tool in asked}
+        reply = Reply(self.telling(), label=self.name, tools=self._tools, theirs=theirs)
+        try:
+            yield reply
+        except Exception:
+            self.give_up_reply()
+            raise
+        calls: list[Any] = [item for item in reply.output if item.type in CALLS]
+        self._handing = self._first([(call.name, call.call_id) for call in calls], handoffs)
+
+    def catch_up(self, told: str | list[TResponseInputItem]) -> None:
+        """Log results that are known only now: a guardrail's word instead of a tool's, too many handoffs."""
+        left = {
+            item.started.call_id: number
+            for number, item in enumerate(self.state.items)
+            if item.agent == self.id and item.tool in PENDING_TOOL
+            if number not in self.state.dispatched
+        }
+        items = cast("list[dict[str, Any]]", told if left and not isinstance(told, str) else [])
+        for item in reversed(items):
+            number = left.pop(item.get("call_id", ""), None) if "output" in item else None
+            if number is not None:
+                failed = self._held.get(number, True)
+                self.complete(number, output_text(item["output"]), is_error=failed)
+
+    # handing over
+
+    def _first(self, calls: Sequence[tuple[str, str]], handoffs: Collection[str]) -> int | None:
+        """The call that hands the conversation over: of several, the SDK takes the first."""
+        ids = [call_id for name, call_id in calls if name in handoffs]
+        return self.call(ids[0]) if ids else None
+
+    async def _hand_over(self, number: int, agent: Agent[Any]) -> Invocation:
+        self._handing = None
+        if self.state.items[number].tool != "done":
+            await self.begin(number, repeat=True)
+        child = Invocation(Scope(self.team, self, number), agent, self.retry, self)
+        SCOPE.reset(child.start())  # known to the run by its place, not by the code that runs
+        self._handed = (number, child)
+        return child
+
+    def end(self, status: t.Ending | None) -> None:
+        """It has ended, and with it whoever it handed over to."""
+        if self._handed is not None:
+            number, child = self._handed
+            said = last_text(made_by(self.state, child.at_work.id))
+            child.end(status)
+            if status is not None and not self.team.stopping:
+                failed = status != "completed"
+                text = "The agent failed." if failed else said
+                self.complete(number, text, is_error=failed)
+        super().end(status)
+
+    # tools
+
+    async def execute(
+        self,
+        call_id: str,
+        arguments: str,
+        needs_approval: Callable[[], Awaitable[bool]],
+        work: Work,
+        *,
+        guarded: bool = False,
+    ) -> Any:
+        """A tool's execution, or what the log has instead of it. What came of a `guarded` one is told when
+        its guardrails have seen it."""
+        number = self.call(call_id)
+        if number is None:  # a program of the model server calls tools
+            return (await work())[0]
+        item = self.state.items[number]
+        if item.output is not None:
+            return item.output.output
+        if item.started.runs_on == "client":
+            return ""  # the turn ends before anybody reads this
+        if task := asyncio.current_task():
+            self.team.wait_for(task)
+        if refused := await self._refused(number, arguments, needs_approval):
+            return refused
+        if not await self.begin(number, repeat=item.started.name in self.retry):
+            return INTERRUPTED
+        with self.executing(number):
+            return await self._worked(number, work, guarded)
+
+    async def _refused(
+        self, number: int, arguments: str, needs_approval: Callable[[], Awaitable[bool]]
+    ) -> str:
+        """What the model reads of a call that a person refused, once that is known."""
+        item = self.state.items[number]
+        if item.tool == "called" and item.approval is None:
+            with self.executing(number):
+                needed = await needs_approval()
+            if needed:
+                self.ask_approval(number, arguments)
+        if item.tool in ASKED_TOOL:
+            await self.answered([number])
+        return self.refused(number)
+
+    async def _worked(self, number: int, work: Work, guarded: bool) -> Any:  # noqa: FBT001 - passed on
+        try:
+            result, failed = await work()
+        except Exception as error:
+            await self._streams(number)
+            self.complete(
+                number, tool_failure(error, self.state.items[number].started.name), is_error=True
+            )
+            raise
+        await self._streams(number)
+        if guarded:
+            self._held[number] = failed
+        else:
+            self.complete(number, told_result(result), is_error=failed)
+        return result
+
+    async def _streams(self, number: int) -> None:
+        """Wait for agents that the tool ran as streams and may have left to themselves."""
+        inside = [member for member in self.inside(number) if isinstance(member, Invocation)]
+        streams = [member.stream for member in inside if member.stream is not None]
+        if streams:
+            await asyncio.wait(streams)
+
+    def follow(self, stream: asyncio.Task[Any]) -> None:
+        """This agent's run is a stream: it ends when its task does."""
+        self.stream = stream
+        self.team.wait_for(stream, stream=True)
+        stream.add_done_callback(self._streamed)
+
+    def _streamed(self, stream: asyncio.Task[Any]) -> None:
+        if stream.cancelled():
+            self.end("cancelled")
+        else:
+            self.end("completed" if stream.exception() is None else "failed")
+
+
+def _check_repeatable(items: Sequence[Item]) -> None:
+    """Raises `ModelFailed` where playing a reply back would do things twice."""
+    kinds = {str(item.data.get("type")) for item in items if isinstance(item, ProviderItem)}
+    unseen = [kind for kind in kinds & LOCAL if f"{kind}_output" not in kinds]
+    if unseen:
+        raise ModelFailed(f"The run cannot go on: what came of its {unseen[0]} is not in the log.")

@@ -1,0 +1,251 @@
+"""How the models of an OpenAI Agents SDK run are listened to: one model that stands in front of all of them.
+
+A run's configuration may name a model for all its agents; `TappedModel` is given there. It asks the model
+that the agent would have had, takes the reply off its stream at the model's own edge (the runner's stream of
+events would add 6 µs a token), and plays recorded replies back. What the client asked for
+besides its words is added for the agents that answer it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, cast
+
+from agents import (
+    Agent,
+    AgentOutputSchemaBase,
+    Handoff,
+    Model,
+    ModelProvider,
+    ModelResponse,
+    ModelSettings,
+    ModelTracing,
+    Tool,
+    Usage,
+)
+from agents.items import TResponseInputItem, TResponseOutputItem, TResponseStreamEvent
+from agents.models import get_default_model_settings
+from openai.types.responses import Response, ResponseCompletedEvent
+from openai.types.shared import Reasoning
+
+from tailrace.events.request import OutputFormat, Settings
+from tailrace.runtimes.adapters.openai_agents.invocation import Invocation
+from tailrace.runtimes.adapters.openai_agents.items import with_heard
+
+
+@dataclass
+class Call:
+    """The arguments of a model call."""
+
+    system_instructions: str | None
+    input: str | list[TResponseInputItem]
+    model_settings: ModelSettings
+    tools: list[Tool]
+    output_schema: AgentOutputSchemaBase | None
+    handoffs: list[Handoff[Any, Any]]
+    tracing: ModelTracing
+    more: dict[str, Any]
+
+    def arguments(self) -> tuple[Any, ...]:
+        """The positional ones."""
+        return (
+            self.system_instructions,
+            self.input,
+            self.model_settings,
+            self.tools,
+            self.output_schema,
+            self.handoffs,
+            self.tracing,
+        )
+
+
+class TappedModel(Model):
+    """The models of one run. `asked` is the one that the run's configuration named for all agents."""
+
+    def __init__(
+        self, asked: str | Model | None, provider: ModelProvider, invocation: Invocation
+    ) -> None:
+        self.asked = asked
+        self._provider = provider
+        self._invocation = invocation
+        self._used: list[Model] = []
+
+    async def get_response(self, *arguments: Any, **more: Any) -> ModelResponse:
+        call = _call(arguments, more)
+        output = await self._invocation.at_work.before_reply(call.input, _names(call))
+        if output is not None:
+            return ModelResponse(output, Usage(), None)
+        self._prepare(call)
+        found: Any = None
+        async with aclosing(self._told(call)) as events:
+            async for event in events:
+                found = event
+        if isinstance(found, ModelResponse):
+            return found
+        raise AssertionError("a reply that ends has a response")
+
+    async def stream_response(
+        self, *arguments: Any, **more: Any
+    ) -> AsyncGenerator[TResponseStreamEvent]:
+        call = _call(arguments, more)
+        output = await self._invocation.at_work.before_reply(call.input, _names(call))
+        if output is not None:
+            yield _completed(output)
+            return
+        self._prepare(call)
+        async with aclosing(self._told(call)) as events:
+            async for event in events:
+                if not isinstance(event, ModelResponse):
+                    yield event
+
+    def get_retry_advice(self, request: Any) -> Any:
+        return self._used[-1].get_retry_advice(request) if self._used else None
+
+    async def _cleanup_on_run_end(self, owner: object) -> None:
+        for model in self._used:
+            await model._cleanup_on_run_end(owner)  # pyright: ignore[reportPrivateUsage] - passed on
+
+    async def _told(self, call: Call) -> AsyncGenerator[TResponseStreamEvent | ModelResponse]:
+        """The model's events, each told before it is passed on; the whole response in the end."""
+        now = self._invocation.at_work
+        model = self._model(now.agent)
+        with now.reply(_names(call)) as reply:
+            stream = model.stream_response(*call.arguments(), **call.more)
+            try:
+                async with aclosing(cast("AsyncGenerator[TResponseStreamEvent]", stream)) as events:
+                    async for event in events:
+                        reply.take(event)
+                        await now.room()
+                        yield event
+            except NotImplementedError:  # what a model that cannot stream raises
+                if reply.begun:
+                    raise
+                whole = await model.get_response(*call.arguments(), **call.more)
+                reply.whole(whole, str(getattr(model, "model", "")), whole.response_id)
+                yield _completed(whole.output)
+                yield whole
+                return
+            reply.done()
+        response = reply.response
+        yield ModelResponse(reply.output, _usage(response.usage), response.id)
+
+    def _model(self, agent: Agent[Any]) -> Model:
+        chosen = self.asked if self.asked is not None else agent.model
+        if not isinstance(chosen, Model):
+            chosen = self._provider.get_model(chosen)
+        if chosen not in self._used:
+            self._used.append(chosen)
+        return chosen
+
+    def _prepare(self, call: Call) -> None:
+        """Give back what the runner left out because a model was named, and add what the client asked for."""
+        now = self._invocation.at_work
+        call.model_settings = self._defaults(now.agent).resolve(call.model_settings)
+        if not now.answers_client:
+            return
+        call.input = with_heard(call.input, now.heard())
+        asked = now.context.request
+        instructions = filter(None, (call.system_instructions, asked.instructions))
+        call.system_instructions = "\n\n".join(instructions) or None
+        call.model_settings = call.model_settings.resolve(settings(asked.settings))
+        if not now.has_replied:  # forced on every reply it would never let the agent end
+            call.model_settings = call.model_settings.resolve(_choice(asked.settings))
+        if asked.settings.output.kind == "json_schema" and call.output_schema is None:
+            call.output_schema = AskedSchema(asked.settings.output)
+
+    def _defaults(self, agent: Agent[Any]) -> ModelSettings:
+        """The settings that a model's name brings to an agent that has none of its own."""
+        if isinstance(agent.model, Model) or isinstance(self.asked, Model):
+            return ModelSettings()
+        if agent.model_settings != get_default_model_settings(agent.model):
+            return ModelSettings()
+        return get_default_model_settings(self.asked or agent.model)
+
+
+class AskedSchema(AgentOutputSchemaBase):
+    """The JSON schema that a client wants the answer to fit. Only the model is told."""
+
+    def __init__(self, wanted: OutputFormat) -> None:
+        self._wanted = wanted
+
+    def is_plain_text(self) -> bool:
+        return False
+
+    def name(self) -> str:
+        return self._wanted.name or "answer"
+
+    def json_schema(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", self._wanted.schema or {})
+
+    def is_strict_json_schema(self) -> bool:
+        return bool(self._wanted.strict)
+
+    def validate_json(self, json_str: str) -> Any:
+        return json_str
+
+
+def settings(asked: Settings) -> ModelSettings:
+    """What the client asked for, in the SDK's words."""
+    thinking = {"effort": asked.reasoning_effort, "summary": asked.reasoning_summary}
+    given = {name: value for name, value in thinking.items() if value}
+    return ModelSettings(
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        frequency_penalty=asked.frequency_penalty,
+        presence_penalty=asked.presence_penalty,
+        parallel_tool_calls=asked.parallel_tool_calls,
+        max_tokens=asked.max_output_tokens,
+        top_logprobs=asked.top_logprobs,
+        reasoning=Reasoning.model_validate(given) if given else None,
+        verbosity=cast("Any", asked.verbosity or None),
+    )
+
+
+def _choice(asked: Settings) -> ModelSettings:
+    choice = asked.tool_choice
+    if choice.mode == "auto" and not choice.names:
+        return ModelSettings()
+    return ModelSettings(tool_choice=choice.names[0] if choice.names else choice.mode)
+
+
+def _call(arguments: tuple[Any, ...], more: dict[str, Any]) -> Call:
+    """A call's arguments, which the runner gives by name or by place."""
+    names = list(Call.__dataclass_fields__)[:-1]
+    given = dict(zip(names, arguments, strict=False))
+    given |= {name: more.pop(name) for name in names if name in more}
+    return Call(**given, more=more)
+
+
+def _names(call: Call) -> list[str]:
+    """The tools that hand the conversation over."""
+    return [handoff.tool_name for handoff in call.handoffs]
+
+
+def _usage(used: Any) -> Usage:
+    if used is None:
+        return Usage(requests=1)
+    return Usage(
+        requests=1,
+        input_tokens=used.input_tokens or 0,
+        output_tokens=used.output_tokens or 0,
+        total_tokens=used.total_tokens or 0,
+        input_tokens_details=used.input_tokens_details,
+        output_tokens_details=used.output_tokens_details,
+    )
+
+
+def _completed(output: list[TResponseOutputItem]) -> ResponseCompletedEvent:
+    """A reply that is whole at once, for a runner that streams."""
+    response = Response.model_construct(
+        id="resp_recorded",
+        created_at=0,
+        model="",
+        object="response",
+        output=output,
+        parallel_tool_calls=True,
+        tool_choice="auto",
+        tools=[],
+    )
+    return ResponseCompletedEvent(response=response, sequence_number=0, type="response.completed")

@@ -1,0 +1,111 @@
+"""What is changed of the OpenAI Agents SDK, and what is relied on beyond its public promise: nothing else is.
+
+Every run begins in `AgentRunner`, and every turn asks for its tools in `Agent.get_all_tools`. Both are
+wrapped once when this file is imported: inside a run of ours they are listened to, outside they do what they
+did. Nothing of our runs is traced: tracing sends what was said to OpenAI.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import wraps
+from typing import Any
+
+from agents import Agent, Model, RunConfig, RunContextWrapper, RunResult, Tool
+from agents.run import AgentRunner
+
+from tailrace import hooks
+from tailrace.runtimes.adapters.openai_agents.invocation import Invocation
+from tailrace.runtimes.adapters.openai_agents.model import TappedModel
+from tailrace.runtimes.adapters.openai_agents.tools import tapped
+from tailrace.runtimes.adapters.playback import SCOPE, scope
+
+NEEDS = ("openai-agents", "0.24")
+hooks.require(*NEEDS, AgentRunner, "run", "run_streamed")
+hooks.require(*NEEDS, Agent, "get_all_tools")
+hooks.require(*NEEDS, Model, "_cleanup_on_run_end")
+
+_run = AgentRunner.run
+_run_streamed = AgentRunner.run_streamed
+_get_all_tools = Agent.get_all_tools
+
+
+def _tapped(options: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
+    """A run's options, with the invocation listening."""
+    config = _untraced(options)["run_config"]
+    model = TappedModel(config.model, config.model_provider, invocation)
+    return {**options, "run_config": dataclasses.replace(config, model=model)}
+
+
+def _untraced(options: dict[str, Any]) -> dict[str, Any]:
+    """A run's options without tracing, and without what a run around it listens with."""
+    given: Any = options.get("run_config") or {}
+    config = given if isinstance(given, RunConfig) else RunConfig(**given)
+    asked = config.model.asked if isinstance(config.model, TappedModel) else config.model
+    return {
+        **options,
+        "run_config": dataclasses.replace(config, model=asked, tracing_disabled=True),
+    }
+
+
+def _outside(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a run that is not listened to; begun by one of ours, in a thread, it is not traced."""
+    return options if SCOPE.get() is None else _untraced(options)
+
+
+def _here(agent: Agent[Any]) -> Invocation | None:
+    """The invocation that a run of `agent` is, where it begins inside a run of ours."""
+    place = scope()
+    if place is None or not isinstance(place.member, Invocation):
+        return None
+    return Invocation(place, agent, place.member.retry)
+
+
+@wraps(_run)
+async def _run_here(self: Any, starting_agent: Any, input: Any, **options: Any) -> Any:
+    invocation = _here(starting_agent)
+    if invocation is None:
+        return await _run(self, starting_agent, input, **_outside(options))
+    return await heard(invocation, self, starting_agent, input, options)
+
+
+async def heard(
+    invocation: Invocation, runner: Any, agent: Any, input: Any, options: dict[str, Any]
+) -> RunResult:
+    """A run that the invocation listens to."""
+    with invocation.working():
+        result = await _run(runner, agent, input, **_tapped(options, invocation))
+        invocation.at_work.catch_up(result.to_input_list())
+        return result
+
+
+@wraps(_run_streamed)
+def _streamed_here(self: Any, starting_agent: Any, input: Any, **options: Any) -> Any:
+    invocation = _here(starting_agent)
+    if invocation is None:
+        return _run_streamed(self, starting_agent, input, **_outside(options))
+    token = invocation.start()
+    try:
+        result = _run_streamed(self, starting_agent, input, **_tapped(options, invocation))
+    except Exception:
+        invocation.end("failed")
+        raise
+    finally:
+        SCOPE.reset(token)
+    if result.run_loop_task is not None:
+        invocation.follow(result.run_loop_task)
+    return result
+
+
+@wraps(_get_all_tools)
+async def _tools_here(self: Agent[Any], run_context: RunContextWrapper[Any]) -> list[Tool]:
+    tools = await _get_all_tools(self, run_context)
+    place = scope()
+    if place is None or place.call is not None or not isinstance(place.member, Invocation):
+        return tools
+    return tapped(tools, await place.member.turn(self, tools))
+
+
+AgentRunner.run = _run_here  # type: ignore[method-assign]
+AgentRunner.run_streamed = _streamed_here  # type: ignore[method-assign]
+Agent.get_all_tools = _tools_here  # type: ignore[method-assign, assignment]

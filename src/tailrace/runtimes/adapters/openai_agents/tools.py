@@ -1,0 +1,135 @@
+"""An OpenAI Agents SDK agent's tools as its run gets them: copies that ask the invocation first.
+
+The SDK would stop a run for an approval and forget it with the process; the copies need no approval of
+the SDK's and wait for the person themselves, so that tools beside them go on. The user's own tool is what
+is called in the end, with its own timeout and its own way of telling of failures.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+
+from agents import CustomTool, FunctionTool, Tool
+from agents.run_internal.tool_execution import function_needs_approval
+from agents.tool import (
+    default_tool_timeout_error_message,
+    invoke_function_tool,
+    resolve_function_tool_failure_error_function,
+    set_function_tool_failure_error_function,
+)
+
+from tailrace.events.request import ToolSpec
+from tailrace.runtimes.adapters.openai_agents.invocation import Invocation
+
+
+def tapped(tools: Sequence[Tool], invocation: Invocation) -> list[Tool]:
+    """The tools as the invocation's agent gets them; the client's too, where it answers the client."""
+    made = [_tapped(tool, invocation) for tool in tools]
+    if invocation.is_main:
+        made += _offered(invocation.context.request.settings.tools, {tool.name for tool in tools})
+    return made
+
+
+def _tapped(tool: Tool, invocation: Invocation) -> Tool:
+    if isinstance(tool, FunctionTool):
+        return _function(tool, invocation)
+    if isinstance(tool, CustomTool) and tool.on_approval is None:
+        return _custom(tool, invocation)
+    return tool
+
+
+def _function(tool: FunctionTool, invocation: Invocation) -> FunctionTool:
+    async def invoke(context: Any, arguments: str) -> Any:
+        async def needs_approval() -> bool:
+            found = await function_needs_approval(tool, context, context.tool_call)
+            return found.outcome != "invoke"
+
+        return await invocation.execute(
+            context.tool_call_id,
+            arguments,
+            needs_approval,
+            lambda: _call(tool, context, arguments),
+            guarded=bool(tool.tool_output_guardrails),
+        )
+
+    made = copy.copy(tool)
+    made.on_invoke_tool = invoke
+    made.needs_approval = False
+    made.timeout_seconds = None  # the tool's own call has it; waiting for a person has none
+    return made
+
+
+async def _call(tool: FunctionTool, context: Any, arguments: str) -> tuple[Any, bool]:
+    """Call a tool; what it gave, and whether that tells of a failure."""
+    failed = False
+    own = copy.copy(tool)
+    format_failure = resolve_function_tool_failure_error_function(tool, context)
+    format_timeout = tool.timeout_error_function
+
+    async def on_failure(context: Any, error: Exception) -> Any:
+        nonlocal failed
+        failed = True
+        text = cast("Any", format_failure)(context, error)
+        return await text if inspect.isawaitable(text) else text
+
+    async def on_timeout(context: Any, error: Exception) -> Any:
+        nonlocal failed
+        failed = True
+        if format_timeout is None:
+            return default_tool_timeout_error_message(
+                tool_name=tool.name, timeout_seconds=tool.timeout_seconds or 0
+            )
+        text: Any = format_timeout(context, error)
+        return await text if inspect.isawaitable(text) else text
+
+    if format_failure is not None:
+        set_function_tool_failure_error_function(own, on_failure)
+    own.timeout_error_function = on_timeout
+    result = await invoke_function_tool(function_tool=own, context=context, arguments=arguments)
+    return result, failed
+
+
+def _custom(tool: CustomTool, invocation: Invocation) -> CustomTool:
+    async def invoke(context: Any, text: str) -> Any:
+        async def needs_approval() -> bool:
+            asks: Any = tool.needs_approval
+            if callable(asks):
+                asks = asks(context, text, context.tool_call_id)
+            return bool(await asks if inspect.isawaitable(asks) else asks)
+
+        async def work() -> tuple[Any, bool]:
+            result: Any = tool.on_invoke_tool(context, text)
+            return (await result if inspect.isawaitable(result) else result), False
+
+        return await invocation.execute(context.tool_call_id, text, needs_approval, work)
+
+    made = copy.copy(tool)
+    made.on_invoke_tool = invoke
+    made.needs_approval = False
+    return made
+
+
+def _offered(asked: Sequence[ToolSpec], taken: Collection[str]) -> list[Tool]:
+    """The client's tools, as far as the agent has none of that name."""
+    made: list[Tool] = []
+    for spec in asked:
+        if spec.kind != "function" or spec.name in taken:
+            continue
+        tool = FunctionTool(
+            name=spec.name,
+            description=spec.description,
+            params_json_schema=cast("dict[str, Any]", spec.parameters or {"type": "object"}),
+            on_invoke_tool=_nothing,
+            strict_json_schema=False,  # told below: here it would rewrite the client's schema
+        )
+        tool.strict_json_schema = bool(spec.strict)
+        made.append(tool)
+    return made
+
+
+async def _nothing(context: Any, arguments: str) -> str:
+    """A client's tool is never called here: its call ends the turn."""
+    return ""

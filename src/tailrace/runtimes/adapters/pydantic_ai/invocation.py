@@ -1,0 +1,197 @@
+"""One run of a Pydantic AI agent inside a run of ours, as its tap asks for it: replies, tools, people."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic_ai.exceptions import (
+    ApprovalRequired,
+    CallDeferred,
+    ModelRetry,
+    SkipToolExecution,
+    ToolFailed,
+    ToolFailedError,
+    ToolRetryError,
+)
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelResponse,
+    ToolCallPart,
+    ToolReturn,
+    ToolReturnPart,
+)
+from pydantic_ai.tools import (
+    DeferredToolRequests,
+    DeferredToolResults,
+    ToolApproved,
+    ToolDefinition,
+    ToolDenied,
+)
+
+from tailrace.events import types as t
+from tailrace.events.grammar import ASKED_TOOL
+from tailrace.runtimes.adapters.playback import Member
+from tailrace.runtimes.adapters.pydantic_ai.messages import response, with_heard
+from tailrace.runtimes.adapters.pydantic_ai.reply import Reply
+from tailrace.runtimes.steps import INTERRUPTED, question_id
+from tailrace.runtimes.structured import question_schema
+from tailrace.runtimes.tools.raised import tool_failure
+
+NOBODY = "Nobody runs this tool for an agent that was called by another one."
+RETRY = "retry"
+"""`metadata={"after_crash": "retry"}` on a tool: a call that a crash cut off may be made again."""
+
+
+class Invocation(Member):
+    """An agent of Pydantic AI at work."""
+
+    async def room(self) -> None:
+        """Let the log catch up."""
+        await self.context.room()
+
+    # the model
+
+    async def before_reply(self, messages: Sequence[ModelMessage]) -> ModelResponse | None:
+        """Called before the model is asked: the reply, where the log has it."""
+        self.catch_up(messages)
+        items = await self.next_reply()
+        return None if items is None else response(items, replayed=True)
+
+    def told(self, messages: list[ModelMessage]) -> list[ModelMessage]:
+        """What the model is asked: the framework's messages, and what people said with their answers."""
+        return with_heard(messages, self.heard())
+
+    @contextmanager
+    def reply(self, tools: Mapping[str, ToolDefinition]) -> Generator[Reply]:
+        """Tell of a reply."""
+        try:
+            yield Reply(self.telling(), tools, self.name, main=self.is_main)
+        except Exception:
+            self.give_up_reply()
+            raise
+
+    def catch_up(self, messages: Sequence[ModelMessage]) -> None:
+        """Log the results of calls that never reached a tool: unknown, malformed, skipped."""
+        for part in messages[-1].parts if messages else ():
+            if isinstance(part, ToolReturnPart):
+                number = self.call(part.tool_call_id)
+                if number is not None:
+                    failed = part.outcome not in ("success", "denied")
+                    self.complete(number, part.model_response_str(), is_error=failed)
+
+    # the tools
+
+    async def execute(
+        self, call: ToolCallPart, tool: ToolDefinition, work: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """A tool's execution, or what the log has instead of it."""
+        number = self.call(call.tool_call_id)
+        if number is None:  # a tool that calls tools
+            return await work()
+        item = self.state.items[number]
+        if item.tool == "done" and item.output is not None:
+            if item.output.is_error:
+                raise ToolFailed(item.output.output)
+            return item.output.output
+        if item.tool in ASKED_TOOL:
+            raise ApprovalRequired
+        if question_id(number) in self.state.asks:
+            return self._answer(number)
+        repeat = (tool.metadata or {}).get("after_crash") == RETRY
+        if not await self.begin(number, repeat=repeat):
+            raise ToolFailed(INTERRUPTED)
+        with self.executing(number):
+            return await self._worked(number, work)
+
+    def _answer(self, number: int) -> Any:
+        """What came of a call that its tool put off."""
+        name = question_id(number)
+        if self.state.asks[name] == "asked":
+            raise CallDeferred
+        value = self.state.answers[name]
+        self.complete(number, _text(value))
+        return value
+
+    async def _worked(self, number: int, work: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            result = await work()
+        except (ApprovalRequired, CallDeferred):
+            raise
+        except SkipToolExecution as skipped:
+            self.complete(number, _text(skipped.result))
+            raise
+        except (ToolRetryError, ToolFailedError, ToolFailed, ModelRetry) as told:
+            self.complete(number, str(told), is_error=True)
+            raise
+        except Exception as error:
+            self.complete(
+                number, tool_failure(error, self.state.items[number].started.name), is_error=True
+            )
+            raise
+        self.complete(number, _text(result))
+        return result
+
+    # the people
+
+    async def answers(self, requests: DeferredToolRequests) -> DeferredToolResults:
+        """What people say to the calls that wait for them. Calls for the client end the turn."""
+        numbers: dict[str, int] = {}
+        for call in (*requests.approvals, *requests.calls):
+            number = self.call(call.tool_call_id)
+            if number is not None:
+                numbers[call.tool_call_id] = number
+        for call in requests.approvals:
+            self.ask_approval(numbers[call.tool_call_id], call.args_as_json_str())
+        for call in requests.calls:
+            self._ask_result(numbers[call.tool_call_id], call, requests)
+        await self.answered(numbers.values())
+        return DeferredToolResults(
+            approvals={
+                call.tool_call_id: self._verdict(numbers[call.tool_call_id])
+                for call in requests.approvals
+            },
+            calls={
+                call.tool_call_id: self._result(numbers[call.tool_call_id])
+                for call in requests.calls
+            },
+        )
+
+    def _ask_result(self, number: int, call: ToolCallPart, requests: DeferredToolRequests) -> None:
+        """A call whose result comes from outside: the client's, or one that its tool put off."""
+        item = self.state.items[number]
+        if item.started.runs_on == "client":
+            return
+        if requests.kind(call.tool_call_id) == "external" and not item.begun:
+            self.complete(number, NOBODY, is_error=True)
+            return
+        name = question_id(number)
+        if name not in self.state.asks:
+            metadata = requests.metadata.get(call.tool_call_id, {})
+            message = f"What is the result of {call.tool_name}({call.args_as_json_str()})?"
+            asked = str(metadata.get("message") or message)
+            schema = question_schema(metadata.get("schema"))
+            self.say(t.InputRequested(name, asked, schema, number))
+
+    def _verdict(self, number: int) -> ToolApproved | ToolDenied:
+        refused = self.refused(number)
+        return ToolDenied(refused) if refused else ToolApproved()
+
+    def _result(self, number: int) -> Any:
+        item = self.state.items[number]
+        if item.output is not None:
+            if item.output.is_error:
+                return ToolFailed(item.output.output)
+            return ToolReturn(item.output.output)
+        if item.started.runs_on == "client":
+            self.team.handed = True  # the turn ends before anybody reads this
+            return ToolReturn(None)
+        return ToolReturn(self._answer(number))
+
+
+def _text(value: object) -> str:
+    """A tool's value as the model reads it."""
+    if isinstance(value, ToolReturn):
+        value = value.return_value
+    return ToolReturnPart("tool", value, "call").model_response_str()

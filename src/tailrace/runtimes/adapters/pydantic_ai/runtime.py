@@ -1,0 +1,142 @@
+"""A Pydantic AI agent as a runtime: `Agent.run`, listened to (`tap.py`) and played back
+(`playback.py`).
+
+Agents that its tools run take part as subagents: they are met where every run begins
+(`patches.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from pydantic_ai import StructuredDict
+from pydantic_ai.agent import AbstractAgent
+from pydantic_ai.exceptions import (
+    FallbackExceptionGroup,
+    ModelAPIError,
+    ModelHTTPError,
+    UnexpectedModelBehavior,
+    UsageLimitExceeded,
+)
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
+from pydantic_ai.toolsets.external import ExternalToolset
+
+from tailrace.errors import ConfigError, LimitReached, ModelFailed
+from tailrace.events import types as t
+from tailrace.events.request import RunRequest, Settings
+from tailrace.protocols.secrets import scrubbed
+from tailrace.runtimes.adapters.playback import play
+from tailrace.runtimes.adapters.pydantic_ai import patches
+from tailrace.runtimes.adapters.pydantic_ai.messages import told
+from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.foreign import refusal
+from tailrace.runtimes.single import ending, opening
+
+assert patches  # imported for what it wraps
+
+MAX_MESSAGE = 500
+Deps = Callable[[RunRequest], Any]
+
+
+class PydanticAIRuntime:
+    """Runs `agent`. `deps` makes the dependencies of a run from its request."""
+
+    resumes = True
+    repeats = True
+
+    def __init__(self, agent: object, name: str, *, deps: Deps | None = None) -> None:
+        if not isinstance(agent, AbstractAgent):
+            raise ConfigError(f"{name}: a pydantic_ai {type(agent).__name__} is no agent")
+        self._agent = cast("AbstractAgent[Any, Any]", agent)
+        self._name = name
+        self._deps = deps
+
+    def registry(self) -> Sequence[t.AgentEntry]:
+        return (t.AgentEntry(t.MAIN, self._name),)
+
+    async def run(self, context: RunContext) -> None:
+        context.emit(opening(context.state, self._name))
+        if await play(context, self._run, _failure):
+            context.emit(ending(context.state))
+
+    async def _run(self, request: RunRequest) -> None:
+        prompt, history, instructions = told(request)
+        wanted = request.settings.output
+        options: dict[str, Any] = {}
+        if wanted.kind == "json_schema" and self._agent.output_type is str:
+            options["output_type"] = StructuredDict(
+                wanted.schema, wanted.name or None, wanted.description or None
+            )
+        await self._agent.run(
+            prompt,
+            message_history=history,
+            instructions=instructions or None,
+            deps=self._deps(request) if self._deps is not None else None,
+            model_settings=_settings(request.settings),
+            toolsets=[ExternalToolset(_tools(request.settings))],
+            infer_name=False,
+            **options,
+        )
+
+
+def _tools(settings: Settings) -> list[ToolDefinition]:
+    """The client's tools."""
+    return [
+        ToolDefinition(
+            name=tool.name,
+            parameters_json_schema=tool.parameters or {"type": "object"},
+            description=tool.description or None,
+            strict=tool.strict,
+        )
+        for tool in settings.tools
+        if tool.kind == "function"
+    ]
+
+
+def _settings(settings: Settings) -> ModelSettings:
+    """What the client asked for, in the framework's words."""
+    asked: dict[str, Any] = {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "max_tokens": settings.max_output_tokens,
+        "stop_sequences": list(settings.stop) or None,
+        "seed": settings.seed,
+        "presence_penalty": settings.presence_penalty,
+        "frequency_penalty": settings.frequency_penalty,
+        "parallel_tool_calls": settings.parallel_tool_calls,
+        "thinking": settings.reasoning_effort or None,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    return cast("ModelSettings", given)
+
+
+def _failure(error: BaseException) -> BaseException:
+    """A framework's error in our words; a model server's own words may hold secrets and stay out."""
+    match error:
+        case UsageLimitExceeded():
+            limits = {"request_limit": "max_turns", "tool_calls_limit": "max_tool_calls"}
+            known = [reason for word, reason in limits.items() if word in error.message]
+            return LimitReached(known[0] if known else "max_tokens")
+        case ModelHTTPError():
+            who = f"The model server of {error.model_name}"
+            return refusal(error, error.status_code, who)
+        case ModelAPIError():
+            return ModelFailed(f"{error.model_name} failed: {type(error).__name__}.")
+        case FallbackExceptionGroup():
+            return _fallback(error)
+        case UnexpectedModelBehavior():
+            return ModelFailed(scrubbed(error.message[:MAX_MESSAGE]))
+        case _:
+            return error
+
+
+def _fallback(group: BaseExceptionGroup[Any]) -> ModelFailed:
+    """What all of an agent's models failed with: it may be asked again where one of them may."""
+    said = "None of the agent's models answered."
+    failures = [
+        refusal(e, e.status_code) for e in group.exceptions if isinstance(e, ModelHTTPError)
+    ]
+    failures.sort(key=lambda failure: failure.retryable)
+    return failures[-1].but(message=said) if failures else ModelFailed(said)

@@ -1,0 +1,113 @@
+"""How a Pydantic AI agent is listened to, without touching it: a capability, and a model around its model.
+
+`Tap` is added to the agent's capabilities for one run. Its model takes the reply off the wire at the
+model's own edge (an event handler on the run would cost 20 times as much a token) and its hooks see tools
+begin, end and wait. Nothing is decided here: `invocation.py` is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_ai import RunContext
+from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
+from pydantic_ai.capabilities.abstract import ValidatedToolArgs, WrapToolExecuteHandler
+from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from pydantic_ai.models import (
+    CompletedStreamedResponse,
+    Model,
+    ModelRequestParameters,
+    StreamedResponse,
+)
+from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDefinition
+
+from tailrace.runtimes.adapters.pydantic_ai.invocation import Invocation
+
+
+@dataclass
+class Tap(AbstractCapability[Any]):
+    """Listens to one run of one agent."""
+
+    invocation: Invocation
+
+    def get_ordering(self) -> CapabilityOrdering:
+        return CapabilityOrdering(position="outermost")
+
+    def get_wrapper_model(self, model: Model) -> Model:
+        return _TappedModel(model, self.invocation)
+
+    async def wrap_tool_execute(
+        self,
+        ctx: RunContext[Any],
+        *,
+        call: ToolCallPart,
+        tool_def: ToolDefinition,
+        args: ValidatedToolArgs,
+        handler: WrapToolExecuteHandler,
+    ) -> Any:
+        return await self.invocation.execute(call, tool_def, lambda: handler(args))
+
+    async def handle_deferred_tool_calls(
+        self, ctx: RunContext[Any], *, requests: DeferredToolRequests
+    ) -> DeferredToolResults:
+        return await self.invocation.answers(requests)
+
+
+class _TappedModel(WrapperModel):
+    def __init__(self, wrapped: Model, invocation: Invocation) -> None:
+        super().__init__(wrapped)
+        self._invocation = invocation
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        parameters = model_request_parameters
+        invocation = self._invocation
+        recorded = await invocation.before_reply(messages)
+        if recorded is not None:
+            return recorded
+        messages = invocation.told(messages)
+        tools = [*parameters.function_tools, *parameters.output_tools]
+        with invocation.reply({tool.name: tool for tool in tools}) as reply:
+            if not _streams(self.wrapped):
+                response = await self.wrapped.request(messages, model_settings, parameters)
+                reply.whole(response)
+                return response
+            async with self.wrapped.request_stream(messages, model_settings, parameters) as stream:
+                async for event in stream:
+                    reply.take(event)
+                    await invocation.room()
+                response = stream.get()
+            reply.done(response)
+            return response
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        """For an agent with an event handler of its own: it hears each reply when it is whole."""
+        response = await self.request(messages, model_settings, model_request_parameters)
+        yield CompletedStreamedResponse(
+            response, model_request_parameters=model_request_parameters, replay_events=True
+        )
+
+
+def _streams(model: Model) -> bool:
+    while isinstance(model, WrapperModel):
+        model = model.wrapped
+    if isinstance(model, FunctionModel):
+        return model.stream_function is not None
+    return type(model).request_stream is not Model.request_stream
