@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.http.test_deploy import until
 from tests.support.team_files import effects, team_server
 from tests.support.terminals import terminal
 
@@ -78,5 +79,10 @@ def test_the_demo_asks_and_keeps_its_runs(tmp_path: Path) -> None:
         assert str(tmp_path / "demo") in shown
         url = re.search(r"http://[\d.:]+", shown)
         assert url is not None
-        jobs = httpx.get(f"{url[0]}/jobs", timeout=20).json()["data"]
-        assert sorted(each["status"] for each in jobs) == ["completed", "waiting"]
+        until(lambda: statuses(url[0]) == ["completed", "waiting"])
+
+
+def statuses(url: str) -> list[str]:
+    """How a server's runs stand; its list hears of an end a moment after the readers."""
+    jobs = httpx.get(f"{url}/jobs", timeout=20).json()["data"]
+    return sorted(each["status"] for each in jobs)
