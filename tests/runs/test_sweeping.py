@@ -16,7 +16,7 @@ from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runs.sweeping import JUMP, Doubt, Mark, confirm
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import ending, opening
+from tailrace.runtimes.node_lifecycle import ending, opening
 from tests.support.house import NOBODY, Fake, House, open_house
 
 DAY = 24 * HOUR

@@ -282,7 +282,7 @@ async def test_a_flood_of_progress_waits_for_the_log_or_is_thinned(kind: str) ->
         )
     )
     append = house.store.log.append
-    worker: Any = house.supervisor._crew
+    worker: Any = house.supervisor._executor
 
     def slow(*args: Any, **more: Any) -> Any:
         nonlocal most

@@ -53,7 +53,7 @@ from tailrace.protocols.recorded import (
     json_at,
 )
 from tailrace.protocols.session_lines.recorded import Reader as SessionReader
-from tailrace.runtimes import single
+from tailrace.runtimes import node_lifecycle
 
 RUN = "0" * ids.SUFFIX_LENGTH
 """The run of a recording that names none."""
@@ -139,7 +139,7 @@ class Read:
         self._state = RunState()
         request = RunRequest(agent=MODEL, model=MODEL, surface="native", input=())
         self._begun = self._advance([Draft(RunStarted(request))])
-        self._begun += self._advance(single.opening(self._state, MODEL))
+        self._begun += self._advance(node_lifecycle.opening(self._state, MODEL))
 
     def take(self, frame: RecordedFrame) -> Sequence[Event]:
         if self._state.ended:
@@ -161,7 +161,7 @@ class Read:
         try:
             told = read()
             self._said = self._said or bool(told)
-            made = self._advance(single.said(told))
+            made = self._advance(node_lifecycle.said(told))
         except IllegalEvent as error:
             raise Malformed(f"out of place: {error}", offset) from None
         begun, self._begun = self._begun, []
@@ -177,11 +177,11 @@ class Read:
         if self._reader.done and self._reader.cancelled:
             return self._ended(RunCancelled("a client"))
         if self._reader.done:
-            return self._advance(single.ending(self._state))
+            return self._advance(node_lifecycle.ending(self._state))
         return []
 
     def _ended(self, end: RunEnd) -> list[Event]:
-        return self._advance(single.finish(self._state, end))
+        return self._advance(node_lifecycle.finish(self._state, end))
 
     def _advance(self, drafts: Sequence[Draft]) -> list[Event]:
         return [self._state.advance(draft, 0) for draft in drafts]

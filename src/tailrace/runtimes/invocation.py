@@ -26,8 +26,8 @@ from tailrace.runtimes import compaction, structured
 from tailrace.runtimes.agent import Agent, Limits
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.foreign import kept_back
+from tailrace.runtimes.node_lifecycle import ModelReply
 from tailrace.runtimes.repeating import begun
-from tailrace.runtimes.single import Reply
 from tailrace.runtimes.steps import (
     Answer,
     AskApproval,
@@ -141,7 +141,7 @@ class Invocation:
             await self._compact()
         request = self._request(note)
         theirs = run_by_client(self._base.settings.tools, request.items)
-        reply, ours = Reply(state, self._node, self._id), set[int]()
+        reply, ours = ModelReply(state, self._node, self._id), set[int]()
         try:
             async with aclosing(self._model.stream(request, reply.numbers())) as batches:
                 async for payloads in batches:

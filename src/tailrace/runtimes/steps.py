@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
+from tailrace.events.item_state import ItemState
 from tailrace.events.items import ToolCall
-from tailrace.events.parts import ItemState
 from tailrace.events.state import RunState
 from tailrace.events.types import ToolCompleted
 from tailrace.protocols.cut_calls import CUT, NOTHING, is_whole
