@@ -40,7 +40,7 @@ from tailrace.runs.retention import Sweeper
 from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.supervisor import Supervisor
 from tailrace.runtimes.adapters.recognise import runtime_for
-from tailrace.runtimes.agent import Agent, Limits
+from tailrace.runtimes.agent import Agent, AgentLimits
 from tailrace.runtimes.contract import KeepsCheckpoints, Runtime
 from tailrace.runtimes.gateway import Gateway
 from tailrace.runtimes.one_agent import one_agent
@@ -113,8 +113,8 @@ def agent_of(
         asks_user=agent.ask_user,
         output=output_of(name, agent),
         context_tokens=agent.context_tokens,
-        limits=Limits(
-            turns=agent.max_turns or Limits().turns,
+        limits=AgentLimits(
+            turns=agent.max_turns or AgentLimits().turns,
             tool_calls=agent.max_tool_calls,
             tokens=agent.max_tokens,
             seconds=agent.max_seconds,

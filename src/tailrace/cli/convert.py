@@ -36,8 +36,8 @@ from tailrace.events.types import (
     RunStarted,
 )
 from tailrace.http.views import VIEWS
-from tailrace.protocols.ag_ui.recorded import Reader as AgUiReader
-from tailrace.protocols.ai_sdk_ui.recorded import Reader as UiReader
+from tailrace.protocols.ag_ui.recorded import AgUiReader
+from tailrace.protocols.ai_sdk_ui.recorded import UiReader
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.contract import StreamEncoder, UpstreamCodec
 from tailrace.protocols.node_stream.wire import RUN as RUN_NODE
@@ -47,12 +47,12 @@ from tailrace.protocols.openai_responses.upstream import ResponsesCodec
 from tailrace.protocols.recorded import (
     Frames,
     LineFrames,
-    Reader,
     RecordedFrame,
+    RecordedReader,
     SseFrames,
     json_at,
 )
-from tailrace.protocols.session_lines.recorded import Reader as SessionReader
+from tailrace.protocols.session_lines.recorded import SessionReader
 from tailrace.runtimes import node_lifecycle
 
 RUN = "0" * ids.SUFFIX_LENGTH
@@ -102,7 +102,7 @@ class Source(Protocol):
         ...
 
 
-class Native:
+class NativeRun:
     """A recorded native stream: the very events of a run."""
 
     def __init__(self) -> None:
@@ -128,10 +128,10 @@ class Native:
         return []
 
 
-class Read:
+class RecordedRun:
     """A recording of another surface: what a reader makes of it, as a run of one agent."""
 
-    def __init__(self, reader: Reader, name: str) -> None:
+    def __init__(self, reader: RecordedReader, name: str) -> None:
         self.run = RUN
         self._name = name
         self._said = False
@@ -193,17 +193,19 @@ def nothing(name: str) -> Malformed:
 
 
 def _upstream(codec: UpstreamCodec) -> tuple[Frames, Source]:
-    return SseFrames(loose=True), Read(UpstreamReader(codec, itertools.count()), codec.dialect)
+    return SseFrames(loose=True), RecordedRun(
+        UpstreamReader(codec, itertools.count()), codec.dialect
+    )
 
 
 SOURCES: Mapping[str, Callable[[], tuple[Frames, Source]]] = {
     "chat": lambda: _upstream(ChatCodec()),
     "responses": lambda: _upstream(ResponsesCodec()),
     "messages": lambda: _upstream(MessagesCodec()),
-    "native": lambda: (SseFrames(), Native()),
-    "session": lambda: (LineFrames(), Read(SessionReader(itertools.count()), "session")),
-    "ui": lambda: (SseFrames(), Read(UiReader(itertools.count()), "ui")),
-    "agui": lambda: (SseFrames(), Read(AgUiReader(itertools.count()), "agui")),
+    "native": lambda: (SseFrames(), NativeRun()),
+    "session": lambda: (LineFrames(), RecordedRun(SessionReader(itertools.count()), "session")),
+    "ui": lambda: (SseFrames(), RecordedRun(UiReader(itertools.count()), "ui")),
+    "agui": lambda: (SseFrames(), RecordedRun(AgUiReader(itertools.count()), "agui")),
 }
 
 

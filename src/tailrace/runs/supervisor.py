@@ -34,7 +34,7 @@ from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper
 from tailrace.runs.run_records import RunRecords
 from tailrace.runs.settings import RunSettings
-from tailrace.runs.submission import Claim, Sent, Submission, Submissions
+from tailrace.runs.submission import Sent, Submission, SubmissionClaim, Submissions
 from tailrace.runs.sweeping import sweep_for_ever
 from tailrace.runs.worker import Worker
 from tailrace.runs.writer import Clock, RunWriter
@@ -201,7 +201,7 @@ class Supervisor:
             raise
         return True
 
-    async def _stands(self, claim: Claim, sent: Sent) -> bool:
+    async def _stands(self, claim: SubmissionClaim, sent: Sent) -> bool:
         """Whether a run that an equal submission started is still there to be attached to."""
         record = await self._directory.record(claim.run)
         # What failed is not worth attaching to when a client asks again because it failed.
@@ -318,7 +318,7 @@ class Supervisor:
             raise AssertionError("what is durable is in the log")
         return msgspec.structs.replace(place, repeated=False)
 
-    async def claimed(self, sent: Sent) -> Claim | None:
+    async def claimed(self, sent: Sent) -> SubmissionClaim | None:
         """What an equal submission began or answered before. Raises `Unprocessable`."""
         return await self._submissions.find(sent)
 

@@ -175,7 +175,7 @@ class CheckpointRecords(Protocol):
     async def scan(self, bucket: str, *, after: str = "") -> Sequence[CheckpointRecord]: ...
 
 
-class Checkpoints(Protocol):
+class RuntimeCheckpoints(Protocol):
     """A store, which need not be open before the first run."""
 
     @property
@@ -186,4 +186,4 @@ class Checkpoints(Protocol):
 class KeepsCheckpoints(Protocol):
     """A runtime that keeps something besides the log; it is told where, once, before its first run."""
 
-    def keep_in(self, store: Checkpoints) -> None: ...
+    def keep_in(self, store: RuntimeCheckpoints) -> None: ...

@@ -25,7 +25,7 @@ from tailrace.runtimes.adapters.langgraph.invocation import Graphs, LangGraphInv
 from tailrace.runtimes.adapters.langgraph.messages import told
 from tailrace.runtimes.adapters.langgraph.saver import INTERRUPT, Saver
 from tailrace.runtimes.adapters.playback import SCOPE, Scope
-from tailrace.runtimes.contract import Checkpoints, RunContext
+from tailrace.runtimes.contract import RunContext, RuntimeCheckpoints
 from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.node_lifecycle import ending, opening
 
@@ -66,12 +66,12 @@ class LangGraphRuntime:
         self._input = input
         self._context = context
         self._max_turns = max_turns
-        self._store: Checkpoints | None = None
+        self._store: RuntimeCheckpoints | None = None
 
     def registry(self) -> Sequence[t.AgentEntry]:
         return (t.AgentEntry(t.MAIN, self._name),)
 
-    def keep_in(self, store: Checkpoints) -> None:
+    def keep_in(self, store: RuntimeCheckpoints) -> None:
         """Where checkpoints go."""
         self._store = store
 
