@@ -208,7 +208,7 @@ def _draft(state: RunState, answer: One) -> Draft:
                 raise Conflict("Nobody asks for this approval any more.", code="already_answered")
             if item.asked != answer.asked:
                 raise Conflict(
-                    f"This approval is asked for again (asked: {item.asked}): answer that request.",
+                    f"This approval was requested again (asked: {item.asked}): answer that request.",
                     code="already_answered",
                 )
             resolved = ApprovalResolved(answer.item, answer.approved, answer.reason)
