@@ -347,8 +347,8 @@ class Usage(Base, frozen=True, tag="usage"):
 
 class ReplyAbandoned(Base, frozen=True, tag="reply.abandoned"):
     """The agent's interrupted model reply ends here, because its next reply differs. Its open items are
-    closed next, as incomplete; no part of it belongs to the answer. `all`: the agent's earlier output does not
-    either, because the agent restarts from the beginning."""
+    closed next, as incomplete; no part of it belongs to the answer. `all`: neither does the agent's earlier
+    output, because the agent restarts from the beginning."""
 
     all: bool = False
 
