@@ -21,7 +21,7 @@ from tailrace.runtimes.adapters.langgraph.messages import details, usage
 from tailrace.runtimes.adapters.telling import Telling
 
 Say = Callable[[t.Payload], None]
-MALFORMED = "The arguments are not a JSON object."
+MALFORMED = "The arguments are no JSON object."
 
 
 class Floor:
