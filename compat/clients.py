@@ -25,9 +25,7 @@ SURFACES = {
 }
 NO_RESUME = "the protocol has no resume"
 NO_CURSOR = "the client never asks for the rest of a stream"
-READS_ONLY = (
-    "the client can only stop reading; the run goes on, which is what this protocol promises"
-)
+READS_ONLY = "the client can only stop reading; the run continues, as this protocol requires"
 NO_REASONING = "the client ignores reasoning on Chat Completions"
 NO_REASON = "the client does not tell why an answer ended"
 NO_SCHEMA = "the client has no way to ask for a schema"

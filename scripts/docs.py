@@ -34,13 +34,13 @@ envelope `{"v", "job_id", "run_id", "seq", "ts", "node_id", "node_type", "node_n
 
 def events_page() -> str:
     """The page about events."""
-    lines = [INTRODUCTION, "| type | what it says | fields |", "|---|---|---|"]
+    lines = [INTRODUCTION, "| type | meaning | fields |", "|---|---|---|"]
     lines += [
         f"| `{grammar.tag(kind)}` | {_summary(kind)} | {_fields(kind)} |"
         for kind in get_args(Payload)
     ]
     lines.append(
-        "\n## Which may follow which\n\nOne machine a table; what is not in a table is illegal.\n"
+        "\n## Legal order\n\nEach table is one state machine; a transition outside the tables is illegal.\n"
     )
     for name, table in grammar.MACHINES.items():
         drawn = "<!-- not run: a diagram of a table, drawn from it -->"
@@ -50,7 +50,7 @@ def events_page() -> str:
             for (before, event), after in table.items()
         ]
         lines.append("```\n")
-    lines.append("Deltas an item takes, by its kind:\n")
+    lines.append("Legal deltas of an item, by its kind:\n")
     for kind, deltas in grammar.DELTAS.items():
         names = ", ".join(sorted(f"`{grammar.tag(delta)}`" for delta in deltas)) or "none"
         lines.append(f"- {kind}: {names}")

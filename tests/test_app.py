@@ -133,7 +133,7 @@ def test_what_cannot_be_an_agent_is_refused_at_once(thing: Any, message: str) ->
     app = tailrace.App()
     with pytest.raises(ConfigError, match=f"x: {message}"):
         app.agent("x")(thing)
-    with pytest.raises(ConfigError, match="is no agent"):
+    with pytest.raises(ConfigError, match="is not an agent"):
         app.add("x", thing)
     assert not app.names
 
@@ -167,10 +167,10 @@ id = 8
 nodes = [{ id = "n", type = "deep_agent", agent = "a" }]
 """
 NAMES: list[tuple[Any, str]] = [
-    ("a b", "no usable name"),
-    ("", "no usable name"),
-    ("-x", "no usable name"),
-    ("x" * 65, "no usable name"),
+    ("a b", "not a valid name"),
+    ("", "not a valid name"),
+    ("-x", "not a valid name"),
+    ("x" * 65, "not a valid name"),
     (echo, "needs a name"),
     (None, "needs a name"),
     ("x", "something named 'x' already"),

@@ -133,7 +133,7 @@ class App:
         if not isinstance(name, str):
             raise ConfigError('an agent needs a name: @app.agent("poet")')
         if not config.SLUG.fullmatch(name):
-            raise ConfigError(f"{name!r} is no usable name: {config.NAMES}")
+            raise ConfigError(f"{name!r} is not a valid name: {config.NAMES}")
         known = (self._runtimes, self.config.agents, self.config.models, self.config.workflows)
         if any(name in each for each in known) or self._is_number(name):
             raise ConfigError(f"there is something named {name!r} already")

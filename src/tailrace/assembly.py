@@ -287,7 +287,7 @@ def tool(where: str, path: str) -> FunctionTool:
     """A function as a tool, by its import path. Raises `ConfigError`."""
     function = imported(where, path)
     if not callable(function):
-        raise ConfigError(f"{where}: a {type(function).__name__} is no function")
+        raise ConfigError(f"{where}: a {type(function).__name__} is not a function")
     try:
         return FunctionTool(function)
     except (TypeError, NameError) as error:

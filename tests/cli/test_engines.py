@@ -88,13 +88,13 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
     cases = {
         ("serve", "--role", "api"): "needs an engine that processes can share",
         ("engine", "check"): "no engine: set [engine] url, or give --engine",
-        ("engine", "check", "--engine", "http://localhost"): "'http://localhost' is no nats://",
-        ("engine", "check", "--engine", "nats://"): "'nats://' is no nats://host:port",
-        ("engine", "check", "--engine", "nats://h:port"): "'nats://h:port' is no nats://",
-        ("engine", "check", "--engine", "nats://[h"): "'nats://[h' is no nats://",
-        ("serve", "--engine", "nats://me:s3cret@h:port"): "address 1 is no nats://",
-        ("serve", "--engine", "nats://h,nats://me:s3/cret@h"): "address 2 is no nats://",
-        ("serve", "--engine", "nats://me:s3,cret@h"): "address 1 is no nats://",
+        ("engine", "check", "--engine", "http://localhost"): "'http://localhost' is not nats://",
+        ("engine", "check", "--engine", "nats://"): "'nats://' is not nats://host:port",
+        ("engine", "check", "--engine", "nats://h:port"): "'nats://h:port' is not nats://",
+        ("engine", "check", "--engine", "nats://[h"): "'nats://[h' is not nats://",
+        ("serve", "--engine", "nats://me:s3cret@h:port"): "address 1 is not nats://",
+        ("serve", "--engine", "nats://h,nats://me:s3/cret@h"): "address 2 is not nats://",
+        ("serve", "--engine", "nats://me:s3,cret@h"): "address 1 is not nats://",
         ("engine", "check", "--engine", f"nats://127.0.0.1:{port}"): "no NATS server answers at",
         ("engine", "check", "--engine", f"nats://me:s3cret@127.0.0.1:{port}"): "//…@127.0.0.1",
     }
@@ -114,7 +114,7 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
         ("shards", "0", "[engine] shards must be 1 to 256, not 0"),
         ("replicas", "-1", "[engine] replicas must be 1 to 5, not -1"),
         ("lease_seconds", "0.0", "[engine] lease_seconds must be 1 to 3600, not 0"),
-        ("url", '"nats://h:port"', "[engine] url: 'nats://h:port' is no nats://host:port"),
+        ("url", '"nats://h:port"', "[engine] url: 'nats://h:port' is not nats://host:port"),
     ],
 )
 def test_what_an_engine_cannot_be_is_said_with_its_line(

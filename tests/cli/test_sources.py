@@ -56,7 +56,7 @@ def test_a_command_takes_an_app(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("my_agents:other", "a int is no tailrace.App"),
+        ("my_agents:other", "a int is not a tailrace.App"),
         ("my_agents:nobody", "nobody"),
         ("nowhere:app", "nowhere"),
         ("missing.toml", "missing.toml"),

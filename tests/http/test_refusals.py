@@ -80,14 +80,14 @@ ROWS = {
     "400-long": "400, the prompt is too long",
     "413-long": "413, the prompt is too long",
     "500-long": "500, the prompt is too long",
-    "403-flagged": "403, what was sent was flagged",
-    "403-model": "403, it has no such model for us",
-    "403-region": "403, not from this country",
-    "403-right": "403, the key may not",
-    "200-page": "200 with a page, a text or some other document",
-    "200-nothing": "200 with nothing",
+    "403-flagged": "403, the input was flagged",
+    "403-model": "403, this key cannot use the model",
+    "403-region": "403, the country is not supported",
+    "403-right": "403, the key lacks a permission",
+    "200-page": "200 with a page, a text or another document",
+    "200-nothing": "200 with an empty body",
     "204": "204",
-    "unreachable": "cannot be reached, or breaks off",
+    "unreachable": "unreachable, or closes the connection",
     "in-long": "in the reply: the prompt is too long",
     "429-wait": "429 with `Retry-After: 7`",
     "503-wait": "503 with `Retry-After: 7`",
@@ -108,7 +108,7 @@ def row(server: Server, name: str) -> str:
 
 
 def test_the_page_says_what_is_so(server: Server) -> None:
-    head = "| the model server | Chat, Responses | Messages | ask again |\n|---|---|---|---|\n"
+    head = "| the model server | Chat, Responses | Messages | retry |\n|---|---|---|---|\n"
     made = head + "\n".join(row(server, name) for name in sorted(ROWS)) + "\n"
     text = PAGE.read_text(encoding="utf-8")
     if os.environ.get("UPDATE_ERRORS"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,18 +42,56 @@ def test_nobody_else_appends_to_a_log() -> None:
     assert callers == APPEND
 
 
-def test_the_tests_that_the_page_names_are_there() -> None:
-    files = re.findall(r"`(tests/[\w/]+\.py)`", PAGE)
-    tests = re.findall(r"`(test_\w+)`", PAGE)
-    assert files
-    assert tests
-    for file in files:
-        assert (ROOT / file).exists(), file
-    every = "".join(
-        path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
-    )
-    for test in tests:
-        assert f"def {test}(" in every, test
+ROWS = [
+    line.strip("| ").split(" | ")
+    for line in PAGE.split("## Invariants")[1].split("\n## ")[0].splitlines()
+    if line.startswith("| **")
+]
+"""The table of invariants: what holds, and what enforces it."""
+
+
+def contracts() -> set[str]:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return {each["name"] for each in tomllib.loads(text)["tool"]["importlinter"]["contracts"]}
+
+
+def missing(enforced_by: str) -> list[str]:
+    """The contracts and tests of a row that do not exist; the row itself if it names none."""
+    tests = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", enforced_by)
+    named = re.findall(r"\*([^*]+)\*", enforced_by)
+    if not tests and not named and not enforced_by.startswith("not enforced"):
+        return [enforced_by]
+    return [name for name in named if name not in contracts()] + [
+        f"{file}::{test}"
+        for file, test in tests
+        if not (ROOT / file).exists()
+        or not re.search(rf"def {test}\(", (ROOT / file).read_text(encoding="utf-8"))
+    ]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:40])
+def test_an_invariant_is_enforced_by_what_its_row_names(row: list[str]) -> None:
+    assert len(row) == 2, row
+    assert not missing(row[1])
+
+
+def test_every_contract_belongs_to_an_invariant() -> None:
+    assert len(ROWS) > 10
+    assert contracts() == {name for row in ROWS for name in re.findall(r"\*([^*]+)\*", row[1])}
+
+
+@pytest.mark.parametrize(
+    "enforced_by",
+    [
+        "",
+        "review",
+        "contract *No such contract*",
+        "`tests/layout/test_invariants.py::test_that_does_not_exist`",
+        "`tests/layout/test_gone.py::test_an_invariant`",
+    ],
+)
+def test_a_row_without_a_real_test_or_contract_is_found(enforced_by: str) -> None:
+    assert missing(enforced_by)
 
 
 def test_the_files_that_the_page_names_are_there() -> None:

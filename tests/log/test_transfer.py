@@ -164,7 +164,7 @@ BROKEN: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     "missing": (lambda lines: [*lines[:1], *lines[2:]], "line {last}: .*announced"),
     "behind": (
         lambda lines: [*lines, lines[1]],
-        "line {behind}: there is something behind the end",
+        "line {behind}: unexpected data after the end record",
     ),
     "events missing": (
         lambda lines: without(lines, b'"run":"%s"' % LONG.encode()),
@@ -178,7 +178,7 @@ BROKEN: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     ),
     "a name": (
         lambda lines: [line.replace(ENDED.encode(), b"a.b") for line in lines],
-        "line {ended}: 'a.b' came before, or is not the name of a run",
+        "line {ended}: 'a.b' is a duplicate, or not a run's name",
     ),
 }
 

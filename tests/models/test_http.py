@@ -170,7 +170,7 @@ FAULTS: dict[str, tuple[Serve, str, str]] = {
     "talks rubbish": (
         answers(HEAD + b"data: <html>\n\n"),
         "server_error",
-        "cannot be read: it is no JSON: <html>",
+        "cannot be read: it is not JSON: <html>",
     ),
     "talks other rubbish": (
         answers(HEAD + b'data: {"choices": 7}\n\n'),

@@ -162,8 +162,8 @@ REPORTS: dict[str, tuple[bytes, str]] = {
     "a type": (b'data: {"type":"error","error":{"message":"too hot"}}\n\n', "too hot"),
     "another field": (b'error: {"code":500,"message":"too hot"}\n\n', "too hot"),
     "no field": (b'{"error":{"message":"too hot"}}\n\n', "too hot"),
-    "words": (b"data: Internal Server Error\n\n", "cannot be read: it is no JSON: Internal"),
-    "a cut object": (b'data: {"choices":[{"de\n\n', "cannot be read: it is no JSON"),
+    "words": (b"data: Internal Server Error\n\n", "cannot be read: it is not JSON: Internal"),
+    "a cut object": (b'data: {"choices":[{"de\n\n', "cannot be read: it is not JSON"),
 }
 
 

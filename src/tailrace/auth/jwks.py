@@ -68,7 +68,7 @@ def _keys(document: bytes) -> dict[str, Any]:
     """The keys that sign. Raises `ValueError`, `jwt.PyJWTError` for what is no JWKS."""
     data: object = json.loads(document)
     if not isinstance(data, dict):
-        raise ValueError("what came is no JWKS")
+        raise ValueError("the document is not a JWKS")
     found = jwt.PyJWKSet.from_dict(cast("dict[str, Any]", data)).keys
     return {
         key.key_id: key.key for key in found if key.key_id and key.public_key_use in ("sig", None)

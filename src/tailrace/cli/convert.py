@@ -219,7 +219,7 @@ class Converter:
     def __init__(self, source: str, target: str) -> None:
         for name, known in ((source, SOURCES), (target, VIEWS)):
             if name not in known:
-                raise ConfigError(f"no such stream: {name!r}; known: {', '.join(known)}")
+                raise ConfigError(f"unknown stream: {name!r}; known: {', '.join(known)}")
         self._frames, self._source = SOURCES[source]()
         self._target = target
         self._encoder: StreamEncoder | None = None

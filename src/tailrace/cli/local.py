@@ -71,7 +71,7 @@ async def _until_over(parts: Parts, run: str, surface: str, *, json: bool) -> Ru
         if surface or not asking.can_ask():
             raise Waiting(
                 f"the run waits for an answer, and nothing is kept here: {asking.sentence(asked[0])}"
-                " On a terminal you are asked; a server keeps the run for `tailrace answer RUN yes`."
+                " On a terminal the question is asked; a server keeps the run for `tailrace answer RUN yes`."
             )
         await _answer(parts, run, asked)
 

@@ -55,7 +55,7 @@ def common(
     """Run AI agents durably; tail any run over any protocol."""
 
 
-token = typer.Typer(help="API tokens: who may use this server.", no_args_is_help=True)
+token = typer.Typer(help="Manage API tokens.", no_args_is_help=True)
 app.add_typer(token, name="token")
 
 engine = typer.Typer(help="The engine that many processes share.", no_args_is_help=True)
@@ -152,7 +152,7 @@ def check(
 @app.command()
 def run(
     agent: Annotated[str, typer.Argument(help="An agent or model of the configuration.")],
-    text: Annotated[str, typer.Argument(help="What to say to it.")],
+    text: Annotated[str, typer.Argument(help="The message to the agent.")],
     config: Annotated[str, typer.Option(help="A configuration file, or module:app.")] = CONFIG,
     surface: Surface = "",
     json: Json = False,
@@ -168,7 +168,7 @@ def run(
 def tail(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="Any of the run's ids.")],
     surface: Surface = "",
-    after: Annotated[int | None, typer.Option(help="Show what follows this frame.")] = None,
+    after: Annotated[int | None, typer.Option(help="Show the frames after this one.")] = None,
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
@@ -189,7 +189,7 @@ def runs(url: Url = DEFAULT_URL, json: Json = False) -> None:
 @app.command()
 def answer(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="Any of the run's ids.")],
-    text: Annotated[str, typer.Argument(help="yes or no, or what a question asks for.")],
+    text: Annotated[str, typer.Argument(help="yes or no, or the answer to a question.")],
     url: Url = DEFAULT_URL,
 ) -> None:
     """Answer what a waiting run asks."""
@@ -214,14 +214,14 @@ SourceOption = Annotated[str, typer.Option("--config", help="A configuration fil
 
 @token.command("create")
 def token_create(
-    name: Annotated[str, typer.Argument(help="What it is for, in words for people.")],
+    name: Annotated[str, typer.Argument(help="A description of its purpose.")],
     config: SourceOption = CONFIG,
     tenant: Annotated[str, typer.Option(help="Whose runs it sees.")] = "local",
     user: Annotated[
         str | None, typer.Option(help="Which user of the tenant; without it, all of them.")
     ] = None,
     scope: Annotated[list[str] | None, typer.Option(help="run, read or admin.")] = None,
-    days: Annotated[int, typer.Option(help="How long it is good; 0 for ever.", min=0)] = 0,
+    days: Annotated[int, typer.Option(help="Days until it expires; 0 for no expiry.", min=0)] = 0,
     limit: Annotated[
         list[str] | None, typer.Option(help="Its own limit, as requests_per_minute=60.")
     ] = None,
@@ -286,7 +286,7 @@ def export_(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="What `tailrace export` wrote.")],
+    file: Annotated[Path, typer.Argument(help="A file that `tailrace export` wrote.")],
     config: SourceOption = CONFIG,
 ) -> None:
     """Read such a file into another place, while no server runs there. Nothing is overwritten."""
@@ -297,7 +297,9 @@ def import_(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Option("--from", help="What standard input is a stream of.")],
+    source: Annotated[
+        str, typer.Option("--from", help="The surface of the stream on standard input.")
+    ],
     target: Annotated[str, typer.Option("--to", help="The surface to show it on.")],
 ) -> None:
     """Turn a recorded stream into another surface's, from standard input to standard output."""

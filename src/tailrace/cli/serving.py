@@ -153,7 +153,7 @@ def _must_not_be_open(host: str, *, open: bool) -> None:
     """Whoever reaches an open server may do everything, so nobody from elsewhere must reach it."""
     if open and not is_loopback(host):
         raise ConfigError(
-            f"{host} is reachable from elsewhere, and nobody needs a key: make a token "
+            f"{host} is reachable from other machines without a key: create a token "
             "(tailrace token create NAME), configure [auth.jwt], or listen on 127.0.0.1"
         )
 

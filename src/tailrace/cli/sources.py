@@ -41,7 +41,7 @@ def app_of(source: str) -> App:
     assembly.import_from(Path())
     found = assembly.imported(source, source)
     if not isinstance(found, App):
-        raise ConfigError(f"{source}: a {type(found).__name__} is no tailrace.App")
+        raise ConfigError(f"{source}: a {type(found).__name__} is not a tailrace.App")
     return found
 
 

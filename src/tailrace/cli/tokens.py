@@ -49,7 +49,7 @@ async def create(
             raise ConfigError(f"{option} {fault}")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
-        raise ConfigError(f"no such scope: {unknown[0]!r}; known: {', '.join(SCOPES)}")
+        raise ConfigError(f"unknown scope: {unknown[0]!r}; known: {', '.join(SCOPES)}")
     chosen: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope in scopes)
     secret = await tokens(source).create(
         Token(
@@ -71,7 +71,7 @@ def _limits(given: list[str]) -> dict[str, int | float]:
     for each in given:
         name, _, value = each.partition("=")
         if name not in Limits.__struct_fields__:
-            raise ConfigError(f"no such limit: {name!r}{nearest(name, Limits.__struct_fields__)}")
+            raise ConfigError(f"unknown limit: {name!r}{nearest(name, Limits.__struct_fields__)}")
         try:
             found[name] = float(value) if name == "cost_per_day" else int(value)
         except ValueError:

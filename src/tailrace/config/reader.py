@@ -73,7 +73,7 @@ class ConfigReader:
         self.names[where] = tables.keys()
         for name in tables:
             if not SLUG.fullmatch(name):
-                self.fault(f"{name!r} is no usable name: {NAMES}", f"{where}.{name}")
+                self.fault(f"{name!r} is not a valid name: {NAMES}", f"{where}.{name}")
         made = {name: self.part(table, kind, f"{where}.{name}") for name, table in tables.items()}
         return {name: part for name, part in made.items() if part is not None}
 

@@ -205,10 +205,10 @@ def _draft(state: RunState, answer: One) -> Draft:
             known = 0 <= answer.item < len(state.items)
             item = state.items[answer.item] if known else None
             if item is None or item.tool not in ASKED_TOOL:
-                raise Conflict("Nobody asks for this approval any more.", code="already_answered")
+                raise Conflict("This approval is no longer requested.", code="already_answered")
             if item.asked != answer.asked:
                 raise Conflict(
-                    f"This approval is asked for again (asked: {item.asked}): answer that request.",
+                    f"This approval was requested again (asked: {item.asked}): answer that request.",
                     code="already_answered",
                 )
             resolved = ApprovalResolved(answer.item, answer.approved, answer.reason)
@@ -226,7 +226,7 @@ def _draft(state: RunState, answer: One) -> Draft:
             known = 0 <= answer.item < len(state.items)
             item = state.items[answer.item] if known else None
             if item is None or item.tool != "handed":
-                raise Conflict("Nobody waits for this output any more.", code="already_answered")
+                raise Conflict("This output is no longer expected.", code="already_answered")
             completed = ToolCompleted(answer.item, answer.output, answer.is_error)
             return Draft(completed, item.node, item.agent)
         case _:
@@ -235,5 +235,5 @@ def _draft(state: RunState, answer: One) -> Draft:
 
 def _asked(state: RunState, name: str) -> InputRequested:
     if state.asks.get(name) != "asked":
-        raise Conflict("Nobody asks this any more.", code="already_answered")
+        raise Conflict("This question is no longer open.", code="already_answered")
     return state.questions[name]

@@ -45,9 +45,9 @@ class RunStarted(Base, frozen=True, tag="run.started"):
 
 
 class RunAttempt(Base, frozen=True, tag="run.attempt"):
-    """A new worker took the run over. `orderly`: the last one had given it up by itself, as `handovers` of
-    them did so far. A model reply that was cut off goes on where the next one says the same again, and else
-    ends with `reply.abandoned`; without `keeps_replies` (logs of 0.1) it is abandoned here."""
+    """A new worker took the run over. `orderly`: the previous worker handed it over; `handovers` counts
+    those attempts so far. An interrupted model reply continues if the next one repeats it, and otherwise ends
+    with `reply.abandoned`; without `keeps_replies` (logs of 0.1) it is abandoned here."""
 
     number: int
     reason: str
@@ -57,21 +57,21 @@ class RunAttempt(Base, frozen=True, tag="run.attempt"):
 
 
 class RunWaiting(Base, frozen=True, tag="run.waiting"):
-    """The run stopped, durably, until somebody answers."""
+    """The run is paused, durably, until a person answers."""
 
     reason: str
 
 
 class RunResumed(Base, frozen=True, tag="run.resumed"):
-    """The answer came. `request` is what brought it, where that was a turn of its own; `input` are the
-    messages that came with it."""
+    """The run continues after an answer. `request` is the turn that contained the answer, if it was a
+    separate turn; `input` are the messages of that turn."""
 
     request: RunRequest | None = None
     input: tuple[Item, ...] = ()
 
 
 class RunCompleted(Base, frozen=True, tag="run.completed"):
-    """The run ended well."""
+    """The run ended successfully."""
 
 
 class RunIncomplete(Base, frozen=True, tag="run.incomplete"):
@@ -81,10 +81,10 @@ class RunIncomplete(Base, frozen=True, tag="run.incomplete"):
 
 
 class RunFailed(Base, frozen=True, tag="run.failed"):
-    """The run failed. With a `dialect`, `code`, `param` and `error_type` are a model server's words.
+    """The run failed. With a `dialect`, `code`, `param` and `error_type` are those of a model server.
 
-    `status` is the HTTP status that the model server answered with, or that its words stand for, 0 where it
-    was no model server's failure; `retry_after` in how many seconds the server wants to be asked again.
+    `status` is the HTTP status of the model server, or the one that its code implies, 0 if no model
+    server failed; `retry_after` is the number of seconds after which the server accepts a retry.
     `final`: the server said that a retry does not help (`x-should-retry: false`)."""
 
     code: str
@@ -98,7 +98,7 @@ class RunFailed(Base, frozen=True, tag="run.failed"):
 
 
 class RunCancelled(Base, frozen=True, tag="run.cancelled"):
-    """Somebody cancelled the run; `by` says who, in words for people."""
+    """The run was cancelled; `by` describes by whom, as text for people."""
 
     by: str
 
@@ -111,7 +111,7 @@ class NodeStarted(Base, frozen=True, tag="node.started"):
 
 
 class NodeCompleted(Base, frozen=True, tag="node.completed"):
-    """The node ended well."""
+    """The node ended successfully."""
 
 
 class NodeFailed(Base, frozen=True, tag="node.failed"):
@@ -136,9 +136,9 @@ class AgentCompleted(Base, frozen=True, tag="agent.completed"):
 
 
 class ItemStarted(Base, frozen=True, tag="item.started"):
-    """An item opened. Tool calls carry `name`, `call_id` and where they run. `waits_for` a person: a yes
-    before the call runs, or the answer to the question that the call is. `data` is a `provider` item as first
-    seen, in its dialect's own shape; `details` are what only one dialect says of a call (`Item.details`)."""
+    """An item opened. Tool calls have `name`, `call_id` and where they run. `waits_for`: a person's approval
+    before the call runs, or the answer to a question. `data` is a `provider` item's first version,
+    in its dialect's own form; `details` are fields of a call that only one dialect has (`Item.details`)."""
 
     item: int
     kind: ItemKind
@@ -155,8 +155,8 @@ class ItemStarted(Base, frozen=True, tag="item.started"):
 
 
 class TextDelta(Base, frozen=True, tag="text.delta"):
-    """A piece of a message's text; `logprobs` in OpenAI's Responses shape. `details`: by dialect, what else
-    its server said with it; with a part's first piece, of the part when it began."""
+    """A piece of a message's text; `logprobs` in the form of OpenAI's Responses. `details`: by dialect,
+    further fields that its server sent with the piece; on a part's first piece, those of the part's start."""
 
     item: int
     text: str
@@ -175,7 +175,7 @@ class RefusalDelta(Base, frozen=True, tag="refusal.delta"):
 
 
 class AnnotationAdded(Base, frozen=True, tag="annotation.added"):
-    """A citation on a text part, in OpenAI's Responses shape; `details` by dialect, as it came."""
+    """A citation on a text part, in the form of OpenAI's Responses; `details` by dialect, unchanged."""
 
     item: int
     annotation: dict[str, Json]
@@ -230,7 +230,7 @@ class TranscriptDelta(Base, frozen=True, tag="transcript.delta"):
 
 
 class ProviderEvent(Base, frozen=True, tag="provider.event"):
-    """Something that a server told of its own item on the way: `name` and `data` in its dialect's words."""
+    """A server's progress event for its own item: `name` and `data` as in its dialect."""
 
     item: int
     name: str
@@ -238,9 +238,9 @@ class ProviderEvent(Base, frozen=True, tag="provider.event"):
 
 
 class ItemCompleted(Base, frozen=True, tag="item.completed"):
-    """The item closed. `content` is the whole of it and always equals the deltas. A runtime leaves it out and
-    gives `details` at most: the fold writes it from what was streamed, so the two cannot differ. Only kinds
-    without deltas (`provider`, `image`, `audio`) bring their own."""
+    """The item closed. `content` is the complete item and always equals the deltas. A runtime omits it and
+    sets at most `details`: the fold derives it from the deltas, so the two cannot differ. Only for kinds
+    without deltas (`provider`, `image`, `audio`) the runtime sets it."""
 
     item: int
     status: Status = "completed"
@@ -249,14 +249,14 @@ class ItemCompleted(Base, frozen=True, tag="item.completed"):
 
 
 class ToolStarted(Base, frozen=True, tag="tool.started"):
-    """The tool behind call item `item` began; `key` is the idempotency key it was given."""
+    """The tool of call item `item` started; `key` is the idempotency key that it received."""
 
     item: int
     key: str = ""
 
 
 class ToolProgress(Base, frozen=True, tag="tool.progress"):
-    """A sign of life from a tool."""
+    """A progress message of a tool."""
 
     item: int
     message: str = ""
@@ -265,7 +265,7 @@ class ToolProgress(Base, frozen=True, tag="tool.progress"):
 
 
 class ToolCompleted(Base, frozen=True, tag="tool.completed"):
-    """The tool's answer, as the model will read it."""
+    """The tool's result, as the model receives it."""
 
     item: int
     output: str
@@ -273,14 +273,14 @@ class ToolCompleted(Base, frozen=True, tag="tool.completed"):
 
 
 class ApprovalRequested(Base, frozen=True, tag="approval.requested"):
-    """Call item `item` waits for a person's yes."""
+    """Call item `item` waits for a person's approval."""
 
     item: int
     message: str = ""
 
 
 class ApprovalResolved(Base, frozen=True, tag="approval.resolved"):
-    """A person answered."""
+    """A person approved or rejected call item `item`."""
 
     item: int
     approved: bool
@@ -310,7 +310,7 @@ class CompactionStarted(Base, frozen=True, tag="compaction.started"):
 
 
 class CompactionCompleted(Base, frozen=True, tag="compaction.completed"):
-    """What stands in for the history up to here, from now on; where it `failed`, the history stays."""
+    """`replacement` replaces the history up to this event; if the compaction `failed`, the history stays."""
 
     replacement: tuple[Item, ...] = ()
     failed: str = ""
@@ -324,11 +324,11 @@ class ContextUsage(Base, frozen=True, tag="context.usage"):
 
 
 class Usage(Base, frozen=True, tag="usage"):
-    """One model call ended; what it cost, in tokens. Comes once a call, also when all counts are 0. `input`
-    includes `cached` and `cache_write`; `output` includes `reasoning` (OpenAI's way of counting). `finish` is
-    why the model stopped, `reason` the server's own word where that says more, and `stop_sequence` the one it
-    came to. `cost` is in the configuration's currency. A call that only shortened the history (`purpose`) is
-    no reply. `details`: by dialect, what else the server said of the reply as a whole, as it came."""
+    """One model call ended, with its token counts. Emitted once per call, also if all counts are 0. `input`
+    includes `cached` and `cache_write`; `output` includes `reasoning` (as OpenAI counts). `finish` is
+    why the model stopped, `reason` the server's own reason if it is more specific, and `stop_sequence` the
+    sequence that matched. `cost` is in the configuration's currency. A call that only compacted the history
+    (`purpose`) is not a reply. `details`: by dialect, further fields of the reply as a whole, unchanged."""
 
     model: str
     input: int = 0
@@ -346,15 +346,15 @@ class Usage(Base, frozen=True, tag="usage"):
 
 
 class ReplyAbandoned(Base, frozen=True, tag="reply.abandoned"):
-    """The agent's model reply that a crash cut off ends here: its next one says something else. What is open
-    of it is closed next, as incomplete; nothing of it belongs to the answer. `all`: neither does what it said
-    before, for it begins anew."""
+    """The agent's interrupted model reply ends here, because its next reply differs. Its open items are
+    closed next, as incomplete; no part of it belongs to the answer. `all`: neither does the agent's earlier
+    output, because the agent restarts from the beginning."""
 
     all: bool = False
 
 
 class Custom(Base, frozen=True, tag="custom"):
-    """What an agent's author adds; shown where a surface has a place for it, else hidden."""
+    """An event that the agent's author defines; hidden on surfaces that have no place for it."""
 
     name: str
     data: Json = None
@@ -380,7 +380,7 @@ RUN_NODE = NO_AGENT = ""
 
 
 class Draft(Struct, frozen=True, gc=False):
-    """An event before the writer numbered it: what a runtime yields."""
+    """An event that the writer has not numbered yet: the output of a runtime."""
 
     payload: Payload
     node: str = RUN_NODE

@@ -68,7 +68,7 @@ def _opened(found: Any) -> tuple[int, Any]:
     fields = cast("dict[str, Any]", found)
     version = fields.pop("v", 1)
     if not isinstance(version, int):
-        raise msgspec.ValidationError("its version is no number")
+        raise msgspec.ValidationError("its version is not a number")
     return version, fields
 
 
@@ -86,10 +86,10 @@ def unpack_entry(value: bytes) -> Any:
     try:
         found = msgspec.msgpack.decode(value)
     except msgspec.MsgspecError as error:
-        raise Unreadable(f"What a run has kept cannot be read: {error}") from error
+        raise Unreadable(f"A run's stored state cannot be read: {error}") from error
     if not isinstance(found, list) or not found or not isinstance(found[0], int):
         return cast("Any", found)
     version, entry = cast("list[Any]", found)
     if version > ENTRY:
-        raise Unreadable(f"What a run has kept was written by a newer tailrace ({version}).")
+        raise Unreadable(f"A run's stored state was written by a newer tailrace ({version}).")
     return entry

@@ -42,7 +42,7 @@ def _position(entry: Resume) -> tuple[str, int]:
     position = ids.item_position(entry.interrupt)
     if position is None or kind not in (APPROVAL, QUESTION):
         raise BadRequest(
-            f"Nothing was asked by the id '{entry.interrupt}'.",
+            f"There is no question with the id '{entry.interrupt}'.",
             param=entry.where + ".interruptId",
         )
     return position
@@ -59,7 +59,7 @@ def _answer(entry: Resume, state: RunState) -> Approval | Answered | Declined:
     questions = list(state.questions.values())
     if number >= len(questions):
         raise BadRequest(
-            f"Nothing was asked by the id '{entry.interrupt}'.",
+            f"There is no question with the id '{entry.interrupt}'.",
             param=entry.where + ".interruptId",
         )
     asked = questions[number]

@@ -102,7 +102,9 @@ def _all_asked(
         ours = position is not None or (attributed and run)
         if (position is not None and not run) or (of_agent and not ours):
             place = f"input[{n}].approval_request_id"
-            raise BadRequest(f"Nothing is asked by the id '{_asked(item)}'.", param=place)
+            raise BadRequest(
+                f"There is no open question with the id '{_asked(item)}'.", param=place
+            )
 
 
 async def answered_before(parts: Parts, turn: Answering) -> bool:

@@ -47,4 +47,4 @@ def unpacked(coding: str, data: bytes) -> Iterator[bytes]:
         words = TOO_MANY if fault.too_many else f"The request body is no valid {coding}."
         raise BadRequest(words) from None
     if not unpacker.whole:
-        raise BadRequest(f"The request body is {coding} that is not whole.")
+        raise BadRequest(f"The request body is incomplete {coding} data.")

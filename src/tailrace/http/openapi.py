@@ -82,7 +82,7 @@ ANSWERS = {
     "400": "The request is wrong; the message says where.",
     "401": "No key, or none that counts.",
     "403": "The key does not allow this, or the page does not.",
-    "404": "Never was, or is somebody else's.",
+    "404": "Not found, or owned by another user.",
     "409": "Its state forbids this.",
     "410": "Its time is over.",
     "413": "Too large.",

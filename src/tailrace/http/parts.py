@@ -177,7 +177,7 @@ class Parts(Struct, frozen=True):
                 await asyncio.gather(ended, left, return_exceptions=True)
         state = await self.directory.state(run)
         if not state.ended and not (pauses and state.phase == "waiting"):
-            raise Unavailable(f"The server is restarting; {ids.run_id(run)} goes on.")
+            raise Unavailable(f"The server is restarting; {ids.run_id(run)} continues.")
         return state
 
     async def _settled(self, run: str, *, pauses: bool) -> None:

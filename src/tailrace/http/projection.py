@@ -133,7 +133,7 @@ class Projection:
                 try:
                     await self.catch_up()
                 except LogError as error:
-                    logger.warning("run %s: what was left out cannot be read: %s", self._run, error)
+                    logger.warning("run %s: omitted events cannot be read: %s", self._run, error)
                     await asyncio.sleep(REFILL_SECONDS)
         finally:
             self._refilling = None

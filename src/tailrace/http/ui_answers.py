@@ -34,7 +34,9 @@ async def answering(parts: Parts, asked: Create, who: Owner) -> Answering | None
     placed = [(each, place) for each in asked.given if (place := ids.item_position(each.id))]
     for each in asked.given:
         if each.approved is not None and ids.item_position(each.id) is None and not asked.past:
-            raise BadRequest(f"No approval was asked by the id '{each.id}'.", param=each.where)
+            raise BadRequest(
+                f"There is no approval request with the id '{each.id}'.", param=each.where
+            )
     if not placed:
         return None
     run = next((place[0] for each, place in placed if each.approved is not None), placed[-1][1][0])

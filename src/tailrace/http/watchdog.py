@@ -93,7 +93,9 @@ class Watchdog:
         mine = (signal.SIG_DFL, self._tick)
         if signal.getsignal(signal.SIGALRM) in mine and signal.getsignal(signal.SIGPROF) in mine:
             return True
-        logger.warning("SIGALRM or SIGPROF is somebody else's: nothing ends a held event loop")
+        logger.warning(
+            "SIGALRM or SIGPROF has another handler: a blocked event loop is not interrupted"
+        )
         return False
 
     def _beat(self) -> None:

@@ -174,7 +174,7 @@ async def _check(store: Store, lines: Iterable[bytes]) -> None:
         except (Broken, Unreadable, IllegalEvent) as error:
             raise Broken(f"line {number}: {error}") from error
     if not reader.ended:
-        raise Broken(f"line {number + 1}: the end is missing, the file is not whole")
+        raise Broken(f"line {number + 1}: the end is missing, the file is incomplete")
 
 
 class _Reader:
@@ -192,7 +192,7 @@ class _Reader:
     def take(self, line: Line) -> list[Event]:
         """The events in the next line. Raises `Broken`, `Unreadable`, `IllegalEvent`."""
         if self.ended:
-            raise Broken("there is something behind the end")
+            raise Broken("unexpected data after the end record")
         if isinstance(line, Start) == bool(self._schema):
             raise Broken("the first line, and no other, says the format")
         match line:
@@ -216,7 +216,7 @@ class _Reader:
     def _happened(self, line: Happened) -> list[Event]:
         if line.run != self.run:
             if line.run in self._runs or run_suffix(line.run) != line.run:
-                raise Broken(f"{line.run!r} came before, or is not the name of a run")
+                raise Broken(f"{line.run!r} is a duplicate, or not a run's name")
             self._runs.add(line.run)
             self.run, self.state = line.run, RunState()
         events = decode(b"\n".join(map(bytes, line.events)), self._schema)

@@ -185,7 +185,11 @@ class HttpModel:
             if not body:
                 raise
             said = self._clean(refusal.message)
-            logger.warning("model %s refused, and is asked otherwise once: %s", self.name, said)
+            logger.warning(
+                "model %s refused the request, which is retried once in another form: %s",
+                self.name,
+                said,
+            )
         return await self._ask(msgspec.structs.replace(asked, body=body))
 
     async def _ask(self, asked: HttpRequest) -> tuple[aiohttp.ClientResponse, bytes]:

@@ -171,7 +171,7 @@ class SseReplyDecoder(ABC):
         try:
             data = loose_json.normal(event.data)
         except (ValueError, RecursionError):
-            raise told.unreadable("it is no JSON") from None
+            raise told.unreadable("it is not JSON") from None
         try:
             self._event(SseEvent(event.event, data))
         except NO_EVENT:

@@ -75,7 +75,7 @@ def _other(name: str, data: bytes) -> Mark:
         raise_reported(any_object(value[0]))
     if data in (b"null", b"[]", b'""') or isinstance(value, (int, float)):
         return Mark.NOTHING
-    raise unreadable("it is no JSON", scrubbed(excerpt(data)))
+    raise unreadable("it is not JSON", scrubbed(excerpt(data)))
 
 
 def raise_reported(told: Object) -> None:

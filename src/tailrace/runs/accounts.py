@@ -80,7 +80,7 @@ class Accounts:
             if reached:
                 left = (DAY - self._clock() % DAY) / 1000
                 raise TooMany(
-                    f"What may be used up in a day is used up ({reached}); the day ends in {left:.0f} s.",
+                    f"Daily budget exceeded ({reached}); it resets in {left:.0f} s.",
                     retry_after=left,
                     code="insufficient_quota",
                 )

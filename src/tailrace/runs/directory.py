@@ -246,7 +246,7 @@ def check_size(run: str, size: int, most: int) -> None:
         raise TooLarge(
             f"What {ids.run_id(run)} has said is too large for one document (over {most} bytes); read it as a"
             f" stream: GET /jobs/{ids.job_id(run)}/stream, or"
-            f" /v1/responses/{ids.response_id(run)}?stream=true; after=N, or starting_after=N, goes on"
+            f" /v1/responses/{ids.response_id(run)}?stream=true; after=N, or starting_after=N, continues"
             " from there.",
             code="document_too_large",
         )

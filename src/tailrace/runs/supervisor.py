@@ -366,7 +366,7 @@ class Supervisor:
         record = await self._directory.record(run)
         state = await self._directory.state(run)
         if self._shared and state.phase == "running":
-            raise Fenced(f"the run {run} goes on")
+            raise Fenced(f"the run {run} continues")
         if record is None or state.phase != "waiting" or not self._executor.knows(record.agent):
             raise Conflict("The run is not in progress.", code="not_in_progress")
         return record, state

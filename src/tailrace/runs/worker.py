@@ -132,7 +132,7 @@ class Worker:
         if tasks:
             await asyncio.wait(tasks, timeout=self._settings.cancel_seconds)
         for run in list(self._live):
-            logger.error("run %s: the agent does not let itself be stopped; it is left behind", run)
+            logger.error("run %s: the agent ignores its cancellation and is abandoned", run)
             del self._live[run]
 
     async def close(self) -> None:
@@ -179,7 +179,7 @@ class Worker:
             return False
         await asyncio.wait([live.task], timeout=self._settings.cancel_seconds)
         if not live.task.done():
-            logger.error("run %s: the agent does not let itself be stopped; it is left behind", run)
+            logger.error("run %s: the agent ignores its cancellation and is abandoned", run)
             await live.abandon(by)
             self._live.pop(run, None)
             await self.record_end(live.record, live.writer.state)

@@ -297,7 +297,7 @@ class Invocation:
         tool = self._tool(call)
         content = self._context.state.items[call].content
         if not isinstance(content, ToolCall):
-            raise AssertionError("only whole calls begin")
+            raise AssertionError("only complete calls begin")
         if tool is None:
             return await self._dispatch(call, content)
 

@@ -29,7 +29,7 @@ def question_schema(schema: Json) -> Json:
     """The schema of a question that somebody else's code asks; None, and a word to the operator, when no
     answer could be checked against it."""
     if schema is not None and (wrong := schema_fault(schema)):
-        logger.warning("a question is asked without its schema, which cannot be used: %s", wrong)
+        logger.warning("a question is sent without its schema, which is invalid: %s", wrong)
         return None
     return schema
 

@@ -116,7 +116,7 @@ def _by_place(a: int, /) -> int:
         (_generator, "yields"),
         (_async_generator, "yields"),
         (_wrapped_generator, "yields"),
-        (_by_place, "a cannot be given by name"),
+        (_by_place, "a cannot be passed by name"),
     ],
 )
 def test_what_cannot_be_called_by_a_model_is_no_tool(function: Any, why: str) -> None:

@@ -63,7 +63,7 @@ class _Chats:
             return await self._turn(http, answer.run, given.turn)
         if not wanted.input:
             raise BadRequest(
-                "The last message must be a user's, or answer what the assistant's asks.",
+                "The last message must be a user's, or answer the assistant's question.",
                 param="messages",
             )
         wanted = await with_outcomes(self._parts, wanted, who)

@@ -163,7 +163,7 @@ def _file(part: FilePart, param: str) -> Object:
     try:
         words = b64decode(data).decode("utf-8", "replace")
     except binascii.Error:
-        raise NoForm("A file's data is no base64.", param=param) from None
+        raise NoForm("A file's data is not base64.", param=param) from None
     return {"type": "text", "media_type": "text/plain", "data": words}
 
 

@@ -315,7 +315,7 @@ def _read(event: SseEvent) -> tuple[Object, str]:
         return found, "error"
     kind = found.get("type") or event.event
     if not isinstance(kind, str):
-        raise TypeError("its type is no text")
+        raise TypeError("its type is not a string")
     return found, kind
 
 

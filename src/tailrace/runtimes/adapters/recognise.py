@@ -42,7 +42,7 @@ def runtime_for(thing: object, name: str, max_turns: int | None = None) -> Runti
         return GeneratorRuntime(name, cast("Function", thing))
     shown = f"{type(thing).__module__}.{type(thing).__qualname__}"
     why = f": {wrong}" if inspect.isroutine(thing) else ""
-    raise ConfigError(f"a {shown} is no agent{why}; known are: {KNOWN}")
+    raise ConfigError(f"a {shown} is not an agent{why}; known are: {KNOWN}")
 
 
 def _adapter(module: str, name: str, extra: str) -> Build:

@@ -194,7 +194,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, list[Any]]:
     for name, parameter in inspect.signature(function).parameters.items():
         kind = hints.get(name, Any)
         if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise TypeError(f"tool {function.__name__}: {name} cannot be given by name")
+            raise TypeError(f"tool {function.__name__}: {name} cannot be passed by name")
         if kind is ToolContext:
             context = name
         elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

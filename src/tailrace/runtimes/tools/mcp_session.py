@@ -214,7 +214,9 @@ class Session:
             wrong = misfits([text], schema, Work(QUICK))[0]
         except NoSchema as error:
             label = self._endpoint.label
-            logger.warning("%s: what %s gives is not checked: its schema %s", label, name, error)
+            logger.warning(
+                "%s: the output of %s is not validated: its schema %s", label, name, error
+            )
             return
         except Overspent:
             try:

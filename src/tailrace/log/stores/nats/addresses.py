@@ -27,7 +27,7 @@ def servers(url: str) -> list[str]:
             good = False
         if not good:
             which = f"address {number}" if "@" in url else repr(each)
-            raise ConfigError(f"[engine] url: {which} is no nats://host:port or tls://…")
+            raise ConfigError(f"[engine] url: {which} is not nats://host:port or tls://…")
     return found
 
 

@@ -384,4 +384,4 @@ def _fault(fault: _Fault) -> LogError:
 
 def _nobody_answers(task: asyncio.Future[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
-        logger.debug("nobody was told: %s", task.exception())
+        logger.debug("notification failed: %s", task.exception())

@@ -174,7 +174,7 @@ def _said(item: i.Item, names: dict[str, str]) -> BaseMessage:
         case i.Message():
             return HumanMessage(_content(item.content))
         case i.Reasoning() | i.ToolCall() | i.ProviderItem():
-            raise AssertionError("replies are told apart")
+            raise AssertionError("replies are distinguished")
 
 
 def _content(parts: Sequence[i.Part]) -> Any:
@@ -214,4 +214,4 @@ def _arguments(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, Any])
     except msgspec.MsgspecError:
-        raise ModelFailed("An earlier call's arguments are no JSON object.") from None
+        raise ModelFailed("An earlier call's arguments are not a JSON object.") from None

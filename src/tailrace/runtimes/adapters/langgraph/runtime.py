@@ -57,7 +57,7 @@ class LangGraphRuntime:
     ) -> None:
         if not isinstance(graph, anatomy.Pregel):
             kind = type(graph).__name__
-            raise ConfigError(f"{name}: a langgraph {kind} is no graph; compile it first")
+            raise ConfigError(f"{name}: a langgraph {kind} is not a graph; compile it first")
         known = cast("anatomy.Graph", graph)
         if input is None and not anatomy.has_messages(known):
             raise ConfigError(f"{name}: the graph's state has no messages; say how with input=…")
@@ -77,7 +77,7 @@ class LangGraphRuntime:
 
     async def run(self, context: RunContext) -> None:
         if self._store is None:
-            raise ConfigError(f"{self._name}: nobody said where checkpoints go (keep_in)")
+            raise ConfigError(f"{self._name}: no place for checkpoints was set (keep_in)")
         context.emit(opening(context.state, self._name))
         saver = Saver(self._store.records, context.run, context.flush)
         await saver.open()

@@ -256,4 +256,6 @@ def _check_repeatable(items: Sequence[Item]) -> None:
     kinds = {str(item.data.get("type")) for item in items if isinstance(item, ProviderItem)}
     unseen = [kind for kind in kinds & LOCAL if f"{kind}_output" not in kinds]
     if unseen:
-        raise ModelFailed(f"The run cannot go on: what came of its {unseen[0]} is not in the log.")
+        raise ModelFailed(
+            f"The run cannot continue: the result of its {unseen[0]} is not in the log."
+        )

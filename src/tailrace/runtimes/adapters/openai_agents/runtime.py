@@ -61,7 +61,9 @@ class OpenAIAgentsRuntime:
         retry: Collection[str] = (),
     ) -> None:
         if not isinstance(agent, Agent):
-            raise ConfigError(f"{name}: an OpenAI Agents SDK {type(agent).__name__} is no agent")
+            raise ConfigError(
+                f"{name}: an OpenAI Agents SDK {type(agent).__name__} is not an agent"
+            )
         self._agent = cast("Agent[Any]", agent)
         self._name = name
         self._context = context
@@ -85,7 +87,7 @@ class OpenAIAgentsRuntime:
         result = await patches.heard(invocation, AgentRunner(), self._agent, told(request), options)
         if result.interruptions:
             raise ModelFailed(
-                "The agent waits for an approval of a tool that is not run here; it cannot be asked for."
+                "The agent waits for an approval of a tool that does not run here; it cannot be requested."
             )
 
 

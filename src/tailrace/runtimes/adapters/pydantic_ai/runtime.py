@@ -48,7 +48,7 @@ class PydanticAIRuntime:
 
     def __init__(self, agent: object, name: str, *, deps: Deps | None = None) -> None:
         if not isinstance(agent, AbstractAgent):
-            raise ConfigError(f"{name}: a pydantic_ai {type(agent).__name__} is no agent")
+            raise ConfigError(f"{name}: a pydantic_ai {type(agent).__name__} is not an agent")
         self._agent = cast("AbstractAgent[Any, Any]", agent)
         self._name = name
         self._deps = deps
