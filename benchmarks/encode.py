@@ -10,7 +10,7 @@ from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.http.views import VIEWS
 from tailrace.protocols.contract import StreamEncoder
-from tailrace.runtimes.single import finish, opening, said
+from tailrace.runtimes.node_lifecycle import finish, opening, said
 
 RUN = "0" * 26
 DELTAS = 5_000

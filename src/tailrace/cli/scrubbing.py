@@ -14,9 +14,9 @@ from tailrace.cli.sources import place_of
 from tailrace.events.versions import unpack_entry
 from tailrace.runs import (
     accounts,
+    concurrency,
     conversations,
     directory,
-    running,
     scrub,
     submission,
     sweeping,
@@ -30,7 +30,7 @@ READERS: Readers = {
     conversations.BUCKET: conversations.SHAPE.decode,
     tokens.BUCKET: tokens.SHAPE.decode,
     accounts.BUCKET: accounts.SHAPE.decode,
-    running.BUCKET: running.SHAPE.decode,
+    concurrency.BUCKET: concurrency.SHAPE.decode,
     sweeping.BUCKET: sweeping.SHAPE.decode,
     turns.BUCKET: turns.SHAPE.decode,
     submission.KEYS: submission.SHAPE.decode,
