@@ -25,9 +25,9 @@ import msgspec
 from tailrace.events import types as t
 from tailrace.events.stored import SCHEMA, Frame, frame
 from tailrace.events.types import Event
-from tailrace.log.stores import sqlite_segments as segments
-from tailrace.log.stores.sqlite import SqliteStore
-from tailrace.log.stores.sqlite_schema import FILE, MIGRATIONS
+from tailrace.log.stores.sqlite import segments
+from tailrace.log.stores.sqlite.schema import FILE, MIGRATIONS
+from tailrace.log.stores.sqlite.store import SqliteStore
 
 MEGABYTE = 1_048_576
 FRAME_EVENTS = 64

@@ -27,7 +27,7 @@ from tailrace.events.request import RunRequest
 from tailrace.events.stored import Frame, frame
 from tailrace.events.types import Event
 from tailrace.http.server import SWITCH_SECONDS
-from tailrace.log.stores.sqlite import SqliteStore
+from tailrace.log.stores.sqlite.store import SqliteStore
 
 FRAME_EVENTS = 256
 

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 import tailrace
 from tailrace.errors import ConfigError
-from tailrace.log.stores.sqlite import SqliteStore
+from tailrace.log.stores.sqlite.store import SqliteStore
 from tests.support.servers import ChildServer
 
 MODULE = """

@@ -1,4 +1,4 @@
-"""The one place that knows all concrete classes: a configuration in, a server's parts out."""
+"""From a configuration to a server's parts: the runtimes and models that it means, over a store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ from tailrace.http.parts import Parts
 from tailrace.http.projection import Projections
 from tailrace.http.readers import Readers
 from tailrace.log.contract import Store
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores import registry
+from tailrace.log.stores.driver import StoreSettings
 from tailrace.models.contract import Model
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
@@ -211,7 +212,8 @@ def application(config: Config, made: Parts, *, surfaces: bool = True) -> Starle
 
 def memory_store() -> Store:
     """An engine that keeps nothing."""
-    return MemoryStore()
+    found = StoreSettings(url=registry.MEMORY, folder=Path())
+    return registry.driver(found.url).parts(found).store
 
 
 async def _close(known: Mapping[str, Model], servers: Mapping[str, Sequence[ToolSource]]) -> None:

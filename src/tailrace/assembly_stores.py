@@ -1,23 +1,20 @@
-"""From the configuration to the engine that keeps its runs, and this process's part in it.
-
-Stores are imported where they are chosen: commands beside a server need none, and a server one of them.
-"""
+"""From the configuration to the engine that keeps its runs, and this process's part in it."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tailrace.config import Config
 from tailrace.errors import ConfigError
 from tailrace.log.contract import Records, Store
-from tailrace.log.stores.nats import addresses
+from tailrace.log.stores import registry
+from tailrace.log.stores.driver import Inspection, StoreSettings
+from tailrace.runs.membership import Membership
 from tailrace.runs.settings import Role, RunSettings
-
-if TYPE_CHECKING:
-    from tailrace.log.stores.nats.layout import Layout
-    from tailrace.runs.membership import Membership
 
 
 def clock() -> int:
@@ -37,54 +34,63 @@ class Engine(NamedTuple):
     cluster: Membership | None
 
 
+def settings(config: Config, data: Path, *, wait: float = 0.0) -> StoreSettings:
+    """What the configuration says of its engine: the one behind its URL, or else the default one in the
+    folder `data`. `wait` is how many seconds opening waits for another process, or for servers. Raises
+    `ConfigError`."""
+    engine = config.engine
+    if engine.url:
+        registry.check(
+            engine.url
+        )  # it may be an option of a command, which no configuration's check has seen
+    kept = int((config.server.max_run_hours + config.server.retention_hours) * 3600)
+    return StoreSettings(
+        url=engine.url or registry.DEFAULT,
+        folder=data,
+        name=engine.name,
+        shards=engine.shards,
+        replicas=engine.replicas,
+        kept_seconds=kept + WAITS * RunSettings().waiting // 1000,
+        lease_seconds=engine.lease_seconds,
+        wait_seconds=wait,
+    )
+
+
 def engine(config: Config, data: Path, *, role: Role = "all", wait: float = 0.0) -> Engine:
-    """The configured engine: NATS servers, or else one SQLite file in the folder `data`, for which `wait`
-    seconds are given to another process to let it go, or to servers to answer. Raises `ConfigError`."""
-    if config.engine.url:
-        return _nats(config, role, wait)
+    """The configured engine; `data` and `wait` as for `settings`. Raises `ConfigError`."""
+    found = settings(config, data, wait=wait)
+    store, work = registry.driver(found.url).parts(found)
+    if work is not None:
+        return Engine(store, Membership(work, works=role != "api"))
     if role != "all":
         raise ConfigError(
             f"--role {role} needs an engine that processes can share: --engine nats://…"
         )
-    from tailrace.log.stores.sqlite import SqliteStore
-
-    return Engine(SqliteStore(data, wait=wait), None)
+    return Engine(store, None)
 
 
 def side_records(config: Config, data: Path, *, wait: float = 0.0) -> Records:
-    """The records of the configured engine, also while servers use it; `wait` as for `engine`."""
-    if not config.engine.url:
-        from tailrace.log.stores.sqlite_side import SideRecords
-
-        return SideRecords(data)
-    servers, layout = nats(config)
-    from tailrace.log.stores.nats.side import SideRecords as NatsSide
-
-    return NatsSide(servers, layout, patience=wait)
+    """The records of the configured engine, also while servers use it; `data` and `wait` as for `settings`.
+    Raises `ConfigError`."""
+    found = settings(config, data, wait=wait)
+    return registry.driver(found.url).side_records(found)
 
 
-def nats(config: Config) -> tuple[list[str], Layout]:
-    """Where the servers are, and how the installation is laid out. Raises `ConfigError`."""
-    try:
-        from tailrace.log.stores.nats.layout import Layout
-    except ImportError:
-        raise ConfigError("[engine] url needs the extra: pip install 'tailrace[nats]'") from None
-    engine = config.engine
-    kept = int((config.server.max_run_hours + config.server.retention_hours) * 3600)
-    layout = Layout(
-        engine.name,
-        engine.shards,
-        engine.replicas,
-        kept=kept + WAITS * RunSettings().waiting // 1000,
-        lease=engine.lease_seconds,
-    )
-    return addresses.servers(engine.url), layout
+def inspect(config: Config, data: Path) -> AbstractAsyncContextManager[Inspection]:
+    """What the configured engine keeps, beside the servers that use it. Raises `ConfigError`, `LogError`."""
+    found = settings(config, data)
+    return registry.driver(found.url).inspect(found)
 
 
-def _nats(config: Config, role: Role, patience: float) -> Engine:
-    servers, layout = nats(config)
-    from tailrace.log.stores.nats.store import NatsStore
-    from tailrace.runs.membership import Membership
+async def create(config: Config) -> Sequence[str]:
+    """Make what processes share, where it is missing. Returns a sentence about each thing that an operator
+    should know. Raises `ConfigError`, `LogError`."""
+    found = settings(config, Path())
+    return await registry.driver(found.url).create(found)
 
-    store = NatsStore(servers, layout, patience=patience)
-    return Engine(store, Membership(lambda: store.work, works=role != "api"))
+
+async def unsafe(config: Config, monitors: Sequence[str]) -> Sequence[str]:
+    """A sentence for each thing that is unsafe about what processes share; `monitors` as for
+    `StoreDriver.unsafe`. Raises `ConfigError`, `LogError`."""
+    found = settings(config, Path())
+    return await registry.driver(found.url).unsafe(found, monitors)

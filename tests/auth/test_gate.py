@@ -13,7 +13,7 @@ from tailrace.auth.limits import EACH, NO_LIMITS, TENANT, GivenLimits, Limits
 from tailrace.auth.principal import LOCAL, Scope
 from tailrace.auth.tokens import Token, Tokens
 from tailrace.errors import Forbidden, Unauthorized
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 
 SECRET = "a secret that only tests know, and that is long enough for everybody: 64"
 JWT = jwt.encode({"tenant": "acme", "sub": "ann", "exp": time.time() + 600}, SECRET, "HS256")

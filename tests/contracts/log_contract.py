@@ -14,8 +14,8 @@ from tailrace.events.stored import BARRIER, frame
 from tailrace.events.types import Event
 from tailrace.log.contract import Change, Record, Store, Value, new
 from tailrace.log.follow import follow
-from tailrace.log.stores.memory import MemoryStore
-from tailrace.log.stores.sqlite import SqliteStore
+from tailrace.log.stores.memory.store import MemoryStore
+from tailrace.log.stores.sqlite.store import SqliteStore
 from tests.support.logs import log, text
 
 FACTORIES: dict[str, Callable[[Path], Store]] = {

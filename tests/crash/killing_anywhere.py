@@ -12,11 +12,11 @@ import sys
 from typing import Any
 
 from tailrace.cli import main
-from tailrace.log.stores import sqlite_writer
 from tailrace.log.stores.nats.client import Client
+from tailrace.log.stores.sqlite import writer
 
 number, side = int(sys.argv.pop(1)), sys.argv.pop(1)
-commit = sqlite_writer.Writer._commit
+commit = writer.Writer._commit
 publish = Client.publish
 count = 0
 
@@ -44,6 +44,6 @@ async def killing_publish(self: Any, *message: Any) -> int:
     return place
 
 
-sqlite_writer.Writer._commit = killing_commit  # type: ignore[method-assign,assignment]
+writer.Writer._commit = killing_commit  # type: ignore[method-assign,assignment]
 Client.publish = killing_publish  # type: ignore[method-assign,assignment]
 main()

@@ -11,10 +11,10 @@ import sys
 from typing import Any
 
 from tailrace.cli import main
-from tailrace.log.stores import sqlite_writer
+from tailrace.log.stores.sqlite import writer
 
 number, side = int(sys.argv.pop(1)), sys.argv.pop(1)
-write = sqlite_writer.Writer._commit
+write = writer.Writer._commit
 count = 0
 
 
@@ -30,5 +30,5 @@ def killing(self: Any, commit: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-sqlite_writer.Writer._commit = killing  # type: ignore[method-assign]
+writer.Writer._commit = killing  # type: ignore[method-assign]
 main()

@@ -16,7 +16,7 @@ from tailrace.http.event_stream import EventStream, Streams, StreamSettings
 from tailrace.http.framing import PING, SSE
 from tailrace.http.projection import Projections
 from tailrace.http.subscription import Subscription
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tests.support.nats_load import Recorder
 
 PINGS = 3

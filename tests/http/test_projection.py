@@ -16,7 +16,7 @@ from tailrace.events.types import Event
 from tailrace.http import projection
 from tailrace.http.projection import Projection
 from tailrace.log.contract import EventLog, Listener
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tests.support.logs import RUN, log, text
 from tests.support.nats_load import Recorder
 

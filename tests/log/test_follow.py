@@ -16,7 +16,7 @@ from tailrace.http.projection import Projections
 from tailrace.http.subscription import Subscription
 from tailrace.log.contract import Store
 from tailrace.log.follow import follow
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.protocols.node_stream.stream import Encoder
 from tests.support.logs import RUN, log, text
 

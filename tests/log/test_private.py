@@ -11,9 +11,9 @@ import pytest
 
 from tailrace.cli.serving import AuditFile
 from tailrace.log import private
-from tailrace.log.stores.sqlite import SqliteStore
-from tailrace.log.stores.sqlite_schema import FILE, FILES
-from tailrace.log.stores.sqlite_side import SideRecords
+from tailrace.log.stores.sqlite.records import SqliteSideRecords
+from tailrace.log.stores.sqlite.schema import FILE, FILES
+from tailrace.log.stores.sqlite.store import SqliteStore
 from tests.contracts.log_contract import ENDED, append
 
 UMASKS = [0o000, 0o022, 0o077, 0o777]
@@ -51,7 +51,7 @@ async def test_a_running_store_is_its_owners_alone(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("umask")
 async def test_a_command_beside_the_server_makes_the_same_folder(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    await SideRecords(folder).put("tokens", "key", b"{}")
+    await SqliteSideRecords(folder).put("tokens", "key", b"{}")
     seen = modes(folder)
     assert seen.pop(".") == 0o700
     assert set(seen.values()) == {0o600}

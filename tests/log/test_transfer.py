@@ -16,8 +16,8 @@ from tailrace.events.stored import frame
 from tailrace.events.types import Draft, Event
 from tailrace.log import transfer
 from tailrace.log.contract import Record, Store
-from tailrace.log.stores.memory import MemoryStore
-from tailrace.log.stores.sqlite import SqliteStore
+from tailrace.log.stores.memory.store import MemoryStore
+from tailrace.log.stores.sqlite.store import SqliteStore
 from tailrace.log.transfer import Broken, Moved
 from tailrace.protocols.openai_responses.stream import Encoder, Options
 from tests.contracts.log_contract import everything

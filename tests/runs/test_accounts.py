@@ -10,7 +10,7 @@ import pytest
 from tailrace.errors import TooMany
 from tailrace.events import types as t
 from tailrace.events.answers import Reply
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.accounts import DAY, Purse
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission

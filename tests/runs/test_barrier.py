@@ -9,7 +9,7 @@ import pytest
 
 from tailrace.errors import NotFound
 from tailrace.events.stored import Frame
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
 from tests.support.house import House

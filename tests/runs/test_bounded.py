@@ -13,7 +13,7 @@ from tailrace.errors import Unavailable
 from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.events.stored import Frame, frame
-from tailrace.log.stores.memory import MemoryLog, MemoryStore
+from tailrace.log.stores.memory.store import MemoryLog, MemoryStore
 from tailrace.runs.bounded import RunBounds
 from tailrace.runs.writer import FRAME_BYTES, FRAME_EVENTS, RunWriter
 from tailrace.runtimes.adapters.generator.run import Run

@@ -7,7 +7,7 @@ import pytest
 
 from tailrace.errors import BadRequest, TooLarge
 from tailrace.events.items import Item, Message, TextPart, ToolCall, ToolOutput
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.log.stores.nats.safety import MAX_PAYLOAD
 from tailrace.runs import conversations
 from tailrace.runs.conversations import Conversation, Conversations, Entry, remembered

@@ -12,7 +12,7 @@ from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.answers import Reply
 from tailrace.events.stored import Frame, frame
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs import cluster
 from tailrace.runs.cluster import LOST_SECONDS
 from tailrace.runs.settings import HOUR

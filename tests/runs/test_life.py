@@ -13,7 +13,7 @@ from tailrace.errors import Conflict, Expired, LogError, ModelFailed, NotFound, 
 from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.events.stored import Frame, frame
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runs.submission import Submission

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import pytest
@@ -21,11 +21,16 @@ BROKEN = [*ENDED[:3], Event(3, 1, "", "", t.ItemStarted(0, "message")), *ENDED[4
 
 
 class Kept:
-    """Logs and records as a test says."""
+    """Logs and records as a test says; `stored_wrong` is what the engine finds by itself."""
+
+    stored_wrong: Sequence[str] = ()
 
     def __init__(self, logs: dict[str, Sequence[Event] | None], records: dict[str, bytes]) -> None:
         self._logs = logs
         self._records = records
+
+    def faults(self) -> Iterator[str]:
+        yield from self.stored_wrong
 
     def runs(self) -> Sequence[str]:
         return list(self._logs)
@@ -74,3 +79,10 @@ async def test_each_fault_is_named_with_its_run(
     else:
         assert said in found[0]
         assert name in found[0]
+
+
+async def test_what_the_engine_finds_by_itself_comes_first() -> None:
+    kept = Kept({"no record": ENDED}, {})
+    kept.stored_wrong = ["a page is damaged"]
+    found = [sentence async for sentence in scrub(kept, {})]
+    assert found == ["a page is damaged", "run no record: it has a log and no record"]

@@ -11,7 +11,7 @@ import pytest
 from tailrace.errors import LogError, ModelFailed, Unavailable
 from tailrace.events import types as t
 from tailrace.events.stored import Frame
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs import cluster, supervisor
 from tailrace.runs.cluster import ARRIVAL_SECONDS
 from tailrace.runs.owner import Owner

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from tailrace.events import types as t
 from tailrace.events.stored import frame
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.node_lifecycle import ending, opening
 from tests.support.house import House

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tailrace.errors import Expired, LogError
 from tailrace.events import types as t
 from tailrace.events.stored import frame
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runs.sweeping import JUMP, Doubt, SweepMark, confirm

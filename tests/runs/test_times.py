@@ -11,7 +11,7 @@ from tailrace.events import types as t
 from tailrace.events.ids import ulid
 from tailrace.events.state import RunState
 from tailrace.events.types import Draft
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.writer import RunWriter
 from tests.runs.test_life import talk
 from tests.support.house import Fake, House

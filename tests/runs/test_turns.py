@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tailrace.errors import Conflict
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs import turns
 from tailrace.runs.membership import Membership
 from tailrace.runs.turns import BUCKET, HELD, Turns

@@ -26,8 +26,8 @@ WARM = (
     "pydantic.main",
     "pydantic.types",
     "tailrace.cli.serving",
-    "tailrace.log.stores.sqlite",
-    "tailrace.log.stores.sqlite_side",
+    "tailrace.log.stores.sqlite.store",
+    "tailrace.log.stores.sqlite.records",
     "uvloop",
 )
 """Modules of every server; those of the command line's library are the slowest."""

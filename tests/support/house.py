@@ -9,7 +9,7 @@ from typing import Any
 
 from tailrace.events import types as t
 from tailrace.events.state import RunState
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
 from tailrace.runs.membership import Membership

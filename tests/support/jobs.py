@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tailrace.errors import LogError
 from tailrace.events import types as t
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.log.work import Job
 from tailrace.runs.membership import Membership
 from tailrace.runtimes.contract import RunContext

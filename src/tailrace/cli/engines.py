@@ -1,9 +1,7 @@
-"""`tailrace engine`: make and check what processes share on NATS servers."""
+"""`tailrace engine`: make and check what processes share."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -12,14 +10,6 @@ import typer
 from tailrace import assembly_stores, config
 from tailrace.cli.sources import place_of
 from tailrace.errors import ConfigError
-
-try:
-    from tailrace.log.stores.nats import layout as layouts
-    from tailrace.log.stores.nats import safety
-    from tailrace.log.stores.nats.client import Client
-    from tailrace.log.stores.nats.layout import Layout
-except ImportError:
-    raise ConfigError("an engine needs the extra: pip install 'tailrace[nats]'") from None
 
 
 def engine(source: str, url: str) -> config.Config:
@@ -36,38 +26,18 @@ def engine(source: str, url: str) -> config.Config:
 
 
 async def init(found: config.Config) -> None:
-    """Make the streams that are missing. Raises `ConfigError`, `LogError`."""
-    async with _connected(found) as (client, layout):
-        copies = await layouts.create(client, layout)
-        typer.echo(f"{layout.name}: {len(layout.streams())} streams, {copies} replicas")
-        if copies != layout.replicas:
-            typer.echo(
-                f"{layout.name}: they are as they were made; `nats stream edit` changes replicas"
-            )
+    """Make what processes share, where it is missing. Raises `ConfigError`, `LogError`."""
+    for sentence in await assembly_stores.create(found):
+        typer.echo(f"{found.engine.name}: {sentence}")
 
 
 async def check(found: config.Config, monitors: list[str]) -> None:
-    """Check that the streams are as they must be, and say what is unsafe: status 1 when something is.
+    """Check what processes share, and say what is unsafe: status 1 when something is.
 
-    `monitors` are as for `safety.unsafe`. Raises `ConfigError`, `LogError`.
+    `monitors` as for `StoreDriver.unsafe`. Raises `ConfigError`, `LogError`.
     """
-    async with _connected(found) as (client, layout):
-        await layouts.check(client, layout)
-        unsafe = await safety.unsafe(client, layout, monitors)
+    unsafe = await assembly_stores.unsafe(found, monitors)
     for sentence in unsafe or ["fine"]:
-        typer.echo(f"{layout.name}: {sentence}")
+        typer.echo(f"{found.engine.name}: {sentence}")
     if unsafe:
         raise typer.Exit(1)
-
-
-@asynccontextmanager
-async def _connected(
-    found: config.Config,
-) -> AsyncGenerator[tuple[Client, Layout], None]:
-    servers, layout = assembly_stores.nats(found)
-    client = Client(servers)
-    await client.open()
-    try:
-        yield client, layout
-    finally:
-        await client.close()

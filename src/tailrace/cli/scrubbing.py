@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
-import msgspec
 import typer
 
 from tailrace import assembly_stores, config
 from tailrace.auth import tokens
 from tailrace.cli.sources import place_of
-from tailrace.events.types import Event
 from tailrace.events.versions import unpack_entry
-from tailrace.log.contract import Record, Store
-from tailrace.log.stores import sqlite_scrub
 from tailrace.runs import (
     accounts,
     concurrency,
@@ -49,7 +45,7 @@ async def check(source: str, data: Path | None) -> None:
     made = place_of(source)
     found = made.config
     if data is None and found.engine.url:
-        await _say(found.engine.name, _of_engine(found))
+        await _say(found.engine.name, _of_engine(found, made.data))
     else:
         await check_folder(data or made.data)
 
@@ -72,34 +68,11 @@ async def _say(where: str, faults: AsyncGenerator[str, None]) -> None:
 
 async def _of_folder(folder: Path) -> AsyncGenerator[str, None]:
     logging.getLogger("tailrace.log").setLevel(logging.CRITICAL)  # the sentences say it all
-    with sqlite_scrub.opened(folder) as looked:
-        for sentence in looked.faults():
+    async for sentence in _of_engine(config.Config(), folder):
+        yield sentence
+
+
+async def _of_engine(found: config.Config, folder: Path) -> AsyncGenerator[str, None]:
+    async with assembly_stores.inspect(found, folder) as kept:
+        async for sentence in scrub.scrub(kept, READERS):
             yield sentence
-        async for sentence in scrub.scrub(looked, READERS):
-            yield sentence
-
-
-async def _of_engine(found: config.Config) -> AsyncGenerator[str, None]:
-    store = assembly_stores.engine(found, Path()).store
-    await store.open()
-    try:
-        async for sentence in scrub.scrub(_Shared(store, await store.log.open_runs()), READERS):
-            yield sentence
-    finally:
-        await store.close()
-
-
-class _Shared(msgspec.Struct):
-    """What many processes share: its open runs, and those of its records."""
-
-    store: Store
-    open: Sequence[str]
-
-    def runs(self) -> Sequence[str]:
-        return self.open
-
-    async def read(self, run: str, after: int) -> Sequence[Event]:
-        return await self.store.log.read(run, after)
-
-    async def scan(self, bucket: str, *, after: str = "") -> Sequence[Record]:
-        return await self.store.records.scan(bucket, after=after)

@@ -27,7 +27,7 @@ from tailrace.config.shapes import (
 from tailrace.config.workflows import nodes_of
 from tailrace.errors import ConfigError
 from tailrace.events.types import MAIN
-from tailrace.log.stores.nats import addresses
+from tailrace.log.stores import registry
 
 KEY_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"})
 SECRET_ALGORITHMS = frozenset({"HS256", "HS384", "HS512"})
@@ -108,7 +108,7 @@ def _check_engine(engine: EngineConfig, reader: ConfigReader) -> None:
             reader.fault(f"[engine] {key} must be {least} to {most}, not {value}", "engine", key)
     if engine.url:
         try:
-            addresses.servers(engine.url)
+            registry.check(engine.url)
         except ConfigError as error:
             reader.fault(str(error), "engine", "url")
 

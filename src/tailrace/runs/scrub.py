@@ -6,13 +6,12 @@ with it: a run that is under way has a record and a log that are written one aft
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 from tailrace.errors import IllegalEvent, LogError, Unreadable
 from tailrace.events.state import RunState
-from tailrace.events.types import Event
 from tailrace.log.contract import Record
+from tailrace.log.stores.driver import Inspection
 from tailrace.runs import directory
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.retention import ended
@@ -21,24 +20,10 @@ Readers = Mapping[str, Callable[[bytes], object]]
 """What reads the records of each bucket."""
 
 
-class Kept(Protocol):
-    """What is looked at."""
-
-    def runs(self) -> Iterable[str]:
-        """Runs that have a log; more may be named by their records."""
-        ...
-
-    async def read(self, run: str, after: int) -> Sequence[Event]:
-        """As `EventLog.read`."""
-        ...
-
-    async def scan(self, bucket: str, *, after: str = "") -> Sequence[Record]:
-        """As `Records.scan`."""
-        ...
-
-
-async def scrub(kept: Kept, readers: Readers) -> AsyncGenerator[str, None]:
+async def scrub(kept: Inspection, readers: Readers) -> AsyncGenerator[str, None]:
     """A sentence for each thing that is wrong."""
+    for sentence in kept.faults():
+        yield sentence
     known: dict[str, RunRecord] = {}
     for bucket, reader in readers.items():
         async for record in _records(kept, bucket):
@@ -55,7 +40,7 @@ async def scrub(kept: Kept, readers: Readers) -> AsyncGenerator[str, None]:
             yield f"run {run}: {wrong}"
 
 
-async def _records(kept: Kept, bucket: str) -> AsyncGenerator[Record, None]:
+async def _records(kept: Inspection, bucket: str) -> AsyncGenerator[Record, None]:
     after = ""
     while page := await kept.scan(bucket, after=after):
         for record in page:
@@ -63,7 +48,7 @@ async def _records(kept: Kept, bucket: str) -> AsyncGenerator[Record, None]:
         after = page[-1].key
 
 
-async def _wrong(kept: Kept, run: str, record: RunRecord | None) -> str:
+async def _wrong(kept: Inspection, run: str, record: RunRecord | None) -> str:
     """What is wrong with a run, or nothing."""
     state = RunState()
     try:

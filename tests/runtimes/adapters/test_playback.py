@@ -8,7 +8,7 @@ from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.writer import RunWriter
 from tailrace.runtimes.adapters.playback import Member, PlaybackTeam, Scope
 from tailrace.runtimes.contract import RunContext

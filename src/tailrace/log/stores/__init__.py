@@ -1,1 +1,1 @@
-"""The engines that keep the log contract."""
+"""The engines that keep the log contract, a folder each; `registry.py` knows which there are."""

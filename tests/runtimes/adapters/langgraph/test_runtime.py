@@ -22,7 +22,7 @@ from tailrace.errors import ConfigError
 from tailrace.events import items as i
 from tailrace.events import types as t
 from tailrace.events.request import Settings
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.models.scenario import ScenarioStep
 from tailrace.runtimes.adapters.langgraph import anatomy
 from tailrace.runtimes.adapters.langgraph.offer import offered

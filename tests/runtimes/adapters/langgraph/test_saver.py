@@ -13,7 +13,7 @@ from langgraph.types import Command, interrupt
 
 from tailrace.events import types as t
 from tailrace.events.answers import Reply
-from tailrace.log.stores.memory import MemoryStore
+from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.owner import Owner
 from tailrace.runtimes.adapters.langgraph.saver import Saver
 from tailrace.runtimes.contract import KEPT

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 
 from tailrace.errors import LogError, NotOpen
 from tailrace.events.stored import Frame
-from tailrace.log.contract import BEGIN_SECONDS, Change
+from tailrace.log.contract import BEGIN_SECONDS, Change, Record
 from tailrace.log.stores.nats import layout as layouts
 from tailrace.log.stores.nats.client import Absent, Client
 from tailrace.log.stores.nats.layout import Layout
@@ -114,3 +115,56 @@ class NatsStore:
         if self._log is not None and self._client is not None:
             await self._log.close()
             await self._client.close()
+
+
+class NatsSideRecords:
+    """`Records` over a connection for each call, beside the servers that use them: for commands."""
+
+    def __init__(self, servers: Sequence[str], layout: Layout, *, patience: float = 0.0) -> None:
+        """`patience` as for a `NatsStore`."""
+        self._servers = servers
+        self._layout = layout
+        self._patience = patience
+
+    async def get(self, bucket: str, key: str) -> Record | None:
+        async with self._open() as records:
+            return await records.get(bucket, key)
+
+    async def put(
+        self,
+        bucket: str,
+        key: str,
+        value: bytes,
+        *,
+        revision: int | None = None,
+        expires: int = 0,
+    ) -> int:
+        async with self._open() as records:
+            return await records.put(bucket, key, value, revision=revision, expires=expires)
+
+    async def delete(self, bucket: str, key: str) -> None:
+        async with self._open() as records:
+            await records.delete(bucket, key)
+
+    async def change(self, change: Change) -> None:
+        async with self._open() as records:
+            await records.change(change)
+
+    async def scan(
+        self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False
+    ) -> Sequence[Record]:
+        async with self._open() as records:
+            return await records.scan(bucket, after=after, limit=limit, newest_first=newest_first)
+
+    async def due(self, bucket: str, now: int, limit: int = 100) -> Sequence[Record]:
+        async with self._open() as records:
+            return await records.due(bucket, now, limit)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncGenerator[NatsRecords, None]:
+        store = NatsStore(self._servers, self._layout, patience=self._patience)
+        await store.open()
+        try:
+            yield store.records
+        finally:
+            await store.close()

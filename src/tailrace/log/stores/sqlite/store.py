@@ -27,13 +27,13 @@ from tailrace.errors import LogError, NotOpen
 from tailrace.events.stored import Frame
 from tailrace.log import private
 from tailrace.log.contract import Change
-from tailrace.log.stores.sqlite_checkpoints import Checkpoints
-from tailrace.log.stores.sqlite_log import SqliteLog
-from tailrace.log.stores.sqlite_readers import Readers
-from tailrace.log.stores.sqlite_records import SqliteRecords, change_all
-from tailrace.log.stores.sqlite_recovery import Recovered
-from tailrace.log.stores.sqlite_schema import LOCK, connect, make_private, migrate
-from tailrace.log.stores.sqlite_writer import Commit, Writer
+from tailrace.log.stores.sqlite.checkpoints import Checkpoints
+from tailrace.log.stores.sqlite.log import SqliteLog
+from tailrace.log.stores.sqlite.readers import Readers
+from tailrace.log.stores.sqlite.records import SqliteRecords, change_all
+from tailrace.log.stores.sqlite.recovery import Recovered
+from tailrace.log.stores.sqlite.schema import LOCK, connect, make_private, migrate
+from tailrace.log.stores.sqlite.writer import Commit, Writer
 
 logger = logging.getLogger("tailrace.log")
 

@@ -22,18 +22,18 @@ from hypothesis import strategies as st
 from tailrace.errors import Fenced
 from tailrace.events import types as t
 from tailrace.events.types import Event
-from tailrace.log.stores import sqlite_live, sqlite_rows, sqlite_upkeep
-from tailrace.log.stores.sqlite import SqliteStore
-from tailrace.log.stores.sqlite_schema import FILE
+from tailrace.log.stores.sqlite import live, rows, upkeep
+from tailrace.log.stores.sqlite.schema import FILE
+from tailrace.log.stores.sqlite.store import SqliteStore
 from tests.contracts.log_contract import append, everything
 
 TINY = (
-    (sqlite_live, "TAIL_EVENTS", 4),
-    (sqlite_live, "CHUNK_EVENTS", 5),
-    (sqlite_rows, "CHUNK_EVENTS", 5),
-    (sqlite_upkeep, "TRIM_SEGMENTS", 2),
-    (sqlite_upkeep, "TRIM_AT_ONCE", 2),
-    (sqlite_upkeep, "OLD_SEGMENTS", 5),
+    (live, "TAIL_EVENTS", 4),
+    (live, "CHUNK_EVENTS", 5),
+    (rows, "CHUNK_EVENTS", 5),
+    (upkeep, "TRIM_SEGMENTS", 2),
+    (upkeep, "TRIM_AT_ONCE", 2),
+    (upkeep, "OLD_SEGMENTS", 5),
 )
 
 runs = st.integers(0, 3)
@@ -161,7 +161,7 @@ def test_any_schedule_keeps_what_was_acknowledged(
         await model.check(await opened(model.folder))
 
     with tempfile.TemporaryDirectory() as folder, tiny(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sqlite_upkeep, "SEAL_BYTES", seal_bytes)
+        patch.setattr(upkeep, "SEAL_BYTES", seal_bytes)
         asyncio.run(scene(Path(folder)))
 
 

@@ -18,9 +18,8 @@ from msgspec import Struct
 from tailrace.errors import Unreadable
 from tailrace.events.stored import SCHEMA, decode, frame
 from tailrace.events.types import Event
-from tailrace.log.stores import sqlite_segments as segments
-from tailrace.log.stores import sqlite_sums as sums
-from tailrace.log.stores.sqlite_segments import Piece
+from tailrace.log.stores.sqlite import segments, sums
+from tailrace.log.stores.sqlite.segments import Piece
 
 CHUNK_EVENTS = 96
 CHUNK_BYTES = 131_072

@@ -1,8 +1,8 @@
 """`EventLog` over the SQLite file: what may be appended, what is durable, who is told.
 
 One process owns the file, so what may be appended is decided in memory, on the event loop. A frame goes
-into a segment; the latest part of a live run stays in memory (`sqlite_live.py`), the older part and ended
-runs are read from chunks (`sqlite_rows.py`), which `sqlite_upkeep.py` makes.
+into a segment; the latest part of a live run stays in memory (`live.py`), the older part and ended
+runs are read from chunks (`rows.py`), which `upkeep.py` makes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ from tailrace.events import ids
 from tailrace.events.stored import Frame, decode
 from tailrace.events.types import Event
 from tailrace.log.contract import Listener
-from tailrace.log.stores import sqlite_rows as rows
-from tailrace.log.stores import sqlite_segments as segments
-from tailrace.log.stores import sqlite_sums as sums
-from tailrace.log.stores.sqlite_live import LiveRun
-from tailrace.log.stores.sqlite_readers import Readers
-from tailrace.log.stores.sqlite_recovery import Recovered
-from tailrace.log.stores.sqlite_segments import Gone, Piece
-from tailrace.log.stores.sqlite_upkeep import Upkeep
-from tailrace.log.stores.sqlite_writer import Action, Append, Commit, Writer
+from tailrace.log.stores.sqlite import rows, segments, sums
+from tailrace.log.stores.sqlite.live import LiveRun
+from tailrace.log.stores.sqlite.readers import Readers
+from tailrace.log.stores.sqlite.recovery import Recovered
+from tailrace.log.stores.sqlite.segments import Gone, Piece
+from tailrace.log.stores.sqlite.upkeep import Upkeep
+from tailrace.log.stores.sqlite.writer import Action, Append, Commit, Writer
 from tailrace.log.watchers import Watchers
 
 DROP_RUNS = 10

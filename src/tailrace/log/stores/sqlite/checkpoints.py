@@ -14,7 +14,7 @@ import threading
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
-from tailrace.log.stores.sqlite_schema import FILE, connect
+from tailrace.log.stores.sqlite.schema import FILE, connect
 
 CHECKPOINT_BYTES = 8_388_608
 """Written since the last checkpoint, as the writer counts; on disk it is about twice as much."""

@@ -21,7 +21,7 @@ from scripts.old_folders import ASKER, CONFIG, KEY, ONCE, SCENARIO, TOOLS
 from tests.support.forks import Forks
 from tests.support.servers import ChildServer
 
-DUMPS = sorted((Path(__file__).parents[1] / "data" / "folders").glob("*.sql"))
+DUMPS = sorted((Path(__file__).parents[3] / "data" / "folders").glob("*.sql"))
 YEARS = 10 * 365 * 86_400
 """Seconds."""
 DATA = '[server]\ndata = "data"\nmax_run_hours = 900000\n{server}\n'

@@ -17,12 +17,9 @@ from tailrace.events.stored import decode
 from tailrace.events.types import Event
 from tailrace.log import private
 from tailrace.log.contract import Record
-from tailrace.log.stores import sqlite_records as records
-from tailrace.log.stores import sqlite_rows as rows
-from tailrace.log.stores import sqlite_segments as segments
-from tailrace.log.stores import sqlite_sums as sums
-from tailrace.log.stores.sqlite_recovery import Recovered
-from tailrace.log.stores.sqlite_schema import FILE, FILES, MIGRATIONS, connect
+from tailrace.log.stores.sqlite import records, rows, segments, sums
+from tailrace.log.stores.sqlite.recovery import Recovered
+from tailrace.log.stores.sqlite.schema import FILE, FILES, MIGRATIONS, connect
 
 _SUMMED = {
     "live": "run, attempt, last",

@@ -13,9 +13,9 @@ from benchmarks.recovery import ENDED, GIANT, MEGABYTE, fill, measured
 from tailrace.events import types as t
 from tailrace.events.stored import frame
 from tailrace.events.types import Event
-from tailrace.log.stores.sqlite import SqliteStore
-from tailrace.log.stores.sqlite_schema import FILE
-from tailrace.log.stores.sqlite_upkeep import OLD_BYTES, TRIM_BYTES
+from tailrace.log.stores.sqlite.schema import FILE
+from tailrace.log.stores.sqlite.store import SqliteStore
+from tailrace.log.stores.sqlite.upkeep import OLD_BYTES, TRIM_BYTES
 
 SIZE = 128 * MEGABYTE
 

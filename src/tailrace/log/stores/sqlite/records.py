@@ -1,22 +1,28 @@
-"""`Records` over the SQLite file: writes ride in the commits of the one writer."""
+"""`Records` over the SQLite file: in the process that owns it, writes ride in the commits of the one writer;
+beside it, each is a transaction."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from tailrace.errors import Damaged, RevisionMismatch
+from tailrace.errors import Damaged, LogError, RevisionMismatch
 from tailrace.events import ids
 from tailrace.log.contract import Change, Record
-from tailrace.log.stores import sqlite_sums as sums
-from tailrace.log.stores.sqlite_readers import Readers
-from tailrace.log.stores.sqlite_writer import Writer
+from tailrace.log.stores.sqlite import sums
+from tailrace.log.stores.sqlite.readers import Readers
+from tailrace.log.stores.sqlite.schema import connect, make_private, migrate
+from tailrace.log.stores.sqlite.writer import Writer
 
 RUNS = "runs"
 """The bucket whose keys are runs."""
 COLUMNS = "bucket, key, value, revision, expires, sum"
+
+Result = TypeVar("Result")
 
 
 class SqliteRecords:
@@ -59,6 +65,64 @@ class SqliteRecords:
 
     async def due(self, bucket: str, now: int, limit: int = 100) -> Sequence[Record]:
         return await self._readers.run(lambda connection: due(connection, bucket, now, limit))
+
+
+class SqliteSideRecords:
+    """`Records` over a connection for each call, beside the process that owns the folder: for commands that
+    work while a server runs.
+
+    Each write is a transaction of its own, for which SQLite makes the two processes wait for each other. Logs
+    have no such door: a run has one writer.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def get(self, bucket: str, key: str) -> Record | None:
+        return self._do(lambda connection: get(connection, bucket, key))
+
+    async def put(
+        self,
+        bucket: str,
+        key: str,
+        value: bytes,
+        *,
+        revision: int | None = None,
+        expires: int = 0,
+    ) -> int:
+        return self._do(lambda connection: put(connection, bucket, key, value, revision, expires))
+
+    async def delete(self, bucket: str, key: str) -> None:
+        self._do(lambda connection: delete(connection, bucket, key))
+
+    async def change(self, change: Change) -> None:
+        def act(connection: sqlite3.Connection) -> None:
+            connection.execute("BEGIN IMMEDIATE")  # nobody writes between the read and the write
+            change_all(connection, (change,))
+            connection.execute("COMMIT")
+
+        self._do(act)
+
+    async def scan(
+        self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False
+    ) -> Sequence[Record]:
+        return self._do(
+            lambda connection: scan(
+                connection, bucket, after=after, limit=limit, newest_first=newest_first
+            )
+        )
+
+    async def due(self, bucket: str, now: int, limit: int = 100) -> Sequence[Record]:
+        return self._do(lambda connection: due(connection, bucket, now, limit))
+
+    def _do(self, act: Callable[[sqlite3.Connection], Result]) -> Result:
+        try:
+            make_private(self._folder)
+            with closing(connect(self._folder)) as connection:
+                migrate(connection)
+                return act(connection)
+        except (sqlite3.Error, OSError) as error:
+            raise LogError(f"{self._folder}: {error}") from error
 
 
 def get(connection: sqlite3.Connection, bucket: str, key: str) -> Record | None:

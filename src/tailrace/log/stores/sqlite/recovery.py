@@ -16,11 +16,9 @@ import sqlite3
 from collections.abc import Iterator
 
 from tailrace.errors import Damaged
-from tailrace.log.stores import sqlite_rows as rows
-from tailrace.log.stores import sqlite_segments as segments
-from tailrace.log.stores import sqlite_sums as sums
-from tailrace.log.stores.sqlite_live import LiveRun
-from tailrace.log.stores.sqlite_segments import Head, Piece
+from tailrace.log.stores.sqlite import rows, segments, sums
+from tailrace.log.stores.sqlite.live import LiveRun
+from tailrace.log.stores.sqlite.segments import Head, Piece
 
 logger = logging.getLogger("tailrace.log")
 

@@ -14,11 +14,10 @@ from contextlib import suppress
 from typing import TypeVar
 
 from tailrace.errors import LogError
-from tailrace.log.stores import sqlite_rows as rows
-from tailrace.log.stores import sqlite_sums as sums
-from tailrace.log.stores.sqlite_live import LiveRun
-from tailrace.log.stores.sqlite_segments import Piece
-from tailrace.log.stores.sqlite_writer import Writer
+from tailrace.log.stores.sqlite import rows, sums
+from tailrace.log.stores.sqlite.live import LiveRun
+from tailrace.log.stores.sqlite.segments import Piece
+from tailrace.log.stores.sqlite.writer import Writer
 
 SEAL_BYTES = 4_194_304
 """Chunks of an ended run are joined up to this size; longer runs keep theirs, which are large enough."""

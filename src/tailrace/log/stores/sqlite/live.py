@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from tailrace.log.stores.claim import Claim
-from tailrace.log.stores.sqlite_rows import CHUNK_BYTES, CHUNK_EVENTS
-from tailrace.log.stores.sqlite_segments import Piece, lost
+from tailrace.log.stores.sqlite.rows import CHUNK_BYTES, CHUNK_EVENTS
+from tailrace.log.stores.sqlite.segments import Piece, lost
 
 TAIL_EVENTS = 256
 TAIL_BYTES = 262_144

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from tailrace.errors import Damaged, LogError
 from tailrace.events import ids
-from tailrace.log.stores.sqlite_schema import connect
-from tailrace.log.stores.sqlite_sums import PLACES
+from tailrace.log.stores.sqlite.schema import connect
+from tailrace.log.stores.sqlite.sums import PLACES
 
 THREADS = 2
 

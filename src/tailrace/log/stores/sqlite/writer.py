@@ -30,10 +30,10 @@ from msgspec import Struct
 
 from tailrace.errors import Fenced, LogError
 from tailrace.events.stored import Frame
-from tailrace.log.stores import sqlite_segments as segments
-from tailrace.log.stores.sqlite_live import LiveRun
-from tailrace.log.stores.sqlite_rows import has
-from tailrace.log.stores.sqlite_segments import Head
+from tailrace.log.stores.sqlite import segments
+from tailrace.log.stores.sqlite.live import LiveRun
+from tailrace.log.stores.sqlite.rows import has
+from tailrace.log.stores.sqlite.segments import Head
 
 COMMIT_BYTES = 4_194_304
 """Frames beyond this wait for the next commit: who waits for one waits for all of it."""

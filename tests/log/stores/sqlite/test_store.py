@@ -16,8 +16,8 @@ import pytest
 from tailrace.errors import LogError, Unreadable
 from tailrace.events import types as t
 from tailrace.events.types import Event
-from tailrace.log.stores.sqlite import SqliteStore
-from tailrace.log.stores.sqlite_schema import FILE
+from tailrace.log.stores.sqlite.schema import FILE
+from tailrace.log.stores.sqlite.store import SqliteStore
 from tests.contracts.log_contract import ENDED, append, everything
 from tests.support.forks import Forks, forking
 from tests.support.logs import log
@@ -26,7 +26,7 @@ from tests.support.patience import patient
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from tailrace.log.stores.sqlite import SqliteStore
+from tailrace.log.stores.sqlite.store import SqliteStore
 from tests.contracts.log_contract import ENDED, append
 
 async def write(store, name):
@@ -47,7 +47,7 @@ FULL = """
 import asyncio, resource, sys
 from pathlib import Path
 from tailrace.errors import LogError
-from tailrace.log.stores.sqlite import SqliteStore
+from tailrace.log.stores.sqlite.store import SqliteStore
 from tests.contracts.log_contract import append, everything
 from tests.support.logs import log
 from tailrace.events import types as t
@@ -200,7 +200,7 @@ def test_an_unwritable_folder_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     program = (
         "import asyncio,sys; from pathlib import Path\n"
-        "from tailrace.log.stores.sqlite import SqliteStore\n"
+        "from tailrace.log.stores.sqlite.store import SqliteStore\n"
         "asyncio.run(SqliteStore(Path(sys.argv[1])).open())"
     )
     done = subprocess.run(

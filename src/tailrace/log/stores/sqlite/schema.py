@@ -1,10 +1,10 @@
 """The SQLite file: its tables, its settings, and how an older file becomes a newer one.
 
 `segments` is where runs are written: one row per commit, holding the frames of every run in that commit,
-in arrival order (`sqlite_segments.py`). A key per run would scatter the writes; measured, it doubles the cost
+in arrival order (`segments.py`). A key per run would scatter the writes; measured, it doubles the cost
 of the whole server. `chunks` holds what needs no segment any more: the older part of live runs, and whole
 ended runs. A run with chunks and without a row in `live` has ended. `dropped` names runs whose frames may
-still lie in segments up to `segment`. Every row has a checksum of its keys and values (`sqlite_sums.py`); one
+still lie in segments up to `segment`. Every row has a checksum of its keys and values (`sums.py`); one
 without it was written by version 1. Why there is no `auto_vacuum`: docs/adr/0002-sqlite-log.md.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tailrace.errors import LogError
 from tailrace.log import private
-from tailrace.log.stores import sqlite_sums as sums
+from tailrace.log.stores.sqlite import sums
 
 logger = logging.getLogger("tailrace.log")
 

@@ -22,11 +22,11 @@ from tailrace.errors import Damaged, Fenced, LogError
 from tailrace.events import types as t
 from tailrace.events.types import Event
 from tailrace.log.contract import Record
-from tailrace.log.stores import sqlite_sums as sums
-from tailrace.log.stores.sqlite import SqliteStore
-from tailrace.log.stores.sqlite_schema import FILE
+from tailrace.log.stores.sqlite import sums
+from tailrace.log.stores.sqlite.schema import FILE
+from tailrace.log.stores.sqlite.store import SqliteStore
 from tests.contracts.log_contract import append
-from tests.log.stores.test_sqlite_upkeep import crash_image, deltas, opened
+from tests.log.stores.sqlite.test_upkeep import crash_image, deltas, opened
 
 SEED = 20_26
 FLIPS = 250

@@ -17,7 +17,7 @@ import msgspec
 from tailrace.errors import Damaged, Unreadable
 from tailrace.events.stored import SCHEMA, decode, frame
 from tailrace.events.types import RunEnd
-from tailrace.log.stores import sqlite_sums as sums
+from tailrace.log.stores.sqlite import sums
 
 UNKNOWN = -2
 """The sum of a frame of version 1."""

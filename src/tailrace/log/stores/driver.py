@@ -1,0 +1,124 @@
+"""What each engine gives to those that choose it by URL: a check of its address, its store, its upkeep.
+
+An engine is a folder with a module `driver.py`, whose `DRIVER` keeps this protocol. That module imports what
+only this engine needs inside its functions, so that checking an address loads no client library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from tailrace.events.types import Event
+from tailrace.log.contract import Record, Records, Store
+from tailrace.log.work import Work
+
+
+class StoreSettings(Struct, frozen=True, kw_only=True):
+    """What the configuration says of an engine; each engine reads what concerns it.
+
+    `url` is its address, and `folder` where this machine keeps data. `name` tells installations on the same
+    servers apart; `shards` and `replicas` count when it is made. `kept_seconds` is how long a run's events
+    must be there, `lease_seconds` how long a silent worker keeps its run, and `wait_seconds` how long opening
+    waits for another process to let go of the data, or for servers to answer.
+    """
+
+    url: str
+    folder: Path
+    name: str = "tailrace"
+    shards: int = 8
+    replicas: int = 3
+    kept_seconds: int = 0
+    lease_seconds: float = 5.0
+    wait_seconds: float = 0.0
+
+
+class StoreParts(NamedTuple):
+    """A store, not open yet. Where processes can share it, `work` gives its jobs and calls once it is
+    open."""
+
+    store: Store
+    work: Callable[[], Work] | None = None
+
+
+class Inspection(Protocol):
+    """What an engine keeps, read from end to end beside those that use it."""
+
+    def faults(self) -> Iterator[str]:
+        """A sentence for each thing that is wrong with how it is stored."""
+        ...
+
+    def runs(self) -> Sequence[str]:
+        """Runs that have a log; more may be named by their records."""
+        ...
+
+    async def read(self, run: str, after: int) -> Sequence[Event]:
+        """As `EventLog.read`."""
+        ...
+
+    async def scan(self, bucket: str, *, after: str = "") -> Sequence[Record]:
+        """As `Records.scan`."""
+        ...
+
+
+class StoreDriver(Protocol):
+    """One engine. Every method raises `ConfigError` for settings that it cannot use."""
+
+    def check(self, url: str) -> None:
+        """Raises `ConfigError` for an address that is none; the message repeats no password."""
+        ...
+
+    def parts(self, settings: StoreSettings) -> StoreParts:
+        """The store. Nothing is opened."""
+        ...
+
+    def side_records(self, settings: StoreSettings) -> Records:
+        """The records for a command, also while servers use them. Nothing is opened."""
+        ...
+
+    def inspect(self, settings: StoreSettings) -> AbstractAsyncContextManager[Inspection]:
+        """What is kept, for `tailrace check --data`. Raises `LogError` where there is nothing to read."""
+        ...
+
+    async def create(self, settings: StoreSettings) -> Sequence[str]:
+        """Make what processes share, where it is missing: `tailrace engine init`. Returns what to tell the
+        operator, a sentence each. Raises `LogError`."""
+        ...
+
+    async def unsafe(self, settings: StoreSettings, monitors: Sequence[str]) -> Sequence[str]:
+        """Check what processes share: `tailrace engine check`. Returns a sentence for each thing that is
+        unsafe; `monitors` are addresses where servers tell of themselves. Raises `LogError` when it does not
+        work at all."""
+        ...
+
+
+@asynccontextmanager
+async def opened(store: Store) -> AsyncGenerator[Inspection, None]:
+    """The inspection of what is reached through an open store alone: its open runs, and those of its records.
+    Raises `LogError`."""
+    await store.open()
+    try:
+        yield _Opened(store, await store.log.open_runs())
+    finally:
+        await store.close()
+
+
+class _Opened(Struct, frozen=True):
+    store: Store
+    open: Sequence[str]
+
+    def faults(self) -> Iterator[str]:
+        return iter(())
+
+    def runs(self) -> Sequence[str]:
+        return self.open
+
+    async def read(self, run: str, after: int) -> Sequence[Event]:
+        return await self.store.log.read(run, after)
+
+    async def scan(self, bucket: str, *, after: str = "") -> Sequence[Record]:
+        return await self.store.records.scan(bucket, after=after)

@@ -1,0 +1,1 @@
+"""The engine that keeps nothing: for tests, and for `tailrace run`."""

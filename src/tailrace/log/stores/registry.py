@@ -1,0 +1,62 @@
+"""Which engines there are, by the scheme of their URL: the one place that names them all.
+
+A new engine is a folder and a line in `ENGINES`. The driver is imported when a URL asks for it, so that a
+process loads one engine at most; for that reason this is a table of names, not of imported objects. Import
+contracts do not see such imports: they forbid everybody else to import an engine.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+from tailrace.errors import ConfigError
+from tailrace.log.stores.driver import StoreDriver
+
+
+class Engine(NamedTuple):
+    """`module` has the engine's `DRIVER`. `form` shows how an operator writes its address, empty where
+    `[engine] url` cannot choose it."""
+
+    module: str
+    form: str = ""
+
+
+ENGINES: dict[str, Engine] = {
+    "memory": Engine("tailrace.log.stores.memory.driver"),
+    "sqlite": Engine("tailrace.log.stores.sqlite.driver"),
+    "nats": Engine("tailrace.log.stores.nats.driver", "nats://host:port"),
+    "tls": Engine("tailrace.log.stores.nats.driver", "tls://…"),
+}
+
+MEMORY = "memory:"
+DEFAULT = "sqlite:"
+"""The engine of a configuration without an address: it keeps runs in the data folder."""
+
+
+def driver(url: str) -> StoreDriver:
+    """The engine behind a URL, or behind a list of them separated by commas. Raises `ConfigError`."""
+    scheme = _scheme(url)
+    if scheme not in ENGINES:
+        raise _unknown(url)
+    made: StoreDriver = importlib.import_module(ENGINES[scheme].module).DRIVER
+    return made
+
+
+def check(url: str) -> None:
+    """Raises `ConfigError` for a URL that an operator cannot choose an engine by. The message repeats no
+    address where one may have a password: what cannot be read may be a piece of it."""
+    if not (_scheme(url) in ENGINES and ENGINES[_scheme(url)].form):
+        raise _unknown(url)
+    driver(url).check(url)
+
+
+def _scheme(url: str) -> str:
+    return url.lstrip().partition(":")[0].lower()
+
+
+def _unknown(url: str) -> ConfigError:
+    first = url.split(",")[0].strip()
+    which = "address 1" if "@" in url else repr(first)
+    forms = " or ".join(engine.form for engine in ENGINES.values() if engine.form)
+    return ConfigError(f"[engine] url: {which} is no {forms}")
