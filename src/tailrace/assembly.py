@@ -23,14 +23,10 @@ from tailrace.events.request import OutputFormat
 from tailrace.events.schema_shapes import fault
 from tailrace.http.app import create_app, create_health_app
 from tailrace.http.bodies import Bodies
-from tailrace.http.catalog import Catalog, Target
-from tailrace.http.documents import Documents
 from tailrace.http.event_stream import Streams, StreamSettings
 from tailrace.http.health import Health
 from tailrace.http.life import Life
 from tailrace.http.parts import Parts
-from tailrace.http.projection import Projections
-from tailrace.http.readers import Readers
 from tailrace.log.contract import Store
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.models.contract import Model
@@ -47,6 +43,10 @@ from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.contract import Tool, ToolSource
 from tailrace.runtimes.tools.dispatch import ASK_USER, TASK
 from tailrace.runtimes.tools.functions import FunctionTool
+from tailrace.service.catalog import Catalog, Target
+from tailrace.service.documents import Documents
+from tailrace.service.projection import Projections
+from tailrace.service.readers import Readers
 
 if TYPE_CHECKING:
     from tailrace.runs.membership import Membership

@@ -15,8 +15,8 @@ SOURCE = ROOT / "src" / "tailrace"
 MAX_LINES = 400
 
 COVERED_ELSEWHERE = {
-    "http/documents.py": "tests/http/test_endless.py",
-    "http/no_form.py": "tests/http/test_refused_first.py",
+    "service/documents.py": "tests/http/test_endless.py",
+    "service/no_form.py": "tests/http/test_refused_first.py",
     "models/reply_body.py": "tests/models/test_bounded.py",
     # tested by another file than their own: where
     "assembly_stores.py": "tests/cli/test_engines.py",
@@ -45,9 +45,9 @@ COVERED_ELSEWHERE = {
     "events/work.py": "tests/events/test_schemas.py",
     "http/agui_answers.py": "tests/http/test_agui.py",
     "http/app.py": "tests/http/test_bad_input.py",
-    "http/catalog.py": "tests/http/test_bad_input.py",
+    "service/catalog.py": "tests/http/test_bad_input.py",
     "http/direct.py": "tests/http/test_streaming.py",
-    "http/readers.py": "tests/http/test_limits.py",
+    "service/readers.py": "tests/http/test_limits.py",
     "http/health.py": "tests/http/test_deploy.py",
     "http/life.py": "tests/test_app.py",
     "http/guard.py": "tests/http/test_auth.py",
@@ -64,11 +64,11 @@ COVERED_ELSEWHERE = {
     "http/routes/sessions.py": "tests/http/test_sessions.py",
     "http/routes/ui.py": "tests/http/test_ui.py",
     "http/server.py": "tests/http/test_streaming.py",
-    "http/subscription.py": "tests/log/test_follow.py",
+    "service/refusals.py": "tests/http/test_refusals.py",
+    "service/subscription.py": "tests/log/test_follow.py",
     "http/turns.py": "tests/clients",
     "http/ui_answers.py": "tests/http/test_ui.py",
-    "http/view.py": "shapes",
-    "http/views.py": "tests/http/test_jobs.py",
+    "service/views.py": "tests/http/test_jobs.py",
     "models/contract.py": "shapes",
     "models/replay.py": "tests/models/test_scripted.py",
     "models/echo.py": "tests/models/test_scripted.py",

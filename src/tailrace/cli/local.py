@@ -21,12 +21,12 @@ from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, RunEnd, RunFailed, RunWaiting
 from tailrace.http.parts import Parts
-from tailrace.http.views import view
 from tailrace.log.follow import follow
 from tailrace.protocols.node_stream.reply import waiting_for
 from tailrace.protocols.node_stream.request import decode_answers
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
+from tailrace.service.views import view
 
 Show = Callable[[Sequence[Event]], None]
 

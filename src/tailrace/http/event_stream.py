@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from tailrace.errors import LogError, Unavailable
 from tailrace.http.direct import Connection, connection
 from tailrace.http.framing import Framing
-from tailrace.http.subscription import Subscription
+from tailrace.service.subscription import Subscription
 
 logger = logging.getLogger("tailrace.http")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import string
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -21,30 +23,37 @@ from tailrace.events.items import Item
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import RunFailed, RunResumed
-from tailrace.http import audit, no_form, refusals
+from tailrace.http import audit
 from tailrace.http.bodies import Bodies
-from tailrace.http.catalog import Catalog
-from tailrace.http.documents import Documents
 from tailrace.http.event_stream import EventStream, Streams
+from tailrace.http.framing import FRAMINGS
 from tailrace.http.guard import maker, principal
 from tailrace.http.health import Health
 from tailrace.http.life import Life
-from tailrace.http.projection import Projections
-from tailrace.http.readers import Readers
 from tailrace.http.request_ids import fresh_id, request_id
-from tailrace.http.subscription import Subscription
-from tailrace.http.view import View
 from tailrace.runs.accounts import Purse
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
 from tailrace.runs.submission import Sent, Submission
 from tailrace.runs.supervisor import Supervisor
 from tailrace.runtimes.contract import objection, refusal
+from tailrace.service import no_form
+from tailrace.service.catalog import Catalog
+from tailrace.service.documents import Documents
+from tailrace.service.projection import Projections
+from tailrace.service.readers import Readers
+from tailrace.service.refusals import refused
+from tailrace.service.subscription import Subscription
+from tailrace.service.views import View
 
 GRACE_HEADER = "x-disconnect-grace"
 """On a request that starts a run: how many seconds it goes on when nobody reads it, or `forever`."""
 
 MOST_GRACE = 86_400
+
+PLAIN = string.punctuation.replace("%", "")
+"""What stands in a header's value as it is, beside letters and digits; the rest is percent-encoded, as in the
+path that the name is asked by."""
 
 _OUTPUTS = {
     "chat": "response_format.json_schema.schema",
@@ -128,7 +137,7 @@ class Parts(Struct, frozen=True):
     async def refused(self, run: str) -> RunFailed | None:
         """How a run that was just started fails at its model server at once, as `refusals.refused`."""
         seconds = self.streams.settings.heartbeat_seconds
-        step = refusals.refused(self.projections.log, run, seconds)
+        step = refused(self.projections.log, run, seconds)
         return await self.streams.answered(step)
 
     async def resume(self, http: Request, run: str, view: View, first: int) -> EventStream:
@@ -150,9 +159,11 @@ class Parts(Struct, frozen=True):
     ) -> EventStream:
         who = principal(http)
         reading = self._reading(who, run)
-        headers = {**run_headers(run), **view.headers}
+        headers = {**run_headers(run), **session_header(view.session)}
         welcome = partial(self.gate.still, http.headers, who)
-        return EventStream(self.streams, subscription, reading, welcome, view.framing, headers)
+        return EventStream(
+            self.streams, subscription, reading, welcome, FRAMINGS[view.frames], headers
+        )
 
     @contextmanager
     def _reading(self, who: Principal, run: str) -> Generator[None, None, None]:
@@ -211,6 +222,11 @@ def submission(http: Request, body: bytes, key: str = "") -> Submission:
 def run_headers(run: str) -> dict[str, str]:
     """What every reply about a run carries, so that it can be found on any other surface."""
     return {"x-run-id": ids.run_id(run), **request_id(ids.run_id(run))}
+
+
+def session_header(session: str) -> dict[str, str]:
+    """What a reply of a session names it by; nothing without one."""
+    return {"x-session-id": quote(session, safe=PLAIN)} if session else {}
 
 
 def json_reply(

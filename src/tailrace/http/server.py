@@ -23,13 +23,14 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tailrace.http import logs, memory
+from tailrace.http import logs
 from tailrace.http.app import come_again
 from tailrace.http.event_stream import Streams
 from tailrace.http.origin import NameGuard
 from tailrace.http.parts import Parts
 from tailrace.http.protocol import Protocol
 from tailrace.http.watchdog import Watchdog
+from tailrace.service.memory import give_back
 
 NOTSENT_LOWAT = 16_384
 """Unsent bytes the kernel takes for one client. Measured: 0.16 MB a stalled reader instead of 4.2."""
@@ -156,7 +157,7 @@ def make(app: ASGIApp, parts: Parts, origins: Sequence[str]) -> Server:
 def run(server: Server, listener: socket.socket) -> None:
     """Serve until a signal, or `should_exit`, says stop. Raises what kept the store from being opened."""
     logs.to_stderr()
-    memory.give_back()
+    give_back()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()

@@ -21,12 +21,12 @@ from tailrace.http.guard import Reply, guarded, maker, owner
 from tailrace.http.outcomes import with_outcomes
 from tailrace.http.parts import Parts, document
 from tailrace.http.turns import take_turn
-from tailrace.http.views import agui_view
 from tailrace.protocols.ag_ui import request
 from tailrace.protocols.ag_ui.wire import SURFACE
 from tailrace.protocols.errors import error_body
 from tailrace.runs.conversations import named_id
 from tailrace.runs.owner import Owner
+from tailrace.service.views import agui_view
 
 
 def routes(parts: Parts) -> list[Route]:

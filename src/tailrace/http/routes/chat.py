@@ -9,16 +9,16 @@ from starlette.routing import Route
 
 from tailrace.events.request import RunRequest
 from tailrace.http import refusals
-from tailrace.http.catalog import Target
 from tailrace.http.guard import Reply, guarded, maker
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, document, json_reply
 from tailrace.http.turns import take_turn
-from tailrace.http.view import View
 from tailrace.protocols.anthropic_messages import models
 from tailrace.protocols.anthropic_messages.wire import VERSION
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_chat import reply, request, stream
+from tailrace.service.catalog import Target
+from tailrace.service.views import View
 
 SURFACE = "chat"
 

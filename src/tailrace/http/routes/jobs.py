@@ -14,15 +14,15 @@ from tailrace.errors import BadRequest, Conflict
 from tailrace.events import ids
 from tailrace.events.state import fold
 from tailrace.events.types import Event
-from tailrace.http.catalog import Catalog
 from tailrace.http.guard import Reply, guarded, owner
 from tailrace.http.parts import Parts, cursor, json_reply
-from tailrace.http.views import NATIVE, VIEWS, view
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.node_stream import reply, request
 from tailrace.runs.conversations import named_id
 from tailrace.runs.directory import Filter, RunRecord
 from tailrace.runs.owner import Owner
+from tailrace.service.catalog import Catalog
+from tailrace.service.views import NATIVE, VIEWS, view
 
 CLIENT = "a client"
 GOING = ("in_progress", "waiting")

@@ -11,11 +11,11 @@ from tailrace.http import refusals
 from tailrace.http.guard import Reply, guarded
 from tailrace.http.mounts import Mount
 from tailrace.http.parts import Parts, document, json_reply
-from tailrace.http.view import View
 from tailrace.protocols.anthropic_messages import reply, request, stream
 from tailrace.protocols.anthropic_messages.messages import BETA
 from tailrace.protocols.anthropic_messages.wire import VERSION, error_body
 from tailrace.protocols.counting import tokens
+from tailrace.service.views import View
 
 CANNOT_READ_CALLS = "ai-sdk/anthropic/2."
 """A client (AI SDK 5) that takes every `mcp_tool_use` for an error."""

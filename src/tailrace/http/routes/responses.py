@@ -22,12 +22,13 @@ from tailrace.http.mounts import Mount
 from tailrace.http.outcomes import with_outcomes
 from tailrace.http.parts import Parts, cursor, flag, json_reply
 from tailrace.http.turns import take_turn, with_history, with_references
-from tailrace.http.views import responses_view
 from tailrace.protocols import failures, overflow
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import reply, request, stream
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.retention import ended
+from tailrace.service.refusals import of_server
+from tailrace.service.views import responses_view
 
 SURFACE = "responses"
 CLIENT = "a client"
@@ -71,7 +72,7 @@ class _Responses:
                 return self._parts.stream(http, run, responses_view(run, options))
         if not wanted.background:
             state = await self._parts.attend(http, run, pauses=True)
-            refusal = refusals.of_server(state.end) if state is not None else None
+            refusal = of_server(state.end) if state is not None else None
             if state is not None and refusal is not None and not state.items:
                 return _refusal(run, refusal)
         return await self._document(run, turn)

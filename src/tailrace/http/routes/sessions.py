@@ -19,18 +19,17 @@ from tailrace.events.answers import Given, given, reply
 from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Message, text_of
 from tailrace.http.answers import to_who_asked
-from tailrace.http.catalog import Target
 from tailrace.http.forms import SESSIONS
 from tailrace.http.guard import Reply, guarded, maker
 from tailrace.http.parts import Parts, cursor
 from tailrace.http.turns import take_turn
-from tailrace.http.view import View
-from tailrace.http.views import session_view
 from tailrace.protocols.fields import unsupported
 from tailrace.protocols.session_lines import request, stream
 from tailrace.protocols.session_lines.request import Create, error_body
 from tailrace.runs.conversations import Conversation, named_id
 from tailrace.runs.owner import Owner
+from tailrace.service.catalog import Target
+from tailrace.service.views import View, session_view
 
 RESUME = "/{session_id:path}"
 QUERY = frozenset({"after", "run", "tenantId"})

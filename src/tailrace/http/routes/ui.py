@@ -15,10 +15,10 @@ from tailrace.http.outcomes import with_outcomes
 from tailrace.http.parts import Parts, cursor, document
 from tailrace.http.turns import take_turn
 from tailrace.http.ui_answers import answering
-from tailrace.http.views import ui_view
 from tailrace.protocols.ai_sdk_ui import request, stream
 from tailrace.protocols.errors import error_body
 from tailrace.runs.conversations import Conversation, named_id
+from tailrace.service.views import ui_view
 
 QUERIES = {
     ("POST", "/api/chat"): frozenset({"agent"}),
