@@ -1,4 +1,4 @@
-"""The one place that knows all concrete classes: a configuration in, a server's parts out."""
+"""The one place that knows all concrete classes: a configuration in, a server out."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tailrace.events.request import OutputFormat
 from tailrace.events.schema_shapes import fault
 from tailrace.http.app import create_app, create_health_app
 from tailrace.http.bodies import Bodies
+from tailrace.http.edge import Edge, Instance
 from tailrace.http.event_stream import Streams, StreamSettings
 from tailrace.http.health import Health
 from tailrace.http.life import Life
-from tailrace.http.parts import Parts
 from tailrace.log.contract import Store
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.models.contract import Model
@@ -47,6 +47,7 @@ from tailrace.service.catalog import Catalog, Target
 from tailrace.service.documents import Documents
 from tailrace.service.projection import Projections
 from tailrace.service.readers import Readers
+from tailrace.service.run_service import RunService
 
 if TYPE_CHECKING:
     from tailrace.runs.membership import Membership
@@ -135,15 +136,15 @@ def output_of(name: str, agent: AgentConfig) -> OutputFormat | None:
     )
 
 
-def parts(
+def instance(
     config: Config,
     store: Store,
     more: Mapping[str, Runtime] | None = None,
     *,
     open: bool = True,
     cluster: Membership | None = None,
-) -> Parts:
-    """A server's parts over a store, with `more` agents that were made in Python. `open`: whether it may
+) -> Instance:
+    """A server over a store, with `more` agents that were made in Python. `open`: whether it may
     stand open while there are no tokens; `cluster`: its part in one. Raises `ConfigError`."""
     added = dict(more or {})
     settings = RunSettings(
@@ -180,22 +181,27 @@ def parts(
             write_seconds=config.server.write_timeout_seconds,
         )
     )
-    return Parts(
-        gate=gate(config, store, clock, open=open),
-        catalog=Catalog(targets),
+    service = RunService(
         supervisor=supervisor,
         directory=directory,
         conversations=conversations,
+        documents=Documents(directory, config.limits.document_bytes),
+        catalog=Catalog(targets),
         projections=Projections(store),
-        streams=streams,
         readers=Readers(),
+        waits=streams,
+        hold_seconds=streams.settings.heartbeat_seconds,
+    )
+    edge = Edge(
+        gate=gate(config, store, clock, open=open),
+        streams=streams,
         health=Health(store, supervisor),
         bodies=Bodies(config.server.max_body_bytes),
-        documents=Documents(directory, config.limits.document_bytes),
+        life=Life(supervisor, streams, lambda: _close(known, servers)),
         extension_key=config.server.extension_key,
         functions=config.server.agent_calls == "function_call",
-        life=Life(supervisor, streams, lambda: _close(known, servers)),
     )
+    return Instance(service, edge)
 
 
 def _block_seconds(config: Config, *, shared: bool) -> float:
@@ -204,8 +210,8 @@ def _block_seconds(config: Config, *, shared: bool) -> float:
     return min(longest, max(config.engine.lease_seconds / 2, 1.0)) if shared else longest
 
 
-def application(config: Config, made: Parts, *, surfaces: bool = True) -> Starlette:
-    """The ASGI application over a server's parts; without `surfaces` only its health."""
+def application(config: Config, made: Instance, *, surfaces: bool = True) -> Starlette:
+    """The ASGI application over a server; without `surfaces` only its health."""
     return create_app(made, config.server.cors_origins) if surfaces else create_health_app(made)
 
 
