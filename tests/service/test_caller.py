@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from tailrace.auth.limits import NO_LIMITS, Account
 from tailrace.errors import BadRequest
 from tailrace.runs.accounts import Purse
 from tailrace.runs.owner import Owner
-from tailrace.runs.submission import Sent
+from tailrace.runs.submission import LARGE_BYTES, Sent
 from tailrace.service.caller import MOST_GRACE, Caller, Delivery, purses
 
 ME = Owner("t", "u")
@@ -69,3 +70,23 @@ async def test_a_caller_of_no_transport_stays() -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(me.left(), 0.01)
     me.decides("run", ())
+
+
+@pytest.mark.parametrize("size", [0, 9, LARGE_BYTES, 3 * LARGE_BYTES])
+async def test_a_body_of_any_size_has_the_hash_that_stored_claims_have(size: int) -> None:
+    body = b"x" * size
+    sent = await caller(path="/v1/responses", key="k").sent(body)
+    assert sent is not None
+    assert sent.fingerprint == sha256(b"/v1/responses\n" + body).hexdigest()
+
+
+async def test_only_what_may_be_a_repetition_is_hashed_to_be_recognised() -> None:
+    assert await caller().sent(b"{}") is None
+    assert await caller(retry=True).sent(b"{}") == Sent.of(caller(retry=True).submission(b"{}"), ME)
+    with pytest.raises(BadRequest):
+        await caller(grace="soon").sent(b"{}")
+
+
+def test_a_submission_holds_the_body_itself() -> None:
+    body = b"x" * 9
+    assert caller(path="/jobs").submission(body).body is body

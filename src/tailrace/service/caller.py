@@ -16,7 +16,7 @@ from tailrace.errors import BadRequest
 from tailrace.events.answers import Answer
 from tailrace.runs.accounts import Purse
 from tailrace.runs.owner import Owner
-from tailrace.runs.submission import Sent, Submission
+from tailrace.runs.submission import Sent, Submission, remembered
 
 GRACE = "x-disconnect-grace"
 """On a request that starts a run: how many seconds it goes on when nobody reads it, or `forever`."""
@@ -68,15 +68,17 @@ class Caller(Struct, frozen=True):
         idempotency key on a surface whose requests name their runs. Raises `BadRequest`."""
         return Submission(
             key=key or self.delivery.key,
-            body=self.delivery.path.encode() + b"\n" + body,
+            body=body,
             retry=self.delivery.retry,
             grace=_grace(self.delivery.grace),
             purses=purses(self.accounts),
+            path=self.delivery.path,
         )
 
-    def sent(self, body: bytes) -> Sent:
-        """The submission as it is remembered. Raises `BadRequest`."""
-        return Sent.of(self.submission(body), self.maker)
+    async def sent(self, body: bytes) -> Sent | None:
+        """The submission as it is remembered, None for one that is no repetition. Raises `BadRequest`."""
+        submission = self.submission(body)
+        return await remembered(submission, self.maker) if submission.repeats else None
 
 
 def purses(accounts: Sequence[Account]) -> tuple[Purse, ...]:

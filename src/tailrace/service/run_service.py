@@ -139,7 +139,7 @@ class RunService(StoredRuns, frozen=True):
             self._has_form(msgspec.structs.replace(request, history=(), input=said), body)
         caller.decides(run, answer)
         turn = RunResumed(request, said)
-        return await self.supervisor.answer(run, answer, turn, caller.sent(body))
+        return await self.supervisor.answer(run, answer, turn, await caller.sent(body))
 
     async def find(self, caller: Caller, id: str, what: str = "run") -> RunRecord:
         """The run of any of its ids; `what` a client calls it. Raises `NotFound`, `Expired`."""

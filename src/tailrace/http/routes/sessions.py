@@ -109,7 +109,8 @@ class _Sessions:
         The log says what is asked; the run's record learns of it a moment later. A message that began a run
         and comes again is no answer to what that run asks.
         """
-        claim = await self._service.supervisor.claimed(caller.sent(body))
+        sent = await caller.sent(body)
+        claim = None if sent is None else await self._service.supervisor.claimed(sent)
         if claim is not None and not claim.answers:
             return None
         before = "" if claim is None else claim.run
