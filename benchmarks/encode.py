@@ -9,7 +9,7 @@ from tailrace.events import types as t
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.protocols.contract import StreamEncoder
-from tailrace.runtimes.single import finish, opening, said
+from tailrace.runtimes.node_lifecycle import finish, opening, said
 from tailrace.service.views import VIEWS
 
 RUN = "0" * 26

@@ -85,7 +85,10 @@ def test_a_field_that_is_gone_is_named(owner: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["http.protocol", *(f"runtimes.adapters.{name}" for name in ("pydantic_ai", "langgraph"))],
+    [
+        "http.protocol",
+        *(f"runtimes.adapters.{name}.runtime" for name in ("pydantic_ai", "langgraph")),
+    ],
 )
 def test_all_hooks_are_there_in_what_is_installed(module: str) -> None:
     done = subprocess.run([sys.executable, "-c", f"import tailrace.{module}"], check=False)

@@ -36,8 +36,8 @@ from tailrace.runs.retention import Sweeper
 from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.supervisor import Supervisor
 from tailrace.runtimes.adapters.recognise import runtime_for
-from tailrace.runtimes.agent import Agent, Limits
-from tailrace.runtimes.contract import Keeper, Runtime
+from tailrace.runtimes.agent import Agent, AgentLimits
+from tailrace.runtimes.contract import KeepsCheckpoints, Runtime
 from tailrace.runtimes.gateway import Gateway
 from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.contract import Tool, ToolSource
@@ -114,8 +114,8 @@ def agent_of(
         asks_user=agent.ask_user,
         output=output_of(name, agent),
         context_tokens=agent.context_tokens,
-        limits=Limits(
-            turns=agent.max_turns or Limits().turns,
+        limits=AgentLimits(
+            turns=agent.max_turns or AgentLimits().turns,
             tool_calls=agent.max_tool_calls,
             tokens=agent.max_tokens,
             seconds=agent.max_seconds,
@@ -164,7 +164,7 @@ def instance(
     sweeper = Sweeper(store, directory, conversations, settings, clock)
     made = {**runtimes(config, known, servers), **added}
     for runtime in made.values():
-        if isinstance(runtime, Keeper):
+        if isinstance(runtime, KeepsCheckpoints):
             runtime.keep_in(store)
     supervisor = Supervisor(
         store, made, directory, conversations, sweeper, settings, clock, cluster

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 
+from tailrace import __version__
 from tests.support.commands import tailrace
 from tests.support.servers import ChildServer, running, select_a_moment
 from tests.support.team_files import team_server
@@ -198,3 +199,8 @@ def test_answer_answers_what_a_run_waits_for(tmp_path: Path) -> None:
             assert (late.returncode, "asks for nothing" in late.stderr) == (1, True)
     finally:
         team.kill()
+
+
+def test_the_version_is_shown() -> None:
+    done = tailrace("--version")
+    assert (done.returncode, done.stdout.strip()) == (0, f"tailrace {__version__}")

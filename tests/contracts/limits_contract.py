@@ -12,8 +12,8 @@ from tailrace.events import ids
 from tailrace.events.types import Usage
 from tailrace.log.contract import Store
 from tailrace.runs.accounts import Accounts, Purse
+from tailrace.runs.concurrency import SHAPE, UNBORN, ClusterConcurrency
 from tailrace.runs.directory import Directory, RunRecord, Status
-from tailrace.runs.running import SHAPE, UNBORN, RunningAnywhere
 
 NOW = 1_763_690_000_000
 
@@ -74,7 +74,7 @@ class LimitsContract:
         assert told == ["tokens_per_day"]
 
     async def test_processes_take_no_place_twice(self, stores: Sequence[Store]) -> None:
-        each = [RunningAnywhere(store, Directory(store), lambda: NOW) for store in stores]
+        each = [ClusterConcurrency(store, Directory(store), lambda: NOW) for store in stores]
         purses = [Purse("tenant:x", runs=9), Purse("token:a", runs=3)]
         starts = [each[n % 2].enter(_suffix(n), purses) for n in range(10)]
         outcomes = await asyncio.gather(*starts, return_exceptions=True)
@@ -98,8 +98,8 @@ class LimitsContract:
         self, stores: Sequence[Store], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Its reader has seen the end already; its record says so a moment later."""
-        monkeypatch.setattr("tailrace.runs.running.WAITS", (0.01,) * 1000)
-        running = RunningAnywhere(stores[1], Directory(stores[1]), lambda: NOW)
+        monkeypatch.setattr("tailrace.runs.concurrency.WAITS", (0.01,) * 1000)
+        running = ClusterConcurrency(stores[1], Directory(stores[1]), lambda: NOW)
         purses = [Purse("token:a", runs=1)]
         await running.enter(_suffix(1), purses)
         await self._record(stores[0], _suffix(1), "in_progress")
@@ -111,7 +111,7 @@ class LimitsContract:
 
     async def test_a_run_that_never_began_loses_its_place(self, stores: Sequence[Store]) -> None:
         now = NOW
-        running = RunningAnywhere(stores[0], Directory(stores[0]), lambda: now)
+        running = ClusterConcurrency(stores[0], Directory(stores[0]), lambda: now)
         purses = [Purse("token:a", runs=2)]
         await running.enter(_suffix(1), purses)
         await running.enter(_suffix(2), purses)

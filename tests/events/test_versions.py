@@ -11,7 +11,15 @@ from tailrace.auth.tokens import SHAPE as TOKEN
 from tailrace.auth.tokens import Token
 from tailrace.errors import Unreadable
 from tailrace.events.versions import Shape, pack_entry, unpack_entry
-from tailrace.runs import accounts, conversations, directory, running, submission, sweeping, turns
+from tailrace.runs import (
+    accounts,
+    concurrency,
+    conversations,
+    directory,
+    submission,
+    sweeping,
+    turns,
+)
 from tailrace.runs.conversations import Conversation
 from tailrace.runs.directory import RunRecord
 
@@ -20,7 +28,7 @@ SHAPES: list[Shape[Any]] = [
     accounts.SHAPE,
     conversations.SHAPE,
     directory.SHAPE,
-    running.SHAPE,
+    concurrency.SHAPE,
     submission.SHAPE,
     sweeping.SHAPE,
     turns.SHAPE,
@@ -35,8 +43,8 @@ OLD: list[tuple[Shape[Any], bytes, Any]] = [
         Conversation(id="c", tenant="t", created=1),
     ),
     (TOKEN, b'{"id":"i","name":"n","tenant":"t"}', Token(id="i", name="n", tenant="t")),
-    (running.SHAPE, b'{"01k":5}', {"01k": 5}),
-    (running.SHAPE, b'{"v":1,"01k":5}', {"01k": 5}),
+    (concurrency.SHAPE, b'{"01k":5}', {"01k": 5}),
+    (concurrency.SHAPE, b'{"v":1,"01k":5}', {"01k": 5}),
 ]
 
 

@@ -17,7 +17,7 @@ from tailrace.events.request import ModelRequest, OutputFormat, Settings
 from tailrace.events.state import RunState
 from tailrace.models.continued import SHORTEST, ContinuedModel
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
-from tailrace.runtimes.single import Reply, ending, opening
+from tailrace.runtimes.node_lifecycle import ModelReply, ending, opening
 from tests.support.logs import TS, request, user
 
 BEGUN = "Once upon a time there was a "
@@ -77,7 +77,7 @@ async def said(server: Server, begun: str, settings: Settings | None = None) -> 
     asked = ModelRequest(items=(user("Hi"),), settings=settings or Settings(), begun=begun)
     for draft in [t.Draft(t.RunStarted(request())), *opening(state, "helper")]:
         state.advance(draft, TS)
-    reply = Reply(state)
+    reply = ModelReply(state)
     async for payloads in ContinuedModel(server).stream(asked, reply.numbers()):
         for draft in reply.said(payloads):
             state.advance(draft, TS)

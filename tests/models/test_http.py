@@ -13,7 +13,7 @@ import pytest
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import ModelRequest, Settings
-from tailrace.models.http import HttpModel, Patience, Sessions, Timeouts
+from tailrace.models.http import HttpModel, IdleTimer, Sessions, Timeouts
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tests.support.logs import user
@@ -269,7 +269,7 @@ async def test_a_server_that_only_shows_that_it_lives_stalls(name: str, before: 
 
 def test_patience_is_new_after_each_event() -> None:
     decoder = ChatCodec().decoder(itertools.count(), "m")
-    patience = Patience(5.0, decoder)
+    patience = IdleTimer(5.0, decoder)
     patience.waited = 4.5
     decoder.feed(b": ping\n\n" + EMPTY % b"null")
     assert patience.left() == 0.5

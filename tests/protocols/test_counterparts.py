@@ -15,7 +15,7 @@ from tailrace.events.items import ProviderItem
 from tailrace.events.request import ModelRequest, RunRequest
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.contract import UpstreamCodec
-from tailrace.protocols.offered import Calls, Offered
+from tailrace.protocols.offered import OfferedCalls, OfferedTools
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_responses import reply, request
 from tailrace.protocols.openai_responses.stream import Options
@@ -63,7 +63,7 @@ def asked(*items: Object, tools: list[Object]) -> RunRequest:
     return request.decode(json.dumps(body).encode()).request
 
 
-def sent(codec: UpstreamCodec, made: RunRequest) -> tuple[Object, dict[str, Offered]]:
+def sent(codec: UpstreamCodec, made: RunRequest) -> tuple[Object, dict[str, OfferedTools]]:
     http = codec.request(ModelRequest(items=made.input, settings=made.settings), "m")
     return json.loads(http.body), dict(http.offered)
 
@@ -99,7 +99,7 @@ def functions(body: Object) -> dict[str, Any]:
 def test_the_clients_search_is_offered_as_a_function(dialect: str) -> None:
     body, offered = sent(FOREIGN[dialect], asked(tools=[SEARCH]))
     assert functions(body) == {"tool_search": PARAMETERS}
-    assert offered == {"tool_search": Offered("tool_search", search=True)}
+    assert offered == {"tool_search": OfferedTools("tool_search", search=True)}
 
 
 @pytest.mark.parametrize("dialect", FOREIGN)
@@ -143,7 +143,7 @@ def test_a_search_is_a_call_with_its_result_to_messages_servers() -> None:
 def test_what_the_model_searches_is_a_search_of_the_clients(
     arguments: list[str], told: Object
 ) -> None:
-    calls = Calls({"tool_search": Offered("tool_search", search=True)})
+    calls = OfferedCalls({"tool_search": OfferedTools("tool_search", search=True)})
     payloads: list[t.Payload] = [t.ItemStarted(0, "tool_call", name="tool_search", call_id="s1")]
     payloads += [t.ArgumentsDelta(0, piece) for piece in arguments]
     shown = calls.told([*payloads, t.ItemCompleted(0)])
@@ -157,7 +157,7 @@ def test_what_the_model_searches_is_a_search_of_the_clients(
 
 
 def test_a_search_that_was_cut_off_is_incomplete() -> None:
-    calls = Calls({"tool_search": Offered("tool_search", search=True)})
+    calls = OfferedCalls({"tool_search": OfferedTools("tool_search", search=True)})
     started = t.ItemStarted(0, "tool_call", name="tool_search", call_id="s1")
     *_, done = calls.told([started, t.ItemCompleted(0, "incomplete")])
     assert isinstance(done, t.ItemCompleted)

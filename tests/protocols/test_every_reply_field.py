@@ -32,7 +32,7 @@ from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_responses import reply as responses_reply
 from tailrace.protocols.openai_responses import stream as responses_stream
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
-from tailrace.runtimes import single
+from tailrace.runtimes import node_lifecycle
 from tests.support.logs import RUN
 from tests.support.logs import request as logged
 
@@ -52,13 +52,13 @@ def log(dialect: str, frames: Sequence[Object]) -> list[t.Event]:
         events.extend(state.advance(draft, 0) for draft in drafts)
 
     add([t.Draft(t.RunStarted(logged()))])
-    add(single.opening(state, "helper"))
+    add(node_lifecycle.opening(state, "helper"))
     decoder = CODECS[dialect].decoder(itertools.count(), "m")
-    said = single.Reply(state)
+    said = node_lifecycle.ModelReply(state)
     add(said.said(decoder.feed(b"".join(b"data: %b\n\n" % msgspec.json.encode(f) for f in frames))))
     add(said.said(decoder.close()))
     assert decoder.failure is None, decoder.failure
-    add(single.ending(state))
+    add(node_lifecycle.ending(state))
     return events
 
 

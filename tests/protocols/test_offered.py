@@ -18,7 +18,7 @@ from tailrace.events.request import ModelRequest, Settings, ToolChoice, ToolSpec
 from tailrace.events.tools import Declared, run_by_client
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.contract import UpstreamCodec
-from tailrace.protocols.offered import Calls, Names, Offered
+from tailrace.protocols.offered import Names, OfferedCalls, OfferedTools
 from tailrace.protocols.openai_chat import request, tools
 from tailrace.protocols.openai_chat.rules import OPENAI, Rules
 from tailrace.protocols.openai_chat.upstream import ChatCodec
@@ -63,9 +63,9 @@ def test_codexs_tools_are_offered_as_functions() -> None:
     names = [tool["function"]["name"] for tool in body["tools"]]
     assert names == ["apply_patch", "mcp__x__f", "mcp__x__patch", "shell"]
     assert body["offered"] == {
-        "apply_patch": Offered("apply_patch", custom=True),
-        "mcp__x__f": Offered("f", "mcp__x"),
-        "mcp__x__patch": Offered("patch", "mcp__x", custom=True),
+        "apply_patch": OfferedTools("apply_patch", custom=True),
+        "mcp__x__f": OfferedTools("f", "mcp__x"),
+        "mcp__x__patch": OfferedTools("patch", "mcp__x", custom=True),
     }
     told = body["tools"][0]["function"]["description"]
     assert told.startswith("Patches.")
@@ -137,7 +137,9 @@ def test_a_chat_clients_tools_arrive_as_they_were_said() -> None:
 
 
 def test_calls_are_the_clients_own_again() -> None:
-    calls = Calls({"p": Offered("patch", custom=True), "ns__f": Offered("f", "ns")})
+    calls = OfferedCalls(
+        {"p": OfferedTools("patch", custom=True), "ns__f": OfferedTools("f", "ns")}
+    )
     batches: list[list[t.Payload]] = [
         [t.ItemStarted(0, "tool_call", name="p"), t.ArgumentsDelta(0, '{"input":"a')],
         [t.ItemStarted(1, "tool_call", name="ns__f"), t.ArgumentsDelta(1, "{}")],
@@ -162,7 +164,7 @@ def test_calls_are_the_clients_own_again() -> None:
     [('{"input":"x"}', "x"), ("*** Begin", "*** Begin"), ('{"other":1}', '{"other":1}'), ("", "")],
 )
 def test_free_text_is_found_in_what_a_model_made_of_it(arguments: str, text: str) -> None:
-    calls = Calls({"p": Offered("p", custom=True)})
+    calls = OfferedCalls({"p": OfferedTools("p", custom=True)})
     batch: list[t.Payload] = [
         t.ItemStarted(0, "tool_call", name="p"),
         t.ArgumentsDelta(0, arguments),
@@ -260,7 +262,7 @@ def test_names_are_legal_differ_and_lead_back(keys: list[tuple[str, str]]) -> No
     assert all(LEGAL.fullmatch(name) for name in made)
     assert len(set(made)) == len(keys)
     for tool, name in zip(found, made, strict=True):
-        stands = names.stands_for(tool, as_function=False) or Offered(name)
+        stands = names.stands_for(tool, as_function=False) or OfferedTools(name)
         assert (stands.namespace, stands.name) == tool.key
 
 
@@ -305,7 +307,9 @@ def test_every_tool_is_called_back_by_its_own_name(
     assert [_name(tool) for tool in body["tools"]] == [back]
     assert LEGAL.fullmatch(back)
     known = custom and dialect == "responses"
-    (started,) = Calls(made.offered).told([t.ItemStarted(0, "tool_call", name=back, custom=known)])
+    (started,) = OfferedCalls(made.offered).told(
+        [t.ItemStarted(0, "tool_call", name=back, custom=known)]
+    )
     assert isinstance(started, t.ItemStarted)
     assert (started.name, started.custom) == (key[1], custom)
     assert started.details == details
@@ -357,8 +361,8 @@ def test_they_are_offered_each_once_and_are_the_clients(kind: str, dialect: str)
         *("apply_patch", "mcp__x__f", "mcp__x__patch", "shell"),
         *("late", "ns__deep", "patch2"),
     ]
-    assert made.offered["ns__deep"] == Offered("deep", "ns")
-    assert made.offered["patch2"] == Offered("patch2", custom=True)
+    assert made.offered["ns__deep"] == OfferedTools("deep", "ns")
+    assert made.offered["patch2"] == OfferedTools("patch2", custom=True)
     theirs = run_by_client(CODEX, (item,))
     assert {("", "late"), ("ns", "deep"), ("", "patch2"), ("", "shell")} <= theirs
     assert ("", "web_search") not in theirs

@@ -13,7 +13,7 @@ from tailrace.events import types as t
 from tailrace.events.request import ModelRequest, Settings
 from tailrace.protocols.anthropic_messages import reply, stream
 from tailrace.protocols.anthropic_messages.content import decode_messages
-from tailrace.protocols.anthropic_messages.messages import Turns
+from tailrace.protocols.anthropic_messages.messages import MessageTurns
 from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_responses import reply as responses_reply
 from tailrace.protocols.openai_responses import request as responses_request
@@ -57,7 +57,7 @@ def test_a_thought_comes_back_whole(name: str) -> None:
     content, items = given_back([t.ItemStarted(0, "reasoning"), *deltas, done])
     assert [block["type"] for block in content] == ["thinking"]
     assert items == (thought,)
-    turns = Turns("messages", Names((), "messages", "messages"))
+    turns = MessageTurns("messages", Names((), "messages", "messages"))
     for item in items:
         turns.add(item)
     assert turns.made == []  # a Messages server would refuse what it did not sign

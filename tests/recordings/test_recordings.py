@@ -29,7 +29,7 @@ from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_responses import reply as responses_reply
 from tailrace.protocols.openai_responses import stream as responses
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
-from tailrace.runtimes.single import ending
+from tailrace.runtimes.node_lifecycle import ending
 from tests.support import strict
 from tests.support.logs import NODE, RUN, TS, request
 

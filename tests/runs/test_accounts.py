@@ -15,7 +15,7 @@ from tailrace.runs.accounts import DAY, Purse
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import ending, opening, said
+from tailrace.runtimes.node_lifecycle import ending, opening, said
 from tests.support.house import Behave, Fake, House, open_house
 from tests.support.logs import request
 
@@ -102,7 +102,7 @@ async def test_a_day_s_budget(used: tuple[int, float], reason: str) -> None:
 async def test_a_budget_that_runs_out_ends_the_run_and_keeps_its_usage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tailrace.runs.live.LAST_SECONDS", 0.01)
+    monkeypatch.setattr("tailrace.runs.run_task.LAST_SECONDS", 0.01)
     house = await open_house(Fake(calls((70, 0.0), (70, 0.0), then_hang=True)))
     state = await house.finished(await _start(house, Purse("tenant:acme", tokens=100)))
     assert state.end == t.RunIncomplete("tokens_per_day")
@@ -128,7 +128,7 @@ async def test_what_was_spent_survives_a_restart() -> None:
 async def test_a_run_that_was_taken_over_is_still_paid_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tailrace.runs.live.LAST_SECONDS", 0.01)
+    monkeypatch.setattr("tailrace.runs.run_task.LAST_SECONDS", 0.01)
     first = await open_house(Fake(calls((60, 0.0), then_hang=True)))
     run = await _start(first, Purse("token:a", runs=1, tokens=100))
     await first.supervisor.drain()

@@ -50,10 +50,10 @@ async def test_a_process_that_was_cut_off_begins_nothing_when_it_is_back(
     )
     await cut.wait()
     monkeypatch.setattr(store, "begin", begin)
-    answers = jobs.answers.pop(f"process.{one.supervisor._crew.name}")
+    answers = jobs.answers.pop(f"process.{one.supervisor._executor.name}")
     run, new = await other.supervisor.start(request(), owner=Owner("local"), submission=once)
     assert new
-    jobs.answers[f"process.{one.supervisor._crew.name}"] = answers
+    jobs.answers[f"process.{one.supervisor._executor.name}"] = answers
     back.set()
     found, _ = await first
     going = [each for each in set(jobs.offered) if await _goes_on(one, each)]

@@ -19,7 +19,7 @@ from tailrace.runs.writer import FRAME_BYTES, FRAME_EVENTS, RunWriter
 from tailrace.runtimes.adapters.generator.run import Run
 from tailrace.runtimes.adapters.generator.runtime import Function, GeneratorRuntime
 from tailrace.runtimes.contract import RunContext, Runtime
-from tailrace.runtimes.single import NODE, opening, said
+from tailrace.runtimes.node_lifecycle import NODE, opening, said
 from tests.support.house import Fake, House, open_house
 from tests.support.logs import request
 

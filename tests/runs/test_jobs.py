@@ -17,7 +17,7 @@ from tailrace.runs import cluster
 from tailrace.runs.cluster import LOST_SECONDS
 from tailrace.runs.settings import HOUR
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import ending, opening, said
+from tailrace.runtimes.node_lifecycle import ending, opening, said
 from tests.support.house import Behave, House
 from tests.support.jobs import Jobs, Offered, hangs, house, some_turns, until
 

@@ -18,7 +18,7 @@ from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runs.submission import Submission
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import NODE, ending, opening, said
+from tailrace.runtimes.node_lifecycle import NODE, ending, opening, said
 from tests.support.house import NOBODY, Behave, Fake, House, open_house
 from tests.support.logs import request
 
@@ -151,7 +151,7 @@ async def test_a_run_that_cannot_go_on_is_ended(why: str) -> None:
     attempts = 1 if cut_off else 20
     second = House(Fake(talk, resumes=why != "cannot go on"), first.store, attempts=attempts)
     if why == "no longer exists":
-        worker: Any = second.supervisor._crew
+        worker: Any = second.supervisor._executor
         worker._runtimes = {}
     await second.supervisor.open()
     state = await second.finished(run)

@@ -17,7 +17,7 @@ from tailrace.events.items import ToolOutput, text_of
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import ending, opening, said
+from tailrace.runtimes.node_lifecycle import ending, opening, said
 from tests.support.house import NOBODY, Fake, House, open_house
 
 CALL = 0
@@ -72,7 +72,11 @@ async def test_answers_may_come_one_by_one_and_only_once() -> None:
     await house.supervisor.answer(run, (Approval(CALL, approved=True),))
     state = await house.finished(run)
     assert state.phase == "waiting", "the question is still open"
-    for late in (Approval(CALL, approved=False), Approval(7, approved=True), Reply("taste")):
+    for late in (
+        Approval(CALL, approved=False),
+        Approval(7, approved=True),
+        Reply("taste"),
+    ):
         with pytest.raises(Conflict):
             await house.supervisor.answer(run, (late,))
     both: Answer = (Reply("colour", "red"), Reply("colour", "blue"))
@@ -114,7 +118,10 @@ async def test_an_answer_that_is_sent_again_is_told_where_it_was_given() -> None
 async def test_two_answers_at_once_wake_the_run_once() -> None:
     house = await open_house(Fake(asks_first))
     run = await _paused(house)
-    answers: list[Answer] = [(Approval(CALL, approved=True),), (Reply("colour", "red"),)] * 2
+    answers: list[Answer] = [
+        (Approval(CALL, approved=True),),
+        (Reply("colour", "red"),),
+    ] * 2
     outcomes = await asyncio.gather(
         *(house.supervisor.answer(run, answer) for answer in answers), return_exceptions=True
     )

@@ -19,7 +19,7 @@ from tailrace.runs.cluster import ARRIVAL_SECONDS
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import LARGE_BYTES, Submission
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import opening
+from tailrace.runtimes.node_lifecycle import opening
 from tests.support.house import Fake, open_house
 from tests.support.jobs import Offers, doors, nothing
 from tests.support.logs import request
@@ -199,7 +199,7 @@ async def test_a_claim_of_a_process_that_is_gone_is_waited_for_by_nobody() -> No
     )
     while not jobs.offered:
         await asyncio.sleep(0)
-    del jobs.answers[f"process.{one.supervisor._crew.name}"]
+    del jobs.answers[f"process.{one.supervisor._executor.name}"]
     first.cancel()  # it never gets further, nor does it tidy up
     jobs.leader.set()
     async with asyncio.timeout(5):

@@ -9,7 +9,7 @@ from tailrace.events import types as t
 from tailrace.events.stored import frame
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import ending, opening
+from tailrace.runtimes.node_lifecycle import ending, opening
 from tests.support.house import House
 from tests.support.jobs import Jobs, Offered, hangs, house, some_turns, until
 

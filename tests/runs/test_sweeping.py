@@ -14,9 +14,9 @@ from tailrace.events.stored import frame
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
-from tailrace.runs.sweeping import JUMP, Doubt, Mark, confirm
+from tailrace.runs.sweeping import JUMP, Doubt, SweepMark, confirm
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import ending, opening
+from tailrace.runtimes.node_lifecycle import ending, opening
 from tests.support.house import NOBODY, Fake, House, open_house
 
 DAY = 24 * HOUR
@@ -58,20 +58,20 @@ CLOCKS: dict[str, list[Sweep]] = {
 def test_a_clock_that_jumped_is_not_believed(case: str) -> None:
     doubt = Doubt()
     for now, steady, at, believed in CLOCKS[case]:
-        mark = None if at < 0 else Mark(at)
+        mark = None if at < 0 else SweepMark(at)
         assert doubt.believes(mark, now, steady) == believed, (now, steady)
 
 
 @pytest.mark.parametrize("off", [-JUMP, 1 - JUMP, JUMP - 1, JUMP])
 def test_an_hour_is_the_limit(off: int) -> None:
-    assert Doubt().believes(Mark(DAY), DAY + off, 0) == (abs(off) < JUMP)
+    assert Doubt().believes(SweepMark(DAY), DAY + off, 0) == (abs(off) < JUMP)
 
 
 def test_somebody_may_confirm_the_clock() -> None:
     doubt = Doubt()
-    assert not doubt.believes(Mark(0), 30 * DAY, 0)
-    assert doubt.believes(Mark(0, confirmed=30 * DAY - 60_000), 30 * DAY, 0)
-    assert not doubt.believes(Mark(0, confirmed=30 * DAY), 60 * DAY, 60_000)
+    assert not doubt.believes(SweepMark(0), 30 * DAY, 0)
+    assert doubt.believes(SweepMark(0, confirmed=30 * DAY - 60_000), 30 * DAY, 0)
+    assert not doubt.believes(SweepMark(0, confirmed=30 * DAY), 60 * DAY, 60_000)
 
 
 async def _again(store: MemoryStore, now: int) -> House:

@@ -16,12 +16,12 @@ from tailrace.events.request import ModelRequest
 from tailrace.events.state import RunState
 from tailrace.runtimes.adapters.generator.run import Run
 from tailrace.runtimes.adapters.generator.runtime import GeneratorRuntime
-from tailrace.runtimes.adapters.playback import Member, Scope, Team
+from tailrace.runtimes.adapters.playback import Member, PlaybackTeam, Scope
 from tailrace.runtimes.adapters.telling import Telling
 from tailrace.runtimes.contract import RunContext, Runtime
+from tailrace.runtimes.node_lifecycle import NODE, ModelReply, opening
 from tailrace.runtimes.nodes.contract import NodeContext, NodeSpec
 from tailrace.runtimes.nodes.model import ModelNode
-from tailrace.runtimes.single import NODE, Reply, opening
 from tailrace.runtimes.workflow import Workflow
 from tests.support.house import House, open_house
 from tests.support.logs import request
@@ -171,7 +171,7 @@ def test_a_frameworks_call_goes_on_under_its_own_id_alone(id: str) -> None:
 
 def test_a_call_of_our_own_agents_goes_on_whatever_its_id() -> None:
     state = cut(*CALL)
-    reply = Reply(state)
+    reply = ModelReply(state)
     again = t.ItemStarted(next(reply.numbers()), "tool_call", name="find", call_id="two")
     for payload in (again, t.ArgumentsDelta(again.item, "{}"), t.ItemCompleted(again.item), USAGE):
         for draft in reply.said([payload]):
@@ -204,7 +204,7 @@ class Log:
 async def test_an_agent_that_ends_without_asking_its_model_again_leaves_nothing_open() -> None:
     """Its framework took another way this time."""
     state = cut(t.ItemStarted(0, "message"), t.TextDelta(0, "so far"), agent="helper")
-    team = Team(RunContext("run", Log(state)))
+    team = PlaybackTeam(RunContext("run", Log(state)))
     main = Member(Scope(team, None, None), "lead", "main")
     helper = Member(Scope(team, main, None), "helper")
     assert helper.id == "helper"

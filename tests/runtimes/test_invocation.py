@@ -11,7 +11,7 @@ from tailrace.events import types as t
 from tailrace.events.answers import Approval, Reply
 from tailrace.runs.owner import Owner
 from tailrace.runs.writer import FRAME_EVENTS
-from tailrace.runtimes.agent import Agent, Limits
+from tailrace.runtimes.agent import Agent, AgentLimits
 from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.contract import Progress, Tool, ToolContext
 from tailrace.runtimes.tools.functions import FunctionTool, tool
@@ -282,7 +282,7 @@ async def test_a_flood_of_progress_waits_for_the_log_or_is_thinned(kind: str) ->
         )
     )
     append = house.store.log.append
-    worker: Any = house.supervisor._crew
+    worker: Any = house.supervisor._executor
 
     def slow(*args: Any, **more: Any) -> Any:
         nonlocal most
@@ -310,7 +310,7 @@ async def test_time_counts_over_restarts(waits: int, end: str) -> None:
         await asyncio.Event().wait()
         return ""
 
-    root = agent("lead", (call("hang"),), tools=(hang,), limits=Limits(seconds=100))
+    root = agent("lead", (call("hang"),), tools=(hang,), limits=AgentLimits(seconds=100))
     house = await house_of(root)
     name = await house.start()
     for _ in range(2):
@@ -336,7 +336,7 @@ async def test_the_time_that_a_person_takes_does_not_count() -> None:
         (call("pay", amount=2),),
         (say("ok"),),
         tools=(pay,),
-        limits=Limits(seconds=100),
+        limits=AgentLimits(seconds=100),
     )
     house = await house_of(root)
     name = await house.start()

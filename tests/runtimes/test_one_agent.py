@@ -12,8 +12,8 @@ from tailrace.events.answers import Approval, Reply
 from tailrace.events.items import Message, TextPart, ToolCall, ToolOutput
 from tailrace.events.request import ModelRequest, OutputFormat, Settings, ToolChoice, ToolSpec
 from tailrace.models.contract import Model
-from tailrace.models.scenario import Step
-from tailrace.runtimes.agent import Agent, Limits
+from tailrace.models.scenario import ScenarioStep
+from tailrace.runtimes.agent import Agent, AgentLimits
 from tailrace.runtimes.contract import Runtime
 from tailrace.runtimes.nodes.contract import NodeSpec
 from tailrace.runtimes.nodes.deep_agent import DeepAgentNode
@@ -55,7 +55,7 @@ AGENTS: dict[str, Callable[[Spy], Agent]] = {
     "leading": lambda model: agent(
         "it", model=model, subagents=(agent("helper", (say("hi"),), instructions="Help."),)
     ),
-    "limited": lambda model: agent("it", model=model, tools=(add,), limits=Limits(turns=2)),
+    "limited": lambda model: agent("it", model=model, tools=(add,), limits=AgentLimits(turns=2)),
 }
 
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -79,14 +79,14 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "another model": {"model": "other"},
 }
 
-TALKS: dict[str, tuple[tuple[Step, ...], ...]] = {
+TALKS: dict[str, tuple[tuple[ScenarioStep, ...], ...]] = {
     "text": ((say("Hello."),),),
     "calls": ((call("add", a=1, b=2), call("add", a=3, b=4)), (say('{"a":1}'),)),
     "for the client": ((say("Let me see."), call("get_weather", city="Oslo")),),
     "subagent": ((task("helper", "do it"),), (say("done"),)),
     "asks": ((call("pay", amount=5), call("ask_user", message="Which?")), (say("ok"),)),
     "no form": ((say("not JSON"),), (say('{"a":1}'),)),
-    "fails": ((say("half"), Step(fail="The model is out.", code="rate_limit_exceeded")),),
+    "fails": ((say("half"), ScenarioStep(fail="The model is out.", code="rate_limit_exceeded")),),
 }
 
 
@@ -105,7 +105,7 @@ Seen = tuple[list[Any], list[ModelRequest], list[ModelRequest]]
 async def seen(
     make: Callable[[Agent, dict[str, Model]], Runtime],
     made: Callable[[Spy], Agent],
-    steps: tuple[tuple[Step, ...], ...],
+    steps: tuple[tuple[ScenarioStep, ...], ...],
     **fields: Any,
 ) -> Seen:
     """What is in the log but for the names of node and workflow, and what the models were asked."""

@@ -13,8 +13,8 @@ from tailrace.events import types as t
 from tailrace.events.items import Message, ProviderItem, text_of
 from tailrace.events.request import ModelRequest, OutputFormat, Settings, ToolChoice, ToolSpec
 from tailrace.models.priced import Price, PricedModel
-from tailrace.models.scenario import Step
-from tailrace.runtimes.agent import Limits
+from tailrace.models.scenario import ScenarioStep
+from tailrace.runtimes.agent import AgentLimits
 from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.contract import Progress, ToolContext
 from tests.support.logs import request, user
@@ -141,8 +141,8 @@ async def test_a_subagent_sees_nothing_but_its_prompt() -> None:
 
 
 async def test_a_subagent_that_fails_or_never_ends_is_told_to_its_parent() -> None:
-    broken = agent("broken", (say("half"), Step(fail="out of order")))
-    endless = agent("endless", (call("add", a=1, b=1),), tools=(add,), limits=Limits(turns=2))
+    broken = agent("broken", (say("half"), ScenarioStep(fail="out of order")))
+    endless = agent("endless", (call("add", a=1, b=1),), tools=(add,), limits=AgentLimits(turns=2))
     lead = agent(
         "lead",
         (task("broken", "x"), task("endless", "y")),
@@ -163,17 +163,17 @@ async def test_a_subagent_that_fails_or_never_ends_is_told_to_its_parent() -> No
 
 
 LIMITS = [
-    (Limits(turns=3), "max_turns"),
-    (Limits(tool_calls=4), "max_tool_calls"),
-    (Limits(tokens=50), "max_tokens"),
-    (Limits(cost=0.5), "max_cost"),
-    (Limits(seconds=0.05), "max_seconds"),
+    (AgentLimits(turns=3), "max_turns"),
+    (AgentLimits(tool_calls=4), "max_tool_calls"),
+    (AgentLimits(tokens=50), "max_tokens"),
+    (AgentLimits(cost=0.5), "max_cost"),
+    (AgentLimits(seconds=0.05), "max_seconds"),
 ]
 
 
 @pytest.mark.parametrize(("limits", "reason"), LIMITS)
 async def test_a_limit_ends_the_run_as_incomplete_with_its_reason(
-    limits: Limits, reason: str
+    limits: AgentLimits, reason: str
 ) -> None:
     async def wait() -> str:
         """Wait, for ever where time is the limit."""
@@ -197,7 +197,7 @@ async def test_a_client_may_allow_fewer_calls_than_the_agent(
         """Count."""
         return "ok"
 
-    lead = agent("lead", (call("count"),), tools=(count,), limits=Limits(tool_calls=own))
+    lead = agent("lead", (call("count"),), tools=(count,), limits=AgentLimits(tool_calls=own))
     settings = Settings(origin="responses", extra={"max_tool_calls": asked})
     state, _ = await run(lead, settings=settings)
     assert state.end == t.RunIncomplete("max_tool_calls")
@@ -229,11 +229,11 @@ async def test_a_long_history_is_shortened_and_the_work_goes_on() -> None:
         ((), "stop", "The model gave no summary."),
         ((say(" \n"),), "stop", "The model gave no summary."),
         ((say("All that was"),), "length", "The summary was cut off (length)."),
-        ((Step(fail="The model is out."),), "stop", "The model is out."),
+        ((ScenarioStep(fail="The model is out."),), "stop", "The model is out."),
     ],
 )
 async def test_a_summary_that_is_none_does_not_take_the_place_of_the_past(
-    summary: tuple[Step, ...], finish: Any, why: str
+    summary: tuple[ScenarioStep, ...], finish: Any, why: str
 ) -> None:
     first = script((call("add", a=1, b=2),), input=90)
     model = Spy((say("never"),))

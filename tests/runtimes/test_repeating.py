@@ -22,7 +22,7 @@ from tailrace.protocols.node_stream import reply as job_reply
 from tailrace.protocols.openai_chat import reply as chat_reply
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import stream as responses
-from tailrace.runtimes.single import NODE, Reply, ending, opening
+from tailrace.runtimes.node_lifecycle import NODE, ModelReply, ending, opening
 from tests.protocols.test_transcripts import SURFACES
 from tests.support.logs import RUN, TS, request
 
@@ -47,7 +47,7 @@ class Writing:
 
     def say(self, payloads: Payloads, upto: int | None = None) -> None:
         """A reply whose worker dies after so many payloads, which came one by one."""
-        reply = Reply(self.state)
+        reply = ModelReply(self.state)
         numbers = dict(zip(range(len(payloads)), reply.numbers(), strict=False))
         for payload in payloads[:upto]:
             self.add(reply.said([_numbered(payload, numbers)]))
@@ -361,7 +361,7 @@ def test_nothing_is_shown_while_a_reply_repeats_and_nothing_late_after_that() ->
     run.say(_text(0, "so ", "far"))
     run.die()
     before = len(run.events)
-    reply = Reply(run.state)
+    reply = ModelReply(run.state)
     (number,) = itertools.islice(reply.numbers(), 1)
     for word in ("s", "o f"):
         run.add(reply.said(_text(number, word)[0 if word == "s" else 1 :]))

@@ -13,7 +13,7 @@ from tailrace.events import types as t
 from tailrace.events.answers import Approval
 from tailrace.events.items import Item, Message, text_of
 from tailrace.events.state import RunState
-from tailrace.runtimes.agent import Limits
+from tailrace.runtimes.agent import AgentLimits
 from tailrace.runtimes.nodes.contract import Node, NodeContext, NodeSpec
 from tailrace.runtimes.nodes.deep_agent import DeepAgentNode
 from tailrace.runtimes.tools.functions import tool
@@ -204,7 +204,7 @@ async def test_an_agent_s_time_is_limited_as_a_node_too() -> None:
         await asyncio.Event().wait()
         return ""
 
-    limits = Limits(seconds=0.05)
+    limits = AgentLimits(seconds=0.05)
     slow = DeepAgentNode(
         agent("slow", (call("for_ever"),), tools=(for_ever,), limits=limits), "slow"
     )

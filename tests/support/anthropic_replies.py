@@ -11,7 +11,7 @@ from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
-from tailrace.runtimes import single
+from tailrace.runtimes import node_lifecycle
 from tests.support.logs import log
 
 Object = dict[str, Any]
@@ -68,6 +68,6 @@ def read(events: list[Object | bytes], *, size: int = 0) -> tuple[RunState, Mode
     for event in log(made):
         state.apply(event)
     if decoder.failure is None:
-        for draft in single.ending(state):
+        for draft in node_lifecycle.ending(state):
             state.advance(draft, 0)
     return state, decoder.failure

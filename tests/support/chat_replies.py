@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
+from tailrace.events.item_state import ItemState
 from tailrace.events.items import Item, ToolCall
-from tailrace.events.parts import ItemState
 from tailrace.events.state import RunState
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tests.support.logs import NODE, TS, request

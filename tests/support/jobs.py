@@ -12,7 +12,7 @@ from tailrace.log.stores.memory import MemoryStore
 from tailrace.log.work import Job
 from tailrace.runs.membership import Membership
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import ending, opening
+from tailrace.runtimes.node_lifecycle import ending, opening
 from tests.support.house import Behave, Fake, House
 from tests.support.patience import patient
 from tests.support.works import Calls

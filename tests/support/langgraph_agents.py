@@ -19,7 +19,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import Field
 
 from tailrace.events.state import RunState
-from tailrace.models.scenario import Step
+from tailrace.models.scenario import ScenarioStep
 from tailrace.runtimes.adapters.langgraph.runtime import LangGraphRuntime
 from tests.support.house import House, open_house
 from tests.support.specs import Spec, Steps, next_reply
@@ -76,7 +76,7 @@ class ScriptModel(BaseChatModel):
         yield ChatGenerationChunk(message=AIMessageChunk(content="", usage_metadata=used))
 
 
-def pieces(step: Step, call_id: str, index: int) -> list[AIMessageChunk]:
+def pieces(step: ScenarioStep, call_id: str, index: int) -> list[AIMessageChunk]:
     """A step as the chunks of a model."""
     if step.text is not None:
         return [AIMessageChunk(content=step.text)]

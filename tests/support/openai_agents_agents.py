@@ -15,7 +15,7 @@ from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from tailrace.events.state import RunState
-from tailrace.models.scenario import Step
+from tailrace.models.scenario import ScenarioStep
 from tailrace.runtimes.adapters.openai_agents.runtime import OpenAIAgentsRuntime
 from tests.support.house import House, open_house
 from tests.support.specs import Spec, Steps, next_reply
@@ -119,7 +119,9 @@ def response(output: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     }
 
 
-def played(step: Step, index: int, id: str, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def played(
+    step: ScenarioStep, index: int, id: str, output: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """The events of one step; text that follows text goes on with the same item."""
     at = {"output_index": index, "item_id": id}
     item: dict[str, Any]

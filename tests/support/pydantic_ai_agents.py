@@ -13,7 +13,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, DeltaToolCall, FunctionModel
 
 from tailrace.events.state import RunState
-from tailrace.models.scenario import Step
+from tailrace.models.scenario import ScenarioStep
 from tailrace.runtimes.adapters.pydantic_ai.runtime import PydanticAIRuntime
 from tests.support.house import House, open_house
 from tests.support.specs import Spec, Steps, next_reply
@@ -42,7 +42,7 @@ def model(name: str, replies: tuple[Steps, ...]) -> FunctionModel:
     return FunctionModel(stream_function=stream, model_name="fake")
 
 
-async def played(step: Step, index: int, call_id: str) -> AsyncIterator[Any]:
+async def played(step: ScenarioStep, index: int, call_id: str) -> AsyncIterator[Any]:
     if step.text is not None:
         yield step.text
     elif step.reasoning is not None:

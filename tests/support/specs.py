@@ -13,13 +13,13 @@ from typing import Any
 
 from tailrace.events.request import ToolSpec
 from tailrace.events.state import RunState
-from tailrace.models.scenario import Step
+from tailrace.models.scenario import ScenarioStep
 from tests.support.house import House
 from tests.support.team import call
 
-FOREVER = Step(delay_ms=60_000)
+FOREVER = ScenarioStep(delay_ms=60_000)
 PAINT = ToolSpec(name="paint", parameters={"type": "object", "properties": {"colour": {}}})
-Steps = tuple[Step, ...]
+Steps = tuple[ScenarioStep, ...]
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ def next_reply(replies: tuple[Steps, ...], given: int) -> Steps:
     return replies[min(given, len(replies) - 1)]
 
 
-def send(name: str) -> Step:
+def send(name: str) -> ScenarioStep:
     """A step that lets an agent below work."""
     return call(name, prompt="do it")
 
 
-def reason(text: str) -> Step:
+def reason(text: str) -> ScenarioStep:
     """A step."""
-    return Step(reasoning=text)
+    return ScenarioStep(reasoning=text)
 
 
 async def until(house: House, run: str, ready: Callable[[RunState], bool]) -> RunState:

@@ -8,7 +8,7 @@ from typing import Any
 from tailrace.events import types as t
 from tailrace.events.request import ModelRequest
 from tailrace.events.state import RunState
-from tailrace.models.scenario import Reply, Scenario, Step
+from tailrace.models.scenario import Scenario, ScenarioReply, ScenarioStep
 from tailrace.models.scripted import ScriptedModel
 from tailrace.runtimes.agent import Agent
 from tailrace.runtimes.one_agent import one_agent
@@ -16,24 +16,26 @@ from tailrace.runtimes.tools.functions import FunctionTool
 from tests.support.house import House, open_house
 
 
-def say(text: str) -> Step:
+def say(text: str) -> ScenarioStep:
     """A step."""
-    return Step(text=text)
+    return ScenarioStep(text=text)
 
 
-def call(name: str, **arguments: Any) -> Step:
+def call(name: str, **arguments: Any) -> ScenarioStep:
     """A step."""
-    return Step(call=name, arguments=arguments)
+    return ScenarioStep(call=name, arguments=arguments)
 
 
-def task(agent: str, prompt: str) -> Step:
+def task(agent: str, prompt: str) -> ScenarioStep:
     """A step that dispatches a subagent."""
     return call("task", agent=agent, prompt=prompt)
 
 
-def script(*replies: tuple[Step, ...], **more: Any) -> ScriptedModel:
+def script(*replies: tuple[ScenarioStep, ...], **more: Any) -> ScriptedModel:
     """A model that gives these replies one after the other, and the last one for ever."""
-    return ScriptedModel("m", Scenario(tuple(Reply(steps=steps, **more) for steps in replies)))
+    return ScriptedModel(
+        "m", Scenario(tuple(ScenarioReply(steps=steps, **more) for steps in replies))
+    )
 
 
 class Spy:
@@ -41,7 +43,7 @@ class Spy:
 
     name = "m"
 
-    def __init__(self, *replies: tuple[Step, ...], **more: Any) -> None:
+    def __init__(self, *replies: tuple[ScenarioStep, ...], **more: Any) -> None:
         self.asked: list[ModelRequest] = []
         self._replies = [script(steps, **more) for steps in replies]
 
@@ -57,7 +59,10 @@ class Spy:
 
 
 def agent(
-    name: str, *replies: tuple[Step, ...], tools: tuple[Callable[..., Any], ...] = (), **fields: Any
+    name: str,
+    *replies: tuple[ScenarioStep, ...],
+    tools: tuple[Callable[..., Any], ...] = (),
+    **fields: Any,
 ) -> Agent:
     """An agent whose model says what the script says."""
     functions = {function.__name__: FunctionTool(function) for function in tools}

@@ -13,8 +13,8 @@ from tailrace.events import stored
 from tailrace.events import types as t
 from tailrace.events.answers import Approval, Reply
 from tailrace.events.request import OutputFormat, Settings, ToolSpec
-from tailrace.models.scenario import Step
-from tailrace.runtimes.agent import Agent, Limits
+from tailrace.models.scenario import ScenarioStep
+from tailrace.runtimes.agent import Agent, AgentLimits
 from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.functions import tool
 from tests.support.house import House
@@ -131,14 +131,14 @@ def question_below() -> list[t.Event]:
 
 def subagent_fails() -> list[t.Event]:
     """A subagent's model dies in the middle; the lead hears of it."""
-    broken = agent("broken", (say("Half of"), Step(fail="out of order")))
+    broken = agent("broken", (say("Half of"), ScenarioStep(fail="out of order")))
     return _log(agent("lead", (task("broken", "x"),), (say("Never mind."),), subagents=(broken,)))
 
 
 def limit_reached() -> list[t.Event]:
     """The run has used up its tool calls."""
     return _log(
-        agent("lead", (call("find", what="x"),), tools=(find,), limits=Limits(tool_calls=2))
+        agent("lead", (call("find", what="x"),), tools=(find,), limits=AgentLimits(tool_calls=2))
     )
 
 

@@ -35,8 +35,8 @@ from tailrace.events.types import (
     RunFailed,
     RunStarted,
 )
-from tailrace.protocols.ag_ui.recorded import Reader as AgUiReader
-from tailrace.protocols.ai_sdk_ui.recorded import Reader as UiReader
+from tailrace.protocols.ag_ui.recorded import AgUiReader
+from tailrace.protocols.ai_sdk_ui.recorded import UiReader
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.contract import StreamEncoder, UpstreamCodec
 from tailrace.protocols.node_stream.wire import RUN as RUN_NODE
@@ -46,13 +46,13 @@ from tailrace.protocols.openai_responses.upstream import ResponsesCodec
 from tailrace.protocols.recorded import (
     Frames,
     LineFrames,
-    Reader,
     RecordedFrame,
+    RecordedReader,
     SseFrames,
     json_at,
 )
-from tailrace.protocols.session_lines.recorded import Reader as SessionReader
-from tailrace.runtimes import single
+from tailrace.protocols.session_lines.recorded import SessionReader
+from tailrace.runtimes import node_lifecycle
 from tailrace.service.views import VIEWS
 
 RUN = "0" * ids.SUFFIX_LENGTH
@@ -102,7 +102,7 @@ class Source(Protocol):
         ...
 
 
-class Native:
+class NativeRun:
     """A recorded native stream: the very events of a run."""
 
     def __init__(self) -> None:
@@ -128,10 +128,10 @@ class Native:
         return []
 
 
-class Read:
+class RecordedRun:
     """A recording of another surface: what a reader makes of it, as a run of one agent."""
 
-    def __init__(self, reader: Reader, name: str) -> None:
+    def __init__(self, reader: RecordedReader, name: str) -> None:
         self.run = RUN
         self._name = name
         self._said = False
@@ -139,7 +139,7 @@ class Read:
         self._state = RunState()
         request = RunRequest(agent=MODEL, model=MODEL, surface="native", input=())
         self._begun = self._advance([Draft(RunStarted(request))])
-        self._begun += self._advance(single.opening(self._state, MODEL))
+        self._begun += self._advance(node_lifecycle.opening(self._state, MODEL))
 
     def take(self, frame: RecordedFrame) -> Sequence[Event]:
         if self._state.ended:
@@ -161,7 +161,7 @@ class Read:
         try:
             told = read()
             self._said = self._said or bool(told)
-            made = self._advance(single.said(told))
+            made = self._advance(node_lifecycle.said(told))
         except IllegalEvent as error:
             raise Malformed(f"out of place: {error}", offset) from None
         begun, self._begun = self._begun, []
@@ -177,11 +177,11 @@ class Read:
         if self._reader.done and self._reader.cancelled:
             return self._ended(RunCancelled("a client"))
         if self._reader.done:
-            return self._advance(single.ending(self._state))
+            return self._advance(node_lifecycle.ending(self._state))
         return []
 
     def _ended(self, end: RunEnd) -> list[Event]:
-        return self._advance(single.finish(self._state, end))
+        return self._advance(node_lifecycle.finish(self._state, end))
 
     def _advance(self, drafts: Sequence[Draft]) -> list[Event]:
         return [self._state.advance(draft, 0) for draft in drafts]
@@ -193,17 +193,19 @@ def nothing(name: str) -> Malformed:
 
 
 def _upstream(codec: UpstreamCodec) -> tuple[Frames, Source]:
-    return SseFrames(loose=True), Read(UpstreamReader(codec, itertools.count()), codec.dialect)
+    return SseFrames(loose=True), RecordedRun(
+        UpstreamReader(codec, itertools.count()), codec.dialect
+    )
 
 
 SOURCES: Mapping[str, Callable[[], tuple[Frames, Source]]] = {
     "chat": lambda: _upstream(ChatCodec()),
     "responses": lambda: _upstream(ResponsesCodec()),
     "messages": lambda: _upstream(MessagesCodec()),
-    "native": lambda: (SseFrames(), Native()),
-    "session": lambda: (LineFrames(), Read(SessionReader(itertools.count()), "session")),
-    "ui": lambda: (SseFrames(), Read(UiReader(itertools.count()), "ui")),
-    "agui": lambda: (SseFrames(), Read(AgUiReader(itertools.count()), "agui")),
+    "native": lambda: (SseFrames(), NativeRun()),
+    "session": lambda: (LineFrames(), RecordedRun(SessionReader(itertools.count()), "session")),
+    "ui": lambda: (SseFrames(), RecordedRun(UiReader(itertools.count()), "ui")),
+    "agui": lambda: (SseFrames(), RecordedRun(AgUiReader(itertools.count()), "agui")),
 }
 
 

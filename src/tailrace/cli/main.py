@@ -31,11 +31,29 @@ The objects that a server starts with are frozen."""
 DEFAULT_URL = "http://127.0.0.1:8700"
 
 app = typer.Typer(
-    help="Run AI agents durably; tail any run over any protocol.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(value: bool) -> None:
+    if value:
+        from tailrace import __version__
+
+        typer.echo(f"tailrace {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Run AI agents durably; tail any run over any protocol."""
+
 
 token = typer.Typer(help="API tokens: who may use this server.", no_args_is_help=True)
 app.add_typer(token, name="token")

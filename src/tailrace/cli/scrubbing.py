@@ -18,9 +18,9 @@ from tailrace.log.contract import Record, Store
 from tailrace.log.stores import sqlite_scrub
 from tailrace.runs import (
     accounts,
+    concurrency,
     conversations,
     directory,
-    running,
     scrub,
     submission,
     sweeping,
@@ -34,7 +34,7 @@ READERS: Readers = {
     conversations.BUCKET: conversations.SHAPE.decode,
     tokens.BUCKET: tokens.SHAPE.decode,
     accounts.BUCKET: accounts.SHAPE.decode,
-    running.BUCKET: running.SHAPE.decode,
+    concurrency.BUCKET: concurrency.SHAPE.decode,
     sweeping.BUCKET: sweeping.SHAPE.decode,
     turns.BUCKET: turns.SHAPE.decode,
     submission.KEYS: submission.SHAPE.decode,

@@ -15,7 +15,7 @@ import msgspec
 from tailrace.auth.limits import GivenLimits
 from tailrace.config.checks import check
 from tailrace.config.origins import normal
-from tailrace.config.reader import Reader, nearest
+from tailrace.config.reader import ConfigReader, nearest
 from tailrace.config.shapes import (
     NAMES,
     PATH,
@@ -66,7 +66,7 @@ class Read(NamedTuple):
     """A configuration as far as it can be read; what is wrong with it is in `reader.faults`."""
 
     config: Config
-    reader: Reader
+    reader: ConfigReader
 
 
 def load(path: Path) -> Config:
@@ -103,7 +103,7 @@ def _read(text: str, name: str, folder: Path) -> Read:
         message, _, place = str(error).partition(" (at line ")
         line = f":{place.split(',')[0]}" if place else ""
         raise ConfigError(f"{name}{line}: {message}") from None
-    reader = Reader(text, name)
+    reader = ConfigReader(text, name)
     reader.known(tables, [name for name in Config.__struct_fields__ if name != "folder"], "")
     for where, key, kind in INNER:
         reader.known_below(tables.get(where), where, key, kind)

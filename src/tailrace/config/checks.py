@@ -11,7 +11,7 @@ import msgspec
 
 from tailrace.auth.principal import fault_of
 from tailrace.config import origins
-from tailrace.config.reader import Reader, nearest
+from tailrace.config.reader import ConfigReader, nearest
 from tailrace.config.shapes import (
     LABEL,
     PATH,
@@ -60,7 +60,7 @@ ENGINE: dict[str, tuple[float, float]] = {
 }
 
 
-def check(config: Config, reader: Reader) -> None:
+def check(config: Config, reader: ConfigReader) -> None:
     """What one table alone cannot tell."""
     for key, least in LEAST.items():
         value = getattr(config.server, key)
@@ -91,14 +91,14 @@ def check(config: Config, reader: Reader) -> None:
         nodes_of(workflow, at)
 
 
-def _check_origins(allowed: Sequence[str], reader: Reader) -> None:
+def _check_origins(allowed: Sequence[str], reader: ConfigReader) -> None:
     for origin in allowed:
         if fault := origins.fault(origin):
             message = f"[server] cors_origins: {origin!r} {fault}"
             reader.fault(message, "server", "cors_origins", origin)
 
 
-def _check_engine(engine: EngineConfig, reader: Reader) -> None:
+def _check_engine(engine: EngineConfig, reader: ConfigReader) -> None:
     if not INSTALLATION.fullmatch(engine.name):
         said = "letters, digits, _ and -"
         reader.fault(f"[engine] name {engine.name!r} must be {said}", "engine", "name")
@@ -113,7 +113,7 @@ def _check_engine(engine: EngineConfig, reader: Reader) -> None:
             reader.fault(str(error), "engine", "url")
 
 
-def _check_limits(limits: LimitsConfig, reader: Reader) -> None:
+def _check_limits(limits: LimitsConfig, reader: ConfigReader) -> None:
     for name, table in msgspec.structs.asdict(limits).items():
         if isinstance(table, msgspec.Struct):
             where, values = f"limits.{name}", msgspec.structs.asdict(table)
@@ -124,7 +124,7 @@ def _check_limits(limits: LimitsConfig, reader: Reader) -> None:
                 reader.fault(f"[{where}] {key} must not be negative", where, key)
 
 
-def _check_jwt(jwt: JwtConfig, reader: Reader) -> None:
+def _check_jwt(jwt: JwtConfig, reader: ConfigReader) -> None:
     if bool(jwt.jwks_url) == bool(jwt.secret_env):
         reader.fault("[auth.jwt] needs jwks_url or secret_env, and not both", "auth.jwt")
     if jwt.jwks_url and urlsplit(jwt.jwks_url).scheme not in ("http", "https"):
@@ -141,12 +141,12 @@ def _check_jwt(jwt: JwtConfig, reader: Reader) -> None:
             reader.fault(fault, "auth.jwt", "algorithms")
 
 
-def _workflow_fault(reader: Reader, where: str, message: str, near: str = "") -> None:
+def _workflow_fault(reader: ConfigReader, where: str, message: str, near: str = "") -> None:
     reader.fault(f"[{where}] {message}", where, "nodes", near)
 
 
 def _check_number(
-    where: str, name: str, number: int | None, numbers: dict[int, str], reader: Reader
+    where: str, name: str, number: int | None, numbers: dict[int, str], reader: ConfigReader
 ) -> None:
     if number is None:
         return
@@ -157,7 +157,7 @@ def _check_number(
     numbers.setdefault(number, name)
 
 
-def _check_maker(where: str, agent: AgentConfig, reader: Reader) -> None:
+def _check_maker(where: str, agent: AgentConfig, reader: ConfigReader) -> None:
     """Either a model, or an entry and nothing that only a built-in agent has."""
     if agent.entry:
         if not PATH.fullmatch(agent.entry):
@@ -180,7 +180,7 @@ def _check_maker(where: str, agent: AgentConfig, reader: Reader) -> None:
             reader.fault(f"[{where}] tool {tool!r} must be 'module:function'", where, "tools", tool)
 
 
-def _check_agent(where: str, agent: AgentConfig, config: Config, reader: Reader) -> None:
+def _check_agent(where: str, agent: AgentConfig, config: Config, reader: ConfigReader) -> None:
     if agent.max_turns is not None and agent.max_turns < 1:
         reader.fault(f"[{where}] max_turns must be at least 1", where, "max_turns")
     for limit in ("context_tokens", "max_tool_calls", "max_tokens", "max_seconds", "max_cost"):
@@ -203,7 +203,7 @@ def _check_agent(where: str, agent: AgentConfig, config: Config, reader: Reader)
     _check_mcp(where, agent, reader)
 
 
-def _check_circles(config: Config, reader: Reader) -> None:
+def _check_circles(config: Config, reader: ConfigReader) -> None:
     """Nobody is below himself; each circle is told of once."""
     told: set[frozenset[str]] = set()
     for name in config.agents:
@@ -214,7 +214,7 @@ def _check_circles(config: Config, reader: Reader) -> None:
             reader.fault(f"[{where}] an agent dispatches itself: {way}", where, "subagents")
 
 
-def _check_mcp(where: str, agent: AgentConfig, reader: Reader) -> None:
+def _check_mcp(where: str, agent: AgentConfig, reader: ConfigReader) -> None:
     labels = [server.label for server in agent.mcp]
     for server in agent.mcp:
         for fault in _mcp_faults(server):
@@ -261,7 +261,7 @@ def _circle(name: str, above: tuple[str, ...], config: Config) -> tuple[str, ...
     return next((way for way in ways if way), ())
 
 
-def _check_model(where: str, model: ModelConfig, reader: Reader) -> None:
+def _check_model(where: str, model: ModelConfig, reader: ConfigReader) -> None:
     need: dict[str, str] = {}
     if model.dialect in UPSTREAM:
         need = {"base_url": model.base_url, "model": model.model}
@@ -285,7 +285,7 @@ def _check_model(where: str, model: ModelConfig, reader: Reader) -> None:
     return None
 
 
-def _check_differences(where: str, model: ModelConfig, reader: Reader) -> None:
+def _check_differences(where: str, model: ModelConfig, reader: ConfigReader) -> None:
     """The keys for what servers differ in."""
     for key in CHAT_ONLY:
         if getattr(model, key) is not None and model.dialect != "chat":

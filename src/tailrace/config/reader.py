@@ -19,7 +19,7 @@ LONG_TEXT = re.compile(r'''"""(?:[^\\]|\\.)*?"""''' + r"|'''.*?'''", re.DOTALL)
 """A text of several lines, in which anything may look like a table."""
 
 
-class Reader:
+class ConfigReader:
     """Turns tables into structs, and collects faults with the lines they stand on."""
 
     def __init__(self, text: str, name: str) -> None:

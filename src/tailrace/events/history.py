@@ -12,6 +12,7 @@ from typing import assert_never
 import msgspec
 
 from tailrace.events.grammar import PENDING_TOOL
+from tailrace.events.item_state import ItemState
 from tailrace.events.items import (
     Item,
     Message,
@@ -22,7 +23,6 @@ from tailrace.events.items import (
     ToolOutput,
     text_of,
 )
-from tailrace.events.parts import ItemState
 from tailrace.events.request import RunRequest
 from tailrace.events.resumptions import Resumption, input_during
 from tailrace.events.state import RunState, fold

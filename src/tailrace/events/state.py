@@ -13,8 +13,8 @@ from typing import assert_never
 from tailrace.errors import IllegalEvent
 from tailrace.events import grammar
 from tailrace.events import types as t
+from tailrace.events.item_state import ItemState
 from tailrace.events.items import Item, Json
-from tailrace.events.parts import ItemState
 from tailrace.events.request import RunRequest
 from tailrace.events.resumptions import Resumption, resumed
 from tailrace.events.usage import Totals

@@ -25,7 +25,7 @@ from collections import deque
 from types import FrameType
 
 from tailrace.http.logs import STACK_OF
-from tailrace.runs.live import LiveRun, LoopHeld, current
+from tailrace.runs.run_task import LoopHeld, RunTask, current
 
 logger = logging.getLogger("tailrace.loop")
 
@@ -59,7 +59,7 @@ class Watchdog:
         self._beating: asyncio.TimerHandle | None = None
         self._armed = False
         self._ticks = 0
-        self._suspect: LiveRun | None = None
+        self._suspect: RunTask | None = None
         self._since = 0
         self._logged = -QUIET_SECONDS
 
@@ -137,7 +137,7 @@ class Watchdog:
         if run is not None and more and HELD_SECONDS + more * TICK_SECONDS >= self._seconds:
             self._interrupt(run, frame)
 
-    def _interrupt(self, run: LiveRun, frame: FrameType | None) -> None:
+    def _interrupt(self, run: RunTask, frame: FrameType | None) -> None:
         again = run.interrupt(self._seconds)
         if frame is None or _within_ours(frame):
             return  # the next event that it emits ends it
@@ -147,7 +147,7 @@ class Watchdog:
             sys.settrace(_ignore)
         raise LoopHeld
 
-    def _log(self, run: LiveRun | None, frame: FrameType | None, now: float) -> None:
+    def _log(self, run: RunTask | None, frame: FrameType | None, now: float) -> None:
         if now - self._logged < QUIET_SECONDS:
             return
         self._logged = now

@@ -29,7 +29,7 @@ from tailrace.models.reply_body import ReplyBody
 from tailrace.models.retrying import asked_wait, wait_before
 from tailrace.protocols.contract import HttpRequest, UpstreamCodec, UpstreamDecoder
 from tailrace.protocols.foreign import speaks
-from tailrace.protocols.offered import Calls
+from tailrace.protocols.offered import OfferedCalls
 from tailrace.protocols.operators_faults import MISCONFIGURED, NO_REPLY
 
 logger = logging.getLogger("tailrace.models")
@@ -64,7 +64,7 @@ class Sessions:
                 connector=aiohttp.TCPConnector(limit=0, resolver=Resolver(private=self._private)),
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,  # it unpacks whatever a read brings in one go
-                response_class=interim.Reply,
+                response_class=interim.InterimResponse,
                 middlewares=(guard(private=self._private),),
             )
         return self._session
@@ -112,7 +112,7 @@ class HttpModel:
         for attempt in range(self._retries + 1):
             seen = False
             try:
-                calls = Calls(asked.offered) if asked.offered else None
+                calls = OfferedCalls(asked.offered) if asked.offered else None
                 async with aclosing(self._reply(asked, items)) as batches:
                     async for payloads in batches:
                         seen = True
@@ -154,7 +154,7 @@ class HttpModel:
         """What one reply says. Raises `ModelFailed`."""
         reply, first = await self._ask_or_instead(asked)
         decoder = self._codec.decoder(items, self.name)
-        patience = Patience(self._timeouts.idle, decoder)
+        patience = IdleTimer(self._timeouts.idle, decoder)
         try:
             coding = reply.headers.get("content-encoding", "")
             read = partial(self._read, reply, patience, "stalled")
@@ -250,7 +250,7 @@ class HttpModel:
 
     async def _first(self, reply: aiohttp.ClientResponse) -> bytes:
         """The first bytes of a reply. While there are none it may be asked for again."""
-        patience = Patience(self._timeouts.first_byte)
+        patience = IdleTimer(self._timeouts.first_byte)
         try:
             first = await self._read(reply, patience, "sent nothing")
         except ModelFailed as failure:
@@ -269,7 +269,7 @@ class HttpModel:
                     body += piece
         return bytes(body[:MAX_ERROR_BODY])
 
-    async def _read(self, reply: aiohttp.ClientResponse, patience: Patience, how: str) -> bytes:
+    async def _read(self, reply: aiohttp.ClientResponse, patience: IdleTimer, how: str) -> bytes:
         """What has arrived; empty at the end of the reply."""
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -284,7 +284,7 @@ class HttpModel:
         return data
 
 
-class Patience:
+class IdleTimer:
     """So many `seconds` we wait for a server since it last said something, whatever else it sends."""
 
     def __init__(self, seconds: float, decoder: UpstreamDecoder | None = None) -> None:

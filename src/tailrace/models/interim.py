@@ -14,7 +14,7 @@ MOST = 16
 """Servers send `100 Continue` once, `102` and `103` some times."""
 
 
-class Reply(aiohttp.ClientResponse):
+class InterimResponse(aiohttp.ClientResponse):
     """A reply whose interim replies are counted. `start` raises `aiohttp.ClientPayloadError` for too many."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:

@@ -34,7 +34,7 @@ from tailrace.events.types import Finish
 from tailrace.models.echo import last_user_text
 
 
-class Step(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ScenarioStep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One thing the model does; exactly one of the first eight is given.
 
     `call` names a tool (with `arguments`, `call_id`, `custom`). `delay_ms` waits. `fail` breaks the reply off
@@ -56,10 +56,10 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     code: str = "server_error"
 
 
-class Reply(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ScenarioReply(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One model reply. Token counts are words where `input` and `output` are not given."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ScenarioStep, ...]
     when: str = ""
     finish: Finish | Literal[""] = ""
     input: int | None = None
@@ -71,7 +71,7 @@ class Reply(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     """All replies of a scripted model."""
 
-    replies: tuple[Reply, ...]
+    replies: tuple[ScenarioReply, ...]
 
 
 def load(path: Path) -> Scenario:
@@ -93,7 +93,7 @@ def load(path: Path) -> Scenario:
     return scenario
 
 
-def choose(scenario: Scenario, request: ModelRequest) -> Reply | None:
+def choose(scenario: Scenario, request: ModelRequest) -> ScenarioReply | None:
     """The reply to play, or None when no `when` fits."""
     text = last_user_text(request)
     fitting = [reply for reply in scenario.replies if re.search(reply.when, text)]

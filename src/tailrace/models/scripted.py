@@ -12,7 +12,7 @@ from tailrace.events import types as t
 from tailrace.events.request import ModelRequest
 from tailrace.models.echo import WORD
 from tailrace.models.pace import paced
-from tailrace.models.scenario import Reply, Scenario, Step, choose
+from tailrace.models.scenario import Scenario, ScenarioReply, ScenarioStep, choose
 
 
 class ScriptedModel:
@@ -47,7 +47,7 @@ class ScriptedModel:
     async def close(self) -> None:
         """Nothing to let go of."""
 
-    def _usage(self, reply: Reply, player: _Player, request: ModelRequest) -> t.Usage:
+    def _usage(self, reply: ScenarioReply, player: _Player, request: ModelRequest) -> t.Usage:
         words = len(msgspec.json.encode(request.items).split())
         return t.Usage(
             self.name,
@@ -71,7 +71,7 @@ class _Player:
         self._open: int | None = None
         self._part = 0
 
-    def play(self, step: Step) -> Iterator[t.Payload]:  # noqa: C901 - one arm per kind of step
+    def play(self, step: ScenarioStep) -> Iterator[t.Payload]:  # noqa: C901 - one arm per kind of step
         if step.text is not None:
             yield from self._message("text")
             for piece in self._pieces(step.text, self._repeat):
@@ -120,7 +120,7 @@ class _Player:
             self._kind, self._part = kind, self._part + 1
         yield from self._begin("message", kind)
 
-    def _call(self, step: Step, name: str) -> Iterator[t.Payload]:
+    def _call(self, step: ScenarioStep, name: str) -> Iterator[t.Payload]:
         yield from self.close()
         self.called = True
         item = next(self._items)

@@ -19,7 +19,7 @@ from msgspec import Struct
 from tailrace.errors import ModelFailed
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import Event, Payload
-from tailrace.protocols.offered import Offered
+from tailrace.protocols.offered import OfferedTools
 
 
 class StreamEncoder(Protocol):
@@ -44,7 +44,7 @@ class HttpRequest(Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     added: Mapping[str, str] = {}
-    offered: Mapping[str, Offered] = {}
+    offered: Mapping[str, OfferedTools] = {}
     instead: Callable[[ModelFailed], bytes] | None = None
 
 

@@ -29,7 +29,7 @@ BUSY = "server_is_overloaded"
 """OpenAI's code for Anthropic's `overloaded_error`; Codex knows it."""
 
 
-class Told(Struct, frozen=True):
+class OpenAIError(Struct, frozen=True):
     """A failure in OpenAI's words. `again` is false where to ask again is no use."""
 
     status: int
@@ -62,7 +62,7 @@ def again(end: RunFailed) -> bool:
     return mends_itself and not end.final and not {bare(end.code), bare(end.error_type)} & IN_VAIN
 
 
-def openai(end: RunFailed) -> Told:
+def openai(end: RunFailed) -> OpenAIError:
     """A failure as OpenAI's servers tell it: Anthropic's 529 is their 503."""
     own = end.dialect in OPENAI
     answered = status(end)
@@ -70,10 +70,10 @@ def openai(end: RunFailed) -> Told:
     answered = 503 if answered == 529 else answered
     fits = (status_of(end.error_type) >= 500) == (answered >= 500) or not status_of(end.error_type)
     kind = end.error_type if own and end.error_type and fits else _type(answered)
-    return Told(answered, kind, code, end.param, end.message, end.retry_after, again(end))
+    return OpenAIError(answered, kind, code, end.param, end.message, end.retry_after, again(end))
 
 
-def error(told: Told) -> dict[str, object]:
+def error(told: OpenAIError) -> dict[str, object]:
     """OpenAI's error object, as it stands in a body and in a stream."""
     shown: dict[str, object] = {
         "message": told.message,

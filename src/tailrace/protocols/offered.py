@@ -4,8 +4,8 @@ Servers take names of 64 letters, digits, `_` and `-`. A client's tool goes to a
 the name that it has there. Any other is offered by a name that every server takes: a namespace's function as
 `namespace__name`, odd characters as `_`, and what is altered or too long ends in a digest of the whole, so
 that a name is the same in every request and no two are alike. A custom tool, whose input is free text, is a
-function with one string `input`. `Calls` turns what the server then calls back into the client's own tool,
-so that nobody beyond the request knows of it.
+function with one string `input`. `OfferedCalls` turns what the server then calls back into the client's own
+tool, so that nobody beyond the request knows of it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ INPUT: Mapping[str, Json] = {
 """The parameters of a custom tool that is offered as a function."""
 
 
-class Offered(Struct, frozen=True):
+class OfferedTools(Struct, frozen=True):
     """What a function's name stands for: the tool's own `name`, in a `namespace`, or `custom`; or the search
     for tools that a Responses client runs."""
 
@@ -72,14 +72,14 @@ class Names:
             return call.name
         return self.of(namespace, call.name)
 
-    def stands_for(self, tool: Declared, *, as_function: bool) -> Offered | None:
+    def stands_for(self, tool: Declared, *, as_function: bool) -> OfferedTools | None:
         """What a tool's name stands for, where the server is not told the tool as it is."""
         spec, custom = tool.spec, as_function and tool.spec.kind == "custom"
         if is_search(spec):
-            return Offered(spec.name, search=True)
+            return OfferedTools(spec.name, search=True)
         if self.of(*tool.key) == spec.name and not tool.namespace and not custom:
             return None
-        return Offered(spec.name, tool.namespace, custom)
+        return OfferedTools(spec.name, tool.namespace, custom)
 
 
 def _made(namespace: str, name: str, taken: Collection[str] = ()) -> str:
@@ -92,10 +92,10 @@ def _made(namespace: str, name: str, taken: Collection[str] = ()) -> str:
     return f"{plain[: LONGEST_NAME - 9]}_{digest}"
 
 
-class Calls:
+class OfferedCalls:
     """One reply's calls, as the client knows their tools."""
 
-    def __init__(self, names: Mapping[str, Offered]) -> None:
+    def __init__(self, names: Mapping[str, OfferedTools]) -> None:
         self._names = names
         self._custom: dict[int, list[str]] = {}
         self._spaced: dict[int, str] = {}
@@ -138,7 +138,7 @@ class Calls:
         item = ProviderItem(dialect="responses", data=data)
         yield t.ItemCompleted(payload.item, payload.status, item)
 
-    def _named(self, started: t.ItemStarted, tool: Offered) -> t.ItemStarted:
+    def _named(self, started: t.ItemStarted, tool: OfferedTools) -> t.ItemStarted:
         if tool.search:
             self._searches[started.item] = started.call_id, []
             data = searching(started.call_id, {}, "in_progress")

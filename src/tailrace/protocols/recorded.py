@@ -41,7 +41,7 @@ class RecordedFrame(Struct, frozen=True, gc=False):
     at: int = 0
 
 
-class Reader(Protocol):
+class RecordedReader(Protocol):
     """What one surface's recorded frames mean.
 
     `failure` is set when the run in the recording failed, `cancelled` when it was cancelled; `done` when it

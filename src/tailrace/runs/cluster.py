@@ -1,4 +1,4 @@
-"""A crew of many processes: runs are offered, some process works on each, and any process is its door.
+"""An executor of many processes: runs are offered, some process works on each, and any process is its door.
 
 What belongs to whom is decided by nothing but the log: a job says that a run needs somebody, a call finds the
 one who works on it. Where nobody answers a call, the log is written directly; whoever comes later is fenced.
@@ -18,12 +18,12 @@ from tailrace.events.state import RunState
 from tailrace.events.types import Event, RunCancelled, RunEnd, RunWaiting
 from tailrace.log.contract import Store
 from tailrace.log.work import Job, Work
-from tailrace.runs import calls
+from tailrace.runs import worker_rpc
 from tailrace.runs.barrier import bar
 from tailrace.runs.directory import Directory, RunRecord
-from tailrace.runs.live import UNREAD, LiveRun
 from tailrace.runs.membership import Membership
 from tailrace.runs.presence import Presence
+from tailrace.runs.run_task import UNREAD, RunTask
 from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.sweeping import JUMP
 from tailrace.runs.worker import Worker
@@ -55,7 +55,7 @@ STRANGE_SECONDS = 60.0
 
 
 class Cluster:
-    """The crew as one process sees it."""
+    """`Executor` of a cluster, as one process sees it."""
 
     def __init__(
         self,
@@ -154,8 +154,8 @@ class Cluster:
     async def works(self, run: str) -> bool:
         if self._works_on(run):
             return True
-        said = await self._work.call(run, calls.encode(calls.Ask()), self._work.lease)
-        return said is not None and calls.outcome(said)
+        said = await self._work.call(run, worker_rpc.encode(worker_rpc.Ask()), self._work.lease)
+        return said is not None and worker_rpc.outcome(said)
 
     async def take_up(self, run: str, state: RunState) -> None:
         """Its job was lost, or is on its way: who takes the second one asks who works on the run."""
@@ -189,9 +189,9 @@ class Cluster:
                 if self._worker.live(run) is not None:
                     return await self._worker.cancel(run, by)
                 seconds = self._settings.cancel_seconds + CALL_SECONDS
-                said = await self._work.call(run, calls.encode(calls.Cancel(by)), seconds)
+                said = await self._work.call(run, worker_rpc.encode(worker_rpc.Cancel(by)), seconds)
                 if said is not None:
-                    return calls.outcome(said)
+                    return worker_rpc.outcome(said)
                 return await self._worker.end(run, RunCancelled(by))
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -201,9 +201,9 @@ class Cluster:
                 if self._worker.live(run) is not None:
                     return await self._worker.answer(run, answer)
                 said = await self._work.call(
-                    run, calls.encode(calls.Answers.of(answer)), CALL_SECONDS
+                    run, worker_rpc.encode(worker_rpc.Answers.of(answer)), CALL_SECONDS
                 )
-                return said is not None and calls.outcome(said)
+                return said is not None and worker_rpc.outcome(said)
             await asyncio.sleep(AGAIN_SECONDS)
 
     def reading(self, run: str) -> AbstractContextManager[None]:
@@ -251,7 +251,7 @@ class Cluster:
         except Exception:
             logger.exception("run %s: it cannot be worked on", job.run)
 
-    async def _pick_up(self, job: Job) -> LiveRun | None:
+    async def _pick_up(self, job: Job) -> RunTask | None:
         """The run of a job, at work; None when there is nothing to do for it."""
         found = await self._arrived(job.run, job.after)
         if found is None:
@@ -306,8 +306,10 @@ class Cluster:
         if self._works_on(run):
             return True
         try:
-            said = await self._work.call(run, calls.encode(calls.Ask()), self._work.lease / 3)
-            return said is not None and calls.outcome(said)
+            said = await self._work.call(
+                run, worker_rpc.encode(worker_rpc.Ask()), self._work.lease / 3
+            )
+            return said is not None and worker_rpc.outcome(said)
         except LogError:
             return False
 
@@ -327,7 +329,7 @@ class Cluster:
             await self._pause(seconds)
         return None
 
-    async def _until_over(self, job: Job, live: LiveRun) -> None:
+    async def _until_over(self, job: Job, live: RunTask) -> None:
         """Keep the job while its run is worked on, and cancel the run when it should be read and is not."""
         if live.task is None:
             raise AssertionError("a run that was picked up is worked on")
@@ -346,7 +348,7 @@ class Cluster:
 
     async def _respond(self, run: str, body: bytes) -> bytes | None:
         """What another process asks of a run that is worked on here."""
-        return await calls.respond(
+        return await worker_rpc.respond(
             body,
             works=partial(self._works_on, run),
             cancel=partial(self._worker.cancel, run),

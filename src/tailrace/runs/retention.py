@@ -14,6 +14,7 @@ import msgspec
 
 from tailrace.errors import LogError, Unreadable
 from tailrace.events.state import RunState
+from tailrace.events.types import RunCancelled, RunCompleted, RunEnd, RunFailed, RunIncomplete
 from tailrace.log.contract import Change, Record, Store, Value
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import BUCKET, Directory, RunRecord, Status, decode
@@ -176,15 +177,17 @@ class Sweeper:
                 await self._store.records.delete(KEPT, key)
 
 
-_STATUS: dict[str, Status] = {
-    "RunCompleted": "completed",
-    "RunIncomplete": "incomplete",
-    "RunFailed": "failed",
-    "RunCancelled": "cancelled",
+_STATUS: dict[type[RunEnd], Status] = {
+    RunCompleted: "completed",
+    RunIncomplete: "incomplete",
+    RunFailed: "failed",
+    RunCancelled: "cancelled",
 }
 
 
 def ended(record: RunRecord, state: RunState) -> RunRecord:
     """The record of a run that has ended."""
-    status = _STATUS[type(state.end).__name__]
+    if state.end is None:
+        raise ValueError(f"run {record.run} has not ended")
+    status = _STATUS[type(state.end)]
     return msgspec.structs.replace(record, status=status, ended=state.ended_at, size=state.size)

@@ -55,7 +55,7 @@ class Submission(msgspec.Struct, frozen=True):
         return digest.hexdigest()
 
 
-class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
+class SubmissionClaim(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which run a submission began, or with `answers` let go on; `fingerprint` is that of its body. `by`
     names the process that begins the run, where there are several."""
 
@@ -99,7 +99,7 @@ async def remembered(submission: Submission, owner: Owner) -> Sent:
     return await asyncio.to_thread(Sent.of, submission, owner)
 
 
-SHAPE = Shape("claim of a run", Claim)
+SHAPE = Shape("claim of a run", SubmissionClaim)
 
 
 class Submissions:
@@ -112,7 +112,7 @@ class Submissions:
         self._settings = settings
         self._clock = clock
 
-    async def find(self, sent: Sent) -> Claim | None:
+    async def find(self, sent: Sent) -> SubmissionClaim | None:
         """What an equal submission did before; None for one that is no repetition.
 
         Raises `Unprocessable` when the key was used with another body.
@@ -134,7 +134,7 @@ class Submissions:
         """The change that remembers `run` for a submission; `gone` is a run that was remembered and is there
         no more. It refuses (`RevisionMismatch`) where somebody else was quicker with the key."""
         lasts = self._settings.idempotency if sent.keyed else self._settings.retry_window
-        value = SHAPE.encode(Claim(run, sent.fingerprint, answers, self._by))
+        value = SHAPE.encode(SubmissionClaim(run, sent.fingerprint, answers, self._by))
         made = Value(value, self._clock() + lasts)
 
         def apply(record: Record | None) -> Value:
@@ -157,6 +157,6 @@ class Submissions:
         await self._store.records.change(Change(sent.bucket, sent.name, apply))
 
 
-def decode(record: Record) -> Claim:
+def decode(record: Record) -> SubmissionClaim:
     """A stored claim. Raises `Unreadable`."""
     return SHAPE.decode(record.value)

@@ -25,16 +25,16 @@ from tailrace.events.types import Draft, RunCancelled, RunEnd, RunIncomplete, Ru
 from tailrace.log.contract import Change, Store
 from tailrace.runs.accounts import Accounts, Purse
 from tailrace.runs.cluster import Cluster
+from tailrace.runs.concurrency import ClusterConcurrency, LocalConcurrency, Running
 from tailrace.runs.conversations import Conversations
-from tailrace.runs.crew import Crew
 from tailrace.runs.directory import Directory, RunRecord
+from tailrace.runs.executor import Executor
 from tailrace.runs.membership import Membership
 from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper
-from tailrace.runs.running import Running, RunningAnywhere, RunningHere
+from tailrace.runs.run_records import RunRecords
 from tailrace.runs.settings import RunSettings
-from tailrace.runs.submission import Claim, Sent, Submission, Submissions, remembered
-from tailrace.runs.summaries import Summaries
+from tailrace.runs.submission import Sent, Submission, SubmissionClaim, Submissions, remembered
 from tailrace.runs.sweeping import sweep_for_ever
 from tailrace.runs.worker import Worker
 from tailrace.runs.writer import Clock, RunWriter
@@ -68,31 +68,31 @@ class Supervisor:
         self._sweeper = sweeper
         self._settings = settings
         self._clock = clock
-        self._summaries = Summaries(directory, settings, clock)
+        self._run_records = RunRecords(directory, settings, clock)
         self._shared = cluster is not None
         self._begins: set[str] = set()
         """Runs whose start is being written."""
         self._accounts = Accounts(store, clock, shared=self._shared)
-        self._running: Running = RunningHere()
+        self._running: Running = LocalConcurrency()
         if cluster is not None:
-            self._running = RunningAnywhere(store, directory, clock)
+            self._running = ClusterConcurrency(store, directory, clock)
         worker = Worker(
             store,
             runtimes,
             directory,
             sweeper,
-            self._summaries,
+            self._run_records,
             self._accounts,
             self._running,
             settings,
             clock,
             alone=not self._shared,
         )
-        self._crew: Crew = worker
+        self._executor: Executor = worker
         if cluster is not None:
             begins = self._begins.__contains__
-            self._crew = Cluster(store, cluster, worker, directory, settings, clock, begins)
-        self._submissions = Submissions(store, settings, clock, self._crew.name)
+            self._executor = Cluster(store, cluster, worker, directory, settings, clock, begins)
+        self._submissions = Submissions(store, settings, clock, self._executor.name)
         self._background: set[asyncio.Task[None]] = set()
         self.phase: Literal["starting", "open", "draining"] = "starting"
         self._starting: dict[str, asyncio.Future[None]] = {}
@@ -102,7 +102,7 @@ class Supervisor:
     async def open(self) -> None:
         """Open the store, begin to accept, to take over the runs that were left open, and to sweep."""
         await self._store.open()
-        await self._crew.open()
+        await self._executor.open()
         self._spawn(sweep_for_ever(self._store, self._sweeper, self, self._settings, self._clock))
         self.phase = "open"
 
@@ -110,7 +110,7 @@ class Supervisor:
         """Take no new runs, give the live ones a while to settle, hand over the rest; leave behind those that
         do not let themselves be stopped."""
         self.phase = "draining"
-        await self._crew.drain()
+        await self._executor.drain()
 
     async def close(self) -> None:
         """Drain, then close the store."""
@@ -118,7 +118,7 @@ class Supervisor:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self._crew.close()
+        await self._executor.close()
         await self._accounts.settle()
         await self._store.close()
 
@@ -129,7 +129,7 @@ class Supervisor:
 
     def live(self) -> int:
         """How many runs are being worked on."""
-        return len(self._crew)
+        return len(self._executor)
 
     def runtime(self, agent: str) -> Runtime:
         """Who works on the runs of an agent."""
@@ -201,12 +201,12 @@ class Supervisor:
             raise
         return True
 
-    async def _stands(self, claim: Claim, sent: Sent) -> bool:
+    async def _stands(self, claim: SubmissionClaim, sent: Sent) -> bool:
         """Whether a run that an equal submission started is still there to be attached to."""
         record = await self._directory.record(claim.run)
         # What failed is not worth attaching to when a client asks again because it failed.
         failed = record is not None and record.status == "failed" and not sent.keyed
-        return not failed and await self._crew.has(claim.run, claim.by)
+        return not failed and await self._executor.has(claim.run, claim.by)
 
     async def _begin(
         self,
@@ -220,7 +220,7 @@ class Supervisor:
     ) -> None:
         """Write a run's start, with all by which it is found again, and let the work begin. `gone` never
         began, or is there no more."""
-        if 0 < self._settings.most_runs <= len(self._crew):
+        if 0 < self._settings.most_runs <= len(self._executor):
             raise Unavailable("The server works on as many runs as it can; try again in a moment.")
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -248,7 +248,7 @@ class Supervisor:
             self._store.begin,
             run,
             before=[self._conversations.joined(conversation, run, gone)] if conversation else [],
-            beside=[self._summaries.begins(record), *beside],
+            beside=[self._run_records.begins(record), *beside],
         )
         writer = RunWriter(self._store.log, run, RunState(), self._clock, begin)
         runtime = self._runtimes[request.agent]
@@ -256,11 +256,11 @@ class Supervisor:
         writer.add([Draft(RunStarted(request, tuple(runtime.registry())))], at=now)
         # The work begins while `run.started` is on its way to the disk: what it brings meanwhile goes in
         # the next commit, and no client hears of the run before all is down.
-        await asyncio.gather(writer.flush(), self._crew.begin(record, writer))
+        await asyncio.gather(writer.flush(), self._executor.begin(record, writer))
 
     async def _offer(self, run: str, after: int, purses: Sequence[Purse]) -> None:
         try:
-            await self._crew.offer(run, after)
+            await self._executor.offer(run, after)
         except BaseException:
             self._running.leave(purses)
             raise
@@ -272,7 +272,7 @@ class Supervisor:
 
     async def wait(self, run: str) -> None:
         """Wait until nobody works on the run any more: it ended, or was handed over."""
-        await self._crew.wait(run)
+        await self._executor.wait(run)
 
     async def forget(self, record: RunRecord) -> None:
         """Remove an ended run at once, as if it had never been: a client deleted it. Raises `LogError`."""
@@ -281,8 +281,8 @@ class Supervisor:
 
     async def cancel(self, run: str, by: str) -> None:
         """End a live or waiting run as cancelled; returns when its log has ended. Else `Conflict`."""
-        while not await self._crew.cancel(run, by):
-            await self._crew.wait(run)
+        while not await self._executor.cancel(run, by):
+            await self._executor.wait(run)
             with suppress(Fenced):  # another process had an answer for it: it goes on
                 return await self._end_waiting(run, RunCancelled(by))
         return None
@@ -318,13 +318,13 @@ class Supervisor:
             raise AssertionError("what is durable is in the log")
         return msgspec.structs.replace(place, repeated=False)
 
-    async def claimed(self, sent: Sent) -> Claim | None:
+    async def claimed(self, sent: Sent) -> SubmissionClaim | None:
         """What an equal submission began or answered before. Raises `Unprocessable`."""
         return await self._submissions.find(sent)
 
     async def _give(self, run: str, answer: Answer, turn: RunResumed) -> None:
-        while turn.input or not await self._crew.answer(run, answer):
-            await self._crew.wait(run)  # it is on its way to its pause
+        while turn.input or not await self._executor.answer(run, answer):
+            await self._executor.wait(run)  # it is on its way to its pause
             async with self._waking:  # two answers at once must not wake it twice
                 if (await self._directory.state(run)).phase != "running":
                     with suppress(Fenced):  # another process woke it: perhaps by another answer
@@ -346,11 +346,11 @@ class Supervisor:
             writer.add(resumed)
             await writer.flush()
             record = msgspec.structs.replace(record, status="in_progress")
-            await self._summaries.works(record)
+            await self._run_records.works(record)
         except BaseException:
             self._running.leave(record.purses)
             raise
-        await self._crew.begin(record, writer)
+        await self._executor.begin(record, writer)
 
     async def _end_waiting(self, run: str, end: RunEnd) -> None:
         """End a run that waits. Raises `Fenced` when another process was first."""
@@ -359,7 +359,7 @@ class Supervisor:
             writer = RunWriter(self._store.log, run, state, self._clock)
             writer.add([*state.settle(end), Draft(end)])
             await writer.flush()
-            await self._crew.record_end(record, state)
+            await self._executor.record_end(record, state)
 
     async def _waiting(self, run: str) -> tuple[RunRecord, RunState]:
         """A run that waits. Raises `Fenced` when another process let it go on, `Conflict` when it is over."""
@@ -367,13 +367,13 @@ class Supervisor:
         state = await self._directory.state(run)
         if self._shared and state.phase == "running":
             raise Fenced(f"the run {run} goes on")
-        if record is None or state.phase != "waiting" or not self._crew.knows(record.agent):
+        if record is None or state.phase != "waiting" or not self._executor.knows(record.agent):
             raise Conflict("The run is not in progress.", code="not_in_progress")
         return record, state
 
     def reading(self, run: str) -> AbstractContextManager[None]:
         """Count a reader of a run. When the last one leaves, the run's grace period begins."""
-        return self._crew.reading(run)
+        return self._executor.reading(run)
 
     async def give_up(self, run: str) -> None:
         """End a run that has waited too long for an answer."""
@@ -382,12 +382,12 @@ class Supervisor:
 
     async def works(self, run: str) -> bool:
         """Whether somebody works on a run, or is about to. Raises `LogError` when that cannot be told."""
-        return await self._crew.works(run)
+        return await self._executor.works(run)
 
     async def take_up(self, run: str, state: RunState) -> None:
         """Let somebody work on a run that is in progress and that nobody works on. Raises `LogError`."""
         logger.warning("run %s: it is in progress and has no worker; it is taken up again", run)
-        await self._crew.take_up(run, state)
+        await self._executor.take_up(run, state)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

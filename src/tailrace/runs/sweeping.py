@@ -32,14 +32,14 @@ JUMP = HOUR
 evenly."""
 
 
-class Mark(Struct, frozen=True, omit_defaults=True):
+class SweepMark(Struct, frozen=True, omit_defaults=True):
     """When, by the clock, the last sweep was, and when somebody confirmed the clock."""
 
     at: int = 0
     confirmed: int = 0
 
 
-SHAPE = Shape("sweep", Mark)
+SHAPE = Shape("sweep", SweepMark)
 
 
 class Doubt:
@@ -48,7 +48,7 @@ class Doubt:
     def __init__(self) -> None:
         self._since: tuple[int, int, int] | None = None
 
-    def believes(self, mark: Mark | None, now: int, steady: int) -> bool:
+    def believes(self, mark: SweepMark | None, now: int, steady: int) -> bool:
         """`now` is what the clock says, `steady` what a clock says that nobody sets; in milliseconds."""
         if mark is None or _near(now, mark.at) or _near(now, mark.confirmed):
             self._since = None
@@ -67,7 +67,7 @@ def _near(one: int, other: int) -> bool:
 
 async def confirm(records: Records, now: int) -> None:
     """Say that the clock is right, to all who sweep. Raises `LogError`."""
-    mark = await _read(records) or Mark()
+    mark = await _read(records) or SweepMark()
     await _write(records, msgspec.structs.replace(mark, confirmed=now))
 
 
@@ -88,7 +88,7 @@ async def sweep_for_ever(
             believed = doubt.believes(mark, now, int(steady() * 1000))
             if believed:
                 await sweeper.sweep(runs)
-                await _write(store.records, msgspec.structs.replace(mark or Mark(), at=now))
+                await _write(store.records, msgspec.structs.replace(mark or SweepMark(), at=now))
             elif not said and mark is not None:
                 logger.warning(
                     "the clock is %.1f h away from the last sweep: nothing expires for an hour, or until"
@@ -103,7 +103,7 @@ async def sweep_for_ever(
         await asyncio.sleep(settings.sweep_seconds)
 
 
-async def _read(records: Records) -> Mark | None:
+async def _read(records: Records) -> SweepMark | None:
     """The mark, None for none; one that cannot be read says nothing of the clock, so that it is not believed
     until it has shown itself, or until somebody confirms it."""
     try:
@@ -111,8 +111,8 @@ async def _read(records: Records) -> Mark | None:
         return None if record is None else SHAPE.decode(record.value)
     except Unreadable as error:
         logger.error("when the last sweep was cannot be read: %s", error)
-        return Mark()
+        return SweepMark()
 
 
-async def _write(records: Records, mark: Mark) -> None:
+async def _write(records: Records, mark: SweepMark) -> None:
     await records.put(BUCKET, KEY, SHAPE.encode(mark))

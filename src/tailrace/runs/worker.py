@@ -19,16 +19,16 @@ from tailrace.events.state import RunState
 from tailrace.events.types import Draft, RunAttempt, RunCancelled, RunEnd, RunFailed
 from tailrace.log.contract import Store
 from tailrace.runs.accounts import Accounts
+from tailrace.runs.concurrency import Running
 from tailrace.runs.directory import Directory, RunRecord
-from tailrace.runs.live import UNREAD, LiveRun
 from tailrace.runs.retention import Sweeper
-from tailrace.runs.running import Running
+from tailrace.runs.run_records import RunRecords
+from tailrace.runs.run_task import UNREAD, RunTask
 from tailrace.runs.settings import RunSettings
-from tailrace.runs.summaries import Summaries
 from tailrace.runs.suspects import Suspects, take
 from tailrace.runs.takeover import attempt, hindrance, is_suspect
 from tailrace.runs.writer import Clock, RunWriter
-from tailrace.runtimes.contract import Keeper, Runtime
+from tailrace.runtimes.contract import KeepsCheckpoints, Runtime
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -48,7 +48,7 @@ class Worker:
         runtimes: Mapping[str, Runtime],
         directory: Directory,
         sweeper: Sweeper,
-        summaries: Summaries,
+        summaries: RunRecords,
         accounts: Accounts,
         running: Running,
         settings: RunSettings,
@@ -63,12 +63,12 @@ class Worker:
         self._runtimes = runtimes
         self._directory = directory
         self._sweeper = sweeper
-        self._summaries = summaries
+        self._run_records = summaries
         self._accounts = accounts
         self._running = running
         self._settings = settings
         self._clock = clock
-        self._live: dict[str, LiveRun] = {}
+        self._live: dict[str, RunTask] = {}
         self._left: dict[str, asyncio.Event] = {}
         """Runs that are to be taken over; their events tell when they are."""
         self._readers: Counter[str] = Counter()
@@ -84,7 +84,7 @@ class Worker:
         """How many runs are being worked on."""
         return len(self._live)
 
-    def live(self, run: str) -> LiveRun | None:
+    def live(self, run: str) -> RunTask | None:
         """The run, if it is worked on here."""
         return self._live.get(run)
 
@@ -235,10 +235,10 @@ class Worker:
         """Put a run's end into its record, and a failure into the log."""
         if isinstance(state.end, RunFailed):
             logger.warning("run %s of %s failed: %s", record.run, record.agent, state.end.message)
-        await self._summaries.has_ended(record, state)
+        await self._run_records.has_ended(record, state)
         with suppress(LogError):  # it goes with the log at the latest
             runtime = self._runtimes.get(record.agent)
-            if runtime is None or isinstance(runtime, Keeper):
+            if runtime is None or isinstance(runtime, KeepsCheckpoints):
                 await self._sweeper.forget_kept(record.run)
 
     async def take_over(self, run: str, reason: str, *, orderly: bool = False) -> None:
@@ -254,7 +254,7 @@ class Worker:
 
     async def pick_up(
         self, record: RunRecord, state: RunState, *, again: bool = False
-    ) -> LiveRun | None:
+    ) -> RunTask | None:
         """Work on a run that was offered: for the first time, or after a worker who is gone; `again` even
         where that one wrote nothing. None when there is nothing to be done."""
         if again or not state.fresh or not self.knows(record.agent):
@@ -265,12 +265,12 @@ class Worker:
 
     async def _resume(
         self, record: RunRecord, state: RunState, reason: str, *, orderly: bool = False
-    ) -> LiveRun | None:
+    ) -> RunTask | None:
         if state.ended:
             await self.record_end(record, state)
             return None
         if state.phase == "waiting":
-            await self._summaries.waits(record, state)
+            await self._run_records.waits(record, state)
             return None
         writer = RunWriter(self._store.log, record.run, state, self._clock)
         following = attempt(record, state, reason, orderly=orderly)
@@ -291,24 +291,24 @@ class Worker:
 
     def _begin(
         self, record: RunRecord, writer: RunWriter, alone: RunAttempt | None = None
-    ) -> LiveRun:
+    ) -> RunTask:
         """Let a run go on; `alone` is the attempt of one that may be what ends its workers."""
         runtime = self._runtimes[record.agent]
         spend = partial(self._accounts.spend, record.purses)
         turn = None if alone is None else partial(self._suspects.turn, record.run, writer, alone)
-        live = LiveRun(record, runtime, writer, spend, self._settings.bounds, turn)
+        live = RunTask(record, runtime, writer, spend, self._settings.bounds, turn)
         self._live[record.run] = live
         live.task = asyncio.create_task(self._work(live), name=f"run {record.run}")
         return live
 
-    async def _work(self, live: LiveRun) -> None:
+    async def _work(self, live: RunTask) -> None:
         run = live.record.run
         left = self._settings.longest_seconds
         left -= (self._clock() - live.writer.state.since) / 1000
         try:
             await live.work(max(left, 0.0))
         except asyncio.CancelledError:
-            await self._summaries.handed_over(live.record)
+            await self._run_records.handed_over(live.record)
             live.left = True
             return
         except Fenced:
@@ -329,7 +329,7 @@ class Worker:
         if live.writer.state.ended:
             await self.record_end(live.record, live.writer.state)
         else:
-            await self._summaries.waits(live.record, live.writer.state)
+            await self._run_records.waits(live.record, live.writer.state)
         live.settled = True
 
     async def _retake(self, run: str, reason: str, *, orderly: bool = False) -> None:
@@ -361,7 +361,7 @@ class Worker:
         self._left.pop(run).set()
         return True
 
-    def _begin_grace(self, live: LiveRun) -> None:
+    def _begin_grace(self, live: RunTask) -> None:
         read = live.record.run in self._readers
         if not read and live.record.grace is not None and live.leaving is None:
             loop = asyncio.get_running_loop()

@@ -16,7 +16,7 @@ from tailrace.models.contract import Model
 from tailrace.runtimes.tools.contract import Tool, ToolSource
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class AgentLimits(Struct, frozen=True, kw_only=True):
     """What ends a run as incomplete. Zero means: no limit. All but `turns` count the whole run.
 
     `turns`: model replies of one invocation. `tokens`: input and output. `cost` in the currency of the
@@ -46,7 +46,7 @@ class Agent:
     asks_user: bool = False
     output: OutputFormat | None = None
     context_tokens: int = 0
-    limits: Limits = field(default_factory=Limits)
+    limits: AgentLimits = field(default_factory=AgentLimits)
 
     def registry(self, id: str = MAIN) -> tuple[AgentEntry, ...]:
         """Everyone who may take part: the agent itself as the main one, then those below it."""

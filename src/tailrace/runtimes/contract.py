@@ -155,7 +155,7 @@ KEPT = "kept"
 """The bucket of what runtimes keep of a run besides its log, under keys `<run>/…`; it goes with the log."""
 
 
-class Record(Protocol):
+class CheckpointRecord(Protocol):
     """A stored value."""
 
     @property
@@ -165,25 +165,25 @@ class Record(Protocol):
     def value(self) -> bytes: ...
 
 
-class Records(Protocol):
+class CheckpointRecords(Protocol):
     """The part of a store's records (`log/contract.py`) that a runtime may use."""
 
     def put(self, bucket: str, key: str, value: bytes, /) -> Awaitable[object]: ...
 
     def delete(self, bucket: str, key: str, /) -> Awaitable[None]: ...
 
-    async def scan(self, bucket: str, *, after: str = "") -> Sequence[Record]: ...
+    async def scan(self, bucket: str, *, after: str = "") -> Sequence[CheckpointRecord]: ...
 
 
-class Keep(Protocol):
+class RuntimeCheckpoints(Protocol):
     """A store, which need not be open before the first run."""
 
     @property
-    def records(self) -> Records: ...
+    def records(self) -> CheckpointRecords: ...
 
 
 @runtime_checkable
-class Keeper(Protocol):
+class KeepsCheckpoints(Protocol):
     """A runtime that keeps something besides the log; it is told where, once, before its first run."""
 
-    def keep_in(self, store: Keep) -> None: ...
+    def keep_in(self, store: RuntimeCheckpoints) -> None: ...

@@ -16,8 +16,8 @@ from tailrace.events.request import ModelRequest, RunRequest
 from tailrace.events.types import MAIN, AgentEntry
 from tailrace.models.contract import Model, refusal
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.node_lifecycle import NODE, ModelReply, ending, opening
 from tailrace.runtimes.repeating import begun
-from tailrace.runtimes.single import NODE, Reply, ending, opening
 
 
 class Gateway:
@@ -39,7 +39,7 @@ class Gateway:
         request = context.request
         context.emit(opening(context.state, self._model.name))
         if not context.state.replies.get(MAIN):
-            reply = Reply(context.state)
+            reply = ModelReply(context.state)
             ask = structs.replace(_asked(request), begun=begun(context.state, NODE, MAIN))
             batches = self._model.stream(ask, reply.numbers())
             async with aclosing(batches):

@@ -23,18 +23,18 @@ from tailrace.events.request import ModelRequest, Settings, ToolChoice
 from tailrace.events.tools import run_by_client
 from tailrace.models.contract import Model
 from tailrace.runtimes import compaction, structured
-from tailrace.runtimes.agent import Agent, Limits
+from tailrace.runtimes.agent import Agent, AgentLimits
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.foreign import kept_back
+from tailrace.runtimes.node_lifecycle import ModelReply
 from tailrace.runtimes.repeating import begun
-from tailrace.runtimes.single import Reply
 from tailrace.runtimes.steps import (
     Answer,
     AskApproval,
     AskUser,
     Dispatch,
-    Run,
-    Wait,
+    RunTools,
+    WaitForAnswer,
     next_move,
     next_step,
     question_id,
@@ -70,7 +70,7 @@ class Team:
     """What all invocations of a run share."""
 
     context: RunContext
-    limits: Limits
+    limits: AgentLimits
 
     def check(self, calls: int = 0) -> None:
         """Raises `LimitReached` when the run has used up what it may use, or would by so many calls."""
@@ -141,7 +141,7 @@ class Invocation:
             await self._compact()
         request = self._request(note)
         theirs = run_by_client(self._base.settings.tools, request.items)
-        reply, ours = Reply(state, self._node, self._id), set[int]()
+        reply, ours = ModelReply(state, self._node, self._id), set[int]()
         try:
             async with aclosing(self._model.stream(request, reply.numbers())) as batches:
                 async for payloads in batches:
@@ -271,12 +271,12 @@ class Invocation:
         new = [
             call
             for call, move in moves.items()
-            if isinstance(move, Run | Dispatch) and not state.items[call].begun
+            if isinstance(move, RunTools | Dispatch) and not state.items[call].begun
         ]
         self._team.check(len(new))
         for call, move in moves.items():
             match move:
-                case Wait():
+                case WaitForAnswer():
                     pass
                 case Answer(completed):
                     self._say(completed)
@@ -286,7 +286,7 @@ class Invocation:
                     name = question_id(call)
                     asked = t.InputRequested(name, question.question, question.schema(), call)
                     self._say(asked)
-                case Run() | Dispatch():
+                case RunTools() | Dispatch():
                     if state.items[call].tool != "running":
                         self._say(t.ToolStarted(call, self._key(call)))
                     begun.append(call)

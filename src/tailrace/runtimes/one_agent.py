@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from tailrace.events.types import MAIN
 from tailrace.models.contract import Model
 from tailrace.runtimes.agent import Agent
+from tailrace.runtimes.node_lifecycle import NODE, NODE_TYPE
 from tailrace.runtimes.nodes.contract import NodeSpec
 from tailrace.runtimes.nodes.deep_agent import DeepAgentNode
-from tailrace.runtimes.single import NODE, NODE_TYPE
 from tailrace.runtimes.workflow import Workflow
 
 

@@ -21,8 +21,8 @@ from msgspec import Struct
 
 from tailrace.events import logprobs
 from tailrace.events import types as t
+from tailrace.events.item_state import ItemState
 from tailrace.events.items import Json, Message, Part, Reasoning, RefusalPart, TextPart, ToolCall
-from tailrace.events.parts import ItemState
 from tailrace.events.state import RunState
 
 Verdict = Literal["repeats", "goes on", "differs"]

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
+from tailrace.events.item_state import ItemState
 from tailrace.events.items import ToolCall
-from tailrace.events.parts import ItemState
 from tailrace.events.state import RunState
 from tailrace.events.types import ToolCompleted
 from tailrace.protocols.cut_calls import CUT, NOTHING, is_whole
@@ -25,27 +25,27 @@ CUT_OFF = "The call was cut off."
 LIMITED = "Not run: the reply came to its limit before this call was whole."
 
 
-class Step(Struct, frozen=True):
+class NextStep(Struct, frozen=True):
     """What an invocation does next; `calls` are the items of the tool calls to see to."""
 
     kind: Literal["ask", "tools", "end"]
     calls: tuple[int, ...] = ()
 
 
-def next_step(state: RunState, agent: str) -> Step:
+def next_step(state: RunState, agent: str) -> NextStep:
     """The next step of one invocation."""
     mine = [(n, item) for n, item in enumerate(state.items) if item.agent == agent and item.reply]
     pending = tuple(n for n, item in mine if item.tool in PENDING_TOOL)
     if pending:
-        return Step("tools", pending)
+        return NextStep("tools", pending)
     last = state.replies.get(agent, 0)
     if last == 0:
-        return Step("ask")
+        return NextStep("ask")
     tools = [item.tool for _, item in mine if item.reply == last]
-    return Step("ask" if "done" in tools and "handed" not in tools else "end")
+    return NextStep("ask" if "done" in tools and "handed" not in tools else "end")
 
 
-class Wait(Struct, frozen=True):
+class WaitForAnswer(Struct, frozen=True):
     """Somebody has been asked and has not answered."""
 
 
@@ -67,7 +67,7 @@ class AskUser(Struct, frozen=True):
     question: Question
 
 
-class Run(Struct, frozen=True):
+class RunTools(Struct, frozen=True):
     """Call the tool."""
 
 
@@ -75,7 +75,7 @@ class Dispatch(Struct, frozen=True):
     """Let a subagent work, or go on working."""
 
 
-Move: TypeAlias = Wait | Answer | AskApproval | AskUser | Run | Dispatch
+Move: TypeAlias = WaitForAnswer | Answer | AskApproval | AskUser | RunTools | Dispatch
 
 
 def next_move(state: RunState, number: int, tool: Tool | None, subagents: frozenset[str]) -> Move:
@@ -85,7 +85,7 @@ def next_move(state: RunState, number: int, tool: Tool | None, subagents: frozen
     if not isinstance(call, ToolCall):
         return _answer(number, CUT_OFF)
     if item.tool in ASKED_TOOL:
-        return Wait()
+        return WaitForAnswer()
     if _is_cut(state, number, call):
         return _answer(number, LIMITED)
     if call.name == TASK and subagents:
@@ -115,12 +115,12 @@ def _permitted(number: int, item: ItemState, call: ToolCall, tool: Tool) -> Move
     if cut_off and tool.after_crash == "tell":
         return _answer(number, INTERRUPTED)
     if not asks:
-        return Run()
+        return RunTools()
     if item.approval is None:
         again = f" again? {INTERRUPTED}" if cut_off else "?"
         return AskApproval(f"Run {call.name}({call.arguments}){again}")
     if item.approval.approved:
-        return Run()
+        return RunTools()
     if cut_off:
         return _answer(number, INTERRUPTED)
     why = f": {item.approval.reason}" if item.approval.reason else "."
@@ -136,7 +136,7 @@ def _question(state: RunState, number: int, call: ToolCall) -> Move:
             except msgspec.MsgspecError as error:
                 return _answer(number, f"The arguments do not fit: {error}")
         case "asked":
-            return Wait()
+            return WaitForAnswer()
         case _:
             value = state.answers[name]
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from tailrace.errors import ModelFailed, ToolSourceFailed
-from tailrace.events.parts import ItemState
+from tailrace.events.item_state import ItemState
 from tailrace.events.request import ToolSpec
 from tailrace.runtimes.agent import Agent
 from tailrace.runtimes.tools.contract import (

@@ -23,8 +23,8 @@ from tailrace.events.types import (
     NodeStarted,
 )
 from tailrace.runtimes.contract import Checks, Forwards, Repeats, RunContext
+from tailrace.runtimes.node_lifecycle import ending
 from tailrace.runtimes.nodes.contract import Node, NodeContext, NodeSpec, made_in
-from tailrace.runtimes.single import ending
 
 
 class Workflow:

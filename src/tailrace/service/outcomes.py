@@ -13,8 +13,8 @@ import msgspec
 from tailrace.errors import Expired, NotFound
 from tailrace.events import ids
 from tailrace.events.history import UNANSWERED
+from tailrace.events.item_state import ItemState
 from tailrace.events.items import Item, ProviderItem, TextPart, ToolCall, ToolOutput
-from tailrace.events.parts import ItemState
 from tailrace.events.request import RunRequest
 from tailrace.runs.owner import Owner
 from tailrace.service.stored_runs import StoredRuns

@@ -20,7 +20,7 @@ from tailrace.events.request import ModelRequest
 from tailrace.events.state import RunState, fold
 from tailrace.protocols.anthropic_messages import messages, reply, stream
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
-from tailrace.runtimes import single
+from tailrace.runtimes import node_lifecycle
 from tests.support import blocks, strict
 from tests.support.anthropic_streams import Object, read, sse, streams
 from tests.support.logs import RUN, request
@@ -39,14 +39,14 @@ def log(data: bytes) -> list[t.Event]:
         events.extend(state.advance(draft, 0) for draft in drafts)
 
     add([t.Draft(t.RunStarted(request()))])
-    add(single.opening(state, "helper"))
+    add(node_lifecycle.opening(state, "helper"))
     decoder = MessagesCodec().decoder(itertools.count(), "m")
-    said = single.Reply(state)
+    said = node_lifecycle.ModelReply(state)
     for start in range(0, len(data), 97):
         add(said.said(decoder.feed(data[start : start + 97])))
     add(said.said(decoder.close()))
     assert decoder.failure is None, decoder.failure
-    add(single.ending(state))
+    add(node_lifecycle.ending(state))
     return events
 
 

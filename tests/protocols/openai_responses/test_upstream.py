@@ -20,7 +20,7 @@ from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.protocols.openai_responses import reply, stream
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
-from tailrace.runtimes.single import Reply, ending, opening
+from tailrace.runtimes.node_lifecycle import ModelReply, ending, opening
 from tests.support import order, responses_replies, strict
 from tests.support.logs import RUN, TS, request
 from tests.support.responses_replies import ODDITIES, told, wire
@@ -38,7 +38,7 @@ def played(data: bytes, size: int = 0) -> tuple[list[t.Event], ModelFailed | Non
     add([t.Draft(t.RunStarted(request()))])
     add(opening(state, "helper"))
     decoder = ResponsesCodec().decoder(itertools.count(), "m")
-    log = Reply(state)
+    log = ModelReply(state)
     for start in range(0, len(data), size or len(data) or 1):
         add(log.said(decoder.feed(data[start : start + (size or len(data))])))
     add(log.said(decoder.close()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tailrace.events import types as t
 from tailrace.events.answers import Approval
 from tailrace.events.history import turn as turn_of
-from tailrace.models.scenario import Step
+from tailrace.models.scenario import ScenarioStep
 from tests.runtimes.adapters.durable_suite import Durable
 from tests.support.house import House
 from tests.support.logs import user
@@ -35,7 +35,9 @@ class Answered(Durable):
             paid.append(amount)
             return f"paid {amount}"
 
-        calls = [Step(call="pay", arguments={"amount": n}, call_id="call_0") for n in (1, 2)]
+        calls = [
+            ScenarioStep(call="pay", arguments={"amount": n}, call_id="call_0") for n in (1, 2)
+        ]
         replies = (*((each,) for each in calls), (say("ok"),))
         root = spec("lead", *replies, tools=(pay,), approve=frozenset({"pay"}))
         first = await self._open(root)

@@ -15,7 +15,7 @@ from tailrace.events.history import made_by
 from tailrace.events.items import Item, TextPart, ToolOutput
 from tailrace.events.request import Settings
 from tailrace.events.state import RunState
-from tailrace.models.scenario import Step
+from tailrace.models.scenario import ScenarioStep
 from tests.runtimes.adapters.answered_suite import Answered
 from tests.support.specs import FOREVER, PAINT, Spec, Steps, reason, send, spec, until
 from tests.support.team import call, outputs, say, texts
@@ -92,7 +92,7 @@ class Contract(Answered):
 
     @pytest.mark.parametrize("said", [(), (say("so far"),)])
     async def test_a_model_that_fails_fails_the_run(self, said: Steps) -> None:
-        state, _ = await self._run(spec("lead", (*said, Step(fail="secret-key"))))
+        state, _ = await self._run(spec("lead", (*said, ScenarioStep(fail="secret-key"))))
         assert isinstance(state.end, t.RunFailed)
         assert "secret" not in state.end.message
         assert "raised" not in state.end.message

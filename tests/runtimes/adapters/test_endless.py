@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tailrace.events import types as t
-from tailrace.models.scenario import Step
+from tailrace.models.scenario import ScenarioStep
 from tailrace.runs.bounded import RunBounds
 from tailrace.runtimes.adapters.openai_agents.runtime import OpenAIAgentsRuntime
 from tailrace.runtimes.adapters.pydantic_ai.runtime import PydanticAIRuntime
@@ -23,10 +23,10 @@ from tests.support.team import outputs
 class ForEver:
     """The same step again and again."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: ScenarioStep) -> None:
         self._step = step
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[ScenarioStep]:
         while True:
             yield self._step
 
@@ -61,7 +61,7 @@ async def state_of(runtime: Runtime, bounds: RunBounds) -> tuple[House, Any]:
 )
 @pytest.mark.parametrize("maker", MAKERS)
 async def test_a_reply_without_end(maker: str, bounds: RunBounds, reason: str) -> None:
-    replies = (cast("Steps", ForEver(Step(text="word " * 10))),)
+    replies = (cast("Steps", ForEver(ScenarioStep(text="word " * 10))),)
     house, state = await state_of(MAKERS[maker](Spec("lead", replies)), bounds)
     assert state.end == t.RunIncomplete(reason)
     assert state.items[0].content is not None, "what came before is kept"
@@ -70,7 +70,10 @@ async def test_a_reply_without_end(maker: str, bounds: RunBounds, reason: str) -
 
 @pytest.mark.parametrize("maker", MAKERS)
 async def test_a_tool_s_answer_is_cut(maker: str) -> None:
-    replies: tuple[Steps, ...] = ((Step(call="find", arguments={}),), (Step(text="done"),))
+    replies: tuple[Steps, ...] = (
+        (ScenarioStep(call="find", arguments={}),),
+        (ScenarioStep(text="done"),),
+    )
     house, state = await state_of(MAKERS[maker](Spec("lead", replies, tools=(find,))), RunBounds())
     assert state.end == t.RunCompleted()
     (answer,) = outputs(state)

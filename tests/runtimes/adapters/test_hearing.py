@@ -21,7 +21,7 @@ from tailrace.runtimes.adapters.hearing import Heard, at_the_request, heard, ins
 from tailrace.runtimes.adapters.langgraph import messages as langgraph_messages
 from tailrace.runtimes.adapters.openai_agents import items as openai_agents_items
 from tailrace.runtimes.adapters.pydantic_ai import messages as pydantic_ai_messages
-from tailrace.runtimes.single import NODE
+from tailrace.runtimes.node_lifecycle import NODE
 from tests.support.logs import call, log, user
 
 

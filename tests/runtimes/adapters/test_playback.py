@@ -10,9 +10,9 @@ from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.log.stores.memory import MemoryStore
 from tailrace.runs.writer import RunWriter
-from tailrace.runtimes.adapters.playback import Member, Scope, Team
+from tailrace.runtimes.adapters.playback import Member, PlaybackTeam, Scope
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import opening, said
+from tailrace.runtimes.node_lifecycle import opening, said
 
 
 @pytest.mark.req("R9")
@@ -28,7 +28,7 @@ async def test_a_call_that_a_crash_cut_off_is_not_taken_for_the_one_that_was_mad
     log.add(abandoning.replies(log.state))
     log.add(said([t.ItemStarted(1, "tool_call", name="order", call_id="same")]))
     log.add(said([t.ItemCompleted(1), t.Usage("m")]))
-    member = Member(Scope(Team(RunContext("run", log)), None, None), "lead")
+    member = Member(Scope(PlaybackTeam(RunContext("run", log)), None, None), "lead")
     assert member.call("same") == 1
     assert member.call("other") is None
     await log.flush()

@@ -53,7 +53,7 @@ NOTHING_SAID = frozenset(
 """Events of AG-UI 1.0 that say nothing an agent said. Any other is none, or none that we send (`…_CHUNK`)."""
 
 
-class Reader:
+class AgUiReader:
     """`protocols.recorded.Reader` for AG-UI events."""
 
     def __init__(self, items: Iterator[int]) -> None:

@@ -23,7 +23,7 @@ from tailrace.events.items import Message
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols.ag_ui import wire
-from tailrace.protocols.ag_ui.stream_items import Calling, Saying, Thinking
+from tailrace.protocols.ag_ui.stream_items import AgUiMessage, AgUiReasoning, AgUiToolCall
 from tailrace.protocols.attribution import Roster
 from tailrace.protocols.cut_replies import CutReplies, Source
 from tailrace.protocols.fields import Object, given
@@ -64,8 +64,8 @@ class Encoder:
         self._known: set[str] = set()
         self._held: dict[Source, str] = {}
         self._cut = CutReplies[tuple[str, str]]()
-        self._items: dict[int, Saying | Thinking | Calling] = {}
-        self._calls: dict[int, Calling] = {}
+        self._items: dict[int, AgUiMessage | AgUiReasoning | AgUiToolCall] = {}
+        self._calls: dict[int, AgUiToolCall] = {}
         self._asked: dict[int | str, tuple[str, Object]] = {}
         self._approvals: Counter[int] = Counter()
         self._questions = 0
@@ -321,11 +321,11 @@ class Encoder:
     def _begun(self, event: t.Event, payload: t.ItemStarted) -> None:
         match payload.kind:
             case "message":
-                self._items[payload.item] = Saying(self, payload, event)
+                self._items[payload.item] = AgUiMessage(self, payload, event)
             case "reasoning":
-                self._items[payload.item] = Thinking(self, payload, event)
+                self._items[payload.item] = AgUiReasoning(self, payload, event)
             case "tool_call":
-                call = Calling(self, payload, event)
+                call = AgUiToolCall(self, payload, event)
                 self._items[payload.item] = self._calls[payload.item] = call
             case "provider" | "image" | "audio":
                 pass  # shown when they are whole, or not at all

@@ -15,7 +15,7 @@ from tailrace.protocols.framing.data_event import mould
 CUT_OFF = "The call was cut off before it was whole."
 
 
-class Stream(Protocol):
+class AgUiEmitter(Protocol):
     """What a message needs of the encoder."""
 
     @property
@@ -38,10 +38,10 @@ class Stream(Protocol):
         ...
 
 
-class Saying:
+class AgUiMessage:
     """A message. It begins with its first text, so that nothing empty shows."""
 
-    def __init__(self, stream: Stream, started: t.ItemStarted, event: t.Event) -> None:
+    def __init__(self, stream: AgUiEmitter, started: t.ItemStarted, event: t.Event) -> None:
         self._stream = stream
         self._source = (event.node, event.agent)
         id = ids.item_id("msg", stream.run, started.item)
@@ -85,10 +85,10 @@ class Saying:
             self._stream.emit(told)
 
 
-class Thinking:
+class AgUiReasoning:
     """Reasoning: a span with one message for each part that has any text."""
 
-    def __init__(self, stream: Stream, started: t.ItemStarted, event: t.Event) -> None:
+    def __init__(self, stream: AgUiEmitter, started: t.ItemStarted, event: t.Event) -> None:
         self._stream = stream
         self._source = (event.node, event.agent)
         self._id = ids.item_id("rs", stream.run, started.item)
@@ -134,11 +134,11 @@ class Thinking:
         self._stream.emit({"type": "REASONING_MESSAGE_END", **self._named, **said})
 
 
-class Calling:
+class AgUiToolCall:
     """A tool call, in the message of its reply. A result follows where the tool runs here, and where the
     call was cut off, so that no client runs half a call."""
 
-    def __init__(self, stream: Stream, started: t.ItemStarted, event: t.Event) -> None:
+    def __init__(self, stream: AgUiEmitter, started: t.ItemStarted, event: t.Event) -> None:
         self._stream = stream
         self._whose = stream.whose(event.agent)
         self._named: Object = {

@@ -41,7 +41,7 @@ NOTHING_SAID = frozenset(
 """Chunks of ai 7 that say nothing an agent said, as data parts do. Any other is no chunk."""
 
 
-class Reader:
+class UiReader:
     """`protocols.recorded.Reader` for UI message chunks."""
 
     def __init__(self, items: Iterator[int]) -> None:

@@ -28,7 +28,7 @@ from tailrace.events.items import Message
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols.ai_sdk_ui import past, wire
-from tailrace.protocols.ai_sdk_ui.stream_items import Calling, Saying
+from tailrace.protocols.ai_sdk_ui.stream_items import UiTextPart, UiToolPart
 from tailrace.protocols.attribution import Roster
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.data_event import frame
@@ -59,8 +59,8 @@ class Encoder:
         self._approvals = False
         self._roster = Roster()
         self._dispatches: dict[str, str] = {}
-        self._items: dict[int, Saying | Calling] = {}
-        self._calls: dict[int, Calling] = {}
+        self._items: dict[int, UiTextPart | UiToolPart] = {}
+        self._calls: dict[int, UiToolPart] = {}
         self._open: set[int] = set()
         self._speaker = ""
         self._in_step = False
@@ -237,9 +237,9 @@ class Encoder:
     def _begun(self, event: t.Event, payload: t.ItemStarted) -> None:
         match payload.kind:
             case "message" | "reasoning":
-                self._items[payload.item] = Saying(self, payload, event.agent)
+                self._items[payload.item] = UiTextPart(self, payload, event.agent)
             case "tool_call":
-                call = Calling(self, payload, event.agent)
+                call = UiToolPart(self, payload, event.agent)
                 self._items[payload.item] = self._calls[payload.item] = call
             case "provider" | "image" | "audio":
                 pass  # shown when they are whole, or not at all

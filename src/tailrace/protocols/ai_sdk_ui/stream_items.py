@@ -14,7 +14,7 @@ from tailrace.protocols.framing.data_event import mould
 CUT_OFF = "The call was cut off before it was whole."
 
 
-class Stream(Protocol):
+class UiEmitter(Protocol):
     """What a part needs of the encoder."""
 
     @property
@@ -37,14 +37,14 @@ class Stream(Protocol):
     def closed(self, item: int) -> None: ...
 
 
-class Saying:
+class UiTextPart:
     """A message or reasoning: one UI part for each content part that has any text.
 
     Parts begin with their first text, so that nothing empty shows. One that was cut off says so in its
     `providerMetadata`, which is all the room there is.
     """
 
-    def __init__(self, stream: Stream, started: t.ItemStarted, agent: str) -> None:
+    def __init__(self, stream: UiEmitter, started: t.ItemStarted, agent: str) -> None:
         self._stream = stream
         self._agent = agent
         self._item = started.item
@@ -110,14 +110,14 @@ class Saying:
             self._stream.emit(chunk)
 
 
-class Calling:
+class UiToolPart:
     """A tool call. One that runs here is `dynamic` and `providerExecuted`, so that no client tries to run
     it; one that the client runs is a static part, `tool-<name>`.
 
     Its id is our own: a model's may come twice in a message, and a client finds parts by it.
     """
 
-    def __init__(self, stream: Stream, started: t.ItemStarted, agent: str) -> None:
+    def __init__(self, stream: UiEmitter, started: t.ItemStarted, agent: str) -> None:
         self.id = ids.item_id("call", stream.run, started.item)
         self.started = started
         self.theirs = started.runs_on == "client"

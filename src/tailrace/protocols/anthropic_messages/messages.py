@@ -52,7 +52,7 @@ def encode(request: ModelRequest, model: str) -> Object:
     foreign.check(settings, DIALECT)
     own: Object = dict(settings.extra) if settings.origin == DIALECT else {}
     blocks = own.pop("system", [])
-    turns = Turns(settings.origin, names)
+    turns = MessageTurns(settings.origin, names)
     for item in request.items:
         try:
             turns.add(item)
@@ -80,7 +80,7 @@ def encode(request: ModelRequest, model: str) -> Object:
     return body | own | given({"output_config": _output_config(settings, own)})
 
 
-class Turns:
+class MessageTurns:
     """The messages of a conversation, item by item; `origin` is the surface that it came by.
 
     Items of one role in a row are one message of many blocks, as the API itself understands them. Messages of

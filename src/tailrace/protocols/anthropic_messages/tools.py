@@ -24,7 +24,7 @@ from tailrace.protocols.fields import (
     text,
 )
 from tailrace.protocols.foreign import no_choice
-from tailrace.protocols.offered import INPUT, Names, Offered
+from tailrace.protocols.offered import INPUT, Names, OfferedTools
 
 MODELLED = ("name", "description", "input_schema")
 """Fields of a tool that servers of all dialects are told; the rest (`strict` as well) goes to our own."""
@@ -101,7 +101,7 @@ def encode(request: ModelRequest, names: Names) -> Object:
     return {"tools": tools, **given({"tool_choice": form if form != {"type": "auto"} else None})}
 
 
-def offered(request: ModelRequest, names: Names) -> dict[str, Offered]:
+def offered(request: ModelRequest, names: Names) -> dict[str, OfferedTools]:
     """What functions stand for, as far as they are not the client's own."""
     found = [
         (made, names.stands_for(tool, as_function=True))

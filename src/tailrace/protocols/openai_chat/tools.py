@@ -32,7 +32,7 @@ from tailrace.protocols.fields import (
     text,
 )
 from tailrace.protocols.foreign import no_choice
-from tailrace.protocols.offered import INPUT, Names, Offered
+from tailrace.protocols.offered import INPUT, Names, OfferedTools
 from tailrace.protocols.openai_chat.messages import DIALECT
 from tailrace.protocols.openai_chat.rules import OPENAI, Rules
 
@@ -103,7 +103,7 @@ def encode(request: ModelRequest, names: Names, rules: Rules = OPENAI) -> Object
     return given({"tools": chosen, "tool_choice": _mode(choice)})
 
 
-def offered(request: ModelRequest, names: Names, rules: Rules) -> dict[str, Offered]:
+def offered(request: ModelRequest, names: Names, rules: Rules) -> dict[str, OfferedTools]:
     """What the server's functions stand for, as far as they are not the client's own."""
     as_function = rules.custom_tools == "function"
     found = [

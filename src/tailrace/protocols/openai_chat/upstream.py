@@ -27,7 +27,7 @@ from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_chat import history, messages, tools
 from tailrace.protocols.openai_chat import upstream_wire as wire
 from tailrace.protocols.openai_chat.rules import OPENAI, Rules
-from tailrace.protocols.openai_chat.upstream_calls import Calls
+from tailrace.protocols.openai_chat.upstream_calls import StreamedCalls
 from tailrace.protocols.openai_chat.upstream_media import Audio
 from tailrace.protocols.openai_chat.upstream_media import image as image_content
 from tailrace.protocols.operators_faults import NO_REPLY
@@ -131,7 +131,7 @@ class ChatDecoder(SseReplyDecoder):
         self._part = 0
         self._part_kind = ""
         self._audio: Audio | None = None
-        self._calls = Calls(items)
+        self._calls = StreamedCalls(items)
         self._finish_reason = ""
         self._usage: Object = {}
         self._about: Object = {}

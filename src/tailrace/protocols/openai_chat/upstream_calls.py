@@ -84,7 +84,7 @@ class _Call:
         return self._ended and self._depth == 0 and not self._quoted
 
 
-class Calls:
+class StreamedCalls:
     """The calls of one reply."""
 
     def __init__(self, items: Iterator[int]) -> None:

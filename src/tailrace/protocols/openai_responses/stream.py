@@ -39,7 +39,7 @@ from tailrace.protocols.openai_responses.stream_calls import (
 from tailrace.protocols.openai_responses.stream_items import MessageWriter, ReasoningWriter
 from tailrace.protocols.openai_responses.stream_output import Output
 from tailrace.protocols.openai_responses.stream_provider import ImageWriter, ProviderWriter
-from tailrace.protocols.openai_responses.writer import Writer, opening
+from tailrace.protocols.openai_responses.writer import ItemWriter, opening
 
 HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
 """What most events of a run are: it does not walk through the whole match."""
@@ -78,7 +78,7 @@ class Encoder:
         self._totals = Totals()
         self._spent: list[t.Usage] = []
         self._last: t.Usage | None = None
-        self._items: dict[int, Writer] = {}
+        self._items: dict[int, ItemWriter] = {}
         self._output = Output()
         self._number = 0
         self._frames: list[bytes] = []
@@ -311,7 +311,7 @@ class Encoder:
         if isinstance(payload, t.ToolCompleted):
             self._calls.pop(payload.item, None)
 
-    def _show_call(self, number: int) -> Writer | None:
+    def _show_call(self, number: int) -> ItemWriter | None:
         opening, call = self._openings.get(number), self._calls.get(number)
         if opening is None or call is None or not isinstance(opening.payload, t.ItemStarted):
             return None
@@ -367,7 +367,7 @@ class Encoder:
         self._number += 1
 
 
-def _writer(started: t.ItemStarted, *, functions: bool) -> type[Writer] | None:
+def _writer(started: t.ItemStarted, *, functions: bool) -> type[ItemWriter] | None:
     """How an item is shown; None where this surface has no form for it."""
     match started.kind:
         case "message":

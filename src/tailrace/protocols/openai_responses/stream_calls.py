@@ -7,18 +7,18 @@ from tailrace.events.items import ToolCall
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.openai_responses import wire
 from tailrace.protocols.openai_responses.items import DIALECT
-from tailrace.protocols.openai_responses.writer import Stream, Writer, template
+from tailrace.protocols.openai_responses.writer import ItemWriter, ResponsesEmitter, template
 
 TOOL_LABEL = "tailrace"
 """The `server_label` of tools that name none."""
 
 
-class CallWriter(Writer):
+class CallWriter(ItemWriter):
     """A call of a tool that the client runs: `function_call`, or `custom_tool_call`."""
 
     prefix = "fc"
 
-    def __init__(self, stream: Stream, started: t.ItemStarted, output_index: int) -> None:
+    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
         super().__init__(stream, started, output_index)
         self._events, self._field = (
             ("custom_tool_call_input", "input")
@@ -52,14 +52,14 @@ class CallWriter(Writer):
         return shape if self.started.custom else {**shape, "status": status}
 
 
-class SealWriter(Writer):
+class SealWriter(ItemWriter):
     """What a call's server must get back with it and `function_call` has no field for: a reasoning item
     that clients give back with the call (`sealed.py`), whole from the start."""
 
     prefix = "rs"
 
     def __init__(
-        self, stream: Stream, started: t.ItemStarted, output_index: int, secret: str
+        self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int, secret: str
     ) -> None:
         super().__init__(stream, started, output_index)
         self._secret = secret
@@ -75,7 +75,7 @@ class SealWriter(Writer):
         """Nothing happens to a seal."""
 
 
-class ServerCallWriter(Writer):
+class ServerCallWriter(ItemWriter):
     """A call of a tool that runs on our side: an `mcp_call`, done when the tool has answered.
 
     Clients take a `function_call` they have no tool for as an error; an `mcp_call` they show as run by
@@ -84,7 +84,7 @@ class ServerCallWriter(Writer):
 
     prefix = "mcp"
 
-    def __init__(self, stream: Stream, started: t.ItemStarted, output_index: int) -> None:
+    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
         super().__init__(stream, started, output_index)
         self._arguments = ""
         self._delta = template("mcp_call_arguments.delta", self.place)
@@ -128,13 +128,13 @@ class ServerCallWriter(Writer):
         }
 
 
-class ApprovalWriter(Writer):
+class ApprovalWriter(ItemWriter):
     """The request for a yes to a call: an `mcp_approval_request`, whole from the start."""
 
     prefix = "mcpr"
 
     def __init__(
-        self, stream: Stream, started: t.ItemStarted, output_index: int, arguments: str
+        self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int, arguments: str
     ) -> None:
         super().__init__(stream, started, output_index)
         self.id = stream.asked(started.item) or self.id

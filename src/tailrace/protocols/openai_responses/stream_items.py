@@ -9,18 +9,18 @@ from tailrace.events.items import Json, Message, Reasoning, TextPart
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_responses import wire
-from tailrace.protocols.openai_responses.writer import Stream, Writer, template
+from tailrace.protocols.openai_responses.writer import ItemWriter, ResponsesEmitter, template
 
 ENCRYPTED = "reasoning.encrypted_content"
 NO_LOGPROBS = b',"logprobs":[]'
 
 
-class MessageWriter(Writer):
+class MessageWriter(ItemWriter):
     """A message: parts of text or refusal, one open at a time."""
 
     prefix = "msg"
 
-    def __init__(self, stream: Stream, started: t.ItemStarted, output_index: int) -> None:
+    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
         super().__init__(stream, started, output_index)
         self._part = -1
         self._pieces: list[str] = []
@@ -100,7 +100,7 @@ class MessageWriter(Writer):
         self._emit("content_part.done", content_index=at, part=shape)
 
 
-class ReasoningWriter(Writer):
+class ReasoningWriter(ItemWriter):
     """Reasoning: summary parts and raw text parts, each kind with its own ordinals.
 
     A part is done when one of the other kind begins. Where it goes on after that, what is more is a part of
@@ -109,7 +109,7 @@ class ReasoningWriter(Writer):
 
     prefix = "rs"
 
-    def __init__(self, stream: Stream, started: t.ItemStarted, output_index: int) -> None:
+    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
         super().__init__(stream, started, output_index)
         self._kind = ""
         self._part = -1

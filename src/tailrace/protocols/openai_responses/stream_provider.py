@@ -15,7 +15,7 @@ from msgspec import Struct
 from tailrace.events import types as t
 from tailrace.events.items import ImagePart, Item, Json, Message, ProviderItem
 from tailrace.protocols.fields import Object
-from tailrace.protocols.openai_responses.writer import Stream, Writer
+from tailrace.protocols.openai_responses.writer import ItemWriter, ResponsesEmitter
 
 
 class Form(Struct, frozen=True):
@@ -93,10 +93,10 @@ _NO_ID = "shell_call_command."
 """Events of these names have no `item_id`."""
 
 
-class ProviderWriter(Writer):
+class ProviderWriter(ItemWriter):
     """An item of the model server's own (web search, …)."""
 
-    def __init__(self, stream: Stream, started: t.ItemStarted, output_index: int) -> None:
+    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
         self._form = FORMS.get(str(started.data.get("type")), Form("item"))
         self.prefix = self._form.prefix
         super().__init__(stream, started, output_index)
@@ -148,13 +148,13 @@ class ProviderWriter(Writer):
         return shape
 
 
-class ImageWriter(Writer):
+class ImageWriter(ItemWriter):
     """An image the run made: an `image_generation_call`."""
 
     prefix = "ig"
     _events: ClassVar = FORMS["image_generation_call"]
 
-    def __init__(self, stream: Stream, started: t.ItemStarted, output_index: int) -> None:
+    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
         super().__init__(stream, started, output_index)
         self._partials = 0
 

@@ -34,7 +34,7 @@ from tailrace.events.tools import Declared, brings_tools
 from tailrace.protocols import foreign
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, any_object, given
-from tailrace.protocols.offered import Names, Offered
+from tailrace.protocols.offered import Names, OfferedTools
 from tailrace.protocols.openai_responses import items as wire_items
 from tailrace.protocols.openai_responses import tools
 from tailrace.protocols.openai_responses.upstream_reply import ResponsesDecoder
@@ -105,7 +105,7 @@ class ResponsesCodec:
         return http_failure(status, body, self.dialect)
 
 
-def _offered(tools: list[Declared], names: Names) -> dict[str, Offered]:
+def _offered(tools: list[Declared], names: Names) -> dict[str, OfferedTools]:
     """What tools under other names than their own stand for."""
     found = [
         (names.of(*tool.key), names.stands_for(tool, as_function=False))

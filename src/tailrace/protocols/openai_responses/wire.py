@@ -217,7 +217,7 @@ def _error(end: RunEnd | None) -> Json:
     return {**error, "param": told.param} if told.param else error
 
 
-def _code(end: RunFailed, told: failures.Told) -> str:
+def _code(end: RunFailed, told: failures.OpenAIError) -> str:
     """A code that clients of a Response object know, or a server's own. Codex ends a turn by it, or tries
     again."""
     if end.dialect in failures.OPENAI or told.code in ERROR_CODES or told.code in SPOKEN_CODES:

@@ -35,7 +35,7 @@ class _Options(Protocol):
     def include(self) -> tuple[str, ...]: ...
 
 
-class Stream(Protocol):
+class ResponsesEmitter(Protocol):
     """What a writer needs of the encoder."""
 
     @property
@@ -52,12 +52,12 @@ class Stream(Protocol):
     def asked(self, number: int) -> str | None: ...
 
 
-class Writer(ABC):
+class ItemWriter(ABC):
     """Base: an item with an id and a place in `output`."""
 
     prefix = "item"
 
-    def __init__(self, stream: Stream, started: t.ItemStarted, output_index: int) -> None:
+    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
         self.stream = stream
         self.started = started
         self.index = output_index

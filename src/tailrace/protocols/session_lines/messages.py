@@ -75,7 +75,7 @@ def _content(part: Part) -> r.AnyContent | None:
             return None
 
 
-class Reply:
+class SessionReply:
     """One reply of an agent's model, as the lines of a session tell it."""
 
     def __init__(self, turn: r.TurnStart, model: str, ts: int, frame: Frame) -> None:

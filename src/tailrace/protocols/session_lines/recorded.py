@@ -20,7 +20,7 @@ _decode = msgspec.json.Decoder(h.SessionEvent).decode
 FINISH: dict[str, t.Finish] = {"stop": "stop", "length": "length", "toolUse": "tool_calls"}
 
 
-class Reader:
+class SessionReader:
     """`protocols.recorded.Reader` for lines of a session."""
 
     def __init__(self, items: Iterator[int]) -> None:

@@ -22,7 +22,7 @@ from tailrace.protocols.attribution import Roster
 from tailrace.protocols.framing.json_line import encode_ascii as _json
 from tailrace.protocols.session_lines import host as h
 from tailrace.protocols.session_lines import runtime as r
-from tailrace.protocols.session_lines.messages import Reply, contents, usage
+from tailrace.protocols.session_lines.messages import SessionReply, contents, usage
 from tailrace.protocols.session_lines.subagents import Orchestra
 from tailrace.protocols.session_lines.tools import Tools
 
@@ -59,7 +59,7 @@ class Encoder:
         self._roster = Roster()
         self._orchestra = Orchestra(run)
         self._tools = Tools(self._chain)
-        self._replies: dict[str, Reply] = {}
+        self._replies: dict[str, SessionReply] = {}
         self._items: set[int] = set()
         self._messages: list[r.Message] = []
         self._spoken: r.AssistantMessage | None = None
@@ -191,13 +191,13 @@ class Encoder:
             reply = self._begin_reply(event)
         self._frames += reply.opened(payload)
 
-    def _begin_reply(self, event: t.Event) -> Reply:
+    def _begin_reply(self, event: t.Event) -> SessionReply:
         if self._spoken is not None:
             self._complete_turn()
             self._turn += 1
             self._say(r.TurnStart(chain_id=self._chain, turn_index=self._turn))
         turn = r.TurnStart(chain_id=self._chain, turn_index=self._turn)
-        reply = self._replies[event.agent] = Reply(turn, self._model, event.ts, self._frame)
+        reply = self._replies[event.agent] = SessionReply(turn, self._model, event.ts, self._frame)
         self._frames.append(reply.start())
         return reply
 

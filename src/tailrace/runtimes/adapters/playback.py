@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
+from tailrace.events.item_state import ItemState
 from tailrace.events.items import Item
-from tailrace.events.parts import ItemState
 from tailrace.events.request import RunRequest
 from tailrace.runtimes.adapters.hearing import Heard, at_the_request, heard
 from tailrace.runtimes.adapters.telling import Telling
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.single import NODE
+from tailrace.runtimes.node_lifecycle import NODE
 from tailrace.runtimes.steps import INTERRUPTED, question_id
 from tailrace.runtimes.tools.contract import ToolResult
 
@@ -38,7 +38,7 @@ TURNS = 20
 """Turns of the event loop that calls of one reply get to begin in before a run counts as stuck."""
 
 
-class Team:
+class PlaybackTeam:
     """What the agents of a run share. `handed`: the main agent's turn ends with calls for the client."""
 
     def __init__(self, context: RunContext) -> None:
@@ -316,7 +316,7 @@ def refusal(item: ItemState) -> str:
 class Scope(NamedTuple):
     """Where code runs: in which run, whose agent's, in which of its calls."""
 
-    team: Team
+    team: PlaybackTeam
     member: Member | None
     call: int | None
 
@@ -368,7 +368,7 @@ async def play(
     `failure` says in our words what the framework raised.
     """
     while True:
-        team = Team(context)
+        team = PlaybackTeam(context)
         token = SCOPE.set(Scope(team, None, None))
         try:
             task = asyncio.create_task(work(context.request))

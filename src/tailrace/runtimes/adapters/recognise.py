@@ -47,7 +47,7 @@ def runtime_for(thing: object, name: str, max_turns: int | None = None) -> Runti
 
 def _adapter(module: str, name: str, extra: str) -> Build:
     try:
-        found = importlib.import_module(f"tailrace.runtimes.adapters.{module}")
+        found = importlib.import_module(f"tailrace.runtimes.adapters.{module}.runtime")
     except ImportError as error:
         raise ConfigError(f"{error}; install tailrace[{extra}]") from None
     return cast("Build", getattr(found, name))

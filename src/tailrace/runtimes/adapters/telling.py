@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tailrace.events import types as t
 from tailrace.events.state import RunState
-from tailrace.runtimes.single import NODE, Reply
+from tailrace.runtimes.node_lifecycle import NODE, ModelReply
 
 
 class Telling:
@@ -22,7 +22,7 @@ class Telling:
         self._state = state
         self._id = id
         self._emit = emit
-        self._reply: Reply | None = None
+        self._reply: ModelReply | None = None
         self._numbers: Iterator[int] = itertools.count()
         self._kinds: dict[int, t.ItemKind] = {}
         self._open: set[int] = set()
@@ -56,8 +56,8 @@ class Telling:
         """The log's number of an item; the reply has ended."""
         return self._begin().number(item)
 
-    def _begin(self) -> Reply:
+    def _begin(self) -> ModelReply:
         if self._reply is None:
-            self._reply = Reply(self._state, NODE, self._id, same_ids=True)
+            self._reply = ModelReply(self._state, NODE, self._id, same_ids=True)
             self._numbers = self._reply.numbers()
         return self._reply

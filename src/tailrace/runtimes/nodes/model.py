@@ -14,8 +14,8 @@ from tailrace.events.request import ModelRequest, Settings
 from tailrace.events.types import NO_AGENT, AgentEntry, Usage
 from tailrace.models.contract import Model
 from tailrace.runtimes.foreign import kept_back
+from tailrace.runtimes.node_lifecycle import ModelReply
 from tailrace.runtimes.nodes.contract import NodeContext, made_in
-from tailrace.runtimes.single import Reply
 
 
 class ModelNode:
@@ -37,7 +37,7 @@ class ModelNode:
             if not state.replies.get(context.id):
                 context.emit([Usage(self._model.name)])
             return True
-        reply = Reply(context.run.state, context.id, NO_AGENT)
+        reply = ModelReply(context.run.state, context.id, NO_AGENT)
         request = ModelRequest(
             items=tuple(item for item in told if isinstance(item, Message)),
             settings=Settings(origin=self._dialect, extra=self._options),

@@ -24,7 +24,7 @@ from tailrace.runtimes.tools.contract import (
     ToolResult,
     not_made,
 )
-from tailrace.runtimes.tools.mcp_endpoint import Endpoint, Offered
+from tailrace.runtimes.tools.mcp_endpoint import Endpoint, OfferedTool
 
 if TYPE_CHECKING:
     from tailrace.runtimes.tools.mcp_session import Session
@@ -81,7 +81,7 @@ class McpServer:
         self._session: Session | None = None
         self._opening: asyncio.Task[Session] | None = None
         self._listing = asyncio.Lock()
-        self._made: tuple[Session, Sequence[Offered], Sequence[Tool]] | None = None
+        self._made: tuple[Session, Sequence[OfferedTool], Sequence[Tool]] | None = None
 
     async def tools(self, *, patient: bool = False) -> Sequence[Tool]:
         """The tools there are now. Raises `ToolSourceFailed` when the server cannot be asked, with `patient`
@@ -201,7 +201,7 @@ class McpServer:
             self._made = (session, session.offered, self._make(session.offered))
         return self._made[2]
 
-    def _make(self, listed: Sequence[Offered]) -> Sequence[Tool]:
+    def _make(self, listed: Sequence[OfferedTool]) -> Sequence[Tool]:
         made: dict[str, Tool] = {}
         guarded = () if isinstance(self._approval, str) else self._approval
         missing = sorted({*guarded} - {offered.name for offered in listed})
@@ -221,7 +221,9 @@ class McpTool:
 
     runs_on: Literal["server", "mcp"] = "mcp"
 
-    def __init__(self, server: McpServer, offered: Offered, name: str, *, approval: bool) -> None:
+    def __init__(
+        self, server: McpServer, offered: OfferedTool, name: str, *, approval: bool
+    ) -> None:
         self._server = server
         self._name = offered.name
         self.spec = ToolSpec(

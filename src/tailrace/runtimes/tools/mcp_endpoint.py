@@ -40,7 +40,7 @@ class Endpoint:
         return text
 
 
-class Offered(Struct, frozen=True):
+class OfferedTool(Struct, frozen=True):
     """A tool as a server lists it. `repeatable`: the server says that twice is as good as once."""
 
     name: str

@@ -40,7 +40,7 @@ from tailrace.events.schemas import QUICK, misfits
 from tailrace.events.work import Overspent, Work
 from tailrace.runtimes.checker import CHECKER
 from tailrace.runtimes.tools.contract import Progress, ToolContext, ToolResult
-from tailrace.runtimes.tools.mcp_endpoint import MAX_TOOLS, Endpoint, Offered
+from tailrace.runtimes.tools.mcp_endpoint import MAX_TOOLS, Endpoint, OfferedTool
 from tailrace.runtimes.tools.mcp_transport import LOST, NOT_SENT, Signs, transport
 
 SUBSCRIBE_SECONDS = 5.0
@@ -67,7 +67,7 @@ class Session:
         self._entered = False
         self._listener: asyncio.Task[None] | None = None
         self._outputs: dict[str, dict[str, Any]] = {}
-        self.offered: tuple[Offered, ...] = ()
+        self.offered: tuple[OfferedTool, ...] = ()
         self.stale = True
 
     @property
@@ -123,7 +123,7 @@ class Session:
         try:
             await self._listen()
             self.stale = False
-            found: dict[str, Offered] = {}
+            found: dict[str, OfferedTool] = {}
             outputs: dict[str, dict[str, Any]] = {}
             cursor: str | None = None
             while cursor != "":
@@ -254,10 +254,12 @@ def _first(error: BaseException) -> BaseException:
     return _first(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
 
 
-def _offered(tool: Tool) -> Offered:
+def _offered(tool: Tool) -> OfferedTool:
     hints = tool.annotations
     repeatable = bool(hints and (hints.read_only_hint or hints.idempotent_hint))
-    return Offered(tool.name, tool.description or tool.title or "", tool.input_schema, repeatable)
+    return OfferedTool(
+        tool.name, tool.description or tool.title or "", tool.input_schema, repeatable
+    )
 
 
 def text_of(result: CallToolResult) -> str:

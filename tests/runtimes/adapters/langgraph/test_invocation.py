@@ -15,7 +15,7 @@ from langgraph.types import Command
 
 from tailrace.events import types as t
 from tailrace.events.request import Settings
-from tailrace.models.scenario import Step
+from tailrace.models.scenario import ScenarioStep
 from tests.support.langgraph_agents import (
     ModelBroke,
     model,
@@ -173,8 +173,8 @@ async def test_what_nodes_say_at_the_same_time_is_told_one_after_the_other() -> 
         """Look."""
         return "seen"
 
-    ann = model("ann", (say("one "), Step(delay_ms=20), say("two")))
-    bob = model("bob", (Step(delay_ms=5), call("look")))
+    ann = model("ann", (say("one "), ScenarioStep(delay_ms=20), say("two")))
+    bob = model("bob", (ScenarioStep(delay_ms=5), call("look")))
 
     async def talk(state: MessagesState) -> Any:
         return {"messages": [await ann.ainvoke(state["messages"])]}
@@ -226,7 +226,7 @@ async def test_a_model_that_was_asked_twice_is_played_back_as_once() -> None:
     hung: list[str] = []
 
     def graph(hang: bool) -> Any:
-        broken = model("broken", (say("so "), Step(fail="x")))
+        broken = model("broken", (say("so "), ScenarioStep(fail="x")))
         fine = model("fine", (say("fine"),), (say("more"),))
 
         async def write(state: MessagesState) -> Any:

@@ -23,7 +23,7 @@ from tailrace.events import items as i
 from tailrace.events import types as t
 from tailrace.events.request import Settings
 from tailrace.log.stores.memory import MemoryStore
-from tailrace.models.scenario import Step
+from tailrace.models.scenario import ScenarioStep
 from tailrace.runtimes.adapters.langgraph import anatomy
 from tailrace.runtimes.adapters.langgraph.offer import offered
 from tailrace.runtimes.adapters.langgraph.runtime import LangGraphRuntime
@@ -324,7 +324,7 @@ async def test_a_graph_that_loops_for_ever_comes_to_our_limit(below: bool) -> No
 
 
 async def test_a_failure_that_the_graph_deals_with_is_no_failure_of_the_run() -> None:
-    broken = model("broken", (say("so "), Step(fail="secret")))
+    broken = model("broken", (say("so "), ScenarioStep(fail="secret")))
     fine = model("fine", (say("fine"),))
     lead = create_agent(broken, middleware=[ModelFallbackMiddleware(fine)])
     state = await run(lead)
@@ -358,7 +358,7 @@ async def test_outside_our_runs_agents_do_what_they_did() -> None:
 async def test_whoever_runs_the_server_reads_why_a_model_failed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    state = await run(create_agent(model("broken", (Step(fail="no such key"),))))
+    state = await run(create_agent(model("broken", (ScenarioStep(fail="no such key"),))))
     assert isinstance(state.end, t.RunFailed)
     assert "no such key" not in state.end.message
     assert "no such key" in caplog.text

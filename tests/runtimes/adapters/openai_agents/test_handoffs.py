@@ -14,7 +14,7 @@ from tailrace.events import types as t
 from tailrace.events.answers import Approval
 from tailrace.events.history import made_by
 from tailrace.events.items import ToolOutput
-from tailrace.models.scenario import Step
+from tailrace.models.scenario import ScenarioStep
 from tailrace.runtimes.adapters.openai_agents.runtime import OpenAIAgentsRuntime
 from tests.support.house import open_house
 from tests.support.openai_agents_agents import (
@@ -32,7 +32,7 @@ def pay(amount: int) -> str:
     return f"paid {amount}"
 
 
-def triage(*replies: tuple[Step, ...], to: tuple[Agent[Any] | Handoff, ...]) -> Agent[Any]:
+def triage(*replies: tuple[ScenarioStep, ...], to: tuple[Agent[Any] | Handoff, ...]) -> Agent[Any]:
     """An agent that hands over."""
     return Agent(name="triage", model=Scripted("triage", replies), handoffs=list(to))
 
@@ -112,7 +112,7 @@ async def test_handing_over_goes_on_after_a_crash_and_a_pause() -> None:
 
 
 async def test_who_took_over_may_fail() -> None:
-    bad = Agent(name="bad", model=Scripted("bad", ((say("so"), Step(fail="secret")),)))
+    bad = Agent(name="bad", model=Scripted("bad", ((say("so"), ScenarioStep(fail="secret")),)))
     state = await run(triage((call("transfer_to_bad"),), to=(handoff(bad),)))
     assert state.end == t.RunFailed("server_error", "The model server answered 500.", status=500)
     assert outputs(state) == ["The agent failed."]

@@ -19,7 +19,7 @@ from agents import (
 from tailrace.events import types as t
 from tailrace.events.answers import Approval
 from tailrace.events.request import Settings
-from tailrace.models.scenario import Step
+from tailrace.models.scenario import ScenarioStep
 from tailrace.runtimes.adapters.openai_agents.runtime import OpenAIAgentsRuntime
 from tests.support.house import open_house
 from tests.support.openai_agents_agents import (
@@ -127,7 +127,9 @@ async def test_a_clients_call_beside_one_that_waits_for_a_yes() -> None:
 
 
 async def test_an_agent_below_that_fails_is_told_as_its_tool_wants_it() -> None:
-    helper = Agent(name="helper", model=Scripted("helper", ((say("so"), Step(fail="secret")),)))
+    helper = Agent(
+        name="helper", model=Scripted("helper", ((say("so"), ScenarioStep(fail="secret")),))
+    )
     replies = ((call("helper", input="go"),), (say("ok"),))
     below = helper.as_tool("helper", "Helps.")
     state = await run(Agent(name="lead", model=Scripted("lead", replies), tools=[below]))

@@ -18,7 +18,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, DeltaToolC
 
 from tailrace.events import types as t
 from tailrace.events.answers import Approval, Reply
-from tailrace.models.scenario import Step
+from tailrace.models.scenario import ScenarioStep
 from tailrace.runtimes.adapters.pydantic_ai.runtime import PydanticAIRuntime
 from tests.support.house import open_house
 from tests.support.pydantic_ai_agents import again, model, replies_given, run
@@ -151,7 +151,7 @@ async def test_a_tool_that_runs_several_agents_finds_each_where_it_was() -> None
 
 
 async def test_an_agent_below_that_fails_is_the_tools_to_deal_with() -> None:
-    helper = Agent(model("helper", ((say("so"), Step(fail="x")),)), name="helper")
+    helper = Agent(model("helper", ((say("so"), ScenarioStep(fail="x")),)), name="helper")
 
     async def careful() -> str:
         """Try."""

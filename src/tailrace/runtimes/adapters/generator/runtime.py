@@ -30,7 +30,7 @@ from tailrace.runtimes.adapters.generator.run import (
 )
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.foreign import model_failure
-from tailrace.runtimes.single import NODE, ending, opening
+from tailrace.runtimes.node_lifecycle import NODE, ending, opening
 from tailrace.runtimes.tools.contract import MAX_OUTPUT, PROGRESS, ToolResult
 
 Function = Callable[[Run], AsyncGenerator[Piece, None]]

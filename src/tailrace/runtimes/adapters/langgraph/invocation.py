@@ -18,13 +18,13 @@ from langgraph.types import Command, Interrupt
 
 from tailrace.errors import LimitReached
 from tailrace.events import types as t
-from tailrace.events.parts import ItemState
+from tailrace.events.item_state import ItemState
 from tailrace.runtimes.adapters.langgraph import anatomy
 from tailrace.runtimes.adapters.langgraph.messages import DIALECT, replied, text_of, usage
 from tailrace.runtimes.adapters.langgraph.people import People
-from tailrace.runtimes.adapters.langgraph.reply import Floor, Reply
+from tailrace.runtimes.adapters.langgraph.reply import Floor, LangGraphReply
 from tailrace.runtimes.adapters.langgraph.saver import Saver
-from tailrace.runtimes.adapters.playback import Member, Scope, Team
+from tailrace.runtimes.adapters.playback import Member, PlaybackTeam, Scope
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.steps import INTERRUPTED
 from tailrace.runtimes.tools.raised import tool_failure
@@ -32,7 +32,7 @@ from tailrace.runtimes.tools.raised import tool_failure
 Result = TypeVar("Result")
 
 
-class Graphs(Team):
+class Graphs(PlaybackTeam):
     """What the graphs of a run share. `failed` are the errors that models raised."""
 
     def __init__(self, context: RunContext, saver: Saver, name: str, max_turns: int) -> None:
@@ -68,7 +68,7 @@ class Graphs(Team):
 class Asked:
     """A model that is asked: where, and what of the answer is told. `reply` is None for hidden calls."""
 
-    def __init__(self, task: str, count: int, model: str, reply: Reply | None) -> None:
+    def __init__(self, task: str, count: int, model: str, reply: LangGraphReply | None) -> None:
         self.task = task
         self.count = count
         self.key = f"{task}#{count}"
@@ -76,7 +76,7 @@ class Asked:
         self.reply = reply
 
 
-class Invocation(Member):
+class LangGraphInvocation(Member):
     """A graph at work; without one, the models that a tool asks by itself."""
 
     def __init__(self, scope: Scope, name: str, graph: anatomy.Graph | None) -> None:
@@ -86,7 +86,7 @@ class Invocation(Member):
         self._floor = Floor()
         self._counts: dict[str, int] = {}
         self._failed: dict[int, str] = {}
-        self._alone: dict[int, Invocation] = {}
+        self._alone: dict[int, LangGraphInvocation] = {}
 
     # models
 
@@ -110,7 +110,7 @@ class Invocation(Member):
             raise LimitReached("max_turns")
         graph = self._graph
         client = self.graphs.client if self.is_main else set[str]()
-        reply = Reply(
+        reply = LangGraphReply(
             self.state,
             self._floor,
             self.telling(),
@@ -224,12 +224,12 @@ class Invocation(Member):
         """A tool raised. What the model reads of it, if it goes on, its tool node decides."""
         self._failed[number] = tool_failure(error, self.state.items[number].started.name)
 
-    def alone(self, scope: Scope) -> Invocation:
+    def alone(self, scope: Scope) -> LangGraphInvocation:
         """The agent that a tool is which asks models by itself."""
         number = cast("int", scope.call)
         if number not in self._alone:
             name = self.state.items[number].started.name
-            self._alone[number] = Invocation(scope, name, None)
+            self._alone[number] = LangGraphInvocation(scope, name, None)
         return self._alone[number]
 
     async def interrupted(self, interrupts: Sequence[Interrupt], number: int | None = None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 from tailrace.events.versions import pack_entry, unpack_entry
-from tailrace.runtimes.contract import KEPT, Records
+from tailrace.runtimes.contract import KEPT, CheckpointRecords
 
 Flush = Callable[[], Awaitable[None]]
 """Waits until all that the run's log was told is durable."""
@@ -17,7 +17,7 @@ Flush = Callable[[], Awaitable[None]]
 class Journal:
     """The entries of `run`."""
 
-    def __init__(self, records: Records, run: str, flush: Flush) -> None:
+    def __init__(self, records: CheckpointRecords, run: str, flush: Flush) -> None:
         self._records = records
         self.flush = flush
         self._start = f"{run}/"

@@ -25,7 +25,7 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from tailrace import hooks
 from tailrace.runtimes.adapters.langgraph import anatomy
-from tailrace.runtimes.adapters.langgraph.invocation import Asked, Graphs, Invocation
+from tailrace.runtimes.adapters.langgraph.invocation import Asked, Graphs, LangGraphInvocation
 from tailrace.runtimes.adapters.langgraph.messages import with_heard
 from tailrace.runtimes.adapters.langgraph.offer import offered, with_client
 from tailrace.runtimes.adapters.playback import SCOPE, Scope, scope
@@ -57,7 +57,7 @@ def _inside(place: Scope) -> Generator[None]:
 # graphs
 
 
-def _begun(place: Scope, graph: anatomy.Graph, config: Any) -> Invocation:
+def _begun(place: Scope, graph: anatomy.Graph, config: Any) -> LangGraphInvocation:
     """A graph begins, inside which place."""
     if place.member is None:
         name = cast("Graphs", place.team).name
@@ -67,12 +67,12 @@ def _begun(place: Scope, graph: anatomy.Graph, config: Any) -> Invocation:
     else:
         about = ensure_config(config).get("metadata") or {}
         name = anatomy.name_of(graph) or str(about.get("langgraph_node") or "graph")
-    member = Invocation(place, name, graph)
+    member = LangGraphInvocation(place, name, graph)
     SCOPE.reset(member.start())
     return member
 
 
-async def _ended(member: Invocation, error: BaseException | None) -> None:
+async def _ended(member: LangGraphInvocation, error: BaseException | None) -> None:
     match error:
         case None:
             member.closed("completed")
@@ -127,7 +127,7 @@ def _stream(original: Any) -> Any:
             yield from steps
             return
 
-        async def begin() -> Invocation:
+        async def begin() -> LangGraphInvocation:
             return _begun(place, self, config)
 
         member = _tell(place, begin())
@@ -167,7 +167,7 @@ class _Tap:
 
 
 class _Pieces(_Tap, AsyncCallbackHandler):
-    def __init__(self, agent: Invocation, asked: Asked) -> None:
+    def __init__(self, agent: LangGraphInvocation, asked: Asked) -> None:
         self._agent = agent
         self._asked = asked
 
@@ -176,7 +176,7 @@ class _Pieces(_Tap, AsyncCallbackHandler):
 
 
 class _PiecesInThread(_Tap, BaseCallbackHandler):
-    def __init__(self, place: Scope, agent: Invocation, asked: Asked) -> None:
+    def __init__(self, place: Scope, agent: LangGraphInvocation, asked: Asked) -> None:
         self._place = place
         self._agent = agent
         self._asked = asked
@@ -185,7 +185,7 @@ class _PiecesInThread(_Tap, BaseCallbackHandler):
         _tell(self._place, _take(self._agent, self._asked, chunk))
 
 
-async def _take(agent: Invocation, asked: Asked, chunk: Any) -> None:
+async def _take(agent: LangGraphInvocation, asked: Asked, chunk: Any) -> None:
     message = getattr(chunk, "message", None)
     if asked.reply is not None and isinstance(message, AIMessageChunk):
         asked.reply.take(message)
@@ -194,22 +194,22 @@ async def _take(agent: Invocation, asked: Asked, chunk: Any) -> None:
 
 async def _before(
     place: Scope, messages: list[BaseMessage], manager: Any, options: dict[str, Any]
-) -> tuple[Invocation, AIMessage | Asked]:
-    agent = cast("Invocation", place.member)
+) -> tuple[LangGraphInvocation, AIMessage | Asked]:
+    agent = cast("LangGraphInvocation", place.member)
     if place.call is not None:
         agent = agent.alone(place)
     about = dict(getattr(manager, "metadata", None) or {})
     return agent, await agent.before_reply(messages, about, offered(options))
 
 
-async def _after(agent: Invocation, asked: Asked, result: ChatResult) -> ChatResult:
+async def _after(agent: LangGraphInvocation, asked: Asked, result: ChatResult) -> ChatResult:
     generation = result.generations[0]
     message = cast("AIMessage", generation.message)
     generation.message = await agent.after_reply(asked, message)
     return result
 
 
-async def _failed(agent: Invocation, asked: Asked, error: Exception) -> None:
+async def _failed(agent: LangGraphInvocation, asked: Asked, error: Exception) -> None:
     agent.broke_off(asked, error)
 
 
@@ -308,16 +308,16 @@ def _chunk(message: AIMessage) -> AIMessageChunk:
 # tools
 
 
-def _place_of(place: Scope | None, call_id: str | None) -> tuple[Invocation, int] | None:
+def _place_of(place: Scope | None, call_id: str | None) -> tuple[LangGraphInvocation, int] | None:
     """Whose call, and which, a tool is run for; None where no call of ours is behind it."""
     if place is None or not call_id or place.call is not None:
         return None
-    agent = cast("Invocation | None", place.member)
+    agent = cast("LangGraphInvocation | None", place.member)
     number = agent.call(call_id) if agent is not None else None
     return None if agent is None or number is None else (agent, number)
 
 
-async def _tool_raised(agent: Invocation, number: int, error: Exception) -> None:
+async def _tool_raised(agent: LangGraphInvocation, number: int, error: Exception) -> None:
     if isinstance(error, GraphInterrupt):
         await agent.interrupted(error.args[0] if error.args else (), number)
     elif not isinstance(error, GraphBubbleUp):

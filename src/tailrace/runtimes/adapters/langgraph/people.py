@@ -17,8 +17,8 @@ from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.items import Json
 from tailrace.runtimes.adapters.langgraph.saver import Saver
-from tailrace.runtimes.adapters.playback import Member, Team, refusal
-from tailrace.runtimes.single import NODE
+from tailrace.runtimes.adapters.playback import Member, PlaybackTeam, refusal
+from tailrace.runtimes.node_lifecycle import NODE
 from tailrace.runtimes.structured import question_schema
 
 QUESTION = "interrupt_{}"
@@ -28,7 +28,7 @@ BREAKPOINT = "breakpoint_{}"
 class People:
     """Asks people for a run's graphs."""
 
-    def __init__(self, team: Team, saver: Saver) -> None:
+    def __init__(self, team: PlaybackTeam, saver: Saver) -> None:
         self._team = team
         self._state = team.context.state
         self._saver = saver

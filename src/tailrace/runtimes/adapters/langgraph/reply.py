@@ -28,17 +28,17 @@ class Floor:
     """Whose turn it is to be told."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Reply] = deque()
+        self._waiting: deque[LangGraphReply] = deque()
 
-    def line_up(self, reply: Reply) -> None:
+    def line_up(self, reply: LangGraphReply) -> None:
         """The next one."""
         self._waiting.append(reply)
 
-    def has(self, reply: Reply) -> bool:
+    def has(self, reply: LangGraphReply) -> bool:
         """Whether it is this one's turn."""
         return self._waiting[0] is reply
 
-    def leave(self, reply: Reply) -> None:
+    def leave(self, reply: LangGraphReply) -> None:
         """This one has said all."""
         first = self._waiting[0] is reply
         self._waiting.remove(reply)
@@ -46,7 +46,7 @@ class Floor:
             self._waiting[0].catch_up()
 
 
-class Reply:
+class LangGraphReply:
     """Opens and closes the items of one reply; `say` emits for its agent what is no part of the reply."""
 
     def __init__(

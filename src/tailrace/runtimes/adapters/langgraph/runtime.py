@@ -21,13 +21,13 @@ from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest
 from tailrace.runtimes.adapters.langgraph import anatomy, patches
-from tailrace.runtimes.adapters.langgraph.invocation import Graphs, Invocation
+from tailrace.runtimes.adapters.langgraph.invocation import Graphs, LangGraphInvocation
 from tailrace.runtimes.adapters.langgraph.messages import told
 from tailrace.runtimes.adapters.langgraph.saver import INTERRUPT, Saver
 from tailrace.runtimes.adapters.playback import SCOPE, Scope
-from tailrace.runtimes.contract import Keep, RunContext
+from tailrace.runtimes.contract import RunContext, RuntimeCheckpoints
 from tailrace.runtimes.foreign import refusal
-from tailrace.runtimes.single import ending, opening
+from tailrace.runtimes.node_lifecycle import ending, opening
 
 assert patches  # imported for what it wraps
 
@@ -66,12 +66,12 @@ class LangGraphRuntime:
         self._input = input
         self._context = context
         self._max_turns = max_turns
-        self._store: Keep | None = None
+        self._store: RuntimeCheckpoints | None = None
 
     def registry(self) -> Sequence[t.AgentEntry]:
         return (t.AgentEntry(t.MAIN, self._name),)
 
-    def keep_in(self, store: Keep) -> None:
+    def keep_in(self, store: RuntimeCheckpoints) -> None:
         """Where checkpoints go."""
         self._store = store
 
@@ -127,7 +127,7 @@ class LangGraphRuntime:
         stopped = False
         async for mode, data in cast("Any", graph).astream(given, config, **options):
             await graphs.context.room()
-            main = cast("Invocation", graphs.main)
+            main = cast("LangGraphInvocation", graphs.main)
             if mode == "custom":
                 main.say(t.Custom("custom", _json(data)))
             elif INTERRUPT in data:
@@ -136,7 +136,7 @@ class LangGraphRuntime:
             else:
                 _show(main, data)
         state = await graph.aget_state(config)
-        main = cast("Invocation", graphs.main)
+        main = cast("LangGraphInvocation", graphs.main)
         if stopped:
             if not state.interrupts and state.next:
                 place = cast("Any", state.config)["configurable"]
@@ -152,7 +152,7 @@ class LangGraphRuntime:
         return {"messages": told(request)} if self._input is None else self._input(request)
 
 
-def _show(main: Invocation, update: dict[str, Any]) -> None:
+def _show(main: LangGraphInvocation, update: dict[str, Any]) -> None:
     """What a step changed in a deep agent's state besides messages."""
     for changes in update.values():
         if isinstance(changes, dict):

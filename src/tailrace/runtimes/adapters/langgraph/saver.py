@@ -33,7 +33,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Interrupt
 
 from tailrace.runtimes.adapters.langgraph.journal import Flush, Journal
-from tailrace.runtimes.contract import Records
+from tailrace.runtimes.contract import CheckpointRecords
 
 INTERRUPT, RESUME = "__interrupt__", "__resume__"
 DELTAS = "counters_since_delta_snapshot"
@@ -46,7 +46,7 @@ Task = tuple[str, str, str]
 class Saver(InMemorySaver):
     """A run's checkpoints; `answers` to interrupts by their ids."""
 
-    def __init__(self, records: Records, run: str, flush: Flush) -> None:
+    def __init__(self, records: CheckpointRecords, run: str, flush: Flush) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self.answers: dict[str, Any] = {}
         self.asked: dict[str, list[int]] = {}

@@ -22,7 +22,7 @@ from tailrace.events.history import made_by
 from tailrace.events.items import Item, ProviderItem, ToolCall
 from tailrace.runtimes.adapters.hearing import Heard, heard
 from tailrace.runtimes.adapters.openai_agents.items import output_text, recorded, told_result
-from tailrace.runtimes.adapters.openai_agents.reply import CALLS, Reply
+from tailrace.runtimes.adapters.openai_agents.reply import CALLS, OpenAIAgentsReply
 from tailrace.runtimes.adapters.playback import SCOPE, Member, Scope
 from tailrace.runtimes.invocation import last_text
 from tailrace.runtimes.steps import INTERRUPTED
@@ -35,7 +35,7 @@ Work = Callable[[], Awaitable[tuple[Any, bool]]]
 """Calls a tool: what it gave, and whether that tells of a failure."""
 
 
-class Invocation(Member):
+class OpenAIAgentsInvocation(Member):
     """An agent of the SDK at work. Tools named in `retry` may be called again after a crash.
 
     `before` handed the conversation over to it. `answers_client` says whether its answer is the run's.
@@ -48,7 +48,7 @@ class Invocation(Member):
         scope: Scope,
         agent: Agent[Any],
         retry: Collection[str],
-        before: Invocation | None = None,
+        before: OpenAIAgentsInvocation | None = None,
     ) -> None:
         self.answers_client = before.answers_client if before else scope.member is None
         super().__init__(scope, agent.name, "main" if self.answers_client else "subagent")
@@ -59,10 +59,10 @@ class Invocation(Member):
         self._before = before
         self._held: dict[int, bool] = {}
         self._handing: int | None = None
-        self._handed: tuple[int, Invocation] | None = None
+        self._handed: tuple[int, OpenAIAgentsInvocation] | None = None
 
     @property
-    def at_work(self) -> Invocation:
+    def at_work(self) -> OpenAIAgentsInvocation:
         """Who works now: this agent, or the one that it handed the conversation to."""
         return self if self._handed is None else self._handed[1].at_work
 
@@ -86,7 +86,7 @@ class Invocation(Member):
 
     # turns
 
-    async def turn(self, agent: Agent[Any], tools: Sequence[Tool]) -> Invocation:
+    async def turn(self, agent: Agent[Any], tools: Sequence[Tool]) -> OpenAIAgentsInvocation:
         """A turn of `agent` begins, with these tools; returns the invocation that it belongs to."""
         now = self.at_work
         if now._handing is not None:
@@ -113,11 +113,11 @@ class Invocation(Member):
         return recorded(items)
 
     @contextmanager
-    def reply(self, handoffs: Collection[str]) -> Generator[Reply]:
+    def reply(self, handoffs: Collection[str]) -> Generator[OpenAIAgentsReply]:
         """Tell of a reply."""
         asked = self.context.request.settings.tools if self.is_main else ()
         theirs = {tool.name for tool in asked}
-        reply = Reply(self.telling(), label=self.name, tools=self._tools, theirs=theirs)
+        reply = OpenAIAgentsReply(self.telling(), label=self.name, tools=self._tools, theirs=theirs)
         try:
             yield reply
         except Exception:
@@ -148,11 +148,11 @@ class Invocation(Member):
         ids = [call_id for name, call_id in calls if name in handoffs]
         return self.call(ids[0]) if ids else None
 
-    async def _hand_over(self, number: int, agent: Agent[Any]) -> Invocation:
+    async def _hand_over(self, number: int, agent: Agent[Any]) -> OpenAIAgentsInvocation:
         self._handing = None
         if self.state.items[number].tool != "done":
             await self.begin(number, repeat=True)
-        child = Invocation(Scope(self.team, self, number), agent, self.retry, self)
+        child = OpenAIAgentsInvocation(Scope(self.team, self, number), agent, self.retry, self)
         SCOPE.reset(child.start())  # known to the run by its place, not by the code that runs
         self._handed = (number, child)
         return child
@@ -231,7 +231,9 @@ class Invocation(Member):
 
     async def _streams(self, number: int) -> None:
         """Wait for agents that the tool ran as streams and may have left to themselves."""
-        inside = [member for member in self.inside(number) if isinstance(member, Invocation)]
+        inside = [
+            member for member in self.inside(number) if isinstance(member, OpenAIAgentsInvocation)
+        ]
         streams = [member.stream for member in inside if member.stream is not None]
         if streams:
             await asyncio.wait(streams)

@@ -31,7 +31,7 @@ from openai.types.responses import Response, ResponseCompletedEvent
 from openai.types.shared import Reasoning
 
 from tailrace.events.request import OutputFormat, Settings
-from tailrace.runtimes.adapters.openai_agents.invocation import Invocation
+from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvocation
 from tailrace.runtimes.adapters.openai_agents.items import with_heard
 
 
@@ -65,7 +65,7 @@ class TappedModel(Model):
     """The models of one run. `asked` is the one that the run's configuration named for all agents."""
 
     def __init__(
-        self, asked: str | Model | None, provider: ModelProvider, invocation: Invocation
+        self, asked: str | Model | None, provider: ModelProvider, invocation: OpenAIAgentsInvocation
     ) -> None:
         self.asked = asked
         self._provider = provider

@@ -15,7 +15,7 @@ from agents import Agent, Model, RunConfig, RunContextWrapper, RunResult, Tool
 from agents.run import AgentRunner
 
 from tailrace import hooks
-from tailrace.runtimes.adapters.openai_agents.invocation import Invocation
+from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvocation
 from tailrace.runtimes.adapters.openai_agents.model import TappedModel
 from tailrace.runtimes.adapters.openai_agents.tools import tapped
 from tailrace.runtimes.adapters.playback import SCOPE, scope
@@ -30,7 +30,7 @@ _run_streamed = AgentRunner.run_streamed
 _get_all_tools = Agent.get_all_tools
 
 
-def _tapped(options: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
+def _tapped(options: dict[str, Any], invocation: OpenAIAgentsInvocation) -> dict[str, Any]:
     """A run's options, with the invocation listening."""
     config = _untraced(options)["run_config"]
     model = TappedModel(config.model, config.model_provider, invocation)
@@ -53,12 +53,12 @@ def _outside(options: dict[str, Any]) -> dict[str, Any]:
     return options if SCOPE.get() is None else _untraced(options)
 
 
-def _here(agent: Agent[Any]) -> Invocation | None:
+def _here(agent: Agent[Any]) -> OpenAIAgentsInvocation | None:
     """The invocation that a run of `agent` is, where it begins inside a run of ours."""
     place = scope()
-    if place is None or not isinstance(place.member, Invocation):
+    if place is None or not isinstance(place.member, OpenAIAgentsInvocation):
         return None
-    return Invocation(place, agent, place.member.retry)
+    return OpenAIAgentsInvocation(place, agent, place.member.retry)
 
 
 @wraps(_run)
@@ -70,7 +70,7 @@ async def _run_here(self: Any, starting_agent: Any, input: Any, **options: Any) 
 
 
 async def heard(
-    invocation: Invocation, runner: Any, agent: Any, input: Any, options: dict[str, Any]
+    invocation: OpenAIAgentsInvocation, runner: Any, agent: Any, input: Any, options: dict[str, Any]
 ) -> RunResult:
     """A run that the invocation listens to."""
     with invocation.working():
@@ -101,7 +101,11 @@ def _streamed_here(self: Any, starting_agent: Any, input: Any, **options: Any) -
 async def _tools_here(self: Agent[Any], run_context: RunContextWrapper[Any]) -> list[Tool]:
     tools = await _get_all_tools(self, run_context)
     place = scope()
-    if place is None or place.call is not None or not isinstance(place.member, Invocation):
+    if (
+        place is None
+        or place.call is not None
+        or not isinstance(place.member, OpenAIAgentsInvocation)
+    ):
         return tools
     return tapped(tools, await place.member.turn(self, tools))
 

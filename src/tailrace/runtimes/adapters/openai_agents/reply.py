@@ -42,7 +42,7 @@ class _Open:
         return self._parts[key]
 
 
-class Reply:
+class OpenAIAgentsReply:
     """Opens and closes the items of one reply.
 
     `tools` are the agent's own by name, `theirs` the names of the client's. `output` is what the response

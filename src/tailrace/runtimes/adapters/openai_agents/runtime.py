@@ -31,12 +31,12 @@ from tailrace.events import types as t
 from tailrace.events.request import RunRequest
 from tailrace.protocols.secrets import scrubbed
 from tailrace.runtimes.adapters.openai_agents import patches
-from tailrace.runtimes.adapters.openai_agents.invocation import Invocation
+from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvocation
 from tailrace.runtimes.adapters.openai_agents.items import told
 from tailrace.runtimes.adapters.playback import play, scope
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.foreign import refusal
-from tailrace.runtimes.single import ending, opening
+from tailrace.runtimes.node_lifecycle import ending, opening
 
 MAX_MESSAGE = 500
 Make = Callable[[RunRequest], Any]
@@ -80,7 +80,7 @@ class OpenAIAgentsRuntime:
         place = scope()
         if place is None:
             raise AssertionError("a run has a scope")
-        invocation = Invocation(place, self._agent, self._retry)
+        invocation = OpenAIAgentsInvocation(place, self._agent, self._retry)
         options = {**self._options, "context": self._context(request) if self._context else None}
         result = await patches.heard(invocation, AgentRunner(), self._agent, told(request), options)
         if result.interruptions:

@@ -22,10 +22,10 @@ from agents.tool import (
 )
 
 from tailrace.events.request import ToolSpec
-from tailrace.runtimes.adapters.openai_agents.invocation import Invocation
+from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvocation
 
 
-def tapped(tools: Sequence[Tool], invocation: Invocation) -> list[Tool]:
+def tapped(tools: Sequence[Tool], invocation: OpenAIAgentsInvocation) -> list[Tool]:
     """The tools as the invocation's agent gets them; the client's too, where it answers the client."""
     made = [_tapped(tool, invocation) for tool in tools]
     if invocation.is_main:
@@ -33,7 +33,7 @@ def tapped(tools: Sequence[Tool], invocation: Invocation) -> list[Tool]:
     return made
 
 
-def _tapped(tool: Tool, invocation: Invocation) -> Tool:
+def _tapped(tool: Tool, invocation: OpenAIAgentsInvocation) -> Tool:
     if isinstance(tool, FunctionTool):
         return _function(tool, invocation)
     if isinstance(tool, CustomTool) and tool.on_approval is None:
@@ -41,7 +41,7 @@ def _tapped(tool: Tool, invocation: Invocation) -> Tool:
     return tool
 
 
-def _function(tool: FunctionTool, invocation: Invocation) -> FunctionTool:
+def _function(tool: FunctionTool, invocation: OpenAIAgentsInvocation) -> FunctionTool:
     async def invoke(context: Any, arguments: str) -> Any:
         async def needs_approval() -> bool:
             found = await function_needs_approval(tool, context, context.tool_call)
@@ -92,7 +92,7 @@ async def _call(tool: FunctionTool, context: Any, arguments: str) -> tuple[Any, 
     return result, failed
 
 
-def _custom(tool: CustomTool, invocation: Invocation) -> CustomTool:
+def _custom(tool: CustomTool, invocation: OpenAIAgentsInvocation) -> CustomTool:
     async def invoke(context: Any, text: str) -> Any:
         async def needs_approval() -> bool:
             asks: Any = tool.needs_approval

@@ -34,7 +34,7 @@ from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.runtimes.adapters.playback import Member
 from tailrace.runtimes.adapters.pydantic_ai.messages import response, with_heard
-from tailrace.runtimes.adapters.pydantic_ai.reply import Reply
+from tailrace.runtimes.adapters.pydantic_ai.reply import PydanticAIReply
 from tailrace.runtimes.steps import INTERRUPTED, question_id
 from tailrace.runtimes.structured import question_schema
 from tailrace.runtimes.tools.raised import tool_failure
@@ -44,7 +44,7 @@ RETRY = "retry"
 """`metadata={"after_crash": "retry"}` on a tool: a call that a crash cut off may be made again."""
 
 
-class Invocation(Member):
+class PydanticAIInvocation(Member):
     """An agent of Pydantic AI at work."""
 
     async def room(self) -> None:
@@ -64,10 +64,10 @@ class Invocation(Member):
         return with_heard(messages, self.heard())
 
     @contextmanager
-    def reply(self, tools: Mapping[str, ToolDefinition]) -> Generator[Reply]:
+    def reply(self, tools: Mapping[str, ToolDefinition]) -> Generator[PydanticAIReply]:
         """Tell of a reply."""
         try:
-            yield Reply(self.telling(), tools, self.name, main=self.is_main)
+            yield PydanticAIReply(self.telling(), tools, self.name, main=self.is_main)
         except Exception:
             self.give_up_reply()
             raise

@@ -16,7 +16,7 @@ from pydantic_ai.capabilities import AbstractCapability
 
 from tailrace import hooks
 from tailrace.runtimes.adapters.playback import scope
-from tailrace.runtimes.adapters.pydantic_ai.invocation import Invocation
+from tailrace.runtimes.adapters.pydantic_ai.invocation import PydanticAIInvocation
 from tailrace.runtimes.adapters.pydantic_ai.tap import Tap
 
 NEEDS = ("pydantic-ai-slim", "2.68")
@@ -39,7 +39,7 @@ async def _listened(
         async with iterate(agent, prompt, **options) as run:
             yield run
         return
-    invocation = Invocation(place, agent.name or "agent")
+    invocation = PydanticAIInvocation(place, agent.name or "agent")
     capabilities = [*(options.pop("capabilities", None) or ()), Tap(invocation)]
     with invocation.working():
         async with iterate(agent, prompt, capabilities=capabilities, **options) as run:

@@ -35,7 +35,7 @@ from tailrace.runtimes.adapters.pydantic_ai.messages import DIALECT, details, du
 from tailrace.runtimes.adapters.telling import Telling
 
 
-class Reply:
+class PydanticAIReply:
     """Opens and closes the items of one reply."""
 
     def __init__(

@@ -32,7 +32,7 @@ from tailrace.runtimes.adapters.pydantic_ai import patches
 from tailrace.runtimes.adapters.pydantic_ai.messages import told
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.foreign import refusal
-from tailrace.runtimes.single import ending, opening
+from tailrace.runtimes.node_lifecycle import ending, opening
 
 assert patches  # imported for what it wraps
 

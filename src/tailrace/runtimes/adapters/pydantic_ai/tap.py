@@ -27,14 +27,14 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDefinition
 
-from tailrace.runtimes.adapters.pydantic_ai.invocation import Invocation
+from tailrace.runtimes.adapters.pydantic_ai.invocation import PydanticAIInvocation
 
 
 @dataclass
 class Tap(AbstractCapability[Any]):
     """Listens to one run of one agent."""
 
-    invocation: Invocation
+    invocation: PydanticAIInvocation
 
     def get_ordering(self) -> CapabilityOrdering:
         return CapabilityOrdering(position="outermost")
@@ -60,7 +60,7 @@ class Tap(AbstractCapability[Any]):
 
 
 class _TappedModel(WrapperModel):
-    def __init__(self, wrapped: Model, invocation: Invocation) -> None:
+    def __init__(self, wrapped: Model, invocation: PydanticAIInvocation) -> None:
         super().__init__(wrapped)
         self._invocation = invocation
 

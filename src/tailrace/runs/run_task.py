@@ -43,7 +43,7 @@ class LoopHeld(BaseException):
     """Raised into code of a run that holds the event loop: no other run goes on meanwhile."""
 
 
-class LiveRun:
+class RunTask:
     """A run and the task that works on it. `settled` says that its end or pause is durable and on record,
     `left` that it was handed over to whoever comes next."""
 
@@ -222,10 +222,10 @@ class LiveRun:
         return RunIncomplete(self._stopped) if self._stopped else None
 
 
-_current: ContextVar[LiveRun | None] = ContextVar("run", default=None)
+_current: ContextVar[RunTask | None] = ContextVar("run", default=None)
 
 
-def current() -> LiveRun | None:
+def current() -> RunTask | None:
     """The run that the code which runs now belongs to, while it is worked on."""
     run = _current.get()
     return None if run is None or run.task is None or run.task.done() else run

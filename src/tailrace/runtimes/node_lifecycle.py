@@ -48,7 +48,7 @@ def said(payloads: Sequence[Payload]) -> list[Draft]:
     return [Draft(payload, NODE, MAIN) for payload in payloads]
 
 
-class Reply:
+class ModelReply:
     """One model reply on its way into the log: numbered as the run counts, its calls whole at its end, and
     not said twice.
 

@@ -12,10 +12,17 @@ from tailrace.errors import BadRequest, CallerError, Conflict, Fenced, LogError
 from tailrace.events.answers import Answer, Approval, Declined, Output, Reply
 
 KINDS: dict[str, type[Approval | Reply | Declined | Output]] = {
-    each.__name__: each for each in (Approval, Reply, Declined, Output)
+    "Approval": Approval,
+    "Reply": Reply,
+    "Declined": Declined,
+    "Output": Output,
 }
-REFUSALS: dict[str, type[CallerError]] = {each.__name__: each for each in (BadRequest, Conflict)}
-"""What a run may say to an answer."""
+NAMES = {kind: name for name, kind in KINDS.items()}
+"""What the parts of an answer are called between processes, which may be of different versions."""
+REFUSALS: dict[str, type[CallerError]] = {"BadRequest": BadRequest, "Conflict": Conflict}
+"""What a run may say to an answer, by its name between processes."""
+OTHER = "LogError"
+"""The name of anything else that went wrong."""
 
 
 class Cancel(Struct, frozen=True, tag="cancel"):
@@ -35,13 +42,13 @@ class Answers(Struct, frozen=True, tag="answers"):
 
     @classmethod
     def of(cls, answer: Answer) -> Answers:
-        return cls([(type(each).__name__, msgspec.to_builtins(each)) for each in answer])
+        return cls([(NAMES[type(each)], msgspec.to_builtins(each)) for each in answer])
 
     def answer(self) -> Answer:
         return tuple(msgspec.convert(fields, KINDS[kind]) for kind, fields in self.given)
 
 
-class Said(Struct, frozen=True, omit_defaults=True):
+class CallResult(Struct, frozen=True, omit_defaults=True):
     """How it went: `taken`, or not for the run's own sake; `refused` names the error."""
 
     taken: bool
@@ -53,7 +60,7 @@ class Said(Struct, frozen=True, omit_defaults=True):
 
 encode = msgspec.msgpack.Encoder().encode
 _call = msgspec.msgpack.Decoder(Cancel | Ask | Answers)
-_said = msgspec.msgpack.Decoder(Said)
+_said = msgspec.msgpack.Decoder(CallResult)
 
 
 def outcome(body: bytes) -> bool:
@@ -77,15 +84,15 @@ async def respond(
     try:
         call = _call.decode(body)
         if isinstance(call, Cancel):
-            return encode(Said(await cancel(call.by)))
+            return encode(CallResult(await cancel(call.by)))
         if isinstance(call, Ask):
-            return encode(Said(works()))
-        return encode(Said(await answer(call.answer())))
+            return encode(CallResult(works()))
+        return encode(CallResult(await answer(call.answer())))
     except CallerError as error:
-        name = type(error).__name__
-        said = Said(taken=False, refused=name, message=error.message)
+        name = next((name for name, kind in REFUSALS.items() if type(error) is kind), OTHER)
+        said = CallResult(taken=False, refused=name, message=error.message)
         return encode(msgspec.structs.replace(said, param=error.param, code=error.code))
     except Fenced:
         return None
     except (LogError, msgspec.MsgspecError) as error:
-        return encode(Said(taken=False, refused="LogError", message=str(error)))
+        return encode(CallResult(taken=False, refused=OTHER, message=str(error)))

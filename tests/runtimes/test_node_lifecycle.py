@@ -8,7 +8,7 @@ from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.events.types import Draft
-from tailrace.runtimes.single import Reply, ending, opening
+from tailrace.runtimes.node_lifecycle import ModelReply, ending, opening
 from tests.support.logs import request
 
 TWO_CALLS: list[t.Payload] = [
@@ -36,7 +36,7 @@ def begun() -> RunState:
 @pytest.mark.parametrize("size", [1, 2, 4, 9, 10])
 def test_calls_are_held_until_the_reply_s_usage(size: int) -> None:
     state = begun()
-    reply = Reply(state)
+    reply = ModelReply(state)
     told = [*TWO_CALLS, USAGE]
     for start in range(0, len(told), size):
         batch = told[start : start + size]
@@ -49,7 +49,7 @@ def test_calls_are_held_until_the_reply_s_usage(size: int) -> None:
 
 def test_a_reply_that_is_cut_off_leaves_no_call() -> None:
     state = begun()
-    for draft in Reply(state).said(TWO_CALLS):
+    for draft in ModelReply(state).said(TWO_CALLS):
         state.advance(draft, 0)
     state.advance(Draft(t.RunAttempt(2, "a crash")), 0)
     for draft in abandoning.leftovers(state):
@@ -60,7 +60,7 @@ def test_a_reply_that_is_cut_off_leaves_no_call() -> None:
 
 def test_items_of_others_move_the_numbers() -> None:
     state = begun()
-    reply = Reply(state)
+    reply = ModelReply(state)
     numbers = reply.numbers()
     first, second = next(numbers), next(numbers)
     assert (first, second) == (0, 1)

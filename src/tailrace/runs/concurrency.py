@@ -33,7 +33,7 @@ UNBORN = 60_000
 SHAPE = Shape("runs at once", dict[str, int])
 
 
-class RunningHere:
+class LocalConcurrency:
     """Counts in memory, for a process that works on all runs of its store."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class RunningHere:
         """It has left."""
 
 
-class RunningAnywhere:
+class ClusterConcurrency:
     """Counts in the store's records, for the processes of a cluster."""
 
     def __init__(self, store: Store, directory: Directory, clock: Clock) -> None:
@@ -70,7 +70,7 @@ class RunningAnywhere:
         self._clock = clock
 
     async def enter(self, run: str, purses: Sequence[Purse]) -> None:
-        """As `RunningHere.enter`. Raises `LogError`."""
+        """As `LocalConcurrency.enter`. Raises `LogError`."""
         taken: list[Purse] = []
         try:
             for purse in purses:
@@ -140,7 +140,7 @@ class RunningAnywhere:
         return True
 
 
-Running = RunningHere | RunningAnywhere
+Running = LocalConcurrency | ClusterConcurrency
 
 
 def _too_many(purse: Purse) -> TooMany:

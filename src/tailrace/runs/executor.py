@@ -11,7 +11,7 @@ from tailrace.runs.directory import RunRecord
 from tailrace.runs.writer import RunWriter
 
 
-class Crew(Protocol):
+class Executor(Protocol):
     """Works on runs until they end or pause, whatever happens to processes."""
 
     def __len__(self) -> int:

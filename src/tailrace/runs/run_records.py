@@ -18,7 +18,7 @@ from tailrace.runs.settings import RunSettings
 from tailrace.runs.writer import Clock
 
 
-class Summaries:
+class RunRecords:
     """Writes what becomes of runs to the directory."""
 
     def __init__(self, directory: Directory, settings: RunSettings, clock: Clock) -> None:
