@@ -13,8 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.events import stored
-from tailrace.events.history import lasting
-from tailrace.events.types import Event, RunCancelled, RunFailed, RunResumed, RunWaiting
+from tailrace.events.history import lasting, said_in_vain
+from tailrace.events.state import fold
+from tailrace.events.types import (
+    Event,
+    RefusalDelta,
+    RunCancelled,
+    RunFailed,
+    RunResumed,
+    RunWaiting,
+    TextDelta,
+)
 from tailrace.protocols.ag_ui import stream as ag_ui
 from tailrace.protocols.ai_sdk_ui import stream as ui
 from tailrace.protocols.anthropic_messages import reply as messages_reply
@@ -126,6 +135,24 @@ def test_an_agui_stream_is_valid_and_in_order(log: Sequence[Event], cut: int) ->
     strict.agui(frames)
     agui.read(frames)
     agui.read(ENCODERS["agui"]().encode(log[:cut]), whole=False)
+
+
+@given(log=legal_logs())
+def test_a_list_of_agui_messages_holds_what_the_history_holds(log: Sequence[Event]) -> None:
+    """What a client keeps of the agents' words is what the run believes to have said: nothing in vain."""
+    reader = agui.read(ENCODERS["agui"]().encode(log))
+    kept = {
+        int(id.rpartition("_")[2])
+        for id, message in reader.messages.items()
+        if message["role"] == "assistant" and message.get("content")
+    }
+    said = {
+        event.payload.item
+        for event in log
+        if isinstance(event.payload, TextDelta | RefusalDelta) and event.payload.text
+    }
+    shown = {int(id.rpartition("_")[2]) for id in reader.messages if id.startswith("msg_")}
+    assert kept == (said & shown) - said_in_vain(fold(log))
 
 
 def _ends(log: Sequence[Event], turn: int) -> int:

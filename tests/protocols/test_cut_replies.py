@@ -1,0 +1,57 @@
+"""Which parts of a stream are no answer after a crash."""
+
+from __future__ import annotations
+
+from tailrace.events import types as t
+from tailrace.protocols.ag_ui import stream as ag_ui
+from tailrace.protocols.cut_replies import CutReplies
+from tests.support import agui
+from tests.support.logs import RUN, log
+
+ONE, OTHER = ("main", t.MAIN), ("main", "helper")
+
+
+def test_a_whole_reply_replaces_the_cut_ones_of_its_source() -> None:
+    cut = CutReplies[int]()
+    cut.said(ONE, 0)
+    assert cut.complete(ONE) == []
+    cut.said(ONE, 1)
+    cut.said(OTHER, 2)
+    cut.abandon(ONE, whole_turn=False)
+    cut.said(ONE, 3)
+    cut.abandon(ONE, whole_turn=False)  # a second crash
+    cut.said(ONE, 4)
+    assert cut.left() == [1, 3]
+    assert cut.complete(OTHER) == []
+    assert cut.complete(ONE) == [1, 3] == cut.replaced
+    assert cut.left() == []
+
+
+def test_a_turn_that_begins_anew_abandons_whole_replies_too() -> None:
+    cut = CutReplies[int]()
+    cut.said(ONE, 0)
+    cut.complete(ONE)
+    cut.said(ONE, 1)
+    cut.abandon(ONE, whole_turn=True)
+    assert cut.left() == [0, 1]
+    cut.abandon(ONE, whole_turn=True)
+    assert cut.left() == [0, 1], "once each"
+
+
+def test_a_generator_that_began_anew_leaves_its_last_words_alone() -> None:
+    """It tells of no usage, so the run's end says that its words are whole."""
+    events = log(
+        [
+            t.ItemStarted(0, "message"),
+            t.TextDelta(0, "First."),
+            t.ItemCompleted(0),
+            t.RunAttempt(2, "the server restarted", keeps_replies=True),
+            t.ReplyAbandoned(all=True),
+            t.ItemStarted(1, "message"),
+            t.TextDelta(1, "Second."),
+            t.ItemCompleted(1),
+        ],
+        end=t.RunCompleted(),
+    )
+    reader = agui.read(ag_ui.Encoder(RUN, ag_ui.Options()).encode(events))
+    assert reader.text == "Second."
