@@ -20,12 +20,12 @@ from benchmarks.harness import median
 from tailrace import assembly, config
 from tailrace.events.items import Message, TextPart
 from tailrace.events.request import RunRequest
-from tailrace.http.parts import Parts
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
 from tailrace.runtimes.adapters.generator.run import Piece, Run
 from tailrace.runtimes.adapters.generator.runtime import GeneratorRuntime
 from tailrace.runtimes.contract import Runtime
+from tailrace.service.run_service import RunService
 
 ROUNDS = 3
 TOKENS = 20_000
@@ -80,18 +80,18 @@ async def words(run: Run) -> AsyncGenerator[Piece, None]:
             await asyncio.sleep(0)
 
 
-async def _run(parts: Parts, agent: str, text: str) -> None:
+async def _run(service: RunService, agent: str, text: str) -> None:
     said = Message(role="user", content=(TextPart(text),))
     request = RunRequest(agent=agent, model=agent, surface="native", input=(said,))
     once = Submission(key="", body=b"", retry=False)
-    run, _ = await parts.supervisor.start(request, owner=Owner("bench"), submission=once)
-    await parts.supervisor.wait(run)
+    run, _ = await service.supervisor.start(request, owner=Owner("bench"), submission=once)
+    await service.supervisor.wait(run)
 
 
-async def _cost(parts: Parts, agent: str, text: str, times: int = 1) -> float:
+async def _cost(service: RunService, agent: str, text: str, times: int = 1) -> float:
     """Seconds of CPU for so many runs at once."""
     before = time.process_time()
-    await asyncio.gather(*(_run(parts, agent, text) for _ in range(times)))
+    await asyncio.gather(*(_run(service, agent, text) for _ in range(times)))
     return time.process_time() - before
 
 
@@ -110,8 +110,9 @@ async def _measure(folder: Path) -> list[str]:
         "langgraph": langgraph_agent.runtime(FRAMEWORK_TOKENS),
         "openai": openai_agents.runtime(TOKENS),
     }
-    parts = assembly.parts(found, assembly.memory_store(), more)
-    await parts.life.open()
+    instance = assembly.instance(found, assembly.memory_store(), more)
+    service, life = instance.service, instance.edge.life
+    await life.open()
     rows: dict[str, list[float]] = {}
     bare: list[float] = []
     for _ in range(ROUNDS):
@@ -125,9 +126,9 @@ async def _measure(folder: Path) -> list[str]:
             ("a tool turn, built-in agent", "caller", "turns", 1, 100),
             ("a token, 100 leads x 3 subagents", "lead", "team", TEAMS, TEAMS * 300),
         ):
-            seconds = await _cost(parts, agent, text, times)
+            seconds = await _cost(service, agent, text, times)
             rows.setdefault(name, []).append(seconds / divisor * 1e6)
-    await parts.life.close()
+    await life.close()
     made = [f"| {name} | {median(each):.1f} µs | | |" for name, each in rows.items()]
     made[0] = made[0].replace("| | |", f"| bare generator {median(bare):.2f} µs | |")
     crowd = median(rows["a token, 100 leads x 3 subagents"])

@@ -8,9 +8,9 @@ from benchmarks.harness import median
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.http.views import VIEWS
 from tailrace.protocols.contract import StreamEncoder
 from tailrace.runtimes.node_lifecycle import finish, opening, said
+from tailrace.service.views import VIEWS
 
 RUN = "0" * 26
 DELTAS = 5_000

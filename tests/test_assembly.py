@@ -1,4 +1,4 @@
-"""From the configuration to the parts; the clients' tests use the whole."""
+"""From the configuration to a server; the clients' tests use the whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from tailrace.assembly import mcp_servers, memory_store, parts
+from tailrace.assembly import instance, mcp_servers, memory_store
 from tailrace.config import parse
 from tailrace.errors import ConfigError, Unauthorized
 from tests.support.mcp_servers import PROGRAM, SECRET, McpProcess
@@ -77,7 +77,7 @@ async def test_the_provider_s_name_obeys_the_rule_of_all_names(
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
     store = memory_store()
     await store.open()
-    gate = parts(parse(JWT.format(private=private), "x.toml", Path()), store).gate
+    gate = instance(parse(JWT.format(private=private), "x.toml", Path()), store).edge.gate
     token = jwt.encode({"exp": time.time() + 60}, "x" * 64, "HS256", headers={"kid": "one"})
     with caplog.at_level(logging.WARNING), pytest.raises(Unauthorized):
         await gate.admit({"authorization": f"Bearer {token}"}, "read")

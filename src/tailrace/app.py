@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tailrace import assembly, assembly_stores, config
 from tailrace.errors import ConfigError, LogError, Unavailable
 from tailrace.http.app import come_again
-from tailrace.http.parts import Parts
+from tailrace.http.edge import Instance
 from tailrace.http.routes import sessions
 from tailrace.log.contract import Store
 from tailrace.runs.settings import Role
@@ -50,7 +50,7 @@ class App:
         self.config = config.Config() if self.file is None else config.load(self.file)
         self.data = Path(data) if data is not None else self.config.folder / self.config.server.data
         self._runtimes: dict[str, Runtime] = {}
-        self._made: Parts | None = None
+        self._made: Instance | None = None
 
     def agent(self, name: str, *, restarts: bool = False) -> Callable[[Function], Function]:
         """Make an async generator function an agent. With `restarts` it begins anew after a crash. Raises
@@ -75,37 +75,37 @@ class App:
         """The agents that were added in Python."""
         return self._runtimes.keys()
 
-    def parts_over(self, store: Store) -> Parts:
-        """The parts of this process alone, with its runs in `store`. May raise `ConfigError`."""
-        return assembly.parts(self.config, store, self._runtimes)
+    def instance_over(self, store: Store) -> Instance:
+        """A server of this process alone, with its runs in `store`. May raise `ConfigError`."""
+        return assembly.instance(self.config, store, self._runtimes)
 
-    def parts(self, *, open: bool = True, wait: float = 0.0, role: Role = "all") -> Parts:
-        """The parts of the server that serves this app; `open` as in `assembly.parts`, `wait` and `role` as
+    def instance(self, *, open: bool = True, wait: float = 0.0, role: Role = "all") -> Instance:
+        """The server that serves this app; `open` as in `assembly.instance`, `wait` and `role` as
         for an engine. May raise `ConfigError`."""
         if self._is_served():
             raise ConfigError("this app is served already")
         store, cluster = assembly_stores.engine(self.config, self.data, role=role, wait=wait)
-        made = assembly.parts(self.config, store, self._runtimes, open=open, cluster=cluster)
+        made = assembly.instance(self.config, store, self._runtimes, open=open, cluster=cluster)
         self._made = made
         return made
 
     def asgi(self) -> ASGIApp:
         """An ASGI application with all surfaces, to be served or mounted. May raise `ConfigError`."""
         self._now()
-        return _Served(self._now, lambda parts: assembly.application(self.config, parts))
+        return _Served(self._now, lambda made: assembly.application(self.config, made))
 
     def stream_routes(self, path: str = "/api/stream") -> list[Route]:
         """The routes of NDJSON sessions alone, for an app of one's own; `path` without parameters. May raise
         `ConfigError`."""
         return [
             Route(route.path, self._session(path, place), methods=list(route.methods or ()))
-            for place, route in enumerate(sessions.routes(self._now(), path))
+            for place, route in enumerate(_sessions(self._now(), path))
         ]
 
     @asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncGenerator[None, None]:
         """Open and close what this app serves: the lifespan for the app that mounts it."""
-        life = self._now().life
+        life = self._now().edge.life
         await life.open()
         try:
             yield
@@ -115,19 +115,21 @@ class App:
     async def close(self) -> None:
         """For an app that mounts this one without its lifespan: hand over what runs, close what is open."""
         if self._made is not None:
-            await self._made.life.close()
+            await self._made.edge.life.close()
 
-    def _now(self) -> Parts:
-        """The parts that serve this app: made once, and anew after they were closed."""
-        if self._made is None or self._made.life.over:
-            self._made = self.parts()
+    def _now(self) -> Instance:
+        """The server that serves this app: made once, and anew after it was closed."""
+        if self._made is None or self._made.edge.life.over:
+            self._made = self.instance()
         return self._made
 
     def _session(self, path: str, place: int) -> ASGIApp:
-        return _Served(self._now, lambda parts: sessions.routes(parts, path)[place].app)
+        return _Served(self._now, lambda made: _sessions(made, path)[place].app)
 
     def _is_served(self) -> bool:
-        return self._made is not None and self._made.life.begun and not self._made.life.over
+        return (
+            self._made is not None and self._made.edge.life.begun and not self._made.edge.life.over
+        )
 
     def _check(self, name: object) -> None:
         if not isinstance(name, str):
@@ -151,23 +153,27 @@ class App:
         self._made = None  # what was made before knows nothing of it, and nobody was served by it
 
 
+def _sessions(instance: Instance, path: str) -> list[Route]:
+    return sessions.routes(instance.service, instance.edge, path)
+
+
 class _Served:
-    """An application over the parts that serve an app at the time of a request; a class, so that a route
+    """An application over the server that serves an app at the time of a request; a class, so that a route
     takes it for an application."""
 
-    def __init__(self, now: Callable[[], Parts], make: Callable[[Parts], ASGIApp]) -> None:
+    def __init__(self, now: Callable[[], Instance], make: Callable[[Instance], ASGIApp]) -> None:
         self._now = now
         self._make = make
-        self._made: tuple[Parts, ASGIApp] | None = None
+        self._made: tuple[Instance, ASGIApp] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        parts = self._now()
-        if self._made is None or self._made[0] is not parts:
-            self._made = parts, self._make(parts)
+        instance = self._now()
+        if self._made is None or self._made[0] is not instance:
+            self._made = instance, self._make(instance)
         app = self._made[1]
         if scope["type"] != "lifespan":
             try:
-                await parts.life.open()
+                await instance.edge.life.open()
             except Unavailable as error:
                 app = come_again(error.message, scope)
             except LogError as error:

@@ -23,14 +23,10 @@ from tailrace.events.request import OutputFormat
 from tailrace.events.schema_shapes import fault
 from tailrace.http.app import create_app, create_health_app
 from tailrace.http.bodies import Bodies
-from tailrace.http.catalog import Catalog, Target
-from tailrace.http.documents import Documents
+from tailrace.http.edge import Edge, Instance
 from tailrace.http.event_stream import Streams, StreamSettings
 from tailrace.http.health import Health
 from tailrace.http.life import Life
-from tailrace.http.parts import Parts
-from tailrace.http.projection import Projections
-from tailrace.http.readers import Readers
 from tailrace.log.contract import Store
 from tailrace.log.stores import registry
 from tailrace.log.stores.driver import StoreSettings
@@ -48,6 +44,11 @@ from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.tools.contract import Tool, ToolSource
 from tailrace.runtimes.tools.dispatch import ASK_USER, TASK
 from tailrace.runtimes.tools.functions import FunctionTool
+from tailrace.service.catalog import Catalog, Target
+from tailrace.service.documents import Documents
+from tailrace.service.projection import Projections
+from tailrace.service.readers import Readers
+from tailrace.service.run_service import RunService
 
 if TYPE_CHECKING:
     from tailrace.runs.membership import Membership
@@ -136,15 +137,15 @@ def output_of(name: str, agent: AgentConfig) -> OutputFormat | None:
     )
 
 
-def parts(
+def instance(
     config: Config,
     store: Store,
     more: Mapping[str, Runtime] | None = None,
     *,
     open: bool = True,
     cluster: Membership | None = None,
-) -> Parts:
-    """A server's parts over a store, with `more` agents that were made in Python. `open`: whether it may
+) -> Instance:
+    """A server over a store, with `more` agents that were made in Python. `open`: whether it may
     stand open while there are no tokens; `cluster`: its part in one. Raises `ConfigError`."""
     added = dict(more or {})
     settings = RunSettings(
@@ -181,22 +182,27 @@ def parts(
             write_seconds=config.server.write_timeout_seconds,
         )
     )
-    return Parts(
-        gate=gate(config, store, clock, open=open),
-        catalog=Catalog(targets),
+    service = RunService(
         supervisor=supervisor,
         directory=directory,
         conversations=conversations,
+        documents=Documents(directory, config.limits.document_bytes),
+        catalog=Catalog(targets),
         projections=Projections(store),
-        streams=streams,
         readers=Readers(),
+        waits=streams,
+        hold_seconds=streams.settings.heartbeat_seconds,
+    )
+    edge = Edge(
+        gate=gate(config, store, clock, open=open),
+        streams=streams,
         health=Health(store, supervisor),
         bodies=Bodies(config.server.max_body_bytes),
-        documents=Documents(directory, config.limits.document_bytes),
+        life=Life(supervisor, streams, lambda: _close(known, servers)),
         extension_key=config.server.extension_key,
         functions=config.server.agent_calls == "function_call",
-        life=Life(supervisor, streams, lambda: _close(known, servers)),
     )
+    return Instance(service, edge)
 
 
 def _block_seconds(config: Config, *, shared: bool) -> float:
@@ -205,8 +211,8 @@ def _block_seconds(config: Config, *, shared: bool) -> float:
     return min(longest, max(config.engine.lease_seconds / 2, 1.0)) if shared else longest
 
 
-def application(config: Config, made: Parts, *, surfaces: bool = True) -> Starlette:
-    """The ASGI application over a server's parts; without `surfaces` only its health."""
+def application(config: Config, made: Instance, *, surfaces: bool = True) -> Starlette:
+    """The ASGI application over a server; without `surfaces` only its health."""
     return create_app(made, config.server.cors_origins) if surfaces else create_health_app(made)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tailrace.cli.convert import SOURCES, Converter
 from tailrace.errors import ConfigError, Malformed, Undecodable
-from tailrace.http.views import VIEWS
+from tailrace.service.views import VIEWS
 from tests.protocols.test_transcripts import ALL, CHECKS, EXTENSION, FOLDER
 from tests.protocols.test_upstream import CODECS, REPORTS, SAYS_NOTHING
 from tests.protocols.test_upstream import reply as whole_reply

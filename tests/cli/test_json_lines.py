@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from tailrace.cli.json_lines import JsonLines
 from tailrace.cli.main import app
-from tailrace.http.views import VIEWS
+from tailrace.service.views import VIEWS
 from tests.support.commands import tailrace
 from tests.support.servers import ChildServer, running
 

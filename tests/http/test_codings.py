@@ -21,8 +21,8 @@ from starlette.requests import Request
 from tailrace.errors import BadRequest, TooLarge, Unavailable, UnsupportedMedia
 from tailrace.http import bodies, codings
 from tailrace.http.bodies import Bodies
-from tailrace.http.memory import CycleCollector
 from tailrace.protocols.framing import codings as framing
+from tailrace.service.memory import CycleCollector
 from tests.http.test_auth import SURFACES
 from tests.http.test_bounds import POSTS
 from tests.support.servers import ChildServer, running

@@ -14,9 +14,9 @@ from tailrace.events.types import Event
 from tailrace.http import direct
 from tailrace.http.event_stream import EventStream, Streams, StreamSettings
 from tailrace.http.framing import PING, SSE
-from tailrace.http.projection import Projections
-from tailrace.http.subscription import Subscription
 from tailrace.log.stores.memory.store import MemoryStore
+from tailrace.service.projection import Projections
+from tailrace.service.subscription import Subscription
 from tests.support.nats_load import Recorder
 
 PINGS = 3

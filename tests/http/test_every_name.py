@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tailrace.http.views import VIEWS
+from tailrace.service.views import VIEWS
 from tests.support.servers import ChildServer
 
 WORDS = "so many words that it takes a while to say them all " * 4

@@ -42,8 +42,8 @@ def ask() -> Generator[Ask]:
     """A server in this process, over memory."""
     loop = asyncio.new_event_loop()
     found = config.parse(CONFIG)
-    parts = assembly.parts(found, assembly.memory_store())
-    app = assembly.application(found, parts)
+    instance = assembly.instance(found, assembly.memory_store())
+    app = assembly.application(found, instance)
     client = httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
     )
@@ -51,11 +51,11 @@ def ask() -> Generator[Ask]:
     def asking(method: str, path: str, **more: Any) -> httpx.Response:
         return loop.run_until_complete(client.request(method, path, **more))
 
-    loop.run_until_complete(parts.life.open())
+    loop.run_until_complete(instance.edge.life.open())
     asking.__dict__["routes"] = [each for each in app.routes if isinstance(each, Route)]
     yield asking
     loop.run_until_complete(client.aclose())
-    loop.run_until_complete(parts.life.close())
+    loop.run_until_complete(instance.edge.life.close())
     loop.close()
 
 

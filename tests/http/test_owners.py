@@ -80,7 +80,7 @@ def _client(server: ChildServer, key: str) -> httpx.Client:
 
 def _routes() -> list[tuple[str, str]]:
     app = assembly.application(
-        config.Config(), assembly.parts(config.Config(), assembly.memory_store())
+        config.Config(), assembly.instance(config.Config(), assembly.memory_store())
     )
     return sorted(
         (method, route.path)

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from tailrace.events import types as t
-from tailrace.http.refusals import beginning, headers, of_server
+from tailrace.http.refusals import headers
+from tailrace.service.refusals import beginning, of_server
 from tests.support.logs import request
 from tests.support.refusals import DIALECTS, KEY, STATUSES, TABLE, WORDS, cases, config
 from tests.support.refusing import refusing

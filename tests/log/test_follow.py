@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from tailrace.events import types as t
 from tailrace.events.stored import frame
 from tailrace.events.types import Event
-from tailrace.http.projection import Projections
-from tailrace.http.subscription import Subscription
 from tailrace.log.contract import Store
 from tailrace.log.follow import follow
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.protocols.node_stream.stream import Encoder
+from tailrace.service.projection import Projections
+from tailrace.service.subscription import Subscription
 from tests.support.logs import RUN, log, text
 
 LOG = log([*text(0, *"abcdefghijkl"), t.Usage("m")], end=t.RunCompleted())

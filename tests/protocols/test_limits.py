@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tailrace.events import types as t
-from tailrace.http.views import VIEWS
+from tailrace.service.views import VIEWS
 from tests.support.logs import RUN, log, request, text
 
 REASONS = (

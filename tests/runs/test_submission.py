@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from tailrace.errors import LogError, ModelFailed, Unavailable
@@ -15,12 +17,14 @@ from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs import cluster, supervisor
 from tailrace.runs.cluster import ARRIVAL_SECONDS
 from tailrace.runs.owner import Owner
-from tailrace.runs.submission import Submission
+from tailrace.runs.submission import LARGE_BYTES, Submission
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.node_lifecycle import opening
 from tests.support.house import Fake, open_house
 from tests.support.jobs import Offers, doors, nothing
 from tests.support.logs import request
+
+LARGE = b"x" * (4 * LARGE_BYTES)
 
 
 async def model_fails(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
@@ -37,6 +41,31 @@ async def test_equal_submissions_at_once_are_one_run() -> None:
     made = await asyncio.gather(*starts)
     assert len({run for run, _ in made}) == 1
     assert sum(new for _, new in made) == 1
+    await house.supervisor.close()
+
+
+@pytest.mark.parametrize(
+    "again", [Submission("k", LARGE, retry=False), Submission("", LARGE, retry=True)]
+)
+async def test_a_large_request_comes_again_while_the_first_one_is_hashed(again: Submission) -> None:
+    house = await open_house(Fake(nothing))
+    start = partial(house.supervisor.start, request(), owner=Owner("local"))
+    first = await start(submission=msgspec.structs.replace(again, retry=False))
+    made = await asyncio.gather(*(start(submission=again) for _ in range(3)))
+    assert made == [(first[0], False)] * 3
+    await house.supervisor.close()
+
+
+async def test_a_server_that_stops_while_a_large_request_is_hashed_starts_no_run() -> None:
+    house = await open_house(Fake(nothing))
+    once = Submission("", LARGE, retry=False)
+    starting = asyncio.create_task(
+        house.supervisor.start(request(), owner=Owner("local"), submission=once)
+    )
+    await asyncio.sleep(0)
+    await house.supervisor.drain()
+    with pytest.raises(Unavailable):
+        await starting
     await house.supervisor.close()
 
 

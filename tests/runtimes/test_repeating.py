@@ -260,7 +260,8 @@ def _chat_text(events: list[t.Event]) -> Any:
     document, status = chat_reply.completion(RUN, events, chat.Options())
     assert status == 200
     message = msgspec.json.decode(document)["choices"][0]["message"]
-    return message["content"], message["refusal"], message.get("reasoning_content")
+    # Whether no text is `""` or null is a detail of the message: that of the reply that was shown first.
+    return message["content"] or None, message["refusal"], message.get("reasoning_content")
 
 
 def _messages_text(events: list[t.Event]) -> Any:

@@ -18,13 +18,13 @@ from tailrace.events import types as t
 from tailrace.events.items import Message, text_of
 from tailrace.events.state import RunState
 from tailrace.events.types import Event
-from tailrace.http.views import view
 from tailrace.log.stores.nats import frames
 from tailrace.log.stores.nats.client import Client, Unreachable
 from tailrace.log.stores.nats.frames import Stored
 from tailrace.log.stores.nats.layout import Layout
 from tailrace.log.stores.nats.log import list_subjects
 from tailrace.log.stores.nats.records import NatsRecords
+from tailrace.service.views import view
 from tests.soak.clients import Reader, Run, Traffic
 
 PATIENCE_SECONDS = 30.0

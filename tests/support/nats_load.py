@@ -13,10 +13,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.events.types import Draft, Event
-from tailrace.http.projection import Projection
 from tailrace.log.contract import Store
 from tailrace.log.stores.nats.layout import Layout
 from tailrace.runs.writer import RunWriter
+from tailrace.service.projection import Projection
 from tests.support import nats_stores
 from tests.support.logs import NODE, TS, request
 from tests.support.nats_servers import Node

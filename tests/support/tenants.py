@@ -110,8 +110,8 @@ class World:
         (folder / "scenario.toml").write_text(SCENARIO, encoding="utf-8")
         self._config = config.parse(CONFIG + limits, "world.toml", folder)
         with patch.object(assembly, "clock", Clock()):
-            self._parts = assembly.parts(self._config, assembly.memory_store())
-        self._app = assembly.application(self._config, self._parts)
+            self._instance = assembly.instance(self._config, assembly.memory_store())
+        self._app = assembly.application(self._config, self._instance)
         self._people = people
         self._keys: dict[int, str] = {}
         self.secrets: dict[int, set[str]] = {}
@@ -156,7 +156,7 @@ class World:
         token = Token(
             id="", name=person.marker, tenant=person.tenant, user=person.user, scopes=("run",)
         )
-        tokens = self._parts.gate.tokens
+        tokens = self._instance.edge.gate.tokens
         self._keys[who] = await tokens.create(token)
         made = await tokens.find(self._keys[who])
         assert made is not None
@@ -182,7 +182,7 @@ class World:
             self._askers[who].learn(reply.text)
             new = {suffix(id) for id in self._askers[who].known}
             self.secrets[who] |= new.difference(*self.secrets.values())
-        while self._parts.supervisor.live():
+        while self._instance.service.supervisor.live():
             await asyncio.sleep(0)
 
     async def _ask(self, who: int, request: Request, asker: Asker) -> Answered:
@@ -192,7 +192,7 @@ class World:
         task = asyncio.create_task(self._app(call.scope, call.receive, call.send))
         quiet = 0
         while not task.done():
-            quiet = 0 if self._parts.supervisor.live() or call.news() else quiet + 1
+            quiet = 0 if self._instance.service.supervisor.live() or call.news() else quiet + 1
             if quiet > TURNS and request.stays:
                 self._staying.append((who, len(self.replies[who]), call, task))
                 break

@@ -35,7 +35,6 @@ from tailrace.events.types import (
     RunFailed,
     RunStarted,
 )
-from tailrace.http.views import VIEWS
 from tailrace.protocols.ag_ui.recorded import AgUiReader
 from tailrace.protocols.ai_sdk_ui.recorded import UiReader
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
@@ -54,6 +53,7 @@ from tailrace.protocols.recorded import (
 )
 from tailrace.protocols.session_lines.recorded import SessionReader
 from tailrace.runtimes import node_lifecycle
+from tailrace.service.views import VIEWS
 
 RUN = "0" * ids.SUFFIX_LENGTH
 """The run of a recording that names none."""

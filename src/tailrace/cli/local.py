@@ -20,15 +20,17 @@ from tailrace.events.items import Message, TextPart
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, RunEnd, RunFailed, RunWaiting
-from tailrace.http.parts import Parts
-from tailrace.http.views import view
 from tailrace.log.follow import follow
 from tailrace.protocols.node_stream.reply import waiting_for
 from tailrace.protocols.node_stream.request import decode_answers
 from tailrace.runs.owner import Owner
-from tailrace.runs.submission import Submission
+from tailrace.service.caller import Caller
+from tailrace.service.run_service import RunService
+from tailrace.service.views import view
 
 Show = Callable[[Sequence[Event]], None]
+LOCAL = Caller(owner=Owner("local"), maker=Owner("local"))
+"""Who runs the command."""
 
 
 async def run(source: str, agent: str, text: str, *, surface: str, json: bool) -> None:
@@ -38,33 +40,31 @@ async def run(source: str, agent: str, text: str, *, surface: str, json: bool) -
     Raises `Waiting` when the run asks something and nobody sits at a terminal.
     """
     store = assembly.memory_store()
-    parts = app_of(source).parts_over(store)
-    target = parts.catalog.named(agent).name
+    instance = app_of(source).instance_over(store)
+    service, life = instance.service, instance.edge.life
+    target = service.catalog.named(agent).name
     said = Message(role="user", content=(TextPart(text),))
     request = RunRequest(agent=target, model=target, surface="native", input=(said,))
-    await parts.life.open()
+    await life.open()
     try:
-        submission = Submission(key="", body=b"", retry=False)
-        suffix, _ = await parts.supervisor.start(
-            request, owner=Owner("local"), submission=submission
-        )
-        state = await _until_over(parts, suffix, surface, json=json)
+        suffix, _ = await service.start(LOCAL, request, b"")
+        state = await _until_over(service, suffix, surface, json=json)
     finally:
-        await parts.life.close()
+        await life.close()
     if isinstance(state.end, RunFailed):
         raise ServerError(state.end.message)
 
 
-async def _until_over(parts: Parts, run: str, surface: str, *, json: bool) -> RunState:
+async def _until_over(service: RunService, run: str, surface: str, *, json: bool) -> RunState:
     """Show a run to its end, and put what it asks to the person at the terminal."""
-    show, after = await _shown(parts, run, surface, json=json), -1
+    show, after = await _shown(service, run, surface, json=json), -1
     while True:
-        async for events in follow(parts.projections.log, run, after):
+        async for events in follow(service.projections.log, run, after):
             show(events)
             after = events[-1].seq
             if isinstance(events[-1].payload, RunEnd | RunWaiting):
                 break
-        state = await parts.directory.state(run)
+        state = await service.directory.state(run)
         if state.ended:
             return state
         asked = waiting_for(state)
@@ -73,24 +73,24 @@ async def _until_over(parts: Parts, run: str, surface: str, *, json: bool) -> Ru
                 f"the run waits for an answer, and nothing is kept here: {asking.sentence(asked[0])}"
                 " On a terminal the question is asked; a server keeps the run for `tailrace answer RUN yes`."
             )
-        await _answer(parts, run, asked)
+        await _answer(service, run, asked)
 
 
-async def _answer(parts: Parts, run: str, asked: list[asking.Asked]) -> None:
+async def _answer(service: RunService, run: str, asked: list[asking.Asked]) -> None:
     """Ask until the answers fit."""
     while True:
         answers = await asyncio.to_thread(asking.ask, asked)
         try:
             body = msgspec.json.encode({"answers": answers})
-            await parts.supervisor.answer(run, decode_answers(body))
+            await service.answer(LOCAL, run, decode_answers(body), body)
         except BadRequest as error:
             sys.stderr.write(f"{error.message}\n")
         else:
             return
 
 
-async def _shown(parts: Parts, run: str, surface: str, *, json: bool) -> Show:
-    asked = await parts.directory.request(run)
+async def _shown(service: RunService, run: str, surface: str, *, json: bool) -> Show:
+    asked = await service.directory.request(run)
     if not surface:
         renderer = Renderer(Console())
 

@@ -79,16 +79,16 @@ def serve(
     open_ = found.auth.jwt is None and asyncio.run(_none(tokens))
     _must_not_be_open(host, open=open_)
     _warn(found)
-    parts = made.parts(open=is_loopback(host), wait=HANDOVER_SECONDS, role=role)
-    app = assembly.application(found, parts, surfaces=role != "worker")
+    instance = made.instance(open=is_loopback(host), wait=HANDOVER_SECONDS, role=role)
+    app = assembly.application(found, instance, surfaces=role != "worker")
     _audit(found)
     listener = listen(host, found.server.port if port is None else port)
     address = f"http://{shown(listener)}"
     word = " (open: there are no tokens, so nobody needs one)" if open_ else ""
     typer.echo(f"tailrace: serving {address}{word}", err=True)
-    for target in parts.catalog.targets:
+    for target in instance.service.catalog.targets:
         typer.echo(f"  {target.kind} {target.name}", err=True)
-    server.run(server.make(app, parts, found.server.cors_origins), listener)
+    server.run(server.make(app, instance, found.server.cors_origins), listener)
 
 
 async def _none(tokens: Tokens) -> bool:

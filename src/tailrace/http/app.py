@@ -1,4 +1,4 @@
-"""The ASGI application, built from parts it is given."""
+"""The ASGI application over an assembled server."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from starlette.types import Scope
 
 from tailrace.errors import CallerError, NotFound, Unavailable
 from tailrace.http import forms, health, openapi
+from tailrace.http.edge import Instance
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
-from tailrace.http.parts import Parts
 from tailrace.http.request_ids import Identified, fresh_id, request_id
 from tailrace.http.routes import agui, chat, conversations, jobs, messages, responses, sessions, ui
 
@@ -27,19 +27,20 @@ RETRIES = ("retry-after", "retry-after-ms", "x-should-retry")
 EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id", *RETRIES)
 
 
-def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
-    """All surfaces over one set of parts. Its lifespan is theirs."""
+def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlette:
+    """All surfaces over one server. Its lifespan is the server's."""
+    service, edge = instance.service, instance.edge
     routes: list[Route] = [
-        *health.routes(parts.health),
-        *jobs.routes(parts),
-        *sessions.routes(parts),
+        *health.routes(edge.health),
+        *jobs.routes(service, edge),
+        *sessions.routes(service, edge),
     ]
-    for mount in mounts(parts.catalog, parts.extension_key, functions=parts.functions):
-        routes += responses.routes(parts, mount)
-        routes += conversations.routes(parts, mount)
-        routes += chat.routes(parts, mount)
-        routes += messages.routes(parts, mount)
-    routes += [*ui.routes(parts), *agui.routes(parts)]
+    for mount in mounts(service.catalog, edge.extension_key, functions=edge.functions):
+        routes += responses.routes(service, edge, mount)
+        routes += conversations.routes(service, edge, mount)
+        routes += chat.routes(service, edge, mount)
+        routes += messages.routes(service, edge, mount)
+    routes += [*ui.routes(service, edge), *agui.routes(service, edge)]
     routes.append(openapi.route(routes))
     cors = Middleware(
         CORSMiddleware,
@@ -51,11 +52,11 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
-        await parts.life.open()
+        await edge.life.open()
         try:
             yield
         finally:
-            await parts.life.close()
+            await edge.life.close()
 
     return Starlette(
         routes=routes,
@@ -69,9 +70,11 @@ def create_app(parts: Parts, cors_origins: Sequence[str] = ()) -> Starlette:
     )
 
 
-def create_health_app(parts: Parts) -> Starlette:
+def create_health_app(instance: Instance) -> Starlette:
     """What a process serves that only works on runs: whether it lives, and whether it takes more."""
-    return Starlette(routes=health.routes(parts.health), middleware=[Middleware(Identified)])
+    return Starlette(
+        routes=health.routes(instance.edge.health), middleware=[Middleware(Identified)]
+    )
 
 
 def come_again(why: str, scope: Scope) -> Response:

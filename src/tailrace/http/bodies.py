@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from tailrace.errors import BadRequest, TooLarge, Unavailable
 from tailrace.http import bounds, codings
-from tailrace.http.memory import collector
+from tailrace.service.memory import collector
 
 SECONDS = 120.0
 """How long a client may take to send a body."""

@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from typing import Any, TypeVar
 
 from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
@@ -20,11 +19,10 @@ from starlette.types import Message, Receive, Scope, Send
 from tailrace.errors import LogError, Unavailable
 from tailrace.http.direct import Connection, connection
 from tailrace.http.framing import Framing
-from tailrace.http.subscription import Subscription
+from tailrace.service.subscription import Subscription
+from tailrace.service.waits import Waits
 
 logger = logging.getLogger("tailrace.http")
-
-Result = TypeVar("Result")
 
 
 class StreamSettings(Struct, frozen=True):
@@ -34,48 +32,19 @@ class StreamSettings(Struct, frozen=True):
     write_seconds: float = 60.0
 
 
-class Streams:
-    """All open streams of this process, so that they can be told when it stops."""
+class Streams(Waits):
+    """All open streams of this process, so that they can be told when it stops, and all else that waits."""
 
     def __init__(self, settings: StreamSettings) -> None:
+        super().__init__()
         self.settings = settings
         self.open: set[EventStream] = set()
-        self._waiting: set[asyncio.Event] = set()
-        self._reading: set[asyncio.Task[Any]] = set()
-        self.stopping = False
-
-    async def until(self, event: asyncio.Event) -> None:
-        """Wait for an event, or for the server to stop."""
-        self._waiting.add(event)
-        try:
-            await event.wait()
-        finally:
-            self._waiting.discard(event)
-
-    async def answered(self, step: Awaitable[Result]) -> Result:
-        """Wait for a step that may read the log. Raises `Unavailable` when the server stops meanwhile:
-        without a leader the log may not answer for long."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._reading.add(task)
-        try:
-            return await step
-        except asyncio.CancelledError:
-            if not self.stopping or task.uncancel():
-                raise
-            raise Unavailable("The server is restarting; try again in a moment.") from None
-        finally:
-            self._reading.discard(task)
 
     def stop(self) -> None:
         """Cut every stream."""
-        self.stopping = True
-        for event in self._waiting:
-            event.set()
+        super().stop()
         for stream in tuple(self.open):
             stream.cut()
-        for task in self._reading:
-            task.cancel()
 
 
 class EventStream:

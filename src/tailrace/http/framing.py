@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from tailrace.protocols.ag_ui.wire import GOODBYE as AGUI_GOODBYE
+from tailrace.service.views import Frames
 
 
 class Framing(Struct, frozen=True):
@@ -51,3 +52,6 @@ UI = Framing({**SSE_HEADERS, "x-vercel-ai-ui-message-stream": "v1"}, PING, GOODB
 
 AGUI = Framing(SSE_HEADERS, PING, AGUI_GOODBYE, ends=True)
 """AG-UI. Its client in Node ends the whole process when a connection breaks."""
+
+FRAMINGS: Mapping[Frames, Framing] = {"sse": SSE, "lines": LINES, "ui": UI, "agui": AGUI}
+"""By the name that a view has for it."""

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.auth.gate import Gate
-from tailrace.auth.principal import Principal, Scope
+from tailrace.auth.principal import Scope
 from tailrace.errors import (
     BadRequest,
     CallerError,
@@ -25,12 +25,13 @@ from tailrace.errors import (
     UnsupportedMedia,
 )
 from tailrace.http import audit, codings
+from tailrace.http.callers import caller
 from tailrace.http.event_stream import EventStream
 from tailrace.http.refusals import retry_headers
 from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.protocols.anthropic_messages.wire import VERSION
 from tailrace.protocols.anthropic_messages.wire import error_body as messages_body
-from tailrace.runs.owner import Owner
+from tailrace.service.caller import Caller
 
 logger = logging.getLogger("tailrace.http")
 
@@ -38,11 +39,14 @@ Reply: TypeAlias = Response | EventStream
 
 
 class Handler(Protocol):
-    """Answers a request; its name is what is done."""
+    """Answers a request of a caller; its name is what is done."""
 
     __name__: str
 
-    def __call__(self, http: Request, /) -> Awaitable[Reply]: ...
+    def __call__(self, http: Request, caller: Caller, /) -> Awaitable[Reply]: ...
+
+
+Endpoint = Callable[[Request], Awaitable[Reply]]
 
 
 ErrorBody = Callable[[CallerError, str], bytes]
@@ -76,9 +80,9 @@ def _asked_right(handler: Handler, known: frozenset[str]) -> Handler:
     """A handler that refuses query parameters it does not know."""
 
     @functools.wraps(handler)
-    async def asked(http: Request) -> Reply:
+    async def asked(http: Request, caller: Caller) -> Reply:
         only_asked(http, known)
-        return await handler(http)
+        return await handler(http, caller)
 
     return asked
 
@@ -91,7 +95,7 @@ def only_asked(http: Request, known: Collection[str]) -> None:
         raise BadRequest(f"Unknown query parameter {unknown[:40]!r}; {names}.", param=unknown[:40])
 
 
-def _guarded(gate: Gate, handler: Handler, usual: ErrorBody, versioned: ErrorBody) -> Handler:
+def _guarded(gate: Gate, handler: Handler, usual: ErrorBody, versioned: ErrorBody) -> Endpoint:
     """A handler that only those reach who may: `GET` needs the scope `read`, the rest `run`. Errors are told
     in the `usual` form, to who sends Anthropic's version in the `versioned` one."""
 
@@ -108,7 +112,7 @@ def _guarded(gate: Gate, handler: Handler, usual: ErrorBody, versioned: ErrorBod
         error_body = versioned if VERSION in http.headers else usual
         try:
             http.state.principal = await gate.admit(http.headers, scope)
-            return await handler(http)
+            return await handler(http, caller(http, http.state.principal, gate))
         except CallerError as error:
             return _error_reply(error, error_body)
         except NotOpen:
@@ -129,25 +133,6 @@ def _guarded(gate: Gate, handler: Handler, usual: ErrorBody, versioned: ErrorBod
             return _error_reply(_Broken("The server had an error."), error_body)
 
     return endpoint
-
-
-def principal(http: Request) -> Principal:
-    """Who asks."""
-    found: Principal = http.state.principal
-    return found
-
-
-def owner(http: Request) -> Owner:
-    """Whose things a request may see: its user's, or all of the tenant's where it names none or is admin."""
-    who = principal(http)
-    return Owner(who.tenant, "" if "admin" in who.scopes else who.user)
-
-
-def maker(http: Request) -> Owner:
-    """Whose is what a request makes, and the names it gives: its user's, also where that is an admin who
-    sees all."""
-    who = principal(http)
-    return Owner(who.tenant, who.user)
 
 
 class _Broken(Unavailable):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from msgspec import Struct
 from starlette.requests import Request
 
-from tailrace.http.catalog import Catalog, Target
+from tailrace.service.catalog import Catalog, Target
 
 
 class Mount(Struct, frozen=True):

@@ -23,13 +23,14 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tailrace.http import logs, memory
+from tailrace.http import logs
 from tailrace.http.app import come_again
+from tailrace.http.edge import Instance
 from tailrace.http.event_stream import Streams
 from tailrace.http.origin import NameGuard
-from tailrace.http.parts import Parts
 from tailrace.http.protocol import Protocol
 from tailrace.http.watchdog import Watchdog
+from tailrace.service.memory import give_back
 
 NOTSENT_LOWAT = 16_384
 """Unsent bytes the kernel takes for one client. Measured: 0.16 MB a stalled reader instead of 4.2."""
@@ -76,32 +77,32 @@ class Server(uvicorn.Server):
     """A uvicorn server that opens the store, and drains runs before it closes connections. `failure` is
     why the store could not be opened."""
 
-    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
+    def __init__(self, config: uvicorn.Config, instance: Instance) -> None:
         super().__init__(config)
-        self._parts = parts
+        self._edge = instance.edge
         self._opening: asyncio.Task[None] | None = None
-        self.watchdog = Watchdog(parts.supervisor.block_seconds)
+        self.watchdog = Watchdog(instance.service.supervisor.block_seconds)
         self.failure: Exception | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self.watchdog.start()
-        self._parts.health.lag = self.watchdog.lag
+        self._edge.health.lag = self.watchdog.lag
         self._opening = asyncio.create_task(self._open())
         await asyncio.wait([self._opening], timeout=OPEN_SECONDS)
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._parts.life.drain()
+        await self._edge.life.drain()
         for server in self.servers:
             server.close()
-        self._parts.streams.stop()
+        self._edge.streams.stop()
         await super().shutdown(sockets)
-        await self._parts.life.close()
+        await self._edge.life.close()
         await _leave()
 
     async def _open(self) -> None:
         try:
-            await self._parts.life.open()
+            await self._edge.life.open()
         except Exception as error:
             self.failure = error
             self.should_exit = True
@@ -134,11 +135,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def make(app: ASGIApp, parts: Parts, origins: Sequence[str]) -> Server:
+def make(app: ASGIApp, instance: Instance, origins: Sequence[str]) -> Server:
     """A server that is ready to run; `origins` are those of the pages that may call."""
+    edge = instance.edge
     config = uvicorn.Config(
-        NameGuard(Patience(app, parts.streams), parts.gate, origins),
-        http=cast("type[asyncio.Protocol]", partial(Protocol, most_body=parts.bodies.most)),
+        NameGuard(Patience(app, edge.streams), edge.gate, origins),
+        http=cast("type[asyncio.Protocol]", partial(Protocol, most_body=edge.bodies.most)),
         loop="uvloop",
         ws="none",
         lifespan="off",
@@ -150,13 +152,13 @@ def make(app: ASGIApp, parts: Parts, origins: Sequence[str]) -> Server:
         timeout_graceful_shutdown=10,
         backlog=BACKLOG,
     )
-    return Server(config, parts)
+    return Server(config, instance)
 
 
 def run(server: Server, listener: socket.socket) -> None:
     """Serve until a signal, or `should_exit`, says stop. Raises what kept the store from being opened."""
     logs.to_stderr()
-    memory.give_back()
+    give_back()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()

@@ -34,7 +34,7 @@ from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper
 from tailrace.runs.run_records import RunRecords
 from tailrace.runs.settings import RunSettings
-from tailrace.runs.submission import Sent, Submission, SubmissionClaim, Submissions
+from tailrace.runs.submission import Sent, Submission, SubmissionClaim, Submissions, remembered
 from tailrace.runs.sweeping import sweep_for_ever
 from tailrace.runs.worker import Worker
 from tailrace.runs.writer import Clock, RunWriter
@@ -145,9 +145,9 @@ class Supervisor:
         shutting down, `TooMany` for who has too many runs or has spent too much, `Unprocessable` for a key
         that was used with another body.
         """
+        sent = await remembered(submission, owner)
         if self.phase != "open":
             raise Unavailable("The server starts or shuts down; try again in a moment.")
-        sent = Sent.of(submission, owner)
         while sent.repeats and sent.name in self._starting:  # its run is about to be there
             await self._starting[sent.name]
         started = self._starting[sent.name] = asyncio.get_running_loop().create_future()

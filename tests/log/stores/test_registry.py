@@ -131,11 +131,11 @@ async def test_a_run_is_kept_by_a_new_engine(
 async def _served(file: Path) -> AsyncGenerator[httpx.AsyncClient, None]:
     """A client of a server of this configuration, as `tailrace serve` puts it together."""
     app = tailrace.App(file)
-    parts = app.parts()
-    await parts.life.open()
+    instance = app.instance()
+    await instance.edge.life.open()
     try:
-        transport = httpx.ASGITransport(assembly.application(app.config, parts))
+        transport = httpx.ASGITransport(assembly.application(app.config, instance))
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             yield client
     finally:
-        await parts.life.close()
+        await instance.edge.life.close()

@@ -30,13 +30,13 @@ def demo(port: int, *, once: bool, data: Path | None) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with as_file(files("tailrace.cli.demo")) as place:
         found = config.load(place / "demo.toml")
-        parts = assembly.parts(found, assembly_stores.engine(found, folder).store)
-        app = assembly.application(found, parts)
+        instance = assembly.instance(found, assembly_stores.engine(found, folder).store)
+        app = assembly.application(found, instance)
         try:
             listener = listen("127.0.0.1", port)
         except ConfigError:
             listener = listen("127.0.0.1", 0)
-        running = server.make(app, parts, found.server.cors_origins)
+        running = server.make(app, instance, found.server.cors_origins)
         told = (f"http://{shown(listener)}", folder, running, once)
         threading.Thread(target=_show_demo, args=told, daemon=True).start()
         server.run(running, listener)

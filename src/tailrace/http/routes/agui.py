@@ -15,85 +15,87 @@ from starlette.routing import Route
 from tailrace.errors import Conflict, NotFound, Unprocessable
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.http.agui_answers import answering
-from tailrace.http.answers import to_who_asked
-from tailrace.http.guard import Reply, guarded, maker, owner
-from tailrace.http.outcomes import with_outcomes
-from tailrace.http.parts import Parts, document
-from tailrace.http.turns import take_turn
-from tailrace.http.views import agui_view
+from tailrace.http.edge import Edge
+from tailrace.http.guard import Reply, guarded
+from tailrace.http.replies import document
 from tailrace.protocols.ag_ui import request
 from tailrace.protocols.ag_ui.wire import SURFACE
 from tailrace.protocols.errors import error_body
 from tailrace.runs.conversations import named_id
 from tailrace.runs.owner import Owner
+from tailrace.service.agui_answers import answering
+from tailrace.service.answers import to_who_asked
+from tailrace.service.caller import Caller
+from tailrace.service.outcomes import with_outcomes
+from tailrace.service.run_service import RunService
+from tailrace.service.views import agui_view
 
 
-def routes(parts: Parts) -> list[Route]:
+def routes(service: RunService, edge: Edge) -> list[Route]:
     """The routes of this surface."""
-    handlers = _Threads(parts)
+    handlers = _Threads(service, edge)
     table = {
         ("POST", "/agui/{agent}"): handlers.run,
         ("POST", "/agui/{agent}/cancel"): handlers.cancel,
     }
-    return guarded(parts.gate, table, error_body, queries={})
+    return guarded(edge.gate, table, error_body, queries={})
 
 
 class _Threads:
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, service: RunService, edge: Edge) -> None:
+        self._service = service
+        self._edge = edge
 
-    async def run(self, http: Request) -> Reply:
-        body = await self._parts.body(http)
+    async def run(self, http: Request, caller: Caller) -> Reply:
+        body = await self._edge.body(http, caller)
         asked = request.decode(body)
-        target = self._parts.catalog.any(http.path_params["agent"])
-        who = owner(http)
-        thread = await self._parts.conversations.named(asked.request.session, maker(http))
+        target = self._service.catalog.any(http.path_params["agent"])
+        thread = await self._service.conversations.named(asked.request.session, caller.maker)
         wanted = msgspec.structs.replace(
             asked.request, agent=target.name, model=target.name, conversation=thread.id
         )
         if asked.resume:
-            run, turn = await self._resumed(http, asked, wanted, body, who)
-            return self._parts.stream(http, run, agui_view(run, turn))
-        run = await self._started(http, wanted, body)
-        return self._parts.stream(http, run, agui_view(run, 0))
+            run, turn = await self._resumed(caller, asked, wanted, body)
+            return self._edge.stream(self._service.follow(caller, run, agui_view(run, turn)))
+        run = await self._started(caller, wanted, body)
+        return self._edge.stream(self._service.follow(caller, run, agui_view(run, 0)))
 
-    async def cancel(self, http: Request) -> Reply:
-        body = await self._parts.body(http)
+    async def cancel(self, http: Request, caller: Caller) -> Reply:
+        body = await self._edge.body(http, caller)
         named = request.decode_cancel(body)
-        self._parts.catalog.any(http.path_params["agent"])
-        run = await self._named(named, maker(http))
-        await self._parts.supervisor.cancel(run, "a client")
+        self._service.catalog.any(http.path_params["agent"])
+        run = await self._named(named, caller.maker)
+        await self._service.cancel(run)
         told = {"threadId": named.thread, "runId": named.run, "status": "cancelled"}
         return document(told, run=run)
 
-    async def _started(self, http: Request, wanted: RunRequest, body: bytes) -> str:
-        wanted = await with_outcomes(self._parts, wanted, owner(http))
+    async def _started(self, caller: Caller, wanted: RunRequest, body: bytes) -> str:
+        wanted = await with_outcomes(self._service, wanted, caller.owner)
         names = (SURFACE, wanted.session, wanted.called)
         key = msgspec.json.encode(names).decode()
         try:
-            run, _ = await take_turn(self._parts, http, wanted, body, told=True, key=key)
+            run, _ = await self._service.start(caller, wanted, body, told=True, key=key)
         except Unprocessable as error:
             raise _another(wanted) if error.code == "idempotency_key_reused" else error from None
         return run
 
     async def _resumed(
-        self, http: Request, asked: request.Create, wanted: RunRequest, body: bytes, who: Owner
+        self, caller: Caller, asked: request.Create, wanted: RunRequest, body: bytes
     ) -> tuple[str, int]:
         """The run that goes on, and the turn that the answers began, now or when they came before."""
-        found = await answering(self._parts, asked, who)
+        found = await answering(self._service, asked, caller.owner)
         to_who_asked(found.agent, wanted.agent)
         wanted = msgspec.structs.replace(wanted, input=found.said)
         try:
-            given = await self._parts.answer(
-                http, found.run, found.answer, body, wanted, found.said
+            given = await self._service.answer(
+                caller, found.run, found.answer, body, wanted, found.said
             )
         except Conflict:
-            turn = _turn(await self._parts.directory.state(found.run), wanted)
+            turn = _turn(await self._service.directory.state(found.run), wanted)
             if turn is None:
                 raise
             return found.run, turn
-        turn = _turn(await self._parts.directory.state(found.run), wanted)
+        turn = _turn(await self._service.directory.state(found.run), wanted)
         if turn is None and given.repeated:
             raise Conflict("Another run has answered this already.", code="already_answered")
         return found.run, given.turn if turn is None else turn
@@ -103,11 +105,11 @@ class _Threads:
         runs = await self._runs(named.thread, who)
         for run in runs:  # without reading more of a log than that
             with suppress(NotFound):
-                if (await self._parts.directory.request(run)).called == named.run:
+                if (await self._service.directory.request(run)).called == named.run:
                     return run
         for run in runs:
             try:
-                state = await self._parts.directory.state(run)
+                state = await self._service.directory.state(run)
             except NotFound:
                 continue
             asked = (state.started(), *(each.request for each in state.resumptions))
@@ -122,7 +124,7 @@ class _Threads:
     async def _runs(self, thread: str, who: Owner) -> list[str]:
         """The runs of a thread, the newest first."""
         try:
-            found = await self._parts.conversations.get(named_id(thread, who), who)
+            found = await self._service.conversations.get(named_id(thread, who), who)
         except NotFound:
             return []
         return [entry.run for entry in reversed(found.entries) if entry.run]

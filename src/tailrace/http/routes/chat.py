@@ -9,73 +9,75 @@ from starlette.routing import Route
 
 from tailrace.events.request import RunRequest
 from tailrace.http import refusals
-from tailrace.http.catalog import Target
-from tailrace.http.guard import Reply, guarded, maker
+from tailrace.http.edge import Edge
+from tailrace.http.guard import Reply, guarded
 from tailrace.http.mounts import Mount
-from tailrace.http.parts import Parts, document, json_reply
-from tailrace.http.turns import take_turn
-from tailrace.http.view import View
+from tailrace.http.replies import document, json_reply
 from tailrace.protocols.anthropic_messages import models
 from tailrace.protocols.anthropic_messages.wire import VERSION
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_chat import reply, request, stream
+from tailrace.service.caller import Caller
+from tailrace.service.catalog import Target
+from tailrace.service.run_service import RunService
+from tailrace.service.views import View
 
 SURFACE = "chat"
 
 
-def routes(parts: Parts, mount: Mount) -> list[Route]:
+def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
     """The routes of one mount."""
-    handlers = _Chat(parts, mount)
+    handlers = _Chat(service, edge, mount)
     table = {
         ("POST", "/chat/completions"): handlers.create,
         ("GET", "/models"): handlers.models,
         ("GET", "/models/{model}"): handlers.model,
     }
-    return guarded(parts.gate, table, error_body, mount.path)
+    return guarded(edge.gate, table, error_body, mount.path)
 
 
 class _Chat:
-    def __init__(self, parts: Parts, mount: Mount) -> None:
-        self._parts = parts
+    def __init__(self, service: RunService, edge: Edge, mount: Mount) -> None:
+        self._service = service
+        self._edge = edge
         self._mount = mount
 
-    async def create(self, http: Request) -> Reply:
-        body = await self._parts.body(http)
+    async def create(self, http: Request, caller: Caller) -> Reply:
+        body = await self._edge.body(http, caller)
         asked = request.decode(body)
         target = self._mount.target(http, asked.request.model)
-        wanted = await self._in_session(http, asked.request, target)
-        run, _ = await take_turn(self._parts, http, wanted, body)
+        wanted = await self._in_session(caller, asked.request, target)
+        run, _ = await self._service.start(caller, wanted, body)
         mount = self._mount
         options = stream.Options(asked.include_usage, mount.key, mount.functions)
-        if asked.stream and await self._parts.refused(run) is None:
-            return self._parts.stream(
-                http, run, View(options, lambda: stream.Encoder(run, options))
-            )
-        state = await self._parts.attend(http, run)
+        if asked.stream and await self._service.refused(run) is None:
+            view = View(options, lambda: stream.Encoder(run, options))
+            return self._edge.stream(self._service.follow(caller, run, view))
+        state = await self._service.attend(caller, run)
         if state is None:
             return Response(status_code=499)
-        document, status = await self._parts.documents.of_events(
+        document, status = await self._service.documents.of_events(
             run, lambda events: reply.completion(run, events, options)
         )
         more = refusals.headers(state.end)
         return json_reply(document, status=status, run=run, more=more)
 
-    async def _in_session(self, http: Request, asked: RunRequest, target: Target) -> RunRequest:
+    async def _in_session(self, caller: Caller, asked: RunRequest, target: Target) -> RunRequest:
         """The request as a turn of the conversation that its `conversation_id` names, if it names one."""
         wanted = msgspec.structs.replace(asked, agent=target.name)
         if not asked.session:
             return wanted
-        found = await self._parts.conversations.named(asked.session, maker(http))
+        found = await self._service.conversations.named(asked.session, caller.maker)
         return msgspec.structs.replace(wanted, conversation=found.id)
 
-    async def models(self, http: Request) -> Reply:
+    async def models(self, http: Request, caller: Caller) -> Reply:
         targets = self._mount.targets(http)
         if VERSION in http.headers:
             names = [target.name for target in targets]
             return document(models.page(names, http.query_params))
         return document({"object": "list", "data": [_model(target) for target in targets]})
 
-    async def model(self, http: Request) -> Reply:
+    async def model(self, http: Request, caller: Caller) -> Reply:
         name = http.path_params["model"]
         here = self._mount.names_agent
         target = self._mount.targets(http)[0] if here else self._mount.catalog.named(name)

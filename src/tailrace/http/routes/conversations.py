@@ -10,22 +10,25 @@ from starlette.routing import Route
 
 from tailrace.errors import BadRequest
 from tailrace.events import ids
-from tailrace.http.guard import Reply, guarded, maker, owner
+from tailrace.http.edge import Edge
+from tailrace.http.guard import Reply, guarded
 from tailrace.http.mounts import Mount
-from tailrace.http.parts import Parts, json_reply
+from tailrace.http.replies import json_reply
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import conversations as wire
 from tailrace.protocols.openai_responses import reply
 from tailrace.runs.conversations import Conversation, Entry
 from tailrace.runs.owner import Owner
+from tailrace.service.caller import Caller
+from tailrace.service.run_service import RunService
 
 MAX_ADDED = 20
 """Items in one request, as OpenAI limits them."""
 
 
-def routes(parts: Parts, mount: Mount) -> list[Route]:
+def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
     """The routes of one mount."""
-    handlers = _Conversations(parts)
+    handlers = _Conversations(service, edge)
     one, items = "/conversations/{conversation_id}", "/conversations/{conversation_id}/items"
     table = {
         ("POST", "/conversations"): handlers.create,
@@ -37,63 +40,62 @@ def routes(parts: Parts, mount: Mount) -> list[Route]:
         ("GET", items + "/{item_id}"): handlers.item,
         ("DELETE", items + "/{item_id}"): handlers.remove,
     }
-    return guarded(parts.gate, table, error_body, mount.path)
+    return guarded(edge.gate, table, error_body, mount.path)
 
 
 class _Conversations:
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._conversations = parts.conversations
+    def __init__(self, service: RunService, edge: Edge) -> None:
+        self._edge = edge
+        self._conversations = service.conversations
 
-    async def create(self, http: Request) -> Reply:
-        asked = wire.decode(await self._body(http))
+    async def create(self, http: Request, caller: Caller) -> Reply:
+        asked = wire.decode(await self._edge.body(http, caller))
         _at_most(asked.items)
         id = ids.conversation_id(secrets.token_bytes(16))
-        made = await self._conversations.create(id, maker(http), asked.metadata, asked.items)
+        made = await self._conversations.create(id, caller.maker, asked.metadata, asked.items)
         return _shown(made)
 
-    async def retrieve(self, http: Request) -> Reply:
-        return _shown(await self._conversations.get(*_named(http)))
+    async def retrieve(self, http: Request, caller: Caller) -> Reply:
+        return _shown(await self._conversations.get(*_named(http, caller)))
 
-    async def update(self, http: Request) -> Reply:
-        asked = wire.decode(await self._body(http))
-        return _shown(await self._conversations.update(*_named(http), asked.metadata))
+    async def update(self, http: Request, caller: Caller) -> Reply:
+        asked = wire.decode(await self._edge.body(http, caller))
+        return _shown(await self._conversations.update(*_named(http, caller), asked.metadata))
 
-    async def delete(self, http: Request) -> Reply:
-        id, who = _named(http)
+    async def delete(self, http: Request, caller: Caller) -> Reply:
+        id, who = _named(http, caller)
         await self._conversations.delete(id, who)
         return json_reply(wire.deleted(id))
 
-    async def add(self, http: Request) -> Reply:
-        asked = wire.decode(await self._body(http))
+    async def add(self, http: Request, caller: Caller) -> Reply:
+        asked = wire.decode(await self._edge.body(http, caller))
         if not asked.items:
             raise BadRequest("items must not be empty.", param="items")
         _at_most(asked.items)
-        entries = await self._conversations.add_items(*_named(http), asked.items)
+        entries = await self._conversations.add_items(*_named(http, caller), asked.items)
         return json_reply(reply.page(_pairs(entries), {}))
 
-    async def items(self, http: Request) -> Reply:
-        entries = await self._entries(http)
+    async def items(self, http: Request, caller: Caller) -> Reply:
+        entries = await self._entries(http, caller)
         return json_reply(reply.page(_pairs(entries), dict(http.query_params)))
 
-    async def item(self, http: Request) -> Reply:
-        entries = await self._entries(http)
+    async def item(self, http: Request, caller: Caller) -> Reply:
+        entries = await self._entries(http, caller)
         return json_reply(wire.item(_pairs(entries), http.path_params["item_id"]))
 
-    async def remove(self, http: Request) -> Reply:
-        id, who = _named(http)
+    async def remove(self, http: Request, caller: Caller) -> Reply:
+        id, who = _named(http, caller)
         item = http.path_params["item_id"]
         return _shown(await self._conversations.remove_item(id, who, item))
 
-    async def _entries(self, http: Request) -> Sequence[Entry]:
-        return await self._conversations.entries(await self._conversations.get(*_named(http)))
+    async def _entries(self, http: Request, caller: Caller) -> Sequence[Entry]:
+        return await self._conversations.entries(
+            await self._conversations.get(*_named(http, caller))
+        )
 
-    async def _body(self, http: Request) -> bytes:
-        return await self._parts.body(http)
 
-
-def _named(http: Request) -> tuple[str, Owner]:
-    return http.path_params["conversation_id"], owner(http)
+def _named(http: Request, caller: Caller) -> tuple[str, Owner]:
+    return http.path_params["conversation_id"], caller.owner
 
 
 def _pairs(entries: Sequence[Entry]) -> list[reply.Pair]:

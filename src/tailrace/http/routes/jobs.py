@@ -14,17 +14,19 @@ from tailrace.errors import BadRequest, Conflict
 from tailrace.events import ids
 from tailrace.events.state import fold
 from tailrace.events.types import Event
-from tailrace.http.catalog import Catalog
-from tailrace.http.guard import Reply, guarded, owner
-from tailrace.http.parts import Parts, cursor, json_reply
-from tailrace.http.views import NATIVE, VIEWS, view
+from tailrace.http.edge import Edge
+from tailrace.http.guard import Reply, guarded
+from tailrace.http.queries import cursor, cursor_name
+from tailrace.http.replies import json_reply
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.node_stream import reply, request
 from tailrace.runs.conversations import named_id
 from tailrace.runs.directory import Filter, RunRecord
 from tailrace.runs.owner import Owner
+from tailrace.service.caller import Caller
+from tailrace.service.run_service import CLIENT, RunService
+from tailrace.service.views import NATIVE, VIEWS, view
 
-CLIENT = "a client"
 GOING = ("in_progress", "waiting")
 STATUSES = (*GOING, "completed", "incomplete", "failed", "cancelled")
 QUERIES = {
@@ -35,9 +37,9 @@ QUERIES = {
 }
 
 
-def routes(parts: Parts) -> list[Route]:
+def routes(service: RunService, edge: Edge) -> list[Route]:
     """The native routes."""
-    handlers = _Jobs(parts, parts.catalog)
+    handlers = _Jobs(service, edge)
     table = {
         ("POST", "/jobs"): handlers.create,
         ("GET", "/jobs"): handlers.page,
@@ -46,73 +48,77 @@ def routes(parts: Parts) -> list[Route]:
         ("POST", "/jobs/{job_id}/cancel"): handlers.cancel,
         ("POST", "/jobs/{job_id}/input"): handlers.input,
     }
-    return guarded(parts.gate, table, error_body, queries=QUERIES)
+    return guarded(edge.gate, table, error_body, queries=QUERIES)
 
 
 class _Jobs:
-    def __init__(self, parts: Parts, catalog: Catalog) -> None:
-        self._parts = parts
-        self._catalog = catalog
+    def __init__(self, service: RunService, edge: Edge) -> None:
+        self._service = service
+        self._edge = edge
 
-    async def create(self, http: Request) -> Reply:
-        body = await self._parts.body(http)
+    async def create(self, http: Request, caller: Caller) -> Reply:
+        body = await self._edge.body(http, caller)
         asked = request.decode(body)
-        wanted = msgspec.structs.replace(asked, agent=self._catalog.named(asked.agent).name)
-        run, _ = await self._parts.start(http, wanted, body)
+        wanted = msgspec.structs.replace(asked, agent=self._service.catalog.named(asked.agent).name)
+        run, _ = await self._service.start(caller, wanted, body)
         return await self._document(run, status=202)
 
-    async def page(self, http: Request) -> Reply:
-        query, who = http.query_params, owner(http)
+    async def page(self, http: Request, caller: Caller) -> Reply:
+        query, who = http.query_params, caller.owner
         limit = _number(query, "limit", 50, least=1, most=100)
         after = query.get("after", "")
         if after and ids.run_suffix(after) is None:
             raise BadRequest(f"after must be a job's id, not {after[:40]!r}.", param="after")
-        found = await self._parts.directory.page(
-            who, _wanted(query, who), after=ids.run_suffix(after) or "", limit=limit
+        found = await self._service.list(
+            caller, _wanted(query, who), after=ids.run_suffix(after) or "", limit=limit
         )
         return json_reply(reply.jobs([_summary(record) for record in found.runs], found.next))
 
-    async def job(self, http: Request) -> Reply:
-        return await self._document((await self._find(http)).run)
+    async def job(self, http: Request, caller: Caller) -> Reply:
+        return await self._document((await self._find(http, caller)).run)
 
-    async def stream(self, http: Request) -> Reply:
-        record = await self._find(http)
+    async def stream(self, http: Request, caller: Caller) -> Reply:
+        record = await self._find(http, caller)
         query = http.query_params
         surface = query.get("as", NATIVE)
         after = query.get("after")
         if after is None and surface == NATIVE:
             after = http.headers.get("last-event-id") or None
         first = 0 if after is None else cursor(after, "after") + 1
-        asked = await self._parts.directory.request(record.run)
-        return await self._parts.resume(http, record.run, view(surface, record.run, asked), first)
+        asked = await self._service.directory.request(record.run)
+        shown = view(surface, record.run, asked)
+        param = cursor_name(http)
+        return self._edge.stream(
+            await self._service.resume(caller, record.run, shown, first, param)
+        )
 
-    async def cancel(self, http: Request) -> Reply:
-        record = await self._find(http)
+    async def cancel(self, http: Request, caller: Caller) -> Reply:
+        record = await self._find(http, caller)
         run = record.run
         if record.status not in GOING:
             raise _ended()
         try:
-            await self._parts.supervisor.cancel(run, CLIENT)
+            await self._service.cancel(run)
         except Conflict:
-            if (await self._parts.directory.state(run)).ended:
+            if (await self._service.directory.state(run)).ended:
                 raise _ended() from None
             raise
         make = partial(_cancelled, run)
-        return json_reply(await self._parts.documents.of_cancelled(run, make, CLIENT), run=run)
+        return json_reply(await self._service.documents.of_cancelled(run, make, CLIENT), run=run)
 
-    async def input(self, http: Request) -> Reply:
+    async def input(self, http: Request, caller: Caller) -> Reply:
         """Answer what the run waits for."""
-        record = await self._find(http)
-        body = await self._parts.body(http)
-        await self._parts.answer(http, record.run, request.decode_answers(body), body)
+        record = await self._find(http, caller)
+        body = await self._edge.body(http, caller)
+        await self._service.answer(caller, record.run, request.decode_answers(body), body)
         return await self._document(record.run, status=202)
 
-    async def _find(self, http: Request) -> RunRecord:
+    async def _find(self, http: Request, caller: Caller) -> RunRecord:
         id = http.path_params["job_id"]
-        return await self._parts.directory.find(id, owner(http), "job")
+        return await self._service.find(caller, id, "job")
 
     async def _document(self, run: str, status: int = 200) -> Reply:
-        body = await self._parts.documents.of_state(run, partial(reply.job, run))
+        body = await self._service.documents.of_state(run, partial(reply.job, run))
         return json_reply(body, status=status, run=run)
 
 

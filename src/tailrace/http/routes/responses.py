@@ -16,29 +16,31 @@ from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.types import Event, RunCancelled, RunFailed, RunStarted
 from tailrace.http import refusals
-from tailrace.http.answers import answering, to_who_asked
-from tailrace.http.guard import Reply, guarded, owner
+from tailrace.http.edge import Edge
+from tailrace.http.guard import Reply, guarded
 from tailrace.http.mounts import Mount
-from tailrace.http.outcomes import with_outcomes
-from tailrace.http.parts import Parts, cursor, flag, json_reply
-from tailrace.http.turns import take_turn, with_history, with_references
-from tailrace.http.views import responses_view
+from tailrace.http.queries import cursor, cursor_name, flag
+from tailrace.http.replies import json_reply
 from tailrace.protocols import failures, overflow
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import reply, request, stream
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.retention import ended
+from tailrace.service.caller import Caller
+from tailrace.service.refusals import of_server
+from tailrace.service.run_service import CLIENT, RunService
+from tailrace.service.turns import with_history, with_references
+from tailrace.service.views import responses_view
 
 SURFACE = "responses"
-CLIENT = "a client"
 GOING = ("in_progress", "waiting")
 IN_STREAM = frozenset({overflow.CODE})
 """Refusals that OpenAI's servers tell inside a stream: Codex looks there, to shorten the conversation."""
 
 
-def routes(parts: Parts, mount: Mount) -> list[Route]:
+def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
     """The routes of one mount."""
-    handlers = _Responses(parts, mount)
+    handlers = _Responses(service, edge, mount)
     table = {
         ("POST", "/responses"): handlers.create,
         ("POST", "/responses/input_tokens"): handlers.input_tokens,
@@ -47,120 +49,109 @@ def routes(parts: Parts, mount: Mount) -> list[Route]:
         ("POST", "/responses/{response_id}/cancel"): handlers.cancel,
         ("GET", "/responses/{response_id}/input_items"): handlers.input_items,
     }
-    return guarded(parts.gate, table, error_body, mount.path)
+    return guarded(edge.gate, table, error_body, mount.path)
 
 
 class _Responses:
-    def __init__(self, parts: Parts, mount: Mount) -> None:
-        self._parts = parts
+    def __init__(self, service: RunService, edge: Edge, mount: Mount) -> None:
+        self._service = service
+        self._edge = edge
         self._mount = mount
 
-    async def create(self, http: Request) -> Reply:
-        body = await self._parts.body(http)
+    async def create(self, http: Request, caller: Caller) -> Reply:
+        body = await self._edge.body(http, caller)
         asked = request.decode(body)
-        who = owner(http)
         target = self._mount.target(http, asked.request.model)
         wanted = msgspec.structs.replace(asked.request, agent=target.name)
-        wanted = await with_references(self._parts, wanted, asked.references, who)
-        run, turn = await self._begin(http, wanted, body, of_agent=target.kind == "agent")
+        wanted = await with_references(self._service, wanted, asked.references, caller.owner)
+        run, turn = await self._service.begin(
+            caller,
+            wanted,
+            body,
+            of_agent=target.kind == "agent",
+            param="" if self._mount.names_agent else "model",
+        )
         options = self._options(wanted, turn)
         if asked.stream or flag(http.query_params.get("stream")):
             held = not turn and not wanted.background
-            refusal = await self._parts.refused(run) if held else None
+            refusal = await self._service.refused(run) if held else None
             if refusal is None or refusal.code in IN_STREAM:
-                return self._parts.stream(http, run, responses_view(run, options))
+                return self._edge.stream(
+                    self._service.follow(caller, run, responses_view(run, options))
+                )
         if not wanted.background:
-            state = await self._parts.attend(http, run, pauses=True)
-            refusal = refusals.of_server(state.end) if state is not None else None
+            state = await self._service.attend(caller, run, pauses=True)
+            refusal = of_server(state.end) if state is not None else None
             if state is not None and refusal is not None and not state.items:
                 return _refusal(run, refusal)
         return await self._document(run, turn)
 
-    async def _begin(
-        self, http: Request, wanted: RunRequest, body: bytes, *, of_agent: bool
-    ) -> tuple[str, int]:
-        """Start a run, or let one that waits go on: the run, and the turn of it that this begins."""
-        who = owner(http)
-        answer = await answering(self._parts, wanted, who, of_agent=of_agent)
-        if answer is not None:
-            to_who_asked(answer.agent, wanted.agent, "" if self._mount.names_agent else "model")
-            given = await self._parts.answer(
-                http, answer.run, answer.answer, body, wanted, answer.said
-            )
-            return answer.run, given.turn
-        if wanted.conversation:  # before one waits for a turn of it, which tells that it is there
-            await self._parts.conversations.get(wanted.conversation, who)
-        wanted = await with_outcomes(self._parts, wanted, who)
-        run, _ = await take_turn(self._parts, http, wanted, body)
-        return run, 0
-
-    async def retrieve(self, http: Request) -> Reply:
-        record, turn = await self._find_turn(http)
+    async def retrieve(self, http: Request, caller: Caller) -> Reply:
+        record, turn = await self._find_turn(http, caller)
         query = http.query_params
         after = query.get("starting_after")
         if after is None and not flag(query.get("stream")):
             return await self._document(record.run, turn, _included(http))
         first = 0 if after is None else cursor(after, "starting_after") + 1
-        asked = await self._parts.directory.request(record.run)
+        asked = await self._service.directory.request(record.run)
         options = self._options(asked, turn, _included(http))
-        return await self._parts.resume(
-            http, record.run, responses_view(record.run, options), first
-        )
+        view, param = responses_view(record.run, options), cursor_name(http)
+        return self._edge.stream(await self._service.resume(caller, record.run, view, first, param))
 
-    async def cancel(self, http: Request) -> Reply:
-        record, turn = await self._find_turn(http)
+    async def cancel(self, http: Request, caller: Caller) -> Reply:
+        record, turn = await self._find_turn(http, caller)
         run = record.run
         if record.status in GOING:
             await self._cancel(record)
         elif record.status != "cancelled":
             raise BadRequest(f"Cannot cancel a {record.status} response.")
         make = partial(self._made, run, turn)
-        return json_reply(await self._parts.documents.of_cancelled(run, make, CLIENT), run=run)
+        return json_reply(await self._service.documents.of_cancelled(run, make, CLIENT), run=run)
 
     async def _cancel(self, record: RunRecord) -> None:
         try:
-            await self._parts.supervisor.cancel(record.run, CLIENT)
+            await self._service.cancel(record.run)
         except Conflict:  # it ended meanwhile; the log knows of that before the record does
-            state = await self._parts.directory.state(record.run)
+            state = await self._service.directory.state(record.run)
             if state.ended and not isinstance(state.end, RunCancelled):
                 status = ended(record, state).status
                 raise BadRequest(f"Cannot cancel a {status} response.") from None
 
-    async def delete(self, http: Request) -> Reply:
-        record, _ = await self._find_turn(http)
+    async def delete(self, http: Request, caller: Caller) -> Reply:
+        record, _ = await self._find_turn(http, caller)
         if record.status in GOING:
             with suppress(BadRequest):
                 await self._cancel(record)
-        await self._parts.supervisor.forget(record)
+        await self._service.forget(record)
         return json_reply(reply.deleted(record.run), run=record.run)
 
-    async def input_items(self, http: Request) -> Reply:
-        record, turn = await self._find_turn(http)
-        asked = await self._parts.directory.request(record.run)
+    async def input_items(self, http: Request, caller: Caller) -> Reply:
+        record, turn = await self._find_turn(http, caller)
+        asked = await self._service.directory.request(record.run)
         if turn:
-            state = await self._parts.directory.state(record.run)
+            state = await self._service.directory.state(record.run)
             asked = state.resumptions[turn - 1].request or asked
         page = reply.input_items(record.run, asked, dict(http.query_params))
         return json_reply(page, run=record.run)
 
-    async def input_tokens(self, http: Request) -> Reply:
-        body = await self._parts.body(http)
+    async def input_tokens(self, http: Request, caller: Caller) -> Reply:
+        body = await self._edge.body(http, caller)
         asked = request.decode_input_tokens(body)
-        wanted = await with_references(self._parts, asked.request, asked.references, owner(http))
-        wanted = await with_history(self._parts, wanted, owner(http))
+        wanted = await with_references(self._service, asked.request, asked.references, caller.owner)
+        wanted = await with_history(self._service, wanted, caller.owner)
         return json_reply(reply.input_tokens(wanted))
 
-    async def _find(self, http: Request) -> RunRecord:
+    async def _find(self, http: Request, caller: Caller) -> RunRecord:
         self._mount.check(http)
         id = http.path_params["response_id"]
-        return await self._parts.directory.find(id, owner(http), "response")
+        return await self._service.find(caller, id, "response")
 
-    async def _find_turn(self, http: Request) -> tuple[RunRecord, int]:
+    async def _find_turn(self, http: Request, caller: Caller) -> tuple[RunRecord, int]:
         """The run and the turn that a response id names. Raises `NotFound`."""
-        record = await self._find(http)
+        record = await self._find(http, caller)
         id = http.path_params["response_id"]
         turn = ids.response_turn(id)
-        if turn and turn > len((await self._parts.directory.state(record.run)).resumptions):
+        if turn and turn > len((await self._service.directory.state(record.run)).resumptions):
             raise NotFound(f"No response found with id '{id}'.", code="not_found")
         return record, turn
 
@@ -172,7 +163,7 @@ class _Responses:
 
     async def _document(self, run: str, turn: int, more: tuple[str, ...] = ()) -> Reply:
         make = partial(self._made, run, turn, more=more)
-        return json_reply(await self._parts.documents.of_events(run, make), run=run)
+        return json_reply(await self._service.documents.of_events(run, make), run=run)
 
     def _made(
         self, run: str, turn: int, events: Sequence[Event], more: tuple[str, ...] = ()

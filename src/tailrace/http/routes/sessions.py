@@ -18,51 +18,54 @@ from tailrace.events import ids
 from tailrace.events.answers import Given, given, reply
 from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Message, text_of
-from tailrace.http.answers import to_who_asked
-from tailrace.http.catalog import Target
+from tailrace.http.edge import Edge
 from tailrace.http.forms import SESSIONS
-from tailrace.http.guard import Reply, guarded, maker
-from tailrace.http.parts import Parts, cursor
-from tailrace.http.turns import take_turn
-from tailrace.http.view import View
-from tailrace.http.views import session_view
+from tailrace.http.guard import Reply, guarded
+from tailrace.http.queries import cursor
 from tailrace.protocols.fields import unsupported
 from tailrace.protocols.session_lines import request, stream
 from tailrace.protocols.session_lines.request import Create, error_body
 from tailrace.runs.conversations import Conversation, named_id
 from tailrace.runs.owner import Owner
+from tailrace.service.answers import to_who_asked
+from tailrace.service.caller import Caller
+from tailrace.service.catalog import Target
+from tailrace.service.run_service import RunService
+from tailrace.service.views import View, session_view
 
 RESUME = "/{session_id:path}"
 QUERY = frozenset({"after", "run", "tenantId"})
 """What may be asked of a turn of a session."""
 
 
-def routes(parts: Parts, path: str = SESSIONS) -> list[Route]:
+def routes(service: RunService, edge: Edge, path: str = SESSIONS) -> list[Route]:
     """The routes, at `path`."""
-    handlers = _Sessions(parts)
+    handlers = _Sessions(service, edge)
     table = {
         ("POST", path): handlers.create,
         ("GET", path + RESUME): handlers.resume,
     }
     queries = {("GET", path + RESUME): QUERY}
-    return guarded(parts.gate, table, error_body, queries=queries)
+    return guarded(edge.gate, table, error_body, queries=queries)
 
 
 class _Sessions:
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, service: RunService, edge: Edge) -> None:
+        self._service = service
+        self._edge = edge
 
-    async def create(self, http: Request) -> Reply:
-        body = await self._parts.body(http)
+    async def create(self, http: Request, caller: Caller) -> Reply:
+        body = await self._edge.body(http, caller)
         asked = request.decode(body)
         target = self._target(asked.agent)
         session = asked.session or str(uuid.uuid4())
         # A client's tenants have sessions of their own; whose they all are, its token says.
-        found = await self._parts.conversations.named(session, maker(http), asked.tenant)
-        answered = await self._answer(http, asked, found, target, body)
+        found = await self._service.conversations.named(session, caller.maker, asked.tenant)
+        answered = await self._answer(caller, asked, found, target, body)
         if answered is not None:
             run, first = answered
-            return await self._parts.resume(http, run, self._view(http, run, session), first)
+            view = self._view(http, run, session)
+            return self._edge.stream(await self._service.resume(caller, run, view, first))
         wanted = msgspec.structs.replace(
             asked.request,
             agent=target.name,
@@ -70,13 +73,13 @@ class _Sessions:
             session=session,
             conversation=found.id,
         )
-        run, _ = await take_turn(self._parts, http, wanted, body)
-        return self._parts.stream(http, run, self._view(http, run, session))
+        run, _ = await self._service.start(caller, wanted, body)
+        return self._edge.stream(self._service.follow(caller, run, self._view(http, run, session)))
 
-    async def resume(self, http: Request) -> Reply:
+    async def resume(self, http: Request, caller: Caller) -> Reply:
         """A turn of a session again, whole or after a line: `?after=` counts lines from 0. The latest turn,
         or the one whose run `?run=` names: a client that goes on in the middle of one wants no other."""
-        session, query, who = http.path_params["session_id"], http.query_params, maker(http)
+        session, query, who = http.path_params["session_id"], http.query_params, caller.maker
         named = query.get("run")
         wanted = ids.run_suffix(named) if named else None
         run = await self._turn(named_id(session, who, query.get("tenantId", "")), who, wanted)
@@ -84,36 +87,38 @@ class _Sessions:
             raise NotFound(f"Session '{session}' has no turn to show")
         after = query.get("after")
         first = 0 if after is None else cursor(after, "after") + 1
-        return await self._parts.resume(http, run, self._view(http, run, session), first)
+        view = self._view(http, run, session)
+        return self._edge.stream(await self._service.resume(caller, run, view, first, "after"))
 
     async def _turn(self, conversation: str, who: Owner, wanted: str | None = None) -> str:
         """The run of a session's latest turn, or the wanted one; `""` where there is none."""
         try:
-            found = await self._parts.conversations.get(conversation, who)
+            found = await self._service.conversations.get(conversation, who)
         except NotFound:
             return ""
-        async for record in self._parts.conversations.runs(found):
+        async for record in self._service.conversations.runs(found):
             if wanted in (None, record.run):
                 return record.run
         return ""
 
     async def _answer(
-        self, http: Request, asked: Create, session: Conversation, target: Target, body: bytes
+        self, caller: Caller, asked: Create, session: Conversation, target: Target, body: bytes
     ) -> tuple[str, int] | None:
         """Answer the question that the session waits with: its run, and the line to go on from.
 
         The log says what is asked; the run's record learns of it a moment later. A message that began a run
         and comes again is no answer to what that run asks.
         """
-        claim = await self._parts.supervisor.claimed(self._parts.sent(http, body))
+        sent = await caller.sent(body)
+        claim = None if sent is None else await self._service.supervisor.claimed(sent)
         if claim is not None and not claim.answers:
             return None
         before = "" if claim is None else claim.run
-        run = before or await self._turn(session.id, maker(http))
-        record = await self._parts.directory.record(run) if run else None
+        run = before or await self._turn(session.id, caller.maker)
+        record = await self._service.directory.record(run) if run else None
         if record is None or not (before or record.status in ("in_progress", "waiting")):
             return None
-        state = await self._parts.directory.state(run)
+        state = await self._service.directory.state(run)
         phases = ("asked", "answered") if before else ("asked",)
         names = [name for name, phase in state.asks.items() if phase in phases]
         if not names:
@@ -125,26 +130,26 @@ class _Sessions:
         (message,) = asked.request.input
         said = text_of(message.content) if isinstance(message, Message) else ""
         place = await self._given(
-            http, run, [reply(state.questions[name], said) for name in names], body
+            caller, run, [reply(state.questions[name], said) for name in names], body
         )
-        events = await self._parts.directory.events(run)
+        events = await self._service.directory.events(run)
         seen = stream.Encoder(run, stream.Options()).encode(events[: place.seq])
         return run, len(seen)
 
     async def _given(
-        self, http: Request, run: str, answers: Sequence[Answered], body: bytes
+        self, caller: Caller, run: str, answers: Sequence[Answered], body: bytes
     ) -> Given:
         """Where a message was given as an answer, now or before: to the last question that it answered just
         so, else to the first that is open."""
-        events = await self._parts.directory.events(run)
+        events = await self._service.directory.events(run)
         for answer in reversed(answers):
             if (place := given(events, (answer,))) is not None:
                 return place
-        return await self._parts.answer(http, run, (answers[0],), body)
+        return await self._service.answer(caller, run, (answers[0],), body)
 
     def _target(self, agent: str) -> Target:
         try:
-            return self._parts.catalog.any(agent)
+            return self._service.catalog.any(agent)
         except NotFound:
             raise NotFound(f"Agent profile '{agent}' not found", param="agentId") from None
 

@@ -13,10 +13,10 @@ from tailrace.errors import LogError
 from tailrace.events import types as t
 from tailrace.events.stored import frame
 from tailrace.events.types import Event
-from tailrace.http import projection
-from tailrace.http.projection import Projection
 from tailrace.log.contract import EventLog, Listener
 from tailrace.log.stores.memory.store import MemoryStore
+from tailrace.service import projection
+from tailrace.service.projection import Projection
 from tests.support.logs import RUN, log, text
 from tests.support.nats_load import Recorder
 

@@ -16,17 +16,16 @@ from tailrace.events.history import UNANSWERED
 from tailrace.events.item_state import ItemState
 from tailrace.events.items import Item, ProviderItem, TextPart, ToolCall, ToolOutput
 from tailrace.events.request import RunRequest
-from tailrace.http.parts import Parts
-from tailrace.http.turns import until_settled
 from tailrace.runs.owner import Owner
+from tailrace.service.stored_runs import StoredRuns
 
 REQUEST = "mcp_approval_request"
 APPROVAL = "mcp_approval_response"
 
 
-async def with_outcomes(parts: Parts, request: RunRequest, who: Owner) -> RunRequest:
+async def with_outcomes(stored: StoredRuns, request: RunRequest, who: Owner) -> RunRequest:
     """The request with the outputs that this server knows. Raises `Conflict` where a call still runs."""
-    outcomes = _Outcomes(parts, who)
+    outcomes = _Outcomes(stored, who)
     return msgspec.structs.replace(
         request,
         history=await outcomes.told(request.history),
@@ -35,8 +34,8 @@ async def with_outcomes(parts: Parts, request: RunRequest, who: Owner) -> RunReq
 
 
 class _Outcomes:
-    def __init__(self, parts: Parts, who: Owner) -> None:
-        self._parts = parts
+    def __init__(self, stored: StoredRuns, who: Owner) -> None:
+        self._stored = stored
         self._who = who
         self._runs: dict[str, Sequence[ItemState]] = {}
 
@@ -79,9 +78,9 @@ class _Outcomes:
 
     async def _items(self, run: str) -> Sequence[ItemState]:
         try:
-            record = await self._parts.directory.find(run, self._who)
-            await until_settled(self._parts, record.run, "The run of a call", "messages")
-            return (await self._parts.directory.state(record.run)).items
+            record = await self._stored.directory.find(run, self._who)
+            await self._stored.until_settled(record.run, "The run of a call", "messages")
+            return (await self._stored.directory.state(record.run)).items
         except (NotFound, Expired):
             return ()
 

@@ -14,9 +14,9 @@ from typing import Protocol
 
 from tailrace.errors import LogError
 from tailrace.events.types import Event
-from tailrace.http.memory import collector
 from tailrace.log.contract import EventLog, Store
 from tailrace.protocols.contract import StreamEncoder
+from tailrace.service.memory import collector
 
 logger = logging.getLogger("tailrace.http")
 

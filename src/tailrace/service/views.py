@@ -1,15 +1,14 @@
-"""Every surface by name: how `?as=` shows a run that was started on another."""
+"""A run as a surface shows it, and all surfaces by name: `?as=` shows a run that was started on another."""
 
 from __future__ import annotations
 
-import string
 from collections.abc import Callable, Mapping
-from urllib.parse import quote
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from tailrace.errors import BadRequest
 from tailrace.events.request import RunRequest
-from tailrace.http.framing import AGUI, LINES, SSE, UI
-from tailrace.http.view import View
 from tailrace.protocols.ag_ui import stream as agui
 from tailrace.protocols.ai_sdk_ui import stream as ui
 from tailrace.protocols.anthropic_messages import stream as messages
@@ -17,11 +16,24 @@ from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import stream as responses
 from tailrace.protocols.session_lines import stream as lines
+from tailrace.service.projection import Encoders
 
 NATIVE = "native"
-PLAIN = string.punctuation.replace("%", "")
-"""What stands in a header's value as it is, beside letters and digits; the rest is percent-encoded, as in the
-path that the name is asked by."""
+
+Frames: TypeAlias = Literal["sse", "lines", "ui", "agui"]
+"""How the frames of a view are delimited and kept alive; a transport knows what that takes."""
+
+
+class View(Struct, frozen=True):
+    """`key` tells this view from all others of the same run: readers with equal keys share frames.
+    `session` is the client's name for the conversation, for surfaces that tell it. `marks` frames at its end
+    have no number that a client can have seen."""
+
+    key: object
+    encoders: Encoders
+    frames: Frames = "sse"
+    session: str = ""
+    marks: int = 0
 
 
 def view(surface: str, run: str, asked: RunRequest) -> View:
@@ -61,20 +73,19 @@ def _messages(run: str, _: RunRequest) -> View:
 def session_view(run: str, session: str, *, sse: bool = False) -> View:
     """A run in the lines of its session; with `sse` as server-sent events."""
     options = lines.Options(sse=sse)
-    headers = {"x-session-id": quote(session, safe=PLAIN)} if session else {}
-    return View(options, lambda: lines.Encoder(run, options), SSE if sse else LINES, headers)
+    return View(options, lambda: lines.Encoder(run, options), "sse" if sse else "lines", session)
 
 
 def ui_view(run: str, turn: int | None, *, past: bool = False) -> View:
     """A run as a UI message stream up to the pause that ends a turn, or to its end."""
     options = ui.Options(turn, past)
-    return View(options, lambda: ui.Encoder(run, options), UI)
+    return View(options, lambda: ui.Encoder(run, options), "ui")
 
 
 def agui_view(run: str, turn: int | None) -> View:
     """A run as AG-UI events: one of its turns, or all of them."""
     options = agui.Options(turn)
-    return View(options, lambda: agui.Encoder(run, options), AGUI)
+    return View(options, lambda: agui.Encoder(run, options), "agui")
 
 
 VIEWS: Mapping[str, Callable[[str, RunRequest], View]] = {

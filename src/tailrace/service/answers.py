@@ -27,13 +27,12 @@ from tailrace.events.items import Item, ProviderItem, ToolCall, ToolOutput, text
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, InputRequested
-from tailrace.http.outcomes import APPROVAL, REQUEST
-from tailrace.http.parts import Parts
-from tailrace.http.turns import until_settled
 from tailrace.protocols import attribution
 from tailrace.protocols.fields import only, optional
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.owner import Owner
+from tailrace.service.outcomes import APPROVAL, REQUEST
+from tailrace.service.stored_runs import StoredRuns
 
 ANSWER_KEYS = ("type", "id", "status", "approval_request_id", "approve", "reason")
 
@@ -54,7 +53,7 @@ def to_who_asked(asked: str, agent: str, param: str = "") -> None:
 
 
 async def answering(
-    parts: Parts, request: RunRequest, who: Owner, *, of_agent: bool
+    stored: StoredRuns, request: RunRequest, who: Owner, *, of_agent: bool
 ) -> Answering | None:
     """What a request answers, or None for a request that starts a run of its own. `of_agent`: it is sent to
     an agent, so that an approval is of nothing else than what agents here have asked."""
@@ -62,14 +61,14 @@ async def answering(
     asked = [(n, item) for n, item in enumerate(request.input) if n >= first and _answers(item)]
     if not asked:
         return None
-    record = await _record(parts, request, [item for _, item in asked], who)
+    record = await _record(stored, request, [item for _, item in asked], who)
     if record is None:
         _all_asked(asked, "", of_agent=of_agent)
         return None
     _all_asked(asked, record.run, of_agent=of_agent)
     run = record.run
-    await until_settled(parts, run, "The response that asked", "previous_response_id")
-    state = await parts.directory.state(run)
+    await stored.until_settled(run, "The response that asked", "previous_response_id")
+    state = await stored.directory.state(run)
     _unchanged(request.input, state, run)
     answers = [_answer(item, state, run, f"input[{n}]") for n, item in asked]
     found = tuple(answer for answer in answers if answer is not None)
@@ -84,8 +83,8 @@ async def answering(
     whole = not (request.previous or request.conversation)
     said = history.said_besides(state.started(), request.input, whole=whole)
     answered = Answering(run, record.agent, found, said)
-    if await answered_before(parts, answered):
-        _goes_on_later(request, await parts.directory.events(run), found)
+    if await answered_before(stored, answered):
+        _goes_on_later(request, await stored.directory.events(run), found)
         return None
     return answered
 
@@ -107,12 +106,12 @@ def _all_asked(
             )
 
 
-async def answered_before(parts: Parts, turn: Answering) -> bool:
+async def answered_before(stored: StoredRuns, turn: Answering) -> bool:
     """Whether all that a turn answers was answered, just so, by a turn that said something else: what this
     one says is for a run of its own."""
     if not turn.said:
         return False
-    events = await parts.directory.events(turn.run)
+    events = await stored.directory.events(turn.run)
     return given(events, turn.answer) is not None and given(events, turn.answer, turn.said) is None
 
 
@@ -162,7 +161,7 @@ def _is_known(output: ToolOutput, state: RunState) -> bool:
 
 
 async def _record(
-    parts: Parts,
+    stored: StoredRuns,
     request: RunRequest,
     items: Sequence[ProviderItem | ToolOutput],
     who: Owner,
@@ -175,13 +174,13 @@ async def _record(
             names.append(position[0])
     for name in names:
         try:
-            return await parts.directory.find(name, who)
+            return await stored.directory.find(name, who)
         except NotFound:
             continue
     if not request.conversation:
         return None
-    found = await parts.conversations.get(request.conversation, who)
-    return await anext(parts.conversations.runs(found), None)
+    found = await stored.conversations.get(request.conversation, who)
+    return await anext(stored.conversations.runs(found), None)
 
 
 def _answer(item: ProviderItem | ToolOutput, state: RunState, run: str, where: str) -> One | None:

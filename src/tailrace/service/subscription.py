@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 from tailrace.errors import BadRequest
 from tailrace.events.types import Event
-from tailrace.http.memory import collector
-from tailrace.http.projection import Encoders, Key, Projection, Projections
+from tailrace.service.memory import collector
+from tailrace.service.projection import Encoders, Key, Projection, Projections
 
 DirectWrite = Callable[[bytes], bool]
 """Write whole frames to the client now; False when the client is not ready to take them."""

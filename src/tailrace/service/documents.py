@@ -13,8 +13,8 @@ from typing import TypeVar
 from tailrace.errors import TooLarge
 from tailrace.events.state import RunState
 from tailrace.events.types import Draft, Event, RunCancelled
-from tailrace.http.memory import collector
 from tailrace.runs.directory import Directory, check_size
+from tailrace.service.memory import collector
 
 SMALL_BYTES = 262_144
 WITH_CANCEL = 1_048_576

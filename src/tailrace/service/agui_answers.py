@@ -8,19 +8,18 @@ from tailrace.events.answers import Approval, Declined
 from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Json
 from tailrace.events.state import RunState
-from tailrace.http.answers import Answering
-from tailrace.http.parts import Parts
-from tailrace.http.turns import until_settled
 from tailrace.protocols.ag_ui.request import Create, Resume
 from tailrace.protocols.ag_ui.wire import APPROVAL, QUESTION
 from tailrace.protocols.fields import any_object, as_object, only, optional
 from tailrace.runs.owner import Owner
+from tailrace.service.answers import Answering
+from tailrace.service.stored_runs import StoredRuns
 
 ABANDONED = "They did not answer."
 """What a question's call gets for an answer when the interrupt is `cancelled`."""
 
 
-async def answering(parts: Parts, create: Create, who: Owner) -> Answering:
+async def answering(stored: StoredRuns, create: Create, who: Owner) -> Answering:
     """The run that is answered, what, and what the user says besides. Raises `BadRequest`, `NotFound`,
     `Expired`, and `Conflict` where messages have waited too long for the run's next pause."""
     resume = create.resume
@@ -28,12 +27,12 @@ async def answering(parts: Parts, create: Create, who: Owner) -> Answering:
     runs = {_position(entry)[0] for entry in resume}
     if len(runs) > 1:
         raise BadRequest("The interrupts are of different runs.", param=asked)
-    record = await parts.directory.find(runs.pop(), who)
-    state = await parts.directory.state(record.run)
+    record = await stored.directory.find(runs.pop(), who)
+    state = await stored.directory.state(record.run)
     answers = tuple(_answer(entry, state) for entry in resume)
     said = history.said_besides(state.started(), create.messages, whole=True)
     if said:
-        await until_settled(parts, record.run, "The run that asked", "resume")
+        await stored.until_settled(record.run, "The run that asked", "resume")
     return Answering(record.run, record.agent, answers, said)
 
 

@@ -14,17 +14,16 @@ from tailrace.events.answers import Answer, Approval, Declined, Reply, given, re
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.events.items import Json, ToolCall
 from tailrace.events.state import RunState
-from tailrace.http.answers import Answering, answered_before, changed
-from tailrace.http.parts import Parts
-from tailrace.http.turns import until_settled
 from tailrace.protocols.ai_sdk_ui.messages import Given, Shown
 from tailrace.protocols.ai_sdk_ui.request import Create
 from tailrace.protocols.ai_sdk_ui.wire import arguments
 from tailrace.protocols.fields import Object
 from tailrace.runs.owner import Owner
+from tailrace.service.answers import Answering, answered_before, changed
+from tailrace.service.stored_runs import StoredRuns
 
 
-async def answering(parts: Parts, asked: Create, who: Owner) -> Answering | None:
+async def answering(stored: StoredRuns, asked: Create, who: Owner) -> Answering | None:
     """The run that is answered, what, and what the user says besides; None when nothing that is asked is
     answered, or was by a turn that said something else.
 
@@ -41,9 +40,9 @@ async def answering(parts: Parts, asked: Create, who: Owner) -> Answering | None
         return None
     run = next((place[0] for each, place in placed if each.approved is not None), placed[-1][1][0])
     try:
-        record = await parts.directory.find(run, who)
-        await until_settled(parts, record.run, "The run that asked", "messages")
-        state = await parts.directory.state(record.run)
+        record = await stored.directory.find(run, who)
+        await stored.until_settled(record.run, "The run that asked", "messages")
+        state = await stored.directory.state(record.run)
     except (NotFound, Expired):
         if not asked.past and any(each.approved is not None for each, _ in placed):
             raise
@@ -55,18 +54,18 @@ async def answering(parts: Parts, asked: Create, who: Owner) -> Answering | None
     answers = [_answer(each, number, state) for each, (of, number) in placed if of == run]
     found: Answer = tuple(answer for answer in answers if answer is not None)
     if asked.past:
-        found = await _not_stale(parts, run, state, found)
+        found = await _not_stale(stored, run, state, found)
     if not found:
         return None
     told = (*asked.request.history, *asked.request.input)
     said = history.said_besides(state.started(), told, whole=asked.told)
     turn = Answering(record.run, record.agent, found, said)
-    return None if await answered_before(parts, turn) else turn
+    return None if await answered_before(stored, turn) else turn
 
 
-async def _not_stale(parts: Parts, run: str, state: RunState, found: Answer) -> Answer:
+async def _not_stale(stored: StoredRuns, run: str, state: RunState, found: Answer) -> Answer:
     """Of answers that stand in an earlier message: those that somebody waits for, or that were given so."""
-    events = await parts.directory.events(run)
+    events = await stored.directory.events(run)
     return tuple(
         answer
         for answer in found

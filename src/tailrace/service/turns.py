@@ -1,0 +1,83 @@
+"""What came before a turn: previous responses, conversations, and items named by reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tailrace.errors import BadRequest, NotFound
+from tailrace.events import history, ids
+from tailrace.events.items import Item, ToolCall
+from tailrace.events.request import RunRequest
+from tailrace.events.state import fold
+from tailrace.events.types import Event, RunWaiting
+from tailrace.protocols import sealed
+from tailrace.runs.owner import Owner
+from tailrace.service.stored_runs import StoredRuns
+
+THOUGHT = "rs_"
+"""How ids of Responses reasoning begin."""
+
+
+async def with_history(stored: StoredRuns, request: RunRequest, who: Owner) -> RunRequest:
+    """The request with the items of its earlier turns, and without what it repeats of them. Raises
+    `BadRequest`, `Conflict`, `Expired`."""
+    if request.previous:
+        items = await _previous(stored, request.previous, who)
+    elif request.conversation:
+        items = await _conversation(stored, request.conversation, who)
+    else:
+        return request
+    fresh = history.without_repeats(items, request.input)
+    return msgspec.structs.replace(request, history=tuple(items), input=fresh)
+
+
+async def with_references(
+    stored: StoredRuns, request: RunRequest, references: Sequence[tuple[int, str]], who: Owner
+) -> RunRequest:
+    """The request with each referenced item put in at its place in the input."""
+    items = list(request.input)
+    for position, id in references:
+        items.insert(position, await _item(stored, id, who))
+    return msgspec.structs.replace(request, input=tuple(items))
+
+
+async def _previous(stored: StoredRuns, id: str, who: Owner) -> Sequence[Item]:
+    try:
+        record = await stored.directory.find(id, who, "response")
+    except NotFound:
+        raise BadRequest(
+            f"Previous response with id '{id}' not found.",
+            param="previous_response_id",
+            code="previous_response_not_found",
+        ) from None
+    await stored.until_settled(record.run, f"Previous response '{id}'", "previous_response_id")
+    events = await stored.directory.events(record.run, stored.documents.most)
+    asked = fold(_up_to(events, ids.response_turn(id)))
+    return history.conversation(history.as_known(asked, fold(events)))
+
+
+def _up_to(events: Sequence[Event], turn: int) -> Sequence[Event]:
+    """The events of a run up to the pause that ended a turn of it, or all of them."""
+    pauses = [n for n, event in enumerate(events) if isinstance(event.payload, RunWaiting)]
+    return events[: pauses[turn] + 1] if turn < len(pauses) else events
+
+
+async def _conversation(stored: StoredRuns, id: str, who: Owner) -> Sequence[Item]:
+    found = await stored.conversations.get(id, who)
+    async for record in stored.conversations.runs(found):
+        await stored.until_settled(record.run, f"A turn of '{id}'", "conversation")
+    entries = await stored.conversations.entries(found)
+    return [entry.item for entry in entries if entry.item is not None]
+
+
+async def _item(stored: StoredRuns, id: str, who: Owner) -> Item:
+    record, ordinal = await stored.directory.find_item(id, who)
+    state = await stored.directory.state(record.run)
+    content = state.items[ordinal].content if ordinal < len(state.items) else None
+    if content is None:
+        raise NotFound(f"No item found with id '{id}'.", param="input", code="not_found")
+    if isinstance(content, ToolCall) and id.startswith(THOUGHT):
+        return sealed.GAP  # it carries what belongs to the call, and the call itself has that
+    return content

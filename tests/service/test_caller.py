@@ -1,0 +1,92 @@
+"""What a caller says of how its request was sent: grace, idempotency, and the accounts that pay."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import sha256
+
+import msgspec
+import pytest
+
+from tailrace.auth.limits import NO_LIMITS, Account
+from tailrace.errors import BadRequest
+from tailrace.runs.accounts import Purse
+from tailrace.runs.owner import Owner
+from tailrace.runs.submission import LARGE_BYTES, Sent
+from tailrace.service.caller import MOST_GRACE, Caller, Delivery, purses
+
+ME = Owner("t", "u")
+
+
+def caller(**delivery: object) -> Caller:
+    return Caller(owner=ME, maker=ME, delivery=msgspec.convert(delivery, Delivery))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [(None, msgspec.UNSET), ("forever", None), ("0", 0.0), ("30", 30.0), (str(MOST_GRACE), 86_400)],
+)
+def test_grace(text: str | None, seconds: object) -> None:
+    assert caller(grace=text).submission(b"").grace == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "never", str(MOST_GRACE + 1), "\u0661", "9" * 9])
+def test_a_grace_that_is_none(text: str) -> None:
+    with pytest.raises(BadRequest, match="x-disconnect-grace must be 'forever'") as caught:
+        caller(grace=text).submission(b"")
+    assert caught.value.param == "x-disconnect-grace"
+
+
+def test_what_tells_a_request_from_others() -> None:
+    def sent(path: str, body: bytes, key: str = "", who: Owner = ME) -> Sent:
+        return Sent.of(Caller(who, who, delivery=Delivery(path, key)).submission(body), who)
+
+    same = sent("/v1/responses", b"{}")
+    assert same == sent("/v1/responses", b"{}")
+    others = [
+        sent("/v1/messages", b"{}"),
+        sent("/v1/responses", b"{ }"),
+        sent("/v1/responses", b"{}", "k"),
+        sent("/v1/responses", b"{}", who=Owner("t", "v")),
+    ]
+    assert len({(each.bucket, each.name) for each in (same, *others)}) == 5
+
+
+def test_a_key_of_the_surface_stands_for_the_clients() -> None:
+    asked = caller(key="theirs")
+    assert asked.submission(b"").key == "theirs"
+    assert asked.submission(b"", "ours").key == "ours"
+
+
+def test_an_account_without_a_limit_on_runs_pays_nothing() -> None:
+    free = Account("token:a", "key", NO_LIMITS)
+    bound = Account("tenant:t", "tenant", msgspec.structs.replace(NO_LIMITS, concurrent_runs=2))
+    assert purses((free, bound)) == (Purse("tenant:t", runs=2),)
+
+
+async def test_a_caller_of_no_transport_stays() -> None:
+    me = caller()
+    assert await me.valid()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(me.left(), 0.01)
+    me.decides("run", ())
+
+
+@pytest.mark.parametrize("size", [0, 9, LARGE_BYTES, 3 * LARGE_BYTES])
+async def test_a_body_of_any_size_has_the_hash_that_stored_claims_have(size: int) -> None:
+    body = b"x" * size
+    sent = await caller(path="/v1/responses", key="k").sent(body)
+    assert sent is not None
+    assert sent.fingerprint == sha256(b"/v1/responses\n" + body).hexdigest()
+
+
+async def test_only_what_may_be_a_repetition_is_hashed_to_be_recognised() -> None:
+    assert await caller().sent(b"{}") is None
+    assert await caller(retry=True).sent(b"{}") == Sent.of(caller(retry=True).submission(b"{}"), ME)
+    with pytest.raises(BadRequest):
+        await caller(grace="soon").sent(b"{}")
+
+
+def test_a_submission_holds_the_body_itself() -> None:
+    body = b"x" * 9
+    assert caller(path="/jobs").submission(body).body is body
