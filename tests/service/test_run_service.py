@@ -209,7 +209,7 @@ async def test_who_waits_when_the_process_stops_is_told() -> None:
         run, _ = await world.service.start(caller(), asked("stuck"), b"{}")
         waiting = asyncio.create_task(world.service.attend(caller(), run))
         await world.instance.edge.life.close()
-        with pytest.raises(Unavailable, match="goes on"):
+        with pytest.raises(Unavailable, match="continues"):
             await waiting
 
 

@@ -71,18 +71,18 @@ def test_a_driver_is_loaded_without_the_library_of_its_engine(scheme: str) -> No
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("http://localhost", "'http://localhost' is no nats://host:port or tls://…"),
-        ("localhost:4222", "'localhost:4222' is no nats://"),
-        (",nats://h", "'' is no nats://"),
-        ("http://h, nats://h", "'http://h' is no nats://"),
-        ("nats://h, http://h", "'http://h' is no nats://"),
-        ("http://me:s3cret@h", "address 1 is no nats://"),
-        ("http://h,nats://me:s3cret@h", "address 1 is no nats://"),
-        ("memory:", "'memory:' is no nats://"),
-        ("sqlite:///folder", "'sqlite:///folder' is no nats://"),
-        ("toy://name", "'toy://name' is no nats://"),
-        ("nats://", "'nats://' is no nats://host:port or tls://…"),
-        ("tls://h:port", "'tls://h:port' is no nats://"),
+        ("http://localhost", "'http://localhost' is not nats://host:port or tls://…"),
+        ("localhost:4222", "'localhost:4222' is not nats://"),
+        (",nats://h", "'' is not nats://"),
+        ("http://h, nats://h", "'http://h' is not nats://"),
+        ("nats://h, http://h", "'http://h' is not nats://"),
+        ("http://me:s3cret@h", "address 1 is not nats://"),
+        ("http://h,nats://me:s3cret@h", "address 1 is not nats://"),
+        ("memory:", "'memory:' is not nats://"),
+        ("sqlite:///folder", "'sqlite:///folder' is not nats://"),
+        ("toy://name", "'toy://name' is not nats://"),
+        ("nats://", "'nats://' is not nats://host:port or tls://…"),
+        ("tls://h:port", "'tls://h:port' is not nats://"),
     ],
 )
 def test_an_address_that_is_none_is_refused(url: str, words: str) -> None:
@@ -102,7 +102,9 @@ def test_a_new_engine_checks_its_addresses() -> None:
     config.parse('[engine]\nurl = "toy://box"\n', "x.toml", Path())
     with pytest.raises(ConfigError, match="a toy needs a name"):
         config.parse('[engine]\nurl = "toy:"\n', "x.toml", Path())
-    with pytest.raises(ConfigError, match="'tov:' is no nats://host:port or tls://… or toy://name"):
+    with pytest.raises(
+        ConfigError, match="'tov:' is not nats://host:port or tls://… or toy://name"
+    ):
         config.parse('[engine]\nurl = "tov:"\n', "x.toml", Path())
 
 

@@ -59,4 +59,4 @@ def _unknown(url: str) -> ConfigError:
     first = url.split(",")[0].strip()
     which = "address 1" if "@" in url else repr(first)
     forms = " or ".join(engine.form for engine in ENGINES.values() if engine.form)
-    return ConfigError(f"[engine] url: {which} is no {forms}")
+    return ConfigError(f"[engine] url: {which} is not {forms}")
