@@ -19,7 +19,7 @@ from tests.http.test_deploy import state, until
 from tests.support import clusters
 from tests.support.nats_servers import Node
 from tests.support.nats_servers import cluster as nats_cluster
-from tests.support.servers import CONFIG, ChildServer, select_a_moment
+from tests.support.servers import CONFIG, ChildServer
 
 SIZE = "24m"
 
@@ -39,7 +39,7 @@ def fill(disk: Path) -> None:
     try:
         with (disk / "ballast").open("wb", buffering=0) as file:
             while file.write(b"x" * 4096):
-                select_a_moment()
+                pass
     except OSError:
         pass
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.support import agui, strict
-from tests.support.servers import ChildServer, select_a_moment
+from tests.support.servers import ChildServer
 
 Sent = dict[str, Any]
 
@@ -132,7 +132,7 @@ class Thread:
             connection.request("GET", f"/jobs/{self.run.replace('run_', 'job_')}/stream")
             reply = connection.getresponse()
             while not (line := reply.readline()).startswith(b"data: "):
-                select_a_moment()
+                pass
             return dict(json.loads(line[len(b"data: ") :])["payload"]["request"])
         finally:
             connection.close()

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.patience import patient
-from tests.support.servers import select_a_moment
 
 
 class Terminal:
@@ -39,7 +38,7 @@ class Terminal:
         """The exit status, once the program is over."""
         deadline = time.monotonic() + patient(seconds)
         while self._read(deadline - time.monotonic()):
-            select_a_moment()
+            pass
         return self.process.wait(timeout=patient(seconds))
 
     def _read(self, seconds: float) -> bool:
