@@ -19,6 +19,7 @@ from tests.http.test_deploy import state, until
 from tests.support import clusters
 from tests.support.nats_servers import Node
 from tests.support.nats_servers import cluster as nats_cluster
+from tests.support.patience import patient
 from tests.support.servers import CONFIG, ChildServer
 
 SIZE = "24m"
@@ -61,7 +62,7 @@ def engine_check(child: ChildServer, nodes: Sequence[Node]) -> str:
 
 def post(child: ChildServer) -> httpx.Response:
     body = {"model": "echo", "input": "one two"}
-    return httpx.post(f"{child.url}/v1/responses", json=body, timeout=60)
+    return httpx.post(f"{child.url}/v1/responses", json=body, timeout=patient(60))
 
 
 @pytest.mark.long
