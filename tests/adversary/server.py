@@ -99,10 +99,13 @@ class Killer:
         self._victim.child.process = None
         begun = asyncio.create_task(asyncio.to_thread(self._victim.start, doomed=True))
         while self._victim.child.process is None:
+            if begun.done():
+                break  # `begun` raises what kept the process from being there
             await asyncio.sleep(0.001)
         await asyncio.sleep(self._chance.uniform(0.0, 0.12))
         with suppress(OSError):
-            self._victim.child.process.send_signal(signal.SIGKILL)
+            if self._victim.child.process is not None:
+                self._victim.child.process.send_signal(signal.SIGKILL)
         await begun
         await asyncio.to_thread(self._victim.child.kill)
         self.done["SIGKILL while starting"] += 1

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -43,6 +44,8 @@ class Fork:
         self._forks = forks
         self._gone = os.pidfd_open(pid)
         self._status: int | None = None
+        self._reaping = threading.Lock()  # one thread may wait for a start while another one kills
+        weakref.finalize(self, os.close, self._gone)
 
     def poll(self) -> int | None:
         """The exit status, as `Popen` gives it; None while it lives."""
@@ -62,8 +65,9 @@ class Fork:
 
     def _look(self, seconds: float) -> int | None:
         if self._status is None and select.select([self._gone], [], [], seconds)[0]:
-            self._status = self._forks.ask(reap=self.pid)
-            os.close(self._gone)
+            with self._reaping:
+                if self._status is None:
+                    self._status = self._forks.ask(reap=self.pid)
         return self._status
 
 
