@@ -1,4 +1,4 @@
-"""A request's `Caller`: what of it runs are told of, made once, by the guard, for every handler."""
+"""The `Caller` of an HTTP request. The guard makes it once, and every handler receives it."""
 
 from __future__ import annotations
 

@@ -24,10 +24,8 @@ class CutReplies(Generic[T]):
         self._abandoned: dict[Source, list[T]] = {}
 
     def said(self, source: Source, part: T) -> None:
-        """A source's present reply has this part."""
-        parts = self._said.setdefault(source, [])
-        if part not in parts[self._whole.get(source, 0) :]:
-            parts.append(part)
+        """A source's present reply has this part; each is named once."""
+        self._said.setdefault(source, []).append(part)
 
     def abandon(self, source: Source, *, whole_turn: bool) -> None:
         """What a source has said since its last whole reply, or all of it, is no part of the answer."""
@@ -35,7 +33,7 @@ class CutReplies(Generic[T]):
         parts = self._said.get(source, [])
         self._abandoned.setdefault(source, []).extend(parts[first:])
         del parts[first:]
-        self._whole[source] = min(self._whole.get(source, 0), first)
+        self._whole[source] = first
 
     def complete(self, source: Source) -> list[T]:
         """A source's reply is whole; returns the parts that it replaces."""

@@ -89,7 +89,7 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 async def remembered(submission: Submission, owner: Owner) -> Sent:
-    """A submission as it is remembered; a large body is hashed in a thread, so that nobody waits for it.
+    """A submission as it is remembered. A large body is hashed in a thread and does not hold the event loop.
 
     The first of two equal requests of an SDK has no key and no mark: a later retry finds it by its hash
     alone, so each request that starts a run is hashed.

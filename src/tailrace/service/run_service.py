@@ -1,4 +1,4 @@
-"""What can be done with runs, whoever calls: start, answer, read, follow, cancel, list, forget.
+"""The operations on runs, for every transport: start, answer, read, follow, cancel, list, forget.
 
 A transport decodes a request, calls one of these with its `Caller`, and encodes what comes. Whatever the
 transport, a conversation's turns, a caller's limits and a repeated request mean the same.

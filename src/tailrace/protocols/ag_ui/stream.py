@@ -354,7 +354,7 @@ class Encoder:
             self._take_back(self._cut.complete(source))
 
     def _take_back(self, messages: Sequence[tuple[str, str]]) -> None:
-        """Make messages that are no part of the answer activities of a type that nobody draws.
+        """Make messages that are no part of the answer activities of a type without a renderer.
 
         A client keeps them in its list and would send them back as what the agent said. `MESSAGES_SNAPSHOT`
         removes messages, but has to hold all others as the client has them; `ACTIVITY_SNAPSHOT` replaces the

@@ -148,10 +148,13 @@ class AgUiToolCall:
         self._delta = mould({"type": "TOOL_CALL_ARGS", **self._named}, "delta")
         source = (event.node, event.agent)
         own = ids.item_id("msg", stream.run, started.item)
-        parent = stream.holds(source) or stream.holds(source, own) or own
+        parent = stream.holds(source)
+        if parent is None:
+            parent = own
+            stream.holds(source, own)
+            stream.shows(source, own)
         self._output = ids.item_id("out", stream.run, started.item)
-        for message in (parent, self._output):  # a call of a cut reply always gets a result
-            stream.shows(source, message)
+        stream.shows(source, self._output)  # a call of a cut reply always gets a result
         named = {"toolCallName": started.name, "parentMessageId": parent}
         stream.emit({"type": "TOOL_CALL_START", **self._named, **named})
 
