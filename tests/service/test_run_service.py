@@ -228,7 +228,9 @@ async def test_cancel_and_forget() -> None:
 
 async def test_an_answer_to_no_question_is_refused_and_recorded_for_the_audit() -> None:
     answers: list[tuple[str, Answer]] = []
-    me = msgspec.structs.replace(caller(), record_answer=lambda run, answer: answers.append((run, answer)))
+    me = msgspec.structs.replace(
+        caller(), record_answer=lambda run, answer: answers.append((run, answer))
+    )
     async with opened() as world:
         run, _ = await world.service.start(caller(), asked(), b"{}")
         await world.service.attend(caller(), run)
