@@ -29,7 +29,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Class(Struct, frozen=True):
-    """A class: the names of its bases, and its methods, each with whether it has a docstring."""
+    """A class: the names of its bases, and its members, each with whether it is a method with a docstring."""
 
     bases: tuple[str, ...]
     methods: Mapping[str, bool]
@@ -92,13 +92,24 @@ def _implements(own: Class, method: str, index: Classes) -> bool:
 
 
 def _class(node: ast.ClassDef) -> Class:
-    methods = {
-        each.name: ast.get_docstring(each) is not None
-        for each in node.body
-        if isinstance(each, Function)
-    }
+    methods = dict.fromkeys(_attributes(node), False)
+    for each in node.body:
+        if isinstance(each, Function):
+            methods[each.name] = ast.get_docstring(each) is not None
     bases = tuple(ast.unparse(base).split("[")[0].rpartition(".")[2] for base in node.bases)
     return Class(bases, methods)
+
+
+def _attributes(node: ast.ClassDef) -> Iterator[str]:
+    """A protocol's property may be an attribute of the class that implements it."""
+    for each in ast.walk(node):
+        match each:
+            case ast.Attribute(value=ast.Name(id="self"), ctx=ast.Store()):
+                yield each.attr
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                yield name
+            case _:
+                pass
 
 
 def _is_setter(node: Function) -> bool:

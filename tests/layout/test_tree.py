@@ -18,6 +18,7 @@ MAX_LINES = 400
 SUITES: dict[str, tuple[str, ...]] = {
     # folder of source files: the suites that test those of its files that have no test file of their own
     "": ("tests/http", "tests/cli", "tests/test_hooks.py"),
+    "assembly": ("tests/test_app.py", "tests/cli", "tests/http"),
     "auth": ("tests/auth",),
     "cli": ("tests/cli",),
     "cli/demo": ("tests/cli",),
