@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from tailrace.http import intake, protocol
 from tailrace.http.protocol import PIPELINED, Protocol
 from tests.support.hostile import ENDLESS, HOST
+from tests.support.waiting import until
 
 MOST = 3_000
 READ = 2_000
@@ -263,7 +264,8 @@ async def test_requests_in_one_read_are_answered_in_order_and_so_many() -> None:
     await fed.feed(b"".join(GET % number for number in range(10)))
     assert [path for _, path, _, _ in fed.seen] == [f"/{number}" for number in range(10)]
     await fed.feed(b"".join(GET % number for number in range(500)), 100_000)
-    await asyncio.sleep(0.05)
+    await until(lambda: len(fed.seen) >= 10 + PIPELINED + 1)
+    await fed.settle()
     assert len(fed.seen) == 10 + PIPELINED + 1
     last = fed.wire.told.rindex(b"HTTP/1.1 200")
     assert b"connection: close" in fed.wire.told[last:]
