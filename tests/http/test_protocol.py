@@ -361,7 +361,7 @@ async def test_a_client_that_is_lost_ends_every_request_of_it() -> None:
     served = fed.protocol._served
     assert served is not None
     left: list[bool] = []
-    served.left = lambda: left.append(True)
+    served.on_disconnect = lambda: left.append(True)
     fed.end()
     assert served.gone
     assert left == [True]

@@ -15,7 +15,7 @@ from tests.support.patience import patient
 from tests.support.servers import ChildServer, select_a_moment
 
 SOON = """
-from tailrace import assembly
+from tailrace.assembly import instance as assembly
 from tailrace.cli import main
 
 assembly._block_seconds = lambda *_, **__: 1.5

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import typer
 
-from tailrace import assembly_stores, config
+from tailrace import config
+from tailrace.assembly import stores
 from tailrace.cli.sources import place_of
 from tailrace.errors import ConfigError
 
@@ -27,7 +28,7 @@ def engine(source: str, url: str) -> config.Config:
 
 async def init(found: config.Config) -> None:
     """Make what processes share, where it is missing. Raises `ConfigError`, `LogError`."""
-    for sentence in await assembly_stores.create(found):
+    for sentence in await stores.create(found):
         typer.echo(f"{found.engine.name}: {sentence}")
 
 
@@ -36,7 +37,7 @@ async def check(found: config.Config, monitors: list[str]) -> None:
 
     `monitors` as for `StoreDriver.unsafe`. Raises `ConfigError`, `LogError`.
     """
-    unsafe = await assembly_stores.unsafe(found, monitors)
+    unsafe = await stores.unsafe(found, monitors)
     for sentence in unsafe or ["fine"]:
         typer.echo(f"{found.engine.name}: {sentence}")
     if unsafe:

@@ -10,8 +10,8 @@ from typing import IO
 
 import typer
 
-from tailrace import assembly_stores
-from tailrace.assembly_stores import Engine
+from tailrace.assembly import stores
+from tailrace.assembly.stores import RunStore
 from tailrace.auth import tokens
 from tailrace.cli.sources import place_of
 from tailrace.errors import ConfigError, LogError
@@ -82,10 +82,10 @@ def _written(file: Path) -> Generator[IO[bytes], None, None]:
 
 
 @asynccontextmanager
-async def _opened(source: str) -> AsyncGenerator[Engine, None]:
+async def _opened(source: str) -> AsyncGenerator[RunStore, None]:
     """The engine of the server of a configuration file, or of `module:app`."""
     made = place_of(source)
-    engine = assembly_stores.engine(made.config, made.data)
+    engine = stores.engine(made.config, made.data)
     await engine.store.open()
     try:
         yield engine

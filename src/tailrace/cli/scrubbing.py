@@ -8,7 +8,8 @@ from pathlib import Path
 
 import typer
 
-from tailrace import assembly_stores, config
+from tailrace import config
+from tailrace.assembly import stores
 from tailrace.auth import tokens
 from tailrace.cli.sources import place_of
 from tailrace.events.versions import unpack_entry
@@ -73,6 +74,6 @@ async def _of_folder(folder: Path) -> AsyncGenerator[str, None]:
 
 
 async def _of_engine(found: config.Config, folder: Path) -> AsyncGenerator[str, None]:
-    async with assembly_stores.inspect(found, folder) as kept:
+    async with stores.inspect(found, folder) as kept:
         async for sentence in scrub.scrub(kept, READERS):
             yield sentence

@@ -13,7 +13,9 @@ from pathlib import Path
 import msgspec
 import typer
 
-from tailrace import assembly, assembly_check, config
+from tailrace import config
+from tailrace.assembly import check as assembly_check
+from tailrace.assembly.instance import application
 from tailrace.auth.tokens import Tokens
 from tailrace.cli.sources import app_of, file_of
 from tailrace.cli.tokens import tokens_of
@@ -80,7 +82,7 @@ def serve(
     _must_not_be_open(host, open=open_)
     _warn(found)
     instance = made.instance(open=is_loopback(host), wait=HANDOVER_SECONDS, role=role)
-    app = assembly.application(found, instance, surfaces=role != "worker")
+    app = application(found, instance, surfaces=role != "worker")
     _audit(found)
     listener = listen(host, found.server.port if port is None else port)
     address = f"http://{shown(listener)}"

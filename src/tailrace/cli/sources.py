@@ -33,13 +33,13 @@ def place_of(source: str) -> Place:
 
 def app_of(source: str) -> App:
     """The `App` at `module:name`, or one of a configuration file. Raises `ConfigError`."""
-    from tailrace import assembly
     from tailrace.app import App
+    from tailrace.assembly import tools
 
     if not _is_module(source):
         return App(source)
-    assembly.import_from(Path())
-    found = assembly.imported(source, source)
+    tools.import_from(Path())
+    found = tools.import_object(source, source)
     if not isinstance(found, App):
         raise ConfigError(f"{source}: a {type(found).__name__} is not a tailrace.App")
     return found

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import typer
 
-from tailrace import assembly_stores, config
+from tailrace import config
+from tailrace.assembly import stores
 from tailrace.auth.limits import Limits
 from tailrace.auth.principal import SCOPES, Scope, fault_of
 from tailrace.auth.tokens import Token, Tokens
@@ -22,8 +23,8 @@ DAY = 86_400_000
 def tokens_of(found: config.Config, data: Path, *, wait: float = 0.0) -> Tokens:
     """The tokens of the servers that keep their runs in the configured engine, or else in `data`; `wait` as
     for an engine."""
-    records = assembly_stores.side_records(found, data, wait=wait)
-    return Tokens(lambda: records, assembly_stores.clock)
+    records = stores.side_records(found, data, wait=wait)
+    return Tokens(lambda: records, stores.clock)
 
 
 def tokens(source: str) -> Tokens:
@@ -58,7 +59,7 @@ async def create(
             tenant=tenant,
             user=user or "",
             scopes=chosen or ("run", "read"),
-            expires=assembly_stores.clock() + days * DAY if days else 0,
+            expires=stores.clock() + days * DAY if days else 0,
             limits=_limits(limits),
         )
     )
@@ -84,7 +85,7 @@ def _limits(given: list[str]) -> dict[str, int | float]:
 async def show(source: str) -> None:
     """Print what is known of each token, a line each."""
     for token in sorted(await tokens(source).all(), key=lambda token: token.created):
-        state = "good" if token.stands(assembly_stores.clock()) else "expired"
+        state = "good" if token.stands(stores.clock()) else "expired"
         fields = (
             token.id,
             "revoked" if token.revoked else state,

@@ -22,7 +22,7 @@ MOST_SAID = 2_000
 """Characters of a path: strangers have lines too."""
 
 
-def answers(http: Request, run: str, answer: Answer) -> None:
+def record_answer(http: Request, run: str, answer: Answer) -> None:
     """The request answers what a run asked: its line says what was decided."""
     http.state.answered = {
         "action": "answer",

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import typer
 
-from tailrace import assembly, assembly_stores, config
+from tailrace import config
+from tailrace.assembly import stores
+from tailrace.assembly.instance import application, assemble
 from tailrace.cli import asking, client
 from tailrace.cli.errors import ServerError
 from tailrace.cli.serving import listen, shown
@@ -30,8 +32,8 @@ def demo(port: int, *, once: bool, data: Path | None) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with as_file(files("tailrace.cli.demo")) as place:
         found = config.load(place / "demo.toml")
-        instance = assembly.instance(found, assembly_stores.engine(found, folder).store)
-        app = assembly.application(found, instance)
+        instance = assemble(found, stores.engine(found, folder).store)
+        app = application(found, instance)
         try:
             listener = listen("127.0.0.1", port)
         except ConfigError:
