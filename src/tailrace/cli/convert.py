@@ -7,7 +7,6 @@ received; the others have what their surface shows, under one agent.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -65,8 +64,9 @@ _envelope = msgspec.json.Decoder(NodeStreamEvent).decode
 class UpstreamReader:
     """A `RecordedReader` over the decoder of a model server's replies."""
 
-    def __init__(self, codec: UpstreamCodec, items: Iterator[int]) -> None:
-        self._decoder = codec.decoder(items, MODEL)
+    def __init__(self, codec: UpstreamCodec) -> None:
+        self._decoder = codec.decoder(MODEL)
+        self._call_ids = node_lifecycle.CallIds()
         self.cancelled = False
 
     @property
@@ -82,10 +82,10 @@ class UpstreamReader:
         if isinstance(self._decoder.failure, Undecodable):
             json_at(frame.data, frame.at)  # raises with the exact byte if it is not JSON
             raise Malformed(str(self._decoder.failure), frame.offset)
-        return payloads
+        return list(map(self._call_ids.fill, payloads))
 
     def close(self) -> list[Payload]:
-        return self._decoder.close()
+        return list(map(self._call_ids.fill, self._decoder.close()))
 
 
 class Source(Protocol):
@@ -194,9 +194,7 @@ def nothing(name: str) -> Malformed:
 
 
 def _upstream(codec: UpstreamCodec) -> tuple[Frames, Source]:
-    return SseFrames(loose=True), RecordedRun(
-        UpstreamReader(codec, itertools.count()), codec.dialect
-    )
+    return SseFrames(loose=True), RecordedRun(UpstreamReader(codec), codec.dialect)
 
 
 SOURCES: Mapping[str, Callable[[], tuple[Frames, Source]]] = {
@@ -204,9 +202,9 @@ SOURCES: Mapping[str, Callable[[], tuple[Frames, Source]]] = {
     "responses": lambda: _upstream(ResponsesCodec()),
     "messages": lambda: _upstream(MessagesCodec()),
     "native": lambda: (SseFrames(), NativeRun()),
-    "session": lambda: (LineFrames(), RecordedRun(SessionReader(itertools.count()), "session")),
-    "ui": lambda: (SseFrames(), RecordedRun(UiReader(itertools.count()), "ui")),
-    "agui": lambda: (SseFrames(), RecordedRun(AgUiReader(itertools.count()), "agui")),
+    "session": lambda: (LineFrames(), RecordedRun(SessionReader(), "session")),
+    "ui": lambda: (SseFrames(), RecordedRun(UiReader(), "ui")),
+    "agui": lambda: (SseFrames(), RecordedRun(AgUiReader(), "agui")),
 }
 
 
