@@ -8,7 +8,7 @@ from tailrace.events.answers import Approval, Declined
 from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Json
 from tailrace.events.state import RunState
-from tailrace.protocols.ag_ui.request import Create, Resume
+from tailrace.protocols.ag_ui.request import Resume, RunAgentInput
 from tailrace.protocols.ag_ui.wire import APPROVAL, QUESTION
 from tailrace.protocols.fields import any_object, as_object, only, optional
 from tailrace.runs.owner import Owner
@@ -19,7 +19,7 @@ ABANDONED = "They did not answer."
 """What a question's call gets for an answer when the interrupt is `cancelled`."""
 
 
-async def answering(stored: StoredRuns, create: Create, who: Owner) -> Answering:
+async def answering(stored: StoredRuns, create: RunAgentInput, who: Owner) -> Answering:
     """The run that is answered, what, and what the user says besides. Raises `BadRequest`, `NotFound`,
     `Expired`, and `Conflict` where messages have waited too long for the run's next pause."""
     resume = create.resume

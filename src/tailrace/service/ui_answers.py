@@ -14,8 +14,8 @@ from tailrace.events.answers import Answer, Approval, Declined, Reply, given, re
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.events.items import Json, ToolCall
 from tailrace.events.state import RunState
-from tailrace.protocols.ai_sdk_ui.messages import Given, Shown
-from tailrace.protocols.ai_sdk_ui.request import Create
+from tailrace.protocols.ai_sdk_ui.messages import PartResult, ShownCall
+from tailrace.protocols.ai_sdk_ui.request import SendUiMessages
 from tailrace.protocols.ai_sdk_ui.wire import arguments
 from tailrace.protocols.fields import Object
 from tailrace.runs.owner import Owner
@@ -23,7 +23,7 @@ from tailrace.service.answers import Answering, answered_before, changed
 from tailrace.service.stored_runs import StoredRuns
 
 
-async def answering(stored: StoredRuns, asked: Create, who: Owner) -> Answering | None:
+async def answering(stored: StoredRuns, asked: SendUiMessages, who: Owner) -> Answering | None:
     """The run that is answered, what, and what the user says besides; None when nothing that is asked is
     answered, or was by a turn that said something else.
 
@@ -80,7 +80,7 @@ def _is_asked(state: RunState, answer: Approval) -> bool:
     return item is not None and item.tool in ASKED_TOOL and item.asked == answer.asked
 
 
-def _answer(said: Given, number: int, state: RunState) -> Approval | Reply | Declined | None:
+def _answer(said: PartResult, number: int, state: RunState) -> Approval | Reply | Declined | None:
     if said.approved is not None:
         return Approval(number, said.approved, said.text, ids.asked_time(said.id))
     for name, question in state.questions.items():
@@ -89,7 +89,7 @@ def _answer(said: Given, number: int, state: RunState) -> Approval | Reply | Dec
     return None
 
 
-def _check_input(told: Shown, number: int, state: RunState) -> None:
+def _check_input(told: ShownCall, number: int, state: RunState) -> None:
     """Refuse a yes or no to a call whose input the client has changed. Raises `BadRequest`."""
     call = state.items[number].content if number < len(state.items) else None
     if isinstance(call, ToolCall):

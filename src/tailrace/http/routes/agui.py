@@ -80,7 +80,7 @@ class _Threads:
         return run
 
     async def _resumed(
-        self, caller: Caller, asked: request.Create, wanted: RunRequest, body: bytes
+        self, caller: Caller, asked: request.RunAgentInput, wanted: RunRequest, body: bytes
     ) -> tuple[str, int]:
         """The run that goes on, and the turn that the answers began, now or when they came before."""
         found = await answering(self._service, asked, caller.owner)

@@ -49,9 +49,9 @@ class _Chat:
         wanted = await self._in_session(caller, asked.request, target)
         run, _ = await self._service.start(caller, wanted, body)
         mount = self._mount
-        options = stream.Options(asked.include_usage, mount.key, mount.functions)
+        options = stream.ChatStreamOptions(asked.include_usage, mount.key, mount.functions)
         if asked.stream and await self._service.refused(run) is None:
-            view = View(options, lambda: stream.Encoder(run, options))
+            view = View(options, lambda: stream.ChatEncoder(run, options))
             return self._edge.stream(self._service.follow(caller, run, view))
         state = await self._service.attend(caller, run)
         if state is None:

@@ -48,9 +48,9 @@ class _Messages:
         wanted = msgspec.structs.replace(asked.request, agent=target.name)
         run, _ = await self._service.start(caller, wanted, body)
         reads_calls = CANNOT_READ_CALLS not in http.headers.get("user-agent", "")
-        options = stream.Options(tools=reads_calls, key=self._mount.key)
+        options = stream.MessagesStreamOptions(tools=reads_calls, key=self._mount.key)
         if asked.stream and await self._service.refused(run) is None:
-            view = View(options, lambda: stream.Encoder(run, options))
+            view = View(options, lambda: stream.MessagesEncoder(run, options))
             return self._edge.stream(self._service.follow(caller, run, view))
         state = await self._service.attend(caller, run)
         if state is None:

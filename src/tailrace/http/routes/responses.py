@@ -155,11 +155,13 @@ class _Responses:
             raise NotFound(f"No response found with id '{id}'.", code="not_found")
         return record, turn
 
-    def _options(self, asked: RunRequest, turn: int, more: tuple[str, ...] = ()) -> stream.Options:
+    def _options(
+        self, asked: RunRequest, turn: int, more: tuple[str, ...] = ()
+    ) -> stream.ResponsesStreamOptions:
         """`more` is what a later request wants included besides what the first did."""
         mount = self._mount
         include = tuple(dict.fromkeys((*asked.include, *more)))
-        return stream.Options(include, turn, mount.key, mount.functions)
+        return stream.ResponsesStreamOptions(include, turn, mount.key, mount.functions)
 
     async def _document(self, run: str, turn: int, more: tuple[str, ...] = ()) -> Reply:
         make = partial(self._made, run, turn, more=more)

@@ -24,7 +24,7 @@ from tailrace.http.guard import Reply, guarded
 from tailrace.http.queries import cursor
 from tailrace.protocols.fields import unsupported
 from tailrace.protocols.session_lines import request, stream
-from tailrace.protocols.session_lines.request import Create, error_body
+from tailrace.protocols.session_lines.request import SessionRequest, error_body
 from tailrace.runs.conversations import Conversation, named_id
 from tailrace.runs.owner import Owner
 from tailrace.service.answers import to_who_asked
@@ -102,7 +102,12 @@ class _Sessions:
         return ""
 
     async def _answer(
-        self, caller: Caller, asked: Create, session: Conversation, target: Target, body: bytes
+        self,
+        caller: Caller,
+        asked: SessionRequest,
+        session: Conversation,
+        target: Target,
+        body: bytes,
     ) -> tuple[str, int] | None:
         """Answer the question that the session waits with: its run, and the line to go on from.
 
@@ -133,7 +138,7 @@ class _Sessions:
             caller, run, [reply(state.questions[name], said) for name in names], body
         )
         events = await self._service.directory.events(run)
-        seen = stream.Encoder(run, stream.Options()).encode(events[: place.seq])
+        seen = stream.SessionEncoder(run, stream.SessionStreamOptions()).encode(events[: place.seq])
         return run, len(seen)
 
     async def _given(
