@@ -49,45 +49,47 @@ def view(surface: str, run: str, request: RunRequest) -> View:
 
 
 def _native(run: str, _: RunRequest) -> View:
-    return View(NATIVE, lambda: native.Encoder(run))
+    return View(NATIVE, lambda: native.NodeStreamEncoder(run))
 
 
 def _responses(run: str, request: RunRequest) -> View:
-    options = responses.Options(include=request.include)
+    options = responses.ResponsesStreamOptions(include=request.include)
     return responses_view(run, options)
 
 
-def responses_view(run: str, options: responses.Options) -> View:
+def responses_view(run: str, options: responses.ResponsesStreamOptions) -> View:
     """A run as a Responses stream. Its events are numbered, the `[DONE]` after them is not."""
-    return View(options, lambda: responses.Encoder(run, options), marks=1)
+    return View(options, lambda: responses.ResponsesEncoder(run, options), marks=1)
 
 
 def _chat(run: str, _: RunRequest) -> View:
-    options = chat.Options(include_usage=True)
-    return View(options, lambda: chat.Encoder(run, options))
+    options = chat.ChatStreamOptions(include_usage=True)
+    return View(options, lambda: chat.ChatEncoder(run, options))
 
 
 def _messages(run: str, _: RunRequest) -> View:
-    options = messages.Options()
-    return View(options, lambda: messages.Encoder(run, options))
+    options = messages.MessagesStreamOptions()
+    return View(options, lambda: messages.MessagesEncoder(run, options))
 
 
 def session_view(run: str, session: str, *, sse: bool = False) -> View:
     """A run in the lines of its session; with `sse` as server-sent events."""
-    options = lines.Options(sse=sse)
-    return View(options, lambda: lines.Encoder(run, options), "sse" if sse else "lines", session)
+    options = lines.SessionStreamOptions(sse=sse)
+    return View(
+        options, lambda: lines.SessionEncoder(run, options), "sse" if sse else "lines", session
+    )
 
 
 def ui_view(run: str, turn: int | None, *, past: bool = False) -> View:
     """A run as a UI message stream up to the pause that ends a turn, or to its end."""
-    options = ui.Options(turn, past)
-    return View(options, lambda: ui.Encoder(run, options), "ui")
+    options = ui.UiStreamOptions(turn, past)
+    return View(options, lambda: ui.UiMessageEncoder(run, options), "ui")
 
 
 def agui_view(run: str, turn: int | None) -> View:
     """A run as AG-UI events: one of its turns, or all of them."""
-    options = agui.Options(turn)
-    return View(options, lambda: agui.Encoder(run, options), "agui")
+    options = agui.AgUiStreamOptions(turn)
+    return View(options, lambda: agui.AgUiEncoder(run, options), "agui")
 
 
 VIEWS: Mapping[str, Callable[[str, RunRequest], View]] = {

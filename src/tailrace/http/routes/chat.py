@@ -49,9 +49,9 @@ class _Chat:
         run_request = await self._in_session(caller, create.request, target)
         run, _ = await self._service.start(caller, run_request, body)
         mount = self._mount
-        options = stream.Options(create.include_usage, mount.key, mount.functions)
+        options = stream.ChatStreamOptions(create.include_usage, mount.key, mount.functions)
         if create.stream and await self._service.early_failure(run) is None:
-            view = View(options, lambda: stream.Encoder(run, options))
+            view = View(options, lambda: stream.ChatEncoder(run, options))
             return self._edge.stream(self._service.follow(caller, run, view))
         state = await self._service.attend(caller, run)
         if state is None:

@@ -154,11 +154,11 @@ class _Responses:
 
     def _options(
         self, run_request: RunRequest, turn: int, more: tuple[str, ...] = ()
-    ) -> stream.Options:
+    ) -> stream.ResponsesStreamOptions:
         """`more`: what a later request includes besides what the first did."""
         mount = self._mount
         include = tuple(dict.fromkeys((*run_request.include, *more)))
-        return stream.Options(include, turn, mount.key, mount.functions)
+        return stream.ResponsesStreamOptions(include, turn, mount.key, mount.functions)
 
     async def _document(self, run: str, turn: int, more: tuple[str, ...] = ()) -> Reply:
         make = partial(self._make_document, run, turn, more=more)

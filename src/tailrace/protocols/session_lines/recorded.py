@@ -80,7 +80,7 @@ class SessionReader:
                 item = self._open[index] = next(self._items)
                 kind: t.ItemKind = "message" if isinstance(piece, r.TextStart) else "reasoning"
                 yield t.ItemStarted(item, kind)
-            case r.TextDelta():
+            case r.TextDeltaPiece():
                 yield t.TextDelta(self._open[index], piece.delta)
             case r.ThinkingDelta():
                 yield t.ReasoningDelta(self._open[index], piece.delta)
