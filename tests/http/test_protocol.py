@@ -113,7 +113,7 @@ class Fed:
         if kept.cycle is not None:
             bodies.append(kept.cycle.body)
         assert all(len(body) <= kept._in.most + READ for body in bodies)
-        assert -intake.FRAMING_BYTES < kept._in.spare <= intake.HEAD_BYTES or kept._deaf
+        assert -intake.FRAMING_BYTES < kept._in.spare <= intake.HEAD_BYTES or kept._discarding
 
     def end(self) -> None:
         self.protocol.connection_lost(None)
@@ -136,7 +136,7 @@ async def test_nothing_without_end_is_kept_or_read_on(name: str, reads: bool, si
     fed = Fed(reads=reads)
     what = ENDLESS[name]
     await fed.feed(what.first + (what.piece * 100)[:30_000], size)
-    assert fed.wire.ended or fed.protocol._deaf or b"HTTP/1.1 200" in fed.wire.told
+    assert fed.wire.ended or fed.protocol._discarding or b"HTTP/1.1 200" in fed.wire.told
     assert not any("a1" in names for *_, names in fed.seen), "a trailer is no header"
     fed.end()
 
@@ -360,7 +360,7 @@ async def test_a_connection_without_a_request_ends() -> None:
 async def test_a_client_that_is_lost_ends_every_request_of_it() -> None:
     fed = Fed(waits=True)
     await fed.feed(GET % 1 + GET % 2)
-    served = fed.protocol._served
+    served = fed.protocol._current
     assert served is not None
     left: list[bool] = []
     served.on_disconnect = lambda: left.append(True)

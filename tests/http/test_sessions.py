@@ -46,7 +46,7 @@ def test_a_message_begins_a_session(ask: Ask) -> None:
         events = _events(reply.body)
         assert isinstance(events[-2], r.SessionEnd)
         assert events[-2].usage.total_tokens > 0
-        assert isinstance(events[-1], h.ContextUsage)
+        assert isinstance(events[-1], h.SessionContextUsage)
         assert _text(events).endswith("Found a hat.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -31,10 +30,10 @@ SAYS_CANCELLED = ("chat", "messages", "responses")
 
 def _encoder(dialect: str) -> StreamEncoder:
     if dialect == "chat":
-        return chat.Encoder(RUN, chat.Options(include_usage=True))
+        return chat.ChatEncoder(RUN, chat.ChatStreamOptions(include_usage=True))
     if dialect == "messages":
-        return messages.Encoder(RUN, messages.Options())
-    return responses.Encoder(RUN, responses.Options())
+        return messages.MessagesEncoder(RUN, messages.MessagesStreamOptions())
+    return responses.ResponsesEncoder(RUN, responses.ResponsesStreamOptions())
 
 
 def _shown_calls(log: Sequence[t.Event]) -> set[int]:
@@ -61,7 +60,7 @@ def test_what_is_encoded_is_decoded(dialect: str, log: Sequence[t.Event]) -> Non
     }
     everyone = [e.payload for e in log if e.node in shown]
     events = [e.payload for e in log if e.node in shown and e.agent in (t.MAIN, t.NO_AGENT)]
-    decoder = DIALECTS[dialect].decoder(itertools.count(), "m")
+    decoder = DIALECTS[dialect].decoder("m")
     data = b"".join(_encoder(dialect).encode(log))
     made = [*decoder.feed(data), *decoder.close()]
     assert (decoder.failure is not None) == isinstance(log[-1].payload, t.RunFailed) or (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from typing import Any
 
@@ -10,13 +9,13 @@ import pytest
 
 from tailrace.events import types as t
 from tailrace.protocols.anthropic_messages import reply as messages
-from tailrace.protocols.anthropic_messages.stream import Encoder as MessagesEncoder
-from tailrace.protocols.anthropic_messages.stream import Options as MessagesOptions
+from tailrace.protocols.anthropic_messages.stream import MessagesEncoder
+from tailrace.protocols.anthropic_messages.stream import MessagesStreamOptions as MessagesOptions
 from tailrace.protocols.cut_calls import CutCalls, is_whole
 from tailrace.protocols.openai_chat.reply import completion
-from tailrace.protocols.openai_chat.stream import Options as ChatOptions
+from tailrace.protocols.openai_chat.stream import ChatStreamOptions as ChatOptions
 from tailrace.protocols.openai_responses.reply import response
-from tailrace.protocols.openai_responses.stream import Options as ResponsesOptions
+from tailrace.protocols.openai_responses.stream import ResponsesStreamOptions as ResponsesOptions
 from tests.protocols.test_upstream_errors import CODECS
 from tests.support.logs import RUN, log
 
@@ -89,7 +88,7 @@ CALLS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_that_a_limit_cut_off_is_incomplete(dialect: str, reason: str, name: str) -> None:
     calls, statuses = CALLS[name]
-    decoder = CODECS[dialect].decoder(itertools.count(), "m")
+    decoder = CODECS[dialect].decoder("m")
     made = [*decoder.feed(SAYS[dialect](calls, reason)), *decoder.close()]
     assert decoder.failure is None
     ended = {p.item: p.status for p in made if isinstance(p, t.ItemCompleted)}

@@ -6,7 +6,6 @@ skipped by name.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ class Content(msgspec.Struct):
 
 def play(path: Path) -> tuple[list[t.Event], RunState]:
     """The log that a recording makes, ended as the runtime would end it."""
-    decoder = CODECS[path.parent.name].decoder(itertools.count(), "recorded")
+    decoder = CODECS[path.parent.name].decoder("recorded")
     state, events = RunState(), list[t.Event]()
 
     def add(drafts: list[t.Draft]) -> None:
@@ -218,8 +217,8 @@ def test_both_surfaces_show_it(path: Path) -> None:
     """Text, reasoning, calls, finish reason and usage, read back from our own frames."""
     events, state = play(path)
     made = ours(state)
-    options = responses.Options()
-    frames = responses.Encoder(RUN, options).encode(events)
+    options = responses.ResponsesStreamOptions()
+    frames = responses.ResponsesEncoder(RUN, options).encode(events)
     strict.responses(frames)
     response = msgspec.json.decode(responses_reply.response(RUN, events, options))
     messages = [item for item in response["output"] if item["type"] == "message"]
@@ -230,9 +229,9 @@ def test_both_surfaces_show_it(path: Path) -> None:
         if item["type"] == "function_call"
     ]
     assert calls == made.calls
-    chunks = chat.Encoder(RUN, chat.Options(include_usage=True)).encode(events)
+    chunks = chat.ChatEncoder(RUN, chat.ChatStreamOptions(include_usage=True)).encode(events)
     strict.chat(chunks)
-    document, status = chat_reply.completion(RUN, events, chat.Options())
+    document, status = chat_reply.completion(RUN, events, chat.ChatStreamOptions())
     assert (status != 200) == made.failed
     if status == 200:
         choice = msgspec.json.decode(document)["choices"][0]
@@ -252,7 +251,7 @@ def test_any_chunking_gives_the_same_events(path: Path) -> None:
     data = path.read_bytes()
     whole: list[t.Payload] | None = None
     for size in (len(data), 1000, 97, 7):
-        decoder = CODECS[path.parent.name].decoder(itertools.count(), "recorded")
+        decoder = CODECS[path.parent.name].decoder("recorded")
         made: list[t.Payload] = []
         for start in range(0, len(data), size):
             made += decoder.feed(data[start : start + size])

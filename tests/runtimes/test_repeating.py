@@ -48,9 +48,8 @@ class Writing:
     def say(self, payloads: Payloads, upto: int | None = None) -> None:
         """A reply whose worker dies after so many payloads, which came one by one."""
         reply = ModelReply(self.state)
-        numbers = dict(zip(range(len(payloads)), reply.numbers(), strict=False))
         for payload in payloads[:upto]:
-            self.add(reply.said([_numbered(payload, numbers)]))
+            self.add(reply.said([payload]))
 
     def die(self) -> None:
         """Another worker takes over. What was not in the log yet is lost."""
@@ -246,7 +245,7 @@ def _continued(events: list[t.Event]) -> bool:
 
 def _responses_text(events: list[t.Event]) -> Any:
     """The text of the last event's Response object, which is also what can be retrieved."""
-    frames = responses.Encoder(RUN, responses.Options()).encode(events)
+    frames = responses.ResponsesEncoder(RUN, responses.ResponsesStreamOptions()).encode(events)
     last = msgspec.json.decode(frames[-2].split(b"data: ", 1)[1])["response"]
     return [
         part.get("text", part.get("refusal"))
@@ -257,7 +256,7 @@ def _responses_text(events: list[t.Event]) -> Any:
 
 
 def _chat_text(events: list[t.Event]) -> Any:
-    document, status = chat_reply.completion(RUN, events, chat.Options())
+    document, status = chat_reply.completion(RUN, events, chat.ChatStreamOptions())
     assert status == 200
     message = msgspec.json.decode(document)["choices"][0]["message"]
     # Whether no text is `""` or null is a detail of the message: that of the reply that was shown first.
@@ -265,7 +264,7 @@ def _chat_text(events: list[t.Event]) -> Any:
 
 
 def _messages_text(events: list[t.Event]) -> Any:
-    document, status = messages_reply.message(RUN, events, messages.Options())
+    document, status = messages_reply.message(RUN, events, messages.MessagesStreamOptions())
     assert status == 200
     blocks = msgspec.json.decode(document)["content"]
     return [block.get("text", block.get("thinking")) for block in blocks]
@@ -363,7 +362,7 @@ def test_nothing_is_shown_while_a_reply_repeats_and_nothing_late_after_that() ->
     run.die()
     before = len(run.events)
     reply = ModelReply(run.state)
-    (number,) = itertools.islice(reply.numbers(), 1)
+    number = 0
     for word in ("s", "o f"):
         run.add(reply.said(_text(number, word)[0 if word == "s" else 1 :]))
         assert len(run.events) == before

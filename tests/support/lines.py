@@ -31,9 +31,9 @@ def check(frames: Iterable[bytes], *, whole: bool = True) -> list[h.SessionEvent
                 speaking += 1
             case r.MessageUpdate():
                 assert speaking, "an update of no message"
-                text = isinstance(event.event, r.TextDelta)
+                text = isinstance(event.event, r.TextDeltaPiece)
                 assert event.delta == (
-                    event.event.delta if isinstance(event.event, r.TextDelta) else ""
+                    event.event.delta if isinstance(event.event, r.TextDeltaPiece) else ""
                 )
                 assert text or not event.delta
             case r.MessageEnd():
@@ -56,6 +56,8 @@ def check(frames: Iterable[bytes], *, whole: bool = True) -> list[h.SessionEvent
         assert not speaking
         assert not tools
         failed = isinstance(events[-1], h.Error)
-        ended = isinstance(events[-2], r.SessionEnd) and isinstance(events[-1], h.ContextUsage)
+        ended = isinstance(events[-2], r.SessionEnd) and isinstance(
+            events[-1], h.SessionContextUsage
+        )
         assert failed or ended
     return events

@@ -72,7 +72,7 @@ async def _show_to_end(service: RunService, run: str, surface: str, *, json: boo
         await _answer(service, run, questions)
 
 
-async def _answer(service: RunService, run: str, questions: list[asking.Asked]) -> None:
+async def _answer(service: RunService, run: str, questions: list[asking.Question]) -> None:
     """Ask until the answers are valid."""
     while True:
         answers = await asyncio.to_thread(asking.ask, questions)

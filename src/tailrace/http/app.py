@@ -19,7 +19,7 @@ from tailrace.http import forms, health, openapi
 from tailrace.http.instance import Instance
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
-from tailrace.http.request_ids import Identified, fresh_id, request_id
+from tailrace.http.request_ids import RequestIds, fresh_id, request_id
 from tailrace.http.routes import agui, chat, conversations, jobs, messages, responses, sessions, ui
 
 RETRIES = ("retry-after", "retry-after-ms", "x-should-retry")
@@ -58,7 +58,7 @@ def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlett
     return Starlette(
         routes=routes,
         middleware=[
-            Middleware(Identified),
+            Middleware(RequestIds),
             *([cors] if cors_origins else []),
             Middleware(OriginGuard, allowed=cors_origins),
         ],
@@ -70,7 +70,7 @@ def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlett
 def create_health_app(instance: Instance) -> Starlette:
     """The health endpoints alone, for a process that works on runs and serves no surface."""
     return Starlette(
-        routes=health.routes(instance.edge.health), middleware=[Middleware(Identified)]
+        routes=health.routes(instance.edge.health), middleware=[Middleware(RequestIds)]
     )
 
 

@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tailrace.errors import LogError, Unavailable
 from tailrace.http.direct import Connection, connection
-from tailrace.http.framing import Framing
+from tailrace.http.framing import StreamFraming
 from tailrace.service.run_service import Reading
 from tailrace.service.shutdown import Shutdown
 
@@ -38,7 +38,7 @@ class EventStream:
     def __init__(
         self,
         reading: Reading,
-        framing: Framing,
+        framing: StreamFraming,
         headers: Mapping[str, str],
         *,
         settings: StreamSettings,

@@ -17,7 +17,7 @@ from tailrace.events.answers import Reply as Answered
 from tailrace.events.items import Json
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.protocols.ag_ui.request import Create, Resume
+from tailrace.protocols.ag_ui.request import Resume, RunAgentInput
 from tailrace.protocols.ag_ui.wire import APPROVAL, QUESTION, SURFACE
 from tailrace.protocols.fields import any_object, as_object, only, optional
 from tailrace.runs.conversations import named_id
@@ -43,7 +43,7 @@ async def start(service: RunService, caller: Caller, request: RunRequest, body: 
 
 
 async def resume(
-    service: RunService, caller: Caller, create: Create, request: RunRequest, body: bytes
+    service: RunService, caller: Caller, create: RunAgentInput, request: RunRequest, body: bytes
 ) -> tuple[str, int]:
     """Continue the run whose interrupts `create.resume` answers, now or when the same request came before.
     Returns the run and the turn that the answers began. Raises as `find_answer` and `RunService.answer`."""
@@ -116,7 +116,7 @@ def _reused(request: RunRequest) -> Unprocessable:
     )
 
 
-async def find_answer(stored: StoredRuns, create: Create, owner: Owner) -> Answering:
+async def find_answer(stored: StoredRuns, create: RunAgentInput, owner: Owner) -> Answering:
     """The run that `create.resume` answers, the answers, and new messages of the user. Raises `BadRequest`,
     `NotFound`, `Expired`, and `Conflict` where messages have waited too long for the run's next pause."""
     param = create.resume[0].where + ".interruptId"

@@ -28,7 +28,7 @@ from tailrace.service import no_form, refusals
 from tailrace.service.answers import find_answer, require_same_agent
 from tailrace.service.caller import Caller
 from tailrace.service.catalog import Catalog
-from tailrace.service.documents import Made
+from tailrace.service.documents import Document
 from tailrace.service.outcomes import with_outcomes
 from tailrace.service.projection import Projections
 from tailrace.service.readers import Readers
@@ -198,15 +198,17 @@ class RunService(Struct, frozen=True):
         """A run's events after number `after`, in batches, until its end."""
         return follow(self.projections.log, run, after)
 
-    async def document(self, run: str, make: Callable[[Sequence[Event]], Made]) -> Made:
+    async def document(self, run: str, make: Callable[[Sequence[Event]], Document]) -> Document:
         """What `make` makes of a run's events. Raises `NotFound`, `TooLarge`."""
         return await self.stored.documents.of_events(run, make)
 
-    async def state_document(self, run: str, make: Callable[[RunState], Made]) -> Made:
+    async def state_document(self, run: str, make: Callable[[RunState], Document]) -> Document:
         """What `make` makes of a run's state. Raises `NotFound`, `TooLarge`."""
         return await self.stored.documents.of_state(run, make)
 
-    async def cancelled_document(self, run: str, make: Callable[[Sequence[Event]], Made]) -> Made:
+    async def cancelled_document(
+        self, run: str, make: Callable[[Sequence[Event]], Document]
+    ) -> Document:
         """What `make` makes of the events of a run that was just cancelled, without its output if that is
         large."""
         return await self.stored.documents.of_cancelled(run, make, CLIENT)

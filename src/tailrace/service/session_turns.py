@@ -9,7 +9,7 @@ from tailrace.events.answers import Given, Reply, given, reply
 from tailrace.events.items import Message, text_of
 from tailrace.protocols.fields import unsupported
 from tailrace.protocols.session_lines import stream
-from tailrace.protocols.session_lines.request import Create
+from tailrace.protocols.session_lines.request import SessionRequest
 from tailrace.runs.conversations import Conversation
 from tailrace.runs.owner import Owner
 from tailrace.service.answers import require_same_agent
@@ -34,7 +34,7 @@ async def find_run(
 async def answer(
     service: RunService,
     caller: Caller,
-    create: Create,
+    create: SessionRequest,
     session: Conversation,
     agent: str,
     body: bytes,
@@ -69,7 +69,7 @@ async def answer(
     answers = [reply(state.questions[name], text) for name in names]
     place = await _place(service, caller, run, answers, body)
     events = await service.events(run)
-    lines = stream.Encoder(run, stream.Options()).encode(events[: place.seq])
+    lines = stream.SessionEncoder(run, stream.SessionStreamOptions()).encode(events[: place.seq])
     return run, len(lines)
 
 

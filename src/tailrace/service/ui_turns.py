@@ -15,8 +15,8 @@ from tailrace.events.answers import Answer, Approval, Declined, Reply, given, re
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.events.items import Json, ToolCall
 from tailrace.events.state import RunState
-from tailrace.protocols.ai_sdk_ui.messages import Given, Shown
-from tailrace.protocols.ai_sdk_ui.request import Create
+from tailrace.protocols.ai_sdk_ui.messages import PartResult, ShownCall
+from tailrace.protocols.ai_sdk_ui.request import SendUiMessages
 from tailrace.protocols.ai_sdk_ui.wire import arguments
 from tailrace.protocols.fields import Object
 from tailrace.runs.conversations import named_id
@@ -39,7 +39,7 @@ async def find_run(service: RunService, owner: Owner, chat: str, response: str) 
     return None
 
 
-async def find_answer(stored: StoredRuns, create: Create, owner: Owner) -> Answering | None:
+async def find_answer(stored: StoredRuns, create: SendUiMessages, owner: Owner) -> Answering | None:
     """The run that a message answers, the answers, and new messages of the user; None when it answers no open
     question, or an earlier turn gave the same answers with other messages.
 
@@ -96,7 +96,7 @@ def _is_open(state: RunState, answer: Approval) -> bool:
     return item is not None and item.tool in ASKED_TOOL and item.asked == answer.asked
 
 
-def _answer(part: Given, number: int, state: RunState) -> Approval | Reply | Declined | None:
+def _answer(part: PartResult, number: int, state: RunState) -> Approval | Reply | Declined | None:
     if part.approved is not None:
         return Approval(number, part.approved, part.text, ids.asked_time(part.id))
     for name, question in state.questions.items():
@@ -105,7 +105,7 @@ def _answer(part: Given, number: int, state: RunState) -> Approval | Reply | Dec
     return None
 
 
-def _check_input(shown: Shown, number: int, state: RunState) -> None:
+def _check_input(shown: ShownCall, number: int, state: RunState) -> None:
     """Raises `BadRequest` for an approval of a call whose input the client has changed."""
     call = state.items[number].content if number < len(state.items) else None
     if isinstance(call, ToolCall):

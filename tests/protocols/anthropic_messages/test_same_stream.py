@@ -5,7 +5,6 @@ Changed are the ids that are ours, and what `normal` says.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def log(data: bytes) -> list[t.Event]:
 
     add([t.Draft(t.RunStarted(request()))])
     add(node_lifecycle.opening(state, "helper"))
-    decoder = MessagesCodec().decoder(itertools.count(), "m")
+    decoder = MessagesCodec().decoder("m")
     said = node_lifecycle.ModelReply(state)
     for start in range(0, len(data), 97):
         add(said.said(decoder.feed(data[start : start + 97])))
@@ -52,7 +51,7 @@ def log(data: bytes) -> list[t.Event]:
 
 def shown(events: Sequence[t.Event]) -> list[Object]:
     """The events that a client is shown."""
-    encoder = stream.Encoder(RUN, stream.Options())
+    encoder = stream.MessagesEncoder(RUN, stream.MessagesStreamOptions())
     return blocks.check(frame for event in events for frame in encoder.encode([event]))
 
 
@@ -78,7 +77,7 @@ def test_a_client_of_the_dialect_reads_what_the_server_said(said: list[Object]) 
 
 @given(said=streams())
 def test_the_document_is_the_same_message(said: list[Object]) -> None:
-    made, status = reply.message(RUN, log(sse(said)), stream.Options())
+    made, status = reply.message(RUN, log(sse(said)), stream.MessagesStreamOptions())
     document: Object = msgspec.json.decode(made)
     assert status == 200
     assert normal(document) == normal(read(said))

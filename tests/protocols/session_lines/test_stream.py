@@ -10,7 +10,7 @@ import tailrace
 from tailrace.events import types as t
 from tailrace.protocols.session_lines import host as h
 from tailrace.protocols.session_lines import runtime as r
-from tailrace.protocols.session_lines.stream import Encoder, Options
+from tailrace.protocols.session_lines.stream import SessionEncoder, SessionStreamOptions
 from tests.support import lines
 from tests.support.logs import RUN, log
 from tests.support.scenarios import SCENARIOS
@@ -21,7 +21,7 @@ ALL = {**SCENARIOS, **TEAM_SCENARIOS}
 
 
 def _told(name: str) -> list[h.SessionEvent]:
-    return lines.check(Encoder(RUN, Options()).encode(ALL[name]()))
+    return lines.check(SessionEncoder(RUN, SessionStreamOptions()).encode(ALL[name]()))
 
 
 def _only(events: list[h.SessionEvent], kind: type[Kind]) -> list[Kind]:
@@ -40,7 +40,7 @@ def test_a_reply_streams_and_is_told_whole() -> None:
     assert isinstance(said, r.TextContent)
     assert "".join(update.delta for update in _only(events, r.MessageUpdate)) == said.text
     kinds = [type(update.event) for update in _only(events, r.MessageUpdate)]
-    assert kinds == [r.TextStart, *[r.TextDelta] * (len(kinds) - 2), r.TextEnd]
+    assert kinds == [r.TextStart, *[r.TextDeltaPiece] * (len(kinds) - 2), r.TextEnd]
 
 
 def test_thoughts_are_no_part_of_the_answer() -> None:
@@ -85,7 +85,7 @@ def test_a_shortened_history_is_told_of() -> None:
 def test_the_end_tells_what_was_said_and_what_it_cost(name: str) -> None:
     events = _told(name)
     (end,) = _only(events, r.SessionEnd)
-    (usage,) = _only(events, h.ContextUsage)
+    (usage,) = _only(events, h.SessionContextUsage)
     spent = [e.payload for e in ALL[name]() if isinstance(e.payload, t.Usage)]
     assert end.usage.total_tokens == sum(each.input + each.output for each in spent)
     ended = [event.message for event in _only(events, r.MessageEnd)]
@@ -96,8 +96,12 @@ def test_the_end_tells_what_was_said_and_what_it_cost(name: str) -> None:
 
 def test_how_full_the_context_is() -> None:
     said: list[t.Payload] = [t.ContextUsage(500, 1000), t.Usage("m", input=250, output=5)]
-    events = lines.check(Encoder(RUN, Options()).encode(log(said, end=t.RunCompleted())))
-    assert events[-1] == h.ContextUsage(input_tokens=250, output_tokens=5, budget_used_pct=25)
+    events = lines.check(
+        SessionEncoder(RUN, SessionStreamOptions()).encode(log(said, end=t.RunCompleted()))
+    )
+    assert events[-1] == h.SessionContextUsage(
+        input_tokens=250, output_tokens=5, budget_used_pct=25
+    )
 
 
 def test_an_agent_s_skills_are_told_of() -> None:
@@ -107,7 +111,9 @@ def test_an_agent_s_skills_are_told_of() -> None:
         t.Custom("skill_start", {"of": "another kind"}),
         t.Custom("note", {"skillName": "sums"}),
     ]
-    events = lines.check(Encoder(RUN, Options()).encode(log(said, end=t.RunCompleted())))
+    events = lines.check(
+        SessionEncoder(RUN, SessionStreamOptions()).encode(log(said, end=t.RunCompleted()))
+    )
     assert _only(events, r.SkillStart) == [r.SkillStart(skill_name="sums", task="add")]
     assert _only(events, r.SkillEnd) == [r.SkillEnd(skill_name="sums")]
 
@@ -122,4 +128,4 @@ def test_a_crash_ends_a_message_and_begins_another() -> None:
 def test_the_union_is_published_with_its_host_part() -> None:
     every, host = set(get_args(tailrace.SessionEvent)), set(get_args(tailrace.HostEvent))
     assert host < every
-    assert {r.MessageUpdate, r.SkillStart, h.ContextUsage} <= every
+    assert {r.MessageUpdate, r.SkillStart, h.SessionContextUsage} <= every

@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.replies import document
 from tailrace.protocols.ag_ui import request
@@ -28,7 +28,7 @@ def routes(service: RunService, edge: Edge) -> list[Route]:
         ("POST", "/agui/{agent}"): handlers.run,
         ("POST", "/agui/{agent}/cancel"): handlers.cancel,
     }
-    return guarded(edge.gate, table, error_body, queries={})
+    return guarded_routes(edge.gate, table, error_body, queries={})
 
 
 class _Threads:

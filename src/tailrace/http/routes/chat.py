@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from tailrace.events.request import RunRequest
 from tailrace.http import refusals
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
 from tailrace.http.replies import document, json_reply
@@ -33,7 +33,7 @@ def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
         ("GET", "/models"): handlers.models,
         ("GET", "/models/{model}"): handlers.model,
     }
-    return guarded(edge.gate, table, error_body, mount.path)
+    return guarded_routes(edge.gate, table, error_body, mount.path)
 
 
 class _Chat:
@@ -49,9 +49,9 @@ class _Chat:
         run_request = await self._in_session(caller, create.request, target)
         run, _ = await self._service.start(caller, run_request, body)
         mount = self._mount
-        options = stream.Options(create.include_usage, mount.key, mount.functions)
+        options = stream.ChatStreamOptions(create.include_usage, mount.key, mount.functions)
         if create.stream and await self._service.early_failure(run) is None:
-            view = View(options, lambda: stream.Encoder(run, options))
+            view = View(options, lambda: stream.ChatEncoder(run, options))
             return self._edge.stream(self._service.follow(caller, run, view))
         state = await self._service.attend(caller, run)
         if state is None:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from tailrace.errors import BadRequest
 from tailrace.events import ids
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
 from tailrace.http.replies import json_reply
@@ -40,7 +40,7 @@ def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
         ("GET", items + "/{item_id}"): handlers.item,
         ("DELETE", items + "/{item_id}"): handlers.remove,
     }
-    return guarded(edge.gate, table, error_body, mount.path)
+    return guarded_routes(edge.gate, table, error_body, mount.path)
 
 
 class _Conversations:

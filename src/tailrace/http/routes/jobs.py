@@ -14,7 +14,7 @@ from tailrace.errors import BadRequest, Conflict
 from tailrace.events import ids
 from tailrace.events.state import fold
 from tailrace.events.types import Event
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.queries import cursor, cursor_name
 from tailrace.http.replies import json_reply
@@ -48,7 +48,7 @@ def routes(service: RunService, edge: Edge) -> list[Route]:
         ("POST", "/jobs/{job_id}/cancel"): handlers.cancel,
         ("POST", "/jobs/{job_id}/input"): handlers.input,
     }
-    return guarded(edge.gate, table, error_body, queries=QUERIES)
+    return guarded_routes(edge.gate, table, error_body, queries=QUERIES)
 
 
 class _Jobs:

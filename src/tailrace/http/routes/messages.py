@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.http import refusals
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
 from tailrace.http.replies import document, json_reply
@@ -31,7 +31,7 @@ def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
         ("POST", "/messages"): handlers.create,
         ("POST", "/messages/count_tokens"): handlers.count,
     }
-    return guarded(edge.gate, table, error_body, mount.path)
+    return guarded_routes(edge.gate, table, error_body, mount.path)
 
 
 class _Messages:
@@ -48,9 +48,9 @@ class _Messages:
         run_request = msgspec.structs.replace(create.request, agent=target.name)
         run, _ = await self._service.start(caller, run_request, body)
         reads_calls = CANNOT_READ_CALLS not in http.headers.get("user-agent", "")
-        options = stream.Options(tools=reads_calls, key=self._mount.key)
+        options = stream.MessagesStreamOptions(tools=reads_calls, key=self._mount.key)
         if create.stream and await self._service.early_failure(run) is None:
-            view = View(options, lambda: stream.Encoder(run, options))
+            view = View(options, lambda: stream.MessagesEncoder(run, options))
             return self._edge.stream(self._service.follow(caller, run, view))
         state = await self._service.attend(caller, run)
         if state is None:

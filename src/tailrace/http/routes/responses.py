@@ -16,7 +16,7 @@ from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.types import Event, RunCancelled, RunFailed, RunStarted
 from tailrace.http import refusals
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
 from tailrace.http.queries import cursor, cursor_name, flag
@@ -49,7 +49,7 @@ def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
         ("POST", "/responses/{response_id}/cancel"): handlers.cancel,
         ("GET", "/responses/{response_id}/input_items"): handlers.input_items,
     }
-    return guarded(edge.gate, table, error_body, mount.path)
+    return guarded_routes(edge.gate, table, error_body, mount.path)
 
 
 class _Responses:
@@ -154,11 +154,11 @@ class _Responses:
 
     def _options(
         self, run_request: RunRequest, turn: int, more: tuple[str, ...] = ()
-    ) -> stream.Options:
+    ) -> stream.ResponsesStreamOptions:
         """`more`: what a later request includes besides what the first did."""
         mount = self._mount
         include = tuple(dict.fromkeys((*run_request.include, *more)))
-        return stream.Options(include, turn, mount.key, mount.functions)
+        return stream.ResponsesStreamOptions(include, turn, mount.key, mount.functions)
 
     async def _document(self, run: str, turn: int, more: tuple[str, ...] = ()) -> Reply:
         make = partial(self._make_document, run, turn, more=more)

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.queries import cursor
 from tailrace.http.replies import document
@@ -36,7 +36,7 @@ def routes(service: RunService, edge: Edge) -> list[Route]:
         ("GET", "/api/chat/{chat_id:path}/stream"): handlers.resume,
         ("POST", "/api/chat/{chat_id:path}/cancel"): handlers.cancel,
     }
-    return guarded(edge.gate, table, error_body, queries=QUERIES)
+    return guarded_routes(edge.gate, table, error_body, queries=QUERIES)
 
 
 class _Chats:

@@ -40,16 +40,16 @@ SUCCESS: Object = {"type": "success"}
 no result."""
 
 
-class Options(Struct, frozen=True):
+class AgUiStreamOptions(Struct, frozen=True):
     """`turn`: what follows this many answers, up to the next pause; None: all of the run."""
 
     turn: int | None = None
 
 
-class Encoder:
+class AgUiEncoder:
     """`StreamEncoder` for one run."""
 
-    def __init__(self, run: str, options: Options) -> None:
+    def __init__(self, run: str, options: AgUiStreamOptions) -> None:
         self.run = run
         self.done = False
         self._options = options

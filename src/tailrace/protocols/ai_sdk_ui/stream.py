@@ -38,7 +38,7 @@ HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta,
 """What most events of a run are: it does not walk through the whole match."""
 
 
-class Options(Struct, frozen=True):
+class UiStreamOptions(Struct, frozen=True):
     """`turn`: the stream ends at the pause that follows this many answers; None: at the run's end only.
     `past`: the first frame also brings what the message held before this run (`past.py`)."""
 
@@ -46,10 +46,10 @@ class Options(Struct, frozen=True):
     past: bool = False
 
 
-class Encoder:
+class UiMessageEncoder:
     """`StreamEncoder` for one run."""
 
-    def __init__(self, run: str, options: Options) -> None:
+    def __init__(self, run: str, options: UiStreamOptions) -> None:
         self.run = run
         self.done = False
         self._options = options
@@ -318,7 +318,7 @@ def message_begins(run: str, events: Sequence[t.Event], turn: int) -> int:
 
 def turn_begins(run: str, events: Sequence[t.Event], turn: int) -> int:
     """The number of the first frame of a turn, in the stream up to the end of that turn."""
-    encoder, answers = Encoder(run, Options(turn)), 0
+    encoder, answers = UiMessageEncoder(run, UiStreamOptions(turn)), 0
     for number, event in enumerate(events):
         if isinstance(event.payload, t.RunResumed):
             answers += 1

@@ -16,7 +16,7 @@ from tailrace.protocols.framing.json_line import encode as _json
 _STOP = b""
 
 
-class Place:
+class BlockSlot:
     """Where the blocks of one item stand: whose it is, what waits for its turn, whether it has ended."""
 
     __slots__ = ("ended", "number", "source", "waiting")
@@ -35,23 +35,23 @@ class Blocks:
         self.frames: list[bytes] = []
         self._count = 0
         self._head = b""
-        self._current: Place | None = None
+        self._current: BlockSlot | None = None
         self._places = 0
-        self._queues: dict[str, deque[Place]] = {}
+        self._queues: dict[str, deque[BlockSlot]] = {}
 
     def take(self) -> list[bytes]:
         """The new frames."""
         frames, self.frames = self.frames, []
         return frames
 
-    def reserve(self, source: str) -> Place:
+    def reserve(self, source: str) -> BlockSlot:
         """A place behind those of `source` that are there."""
-        place = Place(self._places, source)
+        place = BlockSlot(self._places, source)
         self._places += 1
         self._queues.setdefault(source, deque()).append(place)
         return place
 
-    def start(self, place: Place, start: Object, extra: bytes = b"") -> None:
+    def start(self, place: BlockSlot, start: Object, extra: bytes = b"") -> None:
         """A block begins in its place; `extra` is what its start says besides."""
         if place is self._current:
             self._start(start, extra)
@@ -59,28 +59,28 @@ class Blocks:
             place.waiting.append((start, extra))
             self._next()
 
-    def delta(self, place: Place, delta: bytes) -> None:
+    def delta(self, place: BlockSlot, delta: bytes) -> None:
         """A piece of the block: `delta` is the event's `delta` as JSON."""
         if place is self._current:
             self.frames.append(b"%b%b}\n\n" % (self._head, delta))
         else:
             place.waiting.append(delta)
 
-    def stop(self, place: Place) -> None:
+    def stop(self, place: BlockSlot) -> None:
         """The block is whole; another may follow in its place."""
         if place is self._current:
             self._stop()
         else:
             place.waiting.append(_STOP)
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: BlockSlot) -> None:
         """Nothing more comes in this place."""
         place.ended = True
         if place is self._current:
             self._current = None
         self._next()
 
-    def whole(self, place: Place, start: Object, *deltas: Object, extra: bytes = b"") -> None:
+    def whole(self, place: BlockSlot, start: Object, *deltas: Object, extra: bytes = b"") -> None:
         """A block all at once."""
         self.start(place, start, extra)
         for delta in deltas:
@@ -105,7 +105,7 @@ class Blocks:
             if not place.ended:
                 self._current = place
 
-    def _ready(self) -> Place | None:
+    def _ready(self) -> BlockSlot | None:
         """Of the agents' next places the first in which something stands, or nothing ever will."""
         heads = (queue[0] for queue in self._queues.values())
         ready = (place for place in heads if place.waiting or place.ended)

@@ -11,7 +11,7 @@ import msgspec
 from tailrace.events.history import lasting
 from tailrace.events.items import Json
 from tailrace.events.types import Event, RunFailed
-from tailrace.protocols.anthropic_messages.stream import Encoder, Options
+from tailrace.protocols.anthropic_messages.stream import MessagesEncoder, MessagesStreamOptions
 from tailrace.protocols.failures import status
 from tailrace.protocols.fields import Object
 
@@ -20,10 +20,10 @@ _SIGN = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],]', re.DOTALL)
 TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
 
-def message(run: str, events: Sequence[Event], options: Options) -> tuple[bytes, int]:
+def message(run: str, events: Sequence[Event], options: MessagesStreamOptions) -> tuple[bytes, int]:
     """The document of an ended run and its HTTP status; where that is no 200, it is the error body."""
     document: Object = {}
-    for frame in Encoder(run, options).encode(lasting(events)):
+    for frame in MessagesEncoder(run, options).encode(lasting(events)):
         event: Object = msgspec.json.decode(frame.partition(b"\ndata: ")[2])
         if event["type"] == "error":
             end = events[-1].payload

@@ -21,7 +21,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Json, ProviderItem, Reasoning, ToolCall
 from tailrace.protocols import sealed
 from tailrace.protocols.anthropic_messages import wire
-from tailrace.protocols.anthropic_messages.blocks import Blocks, Place
+from tailrace.protocols.anthropic_messages.blocks import Blocks, BlockSlot
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.attribution import Roster, about
 from tailrace.protocols.fields import Object, any_object
@@ -34,7 +34,7 @@ THOUGHT: Object = {"type": "thinking", "thinking": "", "signature": ""}
 """How thinking begins."""
 
 
-class Options(Struct, frozen=True):
+class MessagesStreamOptions(Struct, frozen=True):
     """`tools`: whether calls that run on our side are shown. `key` names the extension object of a mount
     that attributes, `""` elsewhere."""
 
@@ -47,17 +47,17 @@ class _Item:
 
     __slots__ = ("gone", "kind", "opening", "place")
 
-    def __init__(self, opening: t.Event, place: Place) -> None:
+    def __init__(self, opening: t.Event, place: BlockSlot) -> None:
         self.opening = opening
         self.place = place
         self.gone = False
         self.kind: tuple[type[Hot], int] | None = None
 
 
-class Encoder:
+class MessagesEncoder:
     """`StreamEncoder` for one run."""
 
-    def __init__(self, run: str, options: Options) -> None:
+    def __init__(self, run: str, options: MessagesStreamOptions) -> None:
         self.done = False
         self._run = run
         self._options = options

@@ -18,7 +18,7 @@ NAMING = (RunStarted, NodeStarted, AgentStarted)
 """Events that say what a node or an agent is called."""
 
 
-class Encoder:
+class NodeStreamEncoder:
     """`StreamEncoder` for one run."""
 
     def __init__(self, run: str) -> None:

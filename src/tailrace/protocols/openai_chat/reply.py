@@ -13,7 +13,7 @@ from tailrace.events.items import Json
 from tailrace.events.types import Event, RunFailed
 from tailrace.protocols import failures
 from tailrace.protocols.fields import Object, any_object, given
-from tailrace.protocols.openai_chat.stream import Encoder, Options
+from tailrace.protocols.openai_chat.stream import ChatEncoder, ChatStreamOptions
 
 _json = msgspec.json.Encoder().encode
 
@@ -24,11 +24,11 @@ NO_SOUND: Object = {"id": "", "expires_at": 0, "data": "", "transcript": ""}
 """What the SDKs require of a message's `audio`; other servers, and a reply that was cut, tell less of it."""
 
 
-def completion(run: str, events: Sequence[Event], options: Options) -> tuple[bytes, int]:
+def completion(run: str, events: Sequence[Event], options: ChatStreamOptions) -> tuple[bytes, int]:
     """The document of an ended run and its HTTP status; where that is no 200, it is the error body."""
     total = _Sum()
     whole = msgspec.structs.replace(options, include_usage=True)
-    for frame in Encoder(run, whole).encode(lasting(events)):
+    for frame in ChatEncoder(run, whole).encode(lasting(events)):
         data = frame.removeprefix(b"data: ").rstrip(b"\n")
         if data != b"[DONE]":
             total.add(msgspec.json.decode(data))

@@ -41,7 +41,7 @@ Reply = tuple[int, str, int]
 """A model reply: the attempt, the agent, and how many replies that agent had before."""
 
 
-class Options(Struct, frozen=True):
+class ChatStreamOptions(Struct, frozen=True):
     """`include_usage`: `usage: null` on every chunk, and a last chunk with the run's usage. `key` names
     the extension object of a mount that attributes, `""` elsewhere. `functions`: calls that run on our
     side are `tool_calls` too, as on the platform whose clients `/agent/{id}` was made for."""
@@ -51,10 +51,10 @@ class Options(Struct, frozen=True):
     functions: bool = False
 
 
-class Encoder:
+class ChatEncoder:
     """`StreamEncoder` for one run."""
 
-    def __init__(self, run: str, options: Options) -> None:
+    def __init__(self, run: str, options: ChatStreamOptions) -> None:
         self.done = False
         self._id = ids.chat_id(run)
         self._job = ids.job_id(run)

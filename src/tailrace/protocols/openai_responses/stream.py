@@ -37,7 +37,7 @@ from tailrace.protocols.openai_responses.stream_calls import (
     ServerCallWriter,
 )
 from tailrace.protocols.openai_responses.stream_items import MessageWriter, ReasoningWriter
-from tailrace.protocols.openai_responses.stream_output import Output
+from tailrace.protocols.openai_responses.stream_output import ResponseOutput
 from tailrace.protocols.openai_responses.stream_provider import ImageWriter, ProviderWriter
 from tailrace.protocols.openai_responses.writer import ItemWriter, opening
 
@@ -46,7 +46,7 @@ HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta,
 DONE = b"data: [DONE]\n\n"
 
 
-class Options(Struct, frozen=True):
+class ResponsesStreamOptions(Struct, frozen=True):
     """What a client asked to be included; which turn of the run; `key` names the extension fields of a
     mount that attributes, `""` elsewhere. `functions`: calls that run on our side are `function_call`
     items too, as on the platform whose clients `/agent/{id}` was made for."""
@@ -57,10 +57,10 @@ class Options(Struct, frozen=True):
     functions: bool = False
 
 
-class Encoder:
+class ResponsesEncoder:
     """`StreamEncoder` for one run; also knows the Response object at any point (`document`)."""
 
-    def __init__(self, run: str, options: Options) -> None:
+    def __init__(self, run: str, options: ResponsesStreamOptions) -> None:
         self.run = run
         self.options = options
         self.done = False
@@ -79,7 +79,7 @@ class Encoder:
         self._spent: list[t.Usage] = []
         self._last: t.Usage | None = None
         self._items: dict[int, ItemWriter] = {}
-        self._output = Output()
+        self._output = ResponseOutput()
         self._number = 0
         self._frames: list[bytes] = []
 
@@ -243,7 +243,7 @@ class Encoder:
         self._turn += 1
         self._frames.clear()
         self._number = 0
-        self._items, self._output, self._totals = {}, Output(), Totals()
+        self._items, self._output, self._totals = {}, ResponseOutput(), Totals()
         self._spent, self._last = [], None
         self._created_at = event.ts // 1000
         before = ids.response_id(self.run, self._turn - 1)

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from tailrace.protocols.session_lines.runtime import Line, RuntimeEvent, SkillEvent
 
 
-class Part(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True, gc=False):
+class HostObject(Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True, gc=False):
     """Base of the objects inside these events."""
 
 
@@ -21,7 +21,7 @@ class ContextCompactionEnd(Line, frozen=True, kw_only=True, tag="context_compact
     """The history has been shortened."""
 
 
-class ContextUsage(Line, frozen=True, kw_only=True, tag="context_usage"):
+class SessionContextUsage(Line, frozen=True, kw_only=True, tag="context_usage"):
     """How full the model's context was in the last turn."""
 
     input_tokens: int
@@ -29,7 +29,7 @@ class ContextUsage(Line, frozen=True, kw_only=True, tag="context_usage"):
     budget_used_pct: int
 
 
-class Fault(Part, frozen=True, kw_only=True):
+class ErrorDetail(HostObject, frozen=True, kw_only=True):
     """What went wrong."""
 
     message: str
@@ -39,10 +39,10 @@ class Fault(Part, frozen=True, kw_only=True):
 class Error(Line, frozen=True, kw_only=True, tag="error"):
     """The run failed; nothing follows."""
 
-    error: Fault
+    error: ErrorDetail
 
 
-class Task(Part, frozen=True, kw_only=True):
+class OrchestrationTask(HostObject, frozen=True, kw_only=True):
     """What a run of many agents was asked."""
 
     id: str = field()
@@ -54,10 +54,10 @@ class OrchestrationRunStart(Line, frozen=True, kw_only=True, tag="orchestration_
     """The run begins to use several agents."""
 
     run_id: str
-    initial_task: Task
+    initial_task: OrchestrationTask
 
 
-class Agent(Part, frozen=True, kw_only=True):
+class SubagentInfo(HostObject, frozen=True, kw_only=True):
     """An agent that was dispatched; `created_at` in milliseconds since the epoch."""
 
     id: str = field()
@@ -70,11 +70,11 @@ class Agent(Part, frozen=True, kw_only=True):
 class SubagentSpawned(Line, frozen=True, kw_only=True, tag="subagent_spawned"):
     """An agent was dispatched; `parent_id` is who dispatched it."""
 
-    agent: Agent
+    agent: SubagentInfo
     parent_id: str
 
 
-class Input(Part, frozen=True, kw_only=True):
+class Input(HostObject, frozen=True, kw_only=True):
     """What an agent was told."""
 
     id: str = field()
@@ -104,7 +104,7 @@ class SubagentJobStarted(Line, frozen=True, kw_only=True, tag="subagent_job_star
     input_ids: tuple[str, ...]
 
 
-class Job(Part, frozen=True, kw_only=True):
+class SubagentJob(HostObject, frozen=True, kw_only=True):
     """What came of an agent's work."""
 
     job_id: str = field()
@@ -118,17 +118,17 @@ class SubagentJobCompleted(Line, frozen=True, kw_only=True, tag="subagent_job_co
     """An agent's work is done."""
 
     agent_id: str
-    job: Job
+    job: SubagentJob
 
 
 class SubagentJobFailed(Line, frozen=True, kw_only=True, tag="subagent_job_failed"):
     """An agent's work came to nothing."""
 
     agent_id: str
-    job: Job
+    job: SubagentJob
 
 
-class Wait(Part, frozen=True, kw_only=True):
+class Wait(HostObject, frozen=True, kw_only=True):
     """What an agent waits for."""
 
     id: str = field()
@@ -169,7 +169,7 @@ class OrchestrationRunComplete(Line, frozen=True, kw_only=True, tag="orchestrati
 HostEvent: TypeAlias = (
     ContextCompactionStart
     | ContextCompactionEnd
-    | ContextUsage
+    | SessionContextUsage
     | Error
     | OrchestrationRunStart
     | SubagentSpawned

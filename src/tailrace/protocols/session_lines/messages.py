@@ -35,9 +35,9 @@ THOUGHTS = (t.ReasoningDelta, t.ReasoningSummaryDelta)
 Frame = Callable[[r.Line], bytes]
 
 
-def usage(totals: Totals) -> r.Usage:
+def usage(totals: Totals) -> r.SessionUsage:
     """Tokens as sessions count them."""
-    return r.Usage(
+    return r.SessionUsage(
         input_tokens=totals.input - totals.cached - totals.cache_write,
         output_tokens=totals.output,
         cache_read_tokens=totals.cached,
@@ -88,7 +88,7 @@ class SessionReply:
             content=(),
             provider=PROVIDER,
             model_id=model,
-            usage=r.Usage(),
+            usage=r.SessionUsage(),
             stop_reason="stop",
             timestamp=ts,
         )
@@ -182,7 +182,7 @@ class SessionReply:
         if thinks:
             line = self._update(r.ThinkingDelta(content_index=index, delta=HERE))
         else:
-            line = self._update(r.TextDelta(content_index=index, delta=HERE), HERE)
+            line = self._update(r.TextDeltaPiece(content_index=index, delta=HERE), HERE)
         known = self._open[item] = (kind, line.split(_json(HERE)))
         return begun, known
 

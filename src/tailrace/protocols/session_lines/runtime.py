@@ -26,23 +26,23 @@ class Traced(Line, frozen=True, kw_only=True):
     turn_index: int = 0
 
 
-class Content(Struct, frozen=True, rename="camel", tag_field="type", gc=False):
+class ContentBlock(Struct, frozen=True, rename="camel", tag_field="type", gc=False):
     """Base of the contents of messages and results."""
 
 
-class TextContent(Content, frozen=True, tag="text"):
+class TextContent(ContentBlock, frozen=True, tag="text"):
     """Text."""
 
     text: str
 
 
-class ThinkingContent(Content, frozen=True, tag="thinking"):
+class ThinkingContent(ContentBlock, frozen=True, tag="thinking"):
     """What the model thought."""
 
     thinking: str
 
 
-class ImageContent(Content, frozen=True, tag="image"):
+class ImageContent(ContentBlock, frozen=True, tag="image"):
     """An image, as base64 data or by URL."""
 
     mime_type: str = ""
@@ -50,7 +50,7 @@ class ImageContent(Content, frozen=True, tag="image"):
     url: str = ""
 
 
-class ToolCallContent(Content, frozen=True, tag="toolCall"):
+class ToolCallContent(ContentBlock, frozen=True, tag="toolCall"):
     """A call; `arguments` is `{"arguments": "…"}` where the model wrote no JSON object."""
 
     id: str
@@ -71,7 +71,7 @@ class Cost(Struct, frozen=True, rename="camel", kw_only=True, gc=False):
     total: float = 0.0
 
 
-class Usage(Struct, frozen=True, rename="camel", kw_only=True, gc=False):
+class SessionUsage(Struct, frozen=True, rename="camel", kw_only=True, gc=False):
     """Tokens; `input_tokens` leaves out what was read from or written to a cache."""
 
     input_tokens: int = 0
@@ -107,7 +107,7 @@ class AssistantMessage(
     content: tuple[AnyContent, ...] = field()
     provider: str = field()
     model_id: str = field()
-    usage: Usage = field()
+    usage: SessionUsage = field()
     stop_reason: Stop = field()
     timestamp: int = field()
     error_message: str = ""
@@ -134,7 +134,7 @@ class PartialMessage(Struct, frozen=True, tag_field="role", tag="assistant", gc=
 Message: TypeAlias = UserMessage | AssistantMessage | ToolResultMessage
 
 
-class Piece(
+class StreamPiece(
     Struct,
     frozen=True,
     rename="camel",
@@ -148,49 +148,49 @@ class Piece(
     content_index: int = field()
 
 
-class TextStart(Piece, frozen=True, kw_only=True, tag="text_start"):
+class TextStart(StreamPiece, frozen=True, kw_only=True, tag="text_start"):
     """Text begins."""
 
 
-class TextDelta(Piece, frozen=True, kw_only=True, tag="text_delta"):
+class TextDeltaPiece(StreamPiece, frozen=True, kw_only=True, tag="text_delta"):
     """A piece of text."""
 
     delta: str = field()
 
 
-class TextEnd(Piece, frozen=True, kw_only=True, tag="text_end"):
+class TextEnd(StreamPiece, frozen=True, kw_only=True, tag="text_end"):
     """The text is whole."""
 
     content: str = field()
 
 
-class ThinkingStart(Piece, frozen=True, kw_only=True, tag="thinking_start"):
+class ThinkingStart(StreamPiece, frozen=True, kw_only=True, tag="thinking_start"):
     """Thinking begins."""
 
 
-class ThinkingDelta(Piece, frozen=True, kw_only=True, tag="thinking_delta"):
+class ThinkingDelta(StreamPiece, frozen=True, kw_only=True, tag="thinking_delta"):
     """A piece of thinking."""
 
     delta: str = field()
 
 
-class ThinkingEnd(Piece, frozen=True, kw_only=True, tag="thinking_end"):
+class ThinkingEnd(StreamPiece, frozen=True, kw_only=True, tag="thinking_end"):
     """The thought is whole."""
 
     content: str = field()
 
 
-class CallStart(Piece, frozen=True, kw_only=True, tag="toolcall_start"):
+class CallStart(StreamPiece, frozen=True, kw_only=True, tag="toolcall_start"):
     """A call begins."""
 
 
-class CallDelta(Piece, frozen=True, kw_only=True, tag="toolcall_delta"):
+class CallDelta(StreamPiece, frozen=True, kw_only=True, tag="toolcall_delta"):
     """A piece of a call's arguments."""
 
     delta: str = field()
 
 
-class CallEnd(Piece, frozen=True, kw_only=True, tag="toolcall_end"):
+class CallEnd(StreamPiece, frozen=True, kw_only=True, tag="toolcall_end"):
     """The call is whole."""
 
     tool_call: ToolCallContent = field()
@@ -198,7 +198,7 @@ class CallEnd(Piece, frozen=True, kw_only=True, tag="toolcall_end"):
 
 LlmStreamEvent: TypeAlias = (
     TextStart
-    | TextDelta
+    | TextDeltaPiece
     | TextEnd
     | ThinkingStart
     | ThinkingDelta
@@ -330,7 +330,7 @@ class SessionEnd(Traced, frozen=True, kw_only=True, tag="session.end"):
     """The agent is done: the messages of this run, and what it cost."""
 
     messages: tuple[Message, ...]
-    usage: Usage
+    usage: SessionUsage
 
 
 class SkillStart(Line, frozen=True, kw_only=True, tag="skill_start"):

@@ -43,16 +43,16 @@ SKILLS: dict[str, type[r.SkillStart | r.SkillEnd]] = {
 }
 
 
-class Options(Struct, frozen=True):
+class SessionStreamOptions(Struct, frozen=True):
     """`sse`: the lines as server-sent events, for a client that accepts those."""
 
     sse: bool = False
 
 
-class Encoder:
+class SessionEncoder:
     """`StreamEncoder` for one run."""
 
-    def __init__(self, run: str, options: Options) -> None:
+    def __init__(self, run: str, options: SessionStreamOptions) -> None:
         self.done = False
         self._chain = ids.run_id(run)
         self._sse = options.sse
@@ -291,7 +291,7 @@ class Encoder:
         self._complete_turn()
         self._say(*self._orchestra.over(end))
         if isinstance(end, t.RunFailed):
-            self._say(h.Error(error=h.Fault(message=end.message, code=end.code)))
+            self._say(h.Error(error=h.ErrorDetail(message=end.message, code=end.code)))
             return
         if isinstance(end, t.RunIncomplete) and end.reason == "max_turns":
             self._say(r.MaxTurnsReached(chain_id=self._chain, turn_count=self._turn + 1))
@@ -300,7 +300,7 @@ class Encoder:
             r.SessionEnd(
                 chain_id=self._chain, messages=tuple(self._messages), usage=usage(self._totals)
             ),
-            h.ContextUsage(
+            h.SessionContextUsage(
                 input_tokens=given,
                 output_tokens=made,
                 budget_used_pct=round(100 * given / limit),

@@ -49,9 +49,9 @@ class Orchestra:
         call = self._calls.get(-1 if payload.call is None else payload.call)
         if not self._begun:
             self._begun = True
-            task = h.Task(id=f"task_{self._run}", kind="user", input=self._task)
+            task = h.OrchestrationTask(id=f"task_{self._run}", kind="user", input=self._task)
             yield h.OrchestrationRunStart(run_id=self._run, initial_task=task)
-        about = h.Agent(
+        about = h.SubagentInfo(
             id=agent,
             role=payload.name,
             created_at=event.ts,
@@ -69,7 +69,7 @@ class Orchestra:
 
     def completed(self, agent: str, status: t.Ending) -> Iterator[r.Line]:
         """An agent is done."""
-        job = h.Job(
+        job = h.SubagentJob(
             job_id=self._job(agent),
             input_ids=(self._input(agent),),
             outcome=OUTCOMES[status],
