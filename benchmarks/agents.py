@@ -23,7 +23,7 @@ from tailrace.events.items import Message, TextPart
 from tailrace.events.request import RunRequest
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
-from tailrace.runtimes.adapters.generator.run import Piece, Run
+from tailrace.runtimes.adapters.generator.run import GeneratorPiece, Run
 from tailrace.runtimes.adapters.generator.runtime import GeneratorRuntime
 from tailrace.runtimes.contract import Runtime
 from tailrace.service.run_service import RunService
@@ -73,7 +73,7 @@ def _script() -> bytes:
     return msgspec.json.encode({"replies": [*turns, *ends, *team]})
 
 
-async def words(run: Run) -> AsyncGenerator[Piece, None]:
+async def words(run: Run) -> AsyncGenerator[GeneratorPiece, None]:
     """So many tokens."""
     for n in range(TOKENS):
         yield "word "

@@ -19,7 +19,7 @@ from tailrace.events.request import RunRequest
 from tailrace.http.instance import Instance
 from tailrace.runs.directory import Filter
 from tailrace.runs.owner import Owner
-from tailrace.runtimes.adapters.generator.run import Piece
+from tailrace.runtimes.adapters.generator.run import GeneratorPiece
 from tailrace.service import stored_runs
 from tailrace.service.caller import Caller, Delivery
 from tailrace.service.run_service import RunService
@@ -48,11 +48,11 @@ class World:
         self.go = asyncio.Event()
 
         @app.agent("poet")
-        async def poet(run: tailrace.Run) -> AsyncGenerator[Piece, None]:
+        async def poet(run: tailrace.Run) -> AsyncGenerator[GeneratorPiece, None]:
             yield run.text(run.input)
 
         @app.agent("stuck")
-        async def stuck(run: tailrace.Run) -> AsyncGenerator[Piece, None]:
+        async def stuck(run: tailrace.Run) -> AsyncGenerator[GeneratorPiece, None]:
             yield run.text("so far")
             await self.go.wait()
 
