@@ -17,7 +17,8 @@ import uvloop
 
 from benchmarks import langgraph_agent, openai_agents
 from benchmarks.harness import median
-from tailrace import assembly, config
+from tailrace import config
+from tailrace.assembly import instance as assembly
 from tailrace.events.items import Message, TextPart
 from tailrace.events.request import RunRequest
 from tailrace.runs.owner import Owner
@@ -84,8 +85,8 @@ async def _run(service: RunService, agent: str, text: str) -> None:
     said = Message(role="user", content=(TextPart(text),))
     request = RunRequest(agent=agent, model=agent, surface="native", input=(said,))
     once = Submission(key="", body=b"", retry=False)
-    run, _ = await service.supervisor.start(request, owner=Owner("bench"), submission=once)
-    await service.supervisor.wait(run)
+    run, _ = await service.stored.supervisor.start(request, owner=Owner("bench"), submission=once)
+    await service.stored.supervisor.wait(run)
 
 
 async def _cost(service: RunService, agent: str, text: str, times: int = 1) -> float:
@@ -110,9 +111,9 @@ async def _measure(folder: Path) -> list[str]:
         "langgraph": langgraph_agent.runtime(FRAMEWORK_TOKENS),
         "openai": openai_agents.runtime(TOKENS),
     }
-    instance = assembly.instance(found, assembly.memory_store(), more)
-    service, life = instance.service, instance.edge.life
-    await life.open()
+    instance = assembly.assemble(found, assembly.memory_store(), more)
+    service = instance.service
+    await instance.lifecycle.open()
     rows: dict[str, list[float]] = {}
     bare: list[float] = []
     for _ in range(ROUNDS):
@@ -128,7 +129,7 @@ async def _measure(folder: Path) -> list[str]:
         ):
             seconds = await _cost(service, agent, text, times)
             rows.setdefault(name, []).append(seconds / divisor * 1e6)
-    await life.close()
+    await instance.lifecycle.close()
     made = [f"| {name} | {median(each):.1f} µs | | |" for name, each in rows.items()]
     made[0] = made[0].replace("| | |", f"| bare generator {median(bare):.2f} µs | |")
     crowd = median(rows["a token, 100 leads x 3 subagents"])

@@ -11,7 +11,8 @@ from pathlib import Path
 import jwt
 import pytest
 
-from tailrace.assembly import instance, mcp_servers, memory_store
+from tailrace.assembly.instance import assemble, memory_store
+from tailrace.assembly.tools import mcp_servers
 from tailrace.config import parse
 from tailrace.errors import ConfigError, Unauthorized
 from tests.support.mcp_servers import PROGRAM, SECRET, McpProcess
@@ -77,7 +78,7 @@ async def test_the_provider_s_name_obeys_the_rule_of_all_names(
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
     store = memory_store()
     await store.open()
-    gate = instance(parse(JWT.format(private=private), "x.toml", Path()), store).edge.gate
+    gate = assemble(parse(JWT.format(private=private), "x.toml", Path()), store).edge.gate
     token = jwt.encode({"exp": time.time() + 60}, "x" * 64, "HS256", headers={"kid": "one"})
     with caplog.at_level(logging.WARNING), pytest.raises(Unauthorized):
         await gate.admit({"authorization": f"Bearer {token}"}, "read")

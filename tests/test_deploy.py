@@ -19,7 +19,8 @@ import msgspec
 import pytest
 from jsonschema.validators import validator_for
 
-from tailrace import assembly_stores, config
+from tailrace import config
+from tailrace.assembly import stores
 from tailrace.log.stores.nats.driver import installation
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -155,7 +156,7 @@ def test_the_configuration_leads_to_the_three_servers(where: str, tmp_path: Path
         text = named("ConfigMap")["tailrace"]["data"]["tailrace.toml"]
     (tmp_path / "tailrace.toml").write_text(text, encoding="utf-8")
     found = config.load(tmp_path / "tailrace.toml")
-    servers, layout = installation(assembly_stores.settings(found, tmp_path))
+    servers, layout = installation(stores.settings(found, tmp_path))
     suffix = ".nats" if where == "kubernetes" else ""
     assert servers == [f"nats://nats-{number}{suffix}:4222" for number in range(3)]
     assert layout.replicas == 3

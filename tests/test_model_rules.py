@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tailrace.assembly_models import codec, longest_user, rules_of
+from tailrace.assembly.models import codec, longest_user, rules_of
 from tailrace.config import parse
 from tailrace.events.items import Message, TextPart
 from tailrace.events.request import ModelRequest, Settings

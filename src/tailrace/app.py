@@ -6,12 +6,12 @@ app = tailrace.App()
 async def echo(run: tailrace.Run):
     yield run.text(run.input)
 
-app.add("support", my_pydantic_ai_agent)          # any kind that recognise.py knows
+app.add("support", my_pydantic_ai_agent)          # any type that recognise.py knows
 fastapi = FastAPI(lifespan=app.lifespan)
 fastapi.mount("/agents", app.asgi())
 
-Whatever of an app is served, it is one application: one store, opened and closed once (`http/life.py`). Where
-no lifespan opens it, the first request does.
+All applications of one `App` share one store and one lifecycle (`service/lifecycle.py`). Without a lifespan
+the first request opens it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from pathlib import Path
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tailrace import assembly, assembly_stores, config
+from tailrace import config
+from tailrace.assembly import stores
+from tailrace.assembly.instance import application, assemble
 from tailrace.errors import ConfigError, LogError, Unavailable
-from tailrace.http.app import come_again
-from tailrace.http.edge import Instance
+from tailrace.http.app import unavailable
+from tailrace.http.instance import Instance
 from tailrace.http.routes import sessions
 from tailrace.log.contract import Store
 from tailrace.runs.settings import Role
@@ -50,7 +52,7 @@ class App:
         self.config = config.Config() if self.file is None else config.load(self.file)
         self.data = Path(data) if data is not None else self.config.folder / self.config.server.data
         self._runtimes: dict[str, Runtime] = {}
-        self._made: Instance | None = None
+        self._instance: Instance | None = None
 
     def agent(self, name: str, *, restarts: bool = False) -> Callable[[Function], Function]:
         """Make an async generator function an agent. With `restarts` it begins anew after a crash. Raises
@@ -77,59 +79,55 @@ class App:
 
     def instance_over(self, store: Store) -> Instance:
         """A server of this process alone, with its runs in `store`. May raise `ConfigError`."""
-        return assembly.instance(self.config, store, self._runtimes)
+        return assemble(self.config, store, self._runtimes)
 
     def instance(self, *, open: bool = True, wait: float = 0.0, role: Role = "all") -> Instance:
-        """The server that serves this app; `open` as in `assembly.instance`, `wait` and `role` as
+        """The server that serves this app; `open` as in `assembly.instance.assemble`, `wait` and `role` as
         for an engine. May raise `ConfigError`."""
         if self._is_served():
             raise ConfigError("this app is served already")
-        store, cluster = assembly_stores.engine(self.config, self.data, role=role, wait=wait)
-        made = assembly.instance(self.config, store, self._runtimes, open=open, cluster=cluster)
-        self._made = made
-        return made
+        store, cluster = stores.engine(self.config, self.data, role=role, wait=wait)
+        self._instance = assemble(self.config, store, self._runtimes, open=open, cluster=cluster)
+        return self._instance
 
     def asgi(self) -> ASGIApp:
         """An ASGI application with all surfaces, to be served or mounted. May raise `ConfigError`."""
-        self._now()
-        return _Served(self._now, lambda made: assembly.application(self.config, made))
+        self._current()
+        return _ServedApp(self._current, lambda instance: application(self.config, instance))
 
     def stream_routes(self, path: str = "/api/stream") -> list[Route]:
         """The routes of NDJSON sessions alone, for an app of one's own; `path` without parameters. May raise
         `ConfigError`."""
         return [
             Route(route.path, self._session(path, place), methods=list(route.methods or ()))
-            for place, route in enumerate(_sessions(self._now(), path))
+            for place, route in enumerate(_sessions(self._current(), path))
         ]
 
     @asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncGenerator[None, None]:
         """Open and close what this app serves: the lifespan for the app that mounts it."""
-        life = self._now().edge.life
-        await life.open()
-        try:
+        async with self._current().lifecycle:
             yield
-        finally:
-            await life.close()
 
     async def close(self) -> None:
         """For an app that mounts this one without its lifespan: hand over what runs, close what is open."""
-        if self._made is not None:
-            await self._made.edge.life.close()
+        if self._instance is not None:
+            await self._instance.lifecycle.close()
 
-    def _now(self) -> Instance:
+    def _current(self) -> Instance:
         """The server that serves this app: made once, and anew after it was closed."""
-        if self._made is None or self._made.edge.life.over:
-            self._made = self.instance()
-        return self._made
+        if self._instance is None or self._instance.lifecycle.closed:
+            self._instance = self.instance()
+        return self._instance
 
     def _session(self, path: str, place: int) -> ASGIApp:
-        return _Served(self._now, lambda made: _sessions(made, path)[place].app)
+        return _ServedApp(self._current, lambda instance: _sessions(instance, path)[place].app)
 
     def _is_served(self) -> bool:
-        return (
-            self._made is not None and self._made.edge.life.begun and not self._made.edge.life.over
-        )
+        if self._instance is None:
+            return False
+        lifecycle = self._instance.lifecycle
+        return lifecycle.started and not lifecycle.closed
 
     def _check(self, name: object) -> None:
         if not isinstance(name, str):
@@ -150,33 +148,37 @@ class App:
 
     def _add(self, name: str, runtime: Runtime) -> None:
         self._runtimes[name] = runtime
-        self._made = None  # what was made before knows nothing of it, and nobody was served by it
+        self._instance = (
+            None  # what was made before knows nothing of it, and nobody was served by it
+        )
 
 
 def _sessions(instance: Instance, path: str) -> list[Route]:
     return sessions.routes(instance.service, instance.edge, path)
 
 
-class _Served:
-    """An application over the server that serves an app at the time of a request; a class, so that a route
-    takes it for an application."""
+class _ServedApp:
+    """The ASGI application that serves an `App` at the time of a request. A class, because a Starlette route
+    takes a function for an endpoint."""
 
-    def __init__(self, now: Callable[[], Instance], make: Callable[[Instance], ASGIApp]) -> None:
-        self._now = now
+    def __init__(
+        self, current: Callable[[], Instance], make: Callable[[Instance], ASGIApp]
+    ) -> None:
+        self._current = current
         self._make = make
-        self._made: tuple[Instance, ASGIApp] | None = None
+        self._cache: tuple[Instance, ASGIApp] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        instance = self._now()
-        if self._made is None or self._made[0] is not instance:
-            self._made = instance, self._make(instance)
-        app = self._made[1]
+        instance = self._current()
+        if self._cache is None or self._cache[0] is not instance:
+            self._cache = instance, self._make(instance)
+        app = self._cache[1]
         if scope["type"] != "lifespan":
             try:
-                await instance.edge.life.open()
+                await instance.lifecycle.open()
             except Unavailable as error:
-                app = come_again(error.message, scope)
+                app = unavailable(error.message, scope)
             except LogError as error:
                 logger.error("the runs cannot be opened: %s", error)
-                app = come_again("The server cannot open its runs; try again in a moment.", scope)
+                app = unavailable("The server cannot open its runs; try again in a moment.", scope)
         await app(scope, receive, send)

@@ -162,7 +162,7 @@ def test_a_recording_is_read_as_it_is_live(
     frames = [frame.replace(b'{"', b'{"odd":' + odd.encode() + b',"', 1) for frame in frames]
     frames.insert(place, more)
     data = b"".join(frames).replace(b"\n", end)
-    decoder = CODECS[dialect].decoder(itertools.count(), "recorded")
+    decoder = CODECS[dialect].decoder("recorded")
     live = [*decoder.feed(data), *decoder.close()]
     try:
         made = strict.data_of(_frames("native", _converted(dialect, "native", data)))
@@ -211,7 +211,7 @@ def test_a_stream_that_is_taken_for_another_fails(source: str, taken_for: str) -
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_nothing_is_no_stream(source: str) -> None:
-    with pytest.raises(Malformed, match=f"stream of '{source}'"):
+    with pytest.raises(Malformed, match=f"no event of a '{source}' stream"):
         _converted(source, "chat", b"")
 
 

@@ -12,11 +12,16 @@ from starlette.types import Message
 from tailrace.errors import Unavailable
 from tailrace.events.types import Event
 from tailrace.http import direct
-from tailrace.http.event_stream import EventStream, Streams, StreamSettings
+from tailrace.http.event_stream import EventStream, StreamSettings
 from tailrace.http.framing import PING, SSE
 from tailrace.log.stores.memory.store import MemoryStore
+from tailrace.runs.owner import Owner
+from tailrace.service.caller import Caller
 from tailrace.service.projection import Projections
+from tailrace.service.run_service import Reading
+from tailrace.service.shutdown import Shutdown
 from tailrace.service.subscription import Subscription
+from tailrace.service.views import View
 from tests.support.nats_load import Recorder
 
 PINGS = 3
@@ -27,7 +32,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.gone = self.paused = False
-        self.left: Callable[[], None] | None = None
+        self.on_disconnect: Callable[[], None] | None = None
         self.written: list[bytes] = []
         self.heard = asyncio.Event()
 
@@ -57,7 +62,7 @@ class Stuck:
     def __init__(self) -> None:
         self.answers = asyncio.Event()
         self.wire = Wire()
-        self.streams = Streams(StreamSettings(heartbeat_seconds=0.01))
+        self.shutdown = Shutdown()
 
     async def read(self) -> None:
         """All of the stream, as the server calls it."""
@@ -71,17 +76,18 @@ class Stuck:
 
         store.log.read = stuck  # type: ignore[method-assign]
         subscription = Subscription(Projections(store), ("run", None), Recorder)
-        self.stream = stream = Ticking(self.streams, subscription, nullcontext(), _welcome, SSE, {})
+        who = Owner("t")
+        reading = Reading(
+            Caller(owner=who, maker=who), "run", View(None, Recorder), subscription, nullcontext()
+        )
+        settings = StreamSettings(heartbeat_seconds=0.01)
+        self.stream = stream = Ticking(reading, SSE, {}, settings=settings, shutdown=self.shutdown)
         scope = {"type": "http", "state": {}, "extensions": {direct.EXTENSION: self.wire}}
         await stream(scope, _never, _ignored)
 
 
 async def _ignored(message: Message) -> None:
     pass
-
-
-async def _welcome() -> bool:
-    return True
 
 
 async def _never() -> Message:
@@ -96,8 +102,7 @@ async def test_heartbeats_come_while_the_log_has_no_leader() -> None:
     assert stuck.wire.written == [PING] * PINGS
     assert stuck.stream.ticks == PINGS, "the first time already"
     stuck.answers.set()
-    for stream in stuck.streams.open:
-        stream.cut()
+    stuck.stream.cut()
     await reading
 
 
@@ -106,7 +111,7 @@ async def test_a_server_that_stops_waits_for_no_log_that_does_not_answer() -> No
     reading = asyncio.create_task(stuck.read())
     async with asyncio.timeout(10):
         await stuck.wire.heard.wait()
-        stuck.streams.stop()
+        stuck.shutdown.start()
         await reading  # and raises nothing
     assert stuck.wire.gone, "the body ends as if it were whole"
 
@@ -122,9 +127,9 @@ async def test_a_stream_that_is_cancelled_by_others_is_cancelled() -> None:
 
 
 async def test_who_waits_for_a_stream_to_begin_is_told_to_come_again() -> None:
-    streams = Streams(StreamSettings())
-    asking = asyncio.create_task(streams.answered(asyncio.Event().wait()))
+    shutdown = Shutdown()
+    asking = asyncio.create_task(shutdown.unless_stopped(asyncio.Event().wait()))
     await asyncio.sleep(0)
-    streams.stop()
+    shutdown.start()
     with pytest.raises(Unavailable):
         await asking

@@ -13,7 +13,8 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from tailrace import assembly, config
+from tailrace import config
+from tailrace.assembly import instance as assembly
 from tailrace.http import openapi
 
 CONFIG = '[models.echo]\ndialect = "echo"\n[agents.a]\nid = 7\nmodel = "echo"\n'
@@ -42,7 +43,7 @@ def ask() -> Generator[Ask]:
     """A server in this process, over memory."""
     loop = asyncio.new_event_loop()
     found = config.parse(CONFIG)
-    instance = assembly.instance(found, assembly.memory_store())
+    instance = assembly.assemble(found, assembly.memory_store())
     app = assembly.application(found, instance)
     client = httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://test"
@@ -51,11 +52,11 @@ def ask() -> Generator[Ask]:
     def asking(method: str, path: str, **more: Any) -> httpx.Response:
         return loop.run_until_complete(client.request(method, path, **more))
 
-    loop.run_until_complete(instance.edge.life.open())
+    loop.run_until_complete(instance.lifecycle.open())
     asking.__dict__["routes"] = [each for each in app.routes if isinstance(each, Route)]
     yield asking
     loop.run_until_complete(client.aclose())
-    loop.run_until_complete(instance.edge.life.close())
+    loop.run_until_complete(instance.lifecycle.close())
     loop.close()
 
 

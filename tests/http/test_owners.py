@@ -15,7 +15,8 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from tailrace import assembly, config
+from tailrace import config
+from tailrace.assembly import instance as assembly
 from tailrace.runs.conversations import named_id
 from tailrace.runs.owner import Owner
 from tests.http.test_auth import _tailrace
@@ -80,7 +81,7 @@ def _client(server: ChildServer, key: str) -> httpx.Client:
 
 def _routes() -> list[tuple[str, str]]:
     app = assembly.application(
-        config.Config(), assembly.instance(config.Config(), assembly.memory_store())
+        config.Config(), assembly.assemble(config.Config(), assembly.memory_store())
     )
     return sorted(
         (method, route.path)

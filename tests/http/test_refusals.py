@@ -16,7 +16,7 @@ import pytest
 
 from tailrace.events import types as t
 from tailrace.http.refusals import headers
-from tailrace.service.refusals import beginning, of_server
+from tailrace.service.refusals import first_output, model_failure
 from tests.support.logs import request
 from tests.support.refusals import DIALECTS, KEY, STATUSES, TABLE, WORDS, cases, config
 from tests.support.refusing import refusing
@@ -253,7 +253,7 @@ EVENTS: list[tuple[list[t.Payload], bool]] = [
 @pytest.mark.parametrize(("payloads", "refused"), EVENTS)
 def test_a_refusal_is_what_comes_first(payloads: list[t.Payload], *, refused: bool) -> None:
     events = [t.Event(n, 0, "", t.NO_AGENT, payload) for n, payload in enumerate(payloads)]
-    assert of_server(beginning(events)) == (FAILED if refused else None)
+    assert model_failure(first_output(events)) == (FAILED if refused else None)
 
 
 HEADERS: list[tuple[t.RunEnd, Mapping[str, str]]] = [

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from tailrace.http.event_stream import Streams, StreamSettings
-from tailrace.http.server import Patience
+from tailrace.http.server import GracefulTimeout
+from tailrace.service.shutdown import Shutdown
 from tests.support.patience import patient
 from tests.support.servers import ChildServer, select_a_moment
 
@@ -74,13 +74,13 @@ async def test_who_still_waits_when_the_server_is_out_of_patience_is_told_to_com
     async def send(message: Message) -> None:
         sent.append(message)
 
-    streams = Streams(StreamSettings())
+    shutdown = Shutdown()
     asking = asyncio.create_task(
-        Patience(waits, streams)({"type": "http", "headers": []}, received, send)
+        GracefulTimeout(waits, shutdown)({"type": "http", "headers": []}, received, send)
     )
     await asyncio.sleep(0)
     if stopping:
-        streams.stop()
+        shutdown.start()
     asking.cancel()
     if not stopping:
         with pytest.raises(asyncio.CancelledError):

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from tailrace import assembly, assembly_models, config
+from tailrace import config
+from tailrace.assembly import agents, models, tools
 from tailrace.errors import ConfigError
 from tests.support import strict
 from tests.support.media_server import PICTURE, PREVIEW, SPEECH, media_server
@@ -201,7 +202,7 @@ def test_a_workflow_that_makes_no_sense_is_one_message(
 
     def made() -> object:
         found = config.parse(f"{text}[workflows.w]\nnodes = [{nodes}]\n", folder=tmp_path)
-        return assembly.runtimes(found, assembly_models.models(found), assembly.mcp_servers(found))
+        return agents.runtimes(found, models.models(found), tools.mcp_servers(found))
 
     with pytest.raises(ConfigError, match=message):
         made()

@@ -20,7 +20,13 @@ IMPORTED = re.compile(r"import time:[^|]*\|[^|]*\| *(\S+)")
 EXTRAS = {"agents", "langchain_core", "langgraph", "mcp", "nats", "openai", "pydantic_ai"}
 NEVER = EXTRAS | {"anthropic", "cryptography", "httpx", "httpx2", "jsonschema", "jwt", "re2"}
 CLIENT = {"aiohttp", "yarl"}
-SERVER = {"starlette", "uvicorn", "uvloop", "tailrace.assembly", "tailrace.runs.supervisor"}
+SERVER = {
+    "starlette",
+    "uvicorn",
+    "uvloop",
+    "tailrace.assembly.instance",
+    "tailrace.runs.supervisor",
+}
 
 COMMANDS: list[tuple[list[str], set[str]]] = [
     # a command, and what it does without

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import tracemalloc
 import zlib
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import pytest
 import zstandard
@@ -33,9 +32,7 @@ class Says:
         self._payloads = payloads
         self.closed = False
 
-    async def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[t.Payload], None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
         try:
             while True:
                 yield self._payloads
@@ -68,7 +65,7 @@ async def test_a_reply_is_kept_up_to_its_bound(case: str, many: int) -> None:
     kept: list[t.Payload] = []
     reached = ""
     try:
-        async for payloads in BoundedModel(model, BOUNDS).stream(ASKED, itertools.count()):
+        async for payloads in BoundedModel(model, BOUNDS).stream(ASKED):
             kept += payloads
     except LimitReached as limit:
         reached = limit.reason
@@ -80,7 +77,7 @@ async def test_a_reply_is_kept_up_to_its_bound(case: str, many: int) -> None:
 async def test_no_bound_is_none() -> None:
     model = BoundedModel(Says(t.TextDelta(0, "a")), ReplyBounds(events=0, text_bytes=0))
     found = 0
-    async for _ in model.stream(ASKED, itertools.count()):
+    async for _ in model.stream(ASKED):
         found += 1
         if found > 300_000:
             break
@@ -112,7 +109,7 @@ async def heard(served: Serve, codec: UpstreamCodec | None = None) -> list[t.Pay
     async with upstream(served) as (url, peers):
         asked = model(url, codec)
         try:
-            async for batch in asked.stream(ASKED, itertools.count()):
+            async for batch in asked.stream(ASKED):
                 made += batch
         finally:
             await asked.close()

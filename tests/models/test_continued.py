@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 from hypothesis import given
@@ -33,31 +32,16 @@ class Server:
         self.asked: list[ModelRequest] = []
         self._replies = replies
 
-    async def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[t.Payload], None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
         self.asked.append(request)
         reply = self._replies[min(len(self.asked), len(self._replies)) - 1]
         if isinstance(reply, ModelFailed):
             raise reply
-        numbers: dict[int, int] = {}
         for payload in reply:
-            if isinstance(payload, t.ItemStarted):
-                numbers[payload.item] = next(items)
-            yield [_numbered(payload, numbers)]
+            yield [payload]
 
     async def close(self) -> None:
         pass
-
-
-def _numbered(payload: t.Payload, numbers: dict[int, int]) -> t.Payload:
-    if not isinstance(payload, t.ItemEvent):
-        return payload
-    return type(payload)(**{**_fields(payload), "item": numbers[payload.item]})
-
-
-def _fields(payload: Any) -> dict[str, Any]:
-    return {name: getattr(payload, name) for name in payload.__struct_fields__}
 
 
 def message(*words: str, item: int = 0) -> Payloads:
@@ -78,7 +62,7 @@ async def said(server: Server, begun: str, settings: Settings | None = None) -> 
     for draft in [t.Draft(t.RunStarted(request())), *opening(state, "helper")]:
         state.advance(draft, TS)
     reply = ModelReply(state)
-    async for payloads in ContinuedModel(server).stream(asked, reply.numbers()):
+    async for payloads in ContinuedModel(server).stream(asked):
         for draft in reply.said(payloads):
             state.advance(draft, TS)
     for draft in ending(state):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -79,7 +78,7 @@ async def play(url: str, *, retries: int = 0, timeouts: Timeouts | None = None) 
     model = asking(url, retries, timeouts or Timeouts(5, 5, 5))
     made: list[t.Payload] = []
     try:
-        async for batch in model.stream(ASKED, itertools.count()):
+        async for batch in model.stream(ASKED):
             made += batch
     except ModelFailed as failure:
         made.append(t.RunFailed(failure.code, failure.message))
@@ -126,9 +125,7 @@ async def test_what_a_request_adds_stands_beside_what_is_configured() -> None:
         )
         settings = Settings(origin="messages", extra={"anthropic-beta": ["a-1", "b-2"]})
         with suppress(ModelFailed):  # the server speaks another dialect; its head is asked for here
-            async for _ in model.stream(
-                ModelRequest(items=(user("Hi"),), settings=settings), itertools.count()
-            ):
+            async for _ in model.stream(ModelRequest(items=(user("Hi"),), settings=settings)):
                 pass
         await model.close()
     head = peers[0].head.lower()
@@ -258,7 +255,7 @@ async def test_a_server_that_only_shows_that_it_lives_stalls(name: str, before: 
         await peer.send(HEAD + before)
         while True:
             await peer.send(SIGNS[name])
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
 
     async with upstream(pings) as (url, _):
         async with asyncio.timeout(10):
@@ -268,7 +265,7 @@ async def test_a_server_that_only_shows_that_it_lives_stalls(name: str, before: 
 
 
 def test_patience_is_new_after_each_event() -> None:
-    decoder = ChatCodec().decoder(itertools.count(), "m")
+    decoder = ChatCodec().decoder("m")
     patience = IdleTimer(5.0, decoder)
     patience.waited = 4.5
     decoder.feed(b": ping\n\n" + EMPTY % b"null")
@@ -340,7 +337,7 @@ async def test_a_long_user_is_sent_as_a_digest(longest: int, sent: int) -> None:
                 longest_user=longest,
             )
             asked = ModelRequest(items=ASKED.items, settings=Settings(user=user_id))
-            async for _ in model.stream(asked, itertools.count()):
+            async for _ in model.stream(asked):
                 pass
             await model.close()
         users.append(msgspec.json.decode(peers[0].body)["user"])
@@ -367,7 +364,7 @@ async def test_closing_the_reply_closes_the_connection() -> None:
             timeouts=Timeouts(),
             retries=0,
         )
-        reply = model.stream(ASKED, itertools.count())
+        reply = model.stream(ASKED)
         assert await anext(reply)
         await reply.aclose()
         async with asyncio.timeout(5):

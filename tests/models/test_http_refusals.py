@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 
 import pytest
@@ -19,7 +18,7 @@ from tests.support.upstreams import HEAD, Serve, upstream
 async def refused(url: str, *, retries: int = 0) -> ModelFailed:
     model = asking(url, retries, Timeouts(20, 20, 20))
     with pytest.raises(ModelFailed) as caught:
-        async for _ in model.stream(ASKED, itertools.count()):
+        async for _ in model.stream(ASKED):
             pass
     await model.close()
     return caught.value

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import itertools
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -45,7 +44,7 @@ async def failed(
 ) -> ModelFailed:
     model = asking(url, retries, timeouts)
     with pytest.raises(ModelFailed) as caught:
-        async for _ in ContinuedModel(model).stream(asked, itertools.count()):
+        async for _ in ContinuedModel(model).stream(asked):
             pass
     await model.close()
     return caught.value
@@ -80,7 +79,7 @@ async def test_what_is_no_reply_is_asked_for_once_more_at_most(name: str) -> Non
         assert (failure.status, failure.code) == (502, "upstream_invalid_response")
     async with upstream(answers(NO_REPLY[name]), answers(HEAD + REPLY)) as (url, peers):
         model = asking(url, 5, LONG)
-        assert [_ async for _ in model.stream(ASKED, itertools.count())]
+        assert [_ async for _ in model.stream(ASKED)]
         await model.close()
     assert len(peers) == 2
 

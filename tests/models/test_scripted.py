@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ steps = [{ text = "Half" }, { fail = "It broke.", code = "rate_limit_exceeded" }
 
 async def play(model: Model, *items: object) -> list[t.Payload]:
     asked = ModelRequest(items=tuple(items))  # type: ignore[arg-type]
-    return [p async for batch in model.stream(asked, itertools.count()) for p in batch]
+    return [p async for batch in model.stream(asked) for p in batch]
 
 
 def scripted(tmp_path: Path, **pace: float) -> ScriptedModel:

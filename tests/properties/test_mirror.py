@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -61,7 +60,7 @@ def test_what_is_encoded_is_decoded(dialect: str, log: Sequence[t.Event]) -> Non
     }
     everyone = [e.payload for e in log if e.node in shown]
     events = [e.payload for e in log if e.node in shown and e.agent in (t.MAIN, t.NO_AGENT)]
-    decoder = DIALECTS[dialect].decoder(itertools.count(), "m")
+    decoder = DIALECTS[dialect].decoder("m")
     data = b"".join(_encoder(dialect).encode(log))
     made = [*decoder.feed(data), *decoder.close()]
     assert (decoder.failure is not None) == isinstance(log[-1].payload, t.RunFailed) or (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from typing import Any
 
@@ -89,7 +88,7 @@ CALLS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_that_a_limit_cut_off_is_incomplete(dialect: str, reason: str, name: str) -> None:
     calls, statuses = CALLS[name]
-    decoder = CODECS[dialect].decoder(itertools.count(), "m")
+    decoder = CODECS[dialect].decoder("m")
     made = [*decoder.feed(SAYS[dialect](calls, reason)), *decoder.close()]
     assert decoder.failure is None
     ended = {p.item: p.status for p in made if isinstance(p, t.ItemCompleted)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -53,7 +52,7 @@ def log(dialect: str, frames: Sequence[Object]) -> list[t.Event]:
 
     add([t.Draft(t.RunStarted(logged()))])
     add(node_lifecycle.opening(state, "helper"))
-    decoder = CODECS[dialect].decoder(itertools.count(), "m")
+    decoder = CODECS[dialect].decoder("m")
     said = node_lifecycle.ModelReply(state)
     add(said.said(decoder.feed(b"".join(b"data: %b\n\n" % msgspec.json.encode(f) for f in frames))))
     add(said.said(decoder.close()))

@@ -30,7 +30,7 @@ def test_a_prompt_that_is_too_long_is_so_in_any_status(
     if status:
         failure = CODECS[dialect].failure(status, body)
     else:
-        decoder = CODECS[dialect].decoder(iter(range(9)), "m")
+        decoder = CODECS[dialect].decoder("m")
         decoder.feed(b"event: error\ndata: " + body + b"\n\n")
         failure = decoder.failure
     assert (failure.status, failure.code) == (400, "context_length_exceeded")
@@ -135,7 +135,7 @@ DOCUMENTS = {
 
 @pytest.mark.parametrize("dialect", DOCUMENTS)
 def test_an_error_that_is_no_stream_is_that_error(dialect: str) -> None:
-    decoder = CODECS[dialect].decoder(iter(range(9)), "m")
+    decoder = CODECS[dialect].decoder("m")
     made = [*decoder.feed(json.dumps(DOCUMENTS[dialect]).encode()), *decoder.close()]
     assert made == []
     assert (decoder.failure.status, decoder.failure.code) == (429, "rate_limit_exceeded")

@@ -220,7 +220,7 @@ def test_a_key_that_is_refused_is_the_operators_alone(name: str) -> None:
     if status:
         failure = ChatCodec().failure(status, body.encode())
     else:
-        decoder = CODECS["chat"].decoder(iter(range(9)), "m")
+        decoder = CODECS["chat"].decoder("m")
         decoder.feed(f"data: {body}\n\n".encode())
         failure = decoder.failure
     assert (failure.message, failure.public) == (KEY.said, KEY.said)
@@ -299,7 +299,7 @@ REPLIES = [
 @pytest.mark.parametrize("reply", REPLIES)
 def test_what_is_told_without_a_servers_words_has_none_of_them(dialect: str, reply: bytes) -> None:
     """An agent's clients hear `public` (tests/runtimes/test_foreign.py)."""
-    decoder = CODECS[dialect].decoder(iter(range(9)), "m")
+    decoder = CODECS[dialect].decoder("m")
     decoder.feed(reply)
     decoder.close()
     failure: ModelFailed = decoder.failure

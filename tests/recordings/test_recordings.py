@@ -6,7 +6,6 @@ skipped by name.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ class Content(msgspec.Struct):
 
 def play(path: Path) -> tuple[list[t.Event], RunState]:
     """The log that a recording makes, ended as the runtime would end it."""
-    decoder = CODECS[path.parent.name].decoder(itertools.count(), "recorded")
+    decoder = CODECS[path.parent.name].decoder("recorded")
     state, events = RunState(), list[t.Event]()
 
     def add(drafts: list[t.Draft]) -> None:
@@ -252,7 +251,7 @@ def test_any_chunking_gives_the_same_events(path: Path) -> None:
     data = path.read_bytes()
     whole: list[t.Payload] | None = None
     for size in (len(data), 1000, 97, 7):
-        decoder = CODECS[path.parent.name].decoder(itertools.count(), "recorded")
+        decoder = CODECS[path.parent.name].decoder("recorded")
         made: list[t.Payload] = []
         for start in range(0, len(data), size):
             made += decoder.feed(data[start : start + size])

@@ -23,7 +23,7 @@ from tests.support.servers import CONFIG
 
 HURRIED = """
 from functools import partial
-from tailrace import assembly
+from tailrace.assembly import instance as assembly
 from tailrace.cli import main
 from tailrace.runs import cluster
 from tailrace.runs.settings import RunSettings

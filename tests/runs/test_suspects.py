@@ -11,7 +11,8 @@ from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.node_lifecycle import ending, opening
 from tests.support.house import House
-from tests.support.jobs import Jobs, Offered, hangs, house, some_turns, until
+from tests.support.jobs import Jobs, Offered, hangs, house, some_turns
+from tests.support.waiting import until
 
 
 async def test_a_run_that_was_handed_out_before_begins_a_new_attempt() -> None:

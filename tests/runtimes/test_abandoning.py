@@ -4,7 +4,7 @@ others, generators that begin anew, pictures that were whole."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
@@ -107,11 +107,9 @@ class Painter:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[t.Payload], None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
         self.asked += 1
-        item = next(items)
+        item = 0
         picture = Message(role="assistant", content=(ImagePart("data:image/png;base64,iVBO"),))
         yield [t.ItemStarted(item, "image"), t.ItemCompleted(item, content=picture)]
         await asyncio.Event().wait()
@@ -172,7 +170,7 @@ def test_a_frameworks_call_goes_on_under_its_own_id_alone(id: str) -> None:
 def test_a_call_of_our_own_agents_goes_on_whatever_its_id() -> None:
     state = cut(*CALL)
     reply = ModelReply(state)
-    again = t.ItemStarted(next(reply.numbers()), "tool_call", name="find", call_id="two")
+    again = t.ItemStarted(0, "tool_call", name="find", call_id="two")
     for payload in (again, t.ArgumentsDelta(again.item, "{}"), t.ItemCompleted(again.item), USAGE):
         for draft in reply.said([payload]):
             state.advance(draft, 0)

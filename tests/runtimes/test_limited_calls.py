@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
@@ -26,11 +26,9 @@ class Server:
         self._codec = CODECS[dialect]
         self._replies = replies
 
-    async def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[t.Payload], None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
         self.asked.append(json.loads(self._codec.request(request, "up").body))
-        decoder = self._codec.decoder(items, self.name)
+        decoder = self._codec.decoder(self.name)
         yield decoder.feed(self._replies[len(self.asked) - 1])
         yield decoder.close()
         assert decoder.failure is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
@@ -285,10 +285,8 @@ class Namespaced:
 
     name = "namespaced"
 
-    async def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[t.Payload], None]:
-        item, space = next(items), {"responses": {"namespace": "theirs"}}
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
+        item, space = 0, {"responses": {"namespace": "theirs"}}
         started = t.ItemStarted(item, "tool_call", name="add", call_id="c", details=space)
         yield [started, t.ItemCompleted(item, details=space), t.Usage("m", finish="tool_calls")]
 

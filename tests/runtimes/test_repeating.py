@@ -48,9 +48,8 @@ class Writing:
     def say(self, payloads: Payloads, upto: int | None = None) -> None:
         """A reply whose worker dies after so many payloads, which came one by one."""
         reply = ModelReply(self.state)
-        numbers = dict(zip(range(len(payloads)), reply.numbers(), strict=False))
         for payload in payloads[:upto]:
-            self.add(reply.said([_numbered(payload, numbers)]))
+            self.add(reply.said([payload]))
 
     def die(self) -> None:
         """Another worker takes over. What was not in the log yet is lost."""
@@ -363,7 +362,7 @@ def test_nothing_is_shown_while_a_reply_repeats_and_nothing_late_after_that() ->
     run.die()
     before = len(run.events)
     reply = ModelReply(run.state)
-    (number,) = itertools.islice(reply.numbers(), 1)
+    number = 0
     for word in ("s", "o f"):
         run.add(reply.said(_text(number, word)[0 if word == "s" else 1 :]))
         assert len(run.events) == before

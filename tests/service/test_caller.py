@@ -13,7 +13,7 @@ from tailrace.errors import BadRequest
 from tailrace.runs.accounts import Purse
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import LARGE_BYTES, Sent
-from tailrace.service.caller import MOST_GRACE, Caller, Delivery, purses
+from tailrace.service.caller import MAX_GRACE, Caller, Delivery, purses
 
 ME = Owner("t", "u")
 
@@ -24,13 +24,13 @@ def caller(**delivery: object) -> Caller:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [(None, msgspec.UNSET), ("forever", None), ("0", 0.0), ("30", 30.0), (str(MOST_GRACE), 86_400)],
+    [(None, msgspec.UNSET), ("forever", None), ("0", 0.0), ("30", 30.0), (str(MAX_GRACE), 86_400)],
 )
 def test_grace(text: str | None, seconds: object) -> None:
     assert caller(grace=text).submission(b"").grace == seconds
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1.5", "never", str(MOST_GRACE + 1), "\u0661", "9" * 9])
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "never", str(MAX_GRACE + 1), "\u0661", "9" * 9])
 def test_a_grace_that_is_none(text: str) -> None:
     with pytest.raises(BadRequest, match="x-disconnect-grace must be 'forever'") as caught:
         caller(grace=text).submission(b"")
@@ -66,10 +66,10 @@ def test_an_account_without_a_limit_on_runs_pays_nothing() -> None:
 
 async def test_a_caller_of_no_transport_stays() -> None:
     me = caller()
-    assert await me.valid()
+    assert await me.is_valid()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(me.left(), 0.01)
-    me.decides("run", ())
+        await asyncio.wait_for(me.disconnected(), 0.01)
+    me.record_answer("run", ())
 
 
 @pytest.mark.parametrize("size", [0, 9, LARGE_BYTES, 3 * LARGE_BYTES])

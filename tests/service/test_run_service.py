@@ -10,13 +10,13 @@ import msgspec
 import pytest
 
 import tailrace
-from tailrace import assembly
+from tailrace.assembly import instance as assembly
 from tailrace.auth.limits import NO_LIMITS, Account
 from tailrace.errors import BadRequest, Conflict, NotFound, TooMany, Unavailable, Unprocessable
 from tailrace.events.answers import Answer, Approval
 from tailrace.events.items import Message, TextPart, text_of
 from tailrace.events.request import RunRequest
-from tailrace.http.edge import Instance
+from tailrace.http.instance import Instance
 from tailrace.runs.directory import Filter
 from tailrace.runs.owner import Owner
 from tailrace.runtimes.adapters.generator.run import Piece
@@ -66,12 +66,11 @@ class World:
 @asynccontextmanager
 async def opened() -> AsyncGenerator[World, None]:
     world = World()
-    await world.instance.edge.life.open()
-    try:
-        yield world
-    finally:
-        world.go.set()
-        await world.instance.edge.life.close()
+    async with world.instance.lifecycle:
+        try:
+            yield world
+        finally:
+            world.go.set()
 
 
 async def words(service: RunService, run: str) -> str:
@@ -94,11 +93,11 @@ async def test_a_turn_sees_the_one_before_it() -> None:
         service, id = world.service, (await world.service.conversations.named("c", ANN)).id
         first, _ = await service.start(caller(), asked(text="one", conversation=id), b"1")
         second, _ = await service.start(caller(), asked(text="two", conversation=id), b"2")
-        request = await service.directory.request(second)
+        request = await service.stored.directory.request(second)
         said = [text_of(each.content) for each in request.history if isinstance(each, Message)]
         assert said == ["one", "one"]
-        third, _ = await service.start(caller(), asked(conversation=id), b"3", told=True)
-        assert (await service.directory.request(third)).history == ()
+        third, _ = await service.start(caller(), asked(conversation=id), b"3", whole=True)
+        assert (await service.stored.directory.request(third)).history == ()
         assert len({first, second, third}) == 3
 
 
@@ -194,11 +193,11 @@ async def test_who_leaves_waits_no_more() -> None:
     async with opened() as world:
         gone = asyncio.Event()
 
-        async def left() -> None:
+        async def disconnected() -> None:
             await gone.wait()
 
         run, _ = await world.service.start(caller(), asked("stuck"), b"{}")
-        leaving = msgspec.structs.replace(caller(), left=left)
+        leaving = msgspec.structs.replace(caller(), disconnected=disconnected)
         waiting = asyncio.create_task(world.service.attend(leaving, run))
         gone.set()
         assert await waiting is None
@@ -208,7 +207,7 @@ async def test_who_waits_when_the_process_stops_is_told() -> None:
     async with opened() as world:
         run, _ = await world.service.start(caller(), asked("stuck"), b"{}")
         waiting = asyncio.create_task(world.service.attend(caller(), run))
-        await world.instance.edge.life.close()
+        await world.instance.lifecycle.close()
         with pytest.raises(Unavailable, match="continues"):
             await waiting
 
@@ -218,7 +217,7 @@ async def test_cancel_and_forget() -> None:
         service = world.service
         run, _ = await service.start(caller(), asked("stuck"), b"{}")
         await service.cancel(run)
-        state = await service.directory.state(run)
+        state = await service.stored.directory.state(run)
         assert state.ended
         with pytest.raises(Conflict):
             await service.cancel(run)
@@ -227,26 +226,28 @@ async def test_cancel_and_forget() -> None:
             await service.find(caller(), run)
 
 
-async def test_an_answer_to_nothing_is_refused_and_heard_by_the_audit() -> None:
-    heard: list[tuple[str, Answer]] = []
-    me = msgspec.structs.replace(caller(), decides=lambda run, answer: heard.append((run, answer)))
+async def test_an_answer_to_no_question_is_refused_and_recorded_for_the_audit() -> None:
+    answers: list[tuple[str, Answer]] = []
+    me = msgspec.structs.replace(
+        caller(), record_answer=lambda run, answer: answers.append((run, answer))
+    )
     async with opened() as world:
         run, _ = await world.service.start(caller(), asked(), b"{}")
         await world.service.attend(caller(), run)
         answer = (Approval(0, approved=True),)
         with pytest.raises(Conflict):
             await world.service.answer(me, run, answer, b"{}")
-        assert heard == [(run, answer)]
+        assert answers == [(run, answer)]
 
 
 async def test_begin_starts_where_nothing_is_answered() -> None:
     async with opened() as world:
         run, turn = await world.service.begin(
-            caller(), asked(text="roses"), b"{}", of_agent=True, param="model"
+            caller(), asked(text="roses"), b"{}", to_agent=True, param="model"
         )
         assert turn == 0
         assert await words(world.service, run) == "roses"
         with pytest.raises(NotFound):
             await world.service.begin(
-                caller(), asked(conversation="conv_none"), b"{}", of_agent=True, param="model"
+                caller(), asked(conversation="conv_none"), b"{}", to_agent=True, param="model"
             )

@@ -18,7 +18,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PROGRAM = """
 import asyncio, gc, sys
 from functools import partial
-from tailrace import assembly
+from tailrace.assembly import instance as assembly
 from tailrace.cli import main
 from tailrace.http.health import Health
 from tailrace.runs import conversations

@@ -14,7 +14,8 @@ NET = "10.9.0"
 MOVING = """
 import ctypes, sys, time
 from functools import partial
-from tailrace import assembly, assembly_stores
+from tailrace.assembly import instance as assembly
+from tailrace.assembly import stores
 from tailrace.cli import main, serving
 from tailrace.runs.settings import RunSettings
 
@@ -27,7 +28,7 @@ if room:
     with open(room) as place:
         if ctypes.CDLL(None, use_errno=True).setns(place.fileno(), 0):
             raise OSError(ctypes.get_errno(), "setns")
-for module in (assembly, assembly_stores):
+for module in (assembly, stores):
     if hasattr(module, "clock"):
         module.clock = lambda: time.time_ns() // 1_000_000 + {skew}
 main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import msgspec
@@ -59,13 +58,13 @@ def read(events: list[Object | bytes], *, size: int = 0) -> tuple[RunState, Mode
         else b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), msgspec.json.encode(event))
         for event in events
     )
-    decoder = MessagesCodec().decoder(itertools.count(), "m")
+    decoder = MessagesCodec().decoder("m")
     made: list[t.Payload] = []
     for start in range(0, len(data), size or len(data)):
         made += decoder.feed(data[start : start + (size or len(data))])
     made += decoder.close()
     state = RunState()
-    for event in log(made):
+    for event in log(list(map(node_lifecycle.CallIds().fill, made))):
         state.apply(event)
     if decoder.failure is None:
         for draft in node_lifecycle.ending(state):

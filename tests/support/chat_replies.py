@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from tailrace.events.item_state import ItemState
 from tailrace.events.items import Item, ToolCall
 from tailrace.events.state import RunState
 from tailrace.protocols.openai_chat.upstream import ChatCodec
+from tailrace.runtimes.node_lifecycle import CallIds
 from tests.support.logs import NODE, TS, request
 
 Json = Any
@@ -44,12 +44,12 @@ def frames(*chunks: Json, done: bool = True) -> bytes:
 
 def read(data: bytes) -> Read:
     """Decode a reply, and fold it as the log does."""
-    decoder = ChatCodec().decoder(itertools.count(), "m")
+    decoder = ChatCodec().decoder("m")
     payloads = [*decoder.feed(data), *decoder.close()]
     state, found = RunState(), Read(failure=decoder.failure)
     state.advance(t.Draft(t.RunStarted(request())), TS)
     state.advance(t.Draft(t.NodeStarted("deep_agent", "a"), NODE), TS)
-    for payload in payloads:
+    for payload in map(CallIds().fill, payloads):
         state.advance(t.Draft(payload, NODE), TS)
         if isinstance(payload, t.TextDelta):
             found.text += payload.text

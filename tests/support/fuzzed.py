@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -67,7 +66,7 @@ def _upstream(make: Callable[[], UpstreamCodec], data: bytes) -> None:
 
 
 def _decoded(codec: UpstreamCodec, pieces: Iterator[bytes] | list[bytes]) -> object:
-    decoder = codec.decoder(itertools.count(), "m")
+    decoder = codec.decoder("m")
     made: list[Payload] = []
     for piece in pieces:
         made += decoder.feed(piece)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from tailrace.events import types as t
@@ -47,12 +47,10 @@ class Spy:
         self.asked: list[ModelRequest] = []
         self._replies = [script(steps, **more) for steps in replies]
 
-    def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[t.Payload], None]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
         self.asked.append(request)
         place = min(len(self.asked), len(self._replies))
-        return self._replies[place - 1].stream(request, items)
+        return self._replies[place - 1].stream(request)
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -19,7 +19,8 @@ from unittest.mock import patch
 import msgspec
 from msgspec import Struct
 
-from tailrace import assembly, config
+from tailrace import config
+from tailrace.assembly import instance as assembly
 from tailrace.auth.tokens import Token
 from tests.support.tenant_requests import ID, REQUESTS, Asker, Request, suffix
 
@@ -110,7 +111,7 @@ class World:
         (folder / "scenario.toml").write_text(SCENARIO, encoding="utf-8")
         self._config = config.parse(CONFIG + limits, "world.toml", folder)
         with patch.object(assembly, "clock", Clock()):
-            self._instance = assembly.instance(self._config, assembly.memory_store())
+            self._instance = assembly.assemble(self._config, assembly.memory_store())
         self._app = assembly.application(self._config, self._instance)
         self._people = people
         self._keys: dict[int, str] = {}
@@ -182,7 +183,7 @@ class World:
             self._askers[who].learn(reply.text)
             new = {suffix(id) for id in self._askers[who].known}
             self.secrets[who] |= new.difference(*self.secrets.values())
-        while self._instance.service.supervisor.live():
+        while self._instance.service.stored.supervisor.live():
             await asyncio.sleep(0)
 
     async def _ask(self, who: int, request: Request, asker: Asker) -> Answered:
@@ -192,7 +193,9 @@ class World:
         task = asyncio.create_task(self._app(call.scope, call.receive, call.send))
         quiet = 0
         while not task.done():
-            quiet = 0 if self._instance.service.supervisor.live() or call.news() else quiet + 1
+            quiet = (
+                0 if self._instance.service.stored.supervisor.live() or call.news() else quiet + 1
+            )
             if quiet > TURNS and request.stays:
                 self._staying.append((who, len(self.replies[who]), call, task))
                 break

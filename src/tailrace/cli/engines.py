@@ -1,4 +1,4 @@
-"""`tailrace engine`: make and check what processes share."""
+"""`tailrace engine`: create and check the streams that the processes of a cluster share."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from pathlib import Path
 import msgspec
 import typer
 
-from tailrace import assembly_stores, config
+from tailrace import config
+from tailrace.assembly import stores
 from tailrace.cli.sources import place_of
 from tailrace.errors import ConfigError
 
 
 def engine(source: str, url: str) -> config.Config:
-    """A configuration with an engine: its own, or the one at `url`. Raises `ConfigError`."""
-    there = Path(source).exists() or config.PATH.fullmatch(source)
-    found = place_of(source).config if there or not url else config.Config()
+    """The configuration of a source with its engine, or with the one at `url`. Raises `ConfigError`."""
+    exists = Path(source).exists() or config.PATH.fullmatch(source)
+    settings = place_of(source).config if exists or not url else config.Config()
     if url:
-        found = msgspec.structs.replace(
-            found, engine=msgspec.structs.replace(found.engine, url=url)
+        settings = msgspec.structs.replace(
+            settings, engine=msgspec.structs.replace(settings.engine, url=url)
         )
-    if not found.engine.url:
+    if not settings.engine.url:
         raise ConfigError("no engine: set [engine] url, or give --engine nats://host:port")
-    return found
+    return settings
 
 
-async def init(found: config.Config) -> None:
-    """Make what processes share, where it is missing. Raises `ConfigError`, `LogError`."""
-    for sentence in await assembly_stores.create(found):
-        typer.echo(f"{found.engine.name}: {sentence}")
+async def init(settings: config.Config) -> None:
+    """Create the streams that are missing. Raises `ConfigError`, `LogError`."""
+    for sentence in await stores.create(settings):
+        typer.echo(f"{settings.engine.name}: {sentence}")
 
 
-async def check(found: config.Config, monitors: list[str]) -> None:
-    """Check what processes share, and say what is unsafe: status 1 when something is.
+async def check(settings: config.Config, monitors: list[str]) -> None:
+    """Print what is unsafe about the streams; exit with status 1 if anything is.
 
     `monitors` as for `StoreDriver.unsafe`. Raises `ConfigError`, `LogError`.
     """
-    unsafe = await assembly_stores.unsafe(found, monitors)
+    unsafe = await stores.unsafe(settings, monitors)
     for sentence in unsafe or ["fine"]:
-        typer.echo(f"{found.engine.name}: {sentence}")
+        typer.echo(f"{settings.engine.name}: {sentence}")
     if unsafe:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`tailrace run`: one run in this process, on a store that keeps nothing."""
+"""`tailrace run`: one run in this process, on a store in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from rich.console import Console
 
-from tailrace import assembly
+from tailrace.assembly.instance import memory_store
 from tailrace.cli import asking
 from tailrace.cli.errors import ServerError, Waiting
 from tailrace.cli.json_lines import frames
@@ -20,7 +20,6 @@ from tailrace.events.items import Message, TextPart
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, RunEnd, RunFailed, RunWaiting
-from tailrace.log.follow import follow
 from tailrace.protocols.node_stream.reply import waiting_for
 from tailrace.protocols.node_stream.request import decode_answers
 from tailrace.runs.owner import Owner
@@ -30,56 +29,53 @@ from tailrace.service.views import view
 
 Show = Callable[[Sequence[Event]], None]
 LOCAL = Caller(owner=Owner("local"), maker=Owner("local"))
-"""Who runs the command."""
+"""The caller that runs the command."""
 
 
 async def run(source: str, agent: str, text: str, *, surface: str, json: bool) -> None:
     """Run `agent` on `text`; print `surface`'s frames, with `json` their documents, or the run for people
     when it is empty.
 
-    Raises `Waiting` when the run asks something and nobody sits at a terminal.
+    Raises `Waiting` when the run asks a question and there is no terminal.
     """
-    store = assembly.memory_store()
+    store = memory_store()
     instance = app_of(source).instance_over(store)
-    service, life = instance.service, instance.edge.life
-    target = service.catalog.named(agent).name
-    said = Message(role="user", content=(TextPart(text),))
-    request = RunRequest(agent=target, model=target, surface="native", input=(said,))
-    await life.open()
-    try:
+    service = instance.service
+    target = service.catalog.by_name(agent).name
+    message = Message(role="user", content=(TextPart(text),))
+    request = RunRequest(agent=target, model=target, surface="native", input=(message,))
+    async with instance.lifecycle:
         suffix, _ = await service.start(LOCAL, request, b"")
-        state = await _until_over(service, suffix, surface, json=json)
-    finally:
-        await life.close()
+        state = await _show_to_end(service, suffix, surface, json=json)
     if isinstance(state.end, RunFailed):
         raise ServerError(state.end.message)
 
 
-async def _until_over(service: RunService, run: str, surface: str, *, json: bool) -> RunState:
-    """Show a run to its end, and put what it asks to the person at the terminal."""
-    show, after = await _shown(service, run, surface, json=json), -1
+async def _show_to_end(service: RunService, run: str, surface: str, *, json: bool) -> RunState:
+    """Show a run to its end, and put its questions to the person at the terminal."""
+    show, after = await _printer(service, run, surface, json=json), -1
     while True:
-        async for events in follow(service.projections.log, run, after):
+        async for events in service.follow_events(run, after):
             show(events)
             after = events[-1].seq
             if isinstance(events[-1].payload, RunEnd | RunWaiting):
                 break
-        state = await service.directory.state(run)
+        state = await service.state(run)
         if state.ended:
             return state
-        asked = waiting_for(state)
+        questions = waiting_for(state)
         if surface or not asking.can_ask():
             raise Waiting(
-                f"the run waits for an answer, and nothing is kept here: {asking.sentence(asked[0])}"
+                f"the run waits for an answer, and nothing is kept here: {asking.sentence(questions[0])}"
                 " On a terminal the question is asked; a server keeps the run for `tailrace answer RUN yes`."
             )
-        await _answer(service, run, asked)
+        await _answer(service, run, questions)
 
 
-async def _answer(service: RunService, run: str, asked: list[asking.Asked]) -> None:
-    """Ask until the answers fit."""
+async def _answer(service: RunService, run: str, questions: list[asking.Question]) -> None:
+    """Ask until the answers are valid."""
     while True:
-        answers = await asyncio.to_thread(asking.ask, asked)
+        answers = await asyncio.to_thread(asking.ask, questions)
         try:
             body = msgspec.json.encode({"answers": answers})
             await service.answer(LOCAL, run, decode_answers(body), body)
@@ -89,8 +85,8 @@ async def _answer(service: RunService, run: str, asked: list[asking.Asked]) -> N
             return
 
 
-async def _shown(service: RunService, run: str, surface: str, *, json: bool) -> Show:
-    asked = await service.directory.request(run)
+async def _printer(service: RunService, run: str, surface: str, *, json: bool) -> Show:
+    request = await service.request(run)
     if not surface:
         renderer = Renderer(Console())
 
@@ -99,10 +95,10 @@ async def _shown(service: RunService, run: str, surface: str, *, json: bool) -> 
                 renderer.show(event.payload, event.agent)
 
         return show
-    encoder, printed = view(surface, run, asked).encoders(), frames(surface, json=json)
+    encoder, printer = view(surface, run, request).encoders(), frames(surface, json=json)
 
     def write(events: Sequence[Event]) -> None:
-        sys.stdout.buffer.write(printed.feed(b"".join(encoder.encode(events))))
+        sys.stdout.buffer.write(printer.feed(b"".join(encoder.encode(events))))
         sys.stdout.flush()
 
     return write

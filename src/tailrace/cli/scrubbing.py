@@ -1,4 +1,4 @@
-"""`tailrace check --data`: look at all that is kept, and say what is wrong with it."""
+"""`tailrace check --data`: read all stored events and records, and print the faults."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import typer
 
-from tailrace import assembly_stores, config
+from tailrace import config
+from tailrace.assembly import stores
 from tailrace.auth import tokens
 from tailrace.cli.sources import place_of
 from tailrace.events.versions import unpack_entry
@@ -40,18 +41,18 @@ READERS: Readers = {
 
 
 async def check(source: str, data: Path | None) -> None:
-    """Look at the folder `data`, or else at what the configured server keeps. Raises `ConfigError`, and as
+    """Check the folder `data`, or else the store of the configured server. Raises `ConfigError`, and as
     `check_folder`."""
-    made = place_of(source)
-    found = made.config
-    if data is None and found.engine.url:
-        await _say(found.engine.name, _of_engine(found, made.data))
+    place = place_of(source)
+    settings = place.config
+    if data is None and settings.engine.url:
+        await _say(settings.engine.name, _of_engine(settings, place.data))
     else:
-        await check_folder(data or made.data)
+        await check_folder(data or place.data)
 
 
 async def check_folder(folder: Path) -> None:
-    """Look at a data folder. Prints a line for each fault, and exits with status 1 when there is one. Raises
+    """Check a data folder. Prints a line for each fault, and exits with status 1 if there is one. Raises
     `LogError`."""
     await _say(str(folder), _of_folder(folder))
 
@@ -67,12 +68,14 @@ async def _say(where: str, faults: AsyncGenerator[str, None]) -> None:
 
 
 async def _of_folder(folder: Path) -> AsyncGenerator[str, None]:
-    logging.getLogger("tailrace.log").setLevel(logging.CRITICAL)  # the sentences say it all
+    logging.getLogger("tailrace.log").setLevel(
+        logging.CRITICAL
+    )  # the sentences report the same faults
     async for sentence in _of_engine(config.Config(), folder):
         yield sentence
 
 
-async def _of_engine(found: config.Config, folder: Path) -> AsyncGenerator[str, None]:
-    async with assembly_stores.inspect(found, folder) as kept:
-        async for sentence in scrub.scrub(kept, READERS):
+async def _of_engine(settings: config.Config, folder: Path) -> AsyncGenerator[str, None]:
+    async with stores.inspect(settings, folder) as inspection:
+        async for sentence in scrub.scrub(inspection, READERS):
             yield sentence

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import typer
 
-from tailrace import assembly_stores
+from tailrace.assembly import stores
 from tailrace.cli.sources import place_of
 from tailrace.runs.sweeping import confirm
 
 
 async def sweep(source: str, data: Path | None) -> None:
-    """Confirm the clock to the servers that keep their runs where `source` says, or in `data`. Raises
+    """Confirm the clock to the servers of `source`, or of the folder `data`. Raises `ConfigError`,
     `LogError`."""
-    made = place_of(source)
-    records = assembly_stores.side_records(made.config, data or made.data)
-    await confirm(records, assembly_stores.clock())
+    place = place_of(source)
+    records = stores.side_records(place.config, data or place.data)
+    await confirm(records, stores.clock())
     typer.echo("the clock is confirmed: what is due expires within a minute, where a server runs")

@@ -16,19 +16,19 @@ from starlette.types import Scope
 
 from tailrace.errors import CallerError, NotFound, Unavailable
 from tailrace.http import forms, health, openapi
-from tailrace.http.edge import Instance
+from tailrace.http.instance import Instance
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
-from tailrace.http.request_ids import Identified, fresh_id, request_id
+from tailrace.http.request_ids import RequestIds, fresh_id, request_id
 from tailrace.http.routes import agui, chat, conversations, jobs, messages, responses, sessions, ui
 
 RETRIES = ("retry-after", "retry-after-ms", "x-should-retry")
-"""By these the clients of OpenAI and Anthropic know when to ask again, in a page too."""
+"""Headers by which the SDKs of OpenAI and Anthropic schedule retries, in a browser too."""
 EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id", *RETRIES)
 
 
 def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlette:
-    """All surfaces over one server. Its lifespan is the server's."""
+    """All surfaces of a server. Its lifespan is the server's lifecycle."""
     service, edge = instance.service, instance.edge
     routes: list[Route] = [
         *health.routes(edge.health),
@@ -52,16 +52,13 @@ def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlett
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
-        await edge.life.open()
-        try:
+        async with instance.lifecycle:
             yield
-        finally:
-            await edge.life.close()
 
     return Starlette(
         routes=routes,
         middleware=[
-            Middleware(Identified),
+            Middleware(RequestIds),
             *([cors] if cors_origins else []),
             Middleware(OriginGuard, allowed=cors_origins),
         ],
@@ -71,18 +68,18 @@ def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlett
 
 
 def create_health_app(instance: Instance) -> Starlette:
-    """What a process serves that only works on runs: whether it lives, and whether it takes more."""
+    """The health endpoints alone, for a process that works on runs and serves no surface."""
     return Starlette(
-        routes=health.routes(instance.edge.health), middleware=[Middleware(Identified)]
+        routes=health.routes(instance.edge.health), middleware=[Middleware(RequestIds)]
     )
 
 
-def come_again(why: str, scope: Scope) -> Response:
-    """What a client is told that comes while the server opens, or closes, in its surface's form."""
-    id, again = fresh_id(), Unavailable(why)
+def unavailable(message: str, scope: Scope) -> Response:
+    """The 503 of a request while the server opens or closes, in the form of its surface."""
+    id, error = fresh_id(), Unavailable(message)
     headers = {"retry-after": "1", **request_id(id)}
-    body = forms.body_of(again, id, scope)
-    return Response(body, again.status, headers, media_type="application/json")
+    body = forms.body_of(error, id, scope)
+    return Response(body, error.status, headers, media_type="application/json")
 
 
 def _no_route(http: Request, error: Exception) -> Response:
@@ -92,7 +89,7 @@ def _no_route(http: Request, error: Exception) -> Response:
     headers = request_id(id)
     fault: CallerError = NotFound(f"Unknown request URL: {http.method} {path}.")
     if path.endswith("/responses") and http.headers.get("upgrade", "").lower() == "websocket":
-        # Codex goes on with HTTP at once; told anything else it asks again for ten seconds.
+        # Codex continues with HTTP at once; after another status it retries for ten seconds.
         fault = NotFound(
             "There is no WebSocket here: send each response as a POST, with stream: true."
         )

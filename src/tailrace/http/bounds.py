@@ -1,7 +1,7 @@
-"""How deep and how many: bounds on a request's JSON, looked at before it costs anything to decode it.
+"""Bounds on the depth and the number of values of a request's JSON, checked before it is decoded.
 
-A body of the allowed size can still hold millions of tiny values, each of which takes fifty times its
-bytes once decoded. No parser of ours looks (`protocols/framing/json_bounds.py`).
+A body of the allowed size can have millions of small values, each of which takes fifty times its bytes when
+decoded. The JSON parser has no such bounds (`protocols/framing/json_bounds.py`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ MAX_QUOTES = 2_000_000
 
 
 def check(body: bytes) -> None:
-    """Raises `BadRequest` for JSON that is too deep or has too many values; what is no JSON passes."""
+    """Raises `BadRequest` for JSON that is too deep or has too many values; invalid JSON passes."""
     if body.count(b'"') > MAX_QUOTES:
         raise BadRequest(f"The request has more than {MAX_QUOTES} quotation marks.")
-    if found := fault(body):
-        raise BadRequest(f"The request {found}.")
+    if message := fault(body):
+        raise BadRequest(f"The request {message}.")

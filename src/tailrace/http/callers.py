@@ -1,4 +1,4 @@
-"""The `Caller` of an HTTP request. The guard makes it once, and every handler receives it."""
+"""The `Caller` of an HTTP request: the guard makes it once, and every handler receives it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from tailrace.runs.owner import Owner
 from tailrace.service.caller import GRACE, Caller, Delivery
 
 
-def caller(http: Request, who: Principal, gate: Gate) -> Caller:
+def caller(http: Request, principal: Principal, gate: Gate) -> Caller:
     """The caller of an admitted request."""
     retries = http.headers.get("x-stainless-retry-count", "0")
     return Caller(
-        owner=Owner(who.tenant, "" if "admin" in who.scopes else who.user),
-        maker=Owner(who.tenant, who.user),
-        accounts=who.accounts,
+        owner=Owner(principal.tenant, "" if "admin" in principal.scopes else principal.user),
+        maker=Owner(principal.tenant, principal.user),
+        accounts=principal.accounts,
         delivery=Delivery(
             path=http.scope["path"],
             key=http.headers.get("idempotency-key", ""),
             retry=retries.isascii() and retries.isdigit() and retries.strip("0") != "",
             grace=http.headers.get(GRACE),
         ),
-        valid=partial(gate.still, http.headers, who),
-        left=partial(_left, http),
-        decides=partial(audit.answers, http),
+        is_valid=partial(gate.still, http.headers, principal),
+        disconnected=partial(_disconnected, http),
+        record_answer=partial(audit.record_answer, http),
     )
 
 
-async def _left(http: Request) -> None:
-    """Return when the client is gone."""
+async def _disconnected(http: Request) -> None:
+    """Return when the client has left."""
     while (await http.receive())["type"] != "http.disconnect":
         pass

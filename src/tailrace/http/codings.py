@@ -1,6 +1,6 @@
-"""The content codings of request bodies, refused in the words of a client's fault. Pure.
+"""The content codings of request bodies, with faults as client errors. Pure.
 
-How they are unpacked, and how large a piece gets: `protocols/framing/codings.py`.
+`protocols/framing/codings.py` decodes them, in bounded pieces.
 """
 
 from __future__ import annotations
@@ -17,34 +17,33 @@ from tailrace.protocols.framing.codings import (
 )
 
 MOST_CODINGS = 2
-"""Codings one on top of the other."""
+"""Codings that one body may have."""
 TOO_MANY = f"The request body has more than {MEMBERS} compressed parts."
 ACCEPTED = "gzip, deflate, zstd"
-"""What a client is told to use instead, as `Accept-Encoding`."""
+"""The `Accept-Encoding` of a 415 reply."""
 
 
-def named(header: str) -> tuple[str, ...]:
-    """The codings that a `Content-Encoding` names, the last one first, which is how they come off. Raises
+def codings_of(header: str) -> tuple[str, ...]:
+    """The codings of a `Content-Encoding` header, the last first: the order of decoding. Raises
     `UnsupportedMedia`."""
-    found = names(header)
-    for word in found:
+    codings = names(header)
+    for word in codings:
         if word not in CODINGS:
-            known = ", ".join(CODINGS)
-            fault = f"The content encoding {word[:40]!r} is not known here; known: {known}."
+            fault = f"The content encoding {word[:40]!r} is not supported; supported: {', '.join(CODINGS)}."
             raise UnsupportedMedia(fault, code="unsupported_content_encoding")
-    if len(found) > MOST_CODINGS:
-        fault = f"A body may be encoded {MOST_CODINGS} times at most, not {len(found)} times."
+    if len(codings) > MOST_CODINGS:
+        fault = f"A body may be encoded {MOST_CODINGS} times at most, not {len(codings)} times."
         raise UnsupportedMedia(fault, code="unsupported_content_encoding")
-    return tuple(reversed(found))
+    return tuple(reversed(codings))
 
 
-def unpacked(coding: str, data: bytes) -> Iterator[bytes]:
-    """What `data` is without a coding. Raises `BadRequest` for what is none, or is not whole."""
+def decode(coding: str, data: bytes) -> Iterator[bytes]:
+    """`data` without a coding, in pieces. Raises `BadRequest` for invalid or incomplete data."""
     unpacker = Unpacker(coding)
     try:
         yield from unpacker.feed(data)
     except BadCoding as fault:
-        words = TOO_MANY if fault.too_many else f"The request body is no valid {coding}."
-        raise BadRequest(words) from None
+        message = TOO_MANY if fault.too_many else f"The request body is no valid {coding}."
+        raise BadRequest(message) from None
     if not unpacker.whole:
         raise BadRequest(f"The request body is incomplete {coding} data.")

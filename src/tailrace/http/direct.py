@@ -1,8 +1,8 @@
 """Writing to a client without waking a task.
 
-Measured (speed.md): a task switch per stream and frame costs as much as all the rest of the path. So
-`protocol` puts a `Connection` into each request's scope; a stream that waits for frames lets the projection
-write through it. Under any other ASGI server there is none, and streams use plain `send`.
+Measured: a task switch for each stream and frame costs as much as the rest of the path. So `protocol.py` puts
+a `Connection` into each request's scope, and while a stream waits for frames the projection writes through
+it. Another ASGI server has none; there streams use plain `send`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ WRITE_HIGH_WATER = 16_384
 
 
 class Connection:
-    """The client's side of one request. `left`, where somebody sets it, is called when the client is gone,
-    so that no task has to wait for that."""
+    """The client's side of one request. `on_disconnect`, if set, is called when the client leaves, so that no
+    task has to wait for that."""
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
-        self.left: Callable[[], None] | None = None
+        self.on_disconnect: Callable[[], None] | None = None
         self._cycle = cycle
 
     def write(self, frames: bytes) -> bool:
@@ -45,24 +45,25 @@ class Connection:
         return self._cycle.flow.write_paused
 
     async def writable(self) -> None:
-        """Wait until the client has taken what was written, or is gone."""
+        """Wait until the client has read what was written, or is gone."""
         await self._cycle.flow.drain()
 
     def cut(self) -> None:
-        """Send what was written, then close in the middle of the body: the client sees it is not whole."""
+        """Send what was written, then close in the middle of the body: the client sees that it is
+        incomplete."""
         self._cycle.disconnected = True
         self._cycle.transport.close()
         self._cycle.message_event.set()
 
     def lose(self) -> None:
-        """The client is gone, or gets another answer."""
+        """Mark the client as gone, because it left or gets another reply."""
         self._cycle.disconnected = True
         self._cycle.message_event.set()
-        if self.left is not None:
-            self.left()
+        if self.on_disconnect is not None:
+            self.on_disconnect()
 
     def drop(self) -> None:
-        """Close at once and forget what a dead client has not taken; `cut` would wait for it for ever."""
+        """Close at once and discard what a dead client has not read; `cut` would wait for it."""
         self._cycle.disconnected = True
         self._cycle.transport.abort()
         self._cycle.message_event.set()

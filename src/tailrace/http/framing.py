@@ -1,8 +1,9 @@
-"""How a surface's frames travel: under which headers, what says "still here", what says "not now".
+"""The HTTP framing of a surface's stream: its headers, its heartbeat, and its last bytes when the server
+stops.
 
 Server-sent events get the one heartbeat that every measured client survives: a comment line without a blank
-line after it. When the server stops, a stream is cut in the middle of its body, so that no client takes
-that for the end of the run; a surface whose clients cannot bear that (`ends`) gets a last frame instead.
+line after it. When the server stops, a stream is cut in the middle of its body, so that no client takes that
+for the end of the run; a surface whose clients cannot handle that (`ends`) gets a last frame instead.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from tailrace.protocols.ag_ui.wire import GOODBYE as AGUI_GOODBYE
 from tailrace.service.views import Frames
 
 
-class Framing(Struct, frozen=True):
-    """`headers` of the reply; `ping` after some seconds of silence; `goodbye` when the server stops, and
-    whether the body then `ends` as if it were whole."""
+class StreamFraming(Struct, frozen=True):
+    """The reply's `headers`; `ping`, the heartbeat; `goodbye`, sent when the server stops; `ends`: the body
+    then ends like a complete one."""
 
     headers: Mapping[str, str]
     ping: bytes
@@ -33,9 +34,9 @@ SSE_HEADERS = {
 PING = b": ping\n"
 GOODBYE = b": the server is restarting; ask again for the rest\n"
 
-SSE = Framing(SSE_HEADERS, PING, GOODBYE)
+SSE = StreamFraming(SSE_HEADERS, PING, GOODBYE)
 
-LINES = Framing(
+LINES = StreamFraming(
     {
         "content-type": "application/x-ndjson; charset=utf-8",
         "cache-control": "no-cache, no-transform",
@@ -45,13 +46,13 @@ LINES = Framing(
     ping=b"\n",
     goodbye=b"\n",
 )
-"""Readers skip empty lines, so one says "still here"."""
+"""Readers skip empty lines, so an empty line is the heartbeat."""
 
-UI = Framing({**SSE_HEADERS, "x-vercel-ai-ui-message-stream": "v1"}, PING, GOODBYE)
-"""AI SDK UI message streams. No measured client looks at the header; others of its makers' tools may."""
+UI = StreamFraming({**SSE_HEADERS, "x-vercel-ai-ui-message-stream": "v1"}, PING, GOODBYE)
+"""AI SDK UI message streams. No measured client reads the header; other tools may."""
 
-AGUI = Framing(SSE_HEADERS, PING, AGUI_GOODBYE, ends=True)
-"""AG-UI. Its client in Node ends the whole process when a connection breaks."""
+AGUI = StreamFraming(SSE_HEADERS, PING, AGUI_GOODBYE, ends=True)
+"""AG-UI. Its client ends the whole Node process when a connection breaks."""
 
-FRAMINGS: Mapping[Frames, Framing] = {"sse": SSE, "lines": LINES, "ui": UI, "agui": AGUI}
-"""By the name that a view has for it."""
+FRAMINGS: Mapping[Frames, StreamFraming] = {"sse": SSE, "lines": LINES, "ui": UI, "agui": AGUI}
+"""The framings by the names that views use."""

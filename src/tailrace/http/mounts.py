@@ -10,9 +10,9 @@ from tailrace.service.catalog import Catalog, Target
 
 
 class Mount(Struct, frozen=True):
-    """A path prefix, and how a request under it names its target. `key` names the extension fields by
-    which replies say which agent said what, `""` where they do not; with `functions` they show every
-    tool's calls as if the client ran it."""
+    """A path prefix, and how a request under it names its target. `key` is the name of the extension object
+    that attributes replies to agents, `""` for none; with `functions` replies show the calls of every tool as
+    if the client ran it."""
 
     catalog: Catalog
     path: str
@@ -25,10 +25,10 @@ class Mount(Struct, frozen=True):
         return "{agent_id}" in self.path
 
     def target(self, http: Request, model: str) -> Target:
-        """What a request wants to run. Raises `NotFound` with the nearest names."""
+        """The target of a request. Raises `NotFound` with the nearest names."""
         if self.names_agent:
             return self.catalog.agent(http.path_params["agent_id"])
-        return self.catalog.named(model)
+        return self.catalog.by_name(model)
 
     def check(self, http: Request) -> None:
         """Raise `NotFound` when the path names an agent that does not exist."""
@@ -36,7 +36,7 @@ class Mount(Struct, frozen=True):
             self.catalog.agent(http.path_params["agent_id"])
 
     def targets(self, http: Request) -> tuple[Target, ...]:
-        """What can be run here."""
+        """The targets of this mount."""
         if self.names_agent:
             return (self.catalog.agent(http.path_params["agent_id"]),)
         return self.catalog.targets

@@ -1,4 +1,4 @@
-"""What a reply says of asking again, as the SDKs of OpenAI and Anthropic read it (docs/adr/0008, 0016)."""
+"""Retry headers, as the SDKs of OpenAI and Anthropic read them (docs/adr/0008, 0016)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from tailrace.events.types import RunEnd, RunFailed
 from tailrace.protocols.failures import again
 
 OBEYED_SECONDS = 60
-"""Clients obey a `retry-after` of up to so many seconds; told to wait longer they try at once."""
+"""SDKs obey a `retry-after` up to this; for a longer one they retry at once."""
 
 
 def headers(end: RunEnd | None) -> dict[str, str]:
-    """What a reply without a stream says of asking again."""
+    """The retry headers of a reply without a stream."""
     if not isinstance(end, RunFailed):
         return {}
-    found = {} if end.retry_after is None else retry_headers(end.retry_after)
-    return found if again(end) else {**found, "x-should-retry": "false"}
+    retry = {} if end.retry_after is None else retry_headers(end.retry_after)
+    return retry if again(end) else {**retry, "x-should-retry": "false"}
 
 
 def retry_headers(seconds: float) -> dict[str, str]:
-    """When to try again, as the SDKs of OpenAI and Anthropic read it (docs/adr/0008)."""
-    found = {
+    """The headers for a retry after `seconds`, rounded up."""
+    retry = {
         "retry-after": str(math.ceil(seconds)),
         "retry-after-ms": str(math.ceil(seconds * 1000)),
     }
     if seconds > OBEYED_SECONDS:
-        found["x-should-retry"] = "false"
-    return found
+        retry["x-should-retry"] = "false"
+    return retry

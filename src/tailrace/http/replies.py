@@ -1,4 +1,4 @@
-"""Replies that are whole at once, and the headers by which a run is found again."""
+"""Replies without a stream, and the headers that name a run."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tailrace.http.request_ids import fresh_id, request_id
 
 
 def run_headers(run: str) -> dict[str, str]:
-    """What every reply about a run carries, so that it can be found on any other surface."""
+    """The headers of every reply about a run: its id on all surfaces."""
     return {"x-run-id": ids.run_id(run), **request_id(ids.run_id(run))}
 
 
 def json_reply(
     body: bytes, *, status: int = 200, run: str = "", more: Mapping[str, str] | None = None
 ) -> Response:
-    """A JSON document; with `run`, under its headers; with `more` headers."""
+    """A reply with a JSON document, the headers of `run` if given, and `more` headers."""
     headers = {**(run_headers(run) if run else request_id(fresh_id())), **(more or {})}
     return Response(body, status, headers, media_type="application/json")
 
 
 def document(value: object, *, run: str = "") -> Response:
-    """A JSON document from a value."""
+    """A reply with a value as JSON document, and the headers of `run` if given."""
     return json_reply(msgspec.json.encode(value), run=run)

@@ -1,11 +1,11 @@
 """The server around the application: sockets, signals, and an orderly stop.
 
-It serves while the store is being opened (another process may still hold it), so that `/readyz` can say so;
-what needs the store waits a moment and is then told to try again.
+It serves while the store is being opened (another process may still hold it), so that `/readyz` can report
+it; a request that needs the store waits for a moment and then gets 503.
 
-On SIGTERM: `/readyz` says so and new runs are refused, while everything else is still served; live runs may
-settle; those that do not are handed over; their readers are told, or cut off in the middle of the body; then
-the process ends, also where an agent goes on regardless.
+On SIGTERM: `/readyz` reports it and new runs are refused, while everything else is still served; live runs
+get `shutdown_seconds` to end, then they are handed over; streams are cut in the middle of the body, or get a
+last frame that says so; then the process ends, also if an agent ignores its cancellation.
 """
 
 from __future__ import annotations
@@ -24,53 +24,53 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tailrace.http import logs
-from tailrace.http.app import come_again
-from tailrace.http.edge import Instance
-from tailrace.http.event_stream import Streams
+from tailrace.http.app import unavailable
+from tailrace.http.instance import Instance
 from tailrace.http.origin import NameGuard
 from tailrace.http.protocol import Protocol
 from tailrace.http.watchdog import Watchdog
-from tailrace.service.memory import give_back
+from tailrace.service.memory import return_large_blocks
+from tailrace.service.shutdown import Shutdown
 
 NOTSENT_LOWAT = 16_384
-"""Unsent bytes the kernel takes for one client. Measured: 0.16 MB a stalled reader instead of 4.2."""
+"""Unsent bytes that the kernel buffers for one client. Measured: 0.16 MB a stalled reader instead of 4.2."""
 
 BACKLOG = 2048
 
 OPEN_SECONDS = 2.0
-"""Clients of a server that starts wait so long before they are told to come again."""
+"""Time for which connections wait while the store opens, before they get 503."""
 
 LEAVE_SECONDS = 1.0
-"""Tasks that have not ended so long after all was closed are left behind."""
+"""Time that tasks get to end after the close; then the process exits without them."""
 
 SWITCH_SECONDS = 0.0005
 """The store's writer thread must win the interpreter back after each statement; with the default of
 5 ms a commit under load takes 46 ms, with this 0.6 (measured)."""
 
 
-class Patience:
-    """An application whose last requests are told to come again, when the server that stops has no more
-    patience with them: uvicorn cancels them then, and would answer 500."""
+class GracefulTimeout:
+    """An application whose last requests get 503 when uvicorn cancels them after `timeout_graceful_shutdown`;
+    uvicorn itself would send 500."""
 
-    def __init__(self, app: ASGIApp, streams: Streams) -> None:
+    def __init__(self, app: ASGIApp, shutdown: Shutdown) -> None:
         self._app = app
-        self._streams = streams
+        self._shutdown = shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
+        has_reply = False
 
-        async def noted(message: Message) -> None:
-            nonlocal begun
-            begun = True
+        async def send_and_note(message: Message) -> None:
+            nonlocal has_reply
+            has_reply = True
             await send(message)
 
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, send_and_note)
         except asyncio.CancelledError:
-            if begun or not self._streams.stopping:
+            if has_reply or not self._shutdown.started:
                 raise
-            again = come_again("The server is restarting; try again in a moment.", scope)
-            await again(scope, receive, send)
+            reply = unavailable("The server is restarting; try again in a moment.", scope)
+            await reply(scope, receive, send)
 
 
 class Server(uvicorn.Server):
@@ -79,41 +79,42 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, instance: Instance) -> None:
         super().__init__(config)
-        self._edge = instance.edge
+        self._health = instance.edge.health
+        self._lifecycle = instance.lifecycle
         self._opening: asyncio.Task[None] | None = None
-        self.watchdog = Watchdog(instance.service.supervisor.block_seconds)
+        self.watchdog = Watchdog(instance.service.stored.supervisor.block_seconds)
         self.failure: Exception | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self.watchdog.start()
-        self._edge.health.lag = self.watchdog.lag
+        self._health.lag = self.watchdog.lag
         self._opening = asyncio.create_task(self._open())
         await asyncio.wait([self._opening], timeout=OPEN_SECONDS)
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._edge.life.drain()
+        await self._lifecycle.drain()
         for server in self.servers:
             server.close()
-        self._edge.streams.stop()
+        self._lifecycle.cut()
         await super().shutdown(sockets)
-        await self._edge.life.close()
+        await self._lifecycle.close()
         await _leave()
 
     async def _open(self) -> None:
         try:
-            await self._edge.life.open()
+            await self._lifecycle.open()
         except Exception as error:
             self.failure = error
             self.should_exit = True
 
 
 async def _leave() -> None:
-    """End the process where tasks do not let themselves be stopped: the loop would wait for them for ever."""
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in left:
+    """End the process if tasks ignore their cancellation: the event loop would wait for them."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
         task.cancel()
-    if left and (await asyncio.wait(left, timeout=LEAVE_SECONDS))[1]:
+    if tasks and (await asyncio.wait(tasks, timeout=LEAVE_SECONDS))[1]:
         logging.shutdown()
         os._exit(0)
 
@@ -139,7 +140,7 @@ def make(app: ASGIApp, instance: Instance, origins: Sequence[str]) -> Server:
     """A server that is ready to run; `origins` are those of the pages that may call."""
     edge = instance.edge
     config = uvicorn.Config(
-        NameGuard(Patience(app, edge.streams), edge.gate, origins),
+        NameGuard(GracefulTimeout(app, edge.shutdown), edge.gate, origins),
         http=cast("type[asyncio.Protocol]", partial(Protocol, most_body=edge.bodies.most)),
         loop="uvloop",
         ws="none",
@@ -156,9 +157,10 @@ def make(app: ASGIApp, instance: Instance, origins: Sequence[str]) -> Server:
 
 
 def run(server: Server, listener: socket.socket) -> None:
-    """Serve until a signal, or `should_exit`, says stop. Raises what kept the store from being opened."""
+    """Serve until a signal or `should_exit` stops the server. Raises the error of a store that could not be
+    opened."""
     logs.to_stderr()
-    give_back()
+    return_large_blocks()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()

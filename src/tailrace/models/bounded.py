@@ -6,7 +6,7 @@ model that is: an event costs more in a log than its bytes on the wire.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from msgspec import Struct
@@ -35,12 +35,10 @@ class BoundedModel:
         self._model = model
         self._bounds = bounds
 
-    async def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[Payload], None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Payload], None]:
         """As the model's; raises `LimitReached` after what is within the bounds."""
         events = size = 0
-        async with aclosing(self._model.stream(request, items)) as batches:
+        async with aclosing(self._model.stream(request)) as batches:
             async for payloads in batches:
                 sizes = list(map(_text_bytes, payloads))
                 events += len(payloads)

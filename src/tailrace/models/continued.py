@@ -9,7 +9,7 @@ request is asked anew without.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -22,6 +22,8 @@ from tailrace.models.contract import Model, refusal
 
 SHORTEST = 16
 """Characters of a beginning from which on its echo can be told from a text that happens to go on like it."""
+MESSAGE = 0
+"""The number of the message that goes on: it is the first item of the reply."""
 OTHERWISE = (401, 402, 403, 404, 408, 409, 425, 429, 502, 504)
 """Failures that have nothing to do with a beginning; any other may say that a server takes none."""
 
@@ -33,17 +35,15 @@ class ContinuedModel:
         self.name = model.name
         self._model = model
 
-    async def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[t.Payload], None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
         plain = msgspec.structs.replace(request, begun="")
         if len(request.begun) < SHORTEST or request.settings.output.kind != "text":
             begun = None  # what a grammar forces begins at its beginning
         else:
-            begun = _Begun(request.begun, items)
+            begun = _Begun(request.begun)
         asked = plain if begun is None else request
         try:
-            async with aclosing(self._model.stream(asked, items)) as batches:
+            async with aclosing(self._model.stream(asked)) as batches:
                 async for payloads in batches:
                     yield payloads if begun is None else begun.told(payloads)
             return
@@ -52,7 +52,7 @@ class ContinuedModel:
                 raise
             if failure.status in OTHERWISE:
                 raise
-        async with aclosing(self._model.stream(plain, items)) as batches:
+        async with aclosing(self._model.stream(plain)) as batches:
             async for payloads in batches:
                 yield payloads
 
@@ -67,10 +67,9 @@ class _Begun:
     """The beginning of a message and what a server says after it, as one message. A server that begins the
     message anew is not going on: what it says is told as it is."""
 
-    def __init__(self, text: str, items: Iterator[int]) -> None:
+    def __init__(self, text: str) -> None:
         self.said = False
         self._text = text
-        self._number = next(items)
         self._theirs: int | None = None
         self._open = False
         self._heard: list[t.TextDelta] = []
@@ -87,17 +86,24 @@ class _Begun:
                 self._theirs = payload.item
                 return []
             case t.ItemStarted() | t.Usage():
-                return [*self._settle(), *self._closed(), payload]
+                return [*self._settle(), *self._closed(), self._shifted(payload)]
             case t.TextDelta(part=0) if payload.item == self._theirs and not self._settled:
                 self._heard.append(payload)
                 return [] if self._text.startswith(self._words()) else self._settle()
             case t.ItemCompleted() if payload.item == self._theirs:
                 settled, self._open = self._settle(), False
-                return [*settled, msgspec.structs.replace(payload, item=self._number)]
+                return [*settled, self._shifted(payload)]
             case _ if isinstance(payload, t.ItemEvent) and payload.item == self._theirs:
-                return [*self._settle(), msgspec.structs.replace(payload, item=self._number)]
+                return [*self._settle(), self._shifted(payload)]
             case _:
-                return [payload]
+                return [self._shifted(payload)]
+
+    def _shifted(self, payload: t.Payload) -> t.Payload:
+        """A payload with its item's number in the whole reply: the message's, or one behind it."""
+        if not isinstance(payload, t.ItemEvent):
+            return payload
+        item = MESSAGE if payload.item == self._theirs else payload.item + 1
+        return msgspec.structs.replace(payload, item=item)
 
     def _words(self) -> str:
         return "".join(delta.text for delta in self._heard)
@@ -108,12 +114,12 @@ class _Begun:
         if self._settled:
             return []
         self._settled = self._open = True
-        started = t.ItemStarted(self._number, "message")
+        started = t.ItemStarted(MESSAGE, "message")
         if self._begins_anew():
             return [started, *self._after(0)]
         words, space = self._words(), self._text[len(self._text.rstrip()) :]
         known = next((k for k in (self._text, space) if k and words.startswith(k)), "")
-        return [started, t.TextDelta(self._number, self._text), *self._after(len(known))]
+        return [started, t.TextDelta(MESSAGE, self._text), *self._after(len(known))]
 
     def _begins_anew(self) -> bool:
         """Whether the server repeats much of the beginning, and then says something else."""
@@ -129,7 +135,7 @@ class _Begun:
             cut, known = min(known, len(delta.text)), max(known - len(delta.text), 0)
             if cut < len(delta.text):
                 odds = logprobs.after(delta.logprobs, cut)
-                made.append(t.TextDelta(self._number, delta.text[cut:], 0, odds))
+                made.append(t.TextDelta(MESSAGE, delta.text[cut:], 0, odds))
         return made
 
     def _closed(self) -> list[t.Payload]:
@@ -137,4 +143,4 @@ class _Begun:
         if not self._open or self._theirs is not None:
             return []
         self._open = False
-        return [t.ItemCompleted(self._number)]
+        return [t.ItemCompleted(MESSAGE)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, runtime_checkable
 
 from tailrace.errors import ModelFailed
@@ -15,13 +15,12 @@ class Model(Protocol):
 
     name: str
 
-    def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[Payload], None]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Payload], None]:
         """One reply, in batches of what arrived together: items, then one `Usage`.
 
-        `items` hands out the run's next item ordinals. Raises `ModelFailed`; items that are open then
-        stay open (the caller ends them). Closing the generator closes the connection.
+        The items are numbered from 0; a call to which the server gave no id has an empty one. Raises
+        `ModelFailed`; items that are open then stay open (the caller ends them). Closing the generator closes
+        the connection.
         """
         ...
 

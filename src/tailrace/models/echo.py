@@ -21,19 +21,17 @@ class EchoModel:
         self._interval_ms = interval_ms
         self._repeat = repeat
 
-    def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[Payload], None]:
-        return paced(self._reply(request, items), self._interval_ms)
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Payload], None]:
+        return paced(self._reply(request), self._interval_ms)
 
     async def close(self) -> None:
         """Nothing to let go of."""
 
-    def _reply(self, request: ModelRequest, items: Iterator[int]) -> Iterator[Payload]:
+    def _reply(self, request: ModelRequest) -> Iterator[Payload]:
         text = last_user_text(request)
         apart = "" if text[-1:].isspace() else " "
         said = 0
-        item = next(items)
+        item = 0
         yield ItemStarted(item, "message")
         for turn in range(self._repeat):
             for word in WORD.finditer(text):  # one at a time: a thousand streams hold no word lists

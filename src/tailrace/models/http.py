@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 
@@ -105,15 +105,13 @@ class HttpModel:
         self._most_bytes = most_bytes
         self._longest_user = longest_user
 
-    async def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[Payload], None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Payload], None]:
         asked = self._codec.request(self._fitting(request), self._model)
         for attempt in range(self._retries + 1):
             seen = False
             try:
                 calls = OfferedCalls(asked.offered) if asked.offered else None
-                async with aclosing(self._reply(asked, items)) as batches:
+                async with aclosing(self._reply(asked)) as batches:
                     async for payloads in batches:
                         seen = True
                         yield payloads if calls is None else calls.told(payloads)
@@ -148,12 +146,10 @@ class HttpModel:
         settings = msgspec.structs.replace(request.settings, user=digest)
         return msgspec.structs.replace(request, settings=settings)
 
-    async def _reply(
-        self, asked: HttpRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[Payload], None]:
+    async def _reply(self, asked: HttpRequest) -> AsyncGenerator[Sequence[Payload], None]:
         """What one reply says. Raises `ModelFailed`."""
         reply, first = await self._ask_or_instead(asked)
-        decoder = self._codec.decoder(items, self.name)
+        decoder = self._codec.decoder(self.name)
         patience = IdleTimer(self._timeouts.idle, decoder)
         try:
             coding = reply.headers.get("content-encoding", "")

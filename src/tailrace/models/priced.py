@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -44,10 +44,8 @@ class PricedModel:
         self._model = model
         self._price = price
 
-    async def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[Payload], None]:
-        async with aclosing(self._model.stream(request, items)) as batches:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Payload], None]:
+        async with aclosing(self._model.stream(request)) as batches:
             async for payloads in batches:
                 yield [self._priced(payload) for payload in payloads]
 

@@ -38,10 +38,8 @@ class ReplayModel:
         except OSError as error:
             raise ConfigError(f"{file}: {error.strerror or error}") from None
 
-    async def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[t.Payload], None]:
-        decoder = self._codec.decoder(items, self.name)
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
+        decoder = self._codec.decoder(self.name)
         payloads = [*decoder.feed(self._recorded), *decoder.close()]
         async for batch in paced(self._repeated(payloads), self._interval_ms):
             yield batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
 import msgspec
@@ -26,13 +27,11 @@ class ScriptedModel:
         self._interval_ms = interval_ms
         self._repeat = repeat
 
-    async def stream(
-        self, request: ModelRequest, items: Iterator[int]
-    ) -> AsyncGenerator[Sequence[t.Payload], None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
         reply = choose(self._scenario, request)
         if reply is None:
             raise ModelFailed("The scenario has no reply to this.", code="invalid_prompt")
-        player = _Player(items, self._repeat)
+        player = _Player(self._repeat)
         for step in reply.steps:
             if step.delay_ms is not None:
                 await asyncio.sleep(step.delay_ms / 1000)
@@ -62,10 +61,10 @@ class ScriptedModel:
 class _Player:
     """Turns steps into payloads. Texts in a row go into one message; calls of a reply stay parallel."""
 
-    def __init__(self, items: Iterator[int], repeat: int) -> None:
+    def __init__(self, repeat: int) -> None:
         self.words = 0
         self.called = False
-        self._items = items
+        self._items = itertools.count()
         self._repeat = repeat
         self._kind = ""
         self._open: int | None = None
@@ -126,8 +125,7 @@ class _Player:
         item = next(self._items)
         given = step.arguments
         text = given if isinstance(given, str) else msgspec.json.encode(given or {}).decode()
-        call_id = step.call_id or f"call_{item}"
-        yield t.ItemStarted(item, "tool_call", name=name, call_id=call_id, custom=step.custom)
+        yield t.ItemStarted(item, "tool_call", name=name, call_id=step.call_id, custom=step.custom)
         for start in range(0, len(text), 12):
             yield t.ArgumentsDelta(item, text[start : start + 12])
         yield t.ItemCompleted(item)

@@ -11,7 +11,7 @@ bytes in any process. A frame is what a client reads as one event; frame n of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -88,11 +88,12 @@ class UpstreamCodec(Protocol):
         """What to send to ask `model` (the server's name for it) for a streamed reply."""
         ...
 
-    def decoder(self, items: Iterator[int], model: str) -> UpstreamDecoder:
-        """A decoder for one reply. `items` hands out the run's next item ordinals; `model` is the
-        configured name that `usage` events carry.
+    def decoder(self, model: str) -> UpstreamDecoder:
+        """A decoder for one reply. `model` is the configured name that `usage` events carry.
 
-        A whole reply decodes to: item events, each item closed, then exactly one `Usage`.
+        A whole reply decodes to: item events, each item closed, then exactly one `Usage`. The items are
+        numbered from 0. A call to which the server gave no id has an empty one. Numbers and ids in the run
+        are given where the reply enters the run (`runtimes/node_lifecycle.py`).
         """
         ...
 

@@ -12,8 +12,8 @@ and a `ModelFailed` instead of an exception whatever the server sends. Alike in 
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -55,11 +55,11 @@ class SseReplyDecoder(ABC):
 
     dialect = ""
 
-    def __init__(self, items: Iterator[int], model: str) -> None:
+    def __init__(self, model: str) -> None:
         self.failure: ModelFailed | None = None
         self.done = False
         self.heard = 0
-        self._items = items
+        self._items = itertools.count()
         self._model = model
         self._sse = SseDecoder()
         self._out: list[t.Payload] = []
@@ -230,11 +230,6 @@ class SseReplyDecoder(ABC):
     def _finish(self, item: int, *, content: Item | None = None, details: Json = None) -> None:
         """Close an item as completed."""
         self._out.append(t.ItemCompleted(item, content=content, details=details or {}))
-
-
-def call_id(given: str | None, item: int) -> str:
-    """The server's id of a call, or one made from the item's place where it sent none."""
-    return given or f"call_{item}"
 
 
 def http_failure(status: int, body: bytes, dialect: str) -> ModelFailed:

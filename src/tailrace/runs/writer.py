@@ -1,8 +1,12 @@
 """The single writer of a run: numbers events, gives them their time, checks the grammar, appends.
 
-Drafts go through the fold at once (so the runtime reads its own writes) and to the log in frames: while
-one append is in flight the next frame gathers. Nobody else writes, and readers see only what the log
-has acknowledged, so what a client was shown is always on disk.
+Drafts pass through the fold at once, so that the runtime reads its own writes, and reach the log in frames.
+One append is in flight; meanwhile the next frame gathers. That is group commit per run, and the reason for
+the store's rule of one append per run: if frame n fails, frame n + 1 has not been sent, so a log never has
+a gap. Readers see only what the log has acknowledged, so what a client was shown is always on disk.
+
+Single writer is enforced by the log, not by this class: each append carries the sequence number that it
+follows and the attempt (`log/stores/claim.py`).
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Gateway:
         if not context.state.replies.get(MAIN):
             reply = ModelReply(context.state)
             ask = structs.replace(_asked(request), begun=begun(context.state, NODE, MAIN))
-            batches = self._model.stream(ask, reply.numbers())
+            batches = self._model.stream(ask)
             async with aclosing(batches):
                 async for payloads in batches:
                     context.emit(reply.said(payloads))

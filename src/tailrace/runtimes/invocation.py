@@ -143,7 +143,7 @@ class Invocation:
         theirs = run_by_client(self._base.settings.tools, request.items)
         reply, ours = ModelReply(state, self._node, self._id), set[int]()
         try:
-            async with aclosing(self._model.stream(request, reply.numbers())) as batches:
+            async with aclosing(self._model.stream(request)) as batches:
                 async for payloads in batches:
                     placed = [self._placed(payload, theirs, ours) for payload in payloads]
                     self._context.emit(reply.said(placed))
@@ -210,7 +210,7 @@ class Invocation:
         request = compaction.request(self._conversation(), self._base.instructions)
         text, failed = "", ""
         try:
-            async with aclosing(self._model.stream(request, iter(range(1 << 30)))) as batches:
+            async with aclosing(self._model.stream(request)) as batches:
                 async for payloads in batches:
                     for payload in payloads:
                         if isinstance(payload, t.TextDelta):

@@ -6,12 +6,13 @@ number of attempts) and says which run end a model's last word means.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tailrace.events import abandoning
+from tailrace.events.item_state import ItemState
+from tailrace.events.items import ProviderItem
 from tailrace.events.state import RunState
 from tailrace.events.types import (
     MAIN,
@@ -52,8 +53,8 @@ class ModelReply:
     """One model reply on its way into the log: numbered as the run counts, its calls whole at its end, and
     not said twice.
 
-    A model counts its items from where the run stood when it was asked; agents that work side by side
-    start items meanwhile, so the numbers are mapped when an item starts.
+    A model numbers the items of its reply from 0. An item gets its number in the run when it starts, because
+    agents that work side by side start items too.
 
     Calls stay open until the reply's `usage`. Were they closed at once and the worker died before the
     end, the reply would be asked for again, and a client, or we, would run both the old calls and the
@@ -71,15 +72,12 @@ class ModelReply:
         self._moved: dict[int, int] = {}
         self._calls: set[int] = set()
         self._held: list[Draft] = []
+        self._call_ids = CallIds(state.items, len(state.items))
         cut = state.cut_items((node, agent))
         self._repeating = Repeating(state, cut, same_ids=same_ids) if cut else None
 
-    def numbers(self) -> Iterator[int]:
-        """What the model counts its items with."""
-        return itertools.count(len(self._state.items))
-
     def number(self, item: int) -> int:
-        """The run's number of an item that the model counts so."""
+        """The number in the run of the reply's item `item`."""
         return self._moved.get(item, item)
 
     def said(self, payloads: Sequence[Payload]) -> list[Draft]:
@@ -91,7 +89,10 @@ class ModelReply:
                 case "repeats":
                     pass
                 case "goes on":
-                    self._moved |= self._repeating.numbers()
+                    repeated = self._repeating.numbers()
+                    self._moved |= repeated
+                    first = len(self._state.items) - len(repeated)
+                    self._call_ids = CallIds(self._state.items, first)
                     ready = self._repeating.news()
                     self._calls |= self._open_calls()
                     self._repeating = None
@@ -124,7 +125,7 @@ class ModelReply:
                     self._calls.add(payload.item)
             if isinstance(payload, Usage):
                 ready += self._held
-            draft = Draft(self._moved_payload(payload), self._node, self._agent)
+            draft = Draft(self._placed(payload), self._node, self._agent)
             if isinstance(payload, ItemCompleted) and self._is_whole_call(payload):
                 self._held.append(draft)
             else:
@@ -134,11 +135,54 @@ class ModelReply:
     def _is_whole_call(self, payload: ItemCompleted) -> bool:
         return payload.item in self._calls and payload.status == "completed"
 
-    def _moved_payload(self, payload: Payload) -> Payload:
-        if not self._moved or not isinstance(payload, ItemEvent):
+    def _placed(self, payload: Payload) -> Payload:
+        """The payload as it stands in the run: with its item's number there, and with its call's id."""
+        if not isinstance(payload, ItemEvent):
             return payload
-        number = self._moved.get(payload.item, payload.item)
-        return msgspec.structs.replace(payload, item=number)
+        number = self.number(payload.item)
+        filled = self._call_ids.fill(payload, number)
+        return filled if number == payload.item else msgspec.structs.replace(filled, item=number)
+
+
+class CallIds:
+    """The ids of a reply's calls. A call to which its server gave none has `call_<n>`.
+
+    `n` is where its item stands in the run if no other agent starts one during the reply. If an agent that
+    works at the same time has taken that id, `n` is the item's number. That one is free: `n` is at most the
+    number of the item that has it. A server's id that equals one made here is replaced too.
+    """
+
+    def __init__(self, items: Sequence[ItemState] = (), first: int = 0) -> None:
+        """`items`: the run's, which grow with it. `first`: where the reply's first item stands among them."""
+        self._items = items
+        self._first = first
+        self._made: set[str] = set()
+        self._searches: dict[int, str] = {}
+
+    def fill(self, payload: Payload, number: int | None = None) -> Payload:
+        """A payload of the reply, with its call's id; `number`: its item's in the run, where it is another.
+        A search for tools is a provider's item, with the id in its data (`protocols/offered.py`)."""
+        match payload:
+            case ItemStarted(kind="tool_call", call_id=id) if not id or id in self._made:
+                return msgspec.structs.replace(payload, call_id=self._make(payload.item, number))
+            case ItemStarted(kind="provider", data={"type": "tool_search_call", "call_id": ""}):
+                id = self._searches[payload.item] = self._make(payload.item, number)
+                return msgspec.structs.replace(payload, data={**payload.data, "call_id": id})
+            case ItemCompleted(content=ProviderItem() as item) if payload.item in self._searches:
+                data = {**item.data, "call_id": self._searches.pop(payload.item)}
+                whole = msgspec.structs.replace(item, data=data)
+                return msgspec.structs.replace(payload, content=whole)
+            case _:
+                return payload
+
+    def _make(self, item: int, number: int | None) -> str:
+        place = self._first + item
+        id = f"call_{place}"
+        others = (each.started for each in self._items[place:])
+        if id in self._made or any(id in (o.call_id, o.data.get("call_id")) for o in others):
+            id = f"call_{place if number is None else number}"
+        self._made.add(id)
+        return id
 
 
 def ending(state: RunState) -> list[Draft]:

@@ -1,7 +1,7 @@
-"""A turn that answers: approvals and questions of a waiting run, found in the input of a new response.
+"""Answers to a waiting run, found in the input of a Responses request: approvals and outputs of calls.
 
-Only what no agent has said anything after counts: earlier answers are history that a client sends again.
-Messages among the answers are said to the run that goes on (`Answering.said`).
+Only items after the last output of an agent count: earlier answers are history that a client sends again.
+Messages among the answers go to the run that continues (`Answering.messages`).
 """
 
 from __future__ import annotations
@@ -38,93 +38,97 @@ ANSWER_KEYS = ("type", "id", "status", "approval_request_id", "approve", "reason
 
 
 class Answering(Struct, frozen=True):
-    """The run that is answered, whose it is, what, and the messages that came with that."""
+    """An answer to a run of an agent, and the messages that came with it."""
 
     run: str
     agent: str
     answer: Answer
-    said: tuple[Item, ...] = ()
+    messages: tuple[Item, ...] = ()
 
 
-def to_who_asked(asked: str, agent: str, param: str = "") -> None:
-    """Refuse an answer that is sent to another agent than the one that asked. Raises `BadRequest`."""
-    if agent != asked:
-        raise BadRequest(f"'{asked}' asked this, not '{agent}': answer that one.", param=param)
+def require_same_agent(asking: str, agent: str, param: str = "") -> None:
+    """Raises `BadRequest` for an answer to another agent than the one that asked."""
+    if agent != asking:
+        raise BadRequest(f"'{asking}' asked this, not '{agent}': answer that one.", param=param)
 
 
-async def answering(
-    stored: StoredRuns, request: RunRequest, who: Owner, *, of_agent: bool
+async def find_answer(
+    stored: StoredRuns, request: RunRequest, owner: Owner, *, to_agent: bool
 ) -> Answering | None:
-    """What a request answers, or None for a request that starts a run of its own. `of_agent`: it is sent to
-    an agent, so that an approval is of nothing else than what agents here have asked."""
+    """The answer that a request has for a waiting run; None for a request that starts a run of its own.
+    `to_agent`: the request goes to an agent, so each approval must be of a call that this server asked about.
+    Raises `BadRequest`, and `Conflict` where another turn has answered."""
     first = history.behind_agents(request.input)
-    asked = [(n, item) for n, item in enumerate(request.input) if n >= first and _answers(item)]
-    if not asked:
+    items = [(n, item) for n, item in enumerate(request.input) if n >= first and _answers(item)]
+    if not items:
         return None
-    record = await _record(stored, request, [item for _, item in asked], who)
+    record = await _record(stored, request, [item for _, item in items], owner)
     if record is None:
-        _all_asked(asked, "", of_agent=of_agent)
+        _check_approvals(items, "", to_agent=to_agent)
         return None
-    _all_asked(asked, record.run, of_agent=of_agent)
+    _check_approvals(items, record.run, to_agent=to_agent)
     run = record.run
     await stored.until_settled(run, "The response that asked", "previous_response_id")
     state = await stored.directory.state(run)
-    _unchanged(request.input, state, run)
-    answers = [_answer(item, state, run, f"input[{n}]") for n, item in asked]
-    found = tuple(answer for answer in answers if answer is not None)
-    if not found:
+    _check_unchanged(request.input, state, run)
+    answers = [_answer(item, state, run, f"input[{n}]") for n, item in items]
+    answer = tuple(each for each in answers if each is not None)
+    if not answer:
         return None
-    for (n, item), answer in zip(asked, answers, strict=True):
-        if answer is None and isinstance(item, ToolOutput) and not _is_known(item, state):
+    for (n, item), one in zip(items, answers, strict=True):
+        if one is None and isinstance(item, ToolOutput) and not _has_call(item, state):
             raise BadRequest(
                 f"input[{n}] is the output of a call that was not made: {item.call_id}.",
                 param=f"input[{n}].call_id",
             )
     whole = not (request.previous or request.conversation)
-    said = history.said_besides(state.started(), request.input, whole=whole)
-    answered = Answering(run, record.agent, found, said)
-    if await answered_before(stored, answered):
-        _goes_on_later(request, await stored.directory.events(run), found)
+    messages = history.said_besides(state.started(), request.input, whole=whole)
+    answering = Answering(run, record.agent, answer, messages)
+    if await answered_before(stored, answering):
+        _check_later(request, await stored.directory.events(run), answer)
         return None
-    return answered
+    return answering
 
 
-def _all_asked(
-    asked: Sequence[tuple[int, ProviderItem | ToolOutput]], run: str, *, of_agent: bool
+def _check_approvals(
+    items: Sequence[tuple[int, ProviderItem | ToolOutput]], run: str, *, to_agent: bool
 ) -> None:
-    """Refuse an approval of what nobody here asked, or of a run that is not there. Raises `BadRequest`."""
-    for n, item in asked:
+    """Raises `BadRequest` for an approval of a call that this server did not ask about, or whose run is
+    gone."""
+    for n, item in items:
         if isinstance(item, ToolOutput):
             continue
-        position = ids.item_position(_asked(item))
-        attributed = attribution.item_number(_asked(item)) is not None
-        ours = position is not None or (attributed and run)
-        if (position is not None and not run) or (of_agent and not ours):
+        position = ids.item_position(_request_id(item))
+        has_number = attribution.item_number(_request_id(item)) is not None
+        ours = position is not None or (has_number and run)
+        if (position is not None and not run) or (to_agent and not ours):
             place = f"input[{n}].approval_request_id"
             raise BadRequest(
-                f"There is no open question with the id '{_asked(item)}'.", param=place
+                f"There is no open question with the id '{_request_id(item)}'.", param=place
             )
 
 
 async def answered_before(stored: StoredRuns, turn: Answering) -> bool:
-    """Whether all that a turn answers was answered, just so, by a turn that said something else: what this
-    one says is for a run of its own."""
-    if not turn.said:
+    """Whether an earlier turn gave the same answer with other messages: then these messages start a run of
+    their own."""
+    if not turn.messages:
         return False
     events = await stored.directory.events(turn.run)
-    return given(events, turn.answer) is not None and given(events, turn.answer, turn.said) is None
+    return (
+        given(events, turn.answer) is not None and given(events, turn.answer, turn.messages) is None
+    )
 
 
-def _goes_on_later(request: RunRequest, events: Sequence[Event], answer: Answer) -> None:
-    """Raises `Conflict` where a request goes on from the very pause that another one has answered."""
+def _check_later(request: RunRequest, events: Sequence[Event], answer: Answer) -> None:
+    """Raises `Conflict` for a request that continues from a pause which another one has answered."""
     place = given(events, answer)
     if request.previous and place is not None and ids.response_turn(request.previous) < place.turn:
         raise Conflict("Another turn has answered this already.", code="already_answered")
 
 
-def _unchanged(items: Sequence[Item], state: RunState, run: str) -> None:
-    """Refuse approval requests that come back with other arguments than they were asked with: the call runs
-    as it was asked. Raises `BadRequest`."""
+def _check_unchanged(items: Sequence[Item], state: RunState, run: str) -> None:
+    """Raises `BadRequest` for an approval request that comes back with another name or other arguments: a
+    call runs as it was shown."""
     for n, item in enumerate(items):
         if not isinstance(item, ProviderItem) or item.data.get("type") != REQUEST:
             continue
@@ -133,13 +137,13 @@ def _unchanged(items: Sequence[Item], state: RunState, run: str) -> None:
             continue
         call = state.items[position[1]].content
         for name in ("name", "arguments"):
-            told = item.data.get(name)
-            if isinstance(call, ToolCall) and told not in (None, getattr(call, name)):
-                raise changed(f"input[{n}].{name}")
+            value = item.data.get(name)
+            if isinstance(call, ToolCall) and value not in (None, getattr(call, name)):
+                raise changed_call(f"input[{n}].{name}")
 
 
-def changed(place: str) -> BadRequest:
-    """What an answer that changes its call is told."""
+def changed_call(place: str) -> BadRequest:
+    """The error for an answer that changes its call."""
     return BadRequest(f"{place} was changed; a call runs as it was asked about.", param=place)
 
 
@@ -150,8 +154,8 @@ def _answers(item: Item) -> TypeGuard[ProviderItem | ToolOutput]:
     )
 
 
-def _is_known(output: ToolOutput, state: RunState) -> bool:
-    """Whether the run, or what came before it, has the call of an output."""
+def _has_call(output: ToolOutput, state: RunState) -> bool:
+    """Whether the run or its history has the call of an output."""
     calls = (item.content for item in state.items)
     request = state.started()
     return any(
@@ -164,30 +168,31 @@ async def _record(
     stored: StoredRuns,
     request: RunRequest,
     items: Sequence[ProviderItem | ToolOutput],
-    who: Owner,
+    owner: Owner,
 ) -> RunRecord | None:
-    """The run that asked: named by a request's id, or the previous response's, or the conversation's last."""
+    """The run that asked: the one that an approval request's id names, else the previous response's, else the
+    conversation's last."""
     names = [request.previous] if request.previous else []
     for item in items:
-        position = ids.item_position(_asked(item)) if isinstance(item, ProviderItem) else None
+        position = ids.item_position(_request_id(item)) if isinstance(item, ProviderItem) else None
         if position is not None:
             names.append(position[0])
     for name in names:
         try:
-            return await stored.directory.find(name, who)
+            return await stored.directory.find(name, owner)
         except NotFound:
             continue
     if not request.conversation:
         return None
-    found = await stored.conversations.get(request.conversation, who)
-    return await anext(stored.conversations.runs(found), None)
+    conversation = await stored.conversations.get(request.conversation, owner)
+    return await anext(stored.conversations.runs(conversation), None)
 
 
 def _answer(item: ProviderItem | ToolOutput, state: RunState, run: str, where: str) -> One | None:
     if isinstance(item, ToolOutput):
-        return _reply(item, state) or _handed(item, state)
-    position = ids.item_position(_asked(item))
-    number = position[1] if position is not None else attribution.item_number(_asked(item))
+        return _reply(item, state) or _client_output(item, state)
+    position = ids.item_position(_request_id(item))
+    number = position[1] if position is not None else attribution.item_number(_request_id(item))
     if number is None:
         return None
     if position is not None and position[0] != run:
@@ -197,28 +202,30 @@ def _answer(item: ProviderItem | ToolOutput, state: RunState, run: str, where: s
     approved = item.data.get("approve")
     if not isinstance(approved, bool):
         raise BadRequest(f"{where}.approve must be a boolean.", param=f"{where}.approve")
-    words = optional(item.data, "reason", str, default="", where=where)
-    return Approval(number, approved, words, ids.asked_time(_asked(item)))
+    reason = optional(item.data, "reason", str, default="", where=where)
+    return Approval(number, approved, reason, ids.asked_time(_request_id(item)))
 
 
 def _reply(output: ToolOutput, state: RunState) -> Reply | Declined | None:
-    """The output of a call that is a question; else of one that was answered already, to be refused."""
-    found: list[InputRequested] = []
+    """The answer to the question whose call has this output: an open one first, else one that was answered
+    already, which the run then refuses."""
+    questions: list[InputRequested] = []
     for question in state.questions.values():
         call = None if question.item is None else state.items[question.item].content
         if isinstance(call, ToolCall) and call.call_id == output.call_id:
-            found.append(question)
-    found.sort(key=lambda question: state.asks[question.request_id] != "asked")
-    if not found:
+            questions.append(question)
+    questions.sort(key=lambda question: state.asks[question.request_id] != "asked")
+    if not questions:
         return None
-    words = text_of(output.output)
-    return Declined(found[0].request_id, words) if output.is_error else reply(found[0], words)
+    text = text_of(output.output)
+    question = questions[0]
+    return Declined(question.request_id, text) if output.is_error else reply(question, text)
 
 
-def _handed(output: ToolOutput, state: RunState) -> Output | None:
-    """The output of a tool of the client's that was called beside what the run waits for."""
+def _client_output(output: ToolOutput, state: RunState) -> Output | None:
+    """The output of a client's tool that the model called beside a question."""
     if state.phase != "waiting":
-        return None  # a turn of its own
+        return None  # it starts a turn of its own
     for number, item in enumerate(state.items):
         call = item.content
         if item.tool == "handed" and isinstance(call, ToolCall) and call.call_id == output.call_id:
@@ -226,5 +233,5 @@ def _handed(output: ToolOutput, state: RunState) -> Output | None:
     return None
 
 
-def _asked(item: ProviderItem) -> str:
+def _request_id(item: ProviderItem) -> str:
     return str(item.data.get("approval_request_id", ""))

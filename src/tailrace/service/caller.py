@@ -1,6 +1,7 @@
 """The authenticated caller of an operation on runs, and how its request was sent.
 
-Each transport makes one for a request and passes it down; nothing below a transport sees the request itself.
+Each transport makes one for each request and passes it down; no code below a transport sees the request
+itself.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Sent, Submission, remembered
 
 GRACE = "x-disconnect-grace"
-"""On a request that starts a run: how many seconds it goes on when nobody reads it, or `forever`."""
+"""On a request that starts a run: for how many seconds the run continues without a reader, or `forever`."""
 
-MOST_GRACE = 86_400
+MAX_GRACE = 86_400
 
 
 class Delivery(Struct, frozen=True):
-    """How a request was sent, besides what it asks: to which `path`, with which idempotency `key` (`""`
-    without one), whether the client says that it sends it again, and the text of its `GRACE` parameter."""
+    """How a request was sent: to which `path`, with which idempotency `key` (`""` without one), whether the
+    client marks it as a retry, and the text of its `GRACE` parameter."""
 
     path: str = ""
     key: str = ""
@@ -42,30 +43,31 @@ async def _never() -> None:
     await asyncio.get_running_loop().create_future()
 
 
-def _unheard(_run: str, _answer: Answer) -> None:
+def _no_audit(_run: str, _answer: Answer) -> None:
     pass
 
 
 class Caller(Struct, frozen=True):
-    """The authenticated caller. `owner` is whose runs it may see: its user's, or all of the tenant's where it
-    names no user or is an admin. `maker` owns what it makes, and the names it gives, also where that is an
-    admin. `accounts` have the limits that hold.
+    """The authenticated caller. It may see the runs of `owner`: its user's, or all of the tenant's for an
+    admin or a key without a user. `maker` owns what it creates, and the names that it gives, for an admin
+    too. `accounts` have the limits that apply.
 
-    `valid` says whether its key still counts, asked while it reads a stream; `left` returns when it is gone;
-    `decides` is told each answer that it gives to a run, before the run is (the audit log).
+    `is_valid`: whether its key is still valid, checked while it reads a stream. `disconnected` returns when
+    the client has left. `record_answer` receives each answer that it gives to a run, before the run does
+    (audit log).
     """
 
     owner: Owner
     maker: Owner
     accounts: Sequence[Account] = ()
     delivery: Delivery = Delivery()
-    valid: Callable[[], Awaitable[bool]] = _always
-    left: Callable[[], Awaitable[None]] = _never
-    decides: Callable[[str, Answer], None] = _unheard
+    is_valid: Callable[[], Awaitable[bool]] = _always
+    disconnected: Callable[[], Awaitable[None]] = _never
+    record_answer: Callable[[str, Answer], None] = _no_audit
 
     def submission(self, body: bytes, key: str = "") -> Submission:
-        """How a request was sent, to be recognised when it comes again. `key` stands for the client's
-        idempotency key on a surface whose requests name their runs. Raises `BadRequest`."""
+        """The fields by which a repeated request is recognised. `key` replaces the client's idempotency key
+        on a surface whose requests name their runs. Raises `BadRequest`."""
         return Submission(
             key=key or self.delivery.key,
             body=body,
@@ -76,14 +78,14 @@ class Caller(Struct, frozen=True):
         )
 
     async def sent(self, body: bytes) -> Sent | None:
-        """The submission as it is remembered, None for one that is no repetition. Raises `BadRequest`."""
+        """The submission as it is stored, None for one that is not to be recognised. Raises `BadRequest`."""
         submission = self.submission(body)
         return await remembered(submission, self.maker) if submission.repeats else None
 
 
 def purses(accounts: Sequence[Account]) -> tuple[Purse, ...]:
-    """The accounts that have a limit on runs or on what they spend."""
-    found = (
+    """The budgets of the accounts that limit concurrent runs or spending."""
+    budgets = (
         Purse(
             account.key,
             account.limits.concurrent_runs,
@@ -92,17 +94,17 @@ def purses(accounts: Sequence[Account]) -> tuple[Purse, ...]:
         )
         for account in accounts
     )
-    return tuple(purse for purse in found if purse != Purse(purse.key))
+    return tuple(purse for purse in budgets if purse != Purse(purse.key))
 
 
 def _grace(text: str | None) -> float | msgspec.UnsetType | None:
-    """What the `GRACE` parameter asks for."""
+    """The value of the `GRACE` parameter, in seconds; None for `forever`."""
     if text is None:
         return msgspec.UNSET
     if text == "forever":
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > MOST_GRACE:
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > MAX_GRACE:
         raise BadRequest(
-            f"{GRACE} must be 'forever' or whole seconds up to {MOST_GRACE}.", param=GRACE
+            f"{GRACE} must be 'forever' or whole seconds up to {MAX_GRACE}.", param=GRACE
         )
     return float(text)

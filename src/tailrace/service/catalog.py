@@ -1,4 +1,4 @@
-"""What can be run, and by which names clients ask for it."""
+"""The agents and models of a server, and the names by which clients select them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 from tailrace.errors import NotFound
 
 LONGEST = 200
-"""Characters of a name that are looked at, and told again."""
+"""Characters of a name that are compared, and repeated in an error."""
 
 
 class Target(Struct, frozen=True):
@@ -38,20 +38,21 @@ class Catalog:
 
     @property
     def default(self) -> Target | None:
-        """What runs where a client names nothing: the first agent, or the first model where there is none."""
+        """The target of a request that names none: the first agent, or the first model of a server without
+        agents."""
         agents = [target for target in self.targets if target.kind == "agent"]
         return next(iter((*agents, *self.targets)), None)
 
     def any(self, name: str) -> Target:
-        """What a client means that may leave it to the server: an agent by name or number, a model, or with
-        `""` the default. Raises `NotFound` with the nearest names."""
+        """The target of a request whose agent is optional: an agent by name or number, a model, or the
+        default for `""`. Raises `NotFound` with the nearest names."""
         if name:
             return self._find(name, {**self._names, **self._agents}, "agent", "agent_not_found")
         if self.default is None:
             raise NotFound("This server has no agent.", param="agent", code="agent_not_found")
         return self.default
 
-    def named(self, model: str) -> Target:
+    def by_name(self, model: str) -> Target:
         """The target a `model` field means. Raises `NotFound` with the nearest names."""
         return self._find(model, self._names, "model", "model_not_found")
 
@@ -60,10 +61,10 @@ class Catalog:
         return self._find(id, self._agents, "agent", "agent_not_found")
 
     def _find(self, name: str, among: Mapping[str, Target], what: str, code: str) -> Target:
-        found = among.get(name)
-        if found is not None:
-            return found
-        name = name[:LONGEST]  # what it is like costs the square of its length
+        target = among.get(name)
+        if target is not None:
+            return target
+        name = name[:LONGEST]  # the comparison costs the square of its length
         near = get_close_matches(name, among, 3, 0.5) or sorted(among)[:5]
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise NotFound(f"The {what} {name!r} does not exist.{hint}", param=what, code=code)

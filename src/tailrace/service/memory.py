@@ -1,9 +1,9 @@
-"""Memory of large bodies goes back to the system when they are gone.
+"""Memory of large bodies goes back to the system when they are freed.
 
 glibc raises the size from which it asks the system for a block of its own, up to 32 MiB, each time such a
 block is freed (mallopt(3), M_MMAP_THRESHOLD). After some large bodies the next ones lie in the heap, between
-small things that stay, and what they leave is neither used nor given back: measured, 60 to 90 MB after 400 to
-2,000 bodies of 1 MB. A size that was set stays.
+small objects that stay, and the gaps are neither used nor returned: measured, 60 to 90 MB after 400 to
+2,000 bodies of 1 MB. A size that was set by a program does not change.
 
 Python's cyclic collector runs after a number of allocations, whatever their size: a finished request with
 its connection and encoders is a few hundred objects, and 1 MB where its body was.
@@ -21,9 +21,9 @@ COLLECT_BYTES = 16_000_000
 """Bytes between two collections. 40 ms each with 400,000 objects (measured)."""
 
 
-def give_back() -> None:
-    """Let each large block be given back when it is freed, where the C library has a word in that."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; others give back by themselves
+def return_large_blocks() -> None:
+    """Let the C library return each large block to the system when it is freed. Only glibc needs it."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc alone
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, OWN_BLOCK_BYTES)
 
@@ -35,7 +35,7 @@ class CycleCollector:
         self._bytes = 0
 
     def count(self, size: int) -> None:
-        """Add the bytes of a body that came, of a stream that ended, of a log that is made a document."""
+        """Add the bytes of a request body, of a stream that ended, or of a log that becomes a document."""
         self._bytes += size
         if self._bytes >= COLLECT_BYTES:
             self._bytes = 0
@@ -43,4 +43,4 @@ class CycleCollector:
 
 
 collector = CycleCollector()
-"""Of this process, as Python's is."""
+"""One for the process, as Python has one collector."""

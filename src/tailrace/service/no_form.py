@@ -1,7 +1,8 @@
-"""A request that its model's server has no form for is refused before a run begins: 400 with the place.
+"""Content that a model server has no form for is refused before a run starts: 400 with its place in the
+request.
 
-The server's codec knows of an item which it is; where in the request that stands, and how the client's
-surface writes such a place, is asked here, of the request's body, for it is needed for nothing else.
+The codec names an item; its place in the client's request, in the surface's notation, is found in the body,
+which is parsed again for that.
 """
 
 from __future__ import annotations
@@ -27,27 +28,27 @@ _PLACES: Mapping[str, Place] = {
 }
 
 
-def bad_request(refused: ModelFailed, request: RunRequest, body: bytes) -> BadRequest:
-    """The refusal as the client is told it."""
-    param = place(refused, request, body) if isinstance(refused, NoForm) else refused.param
-    said = refused.message
-    if request.surface == "messages" and param:  # whose errors have no field for it
-        said = f"{param}: {said}"
-    return BadRequest(said, param=param, code=refused.code)
+def bad_request(failure: ModelFailed, request: RunRequest, body: bytes) -> BadRequest:
+    """The failure as the client's error."""
+    param = place(failure, request, body) if isinstance(failure, NoForm) else failure.param
+    message = failure.message
+    if request.surface == "messages" and param:  # its errors have no field for it
+        message = f"{param}: {message}"
+    return BadRequest(message, param=param, code=failure.code)
 
 
-def place(refused: NoForm, request: RunRequest, body: bytes) -> str:
-    """Where in the request that stands which is refused."""
+def place(failure: NoForm, request: RunRequest, body: bytes) -> str:
+    """The place of the refused content in the request."""
     find = _PLACES.get(request.surface)
-    if refused.item is None or find is None:
-        return refused.param
-    if found := find(body, refused.item, refused.part):
-        return f"{found}.{refused.field}" if refused.field else found
-    return _before(request) if refused.item in request.history else refused.param
+    if failure.item is None or find is None:
+        return failure.param
+    if where := find(body, failure.item, failure.part):
+        return f"{where}.{failure.field}" if failure.field else where
+    return _before(request) if failure.item in request.history else failure.param
 
 
 def _before(request: RunRequest) -> str:
-    """What of a request brings in what was said in earlier turns."""
+    """The parameter of a request that names its earlier turns."""
     if request.previous:
         return "previous_response_id"
     return "conversation_id" if request.session else "conversation"

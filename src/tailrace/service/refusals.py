@@ -1,8 +1,8 @@
-"""A run that its model server refused before anything was said: told by the HTTP status, as the server did.
+"""A run whose model server refuses it before any output: the reply has the HTTP status of the model server.
 
-The SDKs know by the status alone what to raise and whether to ask again; behind a 200 they do neither
-(docs/adr/0016). So the head of a stream waits a moment for what the run does first. It does not wait for
-long: a client that is to resume a run wants its id, and proxies want a first byte.
+SDKs choose their exception, and whether to retry, by the status alone; after a 200 they do neither
+(docs/adr/0016). So the head of a stream waits for the first output of its run, for at most `HEAD_SECONDS`: a
+client that resumes a run needs its id, and proxies need a first byte.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from tailrace.events.types import (
 )
 from tailrace.log.contract import EventLog
 
-HELD_SECONDS = 2.0
-SILENT = (
+HEAD_SECONDS = 2.0
+NO_OUTPUT = (
     RunStarted,
     RunAttempt,
     NodeStarted,
@@ -35,35 +35,35 @@ SILENT = (
     AgentStarted,
     AgentCompleted,
 )
-"""Events that say nothing of an answer yet."""
+"""Events before the first output of a run."""
 
 
-async def refused(log: EventLog, run: str, seconds: float) -> RunFailed | None:
-    """How a run fails at its model server, if it does within so many seconds, before it said anything."""
+async def early_failure(log: EventLog, run: str, seconds: float) -> RunFailed | None:
+    """The failure of a run at its model server, if it comes first and within `seconds`."""
     first: asyncio.Future[Payload] = asyncio.get_running_loop().create_future()
 
-    def heard(events: Sequence[Event]) -> None:
-        said = beginning(events)
-        if said is not None and not first.done():
-            first.set_result(said)
+    def take(events: Sequence[Event]) -> None:
+        payload = first_output(events)
+        if payload is not None and not first.done():
+            first.set_result(payload)
 
-    unwatch = log.watch(run, heard)
+    unwatch = log.watch(run, take)
     try:
-        heard(await log.read(run, -1))
+        take(await log.read(run, -1))
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(seconds, HELD_SECONDS)):
-                return of_server(await first)
+            async with asyncio.timeout(min(seconds, HEAD_SECONDS)):
+                return model_failure(await first)
         return None
     finally:
         unwatch()
 
 
-def beginning(events: Sequence[Event]) -> Payload | None:
-    """The first of these events that is not silent."""
-    said = (event.payload for event in events if not isinstance(event.payload, SILENT))
-    return next(said, None)
+def first_output(events: Sequence[Event]) -> Payload | None:
+    """The first of these events that is output, or the end of the run."""
+    payloads = (event.payload for event in events)
+    return next((each for each in payloads if not isinstance(each, NO_OUTPUT)), None)
 
 
-def of_server(end: Payload | None) -> RunFailed | None:
-    """The failure of a run at its model server; None for any other, and for all else."""
+def model_failure(end: Payload | None) -> RunFailed | None:
+    """The failure of a run at its model server; None for any other end."""
     return end if isinstance(end, RunFailed) and end.status else None

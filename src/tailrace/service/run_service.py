@@ -1,13 +1,13 @@
 """The operations on runs, for every transport: start, answer, read, follow, cancel, list, forget.
 
-A transport decodes a request, calls one of these with its `Caller`, and encodes what comes. Whatever the
-transport, a conversation's turns, a caller's limits and a repeated request mean the same.
+A transport decodes a request, calls one of these with its `Caller`, and encodes the result. A conversation's
+turns, a caller's limits and a repeated request mean the same on each of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import msgspec
@@ -19,36 +19,39 @@ from tailrace.events.answers import Answer, Given
 from tailrace.events.items import Item
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.events.types import RunFailed, RunResumed
+from tailrace.events.types import Event, RunFailed, RunResumed
+from tailrace.log.follow import follow
+from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Filter, Page, RunRecord
 from tailrace.runtimes.contract import objection, refusal
 from tailrace.service import no_form, refusals
-from tailrace.service.answers import answering, to_who_asked
+from tailrace.service.answers import find_answer, require_same_agent
 from tailrace.service.caller import Caller
 from tailrace.service.catalog import Catalog
+from tailrace.service.documents import Document
 from tailrace.service.outcomes import with_outcomes
 from tailrace.service.projection import Projections
 from tailrace.service.readers import Readers
+from tailrace.service.shutdown import Shutdown
 from tailrace.service.stored_runs import StoredRuns
 from tailrace.service.subscription import Subscription
-from tailrace.service.turns import with_history
+from tailrace.service.turns import References, with_history, with_references
 from tailrace.service.views import View
-from tailrace.service.waits import Waits
 
 CLIENT = "a client"
-"""Who cancels a run, as its log says."""
+"""The name in the log of a client that cancels a run."""
 
-_OUTPUTS = {
+_SCHEMA_PARAM = {
     "chat": "response_format.json_schema.schema",
     "responses": "text.format.schema",
     "messages": "output_config.format.schema",
 }
-"""Where a surface's requests have the schema for the answer."""
+"""The parameter that has the JSON schema of the answer, by surface."""
 
 
 class Reading(Struct, frozen=True):
-    """A caller's reading of a run: the frames of a view from one on. `counted` counts the reader while it
-    reads."""
+    """A caller's reading of a run. `subscription` has the frames of `view`; `counted` is the context in which
+    the caller counts as a reader of the run."""
 
     caller: Caller
     run: str
@@ -57,30 +60,46 @@ class Reading(Struct, frozen=True):
     counted: AbstractContextManager[None]
 
 
-class RunService(StoredRuns, frozen=True):
-    """The operations. `hold_seconds` is how long at most the head of a stream waits for what a run says
-    first (`refusals.py`)."""
+class RunService(Struct, frozen=True):
+    """The operations. Runs are named by their suffix (`events/ids.py`). `hold_seconds` is the longest time
+    for which the head of a stream waits for the first output of its run (`refusals.py`)."""
 
+    stored: StoredRuns
     catalog: Catalog
     projections: Projections
     readers: Readers
-    waits: Waits
+    shutdown: Shutdown
     hold_seconds: float
 
+    @property
+    def conversations(self) -> Conversations:
+        """The conversations and sessions of all owners."""
+        return self.stored.conversations
+
     async def begin(
-        self, caller: Caller, request: RunRequest, body: bytes, *, of_agent: bool, param: str
+        self,
+        caller: Caller,
+        request: RunRequest,
+        body: bytes,
+        *,
+        references: References = (),
+        to_agent: bool,
+        param: str,
     ) -> tuple[str, int]:
-        """Start a run, or let one that waits go on where the request answers it: the run, and the turn of it
-        that this begins. `of_agent`: the request is sent to an agent, whose name its `param` has."""
-        answer = await answering(self, request, caller.owner, of_agent=of_agent)
-        if answer is not None:
-            to_who_asked(answer.agent, request.agent, param)
-            given = await self.answer(caller, answer.run, answer.answer, body, request, answer.said)
-            return answer.run, given.turn
-        if request.conversation:  # before one waits for a turn of it, which tells that it is there
+        """Answer a waiting run if the request answers one, else start a run. Returns the run and the turn of
+        it that this begins. `to_agent`: the request goes to an agent, named by its parameter `param`. Raises
+        as `start` and `answer`."""
+        request = await with_references(self.stored, request, references, caller.owner)
+        answering = await find_answer(self.stored, request, caller.owner, to_agent=to_agent)
+        if answering is not None:
+            require_same_agent(answering.agent, request.agent, param)
+            place = await self.answer(
+                caller, answering.run, answering.answer, body, request, answering.messages
+            )
+            return answering.run, place.turn
+        if request.conversation:  # `start` waits for a turn of it, which shows that it exists
             await self.conversations.get(request.conversation, caller.owner)
-        request = await with_outcomes(self, request, caller.owner)
-        run, _ = await self.start(caller, request, body)
+        run, _ = await self.start(caller, request, body, outcomes=True)
         return run, 0
 
     async def start(
@@ -89,40 +108,46 @@ class RunService(StoredRuns, frozen=True):
         request: RunRequest,
         body: bytes,
         *,
-        told: bool = False,
+        whole: bool = False,
+        outcomes: bool = False,
         key: str = "",
     ) -> tuple[str, bool]:
-        """Start a run as the next turn of what it follows, or attach to the run that the same request started
-        before; returns the run and whether it is new.
+        """Start a run, or find the run that the same request started before; returns the run and whether it
+        is new.
 
-        Turns of one conversation are taken one after the other, so each sees the one before it. With `told`
-        the request brings the whole history itself; `key` as for `Caller.submission`. Raises as
+        The turns of a conversation are taken one after the other, so each sees the one before it. `whole`:
+        the request has the whole history, none is added. `outcomes`: calls that the request shows as waiting
+        get the outputs that this server has (`outcomes.py`). `key` as for `Caller.submission`. Raises as
         `with_history` and `Supervisor.start`, and `BadRequest` for what the agent cannot do.
         """
+        if outcomes:
+            request = await with_outcomes(self.stored, request, caller.owner)
         if not request.conversation:
-            return await self._start(caller, request, body, told=told, key=key)
+            return await self._start(caller, request, body, whole=whole, key=key)
         async with self.conversations.turns.take(request.conversation):
-            return await self._start(caller, request, body, told=told, key=key)
+            return await self._start(caller, request, body, whole=whole, key=key)
 
     async def _start(
-        self, caller: Caller, request: RunRequest, body: bytes, *, told: bool, key: str
+        self, caller: Caller, request: RunRequest, body: bytes, *, whole: bool, key: str
     ) -> tuple[str, bool]:
-        if not told:
-            request = await with_history(self, request, caller.owner)
-        if wrong := objection(self.supervisor.runtime(request.agent), request):
+        if not whole:
+            request = await with_history(self.stored, request, caller.owner)
+        if fault := objection(self.stored.supervisor.runtime(request.agent), request):
             raise BadRequest(
-                f"The schema for the answer cannot be used: {wrong}.",
-                param=_OUTPUTS.get(request.surface, ""),
+                f"The schema for the answer cannot be used: {fault}.",
+                param=_SCHEMA_PARAM.get(request.surface, ""),
                 code="invalid_json_schema",
             )
-        self._has_form(request, body)
+        self._check_form(request, body)
         submission = caller.submission(body, key)
-        return await self.supervisor.start(request, owner=caller.maker, submission=submission)
+        return await self.stored.supervisor.start(
+            request, owner=caller.maker, submission=submission
+        )
 
-    def _has_form(self, request: RunRequest, body: bytes) -> None:
-        """Raises `BadRequest` for what the agent's model server has no form for."""
-        if refused := refusal(self.supervisor.runtime(request.agent), request):
-            raise no_form.bad_request(refused, request, body)
+    def _check_form(self, request: RunRequest, body: bytes) -> None:
+        """Raises `BadRequest` for content that the agent's model server has no form for."""
+        if failure := refusal(self.stored.supervisor.runtime(request.agent), request):
+            raise no_form.bad_request(failure, request, body)
 
     async def answer(
         self,
@@ -131,36 +156,75 @@ class RunService(StoredRuns, frozen=True):
         answer: Answer,
         body: bytes,
         request: RunRequest | None = None,
-        said: tuple[Item, ...] = (),
+        messages: tuple[Item, ...] = (),
     ) -> Given:
-        """Give a run what it asked for, as `Supervisor.answer`; `said` are the messages of `request` that
-        came with it, and are refused as those of a run that starts."""
-        if request is not None and said:
-            self._has_form(msgspec.structs.replace(request, history=(), input=said), body)
-        caller.decides(run, answer)
-        turn = RunResumed(request, said)
-        return await self.supervisor.answer(run, answer, turn, await caller.sent(body))
+        """Answer the questions of a waiting run, as `Supervisor.answer`. `messages` of `request` that came
+        with the answer are checked like those of a new run."""
+        if request is not None and messages:
+            self._check_form(msgspec.structs.replace(request, history=(), input=messages), body)
+        caller.record_answer(run, answer)
+        turn = RunResumed(request, messages)
+        return await self.stored.supervisor.answer(run, answer, turn, await caller.sent(body))
+
+    async def resolve(
+        self, caller: Caller, request: RunRequest, references: References
+    ) -> RunRequest:
+        """The request with all that its model would receive: referenced items and earlier turns. Raises as
+        `with_history`."""
+        request = await with_references(self.stored, request, references, caller.owner)
+        return await with_history(self.stored, request, caller.owner)
 
     async def find(self, caller: Caller, id: str, what: str = "run") -> RunRecord:
-        """The run of any of its ids; `what` a client calls it. Raises `NotFound`, `Expired`."""
-        return await self.directory.find(id, caller.owner, what)
+        """The run of any of its ids; `what` is the client's word for it. Raises `NotFound`, `Expired`."""
+        return await self.stored.directory.find(id, caller.owner, what)
 
-    async def list(self, caller: Caller, wanted: Filter, *, after: str, limit: int) -> Page:
+    async def list(self, caller: Caller, only: Filter, *, after: str, limit: int) -> Page:
         """The runs that a caller may see, the newest first, after the run `after`."""
-        return await self.directory.page(caller.owner, wanted, after=after, limit=limit)
+        return await self.stored.directory.page(caller.owner, only, after=after, limit=limit)
+
+    async def request(self, run: str) -> RunRequest:
+        """The request that started a run. Raises `NotFound`."""
+        return await self.stored.directory.request(run)
+
+    async def state(self, run: str) -> RunState:
+        """A run's state. Raises `NotFound`."""
+        return await self.stored.directory.state(run)
+
+    async def events(self, run: str) -> Sequence[Event]:
+        """A run's events so far. Raises `NotFound`."""
+        return await self.stored.directory.events(run)
+
+    def follow_events(self, run: str, after: int) -> AsyncGenerator[Sequence[Event], None]:
+        """A run's events after number `after`, in batches, until its end."""
+        return follow(self.projections.log, run, after)
+
+    async def document(self, run: str, make: Callable[[Sequence[Event]], Document]) -> Document:
+        """What `make` makes of a run's events. Raises `NotFound`, `TooLarge`."""
+        return await self.stored.documents.of_events(run, make)
+
+    async def state_document(self, run: str, make: Callable[[RunState], Document]) -> Document:
+        """What `make` makes of a run's state. Raises `NotFound`, `TooLarge`."""
+        return await self.stored.documents.of_state(run, make)
+
+    async def cancelled_document(
+        self, run: str, make: Callable[[Sequence[Event]], Document]
+    ) -> Document:
+        """What `make` makes of the events of a run that was just cancelled, without its output if that is
+        large."""
+        return await self.stored.documents.of_cancelled(run, make, CLIENT)
 
     async def cancel(self, run: str, by: str = CLIENT) -> None:
-        """End a live or waiting run as cancelled; returns when its log has ended. Else `Conflict`."""
-        await self.supervisor.cancel(run, by)
+        """Cancel a live or waiting run; returns when its log has ended. Raises `Conflict` for any other."""
+        await self.stored.supervisor.cancel(run, by)
 
     async def forget(self, record: RunRecord) -> None:
-        """Remove an ended run at once, as if it had never been. Raises `LogError`."""
-        await self.supervisor.forget(record)
+        """Remove an ended run at once, with all records of it. Raises `LogError`."""
+        await self.stored.supervisor.forget(record)
 
-    async def refused(self, run: str) -> RunFailed | None:
-        """How a run that was just started fails at its model server at once, as `refusals.refused`."""
-        step = refusals.refused(self.projections.log, run, self.hold_seconds)
-        return await self.waits.answered(step)
+    async def early_failure(self, run: str) -> RunFailed | None:
+        """The failure of a new run that its model server refuses at once, as `refusals.early_failure`."""
+        step = refusals.early_failure(self.projections.log, run, self.hold_seconds)
+        return await self.shutdown.unless_stopped(step)
 
     def follow(self, caller: Caller, run: str, view: View) -> Reading:
         """Read a run from its first frame on. Raises `TooMany`."""
@@ -171,13 +235,13 @@ class RunService(StoredRuns, frozen=True):
     async def resume(
         self, caller: Caller, run: str, view: View, first: int, param: str = "starting_after"
     ) -> Reading:
-        """Read a run from frame `first` on, which the request's `param` has. Raises `BadRequest` if it is too
-        far, `TooMany`, `Unavailable` when the process stops meanwhile."""
+        """Read a run from frame `first` on, which the request's parameter `param` has. Raises `BadRequest` if
+        there is no such frame yet, `TooMany`, `Unavailable` when the process stops meanwhile."""
         self.readers.check(caller.accounts, run)
         subscription = Subscription(self.projections, (run, view.key), view.encoders, first)
         subscription.marks = view.marks
         try:
-            await self.waits.answered(subscription.prime(param))
+            await self.shutdown.unless_stopped(subscription.prime(param))
         except BaseException:
             subscription.close()
             raise
@@ -188,41 +252,41 @@ class RunService(StoredRuns, frozen=True):
 
     @contextmanager
     def _counted(self, caller: Caller, run: str) -> Generator[None, None, None]:
-        with self.supervisor.reading(run), self.readers.reading(caller.accounts, run):
+        with self.stored.supervisor.reading(run), self.readers.reading(caller.accounts, run):
             yield
 
     async def attend(self, caller: Caller, run: str, *, pauses: bool = False) -> RunState | None:
-        """Wait for a run's end, or with `pauses` for a pause too; None when the caller left before.
+        """Wait for a run's end, with `pauses` also for its next pause; None when the caller left first.
 
-        Raises `Unavailable` when the process stops before the run does.
+        Raises `Unavailable` when the process stops first.
         """
-        with self.supervisor.reading(run):
-            ended = asyncio.ensure_future(self._settled(run, pauses=pauses))
-            left = asyncio.ensure_future(caller.left())
+        with self.stored.supervisor.reading(run):
+            settled = asyncio.ensure_future(self._settled(run, pauses=pauses))
+            disconnected = asyncio.ensure_future(caller.disconnected())
             try:
-                await asyncio.wait((ended, left), return_when=asyncio.FIRST_COMPLETED)
-                if not ended.done():
+                await asyncio.wait((settled, disconnected), return_when=asyncio.FIRST_COMPLETED)
+                if not settled.done():
                     return None
             finally:
-                for waiting in (ended, left):
-                    waiting.cancel()
-                await asyncio.gather(ended, left, return_exceptions=True)
-        state = await self.directory.state(run)
+                for task in (settled, disconnected):
+                    task.cancel()
+                await asyncio.gather(settled, disconnected, return_exceptions=True)
+        state = await self.state(run)
         if not state.ended and not (pauses and state.phase == "waiting"):
             raise Unavailable(f"The server is restarting; {ids.run_id(run)} continues.")
         return state
 
     async def _settled(self, run: str, *, pauses: bool) -> None:
-        """Return when the run has ended, or with `pauses` when it waits; or when the process stops."""
+        """Return when the run has ended, with `pauses` when it waits, or when the process stops."""
         changed = asyncio.Event()
         unwatch = self.projections.log.watch(run, lambda _: changed.set())
         try:
             while True:
                 changed.clear()
-                await self.supervisor.wait(run)
-                state = await self.directory.state(run)
-                if state.ended or (pauses and state.phase == "waiting") or self.waits.stopping:
+                await self.stored.supervisor.wait(run)
+                state = await self.state(run)
+                if state.ended or (pauses and state.phase == "waiting") or self.shutdown.started:
                     return
-                await self.waits.until(changed)
+                await self.shutdown.wait(changed)
         finally:
             unwatch()

@@ -1,4 +1,5 @@
-"""Runs as the steps of an operation find them: by id, by conversation, and once they have settled."""
+"""The stored runs, as the steps of an operation need them: by id, by conversation, and when they have
+ended."""
 
 from __future__ import annotations
 
@@ -13,11 +14,11 @@ from tailrace.runs.supervisor import Supervisor
 from tailrace.service.documents import Documents
 
 WAIT_SECONDS = 30.0
-"""How long a turn waits for the turn it follows to end, before it is told to try again."""
+"""How long a turn waits for the end of the turn before it; then its client gets a `Conflict`."""
 
 
 class StoredRuns(Struct, frozen=True):
-    """What is known of runs, and who works on them."""
+    """Where runs are found, and the supervisor that works on them."""
 
     supervisor: Supervisor
     directory: Directory
@@ -25,8 +26,8 @@ class StoredRuns(Struct, frozen=True):
     documents: Documents
 
     async def until_settled(self, run: str, what: str, param: str) -> None:
-        """Wait a while for a run that somebody goes on from, `what` it is to the client. Raises `Conflict`
-        when it takes too long."""
+        """Wait for the end or the next pause of a run that another turn continues, at most `WAIT_SECONDS`.
+        `what` is the client's word for the run. Raises `Conflict`."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self.supervisor.wait(run)

@@ -1,9 +1,13 @@
-"""One reader's way through a run's frames: replay what it missed, join the live ones, fall back.
+"""One reader of a run's frames: it replays the log, joins the live projection, and falls back to the log.
 
-Three situations. *Replaying*: frames come from the log through the reader's own encoder. *Joined*: they
-come from the shared projection. *Alone*: a reader that once fell out of the projection's window reads
-the log at its own pace for good, so a slow client costs itself an encoder and nobody anything else.
-Encoders are deterministic, so the bytes are the same in all three.
+Three modes. *Replaying*: frames come from the log through the reader's own encoder. *Joined*: they come from
+the shared projection. *Alone*: a reader that once fell out of the projection's window reads the log at its
+own pace until the end, so a slow client costs one encoder, and other readers nothing. Encoders are
+deterministic, so the bytes are the same in all three modes.
+
+The hand-over from *replaying* to *joined* leaves no gap: the reader joins after a read of the log that found
+nothing new; the projection that it joins either covers its position, or starts with its encoder at its
+position and then reads whatever became durable before the watch began (`Projection.catch_up`).
 """
 
 from __future__ import annotations
@@ -21,12 +25,12 @@ DirectWrite = Callable[[bytes], bool]
 
 
 class Subscription:
-    """The frames of one run from number `first` on. Call `next` in a loop, `close` in the end.
+    """The frames of one run from number `first` on. Call `next` in a loop, and `close` at the end.
 
-    `dropped` turns true when the run was deleted or expired on the way: what came is not the whole.
-    `position` is the number of the next frame the client gets; `marks` frames at the end of the run have no
-    number that anybody can have seen. `direct`, where given, is called with
-    frames while `next` waits, so that no task has to wake up for them.
+    `dropped` turns true when the run is deleted or expires meanwhile: the frames are incomplete. `position`
+    is the number of the client's next frame; the last `marks` frames of a run have no number that a client
+    can have. `direct`, if set, is called with frames while `next` waits, so that no task has to wake up for
+    them.
     """
 
     def __init__(
@@ -56,18 +60,19 @@ class Subscription:
             self._joined.listeners.add(self)
 
     async def prime(self, param: str) -> None:
-        """Get ready for `next`, so that a bad cursor, which `param` is, is known before any reply has begun.
+        """Read up to the first frame, so that a bad cursor in the request's `param` is found before the reply
+        begins.
 
-        Raises `BadRequest` when the run has no frame before `first` yet: nobody can have seen it.
+        Raises `BadRequest` if the run has no frame before `first` yet: no client can have it.
         """
         while not self._primed and not self._ended and not self._idle:
             self._primed = await self._step()
-        known = self._joined.end if self._joined is not None else self._count
+        count = self._joined.end if self._joined is not None else self._count
         ended = self._ended or (self._joined is not None and self._joined.done)
-        known -= self.marks if ended else 0
-        if self._first > known:
+        count -= self.marks if ended else 0
+        if self._first > count:
             raise BadRequest(
-                f"The run has {known} events so far; none can follow number {self._first - 1}.",
+                f"The run has {count} events so far; none can follow number {self._first - 1}.",
                 param=param,
             )
 
@@ -92,7 +97,7 @@ class Subscription:
 
     @property
     def waiting(self) -> bool:
-        """Whether `next` waits for something to happen, or for the log to answer."""
+        """Whether `next` waits for events or for the log."""
         return self._stepping or self._asleep
 
     @property
@@ -100,12 +105,12 @@ class Subscription:
         return self._wake is not None and not self._wake.done()
 
     def interrupt(self) -> None:
-        """Make `next` return `b""`, now or when it is called."""
+        """Make the current or the next call of `next` return `b""`."""
         self._interrupted = True
         self._rouse()
 
     def close(self) -> None:
-        """Leave."""
+        """Stop reading."""
         collector.count(self._bytes)  # an encoder and its items refer to each other
         self._bytes = 0
         self.direct = None
@@ -155,10 +160,10 @@ class Subscription:
             self._wake = None
 
     async def _step(self) -> bytes:
-        """Some frames, or `b""` after a step that brought none; `_idle` when there is no next step."""
+        """The next frames, or `b""` after a step without any; sets `_idle` when there is no next step."""
         if self._joined is not None:
             return self._from_projection(self._joined)
-        self._idle = self._alone is not None  # a watch that fires during the read undoes this
+        self._idle = self._alone is not None  # a watch that fires during the read resets this
         events = await self._projections.log.read(self._key[0], self._seq)
         if events:
             self._idle = False
@@ -179,17 +184,17 @@ class Subscription:
         return data
 
     async def _join(self) -> None:
-        """Caught up with the log: go on with the others, or be the first."""
+        """Join the projection after the end of the log was read, or begin it."""
         shared = self._projections.find(self._key)
         if shared is None:
             shared = self._projections.begin(self._key, self._encoder, self._count, self._seq)
         elif not shared.base <= self._count <= shared.end:
-            return  # it has moved on meanwhile: read on
+            return  # its window has moved on meanwhile: read the log again
         self._joined = shared
         shared.listeners.add(self)
         await shared.catch_up()
         if self._seq >= 0 and not await self._projections.log.read(self._key[0], -1):
-            self.dropped = True  # before anybody watched
+            self.dropped = True  # it was deleted before the watch began
 
     def _from_projection(self, shared: Projection) -> bytes:
         data = shared.take(self.position)
@@ -202,7 +207,7 @@ class Subscription:
         return data
 
     def _fall_behind(self) -> None:
-        """Too slow for the window: start over with an encoder of one's own, and stay alone."""
+        """Fallen out of the window: begin again with an own encoder, and stay alone."""
         self.close()
         self._encoder, self._seq, self._count = self._encoders(), -1, 0
         self._alone = self._projections.log.watch(self._key[0], self._heard)

@@ -1,4 +1,4 @@
-"""What came before a turn: previous responses, conversations, and items named by reference."""
+"""The history of a turn: previous responses, conversations, and items named by reference."""
 
 from __future__ import annotations
 
@@ -16,36 +16,38 @@ from tailrace.protocols import sealed
 from tailrace.runs.owner import Owner
 from tailrace.service.stored_runs import StoredRuns
 
-THOUGHT = "rs_"
-"""How ids of Responses reasoning begin."""
+References = Sequence[tuple[int, str]]
+"""Items that a request names by id: the position in its input, and the id."""
+REASONING = "rs_"
+"""The prefix of ids of Responses reasoning items."""
 
 
-async def with_history(stored: StoredRuns, request: RunRequest, who: Owner) -> RunRequest:
-    """The request with the items of its earlier turns, and without what it repeats of them. Raises
+async def with_history(stored: StoredRuns, request: RunRequest, owner: Owner) -> RunRequest:
+    """The request with the items of its earlier turns as history, and without items that repeat them. Raises
     `BadRequest`, `Conflict`, `Expired`."""
     if request.previous:
-        items = await _previous(stored, request.previous, who)
+        items = await _previous(stored, request.previous, owner)
     elif request.conversation:
-        items = await _conversation(stored, request.conversation, who)
+        items = await _conversation(stored, request.conversation, owner)
     else:
         return request
-    fresh = history.without_repeats(items, request.input)
-    return msgspec.structs.replace(request, history=tuple(items), input=fresh)
+    new_items = history.without_repeats(items, request.input)
+    return msgspec.structs.replace(request, history=tuple(items), input=new_items)
 
 
 async def with_references(
-    stored: StoredRuns, request: RunRequest, references: Sequence[tuple[int, str]], who: Owner
+    stored: StoredRuns, request: RunRequest, references: References, owner: Owner
 ) -> RunRequest:
-    """The request with each referenced item put in at its place in the input."""
+    """The request with each referenced item inserted at its place in the input. Raises `NotFound`."""
     items = list(request.input)
     for position, id in references:
-        items.insert(position, await _item(stored, id, who))
+        items.insert(position, await _item(stored, id, owner))
     return msgspec.structs.replace(request, input=tuple(items))
 
 
-async def _previous(stored: StoredRuns, id: str, who: Owner) -> Sequence[Item]:
+async def _previous(stored: StoredRuns, id: str, owner: Owner) -> Sequence[Item]:
     try:
-        record = await stored.directory.find(id, who, "response")
+        record = await stored.directory.find(id, owner, "response")
     except NotFound:
         raise BadRequest(
             f"Previous response with id '{id}' not found.",
@@ -54,8 +56,8 @@ async def _previous(stored: StoredRuns, id: str, who: Owner) -> Sequence[Item]:
         ) from None
     await stored.until_settled(record.run, f"Previous response '{id}'", "previous_response_id")
     events = await stored.directory.events(record.run, stored.documents.most)
-    asked = fold(_up_to(events, ids.response_turn(id)))
-    return history.conversation(history.as_known(asked, fold(events)))
+    state = fold(_up_to(events, ids.response_turn(id)))
+    return history.conversation(history.as_known(state, fold(events)))
 
 
 def _up_to(events: Sequence[Event], turn: int) -> Sequence[Event]:
@@ -64,20 +66,20 @@ def _up_to(events: Sequence[Event], turn: int) -> Sequence[Event]:
     return events[: pauses[turn] + 1] if turn < len(pauses) else events
 
 
-async def _conversation(stored: StoredRuns, id: str, who: Owner) -> Sequence[Item]:
-    found = await stored.conversations.get(id, who)
-    async for record in stored.conversations.runs(found):
+async def _conversation(stored: StoredRuns, id: str, owner: Owner) -> Sequence[Item]:
+    conversation = await stored.conversations.get(id, owner)
+    async for record in stored.conversations.runs(conversation):
         await stored.until_settled(record.run, f"A turn of '{id}'", "conversation")
-    entries = await stored.conversations.entries(found)
+    entries = await stored.conversations.entries(conversation)
     return [entry.item for entry in entries if entry.item is not None]
 
 
-async def _item(stored: StoredRuns, id: str, who: Owner) -> Item:
-    record, ordinal = await stored.directory.find_item(id, who)
+async def _item(stored: StoredRuns, id: str, owner: Owner) -> Item:
+    record, ordinal = await stored.directory.find_item(id, owner)
     state = await stored.directory.state(record.run)
     content = state.items[ordinal].content if ordinal < len(state.items) else None
     if content is None:
         raise NotFound(f"No item found with id '{id}'.", param="input", code="not_found")
-    if isinstance(content, ToolCall) and id.startswith(THOUGHT):
-        return sealed.GAP  # it carries what belongs to the call, and the call itself has that
+    if isinstance(content, ToolCall) and id.startswith(REASONING):
+        return sealed.GAP  # the reasoning belongs to the call, and the call itself has it
     return content

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 import tailrace
-from tailrace import assembly, config
+from tailrace import config
+from tailrace.assembly import instance as assembly
 from tailrace.errors import ConfigError
 from tailrace.log.stores import registry
 from tailrace.log.stores.registry import ENGINES, Engine
@@ -134,10 +135,10 @@ async def _served(file: Path) -> AsyncGenerator[httpx.AsyncClient, None]:
     """A client of a server of this configuration, as `tailrace serve` puts it together."""
     app = tailrace.App(file)
     instance = app.instance()
-    await instance.edge.life.open()
+    await instance.lifecycle.open()
     try:
         transport = httpx.ASGITransport(assembly.application(app.config, instance))
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             yield client
     finally:
-        await instance.edge.life.close()
+        await instance.lifecycle.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import msgspec
@@ -63,7 +62,7 @@ def _quoted() -> list[t.Event]:
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {}},
         {"type": "message_stop"},
     )
-    decoder = MessagesCodec().decoder(itertools.count(), "m")
+    decoder = MessagesCodec().decoder("m")
     made = [*decoder.feed(reply), *decoder.close()]
     assert decoder.failure is None
     return log(made, end=t.RunCompleted())

@@ -5,7 +5,6 @@ Changed are the ids that are ours, and what `normal` says.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def log(data: bytes) -> list[t.Event]:
 
     add([t.Draft(t.RunStarted(request()))])
     add(node_lifecycle.opening(state, "helper"))
-    decoder = MessagesCodec().decoder(itertools.count(), "m")
+    decoder = MessagesCodec().decoder("m")
     said = node_lifecycle.ModelReply(state)
     for start in range(0, len(data), 97):
         add(said.said(decoder.feed(data[start : start + 97])))

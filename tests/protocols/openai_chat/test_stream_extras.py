@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import msgspec
@@ -23,7 +22,7 @@ ALL = stream.ChatStreamOptions(include_usage=True)
 
 def shown(*chunks: Json) -> tuple[Json, Json, list[Json]]:
     """The document, what the SDK's helper adds up, and the chunks, of a server's reply."""
-    decoder = ChatCodec().decoder(itertools.count(), "m")
+    decoder = ChatCodec().decoder("m")
     events = log([*decoder.feed(frames(*chunks))], end=t.RunCompleted())
     document, status = reply.completion(RUN, events, stream.ChatStreamOptions())
     assert status == 200

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
 from tailrace.events import types as t
@@ -153,7 +151,7 @@ def test_a_probability_of_nothing_is_a_number(number: str) -> None:
         f'{{"token":"ok","logprob":{number},"top_logprobs":[{{"token":"a","logprob":{number}}}]}}'
     )
     choice = f'"delta":{{"content":"ok"}},"logprobs":{{"content":[{token}]}},"finish_reason":"stop"'
-    decoder = ChatCodec().decoder(itertools.count(), "m")
+    decoder = ChatCodec().decoder("m")
     made = decoder.feed(f'data: {{"choices":[{{{choice}}}]}}\n\n'.encode())
     (delta,) = [p for p in made if isinstance(p, t.TextDelta)]
     assert delta.logprobs == (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +36,7 @@ def played(data: bytes, size: int = 0) -> tuple[list[t.Event], ModelFailed | Non
 
     add([t.Draft(t.RunStarted(request()))])
     add(opening(state, "helper"))
-    decoder = ResponsesCodec().decoder(itertools.count(), "m")
+    decoder = ResponsesCodec().decoder("m")
     log = ModelReply(state)
     for start in range(0, len(data), size or len(data) or 1):
         add(log.said(decoder.feed(data[start : start + (size or len(data))])))

@@ -1,4 +1,4 @@
-"""`/chat/completions` and `/models`; the latter in Anthropic's form for their clients."""
+"""`/chat/completions` and `/models`; `/models` in Anthropic's form for Anthropic's clients."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from starlette.routing import Route
 
 from tailrace.events.request import RunRequest
 from tailrace.http import refusals
-from tailrace.http.edge import Edge
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
+from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
 from tailrace.http.replies import document, json_reply
 from tailrace.protocols.anthropic_messages import models
@@ -33,7 +33,7 @@ def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
         ("GET", "/models"): handlers.models,
         ("GET", "/models/{model}"): handlers.model,
     }
-    return guarded(edge.gate, table, error_body, mount.path)
+    return guarded_routes(edge.gate, table, error_body, mount.path)
 
 
 class _Chat:
@@ -44,31 +44,33 @@ class _Chat:
 
     async def create(self, http: Request, caller: Caller) -> Reply:
         body = await self._edge.body(http, caller)
-        asked = request.decode(body)
-        target = self._mount.target(http, asked.request.model)
-        wanted = await self._in_session(caller, asked.request, target)
-        run, _ = await self._service.start(caller, wanted, body)
+        create = request.decode(body)
+        target = self._mount.target(http, create.request.model)
+        run_request = await self._in_session(caller, create.request, target)
+        run, _ = await self._service.start(caller, run_request, body)
         mount = self._mount
-        options = stream.ChatStreamOptions(asked.include_usage, mount.key, mount.functions)
-        if asked.stream and await self._service.refused(run) is None:
+        options = stream.ChatStreamOptions(create.include_usage, mount.key, mount.functions)
+        if create.stream and await self._service.early_failure(run) is None:
             view = View(options, lambda: stream.ChatEncoder(run, options))
             return self._edge.stream(self._service.follow(caller, run, view))
         state = await self._service.attend(caller, run)
         if state is None:
             return Response(status_code=499)
-        document, status = await self._service.documents.of_events(
+        document, status = await self._service.document(
             run, lambda events: reply.completion(run, events, options)
         )
         more = refusals.headers(state.end)
         return json_reply(document, status=status, run=run, more=more)
 
-    async def _in_session(self, caller: Caller, asked: RunRequest, target: Target) -> RunRequest:
+    async def _in_session(
+        self, caller: Caller, run_request: RunRequest, target: Target
+    ) -> RunRequest:
         """The request as a turn of the conversation that its `conversation_id` names, if it names one."""
-        wanted = msgspec.structs.replace(asked, agent=target.name)
-        if not asked.session:
-            return wanted
-        found = await self._service.conversations.named(asked.session, caller.maker)
-        return msgspec.structs.replace(wanted, conversation=found.id)
+        run_request = msgspec.structs.replace(run_request, agent=target.name)
+        if not run_request.session:
+            return run_request
+        session = await self._service.conversations.named(run_request.session, caller.maker)
+        return msgspec.structs.replace(run_request, conversation=session.id)
 
     async def models(self, http: Request, caller: Caller) -> Reply:
         targets = self._mount.targets(http)
@@ -80,13 +82,13 @@ class _Chat:
     async def model(self, http: Request, caller: Caller) -> Reply:
         name = http.path_params["model"]
         here = self._mount.names_agent
-        target = self._mount.targets(http)[0] if here else self._mount.catalog.named(name)
+        target = self._mount.targets(http)[0] if here else self._mount.catalog.by_name(name)
         if VERSION in http.headers:
             return document(models.model(name))
         return document({**_model(target), "id": name})
 
 
 def _model(target: Target) -> dict[str, object]:
-    """A model object in OpenAI's form; `created` is nothing we know."""
+    """A model object in OpenAI's form; `created` is unknown, and 0."""
     owner = "tailrace" if target.kind == "agent" else "upstream"
     return {"id": target.name, "object": "model", "created": 0, "owned_by": owner}

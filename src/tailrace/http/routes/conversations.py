@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from tailrace.errors import BadRequest
 from tailrace.events import ids
-from tailrace.http.edge import Edge
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
+from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
 from tailrace.http.replies import json_reply
 from tailrace.protocols.errors import error_body
@@ -40,7 +40,7 @@ def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
         ("GET", items + "/{item_id}"): handlers.item,
         ("DELETE", items + "/{item_id}"): handlers.remove,
     }
-    return guarded(edge.gate, table, error_body, mount.path)
+    return guarded_routes(edge.gate, table, error_body, mount.path)
 
 
 class _Conversations:
@@ -49,30 +49,34 @@ class _Conversations:
         self._conversations = service.conversations
 
     async def create(self, http: Request, caller: Caller) -> Reply:
-        asked = wire.decode(await self._edge.body(http, caller))
-        _at_most(asked.items)
+        wire_request = wire.decode(await self._edge.body(http, caller))
+        _check_count(wire_request.items)
         id = ids.conversation_id(secrets.token_bytes(16))
-        made = await self._conversations.create(id, caller.maker, asked.metadata, asked.items)
-        return _shown(made)
+        conversation = await self._conversations.create(
+            id, caller.maker, wire_request.metadata, wire_request.items
+        )
+        return _document(conversation)
 
     async def retrieve(self, http: Request, caller: Caller) -> Reply:
-        return _shown(await self._conversations.get(*_named(http, caller)))
+        return _document(await self._conversations.get(*_key(http, caller)))
 
     async def update(self, http: Request, caller: Caller) -> Reply:
-        asked = wire.decode(await self._edge.body(http, caller))
-        return _shown(await self._conversations.update(*_named(http, caller), asked.metadata))
+        wire_request = wire.decode(await self._edge.body(http, caller))
+        return _document(
+            await self._conversations.update(*_key(http, caller), wire_request.metadata)
+        )
 
     async def delete(self, http: Request, caller: Caller) -> Reply:
-        id, who = _named(http, caller)
-        await self._conversations.delete(id, who)
+        id, owner = _key(http, caller)
+        await self._conversations.delete(id, owner)
         return json_reply(wire.deleted(id))
 
     async def add(self, http: Request, caller: Caller) -> Reply:
-        asked = wire.decode(await self._edge.body(http, caller))
-        if not asked.items:
+        wire_request = wire.decode(await self._edge.body(http, caller))
+        if not wire_request.items:
             raise BadRequest("items must not be empty.", param="items")
-        _at_most(asked.items)
-        entries = await self._conversations.add_items(*_named(http, caller), asked.items)
+        _check_count(wire_request.items)
+        entries = await self._conversations.add_items(*_key(http, caller), wire_request.items)
         return json_reply(reply.page(_pairs(entries), {}))
 
     async def items(self, http: Request, caller: Caller) -> Reply:
@@ -84,17 +88,15 @@ class _Conversations:
         return json_reply(wire.item(_pairs(entries), http.path_params["item_id"]))
 
     async def remove(self, http: Request, caller: Caller) -> Reply:
-        id, who = _named(http, caller)
+        id, owner = _key(http, caller)
         item = http.path_params["item_id"]
-        return _shown(await self._conversations.remove_item(id, who, item))
+        return _document(await self._conversations.remove_item(id, owner, item))
 
     async def _entries(self, http: Request, caller: Caller) -> Sequence[Entry]:
-        return await self._conversations.entries(
-            await self._conversations.get(*_named(http, caller))
-        )
+        return await self._conversations.entries(await self._conversations.get(*_key(http, caller)))
 
 
-def _named(http: Request, caller: Caller) -> tuple[str, Owner]:
+def _key(http: Request, caller: Caller) -> tuple[str, Owner]:
     return http.path_params["conversation_id"], caller.owner
 
 
@@ -102,12 +104,12 @@ def _pairs(entries: Sequence[Entry]) -> list[reply.Pair]:
     return [(entry.id, entry.item) for entry in entries if entry.item is not None]
 
 
-def _shown(conversation: Conversation) -> Reply:
+def _document(conversation: Conversation) -> Reply:
     return json_reply(
         wire.conversation(conversation.id, conversation.created, conversation.metadata)
     )
 
 
-def _at_most(items: Sequence[object]) -> None:
+def _check_count(items: Sequence[object]) -> None:
     if len(items) > MAX_ADDED:
         raise BadRequest(f"At most {MAX_ADDED} items can be added at once.", param="items")

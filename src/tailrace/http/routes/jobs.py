@@ -1,4 +1,4 @@
-"""`/jobs`: the native surface; and `?as=`, which shows a job in another surface's frames."""
+"""`/jobs`: the native surface, and `?as=`, which streams a job in the frames of another surface."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tailrace.errors import BadRequest, Conflict
 from tailrace.events import ids
 from tailrace.events.state import fold
 from tailrace.events.types import Event
-from tailrace.http.edge import Edge
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
+from tailrace.http.instance import Edge
 from tailrace.http.queries import cursor, cursor_name
 from tailrace.http.replies import json_reply
 from tailrace.protocols.errors import error_body
@@ -24,7 +24,7 @@ from tailrace.runs.conversations import named_id
 from tailrace.runs.directory import Filter, RunRecord
 from tailrace.runs.owner import Owner
 from tailrace.service.caller import Caller
-from tailrace.service.run_service import CLIENT, RunService
+from tailrace.service.run_service import RunService
 from tailrace.service.views import NATIVE, VIEWS, view
 
 GOING = ("in_progress", "waiting")
@@ -48,7 +48,7 @@ def routes(service: RunService, edge: Edge) -> list[Route]:
         ("POST", "/jobs/{job_id}/cancel"): handlers.cancel,
         ("POST", "/jobs/{job_id}/input"): handlers.input,
     }
-    return guarded(edge.gate, table, error_body, queries=QUERIES)
+    return guarded_routes(edge.gate, table, error_body, queries=QUERIES)
 
 
 class _Jobs:
@@ -58,21 +58,22 @@ class _Jobs:
 
     async def create(self, http: Request, caller: Caller) -> Reply:
         body = await self._edge.body(http, caller)
-        asked = request.decode(body)
-        wanted = msgspec.structs.replace(asked, agent=self._service.catalog.named(asked.agent).name)
-        run, _ = await self._service.start(caller, wanted, body)
+        run_request = request.decode(body)
+        target = self._service.catalog.by_name(run_request.agent)
+        run_request = msgspec.structs.replace(run_request, agent=target.name)
+        run, _ = await self._service.start(caller, run_request, body)
         return await self._document(run, status=202)
 
     async def page(self, http: Request, caller: Caller) -> Reply:
-        query, who = http.query_params, caller.owner
+        query = http.query_params
         limit = _number(query, "limit", 50, least=1, most=100)
         after = query.get("after", "")
         if after and ids.run_suffix(after) is None:
             raise BadRequest(f"after must be a job's id, not {after[:40]!r}.", param="after")
-        found = await self._service.list(
-            caller, _wanted(query, who), after=ids.run_suffix(after) or "", limit=limit
+        page = await self._service.list(
+            caller, _filter(query, caller.owner), after=ids.run_suffix(after) or "", limit=limit
         )
-        return json_reply(reply.jobs([_summary(record) for record in found.runs], found.next))
+        return json_reply(reply.jobs([_summary(record) for record in page.runs], page.next))
 
     async def job(self, http: Request, caller: Caller) -> Reply:
         return await self._document((await self._find(http, caller)).run)
@@ -85,29 +86,28 @@ class _Jobs:
         if after is None and surface == NATIVE:
             after = http.headers.get("last-event-id") or None
         first = 0 if after is None else cursor(after, "after") + 1
-        asked = await self._service.directory.request(record.run)
-        shown = view(surface, record.run, asked)
+        job_view = view(surface, record.run, await self._service.request(record.run))
         param = cursor_name(http)
         return self._edge.stream(
-            await self._service.resume(caller, record.run, shown, first, param)
+            await self._service.resume(caller, record.run, job_view, first, param)
         )
 
     async def cancel(self, http: Request, caller: Caller) -> Reply:
         record = await self._find(http, caller)
         run = record.run
         if record.status not in GOING:
-            raise _ended()
+            raise _has_ended()
         try:
             await self._service.cancel(run)
         except Conflict:
-            if (await self._service.directory.state(run)).ended:
-                raise _ended() from None
+            if (await self._service.state(run)).ended:
+                raise _has_ended() from None
             raise
-        make = partial(_cancelled, run)
-        return json_reply(await self._service.documents.of_cancelled(run, make, CLIENT), run=run)
+        make = partial(_job_document, run)
+        return json_reply(await self._service.cancelled_document(run, make), run=run)
 
     async def input(self, http: Request, caller: Caller) -> Reply:
-        """Answer what the run waits for."""
+        """Answer the questions for which the job waits."""
         record = await self._find(http, caller)
         body = await self._edge.body(http, caller)
         await self._service.answer(caller, record.run, request.decode_answers(body), body)
@@ -118,20 +118,21 @@ class _Jobs:
         return await self._service.find(caller, id, "job")
 
     async def _document(self, run: str, status: int = 200) -> Reply:
-        body = await self._service.documents.of_state(run, partial(reply.job, run))
+        body = await self._service.state_document(run, partial(reply.job, run))
         return json_reply(body, status=status, run=run)
 
 
-def _wanted(query: QueryParams, who: Owner) -> Filter:
-    """Which jobs a query asks for. Raises `BadRequest`."""
+def _filter(query: QueryParams, owner: Owner) -> Filter:
+    """The filter of a query. Raises `BadRequest`."""
     status, surface = query.get("status", ""), query.get("surface", "")
-    for name, value, known in (("status", status, STATUSES), ("surface", surface, tuple(VIEWS))):
-        if value and value not in known:
+    for name, value, values in (("status", status, STATUSES), ("surface", surface, tuple(VIEWS))):
+        if value and value not in values:
             raise BadRequest(
-                f"{name} must be one of {', '.join(known)}, not {value[:40]!r}.", param=name
+                f"{name} must be one of {', '.join(values)}, not {value[:40]!r}.", param=name
             )
-    named = query.get("conversation", "")
-    conversation = named if named.startswith("conv_") or not named else named_id(named, who)
+    conversation = query.get("conversation", "")
+    if conversation and not conversation.startswith("conv_"):  # a client's own name for it
+        conversation = named_id(conversation, owner)
     return Filter(
         agent=query.get("agent", ""),
         status=status,
@@ -156,11 +157,11 @@ def _number(
     return int(text)
 
 
-def _cancelled(run: str, events: Sequence[Event]) -> bytes:
+def _job_document(run: str, events: Sequence[Event]) -> bytes:
     return reply.job(run, fold(events))
 
 
-def _ended() -> Conflict:
+def _has_ended() -> Conflict:
     return Conflict("The job has ended already.", code="ended")
 
 

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.http import refusals
-from tailrace.http.edge import Edge
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
+from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
 from tailrace.http.replies import document, json_reply
 from tailrace.protocols.anthropic_messages import reply, request, stream
@@ -21,7 +21,7 @@ from tailrace.service.run_service import RunService
 from tailrace.service.views import View
 
 CANNOT_READ_CALLS = "ai-sdk/anthropic/2."
-"""A client (AI SDK 5) that takes every `mcp_tool_use` for an error."""
+"""The user agent of a client (AI SDK 5) that fails at every `mcp_tool_use` block."""
 
 
 def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
@@ -31,7 +31,7 @@ def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
         ("POST", "/messages"): handlers.create,
         ("POST", "/messages/count_tokens"): handlers.count,
     }
-    return guarded(edge.gate, table, error_body, mount.path)
+    return guarded_routes(edge.gate, table, error_body, mount.path)
 
 
 class _Messages:
@@ -43,26 +43,26 @@ class _Messages:
     async def create(self, http: Request, caller: Caller) -> Reply:
         body = await self._edge.body(http, caller)
         betas = ",".join(http.headers.getlist(BETA))
-        asked = request.decode(body, http.headers.get(VERSION, ""), betas)
-        target = self._mount.target(http, asked.request.model)
-        wanted = msgspec.structs.replace(asked.request, agent=target.name)
-        run, _ = await self._service.start(caller, wanted, body)
+        create = request.decode(body, http.headers.get(VERSION, ""), betas)
+        target = self._mount.target(http, create.request.model)
+        run_request = msgspec.structs.replace(create.request, agent=target.name)
+        run, _ = await self._service.start(caller, run_request, body)
         reads_calls = CANNOT_READ_CALLS not in http.headers.get("user-agent", "")
         options = stream.MessagesStreamOptions(tools=reads_calls, key=self._mount.key)
-        if asked.stream and await self._service.refused(run) is None:
+        if create.stream and await self._service.early_failure(run) is None:
             view = View(options, lambda: stream.MessagesEncoder(run, options))
             return self._edge.stream(self._service.follow(caller, run, view))
         state = await self._service.attend(caller, run)
         if state is None:
             return Response(status_code=499)
-        made, status = await self._service.documents.of_events(
+        message, status = await self._service.document(
             run, lambda events: reply.message(run, events, options)
         )
         more = refusals.headers(state.end)
-        return json_reply(made, status=status, run=run, more=more)
+        return json_reply(message, status=status, run=run, more=more)
 
     async def count(self, http: Request, caller: Caller) -> Reply:
         body = await self._edge.body(http, caller)
-        asked = request.decode_count(body, http.headers.get(VERSION, ""))
-        self._mount.target(http, asked.model)
-        return document({"input_tokens": tokens(asked)})
+        count = request.decode_count(body, http.headers.get(VERSION, ""))
+        self._mount.target(http, count.model)
+        return document({"input_tokens": tokens(count)})

@@ -1,4 +1,4 @@
-"""`/responses`: create, retrieve, resume, cancel, delete, and what was put in."""
+"""`/responses`: create, retrieve, resume, cancel, delete, input items, input tokens."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.types import Event, RunCancelled, RunFailed, RunStarted
 from tailrace.http import refusals
-from tailrace.http.edge import Edge
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
+from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
 from tailrace.http.queries import cursor, cursor_name, flag
 from tailrace.http.replies import json_reply
@@ -27,15 +27,15 @@ from tailrace.protocols.openai_responses import reply, request, stream
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.retention import ended
 from tailrace.service.caller import Caller
-from tailrace.service.refusals import of_server
-from tailrace.service.run_service import CLIENT, RunService
-from tailrace.service.turns import with_history, with_references
+from tailrace.service.refusals import model_failure
+from tailrace.service.run_service import RunService
 from tailrace.service.views import responses_view
 
 SURFACE = "responses"
 GOING = ("in_progress", "waiting")
 IN_STREAM = frozenset({overflow.CODE})
-"""Refusals that OpenAI's servers tell inside a stream: Codex looks there, to shorten the conversation."""
+"""Failures that OpenAI's servers report in the stream: Codex reads them there, and compacts the
+conversation."""
 
 
 def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
@@ -49,7 +49,7 @@ def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
         ("POST", "/responses/{response_id}/cancel"): handlers.cancel,
         ("GET", "/responses/{response_id}/input_items"): handlers.input_items,
     }
-    return guarded(edge.gate, table, error_body, mount.path)
+    return guarded_routes(edge.gate, table, error_body, mount.path)
 
 
 class _Responses:
@@ -60,30 +60,28 @@ class _Responses:
 
     async def create(self, http: Request, caller: Caller) -> Reply:
         body = await self._edge.body(http, caller)
-        asked = request.decode(body)
-        target = self._mount.target(http, asked.request.model)
-        wanted = msgspec.structs.replace(asked.request, agent=target.name)
-        wanted = await with_references(self._service, wanted, asked.references, caller.owner)
+        create = request.decode(body)
+        target = self._mount.target(http, create.request.model)
+        run_request = msgspec.structs.replace(create.request, agent=target.name)
         run, turn = await self._service.begin(
             caller,
-            wanted,
+            run_request,
             body,
-            of_agent=target.kind == "agent",
+            references=create.references,
+            to_agent=target.kind == "agent",
             param="" if self._mount.names_agent else "model",
         )
-        options = self._options(wanted, turn)
-        if asked.stream or flag(http.query_params.get("stream")):
-            held = not turn and not wanted.background
-            refusal = await self._service.refused(run) if held else None
-            if refusal is None or refusal.code in IN_STREAM:
-                return self._edge.stream(
-                    self._service.follow(caller, run, responses_view(run, options))
-                )
-        if not wanted.background:
+        if create.stream or flag(http.query_params.get("stream")):
+            waits = not turn and not run_request.background
+            failure = await self._service.early_failure(run) if waits else None
+            if failure is None or failure.code in IN_STREAM:
+                view = responses_view(run, self._options(run_request, turn))
+                return self._edge.stream(self._service.follow(caller, run, view))
+        if not run_request.background:
             state = await self._service.attend(caller, run, pauses=True)
-            refusal = of_server(state.end) if state is not None else None
-            if state is not None and refusal is not None and not state.items:
-                return _refusal(run, refusal)
+            failure = model_failure(state.end) if state is not None else None
+            if state is not None and failure is not None and not state.items:
+                return _failure(run, failure)
         return await self._document(run, turn)
 
     async def retrieve(self, http: Request, caller: Caller) -> Reply:
@@ -91,10 +89,10 @@ class _Responses:
         query = http.query_params
         after = query.get("starting_after")
         if after is None and not flag(query.get("stream")):
-            return await self._document(record.run, turn, _included(http))
+            return await self._document(record.run, turn, _include(http))
         first = 0 if after is None else cursor(after, "starting_after") + 1
-        asked = await self._service.directory.request(record.run)
-        options = self._options(asked, turn, _included(http))
+        run_request = await self._service.request(record.run)
+        options = self._options(run_request, turn, _include(http))
         view, param = responses_view(record.run, options), cursor_name(http)
         return self._edge.stream(await self._service.resume(caller, record.run, view, first, param))
 
@@ -105,14 +103,14 @@ class _Responses:
             await self._cancel(record)
         elif record.status != "cancelled":
             raise BadRequest(f"Cannot cancel a {record.status} response.")
-        make = partial(self._made, run, turn)
-        return json_reply(await self._service.documents.of_cancelled(run, make, CLIENT), run=run)
+        make = partial(self._make_document, run, turn)
+        return json_reply(await self._service.cancelled_document(run, make), run=run)
 
     async def _cancel(self, record: RunRecord) -> None:
         try:
             await self._service.cancel(record.run)
-        except Conflict:  # it ended meanwhile; the log knows of that before the record does
-            state = await self._service.directory.state(record.run)
+        except Conflict:  # it ended meanwhile; the log has the end before the record does
+            state = await self._service.state(record.run)
             if state.ended and not isinstance(state.end, RunCancelled):
                 status = ended(record, state).status
                 raise BadRequest(f"Cannot cancel a {status} response.") from None
@@ -127,19 +125,18 @@ class _Responses:
 
     async def input_items(self, http: Request, caller: Caller) -> Reply:
         record, turn = await self._find_turn(http, caller)
-        asked = await self._service.directory.request(record.run)
+        run_request = await self._service.request(record.run)
         if turn:
-            state = await self._service.directory.state(record.run)
-            asked = state.resumptions[turn - 1].request or asked
-        page = reply.input_items(record.run, asked, dict(http.query_params))
+            state = await self._service.state(record.run)
+            run_request = state.resumptions[turn - 1].request or run_request
+        page = reply.input_items(record.run, run_request, dict(http.query_params))
         return json_reply(page, run=record.run)
 
     async def input_tokens(self, http: Request, caller: Caller) -> Reply:
         body = await self._edge.body(http, caller)
-        asked = request.decode_input_tokens(body)
-        wanted = await with_references(self._service, asked.request, asked.references, caller.owner)
-        wanted = await with_history(self._service, wanted, caller.owner)
-        return json_reply(reply.input_tokens(wanted))
+        create = request.decode_input_tokens(body)
+        resolved = await self._service.resolve(caller, create.request, create.references)
+        return json_reply(reply.input_tokens(resolved))
 
     async def _find(self, http: Request, caller: Caller) -> RunRecord:
         self._mount.check(http)
@@ -151,23 +148,23 @@ class _Responses:
         record = await self._find(http, caller)
         id = http.path_params["response_id"]
         turn = ids.response_turn(id)
-        if turn and turn > len((await self._service.directory.state(record.run)).resumptions):
+        if turn and turn > len((await self._service.state(record.run)).resumptions):
             raise NotFound(f"No response found with id '{id}'.", code="not_found")
         return record, turn
 
     def _options(
-        self, asked: RunRequest, turn: int, more: tuple[str, ...] = ()
+        self, run_request: RunRequest, turn: int, more: tuple[str, ...] = ()
     ) -> stream.ResponsesStreamOptions:
-        """`more` is what a later request wants included besides what the first did."""
+        """`more`: what a later request includes besides what the first did."""
         mount = self._mount
-        include = tuple(dict.fromkeys((*asked.include, *more)))
+        include = tuple(dict.fromkeys((*run_request.include, *more)))
         return stream.ResponsesStreamOptions(include, turn, mount.key, mount.functions)
 
     async def _document(self, run: str, turn: int, more: tuple[str, ...] = ()) -> Reply:
-        make = partial(self._made, run, turn, more=more)
-        return json_reply(await self._service.documents.of_events(run, make), run=run)
+        make = partial(self._make_document, run, turn, more=more)
+        return json_reply(await self._service.document(run, make), run=run)
 
-    def _made(
+    def _make_document(
         self, run: str, turn: int, events: Sequence[Event], more: tuple[str, ...] = ()
     ) -> bytes:
         started = events[0].payload
@@ -176,15 +173,15 @@ class _Responses:
         return reply.response(run, events, self._options(started.request, turn, more))
 
 
-def _refusal(run: str, end: RunFailed) -> Response:
+def _failure(run: str, end: RunFailed) -> Response:
     """The reply to a request that the model server refused: as at OpenAI, an error and no response."""
-    told = failures.openai(end)
-    body = msgspec.json.encode({"error": failures.error(told)})
-    return json_reply(body, status=told.status, run=run, more=refusals.headers(end))
+    error = failures.openai(end)
+    body = msgspec.json.encode({"error": failures.error(error)})
+    return json_reply(body, status=error.status, run=run, more=refusals.headers(end))
 
 
-def _included(http: Request) -> tuple[str, ...]:
-    """What a query wants included; OpenAI's SDKs write lists with brackets."""
+def _include(http: Request) -> tuple[str, ...]:
+    """The query's `include` list; OpenAI's SDKs write lists with brackets."""
     return tuple(
         name for key in ("include", "include[]") for name in http.query_params.getlist(key)
     )

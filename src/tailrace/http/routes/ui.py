@@ -1,4 +1,4 @@
-"""`/api/chat`: what `useChat` of the AI SDK sends and reads; its resume; and cancel."""
+"""`/api/chat`: the requests and streams of `useChat` of the AI SDK, its resume, and cancel."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from starlette.routing import Route
 
 from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
-from tailrace.http.edge import Edge
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
+from tailrace.http.instance import Edge
 from tailrace.http.queries import cursor
 from tailrace.http.replies import document
 from tailrace.protocols.ai_sdk_ui import request, stream
 from tailrace.protocols.errors import error_body
-from tailrace.runs.conversations import Conversation, named_id
-from tailrace.service.answers import to_who_asked
+from tailrace.service.answers import require_same_agent
 from tailrace.service.caller import Caller
-from tailrace.service.outcomes import with_outcomes
 from tailrace.service.run_service import RunService
-from tailrace.service.ui_answers import answering
+from tailrace.service.ui_turns import find_answer, find_run
 from tailrace.service.views import ui_view
 
 QUERIES = {
@@ -31,14 +29,14 @@ QUERIES = {
 
 
 def routes(service: RunService, edge: Edge) -> list[Route]:
-    """The routes, under the path that the AI SDK has by default."""
+    """The routes, under the AI SDK's default path."""
     handlers = _Chats(service, edge)
     table = {
         ("POST", "/api/chat"): handlers.send,
         ("GET", "/api/chat/{chat_id:path}/stream"): handlers.resume,
         ("POST", "/api/chat/{chat_id:path}/cancel"): handlers.cancel,
     }
-    return guarded(edge.gate, table, error_body, queries=QUERIES)
+    return guarded_routes(edge.gate, table, error_body, queries=QUERIES)
 
 
 class _Chats:
@@ -48,45 +46,47 @@ class _Chats:
 
     async def send(self, http: Request, caller: Caller) -> Reply:
         body = await self._edge.body(http, caller)
-        asked = request.decode(body)
-        named = asked.agent or http.query_params.get("agent", "")
-        target = self._service.catalog.any(named)
-        chat = await self._service.conversations.named(asked.request.session, caller.maker)
-        wanted = msgspec.structs.replace(
-            asked.request, agent=target.name, model=target.name, conversation=chat.id
+        create = request.decode(body)
+        name = create.agent or http.query_params.get("agent", "")
+        target = self._service.catalog.any(name)
+        chat = await self._service.conversations.named(create.request.session, caller.maker)
+        run_request = msgspec.structs.replace(
+            create.request, agent=target.name, model=target.name, conversation=chat.id
         )
-        answer = await answering(self._service, asked, caller.owner)
-        if answer is not None:
-            if named:
-                to_who_asked(answer.agent, wanted.agent, "agent")
-            wanted = msgspec.structs.replace(wanted, agent=answer.agent, model=answer.agent)
-            given = await self._service.answer(
-                caller, answer.run, answer.answer, body, wanted, answer.said
+        answering = await find_answer(self._service.stored, create, caller.owner)
+        if answering is not None:
+            if name:
+                require_same_agent(answering.agent, run_request.agent, "agent")
+            run_request = msgspec.structs.replace(
+                run_request, agent=answering.agent, model=answering.agent
             )
-            return await self._turn(caller, answer.run, given.turn)
-        if not wanted.input:
+            place = await self._service.answer(
+                caller, answering.run, answering.answer, body, run_request, answering.messages
+            )
+            return await self._turn(caller, answering.run, place.turn)
+        if not run_request.input:
             raise BadRequest(
                 "The last message must be a user's, or answer the assistant's question.",
                 param="messages",
             )
-        wanted = await with_outcomes(self._service, wanted, caller.owner)
-        run, _ = await self._service.start(caller, wanted, body, told=asked.told)
+        run, _ = await self._service.start(
+            caller, run_request, body, whole=create.told, outcomes=True
+        )
         return self._edge.stream(self._service.follow(caller, run, ui_view(run, 0)))
 
     async def resume(self, http: Request, caller: Caller) -> Reply:
         """All of the chat's last message and what follows; with `after` only what follows that position.
-        One that a position or a `responseId` asks for is given also when it has ended. 204: nothing is
-        going on."""
+        A message that `after` or `responseId` names is streamed also when it has ended. 204: nothing runs."""
         run = await self._run(http, caller)
         after = http.query_params.get("after")
         if run is None:
             return Response(status_code=204)
-        state = await self._service.directory.state(run)
+        state = await self._service.state(run)
         if after is None and "responseId" not in http.query_params and state.ended:
             return Response(status_code=204)
         turn = len(state.resumptions)
         if after is None:
-            events = await self._service.directory.events(run)
+            events = await self._service.events(run)
             first = stream.message_begins(run, events, turn)
         else:
             first = cursor(after, "after") + 1
@@ -103,28 +103,12 @@ class _Chats:
         return document({"id": chat, "runId": ids.run_id(run), "status": "cancelled"}, run=run)
 
     async def _turn(self, caller: Caller, run: str, turn: int) -> Reply:
-        """What follows the answer that began a turn."""
-        events = await self._service.directory.events(run)
+        """The stream after the answer that began a turn."""
+        events = await self._service.events(run)
         first = stream.turn_begins(run, events, turn)
         view = ui_view(run, turn)
         return self._edge.stream(await self._service.resume(caller, run, view, first))
 
     async def _run(self, http: Request, caller: Caller) -> str | None:
-        """The run that a response id in the query names, or the chat's last one that there is."""
-        chat = await self._chat(http, caller)
-        if chat is None:
-            return None
-        named = http.query_params.get("responseId")
-        wanted = ids.run_suffix(named) if named else None
-        async for record in self._service.conversations.runs(chat):
-            if not named or record.run == wanted:
-                return record.run
-        return None
-
-    async def _chat(self, http: Request, caller: Caller) -> Conversation | None:
-        who = caller.maker
-        id = named_id(http.path_params["chat_id"], who)
-        try:
-            return await self._service.conversations.get(id, who)
-        except NotFound:
-            return None
+        chat, response = http.path_params["chat_id"], http.query_params.get("responseId", "")
+        return await find_run(self._service, caller.maker, chat, response)

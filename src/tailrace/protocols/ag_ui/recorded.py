@@ -7,6 +7,7 @@ call is shows late: one that gets a result ran on the server, so calls wait for 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import msgspec
@@ -56,11 +57,11 @@ NOTHING_SAID = frozenset(
 class AgUiReader:
     """`protocols.recorded.Reader` for AG-UI events."""
 
-    def __init__(self, items: Iterator[int]) -> None:
+    def __init__(self) -> None:
         self.failure: ModelFailed | None = None
         self.cancelled = False
         self.done = False
-        self._items = items
+        self._items = itertools.count()
         self._open: dict[str, int] = {}
         self._calls: dict[str, _RecordedCall] = {}
         self._waits = False

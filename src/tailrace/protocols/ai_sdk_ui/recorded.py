@@ -5,6 +5,7 @@ Any server's stream of these chunks will do. Usage is told with `finish` alone, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import msgspec
@@ -44,11 +45,11 @@ NOTHING_SAID = frozenset(
 class UiReader:
     """`protocols.recorded.Reader` for UI message chunks."""
 
-    def __init__(self, items: Iterator[int]) -> None:
+    def __init__(self) -> None:
         self.failure: ModelFailed | None = None
         self.cancelled = False
         self.done = False
-        self._items = items
+        self._items = itertools.count()
         self._open: dict[str, int] = {}
         self._calls: dict[str, int] = {}
         self._written: set[int] = set()

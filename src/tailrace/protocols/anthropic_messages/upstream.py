@@ -10,7 +10,6 @@ everywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any, cast
 
@@ -35,7 +34,6 @@ from tailrace.protocols.fields import Object, any_object, given, objects
 from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.upstream import (
     SseReplyDecoder,
-    call_id,
     http_failure,
 )
 from tailrace.protocols.upstream_errors import reported
@@ -126,8 +124,8 @@ class MessagesCodec:
             None if theirs else partial(unthinking, body),
         )
 
-    def decoder(self, items: Iterator[int], model: str) -> MessagesDecoder:
-        return MessagesDecoder(items, model)
+    def decoder(self, model: str) -> MessagesDecoder:
+        return MessagesDecoder(model)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
         return http_failure(status, body, self.dialect)
@@ -138,8 +136,8 @@ class MessagesDecoder(SseReplyDecoder):
 
     dialect = DIALECT
 
-    def __init__(self, items: Iterator[int], model: str) -> None:
-        super().__init__(items, model)
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
         self._open_blocks: dict[Json, Opened] = {}
         self._spoken: Spoken | None = None
         self._usage: Object = {}
@@ -236,7 +234,7 @@ class MessagesDecoder(SseReplyDecoder):
         self._begun = True
         details = given({"reply": reply, "block": fields.pop("block", None)})
         if "call_id" in fields:
-            fields["call_id"] = call_id(words(fields["call_id"]), item)
+            fields["call_id"] = words(fields["call_id"])
         known = cast("dict[str, Any]", fields)
         self._emit(t.ItemStarted(item, kind, details=_ours(details), **known))
         return item

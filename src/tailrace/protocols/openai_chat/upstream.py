@@ -9,8 +9,6 @@ that is whole without one; any other reason is a failure, and so is a reply that
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from tailrace.errors import ModelFailed, NoReply
@@ -105,8 +103,8 @@ class ChatCodec:
                 how = {"continue_final_message": True, "add_generation_prompt": False}
                 return {"messages": [*said, message], **how}
 
-    def decoder(self, items: Iterator[int], model: str) -> ChatDecoder:
-        return ChatDecoder(items, model)
+    def decoder(self, model: str) -> ChatDecoder:
+        return ChatDecoder(model)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
         return http_failure(status, body, self.dialect)
@@ -117,8 +115,8 @@ class ChatDecoder(SseReplyDecoder):
 
     dialect = ChatCodec.dialect
 
-    def __init__(self, items: Iterator[int], model: str) -> None:
-        super().__init__(items, model)
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
         self._begun = False
         self._reasoning: int | None = None
         self._field = ""
@@ -131,7 +129,7 @@ class ChatDecoder(SseReplyDecoder):
         self._part = 0
         self._part_kind = ""
         self._audio: Audio | None = None
-        self._calls = StreamedCalls(items)
+        self._calls = StreamedCalls(self._items)
         self._finish_reason = ""
         self._usage: Object = {}
         self._about: Object = {}

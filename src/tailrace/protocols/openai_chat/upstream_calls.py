@@ -8,7 +8,7 @@ A piece has an index, an id, a name and arguments, each of which may be missing,
 3. A call begins when something of it is to be shown: its first arguments, what comes after it, or a failure.
    Until then its name may come late or in pieces; one that comes again whole, or longer, is not put behind.
 4. A call that is whole and comes once more, as it is, is not said twice.
-5. A call without arguments has `{}`. Ids are made where there are none, or where another call has it.
+5. A call without arguments has `{}`. A call whose id another one has is told without.
 
 Fields of a piece that nobody here knows (Gemini's `extra_content` with the signature of a thought) are kept:
 the server wants them back.
@@ -27,7 +27,7 @@ from tailrace.events.items import Json
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.openai_chat import upstream_wire as wire
 from tailrace.protocols.openai_chat.messages import kept
-from tailrace.protocols.upstream import NO_ARGUMENTS, call_id
+from tailrace.protocols.upstream import NO_ARGUMENTS
 
 _json = msgspec.json.Encoder().encode
 _SIGN = re.compile(r'\\.|\\$|["{}\[\]]', re.DOTALL)
@@ -182,7 +182,7 @@ class StreamedCalls:
     def _shown(self, call: _Call) -> Iterator[t.Payload]:
         if call.item is None:
             call.item = next(self._items)
-            id = call_id("" if call.id in self._ids else call.id, call.item)
+            id = "" if call.id in self._ids else call.id
             self._ids.add(id)
             yield t.ItemStarted(
                 call.item, "tool_call", name=call.name, call_id=id, custom=call.custom

@@ -6,7 +6,6 @@ Fields and events follow `ImagesResponse` and `ImageGenStreamEvent` of openai 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
@@ -43,8 +42,8 @@ class ImagesCodec:
         }
         return HttpRequest("/images/generations", {}, msgspec.json.encode(body))
 
-    def decoder(self, items: Iterator[int], model: str) -> ImagesDecoder:
-        return ImagesDecoder(items, model)
+    def decoder(self, model: str) -> ImagesDecoder:
+        return ImagesDecoder(model)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
         return http_failure(status, body, self.dialect)
@@ -53,8 +52,8 @@ class ImagesCodec:
 class ImagesDecoder(SseReplyDecoder):
     """One picture: a stream of events, or one JSON document."""
 
-    def __init__(self, items: Iterator[int], model: str) -> None:
-        super().__init__(items, model)
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
         self._item: int | None = None
         self._document: list[bytes] | None = None
         self._begun = False

@@ -6,7 +6,6 @@ Fields follow `SpeechCreateParams` of openai 3.52. The bytes are shown as base64
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 
 import msgspec
 
@@ -38,8 +37,8 @@ class SpeechCodec:
         self._format = str(given["response_format"])
         return HttpRequest("/audio/speech", {"accept": "*/*"}, msgspec.json.encode(body))
 
-    def decoder(self, items: Iterator[int], model: str) -> SpeechDecoder:
-        return SpeechDecoder(items, model, self._format)
+    def decoder(self, model: str) -> SpeechDecoder:
+        return SpeechDecoder(model, self._format)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
         return http_failure(status, body, self.dialect)
@@ -48,11 +47,10 @@ class SpeechCodec:
 class SpeechDecoder:
     """One piece of speech: it ends when the body does."""
 
-    def __init__(self, items: Iterator[int], model: str, form: str) -> None:
+    def __init__(self, model: str, form: str) -> None:
         self.failure: ModelFailed | None = None
         self.done = False
         self.heard = 0
-        self._items = items
         self._model = model
         self._form = form
         self._item: int | None = None
@@ -68,7 +66,7 @@ class SpeechDecoder:
             self.failure = ModelFailed(f"The model server sent over {MAX_AUDIO} bytes of audio.")
             return made
         if self._item is None and data:
-            self._item = next(self._items)
+            self._item = 0
             made.append(t.ItemStarted(self._item, "audio"))
         whole = self._rest + data
         cut = len(whole) - len(whole) % 3  # base64 of such pieces joins without padding between

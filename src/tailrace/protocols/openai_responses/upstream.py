@@ -98,8 +98,8 @@ class ResponsesCodec:
         body |= {name: value for name, value in extra.items() if name not in _MERGED}
         return HttpRequest("/responses", {}, _json(body), offered=_offered(found, names))
 
-    def decoder(self, items: Iterator[int], model: str) -> ResponsesDecoder:
-        return ResponsesDecoder(items, model)
+    def decoder(self, model: str) -> ResponsesDecoder:
+        return ResponsesDecoder(model)
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
         return http_failure(status, body, self.dialect)

@@ -12,7 +12,7 @@ is a failure in any form (`error`, `response.failed`, a final response with an `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -36,7 +36,7 @@ from tailrace.protocols.openai_responses.upstream_item import (
     same,
     word,
 )
-from tailrace.protocols.upstream import NO_ARGUMENTS, SseReplyDecoder, call_id
+from tailrace.protocols.upstream import NO_ARGUMENTS, SseReplyDecoder
 
 DIALECT = "responses"
 ENDS = ("response.completed", "response.incomplete", "response.done")
@@ -83,8 +83,8 @@ class ResponsesDecoder(SseReplyDecoder):
 
     dialect = DIALECT
 
-    def __init__(self, items: Iterator[int], model: str) -> None:
-        super().__init__(items, model)
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
         self._all: list[ReplyItem] = []
         self._going: dict[ReplyItem, None] = {}
         self._by_id: dict[str, ReplyItem] = {}
@@ -305,7 +305,7 @@ class ResponsesDecoder(SseReplyDecoder):
                 number,
                 "tool_call",
                 name=word(fields.get("name")),
-                call_id=call_id(item.call_id or item.id, number),
+                call_id=item.call_id or item.id,
                 custom=fields.get("type") == "custom_tool_call",
                 details=end.details(item.kind, fields, {}),
             )

@@ -6,6 +6,7 @@ to run. So a reply's calls wait until then.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import msgspec
@@ -23,11 +24,11 @@ FINISH: dict[str, t.Finish] = {"stop": "stop", "length": "length", "toolUse": "t
 class SessionReader:
     """`protocols.recorded.Reader` for lines of a session."""
 
-    def __init__(self, items: Iterator[int]) -> None:
+    def __init__(self) -> None:
         self.failure: ModelFailed | None = None
         self.cancelled = False
         self.done = False
-        self._items = items
+        self._items = itertools.count()
         self._open: dict[int, int] = {}
         self._calls: list[r.ToolCallContent] = []
         self._ordinals: dict[str, int] = {}

@@ -8,7 +8,7 @@ of the calls that they heard, so a call goes on only under its own id.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from tailrace.events import types as t
 from tailrace.events.state import RunState
@@ -23,13 +23,12 @@ class Telling:
         self._id = id
         self._emit = emit
         self._reply: ModelReply | None = None
-        self._numbers: Iterator[int] = itertools.count()
+        self._numbers = itertools.count()
         self._kinds: dict[int, t.ItemKind] = {}
         self._open: set[int] = set()
 
     def next(self) -> int:
         """The number of the next item."""
-        self._begin()
         return next(self._numbers)
 
     def say(self, payload: t.Payload) -> None:
@@ -59,5 +58,4 @@ class Telling:
     def _begin(self) -> ModelReply:
         if self._reply is None:
             self._reply = ModelReply(self._state, NODE, self._id, same_ids=True)
-            self._numbers = self._reply.numbers()
         return self._reply

@@ -43,7 +43,7 @@ class ModelNode:
             settings=Settings(origin=self._dialect, extra=self._options),
         )
         try:
-            async with aclosing(self._model.stream(request, reply.numbers())) as batches:
+            async with aclosing(self._model.stream(request)) as batches:
                 async for payloads in batches:
                     context.run.emit(reply.said(payloads))
                     await context.run.room()

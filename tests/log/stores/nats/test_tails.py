@@ -15,6 +15,7 @@ from tailrace.log.stores.nats import frames, tails
 from tailrace.log.stores.nats import layout as layouts
 from tailrace.log.stores.nats.client import Client, Headers, Heard
 from tailrace.log.stores.nats.store import NatsStore
+from tailrace.log.stores.nats.tails import Tail
 from tests.support import nats_stores
 from tests.support.logs import RUN, log, text
 from tests.support.nats_servers import Node, cluster
@@ -129,8 +130,16 @@ async def test_what_the_servers_did_not_tell_is_looked_for(
         if len(seen) == len(ENDED):
             all_seen.set()
 
+    looked = asyncio.Event()
+    look = Tail._look
+
+    async def look_and_say(tail: Tail) -> None:
+        await look(tail)
+        looked.set()
+
+    monkeypatch.setattr(Tail, "_look", look_and_say)
     store.log.watch(RUN, heard)
-    await asyncio.sleep(0.2)  # it has looked once and found nothing
+    await looked.wait()
     await writer.log.append(RUN, frame(ENDED[:2]), expected=-1, attempt=1)
     await writer.log.append(RUN, frame(ENDED[2:]), expected=1, attempt=1)
     await all_seen.wait()

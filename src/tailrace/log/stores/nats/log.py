@@ -1,8 +1,21 @@
-"""`EventLog` over the shards: an append is a compare-and-set on the run's subject, insisted on for ever.
+"""`EventLog` over the shards: each append is a compare-and-set on the run's subject.
 
-The claim of a run (`claim.py`) is what this process knows of its end; it spares a question before each append
-and refuses what must fail. The stream has the last word: an append goes behind the message that the claim
-names, or not at all, so of two processes that believe to own a run one is fenced.
+The append chain. A run is a subject; a frame is a message on it. A message carries
+`Nats-Expected-Last-Subject-Sequence`: the stream sequence of the run's previous message, 0 for none. The
+leader of the stream stores it only if that message is still the last one of the subject, otherwise it
+answers error 10071 (https://docs.nats.io/reference/jetstream/api/headers, "Expected State Headers"). So
+each message names its predecessor, and of two processes that both believe to own a run exactly one append
+succeeds: the other is fenced. `claim.py` explains why a lease cannot replace this.
+
+The claim of a run is what this process knows of the end of its log. It is a cache: it saves a request
+before each append and refuses what must fail. The stream decides.
+
+A lost reply. A publish without a reply may or may not have been stored, so `_store` retries the same bytes
+with the same `Nats-Msg-Id` until a server replies. If the first try was stored, the retry is refused with
+10071, because the subject has moved on; then the last message tells: if it has this append's id, the append
+succeeded. The id is random. An id computed from run, attempt and number would be equal for two processes
+that write the same numbers, and the server would acknowledge the second as a duplicate though it discarded
+it (ADR 9).
 """
 
 from __future__ import annotations
@@ -162,7 +175,8 @@ class NatsLog:
             return await self._client.insist(put)
         except Refused as error:
             refused = error
-        # An earlier try may have been stored: who does not know keeps asking, for as long as it takes.
+        # An earlier try may have been stored. Only the last message of the subject can tell; giving up here
+        # would report a failure for a frame that readers may see.
         end = await self._client.insist(partial(frames.last, self._client, self._layout, claim.run))
         if end is not None and end.id == headers[frames.ID]:
             return end.place

@@ -1,7 +1,11 @@
 """`Work` over a work queue stream and plain requests.
 
-The stream hands a message out again when it was not acknowledged for the lease; a worker keeps it by telling
-that it is in progress. An offered run is removed when its job is done, and only then.
+The lease of a job is the consumer's `ack_wait`: JetStream delivers a message again when it was not
+acknowledged for that long, and a worker extends it by `+WPI`, "work in progress"
+(https://docs.nats.io/nats-concepts/jetstream/consumers, AckWait and acknowledgement types). A lease only
+decides who tries: a worker that was frozen may still run after it. The right to write is decided by the
+append chain (`log.py`), so two workers of one run cost work, never a wrong log. The message is removed
+(`+ACK`) when the run has ended or waits, and only then.
 """
 
 from __future__ import annotations

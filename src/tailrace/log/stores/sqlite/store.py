@@ -1,15 +1,17 @@
 """The default engine: one SQLite file in a data directory, owned by one process.
 
-WAL with `synchronous=FULL` and one writer thread with group commit. What callers see:
-- an append or put that was acknowledged survives the death of the process and a power loss;
-- one that raises `LogError` because the disk refused it was not written, and nobody ever sees it. Only
-  where a disk fails while it syncs and the process dies before the next commit may the next start find
-  it: whole, in its place, as if the acknowledgement had been lost;
-- after such an error the store goes on, and works again as soon as the disk does;
-- a second process on the directory waits for the first one to end, then gets a `LogError` that names it.
+WAL with `synchronous=FULL` and one writer thread with group commit (`writer.py` has the argument).
+Guarantees:
+- an acknowledged append or put survives the death of the process and a power loss: in WAL mode FULL syncs the
+  log after each transaction, NORMAL only at checkpoints (https://sqlite.org/pragma.html#pragma_synchronous);
+- an append that raises `LogError` because the disk refused it was not written, and no reader ever sees it.
+  One exception: if a disk fails during a sync and the process dies before the next commit, the next start
+  may find the frame, complete and in its place, as if the acknowledgement had been lost;
+- after such an error the store continues, and works again as soon as the disk does;
+- a second process on the directory waits for the first to end, then raises a `LogError` that names the
+  folder.
 
-Why it is built like this stands in docs/adr/0002-sqlite-log.md. A process that serves under load should
-set a small `sys.setswitchinterval` (see `http/server.py`).
+A process that serves under load should set a small `sys.setswitchinterval` (`http/server.py`).
 """
 
 from __future__ import annotations
@@ -69,6 +71,11 @@ class SqliteStore:
     def begin(
         self, run: str, frame: Frame, *, before: Sequence[Change], beside: Sequence[Change]
     ) -> Awaitable[None]:
+        # One transaction over the log and the records, so `before` and `beside` need no order here: the
+        # run's first frame, its record, its conversation entry and its idempotency key become durable
+        # together, or none of them (docs/adr/0013). `change_all` applies every change before it writes any,
+        # so a change that refuses raises before the transaction has an effect, and the writer drops only
+        # this frame from the commit.
         changes = (*before, *beside)
         return self.log.begin(run, frame, lambda connection: change_all(connection, changes))
 

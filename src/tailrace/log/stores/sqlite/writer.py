@@ -1,18 +1,28 @@
-"""Group commit without timers: what gathers on the event loop, and the one thread that writes it.
+"""Group commit: the event loop gathers appends, and one thread writes each batch in one transaction.
 
-While one commit runs, what comes meanwhile gathers; when it is done, everybody it held is told, what they
-answer with gathers too, and then the next one goes to the thread. An idle writer begins at the end of the
-loop's turn. So the thread wakes once a commit, the loop wakes once a commit, and neither fights the other
-for the interpreter lock in between: letting the thread take whatever is there made twice as many commits.
+Why one thread. SQLite in WAL mode has one writer at a time (https://sqlite.org/wal.html, section
+"Concurrency"); a second connection that writes would only wait for the first one's lock. With
+`synchronous=FULL` each commit syncs the write-ahead log once, for one frame as for a hundred
+(https://sqlite.org/pragma.html#pragma_synchronous). So throughput depends on the number of frames in a
+commit, not on the number of threads.
 
-All frames of a commit go into one `segments` row with one statement, for each statement gives up the
-interpreter lock and must win it back; where nothing else is to be done that statement is the whole
-transaction. Tidying (`later`) is done a little at a time, so that nobody's acknowledgement waits behind a
-thousand runs that ended together.
+Why no timer. While one commit runs, new appends gather on the event loop. `_resolve` completes the futures
+of the finished commit, their owners append again in the same turn of the loop, and only then `_go_on` hands
+the next batch to the thread. The batch size follows the load by itself: under no load a commit holds one
+frame and starts at the end of the loop's turn; under load it holds whatever arrived during one sync. The
+thread wakes once per commit and so does the loop, and they do not compete for the interpreter lock in
+between. The rejected alternative, a thread that takes from a queue whatever is there, made twice as many
+commits.
 
-A commit that fails (disk full, I/O error) fails everything in it with `LogError` and leaves no trace;
-the next one is tried like any other, so the store works again as soon as the disk does. A run has one
-append at a time (`claim.py`), so no failure leaves a gap.
+Why one statement. Each statement releases the interpreter lock and must acquire it again. All frames of a
+commit are one row of `segments`, written by one `INSERT`; without other work that statement is the
+transaction. Maintenance (`later`) is limited per commit, so that no acknowledgement waits for a thousand
+ended runs.
+
+A commit that fails (disk full, I/O error) fails all of its appends and acts with `LogError` and is rolled
+back; the next commit is attempted as usual, so the store works again as soon as the disk does. A run has
+one append in flight (`claim.py`), so a failed commit cannot leave a gap before a later frame of the same
+run.
 """
 
 from __future__ import annotations
@@ -226,17 +236,20 @@ class Writer:
         return acts
 
     def _run(self) -> None:
-        """The thread."""
+        """The writer thread. It alone uses the connection, and calls the loop once per commit."""
         while (commit := self._commits.get()) is not None:
             with self.turn:
                 self._commit(commit)
             self._loop.call_soon_threadsafe(self._resolve, commit)
 
     def _commit(self, commit: Commit) -> None:
-        """One transaction. Nothing may escape: a dead thread would leave everybody waiting."""
+        """One transaction. No exception may leave this method: futures of a dead thread never resolve."""
         try:
+            # A single INSERT is its own transaction: BEGIN and COMMIT would be two more statements.
             alone = not commit.acts and not any(append.first for append in commit.appends)
             if not alone:
+                # IMMEDIATE takes the write lock now. A deferred transaction that reads first and then writes
+                # fails with SQLITE_BUSY if a command's connection has written in between (wal.html).
                 self._cursor.execute("BEGIN IMMEDIATE")
                 self._act(commit)
             if commit.appends:
@@ -296,7 +309,8 @@ class Writer:
             pass  # the transaction is gone already; the next one tells
 
     def _resolve(self, commit: Commit) -> None:
-        """Tell everybody how the commit went; what they do about it is in the next one."""
+        """Resolve all futures. What their owners append in response belongs to the next commit: it is handed
+        over one turn later."""
         self._finished(commit)
         if commit.error is not None:
             commit.outcomes = [commit.error] * len(commit.acts)

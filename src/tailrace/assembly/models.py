@@ -1,4 +1,4 @@
-"""From the configuration to its models: each with the codec of its dialect, its key, and what it costs."""
+"""From the configuration to its models: each with the codec of its dialect, its key and its price."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tailrace.assembly_auth import secret
+from tailrace.assembly.auth import secret
 from tailrace.config import Config, ModelConfig
 from tailrace.models.bounded import BoundedModel
 from tailrace.models.continued import ContinuedModel
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 OPENAI_USER = 64
-"""Characters that OpenAI takes of a user's id."""
+"""Characters that OpenAI accepts in a user's id."""
 
 
 def models(config: Config) -> dict[str, Model]:
@@ -50,16 +50,16 @@ def models(config: Config) -> dict[str, Model]:
 def _model(
     name: str, config: ModelConfig, whole: Config, sessions: Callable[[], Sessions]
 ) -> Model:
-    served = _unpriced(name, config, whole, sessions)
+    server_model = _unpriced(name, config, whole, sessions)
     if config.continue_reply:
-        served = ContinuedModel(served)
-    model = BoundedModel(served, whole.limits.reply)
+        server_model = ContinuedModel(server_model)
+    model = BoundedModel(server_model, whole.limits.reply)
     if config.price is None:
         return model
     price = config.price
-    cached = price.input if price.cached is None else price.cached
+    cache_read = price.input if price.cached is None else price.cached
     cache_write = price.input if price.cache_write is None else price.cache_write
-    return PricedModel(model, Price(price.input, cached, cache_write, price.output))
+    return PricedModel(model, Price(price.input, cache_read, cache_write, price.output))
 
 
 def _unpriced(
@@ -101,7 +101,7 @@ def _unpriced(
 
 
 def codec(dialect: str, config: ModelConfig) -> UpstreamCodec:
-    """How a model server is spoken to."""
+    """The codec of a dialect, with the settings of a model."""
     match dialect:
         case "chat":
             return ChatCodec(rules_of(config))
@@ -116,14 +116,14 @@ def codec(dialect: str, config: ModelConfig) -> UpstreamCodec:
 
 
 def rules_of(config: ModelConfig) -> Rules:
-    """How a chat server is asked: as servers at its place are, unless the configuration says otherwise."""
-    said = {name: getattr(config, name) for name in Rules.__struct_fields__}
-    given = {name: value for name, value in said.items() if value is not None}
-    return msgspec.structs.replace(rules.of(config.base_url), **given)
+    """The rules of a Chat server: those known for its URL, with the configuration's changes."""
+    settings = {name: getattr(config, name) for name in Rules.__struct_fields__}
+    changes = {name: value for name, value in settings.items() if value is not None}
+    return msgspec.structs.replace(rules.of(config.base_url), **changes)
 
 
 def longest_user(config: ModelConfig) -> int:
-    """The characters that a server takes of a user's id; 0 for any number."""
+    """The number of characters that a server accepts in a user's id; 0 for no limit."""
     if config.user_max_length is not None:
         return config.user_max_length
     return OPENAI_USER if rules.is_openai(config.base_url) else 0

@@ -1,4 +1,4 @@
-"""What of a server is HTTP: who may come in, bodies in, streams out, health, and its life."""
+"""An assembled server: the operations on runs, their HTTP edge, and the lifecycle of both."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from starlette.requests import Request
 
 from tailrace.auth.gate import Gate
 from tailrace.http.bodies import Bodies
-from tailrace.http.event_stream import EventStream, Streams
+from tailrace.http.event_stream import EventStream, StreamSettings
 from tailrace.http.framing import FRAMINGS
 from tailrace.http.health import Health
-from tailrace.http.life import Life
 from tailrace.http.replies import run_headers
 from tailrace.service.caller import Caller
+from tailrace.service.lifecycle import Lifecycle
 from tailrace.service.run_service import Reading, RunService
+from tailrace.service.shutdown import Shutdown
 
-PLAIN = string.punctuation.replace("%", "")
-"""What stands in a header's value as it is, beside letters and digits; the rest is percent-encoded, as in the
-path that the name is asked by."""
+UNESCAPED = string.punctuation.replace("%", "")
+"""What a header's value holds as it is, beside letters and digits; the rest is percent-encoded, as in the
+path of the session."""
 
 
 class Edge(Struct, frozen=True):
-    """The HTTP of a server. `extension_key` and `functions` are as in `Mount`."""
+    """What a server needs for HTTP. `extension_key` and `functions` are as in `Mount`."""
 
     gate: Gate
     bodies: Bodies
-    streams: Streams
     health: Health
-    life: Life
+    shutdown: Shutdown
+    stream_settings: StreamSettings
     extension_key: str
     functions: bool
 
@@ -40,26 +41,25 @@ class Edge(Struct, frozen=True):
         return await self.bodies.read(http, limits)
 
     def stream(self, reading: Reading) -> EventStream:
-        """A reply that streams what a caller reads."""
+        """The reply that streams what a caller reads."""
         view = reading.view
         headers = {**run_headers(reading.run), **_session_header(view.session)}
         return EventStream(
-            self.streams,
-            reading.subscription,
-            reading.counted,
-            reading.caller.valid,
+            reading,
             FRAMINGS[view.frames],
             headers,
+            settings=self.stream_settings,
+            shutdown=self.shutdown,
         )
 
 
 class Instance(Struct, frozen=True):
-    """A server that is assembled: what it does with runs, and its HTTP. `edge.life` opens and closes both."""
+    """A server, not open yet. `lifecycle` opens and closes it."""
 
     service: RunService
     edge: Edge
+    lifecycle: Lifecycle
 
 
 def _session_header(session: str) -> dict[str, str]:
-    """What a reply of a session names it by; nothing without one."""
-    return {"x-session-id": quote(session, safe=PLAIN)} if session else {}
+    return {"x-session-id": quote(session, safe=UNESCAPED)} if session else {}

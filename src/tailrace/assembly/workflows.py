@@ -1,4 +1,4 @@
-"""Workflows from their configuration: which node is made of what."""
+"""From the configuration of a workflow to its nodes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tailrace.runtimes.nodes.model import ModelNode
 from tailrace.runtimes.workflow import Workflow
 
 MEDIA = {"image_generation": "images", "speech": "speech"}
-"""Nodes that are one call of a model, and the dialect it must have."""
+"""Node types that are one call of a model, and the dialect of that model."""
 
 
 def workflow_of(
     name: str,
     workflow: WorkflowConfig,
     config: Config,
-    known: Mapping[str, Model],
+    models: Mapping[str, Model],
     agent: Callable[[str], Agent],
 ) -> Workflow:
     """A configured workflow; `agent` makes a built-in agent by name. Raises `ConfigError`."""
@@ -36,34 +36,38 @@ def workflow_of(
 
     nodes = nodes_of(workflow, refuse)
     only = sum(node.type == "deep_agent" for node in nodes) == 1
-    made: dict[str, Node] = {}
+    built: dict[str, Node] = {}
     below: set[str] = set()
     for node in nodes:
         at = f"{where} node {node.id!r}"
         if node.type == "deep_agent":
-            found = _named(at, node, "agent", config.agents)
-            if config.agents[found].entry:
-                raise ConfigError(f"{at}: {found!r} has an entry; only built-in agents are nodes")
-            made[node.id] = DeepAgentNode(agent(found), MAIN if only else node.id, known)
-            below |= {entry.name for entry in agent(found).registry() if entry.kind == "subagent"}
+            agent_name = _option(at, node, "agent", config.agents)
+            if config.agents[agent_name].entry:
+                raise ConfigError(
+                    f"{at}: {agent_name!r} has an entry; only built-in agents are nodes"
+                )
+            built[node.id] = DeepAgentNode(agent(agent_name), MAIN if only else node.id, models)
+            below |= {
+                entry.name for entry in agent(agent_name).registry() if entry.kind == "subagent"
+            }
         elif node.type in MEDIA:
-            made[node.id] = _media(at, node, config, known)
+            built[node.id] = _media(at, node, config, models)
         else:
-            made[node.id] = _registered(at, node)
+            built[node.id] = _plugin_node(at, node)
     for id in below & {node.id for node in nodes if node.type == "deep_agent" and not only}:
         raise ConfigError(  # a node's agent goes by the node's id
             f"{where} node id {id!r} is also the name of an agent that a node dispatches;"
             " give the node another id"
         )
-    return Workflow([_spec(node) for node in nodes], made)
+    return Workflow([_spec(node) for node in nodes], built)
 
 
-def _media(where: str, node: NodeConfig, config: Config, known: Mapping[str, Model]) -> ModelNode:
-    model, dialect = _named(where, node, "model", config.models), MEDIA[node.type]
+def _media(where: str, node: NodeConfig, config: Config, models: Mapping[str, Model]) -> ModelNode:
+    model, dialect = _option(where, node, "model", config.models), MEDIA[node.type]
     if config.models[model].dialect != dialect:
         raise ConfigError(f"{where}: model {model!r} must be of dialect {dialect!r}")
     rest = {key: value for key, value in node.options.items() if key != "model"}
-    return ModelNode(known[model], dialect, rest)
+    return ModelNode(models[model], dialect, rest)
 
 
 def _spec(node: NodeConfig) -> NodeSpec:
@@ -72,24 +76,24 @@ def _spec(node: NodeConfig) -> NodeSpec:
     )
 
 
-def _named(where: str, node: NodeConfig, key: str, known: Mapping[str, object]) -> str:
-    """A node's option that names something configured."""
+def _option(where: str, node: NodeConfig, key: str, among: Mapping[str, object]) -> str:
+    """The value of a node's option that names an agent or a model. Raises `ConfigError`."""
     value = node.options.get(key)
-    if not isinstance(value, str) or value not in known:
-        raise ConfigError(f"{where}: unknown {key} {value!r}{nearest(str(value), known)}")
+    if not isinstance(value, str) or value not in among:
+        raise ConfigError(f"{where}: unknown {key} {value!r}{nearest(str(value), among)}")
     return value
 
 
-def _registered(where: str, node: NodeConfig) -> Node:
-    """A node of a type that some installed package registered."""
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if node.type not in found:
-        hint = nearest(node.type, [*found, "deep_agent", *MEDIA])
+def _plugin_node(where: str, node: NodeConfig) -> Node:
+    """A node whose type an installed package registers as an entry point."""
+    plugins = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if node.type not in plugins:
+        hint = nearest(node.type, [*plugins, "deep_agent", *MEDIA])
         raise ConfigError(f"{where}: unknown type {node.type!r}{hint}")
     try:
-        factory: NodeFactory = found[node.type].load()
+        factory: NodeFactory = plugins[node.type].load()
         return factory(_spec(node))
     except ConfigError:
         raise
-    except Exception as error:  # a package of somebody's: it may raise anything
+    except Exception as error:  # code of another package: it may raise anything
         raise ConfigError(f"{where}: type {node.type!r} cannot be used: {error}") from None

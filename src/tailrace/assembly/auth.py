@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def gate(config: Config, store: Store, clock: Callable[[], int], *, open: bool) -> Gate:
-    """Who comes in, and how often. `open`: whether it may stand open while there are no tokens."""
+    """The authentication and rate limits of a server. `open`: allow requests without a key while there are no
+    tokens."""
     return Gate(
         Tokens(lambda: store.records, clock),
         _verifier(config),
@@ -37,9 +38,9 @@ def secret(where: str, variable: str) -> str:
 
 
 def _verifier(config: Config) -> JwtVerifier | None:
-    """What reads the tokens of an identity provider, where one is configured."""
-    found = config.auth.jwt
-    if found is None:
+    """The verifier of an identity provider's tokens, if one is configured."""
+    jwt = config.auth.jwt
+    if jwt is None:
         return None
     from tailrace.auth.jwt import JwtSettings, JwtVerifier
     from tailrace.models.outbound import fetch
@@ -47,16 +48,16 @@ def _verifier(config: Config) -> JwtVerifier | None:
     private = config.server.allow_private
     return JwtVerifier(
         JwtSettings(
-            secret=secret("[auth.jwt]", found.secret_env) if found.secret_env else "",
-            issuer=found.issuer,
-            audience=found.audience,
-            algorithms=found.algorithms,
-            tenant_claim=found.tenant_claim,
-            user_claim=found.user_claim,
-            without_user=found.without_user,
-            scope_claim=found.scope_claim,
-            scope_prefix=found.scope_prefix,
-            tenant=found.tenant,
+            secret=secret("[auth.jwt]", jwt.secret_env) if jwt.secret_env else "",
+            issuer=jwt.issuer,
+            audience=jwt.audience,
+            algorithms=jwt.algorithms,
+            tenant_claim=jwt.tenant_claim,
+            user_claim=jwt.user_claim,
+            without_user=jwt.without_user,
+            scope_claim=jwt.scope_claim,
+            scope_prefix=jwt.scope_prefix,
+            tenant=jwt.tenant,
         ),
-        partial(fetch, found.jwks_url, private=private) if found.jwks_url else None,
+        partial(fetch, jwt.jwks_url, private=private) if jwt.jwks_url else None,
     )
