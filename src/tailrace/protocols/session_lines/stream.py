@@ -19,8 +19,8 @@ from tailrace.events.items import Message, TextPart, ToolCall
 from tailrace.events.usage import Totals
 from tailrace.protocols.encoder import Encoder, FrameEncoder, Table
 from tailrace.protocols.framing.json_line import encode_ascii as _json
-from tailrace.protocols.session_lines import host as h
-from tailrace.protocols.session_lines import runtime as r
+from tailrace.protocols.session_lines import wire_events as e
+from tailrace.protocols.session_lines import wire_messages as m
 from tailrace.protocols.session_lines.messages import SessionReply, contents, usage
 from tailrace.protocols.session_lines.subagents import Orchestra
 from tailrace.protocols.session_lines.tools import Tools
@@ -29,15 +29,15 @@ CONTEXT = 200_000
 """Tokens of a context whose size nobody told."""
 
 Words = t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta
-STOPS: dict[t.Finish, r.Stop] = {
+STOPS: dict[t.Finish, m.Stop] = {
     "stop": "stop",
     "length": "length",
     "tool_calls": "toolUse",
     "content_filter": "stop",
 }
-SKILLS: dict[str, type[r.SkillStart | r.SkillEnd]] = {
-    "skill_start": r.SkillStart,
-    "skill_end": r.SkillEnd,
+SKILLS: dict[str, type[e.SkillStart | e.SkillEnd]] = {
+    "skill_start": e.SkillStart,
+    "skill_end": e.SkillEnd,
 }
 
 
@@ -58,18 +58,18 @@ class SessionEncoder(FrameEncoder):
         self._tools = Tools(self._chain)
         self._replies: dict[str, SessionReply] = {}
         self._items: set[int] = set()
-        self._messages: list[r.Message] = []
-        self._spoken: r.AssistantMessage | None = None
+        self._messages: list[m.Message] = []
+        self._spoken: m.AssistantMessage | None = None
         self._known = 0
         self._turn = 0
         self._model = ""
         self._totals = Totals()
         self._context = (0, 0, CONTEXT)
 
-    def _frame(self, line: r.Line) -> bytes:
+    def _frame(self, line: e.Line) -> bytes:
         return b"data: %b\n\n" % _json(line) if self._sse else _json(line) + b"\n"
 
-    def _say(self, *lines: r.Line) -> None:
+    def _say(self, *lines: e.Line) -> None:
         self._frames += [self._frame(line) for line in lines]
 
     def _main(self, event: t.Event) -> bool:
@@ -83,14 +83,14 @@ class SessionEncoder(FrameEncoder):
         request = payload.request
         self._model = request.model
         self._known = len(request.history) + len(request.input)
-        self._say(r.SessionStart(chain_id=self._chain), r.TurnStart(chain_id=self._chain))
+        self._say(e.SessionStart(chain_id=self._chain), e.TurnStart(chain_id=self._chain))
         for item in request.input:
             if isinstance(item, Message) and item.role == "user":
-                said = r.UserMessage(contents(item.content), event.ts)
+                said = m.UserMessage(contents(item.content), event.ts)
                 self._messages.append(said)
                 self._say(
-                    r.MessageStart(chain_id=self._chain, message=said),
-                    r.MessageEnd(chain_id=self._chain, message=said),
+                    e.MessageStart(chain_id=self._chain, message=said),
+                    e.MessageEnd(chain_id=self._chain, message=said),
                 )
                 self._orchestra.asked(
                     "".join(part.text for part in item.content if isinstance(part, TextPart))
@@ -124,8 +124,8 @@ class SessionEncoder(FrameEncoder):
         if self._spoken is not None:
             self._complete_turn()
             self._turn += 1
-            self._say(r.TurnStart(chain_id=self._chain, turn_index=self._turn))
-        turn = r.TurnStart(chain_id=self._chain, turn_index=self._turn)
+            self._say(e.TurnStart(chain_id=self._chain, turn_index=self._turn))
+        turn = e.TurnStart(chain_id=self._chain, turn_index=self._turn)
         reply = self._replies[event.agent] = SessionReply(turn, self._model, event.ts, self._frame)
         self._frames.append(reply.start())
         return reply
@@ -175,18 +175,18 @@ class SessionEncoder(FrameEncoder):
 
     def _on_compaction_started(self, event: t.Event, payload: t.CompactionStarted) -> None:
         if self._main(event):
-            self._say(h.ContextCompactionStart())
+            self._say(e.ContextCompactionStart())
 
     def _on_compaction_completed(self, event: t.Event, payload: t.CompactionCompleted) -> None:
         if not self._main(event):
             return
         if payload.failed:
-            self._say(h.ContextCompactionEnd())
+            self._say(e.ContextCompactionEnd())
             return
         before, self._known = self._known + len(self._messages), len(payload.replacement)
         self._say(
-            h.ContextCompactionEnd(),
-            r.Compaction(
+            e.ContextCompactionEnd(),
+            e.Compaction(
                 chain_id=self._chain,
                 turn_index=self._turn,
                 messages_before=before,
@@ -213,11 +213,11 @@ class SessionEncoder(FrameEncoder):
         if event.agent in self._replies:
             self._end_reply(event.agent, "aborted", Totals())
 
-    def _end_reply(self, agent: str, stop: r.Stop, totals: Totals, error: str = "") -> None:
+    def _end_reply(self, agent: str, stop: m.Stop, totals: Totals, error: str = "") -> None:
         message = self._replies.pop(agent).whole(stop, totals, error)
         self._spoken = message
         self._messages.append(message)
-        self._say(r.MessageEnd(chain_id=self._chain, turn_index=self._turn, message=message))
+        self._say(e.MessageEnd(chain_id=self._chain, turn_index=self._turn, message=message))
 
     def _complete_turn(self) -> None:
         if self._spoken is None:
@@ -225,7 +225,7 @@ class SessionEncoder(FrameEncoder):
         results, self._tools.results = tuple(self._tools.results), []
         self._messages += results
         self._say(
-            r.TurnComplete(
+            e.TurnComplete(
                 chain_id=self._chain,
                 turn_index=self._turn,
                 message=self._spoken,
@@ -234,7 +234,7 @@ class SessionEncoder(FrameEncoder):
         )
         self._spoken = None
 
-    def _give_up(self, stop: r.Stop, error: str) -> None:
+    def _give_up(self, stop: m.Stop, error: str) -> None:
         """Replies that will never end are told to have been broken off."""
         for agent in tuple(self._replies):
             self._end_reply(agent, stop, Totals(), error)
@@ -252,16 +252,16 @@ class SessionEncoder(FrameEncoder):
         self._complete_turn()
         self._say(*self._orchestra.over(payload))
         if isinstance(payload, t.RunFailed):
-            self._say(h.Error(error=h.ErrorDetail(message=payload.message, code=payload.code)))
+            self._say(e.Error(error=e.ErrorDetail(message=payload.message, code=payload.code)))
             return
         if isinstance(payload, t.RunIncomplete) and payload.reason == "max_turns":
-            self._say(r.MaxTurnsReached(chain_id=self._chain, turn_count=self._turn + 1))
+            self._say(e.MaxTurnsReached(chain_id=self._chain, turn_count=self._turn + 1))
         given, made, limit = self._context
         self._say(
-            r.SessionEnd(
+            e.SessionEnd(
                 chain_id=self._chain, messages=tuple(self._messages), usage=usage(self._totals)
             ),
-            h.SessionContextUsage(
+            e.SessionContextUsage(
                 input_tokens=given,
                 output_tokens=made,
                 budget_used_pct=round(100 * given / limit),
