@@ -95,6 +95,10 @@ def _other_than_booleans(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def _is_boolean(annotation: ast.expr | None) -> bool:
-    return annotation is not None and bool(
-        re.search(r"\bbool\b|\bUnsetType\b", ast.unparse(annotation))
+    if annotation is None:
+        return False
+    kinds = ast.unparse(annotation).split(" | ")
+    return all(
+        re.fullmatch(r"bool|None|(msgspec\.)?UnsetType|Type(Is|Guard)\[.*\]", each)
+        for each in kinds
     )

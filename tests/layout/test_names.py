@@ -73,6 +73,7 @@ def test_the_exceptions_exist() -> None:
         ("KEPT = 1", "KEPT"),
         ("def closed(): ...", "closed"),
         ("def closed() -> int: ...", "closed"),
+        ("def closed() -> tuple[str, bool]: ...", "closed"),
         ("closed: int = 1", "closed"),
         ("import x as said", "said"),
     ],

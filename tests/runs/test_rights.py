@@ -175,7 +175,7 @@ async def longer(url: str) -> None:
     with suppress(LogError):
         await client.open()
         await layouts.create(
-            client, msgspec.structs.replace(LAYOUT, kept=LAYOUT.retention_seconds * 2)
+            client, msgspec.structs.replace(LAYOUT, retention_seconds=LAYOUT.retention_seconds * 2)
         )
     await client.close()
 

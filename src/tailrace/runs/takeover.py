@@ -37,10 +37,10 @@ def hindrance(
         return f"The agent {record.agent} no longer exists."
     if not runtime.resumes:
         return f"The agent {record.agent} cannot go on after a restart."
-    stuck = state.stuck + (not next_one.orderly)
+    stuck_attempts = state.stuck + (not next_one.orderly)
     cut_offs = state.cut_offs + (not next_one.orderly)
-    if stuck >= settings.stuck_attempts:
-        words = f"{stuck} attempts in a row were cut off before the agent got any further"
+    if stuck_attempts >= settings.stuck_attempts:
+        words = f"{stuck_attempts} attempts in a row were cut off before the agent got any further"
         return f"The run was stopped: {words}."
     if cut_offs >= settings.attempts:
         return f"The run was stopped: {cut_offs} attempts were cut off."

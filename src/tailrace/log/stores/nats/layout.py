@@ -35,8 +35,8 @@ DUPLICATES = 120 * SECOND
 
 
 class Layout(Struct, frozen=True):
-    """One installation. `shards` is fixed when it is made; `kept` is how long frames stay and `lease` how
-    long a silent worker keeps its run, both in seconds."""
+    """One installation. `shards` is fixed when it is made; `retention_seconds` is how long frames stay and
+    `lease` how long a silent worker keeps its run, both in seconds."""
 
     name: str = "tailrace"
     shards: int = 8
