@@ -23,7 +23,7 @@ class Offered:
 
     run: str
     after: int = -1
-    delivered: int = 1
+    deliveries: int = 1
     done_: bool = False
     given_back: list[float] = field(default_factory=list)
     beats: int = 0
@@ -31,7 +31,7 @@ class Offered:
     async def beat(self) -> None:
         self.beats += 1
 
-    async def done(self) -> None:
+    async def acknowledge(self) -> None:
         self.done_ = True
 
     async def give_back(self, seconds: float = 0.0) -> None:

@@ -241,7 +241,7 @@ class Cluster:
             finally:
                 await stop()
             if live.settled:
-                await job.done()
+                await job.acknowledge()
             elif live.left:  # and was not fenced: a job that another has is not ours to give
                 await job.give_back()
         except Fenced:
@@ -265,9 +265,9 @@ class Cluster:
         if state.phase == "running" and not await self._is_for_us(job, record.agent):
             await job.give_back(RETRY_SECONDS)
             return None
-        live = await self._worker.pick_up(record, state, again=job.delivered > 1)
+        live = await self._worker.pick_up(record, state, again=job.deliveries > 1)
         if live is None:
-            await job.done()
+            await job.acknowledge()
         return live
 
     async def _miss(self, job: Job) -> None:
@@ -282,7 +282,7 @@ class Cluster:
         del self._unseen[job.run]
         if await self._directory.record(job.run) is None:  # perhaps its first frame was written
             await self._store.log.drop([job.run])
-        await job.done()
+        await job.acknowledge()
 
     async def _is_for_us(self, job: Job, agent: str) -> bool:
         """Whether this process knows a run's agent, or nobody does for so long that none will; the job is

@@ -26,19 +26,19 @@ class Claim:
     leave a gap.
     """
 
-    __slots__ = ("attempt", "dropped", "ended", "in_flight", "last", "run")
+    __slots__ = ("attempt", "dropped", "finished", "in_flight", "last", "run")
 
     def __init__(self, run: str, last: int = -1, attempt: int = 0) -> None:
         self.run = run
         self.last = last
         self.attempt = attempt
-        self.ended = False
+        self.finished = False
         self.dropped = False
         self.in_flight = False
 
     def refusal(self, frame: Frame, expected: int, attempt: int) -> Fenced | None:
         """Why this append must not be made, or None."""
-        if self.ended or self.dropped:
+        if self.finished or self.dropped:
             return Fenced(f"the run {self.run} has ended")
         if self.in_flight:
             return Fenced(f"another append to {self.run} is in flight")
@@ -48,9 +48,9 @@ class Claim:
             return Fenced(f"attempt {self.attempt} writes {self.run}")
         return None
 
-    def landed(self, last: int, attempt: int, *, ended: bool) -> None:
+    def land(self, last: int, attempt: int, *, finished: bool) -> None:
         """The append that was in flight is durable."""
         self.in_flight = False
         self.last = last
         self.attempt = attempt
-        self.ended = ended
+        self.finished = finished

@@ -13,7 +13,7 @@ from tailrace.events.stored import frame
 from tailrace.events.types import Event
 from tailrace.log.stores.nats import frames, tails
 from tailrace.log.stores.nats import layout as layouts
-from tailrace.log.stores.nats.client import Client, Headers, Heard
+from tailrace.log.stores.nats.client import Client, Headers, OnMessage
 from tailrace.log.stores.nats.store import NatsStore
 from tailrace.log.stores.nats.tails import Tail
 from tests.support import nats_stores
@@ -109,7 +109,7 @@ async def test_what_the_servers_did_not_tell_is_looked_for(
     monkeypatch.setattr(tails, "IDLE_SECONDS", idle)
     listen, came = Client.listen, list[bytes]()
 
-    async def lossy(self: Client, subject: str, heard: Heard) -> Callable[[], Awaitable[None]]:
+    async def lossy(self: Client, subject: str, heard: OnMessage) -> Callable[[], Awaitable[None]]:
         def some(headers: Headers, body: bytes) -> None:
             came.append(body)
             if len(came) > 2 - told:
@@ -166,7 +166,7 @@ async def test_a_stream_that_goes_and_comes_back_is_followed_again(
             refused.set()
             raise
 
-    async def deaf(self: Client, subject: str, heard: Heard) -> Callable[[], Awaitable[None]]:
+    async def deaf(self: Client, subject: str, heard: OnMessage) -> Callable[[], Awaitable[None]]:
         stop = await listen(self, subject, (lambda *_: None) if ".live." in subject else heard)
         if ".live." in subject:
             listened.set()

@@ -90,7 +90,7 @@ class NatsStore:
             raise LogError(f"no engine answered for {BEGIN_SECONDS:g} s") from None
 
     async def open(self) -> None:
-        client = await self._connected()
+        client = await self._connect()
         try:
             await layouts.check(client, self._layout)
         except BaseException:
@@ -101,7 +101,7 @@ class NatsStore:
         self._records = NatsRecords(client, self._layout)
         self._work = NatsWork(client, self._layout)
 
-    async def _connected(self) -> Client:
+    async def _connect(self) -> Client:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience
         while True:

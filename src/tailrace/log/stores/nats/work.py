@@ -17,7 +17,7 @@ from functools import partial
 import msgspec
 
 from tailrace.log.stores.nats.client import Client, Unreachable
-from tailrace.log.stores.nats.frames import ID, said
+from tailrace.log.stores.nats.frames import ID, description
 from tailrace.log.stores.nats.layout import SECOND, WORKERS, Layout
 from tailrace.log.work import Job, Respond
 
@@ -34,15 +34,15 @@ class NatsJob:
         self.run = run
         self.after = after
         # $JS.ACK.….<delivered>.<stream>.<consumer>.<time>.<left>
-        told = reply.split(".")
-        self.delivered = int(told[-5])
+        tokens = reply.split(".")
+        self.deliveries = int(tokens[-5])
         self._client = client
         self._reply = reply
 
     async def beat(self) -> None:
         await self._client.request(self._reply, b"+WPI")
 
-    async def done(self) -> None:
+    async def acknowledge(self) -> None:
         await self._client.insist(partial(self._client.request, self._reply, b"+ACK"), SAY_SECONDS)
 
     async def give_back(self, seconds: float = 0.0) -> None:
@@ -74,7 +74,7 @@ class NatsWork:
         if status in ("404", "408"):
             return None
         if status:
-            raise Unreachable(f"no jobs: {said(headers)}")
+            raise Unreachable(f"no jobs: {description(headers)}")
         run = message.subject.rsplit(".", 1)[1]
         return NatsJob(self._client, run, int(message.data), message.reply)
 

@@ -33,7 +33,7 @@ from tailrace.log.stores.sqlite.checkpoints import Checkpoints
 from tailrace.log.stores.sqlite.log import SqliteLog
 from tailrace.log.stores.sqlite.readers import Readers
 from tailrace.log.stores.sqlite.records import SqliteRecords, change_all
-from tailrace.log.stores.sqlite.recovery import Recovered
+from tailrace.log.stores.sqlite.recovery import Recovery
 from tailrace.log.stores.sqlite.schema import LOCK, connect, make_private, migrate
 from tailrace.log.stores.sqlite.writer import Commit, Writer
 
@@ -87,10 +87,10 @@ class SqliteStore:
                 connection = connect(self._folder)
                 life.callback(connection.close)
                 migrate(connection)
-                recovered = Recovered(connection)
+                recovery = Recovery(connection)
             except (sqlite3.Error, OSError) as error:
                 raise LogError(f"{self._folder}: {error}") from error
-            self._start(connection, recovered, life)
+            self._start(connection, recovery, life)
             self._life = life.pop_all()
 
     async def close(self) -> None:
@@ -115,22 +115,22 @@ class SqliteStore:
         return lock
 
     def _start(
-        self, connection: sqlite3.Connection, recovered: Recovered, life: AsyncExitStack
+        self, connection: sqlite3.Connection, recovery: Recovery, life: AsyncExitStack
     ) -> None:
         """Wire the parts; `life` undoes it, the last one first."""
         readers = Readers(self._folder)
-        writer = Writer(connection, recovered.segment)
+        writer = Writer(connection, recovery.segment)
         checkpoints = Checkpoints(self._folder, writer.turn)
-        log = self._log = SqliteLog(writer, readers, recovered)
+        log = self._log = SqliteLog(writer, readers, recovery)
         self._records = SqliteRecords(writer, readers)
 
-        def finished(commit: Commit) -> None:
-            log.finished(commit)
-            checkpoints.written(writer.written)
+        def on_commit(commit: Commit) -> None:
+            log.on_commit(commit)
+            checkpoints.on_commit(writer.bytes_written)
 
         life.push_async_callback(checkpoints.finish)
         life.push_async_callback(readers.close)
-        writer.start(finished)
+        writer.start(on_commit)
         life.push_async_callback(writer.stop)
         life.push_async_callback(log.settle)
         life.push_async_callback(writer.close)
