@@ -23,7 +23,7 @@ from tailrace.events.items import Message, TextPart
 from tailrace.events.request import RunRequest
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission
-from tailrace.runtimes.adapters.generator.run import Piece, Run
+from tailrace.runtimes.adapters.generator.run import GeneratorPiece, Run
 from tailrace.runtimes.adapters.generator.runtime import GeneratorRuntime
 from tailrace.runtimes.contract import Runtime
 from tailrace.service.run_service import RunService
@@ -73,7 +73,7 @@ def _script() -> bytes:
     return msgspec.json.encode({"replies": [*turns, *ends, *team]})
 
 
-async def words(run: Run) -> AsyncGenerator[Piece, None]:
+async def words(run: Run) -> AsyncGenerator[GeneratorPiece, None]:
     """So many tokens."""
     for n in range(TOKENS):
         yield "word "
@@ -85,8 +85,8 @@ async def _run(service: RunService, agent: str, text: str) -> None:
     said = Message(role="user", content=(TextPart(text),))
     request = RunRequest(agent=agent, model=agent, surface="native", input=(said,))
     once = Submission(key="", body=b"", retry=False)
-    run, _ = await service.stored.supervisor.start(request, owner=Owner("bench"), submission=once)
-    await service.stored.supervisor.wait(run)
+    run, _ = await service.runs.supervisor.start(request, owner=Owner("bench"), submission=once)
+    await service.runs.supervisor.wait(run)
 
 
 async def _cost(service: RunService, agent: str, text: str, times: int = 1) -> float:

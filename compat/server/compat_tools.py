@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import tailrace
 from tailrace.events.items import ImagePart, Message, text_of
-from tailrace.runtimes.adapters.generator.run import Piece
+from tailrace.runtimes.adapters.generator.run import GeneratorPiece
 
 
 @tailrace.tool(idempotent=True)
@@ -15,7 +15,7 @@ def find(what: str) -> dict[str, str]:
     return {"found": what}
 
 
-async def witness(run: tailrace.Run) -> AsyncGenerator[Piece, None]:
+async def witness(run: tailrace.Run) -> AsyncGenerator[GeneratorPiece, None]:
     """Says what the user has said so far, and how many pictures were shown."""
     told = [item for item in run.messages if isinstance(item, Message) and item.role == "user"]
     pictures = sum(isinstance(part, ImagePart) for item in told for part in item.content)

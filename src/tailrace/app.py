@@ -134,8 +134,13 @@ class App:
             raise ConfigError('an agent needs a name: @app.agent("poet")')
         if not config.SLUG.fullmatch(name):
             raise ConfigError(f"{name!r} is not a valid name: {config.NAMES}")
-        known = (self._runtimes, self.config.agents, self.config.models, self.config.workflows)
-        if any(name in each for each in known) or self._is_number(name):
+        name_spaces = (
+            self._runtimes,
+            self.config.agents,
+            self.config.models,
+            self.config.workflows,
+        )
+        if any(name in each for each in name_spaces) or self._is_number(name):
             raise ConfigError(f"there is something named {name!r} already")
         if self._is_served():
             raise ConfigError(f"{name!r} comes too late: this app is served already")

@@ -142,7 +142,7 @@ async def test_the_bound_is_that_of_the_unpacked_body(way: str, size: int, fits:
             await held.read(sent(body, coding), [])
     with pytest.raises(TooLarge):
         await held.read(sent(body, coding), [1_000])
-    assert held._buffered == 0
+    assert held._buffered_bytes == 0
 
 
 async def test_unpacked_bodies_count_among_those_that_are_buffered(
@@ -152,7 +152,7 @@ async def test_unpacked_bodies_count_among_those_that_are_buffered(
     held = Bodies(MOST)
     with pytest.raises(Unavailable):
         await held.read(sent(zstandard.compress(CHANCE.randbytes(600_000)), "zstd"), [])
-    assert held._buffered == 0
+    assert held._buffered_bytes == 0
 
 
 @pytest.fixture

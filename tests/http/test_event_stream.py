@@ -31,7 +31,7 @@ class Wire:
     """The client's side, as the server's own protocol gives it."""
 
     def __init__(self) -> None:
-        self.gone = self.paused = False
+        self.is_gone = self.paused = False
         self.on_disconnect: Callable[[], None] | None = None
         self.written: list[bytes] = []
         self.heard = asyncio.Event()
@@ -43,7 +43,7 @@ class Wire:
         return True
 
     def cut(self) -> None:
-        self.gone = True
+        self.is_gone = True
 
 
 class Ticking(EventStream):
@@ -113,7 +113,7 @@ async def test_a_server_that_stops_waits_for_no_log_that_does_not_answer() -> No
         await stuck.wire.heard.wait()
         stuck.shutdown.start()
         await reading  # and raises nothing
-    assert stuck.wire.gone, "the body ends as if it were whole"
+    assert stuck.wire.is_gone, "the body ends as if it were whole"
 
 
 async def test_a_stream_that_is_cancelled_by_others_is_cancelled() -> None:

@@ -16,7 +16,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from tailrace.http import intake, protocol
-from tailrace.http.protocol import PIPELINED, Protocol
+from tailrace.http.protocol import MAX_PIPELINE, Protocol
 from tests.support.hostile import ENDLESS, HOST
 from tests.support.waiting import until
 
@@ -108,7 +108,7 @@ class Fed:
         head = len(getattr(kept, "url", b"")) + sum(len(n) + len(v) for n, v in kept.headers or ())
         assert head <= intake.HEAD_BYTES + 2 * READ
         assert len(kept.headers or ()) <= intake.HEADERS
-        assert len(kept.pipeline) <= PIPELINED
+        assert len(kept.pipeline) <= MAX_PIPELINE
         bodies = [cycle.body for cycle, _ in kept.pipeline]
         if kept.cycle is not None:
             bodies.append(kept.cycle.body)
@@ -264,9 +264,9 @@ async def test_requests_in_one_read_are_answered_in_order_and_so_many() -> None:
     await fed.feed(b"".join(GET % number for number in range(10)))
     assert [path for _, path, _, _ in fed.seen] == [f"/{number}" for number in range(10)]
     await fed.feed(b"".join(GET % number for number in range(500)), 100_000)
-    await until(lambda: len(fed.seen) >= 10 + PIPELINED + 1)
+    await until(lambda: len(fed.seen) >= 10 + MAX_PIPELINE + 1)
     await fed.settle()
-    assert len(fed.seen) == 10 + PIPELINED + 1
+    assert len(fed.seen) == 10 + MAX_PIPELINE + 1
     last = fed.wire.told.rindex(b"HTTP/1.1 200")
     assert b"connection: close" in fed.wire.told[last:]
     assert b"connection: close" not in fed.wire.told[:last]
@@ -365,7 +365,7 @@ async def test_a_client_that_is_lost_ends_every_request_of_it() -> None:
     left: list[bool] = []
     served.on_disconnect = lambda: left.append(True)
     fed.end()
-    assert served.gone
+    assert served.is_gone
     assert left == [True]
     fed.go.set()
     await fed.settle()

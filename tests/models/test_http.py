@@ -267,7 +267,7 @@ async def test_a_server_that_only_shows_that_it_lives_stalls(name: str, before: 
 def test_patience_is_new_after_each_event() -> None:
     decoder = ChatCodec().decoder("m")
     patience = IdleTimer(5.0, decoder)
-    patience.waited = 4.5
+    patience.idle_seconds = 4.5
     decoder.feed(b": ping\n\n" + EMPTY % b"null")
     assert patience.left() == 0.5
     decoder.feed(CHUNK % b"null")

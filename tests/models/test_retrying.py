@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tailrace.models.retrying import MAX_RETRY_WAIT, asked_wait, wait_before
+from tailrace.models.retrying import MAX_RETRY_WAIT, server_wait, wait_before
 from tailrace.protocols.upstream_errors import LONGEST_WAIT
 
 NOW = 1_445_412_480.0
@@ -41,7 +41,7 @@ HEADERS: list[tuple[dict[str, str], float | None]] = [
 
 @pytest.mark.parametrize(("headers", "seconds"), HEADERS)
 def test_what_a_server_asks_for(headers: dict[str, str], seconds: float | None) -> None:
-    assert asked_wait(headers, NOW) == (None if seconds is None else pytest.approx(seconds))
+    assert server_wait(headers, NOW) == (None if seconds is None else pytest.approx(seconds))
 
 
 @pytest.mark.parametrize(

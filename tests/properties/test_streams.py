@@ -33,8 +33,8 @@ from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import reply as chat_reply
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import reply, stream
-from tailrace.protocols.session_lines import host
 from tailrace.protocols.session_lines import stream as session
+from tailrace.protocols.session_lines import wire_events
 from tests.support import agui, blocks, lines, strict, ui_chunks
 from tests.support.legal_logs import legal_logs
 from tests.support.logs import RUN
@@ -201,7 +201,10 @@ def test_blocks_come_one_at_a_time(
 def test_lines_are_published_events_in_their_order(log: Sequence[Event], cut: int) -> None:
     told = lines.check(ENCODERS["session"]().encode(log))
     failed = isinstance(log[-1].payload, RunFailed)
-    assert [isinstance(event, host.Error) for event in told] == [*[False] * (len(told) - 1), failed]
+    assert [isinstance(event, wire_events.Error) for event in told] == [
+        *[False] * (len(told) - 1),
+        failed,
+    ]
     lines.check(ENCODERS["session"]().encode(log[:cut]), whole=False)
 
 

@@ -65,7 +65,7 @@ def asked(*items: Object, tools: list[Object]) -> RunRequest:
 
 def sent(codec: UpstreamCodec, made: RunRequest) -> tuple[Object, dict[str, OfferedTools]]:
     http = codec.request(ModelRequest(items=made.input, settings=made.settings), "m")
-    return json.loads(http.body), dict(http.offered)
+    return json.loads(http.body), dict(http.offered_tools)
 
 
 def texts(message: Object) -> str:
@@ -146,7 +146,7 @@ def test_what_the_model_searches_is_a_search_of_the_clients(
     calls = OfferedCalls({"tool_search": OfferedTools("tool_search", search=True)})
     payloads: list[t.Payload] = [t.ItemStarted(0, "tool_call", name="tool_search", call_id="s1")]
     payloads += [t.ArgumentsDelta(0, piece) for piece in arguments]
-    shown = calls.told([*payloads, t.ItemCompleted(0)])
+    shown = calls.convert([*payloads, t.ItemCompleted(0)])
     events = log([*shown, t.Usage("m")], end=t.RunCompleted())
     (item,) = json.loads(reply.response(RUN, events, ResponsesStreamOptions()))["output"]
     assert item["id"].startswith("tsc_")
@@ -159,7 +159,7 @@ def test_what_the_model_searches_is_a_search_of_the_clients(
 def test_a_search_that_was_cut_off_is_incomplete() -> None:
     calls = OfferedCalls({"tool_search": OfferedTools("tool_search", search=True)})
     started = t.ItemStarted(0, "tool_call", name="tool_search", call_id="s1")
-    *_, done = calls.told([started, t.ItemCompleted(0, "incomplete")])
+    *_, done = calls.convert([started, t.ItemCompleted(0, "incomplete")])
     assert isinstance(done, t.ItemCompleted)
     assert isinstance(done.content, ProviderItem)
     assert (done.status, done.content.data["status"]) == ("incomplete", "incomplete")

@@ -54,7 +54,7 @@ def asked(rules: Rules, choice: ToolChoice | None = None) -> dict[str, Any]:
     )
     made = ChatCodec(rules).request(ModelRequest(items=items, settings=settings), "m")
     body: dict[str, Any] = json.loads(made.body)
-    return {**body, "offered": made.offered}
+    return {**body, "offered": made.offered_tools}
 
 
 def test_codexs_tools_are_offered_as_functions() -> None:
@@ -146,7 +146,7 @@ def test_calls_are_the_clients_own_again() -> None:
         [t.ArgumentsDelta(0, '\\nb"}'), t.ItemCompleted(1), t.ItemCompleted(0)],
         [t.ItemStarted(2, "tool_call", name="g"), t.ArgumentsDelta(2, "{}")],
     ]
-    made = [payload for batch in batches for payload in calls.told(batch)]
+    made = [payload for batch in batches for payload in calls.convert(batch)]
     assert made == [
         t.ItemStarted(0, "tool_call", name="patch", custom=True),
         t.ItemStarted(1, "tool_call", name="f", details={"responses": {"namespace": "ns"}}),
@@ -170,7 +170,7 @@ def test_free_text_is_found_in_what_a_model_made_of_it(arguments: str, text: str
         t.ArgumentsDelta(0, arguments),
         t.ItemCompleted(0),
     ]
-    said = [p.text for p in calls.told(batch) if isinstance(p, t.ArgumentsDelta)]
+    said = [p.text for p in calls.convert(batch) if isinstance(p, t.ArgumentsDelta)]
     assert "".join(said) == text
 
 
@@ -307,7 +307,7 @@ def test_every_tool_is_called_back_by_its_own_name(
     assert [_name(tool) for tool in body["tools"]] == [back]
     assert LEGAL.fullmatch(back)
     known = custom and dialect == "responses"
-    (started,) = OfferedCalls(made.offered).told(
+    (started,) = OfferedCalls(made.offered_tools).convert(
         [t.ItemStarted(0, "tool_call", name=back, custom=known)]
     )
     assert isinstance(started, t.ItemStarted)
@@ -361,8 +361,8 @@ def test_they_are_offered_each_once_and_are_the_clients(kind: str, dialect: str)
         *("apply_patch", "mcp__x__f", "mcp__x__patch", "shell"),
         *("late", "ns__deep", "patch2"),
     ]
-    assert made.offered["ns__deep"] == OfferedTools("deep", "ns")
-    assert made.offered["patch2"] == OfferedTools("patch2", custom=True)
+    assert made.offered_tools["ns__deep"] == OfferedTools("deep", "ns")
+    assert made.offered_tools["patch2"] == OfferedTools("patch2", custom=True)
     theirs = run_by_client(CODEX, (item,))
     assert {("", "late"), ("ns", "deep"), ("", "patch2"), ("", "shell")} <= theirs
     assert ("", "web_search") not in theirs

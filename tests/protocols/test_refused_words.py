@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tailrace.errors import ModelFailed
-from tailrace.protocols.upstream_errors import reported
+from tailrace.protocols.upstream_errors import server_failure
 from tests.protocols.test_upstream_errors import CODECS
 
 LONG = [
@@ -42,9 +42,9 @@ def test_a_prompt_that_is_too_long_is_so_in_any_status(
 @pytest.mark.parametrize("status", [401, 402, 408, 429])
 def test_a_rate_is_no_length(status: int) -> None:
     told = {"error": {"message": "too many tokens: max is 10", "code": "rate_limit_exceeded"}}
-    assert reported(told["error"]["message"], told, status).status == status
+    assert server_failure(told["error"]["message"], told, status).status == status
     limit: Any = {"message": "Too many tokens, max", "type": "rate_limit_error"}
-    assert reported(limit["message"], {"error": limit}).status == 429
+    assert server_failure(limit["message"], {"error": limit}).status == 429
 
 
 FLAGGED = {"reasons": ["violence"], "flagged_input": "I will ...", "provider_name": "Anthropic"}
@@ -154,4 +154,4 @@ WRAPPED = [
 
 @pytest.mark.parametrize(("answered", "code", "meant"), WRAPPED)
 def test_what_a_proxy_wraps_goes_before_its_status(answered: int, code: str, meant: int) -> None:
-    assert reported("no", {"error": {"code": code}}, answered).status == meant
+    assert server_failure("no", {"error": {"code": code}}, answered).status == meant

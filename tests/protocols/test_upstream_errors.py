@@ -12,7 +12,7 @@ from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
 from tailrace.protocols.operators_faults import ELSEWHERE, KEY, UNPAID
-from tailrace.protocols.upstream_errors import reported
+from tailrace.protocols.upstream_errors import server_failure
 
 CODECS: dict[str, Any] = {
     "chat": ChatCodec(),
@@ -230,13 +230,13 @@ def test_a_key_that_is_refused_is_the_operators_alone(name: str) -> None:
 
 
 def test_what_else_is_the_operators() -> None:
-    unpaid = reported("top up account 1234", {"error": {"message": "x"}}, 402)
+    unpaid = server_failure("top up account 1234", {"error": {"message": "x"}}, 402)
     assert (unpaid.message, unpaid.code, unpaid.retryable) == (
         UNPAID.said,
         "upstream_billing_failed",
         False,
     )
-    elsewhere = reported("moved", None, 302)
+    elsewhere = server_failure("moved", None, 302)
     assert (elsewhere.message, elsewhere.retryable) == (ELSEWHERE.said.format(302), False)
 
 
@@ -263,14 +263,14 @@ def test_inside_a_reply_the_words_are_the_status(
     told: dict[str, Any], status: int, code: str, *, again: bool
 ) -> None:
     for shape in (told, {"error": told}, [{"error": told}], {"error": {"error": told}}):
-        failure = reported("no", shape)
+        failure = server_failure("no", shape)
         assert (failure.status, failure.code, failure.retryable) == (status, code, again)
         assert (failure.message, failure.public != "") == ("no", True)
 
 
 def test_a_long_error_costs_little() -> None:
     began = time.thread_time()
-    failure = reported("sk-" * 700_000, {"param": "key-" * 700_000, "code": "x" * 2_000_000})
+    failure = server_failure("sk-" * 700_000, {"param": "key-" * 700_000, "code": "x" * 2_000_000})
     assert time.thread_time() - began < 1
     assert len(failure.message) <= 500
     assert len(failure.param) <= 200
@@ -278,10 +278,13 @@ def test_a_long_error_costs_little() -> None:
 
 def test_google_says_inside_when_to_ask_again() -> None:
     details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}]
-    assert reported("quota", {"error": {"code": 429, "details": details}}, 429).retry_after == 34.5
+    assert (
+        server_failure("quota", {"error": {"code": 429, "details": details}}, 429).retry_after
+        == 34.5
+    )
     for rubbish in ("soon", "-1s", None, True, float("inf")):
         told: Any = {"error": {"code": 429, "retry_after": rubbish}}
-        assert reported("quota", told, 429).retry_after is None
+        assert server_failure("quota", told, 429).retry_after is None
 
 
 SAID = "canary"

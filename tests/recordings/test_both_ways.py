@@ -206,7 +206,7 @@ def _spoken(completion: Object) -> Object:
 
 def _whole_details(message: Object) -> Object:
     if "reasoning_details" in message:
-        message["reasoning_details"] = upstream_wire.joined(message["reasoning_details"])
+        message["reasoning_details"] = upstream_wire.join_details(message["reasoning_details"])
     return message
 
 

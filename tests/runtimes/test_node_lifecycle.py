@@ -133,7 +133,7 @@ def test_a_search_for_tools_without_an_id_has_one_from_its_beginning_to_its_end(
     offered = OfferedCalls({"find": OfferedTools("tool_search", search=True)})
     state = begun()
     for replies in range(2):
-        made = fold(state, offered.told([*nameless(0), USAGE]))
+        made = fold(state, offered.convert([*nameless(0), USAGE]))
         found = [p.data for p in made if isinstance(p, t.ItemStarted)]
         wholes = [p.content for p in made if isinstance(p, t.ItemCompleted)]
         found += [whole.data for whole in wholes if isinstance(whole, ProviderItem)]

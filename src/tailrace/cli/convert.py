@@ -71,10 +71,12 @@ class UpstreamReader:
 
     @property
     def failure(self) -> ModelFailed | None:
+        """Why the reply cannot be used, if it cannot."""
         return self._decoder.failure
 
     @property
     def done(self) -> bool:
+        """Whether the reply has ended as its dialect requires."""
         return self._decoder.done
 
     def take(self, frame: RecordedFrame) -> list[Payload]:

@@ -52,14 +52,14 @@ async def create(
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
         raise ConfigError(f"unknown scope: {unknown[0]!r}; known: {', '.join(SCOPES)}")
-    ordered: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope in scopes)
+    in_order: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope in scopes)
     secret = await tokens(source).create(
         Token(
             id="",
             name=name,
             tenant=tenant,
             user=user or "",
-            scopes=ordered or ("run", "read"),
+            scopes=in_order or ("run", "read"),
             expires=stores.clock() + days * DAY if days else 0,
             limits=_limits(limits),
         )

@@ -24,7 +24,7 @@ from tailrace.http.routes import agui, chat, conversations, jobs, messages, resp
 
 RETRIES = ("retry-after", "retry-after-ms", "x-should-retry")
 """Headers by which the SDKs of OpenAI and Anthropic schedule retries, in a browser too."""
-EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id", *RETRIES)
+READABLE_HEADERS = ("x-run-id", "x-request-id", "request-id", "x-session-id", *RETRIES)
 
 
 def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlette:
@@ -47,7 +47,7 @@ def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlett
         allow_origins=list(cors_origins),
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=list(EXPOSED),
+        expose_headers=list(READABLE_HEADERS),
     )
 
     @asynccontextmanager
@@ -60,7 +60,7 @@ def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlett
         middleware=[
             Middleware(RequestIds),
             *([cors] if cors_origins else []),
-            Middleware(OriginGuard, allowed=cors_origins),
+            Middleware(OriginGuard, origins=cors_origins),
         ],
         exception_handlers={HTTPException: _no_route},
         lifespan=lifespan,

@@ -32,7 +32,7 @@ class Bodies:
     def __init__(self, most: int) -> None:
         """`most` is the maximum size of a body, in bytes."""
         self.most = most
-        self._buffered = 0
+        self._buffered_bytes = 0
         self._unpacking = asyncio.Lock()
 
     async def read(self, http: Request, limits: list[int]) -> bytes:
@@ -59,16 +59,16 @@ class Bodies:
                 raw.add(chunk)
             body = raw.take()
             for coding in encodings if body else ():
-                with self._buffer(limit) as decoded:
-                    await self._unpack(coding, body, decoded)
-                    body = decoded.take()
+                with self._buffer(limit) as decoded_body:
+                    await self._unpack(coding, body, decoded_body)
+                    body = decoded_body.take()
             return body
 
-    async def _unpack(self, coding: str, body: bytes, decoded: _BodyBuffer) -> None:
+    async def _unpack(self, coding: str, body: bytes, decoded_body: _BodyBuffer) -> None:
         async with self._unpacking:
             until = time.monotonic() + SLICE_SECONDS
             for piece in codings.decode(coding, body):
-                decoded.add(piece)
+                decoded_body.add(piece)
                 if time.monotonic() > until:
                     await asyncio.sleep(0)
                     until = time.monotonic() + SLICE_SECONDS
@@ -84,11 +84,11 @@ class Bodies:
     def count(self, size: int) -> None:
         """Add `size` bytes to those that are buffered. Raises `Unavailable`, after it counted them, if there
         are too many."""
-        self._buffered += size
+        self._buffered_bytes += size
         if size <= 0:
             return
         collector.count(size)  # also for bodies that are refused later
-        if self._buffered > TOGETHER * self.most:
+        if self._buffered_bytes > TOGETHER * self.most:
             raise Unavailable("Too many large requests come at once; try again in a moment.")
 
 

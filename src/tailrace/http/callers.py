@@ -27,12 +27,12 @@ def caller(http: Request, principal: Principal, gate: Gate) -> Caller:
             grace=http.headers.get(GRACE),
         ),
         is_valid=partial(gate.still, http.headers, principal),
-        disconnected=partial(_disconnected, http),
+        wait_for_disconnect=partial(_wait_for_disconnect, http),
         record_answer=partial(audit.record_answer, http),
     )
 
 
-async def _disconnected(http: Request) -> None:
+async def _wait_for_disconnect(http: Request) -> None:
     """Return when the client has left."""
     while (await http.receive())["type"] != "http.disconnect":
         pass

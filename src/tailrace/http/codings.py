@@ -19,7 +19,7 @@ from tailrace.protocols.framing.codings import (
 MOST_CODINGS = 2
 """Codings that one body may have."""
 TOO_MANY = f"The request body has more than {MEMBERS} compressed parts."
-ACCEPTED = "gzip, deflate, zstd"
+ACCEPT_ENCODING = "gzip, deflate, zstd"
 """The `Accept-Encoding` of a 415 reply."""
 
 

@@ -35,7 +35,7 @@ class Connection:
         return True
 
     @property
-    def gone(self) -> bool:
+    def is_gone(self) -> bool:
         """Whether the client has left already."""
         return bool(self._cycle.disconnected)
 

@@ -61,7 +61,7 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._connection = connection(scope)
-        with self._reading.counted, self._shutdown.cuts(self.cut):
+        with self._reading.reader_count, self._shutdown.cuts(self.cut):
             watcher = self._watch_client(receive)
             try:
                 await send(self._start())
@@ -97,7 +97,7 @@ class EventStream:
         while await self._client_is_ready():
             data = await self._next()
             if data is None:
-                return await self._end_dropped(send) if self._subscription.dropped else True
+                return await self._end_dropped(send) if self._subscription.is_dropped else True
             if self._cut:
                 return await self._say_goodbye(send)
             if self._ping and not data:
@@ -149,10 +149,10 @@ class EventStream:
 
     async def _say_goodbye(self, send: Send) -> bool:
         """Say that the server stops, or nothing to a client that left; whether the body ends whole."""
-        written = self._write(self._framing.goodbye)
+        was_written = self._write(self._framing.goodbye)
         if not self._framing.ends:
             self._cut_connection()
-        elif not written:  # nothing else says that the stream is incomplete
+        elif not was_written:  # nothing else says that the stream is incomplete
             last: Message = {
                 "type": "http.response.body",
                 "body": self._framing.goodbye,
@@ -193,7 +193,7 @@ class EventStream:
         if self._connection is None:
             return asyncio.create_task(self._wait_for_disconnect(receive))
         self._connection.on_disconnect = self.cut
-        if self._connection.gone:
+        if self._connection.is_gone:
             self.cut()
         return None
 

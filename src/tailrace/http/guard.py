@@ -148,7 +148,7 @@ def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
     if isinstance(error, TooMany):
         headers |= retry_headers(error.retry_after)
     if isinstance(error, UnsupportedMedia):
-        headers["accept-encoding"] = codings.ACCEPTED
+        headers["accept-encoding"] = codings.ACCEPT_ENCODING
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     error.message = error.message[:MOST_SAID]  # it may repeat what a client sent

@@ -19,7 +19,7 @@ from tailrace.service.lifecycle import Lifecycle
 from tailrace.service.run_service import Reading, RunService
 from tailrace.service.shutdown import Shutdown
 
-UNESCAPED = string.punctuation.replace("%", "")
+SAFE_PUNCTUATION = string.punctuation.replace("%", "")
 """What a header's value holds as it is, beside letters and digits; the rest is percent-encoded, as in the
 path of the session."""
 
@@ -62,4 +62,4 @@ class Instance(Struct, frozen=True):
 
 
 def _session_header(session: str) -> dict[str, str]:
-    return {"x-session-id": quote(session, safe=UNESCAPED)} if session else {}
+    return {"x-session-id": quote(session, safe=SAFE_PUNCTUATION)} if session else {}

@@ -37,6 +37,7 @@ class RateLimit(logging.Filter):
         self._places: dict[tuple[str, str, int], _Place] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record passes."""
         key = (record.name, record.pathname, record.lineno)
         with self._lock:
             place = self._places.setdefault(key, _Place())

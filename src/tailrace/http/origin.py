@@ -28,9 +28,9 @@ class OriginGuard:
     """Passes requests without an origin, of pages of this machine, and of `allowed` origins; others get
     403."""
 
-    def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         self._app = app
-        self._origins = frozenset(allowed)
+        self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in SAFE:
@@ -52,11 +52,11 @@ class NameGuard:
     A server with tokens passes every host: a page has no token.
     """
 
-    def __init__(self, app: ASGIApp, gate: Gate, allowed: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, origins: Sequence[str]) -> None:
         self._app = app
         self._gate = gate
-        self._any_name = "*" in allowed
-        self._names = frozenset(host for url in allowed if (host := _host(url)))
+        self._any_name = "*" in origins
+        self._names = frozenset(host for url in origins if (host := _host(url)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = Headers(scope=scope).get("host", "") if scope["type"] == "http" else ""

@@ -26,7 +26,7 @@ logger = logging.getLogger("tailrace.http")
 
 HEAD_SECONDS = 30.0
 """Time for a request's head, from the start of the connection or the reply before it."""
-PIPELINED = 32
+MAX_PIPELINE = 32
 """Pipelined requests that may wait; further ones get no reply."""
 REST_BYTES = 65_536
 """Bytes of an unread body that are read so that the connection can be used again."""
@@ -105,7 +105,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if self._replaying_head:
             return
-        if self._last is not None or len(self.pipeline) >= PIPELINED:
+        if self._last is not None or len(self.pipeline) >= MAX_PIPELINE:
             self._discarding = True
             raise _StopParsing
         super().on_message_begin()

@@ -82,10 +82,11 @@ class Server(uvicorn.Server):
         self._health = instance.edge.health
         self._lifecycle = instance.lifecycle
         self._opening: asyncio.Task[None] | None = None
-        self.watchdog = Watchdog(instance.service.stored.supervisor.block_seconds)
+        self.watchdog = Watchdog(instance.service.runs.supervisor.block_seconds)
         self.failure: Exception | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to open the store, wait for it up to `OPEN_SECONDS`, and listen."""
         self.watchdog.start()
         self._health.lag = self.watchdog.lag
         self._opening = asyncio.create_task(self._open())
@@ -93,6 +94,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain the runs, stop listening, cut the streams, wait for open requests, close the store."""
         await self._lifecycle.drain()
         for server in self.servers:
             server.close()

@@ -37,7 +37,7 @@ HELD_SECONDS = 1.0
 """Time after which the loop counts as blocked."""
 DEADLY_SECONDS = 60.0
 """Time after which a process whose loop is blocked ends."""
-REMEMBERED = 20
+LAG_BEATS = 20
 """Beats whose lag is reported: those of the last five seconds."""
 QUIET_SECONDS = 10.0
 """Interval of stacks in the log."""
@@ -55,7 +55,7 @@ class Watchdog:
     def __init__(self, seconds: float) -> None:
         """A run may block the loop for `seconds`."""
         self._seconds = seconds
-        self._lags: deque[float] = deque([0.0], REMEMBERED)
+        self._lags: deque[float] = deque([0.0], LAG_BEATS)
         self._due = 0.0
         self._next_beat: asyncio.TimerHandle | None = None
         self._has_timer = False

@@ -38,17 +38,17 @@ class ContinuedModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
         plain = msgspec.structs.replace(request, begun="")
         if len(request.begun) < SHORTEST or request.settings.output.kind != "text":
-            begun = None  # what a grammar forces begins at its beginning
+            continuation = None  # what a grammar forces begins at its beginning
         else:
-            begun = _Begun(request.begun)
-        asked = plain if begun is None else request
+            continuation = _Continuation(request.begun)
+        first_request = plain if continuation is None else request
         try:
-            async with aclosing(self._model.stream(asked)) as batches:
+            async with aclosing(self._model.stream(first_request)) as batches:
                 async for payloads in batches:
-                    yield payloads if begun is None else begun.told(payloads)
+                    yield payloads if continuation is None else continuation.convert(payloads)
             return
         except ModelFailed as failure:
-            if begun is None or begun.said or not failure.status:
+            if continuation is None or continuation.has_output or not failure.status:
                 raise
             if failure.status in OTHERWISE:
                 raise
@@ -63,42 +63,42 @@ class ContinuedModel:
         await self._model.close()
 
 
-class _Begun:
+class _Continuation:
     """The beginning of a message and what a server says after it, as one message. A server that begins the
     message anew is not going on: what it says is told as it is."""
 
     def __init__(self, text: str) -> None:
-        self.said = False
+        self.has_output = False
         self._text = text
         self._theirs: int | None = None
         self._open = False
-        self._heard: list[t.TextDelta] = []
-        self._settled = False
+        self._deltas: list[t.TextDelta] = []
+        self._is_settled = False
 
-    def told(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
+    def convert(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
         """What comes of the next payloads of the server."""
-        self.said = True
-        return [made for payload in payloads for made in self._one(payload)]
+        self.has_output = True
+        return [output for payload in payloads for output in self._one(payload)]
 
     def _one(self, payload: t.Payload) -> list[t.Payload]:
         match payload:
-            case t.ItemStarted(kind="message") if self._theirs is None and not self._settled:
+            case t.ItemStarted(kind="message") if self._theirs is None and not self._is_settled:
                 self._theirs = payload.item
                 return []
             case t.ItemStarted() | t.Usage():
-                return [*self._settle(), *self._closed(), self._shifted(payload)]
-            case t.TextDelta(part=0) if payload.item == self._theirs and not self._settled:
-                self._heard.append(payload)
+                return [*self._settle(), *self._close(), self._shift(payload)]
+            case t.TextDelta(part=0) if payload.item == self._theirs and not self._is_settled:
+                self._deltas.append(payload)
                 return [] if self._text.startswith(self._words()) else self._settle()
             case t.ItemCompleted() if payload.item == self._theirs:
-                settled, self._open = self._settle(), False
-                return [*settled, self._shifted(payload)]
+                beginning, self._open = self._settle(), False
+                return [*beginning, self._shift(payload)]
             case _ if isinstance(payload, t.ItemEvent) and payload.item == self._theirs:
-                return [*self._settle(), self._shifted(payload)]
+                return [*self._settle(), self._shift(payload)]
             case _:
-                return [self._shifted(payload)]
+                return [self._shift(payload)]
 
-    def _shifted(self, payload: t.Payload) -> t.Payload:
+    def _shift(self, payload: t.Payload) -> t.Payload:
         """A payload with its item's number in the whole reply: the message's, or one behind it."""
         if not isinstance(payload, t.ItemEvent):
             return payload
@@ -106,20 +106,20 @@ class _Begun:
         return msgspec.structs.replace(payload, item=item)
 
     def _words(self) -> str:
-        return "".join(delta.text for delta in self._heard)
+        return "".join(delta.text for delta in self._deltas)
 
     def _settle(self) -> list[t.Payload]:
         """The message's beginning, and what the server has said so far after it: once it is known whether
         that is the beginning once more, or the white space at its end, which some must be asked without."""
-        if self._settled:
+        if self._is_settled:
             return []
-        self._settled = self._open = True
+        self._is_settled = self._open = True
         started = t.ItemStarted(MESSAGE, "message")
         if self._begins_anew():
             return [started, *self._after(0)]
         words, space = self._words(), self._text[len(self._text.rstrip()) :]
-        known = next((k for k in (self._text, space) if k and words.startswith(k)), "")
-        return [started, t.TextDelta(MESSAGE, self._text), *self._after(len(known))]
+        prefix = next((k for k in (self._text, space) if k and words.startswith(k)), "")
+        return [started, t.TextDelta(MESSAGE, self._text), *self._after(len(prefix))]
 
     def _begins_anew(self) -> bool:
         """Whether the server repeats much of the beginning, and then says something else."""
@@ -128,17 +128,17 @@ class _Begun:
         alike = next((n for n, (a, b) in pairs if a != b), len(words))
         return SHORTEST <= alike < len(self._text)
 
-    def _after(self, known: int) -> list[t.Payload]:
+    def _after(self, length: int) -> list[t.Payload]:
         """The words that were heard, from character `known` on, with what was told of their tokens."""
-        made: list[t.Payload] = []
-        for delta in self._heard:
-            cut, known = min(known, len(delta.text)), max(known - len(delta.text), 0)
+        deltas: list[t.Payload] = []
+        for delta in self._deltas:
+            cut, length = min(length, len(delta.text)), max(length - len(delta.text), 0)
             if cut < len(delta.text):
                 odds = logprobs.after(delta.logprobs, cut)
-                made.append(t.TextDelta(MESSAGE, delta.text[cut:], 0, odds))
-        return made
+                deltas.append(t.TextDelta(MESSAGE, delta.text[cut:], 0, odds))
+        return deltas
 
-    def _closed(self) -> list[t.Payload]:
+    def _close(self) -> list[t.Payload]:
         """The message ends with what is said besides it."""
         if not self._open or self._theirs is not None:
             return []

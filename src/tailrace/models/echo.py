@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from tailrace.events.items import Message, text_of
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import ItemCompleted, ItemStarted, Payload, TextDelta, Usage
-from tailrace.models.pace import paced
+from tailrace.models.pace import play_at_pace
 
 WORD = re.compile(r"\s*\S+\s*")
 
@@ -22,7 +22,7 @@ class EchoModel:
         self._repeat = repeat
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Payload], None]:
-        return paced(self._reply(request), self._interval_ms)
+        return play_at_pace(self._reply(request), self._interval_ms)
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -30,16 +30,16 @@ class EchoModel:
     def _reply(self, request: ModelRequest) -> Iterator[Payload]:
         text = last_user_text(request)
         apart = "" if text[-1:].isspace() else " "
-        said = 0
+        count = 0
         item = 0
         yield ItemStarted(item, "message")
         for turn in range(self._repeat):
             for word in WORD.finditer(text):  # one at a time: a thousand streams hold no word lists
                 first_again = turn and word.start() == 0
                 yield TextDelta(item, apart + word[0] if first_again else word[0])
-                said += 1
+                count += 1
         yield ItemCompleted(item)
-        yield Usage(self.name, input=said // self._repeat, output=said)
+        yield Usage(self.name, input=count // self._repeat, output=count)
 
 
 def last_user_text(request: ModelRequest) -> str:

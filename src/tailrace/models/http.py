@@ -26,7 +26,7 @@ from tailrace.events.types import Payload
 from tailrace.models import interim
 from tailrace.models.outbound import Resolver, guard
 from tailrace.models.reply_body import ReplyBody
-from tailrace.models.retrying import asked_wait, wait_before
+from tailrace.models.retrying import server_wait, wait_before
 from tailrace.protocols.contract import HttpRequest, UpstreamCodec, UpstreamDecoder
 from tailrace.protocols.foreign import speaks
 from tailrace.protocols.offered import OfferedCalls
@@ -106,20 +106,24 @@ class HttpModel:
         self._longest_user = longest_user
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Payload], None]:
-        asked = self._codec.request(self._fitting(request), self._model)
+        http_request = self._codec.request(self._fitting(request), self._model)
         for attempt in range(self._retries + 1):
-            seen = False
+            has_output = False
             try:
-                calls = OfferedCalls(asked.offered) if asked.offered else None
-                async with aclosing(self._reply(asked)) as batches:
+                calls = (
+                    OfferedCalls(http_request.offered_tools) if http_request.offered_tools else None
+                )
+                async with aclosing(self._reply(http_request)) as batches:
                     async for payloads in batches:
-                        seen = True
-                        yield payloads if calls is None else calls.told(payloads)
+                        has_output = True
+                        yield payloads if calls is None else calls.convert(payloads)
                 return
             except ModelFailed as failure:
                 most = min(self._retries, 1) if isinstance(failure, NoReply) else self._retries
-                if seen or not failure.retryable or attempt >= most:
-                    raise self._told(failure, attempt + 1, seen=seen) from None
+                if has_output or not failure.retryable or attempt >= most:
+                    raise self._public_failure(
+                        failure, attempt + 1, has_output=has_output
+                    ) from None
                 await asyncio.sleep(wait_before(attempt, failure.retry_after))
 
     def refusal(self, request: ModelRequest) -> ModelFailed | None:
@@ -146,9 +150,9 @@ class HttpModel:
         settings = msgspec.structs.replace(request.settings, user=digest)
         return msgspec.structs.replace(request, settings=settings)
 
-    async def _reply(self, asked: HttpRequest) -> AsyncGenerator[Sequence[Payload], None]:
+    async def _reply(self, request: HttpRequest) -> AsyncGenerator[Sequence[Payload], None]:
         """What one reply says. Raises `ModelFailed`."""
-        reply, first = await self._ask_or_instead(asked)
+        reply, first = await self._post_or_alternative(request)
         decoder = self._codec.decoder(self.name)
         patience = IdleTimer(self._timeouts.idle, decoder)
         try:
@@ -172,64 +176,66 @@ class HttpModel:
         if decoder.failure is not None:
             raise decoder.failure
 
-    async def _ask_or_instead(self, asked: HttpRequest) -> tuple[aiohttp.ClientResponse, bytes]:
+    async def _post_or_alternative(
+        self, request: HttpRequest
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
         """The reply to what is asked, or to what may be asked instead."""
         try:
-            return await self._ask(asked)
+            return await self._post(request)
         except ModelFailed as refusal:
-            body = asked.instead(refusal) if asked.instead is not None else b""
+            body = request.instead(refusal) if request.instead is not None else b""
             if not body:
                 raise
-            said = self._clean(refusal.message)
+            reason = self._clean(refusal.message)
             logger.warning(
                 "model %s refused the request, which is retried once in another form: %s",
                 self.name,
-                said,
+                reason,
             )
-        return await self._ask(msgspec.structs.replace(asked, body=body))
+        return await self._post(msgspec.structs.replace(request, body=body))
 
-    async def _ask(self, asked: HttpRequest) -> tuple[aiohttp.ClientResponse, bytes]:
+    async def _post(self, request: HttpRequest) -> tuple[aiohttp.ClientResponse, bytes]:
         """The reply with its first bytes."""
         try:
             async with asyncio.timeout(self._timeouts.connect + self._timeouts.first_byte):
                 reply = await self._sessions.get().post(
-                    self._base_url + asked.path,
-                    data=asked.body,
-                    headers=self._head(asked),
+                    self._base_url + request.path,
+                    data=request.body,
+                    headers=self._head(request),
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect),
                     allow_redirects=False,
                 )
         except TimeoutError:
-            raise _failed("did not answer in time", SLOW, retryable=True) from None
+            raise _failure("did not answer in time", SLOW, retryable=True) from None
         except (aiohttp.ClientError, OSError) as error:
             raise _unreachable(error) from None
         try:
             if reply.status >= 300:
-                body = self._redacted(await self._error_body(reply))
+                body = self._redact(await self._error_body(reply))
                 raise _by_headers(self._codec.failure(reply.status, body), reply.headers)
             return reply, await self._first(reply)
         except BaseException:
             reply.close()
             raise
 
-    def _head(self, asked: HttpRequest) -> dict[str, str]:
+    def _head(self, request: HttpRequest) -> dict[str, str]:
         own = {name.lower(): value for name, value in self._headers.items()}
-        fixed = {"content-type": "application/json", "accept": "text/event-stream"}
-        fixed["accept-encoding"] = "identity"
-        head = {**fixed, **own, **asked.headers}
-        for name, values in asked.added.items():
+        defaults = {"content-type": "application/json", "accept": "text/event-stream"}
+        defaults["accept-encoding"] = "identity"
+        head = {**defaults, **own, **request.headers}
+        for name, values in request.appended_headers.items():
             head[name] = ",".join(filter(None, (head.get(name), values)))
         return head
 
-    def _redacted(self, said: bytes) -> bytes:
+    def _redact(self, body: bytes) -> bytes:
         """What a server said, without the keys that we showed it: some repeat them."""
         for value in self._headers.values():
             secret = value.rpartition(" ")[2].encode()
             if len(secret) >= SHORTEST_SECRET:
-                said = said.replace(secret, b"[redacted]")
-        return said
+                body = body.replace(secret, b"[redacted]")
+        return body
 
-    def _told(self, failure: ModelFailed, times: int, *, seen: bool) -> ModelFailed:
+    def _public_failure(self, failure: ModelFailed, times: int, *, has_output: bool) -> ModelFailed:
         """A failure as the caller gets it, after the server was asked so often. What no client may hear of
         it, and how often it was asked, goes to the log."""
         if failure.detail:
@@ -242,11 +248,11 @@ class HttpModel:
             param=self._clean(failure.param),
             error_type=self._clean(failure.error_type),
             detail=self._clean(failure.detail),
-            retryable=failure.retryable and not seen,
+            retryable=failure.retryable and not has_output,
         )
 
     def _clean(self, text: str) -> str:
-        return self._redacted(text.encode("utf-8", "replace")).decode()
+        return self._redact(text.encode("utf-8", "replace")).decode()
 
     async def _first(self, reply: aiohttp.ClientResponse) -> bytes:
         """The first bytes of a reply. While there are none it may be asked for again."""
@@ -256,8 +262,8 @@ class HttpModel:
         except ModelFailed as failure:
             raise failure.but(retryable=True) from None
         if not first:
-            said = f"The model server answered {reply.status} and nothing else."
-            raise NoReply(said, status=BAD, code=NO_REPLY, retryable=True)
+            message = f"The model server answered {reply.status} and nothing else."
+            raise NoReply(message, status=BAD, code=NO_REPLY, retryable=True)
         return first
 
     async def _error_body(self, reply: aiohttp.ClientResponse) -> bytes:
@@ -277,10 +283,10 @@ class HttpModel:
             async with asyncio.timeout(patience.left()):
                 data = await reply.content.readany()
         except TimeoutError:
-            raise _failed(f"{how} for {patience.seconds:g} s", SLOW) from None
+            raise _failure(f"{how} for {patience.seconds:g} s", SLOW) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _failed(f"broke the connection: {_words(error)}", BAD) from None
-        patience.waited += clock() - began
+            raise _failure(f"broke the connection: {_words(error)}", BAD) from None
+        patience.idle_seconds += clock() - began
         return data
 
 
@@ -289,26 +295,26 @@ class IdleTimer:
 
     def __init__(self, seconds: float, decoder: UpstreamDecoder | None = None) -> None:
         self.seconds = seconds
-        self.waited = 0.0
+        self.idle_seconds = 0.0
         self._decoder = decoder
-        self._heard = 0
+        self._progress = 0
 
     def left(self) -> float:
         """The seconds to wait for the next bytes."""
-        if self._decoder is not None and self._decoder.heard != self._heard:
-            self._heard = self._decoder.heard
-            self.waited = 0.0
-        return self.seconds - self.waited
+        if self._decoder is not None and self._decoder.progress != self._progress:
+            self._progress = self._decoder.progress
+            self.idle_seconds = 0.0
+        return self.seconds - self.idle_seconds
 
 
-def _failed(what: str, status: int, *, retryable: bool = False) -> ModelFailed:
+def _failure(what: str, status: int, *, retryable: bool = False) -> ModelFailed:
     return ModelFailed(f"The model server {what}.", status=status, retryable=retryable)
 
 
 def _unreachable(error: aiohttp.ClientError | OSError) -> ModelFailed:
     """No connection to the server. A certificate, a handshake, an address that is not allowed: the same will
     be wrong in a moment. A name that nobody knows, or a port where nobody listens, may only come up late."""
-    failure = _failed(f"cannot be reached: {_words(error)}", BAD, retryable=True)
+    failure = _failure(f"cannot be reached: {_words(error)}", BAD, retryable=True)
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     ours = isinstance(cause, PermissionError) and cause.errno == 0
     if ours or isinstance(error, (aiohttp.ClientSSLError, aiohttp.InvalidURL)):
@@ -328,10 +334,10 @@ def _words(error: Exception) -> str:
 
 def _by_headers(failure: ModelFailed, headers: Mapping[str, str]) -> ModelFailed:
     """A refusal with what its headers say of asking again."""
-    asked = asked_wait(headers, time.time())
+    wait = server_wait(headers, time.time())
     final = headers.get("x-should-retry") == "false"
     return failure.but(
-        retry_after=failure.retry_after if asked is None else asked,
+        retry_after=failure.retry_after if wait is None else wait,
         retryable=failure.retryable and not final,
         final=final,
     )

@@ -19,16 +19,16 @@ class InterimResponse(aiohttp.ClientResponse):
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         protocol: Any = connection.protocol
-        read, seen = protocol.read, 0
+        read, count = protocol.read, 0
 
-        async def counted() -> Any:
-            nonlocal seen
-            seen += 1
-            if seen > MOST:
+        async def read_counting() -> Any:
+            nonlocal count
+            count += 1
+            if count > MOST:
                 raise aiohttp.ClientPayloadError(f"over {MOST} interim replies")
             return await read()
 
-        protocol.read = counted
+        protocol.read = read_counting
         try:
             return await super().start(connection)
         finally:

@@ -30,8 +30,8 @@ async def addresses(host: str, port: int, *, private: bool) -> Sequence[str]:
     if _literal(host) is not None:
         return [host]
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    all_ = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    entries = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    all_ = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     fit = all_ if private or host == "localhost" else [each for each in all_ if _is_public(each)]
     if not fit:
         raise PermissionError(
@@ -73,14 +73,14 @@ async def fetch(url: str, *, private: bool) -> bytes:
             ) as session,
             session.get(url, allow_redirects=False) as reply,
         ):
-            found = await reply.content.read(FETCH_BYTES + 1)
-            while not reply.content.at_eof() and len(found) <= FETCH_BYTES:
-                found += await reply.content.read(FETCH_BYTES + 1 - len(found))
+            body = await reply.content.read(FETCH_BYTES + 1)
+            while not reply.content.at_eof() and len(body) <= FETCH_BYTES:
+                body += await reply.content.read(FETCH_BYTES + 1 - len(body))
     except (aiohttp.ClientError, TimeoutError) as error:
         raise OSError(f"{url} does not answer: {error or type(error).__name__}") from None
-    if reply.status != HTTP_OK or len(found) > FETCH_BYTES:
-        raise OSError(f"{url} answers {reply.status}, {len(found)} bytes")
-    return found
+    if reply.status != HTTP_OK or len(body) > FETCH_BYTES:
+        raise OSError(f"{url} answers {reply.status}, {len(body)} bytes")
+    return body
 
 
 class Resolver(AbstractResolver):

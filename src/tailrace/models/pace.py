@@ -15,7 +15,7 @@ from tailrace.events.types import ItemStarted, Payload, Usage
 BATCH = 64
 
 
-async def paced(
+async def play_at_pace(
     payloads: Iterable[Payload], interval_ms: float
 ) -> AsyncGenerator[Sequence[Payload], None]:
     """Yield `payloads`, a delta every `interval_ms`; what is no delta comes with its neighbour."""
@@ -27,14 +27,14 @@ async def paced(
         return
     loop = asyncio.get_running_loop()
     due = loop.time()
-    held: list[Payload] = []
+    batch_of_delta: list[Payload] = []
     for payload in payloads:
-        held.append(payload)
+        batch_of_delta.append(payload)
         if isinstance(payload, ItemStarted | Usage):
             continue
         due += interval_ms / 1000
         await asyncio.sleep(max(due - loop.time(), 0))
-        yield held
-        held = []
-    if held:
-        yield held
+        yield batch_of_delta
+        batch_of_delta = []
+    if batch_of_delta:
+        yield batch_of_delta

@@ -47,7 +47,7 @@ class PricedModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Payload], None]:
         async with aclosing(self._model.stream(request)) as batches:
             async for payloads in batches:
-                yield [self._priced(payload) for payload in payloads]
+                yield [self._with_cost(payload) for payload in payloads]
 
     def refusal(self, request: ModelRequest) -> ModelFailed | None:
         return refusal(self._model, request)
@@ -55,7 +55,7 @@ class PricedModel:
     async def close(self) -> None:
         await self._model.close()
 
-    def _priced(self, payload: Payload) -> Payload:
+    def _with_cost(self, payload: Payload) -> Payload:
         if not isinstance(payload, Usage) or payload.cost is not None:
             return payload
         return msgspec.structs.replace(payload, cost=self._price.of(payload))

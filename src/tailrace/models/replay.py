@@ -8,10 +8,10 @@ from pathlib import Path
 from tailrace.errors import ConfigError
 from tailrace.events import types as t
 from tailrace.events.request import ModelRequest
-from tailrace.models.pace import paced
+from tailrace.models.pace import play_at_pace
 from tailrace.protocols.contract import UpstreamCodec
 
-_REPEATED = (t.TextDelta, t.ReasoningDelta, t.ReasoningSummaryDelta)
+_TEXT_DELTAS = (t.TextDelta, t.ReasoningDelta, t.ReasoningSummaryDelta)
 
 
 class ReplayModel:
@@ -34,14 +34,14 @@ class ReplayModel:
         self._interval_ms = interval_ms
         self._repeat = repeat
         try:
-            self._recorded = file.read_bytes()
+            self._recording = file.read_bytes()
         except OSError as error:
             raise ConfigError(f"{file}: {error.strerror or error}") from None
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
         decoder = self._codec.decoder(self.name)
-        payloads = [*decoder.feed(self._recorded), *decoder.close()]
-        async for batch in paced(self._repeated(payloads), self._interval_ms):
+        payloads = [*decoder.feed(self._recording), *decoder.close()]
+        async for batch in play_at_pace(self._repeat_deltas(payloads), self._interval_ms):
             yield batch
         if decoder.failure is not None:
             raise decoder.failure
@@ -49,8 +49,8 @@ class ReplayModel:
     async def close(self) -> None:
         """Nothing to let go of."""
 
-    def _repeated(self, payloads: Sequence[t.Payload]) -> Iterator[t.Payload]:
+    def _repeat_deltas(self, payloads: Sequence[t.Payload]) -> Iterator[t.Payload]:
         for payload in payloads:
-            times = self._repeat if isinstance(payload, _REPEATED) else 1
+            times = self._repeat if isinstance(payload, _TEXT_DELTAS) else 1
             for _ in range(times):
                 yield payload

@@ -22,15 +22,15 @@ RATIO = 200
 
 def unpacker(header: str) -> Unpacker | None:
     """What reads a reply with this `Content-Encoding`; None where it is as it is. Raises `NoReply`."""
-    found = names(header)
-    if not found:
+    codings = names(header)
+    if not codings:
         return None
-    if len(found) > 1 or found[0] not in CODINGS:
-        said = ", ".join(found)[:40]
+    if len(codings) > 1 or codings[0] not in CODINGS:
+        listing = ", ".join(codings)[:40]
         raise _unreadable(
-            f"The model server encoded its reply as {said!r}, unasked, and that is not read here."
+            f"The model server encoded its reply as {listing!r}, unasked, and that is not read here."
         )
-    return Unpacker(found[0])
+    return Unpacker(codings[0])
 
 
 class ReplyBody:
@@ -41,14 +41,14 @@ class ReplyBody:
         self._read = read
         self._unpacker = unpacker(header)
         self._most = most
-        self._packed = self._made = self._size = 0
+        self._bytes_in = self._bytes_out = self._size = 0
 
     async def pieces(self, first: bytes) -> AsyncGenerator[bytes, None]:
         """The body, of which `first` was read already, with a turn of the event loop after each piece that is
         not the last of what has come. Raises `LimitReached`, `NoReply`."""
         data = first
         while data:
-            for piece in self._unpacked(data):
+            for piece in self._unpack(data):
                 for start in range(0, len(piece), SLICE):
                     if start:
                         await asyncio.sleep(0)
@@ -60,24 +60,24 @@ class ReplyBody:
                     await asyncio.sleep(0)
             data = await self._read()
 
-    def _unpacked(self, data: bytes) -> Iterator[bytes]:
+    def _unpack(self, data: bytes) -> Iterator[bytes]:
         if self._unpacker is None:
             yield data
             return
-        self._packed += len(data)
-        made = 0
+        self._bytes_in += len(data)
+        size = 0
         try:
             for piece in self._unpacker.feed(data):
-                made += len(piece)
-                if self._made + made > FREE + RATIO * self._packed:
+                size += len(piece)
+                if self._bytes_out + size > FREE + RATIO * self._bytes_in:
                     raise _unreadable(
                         f"The model server sent a reply that unpacks to over {RATIO} times its size."
                     )
                 yield piece
         except BadCoding:
             raise _unreadable("The model server's reply is not encoded as it says.") from None
-        self._made += made
+        self._bytes_out += size
 
 
-def _unreadable(said: str) -> NoReply:
-    return NoReply(said, status=502, code=NO_REPLY, retryable=True)
+def _unreadable(message: str) -> NoReply:
+    return NoReply(message, status=502, code=NO_REPLY, retryable=True)

@@ -19,22 +19,22 @@ _SPAN = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h|d))+")
 _STEP = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
 
 
-def wait_before(attempt: int, asked: float | None) -> float:
+def wait_before(attempt: int, server_wait: float | None) -> float:
     """Seconds before a server is asked once more, after `attempt` (0, 1 …) failed."""
-    wait = FIRST_RETRY_WAIT * 2**attempt if asked is None else asked
+    wait = FIRST_RETRY_WAIT * 2**attempt if server_wait is None else server_wait
     return min(wait, MAX_RETRY_WAIT)
 
 
-def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
+def server_wait(headers: Mapping[str, str], now: float) -> float | None:
     """In how many seconds a server wants to be asked again: `retry-after-ms`, else `Retry-After` in seconds
     or as a date, else when the limit that is used up (`x-ratelimit-remaining-…: 0`) begins anew."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        if (found := _seconds(headers.get(name, ""), scale)) is not None:
-            return found
+        if (seconds := _seconds(headers.get(name, ""), scale)) is not None:
+            return seconds
     if (date := _until(headers.get("retry-after", ""), headers, now)) is not None:
         return date
     resets = (_reset(headers, what, now) for what in ("requests", "tokens"))
-    return max((found for found in resets if found is not None), default=None)
+    return max((wait for wait in resets if wait is not None), default=None)
 
 
 def _seconds(text: str, scale: float) -> float | None:
@@ -58,10 +58,10 @@ def _moment(text: str) -> float | None:
     """A date as HTTP or ISO 8601 writes it."""
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
-            found = read(text)
+            moment = read(text)
         except ValueError:
             continue
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return None
 
 

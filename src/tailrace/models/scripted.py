@@ -12,7 +12,7 @@ from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import ModelRequest
 from tailrace.models.echo import WORD
-from tailrace.models.pace import paced
+from tailrace.models.pace import play_at_pace
 from tailrace.models.scenario import Scenario, ScenarioReply, ScenarioStep, choose
 
 
@@ -35,7 +35,7 @@ class ScriptedModel:
         for step in reply.steps:
             if step.delay_ms is not None:
                 await asyncio.sleep(step.delay_ms / 1000)
-            async for batch in paced(player.play(step), self._interval_ms):
+            async for batch in play_at_pace(player.play(step), self._interval_ms):
                 yield batch
             if step.fail is not None:
                 raise ModelFailed(step.fail, code=step.code)
@@ -54,7 +54,7 @@ class ScriptedModel:
             cached=reply.cached,
             output=player.words if reply.output is None else reply.output,
             reasoning=reply.reasoning,
-            finish=reply.finish or ("tool_calls" if player.called else "stop"),
+            finish=reply.finish or ("tool_calls" if player.has_calls else "stop"),
         )
 
 
@@ -63,7 +63,7 @@ class _Player:
 
     def __init__(self, repeat: int) -> None:
         self.words = 0
-        self.called = False
+        self.has_calls = False
         self._items = itertools.count()
         self._repeat = repeat
         self._kind = ""
@@ -71,6 +71,7 @@ class _Player:
         self._part = 0
 
     def play(self, step: ScenarioStep) -> Iterator[t.Payload]:  # noqa: C901 - one arm per kind of step
+        """The payloads of one step; items of earlier steps may end with them."""
         if step.text is not None:
             yield from self._message("text")
             for piece in self._pieces(step.text, self._repeat):
@@ -121,10 +122,14 @@ class _Player:
 
     def _call(self, step: ScenarioStep, name: str) -> Iterator[t.Payload]:
         yield from self.close()
-        self.called = True
+        self.has_calls = True
         item = next(self._items)
-        given = step.arguments
-        text = given if isinstance(given, str) else msgspec.json.encode(given or {}).decode()
+        arguments = step.arguments
+        text = (
+            arguments
+            if isinstance(arguments, str)
+            else msgspec.json.encode(arguments or {}).decode()
+        )
         yield t.ItemStarted(item, "tool_call", name=name, call_id=step.call_id, custom=step.custom)
         for start in range(0, len(text), 12):
             yield t.ArgumentsDelta(item, text[start : start + 12])

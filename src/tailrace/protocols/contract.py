@@ -43,8 +43,8 @@ class HttpRequest(Struct, frozen=True):
     path: str
     headers: Mapping[str, str]
     body: bytes
-    added: Mapping[str, str] = {}
-    offered: Mapping[str, OfferedTools] = {}
+    appended_headers: Mapping[str, str] = {}
+    offered_tools: Mapping[str, OfferedTools] = {}
     instead: Callable[[ModelFailed], bytes] | None = None
 
 
@@ -63,7 +63,7 @@ class UpstreamDecoder(Protocol):
     def done(self) -> bool: ...
 
     @property
-    def heard(self) -> int:
+    def progress(self) -> int:
         """How often the server said something of the reply; pings, comments and blank pieces do not count."""
         ...
 

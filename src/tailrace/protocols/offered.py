@@ -51,18 +51,18 @@ class Names:
         self._as_said = origin == dialect
         own = [tool for tool in tools if tool.spec.origin == dialect and not tool.namespace]
         self._names = {tool.key: tool.spec.name for tool in own}
-        taken = set(self._names.values())
+        names = set(self._names.values())
         for tool in tools:
             if tool.key not in self._names:
-                self._names[tool.key] = made = _made(*tool.key, taken)
-                taken.add(made)
+                self._names[tool.key] = name = _legal_name(*tool.key, names)
+                names.add(name)
 
     def of(self, namespace: str, name: str) -> str:
         """The name of a tool; of one that is not offered as well, for a conversation may still name it."""
-        found = self._names.get((namespace, name))
-        if found is None and self._as_said and not namespace:
+        own_name = self._names.get((namespace, name))
+        if own_name is None and self._as_said and not namespace:
             return name
-        return found or _made(namespace, name)
+        return own_name or _legal_name(namespace, name)
 
     def of_call(self, call: ToolCall) -> str:
         """The name of the tool that a call is of. What a server of this dialect called, it knows as that."""
@@ -82,11 +82,11 @@ class Names:
         return OfferedTools(spec.name, tool.namespace, custom)
 
 
-def _made(namespace: str, name: str, taken: Collection[str] = ()) -> str:
+def _legal_name(namespace: str, name: str, names: Collection[str] = ()) -> str:
     """A name that servers take."""
     whole = f"{namespace}__{name}" if namespace else name
     plain = _ODD.sub("_", whole)
-    if 0 < len(whole) <= LONGEST_NAME and plain == whole and whole not in taken:
+    if 0 < len(whole) <= LONGEST_NAME and plain == whole and whole not in names:
         return whole
     digest = hashlib.sha256(f"{namespace}\0{name}".encode()).hexdigest()[:8]
     return f"{plain[: LONGEST_NAME - 9]}_{digest}"
@@ -98,22 +98,22 @@ class OfferedCalls:
     def __init__(self, names: Mapping[str, OfferedTools]) -> None:
         self._names = names
         self._custom: dict[int, list[str]] = {}
-        self._spaced: dict[int, str] = {}
+        self._namespaces: dict[int, str] = {}
         self._searches: dict[int, tuple[str, list[str]]] = {}
 
-    def told(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
+    def convert(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
         """The payloads with the tools' own names; a custom tool's input comes when it is whole."""
-        return [made for payload in payloads for made in self._told(payload)]
+        return [output for payload in payloads for output in self._convert(payload)]
 
-    def _told(self, payload: t.Payload) -> Iterator[t.Payload]:
+    def _convert(self, payload: t.Payload) -> Iterator[t.Payload]:
         if isinstance(payload, t.ItemStarted) and payload.name in self._names:
-            yield self._named(payload, self._names[payload.name])
+            yield self._start_call(payload, self._names[payload.name])
             return
         if (
             isinstance(payload, t.ArgumentsDelta | t.ItemCompleted)
             and payload.item in self._searches
         ):
-            yield from self._searched(payload)
+            yield from self._convert_search(payload)
             return
         if isinstance(payload, t.ArgumentsDelta) and payload.item in self._custom:
             self._custom[payload.item].append(payload.text)
@@ -122,38 +122,38 @@ class OfferedCalls:
             text = _input("".join(self._custom.pop(payload.item)))
             if text:
                 yield t.ArgumentsDelta(payload.item, text)
-        if isinstance(payload, t.ItemCompleted) and payload.item in self._spaced:
-            details = _spaced(payload.details, self._spaced.pop(payload.item))
+        if isinstance(payload, t.ItemCompleted) and payload.item in self._namespaces:
+            details = _with_namespace(payload.details, self._namespaces.pop(payload.item))
             payload = msgspec.structs.replace(payload, details=details)
         yield payload
 
-    def _searched(self, payload: t.ArgumentsDelta | t.ItemCompleted) -> Iterator[t.Payload]:
+    def _convert_search(self, payload: t.ArgumentsDelta | t.ItemCompleted) -> Iterator[t.Payload]:
         """A search is shown when it is whole."""
         call_id, pieces = self._searches[payload.item]
         if isinstance(payload, t.ArgumentsDelta):
             pieces.append(payload.text)
             return
         del self._searches[payload.item]
-        data = searching(call_id, _object("".join(pieces)), payload.status)
+        data = search_item(call_id, _object("".join(pieces)), payload.status)
         item = ProviderItem(dialect="responses", data=data)
         yield t.ItemCompleted(payload.item, payload.status, item)
 
-    def _named(self, started: t.ItemStarted, tool: OfferedTools) -> t.ItemStarted:
+    def _start_call(self, start: t.ItemStarted, tool: OfferedTools) -> t.ItemStarted:
         if tool.search:
-            self._searches[started.item] = started.call_id, []
-            data = searching(started.call_id, {}, "in_progress")
-            return t.ItemStarted(started.item, "provider", dialect="responses", data=data)
+            self._searches[start.item] = start.call_id, []
+            data = search_item(start.call_id, {}, "in_progress")
+            return t.ItemStarted(start.item, "provider", dialect="responses", data=data)
         if tool.custom:
-            self._custom[started.item] = []
-        details = started.details
+            self._custom[start.item] = []
+        details = start.details
         if tool.namespace:
-            self._spaced[started.item] = tool.namespace
-            details = _spaced(details, tool.namespace)
-        custom = tool.custom or started.custom
-        return msgspec.structs.replace(started, name=tool.name, custom=custom, details=details)
+            self._namespaces[start.item] = tool.namespace
+            details = _with_namespace(details, tool.namespace)
+        custom = tool.custom or start.custom
+        return msgspec.structs.replace(start, name=tool.name, custom=custom, details=details)
 
 
-def searching(call_id: str, arguments: Json, status: str) -> dict[str, Json]:
+def search_item(call_id: str, arguments: Json, status: str) -> dict[str, Json]:
     """A call of the client's search for tools, as Responses clients know it."""
     return {
         "type": f"{SEARCH}_call",
@@ -172,7 +172,7 @@ def _object(arguments: str) -> dict[str, Json]:
         return {"query": arguments}
 
 
-def _spaced(details: dict[str, Json], namespace: str) -> dict[str, Json]:
+def _with_namespace(details: dict[str, Json], namespace: str) -> dict[str, Json]:
     """A call's details with its namespace, as Responses clients know it."""
     own = {**any_object(details.get("responses")), "namespace": namespace}
     return {**details, "responses": own}

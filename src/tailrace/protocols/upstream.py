@@ -21,7 +21,7 @@ import msgspec
 from tailrace.errors import CutShort, ModelFailed, NoReply, Undecodable
 from tailrace.events import types as t
 from tailrace.events.items import Item, Json
-from tailrace.protocols import upstream_events as told
+from tailrace.protocols import upstream_events
 from tailrace.protocols.cut_calls import CutCalls
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing import loose_json
@@ -29,7 +29,7 @@ from tailrace.protocols.framing.sse import SseDecoder, SseEvent
 from tailrace.protocols.halves import Halves
 from tailrace.protocols.operators_faults import NO_REPLY
 from tailrace.protocols.secrets import scrubbed
-from tailrace.protocols.upstream_errors import reported
+from tailrace.protocols.upstream_errors import server_failure
 from tailrace.protocols.upstream_events import loosely
 
 NOTHING = "The model server said nothing."
@@ -58,13 +58,13 @@ class SseReplyDecoder(ABC):
     def __init__(self, model: str) -> None:
         self.failure: ModelFailed | None = None
         self.done = False
-        self.heard = 0
+        self.progress = 0
         self._items = itertools.count()
         self._model = model
         self._sse = SseDecoder()
         self._out: list[t.Payload] = []
-        self._says = True
-        self._marked = False
+        self._has_content = True
+        self._has_done_mark = False
         self._halves: Halves | None = None
         self._strays: list[bytes] = []
         self._cut_calls = CutCalls()
@@ -80,78 +80,82 @@ class SseReplyDecoder(ABC):
                     break
         except ModelFailed as failure:
             self.failure = failure
-        return self._mended()
+        return self._mend()
 
     def close(self) -> list[t.Payload]:
         self._out = out = list[t.Payload]()
         if self.done or self.failure is not None:
             return out
         try:
-            self._last_words()
-            no_stream = b"\n\n".join(self._strays).strip() if not self.heard else b""
+            self._flush()
+            no_stream = b"\n\n".join(self._strays).strip() if not self.progress else b""
             if no_stream:
                 self._no_stream(no_stream)
             if not self.done and self.failure is None:
-                self._closed()
+                self._end_without_final_event()
                 if no_stream and not out and not self.done:
-                    raise told.no_stream(no_stream)
+                    raise upstream_events.no_stream(no_stream)
         except ModelFailed as failure:
             self.failure = failure
-        return self._mended()
+        return self._mend()
 
     @abstractmethod
     def _event(self, event: SseEvent) -> None:
-        """One event of the server, whose data is a JSON object. Sets `_says` to false for one that says
-        nothing: a server that goes on like that is one that stalls."""
+        """One event of the server, whose data is a JSON object. Sets `_has_content` to false for one without
+        content: a server that sends nothing else is one that stalls."""
 
-    def _closed(self) -> None:
+    def _end_without_final_event(self) -> None:
         """The server said `[DONE]` (`_marked`), or the connection ended, and the dialect's own end had not
         come."""
-        if self._marked and not self.heard:
+        if self._has_done_mark and not self.progress:
             raise NoReply(NOTHING, status=502, code=NO_REPLY, retryable=True)
-        said = told.excerpt(b" ".join(self._strays))
+        excerpt = upstream_events.excerpt(b" ".join(self._strays))
         ours = "The model server's reply ended in the middle"
-        message = f"{ours}; it said last: {scrubbed(said)}" if said else f"{ours}."
-        public = f"{ours}." if said else ""
+        message = f"{ours}; it said last: {scrubbed(excerpt)}" if excerpt else f"{ours}."
+        public = f"{ours}." if excerpt else ""
         self.failure = CutShort(message, status=502, retryable=True, public=public)
 
     def _take(self, event: SseEvent) -> None:
         if event.stray:
             self._stray(event.data)
             return
-        found = told.sort(event)
-        if found is told.Mark.END:
-            self._marked = True
-            self._closed()
-        elif isinstance(found, SseEvent):
-            self._object(found)
+        sorted_event = upstream_events.sort(event)
+        if sorted_event is upstream_events.Mark.END:
+            self._has_done_mark = True
+            self._end_without_final_event()
+        elif isinstance(sorted_event, SseEvent):
+            self._object(sorted_event)
 
     def _raise_reported(self, error: Object) -> None:
         """Raise the failure that an object reports; a dialect may keep more of its words."""
-        told.raise_reported(error)
+        upstream_events.raise_reported(error)
 
     def _object(self, event: SseEvent) -> None:
         """An event of the dialect. An error that has no type of its own is one in every dialect; others the
         dialect reads first, for it may know more of them."""
-        named = event.event.lower() == "error"
-        error = told.value_object(event.data) if named or b'"error"' in event.data else {}
-        if error and not named and not isinstance(error.get("type"), str):
+        is_error_event = event.event.lower() == "error"
+        error = (
+            upstream_events.value_object(event.data)
+            if is_error_event or b'"error"' in event.data
+            else {}
+        )
+        if error and not is_error_event and not isinstance(error.get("type"), str):
             self._raise_reported(error)
-        self._says = True
+        self._has_content = True
         try:
-            self._known(event)
+            self._decode(event)
         except Undecodable:
-            if not named:
+            if not is_error_event:
                 self._raise_reported(error)
                 raise
-        if self._says:
-            self.heard += 1
+        if self._has_content:
+            self.progress += 1
         if self.failure is None and error:
             self._raise_reported(error)
-        if self.failure is None and named:
-            raise reported(told.words(error), error)
+        if self.failure is None and is_error_event:
+            raise server_failure(upstream_events.words(error), error)
 
-    def _known(self, event: SseEvent) -> None:
+    def _decode(self, event: SseEvent) -> None:
         """Let the dialect read an event. Raises `Undecodable` in words of ours."""
         before = len(self._out)
         try:
@@ -159,11 +163,11 @@ class SseReplyDecoder(ABC):
         except ModelFailed:
             raise
         except (msgspec.DecodeError, UnicodeDecodeError):
-            if self._out[before:] or told.is_json(event.data):
-                raise told.unreadable(NO_FORM) from None
+            if self._out[before:] or upstream_events.is_json(event.data):
+                raise upstream_events.unreadable(NO_FORM) from None
             self._nearly_json(event)
         except NO_EVENT:
-            raise told.unreadable(NO_FORM) from None
+            raise upstream_events.unreadable(NO_FORM) from None
 
     def _nearly_json(self, event: SseEvent) -> None:
         """Once more, as JSON. From here on halves of characters may come."""
@@ -171,11 +175,11 @@ class SseReplyDecoder(ABC):
         try:
             data = loose_json.normal(event.data)
         except (ValueError, RecursionError):
-            raise told.unreadable("it is not JSON") from None
+            raise upstream_events.unreadable("it is not JSON") from None
         try:
             self._event(SseEvent(event.event, data))
         except NO_EVENT:
-            raise told.unreadable(NO_FORM) from None
+            raise upstream_events.unreadable(NO_FORM) from None
 
     def _stray(self, lines: bytes) -> None:
         """What is no event: an error written without `data:`, or the reply is no stream at all."""
@@ -183,14 +187,14 @@ class SseReplyDecoder(ABC):
         if field.strip().lower() == b"error":
             self._take(SseEvent("error", rest.strip()))
             return
-        value = told.value_object(lines)
-        told.raise_reported(value)
-        if value and self.heard:
+        value = upstream_events.value_object(lines)
+        upstream_events.raise_reported(value)
+        if value and self.progress:
             self._object(SseEvent("", lines.strip()))
         else:
             self._strays.append(lines)
 
-    def _last_words(self) -> None:
+    def _flush(self) -> None:
         """The event that nothing ended, where it is whole all the same."""
         for event in self._sse.close():
             try:
@@ -200,18 +204,18 @@ class SseReplyDecoder(ABC):
 
     def _no_stream(self, body: bytes) -> None:
         """The whole reply was no stream of events: one document, or documents line by line."""
-        documents = [body] if told.value_object(body) else body.splitlines()
+        documents = [body] if upstream_events.value_object(body) else body.splitlines()
         for document in filter(bytes.strip, documents):
-            value = told.value_object(document)
+            value = upstream_events.value_object(document)
             if not value:
-                raise told.no_stream(body)
-            told.raise_reported(value)
+                raise upstream_events.no_stream(body)
+            upstream_events.raise_reported(value)
             self._object(SseEvent("", document.strip()))
 
     def _cut_off(self) -> None:  # noqa: B027 - most hold nothing back
         """The reply has failed: emit what was held back of it."""
 
-    def _mended(self) -> list[t.Payload]:
+    def _mend(self) -> list[t.Payload]:
         if self.failure is not None:
             self.failure = _of(self.dialect, self.failure)
             self._cut_off()
@@ -234,7 +238,7 @@ class SseReplyDecoder(ABC):
 
 def http_failure(status: int, body: bytes, dialect: str) -> ModelFailed:
     """The meaning of an HTTP status of 300 or above, of a server of a dialect."""
-    return _of(dialect, reported(told.message(body), loosely(body), status))
+    return _of(dialect, server_failure(upstream_events.message(body), loosely(body), status))
 
 
 def _of(dialect: str, failure: ModelFailed) -> ModelFailed:

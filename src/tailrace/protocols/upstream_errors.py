@@ -45,7 +45,7 @@ CODES: Mapping[int, str] = {
 """Our codes by status, where the server said none; else `invalid_prompt` or `server_error`."""
 
 _WORD = re.compile(r"[\w./:#-]+")
-_MODERATED = re.compile(
+_MODERATION = re.compile(
     r"requires moderation|\bflagged\b|content (?:policy|filter)|usage (?:guidelines|polic)|prompt injection"
     r"|blocked by .{0,40}(?:guardrail|polic|filter)|violates? .{0,40}(?:guidelines|polic)",
     re.IGNORECASE,
@@ -54,42 +54,42 @@ _MODERATED = re.compile(
 _DELAY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
 
 
-def reported(message: str, told: Json = None, status: int = 0) -> ModelFailed:
+def server_failure(message: str, details: Json = None, status: int = 0) -> ModelFailed:
     """The failure that a server reports: what it says in words, the object that says it, and the HTTP status
     that it answered with; 0 inside a reply."""
-    fields, around = _innermost(told)
+    fields, around = _innermost(details)
     message = message.strip()[: 2 * MAX_MESSAGE]
-    meant = _status(fields, around, message, status)
+    http_status = _status(fields, around, message, status)
     words = scrubbed(message)[:MAX_MESSAGE]
     own = _word(fields.get("code"))
     kind = _word(fields.get("type")) or _word(fields.get("error_type")) or _aws(fields)
-    if meant in OPERATORS or 300 <= meant < 400:
-        wrong = fault(meant, message, own, kind)
-        return _kept_back(wrong.said.format(meant), wrong.code, meant, words)
+    if http_status in OPERATORS or 300 <= http_status < 400:
+        wrong = fault(http_status, message, own, kind)
+        return _private_failure(wrong.said.format(http_status), wrong.code, http_status, words)
     if bare(own).endswith("error") and status_of(own):
         own, kind = "", kind or own  # a type in the place of a code, as DeepSeek's
-    answered = (
+    prefix = (
         f"The model server answered {status}" if status else "The model server reported an error"
     )
-    if (status, meant) == (403, 404):  # the text names the operator's project
-        said = f"{answered}: it has no such model for this server."
-        return _kept_back(said, "model_not_found", meant, words)
-    if meant == 400:
-        own, words = _refined(own, kind, fields, words, status)
-    code = own or _ours(meant, kind)
+    if (status, http_status) == (403, 404):  # the text names the operator's project
+        text = f"{prefix}: it has no such model for this server."
+        return _private_failure(text, "model_not_found", http_status, words)
+    if http_status == 400:
+        own, words = _refine(own, kind, fields, words, status)
+    code = own or _ours(http_status, kind)
     return ModelFailed(
-        (f"{answered}: {words}" if status and words else words) or f"{answered}.",
+        (f"{prefix}: {words}" if status and words else words) or f"{prefix}.",
         code=code,
-        status=meant,
-        retryable=retryable(meant, code, kind),
+        status=http_status,
+        retryable=retryable(http_status, code, kind),
         param=_param(fields),
         error_type="" if kind == "error" else kind,
         retry_after=_retry_delay(fields),
-        public=f"{answered} ({code})." if own else f"{answered}.",
+        public=f"{prefix} ({code})." if own else f"{prefix}.",
     )
 
 
-def _refined(own: str, kind: str, fields: Object, words: str, status: int) -> tuple[str, str]:
+def _refine(own: str, kind: str, fields: Object, words: str, status: int) -> tuple[str, str]:
     """The code and the text of a refusal of what was sent, where they say less than is known."""
     if _is_moderated(fields, words, status):
         return (own or "content_filter"), words
@@ -105,38 +105,44 @@ def retryable(status: int, code: str = "", kind: str = "") -> bool:
     return status in RETRYABLE or (status >= 500 and status not in NEVER_RETRYABLE)
 
 
-def _kept_back(said: str, code: str, status: int, words: str) -> ModelFailed:
+def _private_failure(message: str, code: str, status: int, words: str) -> ModelFailed:
     """A failure in a sentence of ours; the operator alone hears the server's words."""
     detail = f"answered {status}: {words}"
-    return ModelFailed(said, code=code, status=status, detail=detail, public=said)
+    return ModelFailed(message, code=code, status=status, detail=detail, public=message)
 
 
 def _status(fields: Object, around: Object, message: str, status: int) -> int:
     """What a failure means, as an HTTP status: that of its words, where its own says less."""
-    known = [fields.get(name) for name in ("code", "type", "error_type", "status", "http_code")]
-    known += [around.get(name) for name in ("code", "status", "statusCode", "status_code")]
-    known.append(fields.get("__type"))
-    word = next((word for word in known if status_of(word)), None)
-    said = status_of(word)
-    names = _names(*known, any_object(fields.get("innererror")).get("code"))
+    candidates = [
+        fields.get(name) for name in ("code", "type", "error_type", "status", "http_code")
+    ]
+    candidates += [around.get(name) for name in ("code", "status", "statusCode", "status_code")]
+    candidates.append(fields.get("__type"))
+    word = next((word for word in candidates if status_of(word)), None)
+    word_status = status_of(word)
+    names = _names(*candidates, any_object(fields.get("innererror")).get("code"))
     if names & CONTENT or _is_moderated(fields, message, status):
         return 400
-    if status not in NEVER_TOO_LONG and said not in NEVER_TOO_LONG and _too_long(names, message):
+    if (
+        status not in NEVER_TOO_LONG
+        and word_status not in NEVER_TOO_LONG
+        and _too_long(names, message)
+    ):
         return 400
-    if meant := meaning(status, message, names):
-        return meant
-    if status in (0, 400) and (said == 401 or _reason(fields) == "API_KEY_INVALID"):
+    if fault_status := meaning(status, message, names):
+        return fault_status
+    if status in (0, 400) and (word_status == 401 or _reason(fields) == "API_KEY_INVALID"):
         return 401
     if not status:
-        return 500 if said >= 500 and said not in (503, 529) else said or 500
-    if status == 400 and said and _aws(fields):
-        return said  # AWS answers all of its exceptions so
-    if status == 403 and said in (402, 404, 429):
-        return said
-    if status in (500, 502) and 400 <= said < 500 and bare(str(word)) not in VAGUE:
-        return said  # a proxy's status, and the words of the server behind it
-    if status in (500, 502, 503) and said in (503, 529):
-        return said
+        return 500 if word_status >= 500 and word_status not in (503, 529) else word_status or 500
+    if status == 400 and word_status and _aws(fields):
+        return word_status  # AWS answers all of its exceptions so
+    if status == 403 and word_status in (402, 404, 429):
+        return word_status
+    if status in (500, 502) and 400 <= word_status < 500 and bare(str(word)) not in VAGUE:
+        return word_status  # a proxy's status, and the words of the server behind it
+    if status in (500, 502, 503) and word_status in (503, 529):
+        return word_status
     return status
 
 
@@ -153,7 +159,7 @@ def _is_moderated(fields: Object, message: str, status: int) -> bool:
     about = any_object(fields.get("metadata"))
     if about.get("reasons") or about.get("flagged_input"):
         return True
-    return status == 403 and _MODERATED.search(message) is not None
+    return status == 403 and _MODERATION.search(message) is not None
 
 
 def _ours(status: int, kind: str) -> str:
@@ -165,18 +171,18 @@ def _ours(status: int, kind: str) -> str:
     return "invalid_prompt" if 400 <= status < 500 and status not in RETRYABLE else "server_error"
 
 
-def _innermost(told: Json) -> tuple[Object, Object]:
+def _innermost(details: Json) -> tuple[Object, Object]:
     """The object that tells of the error, and the one around it."""
     around: Object = {}
     for _ in range(4):
-        if isinstance(told, list):
-            told = next(iter(cast("list[Json]", told)), None)
-        fields = any_object(told)
+        if isinstance(details, list):
+            details = next(iter(cast("list[Json]", details)), None)
+        fields = any_object(details)
         inner = fields.get("error") or fields.get("errors")
         if not isinstance(inner, dict | list) or not inner:
             return fields, around
-        around, told = fields, cast("Json", inner)
-    return any_object(told), around
+        around, details = fields, cast("Json", inner)
+    return any_object(details), around
 
 
 def _word(value: Json) -> str:
@@ -203,9 +209,11 @@ def _param(fields: Object) -> str:
 
 
 def _details(fields: Object) -> list[Object]:
-    found = fields.get("details")
+    entries = fields.get("details")
     return (
-        [any_object(each) for each in cast("list[Json]", found)] if isinstance(found, list) else []
+        [any_object(each) for each in cast("list[Json]", entries)]
+        if isinstance(entries, list)
+        else []
     )
 
 
@@ -218,8 +226,8 @@ def _retry_delay(fields: Object) -> float | None:
     for each in (*_details(fields), fields):
         for name in ("retryDelay", "retry_after"):
             value = each.get(name)
-            if isinstance(value, str) and (found := _DELAY.fullmatch(value)):
-                return min(float(found[1]), LONGEST_WAIT)
+            if isinstance(value, str) and (delay := _DELAY.fullmatch(value)):
+                return min(float(delay[1]), LONGEST_WAIT)
             if (
                 isinstance(value, (int, float))
                 and not isinstance(value, bool)

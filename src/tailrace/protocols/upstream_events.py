@@ -28,7 +28,7 @@ from tailrace.protocols.framing import json_bounds, loose_json
 from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.operators_faults import NO_REPLY
 from tailrace.protocols.secrets import scrubbed
-from tailrace.protocols.upstream_errors import MAX_MESSAGE, reported
+from tailrace.protocols.upstream_errors import MAX_MESSAGE, server_failure
 
 EXCERPT = 200
 PINGS = frozenset({"ping", "keepalive", "heartbeat"})
@@ -53,8 +53,8 @@ def sort(event: SseEvent) -> SseEvent | Mark:
         if data[:1] != b"{":
             return _other(event.event, data)
         event = SseEvent(event.event, data)
-    if found := json_bounds.fault(data):
-        raise Undecodable(f"The model server sent an event that {found}.", status=502)
+    if excess := json_bounds.fault(data):
+        raise Undecodable(f"The model server sent an event that {excess}.", status=502)
     if event.event and word(event.event) in PINGS:
         return Mark.NOTHING
     short = len(data) < LONGEST_PING and b'"type"' in data
@@ -65,7 +65,7 @@ def sort(event: SseEvent) -> SseEvent | Mark:
 
 def _other(name: str, data: bytes) -> Mark:
     if name.lower() == "error":
-        raise reported(text(data))
+        raise server_failure(text(data))
     if data.strip(b'"') == b"[DONE]":
         return Mark.END
     if not data or word(name) in PINGS or word(text(data)) in PINGS:
@@ -78,60 +78,62 @@ def _other(name: str, data: bytes) -> Mark:
     raise unreadable("it is not JSON", scrubbed(excerpt(data)))
 
 
-def raise_reported(told: Object) -> None:
+def raise_reported(value: Object) -> None:
     """Raise the failure that an object reports: by a field `error`, or by saying that it is one."""
-    error = told.get("error")
+    error = value.get("error")
     if isinstance(error, dict) and any(any_object(error).values()):
-        raise reported(words(error), told)
+        raise server_failure(words(error), value)
     if isinstance(error, str | list) and error:
-        raise reported(words(error), told)
-    if "error" in (told.get("object"), told.get("type"), told.get("status")) or error is True:
-        raise reported(words(told), told)
+        raise server_failure(words(error), value)
+    if "error" in (value.get("object"), value.get("type"), value.get("status")) or error is True:
+        raise server_failure(words(value), value)
 
 
-def unreadable(why: str, said: str = "") -> Undecodable:
+def unreadable(why: str, excerpt: str = "") -> Undecodable:
     """What came is no event of its dialect, in words of ours, and how it begins."""
     ours = f"The model server sent an event that cannot be read: {why}"
-    message = f"{ours}: {said}." if said else f"{ours}."
-    return Undecodable(message, status=502, public=f"{ours}." if said else "")
+    message = f"{ours}: {excerpt}." if excerpt else f"{ours}."
+    return Undecodable(message, status=502, public=f"{ours}." if excerpt else "")
 
 
-def words(found: Json) -> str:
+def words(value: Json) -> str:
     """What an error of any of the usual shapes says, or `""`."""
     for _ in range(4):
-        if isinstance(found, list):
-            found = next(iter(cast("list[Json]", found)), None)
-        elif isinstance(found, dict):
-            fields = any_object(found)
-            said = ("error", "message", "detail", "msg", "errors", "error_msg", "code", "type")
-            found = next((fields[name] for name in said if fields.get(name)), None)
-    if isinstance(found, (int, float)) and not isinstance(found, bool):
-        return f"error {found}"
-    return found if isinstance(found, str) else ""
+        if isinstance(value, list):
+            value = next(iter(cast("list[Json]", value)), None)
+        elif isinstance(value, dict):
+            fields = any_object(value)
+            keys = ("error", "message", "detail", "msg", "errors", "error_msg", "code", "type")
+            value = next((fields[name] for name in keys if fields.get(name)), None)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"error {value}"
+    return value if isinstance(value, str) else ""
 
 
 def message(body: bytes) -> str:
     """What the body of an error says: its message, or itself; bounded."""
-    said = words(loosely(body)).strip() or text(body).strip()
-    if said in ("{}", "[]", "null"):
+    content = words(loosely(body)).strip() or text(body).strip()
+    if content in ("{}", "[]", "null"):
         return ""
-    return said[:MAX_MESSAGE] if not said.startswith("<") else plain(said)
+    return content[:MAX_MESSAGE] if not content.startswith("<") else plain(content)
 
 
-def raise_only_words(told: Object) -> None:
+def raise_only_words(value: Object) -> None:
     """Raise the failure that an object is which only says what is wrong: `{"detail": "Not Found"}`."""
-    if any(isinstance(told.get(name), str) and told[name] for name in ("message", "detail", "msg")):
-        raise reported(words(told), told)
+    if any(
+        isinstance(value.get(name), str) and value[name] for name in ("message", "detail", "msg")
+    ):
+        raise server_failure(words(value), value)
 
 
 def no_stream(body: bytes) -> ModelFailed:
     """A reply that is a page, a text or some other document, where a stream was asked for: of whoever
     stands before the server (a login, a gateway that is busy), or of an address that is not its."""
-    said = text(body)
-    page = said.lstrip().startswith("<")
+    content = text(body)
+    page = content.lstrip().startswith("<")
     what = "a page" if page else "a document" if value_object(body) else "a text"
     ours = f"The model server answered with {what} instead of a stream"
-    message = f"{ours}: {scrubbed(plain(said))}"
+    message = f"{ours}: {scrubbed(plain(content))}"
     return NoReply(message, status=502, code=NO_REPLY, retryable=True, public=f"{ours}.")
 
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from tailrace.errors import ModelFailed
-from tailrace.models.retrying import asked_wait
-from tailrace.protocols.upstream_errors import reported
+from tailrace.models.retrying import server_wait
+from tailrace.protocols.upstream_errors import server_failure
 
 logger = logging.getLogger("tailrace.runtimes")
 
@@ -57,12 +57,12 @@ def refusal(error: BaseException, status: int, who: str = SERVER) -> ModelFailed
     `who`."""
     body = getattr(error, "body", None)
     text = getattr(error, "message", None) or str(error)
-    failure = reported(str(text), body, status)
+    failure = server_failure(str(text), body, status)
     logger.warning("the agent's model %s", failure.detail or failure.message)
     headers = getattr(getattr(error, "response", None), "headers", None)
     if isinstance(headers, Mapping):
         plain = {str(name).lower(): str(value) for name, value in cast("Any", headers).items()}
-        asked = asked_wait(plain, time.time())
+        asked = server_wait(plain, time.time())
         failure = failure if asked is None else failure.but(retry_after=asked)
     return failure.but(message=failure.public.replace(SERVER, who, 1))
 

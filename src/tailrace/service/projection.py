@@ -48,7 +48,7 @@ class Projection:
     def __init__(self, log: EventLog, run: str, encoder: StreamEncoder, end: int, seq: int) -> None:
         self.base = self.end = end
         self.done = False
-        self.dropped = False
+        self.is_dropped = False
         self.listeners: set[Listener] = set()
         self._log = log
         self._run = run
@@ -56,9 +56,9 @@ class Projection:
         self._seq = seq
         self._frames: list[bytes] = []
         self._size = self._bytes = 0
-        self._held: list[Event] = []
+        self._early: list[Event] = []
         self._refilling: asyncio.Task[None] | None = None
-        self._unwatch: Callable[[], None] | None = log.watch(run, self._arrived)
+        self._unwatch: Callable[[], None] | None = log.watch(run, self._take)
 
     async def catch_up(self) -> None:
         """Encode the events that became durable before the watch began."""
@@ -66,7 +66,7 @@ class Projection:
             events = await self._log.read(self._run, self._seq)
             if not events:
                 break
-            self._arrived(events)
+            self._take(events)
 
     def close(self) -> None:
         """Stop following the log."""
@@ -83,19 +83,19 @@ class Projection:
             return None
         return b"".join(self._frames[first - self.base :])
 
-    def _arrived(self, events: Sequence[Event]) -> None:
+    def _take(self, events: Sequence[Event]) -> None:
         if not events:
-            self.dropped = True
+            self.is_dropped = True
             for listener in tuple(self.listeners):
                 listener.run_dropped()
             return
-        if events[0].seq <= self._seq or self._held:
-            known = sorted((*self._held, *events), key=lambda event: event.seq)
-            events, self._held = _contiguous(known, self._seq)
+        if events[0].seq <= self._seq or self._early:
+            in_order = sorted((*self._early, *events), key=lambda event: event.seq)
+            events, self._early = _contiguous(in_order, self._seq)
         elif events[0].seq != self._seq + 1:
-            self._held = list(events)
+            self._early = list(events)
             events = ()
-        if self._held and self._refilling is None:
+        if self._early and self._refilling is None:
             self._refilling = asyncio.create_task(self._refill())
         if events:
             self._encode(events)
@@ -129,7 +129,7 @@ class Projection:
     async def _refill(self) -> None:
         """The watch left out events: read them from the log, as soon as it can be read."""
         try:
-            while self._held and not self.done:
+            while self._early and not self.done:
                 try:
                     await self.catch_up()
                 except LogError as error:

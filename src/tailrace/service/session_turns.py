@@ -46,13 +46,13 @@ async def answer(
     again is no answer to a question of that run. Raises as `RunService.answer`, and `BadRequest` for fields
     that an answer cannot have.
     """
-    sent = await caller.sent(body)
-    claim = None if sent is None else await service.stored.supervisor.claimed(sent)
+    submission = await caller.repeatable_submission(body)
+    claim = None if submission is None else await service.runs.supervisor.claimed(submission)
     if claim is not None and not claim.answers:
         return None
     run_before = "" if claim is None else claim.run
     run = run_before or await find_run(service, caller.maker, session.id)
-    record = await service.stored.directory.record(run) if run else None
+    record = await service.runs.directory.record(run) if run else None
     if record is None or not (run_before or record.status in ("in_progress", "waiting")):
         return None
     state = await service.state(run)

@@ -46,18 +46,18 @@ class Subscription:
         self._seq = -1
         self._count = 0
         self._bytes = 0
-        self._ended = False
+        self._at_end = False
         self._idle = False
         self._interrupted = self._stepping = False
-        self.dropped = False
+        self.is_dropped = False
         self._alone: Callable[[], None] | None = None
         self._wake: asyncio.Future[None] | None = None
-        self._primed = b""
-        shared = projections.find(key)
-        joinable = shared is not None and shared.base <= first <= shared.end
-        self._joined = shared if joinable else None
-        if self._joined is not None:
-            self._joined.listeners.add(self)
+        self._first_data = b""
+        projection = projections.find(key)
+        joinable = projection is not None and projection.base <= first <= projection.end
+        self._projection = projection if joinable else None
+        if self._projection is not None:
+            self._projection.listeners.add(self)
 
     async def prime(self, param: str) -> None:
         """Read up to the first frame, so that a bad cursor in the request's `param` is found before the reply
@@ -65,11 +65,11 @@ class Subscription:
 
         Raises `BadRequest` if the run has no frame before `first` yet: no client can have it.
         """
-        while not self._primed and not self._ended and not self._idle:
-            self._primed = await self._step()
-        count = self._joined.end if self._joined is not None else self._count
-        ended = self._ended or (self._joined is not None and self._joined.done)
-        count -= self.marks if ended else 0
+        while not self._first_data and not self._at_end and not self._idle:
+            self._first_data = await self._step()
+        count = self._projection.end if self._projection is not None else self._count
+        at_end = self._at_end or (self._projection is not None and self._projection.done)
+        count -= self.marks if at_end else 0
         if self._first > count:
             raise BadRequest(
                 f"The run has {count} events so far; none can follow number {self._first - 1}.",
@@ -78,12 +78,12 @@ class Subscription:
 
     async def next(self) -> bytes | None:
         """The next whole frames, joined; None after the last; `b""` when interrupted."""
-        data, self._primed = self._primed, b""
+        data, self._first_data = self._first_data, b""
         while not data:
             if self._interrupted:
                 self._interrupted = False
                 return b""
-            if self._ended or self.dropped:
+            if self._at_end or self.is_dropped:
                 return None
             if self._idle:
                 await self._sleep()
@@ -114,34 +114,34 @@ class Subscription:
         collector.count(self._bytes)  # an encoder and its items refer to each other
         self._bytes = 0
         self.direct = None
-        if self._joined is not None:
-            self._projections.leave(self._key, self._joined, self)
-            self._joined = None
+        if self._projection is not None:
+            self._projections.leave(self._key, self._projection, self)
+            self._projection = None
         if self._alone is not None:
             self._alone()
             self._alone = None
 
     def frames_ready(self, first: int, data: bytes) -> None:
         """The projection has new frames (see `projection.Listener`)."""
-        joined = self._joined
+        projection = self._projection
         if (
-            joined is not None
-            and not joined.done
+            projection is not None
+            and not projection.done
             and self.position == first
             and self.direct is not None
             and self._asleep
             and self.direct(data)
         ):
-            self.position = joined.end
+            self.position = projection.end
         else:
             self._rouse()
 
     def run_dropped(self) -> None:
         """The run's log is gone (see `projection.Listener`)."""
-        self.dropped = True
+        self.is_dropped = True
         self._rouse()
 
-    def _heard(self, events: Sequence[Event]) -> None:
+    def _on_events(self, events: Sequence[Event]) -> None:
         if events:
             self._rouse()
         else:
@@ -161,8 +161,8 @@ class Subscription:
 
     async def _step(self) -> bytes:
         """The next frames, or `b""` after a step without any; sets `_idle` when there is no next step."""
-        if self._joined is not None:
-            return self._from_projection(self._joined)
+        if self._projection is not None:
+            return self._from_projection(self._projection)
         self._idle = self._alone is not None  # a watch that fires during the read resets this
         events = await self._projections.log.read(self._key[0], self._seq)
         if events:
@@ -175,7 +175,7 @@ class Subscription:
     def _encode(self, events: Sequence[Event]) -> bytes:
         self._seq = events[-1].seq
         frames = self._encoder.encode(events)
-        self._ended = self._encoder.done
+        self._at_end = self._encoder.done
         skip = max(self.position - self._count, 0)
         self._count += len(frames)
         self.position = max(self.position, self._count)
@@ -185,24 +185,24 @@ class Subscription:
 
     async def _join(self) -> None:
         """Join the projection after the end of the log was read, or begin it."""
-        shared = self._projections.find(self._key)
-        if shared is None:
-            shared = self._projections.begin(self._key, self._encoder, self._count, self._seq)
-        elif not shared.base <= self._count <= shared.end:
+        projection = self._projections.find(self._key)
+        if projection is None:
+            projection = self._projections.begin(self._key, self._encoder, self._count, self._seq)
+        elif not projection.base <= self._count <= projection.end:
             return  # its window has moved on meanwhile: read the log again
-        self._joined = shared
-        shared.listeners.add(self)
-        await shared.catch_up()
+        self._projection = projection
+        projection.listeners.add(self)
+        await projection.catch_up()
         if self._seq >= 0 and not await self._projections.log.read(self._key[0], -1):
-            self.dropped = True  # it was deleted before the watch began
+            self.is_dropped = True  # it was deleted before the watch began
 
-    def _from_projection(self, shared: Projection) -> bytes:
-        data = shared.take(self.position)
+    def _from_projection(self, projection: Projection) -> bytes:
+        data = projection.take(self.position)
         if data is None:
             self._fall_behind()
             return b""
-        self.position = max(self.position, shared.end)
-        self._ended = shared.done
+        self.position = max(self.position, projection.end)
+        self._at_end = projection.done
         self._idle = not data
         return data
 
@@ -210,4 +210,4 @@ class Subscription:
         """Fallen out of the window: begin again with an own encoder, and stay alone."""
         self.close()
         self._encoder, self._seq, self._count = self._encoders(), -1, 0
-        self._alone = self._projections.log.watch(self._key[0], self._heard)
+        self._alone = self._projections.log.watch(self._key[0], self._on_events)

@@ -69,7 +69,7 @@ def test_tools_that_come_on_the_way_are_offered_each_once() -> None:
 def test_what_they_call_is_the_client_s_own_tool() -> None:
     settings = Settings(tools=(SPACE, CUSTOM), origin="responses")
     asked = MessagesCodec().request(ModelRequest(items=(), settings=settings), "m")
-    made = OfferedCalls(asked.offered).told(
+    made = OfferedCalls(asked.offered_tools).convert(
         [
             t.ItemStarted(0, "tool_call", name="mcp__x__f", call_id="a"),
             t.ItemStarted(1, "tool_call", name="patch", call_id="b"),

@@ -196,14 +196,14 @@ def test_betas_reach_a_server_of_this_dialect_as_a_header() -> None:
     request = decode(msgspec.json.encode(ask), OLD, said).request
     asked = ModelRequest(items=request.input, instructions="", settings=request.settings)
     sent = MessagesCodec().request(asked, "m")
-    assert sent.added == {BETA: "context-management-2025-06-27,files-api-2025-04-14"}
+    assert sent.appended_headers == {BETA: "context-management-2025-06-27,files-api-2025-04-14"}
     body = msgspec.json.decode(sent.body)
     assert (body["context_management"], BETA in body) == ({"edits": []}, False)
     assert b"files-api" not in ChatCodec().request(asked, "m").body
 
 
 def test_without_betas_there_is_no_such_header() -> None:
-    assert MessagesCodec().request(_asked(ASK), "m").added == {}
+    assert MessagesCodec().request(_asked(ASK), "m").appended_headers == {}
 
 
 @pytest.mark.parametrize("codec", [ChatCodec(), ResponsesCodec()], ids=lambda codec: codec.dialect)

@@ -14,6 +14,7 @@ from openai.types.chat import ChatCompletionChunk
 from tailrace.events import types as t
 from tailrace.events.history import lasting
 from tailrace.protocols.openai_chat import reply, stream
+from tailrace.protocols.openai_chat.chunks import DONE
 from tests.support import strict
 from tests.support.legal_logs import legal_logs
 from tests.support.logs import NODE, RUN, call, log, text
@@ -41,10 +42,10 @@ def test_any_log_keeps_the_order(events: Sequence[t.Event]) -> None:
     *body, last = made
     if isinstance(events[-1].payload, t.RunFailed | t.RunCancelled):
         assert set(last) == {"error"}
-        assert frames[-1] != stream.DONE
+        assert frames[-1] != DONE
     else:
         finish = body.pop()
-        assert frames[-1] == stream.DONE
+        assert frames[-1] == DONE
         assert (last["choices"], last["usage"]["total_tokens"] >= 0) == ([], True)
         assert finish["choices"][0]["finish_reason"]
         assert finish["choices"][0]["delta"] == {}

@@ -43,6 +43,7 @@ class _Chat:
         self._mount = mount
 
     async def create(self, http: Request, caller: Caller) -> Reply:
+        """Start a run, and stream it or wait for its document."""
         body = await self._edge.body(http, caller)
         create = request.decode(body)
         target = self._mount.target(http, create.request.model)
@@ -73,6 +74,7 @@ class _Chat:
         return msgspec.structs.replace(run_request, conversation=session.id)
 
     async def models(self, http: Request, caller: Caller) -> Reply:
+        """The targets of this mount, in the form of OpenAI or Anthropic."""
         targets = self._mount.targets(http)
         if VERSION in http.headers:
             names = [target.name for target in targets]
@@ -80,6 +82,7 @@ class _Chat:
         return document({"object": "list", "data": [_model(target) for target in targets]})
 
     async def model(self, http: Request, caller: Caller) -> Reply:
+        """One target."""
         name = http.path_params["model"]
         here = self._mount.names_agent
         target = self._mount.targets(http)[0] if here else self._mount.catalog.by_name(name)

@@ -41,6 +41,7 @@ class _Messages:
         self._mount = mount
 
     async def create(self, http: Request, caller: Caller) -> Reply:
+        """Start a run, and stream it or wait for its message."""
         body = await self._edge.body(http, caller)
         betas = ",".join(http.headers.getlist(BETA))
         create = request.decode(body, http.headers.get(VERSION, ""), betas)
@@ -62,6 +63,7 @@ class _Messages:
         return json_reply(message, status=status, run=run, more=more)
 
     async def count(self, http: Request, caller: Caller) -> Reply:
+        """An estimate of the input tokens of a request."""
         body = await self._edge.body(http, caller)
         count = request.decode_count(body, http.headers.get(VERSION, ""))
         self._mount.target(http, count.model)

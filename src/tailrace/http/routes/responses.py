@@ -59,6 +59,7 @@ class _Responses:
         self._mount = mount
 
     async def create(self, http: Request, caller: Caller) -> Reply:
+        """Start a run, or answer a waiting one; stream it, wait for it, or return at once (`background`)."""
         body = await self._edge.body(http, caller)
         create = request.decode(body)
         target = self._mount.target(http, create.request.model)
@@ -85,6 +86,7 @@ class _Responses:
         return await self._document(run, turn)
 
     async def retrieve(self, http: Request, caller: Caller) -> Reply:
+        """The response, or its stream from a sequence number on."""
         record, turn = await self._find_turn(http, caller)
         query = http.query_params
         after = query.get("starting_after")
@@ -97,6 +99,7 @@ class _Responses:
         return self._edge.stream(await self._service.resume(caller, record.run, view, first, param))
 
     async def cancel(self, http: Request, caller: Caller) -> Reply:
+        """Cancel a response, and return it."""
         record, turn = await self._find_turn(http, caller)
         run = record.run
         if record.status in GOING:
@@ -116,6 +119,7 @@ class _Responses:
                 raise BadRequest(f"Cannot cancel a {status} response.") from None
 
     async def delete(self, http: Request, caller: Caller) -> Reply:
+        """Cancel and delete a response."""
         record, _ = await self._find_turn(http, caller)
         if record.status in GOING:
             with suppress(BadRequest):
@@ -124,6 +128,7 @@ class _Responses:
         return json_reply(reply.deleted(record.run), run=record.run)
 
     async def input_items(self, http: Request, caller: Caller) -> Reply:
+        """A page of the input items of a response."""
         record, turn = await self._find_turn(http, caller)
         run_request = await self._service.request(record.run)
         if turn:
@@ -133,10 +138,11 @@ class _Responses:
         return json_reply(page, run=record.run)
 
     async def input_tokens(self, http: Request, caller: Caller) -> Reply:
+        """An estimate of the input tokens of a request."""
         body = await self._edge.body(http, caller)
         create = request.decode_input_tokens(body)
-        resolved = await self._service.resolve(caller, create.request, create.references)
-        return json_reply(reply.input_tokens(resolved))
+        full_request = await self._service.resolve(caller, create.request, create.references)
+        return json_reply(reply.input_tokens(full_request))
 
     async def _find(self, http: Request, caller: Caller) -> RunRecord:
         self._mount.check(http)

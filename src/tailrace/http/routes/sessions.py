@@ -49,6 +49,7 @@ class _Sessions:
         self._edge = edge
 
     async def create(self, http: Request, caller: Caller) -> Reply:
+        """Start a turn of a session, or answer its question, and stream the lines."""
         body = await self._edge.body(http, caller)
         create = request.decode(body)
         target = self._target(create.agent)

@@ -19,17 +19,17 @@ WEB = ("https://", "http://")
 OF_TEXT = ("type", "text")
 OF_THINKING = ("type", "thinking", "signature")
 OF_CALL = ("type", "id", "name", "input")
-REPLACED = ("compaction_delta",)
+WHOLE_DELTAS = ("compaction_delta",)
 """Deltas that bring all of their fields, as the SDKs read them."""
 
 
-class Open(Protocol):
+class OpenItem(Protocol):
     """Opens an item and returns its ordinal; `block` is what its block says when it begins."""
 
     def __call__(self, kind: t.ItemKind, **fields: object) -> int: ...
 
 
-class Opened(Protocol):
+class ReplyBlock(Protocol):
     """A block that has begun."""
 
     def start(self, emit: Emit) -> None:
@@ -45,58 +45,58 @@ class Opened(Protocol):
         ...
 
 
-def begin(open: Open, block: Object) -> Opened:
+def begin(open: OpenItem, block: Object) -> ReplyBlock:
     """A block that is an item of its own."""
     match block.get("type"):
         case "thinking" | "redacted_thinking":
-            return Thinking(open, block)
+            return ThinkingBlock(open, block)
         case "tool_use":
-            return Call(open, block)
+            return ToolUseBlock(open, block)
         case _:
-            return Provided(open, block)
+            return ProviderBlock(open, block)
 
 
-class Spoken:
+class OpenMessage:
     """A message, whose parts are text blocks in a row."""
 
     def __init__(self, item: int) -> None:
         self.item = item
         self.busy = False
-        self.kept: Object = {}
+        self.block_details: Object = {}
         self.parts = 0
         self._last = False
 
-    def block(self, start: Object) -> Opened:
+    def block(self, start: Object) -> ReplyBlock:
         """Its next text."""
         self.busy = True
-        return Said(self, start)
+        return TextBlock(self, start)
 
-    def left(self, emit: Emit) -> None:
+    def end(self, emit: Emit) -> None:
         """No text follows any more."""
         self._last = True
         if not self.busy:
             self._finish(emit)
 
-    def said(self, emit: Emit) -> None:
+    def on_block_end(self, emit: Emit) -> None:
         """A text has ended."""
         self.busy = False
         if self._last:
             self._finish(emit)
 
     def _finish(self, emit: Emit) -> None:
-        details: Object = {DIALECT: {"blocks": self.kept}} if self.kept else {}
+        details: Object = {DIALECT: {"blocks": self.block_details}} if self.block_details else {}
         emit(t.ItemCompleted(self.item, details=details))
 
 
-class Said:
+class TextBlock:
     """A text block: a part of a message. A block without a word is none.
 
     A citation is of the whole block, so citations are told when its text is whole; servers send them before.
     """
 
-    def __init__(self, spoken: Spoken, start: Object) -> None:
-        self._spoken = spoken
-        self._part = spoken.parts
+    def __init__(self, message: OpenMessage, start: Object) -> None:
+        self._message = message
+        self._part = message.parts
         self._text = words(start.get("text"))
         self._more = without(start, OF_TEXT)
         self._length = 0
@@ -122,32 +122,32 @@ class Said:
             note = _note(citation, self._length)
             emit(
                 t.AnnotationAdded(
-                    self._spoken.item, note, part=self._part, details={DIALECT: citation}
+                    self._message.item, note, part=self._part, details={DIALECT: citation}
                 )
             )
         if self._length or self._citations:
             if self._citations:
                 self._more["citations"] = self._citations
             if self._more:
-                self._spoken.kept[str(self._part)] = self._more
-            self._spoken.parts += 1
-        self._spoken.said(emit)
+                self._message.block_details[str(self._part)] = self._more
+            self._message.parts += 1
+        self._message.on_block_end(emit)
 
     def _say(self, text: str, emit: Emit) -> None:
         if not text:
             return
         first = not self._length and self._more
         details: Object = {DIALECT: dict(self._more)} if first else {}
-        emit(t.TextDelta(self._spoken.item, text, part=self._part, details=details))
+        emit(t.TextDelta(self._message.item, text, part=self._part, details=details))
         self._length += len(text)
 
 
-class Thinking:
+class ThinkingBlock:
     """Thinking, open or redacted, with all that it must go back with."""
 
-    def __init__(self, open: Open, start: Object) -> None:
+    def __init__(self, open: OpenItem, start: Object) -> None:
         self._text = words(start.get("thinking"))
-        self._kept = without(start, ("type", "thinking"))
+        self._fields = without(start, ("type", "thinking"))
         more = without(start, OF_THINKING) if start.get("type") == "thinking" else {}
         self._item = open("reasoning", block=more)
 
@@ -159,26 +159,26 @@ class Thinking:
             case "thinking_delta":
                 self._think(words(delta.get("thinking")), emit)
             case "signature_delta":
-                before = words(self._kept.get("signature"))
-                self._kept["signature"] = before + words(delta.get("signature"))
+                before = words(self._fields.get("signature"))
+                self._fields["signature"] = before + words(delta.get("signature"))
             case _:
                 pass
 
     def stop(self, emit: Emit) -> None:
-        kept = self._kept or {"type": "thinking"}
-        emit(t.ItemCompleted(self._item, details={DIALECT: kept}))
+        fields = self._fields or {"type": "thinking"}
+        emit(t.ItemCompleted(self._item, details={DIALECT: fields}))
 
     def _think(self, text: str, emit: Emit) -> None:
         if text:
             emit(t.ReasoningDelta(self._item, text))
 
 
-class Call:
+class ToolUseBlock:
     """A call of a tool that the client runs. Its input streams, or is whole from the start."""
 
-    def __init__(self, open: Open, start: Object) -> None:
+    def __init__(self, open: OpenItem, start: Object) -> None:
         self._start = start
-        self._streamed = False
+        self._has_input = False
         more = without(start, OF_CALL)
         self._details: Object = {DIALECT: {"block": more}} if more else {}
         self._item = open(
@@ -195,21 +195,21 @@ class Call:
             self._say(delta.get("partial_json"), emit)
 
     def stop(self, emit: Emit) -> None:
-        if not self._streamed:
+        if not self._has_input:
             self._say(self._start.get("input") or NO_ARGUMENTS, emit)
         emit(t.ItemCompleted(self._item, details=self._details))
 
-    def _say(self, said: Json, emit: Emit) -> None:
-        text = _json_text(said)
+    def _say(self, arguments: Json, emit: Emit) -> None:
+        text = _json_text(arguments)
         if text:
-            self._streamed = self._streamed or not text.isspace()
+            self._has_input = self._has_input or not text.isspace()
             emit(t.ArgumentsDelta(self._item, text))
 
 
-class Provided:
+class ProviderBlock:
     """A block of the server's own, kept as it came. A delta adds to the fields that it names."""
 
-    def __init__(self, open: Open, start: Object) -> None:
+    def __init__(self, open: OpenItem, start: Object) -> None:
         self._data = dict(start)
         self._input: list[str] = []
         self._item = open("provider", dialect=DIALECT, data=start)
@@ -223,7 +223,7 @@ class Provided:
             self._input.append(_json_text(delta.get("partial_json")))
             return
         for name, value in without(delta, ("type",)).items():
-            before = None if kind in REPLACED else self._data.get(name)
+            before = None if kind in WHOLE_DELTAS else self._data.get(name)
             if isinstance(before, str) and isinstance(value, str):
                 self._data[name] = before + value
             elif isinstance(before, list) and isinstance(value, list):
@@ -253,11 +253,11 @@ def any_list(value: Json) -> list[Json]:
     return cast("list[Json]", value) if isinstance(value, list) else []
 
 
-def _json_text(said: Json) -> str:
+def _json_text(value: Json) -> str:
     """JSON in text, also where a server sends the value itself."""
-    if said is None or isinstance(said, str):
-        return said or ""
-    return msgspec.json.encode(said).decode()
+    if value is None or isinstance(value, str):
+        return value or ""
+    return msgspec.json.encode(value).decode()
 
 
 def _note(citation: Object, length: int) -> Object:

@@ -22,8 +22,8 @@ from tailrace.events.request import ModelRequest
 from tailrace.protocols.anthropic_messages import messages, tools
 from tailrace.protocols.anthropic_messages.parts import words
 from tailrace.protocols.anthropic_messages.reply_blocks import (
-    Opened,
-    Spoken,
+    OpenMessage,
+    ReplyBlock,
     any_list,
     begin,
     without,
@@ -36,7 +36,7 @@ from tailrace.protocols.upstream import (
     SseReplyDecoder,
     http_failure,
 )
-from tailrace.protocols.upstream_errors import reported
+from tailrace.protocols.upstream_errors import server_failure
 from tailrace.protocols.upstream_events import words as all_words
 
 VERSION = "2023-06-01"
@@ -51,7 +51,7 @@ FINISH: dict[str, t.Finish] = {
 }
 FAILED = ("abort", "error")
 """Reasons to stop that some servers give for what is no reply."""
-IMPLIED = {"text_delta": "text", "thinking_delta": "thinking"}
+BLOCK_OF_DELTA = {"text_delta": "text", "thinking_delta": "thinking"}
 """What a delta without a block begins."""
 OF_MESSAGE = (
     "id",
@@ -66,7 +66,7 @@ OF_MESSAGE = (
 OF_DELTA = ("stop_reason", "stop_sequence")
 OF_EVENT = ("type", "delta", "usage")
 """Fields that have a place of their own; others are kept as they came."""
-REFUSED = 400
+BAD_REQUEST = 400
 THOUGHTS = ("thinking", "redacted_thinking")
 MOST = 2**53
 """Counts beyond this are none."""
@@ -75,13 +75,13 @@ MOST = 2**53
 def unthinking(body: Object, refusal: ModelFailed) -> bytes:
     """The same request without thinking, for a server that thinks by default and refuses calls without the
     thinking that led to them; `b""` for other refusals. Clients of other dialects need not give it back."""
-    if refusal.status != REFUSED or "thinking" not in refusal.message:
+    if refusal.status != BAD_REQUEST or "thinking" not in refusal.message:
         return b""
     turns = [_unthought(turn) for turn in objects(body["messages"])]
     if not any(block.get("type") == "tool_use" for turn in turns for block in _blocks(turn)):
         return b""
-    said = [turn for turn in turns if turn["content"]]
-    return _json({**body, "messages": said, "thinking": {"type": "disabled"}})
+    messages_ = [turn for turn in turns if turn["content"]]
+    return _json({**body, "messages": messages_, "thinking": {"type": "disabled"}})
 
 
 def _unthought(turn: Object) -> Object:
@@ -99,7 +99,7 @@ def _blocks(turn: Object) -> list[Object]:
 class MessagesCodec:
     """`UpstreamCodec` for Anthropic Messages servers."""
 
-    dialect = DIALECT
+    dialect: str = DIALECT
 
     def __init__(self, *, prefill: bool = False) -> None:
         """`prefill`: the server's model goes on from an assistant's last message (Claude's do up to 4.5)."""
@@ -109,18 +109,18 @@ class MessagesCodec:
         body = messages.encode(request, model)
         if self._prefill and request.begun:
             # Anthropic refuses white space at its end; what follows brings it.
-            begun = {"role": "assistant", "content": request.begun.rstrip()}
-            body["messages"] = [*body["messages"], begun]
+            prefill = {"role": "assistant", "content": request.begun.rstrip()}
+            body["messages"] = [*body["messages"], prefill]
         betas = body.pop(messages.BETA, ())
-        added = {messages.BETA: ",".join(betas)} if betas else {}
-        offered = tools.offered(request, messages.names_of(request))
+        beta_header = {messages.BETA: ",".join(betas)} if betas else {}
+        offered_tools = tools.offered(request, messages.names_of(request))
         theirs = request.settings.origin == DIALECT
         return HttpRequest(
             "/messages",
             {"anthropic-version": VERSION},
             _json(body),
-            added,
-            offered,
+            beta_header,
+            offered_tools,
             None if theirs else partial(unthinking, body),
         )
 
@@ -138,66 +138,66 @@ class MessagesDecoder(SseReplyDecoder):
 
     def __init__(self, model: str) -> None:
         super().__init__(model)
-        self._open_blocks: dict[Json, Opened] = {}
-        self._spoken: Spoken | None = None
+        self._open_blocks: dict[Json, ReplyBlock] = {}
+        self._message: OpenMessage | None = None
         self._usage: Object = {}
-        self._told: Object = {}
-        self._begun = False
+        self._reply_fields: Object = {}
+        self._has_items = False
         self._delta: Object = {}
         self._beside: Object = {}
         self._stop_reason = self._stop_sequence = ""
         self._id = ""
 
     def _event(self, event: SseEvent) -> None:
-        found, kind = _read(event)
+        data, kind = _read(event)
         if kind == "error":
-            self._failed(found)
+            self._on_error(data)
             return
         match kind:
             case "content_block_delta":
-                self._add(found.get("index"), any_object(found.get("delta")))
+                self._add(data.get("index"), any_object(data.get("delta")))
             case "content_block_start":
-                self._start(found.get("index"), any_object(found.get("content_block")))
+                self._start(data.get("index"), any_object(data.get("content_block")))
             case "content_block_stop":
-                self._stop(found.get("index"))
+                self._stop(data.get("index"))
             case "message_start":
-                self._message(any_object(found.get("message")))
+                self._on_message_start(any_object(data.get("message")))
             case "message_delta":
-                self._ending(found)
+                self._on_message_delta(data)
             case "message_stop":
                 self._end()
             case "message":  # the whole of it at once
-                self._message(found)
-                self._ending({"delta": {name: found.get(name) for name in OF_DELTA}})
+                self._on_message_start(data)
+                self._on_message_delta({"delta": {name: data.get(name) for name in OF_DELTA}})
                 self._end()
             case _:
                 pass  # ping, and what later versions add
 
-    def _closed(self) -> None:
+    def _end_without_final_event(self) -> None:
         """The connection ended: after a reason to stop, the reply is whole."""
         if self._stop_reason:
             self._end()
         else:
-            super()._closed()
+            super()._end_without_final_event()
 
-    def _failed(self, found: Object) -> None:
-        said = words(any_object(found.get("error")).get("message")) or words(found.get("message"))
-        self.failure = reported(said or all_words(found), found)
+    def _on_error(self, data: Object) -> None:
+        message = words(any_object(data.get("error")).get("message")) or words(data.get("message"))
+        self.failure = server_failure(message or all_words(data), data)
 
-    def _message(self, message: Object) -> None:
+    def _on_message_start(self, message: Object) -> None:
         self._id = words(message.get("id"))
-        self._usage = _said(any_object(message.get("usage")))
-        self._told = without(message, OF_MESSAGE)
+        self._usage = _without_nulls(any_object(message.get("usage")))
+        self._reply_fields = without(message, OF_MESSAGE)
         for block in any_list(message.get("content")):
             self._start(None, any_object(block))
             self._stop(None)
 
-    def _ending(self, found: Object) -> None:
+    def _on_message_delta(self, data: Object) -> None:
         """Counts are totals: later ones replace earlier ones."""
-        self._usage |= _said(any_object(found.get("usage")))
-        delta = any_object(found.get("delta"))
+        self._usage |= _without_nulls(any_object(data.get("usage")))
+        delta = any_object(data.get("delta"))
         self._delta |= without(delta, OF_DELTA)
-        self._beside |= without(found, OF_EVENT)
+        self._beside |= without(data, OF_EVENT)
         if reason := words(delta.get("stop_reason")):
             self._stop_reason, self._stop_sequence = reason, words(delta.get("stop_sequence"))
 
@@ -206,52 +206,54 @@ class MessagesDecoder(SseReplyDecoder):
         if key in self._open_blocks:
             self._stop(key)
         if block.get("type") == "text":
-            opened = self._text(block)
+            open_block = self._text(block)
         else:
             self._leave()
-            opened = begin(self._item, block)
-        self._open_blocks[key] = opened
-        opened.start(self._emit)
+            open_block = begin(self._item, block)
+        self._open_blocks[key] = open_block
+        open_block.start(self._emit)
 
-    def _text(self, block: Object) -> Opened:
+    def _text(self, block: Object) -> ReplyBlock:
         """A text joins the message before it, unless another is still being said there."""
-        spoken = self._spoken
-        if spoken is None or spoken.busy:
+        message = self._message
+        if message is None or message.busy:
             self._leave()
-            spoken = self._spoken = Spoken(self._item("message"))
-        return spoken.block(block)
+            message = self._message = OpenMessage(self._item("message"))
+        return message.block(block)
 
     def _leave(self) -> None:
         """What comes next belongs to no message so far."""
-        spoken, self._spoken = self._spoken, None
-        if spoken is not None:
-            spoken.left(self._emit)
+        message, self._message = self._message, None
+        if message is not None:
+            message.end(self._emit)
 
     def _item(self, kind: t.ItemKind, **fields: object) -> int:
         """Open an item. The reply's first brings what was said of the reply before."""
         item = next(self._items)
-        reply = {} if self._begun else {**self._told, **given({"usage": dict(self._usage)})}
-        self._begun = True
+        reply = (
+            {} if self._has_items else {**self._reply_fields, **given({"usage": dict(self._usage)})}
+        )
+        self._has_items = True
         details = given({"reply": reply, "block": fields.pop("block", None)})
         if "call_id" in fields:
             fields["call_id"] = words(fields["call_id"])
-        known = cast("dict[str, Any]", fields)
-        self._emit(t.ItemStarted(item, kind, details=_ours(details), **known))
+        arguments = cast("dict[str, Any]", fields)
+        self._emit(t.ItemStarted(item, kind, details=_dialect_details(details), **arguments))
         return item
 
     def _add(self, index: Json, delta: Object) -> None:
         key = self._key(index)
         if key not in self._open_blocks:
-            implied = IMPLIED.get(words(delta.get("type")))
-            if implied is None:
+            block_type = BLOCK_OF_DELTA.get(words(delta.get("type")))
+            if block_type is None:
                 return
-            self._start(key, {"type": implied})
+            self._start(key, {"type": block_type})
         self._open_blocks[key].add(delta, self._emit)
 
     def _stop(self, index: Json) -> None:
-        opened = self._open_blocks.pop(self._key(index), None)
-        if opened is not None:
-            opened.stop(self._emit)
+        open_block = self._open_blocks.pop(self._key(index), None)
+        if open_block is not None:
+            open_block.stop(self._emit)
 
     def _key(self, index: Json, *, new: bool = False) -> Json:
         """A block's index; of one that has none, the last that is open."""
@@ -271,12 +273,12 @@ class MessagesDecoder(SseReplyDecoder):
             )
             return
         cached = _count(self._usage, "cache_read_input_tokens")
-        written = _count(self._usage, "cache_creation_input_tokens")
+        cache_write = _count(self._usage, "cache_creation_input_tokens")
         usage = t.Usage(
             self._model,
-            input=_count(self._usage, "input_tokens") + cached + written,
+            input=_count(self._usage, "input_tokens") + cached + cache_write,
             cached=cached,
-            cache_write=written,
+            cache_write=cache_write,
             output=_count(self._usage, "output_tokens"),
             reasoning=_count(
                 any_object(self._usage.get("output_tokens_details")), "thinking_tokens"
@@ -292,40 +294,45 @@ class MessagesDecoder(SseReplyDecoder):
 
     def _details(self) -> Object:
         """What was said of the reply that has no field."""
-        told = {} if self._begun else self._told
-        kept = {"reply": told, "usage": self._usage, "delta": self._delta, "beside": self._beside}
-        return _ours(given(kept))
+        reply = {} if self._has_items else self._reply_fields
+        fields = {
+            "reply": reply,
+            "usage": self._usage,
+            "delta": self._delta,
+            "beside": self._beside,
+        }
+        return _dialect_details(given(fields))
 
 
-def _ours(found: Object) -> Object:
-    return {DIALECT: found} if found else {}
+def _dialect_details(fields: Object) -> Object:
+    return {DIALECT: fields} if fields else {}
 
 
 def _read(event: SseEvent) -> tuple[Object, str]:
     """An event and its type. What says that it is an error is one, in whatever form."""
     try:
-        found = any_object(_decode(event.data))
+        data = any_object(_decode(event.data))
     except msgspec.MsgspecError:
         if event.event != "error":
             raise
-        found = {}
-    if found.get("error") or "error" in (event.event, found.get("object")):
-        return found, "error"
-    kind = found.get("type") or event.event
+        data = {}
+    if data.get("error") or "error" in (event.event, data.get("object")):
+        return data, "error"
+    kind = data.get("type") or event.event
     if not isinstance(kind, str):
         raise TypeError("its type is not a string")
-    return found, kind
+    return data, kind
 
 
-def _said(fields: Object) -> Object:
+def _without_nulls(fields: Object) -> Object:
     """Fields that are not null; counts as whole numbers."""
-    found: Object = {}
+    values: Object = {}
     for name, value in fields.items():
         if name.endswith("tokens"):
-            found[name] = _count(fields, name)
+            values[name] = _count(fields, name)
         elif value is not None:
-            found[name] = value
-    return found
+            values[name] = value
+    return values
 
 
 def _count(fields: Object, name: str) -> int:

@@ -54,28 +54,33 @@ SEPARATOR = "\n\n"
 SAYS_MORE = ("tool_calls", "refusal", "audio", "images")
 """Beside one of these an assistant's content may be null."""
 
-_TOLD = (TextPart, RefusalPart, ProviderPart)
+_RESULT_PARTS = (TextPart, RefusalPart, ProviderPart)
 """What stands in a result itself."""
 
 _json = msgspec.json.Encoder().encode
 
 
-class _Turn:
+class _AssistantTurn:
     """One message; an assistant's with the results of its calls and what they show."""
 
     def __init__(self, message: Object) -> None:
         self.message = message
         self.calls: list[str] = []
         self.results: dict[int, Object] = {}
-        self.shown: list[Object] = []
+        self.attachments: list[Object] = []
         self.thoughts: list[Object] = []
 
     def messages(self) -> list[Object]:
-        made = [self._whole()]
+        """The message, a result for each of its calls, and the pictures and files of these as a user's."""
+        messages = [self._whole()]
         for place, id in enumerate(self.calls):
             missing = {"role": "tool", "tool_call_id": id, "content": NO_RESULT}
-            made.append(self.results.get(place, missing))
-        return [*made, {"role": "user", "content": self.shown}] if self.shown else made
+            messages.append(self.results.get(place, missing))
+        return (
+            [*messages, {"role": "user", "content": self.attachments}]
+            if self.attachments
+            else messages
+        )
 
     def _whole(self) -> Object:
         message, content = self.message, self.message.get("content")
@@ -103,7 +108,7 @@ def encode_messages(
         conversation.system("system", (TextPart(instructions),), {})
     for item in items:
         try:
-            conversation.add(item)
+            conversation.add_item(item)
         except NoForm as refusal:
             raise refusal.about(item=item) from None
     return conversation.messages()
@@ -117,32 +122,36 @@ class _Conversation:
         self._param = foreign.LISTS.get(origin, "messages")
         self._foreign = origin == "messages"
         """Whether ids of files are another provider's."""
-        self._turns: list[_Turn] = []
+        self._turns: list[_AssistantTurn] = []
         self._first: list[Object] = []
         """The system messages that are to be one at the beginning."""
 
     def messages(self) -> list[Object]:
-        made = [message for turn in self._turns for message in turn.messages()]
-        return [_one(self._first), *made] if self._first else made
+        """The whole conversation; system messages first, if `Rules.system_first`."""
+        messages = [message for turn in self._turns for message in turn.messages()]
+        return [_one_message(self._first), *messages] if self._first else messages
 
-    def add(self, item: Item) -> None:
+    def add_item(self, item: Item) -> None:
+        """Add the next item. Raises `NoForm`."""
         own = any_object(item.details.get(DIALECT))
         match item:
             case Message(role="assistant"):
-                self._spoken(item, own)
+                self._add_message(item, own)
             case Message(role="user"):
-                self._turns.append(_Turn(self._message("user", item.content, item.name, own)))
+                self._turns.append(
+                    _AssistantTurn(self._message("user", item.content, item.name, own))
+                )
             case Message():
                 self.system(item.role, item.content, own, item.name)
             case Reasoning():
-                self._thought(item, own)
+                self._add_reasoning(item, own)
             case ToolCall():
-                self._call(item, own)
+                self._add_call(item, own)
             case ToolOutput():
-                self._result(item, own)
+                self._add_result(item, own)
             case ProviderItem():
                 for each in foreign.told(item, DIALECT, self._origin, self._names):
-                    self.add(each)
+                    self.add_item(each)
             case _:
                 assert_never(item)
 
@@ -153,20 +162,22 @@ class _Conversation:
         if self._rules.system_first:
             self._first.append(message)
         else:
-            self._turns.append(_Turn(message))
+            self._turns.append(_AssistantTurn(message))
 
     def _message(self, role: str, parts: tuple[Part, ...], name: str, own: Object) -> Object:
         content = self._content(list(enumerate(parts)), any_object(own.get("parts")))
         message = {"role": role, "content": content, **given({"name": name})}
         return {**message, **any_object(own.get("message"))}
 
-    def _spoken(self, item: Message, own: Object) -> None:
+    def _add_message(self, item: Message, own: Object) -> None:
         parts = any_object(own.get("parts"))
-        said = [(n, p) for n, p in enumerate(item.content) if self._is_content(n, p, parts)]
+        kept_parts = [(n, p) for n, p in enumerate(item.content) if self._is_content(n, p, parts)]
         refusals = [p.refusal for p in item.content if isinstance(p, RefusalPart)]
-        refusal = "".join(refusals) if not any(isinstance(p, RefusalPart) for _, p in said) else ""
-        content = self._content(said, parts) if said else None if refusal else ""
-        if not said and not refusal and own.get("message"):
+        refusal = (
+            "".join(refusals) if not any(isinstance(p, RefusalPart) for _, p in kept_parts) else ""
+        )
+        content = self._content(kept_parts, parts) if kept_parts else None if refusal else ""
+        if not kept_parts and not refusal and own.get("message"):
             content = None  # a picture, or sound
         turn = self._assistant(after_text=content is None)
         if content is not None:
@@ -184,7 +195,7 @@ class _Conversation:
             case _:
                 return self._origin == DIALECT
 
-    def _thought(self, item: Reasoning, own: Object) -> None:
+    def _add_reasoning(self, item: Reasoning, own: Object) -> None:
         """What a server of this dialect thought; nobody else's thoughts are told."""
         if not own:
             return
@@ -197,7 +208,7 @@ class _Conversation:
             fields = {field: text, **fields}
         _add(turn.message, fields)
 
-    def _call(self, item: ToolCall, own: Object) -> None:
+    def _add_call(self, item: ToolCall, own: Object) -> None:
         turn = self._assistant(after_text=True)
         turn.calls.append(item.call_id)
         turn.message.setdefault("tool_calls", []).append(self._encode_call(item, own))
@@ -205,33 +216,35 @@ class _Conversation:
 
     def _encode_call(self, item: ToolCall, own: Object) -> Object:
         more = any_object(own.get("call"))
-        kind, field, said = "function", "arguments", _arguments(item.arguments)
+        kind, field, text = "function", "arguments", _arguments(item.arguments)
         if item.custom and self._rules.custom_tools == "custom":
-            kind, field, said = "custom", "input", item.arguments
+            kind, field, text = "custom", "input", item.arguments
         elif item.custom:
-            said = _json({"input": item.arguments}).decode()
-        body = {"name": self._names.of_call(item), field: said, **any_object(more.get(kind))}
+            text = _json({"input": item.arguments}).decode()
+        body = {"name": self._names.of_call(item), field: text, **any_object(more.get(kind))}
         rest = {k: v for k, v in more.items() if k not in ("function", "custom")}
         return {"id": item.call_id, "type": kind, kind: body, **rest}
 
-    def _result(self, item: ToolOutput, own: Object) -> None:
-        turn, place = self._asked(item.call_id)
+    def _add_result(self, item: ToolOutput, own: Object) -> None:
+        turn, place = self._find_open_call(item.call_id)
         parts = any_object(own.get("parts"))
-        numbered = list(enumerate(item.output))
-        texts = [each for each in numbered if isinstance(each[1], _TOLD)]
-        shown = [self._part(part) for part in item.output if not isinstance(part, _TOLD)]
+        parts_by_number = list(enumerate(item.output))
+        texts = [each for each in parts_by_number if isinstance(each[1], _RESULT_PARTS)]
+        attachments = [
+            self._part(part) for part in item.output if not isinstance(part, _RESULT_PARTS)
+        ]
         if turn is None:
             label = TextPart(f"Result of the call {item.call_id}: ")
-            self._turns.append(_Turn(self._message("user", (label, *item.output), "", {})))
+            self._turns.append(_AssistantTurn(self._message("user", (label, *item.output), "", {})))
             return
-        content = self._content(texts, parts) if texts or not shown else SHOWN_NEXT
+        content = self._content(texts, parts) if texts or not attachments else SHOWN_NEXT
         result = {"role": "tool", "tool_call_id": item.call_id, "content": content}
         turn.results[place] = {**result, **any_object(own.get("message"))}
-        if shown:
-            told = f"Of the result of the call {item.call_id}:"
-            turn.shown += [{"type": "text", "text": told}, *shown]
+        if attachments:
+            label_of_attachments = f"Of the result of the call {item.call_id}:"
+            turn.attachments += [{"type": "text", "text": label_of_attachments}, *attachments]
 
-    def _asked(self, id: str) -> tuple[_Turn | None, int]:
+    def _find_open_call(self, id: str) -> tuple[_AssistantTurn | None, int]:
         """The last message with a call of this id that has no result yet, and the call's place in it."""
         for turn in reversed(self._turns):
             for place, call in enumerate(turn.calls):
@@ -239,7 +252,7 @@ class _Conversation:
                     return turn, place
         return None, 0
 
-    def _assistant(self, *, after_text: bool) -> _Turn:
+    def _assistant(self, *, after_text: bool) -> _AssistantTurn:
         """The assistant's message that goes on: the last one, if its calls still wait for results. Else what
         follows a text begins a new one, so that nothing changes its order."""
         last = self._turns[-1] if self._turns else None
@@ -247,25 +260,25 @@ class _Conversation:
             silent = last.message.get("content") is None
             if last.calls or after_text or silent:
                 return last
-        self._turns.append(_Turn({"role": "assistant", "content": None}))
+        self._turns.append(_AssistantTurn({"role": "assistant", "content": None}))
         return self._turns[-1]
 
-    def _content(self, numbered: Sequence[tuple[int, Part]], own: Object) -> Json:
+    def _content(self, parts: Sequence[tuple[int, Part]], own: Object) -> Json:
         """A plain string where it is only text, as every chat server takes it; a refusal is text but for the
         assistant's own."""
-        if not own and all(isinstance(part, TextPart | RefusalPart) for _, part in numbered):
-            return text_of(tuple(part for _, part in numbered))
-        return [self._with(part, any_object(own.get(str(n)))) for n, part in numbered]
+        if not own and all(isinstance(part, TextPart | RefusalPart) for _, part in parts):
+            return text_of(tuple(part for _, part in parts))
+        return [self._with(part, any_object(own.get(str(n)))) for n, part in parts]
 
     def _with(self, part: Part, own: Object) -> Object:
         """A part with what a Chat client said of it besides, which may be all of it."""
         if "type" in own:
             return own
-        made = self._part(part)
+        encoded_part = self._part(part)
         for name, more in own.items():
             inner = any_object(more) if isinstance(more, dict) else {}
-            made[name] = {**any_object(made.get(name)), **inner} if inner else more
-        return made
+            encoded_part[name] = {**any_object(encoded_part.get(name)), **inner} if inner else more
+        return encoded_part
 
     def _part(self, part: Part) -> Object:
         match part:
@@ -275,7 +288,7 @@ class _Conversation:
                 return {"type": "text", "text": part.refusal}
             case ImagePart():
                 if not part.url:
-                    raise self._refused("picture by the id of a file", part)
+                    raise self._refusal("picture by the id of a file", part)
                 image = {"url": part.url, **given({"detail": part.detail})}
                 return {"type": "image_url", "image_url": image}
             case FilePart():
@@ -292,33 +305,33 @@ class _Conversation:
 
     def _file(self, part: FilePart) -> Object:
         if not part.data and part.url:
-            raise self._refused("file by its address; send its data", part)
+            raise self._refusal("file by its address; send its data", part)
         if not part.data and (not part.file_id or self._foreign):
-            raise self._refused("file by the id that another provider has for it", part)
+            raise self._refusal("file by the id that another provider has for it", part)
         return given({"file_id": part.file_id, "file_data": part.data, "filename": part.filename})
 
-    def _refused(self, what: str, part: Part) -> NoForm:
+    def _refusal(self, what: str, part: Part) -> NoForm:
         return refused(f"takes no {what}", self._param, part)
 
 
-def _arguments(said: str) -> str:
+def _arguments(text: str) -> str:
     """A call's arguments as the text of an object."""
     try:
-        value: Json = msgspec.json.decode(said or "{}")
+        value: Json = msgspec.json.decode(text or "{}")
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        value = said
+        value = text
     if isinstance(value, dict):
-        return said or "{}"
-    return "{}" if value is None or not said.strip() else _json({"arguments": said}).decode()
+        return text or "{}"
+    return "{}" if value is None or not text.strip() else _json({"arguments": text}).decode()
 
 
-def _one(messages: Sequence[Object]) -> Object:
+def _one_message(messages: Sequence[Object]) -> Object:
     """One system message of several: a text where they are texts, else all their parts."""
     contents = [message["content"] for message in messages if message["content"]]
-    joined: Json = SEPARATOR.join(text for text in contents if isinstance(text, str))
-    if any(isinstance(content, list) for content in contents):
-        joined = [part for content in contents for part in _parts(content)]
-    return {**{k: v for message in messages for k, v in message.items()}, "content": joined}
+    content: Json = SEPARATOR.join(text for text in contents if isinstance(text, str))
+    if any(isinstance(each, list) for each in contents):
+        content = [part for each in contents for part in _parts(each)]
+    return {**{k: v for message in messages for k, v in message.items()}, "content": content}
 
 
 def _parts(content: Json) -> list[Json]:

@@ -16,8 +16,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest
 from tailrace.events.tools import declared
-from tailrace.protocols import foreign
-from tailrace.protocols import upstream_events as told
+from tailrace.protocols import foreign, upstream_events
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, any_object, given, objects
 from tailrace.protocols.framing.sse import SseEvent
@@ -39,7 +38,7 @@ _json = msgspec.json.Encoder().encode
 class ChatCodec:
     """`UpstreamCodec` for chat servers."""
 
-    dialect = messages.DIALECT
+    dialect: str = messages.DIALECT
 
     def __init__(self, rules: Rules = OPENAI) -> None:
         self._rules = rules
@@ -85,23 +84,23 @@ class ChatCodec:
         if settings.origin == self.dialect:
             body |= settings.extra
         if request.begun:
-            body |= self._going_on(body["messages"], request.begun)
-        offered = tools.offered(request, names, rules)
-        return HttpRequest("/chat/completions", {}, _json(body), offered=offered)
+            body |= self._continuation(body["messages"], request.begun)
+        offered_tools = tools.offered(request, names, rules)
+        return HttpRequest("/chat/completions", {}, _json(body), offered_tools=offered_tools)
 
-    def _going_on(self, said: list[Object], begun: str) -> Object:
+    def _continuation(self, conversation: list[Object], text: str) -> Object:
         """What tells a server to go on from the beginning of a reply."""
-        message: Object = {"role": "assistant", "content": begun}
+        message: Object = {"role": "assistant", "content": text}
         match self._rules.continue_reply:
             case "":
                 return {}
             case "prefill":
-                return {"messages": [*said, message]}
+                return {"messages": [*conversation, message]}
             case "prefix":
-                return {"messages": [*said, {**message, "prefix": True}]}
+                return {"messages": [*conversation, {**message, "prefix": True}]}
             case "continue_final_message":
                 how = {"continue_final_message": True, "add_generation_prompt": False}
-                return {"messages": [*said, message], **how}
+                return {"messages": [*conversation, message], **how}
 
     def decoder(self, model: str) -> ChatDecoder:
         return ChatDecoder(model)
@@ -117,13 +116,13 @@ class ChatDecoder(SseReplyDecoder):
 
     def __init__(self, model: str) -> None:
         super().__init__(model)
-        self._begun = False
+        self._has_items = False
         self._reasoning: int | None = None
         self._field = ""
         self._details: list[Object] = []
         self._message: int | None = None
-        self._kept: Object = {}
-        self._shown: Object = {}
+        self._message_fields: Object = {}
+        self._display_fields: Object = {}
         self._beside_piece: Object = {}
         self._of_choice: Object = {}
         self._part = 0
@@ -142,7 +141,7 @@ class ChatDecoder(SseReplyDecoder):
             self._id = wire.name(chunk.id)
         if counts := wire.counts(chunk):
             self._usage = counts
-        if not (self._begun and wire.only_speaks(chunk)):
+        if not (self._has_items and wire.only_speaks(chunk)):
             self._beside(chunk, event.data)
         if chunk.choices is None:
             self._no_chunk(event)
@@ -150,27 +149,29 @@ class ChatDecoder(SseReplyDecoder):
         for choice in chunk.choices:
             if choice.index == 0 or wire.place(choice.index) in (0, None):
                 self._choice(choice)
-        self._says = len(self._out) > before or self._finish_reason != reason or bool(self._calls)
+        self._has_content = (
+            len(self._out) > before or self._finish_reason != reason or bool(self._calls)
+        )
 
-    def _beside(self, chunk: wire.Chunk, data: bytes) -> None:
+    def _beside(self, chunk: wire.ChatChunk, data: bytes) -> None:
         """What a chunk that is not like most says in words that have no name here."""
-        if not self._begun or wire.is_last(chunk):
+        if not self._has_items or wire.is_last(chunk):
             self._about |= wire.beside(data)
 
     def _no_chunk(self, event: SseEvent) -> None:
         """An object without choices: the last counts, or something that only says what is wrong."""
-        about = told.value_object(event.data)
+        about = upstream_events.value_object(event.data)
         if not str(about.get("object")).startswith("chat.completion"):
-            told.raise_only_words(about)
-        self._says = bool(self._usage)
+            upstream_events.raise_only_words(about)
+        self._has_content = bool(self._usage)
 
-    def _closed(self) -> None:
-        if self._finish_reason or (self._marked and self._begun and self._calls.whole):
+    def _end_without_final_event(self) -> None:
+        if self._finish_reason or (self._has_done_mark and self._has_items and self._calls.whole):
             self._end()
-        elif self._marked and not self._begun:
+        elif self._has_done_mark and not self._has_items:
             raise NoReply(NOTHING, status=502, code=NO_REPLY, retryable=True)
         else:
-            super()._closed()
+            super()._end_without_final_event()
 
     def _cut_off(self) -> None:
         for payload in self._calls.begin():
@@ -181,26 +182,28 @@ class ChatDecoder(SseReplyDecoder):
             self._beside_piece = {"choice": choice.beside}
         self._read(choice)
         if self._beside_piece:  # nothing was said beside which it could stand
-            self._shown = wire.added(self._shown, self._beside_piece.get("delta", {}))
+            self._display_fields = wire.add_delta(
+                self._display_fields, self._beside_piece.get("delta", {})
+            )
             self._of_choice |= self._beside_piece.get("choice", {})
             self._beside_piece = {}
 
     def _read(self, choice: wire.Choice) -> None:
         if choice.error is not None:
-            told.raise_reported({"error": choice.error})
+            upstream_events.raise_reported({"error": choice.error})
         delta = choice.delta
-        if not self._begun and choice.message is not None:
+        if not self._has_items and choice.message is not None:
             delta = wire.delta(choice.message) or delta  # of a server that does not stream
         if delta is not None:
             self._delta(delta, choice)
-        elif choice.text is not None and not self._begun:
+        elif choice.text is not None and not self._has_items:
             self._text(wire.text(choice.text))
         if choice.finish_reason is None:
             return
         reason = wire.finish(choice.finish_reason)
         if reason and reason not in wire.FINISH:
             ours = f"The model server broke off its reply ({reason[:40]})."
-            words = scrubbed(told.words(choice.message).strip()[:MAX_MESSAGE])
+            words = scrubbed(upstream_events.words(choice.message).strip()[:MAX_MESSAGE])
             raise ModelFailed(words or ours, public=ours)
         self._finish_reason = reason or self._finish_reason
 
@@ -223,7 +226,7 @@ class ChatDecoder(SseReplyDecoder):
             self._rare(delta)
 
     def _rare(self, delta: wire.Delta) -> None:
-        told.raise_reported({"error": delta.error})
+        upstream_events.raise_reported({"error": delta.error})
         for note in filter(None, map(wire.citation, objects(delta.annotations))):
             item = self._in_part("text")
             self._emit(t.AnnotationAdded(item, note, self._part))
@@ -234,26 +237,26 @@ class ChatDecoder(SseReplyDecoder):
         for sound in objects(delta.audio):
             self._sound(sound)
         if delta.extra_content is not None:
-            self._kept["extra_content"] = delta.extra_content
+            self._message_fields["extra_content"] = delta.extra_content
 
     def _think(self, delta: wire.Delta) -> None:
-        said = delta.reasoning_content
-        if said == "" and not self._field:
-            self._kept["reasoning_content"] = ""  # some want it back even so
-        if isinstance(said, str) and said:
-            self._thought(said, "reasoning_content")
+        reasoning = delta.reasoning_content
+        if reasoning == "" and not self._field:
+            self._message_fields["reasoning_content"] = ""  # some want it back even so
+        if isinstance(reasoning, str) and reasoning:
+            self._add_reasoning(reasoning, "reasoning_content")
         elif isinstance(delta.reasoning, str) and delta.reasoning:
-            self._thought(delta.reasoning, "reasoning")
+            self._add_reasoning(delta.reasoning, "reasoning")
         if delta.reasoning_details is not None:
             self._details += objects(delta.reasoning_details)
 
-    def _thought(self, text: str, field: str) -> None:
+    def _add_reasoning(self, text: str, field: str) -> None:
         if self._reasoning is None:
             self._close_message()
             self._start()
             self._reasoning = self._open("reasoning")
             self._field = field
-            self._kept.pop("reasoning_content", None)
+            self._message_fields.pop("reasoning_content", None)
         self._emit(t.ReasoningDelta(self._reasoning, text, 0, self._piece()))
 
     def _text(self, text: str, logprobs: tuple[Json, ...] = ()) -> None:
@@ -268,15 +271,15 @@ class ChatDecoder(SseReplyDecoder):
             return {}
         beside, self._beside_piece = self._beside_piece, {}
         for name in beside.get("delta", ()):
-            self._shown.pop(name, None)
+            self._display_fields.pop(name, None)
         return messages.kept(**beside)
 
     def _parts(self, content: list[Object]) -> None:
         """Mistral's content: a list of text and thinking parts."""
         for part in content:
             if part.get("type") == "thinking":
-                for thought in wire.thoughts(part):
-                    self._thought(thought, "thinking")
+                for text in wire.thoughts(part):
+                    self._add_reasoning(text, "thinking")
             elif part.get("type") == "image_url":
                 self._image(part)
             else:
@@ -287,7 +290,7 @@ class ChatDecoder(SseReplyDecoder):
             return
         self._close_reasoning()
         self._close_message()
-        self._begun = True
+        self._has_items = True
         for payload in self._calls.add(pieces):
             self._emit(payload)
 
@@ -306,7 +309,7 @@ class ChatDecoder(SseReplyDecoder):
 
     def _start(self) -> None:
         """Something other than calls begins: those before it come first."""
-        self._begun = True
+        self._has_items = True
         for payload in self._calls.begin():
             self._emit(payload)
 
@@ -323,7 +326,7 @@ class ChatDecoder(SseReplyDecoder):
 
     def _close_message(self) -> None:
         if self._message is not None:
-            self._finish(self._message, details=messages.kept(**self._taken()))
+            self._finish(self._message, details=messages.kept(**self._take_message_fields()))
             self._message = None
 
     def _close_reasoning(self) -> None:
@@ -335,14 +338,14 @@ class ChatDecoder(SseReplyDecoder):
             self._reasoning = None
 
     def _opaque(self) -> list[Object]:
-        details, self._details = wire.joined(self._details), []
+        details, self._details = wire.join_details(self._details), []
         return details
 
-    def _taken(self) -> Object:
+    def _take_message_fields(self) -> Object:
         """What belongs to the assistant's message as a whole, once: what goes back, what is only shown."""
-        kept, self._kept = self._kept, {}
-        shown, self._shown = self._shown, {}
-        return {"message": kept, "shown": shown}
+        message, self._message_fields = self._message_fields, {}
+        display, self._display_fields = self._display_fields, {}
+        return {"message": message, "shown": display}
 
     def _end(self) -> None:
         self._close_reasoning()
@@ -353,7 +356,7 @@ class ChatDecoder(SseReplyDecoder):
             self._finish(
                 self._open("reasoning"), details=messages.kept(reasoning_details=self._opaque())
             )
-        for payload in self._calls.end(self._taken()):
+        for payload in self._calls.end(self._take_message_fields()):
             self._emit(payload)
         finish = wire.FINISH.get(self._finish_reason, "stop")
         if self._calls and finish == "stop":

@@ -31,10 +31,10 @@ from tailrace.protocols.upstream import NO_ARGUMENTS
 
 _json = msgspec.json.Encoder().encode
 _SIGN = re.compile(r'\\.|\\$|["{}\[\]]', re.DOTALL)
-_KNOWN = frozenset({"index", "id", "type", "function", "custom"})
+_FIELDS = frozenset({"index", "id", "type", "function", "custom"})
 
 
-class _Call:
+class _StreamedCall:
     """One call so far; `item` is None until it has begun."""
 
     def __init__(self) -> None:
@@ -44,44 +44,44 @@ class _Call:
         self.custom = False
         self.arguments: list[str] = []
         self.size = 0
-        self.shown = 0
+        self.emitted_pieces = 0
         self.chunk = -1
-        self.kept: Object = {}
-        self._looked = 0
+        self.extra: Object = {}
+        self._scanned_pieces = 0
         self._rest = ""
         self._depth = 0
-        self._quoted = False
-        self._ended = False
+        self._in_string = False
+        self._is_balanced = False
 
-    def says(self, text: str) -> None:
+    def add_arguments(self, text: str) -> None:
         """A piece of the arguments."""
         self.arguments.append(text)
         self.size += len(text)
 
-    def names(self, piece: str) -> None:
+    def add_name(self, piece: str) -> None:
         """A piece of the name, or all of it once more."""
         if self.item is None and piece and piece != self.name:
             self.name = piece if piece.startswith(self.name) else self.name + piece
 
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         """Whether the arguments are an object that has ended; each piece is looked at once."""
-        text = self._rest + "".join(self.arguments[self._looked :])
-        self._looked = len(self.arguments)
+        text = self._rest + "".join(self.arguments[self._scanned_pieces :])
+        self._scanned_pieces = len(self.arguments)
         self._rest = ""
         for sign in _SIGN.finditer(text):
             match sign[0]:
                 case "\\":
                     self._rest = sign[0]  # what it escapes is still to come
                 case '"':
-                    self._quoted = not self._quoted
-                case "{" | "[" if not self._quoted:
+                    self._in_string = not self._in_string
+                case "{" | "[" if not self._in_string:
                     self._depth += 1
-                case "}" | "]" if not self._quoted:
+                case "}" | "]" if not self._in_string:
                     self._depth -= 1
-                    self._ended = self._depth == 0
+                    self._is_balanced = self._depth == 0
                 case _:
                     pass
-        return self._ended and self._depth == 0 and not self._quoted
+        return self._is_balanced and self._depth == 0 and not self._in_string
 
 
 class StreamedCalls:
@@ -89,8 +89,8 @@ class StreamedCalls:
 
     def __init__(self, items: Iterator[int]) -> None:
         self._items = items
-        self._calls: list[_Call] = []
-        self._at: dict[int, _Call] = {}
+        self._calls: list[_StreamedCall] = []
+        self._at: dict[int, _StreamedCall] = {}
         self._ids: set[str] = set()
         self._chunk = 0
 
@@ -100,7 +100,7 @@ class StreamedCalls:
     @property
     def whole(self) -> bool:
         """Whether every call could be run as it is."""
-        return all(call.custom or call.whole() or not call.size for call in self._calls)
+        return all(call.custom or call.is_whole() or not call.size for call in self._calls)
 
     def add(self, pieces: list[Object]) -> Iterator[t.Payload]:
         """The pieces of one chunk."""
@@ -112,7 +112,7 @@ class StreamedCalls:
         """Start what has a name and has not begun: something else follows."""
         for call in self._calls:
             if call.name:
-                yield from self._shown(call)
+                yield from self._emit_new(call)
 
     def end(self, message: Object) -> Iterator[t.Payload]:
         """Complete all calls; the first keeps `message`, what theirs says as a whole. Raises `ModelFailed`
@@ -123,10 +123,10 @@ class StreamedCalls:
                     raise ModelFailed("The model server sent a call and did not say of which tool.")
                 continue
             if not call.custom and not "".join(call.arguments).strip():
-                call.says(NO_ARGUMENTS)
-            yield from self._shown(call)
+                call.add_arguments(NO_ARGUMENTS)
+            yield from self._emit_new(call)
             assert call.item is not None
-            yield t.ItemCompleted(call.item, details=kept(call=call.kept, **message))
+            yield t.ItemCompleted(call.item, details=kept(call=call.extra, **message))
             message = {}
 
     def _add(self, piece: Object) -> Iterator[t.Payload]:
@@ -139,36 +139,36 @@ class StreamedCalls:
             return
         call.chunk = self._chunk
         call.custom = call.custom or custom
-        call.names(name)
-        call.kept |= {k: v for k, v in piece.items() if k not in _KNOWN and v is not None}
+        call.add_name(name)
+        call.extra |= {k: v for k, v in piece.items() if k not in _FIELDS and v is not None}
         inner = {k: v for k, v in body.items() if k not in ("name", field) and v is not None}
         if inner:
-            call.kept["function"] = {**any_object(call.kept.get("function")), **inner}
+            call.extra["function"] = {**any_object(call.extra.get("function")), **inner}
         if text:
-            call.says(text)
-            yield from self._shown(call) if call.item is not None else self.begin()
+            call.add_arguments(text)
+            yield from self._emit_new(call) if call.item is not None else self.begin()
 
-    def _of(self, piece: Object, name: str, text: str) -> _Call | None:
+    def _of(self, piece: Object, name: str, text: str) -> _StreamedCall | None:
         """The call that a piece belongs to (rules 1 and 2); None where it only says it once more (rule 4)."""
         index, id = wire.place(piece.get("index")), wire.name(piece.get("id"))
-        call = self._known(index, id, begins=bool(name) or not text)
+        call = self._find(index, id, begins=bool(name) or not text)
         if call is not None and name:
-            renamed = bool(id and call.id and id != call.id)
+            has_new_id = bool(id and call.id and id != call.id)
             bare = index is None and not id and call.name not in ("", name)
-            more = bool(text.strip()) and not call.custom and call.whole()
+            more = bool(text.strip()) and not call.custom and call.is_whole()
             if more and id == call.id != "" and text == "".join(call.arguments):
                 return None
-            if renamed or bare or more or call.chunk == self._chunk:
+            if has_new_id or bare or more or call.chunk == self._chunk:
                 call = None
         if call is None:
-            call = _Call()
+            call = _StreamedCall()
             self._calls.append(call)
         if index is not None:
             self._at[index] = call
         call.id = call.id or id
         return call
 
-    def _known(self, index: int | None, id: str, *, begins: bool) -> _Call | None:
+    def _find(self, index: int | None, id: str, *, begins: bool) -> _StreamedCall | None:
         """The call by its index, else its id, else the last; None where the piece may begin a new one."""
         if index in self._at:
             return self._at[index]
@@ -179,7 +179,7 @@ class StreamedCalls:
             return None
         return self._calls[-1] if self._calls else None
 
-    def _shown(self, call: _Call) -> Iterator[t.Payload]:
+    def _emit_new(self, call: _StreamedCall) -> Iterator[t.Payload]:
         if call.item is None:
             call.item = next(self._items)
             id = "" if call.id in self._ids else call.id
@@ -187,9 +187,9 @@ class StreamedCalls:
             yield t.ItemStarted(
                 call.item, "tool_call", name=call.name, call_id=id, custom=call.custom
             )
-        for text in call.arguments[call.shown :]:
+        for text in call.arguments[call.emitted_pieces :]:
             yield t.ArgumentsDelta(call.item, text)
-        call.shown = len(call.arguments)
+        call.emitted_pieces = len(call.arguments)
 
 
 def _arguments(value: Json) -> str:

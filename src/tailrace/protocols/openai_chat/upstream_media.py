@@ -10,7 +10,7 @@ from tailrace.protocols.fields import Object
 from tailrace.protocols.openai_chat import upstream_wire as wire
 from tailrace.protocols.openai_chat.messages import kept
 
-STREAMED = "pcm16"
+AUDIO_FORMAT = "pcm16"
 """The one format that servers stream."""
 
 
@@ -40,7 +40,7 @@ class Audio:
 
     def whole(self) -> t.ItemCompleted:
         """The end of the item."""
-        part = AudioPart(data="".join(self._data), format=STREAMED)
+        part = AudioPart(data="".join(self._data), format=AUDIO_FORMAT)
         content = Message(
             role="assistant", content=(part,), details=kept(message={"audio": self._about})
         )

@@ -94,7 +94,7 @@ class Choice(Struct, gc=False, forbid_unknown_fields=True):
     beside: Json = msgspec.field(default=None, name=_BESIDE)
 
 
-class Chunk(Struct, gc=False):
+class ChatChunk(Struct, gc=False):
     """One chunk, or a whole completion. `x_groq` and `timings` are where Groq and llama.cpp count."""
 
     id: Json = None
@@ -105,10 +105,10 @@ class Chunk(Struct, gc=False):
 
 
 _NONE: Object = {}
-_chunk = msgspec.json.Decoder(Chunk).decode
+_chunk = msgspec.json.Decoder(ChatChunk).decode
 
 
-def chunk(event: SseEvent) -> Chunk:
+def chunk(event: SseEvent) -> ChatChunk:
     """The chunk that an event is; one with fields that have no name here takes longer. Raises
     `msgspec.DecodeError` for what is no JSON."""
     try:
@@ -117,7 +117,7 @@ def chunk(event: SseEvent) -> Chunk:
         return loose(msgspec.json.decode(event.data))
 
 
-def only_speaks(chunk: Chunk) -> bool:
+def only_speaks(chunk: ChatChunk) -> bool:
     """Whether it is like most chunks, a piece of text."""
     choices = chunk.choices
     if not choices or len(choices) != 1:
@@ -126,7 +126,7 @@ def only_speaks(chunk: Chunk) -> bool:
     return choice.finish_reason is None and choice.delta is not None and bool(choice.delta.content)
 
 
-def is_last(chunk: Chunk) -> bool:
+def is_last(chunk: ChatChunk) -> bool:
     """Whether it ends the reply, or counts it: there servers say what they have to say of the whole."""
     choices = chunk.choices or ()
     return not choices or any(choice.finish_reason is not None for choice in choices)
@@ -145,14 +145,14 @@ def beside(data: bytes) -> Object:
     }
 
 
-def added(before: Json, after: Json) -> Json:
+def add_delta(before: Json, after: Json) -> Json:
     """A field's pieces together, as the official SDK adds them up: texts behind each other, entries of lists
     by their `index`."""
     if isinstance(before, dict) and isinstance(after, dict):
         fields = any_object(before)
         more = any_object(after)
-        joined = {k: _piece(k, fields.get(k), value) for k, value in more.items()}
-        return {**fields, **joined}
+        sums = {k: _piece(k, fields.get(k), value) for k, value in more.items()}
+        return {**fields, **sums}
     if isinstance(before, list) and isinstance(after, list):
         entries: list[Json] = [*before]
         for entry in cast("list[Json]", after):
@@ -162,7 +162,7 @@ def added(before: Json, after: Json) -> Json:
             if n is None:
                 entries.append(entry)
             else:
-                entries[n] = added(entries[n], entry)
+                entries[n] = add_delta(entries[n], entry)
         return entries
     if isinstance(before, str) and isinstance(after, str):
         return before + after
@@ -170,22 +170,22 @@ def added(before: Json, after: Json) -> Json:
 
 
 def _piece(name: str, before: Json, after: Json) -> Json:
-    return after if before is None or name in ("index", "type") else added(before, after)
+    return after if before is None or name in ("index", "type") else add_delta(before, after)
 
 
-def loose(value: Json) -> Chunk:
+def loose(value: Json) -> ChatChunk:
     """The chunk in any JSON object: what holds the rest is taken where it is of its kind, or alone."""
     fields = any_object(value)
-    known = {name: fields.get(name) for name in Chunk.__struct_fields__}
-    return Chunk(
-        **{**known, "choices": [_choice(choice) for choice in objects(fields.get("choices"))]}
+    values = {name: fields.get(name) for name in ChatChunk.__struct_fields__}
+    return ChatChunk(
+        **{**values, "choices": [_choice(choice) for choice in objects(fields.get("choices"))]}
     )
 
 
 def _choice(fields: Object) -> Choice:
-    known: Object = {name: fields.get(name) for name in Choice.__struct_fields__}
-    known |= {"delta": delta(fields.get("delta")), "beside": _rest(fields, Choice)}
-    return Choice(**known)
+    values: Object = {name: fields.get(name) for name in Choice.__struct_fields__}
+    values |= {"delta": delta(fields.get("delta")), "beside": _rest(fields, Choice)}
+    return Choice(**values)
 
 
 def delta(value: Json) -> Delta | None:
@@ -193,13 +193,13 @@ def delta(value: Json) -> Delta | None:
     fields = any_object(value)
     if not fields:
         return None
-    known = {name: fields.get(name) for name in Delta.__struct_fields__}
-    return Delta(**{**known, "beside": _rest(fields, Delta)})
+    values = {name: fields.get(name) for name in Delta.__struct_fields__}
+    return Delta(**{**values, "beside": _rest(fields, Delta)})
 
 
-def _rest(fields: Object, known: type[Struct]) -> Object | None:
+def _rest(fields: Object, struct: type[Struct]) -> Object | None:
     """The fields that have no name here, as far as they say something."""
-    names = known.__struct_encode_fields__
+    names = struct.__struct_encode_fields__
     return {k: v for k, v in fields.items() if k not in names and v is not None} or None
 
 
@@ -250,23 +250,23 @@ def _probable(token: Object) -> Object:
     }
 
 
-def counts(chunk: Chunk) -> Object:
+def counts(chunk: ChatChunk) -> Object:
     """What a chunk says of tokens, at any of the places where servers say it; empty where it says nothing."""
     choices = chunk.choices or ()
     nowhere = chunk.usage is None and chunk.x_groq is None and chunk.timings is None
     if nowhere and all(choice.usage is None for choice in choices):
         return _NONE
-    found: list[Json] = [chunk.usage, any_object(chunk.x_groq).get("usage")]
-    found += [choice.usage for choice in choices]
+    candidates: list[Json] = [chunk.usage, any_object(chunk.x_groq).get("usage")]
+    candidates += [choice.usage for choice in choices]
     timings = any_object(chunk.timings)
     if timings:
-        found.append(
+        candidates.append(
             {
                 "prompt_tokens": timings.get("prompt_n"),
                 "completion_tokens": timings.get("predicted_n"),
             }
         )
-    return any_object(next(filter(any_object, found), None))
+    return any_object(next(filter(any_object, candidates), None))
 
 
 def totals(usage: Object) -> Mapping[str, int]:
@@ -287,12 +287,12 @@ def totals(usage: Object) -> Mapping[str, int]:
 
 
 def _details(usage: Object, *names: str) -> Object:
-    found = (usage.get(f"{name}_tokens_details") for name in names)
-    return any_object(next(filter(any_object, found), None))
+    candidates = (usage.get(f"{name}_tokens_details") for name in names)
+    return any_object(next(filter(any_object, candidates), None))
 
 
 def _first(*values: Json) -> int:
-    return next((found for found in map(count, values) if found), 0)
+    return next((tokens for tokens in map(count, values) if tokens), 0)
 
 
 def citation(note: Object) -> Object | None:
@@ -300,39 +300,39 @@ def citation(note: Object) -> Object | None:
     inner = note.get("url_citation")
     if note.get("type") == "url_citation" and isinstance(inner, dict):
         blank: Object = {"start_index": 0, "end_index": 0, "title": "", "url": ""}
-        said = any_object(inner)
+        fields = any_object(inner)
         return {
             "type": "url_citation",
             **blank,
-            **{k: v for k, v in said.items() if v not in (None, "")},
+            **{k: v for k, v in fields.items() if v not in (None, "")},
         }
     return note if isinstance(note.get("type"), str) else None
 
 
-def joined(details: Sequence[Object]) -> list[Object]:
+def join_details(details: Sequence[Object]) -> list[Object]:
     """`reasoning_details` that came in pieces, as they go back: those of one kind and place are one."""
-    made: list[Object] = []
+    entries: list[Object] = []
     for piece in details:
-        last = made[-1] if made else {}
+        last = entries[-1] if entries else {}
         key = ("type", "index", "id")
         same = all(piece.get(k) in (None, last.get(k)) or last.get(k) is None for k in key)
-        if not made or not same or piece.get("type") != last.get("type"):
-            made.append(dict(piece))
+        if not entries or not same or piece.get("type") != last.get("type"):
+            entries.append(dict(piece))
             continue
         for field, value in piece.items():
             if field in ("text", "summary", "data") and isinstance(last.get(field), str):
                 last[field] += text(value)
             elif value is not None:
                 last[field] = value
-    return made
+    return entries
 
 
 def thoughts(part: Object) -> Iterator[str]:
     """The texts of a thinking part of Mistral's."""
-    said = part.get("thinking")
-    if isinstance(said, str):
-        yield said
-    yield from (text(thought.get("text")) for thought in objects(said))
+    thinking = part.get("thinking")
+    if isinstance(thinking, str):
+        yield thinking
+    yield from (text(part_of_thinking.get("text")) for part_of_thinking in objects(thinking))
 
 
 FINISH: Mapping[str, t.Finish] = {
@@ -375,5 +375,5 @@ GOES_ON = frozenset({"", "null", "none"})
 
 def finish(value: Json) -> str:
     """A finish reason as a word of `FINISH` or one of a failure; `""` while there is none."""
-    said = text(value).strip().lower()
-    return "" if said in GOES_ON else said
+    reason = text(value).strip().lower()
+    return "" if reason in GOES_ON else reason

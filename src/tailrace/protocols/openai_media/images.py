@@ -19,7 +19,7 @@ from tailrace.protocols.framing import json_bounds
 from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.openai_media.prompt import options, prompt
 from tailrace.protocols.upstream import NO_EVENT, SseReplyDecoder, http_failure
-from tailrace.protocols.upstream_errors import reported
+from tailrace.protocols.upstream_errors import server_failure
 from tailrace.protocols.upstream_events import words
 
 PREVIEWS = 2
@@ -29,7 +29,7 @@ MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 class ImagesCodec:
     """`UpstreamCodec` for pictures. Options of the request (`size`, `quality` …) are passed on."""
 
-    dialect = "images"
+    dialect: str = "images"
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         body = {
@@ -56,32 +56,32 @@ class ImagesDecoder(SseReplyDecoder):
         super().__init__(model)
         self._item: int | None = None
         self._document: list[bytes] | None = None
-        self._begun = False
+        self._has_data = False
 
     def feed(self, data: bytes) -> list[t.Payload]:
-        if not self._begun and data.strip():
-            self._begun = True
+        if not self._has_data and data.strip():
+            self._has_data = True
             self._document = [] if data.lstrip().startswith(b"{") else None
         if self._document is None:
             return super().feed(data)
         self._document.append(data)
-        self.heard += bool(data.strip())
+        self.progress += bool(data.strip())
         return []
 
     def _event(self, event: SseEvent) -> None:
         fields = _object(event.data)
         kind = str(fields.get("type") or event.event)
         if kind.endswith(".partial_image"):
-            preview = t.ImagePartial(self._started(), _base64(fields), _media_type(fields))
+            preview = t.ImagePartial(self._start(), _base64(fields), _media_type(fields))
             self._emit(preview)
         elif kind.endswith(".completed"):
             self._whole(fields, fields)
         elif "error" in fields or kind == "error":
-            raise reported(words(fields.get("error") or fields), fields)
+            raise server_failure(words(fields.get("error") or fields), fields)
 
-    def _closed(self) -> None:
+    def _end_without_final_event(self) -> None:
         if self._document is None:
-            super()._closed()
+            super()._end_without_final_event()
             return
         try:
             document = _object(b"".join(self._document))
@@ -93,7 +93,7 @@ class ImagesDecoder(SseReplyDecoder):
             self.failure = ModelFailed("The model server sent no picture.")
 
     def _whole(self, about: dict[str, Any], picture: dict[str, Any]) -> None:
-        item = self._started()
+        item = self._start()
         url = str(picture.get("url") or f"data:{_media_type(about)};base64,{_base64(picture)}")
         self._finish(item, content=Message(role="assistant", content=(ImagePart(url),)))
         usage = cast("dict[str, Any]", about.get("usage") or {})
@@ -101,23 +101,23 @@ class ImagesDecoder(SseReplyDecoder):
         self._emit(t.Usage(self._model, input=counts[0], output=counts[1]))
         self.done = True
 
-    def _started(self) -> int:
+    def _start(self) -> int:
         if self._item is None:
             self._item = self._open("image")
         return self._item
 
 
 def _object(data: bytes) -> dict[str, Any]:
-    if found := json_bounds.fault(data):
-        raise ModelFailed(f"The model server sent an answer that {found}.")
+    if excess := json_bounds.fault(data):
+        raise ModelFailed(f"The model server sent an answer that {excess}.")
     return msgspec.json.decode(data, type=dict[str, Any])
 
 
 def _base64(fields: dict[str, Any]) -> str:
-    found = fields.get("b64_json")
-    if not isinstance(found, str) or not found:
+    data = fields.get("b64_json")
+    if not isinstance(data, str) or not data:
         raise ModelFailed("The model server sent a picture without data.")
-    return found
+    return data
 
 
 def _media_type(fields: dict[str, Any]) -> str:

@@ -8,12 +8,12 @@ from tailrace.events.request import ModelRequest
 
 def prompt(request: ModelRequest) -> str:
     """Instructions, then the user's messages, a paragraph each."""
-    said = [
+    texts = [
         text_of(item.content)
         for item in request.items
         if isinstance(item, Message) and item.role == "user"
     ]
-    return "\n\n".join(filter(None, (request.instructions, *said)))
+    return "\n\n".join(filter(None, (request.instructions, *texts)))
 
 
 def options(request: ModelRequest, dialect: str) -> dict[str, Json]:

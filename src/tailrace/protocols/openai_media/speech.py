@@ -26,15 +26,15 @@ MAX_AUDIO = 64_000_000
 class SpeechCodec:
     """`UpstreamCodec` for speech. Options of the request (`voice`, `response_format` …) are passed on."""
 
-    dialect = "speech"
+    dialect: str = "speech"
 
     def __init__(self) -> None:
         self._format = FORMAT
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
-        given = {"voice": VOICE, "response_format": FORMAT, **options(request, self.dialect)}
-        body = {**given, "model": model, "input": prompt(request)}
-        self._format = str(given["response_format"])
+        parameters = {"voice": VOICE, "response_format": FORMAT, **options(request, self.dialect)}
+        body = {**parameters, "model": model, "input": prompt(request)}
+        self._format = str(parameters["response_format"])
         return HttpRequest("/audio/speech", {"accept": "*/*"}, msgspec.json.encode(body))
 
     def decoder(self, model: str) -> SpeechDecoder:
@@ -50,28 +50,28 @@ class SpeechDecoder:
     def __init__(self, model: str, form: str) -> None:
         self.failure: ModelFailed | None = None
         self.done = False
-        self.heard = 0
+        self.progress = 0
         self._model = model
         self._form = form
         self._item: int | None = None
         self._rest = b""
         self._size = 0
-        self._said: list[str] = []
+        self._pieces: list[str] = []
 
     def feed(self, data: bytes) -> list[t.Payload]:
-        made: list[t.Payload] = []
+        payloads: list[t.Payload] = []
         self._size += len(data)
-        self.heard += bool(data)
+        self.progress += bool(data)
         if self._size > MAX_AUDIO:
             self.failure = ModelFailed(f"The model server sent over {MAX_AUDIO} bytes of audio.")
-            return made
+            return payloads
         if self._item is None and data:
             self._item = 0
-            made.append(t.ItemStarted(self._item, "audio"))
+            payloads.append(t.ItemStarted(self._item, "audio"))
         whole = self._rest + data
         cut = len(whole) - len(whole) % 3  # base64 of such pieces joins without padding between
         self._rest = whole[cut:]
-        return [*made, *self._piece(whole[:cut])]
+        return [*payloads, *self._piece(whole[:cut])]
 
     def close(self) -> list[t.Payload]:
         if self.failure is not None:
@@ -79,15 +79,15 @@ class SpeechDecoder:
         if self._item is None:
             self.failure = ModelFailed("The model server sent no audio.")
             return []
-        made = self._piece(self._rest)
-        part = AudioPart(data="".join(self._said), format=self._form)
+        deltas = self._piece(self._rest)
+        part = AudioPart(data="".join(self._pieces), format=self._form)
         content = Message(role="assistant", content=(part,))
         self.done = True
-        return [*made, t.ItemCompleted(self._item, content=content), t.Usage(self._model)]
+        return [*deltas, t.ItemCompleted(self._item, content=content), t.Usage(self._model)]
 
     def _piece(self, data: bytes) -> list[t.Payload]:
         if not data or self._item is None:
             return []
         text = base64.b64encode(data).decode()
-        self._said.append(text)
+        self._pieces.append(text)
         return [t.AudioDelta(self._item, text)]

@@ -34,20 +34,17 @@ class MessageWriter(ItemWriter):
             self.id, Message(role="assistant", phase=self.started.phase), "in_progress"
         )
 
-    def _text(self, delta: t.TextDelta) -> None:
-        if delta.part != self._part:
-            self._begin(delta.part, refusal=False)
-        self._pieces.append(delta.text)
-        if delta.logprobs:
-            self._logprobs.extend(delta.logprobs)
-            logprobs = b',"logprobs":' + _json(delta.logprobs)
-            self.stream.delta(self._template(logprobs), delta.text)
-        else:
-            self.stream.delta(self._delta, delta.text)
-
     def take(self, payload: t.Payload) -> None:
-        if isinstance(payload, t.TextDelta):
-            self._text(payload)
+        if isinstance(payload, t.TextDelta):  # the hot one
+            if payload.part != self._part:
+                self._begin(payload.part, refusal=False)
+            self._pieces.append(payload.text)
+            if payload.logprobs:
+                self._logprobs.extend(payload.logprobs)
+                logprobs = b',"logprobs":' + _json(payload.logprobs)
+                self.stream.delta(self._template(logprobs), payload.text)
+            else:
+                self.stream.delta(self._delta, payload.text)
         elif isinstance(payload, t.RefusalDelta):
             if payload.part != self._part:
                 self._begin(payload.part, refusal=True)

@@ -43,7 +43,7 @@ from tailrace.protocols.upstream import http_failure
 DIALECT = wire_items.DIALECT
 ENCRYPTED = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
-_MERGED = ("include", "reasoning", "text")
+_COMPOSED_FIELDS = ("include", "reasoning", "text")
 """Parameters that are made of what the client said in this dialect and of settings."""
 _REASONS = re.compile(r"(?:.*/)?(?:o[1-9]|codex|gpt-(?:[5-9]|\d\d))(?!.*-chat)")
 """Models that think and, as nothing is stored, must be given their thoughts back. Others answer 400 to who
@@ -55,7 +55,7 @@ _json = msgspec.json.Encoder().encode
 class ResponsesCodec:
     """`UpstreamCodec` for Responses servers."""
 
-    dialect = DIALECT
+    dialect: str = DIALECT
 
     def __init__(self, *, thoughts: bool | None = None) -> None:
         """`thoughts`: whether they are asked for in the form in which they can be given back; None where the
@@ -65,15 +65,15 @@ class ResponsesCodec:
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings = request.settings
         _check(settings)
-        found = [Declared(tool) for tool in settings.tools]
-        names = Names(found, DIALECT, settings.origin)
+        declared_tools = [Declared(tool) for tool in settings.tools]
+        names = Names(declared_tools, DIALECT, settings.origin)
         extra = settings.extra if settings.origin == self.dialect else {}
         expected = bool(_reasoning(settings, extra) or _REASONS.match(model))
         thoughts = expected if self._thoughts is None else self._thoughts
         chooses = _may_choose(request, extra)
         body: Object = {
             "model": model,
-            "input": wire_items.encode_items(_told(request.items, settings.origin), names),
+            "input": wire_items.encode_items(_fitting_items(request.items, settings.origin), names),
             "stream": True,
             "store": False,
             **given(
@@ -95,8 +95,10 @@ class ResponsesCodec:
         }
         if settings.tool_choice != ToolChoice() and chooses:
             body["tool_choice"] = tools.encode_choice(settings, names)
-        body |= {name: value for name, value in extra.items() if name not in _MERGED}
-        return HttpRequest("/responses", {}, _json(body), offered=_offered(found, names))
+        body |= {name: value for name, value in extra.items() if name not in _COMPOSED_FIELDS}
+        return HttpRequest(
+            "/responses", {}, _json(body), offered_tools=_offered_tools(declared_tools, names)
+        )
 
     def decoder(self, model: str) -> ResponsesDecoder:
         return ResponsesDecoder(model)
@@ -105,14 +107,14 @@ class ResponsesCodec:
         return http_failure(status, body, self.dialect)
 
 
-def _offered(tools: list[Declared], names: Names) -> dict[str, OfferedTools]:
+def _offered_tools(tools: list[Declared], names: Names) -> dict[str, OfferedTools]:
     """What tools under other names than their own stand for."""
-    found = [
+    pairs = [
         (names.of(*tool.key), names.stands_for(tool, as_function=False))
         for tool in tools
         if tool.spec.kind != "provider"
     ]
-    return {name: stands for name, stands in found if stands is not None}
+    return {name: stands for name, stands in pairs if stands is not None}
 
 
 def _include(settings: Settings, extra: Object, *, thoughts: bool) -> list[Json]:
@@ -141,8 +143,8 @@ def _check(settings: Settings) -> None:
     """Refuse what a client of another dialect asks for, where no such server can do it. Raises `NoForm`."""
     foreign.check(settings, DIALECT)
     if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
-        said = "A model server that speaks Responses says at least one token."
-        raise NoForm(said, param="max_tokens")
+        message = "A model server that speaks Responses says at least one token."
+        raise NoForm(message, param="max_tokens")
 
 
 def _may_choose(request: ModelRequest, extra: Object) -> bool:
@@ -158,7 +160,7 @@ def _may_choose(request: ModelRequest, extra: Object) -> bool:
     return False
 
 
-def _told(items: Iterable[Item], origin: str) -> Iterator[Item]:
+def _fitting_items(items: Iterable[Item], origin: str) -> Iterator[Item]:
     """What a Responses server is told of a conversation. Raises `NoForm` for what a client said that no such
     server knows."""
     for item in items:
@@ -174,10 +176,10 @@ def _told(items: Iterable[Item], origin: str) -> Iterator[Item]:
                 if theirs or own.get("encrypted_content") or "id" in own:
                     yield item
             case Message():
-                _checked(item, item.content, origin)
+                _check_parts(item, item.content, origin)
                 yield from _legal(item)
             case ToolOutput():
-                _checked(item, item.output, origin)
+                _check_parts(item, item.output, origin)
                 yield item
             case ToolCall() | ProviderItem():
                 yield item
@@ -185,17 +187,17 @@ def _told(items: Iterable[Item], origin: str) -> Iterator[Item]:
                 assert_never(item)
 
 
-def _checked(item: Item, parts: Iterable[Part], origin: str) -> None:
+def _check_parts(item: Item, parts: Iterable[Part], origin: str) -> None:
     """Raises `NoForm` for a part that has none here."""
     param = foreign.LISTS.get(origin, "messages")
     for part in parts:
         if isinstance(part, ProviderPart) and part.dialect != DIALECT:
             raise foreign.unknown(DIALECT, part.data, param, item=item, part=part)
         if origin == "messages" and isinstance(part, (ImagePart, FilePart)) and part.file_id:
-            said = (
+            message = (
                 "A model server that speaks Responses takes no file by the id of another provider."
             )
-            raise NoForm(said, param=param, item=item, part=part)
+            raise NoForm(message, param=param, item=item, part=part)
 
 
 def _legal(item: Message) -> Iterator[Message]:
@@ -205,9 +207,9 @@ def _legal(item: Message) -> Iterator[Message]:
         yield item
     elif item.role != "assistant":
         yield item if item.content else msgspec.structs.replace(item, content=(TextPart(""),))
-    elif said := tuple(filter(_is_said, item.content)):
-        yield msgspec.structs.replace(item, content=said)
+    elif parts := tuple(filter(_is_legal, item.content)):
+        yield msgspec.structs.replace(item, content=parts)
 
 
-def _is_said(part: Part) -> bool:
+def _is_legal(part: Part) -> bool:
     return isinstance(part, (TextPart, RefusalPart, ProviderPart)) and part != TextPart("")

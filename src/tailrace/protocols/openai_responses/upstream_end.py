@@ -10,7 +10,7 @@ from tailrace.events.items import Json
 from tailrace.protocols.fields import Object, any_object, given
 from tailrace.protocols.openai_responses.item_details import OTHERS, PARTS, SUMMARY
 from tailrace.protocols.openai_responses.upstream_item import Key, Kind, objects, part_of, word
-from tailrace.protocols.upstream_errors import reported
+from tailrace.protocols.upstream_errors import server_failure
 from tailrace.protocols.upstream_events import words
 
 DIALECT = "responses"
@@ -54,12 +54,12 @@ ECHO = frozenset(
 )
 """Fields of a Response object that are the run's own here, or repeat what was asked for."""
 REASONS = frozenset({"max_output_tokens", "content_filter"})
-_COUNTED: Mapping[str, frozenset[str]] = {
+_COUNT_FIELDS: Mapping[str, frozenset[str]] = {
     "": frozenset({"input_tokens", "output_tokens", "total_tokens"}),
     "input_tokens_details": frozenset({"cached_tokens", "cache_write_tokens"}),
     "output_tokens_details": frozenset({"reasoning_tokens"}),
 }
-_KNOWN: Mapping[Kind, frozenset[str]] = {
+_ITEM_FIELDS: Mapping[Kind, frozenset[str]] = {
     "message": frozenset({"type", "id", "status", "role", "content", "phase"}),
     "reasoning": frozenset({"type", "id", "status", "summary", "content", "encrypted_content"}),
     "tool_call": frozenset({"type", "id", "status", "call_id", "name", "arguments", "input"}),
@@ -75,7 +75,7 @@ _OF_PART = frozenset({"type", "text", "refusal", "annotations", "logprobs"})
 def details(kind: Kind, item: Object, ordinals: Mapping[Key, int]) -> dict[str, Json]:
     """What a finished item says that only this dialect knows; a thought's secret with its id. `ordinals` are
     ours of its texts."""
-    own = {name: value for name, value in item.items() if name not in _KNOWN[kind]}
+    own = {name: value for name, value in item.items() if name not in _ITEM_FIELDS[kind]}
     if kind in ("message", "reasoning"):
         own |= _of_parts(item, ordinals)
     own = {name: value for name, value in own.items() if value is not None}
@@ -89,19 +89,19 @@ def details(kind: Kind, item: Object, ordinals: Mapping[Key, int]) -> dict[str, 
 def _of_parts(item: Object, ordinals: Mapping[Key, int]) -> dict[str, Json]:
     """What the parts of an item say beyond their texts, by our ordinals, and the parts that have none
     (`item_details.py`)."""
-    found: dict[str, Json] = {}
+    parts: dict[str, Json] = {}
     for field, name in (("content", PARTS), ("summary", SUMMARY)):
         more: dict[str, Json] = {}
         others: dict[str, Json] = {}
         for n, part in enumerate(objects(item.get(field))):
-            told = part_of(part, n, field)
+            text = part_of(part, n, field)
             rest = {k: v for k, v in part.items() if k not in _OF_PART and v is not None}
-            if told is None and part.get("type"):
+            if text is None and part.get("type"):
                 others[str(n)] = part
-            elif told is not None and told.key in ordinals and rest:
-                more[str(ordinals[told.key])] = rest
-        found |= given({name: more, OTHERS[field]: others})
-    return found
+            elif text is not None and text.key in ordinals and rest:
+                more[str(ordinals[text.key])] = rest
+        parts |= given({name: more, OTHERS[field]: others})
+    return parts
 
 
 def usage(model: str, response: Object, *, calls: bool) -> t.Usage:
@@ -115,9 +115,9 @@ def usage(model: str, response: Object, *, calls: bool) -> t.Usage:
     if response.get("status") == "incomplete" or reason:
         finish = "content_filter" if reason == "content_filter" else "length"
     own: Object = {k: v for k, v in response.items() if k not in ECHO and v is not None}
-    if more := _uncounted(counts):
+    if more := _other_counts(counts):
         own["usage"] = more
-    if reason and incomplete not in [{"reason": known} for known in REASONS]:
+    if reason and incomplete not in [{"reason": each} for each in REASONS]:
         own["incomplete_details"] = incomplete
     return t.Usage(
         model,
@@ -152,17 +152,19 @@ def failure(data: Object) -> ModelFailed:
     message = word(fields.get("message")) or words(nested or data)
     if response.get("status") == "cancelled" or data.get("type") == "response.cancelled":
         message = message or "The model server cancelled the reply."
-    told = {**fields, "code": fields.get("code") or data.get("code")}
-    if told.get("type") in FAILURES:
-        del told["type"]  # the event's
-    return reported(message, told).but(dialect=DIALECT)
+    error = {**fields, "code": fields.get("code") or data.get("code")}
+    if error.get("type") in FAILURES:
+        del error["type"]  # the event's
+    return server_failure(message, error).but(dialect=DIALECT)
 
 
-def _uncounted(counts: Object) -> Object:
+def _other_counts(counts: Object) -> Object:
     """What a `usage` says beyond the counts that we add up."""
-    more = {k: v for k, v in counts.items() if k not in _COUNTED and k not in _COUNTED[""]}
-    for name, known in _COUNTED.items():
-        inner = {k: v for k, v in any_object(counts.get(name)).items() if k not in known}
+    more = {
+        k: v for k, v in counts.items() if k not in _COUNT_FIELDS and k not in _COUNT_FIELDS[""]
+    }
+    for name, counted_fields in _COUNT_FIELDS.items():
+        inner = {k: v for k, v in any_object(counts.get(name)).items() if k not in counted_fields}
         if name and inner:
             more[name] = inner
     return {k: v for k, v in more.items() if v is not None}

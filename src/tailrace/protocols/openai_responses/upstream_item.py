@@ -37,7 +37,7 @@ _PARTS = {
 """By the type of a part: what it is, and the field that holds its text."""
 
 
-class Told:
+class StreamedText:
     """A text, as far as it has been said."""
 
     __slots__ = ("annotations", "logprobs", "pieces")
@@ -48,10 +48,11 @@ class Told:
         self.logprobs = False
 
     def text(self) -> str:
+        """All of it so far."""
         return "".join(self.pieces)
 
 
-class Part:
+class ItemText:
     """A text of a finished item, with what else its part says."""
 
     __slots__ = ("annotations", "key", "logprobs", "text")
@@ -75,7 +76,7 @@ class ReplyItem:
         self.number: int | None = None
         self.done = False
         self.closed = False
-        self.told: dict[Key, Told] = {}
+        self.texts: dict[Key, StreamedText] = {}
         self.ordinals: dict[Key, int] = {}
         self._current: dict[str, Key] = {}
         self._next: dict[str, int] = {}
@@ -83,36 +84,38 @@ class ReplyItem:
 
     @property
     def id(self) -> str:
+        """The server's id of the item, or `""`."""
         return word(self.fields.get("id"))
 
     @property
     def call_id(self) -> str:
+        """The id of the call that the item is, or `""`."""
         return word(self.fields.get("call_id"))
 
-    def conflicts(self, fields: Object) -> bool:
+    def is_other_call(self, fields: Object) -> bool:
         """Whether it is another call than this one."""
         other = word(fields.get("call_id"))
         return bool(self.call_id and other and self.call_id != other)
 
-    def useless(self) -> bool:
+    def is_useless(self) -> bool:
         """Whether it says nothing that can be used: a call without arguments that can be read, a message
         without words."""
         if self.kind != "tool_call":
-            words = any(told.text() for told in self.told.values())
+            words = any(each.text() for each in self.texts.values())
             return self.kind == "message" and not words
-        said = self.said("arguments")
+        arguments = self.text_of_kind("arguments")
         if self.fields.get("type") == "custom_tool_call":
-            return not said
+            return not arguments
         try:
-            msgspec.json.decode(said)
+            msgspec.json.decode(arguments)
         except msgspec.DecodeError:
             return True
         return False
 
-    def without_arguments(self) -> bool:
+    def lacks_arguments(self) -> bool:
         """Whether it is a function's call, and nothing was said of what with."""
         function = self.kind == "tool_call" and self.fields.get("type") != "custom_tool_call"
-        return function and not self.said("arguments").strip()
+        return function and not self.text_of_kind("arguments").strip()
 
     def part(self, key: Key) -> int:
         """Our ordinal for the next piece of a text. Parts follow each other: a text that goes on after
@@ -125,54 +128,56 @@ class ReplyItem:
             self.ordinals[key] = self._ordinal[group]
         return self._ordinal[group]
 
-    def said(self, kind: str) -> str:
+    def text_of_kind(self, kind: str) -> str:
         """All texts of a kind, in the server's order."""
-        return "".join(self.told[key].text() for key in sorted(self.told) if key[0] == kind)
+        return "".join(self.texts[key].text() for key in sorted(self.texts) if key[0] == kind)
 
-    def rest(self, parts: list[Part], *, all_of_it: bool) -> Iterator[tuple[Part, str]]:
+    def rest(self, parts: list[ItemText], *, all_of_it: bool) -> Iterator[tuple[ItemText, str]]:
         """Each of these texts, with as much as has not been said; `all_of_it`: the item has no others."""
         for kind in {part.key[0]: None for part in parts}:
             some = [part for part in parts if part.key[0] == kind]
-            said, whole = self.said(kind), "".join(part.text for part in some)
-            if all_of_it and said == whole:
+            text, whole = self.text_of_kind(kind), "".join(part.text for part in some)
+            if all_of_it and text == whole:
                 yield from ((part, "") for part in some)
             elif self._begins(some, all_of_it=all_of_it):
-                yield from ((part, part.text[len(self._told(part.key)) :]) for part in some)
-            elif all_of_it and whole.startswith(said):  # the server counts its parts in two ways
-                yield some[-1], whole[len(said) :]
+                yield from (
+                    (part, part.text[len(self._streamed_text(part.key)) :]) for part in some
+                )
+            elif all_of_it and whole.startswith(text):  # the server counts its parts in two ways
+                yield some[-1], whole[len(text) :]
 
-    def _begins(self, parts: list[Part], *, all_of_it: bool) -> bool:
+    def _begins(self, parts: list[ItemText], *, all_of_it: bool) -> bool:
         """Whether what was said under each ordinal of the server is how the part of that ordinal begins."""
         texts = {part.key: part.text for part in parts}
         kind = parts[0].key[0]
-        told = {key for key in self.told if key[0] == kind and (all_of_it or key in texts)}
-        return all(texts.get(key, "").startswith(self._told(key)) for key in told)
+        keys = {key for key in self.texts if key[0] == kind and (all_of_it or key in texts)}
+        return all(texts.get(key, "").startswith(self._streamed_text(key)) for key in keys)
 
-    def _told(self, key: Key) -> str:
-        return self.told[key].text() if key in self.told else ""
+    def _streamed_text(self, key: Key) -> str:
+        return self.texts[key].text() if key in self.texts else ""
 
 
-def parts_of(item: Object) -> list[Part]:
+def parts_of(item: Object) -> list[ItemText]:
     """The texts of a finished item, in order."""
-    found: list[Part] = []
+    texts: list[ItemText] = []
     for field in ("summary", "content"):
         value = item.get(field)
         if isinstance(value, str):
             kind = "text" if item.get("type") == "message" else "reasoning"
             value = [{"type": "output_text" if kind == "text" else "reasoning_text", "text": value}]
         for n, part in enumerate(objects(value)):
-            if (made := part_of(part, n, field)) is not None:
-                found.append(made)
-    return found
+            if (text := part_of(part, n, field)) is not None:
+                texts.append(text)
+    return texts
 
 
-def part_of(part: Object, n: int, field: str = "content") -> Part | None:
+def part_of(part: Object, n: int, field: str = "content") -> ItemText | None:
     """The text of a part; None for a part of another type."""
     kind, name = _PARTS.get(str(part.get("type")), ("", ""))
     if field == "summary":
         kind, name = "summary", "text"
     text = part.get(name)
-    return Part((kind, n), text, part) if kind and isinstance(text, str) else None
+    return ItemText((kind, n), text, part) if kind and isinstance(text, str) else None
 
 
 def arguments_of(item: Object) -> str:
@@ -188,7 +193,7 @@ def kind_of(fields: Object) -> Kind:
     return KINDS.get(word(fields.get("type")), "provider")
 
 
-def same(one: ReplyItem, item: Object) -> bool:
+def can_be_same(one: ReplyItem, item: Object) -> bool:
     """Whether an item of the final response, that no id names, can be one that came in the stream."""
     if kind_of(item) != one.kind:
         return False
@@ -201,8 +206,8 @@ def same(one: ReplyItem, item: Object) -> bool:
         kinds = ("text", "refusal", "summary", "reasoning")
         parts = parts_of(item)
         texts = {kind: "".join(p.text for p in parts if p.key[0] == kind) for kind in kinds}
-    said = ((one.said(kind), text) for kind, text in texts.items())
-    return all(told.startswith(text) or text.startswith(told) for told, text in said)
+    pairs = ((one.text_of_kind(kind), text) for kind, text in texts.items())
+    return all(ours.startswith(theirs) or theirs.startswith(ours) for ours, theirs in pairs)
 
 
 def word(value: Json) -> str:

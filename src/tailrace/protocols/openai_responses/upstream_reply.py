@@ -23,24 +23,24 @@ from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.openai_responses import upstream_end as end
 from tailrace.protocols.openai_responses.stream_provider import FORMS
 from tailrace.protocols.openai_responses.upstream_item import (
+    ItemText,
     Key,
     Kind,
-    Part,
     ReplyItem,
-    Told,
+    StreamedText,
     arguments_of,
+    can_be_same,
     kind_of,
     objects,
     part_of,
     parts_of,
-    same,
     word,
 )
 from tailrace.protocols.upstream import NO_ARGUMENTS, SseReplyDecoder
 
 DIALECT = "responses"
 ENDS = ("response.completed", "response.incomplete", "response.done")
-COMPARED = 64
+MAX_COMPARISONS = 64
 """Items of a stream that one of the final response is compared with by what it says."""
 NOWHERE = -1
 """The place of an item whose event names none."""
@@ -95,15 +95,15 @@ class ResponsesDecoder(SseReplyDecoder):
         data = _decode(event.data)
         kind = word(data.get("type")) or event.event
         if kind in _DELTAS:
-            self._delta(_DELTAS[kind], data)
+            self._on_delta(_DELTAS[kind], data)
         else:
             self._other(kind, data)
 
-    def _closed(self) -> None:
-        if self._marked and self._all and all(item.done for item in self._all):
+    def _end_without_final_event(self) -> None:
+        if self._has_done_mark and self._all and all(item.done for item in self._all):
             self._end({})  # it said that this is the end, and nothing is missing but the last event
         else:
-            super()._closed()
+            super()._end_without_final_event()
 
     def _raise_reported(self, error: Object) -> None:
         """With the code and `param` that the server gave."""
@@ -120,33 +120,33 @@ class ResponsesDecoder(SseReplyDecoder):
             cut = {"status": "incomplete"} if kind == "response.incomplete" else {}
             self._end({**cut, **response})
         elif kind == "response.output_item.added":
-            self._added(data)
+            self._on_item_added(data)
         elif kind == "response.output_item.done":
-            self._item_done(data)
+            self._on_item_done(data)
         elif name in _WHOLES:
-            self._whole(*_WHOLES[name], data)
+            self._on_text_done(*_WHOLES[name], data)
         elif name in _PARTS:
-            self._part(*_PARTS[name], data)
+            self._on_part(*_PARTS[name], data)
         elif name == "output_text.annotation.added":
-            self._annotation(data)
+            self._on_annotation(data)
         elif kind not in _RUN:
-            self._told_of_item(name, data)
+            self._on_provider_event(name, data)
 
     # which item
 
     def _find(self, data: Object, kind: Kind | None) -> ReplyItem | None:
         """The item an event is about; a `kind` of which there is none may begin one."""
-        named = self._by_id.get(word(data.get("item_id")))
-        if named is not None and kind in (None, named.kind):
-            return None if named.closed else named
+        by_id = self._by_id.get(word(data.get("item_id")))
+        if by_id is not None and kind in (None, by_id.kind):
+            return None if by_id.closed else by_id
         index = _index(data)
-        placed = self._by_index.get(index)
-        if placed is not None and not placed.done and kind in (None, placed.kind):
-            return placed
+        by_index = self._by_index.get(index)
+        if by_index is not None and not by_index.done and kind in (None, by_index.kind):
+            return by_index
         if kind is None:
             return None
         going = [item for item in self._going if item.kind == kind]
-        if going and (index == NOWHERE or named is not None):
+        if going and (index == NOWHERE or by_id is not None):
             return going[-1]
         if kind == "tool_call":  # nobody has said what is called: the finished item will
             return None
@@ -163,48 +163,52 @@ class ResponsesDecoder(SseReplyDecoder):
             self._by_call[item.call_id] = item
         return item
 
-    def _added(self, data: Object) -> None:
+    def _on_item_added(self, data: Object) -> None:
         fields = any_object(data.get("item"))
         if not word(fields.get("type")):
             return
         index = _index(data)
         index = len(self._all) if index == NOWHERE else index
-        known = self._by_id.get(word(fields.get("id")))
-        if known is not None and not known.done and known.kind == kind_of(fields):
-            self._by_index[index] = known  # said twice, or begun by its text
+        by_id = self._by_id.get(word(fields.get("id")))
+        if by_id is not None and not by_id.done and by_id.kind == kind_of(fields):
+            self._by_index[index] = by_id  # said twice, or begun by its text
             return
-        taken = self._by_index.get(index)
-        if taken is not None and not taken.done and not (taken.id and fields.get("id")):
-            if not taken.told and same(taken, fields) and not taken.conflicts(fields):
+        by_index = self._by_index.get(index)
+        if by_index is not None and not by_index.done and not (by_index.id and fields.get("id")):
+            if (
+                not by_index.texts
+                and can_be_same(by_index, fields)
+                and not by_index.is_other_call(fields)
+            ):
                 return
-            self._finish_item(taken, {})
+            self._finish_item(by_index, {})
         item = self._by_index[index] = self._new(fields)
         if item.kind != "tool_call" or item.fields.get("name"):
             self._start(item)
 
-    def _item_done(self, data: Object) -> None:
+    def _on_item_done(self, data: Object) -> None:
         fields = any_object(data.get("item"))
         if not word(fields.get("type")):
             return
-        named = self._named(fields)
-        item = next((item for item in named if not item.closed), None)
-        if item is None and any(item.fields == {**item.fields, **fields} for item in named):
+        candidates = self._find_by_names(fields)
+        item = next((item for item in candidates if not item.closed), None)
+        if item is None and any(item.fields == {**item.fields, **fields} for item in candidates):
             return  # said twice
-        item = item or self._placed(fields, _index(data)) or self._new(fields)
+        item = item or self._find_by_place(fields, _index(data)) or self._new(fields)
         self._finish_item(item, fields)
 
-    def _placed(self, fields: Object, index: int) -> ReplyItem | None:
+    def _find_by_place(self, fields: Object, index: int) -> ReplyItem | None:
         """The open item that a finished one is by its place, where no name tells."""
-        placed = self._by_index.get(index)
-        going = [placed] if placed is not None else []
+        by_index = self._by_index.get(index)
+        going = [by_index] if by_index is not None else []
         if index == NOWHERE:
-            going = [item for item in self._going if same(item, fields)]
+            going = [item for item in self._going if can_be_same(item, fields)]
         fit = (i for i in going if i.kind == kind_of(fields) and not i.done)
-        return next((item for item in fit if not item.conflicts(fields)), None)
+        return next((item for item in fit if not item.is_other_call(fields)), None)
 
     # what is said of it
 
-    def _delta(self, about: tuple[Kind, str], data: Object) -> None:
+    def _on_delta(self, about: tuple[Kind, str], data: Object) -> None:
         kind, what = about
         item = self._find(data, kind)
         text = data.get("delta")
@@ -213,7 +217,7 @@ class ResponsesDecoder(SseReplyDecoder):
         key = (what, _ordinal(what, data))
         self._say(item, key, text, objects(data.get("logprobs")))
 
-    def _whole(self, kind: Kind, what: str, field: str, data: Object) -> None:
+    def _on_text_done(self, kind: Kind, what: str, field: str, data: Object) -> None:
         text = data.get(field)
         item = self._find(data, kind)
         if item is None or not isinstance(text, str):
@@ -222,9 +226,9 @@ class ResponsesDecoder(SseReplyDecoder):
             item.fields = {**item.fields, "name": data["name"]}
         key = (what, _ordinal(what, data))
         part = {"text": text, "logprobs": data.get("logprobs")}
-        self._rest(item, [Part(key, text, part)])
+        self._rest(item, [ItemText(key, text, part)])
 
-    def _part(self, kind: Kind | None, field: str, data: Object) -> None:
+    def _on_part(self, kind: Kind | None, field: str, data: Object) -> None:
         n = _ordinal("summary" if field == "summary" else "", data)
         part = part_of(any_object(data.get("part")), n, field)
         if part is None or not part.text:
@@ -233,13 +237,13 @@ class ResponsesDecoder(SseReplyDecoder):
         if item is not None:
             self._rest(item, [part])
 
-    def _annotation(self, data: Object) -> None:
+    def _on_annotation(self, data: Object) -> None:
         item = self._find(data, "message")
         annotation = any_object(data.get("annotation"))
         if item is not None and annotation:
             self._cite(item, ("text", _ordinal("text", data)), annotation)
 
-    def _told_of_item(self, name: str, data: Object) -> None:
+    def _on_provider_event(self, name: str, data: Object) -> None:
         """Any other event, where it is about an item of the server's own."""
         item = self._find(data, None)
         if item is None or item.kind != "provider" or item.number is None:
@@ -250,25 +254,25 @@ class ResponsesDecoder(SseReplyDecoder):
         more = {key: value for key, value in data.items() if key not in _PLACE}
         self._emit(t.ProviderEvent(item.number, name, more))
 
-    def _rest(self, item: ReplyItem, parts: list[Part], *, all_of_it: bool = False) -> None:
+    def _rest(self, item: ReplyItem, parts: list[ItemText], *, all_of_it: bool = False) -> None:
         """Say what of these texts has not been said."""
         for part, more in item.rest(parts, all_of_it=all_of_it):
-            told = item.told.get(part.key)
-            logprobs = [] if told is not None and told.logprobs else part.logprobs
-            if more or logprobs or (told is None and len(parts) > 1):
+            text = item.texts.get(part.key)
+            logprobs = [] if text is not None and text.logprobs else part.logprobs
+            if more or logprobs or (text is None and len(parts) > 1):
                 self._say(item, part.key, more, logprobs)
-            told = item.told.get(part.key)
-            for annotation in part.annotations[told.annotations if told is not None else 0 :]:
+            text = item.texts.get(part.key)
+            for annotation in part.annotations[text.annotations if text is not None else 0 :]:
                 self._cite(item, part.key, annotation)
 
     def _say(self, item: ReplyItem, key: Key, text: str, logprobs: list[Object]) -> None:
-        told = item.told.setdefault(key, Told())
-        told.logprobs = told.logprobs or bool(logprobs)
+        text_so_far = item.texts.setdefault(key, StreamedText())
+        text_so_far.logprobs = text_so_far.logprobs or bool(logprobs)
         if item.kind == "tool_call" and not (item.number is not None or item.fields.get("name")):
-            told.pieces.append(text)  # said when its name is known
+            text_so_far.pieces.append(text)  # said when its name is known
             return
         number = self._start(item)
-        told.pieces.append(text)
+        text_so_far.pieces.append(text)
         match key[0]:
             case "text":
                 self._emit(t.TextDelta(number, text, item.part(key), tuple(logprobs)))
@@ -282,7 +286,7 @@ class ResponsesDecoder(SseReplyDecoder):
                 self._emit(t.ArgumentsDelta(number, text))
 
     def _cite(self, item: ReplyItem, key: Key, annotation: Object) -> None:
-        item.told.setdefault(key, Told()).annotations += 1
+        item.texts.setdefault(key, StreamedText()).annotations += 1
         number = self._start(item)
         self._emit(t.AnnotationAdded(number, annotation, item.part(key)))
 
@@ -310,8 +314,8 @@ class ResponsesDecoder(SseReplyDecoder):
                 details=end.details(item.kind, fields, {}),
             )
             self._emit(started)
-            if told := item.said("arguments"):
-                self._emit(t.ArgumentsDelta(number, told))
+            if arguments := item.text_of_kind("arguments"):
+                self._emit(t.ArgumentsDelta(number, arguments))
         return item.number
 
     def _finish_item(self, item: ReplyItem, fields: Object, status: Status = "completed") -> None:
@@ -320,16 +324,16 @@ class ResponsesDecoder(SseReplyDecoder):
         self._going.pop(item, None)
         item.fields = {**item.fields, **fields}
         if item.kind == "tool_call":
-            arguments = Part(("arguments", 0), arguments_of(item.fields), {})
+            arguments = ItemText(("arguments", 0), arguments_of(item.fields), {})
             self._rest(item, [arguments], all_of_it=True)
         elif item.kind != "provider":
             self._rest(item, parts_of(item.fields), all_of_it=True)
         number = self._start(item)
         if fields.get("status") == "incomplete":
             status = "incomplete"
-        if item.useless() and status == "completed" and not self.done:
+        if item.is_useless() and status == "completed" and not self.done:
             return
-        if item.without_arguments() and status == "completed":
+        if item.lacks_arguments() and status == "completed":
             self._say(item, ("arguments", 0), NO_ARGUMENTS, [])
         item.closed = True
         if item.kind == "provider":
@@ -343,7 +347,7 @@ class ResponsesDecoder(SseReplyDecoder):
             self.failure = end.failure({"response": response})
             return
         self.done = True
-        last = self._matched([each for each in objects(response.get("output")) if each.get("type")])
+        last = self._match([each for each in objects(response.get("output")) if each.get("type")])
         cut: Status = "incomplete" if response.get("status") == "incomplete" else "completed"
         for item in self._all:
             if not item.closed:
@@ -352,36 +356,38 @@ class ResponsesDecoder(SseReplyDecoder):
         calls = any(item.kind == "tool_call" for item in self._all)
         self._emit(end.usage(self._model, response, calls=calls))
 
-    def _matched(self, output: list[Object]) -> dict[ReplyItem, Object]:
+    def _match(self, output: list[Object]) -> dict[ReplyItem, Object]:
         """The final response's items by the items of the stream that they are, by their names or by what they
         say; the others are new ones."""
-        found: dict[ReplyItem, Object] = {}
+        pairs: dict[ReplyItem, Object] = {}
         for surely in (True, False):
             left: list[Object] = []
             for fields in output:
-                alike = (i for i in self._named(fields) if not surely or same(i, fields))
-                item = next((item for item in alike if item not in found), None)
+                alike = (
+                    i for i in self._find_by_names(fields) if not surely or can_be_same(i, fields)
+                )
+                item = next((item for item in alike if item not in pairs), None)
                 if item is None:
                     left.append(fields)
                 else:
-                    found[item] = fields
+                    pairs[item] = fields
             output = left
-        free = [item for item in self._all if item not in found]
+        free = [item for item in self._all if item not in pairs]
         for fields in output:
-            alike = (item for item in free[:COMPARED] if same(item, fields))
+            alike = (item for item in free[:MAX_COMPARISONS] if can_be_same(item, fields))
             item = next(alike, None) or self._new(fields)
             if item in free:
                 free.remove(item)
-            found[item] = fields
-        return found
+            pairs[item] = fields
+        return pairs
 
-    def _named(self, fields: Object) -> list[ReplyItem]:
+    def _find_by_names(self, fields: Object) -> list[ReplyItem]:
         """The items that a finished one can be by its id, or its call's."""
-        known = (
+        items = (
             self._by_id.get(word(fields.get("id"))),
             self._by_call.get(word(fields.get("call_id"))),
         )
-        return [item for item in known if item is not None and item.kind == kind_of(fields)]
+        return [item for item in items if item is not None and item.kind == kind_of(fields)]
 
 
 def _ordinal(what: str, data: Object) -> int:

@@ -14,7 +14,7 @@ TASK = "task"
 ASK_USER = "ask_user"
 
 
-class Task(Struct, frozen=True, forbid_unknown_fields=True):
+class SubagentTask(Struct, frozen=True, forbid_unknown_fields=True):
     """The arguments of `task`."""
 
     agent: str
@@ -36,12 +36,12 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True):
 
 def task_spec(descriptions: Mapping[str, str]) -> ToolSpec:
     """`task` for an agent with these subagents."""
-    listed = "\n".join(f"- {name}: {text or name}" for name, text in descriptions.items())
+    lines = "\n".join(f"- {name}: {text or name}" for name, text in descriptions.items())
     return ToolSpec(
         name=TASK,
         description=(
             "Hand a task to another agent and get its final answer. It sees nothing but the prompt. "
-            f"Several tasks in one reply are worked on side by side. Agents:\n{listed}"
+            f"Several tasks in one reply are worked on side by side. Agents:\n{lines}"
         ),
         parameters=_object(
             {
@@ -68,14 +68,14 @@ def ask_user_spec() -> ToolSpec:
     )
 
 
-def read_task(arguments: str, known: Sequence[str]) -> Task | str:
+def read_task(arguments: str, agents: Sequence[str]) -> SubagentTask | str:
     """The task in a call's arguments, or what is wrong with them."""
     try:
-        task = msgspec.json.decode(arguments or "{}", type=Task)
+        task = msgspec.json.decode(arguments or "{}", type=SubagentTask)
     except msgspec.MsgspecError as error:
         return f"The arguments do not fit: {error}"
-    if task.agent not in known:
-        return f"There is no agent named {task.agent}. Known: {', '.join(known)}."
+    if task.agent not in agents:
+        return f"There is no agent named {task.agent}. Known: {', '.join(agents)}."
     return task
 
 

@@ -29,7 +29,7 @@ from tailrace.runtimes.tools.raised import tool_failure
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class _Options(msgspec.Struct, frozen=True):
+class _FunctionOptions(msgspec.Struct, frozen=True):
     after_crash: AfterCrash = "tell"
     approval: bool = False
     timeout: float | None = None
@@ -67,7 +67,7 @@ def tool(
 
     def mark(function: Function) -> Function:
         policy = "retry" if idempotent else after_crash
-        function.__dict__["tailrace_tool"] = _Options(policy, approval, timeout)
+        function.__dict__["tailrace_tool"] = _FunctionOptions(policy, approval, timeout)
         return function
 
     return mark if function is None else mark(function)
@@ -81,7 +81,7 @@ class FunctionTool:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        options: _Options = function.__dict__.get("tailrace_tool", _Options())
+        options: _FunctionOptions = function.__dict__.get("tailrace_tool", _FunctionOptions())
         self.after_crash: AfterCrash = options.after_crash
         self.approval = options.approval
         self._timeout = options.timeout

@@ -25,7 +25,7 @@ from tailrace.events.types import MAIN, Payload, Usage
 from tailrace.runtimes.contract import RunContext
 
 
-class Said(Struct, frozen=True):
+class TextPiece(Struct, frozen=True):
     """A piece of text or of reasoning; pieces in a row make one item."""
 
     kind: Literal["message", "reasoning"]
@@ -33,7 +33,7 @@ class Said(Struct, frozen=True):
     agent: str = MAIN
 
 
-class Called(Struct, frozen=True):
+class ToolCallPiece(Struct, frozen=True):
     """A tool was called: one of the agent's own, or with `client` one that the client runs.
 
     The call of a client's tool ends the turn; its output comes with the next request.
@@ -45,12 +45,12 @@ class Called(Struct, frozen=True):
     agent: str = MAIN
     client: bool = False
 
-    def result(self, output: Json, *, is_error: bool = False) -> Answered:
+    def result(self, output: Json, *, is_error: bool = False) -> ToolResultPiece:
         """What the tool answered: text, or anything JSON can say."""
-        return Answered(self.id, output, is_error)
+        return ToolResultPiece(self.id, output, is_error)
 
 
-class Answered(Struct, frozen=True):
+class ToolResultPiece(Struct, frozen=True):
     """A tool's answer."""
 
     id: str
@@ -66,13 +66,15 @@ class Custom(Struct, frozen=True):
     agent: str = MAIN
 
 
-class Done(Struct, frozen=True):
+class AgentEnd(Struct, frozen=True):
     """A subagent has ended."""
 
     agent: str
 
 
-Piece: TypeAlias = str | Said | Called | Answered | Custom | Done | Usage | Payload
+GeneratorPiece: TypeAlias = (
+    str | TextPiece | ToolCallPiece | ToolResultPiece | Custom | AgentEnd | Usage | Payload
+)
 """What a generator may yield. A bare event (`tailrace.events.types`) is passed on as the main agent's."""
 
 
@@ -83,25 +85,25 @@ class Speaker:
         self.agent = agent
         self._calls = 0
 
-    def text(self, text: str) -> Said:
+    def text(self, text: str) -> TextPiece:
         """A piece of the answer."""
-        return Said("message", text, self.agent)
+        return TextPiece("message", text, self.agent)
 
-    def reasoning(self, text: str) -> Said:
+    def reasoning(self, text: str) -> TextPiece:
         """A piece of reasoning."""
-        return Said("reasoning", text, self.agent)
+        return TextPiece("reasoning", text, self.agent)
 
-    def tool(self, name: str, **arguments: Json) -> Called:
+    def tool(self, name: str, **arguments: Json) -> ToolCallPiece:
         """A call of one of the agent's own tools; yield it, then its `result`."""
-        return Called(self._call_id(), name, arguments, self.agent)
+        return ToolCallPiece(self._call_id(), name, arguments, self.agent)
 
     def custom(self, name: str, data: Json = None) -> Custom:
         """Something of the author's own."""
         return Custom(name, data, self.agent)
 
-    def done(self) -> Done:
+    def done(self) -> AgentEnd:
         """This subagent has ended."""
-        return Done(self.agent)
+        return AgentEnd(self.agent)
 
     def _call_id(self) -> str:
         self._calls += 1
@@ -140,6 +142,6 @@ class Run(Speaker):
         number = self._speakers[name]
         return Speaker(name if number == 1 else f"{name}#{number}")
 
-    def client_tool(self, name: str, **arguments: Json) -> Called:
+    def client_tool(self, name: str, **arguments: Json) -> ToolCallPiece:
         """A call of a tool that the client runs; yield it last."""
-        return Called(self._call_id(), name, arguments, client=True)
+        return ToolCallPiece(self._call_id(), name, arguments, client=True)

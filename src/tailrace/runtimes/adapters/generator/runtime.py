@@ -20,20 +20,20 @@ from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.runtimes.adapters.generator.run import (
-    Answered,
-    Called,
+    AgentEnd,
     Custom,
-    Done,
-    Piece,
+    GeneratorPiece,
     Run,
-    Said,
+    TextPiece,
+    ToolCallPiece,
+    ToolResultPiece,
 )
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.foreign import model_failure
 from tailrace.runtimes.node_lifecycle import NODE, ending, opening
 from tailrace.runtimes.tools.contract import MAX_OUTPUT, PROGRESS, ToolResult
 
-Function = Callable[[Run], AsyncGenerator[Piece, None]]
+Function = Callable[[Run], AsyncGenerator[GeneratorPiece, None]]
 
 
 RESTARTS = "__tailrace_restarts__"
@@ -58,11 +58,11 @@ class GeneratorRuntime:
         if context.state.attempt > 1:
             context.emit(abandoning.everything(context.state))
         context.emit(opening(context.state, self._name))
-        teller = _Teller(context, self._name)
+        writer = _PieceWriter(context, self._name)
         try:
             async with aclosing(self._function(Run(context))) as pieces:
                 async for piece in pieces:
-                    teller.tell(piece)
+                    writer.add(piece)
                     if _begins_tool(piece):
                         await context.flush()  # what the generator does next, the log knows of
                     await context.room()
@@ -70,7 +70,7 @@ class GeneratorRuntime:
             if (failure := model_failure(error)) is not None:
                 raise failure from error
             raise
-        teller.finish()
+        writer.finish()
         context.emit(ending(context.state))
 
 
@@ -88,9 +88,9 @@ def fault_of(thing: object) -> str:
     except TypeError as error:
         return f"it must take the run and nothing else: {error}"
     with suppress(Exception):  # names that are there for a type checker only
-        wanted = get_type_hints(code)[parameters[0].name]
-        if isinstance(wanted, type) and not issubclass(Run, wanted):
-            return f"it takes a {wanted.__name__}, and an agent is given a tailrace.Run"
+        annotation = get_type_hints(code)[parameters[0].name]
+        if isinstance(annotation, type) and not issubclass(Run, annotation):
+            return f"it takes a {annotation.__name__}, and an agent is given a tailrace.Run"
     return ""
 
 
@@ -102,9 +102,11 @@ def _code(thing: Any) -> Any:
     return cast("Any", type(inner)).__call__
 
 
-def _begins_tool(piece: Piece) -> bool:
+def _begins_tool(piece: GeneratorPiece) -> bool:
     """Whether the generator goes on by running a tool."""
-    return isinstance(piece, t.ToolStarted) or (isinstance(piece, Called) and not piece.client)
+    return isinstance(piece, t.ToolStarted) or (
+        isinstance(piece, ToolCallPiece) and not piece.client
+    )
 
 
 MAY_YIELD = (
@@ -133,7 +135,7 @@ MAY_YIELD = (
 """Events that are a generator's own to tell; attempts, nodes, agents and people are not."""
 
 
-class _Teller:
+class _PieceWriter:
     """Keeps, for each agent, the item that is open and whether its last reply is accounted for."""
 
     def __init__(self, context: RunContext, name: str) -> None:
@@ -142,22 +144,22 @@ class _Teller:
         self._open: dict[str, tuple[int, str]] = {}
         self._owing: set[str] = set()
         self._calls: dict[str, tuple[int, str]] = {}
-        self._said: dict[int, int] = {}
+        self._lengths: dict[int, int] = {}
 
-    def tell(self, piece: Piece) -> None:
+    def add(self, piece: GeneratorPiece) -> None:
         match piece:
             case str():
-                self._say(Said("message", piece))
-            case Said():
+                self._say(TextPiece("message", piece))
+            case TextPiece():
                 self._say(piece)
-            case Called():
+            case ToolCallPiece():
                 self._call(piece)
-            case Answered():
+            case ToolResultPiece():
                 self._answer(piece)
             case Custom():
                 self._join(piece.agent)
                 self._emit(piece.agent, t.Custom(piece.name, piece.data))
-            case Done():
+            case AgentEnd():
                 self._part(piece.agent)
             case t.Usage():
                 self._account(t.MAIN, piece)
@@ -173,19 +175,19 @@ class _Teller:
                 self._part(agent)
         self._account(t.MAIN)
 
-    def _say(self, said: Said) -> None:
-        self._join(said.agent)
-        number, kind = self._open.get(said.agent, (-1, ""))
-        if kind != said.kind:
-            self._close(said.agent)
-            number = self._begin(said.agent, t.ItemStarted(self._next(), said.kind))
-            self._open[said.agent] = (number, said.kind)
-        if said.kind == "message":
-            self._emit(said.agent, t.TextDelta(number, said.text))
+    def _say(self, piece: TextPiece) -> None:
+        self._join(piece.agent)
+        number, kind = self._open.get(piece.agent, (-1, ""))
+        if kind != piece.kind:
+            self._close(piece.agent)
+            number = self._begin(piece.agent, t.ItemStarted(self._next(), piece.kind))
+            self._open[piece.agent] = (number, piece.kind)
+        if piece.kind == "message":
+            self._emit(piece.agent, t.TextDelta(number, piece.text))
         else:
-            self._emit(said.agent, t.ReasoningDelta(number, said.text))
+            self._emit(piece.agent, t.ReasoningDelta(number, piece.text))
 
-    def _call(self, call: Called) -> None:
+    def _call(self, call: ToolCallPiece) -> None:
         self._join(call.agent)
         self._close(call.agent)
         number = self._begin(
@@ -211,12 +213,12 @@ class _Teller:
             self._account(call.agent)
             self._emit(call.agent, t.ToolStarted(number, f"{self._context.run}:{number}"))
 
-    def _answer(self, answer: Answered) -> None:
+    def _answer(self, answer: ToolResultPiece) -> None:
         if answer.id not in self._calls:
             raise ValueError("a result comes after its call was yielded")
         number, agent = self._calls[answer.id]
-        made = ToolResult(_text(answer.output), answer.is_error)
-        self._emit(agent, t.ToolCompleted(number, made.output, made.is_error))
+        result = ToolResult(_text(answer.output), answer.is_error)
+        self._emit(agent, t.ToolCompleted(number, result.output, result.is_error))
 
     def _join(self, agent: str) -> None:
         """A subagent takes part from its first piece on."""
@@ -260,14 +262,14 @@ class _Teller:
     def _cut(self, payload: t.Payload) -> t.Payload:
         """A text or a result that goes on for ever, up to where tools' answers are cut."""
         if isinstance(payload, t.ToolCompleted):
-            made = ToolResult(payload.output, payload.is_error).cut()
-            return t.ToolCompleted(payload.item, made.output, made.is_error)
+            result = ToolResult(payload.output, payload.is_error).cut()
+            return t.ToolCompleted(payload.item, result.output, result.is_error)
         if isinstance(payload, t.ToolProgress):
             return msgspec.structs.replace(payload, message=payload.message[:PROGRESS])
         if not isinstance(payload, t.TextDelta | t.ReasoningDelta):
             return payload
-        before = self._said.get(payload.item, 0)
-        after = self._said[payload.item] = before + len(payload.text)
+        before = self._lengths.get(payload.item, 0)
+        after = self._lengths[payload.item] = before + len(payload.text)
         if after <= MAX_OUTPUT:
             return payload
         note = f"\n[cut after {MAX_OUTPUT} characters]" if before <= MAX_OUTPUT else ""

@@ -36,7 +36,7 @@ from tailrace.runtimes.adapters.openai_agents.items import with_heard
 
 
 @dataclass
-class Call:
+class ModelCall:
     """The arguments of a model call."""
 
     system_instructions: str | None
@@ -65,12 +65,15 @@ class TappedModel(Model):
     """The models of one run. `asked` is the one that the run's configuration named for all agents."""
 
     def __init__(
-        self, asked: str | Model | None, provider: ModelProvider, invocation: OpenAIAgentsInvocation
+        self,
+        configured: str | Model | None,
+        provider: ModelProvider,
+        invocation: OpenAIAgentsInvocation,
     ) -> None:
-        self.asked = asked
+        self.run_model = configured
         self._provider = provider
         self._invocation = invocation
-        self._used: list[Model] = []
+        self._models: list[Model] = []
 
     async def get_response(self, *arguments: Any, **more: Any) -> ModelResponse:
         call = _call(arguments, more)
@@ -78,12 +81,12 @@ class TappedModel(Model):
         if output is not None:
             return ModelResponse(output, Usage(), None)
         self._prepare(call)
-        found: Any = None
-        async with aclosing(self._told(call)) as events:
+        last: Any = None
+        async with aclosing(self._events(call)) as events:
             async for event in events:
-                found = event
-        if isinstance(found, ModelResponse):
-            return found
+                last = event
+        if isinstance(last, ModelResponse):
+            return last
         raise AssertionError("a reply that ends has a response")
 
     async def stream_response(
@@ -92,22 +95,24 @@ class TappedModel(Model):
         call = _call(arguments, more)
         output = await self._invocation.at_work.before_reply(call.input, _names(call))
         if output is not None:
-            yield _completed(output)
+            yield _completed_event(output)
             return
         self._prepare(call)
-        async with aclosing(self._told(call)) as events:
+        async with aclosing(self._events(call)) as events:
             async for event in events:
                 if not isinstance(event, ModelResponse):
                     yield event
 
     def get_retry_advice(self, request: Any) -> Any:
-        return self._used[-1].get_retry_advice(request) if self._used else None
+        return self._models[-1].get_retry_advice(request) if self._models else None
 
     async def _cleanup_on_run_end(self, owner: object) -> None:
-        for model in self._used:
+        for model in self._models:
             await model._cleanup_on_run_end(owner)  # pyright: ignore[reportPrivateUsage] - passed on
 
-    async def _told(self, call: Call) -> AsyncGenerator[TResponseStreamEvent | ModelResponse]:
+    async def _events(
+        self, call: ModelCall
+    ) -> AsyncGenerator[TResponseStreamEvent | ModelResponse]:
         """The model's events, each told before it is passed on; the whole response in the end."""
         now = self._invocation.at_work
         model = self._model(now.agent)
@@ -124,7 +129,7 @@ class TappedModel(Model):
                     raise
                 whole = await model.get_response(*call.arguments(), **call.more)
                 reply.whole(whole, str(getattr(model, "model", "")), whole.response_id)
-                yield _completed(whole.output)
+                yield _completed_event(whole.output)
                 yield whole
                 return
             reply.done()
@@ -132,111 +137,114 @@ class TappedModel(Model):
         yield ModelResponse(reply.output, _usage(response.usage), response.id)
 
     def _model(self, agent: Agent[Any]) -> Model:
-        chosen = self.asked if self.asked is not None else agent.model
-        if not isinstance(chosen, Model):
-            chosen = self._provider.get_model(chosen)
-        if chosen not in self._used:
-            self._used.append(chosen)
-        return chosen
+        model = self.run_model if self.run_model is not None else agent.model
+        if not isinstance(model, Model):
+            model = self._provider.get_model(model)
+        if model not in self._models:
+            self._models.append(model)
+        return model
 
-    def _prepare(self, call: Call) -> None:
+    def _prepare(self, call: ModelCall) -> None:
         """Give back what the runner left out because a model was named, and add what the client asked for."""
         now = self._invocation.at_work
         call.model_settings = self._defaults(now.agent).resolve(call.model_settings)
         if not now.answers_client:
             return
         call.input = with_heard(call.input, now.heard())
-        asked = now.context.request
-        instructions = filter(None, (call.system_instructions, asked.instructions))
+        request = now.context.request
+        instructions = filter(None, (call.system_instructions, request.instructions))
         call.system_instructions = "\n\n".join(instructions) or None
-        call.model_settings = call.model_settings.resolve(settings(asked.settings))
+        call.model_settings = call.model_settings.resolve(settings(request.settings))
         if not now.has_replied:  # forced on every reply it would never let the agent end
-            call.model_settings = call.model_settings.resolve(_choice(asked.settings))
-        if asked.settings.output.kind == "json_schema" and call.output_schema is None:
-            call.output_schema = AskedSchema(asked.settings.output)
+            call.model_settings = call.model_settings.resolve(_choice(request.settings))
+        if request.settings.output.kind == "json_schema" and call.output_schema is None:
+            call.output_schema = RequestSchema(request.settings.output)
 
     def _defaults(self, agent: Agent[Any]) -> ModelSettings:
         """The settings that a model's name brings to an agent that has none of its own."""
-        if isinstance(agent.model, Model) or isinstance(self.asked, Model):
+        if isinstance(agent.model, Model) or isinstance(self.run_model, Model):
             return ModelSettings()
         if agent.model_settings != get_default_model_settings(agent.model):
             return ModelSettings()
-        return get_default_model_settings(self.asked or agent.model)
+        return get_default_model_settings(self.run_model or agent.model)
 
 
-class AskedSchema(AgentOutputSchemaBase):
+class RequestSchema(AgentOutputSchemaBase):
     """The JSON schema that a client wants the answer to fit. Only the model is told."""
 
-    def __init__(self, wanted: OutputFormat) -> None:
-        self._wanted = wanted
+    def __init__(self, output: OutputFormat) -> None:
+        self._output = output
 
     def is_plain_text(self) -> bool:
         return False
 
     def name(self) -> str:
-        return self._wanted.name or "answer"
+        return self._output.name or "answer"
 
     def json_schema(self) -> dict[str, Any]:
-        return cast("dict[str, Any]", self._wanted.schema or {})
+        return cast("dict[str, Any]", self._output.schema or {})
 
     def is_strict_json_schema(self) -> bool:
-        return bool(self._wanted.strict)
+        return bool(self._output.strict)
 
     def validate_json(self, json_str: str) -> Any:
         return json_str
 
 
-def settings(asked: Settings) -> ModelSettings:
+def settings(request_settings: Settings) -> ModelSettings:
     """What the client asked for, in the SDK's words."""
-    thinking = {"effort": asked.reasoning_effort, "summary": asked.reasoning_summary}
-    given = {name: value for name, value in thinking.items() if value}
+    thinking = {
+        "effort": request_settings.reasoning_effort,
+        "summary": request_settings.reasoning_summary,
+    }
+    reasoning = {name: value for name, value in thinking.items() if value}
     return ModelSettings(
-        temperature=asked.temperature,
-        top_p=asked.top_p,
-        frequency_penalty=asked.frequency_penalty,
-        presence_penalty=asked.presence_penalty,
-        parallel_tool_calls=asked.parallel_tool_calls,
-        max_tokens=asked.max_output_tokens,
-        top_logprobs=asked.top_logprobs,
-        reasoning=Reasoning.model_validate(given) if given else None,
-        verbosity=cast("Any", asked.verbosity or None),
+        temperature=request_settings.temperature,
+        top_p=request_settings.top_p,
+        frequency_penalty=request_settings.frequency_penalty,
+        presence_penalty=request_settings.presence_penalty,
+        parallel_tool_calls=request_settings.parallel_tool_calls,
+        max_tokens=request_settings.max_output_tokens,
+        top_logprobs=request_settings.top_logprobs,
+        reasoning=Reasoning.model_validate(reasoning) if reasoning else None,
+        verbosity=cast("Any", request_settings.verbosity or None),
     )
 
 
-def _choice(asked: Settings) -> ModelSettings:
-    choice = asked.tool_choice
+def _choice(request_settings: Settings) -> ModelSettings:
+    choice = request_settings.tool_choice
     if choice.mode == "auto" and not choice.names:
         return ModelSettings()
     return ModelSettings(tool_choice=choice.names[0] if choice.names else choice.mode)
 
 
-def _call(arguments: tuple[Any, ...], more: dict[str, Any]) -> Call:
+def _call(arguments: tuple[Any, ...], more: dict[str, Any]) -> ModelCall:
     """A call's arguments, which the runner gives by name or by place."""
-    names = list(Call.__dataclass_fields__)[:-1]
-    given = dict(zip(names, arguments, strict=False))
-    given |= {name: more.pop(name) for name in names if name in more}
-    return Call(**given, more=more)
+    names = list(ModelCall.__dataclass_fields__)[:-1]
+    by_name = dict(zip(names, arguments, strict=False))
+    by_name |= {name: more.pop(name) for name in names if name in more}
+    return ModelCall(**by_name, more=more)
 
 
-def _names(call: Call) -> list[str]:
+def _names(call: ModelCall) -> list[str]:
     """The tools that hand the conversation over."""
     return [handoff.tool_name for handoff in call.handoffs]
 
 
-def _usage(used: Any) -> Usage:
-    if used is None:
+def _usage(counts: Any) -> Usage:
+    if counts is None:
         return Usage(requests=1)
     return Usage(
         requests=1,
-        input_tokens=used.input_tokens or 0,
-        output_tokens=used.output_tokens or 0,
-        total_tokens=used.total_tokens or 0,
-        input_tokens_details=used.input_tokens_details,
-        output_tokens_details=used.output_tokens_details,
+        input_tokens=counts.input_tokens or 0,
+        output_tokens=counts.output_tokens or 0,
+        total_tokens=counts.total_tokens or 0,
+        input_tokens_details=counts.input_tokens_details,
+        output_tokens_details=counts.output_tokens_details,
     )
 
 
-def _completed(output: list[TResponseOutputItem]) -> ResponseCompletedEvent:
+def _completed_event(output: list[TResponseOutputItem]) -> ResponseCompletedEvent:
     """A reply that is whole at once, for a runner that streams."""
     response = Response.model_construct(
         id="resp_recorded",

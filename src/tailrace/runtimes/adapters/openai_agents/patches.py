@@ -41,7 +41,7 @@ def _untraced(options: dict[str, Any]) -> dict[str, Any]:
     """A run's options without tracing, and without what a run around it listens with."""
     given: Any = options.get("run_config") or {}
     config = given if isinstance(given, RunConfig) else RunConfig(**given)
-    asked = config.model.asked if isinstance(config.model, TappedModel) else config.model
+    asked = config.model.run_model if isinstance(config.model, TappedModel) else config.model
     return {
         **options,
         "run_config": dataclasses.replace(config, model=asked, tracing_disabled=True),

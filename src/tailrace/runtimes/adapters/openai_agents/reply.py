@@ -17,7 +17,7 @@ from agents import Tool
 from tailrace.errors import LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import ProviderItem
-from tailrace.protocols.upstream_errors import reported
+from tailrace.protocols.upstream_errors import server_failure
 from tailrace.runtimes.adapters.openai_agents.items import RESPONSES, details, dump, texts
 from tailrace.runtimes.adapters.telling import Telling
 
@@ -244,7 +244,7 @@ def _json(value: Any) -> Any:
 
 def _reported(code: str | None) -> ModelFailed:
     """A failure in the stream. The server's own words may hold secrets and stay out."""
-    failure = reported("", {"code": code})
+    failure = server_failure("", {"code": code})
     return failure.but(message=f"The model server reported an error: {code or 'without a code'}.")
 
 

@@ -1,8 +1,7 @@
-"""What an agent does, as events of a session: the runtime and skill parts of the published union.
+"""Wire types of sessions: the messages, their contents, and the pieces in which a reply streams.
 
-Names and fields are those of agentrail's guide and, where its code says more, of the code (core 0.6). `delta`
-is text for the reader; `event` says what kind of piece it is. The message in `message.update` is a mere
-stand-in: the whole of it comes with `message.end`, so that a long answer is not sent a thousand times.
+Names and fields are those of agentrail's guide and, where its code says more, of the code (core 0.6). The
+events that carry them: `wire_events.py`.
 """
 
 from __future__ import annotations
@@ -12,18 +11,6 @@ from typing import Literal, TypeAlias
 from msgspec import Struct, field
 
 from tailrace.events.items import Json
-
-
-class Line(Struct, frozen=True, rename="camel", tag_field="type", kw_only=True, gc=False):
-    """Base of every event."""
-
-
-class Traced(Line, frozen=True, kw_only=True):
-    """Base of the runtime's events: the run, how deep below the main agent, which of its turns."""
-
-    chain_id: str
-    depth: int = 0
-    turn_index: int = 0
 
 
 class ContentBlock(Struct, frozen=True, rename="camel", tag_field="type", gc=False):
@@ -214,155 +201,3 @@ class Result(Struct, frozen=True, rename="camel", kw_only=True, gc=False):
 
     content: tuple[AnyContent, ...]
     details: Json = None
-
-
-class SessionStart(Traced, frozen=True, kw_only=True, tag="session.start"):
-    """The agent begins."""
-
-
-class TurnStart(Traced, frozen=True, kw_only=True, tag="turn.start"):
-    """A turn begins: a reply of the model and the tools it calls."""
-
-
-class MessageStart(Traced, frozen=True, kw_only=True, tag="message.start"):
-    """A message begins."""
-
-    message: Message
-
-
-class MessageUpdate(Traced, frozen=True, kw_only=True, tag="message.update"):
-    """A piece of the model's message; `delta` is the text it adds to the answer, or empty."""
-
-    message: PartialMessage
-    event: LlmStreamEvent
-    delta: str
-
-
-class MessageEnd(Traced, frozen=True, kw_only=True, tag="message.end"):
-    """The message is whole."""
-
-    message: Message
-
-
-class ToolBefore(Traced, frozen=True, kw_only=True, tag="tool.before"):
-    """A tool begins."""
-
-    tool_call_id: str
-    tool_name: str
-    args: dict[str, Json]
-    raw_args: dict[str, Json]
-
-
-class ToolUpdate(Traced, frozen=True, kw_only=True, tag="tool.update"):
-    """A sign of life from a tool."""
-
-    tool_call_id: str
-    tool_name: str
-    partial_result: Result
-
-
-class ToolAfter(Traced, frozen=True, kw_only=True, tag="tool.after"):
-    """A tool has ended."""
-
-    tool_call_id: str
-    tool_name: str
-    result: Result
-    is_error: bool
-
-
-class TurnComplete(Traced, frozen=True, kw_only=True, tag="turn.complete"):
-    """The turn is over."""
-
-    message: AssistantMessage
-    tool_results: tuple[ToolResultMessage, ...]
-
-
-class MaxTurnsReached(Traced, frozen=True, kw_only=True, tag="max_turns_reached"):
-    """The agent stops, because it may not take another turn."""
-
-    turn_count: int
-
-
-class WaitingForUserInput(Traced, frozen=True, kw_only=True, tag="waiting_for_user_input"):
-    """A question to the user."""
-
-    tool_call_id: str
-    question: str
-    options: tuple[str, ...] = ()
-
-
-class PermissionRequest(Traced, frozen=True, kw_only=True, tag="permission_request"):
-    """A call waits for a yes."""
-
-    tool_call_id: str
-    tool_name: str
-    reason: str = ""
-
-
-class PermissionResolved(Traced, frozen=True, kw_only=True, tag="permission_resolved"):
-    """Somebody said yes or no."""
-
-    tool_call_id: str
-    tool_name: str
-    decision: Literal["approved", "rejected"]
-
-
-class Compaction(Traced, frozen=True, kw_only=True, tag="compaction"):
-    """The history was shortened."""
-
-    messages_before: int
-    messages_after: int
-
-
-class SubagentSpawn(Traced, frozen=True, kw_only=True, tag="subagent.spawn"):
-    """An agent was dispatched."""
-
-    child_session_id: str
-
-
-class SubagentComplete(Traced, frozen=True, kw_only=True, tag="subagent.complete"):
-    """A dispatched agent is done."""
-
-    child_session_id: str
-
-
-class SessionEnd(Traced, frozen=True, kw_only=True, tag="session.end"):
-    """The agent is done: the messages of this run, and what it cost."""
-
-    messages: tuple[Message, ...]
-    usage: SessionUsage
-
-
-class SkillStart(Line, frozen=True, kw_only=True, tag="skill_start"):
-    """A skill begins: an agent's `Custom("skill_start", {"skillName", "task"})`."""
-
-    skill_name: str
-    task: str = ""
-
-
-class SkillEnd(Line, frozen=True, kw_only=True, tag="skill_end"):
-    """A skill is done: an agent's `Custom("skill_end", {"skillName"})`."""
-
-    skill_name: str
-
-
-RuntimeEvent: TypeAlias = (
-    SessionStart
-    | TurnStart
-    | MessageStart
-    | MessageUpdate
-    | MessageEnd
-    | ToolBefore
-    | ToolUpdate
-    | ToolAfter
-    | TurnComplete
-    | MaxTurnsReached
-    | WaitingForUserInput
-    | PermissionRequest
-    | PermissionResolved
-    | Compaction
-    | SubagentSpawn
-    | SubagentComplete
-    | SessionEnd
-)
-SkillEvent: TypeAlias = SkillStart | SkillEnd
