@@ -19,7 +19,7 @@ import zstandard
 from starlette.requests import Request
 
 from tailrace.errors import BadRequest, TooLarge, Unavailable, UnsupportedMedia
-from tailrace.http import bodies, codings
+from tailrace.http import bodies
 from tailrace.http.bodies import Bodies
 from tailrace.protocols.framing import codings as framing
 from tailrace.service.memory import CycleCollector
@@ -59,7 +59,7 @@ DATA = {
 
 
 def whole(coding: str, data: bytes) -> bytes:
-    return b"".join(codings.decode(coding, data))
+    return b"".join(bodies.decode(coding, data))
 
 
 @pytest.mark.parametrize("data", DATA)
@@ -84,7 +84,7 @@ def test_parts_behind_each_other_are_one_body_and_so_many(way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_no_piece_is_large(way: str) -> None:
     coding, pack = WAYS[way]
-    largest = max(len(piece) for piece in codings.decode(coding, pack(b"\0" * 50_000_000)))
+    largest = max(len(piece) for piece in bodies.decode(coding, pack(b"\0" * 50_000_000)))
     assert largest <= framing.ZSTD_INPUT // 4 * 131_072
 
 
@@ -106,7 +106,7 @@ def test_a_window_that_costs_much_is_refused() -> None:
     ],
 )
 def test_codings_come_off_in_the_reverse_order(header: str, names: tuple[str, ...]) -> None:
-    assert codings.codings_of(header) == names
+    assert bodies.codings_of(header) == names
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_codings_come_off_in_the_reverse_order(header: str, names: tuple[str, ..
 )
 def test_what_nobody_reads_is_said(header: str) -> None:
     with pytest.raises(UnsupportedMedia) as caught:
-        codings.codings_of(header)
+        bodies.codings_of(header)
     assert len(caught.value.message) < 200
 
 

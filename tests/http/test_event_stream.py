@@ -12,14 +12,13 @@ from starlette.types import Message
 from tailrace.errors import Unavailable
 from tailrace.events.types import Event
 from tailrace.http import direct
-from tailrace.http.event_stream import EventStream, StreamSettings
-from tailrace.http.framing import PING, SSE
+from tailrace.http.event_stream import PING, SSE, EventStream, StreamSettings
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.owner import Owner
 from tailrace.service.caller import Caller
+from tailrace.service.lifecycle import Shutdown
 from tailrace.service.projection import Projections
 from tailrace.service.run_service import Reading
-from tailrace.service.shutdown import Shutdown
 from tailrace.service.subscription import Subscription
 from tailrace.service.views import View
 from tests.support.nats_load import Recorder

@@ -197,7 +197,7 @@ async def test_who_leaves_waits_no_more() -> None:
             await gone.wait()
 
         run, _ = await world.service.start(caller(), asked("stuck"), b"{}")
-        leaving = msgspec.structs.replace(caller(), disconnected=disconnected)
+        leaving = msgspec.structs.replace(caller(), wait_for_disconnect=disconnected)
         waiting = asyncio.create_task(world.service.attend(leaving, run))
         gone.set()
         assert await waiting is None

@@ -33,11 +33,10 @@ from tailrace.runtimes.contract import KeepsCheckpoints, Runtime
 from tailrace.runtimes.tools.contract import ToolSource
 from tailrace.service.catalog import Catalog, Target
 from tailrace.service.documents import Documents
-from tailrace.service.lifecycle import Lifecycle
+from tailrace.service.lifecycle import Lifecycle, Shutdown
 from tailrace.service.projection import Projections
 from tailrace.service.readers import Readers
 from tailrace.service.run_service import RunService
-from tailrace.service.shutdown import Shutdown
 from tailrace.service.stored_runs import StoredRuns
 
 if TYPE_CHECKING:

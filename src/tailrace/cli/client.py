@@ -15,8 +15,7 @@ from rich.table import Table
 from tailrace.cli import asking
 from tailrace.cli.asking import AnswerFields, Question
 from tailrace.cli.errors import ServerError
-from tailrace.cli.json_lines import frames
-from tailrace.cli.render import Renderer
+from tailrace.cli.render import Renderer, frames
 from tailrace.events.ids import job_id, run_suffix
 from tailrace.protocols.framing.sse import SseDecoder
 from tailrace.protocols.node_stream.wire import NodeStreamEvent

@@ -12,8 +12,7 @@ from rich.console import Console
 from tailrace.assembly.instance import memory_store
 from tailrace.cli import asking
 from tailrace.cli.errors import ServerError, Waiting
-from tailrace.cli.json_lines import frames
-from tailrace.cli.render import Renderer
+from tailrace.cli.render import Renderer, frames
 from tailrace.cli.sources import app_of
 from tailrace.errors import BadRequest
 from tailrace.events.items import Message, TextPart

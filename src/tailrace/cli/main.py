@@ -102,9 +102,9 @@ def engine_init(
     url: EngineUrl = "",
 ) -> None:
     """Create the streams that are missing, and check all."""
-    from tailrace.cli import engines
+    from tailrace.cli import maintenance
 
-    asyncio.run(engines.init(engines.engine(config, url)))
+    asyncio.run(maintenance.create_engine(maintenance.engine(config, url)))
 
 
 @engine.command("check")
@@ -117,9 +117,9 @@ def engine_check(
     ] = None,
 ) -> None:
     """Check the settings of the streams, and print what is unsafe."""
-    from tailrace.cli import engines
+    from tailrace.cli import maintenance
 
-    asyncio.run(engines.check(engines.engine(config, url), monitor or []))
+    asyncio.run(maintenance.check_engine(maintenance.engine(config, url), monitor or []))
 
 
 @app.command()
@@ -148,13 +148,13 @@ def check(
     ] = False,
 ) -> None:
     """Check a configuration; with --data, the stored data of its server, or of a folder."""
-    from tailrace.cli import scrubbing, serving
+    from tailrace.cli import maintenance, serving
 
     if data and Path(config).is_dir():  # tailrace check --data FOLDER
-        return asyncio.run(scrubbing.check_folder(Path(config)))
+        return asyncio.run(maintenance.check_folder(Path(config)))
     serving.check(config)
     if data:
-        asyncio.run(scrubbing.check(config, folder))
+        asyncio.run(maintenance.check_store(config, folder))
     return None
 
 
@@ -278,9 +278,9 @@ def sweep(
 ) -> None:
     """Confirm the clock. After the clock jumped, servers expire no runs for an hour; this command ends
     that."""
-    from tailrace.cli import sweep as sweeping
+    from tailrace.cli import maintenance
 
-    asyncio.run(sweeping.sweep(config, data))
+    asyncio.run(maintenance.sweep(config, data))
 
 
 @app.command("export")

@@ -2,20 +2,25 @@
 
 A body is buffered until it is complete, so many slow callers could fill the memory although each is within
 its own limit. Decoded bytes count like received ones. One body is decoded at a time, in slices, so that other
-requests are served meanwhile.
+requests are served meanwhile (`protocols/framing/codings.py`).
+
+The depth and the number of values of a body's JSON are checked before it is decoded: a body of the allowed
+size can have millions of small values, each of which takes fifty times its bytes when decoded, and the JSON
+parser has no such bounds (`protocols/framing/json_bounds.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from starlette.requests import Request
 
-from tailrace.errors import BadRequest, TooLarge, Unavailable
-from tailrace.http import bounds, codings
+from tailrace.errors import BadRequest, TooLarge, Unavailable, UnsupportedMedia
+from tailrace.protocols.framing.codings import CODINGS, MEMBERS, BadCoding, Unpacker, names
+from tailrace.protocols.framing.json_bounds import fault
 from tailrace.service.memory import collector
 
 SECONDS = 120.0
@@ -40,13 +45,13 @@ class Bodies:
         Raises `TooLarge`, `UnsupportedMedia`, `BadRequest` for a body that is too deep or too slow,
         `Unavailable` when all bodies together are too large."""
         limit = min([self.most, *filter(None, limits)])
-        encodings = codings.codings_of(", ".join(http.headers.getlist("content-encoding")))
+        encodings = codings_of(", ".join(http.headers.getlist("content-encoding")))
         try:
             async with asyncio.timeout(SECONDS):
                 body = await self._whole(http, limit, encodings)
         except TimeoutError:
             raise BadRequest(f"The request body took more than {SECONDS:g} s.") from None
-        bounds.check(body)
+        check_json(body)
         await asyncio.sleep(0)  # a large body took long, and so will its parsing: others first
         return body
 
@@ -67,7 +72,7 @@ class Bodies:
     async def _unpack(self, coding: str, body: bytes, decoded_body: _BodyBuffer) -> None:
         async with self._unpacking:
             until = time.monotonic() + SLICE_SECONDS
-            for piece in codings.decode(coding, body):
+            for piece in decode(coding, body):
                 decoded_body.add(piece)
                 if time.monotonic() > until:
                     await asyncio.sleep(0)
@@ -118,3 +123,47 @@ class _BodyBuffer:
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"The request body is over {limit} bytes.", code="request_too_large")
+
+
+MOST_CODINGS = 2
+"""Codings that one body may have."""
+TOO_MANY = f"The request body has more than {MEMBERS} compressed parts."
+ACCEPT_ENCODING = "gzip, deflate, zstd"
+"""The `Accept-Encoding` of a 415 reply."""
+
+
+def codings_of(header: str) -> tuple[str, ...]:
+    """The codings of a `Content-Encoding` header, the last first: the order of decoding. Raises
+    `UnsupportedMedia`."""
+    codings = names(header)
+    for word in codings:
+        if word not in CODINGS:
+            fault = f"The content encoding {word[:40]!r} is not supported; supported: {', '.join(CODINGS)}."
+            raise UnsupportedMedia(fault, code="unsupported_content_encoding")
+    if len(codings) > MOST_CODINGS:
+        fault = f"A body may be encoded {MOST_CODINGS} times at most, not {len(codings)} times."
+        raise UnsupportedMedia(fault, code="unsupported_content_encoding")
+    return tuple(reversed(codings))
+
+
+def decode(coding: str, data: bytes) -> Iterator[bytes]:
+    """`data` without a coding, in pieces. Raises `BadRequest` for invalid or incomplete data."""
+    unpacker = Unpacker(coding)
+    try:
+        yield from unpacker.feed(data)
+    except BadCoding as fault:
+        message = TOO_MANY if fault.too_many else f"The request body is no valid {coding}."
+        raise BadRequest(message) from None
+    if not unpacker.whole:
+        raise BadRequest(f"The request body is incomplete {coding} data.")
+
+
+MAX_QUOTES = 2_000_000
+
+
+def check_json(body: bytes) -> None:
+    """Raises `BadRequest` for JSON that is too deep or has too many values; invalid JSON passes."""
+    if body.count(b'"') > MAX_QUOTES:
+        raise BadRequest(f"The request has more than {MAX_QUOTES} quotation marks.")
+    if message := fault(body):
+        raise BadRequest(f"The request {message}.")

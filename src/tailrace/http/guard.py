@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from starlette.requests import ClientDisconnect, Request
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.auth.gate import Gate
-from tailrace.auth.principal import Scope
+from tailrace.auth.principal import Principal, Scope
 from tailrace.errors import (
     BadRequest,
     CallerError,
@@ -25,14 +26,15 @@ from tailrace.errors import (
     Unavailable,
     UnsupportedMedia,
 )
-from tailrace.http import audit, codings
-from tailrace.http.callers import caller
+from tailrace.http import audit
+from tailrace.http.bodies import ACCEPT_ENCODING
 from tailrace.http.event_stream import EventStream
-from tailrace.http.refusals import retry_headers
+from tailrace.http.replies import retry_headers
 from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.protocols.anthropic_messages.wire import VERSION
 from tailrace.protocols.anthropic_messages.wire import error_body as messages_body
-from tailrace.service.caller import Caller
+from tailrace.runs.owner import Owner
+from tailrace.service.caller import GRACE, Caller, Delivery
 
 logger = logging.getLogger("tailrace.http")
 
@@ -126,7 +128,7 @@ def _guard(gate: Gate, handler: Handler, usual: ErrorBody, anthropic_body: Error
             refusal = Unavailable("The log cannot be written at the moment; try again.")
             return _error_reply(refusal, error_body)
         except ClientDisconnect:
-            return Response(status_code=499)  # nobody is there to read it
+            return Response(status_code=499)  # the client has left
         except Exception:
             logger.exception("%s %s", http.method, http.scope["path"])
             return _error_reply(_ServerFault("The server had an error."), error_body)
@@ -148,8 +150,33 @@ def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
     if isinstance(error, TooMany):
         headers |= retry_headers(error.retry_after)
     if isinstance(error, UnsupportedMedia):
-        headers["accept-encoding"] = codings.ACCEPT_ENCODING
+        headers["accept-encoding"] = ACCEPT_ENCODING
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     error.message = error.message[:MOST_SAID]  # it may repeat what a client sent
     return Response(error_body(error, id), error.status, headers, media_type="application/json")
+
+
+def caller(http: Request, principal: Principal, gate: Gate) -> Caller:
+    """The caller of an admitted request."""
+    retries = http.headers.get("x-stainless-retry-count", "0")
+    return Caller(
+        owner=Owner(principal.tenant, "" if "admin" in principal.scopes else principal.user),
+        maker=Owner(principal.tenant, principal.user),
+        accounts=principal.accounts,
+        delivery=Delivery(
+            path=http.scope["path"],
+            key=http.headers.get("idempotency-key", ""),
+            retry=retries.isascii() and retries.isdigit() and retries.strip("0") != "",
+            grace=http.headers.get(GRACE),
+        ),
+        is_valid=partial(gate.still, http.headers, principal),
+        wait_for_disconnect=partial(_wait_for_disconnect, http),
+        record_answer=partial(audit.record_answer, http),
+    )
+
+
+async def _wait_for_disconnect(http: Request) -> None:
+    """Return when the client has left."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass

@@ -19,7 +19,7 @@ from tailrace.log.contract import Store
 from tailrace.runs.supervisor import Supervisor
 
 SECONDS = 1.0
-"""Cache time and timeout of the store probe: anybody may call `/readyz`."""
+"""Cache time and timeout of the store probe: a client without a key may call `/readyz`."""
 
 
 class Health:

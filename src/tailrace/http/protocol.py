@@ -16,12 +16,11 @@ import httptools
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from tailrace.http import intake, uvicorn_hooks
+from tailrace.http import intake
 from tailrace.http.direct import EXTENSION, WRITE_HIGH_WATER, Connection
 from tailrace.http.intake import BodyFraming, Intake, Refusal
 from tailrace.http.request_ids import fresh_id, lines, request_id
 
-assert uvicorn_hooks  # imported for its checks
 logger = logging.getLogger("tailrace.http")
 
 HEAD_SECONDS = 30.0

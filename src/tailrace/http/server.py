@@ -29,8 +29,8 @@ from tailrace.http.instance import Instance
 from tailrace.http.origin import NameGuard
 from tailrace.http.protocol import Protocol
 from tailrace.http.watchdog import Watchdog
+from tailrace.service.lifecycle import Shutdown
 from tailrace.service.memory import return_large_blocks
-from tailrace.service.shutdown import Shutdown
 
 NOTSENT_LOWAT = 16_384
 """Unsent bytes that the kernel buffers for one client. Measured: 0.16 MB a stalled reader instead of 4.2."""

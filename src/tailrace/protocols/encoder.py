@@ -26,6 +26,10 @@ PAYLOADS: frozenset[type[t.Base]] = frozenset(get_args(t.Payload))
 """The types of all payloads."""
 
 
+RUN_ENDS: tuple[type[t.Base], ...] = get_args(t.RunEnd)
+"""The types of the four ends of a run."""
+
+
 class Encoder:
     """Reads the events of one run, from `seq` 0 on, until `done`; knows its agents and nodes (`Roster`)."""
 

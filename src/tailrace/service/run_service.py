@@ -24,15 +24,15 @@ from tailrace.log.follow import follow
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Filter, Page, RunRecord
 from tailrace.runtimes.contract import objection, refusal
-from tailrace.service import no_form, refusals
+from tailrace.service import refusals
 from tailrace.service.answers import find_answer, require_same_agent
 from tailrace.service.caller import Caller
 from tailrace.service.catalog import Catalog
 from tailrace.service.documents import Document
+from tailrace.service.lifecycle import Shutdown
 from tailrace.service.outcomes import with_outcomes
 from tailrace.service.projection import Projections
 from tailrace.service.readers import Readers
-from tailrace.service.shutdown import Shutdown
 from tailrace.service.stored_runs import StoredRuns
 from tailrace.service.subscription import Subscription
 from tailrace.service.turns import References, with_history, with_references
@@ -145,7 +145,7 @@ class RunService(Struct, frozen=True):
     def _check_form(self, request: RunRequest, body: bytes) -> None:
         """Raises `BadRequest` for content that the agent's model server has no form for."""
         if failure := refusal(self.runs.supervisor.runtime(request.agent), request):
-            raise no_form.bad_request(failure, request, body)
+            raise refusals.bad_request(failure, request, body)
 
     async def answer(
         self,
@@ -236,7 +236,7 @@ class RunService(Struct, frozen=True):
         self, caller: Caller, run: str, view: View, first: int, param: str = "starting_after"
     ) -> Reading:
         """Read a run from frame `first` on, which the request's parameter `param` has. Raises `BadRequest` if
-        there is no such frame yet, `TooMany`, `Unavailable` when the process stops meanwhile."""
+        the run has fewer frames, `TooMany`, `Unavailable` when the process stops meanwhile."""
         self.readers.check(caller.accounts, run)
         subscription = Subscription(self.projections, (run, view.key), view.encoders, first)
         subscription.marks = view.marks

@@ -8,11 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.events.request import RunRequest
-from tailrace.http import refusals
 from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
-from tailrace.http.replies import document, json_reply
+from tailrace.http.replies import document, failure_headers, json_reply
 from tailrace.protocols.anthropic_messages import models
 from tailrace.protocols.anthropic_messages.wire import VERSION
 from tailrace.protocols.errors import error_body
@@ -60,7 +59,7 @@ class _Chat:
         document, status = await self._service.document(
             run, lambda events: reply.completion(run, events, options)
         )
-        more = refusals.headers(state.end)
+        more = failure_headers(state.end)
         return json_reply(document, status=status, run=run, more=more)
 
     async def _in_session(

@@ -7,11 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tailrace.http import refusals
 from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
-from tailrace.http.replies import document, json_reply
+from tailrace.http.replies import document, failure_headers, json_reply
 from tailrace.protocols.anthropic_messages import reply, request, stream
 from tailrace.protocols.anthropic_messages.messages import BETA
 from tailrace.protocols.anthropic_messages.wire import VERSION, error_body
@@ -59,7 +58,7 @@ class _Messages:
         message, status = await self._service.document(
             run, lambda events: reply.message(run, events, options)
         )
-        more = refusals.headers(state.end)
+        more = failure_headers(state.end)
         return json_reply(message, status=status, run=run, more=more)
 
     async def count(self, http: Request, caller: Caller) -> Reply:

@@ -15,12 +15,11 @@ from tailrace.errors import BadRequest, Conflict, NotFound
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.types import Event, RunCancelled, RunFailed, RunStarted
-from tailrace.http import refusals
 from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
 from tailrace.http.queries import cursor, cursor_name, flag
-from tailrace.http.replies import json_reply
+from tailrace.http.replies import failure_headers, json_reply
 from tailrace.protocols import failures, overflow
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import reply, request, stream
@@ -183,7 +182,7 @@ def _failure(run: str, end: RunFailed) -> Response:
     """The reply to a request that the model server refused: as at OpenAI, an error and no response."""
     error = failures.openai(end)
     body = msgspec.json.encode({"error": failures.error(error)})
-    return json_reply(body, status=error.status, run=run, more=refusals.headers(end))
+    return json_reply(body, status=error.status, run=run, more=failure_headers(end))
 
 
 def _include(http: Request) -> tuple[str, ...]:

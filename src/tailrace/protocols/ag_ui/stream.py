@@ -25,7 +25,7 @@ from tailrace.events.usage import Totals
 from tailrace.protocols.ag_ui import wire
 from tailrace.protocols.ag_ui.stream_items import AgUiMessage, AgUiReasoning, AgUiToolCall
 from tailrace.protocols.cut_replies import CutReplies, Source
-from tailrace.protocols.encoder import ItemEncoder, Table
+from tailrace.protocols.encoder import RUN_ENDS, ItemEncoder, Table
 from tailrace.protocols.fields import Object, given
 from tailrace.protocols.framing.data_event import frame
 from tailrace.protocols.framing.json_line import encode as _json
@@ -321,10 +321,7 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
         t.RunAttempt: _on_run_attempt,
         t.RunWaiting: _on_run_waiting,
         t.RunResumed: _on_run_resumed,
-        t.RunCompleted: _on_run_ended,
-        t.RunIncomplete: _on_run_ended,
-        t.RunFailed: _on_run_ended,
-        t.RunCancelled: _on_run_ended,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
         t.NodeStarted: _on_node_started,
         t.NodeCompleted: _on_node_ended,
         t.NodeFailed: _on_node_ended,

@@ -29,7 +29,7 @@ from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols.ai_sdk_ui import past, wire
 from tailrace.protocols.ai_sdk_ui.stream_items import UiTextPart, UiToolPart
-from tailrace.protocols.encoder import Encoder, ItemEncoder, Table
+from tailrace.protocols.encoder import RUN_ENDS, Encoder, ItemEncoder, Table
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.data_event import frame
 from tailrace.protocols.framing.json_line import encode as _json
@@ -252,10 +252,7 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
         t.RunAttempt: _on_run_attempt,
         t.RunWaiting: _on_run_waiting,
         t.RunResumed: _on_run_resumed,
-        t.RunCompleted: _on_run_ended,
-        t.RunIncomplete: _on_run_ended,
-        t.RunFailed: _on_run_ended,
-        t.RunCancelled: _on_run_ended,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
         t.AgentStarted: _on_agent_started,
         t.AgentCompleted: _on_agent_completed,
         t.ItemStarted: _on_item_started,

@@ -18,15 +18,15 @@ from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events import types as t
-from tailrace.events.items import Json, ProviderItem, Reasoning, ToolCall
+from tailrace.events.items import ProviderItem, Reasoning, ToolCall
 from tailrace.protocols import sealed
 from tailrace.protocols.anthropic_messages import wire
 from tailrace.protocols.anthropic_messages.blocks import Blocks, BlockSlot
 from tailrace.protocols.anthropic_messages.sink import MessageFrames, MessageSink
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.attribution import about
-from tailrace.protocols.encoder import Encoder, Table
-from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols.encoder import RUN_ENDS, Encoder, Table
+from tailrace.protocols.fields import Object, any_object, object_in
 
 Words = t.TextDelta | t.RefusalDelta
 Thought = t.ReasoningDelta | t.ReasoningSummaryDelta
@@ -281,10 +281,7 @@ class MessageParts(Encoder):
         **Encoder.NAMING,
         t.RunStarted: _on_run_started,
         t.RunAttempt: _on_run_attempt,
-        t.RunCompleted: _on_run_ended,
-        t.RunIncomplete: _on_run_ended,
-        t.RunFailed: _on_run_ended,
-        t.RunCancelled: _on_run_ended,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
         t.ItemStarted: _on_item_started,
         t.TextDelta: _on_words,
         t.RefusalDelta: _on_words,
@@ -344,10 +341,6 @@ def _details(opening: t.Event, name: str) -> Object:
 
 def _arguments(call: ToolCall) -> str:
     """A call's arguments as a JSON object in text, whatever the model wrote."""
-    try:
-        given: Json = msgspec.json.decode(call.arguments or "{}")
-    except (msgspec.DecodeError, RecursionError):
-        given = None
-    if isinstance(given, dict):
+    if object_in(call.arguments) is not None:
         return call.arguments or "{}"
     return msgspec.json.encode({"arguments": call.arguments}).decode()

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from tailrace.events import ids
 from tailrace.events import types as t
-from tailrace.protocols.encoder import PAYLOADS, FrameEncoder, Table
+from tailrace.protocols.encoder import PAYLOADS, RUN_ENDS, FrameEncoder, Table
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.node_stream.wire import RUN, VERSION
@@ -72,9 +72,6 @@ class NodeStreamEncoder(FrameEncoder):
         t.RunStarted: _on_run_started,
         t.NodeStarted: _on_node_started,
         t.AgentStarted: _on_agent_started,
-        t.RunCompleted: _on_run_ended,
-        t.RunIncomplete: _on_run_ended,
-        t.RunFailed: _on_run_ended,
-        t.RunCancelled: _on_run_ended,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
     }
     HIDDEN = frozenset()

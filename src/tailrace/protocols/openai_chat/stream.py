@@ -21,7 +21,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Json, Reasoning
 from tailrace.events.usage import Totals
 from tailrace.protocols.attribution import about
-from tailrace.protocols.encoder import Encoder, Table
+from tailrace.protocols.encoder import RUN_ENDS, Encoder, Table
 from tailrace.protocols.fields import Object
 from tailrace.protocols.openai_chat import stream_extras as extras
 from tailrace.protocols.openai_chat import thoughts, wire
@@ -233,10 +233,7 @@ class ChatChunks(Encoder):
         **Encoder.NAMING,
         t.RunStarted: _on_run_started,
         t.RunAttempt: _on_run_attempt,
-        t.RunCompleted: _on_run_ended,
-        t.RunIncomplete: _on_run_ended,
-        t.RunFailed: _on_run_ended,
-        t.RunCancelled: _on_run_ended,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
         t.ItemStarted: _on_item_started,
         t.TextDelta: _on_text_delta,
         t.RefusalDelta: _on_refusal_delta,

@@ -2,7 +2,7 @@
 
 Frame n carries `sequence_number` n; the last frame, `[DONE]`, carries none but counts, so resuming is
 slicing. Order and fields follow 32 recorded streams of the real API. What an item looks like stands in
-`stream_items.py`, `stream_calls.py` and `stream_provider.py`; here is the run around them, and which
+`stream_items.py` and `stream_provider.py`; here is the run around them, and which
 events are shown at all: those of nodes of type `deep_agent`, and of subagents only where the mount
 attributes (`attribution.py`).
 
@@ -27,17 +27,18 @@ from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols import failures, sealed
 from tailrace.protocols.attribution import error_metadata, item_id
-from tailrace.protocols.encoder import Encoder, ItemEncoder, Table
+from tailrace.protocols.encoder import RUN_ENDS, Encoder, ItemEncoder, Table
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_responses import items, wire
-from tailrace.protocols.openai_responses.stream_calls import (
+from tailrace.protocols.openai_responses.stream_items import (
     ApprovalWriter,
     CallWriter,
+    MessageWriter,
+    ReasoningWriter,
     SealWriter,
     ServerCallWriter,
 )
-from tailrace.protocols.openai_responses.stream_items import MessageWriter, ReasoningWriter
 from tailrace.protocols.openai_responses.stream_output import ResponseOutput
 from tailrace.protocols.openai_responses.stream_provider import ImageWriter, ProviderWriter
 from tailrace.protocols.openai_responses.writer import ItemWriter, opening
@@ -300,10 +301,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         t.RunStarted: _on_run_started,
         t.RunWaiting: _on_run_waiting,
         t.RunResumed: _on_run_resumed,
-        t.RunCompleted: _on_run_ended,
-        t.RunIncomplete: _on_run_ended,
-        t.RunFailed: _on_run_ended,
-        t.RunCancelled: _on_run_ended,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
         t.ItemStarted: _on_item_started,
         **ItemEncoder.PIECES,
         t.ImagePartial: ItemEncoder.DELTA,

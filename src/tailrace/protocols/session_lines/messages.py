@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import msgspec
 
@@ -22,6 +21,7 @@ from tailrace.events.items import (
     ToolCall,
 )
 from tailrace.events.usage import Totals
+from tailrace.protocols.fields import object_in
 from tailrace.protocols.framing.json_line import encode_ascii as _json
 from tailrace.protocols.session_lines import wire_events as e
 from tailrace.protocols.session_lines import wire_messages as m
@@ -50,13 +50,8 @@ def usage(totals: Totals) -> m.SessionUsage:
 
 def arguments(call: ToolCall) -> dict[str, Json]:
     """A call's arguments as an object, whatever the model wrote."""
-    try:
-        given: Json = msgspec.json.decode(call.arguments or "{}")
-    except (msgspec.DecodeError, RecursionError):
-        given = None
-    if isinstance(given, dict):
-        return cast("dict[str, Json]", given)
-    return {"arguments": call.arguments}
+    value = object_in(call.arguments)
+    return {"arguments": call.arguments} if value is None else value
 
 
 def contents(parts: Sequence[Part]) -> tuple[m.AnyContent, ...]:

@@ -17,7 +17,7 @@ from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.items import Message, TextPart, ToolCall
 from tailrace.events.usage import Totals
-from tailrace.protocols.encoder import Encoder, FrameEncoder, Table
+from tailrace.protocols.encoder import RUN_ENDS, Encoder, FrameEncoder, Table
 from tailrace.protocols.framing.json_line import encode_ascii as _json
 from tailrace.protocols.session_lines import wire_events as e
 from tailrace.protocols.session_lines import wire_messages as m
@@ -272,10 +272,7 @@ class SessionEncoder(FrameEncoder):
         **Encoder.NAMING,
         t.RunStarted: _on_run_started,
         t.RunAttempt: _on_run_attempt,
-        t.RunCompleted: _on_run_ended,
-        t.RunIncomplete: _on_run_ended,
-        t.RunFailed: _on_run_ended,
-        t.RunCancelled: _on_run_ended,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
         t.AgentStarted: _on_agent_started,
         t.AgentCompleted: _on_agent_completed,
         t.ItemStarted: _on_item_started,

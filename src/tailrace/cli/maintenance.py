@@ -1,4 +1,4 @@
-"""`tailrace check --data`: read all stored events and records, and print the faults."""
+"""Commands on a store beside its servers: `tailrace check --data`, `tailrace engine`, `tailrace sweep`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import logging
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import msgspec
 import typer
 
 from tailrace import config
 from tailrace.assembly import stores
 from tailrace.auth import tokens
 from tailrace.cli.sources import place_of
+from tailrace.errors import ConfigError
 from tailrace.events.versions import unpack_entry
 from tailrace.runs import (
     accounts,
@@ -24,6 +26,7 @@ from tailrace.runs import (
     turns,
 )
 from tailrace.runs.scrub import Readers
+from tailrace.runs.sweeping import confirm
 from tailrace.runtimes.contract import KEPT
 
 READERS: Readers = {
@@ -40,7 +43,7 @@ READERS: Readers = {
 }
 
 
-async def check(source: str, data: Path | None) -> None:
+async def check_store(source: str, data: Path | None) -> None:
     """Check the folder `data`, or else the store of the configured server. Raises `ConfigError`, and as
     `check_folder`."""
     place = place_of(source)
@@ -79,3 +82,43 @@ async def _of_engine(settings: config.Config, folder: Path) -> AsyncGenerator[st
     async with stores.inspect(settings, folder) as inspection:
         async for sentence in scrub.scrub(inspection, READERS):
             yield sentence
+
+
+def engine(source: str, url: str) -> config.Config:
+    """The configuration of a source with its engine, or with the one at `url`. Raises `ConfigError`."""
+    exists = Path(source).exists() or config.PATH.fullmatch(source)
+    settings = place_of(source).config if exists or not url else config.Config()
+    if url:
+        settings = msgspec.structs.replace(
+            settings, engine=msgspec.structs.replace(settings.engine, url=url)
+        )
+    if not settings.engine.url:
+        raise ConfigError("no engine: set [engine] url, or give --engine nats://host:port")
+    return settings
+
+
+async def create_engine(settings: config.Config) -> None:
+    """Create the streams that are missing. Raises `ConfigError`, `LogError`."""
+    for sentence in await stores.create(settings):
+        typer.echo(f"{settings.engine.name}: {sentence}")
+
+
+async def check_engine(settings: config.Config, monitors: list[str]) -> None:
+    """Print what is unsafe about the streams; exit with status 1 if anything is.
+
+    `monitors` as for `StoreDriver.unsafe`. Raises `ConfigError`, `LogError`.
+    """
+    unsafe = await stores.unsafe(settings, monitors)
+    for sentence in unsafe or ["fine"]:
+        typer.echo(f"{settings.engine.name}: {sentence}")
+    if unsafe:
+        raise typer.Exit(1)
+
+
+async def sweep(source: str, data: Path | None) -> None:
+    """Confirm the clock to the servers of `source`, or of the folder `data`. Raises `ConfigError`,
+    `LogError`."""
+    place = place_of(source)
+    records = stores.side_records(place.config, data or place.data)
+    await confirm(records, stores.clock())
+    typer.echo("the clock is confirmed: what is due expires within a minute, where a server runs")
