@@ -116,7 +116,7 @@ COVERED_ELSEWHERE = {
     "runs/worker_rpc.py": "tests/runs/test_cluster.py",
     "runs/executor.py": "shapes",
     "runs/writer.py": "tests/runs/test_life.py",
-    "runtimes/adapters/telling.py": "tests/runtimes/test_abandoning.py",
+    "runtimes/adapters/reply_recorder.py": "tests/runtimes/test_abandoning.py",
     "runtimes/adapters/langgraph/journal.py": "tests/runtimes/adapters/langgraph/test_saver.py",
     "runtimes/adapters/langgraph/anatomy.py": "tests/runtimes/adapters/langgraph/test_runtime.py",
     "models/interim.py": "tests/http/test_endless.py",
