@@ -85,8 +85,8 @@ async def _run(service: RunService, agent: str, text: str) -> None:
     said = Message(role="user", content=(TextPart(text),))
     request = RunRequest(agent=agent, model=agent, surface="native", input=(said,))
     once = Submission(key="", body=b"", retry=False)
-    run, _ = await service.stored.supervisor.start(request, owner=Owner("bench"), submission=once)
-    await service.stored.supervisor.wait(run)
+    run, _ = await service.runs.supervisor.start(request, owner=Owner("bench"), submission=once)
+    await service.runs.supervisor.wait(run)
 
 
 async def _cost(service: RunService, agent: str, text: str, times: int = 1) -> float:

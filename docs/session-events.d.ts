@@ -67,14 +67,14 @@ export interface AssistantMessage {
   content: (TextContent | ThinkingContent | ImageContent | ToolCallContent)[];
   provider: string;
   modelId: string;
-  usage: Usage;
+  usage: SessionUsage;
   stopReason: "aborted" | "error" | "length" | "stop" | "toolUse";
   timestamp: number;
   errorMessage?: string;
 }
 
 /** Tokens; `input_tokens` leaves out what was read from or written to a cache. */
-export interface Usage {
+export interface SessionUsage {
   inputTokens: number;
   outputTokens: number;
   cacheReadTokens: number;
@@ -109,7 +109,7 @@ export interface MessageUpdate {
   depth: number;
   turnIndex: number;
   message: PartialMessage;
-  event: TextStart | TextDelta | TextEnd | ThinkingStart | ThinkingDelta | ThinkingEnd | CallStart | CallDelta | CallEnd;
+  event: TextStart | TextDeltaPiece | TextEnd | ThinkingStart | ThinkingDelta | ThinkingEnd | CallStart | CallDelta | CallEnd;
   delta: string;
 }
 
@@ -126,7 +126,7 @@ export interface TextStart {
 }
 
 /** A piece of text. */
-export interface TextDelta {
+export interface TextDeltaPiece {
   type: "text_delta";
   contentIndex: number;
   delta: string;
@@ -316,7 +316,7 @@ export interface SessionEnd {
   depth: number;
   turnIndex: number;
   messages: (UserMessage | AssistantMessage | ToolResultMessage)[];
-  usage: Usage;
+  usage: SessionUsage;
 }
 
 export type RuntimeEvent =
@@ -366,7 +366,7 @@ export interface ContextCompactionEnd {
 }
 
 /** How full the model's context was in the last turn. */
-export interface ContextUsage {
+export interface SessionContextUsage {
   type: "context_usage";
   inputTokens: number;
   outputTokens: number;
@@ -376,11 +376,11 @@ export interface ContextUsage {
 /** The run failed; nothing follows. */
 export interface Error {
   type: "error";
-  error: Fault;
+  error: ErrorDetail;
 }
 
 /** What went wrong. */
-export interface Fault {
+export interface ErrorDetail {
   message: string;
   code?: string;
 }
@@ -389,11 +389,11 @@ export interface Fault {
 export interface OrchestrationRunStart {
   type: "orchestration_run_start";
   runId: string;
-  initialTask: Task;
+  initialTask: OrchestrationTask;
 }
 
 /** What a run of many agents was asked. */
-export interface Task {
+export interface OrchestrationTask {
   id: string;
   kind: string;
   input: string;
@@ -402,12 +402,12 @@ export interface Task {
 /** An agent was dispatched; `parent_id` is who dispatched it. */
 export interface SubagentSpawned {
   type: "subagent_spawned";
-  agent: Agent;
+  agent: SubagentInfo;
   parentId: string;
 }
 
 /** An agent that was dispatched; `created_at` in milliseconds since the epoch. */
-export interface Agent {
+export interface SubagentInfo {
   id: string;
   role: string;
   createdAt: number;
@@ -448,11 +448,11 @@ export interface SubagentJobStarted {
 export interface SubagentJobCompleted {
   type: "subagent_job_completed";
   agentId: string;
-  job: Job;
+  job: SubagentJob;
 }
 
 /** What came of an agent's work. */
-export interface Job {
+export interface SubagentJob {
   jobId: string;
   inputIds: string[];
   outcome: "cancelled" | "completed" | "failed" | "timed_out";
@@ -464,7 +464,7 @@ export interface Job {
 export interface SubagentJobFailed {
   type: "subagent_job_failed";
   agentId: string;
-  job: Job;
+  job: SubagentJob;
 }
 
 /** An agent below waits for a person. */
@@ -507,7 +507,7 @@ export interface OrchestrationRunComplete {
 export type HostEvent =
   | ContextCompactionStart
   | ContextCompactionEnd
-  | ContextUsage
+  | SessionContextUsage
   | Error
   | OrchestrationRunStart
   | SubagentSpawned

@@ -136,7 +136,7 @@ async def show(cluster: Cluster, servers: list[str], workers: list[str]) -> None
             case _:
                 pass
 
-    await client.tail(servers[0], job, surface="", after=None, seen=seen)
+    await client.tail(servers[0], job, surface="", after=None, on_event=seen)
     async with aiohttp.ClientSession() as session:
         path = f"/jobs/{job}/stream?as=responses"
         bodies = [await (await session.get(url + path)).read() for url in servers]

@@ -13,7 +13,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - where pip has not been asked
 if TYPE_CHECKING:
     from tailrace.app import App
     from tailrace.events.types import Usage
-    from tailrace.protocols.session_lines.host import HostEvent, SessionEvent
+    from tailrace.protocols.session_lines.wire_events import HostEvent, SessionEvent
     from tailrace.runtimes.adapters.generator.run import Custom, Run
     from tailrace.runtimes.adapters.langgraph.runtime import LangGraphRuntime
     from tailrace.runtimes.adapters.openai_agents.runtime import OpenAIAgentsRuntime
@@ -45,7 +45,7 @@ __all__ = [
 _WHERE = {
     "App": "tailrace.app",
     "Custom": "tailrace.runtimes.adapters.generator.run",
-    "HostEvent": "tailrace.protocols.session_lines.host",
+    "HostEvent": "tailrace.protocols.session_lines.wire_events",
     "LangGraphRuntime": "tailrace.runtimes.adapters.langgraph.runtime",
     "NodeContext": "tailrace.runtimes.nodes.contract",
     "NodeSpec": "tailrace.runtimes.nodes.contract",
@@ -53,7 +53,7 @@ _WHERE = {
     "Progress": "tailrace.runtimes.tools.contract",
     "PydanticAIRuntime": "tailrace.runtimes.adapters.pydantic_ai.runtime",
     "Run": "tailrace.runtimes.adapters.generator.run",
-    "SessionEvent": "tailrace.protocols.session_lines.host",
+    "SessionEvent": "tailrace.protocols.session_lines.wire_events",
     "ToolContext": "tailrace.runtimes.tools.contract",
     "ToolError": "tailrace.runtimes.tools.contract",
     "Usage": "tailrace.events.types",

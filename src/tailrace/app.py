@@ -55,7 +55,7 @@ class App:
         self._instance: Instance | None = None
 
     def agent(self, name: str, *, restarts: bool = False) -> Callable[[Function], Function]:
-        """Make an async generator function an agent. With `restarts` it begins anew after a crash. Raises
+        """Make an async generator function an agent. With `restarts` it starts again after a crash. Raises
         `ConfigError` for a name or a function that cannot work."""
         self._check(name)
 
@@ -68,7 +68,7 @@ class App:
         return add
 
     def add(self, name: str, thing: object) -> None:
-        """Serve somebody's agent, whatever its kind. Raises `ConfigError` for what is none."""
+        """Serve an agent of any supported type. Raises `ConfigError` for another object."""
         self._check(name)
         self._add(name, runtime_for(thing, name))
 
@@ -115,7 +115,7 @@ class App:
             await self._instance.lifecycle.close()
 
     def _current(self) -> Instance:
-        """The server that serves this app: made once, and anew after it was closed."""
+        """The server of this app: assembled once, and again after it was closed."""
         if self._instance is None or self._instance.lifecycle.closed:
             self._instance = self.instance()
         return self._instance
@@ -134,8 +134,13 @@ class App:
             raise ConfigError('an agent needs a name: @app.agent("poet")')
         if not config.SLUG.fullmatch(name):
             raise ConfigError(f"{name!r} is not a valid name: {config.NAMES}")
-        known = (self._runtimes, self.config.agents, self.config.models, self.config.workflows)
-        if any(name in each for each in known) or self._is_number(name):
+        name_spaces = (
+            self._runtimes,
+            self.config.agents,
+            self.config.models,
+            self.config.workflows,
+        )
+        if any(name in each for each in name_spaces) or self._is_number(name):
             raise ConfigError(f"there is something named {name!r} already")
         if self._is_served():
             raise ConfigError(f"{name!r} comes too late: this app is served already")
@@ -148,9 +153,7 @@ class App:
 
     def _add(self, name: str, runtime: Runtime) -> None:
         self._runtimes[name] = runtime
-        self._instance = (
-            None  # what was made before knows nothing of it, and nobody was served by it
-        )
+        self._instance = None  # it was assembled without this agent, and has served no request
 
 
 def _sessions(instance: Instance, path: str) -> list[Route]:

@@ -1,28 +1,29 @@
-"""Every exception tailrace raises, as one tree; each leaf says whose fault it is and what to answer.
+"""Every exception that tailrace raises, as one tree, by whose fault it is; with the HTTP status where there
+is one.
 
     TailraceError
-    ├── CallerError            the client's fault; `status` is the HTTP answer
+    ├── CallerError            the client's fault; `status` is the HTTP status
     │   ├── BadRequest         400  malformed, wrong type, impossible combination
-    │   ├── Unauthorized       401  no key, or none that counts
+    │   ├── Unauthorized       401  missing or invalid credentials
     │   ├── Forbidden          403  the key does not allow this
-    │   ├── NotFound           404  never existed, or not yours
-    │   ├── Conflict           409  the run is in a state that forbids this
+    │   ├── NotFound           404  never existed, or belongs to another owner
+    │   ├── Conflict           409  the run's state does not allow this
     │   ├── Expired            410  existed; its retention is over
-    │   ├── TooLarge           413  a body, or a document that is asked for, is over a limit
-    │   ├── UnsupportedMedia   415  the body is encoded in a way that nobody reads
-    │   ├── Unprocessable      422  understood, and refused on purpose
-    │   ├── TooMany            429  a limit of this caller is reached
-    │   └── Unavailable        503  this server takes no new runs (it starts, or shuts down)
-    ├── ModelFailed            a model server refused, stalled, died or talked rubbish
-    │   └── NoForm             it was not asked: its dialect has no form for what was said
+    │   ├── TooLarge           413  a body, or the requested document, is over a limit
+    │   ├── UnsupportedMedia   415  the content encoding of the body is not supported
+    │   ├── Unprocessable      422  valid, but not supported
+    │   ├── TooMany            429  a rate limit of this caller is exceeded
+    │   └── Unavailable        503  the server starts, shuts down or cannot write
+    ├── ModelFailed            a model server refused, stalled, died or sent an invalid reply
+    │   └── NoForm             it was not called: its dialect has no form for some content
     ├── IllegalEvent           an agent yielded an event the grammar forbids
-    ├── LogError               the log cannot do what was asked
-    │   ├── NotOpen            the store is not open, or not yet
-    │   ├── Fenced             a newer attempt owns the run: stop writing
-    │   ├── RevisionMismatch   a record changed since it was read
-    │   └── Unreadable         stored bytes that no known schema version explains
-    │       └── Damaged        they are not what was written: the disk has changed them
-    ├── Malformed              a recording that is none, from a certain byte on
+    ├── LogError               the log cannot do an operation
+    │   ├── NotOpen            the store is not open
+    │   ├── Fenced             a newer attempt owns the run; this writer must stop
+    │   ├── RevisionMismatch   a record was changed since it was read
+    │   └── Unreadable         stored bytes of no known schema version
+    │       └── Damaged        they differ from the written ones: the disk has changed them
+    ├── Malformed              an invalid recorded stream, with the offset of the first invalid byte
     └── ConfigError            the operator's fault; one message, exit status 2
 
 Surfaces turn a `CallerError` into their own error body; nothing else of an exception reaches a client.
@@ -34,7 +35,7 @@ from typing import Any
 
 
 class TailraceError(Exception):
-    """Base of every exception tailrace raises on purpose."""
+    """Base of every exception that tailrace raises on purpose."""
 
 
 class CallerError(TailraceError):
@@ -59,7 +60,7 @@ class BadRequest(CallerError):
 
 
 class Unauthorized(CallerError):
-    """Nobody this server knows."""
+    """Missing or invalid credentials."""
 
     status = 401
 
@@ -71,43 +72,44 @@ class NotFound(CallerError):
 
 
 class Conflict(CallerError):
-    """The run exists, but its state forbids what was asked."""
+    """The run exists, but its state does not allow the operation."""
 
     status = 409
 
 
 class Expired(CallerError):
-    """The run existed and its retention is over."""
+    """The run existed, and its retention time is over."""
 
     status = 410
 
 
 class Forbidden(CallerError):
-    """Nobody allowed this client to do this."""
+    """The caller is authenticated, and not allowed to do this."""
 
     status = 403
 
 
 class TooLarge(CallerError):
-    """The request body, or the document that is asked for, is over the configured limit."""
+    """The request body, or the requested document, is over the configured limit."""
 
     status = 413
 
 
 class UnsupportedMedia(CallerError):
-    """The request body is encoded in a way that nobody here reads."""
+    """The content encoding of the request body is not supported."""
 
     status = 415
 
 
 class Unprocessable(CallerError):
-    """Well-formed, but tailrace refuses this on purpose (for example `n` above 1)."""
+    """A valid request that tailrace does not support (for example `n` above 1)."""
 
     status = 422
 
 
 class TooMany(CallerError):
-    """A limit of this caller is reached; `retry_after` says in how many seconds there is room again."""
+    """A rate limit of this caller is exceeded; `retry_after` is the number of seconds after which to
+    retry."""
 
     status = 429
     kind = "rate_limit_error"
@@ -118,7 +120,7 @@ class TooMany(CallerError):
 
 
 class Unavailable(CallerError):
-    """The server starts or shuts down and takes no new runs, or cannot write."""
+    """The server starts, shuts down, or cannot write to its store."""
 
     status = 503
     kind = "server_error"
@@ -127,14 +129,13 @@ class Unavailable(CallerError):
 class ModelFailed(TailraceError):
     """A model server did not give a usable reply.
 
-    `code` is the server's own word for why, else one of ours (`server_error`, `rate_limit_exceeded`, …);
-    `param` and `error_type` are its own words where a server of `dialect` said so itself. `status` is the
-    HTTP status that it answered with, or that its words stand for; 0 when there was none. `retry_after` is
-    in how many seconds it wants to be asked again. `retryable` is true only while nothing of the reply has
-    been seen. `final`: the server says that to ask again is no use, whatever the status. `public` says the
-    same as the message without a word of the server's, for those who did not write the request (an agent's
-    clients); empty where `message` is ours already. `detail` is what the server said where no client may hear
-    it: it goes to the operator's log.
+    `code` is the server's own error code, else one of ours (`server_error`, `rate_limit_exceeded`, …);
+    `param` and `error_type` are the server's own values, in `dialect`. `status` is its HTTP status, or the
+    one that its error body stands for; 0 if there is none. `retry_after`: seconds after which to retry.
+    `retryable`: true only before anything of the reply was delivered. `final`: the server says that a retry
+    is useless, whatever the status. `public`: the message without any text of the server, for clients that
+    did not write the request (those of an agent); `""` if `message` has none. `detail`: text of the server
+    that no client may see, for the log.
     """
 
     def __init__(
@@ -166,45 +167,45 @@ class ModelFailed(TailraceError):
         self.detail = detail
 
     def but(self, **changes: Any) -> ModelFailed:
-        """The same failure, some of it told otherwise."""
+        """The same failure with other fields."""
         return type(self)(**{**vars(self), **changes})
 
 
 class NoForm(ModelFailed):
-    """What a client said has no form in the dialect of its model server; the client hears 400. `param` is the
-    field of the request; of what stands in a conversation only the list's name, and `item`, `part` and
-    `field` are what of it cannot be told. The surface finds out where it put that."""
+    """The dialect of the model server has no form for some content of a request; the client gets 400. `param`
+    is the field of the request. For content of a conversation it is only the list's name; `item`, `part` and
+    `field` say which content, and the surface finds its place in the client's request."""
 
     def __init__(
-        self, message: str, *, item: Any = None, part: Any = None, field: str = "", **told: Any
+        self, message: str, *, item: Any = None, part: Any = None, field: str = "", **failure: Any
     ) -> None:
-        known: dict[str, Any] = {"code": "invalid_prompt", "status": 400}
-        super().__init__(message, **known | told)
+        defaults: dict[str, Any] = {"code": "invalid_prompt", "status": 400}
+        super().__init__(message, **defaults | failure)
         self.item = item
         self.part = part
         self.field = field
 
     def about(self, *, item: Any = None, part: Any = None) -> NoForm:
-        """The same, of an item or a part of one, where it is not known yet of which."""
+        """Add the item or the part that is meant, if none is set yet."""
         self.item = item if self.item is None else self.item
         self.part = part if self.part is None else self.part
         return self
 
 
 class Undecodable(ModelFailed):
-    """What came is no event of its dialect."""
+    """The server sent an event that its dialect does not have."""
 
 
 class CutShort(ModelFailed):
-    """The reply ended, and was not whole: nobody reported a failure."""
+    """The reply ended without being complete, and without an error."""
 
 
 class NoReply(ModelFailed):
-    """What came is no reply of a model at all: nothing, a page, a text. It is asked for once more at most."""
+    """The server sent no reply of a model at all: nothing, an HTML page, text. It is retried once at most."""
 
 
 class Malformed(TailraceError):
-    """A recorded stream is not what it is said to be; `offset` is the first byte that is not."""
+    """A recorded stream is invalid; `offset` is the place of the first invalid byte."""
 
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(f"byte {offset}: {message}")
@@ -212,10 +213,8 @@ class Malformed(TailraceError):
 
 
 class ToolSourceFailed(TailraceError):
-    """A server that offers tools cannot be reached, or offers what cannot be used.
-
-    `why` is in the words of a library or of the system; it is for the log, not for clients and models.
-    """
+    """A tool server cannot be reached, or its tools cannot be used. `why` is the error of a library or the
+    system; it is for the log, not for clients and models."""
 
     def __init__(self, message: str, why: str = "") -> None:
         super().__init__(f"{message}: {why}" if why else message)
@@ -224,7 +223,7 @@ class ToolSourceFailed(TailraceError):
 
 
 class LimitReached(TailraceError):
-    """A run came to one of its limits; `reason` is the run's reason for being incomplete."""
+    """A run has reached a limit; `reason` is the reason of `run.incomplete`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -232,11 +231,11 @@ class LimitReached(TailraceError):
 
 
 class IllegalEvent(TailraceError):
-    """An event that the grammar does not allow in the run's present state."""
+    """An event that the grammar does not allow in the run's current state."""
 
 
 class LogError(TailraceError):
-    """The log cannot do what was asked."""
+    """The log cannot do an operation."""
 
 
 class NotOpen(LogError):
@@ -248,16 +247,16 @@ class Fenced(LogError):
 
 
 class RevisionMismatch(LogError):
-    """A record's revision is not the expected one; read again and decide again."""
+    """A record's revision is not the expected one; read it again and decide again."""
 
 
 class Unreadable(LogError):
-    """Stored bytes that no known schema version explains."""
+    """Stored bytes of no known schema version."""
 
 
 class Damaged(Unreadable):
-    """What is stored is not what was written. The message names the run, and a client may read it."""
+    """Stored bytes differ from the written ones. The message names the run, and clients may see it."""
 
 
 class ConfigError(TailraceError):
-    """The configuration cannot be used; the message names file, place and nearest valid name."""
+    """The configuration cannot be used; the message has the file, the place and the nearest valid name."""

@@ -196,7 +196,7 @@ def test_answer_answers_what_a_run_waits_for(tmp_path: Path) -> None:
                 "run.completed" in tailrace("tail", job, "--as", "native", "--url", team.url).stdout
             )
             late = tailrace("answer", job, status, "--url", team.url)
-            assert (late.returncode, "asks for nothing" in late.stderr) == (1, True)
+            assert (late.returncode, "does not wait for an answer" in late.stderr) == (1, True)
     finally:
         team.kill()
 

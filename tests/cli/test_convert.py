@@ -211,7 +211,7 @@ def test_a_stream_that_is_taken_for_another_fails(source: str, taken_for: str) -
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_nothing_is_no_stream(source: str) -> None:
-    with pytest.raises(Malformed, match=f"stream of '{source}'"):
+    with pytest.raises(Malformed, match=f"no event of a '{source}' stream"):
         _converted(source, "chat", b"")
 
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from typer.main import get_command
 
-from tailrace.cli.json_lines import JsonLines
 from tailrace.cli.main import app
+from tailrace.cli.render import JsonLines
 from tailrace.service.views import VIEWS
 from tests.support.commands import tailrace
 from tests.support.servers import ChildServer, running

@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer, N
     child = ChildServer(folder, config=CONFIG, scenario=SCENARIO).start()
     yield child
     child.kill()
-    assert "the event loop is held" not in child.errors()
+    assert "the event loop is blocked" not in child.errors()
     assert "Traceback" not in child.errors()
 
 

@@ -45,7 +45,7 @@ class LimitsContract:
         assert (found.value, found.revision) == (b"40", 40)
 
     async def test_what_processes_spend_is_one_sum(self, stores: Sequence[Store]) -> None:
-        each = [Accounts(store, lambda: NOW, shared=True) for store in stores]
+        each = [Accounts(store, lambda: NOW, is_shared=True) for store in stores]
         purse, told = Purse("token:a", tokens=200, cost=9.0), list[str]()
         for _ in range(50):
             for accounts in each:
@@ -53,7 +53,7 @@ class LimitsContract:
             await asyncio.sleep(0)
         await asyncio.gather(*(accounts.settle() for accounts in each))
         assert set(told) == {"tokens_per_day"}, "whose write was the last has heard of it"
-        for accounts in [*each, Accounts(stores[0], lambda: NOW, shared=True)]:
+        for accounts in [*each, Accounts(stores[0], lambda: NOW, is_shared=True)]:
             with pytest.raises(TooMany, match="tokens_per_day"):
                 await accounts.check([purse])
             with pytest.raises(TooMany, match="cost_per_day"):
@@ -63,7 +63,7 @@ class LimitsContract:
 
     async def test_who_spends_hears_of_what_others_spent(self, stores: Sequence[Store]) -> None:
         """Neither alone has used it up; whoever adds second learns that both have."""
-        each = [Accounts(store, lambda: NOW, shared=True) for store in stores]
+        each = [Accounts(store, lambda: NOW, is_shared=True) for store in stores]
         purse, told = Purse("token:a", tokens=100), list[str]()
         for accounts in each:
             await accounts.load([purse])

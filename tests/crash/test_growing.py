@@ -9,6 +9,7 @@ import asyncio
 import http.client
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.crash.test_said_once import (
 from tests.support.chat_replies import STOP
 from tests.support.crashes import frames_of
 from tests.support.patience import patient
+from tests.support.waiting import until
 
 ASK: Json = {"model": "helper", "input": "Tell me", "stream": True}
 TIMES = 5
@@ -63,13 +65,16 @@ async def test_a_reply_that_grows_after_each_kill_is_told_to_its_end(tmp_path: P
     assert b'"status":"incomplete"' not in b"".join(whole)
 
 
+def _are_at_least(peers: Sequence[object], number: int) -> bool:
+    return len(peers) >= number
+
+
 async def test_a_reply_that_does_not_grow_is_given_up(tmp_path: Path) -> None:
     async with killed(tmp_path, (), says(*TOLD)) as (reader, peers):
         run, seen = await reader.begin(ASK, len(TOLD))
         for asked in (2, 3):
             await reader.again()
-            while len(peers) < asked:
-                await asyncio.sleep(0.02)
+            await until(partial(_are_at_least, peers, asked))
             reader.server.kill()
         await reader.again()
         whole = seen + await reader.rest(run, seen)

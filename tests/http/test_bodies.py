@@ -55,7 +55,7 @@ async def test_who_sends_too_slowly_is_refused(monkeypatch: pytest.MonkeyPatch) 
     bodies = Bodies(MOST)
     with pytest.raises(BadRequest, match=r"took more than 0\.01 s"):
         await bodies.read(Sending(MOST).request, [])
-    assert bodies._held == 0
+    assert bodies._buffered_bytes == 0
 
 
 @pytest.mark.parametrize("how", ["end", "leave"])

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tailrace.errors import BadRequest
-from tailrace.http import bounds
+from tailrace.http import bodies
 from tests.http.test_auth import SURFACES
 from tests.support.servers import ChildServer, running
 
@@ -41,13 +41,13 @@ REFUSED: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", FINE)
 def test_what_is_fine_passes(name: str) -> None:
-    bounds.check(FINE[name])
+    bodies.check_json(FINE[name])
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_too_much_is_refused(name: str) -> None:
     with pytest.raises(BadRequest):
-        bounds.check(REFUSED[name])
+        bodies.check_json(REFUSED[name])
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_what_is_too_much_is_refused(name: str) -> None:
 def test_looking_costs_little(evil: bytes) -> None:
     began = time.process_time()
     with suppress(BadRequest):
-        bounds.check(evil + b"," * 300_000)
+        bodies.check_json(evil + b"," * 300_000)
     assert time.process_time() - began < 1.0, "decoding it would cost more"
 
 

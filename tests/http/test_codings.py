@@ -19,7 +19,7 @@ import zstandard
 from starlette.requests import Request
 
 from tailrace.errors import BadRequest, TooLarge, Unavailable, UnsupportedMedia
-from tailrace.http import bodies, codings
+from tailrace.http import bodies
 from tailrace.http.bodies import Bodies
 from tailrace.protocols.framing import codings as framing
 from tailrace.service.memory import CycleCollector
@@ -59,7 +59,7 @@ DATA = {
 
 
 def whole(coding: str, data: bytes) -> bytes:
-    return b"".join(codings.unpacked(coding, data))
+    return b"".join(bodies.decode(coding, data))
 
 
 @pytest.mark.parametrize("data", DATA)
@@ -84,7 +84,7 @@ def test_parts_behind_each_other_are_one_body_and_so_many(way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_no_piece_is_large(way: str) -> None:
     coding, pack = WAYS[way]
-    largest = max(len(piece) for piece in codings.unpacked(coding, pack(b"\0" * 50_000_000)))
+    largest = max(len(piece) for piece in bodies.decode(coding, pack(b"\0" * 50_000_000)))
     assert largest <= framing.ZSTD_INPUT // 4 * 131_072
 
 
@@ -106,7 +106,7 @@ def test_a_window_that_costs_much_is_refused() -> None:
     ],
 )
 def test_codings_come_off_in_the_reverse_order(header: str, names: tuple[str, ...]) -> None:
-    assert codings.named(header) == names
+    assert bodies.codings_of(header) == names
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_codings_come_off_in_the_reverse_order(header: str, names: tuple[str, ..
 )
 def test_what_nobody_reads_is_said(header: str) -> None:
     with pytest.raises(UnsupportedMedia) as caught:
-        codings.named(header)
+        bodies.codings_of(header)
     assert len(caught.value.message) < 200
 
 
@@ -142,17 +142,17 @@ async def test_the_bound_is_that_of_the_unpacked_body(way: str, size: int, fits:
             await held.read(sent(body, coding), [])
     with pytest.raises(TooLarge):
         await held.read(sent(body, coding), [1_000])
-    assert held._held == 0
+    assert held._buffered_bytes == 0
 
 
-async def test_unpacked_bodies_count_among_those_that_are_held(
+async def test_unpacked_bodies_count_among_those_that_are_buffered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bodies, "TOGETHER", 1)
     held = Bodies(MOST)
     with pytest.raises(Unavailable):
         await held.read(sent(zstandard.compress(CHANCE.randbytes(600_000)), "zstd"), [])
-    assert held._held == 0
+    assert held._buffered_bytes == 0
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ async def test_others_are_served_while_a_body_is_unpacked(way: str) -> None:
     watch = asyncio.create_task(ticking())
     began = time.thread_time()
     held = Bodies(len(words))
-    with held._holding(len(words)) as unpacked:
+    with held._buffer(len(words)) as unpacked:
         await held._unpack(coding, body, unpacked)
     took = time.thread_time() - began
     done = True

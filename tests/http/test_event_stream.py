@@ -12,14 +12,13 @@ from starlette.types import Message
 from tailrace.errors import Unavailable
 from tailrace.events.types import Event
 from tailrace.http import direct
-from tailrace.http.event_stream import EventStream, StreamSettings
-from tailrace.http.framing import PING, SSE
+from tailrace.http.event_stream import PING, SSE, EventStream, StreamSettings
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.owner import Owner
 from tailrace.service.caller import Caller
+from tailrace.service.lifecycle import Shutdown
 from tailrace.service.projection import Projections
 from tailrace.service.run_service import Reading
-from tailrace.service.shutdown import Shutdown
 from tailrace.service.subscription import Subscription
 from tailrace.service.views import View
 from tests.support.nats_load import Recorder
@@ -31,7 +30,7 @@ class Wire:
     """The client's side, as the server's own protocol gives it."""
 
     def __init__(self) -> None:
-        self.gone = self.paused = False
+        self.is_gone = self.paused = False
         self.on_disconnect: Callable[[], None] | None = None
         self.written: list[bytes] = []
         self.heard = asyncio.Event()
@@ -43,7 +42,7 @@ class Wire:
         return True
 
     def cut(self) -> None:
-        self.gone = True
+        self.is_gone = True
 
 
 class Ticking(EventStream):
@@ -113,7 +112,7 @@ async def test_a_server_that_stops_waits_for_no_log_that_does_not_answer() -> No
         await stuck.wire.heard.wait()
         stuck.shutdown.start()
         await reading  # and raises nothing
-    assert stuck.wire.gone, "the body ends as if it were whole"
+    assert stuck.wire.is_gone, "the body ends as if it were whole"
 
 
 async def test_a_stream_that_is_cancelled_by_others_is_cancelled() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tailrace.http.logs import LONGEST, MOST, SECONDS, Bounded, Plain, plain
+from tailrace.http.logs import LONGEST, MOST, SECONDS, PlainFormatter, RateLimit, plain
 from tests.crash.test_faults import filesystem, limited
 from tests.http.test_deploy import state, until
 from tests.http.test_limits import key, wants_keys
@@ -35,7 +35,7 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 def test_a_message_is_one_line_of_text(name: str) -> None:
     said = io.StringIO()
-    log, handler = _logging(said, Bounded())
+    log, handler = _logging(said, RateLimit())
     log.error("seen: %s", ODD[name])
     log.removeHandler(handler)
     (line,) = said.getvalue().splitlines()
@@ -50,7 +50,7 @@ def test_what_people_read_stays_as_it_is() -> None:
 
 def test_a_traceback_forges_no_line_either() -> None:
     said = io.StringIO()
-    log, handler = _logging(said, Bounded())
+    log, handler = _logging(said, RateLimit())
     try:
         raise ValueError("a\nERROR forged: b\x1b[2J")
     except ValueError:
@@ -64,7 +64,7 @@ def test_a_traceback_forges_no_line_either() -> None:
 def test_one_place_writes_so_many_lines_a_minute_and_says_what_it_left_out() -> None:
     said = io.StringIO()
     now = 0.0
-    log, handler = _logging(said, Bounded(lambda: now))
+    log, handler = _logging(said, RateLimit(lambda: now))
     for number in range(1_000):
         log.error(f"of a client: {number}")  # noqa: G004 - a message of its own each time
     log.error("of somebody else")
@@ -82,7 +82,7 @@ def test_one_place_writes_so_many_lines_a_minute_and_says_what_it_left_out() -> 
 def test_the_next_minute_says_how_many_were_left_out() -> None:
     said = io.StringIO()
     now = 0.0
-    log, handler = _logging(said, Bounded(lambda: now))
+    log, handler = _logging(said, RateLimit(lambda: now))
     for number in range(MOST + 7):
         if number == MOST + 6:
             now += SECONDS
@@ -91,9 +91,9 @@ def test_the_next_minute_says_how_many_were_left_out() -> None:
     assert said.getvalue().splitlines()[-1].endswith("again (6 more like this were left out)")
 
 
-def _logging(file: io.StringIO, bounded: Bounded) -> tuple[logging.Logger, logging.Handler]:
+def _logging(file: io.StringIO, bounded: RateLimit) -> tuple[logging.Logger, logging.Handler]:
     handler = logging.StreamHandler(file)
-    handler.setFormatter(Plain())
+    handler.setFormatter(PlainFormatter())
     handler.addFilter(bounded)
     log = logging.Logger(
         "tests.logs"
@@ -153,6 +153,8 @@ def test_a_thousand_requests_to_a_store_that_cannot_write_are_a_few_lines(
     mine = key(server, "one")
     log = server.folder / "data" / "tailrace.db-wal"
     ballast = server.folder / "disk" / "ballast"
+    # From before the first of these lines: each place's first window begins after this.
+    before, begun = len(server.errors().splitlines()), time.monotonic()
     with httpx.Client(base_url=server.url, headers=mine, timeout=30) as client:
         with (
             limited(server, resource.RLIMIT_FSIZE, log.stat().st_size),
@@ -164,7 +166,6 @@ def test_a_thousand_requests_to_a_store_that_cannot_write_are_a_few_lines(
             except OSError:
                 pass
             until(lambda: state(server) == (503, "the store cannot be written"))
-            before, begun = len(server.errors().splitlines()), time.monotonic()
             for _ in range(1_000):
                 reply = client.post("/jobs", json={"agent": "echo", "input": "x"})
                 assert reply.status_code == 503

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tailrace.events import types as t
-from tailrace.http.refusals import headers
+from tailrace.http.replies import failure_headers
 from tailrace.service.refusals import first_output, model_failure
 from tests.support.logs import request
 from tests.support.refusals import DIALECTS, KEY, STATUSES, TABLE, WORDS, cases, config
@@ -275,4 +275,4 @@ HEADERS: list[tuple[t.RunEnd, Mapping[str, str]]] = [
 
 @pytest.mark.parametrize(("end", "expected"), HEADERS)
 def test_what_is_said_of_asking_again(end: t.RunEnd, expected: Mapping[str, str]) -> None:
-    assert headers(end) == expected
+    assert failure_headers(end) == expected

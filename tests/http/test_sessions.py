@@ -11,21 +11,20 @@ import httpx
 import msgspec
 import pytest
 
-from tailrace.protocols.session_lines import host as h
-from tailrace.protocols.session_lines import runtime as r
+from tailrace.protocols.session_lines import wire_events
 from tests.http.conftest import Answer, Ask
 from tests.support import lines
 from tests.support.servers import ChildServer, select_a_moment
 from tests.support.team_files import team_server
 
 
-def _events(body: bytes) -> list[h.SessionEvent]:
+def _events(body: bytes) -> list[wire_events.SessionEvent]:
     """As the guide's loop reads them: split at line feeds, empty lines skipped."""
     return lines.check(line + b"\n" for line in body.split(b"\n") if line.strip())
 
 
-def _text(events: list[h.SessionEvent]) -> str:
-    return "".join(event.delta for event in events if isinstance(event, r.MessageUpdate))
+def _text(events: list[wire_events.SessionEvent]) -> str:
+    return "".join(event.delta for event in events if isinstance(event, wire_events.MessageUpdate))
 
 
 @pytest.mark.req("R136")
@@ -44,9 +43,9 @@ def test_a_message_begins_a_session(ask: Ask) -> None:
         assert reply.headers["content-type"].startswith("application/x-ndjson")
         assert reply.headers["x-session-id"]
         events = _events(reply.body)
-        assert isinstance(events[-2], r.SessionEnd)
+        assert isinstance(events[-2], wire_events.SessionEnd)
         assert events[-2].usage.total_tokens > 0
-        assert isinstance(events[-1], h.ContextUsage)
+        assert isinstance(events[-1], wire_events.SessionContextUsage)
         assert _text(events).endswith("Found a hat.")
 
 
@@ -135,9 +134,9 @@ def test_a_browser_may_read_the_session_s_id(ask: Ask) -> None:
 @pytest.mark.req("R159")
 def test_a_failure_is_an_error_and_nothing_follows(ask: Ask) -> None:
     events = _events(ask("POST", "/api/stream", {"message": "fail later"}).body)
-    assert isinstance(events[-1], h.Error)
+    assert isinstance(events[-1], wire_events.Error)
     assert events[-1].error.message == "The model died."
-    (said,) = [e.message for e in events if isinstance(e, r.TurnComplete)]
+    (said,) = [e.message for e in events if isinstance(e, wire_events.TurnComplete)]
     assert (said.stop_reason, said.error_message) == ("error", "The model died.")
 
 
@@ -194,14 +193,20 @@ def test_agents_below_are_told_of(team: ChildServer, tmp_path: Path) -> None:
                     answer = {"item": waits["item"], "approved": True}
                     client.post(f"/jobs/job_{run}/input", json=answer)
     events = _events(body)
-    jobs = {e.agent_id: e.job for e in events if isinstance(e, h.SubagentJobCompleted)}
+    jobs = {e.agent_id: e.job for e in events if isinstance(e, wire_events.SubagentJobCompleted)}
     assert {job.output_text for job in jobs.values()} == {"Found it."}
     assert set(jobs) == {"researcher", "researcher#2"}
-    for kind in (h.SubagentSpawned, h.SubagentJobStarted, h.SubagentClosed):
+    for kind in (
+        wire_events.SubagentSpawned,
+        wire_events.SubagentJobStarted,
+        wire_events.SubagentClosed,
+    ):
         assert len([e for e in events if isinstance(e, kind)]) == 2
-    assert [e.decision for e in events if isinstance(e, r.PermissionResolved)] == ["approved"]
-    (begun,) = [e for e in events if isinstance(e, h.OrchestrationRunStart)]
-    (over,) = [e for e in events if isinstance(e, h.OrchestrationRunComplete)]
+    assert [e.decision for e in events if isinstance(e, wire_events.PermissionResolved)] == [
+        "approved"
+    ]
+    (begun,) = [e for e in events if isinstance(e, wire_events.OrchestrationRunStart)]
+    (over,) = [e for e in events if isinstance(e, wire_events.OrchestrationRunComplete)]
     assert begun.initial_task.input == "order a hat"
     assert (begun.run_id, over.status) == (over.run_id, "completed")
     assert _text(events).endswith("All is done now.")
@@ -213,7 +218,7 @@ def test_the_next_message_answers_the_question(team: ChildServer) -> None:
     with httpx.Client(base_url=team.url, timeout=20) as client:
         with client.stream("POST", "/api/stream", json=asked) as reply:
             line = next(ln for ln in reply.iter_lines() if '"waiting_for_user_input"' in ln)
-        question = msgspec.json.decode(line, type=r.WaitingForUserInput)
+        question = msgspec.json.decode(line, type=wire_events.WaitingForUserInput)
         assert (question.question, question.options) == ("Which colour?", ("red", "blue"))
         run = reply.headers["x-run-id"]
         while client.get(f"/jobs/{run.replace('run_', 'job_')}").json()["status"] != "waiting":

@@ -12,7 +12,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from tailrace.http.server import GracefulTimeout
-from tailrace.service.shutdown import Shutdown
+from tailrace.service.lifecycle import Shutdown
 from tests.support.patience import patient
 from tests.support.servers import ChildServer, select_a_moment
 

@@ -52,7 +52,7 @@ def test_a_run_that_holds_the_loop_fails_and_others_go_on(server: ChildServer, a
     assert lag(server) > 1000
     assert ended(server, other)["status"] == "completed"
     said = server.errors()
-    assert f"the event loop is held by run {run.removeprefix('job_')}" in said
+    assert f"the event loop is blocked by run {run.removeprefix('job_')}" in said
     line = {"spins": "in spins", "backtracks": "re.match("}.get(agent, "time.sleep(3600)")
     assert line in said, "the stack"
     assert begun(server) == ["counts", agent]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from openai._streaming import SSEDecoder
 
-from tailrace.http import framing
-from tailrace.http.framing import Framing
+from tailrace.http import event_stream
+from tailrace.http.event_stream import StreamFraming
 from tailrace.protocols.framing.sse import SseDecoder
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +101,9 @@ def test_the_files_that_the_page_names_are_there() -> None:
     assert named <= there
 
 
-FRAMINGS = {name: value for name, value in vars(framing).items() if isinstance(value, Framing)}
+FRAMINGS = {
+    name: value for name, value in vars(event_stream).items() if isinstance(value, StreamFraming)
+}
 FRAMES = [b'id: 1\nevent: x\ndata: {"a": 1}\n\n', b'data: {"b": "c"}\n\n', b"data: [DONE]\n\n"]
 
 

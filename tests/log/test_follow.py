@@ -15,13 +15,13 @@ from tailrace.events.types import Event
 from tailrace.log.contract import Store
 from tailrace.log.follow import follow
 from tailrace.log.stores.memory.store import MemoryStore
-from tailrace.protocols.node_stream.stream import Encoder
+from tailrace.protocols.node_stream.stream import NodeStreamEncoder
 from tailrace.service.projection import Projections
 from tailrace.service.subscription import Subscription
 from tests.support.logs import RUN, log, text
 
 LOG = log([*text(0, *"abcdefghijkl"), t.Usage("m")], end=t.RunCompleted())
-WHOLE = Encoder(RUN).encode(LOG)
+WHOLE = NodeStreamEncoder(RUN).encode(LOG)
 
 schedules = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 6)), min_size=1, max_size=12)
 
@@ -81,7 +81,9 @@ def test_subscriptions_share_frames_without_gap_or_double(
             for _ in range(late):
                 await asyncio.sleep(0)
             got = bytearray()
-            subscription = Subscription(projections, (RUN, "native"), lambda: Encoder(RUN), first)
+            subscription = Subscription(
+                projections, (RUN, "native"), lambda: NodeStreamEncoder(RUN), first
+            )
 
             def write(data: bytes) -> bool:
                 got.extend(data)

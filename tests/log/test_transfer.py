@@ -19,7 +19,7 @@ from tailrace.log.contract import Record, Store
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.log.stores.sqlite.store import SqliteStore
 from tailrace.log.transfer import Broken, Moved
-from tailrace.protocols.openai_responses.stream import Encoder, Options
+from tailrace.protocols.openai_responses.stream import ResponsesEncoder, ResponsesStreamOptions
 from tests.contracts.log_contract import everything
 from tests.support import nats_stores
 from tests.support.logs import call, log, text
@@ -130,7 +130,7 @@ async def test_a_store_goes_over(
 
 def frames(run: str, events: Sequence[Event]) -> list[bytes]:
     """What a client reads."""
-    return Encoder(run, Options()).encode(events)
+    return ResponsesEncoder(run, ResponsesStreamOptions()).encode(events)
 
 
 async def goes_on(store: Store) -> None:

@@ -30,10 +30,10 @@ SAYS_CANCELLED = ("chat", "messages", "responses")
 
 def _encoder(dialect: str) -> StreamEncoder:
     if dialect == "chat":
-        return chat.Encoder(RUN, chat.Options(include_usage=True))
+        return chat.ChatEncoder(RUN, chat.ChatStreamOptions(include_usage=True))
     if dialect == "messages":
-        return messages.Encoder(RUN, messages.Options())
-    return responses.Encoder(RUN, responses.Options())
+        return messages.MessagesEncoder(RUN, messages.MessagesStreamOptions())
+    return responses.ResponsesEncoder(RUN, responses.ResponsesStreamOptions())
 
 
 def _shown_calls(log: Sequence[t.Event]) -> set[int]:

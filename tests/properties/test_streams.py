@@ -33,23 +33,23 @@ from tailrace.protocols.node_stream import stream as native
 from tailrace.protocols.openai_chat import reply as chat_reply
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import reply, stream
-from tailrace.protocols.session_lines import host
 from tailrace.protocols.session_lines import stream as session
+from tailrace.protocols.session_lines import wire_events
 from tests.support import agui, blocks, lines, strict, ui_chunks
 from tests.support.legal_logs import legal_logs
 from tests.support.logs import RUN
 
-OPTIONS = stream.Options()
+OPTIONS = stream.ResponsesStreamOptions()
 ENCODERS: dict[str, Callable[[], StreamEncoder]] = {
-    "responses": lambda: stream.Encoder(RUN, OPTIONS),
-    "chat": lambda: chat.Encoder(RUN, chat.Options(include_usage=True)),
-    "messages": lambda: messages.Encoder(RUN, messages.Options()),
-    "native": lambda: native.Encoder(RUN),
-    "session": lambda: session.Encoder(RUN, session.Options()),
-    "ui": lambda: ui.Encoder(RUN, ui.Options(turn=0)),
-    "ui watched": lambda: ui.Encoder(RUN, ui.Options()),
-    "agui": lambda: ag_ui.Encoder(RUN, ag_ui.Options()),
-    "agui turn": lambda: ag_ui.Encoder(RUN, ag_ui.Options(turn=1)),
+    "responses": lambda: stream.ResponsesEncoder(RUN, OPTIONS),
+    "chat": lambda: chat.ChatEncoder(RUN, chat.ChatStreamOptions(include_usage=True)),
+    "messages": lambda: messages.MessagesEncoder(RUN, messages.MessagesStreamOptions()),
+    "native": lambda: native.NodeStreamEncoder(RUN),
+    "session": lambda: session.SessionEncoder(RUN, session.SessionStreamOptions()),
+    "ui": lambda: ui.UiMessageEncoder(RUN, ui.UiStreamOptions(turn=0)),
+    "ui watched": lambda: ui.UiMessageEncoder(RUN, ui.UiStreamOptions()),
+    "agui": lambda: ag_ui.AgUiEncoder(RUN, ag_ui.AgUiStreamOptions()),
+    "agui turn": lambda: ag_ui.AgUiEncoder(RUN, ag_ui.AgUiStreamOptions(turn=1)),
 }
 SURFACES = pytest.mark.parametrize("surface", ENCODERS)
 
@@ -115,10 +115,10 @@ def test_a_turn_of_a_ui_stream_is_the_rest_of_the_stream(log: Sequence[Event]) -
     turns = sum(isinstance(event.payload, RunResumed) for event in log)
     reader = ui_chunks.Reader()
     for turn in range(turns + 1):
-        whole = ui.Encoder(RUN, ui.Options(turn)).encode(log)
+        whole = ui.UiMessageEncoder(RUN, ui.UiStreamOptions(turn)).encode(log)
         first = ui.turn_begins(RUN, log, turn)
         if turn:
-            before = ui.Encoder(RUN, ui.Options(turn - 1)).encode(log)
+            before = ui.UiMessageEncoder(RUN, ui.UiStreamOptions(turn - 1)).encode(log)
             assert before[:-3] == whole[: len(before) - 3]
             assert first == next(
                 number
@@ -167,7 +167,7 @@ def test_turns_of_an_agui_stream_are_whole_and_add_up(log: Sequence[Event]) -> N
     whole = ENCODERS["agui"]().encode(log)
     made, turns = list[bytes](), sum(b'"type":"RUN_STARTED"' in frame for frame in whole)
     for turn in range(turns):
-        encoder = ag_ui.Encoder(RUN, ag_ui.Options(turn))
+        encoder = ag_ui.AgUiEncoder(RUN, ag_ui.AgUiStreamOptions(turn))
         frames = encoder.encode(log[: 1 + _ends(log, turn)])
         assert encoder.done, "it ends with its pause"
         assert frames[0].startswith(b'data: {"type":"RUN_STARTED"')
@@ -181,13 +181,16 @@ def test_every_messages_frame_is_valid_for_every_sdk(log: Sequence[Event]) -> No
     strict.messages(ENCODERS["messages"]().encode(log))
 
 
-@pytest.mark.parametrize("options", [messages.Options(), messages.Options(tools=False, key="x_a")])
+@pytest.mark.parametrize(
+    "options",
+    [messages.MessagesStreamOptions(), messages.MessagesStreamOptions(tools=False, key="x_a")],
+)
 @given(log=legal_logs(), cut=st.integers(0, 60))
 def test_blocks_come_one_at_a_time(
-    options: messages.Options, log: Sequence[Event], cut: int
+    options: messages.MessagesStreamOptions, log: Sequence[Event], cut: int
 ) -> None:
-    blocks.check(messages.Encoder(RUN, options).encode(log))
-    blocks.check(messages.Encoder(RUN, options).encode(log[:cut]), whole=False)
+    blocks.check(messages.MessagesEncoder(RUN, options).encode(log))
+    blocks.check(messages.MessagesEncoder(RUN, options).encode(log[:cut]), whole=False)
 
 
 @pytest.mark.req("R139")
@@ -198,13 +201,16 @@ def test_blocks_come_one_at_a_time(
 def test_lines_are_published_events_in_their_order(log: Sequence[Event], cut: int) -> None:
     told = lines.check(ENCODERS["session"]().encode(log))
     failed = isinstance(log[-1].payload, RunFailed)
-    assert [isinstance(event, host.Error) for event in told] == [*[False] * (len(told) - 1), failed]
+    assert [isinstance(event, wire_events.Error) for event in told] == [
+        *[False] * (len(told) - 1),
+        failed,
+    ]
     lines.check(ENCODERS["session"]().encode(log[:cut]), whole=False)
 
 
 @given(log=legal_logs())
 def test_the_message_is_what_its_frames_add_up_to(log: Sequence[Event]) -> None:
-    document, status = messages_reply.message(RUN, log, messages.Options())
+    document, status = messages_reply.message(RUN, log, messages.MessagesStreamOptions())
     assert (status == 200) != isinstance(log[-1].payload, RunFailed | RunCancelled)
     if status == 200:
         strict.check("beta_message", [document], strict.MESSAGES_VERSIONS)
@@ -266,7 +272,7 @@ def test_chat_and_responses_say_the_same(log: Sequence[Event]) -> None:
 
 @given(log=legal_logs())
 def test_the_chat_document_is_what_its_chunks_add_up_to(log: Sequence[Event]) -> None:
-    document, status = chat_reply.completion(RUN, log, chat.Options())
+    document, status = chat_reply.completion(RUN, log, chat.ChatStreamOptions())
     assert (status == 200) != isinstance(log[-1].payload, RunFailed | RunCancelled)
     if status != 200:
         assert msgspec.json.decode(document)["error"]["message"]

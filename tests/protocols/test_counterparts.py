@@ -18,7 +18,7 @@ from tailrace.protocols.contract import UpstreamCodec
 from tailrace.protocols.offered import OfferedCalls, OfferedTools
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_responses import reply, request
-from tailrace.protocols.openai_responses.stream import Options
+from tailrace.protocols.openai_responses.stream import ResponsesStreamOptions
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
 from tests.support.logs import RUN, log
 
@@ -148,7 +148,7 @@ def test_what_the_model_searches_is_a_search_of_the_clients(
     payloads += [t.ArgumentsDelta(0, piece) for piece in arguments]
     shown = calls.convert([*payloads, t.ItemCompleted(0)])
     events = log([*shown, t.Usage("m")], end=t.RunCompleted())
-    (item,) = json.loads(reply.response(RUN, events, Options()))["output"]
+    (item,) = json.loads(reply.response(RUN, events, ResponsesStreamOptions()))["output"]
     assert item["id"].startswith("tsc_")
     assert {name: value for name, value in item.items() if name != "id"} == {
         **CALL,

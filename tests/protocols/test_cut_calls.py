@@ -9,13 +9,13 @@ import pytest
 
 from tailrace.events import types as t
 from tailrace.protocols.anthropic_messages import reply as messages
-from tailrace.protocols.anthropic_messages.stream import Encoder as MessagesEncoder
-from tailrace.protocols.anthropic_messages.stream import Options as MessagesOptions
+from tailrace.protocols.anthropic_messages.stream import MessagesEncoder
+from tailrace.protocols.anthropic_messages.stream import MessagesStreamOptions as MessagesOptions
 from tailrace.protocols.cut_calls import CutCalls, is_whole
 from tailrace.protocols.openai_chat.reply import completion
-from tailrace.protocols.openai_chat.stream import Options as ChatOptions
+from tailrace.protocols.openai_chat.stream import ChatStreamOptions as ChatOptions
 from tailrace.protocols.openai_responses.reply import response
-from tailrace.protocols.openai_responses.stream import Options as ResponsesOptions
+from tailrace.protocols.openai_responses.stream import ResponsesStreamOptions as ResponsesOptions
 from tests.protocols.test_upstream_errors import CODECS
 from tests.support.logs import RUN, log
 

@@ -53,5 +53,5 @@ def test_a_generator_that_began_anew_leaves_its_last_words_alone() -> None:
         ],
         end=t.RunCompleted(),
     )
-    reader = agui.read(ag_ui.Encoder(RUN, ag_ui.Options()).encode(events))
+    reader = agui.read(ag_ui.AgUiEncoder(RUN, ag_ui.AgUiStreamOptions()).encode(events))
     assert reader.text == "Second."

@@ -20,12 +20,12 @@ from tests.support.scenarios import two_attempts
 
 
 def _chat(log: Sequence[Event]) -> Any:
-    document, _ = chat_reply.completion(RUN, log, chat.Options())
+    document, _ = chat_reply.completion(RUN, log, chat.ChatStreamOptions())
     return msgspec.json.decode(document)["choices"][0]["message"]["content"]
 
 
 def _messages(log: Sequence[Event]) -> Any:
-    document, _ = messages_reply.message(RUN, log, messages.Options())
+    document, _ = messages_reply.message(RUN, log, messages.MessagesStreamOptions())
     return [block["text"] for block in msgspec.json.decode(document)["content"]]
 
 

@@ -101,7 +101,9 @@ def chat_document(more: Object, delta: Object) -> Object:
     first = {**chunk, **more, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
     last = {**chunk, **more, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     events = log("chat", [first, last])
-    body, status = chat_reply.completion(RUN, events, chat_stream.Options(include_usage=True))
+    body, status = chat_reply.completion(
+        RUN, events, chat_stream.ChatStreamOptions(include_usage=True)
+    )
     assert status == 200
     document: Object = json.loads(body)
     return document
@@ -129,10 +131,10 @@ def test_what_nobody_knows_beside_the_choices_is_said(first: bool) -> None:
     text: Object = {"choices": [{"index": 0, "delta": {"content": "See"}}]}
     frames = [{**none, **(said if first else {})}, text, {**last, **({} if first else said)}]
     events = log("chat", [{**chunk, **frame} for frame in frames])
-    body, _ = chat_reply.completion(RUN, events, chat_stream.Options())
+    body, _ = chat_reply.completion(RUN, events, chat_stream.ChatStreamOptions())
     document = json.loads(body)
     assert {name: document[name] for name in said} == said
-    chunks = chat_stream.Encoder(RUN, chat_stream.Options()).encode(events)
+    chunks = chat_stream.ChatEncoder(RUN, chat_stream.ChatStreamOptions()).encode(events)
     ended = json.loads(chunks[-2].removeprefix(b"data: "))
     assert {name: ended[name] for name in said} == said
 
@@ -163,7 +165,7 @@ def test_what_nobody_knows_of_a_message_is_said_and_does_not_go_back() -> None:
     ]
     frames[-1]["choices"][0]["finish_reason"] = "stop"
     events = log("chat", frames)
-    body, _ = chat_reply.completion(RUN, events, chat_stream.Options())
+    body, _ = chat_reply.completion(RUN, events, chat_stream.ChatStreamOptions())
     (choice,) = json.loads(body)["choices"]
     whole = {**then, "arguments": "{}", "found": [1, 2]}
     assert choice["message"]["executed_tools"] == [whole, {"index": 1, "type": "y"}]
@@ -218,7 +220,7 @@ def test_a_response_says_it(name: str) -> None:
     item = {"type": "message", "id": "m", "role": "assistant", "content": [part]}
     response = {"id": "r", "status": "completed", "output": [item], name: RESPONSE[name]}
     events = log("responses", [{"type": "response.completed", "response": response}])
-    body = responses_reply.response(RUN, events, responses_stream.Options())
+    body = responses_reply.response(RUN, events, responses_stream.ResponsesStreamOptions())
     assert json.loads(body)[name] == RESPONSE[name]
 
 
@@ -263,10 +265,10 @@ def test_parts_that_nobody_knows_are_said_and_go_back(name: str, kind: str, stre
         {"role": "assistant"} if kind == "message" else {"summary": [], "encrypted_content": "S"}
     )
     events = log("responses", _reply(item, streamed=streamed))
-    options = responses_stream.Options(("reasoning.encrypted_content",))
+    options = responses_stream.ResponsesStreamOptions(("reasoning.encrypted_content",))
     document = json.loads(responses_reply.response(RUN, events, options))
     assert document["output"][0]["content"] == parts
-    frames = responses_stream.Encoder(RUN, options).encode(events)
+    frames = responses_stream.ResponsesEncoder(RUN, options).encode(events)
     told = [json.loads(f.partition(b"data: ")[2]) for f in frames if b"output_item.done" in f[:40]]
     assert told[0]["item"]["content"] == parts
     asked = ModelRequest(items=conversation(fold(events), told=()))
@@ -320,7 +322,7 @@ def test_a_message_says_it(name: str, where: str) -> None:
             {"type": "message_stop"},
         ],
     )
-    body, status = messages_reply.message(RUN, events, messages_stream.Options())
+    body, status = messages_reply.message(RUN, events, messages_stream.MessagesStreamOptions())
     assert status == 200
     if where == "message_delta" or name not in ("stop_reason", "stop_sequence"):
         assert json.loads(body)[name] == MESSAGE[name]

@@ -10,7 +10,7 @@ from tailrace.protocols.operators_faults import (
     KEY,
     NOT_PERMITTED,
     UNPAID,
-    Fault,
+    OperatorError,
     fault,
     meaning,
 )
@@ -39,7 +39,7 @@ def test_words_say_what_a_status_does_not(status: int, message: str, meant: int)
     assert meaning(status, message, NONE) == meant
 
 
-FAULTS: list[tuple[int, str, tuple[str, ...], Fault]] = [
+FAULTS: list[tuple[int, str, tuple[str, ...], OperatorError]] = [
     (401, "", (), KEY),
     (403, "Just a moment", (), KEY),
     (407, "", (), KEY),
@@ -53,6 +53,6 @@ FAULTS: list[tuple[int, str, tuple[str, ...], Fault]] = [
 
 @pytest.mark.parametrize(("status", "message", "words", "found"), FAULTS)
 def test_each_has_its_sentence(
-    status: int, message: str, words: tuple[str, ...], found: Fault
+    status: int, message: str, words: tuple[str, ...], found: OperatorError
 ) -> None:
     assert fault(status, message, *words) == found

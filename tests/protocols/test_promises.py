@@ -17,12 +17,14 @@ from tests.support.team_scenarios import TEAM_SCENARIOS
 
 
 def _responses(name: str) -> list[dict[str, Any]]:
-    frames = responses.Encoder(RUN, responses.Options()).encode(SCENARIOS[name]())
+    frames = responses.ResponsesEncoder(RUN, responses.ResponsesStreamOptions()).encode(
+        SCENARIOS[name]()
+    )
     return [msgspec.json.decode(data) for data in strict.data_of(frames)]
 
 
 def _chat(name: str) -> list[dict[str, Any]]:
-    frames = chat.Encoder(RUN, chat.Options()).encode(SCENARIOS[name]())
+    frames = chat.ChatEncoder(RUN, chat.ChatStreamOptions()).encode(SCENARIOS[name]())
     return [msgspec.json.decode(data) for data in strict.data_of(frames)]
 
 
@@ -85,10 +87,10 @@ def test_other_nodes_never_show_on_the_openai_surfaces() -> None:
         USAGE,
     ]
     events = log(other, end=t.RunCompleted())
-    options = chat.Options(include_usage=True)
+    options = chat.ChatStreamOptions(include_usage=True)
     for frames in (
-        responses.Encoder(RUN, responses.Options()).encode(events),
-        chat.Encoder(RUN, options).encode(events),
+        responses.ResponsesEncoder(RUN, responses.ResponsesStreamOptions()).encode(events),
+        chat.ChatEncoder(RUN, options).encode(events),
     ):
         body = b"".join(frames)
         assert b"Hello." in body
@@ -104,7 +106,9 @@ def test_other_nodes_never_show_on_the_openai_surfaces() -> None:
 @pytest.mark.parametrize("name", ["team", "team_nested", "subagent_fails"])
 def test_dispatches_and_who_spoke_are_the_same_on_chat_and_responses(name: str) -> None:
     events = TEAM_SCENARIOS[name]()
-    frames = responses.Encoder(RUN, responses.Options(key="x_alien")).encode(events)
+    frames = responses.ResponsesEncoder(
+        RUN, responses.ResponsesStreamOptions(key="x_alien")
+    ).encode(events)
     told = [msgspec.json.decode(data) for data in strict.data_of(frames)]
     registry = msgspec.json.decode(told[0]["response"]["metadata"]["x_alien_agent_registry"])
     assert told[0]["type"] == "response.created"
@@ -112,7 +116,7 @@ def test_dispatches_and_who_spoke_are_the_same_on_chat_and_responses(name: str) 
     names = {entry["id"]: entry["name"] for entry in registry}
     items = told[-1]["response"]["output"]
     calls = [item for item in items if item["type"] == "mcp_call"]
-    chunks = chat.Encoder(RUN, chat.Options(key="x_alien")).encode(events)
+    chunks = chat.ChatEncoder(RUN, chat.ChatStreamOptions(key="x_alien")).encode(events)
     about = [msgspec.json.decode(data).get("x_alien") for data in strict.data_of(chunks)]
     results = [each for each in about if each and "tool_result" in each]
     ours = sorted((call["name"], call["output"], call["id"].split("::")[0]) for call in calls)
@@ -134,9 +138,9 @@ def test_dispatches_and_who_spoke_are_the_same_on_chat_and_responses(name: str) 
 @pytest.mark.req("R127")
 @pytest.mark.req("R128")
 def test_a_tool_of_ours_has_its_mcp_events() -> None:
-    frames = responses.Encoder(RUN, responses.Options(key="x_alien")).encode(
-        TEAM_SCENARIOS["team"]()
-    )
+    frames = responses.ResponsesEncoder(
+        RUN, responses.ResponsesStreamOptions(key="x_alien")
+    ).encode(TEAM_SCENARIOS["team"]())
     kinds = [msgspec.json.decode(data)["type"] for data in strict.data_of(frames)]
     finished = kinds.count("response.mcp_call.completed")
     assert finished == 4

@@ -17,7 +17,7 @@ from tailrace.protocols.anthropic_messages.messages import MessageTurns
 from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_responses import reply as responses_reply
 from tailrace.protocols.openai_responses import request as responses_request
-from tailrace.protocols.openai_responses.stream import Options
+from tailrace.protocols.openai_responses.stream import ResponsesStreamOptions
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
 from tests.support.logs import RUN, log
 
@@ -44,7 +44,7 @@ THOUGHTS: dict[str, tuple[list[t.Payload], i.Reasoning]] = {
 def given_back(payloads: list[t.Payload]) -> tuple[list[Object], tuple[i.Item, ...]]:
     """What a client is shown, and what it sends back with its next request."""
     events = log([*payloads, t.Usage("m")], end=t.RunCompleted())
-    document, status = reply.message(RUN, events, stream.Options())
+    document, status = reply.message(RUN, events, stream.MessagesStreamOptions())
     assert status == 200
     content = msgspec.json.decode(document)["content"]
     return content, decode_messages([{"role": "assistant", "content": content}])
@@ -85,7 +85,7 @@ def test_what_only_looks_like_ours_is_a_signature(signature: str) -> None:
 def kept_by_client(payloads: list[t.Payload], *included: str, codex: bool = False) -> list[Object]:
     """What a Responses client keeps of a reply. `codex`: of thoughts the summary and the secret alone, as
     Codex does, which asks for the secret."""
-    document = responses_reply.response(RUN, done(payloads), Options(included))
+    document = responses_reply.response(RUN, done(payloads), ResponsesStreamOptions(included))
     output: list[Object] = msgspec.json.decode(document)["output"]
     return [{**item, "content": None} if codex and "summary" in item else item for item in output]
 

@@ -39,31 +39,43 @@ def _include(events: list[Event]) -> tuple[str, ...]:
 
 KEY = "x_alien"
 SURFACES: dict[str, Frames] = {
-    "responses": lambda log: responses.Encoder(
-        RUN, responses.Options(include=_include(log))
+    "responses": lambda log: responses.ResponsesEncoder(
+        RUN, responses.ResponsesStreamOptions(include=_include(log))
     ).encode(log),
-    "chat": lambda log: chat.Encoder(RUN, chat.Options(include_usage=True)).encode(log),
-    "messages": lambda log: messages.Encoder(RUN, messages.Options()).encode(log),
-    "native": lambda log: native.Encoder(RUN).encode(log),
-    "session": lambda log: session.Encoder(RUN, session.Options()).encode(log),
-    "ui": lambda log: ui.Encoder(RUN, ui.Options(turn=0)).encode(log),
-    "agui": lambda log: ag_ui.Encoder(RUN, ag_ui.Options()).encode(log),
-}
-ATTRIBUTED: dict[str, Frames] = {
-    "agent-responses": lambda log: responses.Encoder(RUN, responses.Options(key=KEY)).encode(log),
-    "agent-responses-2": lambda log: responses.Encoder(
-        RUN, responses.Options(turn=1, key=KEY)
-    ).encode(log),
-    "agent-messages": lambda log: messages.Encoder(RUN, messages.Options(key=KEY)).encode(log),
-    "agent-chat": lambda log: chat.Encoder(RUN, chat.Options(include_usage=True, key=KEY)).encode(
+    "chat": lambda log: chat.ChatEncoder(RUN, chat.ChatStreamOptions(include_usage=True)).encode(
         log
     ),
-    "calls-responses": lambda log: responses.Encoder(
-        RUN, responses.Options(key=KEY, functions=True)
+    "messages": lambda log: messages.MessagesEncoder(RUN, messages.MessagesStreamOptions()).encode(
+        log
+    ),
+    "native": lambda log: native.NodeStreamEncoder(RUN).encode(log),
+    "session": lambda log: session.SessionEncoder(RUN, session.SessionStreamOptions()).encode(log),
+    "ui": lambda log: ui.UiMessageEncoder(RUN, ui.UiStreamOptions(turn=0)).encode(log),
+    "agui": lambda log: ag_ui.AgUiEncoder(RUN, ag_ui.AgUiStreamOptions()).encode(log),
+}
+ATTRIBUTED: dict[str, Frames] = {
+    "agent-responses": lambda log: responses.ResponsesEncoder(
+        RUN, responses.ResponsesStreamOptions(key=KEY)
     ).encode(log),
-    "calls-chat": lambda log: chat.Encoder(RUN, chat.Options(key=KEY, functions=True)).encode(log),
-    "responses-2": lambda log: responses.Encoder(RUN, responses.Options(turn=1)).encode(log),
-    "ui-2": lambda log: ui.Encoder(RUN, ui.Options(turn=1)).encode(log),
+    "agent-responses-2": lambda log: responses.ResponsesEncoder(
+        RUN, responses.ResponsesStreamOptions(turn=1, key=KEY)
+    ).encode(log),
+    "agent-messages": lambda log: messages.MessagesEncoder(
+        RUN, messages.MessagesStreamOptions(key=KEY)
+    ).encode(log),
+    "agent-chat": lambda log: chat.ChatEncoder(
+        RUN, chat.ChatStreamOptions(include_usage=True, key=KEY)
+    ).encode(log),
+    "calls-responses": lambda log: responses.ResponsesEncoder(
+        RUN, responses.ResponsesStreamOptions(key=KEY, functions=True)
+    ).encode(log),
+    "calls-chat": lambda log: chat.ChatEncoder(
+        RUN, chat.ChatStreamOptions(key=KEY, functions=True)
+    ).encode(log),
+    "responses-2": lambda log: responses.ResponsesEncoder(
+        RUN, responses.ResponsesStreamOptions(turn=1)
+    ).encode(log),
+    "ui-2": lambda log: ui.UiMessageEncoder(RUN, ui.UiStreamOptions(turn=1)).encode(log),
 }
 """What a mount that attributes shows, and the turn after a pause."""
 

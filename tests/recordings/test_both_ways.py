@@ -256,7 +256,7 @@ def _chats() -> list[Path]:
 def test_a_chat_servers_stream_is_read_as_it_was(path: Path) -> None:
     said = list(frames_of(path))
     events, state = play(path)
-    frames = chat.Encoder(RUN, chat.Options(include_usage=True)).encode(events)
+    frames = chat.ChatEncoder(RUN, chat.ChatStreamOptions(include_usage=True)).encode(events)
     if isinstance(state.end, t.RunFailed):
         told = json.loads(frames[-1].removeprefix(b"data: "))["error"]["message"]
         assert said[-1]["error"]["message"] in told
@@ -373,8 +373,8 @@ def _resp() -> list[Path]:
 def test_a_responses_servers_stream_is_read_as_it_was(path: Path) -> None:
     said = list(frames_of(path))
     events, _ = play(path)
-    options = responses.Options(include=(_THOUGHTS,))
-    frames = responses.Encoder(RUN, options).encode(events)
+    options = responses.ResponsesStreamOptions(include=(_THOUGHTS,))
+    frames = responses.ResponsesEncoder(RUN, options).encode(events)
     if said[0]["type"] != "response.created":
         pytest.skip("the second half of a stream that was resumed: the SDK reads no half")
     theirs, ours = (

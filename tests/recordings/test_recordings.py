@@ -217,8 +217,8 @@ def test_both_surfaces_show_it(path: Path) -> None:
     """Text, reasoning, calls, finish reason and usage, read back from our own frames."""
     events, state = play(path)
     made = ours(state)
-    options = responses.Options()
-    frames = responses.Encoder(RUN, options).encode(events)
+    options = responses.ResponsesStreamOptions()
+    frames = responses.ResponsesEncoder(RUN, options).encode(events)
     strict.responses(frames)
     response = msgspec.json.decode(responses_reply.response(RUN, events, options))
     messages = [item for item in response["output"] if item["type"] == "message"]
@@ -229,9 +229,9 @@ def test_both_surfaces_show_it(path: Path) -> None:
         if item["type"] == "function_call"
     ]
     assert calls == made.calls
-    chunks = chat.Encoder(RUN, chat.Options(include_usage=True)).encode(events)
+    chunks = chat.ChatEncoder(RUN, chat.ChatStreamOptions(include_usage=True)).encode(events)
     strict.chat(chunks)
-    document, status = chat_reply.completion(RUN, events, chat.Options())
+    document, status = chat_reply.completion(RUN, events, chat.ChatStreamOptions())
     assert (status != 200) == made.failed
     if status == 200:
         choice = msgspec.json.decode(document)["choices"][0]

@@ -10,7 +10,7 @@ from tailrace.events.items import Item, Message, TextPart, ToolCall, ToolOutput
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.log.stores.nats.safety import MAX_PAYLOAD
 from tailrace.runs import conversations
-from tailrace.runs.conversations import Conversation, Conversations, Entry, remembered
+from tailrace.runs.conversations import Conversation, Conversations, Entry, newest_that_fit
 from tailrace.runs.directory import Directory
 from tailrace.runs.owner import Owner
 from tests.runs.test_life import talk
@@ -49,7 +49,7 @@ SMALL = many(100)
     ],
 )
 def test_the_oldest_goes_and_what_is_left_begins_with_a_user(entries: tuple[Entry, ...]) -> None:
-    left = remembered(entries)
+    left = newest_that_fit(entries)
     assert left == entries[len(entries) - len(left) :]
     assert len(left) <= conversations.MOST_ENTRIES
     assert len(msgspec.json.encode(left)) < MAX_PAYLOAD
@@ -57,13 +57,13 @@ def test_the_oldest_goes_and_what_is_left_begins_with_a_user(entries: tuple[Entr
     if left and left[0].item is not None:
         assert isinstance(left[0].item, Message)
         assert left[0].item.role == "user"
-    assert remembered(left) == left
+    assert newest_that_fit(left) == left
 
 
 def test_what_there_is_room_for_stays() -> None:
-    assert remembered(SMALL) == SMALL
-    assert remembered(()) == ()
-    assert remembered((*many(1, "a" * 9_000_000), *SMALL)) == SMALL
+    assert newest_that_fit(SMALL) == SMALL
+    assert newest_that_fit(()) == ()
+    assert newest_that_fit((*many(1, "a" * 9_000_000), *SMALL)) == SMALL
 
 
 async def test_a_client_that_fills_a_conversation_is_told() -> None:

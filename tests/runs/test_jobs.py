@@ -19,7 +19,8 @@ from tailrace.runs.settings import HOUR
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.node_lifecycle import ending, opening, said
 from tests.support.house import Behave, House
-from tests.support.jobs import Jobs, Offered, hangs, house, some_turns, until
+from tests.support.jobs import Jobs, Offered, hangs, house, some_turns
+from tests.support.waiting import until
 
 
 async def asks(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
@@ -89,7 +90,7 @@ async def test_answers_to_two_questions_at_two_processes_at_once_both_count() ->
     await until(lambda: any(task.done() for task in answering))
     while not all(task.done() for task in answering):
         await jobs.waiting.put(Offered(run))
-        await asyncio.sleep(0.02)
+        await until(jobs.waiting.empty)
     await asyncio.gather(*answering)
     await jobs.waiting.put(Offered(run))
     state = await one.finished(run)
@@ -282,7 +283,8 @@ async def test_who_has_a_wrong_clock_takes_no_runs_and_begins_none(
     assert f"{hours:.1f} h ahead" in caplog.text
     job = Offered(run)
     await jobs.waiting.put(job)
-    await asyncio.sleep(0.1)
+    reads = jobs.clock_reads
+    await until(lambda: jobs.clock_reads > reads + 3)
     assert jobs.waiting.qsize() == 1, "somebody else will take it"
     jobs.wrong = 0
     await until(lambda: wrong.supervisor.live() == 1)

@@ -363,38 +363,3 @@ async def test_the_newest_runs_come_first() -> None:
     rest = await house.directory.page(Owner("local"), after=listed.next)
     assert ([record.run for record in rest.runs], rest.next) == (runs[:1], "")
     await house.supervisor.close()
-
-
-class SlowEnd(MemoryStore):
-    """A store whose appends of a run's end take until they are let go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.held = asyncio.Event()
-        self.go = asyncio.Event()
-        append = self.log.append
-
-        async def slow(run: str, frame: Frame, **more: Any) -> None:
-            if frame.ends:
-                self.held.set()
-                await self.go.wait()
-            await append(run, frame, **more)
-
-        self.log.append = slow  # type: ignore[method-assign]
-
-
-@pytest.mark.parametrize("what", ["cancel", "hand over"])
-async def test_what_comes_while_the_end_is_being_written_does_not_undo_it(what: str) -> None:
-    store = SlowEnd()
-    house = House(Fake(talk), store)
-    await house.supervisor.open()
-    run = await house.start()
-    await store.held.wait()
-    other = house.supervisor.cancel(run, "a test") if what == "cancel" else house.supervisor.drain()
-    task = asyncio.ensure_future(other)
-    await asyncio.sleep(0.1 if what == "hand over" else 0)  # beyond `shutdown_seconds`
-    store.go.set()
-    outcome = (await asyncio.gather(task, return_exceptions=True))[0]
-    assert isinstance(outcome, Conflict) == (what == "cancel")
-    assert (await house.directory.state(run)).end == t.RunCompleted()
-    assert (await house.directory.find(run, Owner("local"))).status == "completed"

@@ -174,7 +174,9 @@ async def longer(url: str) -> None:
     client = Client([url])
     with suppress(LogError):
         await client.open()
-        await layouts.create(client, msgspec.structs.replace(LAYOUT, kept=LAYOUT.kept * 2))
+        await layouts.create(
+            client, msgspec.structs.replace(LAYOUT, retention_seconds=LAYOUT.retention_seconds * 2)
+        )
     await client.close()
 
 

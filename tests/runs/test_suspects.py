@@ -11,7 +11,8 @@ from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.node_lifecycle import ending, opening
 from tests.support.house import House
-from tests.support.jobs import Jobs, Offered, hangs, house, some_turns, until
+from tests.support.jobs import Jobs, Offered, hangs, house, some_turns
+from tests.support.waiting import until
 
 
 async def test_a_run_that_was_handed_out_before_begins_a_new_attempt() -> None:
@@ -19,7 +20,7 @@ async def test_a_run_that_was_handed_out_before_begins_a_new_attempt() -> None:
     store, jobs = MemoryStore(), Jobs()
     worker = await house(store, jobs, hangs)
     run = await worker.start()
-    await jobs.waiting.put(Offered(run, delivered=2))
+    await jobs.waiting.put(Offered(run, deliveries=2))
     await until(lambda: worker.supervisor.live() == 1)
     await some_turns()
     state = await worker.directory.state(run)
@@ -51,7 +52,7 @@ async def test_suspects_begin_one_after_the_other() -> None:
     runs = await two_suspects(api, store)
     worker = await house(store, jobs, gets_further)
     for run in runs:
-        await jobs.waiting.put(Offered(run, delivered=3))
+        await jobs.waiting.put(Offered(run, deliveries=3))
     await until(lambda: worker.supervisor.live() == 2)
     await some_turns()
     attempts = [(await worker.directory.state(run)).attempt for run in runs]
@@ -69,7 +70,7 @@ async def test_a_suspect_that_waits_for_its_turn_can_be_cancelled() -> None:
     runs = await two_suspects(api, store)
     worker = await house(store, jobs, hangs)
     for run in runs:
-        await jobs.waiting.put(Offered(run, delivered=3))
+        await jobs.waiting.put(Offered(run, deliveries=3))
     await until(lambda: worker.supervisor.live() == 2)
     await some_turns()
     for run in runs:

@@ -70,8 +70,8 @@ def test_an_hour_is_the_limit(off: int) -> None:
 def test_somebody_may_confirm_the_clock() -> None:
     doubt = Doubt()
     assert not doubt.believes(SweepMark(0), 30 * DAY, 0)
-    assert doubt.believes(SweepMark(0, confirmed=30 * DAY - 60_000), 30 * DAY, 0)
-    assert not doubt.believes(SweepMark(0, confirmed=30 * DAY), 60 * DAY, 60_000)
+    assert doubt.believes(SweepMark(0, confirmed_at=30 * DAY - 60_000), 30 * DAY, 0)
+    assert not doubt.believes(SweepMark(0, confirmed_at=30 * DAY), 60 * DAY, 60_000)
 
 
 async def _again(store: MemoryStore, now: int) -> House:

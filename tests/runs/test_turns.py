@@ -10,7 +10,7 @@ from tailrace.errors import Conflict
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs import turns
 from tailrace.runs.membership import Membership
-from tailrace.runs.turns import BUCKET, HELD, Turns
+from tailrace.runs.turns import BUCKET, HOLD_MS, Turns
 from tests.support.works import Calls
 
 
@@ -84,7 +84,7 @@ async def test_a_process_that_is_stuck_in_its_turn_holds_nobody_up_for_long(
     with pytest.raises(Conflict, match="Another turn"):
         async with other.take("conv"):
             pass
-    now += HELD
+    now += HOLD_MS
     async with other.take("conv"):
         await dead.__aexit__(None, None, None)  # it was only slow: what it held is another's
         assert await store.records.get(BUCKET, "conv") is not None

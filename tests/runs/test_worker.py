@@ -7,7 +7,8 @@ import pytest
 from tailrace.events import types as t
 from tailrace.events.stored import Frame
 from tests.support.house import Fake, House, open_house
-from tests.support.jobs import hangs, until
+from tests.support.jobs import hangs
+from tests.support.waiting import until
 
 
 async def test_a_run_that_is_taken_over_while_it_is_cancelled_is_cancelled(

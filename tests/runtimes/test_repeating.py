@@ -245,7 +245,7 @@ def _continued(events: list[t.Event]) -> bool:
 
 def _responses_text(events: list[t.Event]) -> Any:
     """The text of the last event's Response object, which is also what can be retrieved."""
-    frames = responses.Encoder(RUN, responses.Options()).encode(events)
+    frames = responses.ResponsesEncoder(RUN, responses.ResponsesStreamOptions()).encode(events)
     last = msgspec.json.decode(frames[-2].split(b"data: ", 1)[1])["response"]
     return [
         part.get("text", part.get("refusal"))
@@ -256,7 +256,7 @@ def _responses_text(events: list[t.Event]) -> Any:
 
 
 def _chat_text(events: list[t.Event]) -> Any:
-    document, status = chat_reply.completion(RUN, events, chat.Options())
+    document, status = chat_reply.completion(RUN, events, chat.ChatStreamOptions())
     assert status == 200
     message = msgspec.json.decode(document)["choices"][0]["message"]
     # Whether no text is `""` or null is a detail of the message: that of the reply that was shown first.
@@ -264,7 +264,7 @@ def _chat_text(events: list[t.Event]) -> Any:
 
 
 def _messages_text(events: list[t.Event]) -> Any:
-    document, status = messages_reply.message(RUN, events, messages.Options())
+    document, status = messages_reply.message(RUN, events, messages.MessagesStreamOptions())
     assert status == 200
     blocks = msgspec.json.decode(document)["content"]
     return [block.get("text", block.get("thinking")) for block in blocks]

@@ -19,6 +19,7 @@ from tailrace.runtimes.tools.functions import tool
 from tailrace.runtimes.tools.mcp import McpServer
 from tests.support.house import House
 from tests.support.mcp_servers import McpProcess
+from tests.support.specs import until as until_state
 from tests.support.team import Spy, agent, call, house_of, outputs, say, texts
 from tests.support.team import run as run_of
 
@@ -71,8 +72,7 @@ async def test_a_server_that_comes_back_in_time_gets_the_call(process: McpProces
         house.supervisor.answer(run, (Approval(0, approved=True),)), name="answer"
     )
     await answering
-    while not (await house.directory.state(run)).items[0].begun:
-        await asyncio.sleep(0.01)
+    await until_state(house, run, lambda state: state.items[0].begun)
     process.start()
     state = await house.finished(run)
     assert outputs(state) == [f"x {run} {run}:0"]
@@ -101,8 +101,7 @@ async def test_a_run_is_taken_over_while_the_server_is_down(process: McpProcess)
     first = await house_of(made)
     run = await first.start()
     await begun.wait()
-    while (await first.directory.state(run)).items[0].output is None:
-        await asyncio.sleep(0.01)
+    await until_state(first, run, lambda state: state.items[0].output is not None)
     await first.supervisor.drain()
     await server.close()
     process.kill()

@@ -68,23 +68,25 @@ async def test_a_caller_of_no_transport_stays() -> None:
     me = caller()
     assert await me.is_valid()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(me.disconnected(), 0.01)
+        await asyncio.wait_for(me.wait_for_disconnect(), 0.01)
     me.record_answer("run", ())
 
 
 @pytest.mark.parametrize("size", [0, 9, LARGE_BYTES, 3 * LARGE_BYTES])
 async def test_a_body_of_any_size_has_the_hash_that_stored_claims_have(size: int) -> None:
     body = b"x" * size
-    sent = await caller(path="/v1/responses", key="k").sent(body)
+    sent = await caller(path="/v1/responses", key="k").repeatable_submission(body)
     assert sent is not None
     assert sent.fingerprint == sha256(b"/v1/responses\n" + body).hexdigest()
 
 
 async def test_only_what_may_be_a_repetition_is_hashed_to_be_recognised() -> None:
-    assert await caller().sent(b"{}") is None
-    assert await caller(retry=True).sent(b"{}") == Sent.of(caller(retry=True).submission(b"{}"), ME)
+    assert await caller().repeatable_submission(b"{}") is None
+    assert await caller(retry=True).repeatable_submission(b"{}") == Sent.of(
+        caller(retry=True).submission(b"{}"), ME
+    )
     with pytest.raises(BadRequest):
-        await caller(grace="soon").sent(b"{}")
+        await caller(grace="soon").repeatable_submission(b"{}")
 
 
 def test_a_submission_holds_the_body_itself() -> None:

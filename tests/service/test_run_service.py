@@ -93,11 +93,11 @@ async def test_a_turn_sees_the_one_before_it() -> None:
         service, id = world.service, (await world.service.conversations.named("c", ANN)).id
         first, _ = await service.start(caller(), asked(text="one", conversation=id), b"1")
         second, _ = await service.start(caller(), asked(text="two", conversation=id), b"2")
-        request = await service.stored.directory.request(second)
+        request = await service.runs.directory.request(second)
         said = [text_of(each.content) for each in request.history if isinstance(each, Message)]
         assert said == ["one", "one"]
         third, _ = await service.start(caller(), asked(conversation=id), b"3", whole=True)
-        assert (await service.stored.directory.request(third)).history == ()
+        assert (await service.runs.directory.request(third)).history == ()
         assert len({first, second, third}) == 3
 
 
@@ -157,7 +157,7 @@ async def test_frames_are_read_from_the_first_one_or_from_any() -> None:
 
         whole = service.follow(caller(), run, shown)
         frames = b""
-        with whole.counted:
+        with whole.reader_count:
             while (data := await whole.subscription.next()) is not None:
                 frames += data
         whole.subscription.close()
@@ -180,7 +180,7 @@ async def test_readers_are_counted() -> None:
         run, _ = await world.service.start(caller(), asked("stuck"), b"{}")
         shown = view("native", run, asked())
         reading = world.service.follow(reader, run, shown)
-        with reading.counted:
+        with reading.reader_count:
             with pytest.raises(TooMany):
                 world.service.follow(reader, run, shown)
             with pytest.raises(TooMany):
@@ -197,7 +197,7 @@ async def test_who_leaves_waits_no_more() -> None:
             await gone.wait()
 
         run, _ = await world.service.start(caller(), asked("stuck"), b"{}")
-        leaving = msgspec.structs.replace(caller(), disconnected=disconnected)
+        leaving = msgspec.structs.replace(caller(), wait_for_disconnect=disconnected)
         waiting = asyncio.create_task(world.service.attend(leaving, run))
         gone.set()
         assert await waiting is None
@@ -217,7 +217,7 @@ async def test_cancel_and_forget() -> None:
         service = world.service
         run, _ = await service.start(caller(), asked("stuck"), b"{}")
         await service.cancel(run)
-        state = await service.stored.directory.state(run)
+        state = await service.runs.directory.state(run)
         assert state.ended
         with pytest.raises(Conflict):
             await service.cancel(run)

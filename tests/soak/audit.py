@@ -20,7 +20,7 @@ from tailrace.events.state import RunState
 from tailrace.events.types import Event
 from tailrace.log.stores.nats import frames
 from tailrace.log.stores.nats.client import Client, Unreachable
-from tailrace.log.stores.nats.frames import Stored
+from tailrace.log.stores.nats.frames import StoredFrame
 from tailrace.log.stores.nats.layout import Layout
 from tailrace.log.stores.nats.log import list_subjects
 from tailrace.log.stores.nats.records import NatsRecords
@@ -36,7 +36,7 @@ class Ledger:
 
     def __init__(self, run: str) -> None:
         self.run = run
-        self.stored: list[Stored] = []
+        self.stored: list[StoredFrame] = []
         self.state = RunState()
         self._events: list[Event] = []
         self._shown: dict[str, _Shown] = {}
@@ -46,7 +46,7 @@ class Ledger:
         """Of the last frame."""
         return self.stored[-1].place if self.stored else 0
 
-    def take(self, stored: Stored) -> None:
+    def take(self, stored: StoredFrame) -> None:
         """The next frame. Raises `AssertionError`."""
         assert stored.first == self.state.seq + 1, (
             f"{self.run}: {stored.first} after {self.state.seq}"

@@ -11,6 +11,7 @@ import random
 import signal
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -24,8 +25,10 @@ from tests.soak.clients import Customer, Traffic
 from tests.soak.faults import Scene
 from tests.soak.lab import Lab
 from tests.support.servers import ChildServer
+from tests.support.waiting import until
 
 RUNS = 20
+READY_SECONDS = 60.0
 TRIES = 6
 
 
@@ -101,13 +104,16 @@ async def loaded(folder: Path) -> AsyncGenerator[tuple[Scene, Traffic, Auditor],
         yield scene, traffic, auditor
 
 
+async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
+    return (await client.get(f"{url}/readyz", timeout=20)).status_code == 200
+
+
 async def restart_all(scene: Scene) -> None:
     """Each process in turn, when the one before it is whole again."""
     for child in (*scene.lab.apis, *scene.lab.workers):
         await scene.lab.restart(child)
         async with httpx.AsyncClient() as client:
-            while (await client.get(f"{child.url}/readyz", timeout=20)).status_code != 200:
-                await asyncio.sleep(0.05)
+            await until(partial(_is_ready, client, child.url), READY_SECONDS)
     for node in scene.lab.nodes:
         await scene.leader()
         await asyncio.to_thread(node.send, signal.SIGTERM)
@@ -126,8 +132,7 @@ async def test_a_rolling_restart_of_everything(tmp_path: Path) -> None:
                 tasks.create_task(customer.go_on(stop))
             for one in official:
                 tasks.create_task(one.go_on(stop))
-            while not all(one.reading for one in official):
-                await asyncio.sleep(0.05)
+            await until(lambda: all(one.reading for one in official), READY_SECONDS)
             await restart_all(scene)
             stop.set()
         runs = [run for one in scene.customers for run in one.runs]

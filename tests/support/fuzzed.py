@@ -14,7 +14,7 @@ from pathlib import Path
 from tailrace.cli.convert import Converter
 from tailrace.errors import BadRequest, Malformed, ModelFailed, Unprocessable
 from tailrace.events.types import Payload
-from tailrace.http import bounds
+from tailrace.http import bodies
 from tailrace.protocols.ag_ui import request as ag_ui
 from tailrace.protocols.ai_sdk_ui import request as ai_sdk_ui
 from tailrace.protocols.anthropic_messages import request as messages
@@ -41,7 +41,7 @@ TRANSCRIPTS = ROOT / "transcripts"
 def _request(decode: Callable[[bytes], object], body: bytes) -> None:
     """As a route does it: bounds first, so a decoder meets no JSON that is deeper."""
     try:
-        bounds.check(body)
+        bodies.check_json(body)
         decode(body)
     except (BadRequest, Unprocessable):
         return
@@ -49,7 +49,7 @@ def _request(decode: Callable[[bytes], object], body: bytes) -> None:
 
 def _bounds(body: bytes) -> None:
     with suppress(BadRequest):
-        bounds.check(body)
+        bodies.check_json(body)
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from tailrace.errors import LogError
@@ -14,7 +14,6 @@ from tailrace.runs.membership import Membership
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.node_lifecycle import ending, opening
 from tests.support.house import Behave, Fake, House
-from tests.support.patience import patient
 from tests.support.works import Calls
 
 
@@ -24,7 +23,7 @@ class Offered:
 
     run: str
     after: int = -1
-    delivered: int = 1
+    deliveries: int = 1
     done_: bool = False
     given_back: list[float] = field(default_factory=list)
     beats: int = 0
@@ -32,7 +31,7 @@ class Offered:
     async def beat(self) -> None:
         self.beats += 1
 
-    async def done(self) -> None:
+    async def acknowledge(self) -> None:
         self.done_ = True
 
     async def give_back(self, seconds: float = 0.0) -> None:
@@ -75,12 +74,6 @@ async def house(
     made = House(Fake(behave), store, Membership(lambda: jobs, works=works), agent)
     await made.supervisor.open()
     return made
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(patient(10)):
-        while not true():
-            await asyncio.sleep(0.005)
 
 
 async def some_turns() -> None:

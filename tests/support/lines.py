@@ -6,15 +6,14 @@ from collections.abc import Iterable
 
 import msgspec
 
-from tailrace.protocols.session_lines import host as h
-from tailrace.protocols.session_lines import runtime as r
+from tailrace.protocols.session_lines import wire_events, wire_messages
 
-_decode = msgspec.json.Decoder(h.SessionEvent, strict=True).decode
+_decode = msgspec.json.Decoder(wire_events.SessionEvent, strict=True).decode
 
 
-def check(frames: Iterable[bytes], *, whole: bool = True) -> list[h.SessionEvent]:
+def check(frames: Iterable[bytes], *, whole: bool = True) -> list[wire_events.SessionEvent]:
     """Raise `AssertionError` at the first line that is out of place; returns the events."""
-    events: list[h.SessionEvent] = []
+    events: list[wire_events.SessionEvent] = []
     speaking = 0
     turn = False
     tools: list[str] = []
@@ -25,28 +24,30 @@ def check(frames: Iterable[bytes], *, whole: bool = True) -> list[h.SessionEvent
         event = _decode(frame)
         again = msgspec.json.decode(msgspec.json.encode(event))
         assert msgspec.json.decode(frame) == again, "a field nobody published"
-        assert isinstance(event, r.SessionStart) == (not events)
+        assert isinstance(event, wire_events.SessionStart) == (not events)
         match event:
-            case r.MessageStart():
+            case wire_events.MessageStart():
                 speaking += 1
-            case r.MessageUpdate():
+            case wire_events.MessageUpdate():
                 assert speaking, "an update of no message"
-                text = isinstance(event.event, r.TextDelta)
+                text = isinstance(event.event, wire_messages.TextDeltaPiece)
                 assert event.delta == (
-                    event.event.delta if isinstance(event.event, r.TextDelta) else ""
+                    event.event.delta
+                    if isinstance(event.event, wire_messages.TextDeltaPiece)
+                    else ""
                 )
                 assert text or not event.delta
-            case r.MessageEnd():
+            case wire_events.MessageEnd():
                 speaking -= 1
-            case r.TurnStart():
+            case wire_events.TurnStart():
                 assert not turn
                 turn = True
-            case r.TurnComplete():
+            case wire_events.TurnComplete():
                 assert turn
                 turn = False
-            case r.ToolBefore():
+            case wire_events.ToolBefore():
                 tools.append(event.tool_call_id)
-            case r.ToolAfter():
+            case wire_events.ToolAfter():
                 tools.remove(event.tool_call_id)
             case _:
                 pass
@@ -55,7 +56,9 @@ def check(frames: Iterable[bytes], *, whole: bool = True) -> list[h.SessionEvent
     if whole:
         assert not speaking
         assert not tools
-        failed = isinstance(events[-1], h.Error)
-        ended = isinstance(events[-2], r.SessionEnd) and isinstance(events[-1], h.ContextUsage)
+        failed = isinstance(events[-1], wire_events.Error)
+        ended = isinstance(events[-2], wire_events.SessionEnd) and isinstance(
+            events[-1], wire_events.SessionContextUsage
+        )
         assert failed or ended
     return events

@@ -183,7 +183,7 @@ class World:
             self._askers[who].learn(reply.text)
             new = {suffix(id) for id in self._askers[who].known}
             self.secrets[who] |= new.difference(*self.secrets.values())
-        while self._instance.service.stored.supervisor.live():
+        while self._instance.service.runs.supervisor.live():
             await asyncio.sleep(0)
 
     async def _ask(self, who: int, request: Request, asker: Asker) -> Answered:
@@ -193,9 +193,7 @@ class World:
         task = asyncio.create_task(self._app(call.scope, call.receive, call.send))
         quiet = 0
         while not task.done():
-            quiet = (
-                0 if self._instance.service.stored.supervisor.live() or call.news() else quiet + 1
-            )
+            quiet = 0 if self._instance.service.runs.supervisor.live() or call.news() else quiet + 1
             if quiet > TURNS and request.stays:
                 self._staying.append((who, len(self.replies[who]), call, task))
                 break

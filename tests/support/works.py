@@ -16,6 +16,7 @@ class Calls(Work):
         self.answers: dict[str, Respond] = {}
         self.wrong = 0
         """By how many milliseconds the clocks of the processes are ahead."""
+        self.clock_reads = 0
 
     async def offer(self, run: str, after: int = -1) -> None:
         raise AssertionError(run)
@@ -36,4 +37,5 @@ class Calls(Work):
         return stop
 
     async def ahead(self, now: int) -> int:
+        self.clock_reads += 1
         return self.wrong

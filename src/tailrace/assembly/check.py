@@ -56,9 +56,9 @@ def _all(config: Config, *, workflows: bool) -> Iterator[ConfigFault]:
         yield from _faults_of(partial(_model, name, config, by_name), f"models.{name}", key)
     for name, agent in config.agents.items():
         yield from _of_agent(name, agent, config)
-    built: dict[str, Agent] = {}
+    agents_by_name: dict[str, Agent] = {}
     for name, workflow in config.workflows.items() if workflows else ():
-        agent_of = partial(_agent, config=config, models=by_name, built=built)
+        agent_of = partial(_agent, config=config, models=by_name, agents_by_name=agents_by_name)
         make = partial(workflow_of, name, workflow, config, by_name, agent_of)
         yield from _faults_of(make, f"workflows.{name}", "nodes")
 
@@ -89,12 +89,12 @@ def _model(name: str, config: Config, by_name: dict[str, Model]) -> None:
 
 
 def _agent(
-    name: str, config: Config, models: Mapping[str, Model], built: dict[str, Agent]
+    name: str, config: Config, models: Mapping[str, Model], agents_by_name: dict[str, Agent]
 ) -> Agent:
     """An agent, as `agents.runtimes` makes it, of the models that have no fault."""
     servers = dict.fromkeys(config.agents, ())
     try:
-        return agents.agent_of(name, config, models, servers, built)
+        return agents.agent_of(name, config, models, servers, agents_by_name)
     except KeyError:  # a model or a subagent with a fault
         raise _Missing from None
 

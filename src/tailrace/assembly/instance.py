@@ -33,11 +33,10 @@ from tailrace.runtimes.contract import KeepsCheckpoints, Runtime
 from tailrace.runtimes.tools.contract import ToolSource
 from tailrace.service.catalog import Catalog, Target
 from tailrace.service.documents import Documents
-from tailrace.service.lifecycle import Lifecycle
+from tailrace.service.lifecycle import Lifecycle, Shutdown
 from tailrace.service.projection import Projections
 from tailrace.service.readers import Readers
 from tailrace.service.run_service import RunService
-from tailrace.service.shutdown import Shutdown
 from tailrace.service.stored_runs import StoredRuns
 
 if TYPE_CHECKING:
@@ -62,14 +61,14 @@ def assemble(
     for runtime in all_runtimes.values():
         if isinstance(runtime, KeepsCheckpoints):
             runtime.keep_in(store)
-    stored = _stored_runs(config, store, all_runtimes, cluster)
+    runs = _stored_runs(config, store, all_runtimes, cluster)
     shutdown = Shutdown()
     stream_settings = StreamSettings(
         heartbeat_seconds=config.server.heartbeat_seconds,
         write_seconds=config.server.write_timeout_seconds,
     )
     service = RunService(
-        stored=stored,
+        runs=runs,
         catalog=Catalog(_targets(config, python_agents)),
         projections=Projections(store),
         readers=Readers(),
@@ -79,13 +78,13 @@ def assemble(
     edge = Edge(
         gate=gate(config, store, clock, open=open),
         bodies=Bodies(config.server.max_body_bytes),
-        health=Health(store, stored.supervisor),
+        health=Health(store, runs.supervisor),
         shutdown=shutdown,
         stream_settings=stream_settings,
         extension_key=config.server.extension_key,
         functions=config.server.agent_calls == "function_call",
     )
-    lifecycle = Lifecycle(stored.supervisor, shutdown, lambda: _release(by_name, servers))
+    lifecycle = Lifecycle(runs.supervisor, shutdown, lambda: _release(by_name, servers))
     return Instance(service, edge, lifecycle)
 
 
@@ -113,7 +112,7 @@ def _stored_runs(
         shutdown_seconds=config.server.shutdown_seconds,
         bounds=config.limits.run,
         most_runs=config.server.max_runs,
-        block_seconds=_block_seconds(config, shared=cluster is not None),
+        block_seconds=_block_seconds(config, in_cluster=cluster is not None),
     )
     directory = Directory(store)
     conversations = Conversations(store, directory, clock, cluster)
@@ -134,11 +133,11 @@ def _targets(config: Config, python_agents: Mapping[str, Runtime]) -> list[Targe
     ]
 
 
-def _block_seconds(config: Config, *, shared: bool) -> float:
+def _block_seconds(config: Config, *, in_cluster: bool) -> float:
     """The time for which a run may block the event loop. In a cluster it is less than a lease, or a worker
     would lose all its runs."""
     longest = RunSettings().block_seconds
-    return min(longest, max(config.engine.lease_seconds / 2, 1.0)) if shared else longest
+    return min(longest, max(config.engine.lease_seconds / 2, 1.0)) if in_cluster else longest
 
 
 async def _release(

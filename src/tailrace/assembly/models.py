@@ -50,7 +50,7 @@ def models(config: Config) -> dict[str, Model]:
 def _model(
     name: str, config: ModelConfig, whole: Config, sessions: Callable[[], Sessions]
 ) -> Model:
-    server_model = _unpriced(name, config, whole, sessions)
+    server_model = _without_price(name, config, whole, sessions)
     if config.continue_reply:
         server_model = ContinuedModel(server_model)
     model = BoundedModel(server_model, whole.limits.reply)
@@ -62,7 +62,7 @@ def _model(
     return PricedModel(model, Price(price.input, cache_read, cache_write, price.output))
 
 
-def _unpriced(
+def _without_price(
     name: str, config: ModelConfig, whole: Config, sessions: Callable[[], Sessions]
 ) -> Model:
     match config.dialect:

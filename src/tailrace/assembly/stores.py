@@ -41,14 +41,14 @@ def settings(config: Config, data: Path, *, wait: float = 0.0) -> StoreSettings:
     engine = config.engine
     if engine.url:
         registry.check(engine.url)  # a command's option has not been checked yet
-    kept = int((config.server.max_run_hours + config.server.retention_hours) * 3600)
+    kept_seconds = int((config.server.max_run_hours + config.server.retention_hours) * 3600)
     return StoreSettings(
         url=engine.url or registry.DEFAULT,
         folder=data,
         name=engine.name,
         shards=engine.shards,
         replicas=engine.replicas,
-        kept_seconds=kept + WAITS * RunSettings().waiting // 1000,
+        kept_seconds=kept_seconds + WAITS * RunSettings().waiting // 1000,
         lease_seconds=engine.lease_seconds,
         wait_seconds=wait,
     )

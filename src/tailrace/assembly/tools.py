@@ -59,9 +59,11 @@ def function_tools(name: str, agent: AgentConfig) -> dict[str, Tool]:
     tools = {tool.name: tool for tool in functions}
     if len(tools) < len(functions):
         raise ConfigError(f"[agents.{name}] two of its tools have the same name")
-    for reserved, in_use in ((TASK, bool(agent.subagents)), (ASK_USER, agent.ask_user)):
-        if in_use and reserved in tools:
-            raise ConfigError(f"[agents.{name}] a tool of yours cannot be named {reserved!r} here")
+    for reserved_name, in_use in ((TASK, bool(agent.subagents)), (ASK_USER, agent.ask_user)):
+        if in_use and reserved_name in tools:
+            raise ConfigError(
+                f"[agents.{name}] a tool of yours cannot be named {reserved_name!r} here"
+            )
     for tool in agent.approve:
         if tool not in tools:
             raise ConfigError(f"[agents.{name}] approve: no tool {tool!r}{nearest(tool, tools)}")

@@ -36,7 +36,7 @@ def workflow_of(
 
     nodes = nodes_of(workflow, refuse)
     only = sum(node.type == "deep_agent" for node in nodes) == 1
-    built: dict[str, Node] = {}
+    nodes_by_id: dict[str, Node] = {}
     below: set[str] = set()
     for node in nodes:
         at = f"{where} node {node.id!r}"
@@ -46,20 +46,22 @@ def workflow_of(
                 raise ConfigError(
                     f"{at}: {agent_name!r} has an entry; only built-in agents are nodes"
                 )
-            built[node.id] = DeepAgentNode(agent(agent_name), MAIN if only else node.id, models)
+            nodes_by_id[node.id] = DeepAgentNode(
+                agent(agent_name), MAIN if only else node.id, models
+            )
             below |= {
                 entry.name for entry in agent(agent_name).registry() if entry.kind == "subagent"
             }
         elif node.type in MEDIA:
-            built[node.id] = _media(at, node, config, models)
+            nodes_by_id[node.id] = _media(at, node, config, models)
         else:
-            built[node.id] = _plugin_node(at, node)
+            nodes_by_id[node.id] = _plugin_node(at, node)
     for id in below & {node.id for node in nodes if node.type == "deep_agent" and not only}:
         raise ConfigError(  # a node's agent goes by the node's id
             f"{where} node id {id!r} is also the name of an agent that a node dispatches;"
             " give the node another id"
         )
-    return Workflow([_spec(node) for node in nodes], built)
+    return Workflow([_spec(node) for node in nodes], nodes_by_id)
 
 
 def _media(where: str, node: NodeConfig, config: Config, models: Mapping[str, Model]) -> ModelNode:

@@ -1,6 +1,6 @@
-"""What a waiting run asks, put to the person at a terminal, and what they say as an answer.
+"""The questions of a waiting run, put to the person at a terminal.
 
-The questions are those of a job's `waiting_for`, the answers what `POST /jobs/{id}/input` takes.
+Questions are the objects in a job's `waiting_for`, answers those that `POST /jobs/{id}/input` accepts.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from tailrace.errors import BadRequest
 from tailrace.events.answers import reply
 from tailrace.events.types import InputRequested
 
-Asked = dict[str, Any]
-Given = dict[str, Any]
+Question = dict[str, Any]
+AnswerFields = dict[str, Any]
 
 
 def can_ask() -> bool:
@@ -26,32 +26,34 @@ def can_ask() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def ask(waiting_for: Sequence[Asked]) -> list[Given]:
-    """The person's answers to all that is asked: y/N to a call, words to a question."""
-    return [_put(asked) for asked in waiting_for]
+def ask(waiting_for: Sequence[Question]) -> list[AnswerFields]:
+    """The person's answers to all questions: y/N to a call, text to a question."""
+    return [_put(question) for question in waiting_for]
 
 
-def _put(asked: Asked) -> Given:
-    if asked["kind"] == "approval":
-        return given(asked, "yes" if typer.confirm(sentence(asked), default=False) else "no")
-    return given(asked, str(typer.prompt(sentence(asked))))
+def _put(question: Question) -> AnswerFields:
+    if question["kind"] == "approval":
+        return answer_fields(
+            question, "yes" if typer.confirm(sentence(question), default=False) else "no"
+        )
+    return answer_fields(question, str(typer.prompt(sentence(question))))
 
 
-def sentence(asked: Asked) -> str:
-    """What is asked, for people."""
-    if asked["kind"] == "question":
-        return str(asked["message"])
-    return f"Run {asked['name']}({asked['arguments']})?"
+def sentence(question: Question) -> str:
+    """A question as a sentence."""
+    if question["kind"] == "question":
+        return str(question["message"])
+    return f"Run {question['name']}({question['arguments']})?"
 
 
-def given(asked: Asked, text: str) -> Given:
-    """An answer in words: yes or no to a call, any text to a question. Raises `ServerError`."""
-    if asked["kind"] == "question":
-        question = InputRequested(asked["request_id"], asked["message"], asked["schema"])
+def answer_fields(question: Question, text: str) -> AnswerFields:
+    """The answer that a text gives: yes or no to a call, any text to a question. Raises `ServerError`."""
+    if question["kind"] == "question":
+        request = InputRequested(question["request_id"], question["message"], question["schema"])
         try:
-            return msgspec.structs.asdict(reply(question, text))
+            return msgspec.structs.asdict(reply(request, text))
         except BadRequest as error:
             raise ServerError(error.message) from None
     if text not in ("yes", "no"):
-        raise ServerError(f"{asked['name']}({asked['arguments']}) waits for yes or no.")
-    return {name: asked[name] for name in ("item", "asked")} | {"approved": text == "yes"}
+        raise ServerError(f"{question['name']}({question['arguments']}) waits for yes or no.")
+    return {name: question[name] for name in ("item", "asked")} | {"approved": text == "yes"}

@@ -1,4 +1,4 @@
-"""Commands that ask a running server: tail, runs, answer, cancel."""
+"""Commands that are clients of a running server: tail, runs, answer, cancel."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from rich.console import Console
 from rich.table import Table
 
 from tailrace.cli import asking
-from tailrace.cli.asking import Asked, Given
+from tailrace.cli.asking import AnswerFields, Question
 from tailrace.cli.errors import ServerError
-from tailrace.cli.json_lines import frames
-from tailrace.cli.render import Renderer
+from tailrace.cli.render import Renderer, frames
 from tailrace.events.ids import job_id, run_suffix
 from tailrace.protocols.framing.sse import SseDecoder
 from tailrace.protocols.node_stream.wire import NodeStreamEvent
 
 TOKEN = "TAILRACE_TOKEN"
-"""The environment variable with the token that these commands show."""
+"""The environment variable with the token that these commands send."""
 
 _envelope = msgspec.json.Decoder(NodeStreamEvent).decode
 
 
-Seen = Callable[[NodeStreamEvent], Awaitable[None]]
+OnEvent = Callable[[NodeStreamEvent], Awaitable[None]]
 
 
-async def _unseen(event: NodeStreamEvent) -> None:
-    """Nobody else looks."""
+async def _ignore(event: NodeStreamEvent) -> None:
+    pass
 
 
 async def tail(
@@ -41,21 +40,18 @@ async def tail(
     surface: str,
     after: int | None,
     json: bool = False,
-    seen: Seen = _unseen,
+    on_event: OnEvent = _ignore,
 ) -> None:
-    """Print a run's frames as `surface` shows them, with `json` their documents, or the run for people when
-    it is empty.
-
-    `seen` is called with each event that was shown to people.
-    """
+    """Print a run's frames on `surface`, with `json` their documents; for `""` print the run for people, and
+    call `on_event` with each event. Raises `ServerError`."""
     query = {"as": surface or "native"}
     if after is not None:
         query["after"] = str(after)
     path = f"/jobs/{_job(run)}/stream"
     if surface:
-        shown = frames(surface, json=json)
+        printer = frames(surface, json=json)
         async for data in _stream(url, path, query):
-            sys.stdout.buffer.write(shown.feed(data))
+            sys.stdout.buffer.write(printer.feed(data))
             sys.stdout.flush()
         return
     decoder, renderer = SseDecoder(), Renderer(Console())
@@ -63,28 +59,31 @@ async def tail(
         for event in decoder.feed(data):
             envelope = _envelope(event.data)
             renderer.show(envelope.payload, envelope.agent_id or "")
-            await seen(envelope)
+            await on_event(envelope)
 
 
 async def start(url: str, agent: str, text: str) -> str:
-    """Start a job; returns its id."""
+    """Start a job; returns its id. Raises `ServerError`."""
     body = msgspec.json.encode({"agent": agent, "input": text})
     job = msgspec.json.decode(await _ask(url, "POST", "/jobs", body))
     return str(job["id"])
 
 
 async def answer(url: str, run: str, text: str) -> None:
-    """Answer the first thing a run asks: yes or no to a call, any text to a question."""
+    """Answer the first question of a run: yes or no to a call, any text to a question. Raises
+    `ServerError`."""
     path = f"/jobs/{_job(run)}"
     waiting = msgspec.json.decode(await _ask(url, "GET", path))["waiting_for"]
     if not waiting:
-        raise ServerError(f"{run} asks for nothing.")
-    given = asking.given(waiting[0], text)
-    await _ask(url, "POST", f"{path}/input", msgspec.json.encode(given))
+        raise ServerError(f"{run} does not wait for an answer.")
+    fields = asking.answer_fields(waiting[0], text)
+    await _ask(url, "POST", f"{path}/input", msgspec.json.encode(fields))
 
 
-async def answer_all(url: str, run: str, choose: Callable[[list[Asked]], list[Given]]) -> None:
-    """Answer all that a run asks with what `choose` says."""
+async def answer_all(
+    url: str, run: str, choose: Callable[[list[Question]], list[AnswerFields]]
+) -> None:
+    """Answer all questions of a run with the answers of `choose`. Raises `ServerError`."""
     path = f"/jobs/{_job(run)}"
     waiting = msgspec.json.decode(await _ask(url, "GET", path))["waiting_for"]
     answers = msgspec.json.encode({"answers": choose(waiting)})
@@ -92,26 +91,26 @@ async def answer_all(url: str, run: str, choose: Callable[[list[Asked]], list[Gi
 
 
 async def runs(url: str, *, plain: bool) -> None:
-    """List the latest runs: a table, or JSON lines."""
-    listed = msgspec.json.decode(await _ask(url, "GET", "/jobs"))
+    """Print the latest runs as a table, with `plain` as JSON lines. Raises `ServerError`."""
+    page = msgspec.json.decode(await _ask(url, "GET", "/jobs"))
     if plain:
-        for job in listed["data"]:
+        for job in page["data"]:
             sys.stdout.write(msgspec.json.encode(job).decode() + "\n")
         return
     table = Table("job", "agent", "surface", "status")
-    for job in listed["data"]:
+    for job in page["data"]:
         table.add_row(job["id"], job["agent"], job["surface"], job["status"])
     Console().print(table)
 
 
 async def cancel(url: str, run: str) -> None:
-    """Cancel a run and say how it ended."""
+    """Cancel a run and print its status. Raises `ServerError`."""
     job = msgspec.json.decode(await _ask(url, "POST", f"/jobs/{_job(run)}/cancel"))
     sys.stdout.write(f"{job['id']} {job['status']}\n")
 
 
 def _job(any_id: str) -> str:
-    """A run's name on the native surface, from any of its names."""
+    """A run's id on the native surface, from any of its ids."""
     suffix = run_suffix(any_id)
     return job_id(suffix) if suffix else any_id
 
@@ -142,14 +141,14 @@ async def _stream(url: str, path: str, query: Mapping[str, str]) -> AsyncGenerat
 
 
 def _key() -> dict[str, str]:
-    """The token of the environment, for a server that wants one."""
+    """The header with the environment's token, if there is one."""
     token = os.environ.get(TOKEN)
     return {"authorization": f"Bearer {token}"} if token else {}
 
 
 def _message(body: bytes, status: int) -> str:
     try:
-        found: Any = msgspec.json.decode(body)
-        return str(found["error"]["message"])
+        document: Any = msgspec.json.decode(body)
+        return str(document["error"]["message"])
     except (msgspec.MsgspecError, KeyError, TypeError):
         return f"the server answered {status}"

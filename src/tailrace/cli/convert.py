@@ -1,8 +1,8 @@
-"""`tailrace convert`: a recorded stream in, another surface's stream out, as it is read.
+"""`tailrace convert`: a recorded stream in, the stream of another surface out, while it is read.
 
-What model servers send, what tailrace sends on any surface: each is read back into events and shown as if a
-run had made them. The native stream holds all of a run, so from it the bytes are those that the run's own
-clients got; the others hold what their surface shows, under one agent.
+Streams of model servers and of every surface are decoded into events, and encoded as if a run had emitted
+them. The native stream has all events of a run, so from it the bytes are those that the run's own clients
+received; the others have what their surface shows, under one agent.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ from tailrace.runtimes import node_lifecycle
 from tailrace.service.views import VIEWS
 
 RUN = "0" * ids.SUFFIX_LENGTH
-"""The run of a recording that names none."""
+"""The run suffix of a recording without a run id."""
 MODEL = "recorded"
 
 _envelope = msgspec.json.Decoder(NodeStreamEvent).decode
 
 
 class UpstreamReader:
-    """`protocols.recorded.Reader` over what reads a model server's replies."""
+    """A `RecordedReader` over the decoder of a model server's replies."""
 
     def __init__(self, codec: UpstreamCodec) -> None:
         self._decoder = codec.decoder(MODEL)
@@ -71,18 +71,20 @@ class UpstreamReader:
 
     @property
     def failure(self) -> ModelFailed | None:
+        """Why the reply cannot be used, if it cannot."""
         return self._decoder.failure
 
     @property
     def done(self) -> bool:
+        """Whether the reply has ended as its dialect requires."""
         return self._decoder.done
 
     def take(self, frame: RecordedFrame) -> list[Payload]:
-        made = self._decoder.feed(frame.raw)
+        payloads = self._decoder.feed(frame.raw)
         if isinstance(self._decoder.failure, Undecodable):
-            json_at(frame.data, frame.at)  # names the very byte, where it is no JSON
+            json_at(frame.data, frame.at)  # raises with the exact byte if it is not JSON
             raise Malformed(str(self._decoder.failure), frame.offset)
-        return list(map(self._call_ids.fill, made))
+        return list(map(self._call_ids.fill, payloads))
 
     def close(self) -> list[Payload]:
         return list(map(self._call_ids.fill, self._decoder.close()))
@@ -98,12 +100,12 @@ class Source(Protocol):
         ...
 
     def close(self) -> Sequence[Event]:
-        """The events that end what the recording left open."""
+        """The events that end whatever the recording left open. Raises `Malformed`."""
         ...
 
 
 class NativeRun:
-    """A recorded native stream: the very events of a run."""
+    """A recorded native stream: the events of a run."""
 
     def __init__(self) -> None:
         self.run = RUN
@@ -111,15 +113,16 @@ class NativeRun:
 
     def take(self, frame: RecordedFrame) -> Sequence[Event]:
         try:
-            told = _envelope(frame.data)
-            node = "" if told.node_id == RUN_NODE else told.node_id
-            event = Event(told.seq, told.ts, node, told.agent_id or "", told.payload)
+            envelope = _envelope(frame.data)
+            node = "" if envelope.node_id == RUN_NODE else envelope.node_id
+            agent = envelope.agent_id or ""
+            event = Event(envelope.seq, envelope.ts, node, agent, envelope.payload)
             self._state.apply(event)
         except (msgspec.MsgspecError, IllegalEvent) as error:
             raise Malformed(f"not the next native event: {error}", frame.offset) from None
         if node and node not in self._state.nodes:
             raise Malformed(f"the node {node[:64]!r} has not started", frame.offset)
-        self.run = ids.run_suffix(told.run_id) or RUN
+        self.run = ids.run_suffix(envelope.run_id) or RUN
         return [event]
 
     def close(self) -> Sequence[Event]:
@@ -129,17 +132,17 @@ class NativeRun:
 
 
 class RecordedRun:
-    """A recording of another surface: what a reader makes of it, as a run of one agent."""
+    """A recording of another surface: the events of a reader, as a run of one agent."""
 
     def __init__(self, reader: RecordedReader, name: str) -> None:
         self.run = RUN
         self._name = name
-        self._said = False
+        self._has_events = False
         self._reader = reader
         self._state = RunState()
         request = RunRequest(agent=MODEL, model=MODEL, surface="native", input=())
-        self._begun = self._advance([Draft(RunStarted(request))])
-        self._begun += self._advance(node_lifecycle.opening(self._state, MODEL))
+        self._first_events = self._advance([Draft(RunStarted(request))])
+        self._first_events += self._advance(node_lifecycle.opening(self._state, MODEL))
 
     def take(self, frame: RecordedFrame) -> Sequence[Event]:
         if self._state.ended:
@@ -149,38 +152,38 @@ class RecordedRun:
     def close(self) -> Sequence[Event]:
         if self._state.ended:
             return []
-        if not self._said:
+        if not self._has_events:
             raise nothing(self._name)
-        made = self._with(self._reader.close, 0)
+        events = self._with(self._reader.close, 0)
         if not self._state.ended:
-            why = "The recording ends in the middle."
-            made = [*made, *self._ended(RunFailed("server_error", why))]
-        return made
+            message = "The recording ends in the middle."
+            events = [*events, *self._finish(RunFailed("server_error", message))]
+        return events
 
     def _with(self, read: Callable[[], list[Payload]], offset: int) -> list[Event]:
         try:
-            told = read()
-            self._said = self._said or bool(told)
-            made = self._advance(node_lifecycle.said(told))
+            payloads = read()
+            self._has_events = self._has_events or bool(payloads)
+            events = self._advance(node_lifecycle.said(payloads))
         except IllegalEvent as error:
             raise Malformed(f"out of place: {error}", offset) from None
-        begun, self._begun = self._begun, []
-        return [*begun, *made, *self._end()]
+        first_events, self._first_events = self._first_events, []
+        return [*first_events, *events, *self._end()]
 
     def _end(self) -> list[Event]:
-        """What ends the run, if the recording has ended."""
+        """The events that end the run, if the recording has ended."""
         failure = self._reader.failure
-        if isinstance(failure, (CutShort, NoReply)) and not self._said:
+        if isinstance(failure, (CutShort, NoReply)) and not self._has_events:
             raise nothing(self._name)
         if failure is not None:
-            return self._ended(run_failed(failure))
+            return self._finish(run_failed(failure))
         if self._reader.done and self._reader.cancelled:
-            return self._ended(RunCancelled("a client"))
+            return self._finish(RunCancelled("a client"))
         if self._reader.done:
             return self._advance(node_lifecycle.ending(self._state))
         return []
 
-    def _ended(self, end: RunEnd) -> list[Event]:
+    def _finish(self, end: RunEnd) -> list[Event]:
         return self._advance(node_lifecycle.finish(self._state, end))
 
     def _advance(self, drafts: Sequence[Draft]) -> list[Event]:
@@ -188,8 +191,8 @@ class RecordedRun:
 
 
 def nothing(name: str) -> Malformed:
-    """What is told of a recording that says nothing in its dialect: it may be of another."""
-    return Malformed(f"nothing here is said as a stream of '{name}' says it", 0)
+    """The error for a recording without any event of the dialect `name`: it may be of another."""
+    return Malformed(f"there is no event of a '{name}' stream in it", 0)
 
 
 def _upstream(codec: UpstreamCodec) -> tuple[Frames, Source]:
@@ -208,36 +211,34 @@ SOURCES: Mapping[str, Callable[[], tuple[Frames, Source]]] = {
 
 
 class Converter:
-    """Bytes of one surface to bytes of another, in any pieces.
-
-    Raises `ConfigError` for surfaces there are not, `Malformed` at the first byte that is wrong; what came
-    before it has been converted.
-    """
+    """Bytes of one surface to bytes of another, in any pieces. Raises `ConfigError` for an unknown
+    surface."""
 
     def __init__(self, source: str, target: str) -> None:
-        for name, known in ((source, SOURCES), (target, VIEWS)):
-            if name not in known:
-                raise ConfigError(f"unknown stream: {name!r}; known: {', '.join(known)}")
+        for name, names in ((source, SOURCES), (target, VIEWS)):
+            if name not in names:
+                raise ConfigError(f"unknown stream: {name!r}; known: {', '.join(names)}")
         self._frames, self._source = SOURCES[source]()
         self._target = target
         self._encoder: StreamEncoder | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What these bytes become, frame by frame."""
+        """The frames of the target for these bytes. Raises `Malformed` at the first invalid byte, after the
+        frames before it."""
         for frame in self._frames.feed(data):
-            yield self._encoded(self._source.take(frame))
+            yield self._encode(self._source.take(frame))
 
     def close(self) -> Iterator[bytes]:
-        """What the end becomes."""
+        """The last frames of the target. Raises `Malformed`."""
         for frame in self._frames.close():
-            yield self._encoded(self._source.take(frame))
-        yield self._encoded(self._source.close())
+            yield self._encode(self._source.take(frame))
+        yield self._encode(self._source.close())
 
-    def _encoded(self, events: Sequence[Event]) -> bytes:
+    def _encode(self, events: Sequence[Event]) -> bytes:
         if not events:
             return b""
-        started = events[0].payload
-        if self._encoder is None and isinstance(started, RunStarted):
-            made = VIEWS[self._target](self._source.run, started.request)
-            self._encoder = made.encoders()
+        first = events[0].payload
+        if self._encoder is None and isinstance(first, RunStarted):
+            view = VIEWS[self._target](self._source.run, first.request)
+            self._encoder = view.encoders()
         return b"" if self._encoder is None else b"".join(self._encoder.encode(events))

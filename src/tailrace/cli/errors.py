@@ -1,9 +1,9 @@
-"""What commands raise besides `tailrace.errors`."""
+"""Exceptions of commands, besides those of `tailrace.errors`."""
 
 
 class Waiting(Exception):
-    """A run of this command waits for an answer, and nobody can be asked: exit status 3."""
+    """The run waits for an answer, and there is no terminal: exit status 3."""
 
 
 class ServerError(Exception):
-    """The server cannot be reached, or it said no."""
+    """The server cannot be reached, or replied with an error."""

@@ -12,8 +12,7 @@ from rich.console import Console
 from tailrace.assembly.instance import memory_store
 from tailrace.cli import asking
 from tailrace.cli.errors import ServerError, Waiting
-from tailrace.cli.json_lines import frames
-from tailrace.cli.render import Renderer
+from tailrace.cli.render import Renderer, frames
 from tailrace.cli.sources import app_of
 from tailrace.errors import BadRequest
 from tailrace.events.items import Message, TextPart
@@ -72,7 +71,7 @@ async def _show_to_end(service: RunService, run: str, surface: str, *, json: boo
         await _answer(service, run, questions)
 
 
-async def _answer(service: RunService, run: str, questions: list[asking.Asked]) -> None:
+async def _answer(service: RunService, run: str, questions: list[asking.Question]) -> None:
     """Ask until the answers are valid."""
     while True:
         answers = await asyncio.to_thread(asking.ask, questions)

@@ -1,11 +1,12 @@
-"""The commands and their options; what they do stands in the files beside this one.
+"""The commands and their options; their code is in the other files of this folder.
 
-Human output goes to a terminal; when piped, commands print plain lines and frames, with `--json` JSON
-documents, one a line; what goes wrong is on stderr. A fault of the operator is one message and exit status 2
-(of a configuration a line for each); of the server or the run, exit status 1. A run that waits for an answer
-which nobody can give here is exit status 3.
+A terminal gets output for people; a pipe gets plain lines and frames, with `--json` JSON documents, one a
+line; errors go to stderr. Exit status 2: a fault of the operator, with one message (for a configuration one
+line for each fault). Status 1: a fault of the server or the run. Status 3: a run waits for an answer, and
+there is no terminal.
 
-Each command imports its own world when it is run: the server's takes longest, and most do without.
+Each command imports its modules when it runs: those of the server take longest, and most commands do not need
+them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tailrace.runs.settings import Role
 
 COLLECTIONS = (50_000, 2, 2)
 """Python's default thresholds take a twentieth of a start. Older generations are collected soon: reference
-cycles of finished runs would be kept for hours, 50 MB an hour at 8 runs a second (measured).
+cycles of finished runs would stay for hours, 50 MB an hour at 8 runs a second (measured).
 The objects that a server starts with are frozen."""
 DEFAULT_URL = "http://127.0.0.1:8700"
 
@@ -58,16 +59,19 @@ def common(
 token = typer.Typer(help="Manage API tokens.", no_args_is_help=True)
 app.add_typer(token, name="token")
 
-engine = typer.Typer(help="The engine that many processes share.", no_args_is_help=True)
+engine = typer.Typer(help="The engine that the processes of a cluster share.", no_args_is_help=True)
 app.add_typer(engine, name="engine")
 
 CONFIG = "tailrace.toml"
 Source = Annotated[
     str, typer.Argument(help="A configuration file, or module:app.", show_default=True)
 ]
-Url = Annotated[str, typer.Option(help="The server to ask.")]
+Url = Annotated[str, typer.Option(help="The URL of the server.")]
+EngineUrl = Annotated[
+    str, typer.Option("--engine", help="URL of the engine, instead of the configured one.")
+]
 Surface = Annotated[str, typer.Option("--as", help="native, responses, chat …")]
-Json = Annotated[bool, typer.Option("--json", help="JSON documents, one a line.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON documents, one a line.")]
 
 
 @app.command()
@@ -75,10 +79,15 @@ def serve(
     source: Source = CONFIG,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder that keeps the runs.")] = None,
-    engine: Annotated[str, typer.Option(help="nats://… that keeps the runs instead.")] = "",
+    data: Annotated[Path | None, typer.Option(help="Folder of the runs.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="URL of an engine (nats://…), instead of the folder.")
+    ] = "",
     role: Annotated[
-        Role, typer.Option(help="With an engine: whether this process serves, works, or both.")
+        Role,
+        typer.Option(
+            help="With an engine: api serves requests, worker runs agents, all does both."
+        ),
     ] = "all",
 ) -> None:
     """Serve the configured agents and models."""
@@ -90,27 +99,27 @@ def serve(
 @engine.command("init")
 def engine_init(
     config: Source = CONFIG,
-    url: Annotated[str, typer.Option("--engine", help="nats://…, if not as configured.")] = "",
+    url: EngineUrl = "",
 ) -> None:
-    """Make the streams that are missing, and check all."""
-    from tailrace.cli import engines
+    """Create the streams that are missing, and check all."""
+    from tailrace.cli import maintenance
 
-    asyncio.run(engines.init(engines.engine(config, url)))
+    asyncio.run(maintenance.create_engine(maintenance.engine(config, url)))
 
 
 @engine.command("check")
 def engine_check(
     config: Source = CONFIG,
-    url: Annotated[str, typer.Option("--engine", help="nats://…, if not as configured.")] = "",
+    url: EngineUrl = "",
     monitor: Annotated[
         list[str] | None,
-        typer.Option(help="A server's monitoring address, http://host:8222. May be repeated."),
+        typer.Option(help="Monitoring URL of a server, http://host:8222. May be repeated."),
     ] = None,
 ) -> None:
-    """Check that the streams are as they must be, and say what is unsafe."""
-    from tailrace.cli import engines
+    """Check the settings of the streams, and print what is unsafe."""
+    from tailrace.cli import maintenance
 
-    asyncio.run(engines.check(engines.engine(config, url), monitor or []))
+    asyncio.run(maintenance.check_engine(maintenance.engine(config, url), monitor or []))
 
 
 @app.command()
@@ -118,10 +127,10 @@ def demo(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8700,
     once: Annotated[bool, typer.Option("--once", help="Stop after the first run.")] = False,
     data: Annotated[
-        Path | None, typer.Option(help="Folder that keeps the runs, also for the next demo.")
+        Path | None, typer.Option(help="Folder of the runs, also for the next demo.")
     ] = None,
 ) -> None:
-    """Serve scripted agents, show one run live, and print what to try. Needs no key."""
+    """Serve scripted agents, show one run live, and print commands to try. Needs no key."""
     from tailrace.cli.demo import show
 
     show.demo(port, once=once, data=data)
@@ -131,21 +140,21 @@ def demo(
 def check(
     config: Source = CONFIG,
     folder: Annotated[
-        Path | None, typer.Argument(help="With --data: the folder, if not the configured one.")
+        Path | None, typer.Argument(help="With --data: the folder, instead of the configured one.")
     ] = None,
     data: Annotated[
         bool,
-        typer.Option("--data", help="Check all that is kept; a server may run meanwhile."),
+        typer.Option("--data", help="Check all stored data; a server may run meanwhile."),
     ] = False,
 ) -> None:
-    """Check a configuration; with --data, what its server keeps, or what is in a folder."""
-    from tailrace.cli import scrubbing, serving
+    """Check a configuration; with --data, the stored data of its server, or of a folder."""
+    from tailrace.cli import maintenance, serving
 
     if data and Path(config).is_dir():  # tailrace check --data FOLDER
-        return asyncio.run(scrubbing.check_folder(Path(config)))
+        return asyncio.run(maintenance.check_folder(Path(config)))
     serving.check(config)
     if data:
-        asyncio.run(scrubbing.check(config, folder))
+        asyncio.run(maintenance.check_store(config, folder))
     return None
 
 
@@ -157,8 +166,8 @@ def run(
     surface: Surface = "",
     json: Json = False,
 ) -> None:
-    """Run an agent once, here, and show it live. Nothing is kept. What it asks is asked on the terminal;
-    without one the command ends with status 3."""
+    """Run an agent once in this process, and show it live. Nothing is stored. Its questions are asked on the
+    terminal; without a terminal the command exits with status 3."""
     from tailrace.cli import local
 
     asyncio.run(local.run(config, agent, text, surface=_surface(surface, json), json=json))
@@ -172,7 +181,7 @@ def tail(
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
-    """Show a run: what was, then what comes, exactly as a client of a surface gets it."""
+    """Show a run from its beginning and live, exactly as a client of a surface receives it."""
     from tailrace.cli import client
 
     asyncio.run(client.tail(url, run_id, surface=_surface(surface, json), after=after, json=json))
@@ -192,7 +201,7 @@ def answer(
     text: Annotated[str, typer.Argument(help="yes or no, or the answer to a question.")],
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Answer what a waiting run asks."""
+    """Answer the question of a waiting run."""
     from tailrace.cli import client
 
     asyncio.run(client.answer(url, run_id, text))
@@ -216,17 +225,17 @@ SourceOption = Annotated[str, typer.Option("--config", help="A configuration fil
 def token_create(
     name: Annotated[str, typer.Argument(help="A description of its purpose.")],
     config: SourceOption = CONFIG,
-    tenant: Annotated[str, typer.Option(help="Whose runs it sees.")] = "local",
+    tenant: Annotated[str, typer.Option(help="The tenant whose runs it sees.")] = "local",
     user: Annotated[
-        str | None, typer.Option(help="Which user of the tenant; without it, all of them.")
+        str | None, typer.Option(help="The user of the tenant; without it, all users.")
     ] = None,
     scope: Annotated[list[str] | None, typer.Option(help="run, read or admin.")] = None,
     days: Annotated[int, typer.Option(help="Days until it expires; 0 for no expiry.", min=0)] = 0,
     limit: Annotated[
-        list[str] | None, typer.Option(help="Its own limit, as requests_per_minute=60.")
+        list[str] | None, typer.Option(help="A limit of this token, as requests_per_minute=60.")
     ] = None,
 ) -> None:
-    """Make a token and print it, once. From then on nobody comes in without one."""
+    """Create a token and print it, once. From the first token on every request needs one."""
     from tailrace.cli import tokens
 
     asyncio.run(
@@ -244,8 +253,8 @@ def token_create(
 
 @token.command("list")
 def token_list(config: SourceOption = CONFIG) -> None:
-    """List tokens: id, state, tenant, user, scopes, made, expires, own limits, name. Never the tokens
-    themselves."""
+    """List tokens: id, state, tenant, user, scopes, created, expires, limits, name. The secrets are never
+    printed."""
     from tailrace.cli import tokens
 
     asyncio.run(tokens.show(config))
@@ -256,7 +265,7 @@ def token_revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="The token's id: tok_…")],
     config: SourceOption = CONFIG,
 ) -> None:
-    """Let a token be worth nothing; a running server notices within two seconds."""
+    """Revoke a token; a running server notices within two seconds."""
     from tailrace.cli import tokens
 
     asyncio.run(tokens.revoke(config, token_id))
@@ -265,12 +274,13 @@ def token_revoke(
 @app.command()
 def sweep(
     config: Source = CONFIG,
-    data: Annotated[Path | None, typer.Option(help="Folder that keeps the runs.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the runs.")] = None,
 ) -> None:
-    """Confirm the clock: after it jumped, servers expire nothing for an hour, unless somebody does this."""
-    from tailrace.cli import sweep as sweeping
+    """Confirm the clock. After the clock jumped, servers expire no runs for an hour; this command ends
+    that."""
+    from tailrace.cli import maintenance
 
-    asyncio.run(sweeping.sweep(config, data))
+    asyncio.run(maintenance.sweep(config, data))
 
 
 @app.command("export")
@@ -289,7 +299,8 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A file that `tailrace export` wrote.")],
     config: SourceOption = CONFIG,
 ) -> None:
-    """Read such a file into another place, while no server runs there. Nothing is overwritten."""
+    """Read a file of `tailrace export` into the configured store, while no server runs. Nothing is
+    overwritten."""
     from tailrace.cli import moving
 
     asyncio.run(moving.import_(config, file))
@@ -300,9 +311,9 @@ def convert(
     source: Annotated[
         str, typer.Option("--from", help="The surface of the stream on standard input.")
     ],
-    target: Annotated[str, typer.Option("--to", help="The surface to show it on.")],
+    target: Annotated[str, typer.Option("--to", help="The surface of the output.")],
 ) -> None:
-    """Turn a recorded stream into another surface's, from standard input to standard output."""
+    """Convert a recorded stream to another surface, from standard input to standard output."""
     from tailrace.cli.convert import Converter
 
     converter = Converter(source, target)
@@ -323,7 +334,7 @@ def main() -> None:
     try:
         app()
     except Malformed as error:
-        sys.stdout.flush()  # what came before it has been converted
+        sys.stdout.flush()  # the frames before it are valid
         typer.echo(f"tailrace: {error}", err=True)
         raise SystemExit(1) from None
     except TailraceError as error:
@@ -341,7 +352,7 @@ def main() -> None:
 
 
 def _surface(surface: str, json: bool) -> str:
-    """Which frames to print: the surface asked for; native when piped; none (people's view) else."""
+    """The surface of the output: the option, else native for a pipe, else `""`, the view for people."""
     if surface:
         return surface
     return "native" if json or not sys.stdout.isatty() else ""

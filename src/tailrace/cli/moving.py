@@ -1,4 +1,4 @@
-"""`tailrace export` and `tailrace import`: all that a server keeps, from one place to another by a file."""
+"""`tailrace export` and `tailrace import`: all runs and records of a server, by a file."""
 
 from __future__ import annotations
 
@@ -30,43 +30,45 @@ BUCKETS = (
     directory.BUCKET,
     sweeping.BUCKET,
 )
-"""All records but the one that only says that the engine can be written to."""
+"""The buckets that are exported. Not exported: `turns` and `running`, which have the leases of live
+processes, and the probe of `/readyz`."""
 
 
 async def export(source: str, file: Path) -> None:
-    """Write what the configured server keeps to `file`. Raises `ConfigError`, `LogError`."""
-    moved = Moved()
-    async with _opened(source) as (store, _):
-        with _written(file) as output:
-            async for line in transfer.export(store, BUCKETS, directory.BUCKET, moved):
+    """Write all runs and records of the configured server to a new file. Raises `ConfigError`, `LogError`."""
+    counts = Moved()
+    async with _open_store(source) as (store, _):
+        with _new_file(file) as output:
+            async for line in transfer.export(store, BUCKETS, directory.BUCKET, counts):
                 output.write(line)
-    _say("exported", moved)
+    _say("exported", counts)
 
 
 async def import_(source: str, file: Path) -> None:
-    """Put what `file` holds where the configured server keeps its own. Raises `ConfigError`, `LogError`."""
+    """Read the runs and records of `file` into the configured server's store. Raises `ConfigError`,
+    `LogError`."""
 
     def lines() -> Iterator[bytes]:
         try:
-            with file.open("rb") as opened:
-                yield from opened
+            with file.open("rb") as lines_file:
+                yield from lines_file
         except OSError as error:
             raise ConfigError(f"{file}: {error.strerror}") from error
 
-    async with _opened(source) as (store, cluster):
+    async with _open_store(source) as (store, cluster):
         try:
-            moved = await transfer.import_(store, lines)
+            counts = await transfer.import_(store, lines)
         except transfer.Broken as error:
             raise LogError(f"{file}, {error}; nothing was imported") from error
-        if cluster is not None:  # a process with a folder looks for them when it starts
-            for run in moved.open:
+        if cluster is not None:  # a process with a folder finds them when it starts
+            for run in counts.open:
                 await cluster.engine().offer(run)
-    _say("imported", moved)
+    _say("imported", counts)
 
 
 @contextmanager
-def _written(file: Path) -> Generator[IO[bytes], None, None]:
-    """A new file, for the eyes of its owner only; gone again when it does not become whole."""
+def _new_file(file: Path) -> Generator[IO[bytes], None, None]:
+    """A new file that only its owner may read; removed again if it does not become complete."""
     try:
         output = os.fdopen(private.open_file(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb")
     except OSError as error:
@@ -82,10 +84,10 @@ def _written(file: Path) -> Generator[IO[bytes], None, None]:
 
 
 @asynccontextmanager
-async def _opened(source: str) -> AsyncGenerator[RunStore, None]:
+async def _open_store(source: str) -> AsyncGenerator[RunStore, None]:
     """The engine of the server of a configuration file, or of `module:app`."""
-    made = place_of(source)
-    engine = stores.engine(made.config, made.data)
+    place = place_of(source)
+    engine = stores.engine(place.config, place.data)
     await engine.store.open()
     try:
         yield engine
@@ -93,8 +95,8 @@ async def _opened(source: str) -> AsyncGenerator[RunStore, None]:
         await engine.store.close()
 
 
-def _say(what: str, moved: Moved) -> None:
-    unfinished = f" ({len(moved.open)} not ended)" if moved.open else ""
+def _say(what: str, counts: Moved) -> None:
+    not_ended = f" ({len(counts.open)} not ended)" if counts.open else ""
     typer.echo(
-        f"{what}: {moved.runs} runs{unfinished}, {moved.events} events, {moved.records} records"
+        f"{what}: {counts.runs} runs{not_ended}, {counts.events} events, {counts.records} records"
     )

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.text import Text
 
 from tailrace.events import types as t
+from tailrace.protocols.framing.sse import SseDecoder
 
 
 class Renderer:
-    """Feed it payloads in order."""
+    """Prints payloads, which it gets in order."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -20,7 +21,8 @@ class Renderer:
         self._names: dict[int, str] = {}
 
     def show(self, payload: t.Payload, agent: str = "") -> None:
-        """Show one event. What subagents say is shown message by message: they speak side by side."""
+        """Show one event. The messages of subagents are shown when they are complete: they run in
+        parallel."""
         if agent in (t.MAIN, t.NO_AGENT):
             self._show(payload)
         elif isinstance(payload, t.TextDelta):
@@ -114,3 +116,37 @@ class Renderer:
         if self._column:
             self._console.print()
             self._column = False
+
+
+LINES = "session"
+"""The surface whose frames are lines of JSON already."""
+END = b"[DONE]"
+"""The last frame of some surfaces, which is not JSON."""
+
+
+class JsonLines:
+    """Feed the bytes of a surface's stream, in any pieces, get lines."""
+
+    def __init__(self, surface: str) -> None:
+        self._plain = surface == LINES
+        self._decoder = SseDecoder()
+
+    def feed(self, data: bytes) -> bytes:
+        """The lines of the frames that these bytes complete."""
+        if self._plain:
+            return data
+        frames = [event.data for event in self._decoder.feed(data)]
+        return b"".join(frame + b"\n" for frame in frames if frame.strip() not in (b"", END))
+
+
+class Bytes:
+    """The frames unchanged."""
+
+    def feed(self, data: bytes) -> bytes:
+        """These bytes."""
+        return data
+
+
+def frames(surface: str, *, json: bool) -> JsonLines | Bytes:
+    """The printer of a surface's stream."""
+    return JsonLines(surface) if json else Bytes()

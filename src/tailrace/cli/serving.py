@@ -28,28 +28,28 @@ from tailrace.runs.settings import Role
 logger = logging.getLogger("tailrace.cli")
 
 HANDOVER_SECONDS = 60.0
-"""How long a process waits for the one before it to let go of its folder, or for its engine to answer."""
+"""Time for which a process waits until the one before it releases its folder, or until its engine answers."""
 LOOK_SECONDS = 2.0
-"""How long an engine may take to say whether there are tokens, before the process listens without knowing."""
+"""Time for which a process waits to learn from its engine whether there are tokens, before it listens."""
 
 
 def check(source: str) -> None:
-    """Check a configuration down to its files, keys and imports, and warn of what is allowed but unsafe.
-    Raises `ConfigError` with a line for each fault."""
+    """Check a configuration with its files, keys and imports, and warn of what is unsafe. Raises
+    `ConfigError` with a line for each fault."""
     file = file_of(source)
     if file is not None:
-        _whole(file)
-    made = app_of(source)
-    found = made.config
-    _warn(found)
-    agents, models = len(found.agents) + len(made.names), len(found.models)
-    flows = len(found.workflows)
+        _check_file(file)
+    app = app_of(source)
+    settings = app.config
+    _warn(settings)
+    agents, models = len(settings.agents) + len(app.names), len(settings.models)
+    flows = len(settings.workflows)
     typer.echo(f"{source}: fine ({agents} agents, {models} models, {flows} workflows)")
 
 
-def _whole(file: Path) -> None:
-    found, reader = config.read(file)
-    for fault in assembly_check.faults(found, workflows=not reader.faults):
+def _check_file(file: Path) -> None:
+    settings, reader = config.read(file)
+    for fault in assembly_check.faults(settings, workflows=not reader.faults):
         reader.fault(fault.message, fault.table, fault.key, fault.near)
     if reader.faults:
         raise ConfigError("\n".join(reader.faults))
@@ -64,37 +64,34 @@ def serve(
     engine: str = "",
     role: Role = "all",
 ) -> None:
-    """Serve a configuration file, or the `App` at `module:name`, until stopped. `engine` is an address to be
-    used in place of the configured one.
-
-    Raises `ConfigError` before anything was started.
-    """
-    made = app_of(source)
+    """Serve a configuration file, or the `App` at `module:name`, until a signal. `engine` replaces the
+    configured URL. Raises `ConfigError` before anything is started."""
+    app = app_of(source)
     if data is not None:
-        made.data = data
+        app.data = data
     if engine:
-        table = msgspec.structs.replace(made.config.engine, url=engine)
-        made.config = msgspec.structs.replace(made.config, engine=table)
-    found = made.config
-    host = host or found.server.host
-    tokens = tokens_of(found, made.data, wait=HANDOVER_SECONDS)
-    open_ = found.auth.jwt is None and asyncio.run(_none(tokens))
+        table = msgspec.structs.replace(app.config.engine, url=engine)
+        app.config = msgspec.structs.replace(app.config, engine=table)
+    settings = app.config
+    host = host or settings.server.host
+    tokens = tokens_of(settings, app.data, wait=HANDOVER_SECONDS)
+    open_ = settings.auth.jwt is None and asyncio.run(_has_none(tokens))
     _must_not_be_open(host, open=open_)
-    _warn(found)
-    instance = made.instance(open=is_loopback(host), wait=HANDOVER_SECONDS, role=role)
-    app = application(found, instance, surfaces=role != "worker")
-    _audit(found)
-    listener = listen(host, found.server.port if port is None else port)
-    address = f"http://{shown(listener)}"
+    _warn(settings)
+    instance = app.instance(open=is_loopback(host), wait=HANDOVER_SECONDS, role=role)
+    asgi = application(settings, instance, surfaces=role != "worker")
+    _audit(settings)
+    listener = listen(host, settings.server.port if port is None else port)
+    url = f"http://{address(listener)}"
     word = " (open: there are no tokens, so nobody needs one)" if open_ else ""
-    typer.echo(f"tailrace: serving {address}{word}", err=True)
+    typer.echo(f"tailrace: serving {url}{word}", err=True)
     for target in instance.service.catalog.targets:
         typer.echo(f"  {target.kind} {target.name}", err=True)
-    server.run(server.make(app, instance, found.server.cors_origins), listener)
+    server.run(server.make(asgi, instance, settings.server.cors_origins), listener)
 
 
-async def _none(tokens: Tokens) -> bool:
-    """Whether there are no tokens; no, while the engine does not say: the gate asks with each request."""
+async def _has_none(tokens: Tokens) -> bool:
+    """Whether there are no tokens; False if the engine does not answer in time: each request asks again."""
     try:
         async with asyncio.timeout(LOOK_SECONDS):
             return not await tokens.any()
@@ -102,14 +99,14 @@ async def _none(tokens: Tokens) -> bool:
         return False
 
 
-def _audit(found: config.Config) -> None:
-    """Write who does what to the configured file."""
-    if not found.server.audit:
+def _audit(settings: config.Config) -> None:
+    """Write the audit log to the configured file."""
+    if not settings.server.audit:
         return
     try:
-        file = AuditFile(found.folder / found.server.audit, encoding="utf-8")
+        file = AuditFile(settings.folder / settings.server.audit, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"[server] audit: {found.server.audit}: {error.strerror}") from None
+        raise ConfigError(f"[server] audit: {settings.server.audit}: {error.strerror}") from None
     file.setFormatter(AuditLine("%(message)s"))
     logger = logging.getLogger("tailrace.audit")
     logger.setLevel(logging.INFO)
@@ -118,8 +115,8 @@ def _audit(found: config.Config) -> None:
 
 
 class AuditFile(WatchedFileHandler):
-    """A file for its owner's eyes. It may be moved away, or be on a full disk: then lines are lost, which is
-    said."""
+    """A file that only its owner may read. It may be moved away, or be on a full disk: then lines are lost,
+    and the server's log says so."""
 
     def _open(self) -> TextIOWrapper:
         path = Path(self.baseFilename)
@@ -130,7 +127,7 @@ class AuditFile(WatchedFileHandler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             super().emit(record)
-        except OSError:  # where the file cannot be opened again
+        except OSError:  # the file cannot be opened again
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
@@ -146,13 +143,13 @@ class AuditLine(logging.Formatter):
         return f'{{"ts":{int(record.created * 1000)},{record.getMessage()[1:]}'
 
 
-def _warn(found: config.Config) -> None:
-    for warning in warnings(found):
+def _warn(settings: config.Config) -> None:
+    for warning in warnings(settings):
         typer.echo(f"tailrace: warning: {warning}", err=True)
 
 
 def _must_not_be_open(host: str, *, open: bool) -> None:
-    """Whoever reaches an open server may do everything, so nobody from elsewhere must reach it."""
+    """Raises `ConfigError` for a server without authentication that other machines can reach."""
     if open and not is_loopback(host):
         raise ConfigError(
             f"{host} is reachable from other machines without a key: create a token "
@@ -168,7 +165,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
-def shown(listener: socket.socket) -> str:
-    """Where it listens, as in a URL."""
+def address(listener: socket.socket) -> str:
+    """The host and port of a listener, as in a URL."""
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

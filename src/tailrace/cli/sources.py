@@ -1,6 +1,6 @@
-"""What a command is about: a configuration file, or an `App` in Python at `module:name`.
+"""The source of a command: a configuration file, or an `App` in Python at `module:name`.
 
-A command that only looks where runs are kept does not load the server's world for a file.
+A command that only needs the place of the runs does not import the server for a configuration file.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class Place(NamedTuple):
-    """A configuration, and the folder that keeps its runs where no engine does."""
+    """A configuration, and the folder of its runs if they are in no engine."""
 
     config: config.Config
     data: Path
 
 
 def place_of(source: str) -> Place:
-    """Where the runs of a source are kept. Raises `ConfigError`."""
+    """The place of a source's runs. Raises `ConfigError`."""
     if _is_module(source):
-        made = app_of(source)
-        return Place(made.config, made.data)
-    found = config.load(Path(source))
-    return Place(found, found.folder / found.server.data)
+        app = app_of(source)
+        return Place(app.config, app.data)
+    settings = config.load(Path(source))
+    return Place(settings, settings.folder / settings.server.data)
 
 
 def app_of(source: str) -> App:
@@ -39,19 +39,19 @@ def app_of(source: str) -> App:
     if not _is_module(source):
         return App(source)
     tools.import_from(Path())
-    found = tools.import_object(source, source)
-    if not isinstance(found, App):
-        raise ConfigError(f"{source}: a {type(found).__name__} is not a tailrace.App")
-    return found
+    app = tools.import_object(source, source)
+    if not isinstance(app, App):
+        raise ConfigError(f"{source}: a {type(app).__name__} is not a tailrace.App")
+    return app
 
 
 def file_of(source: str) -> Path | None:
-    """The configuration file of a source; None where an `App` has none. Raises `ConfigError`."""
+    """The configuration file of a source; None for an `App` without one. Raises `ConfigError`."""
     return app_of(source).file if _is_module(source) else Path(source)
 
 
 def _is_module(source: str) -> bool:
-    """Whether a source is `module:name`. Raises `ConfigError` for a Python file: it is no configuration."""
+    """Whether a source is `module:name`. Raises `ConfigError` for the path of a Python file."""
     if Path(source).suffix == ".py":
         name = Path(source).stem
         raise ConfigError(f"{source} is Python: name the App in it, for instance {name}:app")

@@ -1,4 +1,4 @@
-"""`tailrace token`: make, list and revoke API tokens, also while a server runs on the same folder."""
+"""`tailrace token`: create, list and revoke API tokens, also while a server uses the same folder."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ DAY = 86_400_000
 """Milliseconds."""
 
 
-def tokens_of(found: config.Config, data: Path, *, wait: float = 0.0) -> Tokens:
-    """The tokens of the servers that keep their runs in the configured engine, or else in `data`; `wait` as
-    for an engine."""
-    records = stores.side_records(found, data, wait=wait)
+def tokens_of(settings: config.Config, data: Path, *, wait: float = 0.0) -> Tokens:
+    """The tokens of the configured engine, or else of the folder `data`; `wait` as for `stores.settings`.
+    Raises `ConfigError`."""
+    records = stores.side_records(settings, data, wait=wait)
     return Tokens(lambda: records, stores.clock)
 
 
 def tokens(source: str) -> Tokens:
     """The tokens of the server of a configuration file, or of `module:app`."""
-    made = place_of(source)
-    return tokens_of(made.config, made.data)
+    place = place_of(source)
+    return tokens_of(place.config, place.data)
 
 
 async def create(
@@ -43,22 +43,23 @@ async def create(
     days: int,
     limits: list[str],
 ) -> None:
-    """Make a token and print its secret, the only time that anybody sees it. Without a `user` it sees all of
-    the tenant's; an empty one is a mistake (a variable that is not set). Raises `ConfigError`."""
+    """Create a token and print its secret, which is shown only here. Without a `user` the token sees all runs
+    of the tenant; an empty user is an error (often an environment variable without a value). Raises
+    `ConfigError`."""
     for option, value in (("--tenant", tenant), ("--user", user)):
         if value is not None and (fault := fault_of(value)):
             raise ConfigError(f"{option} {fault}")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
         raise ConfigError(f"unknown scope: {unknown[0]!r}; known: {', '.join(SCOPES)}")
-    chosen: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope in scopes)
+    in_order: tuple[Scope, ...] = tuple(scope for scope in SCOPES if scope in scopes)
     secret = await tokens(source).create(
         Token(
             id="",
             name=name,
             tenant=tenant,
             user=user or "",
-            scopes=chosen or ("run", "read"),
+            scopes=in_order or ("run", "read"),
             expires=stores.clock() + days * DAY if days else 0,
             limits=_limits(limits),
         )
@@ -66,24 +67,24 @@ async def create(
     typer.echo(secret)
 
 
-def _limits(given: list[str]) -> dict[str, int | float]:
+def _limits(options: list[str]) -> dict[str, int | float]:
     """Limits like `requests_per_minute=60`. Raises `ConfigError`."""
-    found: dict[str, int | float] = {}
-    for each in given:
-        name, _, value = each.partition("=")
+    limits: dict[str, int | float] = {}
+    for option in options:
+        name, _, value = option.partition("=")
         if name not in Limits.__struct_fields__:
             raise ConfigError(f"unknown limit: {name!r}{nearest(name, Limits.__struct_fields__)}")
         try:
-            found[name] = float(value) if name == "cost_per_day" else int(value)
+            limits[name] = float(value) if name == "cost_per_day" else int(value)
         except ValueError:
             raise ConfigError(f"{name} must be a number, not {value!r}") from None
-        if found[name] < 0:
+        if limits[name] < 0:
             raise ConfigError(f"{name} must not be negative")
-    return found
+    return limits
 
 
 async def show(source: str) -> None:
-    """Print what is known of each token, a line each."""
+    """Print a line for each token, without its secret. Raises `ConfigError`, `LogError`."""
     for token in sorted(await tokens(source).all(), key=lambda token: token.created):
         state = "good" if token.stands(stores.clock()) else "expired"
         fields = (
@@ -101,7 +102,7 @@ async def show(source: str) -> None:
 
 
 async def revoke(source: str, id: str) -> None:
-    """Let a token be worth nothing from now on."""
+    """Revoke a token. Raises `ConfigError` for an unknown id."""
     try:
         token = await tokens(source).revoke(id)
     except NotFound as error:

@@ -19,12 +19,12 @@ from tailrace.http import forms, health, openapi
 from tailrace.http.instance import Instance
 from tailrace.http.mounts import mounts
 from tailrace.http.origin import OriginGuard
-from tailrace.http.request_ids import Identified, fresh_id, request_id
+from tailrace.http.request_ids import RequestIds, fresh_id, request_id
 from tailrace.http.routes import agui, chat, conversations, jobs, messages, responses, sessions, ui
 
 RETRIES = ("retry-after", "retry-after-ms", "x-should-retry")
 """Headers by which the SDKs of OpenAI and Anthropic schedule retries, in a browser too."""
-EXPOSED = ("x-run-id", "x-request-id", "request-id", "x-session-id", *RETRIES)
+READABLE_HEADERS = ("x-run-id", "x-request-id", "request-id", "x-session-id", *RETRIES)
 
 
 def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlette:
@@ -47,7 +47,7 @@ def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlett
         allow_origins=list(cors_origins),
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=list(EXPOSED),
+        expose_headers=list(READABLE_HEADERS),
     )
 
     @asynccontextmanager
@@ -58,9 +58,9 @@ def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlett
     return Starlette(
         routes=routes,
         middleware=[
-            Middleware(Identified),
+            Middleware(RequestIds),
             *([cors] if cors_origins else []),
-            Middleware(OriginGuard, allowed=cors_origins),
+            Middleware(OriginGuard, origins=cors_origins),
         ],
         exception_handlers={HTTPException: _no_route},
         lifespan=lifespan,
@@ -70,7 +70,7 @@ def create_app(instance: Instance, cors_origins: Sequence[str] = ()) -> Starlett
 def create_health_app(instance: Instance) -> Starlette:
     """The health endpoints alone, for a process that works on runs and serves no surface."""
     return Starlette(
-        routes=health.routes(instance.edge.health), middleware=[Middleware(Identified)]
+        routes=health.routes(instance.edge.health), middleware=[Middleware(RequestIds)]
     )
 
 

@@ -1,7 +1,7 @@
-"""Who did what: a line of JSON for each request, by its id, whatever came of it.
+"""The audit log: one line of JSON for each request, with its caller, action and status.
 
-Lines go to the logger `tailrace.audit` (`[server] audit` gives it a file); nothing is done where nobody
-listens. What is said and answered is not in them, nor is any key.
+Lines go to the logger `tailrace.audit` (`[server] audit` gives it a file); without a handler nothing is done.
+They have no content of requests and replies, and no keys.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from tailrace.events.answers import Answer, Approval
 logger = logging.getLogger("tailrace.audit")
 
 MOST_SAID = 2_000
-"""Characters of a path: strangers have lines too."""
+"""Characters of a path: requests without a key are logged too."""
 
 
 def record_answer(http: Request, run: str, answer: Answer) -> None:
-    """The request answers what a run asked: its line says what was decided."""
-    http.state.answered = {
+    """Add the decisions on a run's questions to the line of this request."""
+    http.state.answer = {
         "action": "answer",
         "run": ids.run_id(run),
         "approved": [each.item for each in answer if isinstance(each, Approval) and each.approved],
@@ -35,11 +35,11 @@ def record_answer(http: Request, run: str, answer: Answer) -> None:
 
 
 def line(http: Request, action: str, status: int, headers: Mapping[str, str]) -> None:
-    """Write the line of a request that was answered, or whose answer begins."""
+    """Write the line of a request when its reply begins."""
     if not logger.isEnabledFor(logging.INFO):
         return
     who: Principal | None = getattr(http.state, "principal", None)
-    said = {
+    fields = {
         "action": action,
         "run": headers.get("x-run-id", ""),
         "method": http.method,
@@ -50,6 +50,6 @@ def line(http: Request, action: str, status: int, headers: Mapping[str, str]) ->
         "user": who.user if who else "",
         "token": who.token if who else "",
         "from": http.client.host if http.client else "",
-        **getattr(http.state, "answered", {}),
+        **getattr(http.state, "answer", {}),
     }
-    logger.info("%s", msgspec.json.encode(said).decode())
+    logger.info("%s", msgspec.json.encode(fields).decode())

@@ -2,7 +2,8 @@
 
 Measured: a task switch for each stream and frame costs as much as the rest of the path. So `protocol.py` puts
 a `Connection` into each request's scope, and while a stream waits for frames the projection writes through
-it. Another ASGI server has none; there streams use plain `send`.
+it. Another ASGI server has none; there streams use plain `send`. Everything that we use of uvicorn beyond
+ASGI is checked here, at import.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Callable
 from typing import cast
 
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from tailrace import hooks
 
 EXTENSION = "tailrace.connection"
 WRITE_HIGH_WATER = 16_384
@@ -35,7 +38,7 @@ class Connection:
         return True
 
     @property
-    def gone(self) -> bool:
+    def is_gone(self) -> bool:
         """Whether the client has left already."""
         return bool(self._cycle.disconnected)
 
@@ -72,3 +75,25 @@ class Connection:
 def connection(scope: Scope) -> Connection | None:
     """The connection of a request, where the server offers one."""
     return cast("Connection | None", scope.get("extensions", {}).get(EXTENSION))
+
+
+NEEDS = ("uvicorn", "0.45")
+METHODS = ("_start_asgi_task", "_unset_keepalive_if_required", "on_response_complete")
+FIELDS = ("cycle", "flow", "headers", "loop", "parser", "pipeline", "server_state", "transport")
+CYCLE_FIELDS = (
+    "chunked_encoding",
+    "disconnected",
+    "flow",
+    "keep_alive",
+    "message_event",
+    "more_body",
+    "response_complete",
+    "response_started",
+    "scope",
+    "transport",
+    "waiting_for_100_continue",
+)
+
+hooks.require(*NEEDS, HttpToolsProtocol, *METHODS)
+hooks.require_fields(*NEEDS, HttpToolsProtocol, *FIELDS)
+hooks.require_fields(*NEEDS, RequestResponseCycle, *CYCLE_FIELDS)

@@ -3,7 +3,9 @@
 The client's readiness sets the pace: frames that gathered while it was busy go out in one write. A client
 that takes nothing for `write_seconds` is dropped. A client that leaves ends its stream, not the run. When the
 server stops, or the key that opened the stream is no longer valid, the stream is cut in the middle of its
-body, so that no client takes that for the end of the run.
+body, so that no client takes that for the end of the run; a surface whose clients cannot handle that
+(`StreamFraming.ends`) gets a last frame instead. The heartbeat of server-sent events is the one that every
+measured client survives: a comment line without a blank line after it.
 """
 
 from __future__ import annotations
@@ -18,9 +20,53 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tailrace.errors import LogError, Unavailable
 from tailrace.http.direct import Connection, connection
-from tailrace.http.framing import Framing
+from tailrace.protocols.ag_ui.wire import GOODBYE as AGUI_GOODBYE
+from tailrace.service.lifecycle import Shutdown
 from tailrace.service.run_service import Reading
-from tailrace.service.shutdown import Shutdown
+from tailrace.service.views import Frames
+
+
+class StreamFraming(Struct, frozen=True):
+    """The reply's `headers`; `ping`, the heartbeat; `goodbye`, sent when the server stops; `ends`: the body
+    then ends like a complete one."""
+
+    headers: Mapping[str, str]
+    ping: bytes
+    goodbye: bytes
+    ends: bool = False
+
+
+SSE_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+}
+PING = b": ping\n"
+GOODBYE = b": the server is restarting; ask again for the rest\n"
+
+SSE = StreamFraming(SSE_HEADERS, PING, GOODBYE)
+
+LINES = StreamFraming(
+    {
+        "content-type": "application/x-ndjson; charset=utf-8",
+        "cache-control": "no-cache, no-transform",
+        "x-accel-buffering": "no",
+        "x-content-type-options": "nosniff",
+    },
+    ping=b"\n",
+    goodbye=b"\n",
+)
+"""Readers skip empty lines, so an empty line is the heartbeat."""
+
+UI = StreamFraming({**SSE_HEADERS, "x-vercel-ai-ui-message-stream": "v1"}, PING, GOODBYE)
+"""AI SDK UI message streams. No measured client reads the header; other tools may."""
+
+AGUI = StreamFraming(SSE_HEADERS, PING, AGUI_GOODBYE, ends=True)
+"""AG-UI. Its client ends the whole Node process when a connection breaks."""
+
+FRAMINGS: Mapping[Frames, StreamFraming] = {"sse": SSE, "lines": LINES, "ui": UI, "agui": AGUI}
+"""The framings by the names that views use."""
+
 
 logger = logging.getLogger("tailrace.http")
 
@@ -38,7 +84,7 @@ class EventStream:
     def __init__(
         self,
         reading: Reading,
-        framing: Framing,
+        framing: StreamFraming,
         headers: Mapping[str, str],
         *,
         settings: StreamSettings,
@@ -61,7 +107,7 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._connection = connection(scope)
-        with self._reading.counted, self._shutdown.cuts(self.cut):
+        with self._reading.reader_count, self._shutdown.cuts(self.cut):
             watcher = self._watch_client(receive)
             try:
                 await send(self._start())
@@ -97,7 +143,7 @@ class EventStream:
         while await self._client_is_ready():
             data = await self._next()
             if data is None:
-                return await self._end_dropped(send) if self._subscription.dropped else True
+                return await self._end_dropped(send) if self._subscription.is_dropped else True
             if self._cut:
                 return await self._say_goodbye(send)
             if self._ping and not data:
@@ -149,10 +195,10 @@ class EventStream:
 
     async def _say_goodbye(self, send: Send) -> bool:
         """Say that the server stops, or nothing to a client that left; whether the body ends whole."""
-        written = self._write(self._framing.goodbye)
+        was_written = self._write(self._framing.goodbye)
         if not self._framing.ends:
             self._cut_connection()
-        elif not written:  # nothing else says that the stream is incomplete
+        elif not was_written:  # nothing else says that the stream is incomplete
             last: Message = {
                 "type": "http.response.body",
                 "body": self._framing.goodbye,
@@ -193,7 +239,7 @@ class EventStream:
         if self._connection is None:
             return asyncio.create_task(self._wait_for_disconnect(receive))
         self._connection.on_disconnect = self.cut
-        if self._connection.gone:
+        if self._connection.is_gone:
             self.cut()
         return None
 

@@ -1,6 +1,6 @@
-"""In which form an error is told where no route says: by the path that was asked, and by whose client asks.
+"""The form of an error before any route: by the path, and by the client.
 
-A client of Anthropic's sends `anthropic-version` with whatever it asks, and reads their form alone.
+Anthropic's clients send `anthropic-version` with every request, and read only their own form.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MESSAGES = ("/messages", "/messages/count_tokens")
 
 
 def body_of(fault: CallerError, id: str, scope: Scope) -> bytes:
-    """The body that tells an error of a request."""
+    """The error body in the form of a request's surface."""
     headers = Headers(raw=scope.get("headers", []))
     return _form(scope.get("path", ""), headers)(fault, id)
 

@@ -1,10 +1,12 @@
-"""What stands before every handler: who asks, and errors in the surface's own form, never with a trace."""
+"""The guard before every handler: it authenticates the caller, and turns errors into the surface's own
+form."""
 
 from __future__ import annotations
 
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from starlette.requests import ClientDisconnect, Request
@@ -12,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.auth.gate import Gate
-from tailrace.auth.principal import Scope
+from tailrace.auth.principal import Principal, Scope
 from tailrace.errors import (
     BadRequest,
     CallerError,
@@ -24,14 +26,15 @@ from tailrace.errors import (
     Unavailable,
     UnsupportedMedia,
 )
-from tailrace.http import audit, codings
-from tailrace.http.callers import caller
+from tailrace.http import audit
+from tailrace.http.bodies import ACCEPT_ENCODING
 from tailrace.http.event_stream import EventStream
-from tailrace.http.refusals import retry_headers
+from tailrace.http.replies import retry_headers
 from tailrace.http.request_ids import fresh_id, request_id
 from tailrace.protocols.anthropic_messages.wire import VERSION
 from tailrace.protocols.anthropic_messages.wire import error_body as messages_body
-from tailrace.service.caller import Caller
+from tailrace.runs.owner import Owner
+from tailrace.service.caller import GRACE, Caller, Delivery
 
 logger = logging.getLogger("tailrace.http")
 
@@ -39,7 +42,7 @@ Reply: TypeAlias = Response | EventStream
 
 
 class Handler(Protocol):
-    """Answers a request of a caller; its name is what is done."""
+    """Handles a request of a caller; its name is the action in the audit log."""
 
     __name__: str
 
@@ -53,63 +56,63 @@ ErrorBody = Callable[[CallerError, str], bytes]
 """A surface's error body, for an error and the id of the request that caused it."""
 
 MOST_SAID = 2_000
-"""Characters of an error's message."""
+"""Characters of an error's message that a client gets."""
 READS = frozenset({"GET", "HEAD"})
 
 
-def guarded(
+def guarded_routes(
     gate: Gate,
     handlers: Mapping[tuple[str, str], Handler],
     error_body: ErrorBody,
     mount: str = "",
     queries: Mapping[tuple[str, str], frozenset[str]] | None = None,
 ) -> list[Route]:
-    """A surface's routes, under the path of a mount, from its handlers by method and path. With `queries`, a
-    query parameter that is not named there is refused; other people's surfaces have more than we know. Under
-    a mount Anthropic's clients ask too, and are told of errors in their own form."""
+    """A surface's routes, under the path of a mount, from its handlers by method and path. With `queries`,
+    other query parameters are refused; surfaces of other vendors may have more than we know. Under a mount,
+    requests of Anthropic's clients get errors in their own form."""
     routes: list[Route] = []
     for (method, path), handler in handlers.items():
         if queries is not None:
-            handler = _asked_right(handler, queries.get((method, path), frozenset()))
-        endpoint = _guarded(gate, handler, error_body, messages_body if mount else error_body)
+            handler = _with_known_queries(handler, queries.get((method, path), frozenset()))
+        endpoint = _guard(gate, handler, error_body, messages_body if mount else error_body)
         routes.append(Route(mount + path, endpoint, methods=[method]))
     return routes
 
 
-def _asked_right(handler: Handler, known: frozenset[str]) -> Handler:
-    """A handler that refuses query parameters it does not know."""
+def _with_known_queries(handler: Handler, names: frozenset[str]) -> Handler:
+    """A handler that refuses query parameters other than `names`."""
 
     @functools.wraps(handler)
-    async def asked(http: Request, caller: Caller) -> Reply:
-        only_asked(http, known)
+    async def checked_handler(http: Request, caller: Caller) -> Reply:
+        refuse_unknown_queries(http, names)
         return await handler(http, caller)
 
-    return asked
+    return checked_handler
 
 
-def only_asked(http: Request, known: Collection[str]) -> None:
-    """Refuse query parameters beyond those that are known. Raises `BadRequest`."""
-    unknown = next((name for name in http.query_params if name not in known), None)
+def refuse_unknown_queries(http: Request, names: Collection[str]) -> None:
+    """Raises `BadRequest` for a query parameter other than `names`."""
+    unknown = next((name for name in http.query_params if name not in names), None)
     if unknown is not None:
-        names = f"known: {', '.join(sorted(known))}" if known else "there are none here"
-        raise BadRequest(f"Unknown query parameter {unknown[:40]!r}; {names}.", param=unknown[:40])
+        hint = f"known: {', '.join(sorted(names))}" if names else "there are none here"
+        raise BadRequest(f"Unknown query parameter {unknown[:40]!r}; {hint}.", param=unknown[:40])
 
 
-def _guarded(gate: Gate, handler: Handler, usual: ErrorBody, versioned: ErrorBody) -> Endpoint:
-    """A handler that only those reach who may: `GET` needs the scope `read`, the rest `run`. Errors are told
-    in the `usual` form, to who sends Anthropic's version in the `versioned` one."""
+def _guard(gate: Gate, handler: Handler, usual: ErrorBody, anthropic_body: ErrorBody) -> Endpoint:
+    """A handler behind the gate: `GET` needs the scope `read`, other methods `run`. Errors have the form
+    `usual`, or `anthropic_body` for a request with Anthropic's version header."""
 
     async def endpoint(http: Request) -> Reply:
-        reply = await answered(http)
+        reply = await reply_or_error(http)
         if "x-request-id" not in reply.headers:
             reply.headers.update(request_id(fresh_id()))
         status = reply.status_code if isinstance(reply, Response) else 200
         audit.line(http, handler.__name__, status, reply.headers)
         return reply
 
-    async def answered(http: Request) -> Reply:
+    async def reply_or_error(http: Request) -> Reply:
         scope: Scope = "read" if http.method in READS else "run"
-        error_body = versioned if VERSION in http.headers else usual
+        error_body = anthropic_body if VERSION in http.headers else usual
         try:
             http.state.principal = await gate.admit(http.headers, scope)
             return await handler(http, caller(http, http.state.principal, gate))
@@ -118,25 +121,23 @@ def _guarded(gate: Gate, handler: Handler, usual: ErrorBody, versioned: ErrorBod
         except NotOpen:
             starting = Unavailable("The server starts; try again in a moment.")
             return _error_reply(starting, error_body)
-        except Damaged as error:  # the store has said where, once
+        except Damaged as error:  # the store has logged the place, once
             return _error_reply(Unavailable(str(error), code="damaged"), error_body)
-        except (
-            LogError
-        ) as error:  # of the machine, not of our code: a full disk gives one a request
+        except LogError as error:  # without a traceback: a full disk causes one for each request
             logger.error("%s %s: %s", http.method, http.scope["path"], error)
             refusal = Unavailable("The log cannot be written at the moment; try again.")
             return _error_reply(refusal, error_body)
         except ClientDisconnect:
-            return Response(status_code=499)  # nobody is there to read it
+            return Response(status_code=499)  # the client has left
         except Exception:
             logger.exception("%s %s", http.method, http.scope["path"])
-            return _error_reply(_Broken("The server had an error."), error_body)
+            return _error_reply(_ServerFault("The server had an error."), error_body)
 
     return endpoint
 
 
-class _Broken(Unavailable):
-    """Our own fault, told without details."""
+class _ServerFault(Unavailable):
+    """A bug of ours: the client gets no details."""
 
     status = 500
 
@@ -149,8 +150,33 @@ def _error_reply(error: CallerError, error_body: ErrorBody) -> Response:
     if isinstance(error, TooMany):
         headers |= retry_headers(error.retry_after)
     if isinstance(error, UnsupportedMedia):
-        headers["accept-encoding"] = codings.ACCEPTED
+        headers["accept-encoding"] = ACCEPT_ENCODING
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     error.message = error.message[:MOST_SAID]  # it may repeat what a client sent
     return Response(error_body(error, id), error.status, headers, media_type="application/json")
+
+
+def caller(http: Request, principal: Principal, gate: Gate) -> Caller:
+    """The caller of an admitted request."""
+    retries = http.headers.get("x-stainless-retry-count", "0")
+    return Caller(
+        owner=Owner(principal.tenant, "" if "admin" in principal.scopes else principal.user),
+        maker=Owner(principal.tenant, principal.user),
+        accounts=principal.accounts,
+        delivery=Delivery(
+            path=http.scope["path"],
+            key=http.headers.get("idempotency-key", ""),
+            retry=retries.isascii() and retries.isdigit() and retries.strip("0") != "",
+            grace=http.headers.get(GRACE),
+        ),
+        is_valid=partial(gate.still, http.headers, principal),
+        wait_for_disconnect=partial(_wait_for_disconnect, http),
+        record_answer=partial(audit.record_answer, http),
+    )
+
+
+async def _wait_for_disconnect(http: Request) -> None:
+    """Return when the client has left."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass

@@ -1,6 +1,7 @@
-"""`/healthz`: the process answers, its runs, how late it is. `/readyz`: send it work, or why not.
+"""`/healthz`: the process is alive, with its runs and the lag of its event loop. `/readyz`: it accepts work,
+or why not.
 
-Nobody needs a key for them.
+Both need no key.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from tailrace.log.contract import Store
 from tailrace.runs.supervisor import Supervisor
 
 SECONDS = 1.0
-"""A look at the store is believed for so long, and may take so long: everybody may ask."""
+"""Cache time and timeout of the store probe: a client without a key may call `/readyz`."""
 
 
 class Health:
-    """Whether new work is welcome: not while starting or draining, nor while the store cannot be written."""
+    """Whether the server accepts new work: not while it starts or drains, nor while its store cannot be
+    written."""
 
     def __init__(
         self, store: Store, supervisor: Supervisor, clock: Callable[[], float] = time.monotonic
@@ -30,27 +32,27 @@ class Health:
         self._store = store
         self._supervisor = supervisor
         self._clock = clock
-        self._asked: asyncio.Task[bool] | None = None
+        self._probe: asyncio.Task[bool] | None = None
         self._until = 0.0
         self.lag: Callable[[], float] | None = None
-        """How many seconds the event loop was late of late, where somebody watches it."""
+        """The recent lag of the event loop in seconds, if a watchdog runs."""
 
     async def state(self) -> str:
-        """`ready`, or what is the matter."""
+        """`ready`, or why the server is not."""
         if self._supervisor.phase != "open":
             return self._supervisor.phase
-        if self._asked is None or (self._asked.done() and self._clock() >= self._until):
-            self._asked = asyncio.create_task(self._writable())
-        return "ready" if await self._asked else "the store cannot be written"
+        if self._probe is None or (self._probe.done() and self._clock() >= self._until):
+            self._probe = asyncio.create_task(self._writable())
+        return "ready" if await self._probe else "the store cannot be written"
 
     def runs(self) -> int:
-        """How many runs this process works on."""
+        """The number of runs that this process works on."""
         return self._supervisor.live()
 
     def vitals(self) -> dict[str, object]:
-        """What a process that answers says of itself."""
-        said: dict[str, object] = {"status": "alive", "runs": self.runs()}
-        return said if self.lag is None else {**said, "loop_lag_ms": round(self.lag() * 1000)}
+        """The body of `/healthz`."""
+        fields: dict[str, object] = {"status": "alive", "runs": self.runs()}
+        return fields if self.lag is None else {**fields, "loop_lag_ms": round(self.lag() * 1000)}
 
     async def _writable(self) -> bool:
         try:

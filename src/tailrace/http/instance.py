@@ -10,16 +10,14 @@ from starlette.requests import Request
 
 from tailrace.auth.gate import Gate
 from tailrace.http.bodies import Bodies
-from tailrace.http.event_stream import EventStream, StreamSettings
-from tailrace.http.framing import FRAMINGS
+from tailrace.http.event_stream import FRAMINGS, EventStream, StreamSettings
 from tailrace.http.health import Health
 from tailrace.http.replies import run_headers
 from tailrace.service.caller import Caller
-from tailrace.service.lifecycle import Lifecycle
+from tailrace.service.lifecycle import Lifecycle, Shutdown
 from tailrace.service.run_service import Reading, RunService
-from tailrace.service.shutdown import Shutdown
 
-UNESCAPED = string.punctuation.replace("%", "")
+SAFE_PUNCTUATION = string.punctuation.replace("%", "")
 """What a header's value holds as it is, beside letters and digits; the rest is percent-encoded, as in the
 path of the session."""
 
@@ -62,4 +60,4 @@ class Instance(Struct, frozen=True):
 
 
 def _session_header(session: str) -> dict[str, str]:
-    return {"x-session-id": quote(session, safe=UNESCAPED)} if session else {}
+    return {"x-session-id": quote(session, safe=SAFE_PUNCTUATION)} if session else {}

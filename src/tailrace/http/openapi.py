@@ -1,8 +1,8 @@
-"""`/openapi.json`: the routes of this very server, described for tools that ask for that.
+"""`/openapi.json`: an OpenAPI description of this server's routes.
 
-Paths, methods and parameters are read from the routes themselves, so none can be missing; what a body must
-have stands here in a few words, and tests ask the server whether it agrees. The clients' own types know
-more than this says: what is not named here is passed on or refused by name.
+Paths, methods and parameters are read from the routes, so none can be missing. The required fields of bodies
+are listed here, and tests compare them with the server's behaviour. Bodies accept more than this describes:
+other fields are passed on, or refused by name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tailrace.errors import BadRequest
-from tailrace.http.guard import only_asked
+from tailrace.http.guard import refuse_unknown_queries
 from tailrace.protocols.errors import error_body
 
 Schema = dict[str, Any]
@@ -33,7 +33,7 @@ PAGE = {"limit": NUMBER, "order": {"type": "string", "enum": ["asc", "desc"]}, "
 CHAT = ({"model": TEXT, "messages": MESSAGES, "stream": FLAG}, ("model", "messages"))
 
 BODIES: dict[str, tuple[Schema, tuple[str, ...]]] = {
-    # the end of a path: what a body may have (not all of it), and what it must
+    # the end of a path: properties of the body (not all), and the required ones
     "POST /jobs": ({"agent": TEXT, "input": {}}, ("input",)),
     "POST /jobs/{job_id}/input": (
         {"item": {"type": "integer"}, "asked": {"type": "integer"}, "approved": FLAG},
@@ -74,24 +74,24 @@ QUERY: dict[str, dict[str, Schema]] = {
     "POST /api/chat/{chat_id}/cancel": {"responseId": TEXT},
 }
 OPEN = ("/healthz", "/readyz", "/openapi.json")
-"""Nobody needs a key here."""
+"""Paths that need no key."""
 ANSWERS = {
-    "200": "What was asked for, or its stream.",
-    "202": "Begun, or taken.",
-    "204": "Nothing is going on.",
-    "400": "The request is wrong; the message says where.",
-    "401": "No key, or none that counts.",
-    "403": "The key does not allow this, or the page does not.",
+    "200": "The result, or its stream.",
+    "202": "Accepted.",
+    "204": "Nothing is running.",
+    "400": "Invalid request; the message names the field.",
+    "401": "Missing or invalid credentials.",
+    "403": "The key, or the origin of the page, does not allow this.",
     "404": "Not found, or owned by another user.",
-    "409": "Its state forbids this.",
-    "410": "Its time is over.",
+    "409": "The state of the run does not allow this.",
+    "410": "Expired.",
     "413": "Too large.",
-    "415": "Encoded in a way that is not read here; Accept-Encoding says what is.",
-    "422": "Understood, and refused on purpose.",
-    "429": "A limit of the caller's is reached; Retry-After says when there is room.",
+    "415": "Unsupported content encoding; Accept-Encoding lists the supported ones.",
+    "422": "Valid, but not supported.",
+    "429": "Rate limit exceeded; Retry-After says when to retry.",
     "499": "The client left.",
-    "500": "Our fault, or the run failed where a surface says so by a status.",
-    "503": "Starts, stops, or cannot write; Retry-After says when to ask again.",
+    "500": "Server error, or the run failed on a surface that reports it by a status.",
+    "503": "Starting, stopping, or unable to write; Retry-After says when to retry.",
 }
 
 
@@ -114,15 +114,15 @@ def document(routes: Sequence[Route]) -> Schema:
 def route(routes: Sequence[Route]) -> Route:
     """The route that serves the description of `routes` and of itself."""
 
-    async def described(http: Request) -> Response:
+    async def describe(http: Request) -> Response:
         try:
-            only_asked(http, ())
+            refuse_unknown_queries(http, ())
         except BadRequest as error:
             return Response(error_body(error), error.status, media_type="application/json")
-        return JSONResponse(made)
+        return JSONResponse(description)
 
-    itself = Route("/openapi.json", described)
-    made = document([*routes, itself])
+    itself = Route("/openapi.json", describe)
+    description = document([*routes, itself])
     return itself
 
 
@@ -131,7 +131,7 @@ def _operation(method: str, path: str) -> Schema:
     operation: Schema = {
         "operationId": re.sub(r"\W+", "_", name.lower()).strip("_"),
         "parameters": [_parameter(each, "path", TEXT) for each in re.findall(r"{(\w+)}", path)],
-        "responses": {status: {"description": said} for status, said in ANSWERS.items()},
+        "responses": {status: {"description": text} for status, text in ANSWERS.items()},
     }
     place = re.sub(r"^(/v1|/agent/{agent_id})(?=/)", "", path)
     for query, schema in QUERY.get(f"{method} {place}", {}).items():

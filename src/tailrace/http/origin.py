@@ -1,8 +1,8 @@
-"""Requests of web pages that nobody allowed are refused: an open server on loopback is any page's to reach.
+"""Refuses requests of web pages from other origins: any page can reach a server on loopback.
 
-A browser says in `Origin` which page asks, also for the simple requests that it sends without asking first.
-Other clients send none. Nor does a browser say it where a page reads from its own origin; and a page whose
-name its owner makes lead to this machine (DNS rebinding) is of the server's origin. The name stays in `Host`.
+A browser sends `Origin` with every request that may change something, also with the simple ones that need no
+preflight. Other clients send none. A browser sends none for reads of its own origin; and a page whose host
+name resolves to this machine (DNS rebinding) has the server's origin, but its name is still in `Host`.
 """
 
 from __future__ import annotations
@@ -21,44 +21,46 @@ from tailrace.http.forms import body_of
 from tailrace.http.request_ids import fresh_id, request_id
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""What only reads; a page cannot read the reply of another origin."""
+"""Methods that only read; a page cannot read the reply of another origin."""
 
 
 class OriginGuard:
-    """Lets through what no page asks, what pages of this machine ask, and what `allowed` origins ask."""
+    """Passes requests without an origin, of pages of this machine, and of `allowed` origins; others get
+    403."""
 
-    def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         self._app = app
-        self._allowed = frozenset(allowed)
+        self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in SAFE:
             origin = Headers(scope=scope).get("origin")
-            if origin is not None and not self._may(origin):
+            if origin is not None and not self._is_allowed(origin):
                 fault = Forbidden(f"The origin {origin[:200]!r} is not in cors_origins.")
                 await _refusal(fault, scope)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _may(self, origin: str) -> bool:
-        return "*" in self._allowed or origin in self._allowed or _here(origin)
+    def _is_allowed(self, origin: str) -> bool:
+        return "*" in self._origins or origin in self._origins or _is_this_machine(origin)
 
 
 class NameGuard:
-    """Lets through who asks an open server by a name of this machine, or by that of an `allowed` origin.
+    """A server without tokens passes requests whose `Host` is this machine or an `allowed` origin; others get
+    403.
 
-    A server that wants a key may be asked by any name: a page has none.
+    A server with tokens passes every host: a page has no token.
     """
 
-    def __init__(self, app: ASGIApp, gate: Gate, allowed: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, gate: Gate, origins: Sequence[str]) -> None:
         self._app = app
         self._gate = gate
-        self._any = "*" in allowed
-        self._names = frozenset(host for url in allowed if (host := _host(url)))
+        self._any_name = "*" in origins
+        self._names = frozenset(host for url in origins if (host := _host(url)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = Headers(scope=scope).get("host", "") if scope["type"] == "http" else ""
-        if name and not self._known(f"http://{name}") and await self._open():
+        if name and not self._is_local_or_allowed(f"http://{name}") and await self._open():
             fault = Forbidden(
                 f"Without tokens this server is for this machine alone, and no name of it is {name[:200]!r}: "
                 "ask it as localhost, name that in cors_origins, or make a token."
@@ -67,14 +69,14 @@ class NameGuard:
             return
         await self._app(scope, receive, send)
 
-    def _known(self, url: str) -> bool:
-        return self._any or _host(url) in self._names or _here(url)
+    def _is_local_or_allowed(self, url: str) -> bool:
+        return self._any_name or _host(url) in self._names or _is_this_machine(url)
 
     async def _open(self) -> bool:
         try:
             return await self._gate.stands_open()
         except LogError:
-            return False  # nobody is let in while it cannot be said
+            return False  # every request is authenticated while this is unknown
 
 
 def _refusal(fault: Forbidden, scope: Scope) -> Response:
@@ -83,8 +85,8 @@ def _refusal(fault: Forbidden, scope: Scope) -> Response:
     return Response(body, fault.status, request_id(id), media_type="application/json")
 
 
-def _here(url: str) -> bool:
-    """Whether a URL is of this very machine."""
+def _is_this_machine(url: str) -> bool:
+    """Whether a URL's host is this machine."""
     host = _host(url)
     try:
         return host == "localhost" or ip_address(host).is_loopback
@@ -93,7 +95,7 @@ def _here(url: str) -> bool:
 
 
 def _host(url: str) -> str:
-    """The host of a URL; `""` for what is none."""
+    """The host of a URL; `""` for an invalid URL."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

@@ -8,7 +8,8 @@ from tailrace.errors import BadRequest
 
 
 def cursor(text: str, name: str) -> int:
-    """A frame cursor from a query or header: the number of the last frame seen, or -1 for none."""
+    """The frame cursor of a query or header: the number of the last frame that the client has, or -1. Raises
+    `BadRequest`."""
     if text == "-1":
         return -1
     if not text.isascii() or not text.isdigit() or len(text) > 15:
@@ -17,10 +18,10 @@ def cursor(text: str, name: str) -> int:
 
 
 def cursor_name(http: Request) -> str:
-    """The parameter that a request has its frame cursor in."""
+    """The name of a request's cursor parameter."""
     return "after" if "after" in http.query_params else "starting_after"
 
 
 def flag(text: str | None) -> bool:
-    """A boolean query parameter."""
+    """The value of a boolean query parameter; False if it is missing."""
     return text is not None and text.lower() in ("true", "1")

@@ -1,7 +1,7 @@
-"""The id of a request, on every reply: what a client tells when it asks why, and what the audit names.
+"""The id of a request, on every reply: a client quotes it in a question, and the audit log has it.
 
-A reply about a run has the run's own id, given where it is made. Whatever else answers (a route that nobody
-needs a key for, a guard before the routes, the protocol itself) has one from here.
+A reply about a run has the run's id, from the route. Every other reply (of a route without a key, of a guard
+before the routes, of the protocol) gets one here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NAMES = ("x-request-id", "request-id")
-"""What OpenAI's and Anthropic's clients look for."""
+"""The headers that OpenAI's and Anthropic's clients read."""
 
 
 def fresh_id() -> str:
@@ -21,23 +21,23 @@ def fresh_id() -> str:
 
 
 def request_id(id: str) -> dict[str, str]:
-    """The id of a request under all of its names."""
+    """The headers with the id of a request."""
     return dict.fromkeys(NAMES, id)
 
 
 def lines(headers: Mapping[str, str]) -> bytes:
-    """Headers as they go over the wire, for a reply that is made before there is a request."""
+    """Headers as bytes, for a reply without an ASGI request."""
     return b"".join(f"{name}: {value}\r\n".encode() for name, value in headers.items())
 
 
-class Identified:
+class RequestIds:
     """Gives an id to each reply that has none."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def identified(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", ()))
                 if not any(name == b"x-request-id" for name, _ in headers):
@@ -46,4 +46,4 @@ class Identified:
                     message = {**message, "headers": headers}
             await send(message)
 
-        await self._app(scope, receive, identified if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_id if scope["type"] == "http" else send)

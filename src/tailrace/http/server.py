@@ -29,8 +29,8 @@ from tailrace.http.instance import Instance
 from tailrace.http.origin import NameGuard
 from tailrace.http.protocol import Protocol
 from tailrace.http.watchdog import Watchdog
+from tailrace.service.lifecycle import Shutdown
 from tailrace.service.memory import return_large_blocks
-from tailrace.service.shutdown import Shutdown
 
 NOTSENT_LOWAT = 16_384
 """Unsent bytes that the kernel buffers for one client. Measured: 0.16 MB a stalled reader instead of 4.2."""
@@ -82,10 +82,11 @@ class Server(uvicorn.Server):
         self._health = instance.edge.health
         self._lifecycle = instance.lifecycle
         self._opening: asyncio.Task[None] | None = None
-        self.watchdog = Watchdog(instance.service.stored.supervisor.block_seconds)
+        self.watchdog = Watchdog(instance.service.runs.supervisor.block_seconds)
         self.failure: Exception | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to open the store, wait for it up to `OPEN_SECONDS`, and listen."""
         self.watchdog.start()
         self._health.lag = self.watchdog.lag
         self._opening = asyncio.create_task(self._open())
@@ -93,6 +94,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain the runs, stop listening, cut the streams, wait for open requests, close the store."""
         await self._lifecycle.drain()
         for server in self.servers:
             server.close()

@@ -161,21 +161,25 @@ class Store(Protocol):
     """Both promises, and the engine's own life."""
 
     @property
-    def log(self) -> EventLog: ...
+    def log(self) -> EventLog:
+        """The logs. Raises `NotOpen` before `open`."""
+        ...
 
     @property
-    def records(self) -> Records: ...
+    def records(self) -> Records:
+        """The records. Raises `NotOpen` before `open`."""
+        ...
 
     def begin(
         self, run: str, frame: Frame, *, before: Sequence[Change], beside: Sequence[Change]
     ) -> Awaitable[None]:
-        """Write the first frame of a run and change some records, as one fact; resolves when all is durable.
+        """Write the first frame of a run and change some records atomically; resolves when all is durable.
 
-        Raises `Fenced` when there is such a run, and what a change raises: nothing was written then. An
-        engine without a transaction over both makes the changes of `before` one after the other, then writes
-        the frame and makes those of `beside` at once. What a death or an error in between leaves there is
-        claims and entries that name a run without a log, or a log without what is `beside`: such a run never
-        began, and nobody was told of it.
+        Raises `Fenced` when the run exists, and what a change raises: nothing was written then. An engine
+        without a transaction over logs and records makes the changes of `before` one after the other, then
+        writes the frame and, concurrently, makes the changes of `beside`. A crash or an error in between
+        leaves claims and entries that name a run without a log, or a log without its record: such a run
+        never began, and its id was not returned to any client.
         """
         ...
 

@@ -19,12 +19,12 @@ async def follow(log: EventLog, run: str, after: int) -> AsyncGenerator[Sequence
     more = asyncio.Event()
     dropped = False
 
-    def heard(events: Sequence[Event]) -> None:
+    def on_events(events: Sequence[Event]) -> None:
         nonlocal dropped
         dropped = dropped or not events
         more.set()
 
-    stop = log.watch(run, heard)
+    stop = log.watch(run, on_events)
     try:
         while True:
             more.clear()

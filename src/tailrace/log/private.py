@@ -36,13 +36,13 @@ def make_folder(folder: Path) -> None:
 def open_file(path: Path, flags: int) -> int:
     """A descriptor of a file, which is made where `flags` say so and there is none. Raises `OSError`."""
     try:
-        made = os.open(path, flags | os.O_CREAT | os.O_EXCL, FILE)
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, FILE)
     except FileExistsError:
         if flags & os.O_EXCL:
             raise
         return os.open(path, flags & ~os.O_CREAT)
-    os.fchmod(made, FILE)  # the umask may have taken bits away
-    return made
+    os.fchmod(descriptor, FILE)  # the umask may have taken bits away
+    return descriptor
 
 
 def append_to(path: Path) -> IO[bytes]:
@@ -53,7 +53,7 @@ def append_to(path: Path) -> IO[bytes]:
 def narrow(folder: Path, ours: Collection[str]) -> Sequence[str]:
     """Take others' rights away from the folder and from what is in it by the names in `ours`; returns a
     sentence for each place that was open. What cannot be narrowed is named too."""
-    files = [said for name in sorted(ours) for said in narrow_file(folder / name)]
+    files = [result for name in sorted(ours) for result in narrow_file(folder / name)]
     return [*files, *_narrow_folder(folder, ours)]
 
 
@@ -103,7 +103,7 @@ def _shared_places() -> set[Path]:
 def _mode(path: Path) -> int:
     """The permissions of a file or folder of its own; none for what is not there or leads elsewhere."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return 0
-    return 0 if stat.S_ISLNK(found.st_mode) else stat.S_IMODE(found.st_mode)
+    return 0 if stat.S_ISLNK(status.st_mode) else stat.S_IMODE(status.st_mode)

@@ -37,7 +37,7 @@ class Start(msgspec.Struct, tag="start", frozen=True):
     schema: int
 
 
-class Kept(msgspec.Struct, tag="record", frozen=True):
+class RecordLine(msgspec.Struct, tag="record", frozen=True):
     """A record."""
 
     bucket: str
@@ -46,7 +46,7 @@ class Kept(msgspec.Struct, tag="record", frozen=True):
     expires: int
 
 
-class Happened(msgspec.Struct, tag="events", frozen=True):
+class EventsLine(msgspec.Struct, tag="events", frozen=True):
     """Consecutive events of a run."""
 
     run: str
@@ -60,7 +60,7 @@ class End(msgspec.Struct, tag="end", frozen=True):
     events: int
 
 
-Line = Start | Kept | Happened | End
+Line = Start | RecordLine | EventsLine | End
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
@@ -80,27 +80,27 @@ class Moved(msgspec.Struct):
 
 
 async def export(
-    store: Store, buckets: Sequence[str], runs: str, moved: Moved
+    store: Store, buckets: Sequence[str], runs: str, counts: Moved
 ) -> AsyncGenerator[bytes, None]:
     """The lines of a store that is open: the records of `buckets`, and the logs of the runs that are the keys
     of the bucket `runs` or that have not ended. Raises `LogError`."""
     yield _line(Start(FORMAT, SCHEMA))
-    unfinished = set(await store.log.open_runs())
-    names = dict.fromkeys(sorted(unfinished))
+    open_runs = set(await store.log.open_runs())
+    names = dict.fromkeys(sorted(open_runs))
     for bucket in buckets:
         async for record in _records(store, bucket):
-            moved.records += 1
+            counts.records += 1
             if bucket == runs:
                 names[record.key] = None
-            yield _line(Kept(bucket, record.key, record.value, record.expires))
+            yield _line(RecordLine(bucket, record.key, record.value, record.expires))
     for run in names:
-        before = moved.events
-        async for events in _written(store, run):
-            moved.events += len(events)
-            yield _line(Happened(run, tuple(events)))
-        moved.runs += moved.events > before
-    moved.open = sorted(unfinished)
-    yield _line(End(moved.records, moved.events))
+        before = counts.events
+        async for events in _raw_events(store, run):
+            counts.events += len(events)
+            yield _line(EventsLine(run, tuple(events)))
+        counts.runs += counts.events > before
+    counts.open = sorted(open_runs)
+    yield _line(End(counts.records, counts.events))
 
 
 async def import_(store: Store, lines: Callable[[], Iterable[bytes]]) -> Moved:
@@ -110,26 +110,26 @@ async def import_(store: Store, lines: Callable[[], Iterable[bytes]]) -> Moved:
     line's number, and `LogError`.
     """
     await _check(store, lines())
-    moved, unfinished = Moved(), dict[str, None]()
+    counts, open_runs = Moved(), dict[str, None]()
     reader = _Reader()
     for _, line in _lines(lines()):
         events = reader.take(line)
-        if isinstance(line, Kept):
+        if isinstance(line, RecordLine):
             put = store.records.put(
                 line.bucket, line.key, line.value, revision=0, expires=line.expires
             )
             await put
-            moved.records += 1
-        elif isinstance(line, Happened):
+            counts.records += 1
+        elif isinstance(line, EventsLine):
             first, attempt = events[0].seq, reader.state.attempt
             await store.log.append(line.run, frame(events), expected=first - 1, attempt=attempt)
-            moved.runs += first == 0
-            moved.events += len(events)
-            unfinished[line.run] = None
+            counts.runs += first == 0
+            counts.events += len(events)
+            open_runs[line.run] = None
             if reader.state.ended:
-                del unfinished[line.run]
-    moved.open = sorted(unfinished)
-    return moved
+                del open_runs[line.run]
+    counts.open = sorted(open_runs)
+    return counts
 
 
 def _line(line: Line) -> bytes:
@@ -144,13 +144,13 @@ async def _records(store: Store, bucket: str) -> AsyncGenerator[Record, None]:
         after = page[-1].key
 
 
-async def _written(store: Store, run: str) -> AsyncGenerator[list[msgspec.Raw], None]:
+async def _raw_events(store: Store, run: str) -> AsyncGenerator[list[msgspec.Raw], None]:
     """A run's events, in pieces that fit a line."""
     seq, size = -1, 0
     piece: list[msgspec.Raw] = []
-    while found := await store.log.read(run, seq):
-        seq = found[-1].seq
-        for event in found:
+    while events := await store.log.read(run, seq):
+        seq = events[-1].seq
+        for event in events:
             text = msgspec.Raw(_encode(event))
             if piece and (len(piece) == LINE_EVENTS or size + len(text) > LINE_BYTES):
                 yield piece
@@ -167,13 +167,13 @@ async def _check(store: Store, lines: Iterable[bytes]) -> None:
     for number, line in _lines(lines):
         try:
             events = reader.take(line)
-            if isinstance(line, Kept) and await store.records.get(line.bucket, line.key):
+            if isinstance(line, RecordLine) and await store.records.get(line.bucket, line.key):
                 raise Broken(f"the store has {line.bucket}/{line.key} already")
             if events and events[0].seq == 0 and await store.log.read(reader.run, -1):
                 raise Broken(f"the store has the run {reader.run} already")
         except (Broken, Unreadable, IllegalEvent) as error:
             raise Broken(f"line {number}: {error}") from error
-    if not reader.ended:
+    if not reader.finished:
         raise Broken(f"line {number + 1}: the end is missing, the file is incomplete")
 
 
@@ -183,7 +183,7 @@ class _Reader:
     def __init__(self) -> None:
         self.run: str = ""
         self.state = RunState()
-        self.ended = False
+        self.finished = False
         self._schema = 0
         self._records: set[tuple[str, str]] = set()
         self._runs: set[str] = set()
@@ -191,7 +191,7 @@ class _Reader:
 
     def take(self, line: Line) -> list[Event]:
         """The events in the next line. Raises `Broken`, `Unreadable`, `IllegalEvent`."""
-        if self.ended:
+        if self.finished:
             raise Broken("unexpected data after the end record")
         if isinstance(line, Start) == bool(self._schema):
             raise Broken("the first line, and no other, says the format")
@@ -200,20 +200,20 @@ class _Reader:
                 if line.format != FORMAT:
                     raise Broken(f"the format is {line.format}; this version reads {FORMAT}")
                 self._schema = line.schema
-            case Kept():
+            case RecordLine():
                 self._records.add((line.bucket, line.key))
-            case Happened():
-                return self._happened(line)
+            case EventsLine():
+                return self._on_events(line)
             case End():
-                found = End(len(self._records), self._events)
-                if line != found:
-                    raise Broken(f"{line} is announced, and {found} was there")
-                self.ended = True
+                end = End(len(self._records), self._events)
+                if line != end:
+                    raise Broken(f"{line} is announced, and {end} was there")
+                self.finished = True
             case _:
                 assert_never(line)
         return []
 
-    def _happened(self, line: Happened) -> list[Event]:
+    def _on_events(self, line: EventsLine) -> list[Event]:
         if line.run != self.run:
             if line.run in self._runs or run_suffix(line.run) != line.run:
                 raise Broken(f"{line.run!r} is a duplicate, or not a run's name")

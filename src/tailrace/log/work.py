@@ -28,7 +28,7 @@ class Job(Protocol):
         ...
 
     @property
-    def delivered(self) -> int:
+    def deliveries(self) -> int:
         """How often it was handed to a worker, this time included: who had it before may be gone."""
         ...
 
@@ -36,7 +36,7 @@ class Job(Protocol):
         """Keep the run for another `lease`. Raises `LogError` when nobody heard it."""
         ...
 
-    async def done(self) -> None:
+    async def acknowledge(self) -> None:
         """The run has ended or waits: nobody need work on it. Raises `LogError`."""
         ...
 

@@ -27,32 +27,32 @@ class Roster:
         self._entries: dict[str, t.AgentEntry] = {}
         self._nodes: set[str] = set()
 
-    def started(self, payload: t.RunStarted) -> None:
-        """The agents known beforehand."""
+    def start(self, payload: t.RunStarted) -> None:
+        """Take over the agents that the run names when it starts."""
         self._entries = {entry.id: entry for entry in payload.agents}
 
-    def joined(self, agent: str, payload: t.AgentStarted) -> None:
-        """An invocation began."""
+    def add_agent(self, agent: str, payload: t.AgentStarted) -> None:
+        """Add an agent whose invocation started."""
         if agent not in self._entries:
             entry = t.AgentEntry(agent, payload.name, payload.kind, payload.parent)
             self._entries[agent] = entry
 
-    def opened(self, node: str, payload: t.NodeStarted) -> None:
-        """A node began."""
+    def add_node(self, node: str, payload: t.NodeStarted) -> None:
+        """Add a node that started."""
         if payload.node_type == SHOWN_NODE:
             self._nodes.add(node)
 
     def shows(self, node: str) -> bool:
-        """Whether what happens in this node is shown."""
+        """Whether the events of this node are shown."""
         return node in self._nodes
 
     def is_main(self, agent: str) -> bool:
-        """Whether what this agent says is the run's own answer."""
+        """Whether this agent gives the run's own answer."""
         entry = self._entries.get(agent)
         return entry is None or entry.kind == "main"
 
     def entry(self, agent: str) -> t.AgentEntry:
-        """An agent's line; what is said of the run as a whole is the main agent's."""
+        """An agent's entry; the main agent's for events of the run as a whole."""
         agent = agent or t.MAIN
         return self._entries.get(agent) or t.AgentEntry(agent, agent)
 

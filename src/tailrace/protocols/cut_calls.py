@@ -20,7 +20,7 @@ NOTHING = "{}"
 """What decoders say for a call that got no arguments."""
 
 
-class _Call(Struct):
+class _HeldCall(Struct):
     """The arguments of one call, and how it ended, while that is held back."""
 
     custom: bool
@@ -32,7 +32,7 @@ class CutCalls:
     """The calls of one reply."""
 
     def __init__(self) -> None:
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, _HeldCall] = {}
         self._last = -1
 
     def told(self, payloads: list[t.Payload]) -> list[t.Payload]:
@@ -45,7 +45,7 @@ class CutCalls:
         match payload:
             case t.ItemStarted():
                 if payload.kind == "tool_call":
-                    self._calls[payload.item] = _Call(payload.custom)
+                    self._calls[payload.item] = _HeldCall(payload.custom)
                 self._last = payload.item
                 return [*self._followed(payload.item), payload]
             case t.ArgumentsDelta() if payload.item in self._calls:
@@ -93,10 +93,10 @@ def _begins(payload: t.Payload) -> bool:
     return isinstance(payload, t.ItemStarted) and payload.kind == "tool_call"
 
 
-def _text(call: _Call) -> str:
+def _text(call: _HeldCall) -> str:
     return "".join(call.said).strip()
 
 
-def _may_end(call: _Call) -> bool:
+def _may_end(call: _HeldCall) -> bool:
     """Whether a call is whole as it is, unless the reply broke off in it."""
     return call.custom or _text(call) == NOTHING

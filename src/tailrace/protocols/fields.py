@@ -83,6 +83,15 @@ def any_object(value: Json) -> Object:
     return cast("Object", value) if isinstance(value, dict) else {}
 
 
+def object_in(text: str) -> Object | None:
+    """A call's arguments as a JSON object: `{}` where the text is empty, None where it is no object."""
+    try:
+        value: Json = msgspec.json.decode(text or "{}")
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return cast("Object", value) if isinstance(value, dict) else None
+
+
 def objects(value: Json) -> list[Object]:
     """The objects of what may be anything: those of a list, or one alone."""
     if isinstance(value, dict):

@@ -18,7 +18,7 @@ _FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav"}
 _TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav"}
 
 
-class Shown(NamedTuple):
+class MediaSource(NamedTuple):
     """A picture or a sound."""
 
     url: str
@@ -44,14 +44,14 @@ def kept(id: str, media_type: str, name: str = "") -> Part:
     return FilePart(file_id=id, filename=name)
 
 
-def shown(part: Part) -> Shown | None:
+def shown(part: Part) -> MediaSource | None:
     """A part that a client can show by its address; None where there is nothing to show it by."""
     match part:
         case ImagePart():
-            return Shown(part.url, _type(part.url, "image/*")) if part.url else None
+            return MediaSource(part.url, _type(part.url, "image/*")) if part.url else None
         case AudioPart():
             kind = _TYPES.get(part.format, f"audio/{part.format}")
-            return Shown(f"data:{kind};base64,{part.data}", kind)
+            return MediaSource(f"data:{kind};base64,{part.data}", kind)
         case TextPart() | RefusalPart() | FilePart() | ProviderPart():
             return None
         case _:

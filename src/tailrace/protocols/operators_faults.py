@@ -23,29 +23,29 @@ OPERATORS = CREDENTIALS | {BILL}
 _MENDS = "whose operator has to mend that."
 
 
-class Fault(Struct, frozen=True):
+class OperatorError(Struct, frozen=True):
     """What is wrong: our code for it, and how it is told."""
 
     code: str
     said: str
 
 
-KEY = Fault(
+KEY = OperatorError(
     "upstream_auth_failed", f"The model server refused the credentials of this server, {_MENDS}"
 )
-UNPAID = Fault(
+UNPAID = OperatorError(
     "upstream_billing_failed",
     "The model server wants to be paid by the operator of this server, who has to mend that.",
 )
-ABROAD = Fault(
+ABROAD = OperatorError(
     "upstream_region_refused",
     f"The model server does not serve the country or region of this server, {_MENDS}",
 )
-NOT_PERMITTED = Fault(
+NOT_PERMITTED = OperatorError(
     "upstream_permission_denied",
     f"The model server does not permit what was asked to the account of this server, {_MENDS}",
 )
-ELSEWHERE = Fault(
+ELSEWHERE = OperatorError(
     "server_error",
     "The model server answered {} and no reply: its configured address is not the right one.",
 )
@@ -100,7 +100,7 @@ def meaning(status: int, message: str, words: frozenset[str]) -> Meaning:
     return 404 if status == 403 and _NO_SUCH_MODEL.search(message) else 0
 
 
-def fault(meant: int, message: str, *words: str) -> Fault:
+def fault(meant: int, message: str, *words: str) -> OperatorError:
     """Which fault a refusal of an operators' status, or a redirect, is."""
     if meant == BILL:
         return UNPAID

@@ -34,28 +34,29 @@ class Purse(msgspec.Struct, frozen=True, omit_defaults=True):
     cost: float = 0.0
 
 
-class _Spent(msgspec.Struct, frozen=True):
+class _Spending(msgspec.Struct, frozen=True):
     tokens: int = 0
     cost: float = 0.0
 
-    def __add__(self, other: _Spent) -> _Spent:
-        return _Spent(self.tokens + other.tokens, self.cost + other.cost)
+    def __add__(self, other: _Spending) -> _Spending:
+        return _Spending(self.tokens + other.tokens, self.cost + other.cost)
 
 
-NOTHING = _Spent()
-SHAPE = Shape("what was spent", _Spent)
+NOTHING = _Spending()
+SHAPE = Shape("what was spent", _Spending)
 
 
 class _Day:
     """One purse on one day: what is stored, what is being added to that, and what is not yet."""
 
     def __init__(self) -> None:
-        self.stored = self.adding = self.more = NOTHING
+        self.stored_spending = self.adding = self.more = NOTHING
         self.revision = 0
-        self.asked: list[tuple[Purse, Tell]] = []
+        self.limit_requests: list[tuple[Purse, Tell]] = []
 
-    def total(self) -> _Spent:
-        return self.stored + self.adding + self.more
+    def total(self) -> _Spending:
+        """What the purse has spent on this day, written or not."""
+        return self.stored_spending + self.adding + self.more
 
 
 _Place = tuple[int, str]
@@ -64,10 +65,10 @@ _Place = tuple[int, str]
 class Accounts:
     """What each purse has spent. `shared` says that other processes spend from it too."""
 
-    def __init__(self, store: Store, clock: Clock, *, shared: bool = False) -> None:
+    def __init__(self, store: Store, clock: Clock, *, is_shared: bool = False) -> None:
         self._store = store
         self._clock = clock
-        self._shared = shared
+        self._is_shared = is_shared
         self._days: dict[_Place, _Day] = {}
         self._writes: dict[_Place, asyncio.Task[None]] = {}
 
@@ -76,11 +77,11 @@ class Accounts:
         await self.load(purses)
         for purse in purses:
             day = self._days.get((self._today(), purse.key))
-            reached = _reached(purse, day.total()) if day is not None else ""
-            if reached:
+            limit = _limit_of(purse, day.total()) if day is not None else ""
+            if limit:
                 left = (DAY - self._clock() % DAY) / 1000
                 raise TooMany(
-                    f"Daily budget exceeded ({reached}); it resets in {left:.0f} s.",
+                    f"Daily budget exceeded ({limit}); it resets in {left:.0f} s.",
                     retry_after=left,
                     code="insufficient_quota",
                 )
@@ -89,7 +90,7 @@ class Accounts:
         """Know what is stored of these purses' day: once, and in a cluster whenever this is asked."""
         today = self._today()
         for place in [(today, purse.key) for purse in purses if purse.tokens or purse.cost]:
-            if place not in self._days or self._shared:
+            if place not in self._days or self._is_shared:
                 await self._refresh(place)
                 for old in [old for old in self._days if old[0] < today - 1]:
                     del self._days[old]
@@ -100,9 +101,9 @@ class Accounts:
             if purse.tokens or purse.cost:
                 place = self._today(), purse.key
                 day = self._days.setdefault(place, _Day())
-                day.more += _Spent(usage.input + usage.output, usage.cost or 0.0)
-                day.asked.append((purse, tell))
-                _tell(day, day.asked[-1:])
+                day.more += _Spending(usage.input + usage.output, usage.cost or 0.0)
+                day.limit_requests.append((purse, tell))
+                _tell(day, day.limit_requests[-1:])
                 if place not in self._writes:
                     self._writes[place] = asyncio.create_task(self._write(place, day))
 
@@ -115,13 +116,13 @@ class Accounts:
         try:
             while day.more != NOTHING:
                 day.adding, day.more = day.more, NOTHING
-                asked = len(day.asked)
+                request_count = len(day.limit_requests)
                 try:
                     await self._add(place, day)
                 finally:
                     day.more, day.adding = day.adding + day.more, NOTHING
-                _tell(day, day.asked[:asked])
-                del day.asked[:asked]
+                _tell(day, day.limit_requests[:request_count])
+                del day.limit_requests[:request_count]
         except LogError:
             pass  # the next that is spent is written with it
         finally:
@@ -131,25 +132,25 @@ class Accounts:
         """Put what is being added into the record. Raises `LogError`."""
         expires = (place[0] + 2) * DAY
         while True:
-            total = day.stored + day.adding
+            total = day.stored_spending + day.adding
             value = SHAPE.encode(total)
             try:
                 day.revision = await self._store.records.put(
                     BUCKET, _key(place), value, revision=day.revision, expires=expires
                 )
             except RevisionMismatch:  # another process has added
-                day.stored, day.revision = await self._read(place)
+                day.stored_spending, day.revision = await self._read(place)
             else:
-                day.stored, day.adding = total, NOTHING
+                day.stored_spending, day.adding = total, NOTHING
                 return
 
     async def _refresh(self, place: _Place) -> None:
-        found = await self._read(place)
+        spending = await self._read(place)
         day = self._days.setdefault(place, _Day())
         if place not in self._writes:  # a write finds out by itself
-            day.stored, day.revision = found
+            day.stored_spending, day.revision = spending
 
-    async def _read(self, place: _Place) -> tuple[_Spent, int]:
+    async def _read(self, place: _Place) -> tuple[_Spending, int]:
         record = await self._store.records.get(BUCKET, _key(place))
         if record is None:
             return NOTHING, 0
@@ -163,16 +164,16 @@ def _key(place: _Place) -> str:
     return f"{place[0]}/{place[1]}"
 
 
-def _tell(day: _Day, asked: Sequence[tuple[Purse, Tell]]) -> None:
-    for purse, tell in asked:
-        reached = _reached(purse, day.total())
-        if reached:
-            tell(reached)
+def _tell(day: _Day, requests: Sequence[tuple[Purse, Tell]]) -> None:
+    for purse, tell in requests:
+        limit = _limit_of(purse, day.total())
+        if limit:
+            tell(limit)
 
 
-def _reached(purse: Purse, spent: _Spent) -> str:
-    if purse.tokens and spent.tokens >= purse.tokens:
+def _limit_of(purse: Purse, spending: _Spending) -> str:
+    if purse.tokens and spending.tokens >= purse.tokens:
         return "tokens_per_day"
-    if purse.cost and spent.cost >= purse.cost:
+    if purse.cost and spending.cost >= purse.cost:
         return "cost_per_day"
     return ""

@@ -46,7 +46,7 @@ class BoundedSink:
         self._bounds = bounds
         self._stop = stop
         self._open: dict[int, int] = {}
-        self._owed = 0
+        self._closing_bytes = 0
 
     @property
     def full(self) -> bool:
@@ -76,31 +76,31 @@ class BoundedSink:
         if size > EVENT_BYTES and not isinstance(payload, t.ItemCompleted):
             return "max_event_bytes"
         items = isinstance(payload, t.ItemStarted)
-        return self._beyond(1, size, size if isinstance(payload, KEPT) else 0, items)
+        return self._beyond(1, size, size if isinstance(payload, CONTENT_EVENTS) else 0, items)
 
     def _beyond(self, events: int, size: int, again: int, items: int) -> str:
         """The limit that so much more would be beyond, of which so much is written again later, or `""`."""
         bounds, state = self._bounds, self.state
         if bounds.events and state.seq + 1 + events > bounds.events:
             return "max_run_events"
-        if bounds.bytes and state.size + self._owed + size + again > bounds.bytes:
+        if bounds.bytes and state.size + self._closing_bytes + size + again > bounds.bytes:
             return "max_run_bytes"
-        if bounds.open_bytes and self._owed + again > bounds.open_bytes:
+        if bounds.open_bytes and self._closing_bytes + again > bounds.open_bytes:
             return "max_reply_bytes"
         if bounds.open_items and len(state.open) + items > bounds.open_items:
             return "max_open_items"
         return ""
 
     def _count(self, payload: t.Payload, size: int) -> None:
-        if isinstance(payload, KEPT):
+        if isinstance(payload, CONTENT_EVENTS):
             more = max(size - EMPTY_EVENT, 0)
             self._open[payload.item] = self._open.get(payload.item, 0) + more
-            self._owed += more
+            self._closing_bytes += more
         elif isinstance(payload, t.ItemCompleted):
-            self._owed -= self._open.pop(payload.item, 0)
+            self._closing_bytes -= self._open.pop(payload.item, 0)
 
 
-KEPT = (
+CONTENT_EVENTS = (
     t.TextDelta,
     t.RefusalDelta,
     t.ReasoningDelta,

@@ -136,7 +136,7 @@ class Cluster:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + CLAIMED_SECONDS
         while not self._draining.is_set():
-            if await self._arrived(run) is not None:
+            if await self._arrival(run) is not None:
                 return True
             if loop.time() > deadline or not await self._membership.begins(by, run):
                 return not await self._bar(run)
@@ -145,7 +145,7 @@ class Cluster:
     async def _bar(self, run: str) -> bool:
         """Keep a run from beginning; False when it has begun."""
         await self._work.offer(run)  # who takes that job drops the barrier later (`_miss`)
-        while await self._arrived(run) is None:
+        while await self._arrival(run) is None:
             with suppress(Fenced):  # its first frame came just now, and its record may come
                 await bar(run, self._store.log, self._directory, self._clock)
                 return True
@@ -154,8 +154,8 @@ class Cluster:
     async def works(self, run: str) -> bool:
         if self._works_on(run):
             return True
-        said = await self._work.call(run, worker_rpc.encode(worker_rpc.Ask()), self._work.lease)
-        return said is not None and worker_rpc.outcome(said)
+        reply = await self._work.call(run, worker_rpc.encode(worker_rpc.Ask()), self._work.lease)
+        return reply is not None and worker_rpc.outcome(reply)
 
     async def take_up(self, run: str, state: RunState) -> None:
         """Its job was lost, or is on its way: who takes the second one asks who works on the run."""
@@ -165,11 +165,11 @@ class Cluster:
         await self._worker.wait(run)
         news = asyncio.Event()
 
-        def heard(events: Sequence[Event]) -> None:
+        def on_events(events: Sequence[Event]) -> None:
             if not events or any(isinstance(e.payload, RunEnd | RunWaiting) for e in events):
                 news.set()
 
-        stop = self._store.log.watch(run, heard)
+        stop = self._store.log.watch(run, on_events)
         try:
             while True:
                 news.clear()
@@ -189,9 +189,11 @@ class Cluster:
                 if self._worker.live(run) is not None:
                     return await self._worker.cancel(run, by)
                 seconds = self._settings.cancel_seconds + CALL_SECONDS
-                said = await self._work.call(run, worker_rpc.encode(worker_rpc.Cancel(by)), seconds)
-                if said is not None:
-                    return worker_rpc.outcome(said)
+                reply = await self._work.call(
+                    run, worker_rpc.encode(worker_rpc.Cancel(by)), seconds
+                )
+                if reply is not None:
+                    return worker_rpc.outcome(reply)
                 return await self._worker.end(run, RunCancelled(by))
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -200,10 +202,10 @@ class Cluster:
             with suppress(Fenced):  # as above
                 if self._worker.live(run) is not None:
                     return await self._worker.answer(run, answer)
-                said = await self._work.call(
+                reply = await self._work.call(
                     run, worker_rpc.encode(worker_rpc.Answers.of(answer)), CALL_SECONDS
                 )
-                return said is not None and worker_rpc.outcome(said)
+                return reply is not None and worker_rpc.outcome(reply)
             await asyncio.sleep(AGAIN_SECONDS)
 
     def reading(self, run: str) -> AbstractContextManager[None]:
@@ -241,7 +243,7 @@ class Cluster:
             finally:
                 await stop()
             if live.settled:
-                await job.done()
+                await job.acknowledge()
             elif live.left:  # and was not fenced: a job that another has is not ours to give
                 await job.give_back()
         except Fenced:
@@ -253,21 +255,21 @@ class Cluster:
 
     async def _pick_up(self, job: Job) -> RunTask | None:
         """The run of a job, at work; None when there is nothing to do for it."""
-        found = await self._arrived(job.run, job.after)
-        if found is None:
+        arrival = await self._arrival(job.run, job.after)
+        if arrival is None:
             await self._miss(job)
             return None
         self._unseen.pop(job.run, None)
         if await self._is_worked_on(job.run):
             await job.give_back(self._work.lease)  # should that one die, somebody must come back
             return None
-        record, state = found
+        record, state = arrival
         if state.phase == "running" and not await self._is_for_us(job, record.agent):
             await job.give_back(RETRY_SECONDS)
             return None
-        live = await self._worker.pick_up(record, state, again=job.delivered > 1)
+        live = await self._worker.pick_up(record, state, again=job.deliveries > 1)
         if live is None:
-            await job.done()
+            await job.acknowledge()
         return live
 
     async def _miss(self, job: Job) -> None:
@@ -282,7 +284,7 @@ class Cluster:
         del self._unseen[job.run]
         if await self._directory.record(job.run) is None:  # perhaps its first frame was written
             await self._store.log.drop([job.run])
-        await job.done()
+        await job.acknowledge()
 
     async def _is_for_us(self, job: Job, agent: str) -> bool:
         """Whether this process knows a run's agent, or nobody does for so long that none will; the job is
@@ -306,10 +308,10 @@ class Cluster:
         if self._works_on(run):
             return True
         try:
-            said = await self._work.call(
+            reply = await self._work.call(
                 run, worker_rpc.encode(worker_rpc.Ask()), self._work.lease / 3
             )
-            return said is not None and worker_rpc.outcome(said)
+            return reply is not None and worker_rpc.outcome(reply)
         except LogError:
             return False
 
@@ -317,7 +319,7 @@ class Cluster:
         live = self._worker.live(run)
         return live is not None and live.writer.state.phase == "running"
 
-    async def _arrived(self, run: str, after: int = -1) -> tuple[RunRecord, RunState] | None:
+    async def _arrival(self, run: str, after: int = -1) -> tuple[RunRecord, RunState] | None:
         """A run's record and state beyond an event, as soon as both are durable; None when they do not
         come."""
         for seconds in ARRIVAL_SECONDS:

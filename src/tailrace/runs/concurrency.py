@@ -21,7 +21,7 @@ from tailrace.runs.settings import HOUR
 from tailrace.runs.writer import Clock
 
 BUCKET = "running"
-KEPT = 48 * HOUR
+RETENTION_MS = 48 * HOUR
 """A record lasts so long after the last start: longer than a run."""
 BUSY_SECONDS = 2.0
 """What a caller with too many runs is told to wait; when one ends nobody knows."""
@@ -71,14 +71,14 @@ class ClusterConcurrency:
 
     async def enter(self, run: str, purses: Sequence[Purse]) -> None:
         """As `LocalConcurrency.enter`. Raises `LogError`."""
-        taken: list[Purse] = []
+        places: list[Purse] = []
         try:
             for purse in purses:
                 if purse.runs:
                     await self._take(run, purse)
-                    taken.append(purse)
+                    places.append(purse)
         except TooMany:
-            await self.forget(run, taken)
+            await self.forget(run, places)
             raise
 
     def enter_again(self, purses: Sequence[Purse]) -> None:
@@ -102,7 +102,7 @@ class ClusterConcurrency:
             if len(runs) >= purse.runs:
                 runs = await self._going(runs)
             if len(runs) < purse.runs:
-                if await self._written(purse, {**runs, run: self._clock()}, revision):
+                if await self._try_write(purse, {**runs, run: self._clock()}, revision):
                     return
             elif (wait := next(waits, None)) is not None:
                 await asyncio.sleep(wait)
@@ -112,7 +112,7 @@ class ClusterConcurrency:
     async def _give_back(self, run: str, purse: Purse) -> None:
         while True:
             runs, revision = await self._read(purse)
-            if runs.pop(run, None) is None or await self._written(purse, runs, revision):
+            if runs.pop(run, None) is None or await self._try_write(purse, runs, revision):
                 return
 
     async def _going(self, runs: dict[str, int]) -> dict[str, int]:
@@ -129,8 +129,8 @@ class ClusterConcurrency:
         record = await self._store.records.get(BUCKET, purse.key)
         return ({}, 0) if record is None else (SHAPE.decode(record.value), record.revision)
 
-    async def _written(self, purse: Purse, runs: dict[str, int], revision: int) -> bool:
-        value, expires = SHAPE.encode(runs), self._clock() + KEPT
+    async def _try_write(self, purse: Purse, runs: dict[str, int], revision: int) -> bool:
+        value, expires = SHAPE.encode(runs), self._clock() + RETENTION_MS
         try:
             await self._store.records.put(
                 BUCKET, purse.key, value, revision=revision, expires=expires

@@ -29,7 +29,7 @@ from tailrace.runs.turns import Turns
 from tailrace.runs.writer import Clock
 
 BUCKET = "conversations"
-KEPT = 30 * 24 * HOUR
+RETENTION_MS = 30 * 24 * HOUR
 """A conversation lasts this long after it was last used."""
 MOST_ENTRIES = 5_000
 MOST_BYTES = 6_000_000
@@ -84,24 +84,24 @@ class Conversations:
             try:
                 return await self.get(id, owner)
             except NotFound:
-                made = self._empty(id, owner)
-                if await self._try_put(made, 0):
-                    return made
+                conversation = self._empty(id, owner)
+                if await self._try_put(conversation, 0):
+                    return conversation
 
     async def create(
         self, id: str, owner: Owner, metadata: dict[str, str], items: Sequence[Item]
     ) -> Conversation:
         """A new conversation with some items in it."""
-        made = Conversation(
+        conversation = Conversation(
             id=id,
             tenant=owner.tenant,
             user=owner.user,
             created=self._clock(),
             metadata=metadata,
         )
-        made = _with_items(made, items)
-        await self._put(made, 0)
-        return made
+        conversation = _with_items(conversation, items)
+        await self._put(conversation, 0)
+        return conversation
 
     async def get(self, id: str, owner: Owner) -> Conversation:
         """A conversation of this owner, or `NotFound`."""
@@ -110,46 +110,50 @@ class Conversations:
     async def update(self, id: str, owner: Owner, metadata: dict[str, str]) -> Conversation:
         """Replace the metadata."""
         while True:
-            found, revision = await self._load(id, owner)
-            changed = msgspec.structs.replace(found, metadata=metadata)
-            if await self._try_put(changed, revision):
-                return changed
+            conversation, revision = await self._load(id, owner)
+            new = msgspec.structs.replace(conversation, metadata=metadata)
+            if await self._try_put(new, revision):
+                return new
 
     async def add_items(self, id: str, owner: Owner, items: Sequence[Item]) -> Sequence[Entry]:
         """Append items; returns their entries. Raises `BadRequest` where there is no room for them."""
         while True:
-            found, revision = await self._load(id, owner)
-            changed = _with_items(found, items)
-            if await self._try_put(changed, revision):
-                return changed.entries[len(found.entries) :]
+            conversation, revision = await self._load(id, owner)
+            new = _with_items(conversation, items)
+            if await self._try_put(new, revision):
+                return new.entries[len(conversation.entries) :]
 
     async def remove_item(self, id: str, owner: Owner, item: str) -> Conversation:
         """Take an item out; a run's item turns the run's entry into its items first."""
         while True:
-            found, revision = await self._load(id, owner)
-            entries = await self.entries(found)
+            conversation, revision = await self._load(id, owner)
+            entries = await self.entries(conversation)
             if item not in [entry.id for entry in entries]:
                 raise NotFound(f"No item found with id '{item}'.", code="not_found")
             left = tuple(entry for entry in entries if entry.id != item)
-            changed = msgspec.structs.replace(found, entries=remembered(left))
-            if await self._try_put(changed, revision):
-                return changed
+            new = msgspec.structs.replace(conversation, entries=newest_that_fit(left))
+            if await self._try_put(new, revision):
+                return new
 
-    def joined(self, id: str, run: str, gone: str) -> Change:
+    def join(self, id: str, run: str, replaced_run: str) -> Change:
         """The change by which a turn is taken: the run's items belong to the conversation from then on, in
-        the place of those of `gone`, which was to be the same turn. A conversation that was deleted stays
-        so."""
+        the place of those of `replaced_run`, which was to be the same turn. A conversation that was deleted
+        stays so."""
 
         def apply(record: Record | None) -> Value | None:
             if record is None:
                 return None
-            found = SHAPE.decode(record.value)
-            if run in [entry.run for entry in found.entries]:
+            conversation = SHAPE.decode(record.value)
+            if run in [entry.run for entry in conversation.entries]:
                 return None
-            left = tuple(entry for entry in found.entries if not gone or entry.run != gone)
-            entries = remembered((*left, Entry(run, run=run)))
-            changed = msgspec.structs.replace(found, entries=entries)
-            return Value(SHAPE.encode(changed), self._clock() + KEPT)
+            left = tuple(
+                entry
+                for entry in conversation.entries
+                if not replaced_run or entry.run != replaced_run
+            )
+            entries = newest_that_fit((*left, Entry(run, run=run)))
+            new = msgspec.structs.replace(conversation, entries=entries)
+            return Value(SHAPE.encode(new), self._clock() + RETENTION_MS)
 
         return Change(BUCKET, id, apply)
 
@@ -167,16 +171,16 @@ class Conversations:
         """A run's log is about to go: put its items in the place of its entry."""
         while True:
             try:
-                found, revision = await self._load(id, None)
+                conversation, revision = await self._load(id, None)
             except NotFound:
                 return
             entries = tuple(
-                kept
-                for entry in found.entries
-                for kept in (_of_run(run, state) if entry.run == run else (entry,))
+                item
+                for entry in conversation.entries
+                for item in (_of_run(run, state) if entry.run == run else (entry,))
             )
-            changed = msgspec.structs.replace(found, entries=remembered(entries))
-            if await self._try_put(changed, revision):
+            new = msgspec.structs.replace(conversation, entries=newest_that_fit(entries))
+            if await self._try_put(new, revision):
                 return
 
     async def delete(self, id: str, owner: Owner) -> None:
@@ -187,11 +191,11 @@ class Conversations:
     async def entries(self, conversation: Conversation) -> Sequence[Entry]:
         """All items, in order, runs spelt out. A run that is gone or never began has none. Raises `TooLarge`
         beyond `HISTORY_BYTES`."""
-        found: list[Entry] = []
+        items: list[Entry] = []
         size = 0
         for entry in conversation.entries:
             if not entry.run:
-                found.append(entry)
+                items.append(entry)
                 continue
             if await self._directory.record(entry.run) is None:
                 continue  # it never began
@@ -200,7 +204,7 @@ class Conversations:
             except NotFound:
                 continue
             turn = _of_run(entry.run, state)
-            found.extend(turn)
+            items.extend(turn)
             size += sum(map(_size, turn))
             if size > HISTORY_BYTES:
                 raise TooLarge(
@@ -208,7 +212,7 @@ class Conversations:
                     " one, or remove some of them.",
                     code="context_length_exceeded",
                 )
-        return found
+        return items
 
     def _empty(self, id: str, owner: Owner) -> Conversation:
         return Conversation(id=id, tenant=owner.tenant, user=owner.user, created=self._clock())
@@ -216,14 +220,14 @@ class Conversations:
     async def _load(self, id: str, owner: Owner | None) -> tuple[Conversation, int]:
         record = await self._store.records.get(BUCKET, id)
         if record is not None:
-            found = SHAPE.decode(record.value)
-            if owner is None or owner.owns(found.tenant, found.user):
-                return found, record.revision
+            conversation = SHAPE.decode(record.value)
+            if owner is None or owner.owns(conversation.tenant, conversation.user):
+                return conversation, record.revision
         raise NotFound(f"No conversation found with id '{id}'.", code="not_found")
 
     async def _put(self, conversation: Conversation, revision: int) -> None:
         value = SHAPE.encode(conversation)
-        expires = self._clock() + KEPT
+        expires = self._clock() + RETENTION_MS
         await self._store.records.put(
             BUCKET, conversation.id, value, revision=revision, expires=expires
         )
@@ -246,11 +250,11 @@ def named_id(name: str, owner: Owner, within: str = "") -> str:
 
 def _with_items(conversation: Conversation, items: Sequence[Item]) -> Conversation:
     suffix = conversation.id.removeprefix("conv_")
-    added = tuple(
+    new_entries = tuple(
         Entry(f"item_{suffix}_{conversation.count + n}", item) for n, item in enumerate(items)
     )
-    entries = (*conversation.entries, *added)
-    if remembered(entries) != entries:
+    entries = (*conversation.entries, *new_entries)
+    if newest_that_fit(entries) != entries:
         raise BadRequest(
             f"The conversation is full: it holds {MOST_ENTRIES} items and {MOST_BYTES} bytes at most.",
             param="items",
@@ -261,7 +265,7 @@ def _with_items(conversation: Conversation, items: Sequence[Item]) -> Conversati
     )
 
 
-def remembered(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+def newest_that_fit(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
     """The newest entries that there is room for. What is left begins where a user speaks, or with a whole
     run: a model server takes no output of a call that is not there."""
     size = first = len(entries)
@@ -279,8 +283,8 @@ def remembered(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
 
 
 def _begins(entry: Entry) -> bool:
-    said = entry.item
-    return said is None or (isinstance(said, Message) and said.role == "user")
+    item = entry.item
+    return item is None or (isinstance(item, Message) and item.role == "user")
 
 
 def _size(entry: Entry) -> int:

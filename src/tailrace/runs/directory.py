@@ -36,7 +36,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What is known of a run without reading its log. Times in milliseconds since the epoch.
 
     `grace` is how many seconds the run goes on when nobody reads it, None for as long as it takes.
-    `kept` is how many milliseconds its log stays after its end. `purses` pay for it.
+    `retention_ms` is how many milliseconds its log stays after its end. `purses` pay for it.
     `handovers`: how often a process that stopped in order has left it to the next one. `size` of its log in
     bytes, once it has ended.
     """
@@ -51,7 +51,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ended: int = 0
     conversation: str = ""
     grace: float | None = None
-    kept: int = 0
+    retention_ms: int = msgspec.field(default=0, name="kept")
     purses: tuple[Purse, ...] = ()
     handovers: int = 0
     size: int = 0
@@ -103,16 +103,16 @@ def decode(record: Record) -> RunRecord:
 
 def readable(records: Sequence[Record]) -> list[RunRecord]:
     """Those that can be read: one that cannot must not hide the others. The log names it."""
-    found: list[RunRecord] = []
+    run_records: list[RunRecord] = []
     for record in records:
         try:
-            found.append(decode(record))
+            run_records.append(decode(record))
         except Unreadable as error:
             logger.error("run %s: its record is left out: %s", record.key, error)
-    return found
+    return run_records
 
 
-def made(record: RunRecord, *, expires: int) -> Change:
+def create(record: RunRecord, *, expires: int) -> Change:
     """The change that makes a new run's record."""
     return new(BUCKET, record.run, SHAPE.encode(record), expires=expires)
 
@@ -163,9 +163,9 @@ class Directory:
         """The same, with its size in bytes."""
         events: list[Event] = []
         size = 0
-        while found := await self._store.log.read(run, len(events) - 1):
-            events.extend(found)
-            size += sum(map(length, found))
+        while batch := await self._store.log.read(run, len(events) - 1):
+            events.extend(batch)
+            size += sum(map(length, batch))
             check_size(run, size, most)
             await asyncio.sleep(0)
         if not events:
@@ -192,8 +192,8 @@ class Directory:
         Slice by slice as it is read: a long log folded in one go would keep everybody else waiting.
         """
         state = RunState()
-        while found := await self._store.log.read(run, state.seq):
-            for event in found:
+        while events := await self._store.log.read(run, state.seq):
+            for event in events:
                 state.apply(event)
                 state.size += length(event)
             check_size(run, state.size, most)
@@ -210,22 +210,22 @@ class Directory:
         A page looks at a bounded number of records and says where the next one goes on, also when it found
         nothing. Raises `LogError`.
         """
-        found: list[RunRecord] = []
+        records: list[RunRecord] = []
         for _ in range(LOOKED_AT // STEP):
             scan = self._store.records.scan
             some = await scan(BUCKET, after=after, limit=STEP, newest_first=True)
             for record in readable(some):
                 if 0 < record.created < want.since:
-                    return Page(found, "")
-                if len(found) == limit:
-                    return Page(found, after)
+                    return Page(records, "")
+                if len(records) == limit:
+                    return Page(records, after)
                 after = record.run
                 if owner.owns(record.tenant, record.user) and want.takes(record):
-                    found.append(record)
+                    records.append(record)
             if len(some) < STEP:
-                return Page(found, "")
+                return Page(records, "")
             after = some[-1].key
-        return Page(found, after)
+        return Page(records, after)
 
     async def _no_log(self, run: str) -> NotFound | Damaged:
         """Why a run has no log: it never began, or it went. One that has ended has a log until its record

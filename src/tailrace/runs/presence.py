@@ -18,7 +18,7 @@ class _Readers:
 
     def __init__(self) -> None:
         self.count = 0
-        self.gone = asyncio.Event()
+        self.readers_left = asyncio.Event()
 
 
 class Presence:
@@ -44,7 +44,7 @@ class Presence:
         finally:
             readers.count -= 1
             if not readers.count:
-                readers.gone.set()
+                readers.readers_left.set()
                 del self._readers[run]
 
     async def is_read(self, run: str) -> bool:
@@ -66,7 +66,7 @@ class Presence:
         with suppress(LogError):
             stop = await self._engine().answer(_name(run), _yes)
             try:
-                await readers.gone.wait()
+                await readers.readers_left.wait()
             finally:
                 await stop()
 

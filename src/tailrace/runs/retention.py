@@ -86,8 +86,8 @@ class Sweeper:
         Its record says so first: where a crash comes between, the next sweep does the rest, and nobody takes
         a log that is gone for a damaged one.
         """
-        gone = msgspec.structs.replace(record, status="expired")
-        await self._directory.write(gone, expires=self._clock())
+        expired_record = msgspec.structs.replace(record, status="expired")
+        await self._directory.write(expired_record, expires=self._clock())
         await self._drop(record.run)
         await self._store.records.delete(BUCKET, record.run)
 
@@ -102,13 +102,13 @@ class Sweeper:
             if await runs.works(record.run):
                 return 0
         try:
-            begun = bool(await self._store.log.read(record.run, -1))
-            state = await self._directory.state(record.run) if begun else RunState()
+            has_begun = bool(await self._store.log.read(record.run, -1))
+            state = await self._directory.state(record.run) if has_begun else RunState()
         except Unreadable:
             if record.status in ("in_progress", "waiting"):
                 raise
             return await self._expire_unreadable(record, now)
-        if begun and not state.ended:
+        if has_begun and not state.ended:
             await self._attend(record, state, now, runs)
             return 0
         return await self._expire(record, state, now)
@@ -116,9 +116,9 @@ class Sweeper:
     async def _put_off(self, due: Record, until: int) -> None:
         """Let a record fall due later, unless it was written meanwhile."""
 
-        def apply(found: Record | None) -> Value | None:
-            is_due = found is not None and found.expires == due.expires
-            return Value(found.value, until) if found is not None and is_due else None
+        def apply(record: Record | None) -> Value | None:
+            is_due = record is not None and record.expires == due.expires
+            return Value(record.value, until) if record is not None and is_due else None
 
         await self._store.records.change(Change(BUCKET, due.key, apply))
 
@@ -138,21 +138,21 @@ class Sweeper:
         if not state.ended and record.status in ("in_progress", "waiting"):
             await self.forget(record)  # it never began (see `Store.begin`)
             return 0
-        ends = state.ended_at + record.kept
+        ends = state.ended_at + record.retention_ms
         if ends > now:
             await self._directory.write(ended(record, state), expires=ends)
             return 0
         if record.conversation and state.ended:
             await self._conversations.keep_items(record.conversation, record.run, state)
         await self._drop(record.run)
-        gone = state.ended_at or record.ended
-        tombstone = msgspec.structs.replace(record, status="expired", ended=gone)
+        ended_at = state.ended_at or record.ended
+        tombstone = msgspec.structs.replace(record, status="expired", ended=ended_at)
         await self._directory.write(tombstone, expires=now + self._settings.tombstone)
         return 1
 
     async def _expire_unreadable(self, record: RunRecord, now: int) -> int:
         """A run that has ended and whose log cannot be read: its record says when it goes."""
-        ends = record.ended + record.kept
+        ends = record.ended + record.retention_ms
         if ends > now:
             await self._directory.write(record, expires=ends)
             return 0
@@ -168,12 +168,12 @@ class Sweeper:
 
     async def forget_kept(self, run: str) -> None:
         """Forget what a run's runtime has kept besides the log: nobody goes on with it any more."""
-        while kept := [
+        while checkpoints := [
             record.key
             for record in await self._store.records.scan(KEPT, after=f"{run}/")
             if record.key.startswith(f"{run}/")
         ]:
-            for key in kept:
+            for key in checkpoints:
                 await self._store.records.delete(KEPT, key)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from tailrace.errors import LogError
 from tailrace.events.state import RunState
 from tailrace.log.contract import Change
-from tailrace.runs.directory import Directory, RunRecord, made
+from tailrace.runs.directory import Directory, RunRecord, create
 from tailrace.runs.retention import ended
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.writer import Clock
@@ -28,7 +28,7 @@ class RunRecords:
 
     def begins(self, record: RunRecord) -> Change:
         """A run's first record."""
-        return made(record, expires=self._clock() + self._settings.look)
+        return create(record, expires=self._clock() + self._settings.look)
 
     async def works(self, record: RunRecord) -> None:
         """A run is worked on; the sweeper looks after it in a while. Raises `LogError`."""
@@ -48,5 +48,5 @@ class RunRecords:
     async def has_ended(self, record: RunRecord, state: RunState) -> None:
         """A run has ended."""
         with suppress(LogError):
-            expires = state.ended_at + record.kept
+            expires = state.ended_at + record.retention_ms
             await self._directory.write(ended(record, state), expires=expires)

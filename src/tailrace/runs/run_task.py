@@ -67,13 +67,13 @@ class RunTask:
         self._context = RunContext(record.run, BoundedSink(writer, bounds, self._too_large))
         self._spend = spend
         self._turn = turn
-        self._spent = self._stopped = ""
+        self._reached_limit = self._stopped = ""
         if record.purses:
             writer.state.metered = self._count
         self._cancelled_by = ""
         self._handed_over = self._beyond = False
         self._driving = False
-        self._held = 0.0
+        self._held_seconds = 0.0
 
     def cancel(self, by: str) -> bool:
         """Stop the work and end the run as cancelled; False when it has ended or pauses already."""
@@ -86,24 +86,24 @@ class RunTask:
         return True
 
     def _count(self, usage: Usage) -> None:
-        self._spend(usage, self._reached)
+        self._spend(usage, self._on_limit)
 
-    def _reached(self, reached: str) -> None:
-        if not self._spent:
-            self._spent = reached
+    def _on_limit(self, limit: str) -> None:
+        if not self._reached_limit:
+            self._reached_limit = limit
             asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop)
 
-    def _too_large(self, reached: str) -> None:
+    def _too_large(self, limit: str) -> None:
         """Whatever the runtime does about the exception that it gets, this is the run's end."""
         if not self._beyond:
             self._beyond = True
-            self._spent = self._stopped = reached
+            self._reached_limit = self._stopped = limit
             asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop)
 
     def _stop(self) -> None:
         """It has used up what it may, and more is to be done. Some need to be told more than once."""
         if self.task is not None and not self.task.done() and self.writer.state.phase == "running":
-            self._stopped = self._spent
+            self._stopped = self._reached_limit
             self.task.cancel()
             asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop)
 
@@ -116,7 +116,7 @@ class RunTask:
     def interrupt(self, seconds: float) -> bool:
         """Its code has held the event loop for so many seconds: end the run as failed, whatever that code
         does about it. Called by a signal, inside that code; True when it was called before."""
-        again, self._held = self._held > 0, seconds
+        again, self._held_seconds = self._held_seconds > 0, seconds
         self.writer.halt = LoopHeld()
         if not again:
             asyncio.get_running_loop().call_soon_threadsafe(self._stop_holding)
@@ -149,7 +149,9 @@ class RunTask:
         `CancelledError` when the run is handed over, or the event loop is torn down.
         """
         end = await self._drive(seconds)
-        if end is None or self._beyond or self._held:  # it may have swallowed the cancellation
+        if (
+            end is None or self._beyond or self._held_seconds
+        ):  # it may have swallowed the cancellation
             end = self._asked_end()
         state = self.writer.state
         if end is None and state.asking:
@@ -201,21 +203,21 @@ class RunTask:
 
     def _cut_short(self) -> RunEnd:
         """The end after a cancellation. Raises it again where the run goes on in another process."""
-        task, asked = asyncio.current_task(), self._asked_end()
-        if task is None or (self._handed_over and not self._held):
+        task, requested_end = asyncio.current_task(), self._asked_end()
+        if task is None or (self._handed_over and not self._held_seconds):
             raise asyncio.CancelledError
-        if asked is not None:
+        if requested_end is not None:
             while task.uncancel():
                 pass
-            return asked
+            return requested_end
         if task.cancelling():
             raise asyncio.CancelledError  # the loop is torn down
         return RunFailed("server_error", "The agent raised CancelledError.")  # nobody else did
 
     def _asked_end(self) -> RunEnd | None:
         """The end that we asked for, by a cancellation."""
-        if self._held:
-            words = f"The agent blocked its worker for more than {self._held:g} s."
+        if self._held_seconds:
+            words = f"The agent blocked its worker for more than {self._held_seconds:g} s."
             return RunFailed("server_error", words)
         if self._cancelled_by:
             return RunCancelled(self._cancelled_by)

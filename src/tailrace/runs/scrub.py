@@ -20,40 +20,40 @@ Readers = Mapping[str, Callable[[bytes], object]]
 """What reads the records of each bucket."""
 
 
-async def scrub(kept: Inspection, readers: Readers) -> AsyncGenerator[str, None]:
+async def scrub(inspection: Inspection, readers: Readers) -> AsyncGenerator[str, None]:
     """A sentence for each thing that is wrong."""
-    for sentence in kept.faults():
+    for sentence in inspection.faults():
         yield sentence
-    known: dict[str, RunRecord] = {}
+    records: dict[str, RunRecord] = {}
     for bucket, reader in readers.items():
-        async for record in _records(kept, bucket):
+        async for record in _records(inspection, bucket):
             try:
-                found = reader(record.value)
+                value = reader(record.value)
             except Unreadable as error:
                 yield f"records row {bucket!r}, {record.key!r}: {error}"
                 continue
-            if bucket == directory.BUCKET and isinstance(found, RunRecord):
-                known[record.key] = found
-    for run in dict.fromkeys([*known, *kept.runs()]):
-        wrong = await _wrong(kept, run, known.get(run))
+            if bucket == directory.BUCKET and isinstance(value, RunRecord):
+                records[record.key] = value
+    for run in dict.fromkeys([*records, *inspection.runs()]):
+        wrong = await _wrong(inspection, run, records.get(run))
         if wrong:
             yield f"run {run}: {wrong}"
 
 
-async def _records(kept: Inspection, bucket: str) -> AsyncGenerator[Record, None]:
+async def _records(inspection: Inspection, bucket: str) -> AsyncGenerator[Record, None]:
     after = ""
-    while page := await kept.scan(bucket, after=after):
+    while page := await inspection.scan(bucket, after=after):
         for record in page:
             yield record
         after = page[-1].key
 
 
-async def _wrong(kept: Inspection, run: str, record: RunRecord | None) -> str:
+async def _wrong(inspection: Inspection, run: str, record: RunRecord | None) -> str:
     """What is wrong with a run, or nothing."""
     state = RunState()
     try:
-        while found := await kept.read(run, state.seq):
-            for event in found:
+        while events := await inspection.read(run, state.seq):
+            for event in events:
                 state.apply(event)
     except IllegalEvent as error:
         return f"its log breaks the grammar behind event {state.seq}: {error}"

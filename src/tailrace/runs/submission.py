@@ -23,7 +23,7 @@ from tailrace.runs.writer import Clock
 KEYS, RETRIES = "idempotency", "retries"
 LARGE_BYTES = 262_144
 """Bytes of a body that is hashed in a thread: 0.2 ms, about what it takes to hand it over (measured)."""
-RELEASED = 1
+RELEASE_EXPIRY = 1
 """The expiry of a claim that counts no longer. All others count until the sweeper removes them: it knows when
 the clock is to be believed (`sweeping.py`)."""
 
@@ -74,7 +74,7 @@ class Sent(msgspec.Struct, frozen=True):
     repeats: bool
 
     @property
-    def keyed(self) -> bool:
+    def has_key(self) -> bool:
         """Whether a key tells it from all others."""
         return self.bucket == KEYS
 
@@ -112,49 +112,53 @@ class Submissions:
         self._settings = settings
         self._clock = clock
 
-    async def find(self, sent: Sent) -> SubmissionClaim | None:
+    async def find(self, key: Sent) -> SubmissionClaim | None:
         """What an equal submission did before; None for one that is no repetition.
 
         Raises `Unprocessable` when the key was used with another body.
         """
-        if not sent.repeats:
+        if not key.repeats:
             return None
-        record = await self._store.records.get(sent.bucket, sent.name)
-        if record is None or record.expires == RELEASED:
+        record = await self._store.records.get(key.bucket, key.name)
+        if record is None or record.expires == RELEASE_EXPIRY:
             return None
         claim = decode(record)
-        if claim.fingerprint != sent.fingerprint:
+        if claim.fingerprint != key.fingerprint:
             raise Unprocessable(
                 "This Idempotency-Key was used with a different request.",
                 code="idempotency_key_reused",
             )
         return claim
 
-    def claim(self, sent: Sent, run: str, *, gone: str = "", answers: bool = False) -> Change:
-        """The change that remembers `run` for a submission; `gone` is a run that was remembered and is there
-        no more. It refuses (`RevisionMismatch`) where somebody else was quicker with the key."""
-        lasts = self._settings.idempotency if sent.keyed else self._settings.retry_window
-        value = SHAPE.encode(SubmissionClaim(run, sent.fingerprint, answers, self._by))
-        made = Value(value, self._clock() + lasts)
+    def claim(
+        self, key: Sent, run: str, *, replaced_run: str = "", answers: bool = False
+    ) -> Change:
+        """The change that makes the record of a submission name `run`.
+
+        `replaced_run` is a run that the record named before and that no longer exists. The change refuses
+        (`RevisionMismatch`) if another process has claimed the key."""
+        lasts = self._settings.idempotency if key.has_key else self._settings.retry_window
+        claim = SHAPE.encode(SubmissionClaim(run, key.fingerprint, answers, self._by))
+        value = Value(claim, self._clock() + lasts)
 
         def apply(record: Record | None) -> Value:
-            stands = sent.keyed and record is not None and record.expires != RELEASED
-            if stands and record is not None and decode(record).run not in (run, gone):
-                raise RevisionMismatch(f"{sent.name} is taken")
-            return made
+            stands = key.has_key and record is not None and record.expires != RELEASE_EXPIRY
+            if stands and record is not None and decode(record).run not in (run, replaced_run):
+                raise RevisionMismatch(f"{key.name} is taken")
+            return value
 
-        return Change(sent.bucket, sent.name, apply, fresh=not gone)
+        return Change(key.bucket, key.name, apply, fresh=not replaced_run)
 
-    async def release(self, sent: Sent, run: str) -> None:
+    async def release(self, key: Sent, run: str) -> None:
         """Give a key back: its run will not be written, and the next who sends it need not wait for that."""
-        if not sent.keyed:
+        if not key.has_key:
             return
 
         def apply(record: Record | None) -> Value | None:
             mine = record is not None and decode(record).run == run
-            return Value(record.value, RELEASED) if record is not None and mine else None
+            return Value(record.value, RELEASE_EXPIRY) if record is not None and mine else None
 
-        await self._store.records.change(Change(sent.bucket, sent.name, apply))
+        await self._store.records.change(Change(key.bucket, key.name, apply))
 
 
 def decode(record: Record) -> SubmissionClaim:

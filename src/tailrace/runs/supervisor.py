@@ -69,10 +69,10 @@ class Supervisor:
         self._settings = settings
         self._clock = clock
         self._run_records = RunRecords(directory, settings, clock)
-        self._shared = cluster is not None
+        self._is_shared = cluster is not None
         self._begins: set[str] = set()
         """Runs whose start is being written."""
-        self._accounts = Accounts(store, clock, shared=self._shared)
+        self._accounts = Accounts(store, clock, is_shared=self._is_shared)
         self._running: Running = LocalConcurrency()
         if cluster is not None:
             self._running = ClusterConcurrency(store, directory, clock)
@@ -86,7 +86,7 @@ class Supervisor:
             self._running,
             settings,
             clock,
-            alone=not self._shared,
+            alone=not self._is_shared,
         )
         self._executor: Executor = worker
         if cluster is not None:
@@ -145,43 +145,43 @@ class Supervisor:
         shutting down, `TooMany` for who has too many runs or has spent too much, `Unprocessable` for a key
         that was used with another body.
         """
-        sent = await remembered(submission, owner)
+        key = await remembered(submission, owner)
         if self.phase != "open":
             raise Unavailable("The server starts or shuts down; try again in a moment.")
-        while sent.repeats and sent.name in self._starting:  # its run is about to be there
-            await self._starting[sent.name]
-        started = self._starting[sent.name] = asyncio.get_running_loop().create_future()
+        while key.repeats and key.name in self._starting:  # its run is about to be there
+            await self._starting[key.name]
+        started = self._starting[key.name] = asyncio.get_running_loop().create_future()
         try:
-            return await self._started(request, owner, submission, sent)
+            return await self._start(request, owner, submission, key)
         finally:
-            if self._starting.get(sent.name) is started:
-                del self._starting[sent.name]
+            if self._starting.get(key.name) is started:
+                del self._starting[key.name]
             started.set_result(None)
 
-    async def _started(
-        self, request: RunRequest, owner: Owner, submission: Submission, sent: Sent
+    async def _start(
+        self, request: RunRequest, owner: Owner, submission: Submission, key: Sent
     ) -> tuple[str, bool]:
         while True:
-            found = await self._submissions.find(sent)
-            if found is not None and await self._stands(found, sent):
-                return found.run, False
+            claim_record = await self._submissions.find(key)
+            if claim_record is not None and await self._stands(claim_record, key):
+                return claim_record.run, False
             now = self._clock()
             run = ids.ulid(now, secrets.token_bytes(10))
-            gone = "" if found is None else found.run
-            claim = self._submissions.claim(sent, run, gone=gone)
-            start = partial(self._begin, run, now, request, owner, submission, gone)
+            replaced_run = "" if claim_record is None else claim_record.run
+            claim = self._submissions.claim(key, run, replaced_run=replaced_run)
+            start = partial(self._begin, run, now, request, owner, submission, replaced_run)
             self._begins.add(run)
             try:
-                if not (self._shared and sent.keyed):
+                if not (self._is_shared and key.has_key):
                     await start(claim)
-                elif not await self._claimed(claim, start, sent, run):
+                elif not await self._start_claimed(claim, start, key, run):
                     continue
             finally:
                 self._begins.discard(run)
             return run, True
 
-    async def _claimed(
-        self, claim: Change, start: Callable[[], Awaitable[None]], sent: Sent, run: str
+    async def _start_claimed(
+        self, claim: Change, start: Callable[[], Awaitable[None]], key: Sent, run: str
     ) -> bool:
         """Begin a run once its key is claimed among many processes; False when another process has begun
         one, or is about to."""
@@ -197,15 +197,15 @@ class Supervisor:
             return False
         except BaseException:
             with suppress(LogError):
-                await self._submissions.release(sent, run)
+                await self._submissions.release(key, run)
             raise
         return True
 
-    async def _stands(self, claim: SubmissionClaim, sent: Sent) -> bool:
+    async def _stands(self, claim: SubmissionClaim, key: Sent) -> bool:
         """Whether a run that an equal submission started is still there to be attached to."""
         record = await self._directory.record(claim.run)
         # What failed is not worth attaching to when a client asks again because it failed.
-        failed = record is not None and record.status == "failed" and not sent.keyed
+        failed = record is not None and record.status == "failed" and not key.has_key
         return not failed and await self._executor.has(claim.run, claim.by)
 
     async def _begin(
@@ -215,11 +215,11 @@ class Supervisor:
         request: RunRequest,
         owner: Owner,
         submission: Submission,
-        gone: str,
+        replaced_run: str,
         *beside: Change,
     ) -> None:
-        """Write a run's start, with all by which it is found again, and let the work begin. `gone` never
-        began, or is there no more."""
+        """Write the start of a run, with all records by which it is found, and let the work begin.
+        `replaced_run` is a run of the same submission that never began, or no longer exists."""
         if 0 < self._settings.most_runs <= len(self._executor):
             raise Unavailable("The server works on as many runs as it can; try again in a moment.")
         try:
@@ -240,14 +240,16 @@ class Supervisor:
             created=now,
             conversation=request.conversation,
             grace=self._grace(request, submission),
-            kept=self._settings.kept if request.store else self._settings.kept_unstored,
+            retention_ms=self._settings.kept if request.store else self._settings.kept_unstored,
             purses=submission.purses,
         )
         conversation = request.conversation
         begin = partial(
             self._store.begin,
             run,
-            before=[self._conversations.joined(conversation, run, gone)] if conversation else [],
+            before=[self._conversations.join(conversation, run, replaced_run)]
+            if conversation
+            else [],
             beside=[self._run_records.begins(record), *beside],
         )
         writer = RunWriter(self._store.log, run, RunState(), self._clock, begin)
@@ -292,19 +294,19 @@ class Supervisor:
         run: str,
         answer: Answer,
         turn: RunResumed = RunResumed(),  # noqa: B008 - frozen
-        sent: Sent | None = None,
+        key: Sent | None = None,
     ) -> Given:
         """Give a run what it asked for; when this returns the answer is durable and the run goes on, from
         where the result says.
 
-        `turn` is what brought the answer: one with messages is taken only while the run waits. `sent` is how
-        it came. The same turn sent again changes nothing; its answer was given where the result says. Raises
-        `Conflict` when nothing, or nothing any more, is asked by that name: of two answers the first one
-        counts; `Unprocessable` for a key that was used with another body.
+        `turn` is what brought the answer: one with messages is taken only while the run waits. `key` is its
+        submission's. The same turn sent again changes nothing; its answer was given where the result says.
+        Raises `Conflict` when nothing, or nothing any more, is asked by that name: of two answers the first
+        one counts; `Unprocessable` for a key that was used with another body.
         """
-        if sent is not None and sent.keyed and await self._submissions.find(sent) is None:
+        if key is not None and key.has_key and await self._submissions.find(key) is None:
             with suppress(RevisionMismatch):  # it comes twice at once
-                claim = self._submissions.claim(sent, run, answers=True)
+                claim = self._submissions.claim(key, run, answers=True)
                 await self._store.records.change(claim)
         try:
             await self._give(run, answer, turn)
@@ -318,9 +320,9 @@ class Supervisor:
             raise AssertionError("what is durable is in the log")
         return msgspec.structs.replace(place, repeated=False)
 
-    async def claimed(self, sent: Sent) -> SubmissionClaim | None:
+    async def claimed(self, key: Sent) -> SubmissionClaim | None:
         """What an equal submission began or answered before. Raises `Unprocessable`."""
-        return await self._submissions.find(sent)
+        return await self._submissions.find(key)
 
     async def _give(self, run: str, answer: Answer, turn: RunResumed) -> None:
         while turn.input or not await self._executor.answer(run, answer):
@@ -337,13 +339,13 @@ class Supervisor:
             record, state = await self._waiting(run)
         except Conflict:
             raise Conflict("The run asks for nothing.", code="already_answered") from None
-        resumed = [*drafts(state, answer), Draft(turn)]
+        resume_drafts = [*drafts(state, answer), Draft(turn)]
         await self._accounts.check(record.purses)
         await self._running.enter(run, record.purses)
         await self._offer(run, state.seq, record.purses)
         try:
             writer = RunWriter(self._store.log, run, state, self._clock)
-            writer.add(resumed)
+            writer.add(resume_drafts)
             await writer.flush()
             record = msgspec.structs.replace(record, status="in_progress")
             await self._run_records.works(record)
@@ -365,7 +367,7 @@ class Supervisor:
         """A run that waits. Raises `Fenced` when another process let it go on, `Conflict` when it is over."""
         record = await self._directory.record(run)
         state = await self._directory.state(run)
-        if self._shared and state.phase == "running":
+        if self._is_shared and state.phase == "running":
             raise Fenced(f"the run {run} continues")
         if record is None or state.phase != "waiting" or not self._executor.knows(record.agent):
             raise Conflict("The run is not in progress.", code="not_in_progress")

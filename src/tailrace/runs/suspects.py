@@ -46,14 +46,14 @@ class Suspects:
         time."""
         further = asyncio.Event()
 
-        def heard(_: Sequence[Event]) -> None:
+        def on_events(_: Sequence[Event]) -> None:
             if writer.state.stuck == 0 or writer.state.phase != "running":
                 further.set()
 
-        stop = self._store.log.watch(run, heard)
+        stop = self._store.log.watch(run, on_events)
         try:
             async with asyncio.timeout(self._alone_seconds()):
-                heard(())
+                on_events(())
                 await further.wait()
         except TimeoutError:
             pass

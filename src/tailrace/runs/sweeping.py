@@ -36,7 +36,7 @@ class SweepMark(Struct, frozen=True, omit_defaults=True):
     """When, by the clock, the last sweep was, and when somebody confirmed the clock."""
 
     at: int = 0
-    confirmed: int = 0
+    confirmed_at: int = msgspec.field(default=0, name="confirmed")
 
 
 SHAPE = Shape("sweep", SweepMark)
@@ -50,7 +50,7 @@ class Doubt:
 
     def believes(self, mark: SweepMark | None, now: int, steady: int) -> bool:
         """`now` is what the clock says, `steady` what a clock says that nobody sets; in milliseconds."""
-        if mark is None or _near(now, mark.at) or _near(now, mark.confirmed):
+        if mark is None or _near(now, mark.at) or _near(now, mark.confirmed_at):
             self._since = None
             return True
         if self._since is not None:
@@ -68,7 +68,7 @@ def _near(one: int, other: int) -> bool:
 async def confirm(records: Records, now: int) -> None:
     """Say that the clock is right, to all who sweep. Raises `LogError`."""
     mark = await _read(records) or SweepMark()
-    await _write(records, msgspec.structs.replace(mark, confirmed=now))
+    await _write(records, msgspec.structs.replace(mark, confirmed_at=now))
 
 
 async def sweep_for_ever(
@@ -80,22 +80,22 @@ async def sweep_for_ever(
     steady: Callable[[], float] = time.monotonic,
 ) -> None:
     """Sweep now and then; `runs` sees to those that are in progress."""
-    doubt, said = Doubt(), False
+    doubt, has_warned = Doubt(), False
     while True:
         try:
             mark = await _read(store.records)
             now = clock()
-            believed = doubt.believes(mark, now, int(steady() * 1000))
-            if believed:
+            is_believed = doubt.believes(mark, now, int(steady() * 1000))
+            if is_believed:
                 await sweeper.sweep(runs)
                 await _write(store.records, msgspec.structs.replace(mark or SweepMark(), at=now))
-            elif not said and mark is not None:
+            elif not has_warned and mark is not None:
                 logger.warning(
                     "the clock is %.1f h away from the last sweep: nothing expires for an hour, or until"
                     " `tailrace sweep` confirms the clock",
                     (now - mark.at) / HOUR,
                 )
-            said = not believed
+            has_warned = not is_believed
         except LogError as error:
             logger.error("the sweeper could not work: %s", error)
         except Exception:  # one record that makes no sense must not end all sweeping

@@ -1,7 +1,13 @@
-"""Whether a run whose worker is gone can go on in another process. Pure.
+"""Whether a run that has lost its worker can continue in another process. Pure.
 
-What cut it off may be the run itself: it blocks its worker, or ends the process. So attempts that were cut
-off are counted, whether a crash was seen or not; those that a worker gave up in order are not.
+A takeover is an append: the new worker writes `RunAttempt` with the next attempt number at the end of the
+log. If that append succeeds, the log refuses the previous worker from then on, even if it is only slow and
+not dead (`log/stores/claim.py`); if it is fenced, another worker was first and this one stops. So no
+process needs to know whether another one lives.
+
+The run itself may be what ended its worker: it blocks the loop, or kills the process. So interrupted
+attempts are counted, whether a crash was seen or not, and the run is ended after `stuck_attempts` without
+progress. Attempts that a worker handed over in order do not count.
 """
 
 from __future__ import annotations
@@ -31,10 +37,10 @@ def hindrance(
         return f"The agent {record.agent} no longer exists."
     if not runtime.resumes:
         return f"The agent {record.agent} cannot go on after a restart."
-    stuck = state.stuck + (not next_one.orderly)
+    stuck_attempts = state.stuck + (not next_one.orderly)
     cut_offs = state.cut_offs + (not next_one.orderly)
-    if stuck >= settings.stuck_attempts:
-        words = f"{stuck} attempts in a row were cut off before the agent got any further"
+    if stuck_attempts >= settings.stuck_attempts:
+        words = f"{stuck_attempts} attempts in a row were cut off before the agent got any further"
         return f"The run was stopped: {words}."
     if cut_offs >= settings.attempts:
         return f"The run was stopped: {cut_offs} attempts were cut off."

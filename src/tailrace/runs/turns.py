@@ -23,7 +23,7 @@ from tailrace.runs.writer import Clock
 BUCKET = "turns"
 WAIT_SECONDS = 30.0
 """How long a turn waits for its conversation before it is told to try again."""
-HELD = 40_000
+HOLD_MS = 40_000
 """Milliseconds for which a turn that begins keeps others out at most: longer than it may wait itself for the
 turn before it to end."""
 LOOK_SECONDS = 0.05
@@ -84,10 +84,10 @@ class Turns:
             now = self._clock()
             if record is None or await self._is_over(record, now, cluster):
                 revision = 0 if record is None else record.revision
-                value = SHAPE.encode(_Turn(cluster.name, now + HELD))
+                value = SHAPE.encode(_Turn(cluster.name, now + HOLD_MS))
                 with suppress(RevisionMismatch):
                     await self._store.records.put(BUCKET, conversation, value, revision=revision)
-                    return now + HELD
+                    return now + HOLD_MS
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _is_over(self, record: Record, now: int, cluster: Membership) -> bool:

@@ -36,7 +36,7 @@ RETAKE_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Waits before a run that could not be taken over is tried again; the last one repeats."""
 AT_ONCE = 4
 """Runs that are taken over at the same time when a process starts."""
-RESTARTED = "the server restarted"
+RESTART_REASON = "the server restarted"
 
 
 class Worker:
@@ -109,9 +109,9 @@ class Worker:
 
         async def one(run: str) -> None:
             async with room:
-                taken = self._draining.is_set() or await self._taken(run, RESTARTED)
-            if not taken:
-                self._spawn(self._retake(run, RESTARTED))
+                is_taken = self._draining.is_set() or await self._try_take_over(run, RESTART_REASON)
+            if not is_taken:
+                self._spawn(self._retake(run, RESTART_REASON))
 
         await asyncio.gather(*map(one, runs))
 
@@ -169,11 +169,11 @@ class Worker:
     async def cancel(self, run: str, by: str) -> bool:
         """End a run that is worked on here; False when it is not, or is about to pause. Returns when its log
         has ended; raises `LogError` when it could not be written, `Fenced` when another worker has it."""
-        taken = self._left.get(run)
-        if taken is not None:
+        takeover = self._left.get(run)
+        if takeover is not None:
             with suppress(Fenced):  # it was taken over in this moment
                 return await self.end(run, RunCancelled(by))
-            await taken.wait()
+            await takeover.wait()
         live = self._live.get(run)
         if live is None or live.task is None or not live.cancel(by):
             return False
@@ -342,11 +342,11 @@ class Worker:
                 async with asyncio.timeout(wait):
                     await self._draining.wait()
                 return
-            if await self._taken(run, reason, orderly=orderly):
+            if await self._try_take_over(run, reason, orderly=orderly):
                 return
             wait = next(waits, wait)
 
-    async def _taken(self, run: str, reason: str, *, orderly: bool = False) -> bool:
+    async def _try_take_over(self, run: str, reason: str, *, orderly: bool = False) -> bool:
         """Try to take a run over."""
         try:
             await self.take_over(run, reason, orderly=orderly)

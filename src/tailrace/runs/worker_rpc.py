@@ -1,4 +1,5 @@
-"""What a process asks of the one that works on a run, and what it is told: plain bytes, both ways."""
+"""Calls between the processes of a cluster: cancel a run, answer it, ask whether it is worked on.
+MessagePack."""
 
 from __future__ import annotations
 
@@ -38,21 +39,24 @@ class Ask(Struct, frozen=True, tag="ask"):
 class Answers(Struct, frozen=True, tag="answers"):
     """Answers, each with the name of its kind."""
 
-    given: list[tuple[str, dict[str, Any]]]
+    answers: list[tuple[str, dict[str, Any]]] = msgspec.field(name="given")
 
     @classmethod
     def of(cls, answer: Answer) -> Answers:
+        """The call that gives these answers."""
         return cls([(NAMES[type(each)], msgspec.to_builtins(each)) for each in answer])
 
     def answer(self) -> Answer:
-        return tuple(msgspec.convert(fields, KINDS[kind]) for kind, fields in self.given)
+        """The answers of the call. Raises `msgspec.MsgspecError` for fields that do not fit their kind."""
+        return tuple(msgspec.convert(fields, KINDS[kind]) for kind, fields in self.answers)
 
 
 class CallResult(Struct, frozen=True, omit_defaults=True):
-    """How it went: `taken`, or not for the run's own sake; `refused` names the error."""
+    """The outcome of a call. `is_accepted` is false if the run rejected it; `refusal` names the error
+    (`REFUSALS`, `OTHER`). The names on the wire are those of the first version."""
 
-    taken: bool
-    refused: str = ""
+    is_accepted: bool = msgspec.field(name="taken")
+    refusal: str = msgspec.field(default="", name="refused")
     message: str = ""
     param: str = ""
     code: str = ""
@@ -60,17 +64,17 @@ class CallResult(Struct, frozen=True, omit_defaults=True):
 
 encode = msgspec.msgpack.Encoder().encode
 _call = msgspec.msgpack.Decoder(Cancel | Ask | Answers)
-_said = msgspec.msgpack.Decoder(CallResult)
+_result = msgspec.msgpack.Decoder(CallResult)
 
 
 def outcome(body: bytes) -> bool:
     """Whether the run took it. Raises what the run said against it, and `LogError`."""
-    said = _said.decode(body)
-    if said.refused in REFUSALS:
-        raise REFUSALS[said.refused](said.message, param=said.param, code=said.code)
-    if said.refused:
-        raise LogError(said.message)
-    return said.taken
+    result = _result.decode(body)
+    if result.refusal in REFUSALS:
+        raise REFUSALS[result.refusal](result.message, param=result.param, code=result.code)
+    if result.refusal:
+        raise LogError(result.message)
+    return result.is_accepted
 
 
 async def respond(
@@ -90,9 +94,9 @@ async def respond(
         return encode(CallResult(await answer(call.answer())))
     except CallerError as error:
         name = next((name for name, kind in REFUSALS.items() if type(error) is kind), OTHER)
-        said = CallResult(taken=False, refused=name, message=error.message)
-        return encode(msgspec.structs.replace(said, param=error.param, code=error.code))
+        result = CallResult(is_accepted=False, refusal=name, message=error.message)
+        return encode(msgspec.structs.replace(result, param=error.param, code=error.code))
     except Fenced:
         return None
     except (LogError, msgspec.MsgspecError) as error:
-        return encode(CallResult(taken=False, refused=OTHER, message=str(error)))
+        return encode(CallResult(is_accepted=False, refusal=OTHER, message=str(error)))

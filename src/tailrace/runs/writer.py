@@ -1,8 +1,12 @@
 """The single writer of a run: numbers events, gives them their time, checks the grammar, appends.
 
-Drafts go through the fold at once (so the runtime reads its own writes) and to the log in frames: while
-one append is in flight the next frame gathers. Nobody else writes, and readers see only what the log
-has acknowledged, so what a client was shown is always on disk.
+Drafts pass through the fold at once, so that the runtime reads its own writes, and reach the log in frames.
+One append is in flight; meanwhile the next frame gathers. That is group commit per run, and the reason for
+the store's rule of one append per run: if frame n fails, frame n + 1 has not been sent, so a log never has
+a gap. Readers see only what the log has acknowledged, so what a client was shown is always on disk.
+
+Single writer is enforced by the log, not by this class: each append carries the sequence number that it
+follows and the attempt (`log/stores/claim.py`).
 """
 
 from __future__ import annotations
@@ -43,13 +47,13 @@ class RunWriter:
         self._log = log
         self._run = run
         self._clock = clock
-        self._durable = self._sent = state.seq
+        self._durable = self._sent_seq = state.seq
         self._waiting: list[Event] = []
         self._lines: list[bytes] = []
         self._size = 0
         self._in_flight = False
         self._failure: LogError | None = None
-        self._acknowledged: asyncio.Future[None] | None = None
+        self._acknowledgement: asyncio.Future[None] | None = None
         self.halt: BaseException | None = None
         """What the next `add` is answered with: whoever adds is to stop."""
 
@@ -91,14 +95,14 @@ class RunWriter:
 
     def _take(self, event: Event) -> None:
         try:
-            made = line(event)
+            data = line(event)
         except UnicodeEncodeError:
             event = without_surrogates(event)
-            made = line(event)
+            data = line(event)
         self._waiting.append(event)
-        self._lines.append(made)
-        self._size += len(made)
-        self.state.size += len(made)
+        self._lines.append(data)
+        self._size += len(data)
+        self.state.size += len(data)
 
     def _send(self) -> None:
         if not self._waiting:
@@ -109,17 +113,17 @@ class RunWriter:
         batch = joined(events, lines)
         self._size -= sum(map(len, lines))
         self._in_flight = True
-        self._sent = batch.last
+        self._sent_seq = batch.last
         append = self._append(batch)
-        asyncio.ensure_future(append).add_done_callback(self._appended)
+        asyncio.ensure_future(append).add_done_callback(self._on_append)
 
     def _fitting(self) -> int:
         """How many of the events that wait make the next frame: at least one."""
         if self._size <= FRAME_BYTES:
             return FRAME_EVENTS
         size = count = 0
-        for made in self._lines[:FRAME_EVENTS]:
-            size += len(made)
+        for data in self._lines[:FRAME_EVENTS]:
+            size += len(data)
             if size > FRAME_BYTES and count:
                 break
             count += 1
@@ -133,25 +137,25 @@ class RunWriter:
             self._run, batch, expected=self._durable, attempt=self.state.attempt
         )
 
-    def _appended(self, append: asyncio.Future[None]) -> None:
+    def _on_append(self, append: asyncio.Future[None]) -> None:
         self._in_flight = False
         error = LogError("the append was cancelled") if append.cancelled() else append.exception()
         if error is None:
-            self._durable = self._sent
+            self._durable = self._sent_seq
             self._send()
         else:
             self._failure = error if isinstance(error, LogError) else LogError(str(error))
             self._waiting.clear()
             self._lines.clear()
             self._size = 0
-        waiter, self._acknowledged = self._acknowledged, None
+        waiter, self._acknowledgement = self._acknowledgement, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     async def _next_acknowledgement(self) -> None:
         if self._failure is None:
-            if self._acknowledged is None:
-                self._acknowledged = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._acknowledged)
+            if self._acknowledgement is None:
+                self._acknowledgement = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._acknowledgement)
         if self._failure is not None:
             raise self._failure

@@ -1,1 +1,1 @@
-"""What can be done with runs, whoever asks for it and over whatever transport."""
+"""The operations on runs, for every transport."""

@@ -12,12 +12,11 @@ import msgspec
 
 from tailrace.errors import BadRequest, Conflict, NotFound, Unprocessable
 from tailrace.events import history, ids
-from tailrace.events.answers import Approval, Declined
-from tailrace.events.answers import Reply as Answered
+from tailrace.events.answers import Approval, Declined, Reply
 from tailrace.events.items import Json
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
-from tailrace.protocols.ag_ui.request import Create, Resume
+from tailrace.protocols.ag_ui.request import Resume, RunAgentInput
 from tailrace.protocols.ag_ui.wire import APPROVAL, QUESTION, SURFACE
 from tailrace.protocols.fields import any_object, as_object, only, optional
 from tailrace.runs.conversations import named_id
@@ -27,7 +26,7 @@ from tailrace.service.caller import Caller
 from tailrace.service.run_service import RunService
 from tailrace.service.stored_runs import StoredRuns
 
-ABANDONED = "They did not answer."
+NO_ANSWER = "They did not answer."
 """The output of a question's call when its interrupt is `cancelled`."""
 
 
@@ -38,16 +37,16 @@ async def start(service: RunService, caller: Caller, request: RunRequest, body: 
     try:
         run, _ = await service.start(caller, request, body, whole=True, outcomes=True, key=key)
     except Unprocessable as error:
-        raise _reused(request) if error.code == "idempotency_key_reused" else error from None
+        raise _name_reused(request) if error.code == "idempotency_key_reused" else error from None
     return run
 
 
 async def resume(
-    service: RunService, caller: Caller, create: Create, request: RunRequest, body: bytes
+    service: RunService, caller: Caller, create: RunAgentInput, request: RunRequest, body: bytes
 ) -> tuple[str, int]:
     """Continue the run whose interrupts `create.resume` answers, now or when the same request came before.
     Returns the run and the turn that the answers began. Raises as `find_answer` and `RunService.answer`."""
-    answering = await find_answer(service.stored, create, caller.owner)
+    answering = await find_answer(service.runs, create, caller.owner)
     run = answering.run
     require_same_agent(answering.agent, request.agent)
     request = msgspec.structs.replace(request, input=answering.messages)
@@ -103,12 +102,12 @@ def _turn(state: RunState, request: RunRequest) -> int | None:
         other = resumption.request
         if other is not None and (other.session, other.called) == (request.session, request.called):
             if other != request:
-                raise _reused(request)
+                raise _name_reused(request)
             return number
     return None
 
 
-def _reused(request: RunRequest) -> Unprocessable:
+def _name_reused(request: RunRequest) -> Unprocessable:
     return Unprocessable(
         f"Run '{request.called}' of thread '{request.session}' was another request.",
         param="runId",
@@ -116,19 +115,19 @@ def _reused(request: RunRequest) -> Unprocessable:
     )
 
 
-async def find_answer(stored: StoredRuns, create: Create, owner: Owner) -> Answering:
+async def find_answer(runs: StoredRuns, create: RunAgentInput, owner: Owner) -> Answering:
     """The run that `create.resume` answers, the answers, and new messages of the user. Raises `BadRequest`,
     `NotFound`, `Expired`, and `Conflict` where messages have waited too long for the run's next pause."""
     param = create.resume[0].where + ".interruptId"
-    runs = {_position(entry)[0] for entry in create.resume}
-    if len(runs) > 1:
+    names = {_position(entry)[0] for entry in create.resume}
+    if len(names) > 1:
         raise BadRequest("The interrupts are of different runs.", param=param)
-    record = await stored.directory.find(runs.pop(), owner)
-    state = await stored.directory.state(record.run)
+    record = await runs.directory.find(names.pop(), owner)
+    state = await runs.directory.state(record.run)
     answers = tuple(_answer(entry, state) for entry in create.resume)
     messages = history.said_besides(state.started(), create.messages, whole=True)
     if messages:
-        await stored.until_settled(record.run, "The run that asked", "resume")
+        await runs.until_settled(record.run, "The run that asked", "resume")
     return Answering(record.run, record.agent, answers, messages)
 
 
@@ -143,7 +142,7 @@ def _position(entry: Resume) -> tuple[str, int]:
     return position
 
 
-def _answer(entry: Resume, state: RunState) -> Approval | Answered | Declined:
+def _answer(entry: Resume, state: RunState) -> Approval | Reply | Declined:
     number = _position(entry)[1]
     if entry.interrupt.startswith(APPROVAL):
         time = ids.asked_time(entry.interrupt)
@@ -159,8 +158,8 @@ def _answer(entry: Resume, state: RunState) -> Approval | Answered | Declined:
         )
     question = questions[number]
     if entry.status == "cancelled":
-        return Declined(question.request_id, _reason(entry) or ABANDONED)
-    return Answered(question.request_id, entry.payload)
+        return Declined(question.request_id, _reason(entry) or NO_ANSWER)
+    return Reply(question.request_id, entry.payload)
 
 
 def _decision(payload: Json, where: str) -> tuple[bool, str]:

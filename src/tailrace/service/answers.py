@@ -53,7 +53,7 @@ def require_same_agent(asking: str, agent: str, param: str = "") -> None:
 
 
 async def find_answer(
-    stored: StoredRuns, request: RunRequest, owner: Owner, *, to_agent: bool
+    runs: StoredRuns, request: RunRequest, owner: Owner, *, to_agent: bool
 ) -> Answering | None:
     """The answer that a request has for a waiting run; None for a request that starts a run of its own.
     `to_agent`: the request goes to an agent, so each approval must be of a call that this server asked about.
@@ -62,14 +62,14 @@ async def find_answer(
     items = [(n, item) for n, item in enumerate(request.input) if n >= first and _answers(item)]
     if not items:
         return None
-    record = await _record(stored, request, [item for _, item in items], owner)
+    record = await _record(runs, request, [item for _, item in items], owner)
     if record is None:
         _check_approvals(items, "", to_agent=to_agent)
         return None
     _check_approvals(items, record.run, to_agent=to_agent)
     run = record.run
-    await stored.until_settled(run, "The response that asked", "previous_response_id")
-    state = await stored.directory.state(run)
+    await runs.until_settled(run, "The response that asked", "previous_response_id")
+    state = await runs.directory.state(run)
     _check_unchanged(request.input, state, run)
     answers = [_answer(item, state, run, f"input[{n}]") for n, item in items]
     answer = tuple(each for each in answers if each is not None)
@@ -84,8 +84,8 @@ async def find_answer(
     whole = not (request.previous or request.conversation)
     messages = history.said_besides(state.started(), request.input, whole=whole)
     answering = Answering(run, record.agent, answer, messages)
-    if await answered_before(stored, answering):
-        _check_later(request, await stored.directory.events(run), answer)
+    if await answered_before(runs, answering):
+        _check_later(request, await runs.directory.events(run), answer)
         return None
     return answering
 
@@ -108,12 +108,12 @@ def _check_approvals(
             )
 
 
-async def answered_before(stored: StoredRuns, turn: Answering) -> bool:
+async def answered_before(runs: StoredRuns, turn: Answering) -> bool:
     """Whether an earlier turn gave the same answer with other messages: then these messages start a run of
     their own."""
     if not turn.messages:
         return False
-    events = await stored.directory.events(turn.run)
+    events = await runs.directory.events(turn.run)
     return (
         given(events, turn.answer) is not None and given(events, turn.answer, turn.messages) is None
     )
@@ -165,7 +165,7 @@ def _has_call(output: ToolOutput, state: RunState) -> bool:
 
 
 async def _record(
-    stored: StoredRuns,
+    runs: StoredRuns,
     request: RunRequest,
     items: Sequence[ProviderItem | ToolOutput],
     owner: Owner,
@@ -179,13 +179,13 @@ async def _record(
             names.append(position[0])
     for name in names:
         try:
-            return await stored.directory.find(name, owner)
+            return await runs.directory.find(name, owner)
         except NotFound:
             continue
     if not request.conversation:
         return None
-    conversation = await stored.conversations.get(request.conversation, owner)
-    return await anext(stored.conversations.runs(conversation), None)
+    conversation = await runs.conversations.get(request.conversation, owner)
+    return await anext(runs.conversations.runs(conversation), None)
 
 
 def _answer(item: ProviderItem | ToolOutput, state: RunState, run: str, where: str) -> One | None:

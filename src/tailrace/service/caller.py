@@ -62,7 +62,7 @@ class Caller(Struct, frozen=True):
     accounts: Sequence[Account] = ()
     delivery: Delivery = Delivery()
     is_valid: Callable[[], Awaitable[bool]] = _always
-    disconnected: Callable[[], Awaitable[None]] = _never
+    wait_for_disconnect: Callable[[], Awaitable[None]] = _never
     record_answer: Callable[[str, Answer], None] = _no_audit
 
     def submission(self, body: bytes, key: str = "") -> Submission:
@@ -77,7 +77,7 @@ class Caller(Struct, frozen=True):
             path=self.delivery.path,
         )
 
-    async def sent(self, body: bytes) -> Sent | None:
+    async def repeatable_submission(self, body: bytes) -> Sent | None:
         """The submission as it is stored, None for one that is not to be recognised. Raises `BadRequest`."""
         submission = self.submission(body)
         return await remembered(submission, self.maker) if submission.repeats else None

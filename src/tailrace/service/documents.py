@@ -1,7 +1,7 @@
-"""A run as one document: how large it may be, and who waits while it is made.
+"""A run as one document: its maximum size, and when it is made in a thread.
 
-A small one is made at once. A large one is made in a thread, so that nobody else waits for it, and one after
-the other, so that many who ask for one at the same time do not take the memory of many.
+A small document is made at once. A large one is made in a thread, so that no other request waits for it, and
+one after the other, so that many requests at the same time do not take the memory of many documents.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from tailrace.service.memory import collector
 
 SMALL_BYTES = 262_144
 WITH_CANCEL = 1_048_576
-"""A run whose log is larger is not shown in the reply to its cancellation, which is to come at once."""
+"""The reply to a cancellation has the output of runs up to this size; it must come at once."""
 
-Made = TypeVar("Made")
+Document = TypeVar("Document")
 
 
 class Documents:
-    """Makes documents of runs whose logs have up to `most` bytes, 0 for any."""
+    """Makes documents of runs with logs of up to `most` bytes, 0 for any size."""
 
     def __init__(self, directory: Directory, most: int) -> None:
         self._directory = directory
         self.most = most
         self._large = asyncio.Lock()
 
-    async def of_events(self, run: str, make: Callable[[Sequence[Event]], Made]) -> Made:
-        """What `make` makes of a run's log. Raises `NotFound`, `TooLarge`."""
+    async def of_events(self, run: str, make: Callable[[Sequence[Event]], Document]) -> Document:
+        """The document that `make` makes of a run's events. Raises `NotFound`, `TooLarge`."""
         try:
             return make(await self._events(run, SMALL_BYTES))
         except TooLarge:
@@ -40,8 +40,8 @@ class Documents:
                 await self._check(run)
                 return await asyncio.to_thread(make, await self._events(run, self.most))
 
-    async def of_state(self, run: str, make: Callable[[RunState], Made]) -> Made:
-        """What `make` makes of a run's state. Raises `NotFound`, `TooLarge`."""
+    async def of_state(self, run: str, make: Callable[[RunState], Document]) -> Document:
+        """The document that `make` makes of a run's state. Raises `NotFound`, `TooLarge`."""
         try:
             return make(await self._directory.state(run, SMALL_BYTES))
         except TooLarge:
@@ -50,9 +50,9 @@ class Documents:
                 return await asyncio.to_thread(make, await self._directory.state(run, self.most))
 
     async def of_cancelled(
-        self, run: str, make: Callable[[Sequence[Event]], Made], by: str
-    ) -> Made:
-        """The same for a run that was cancelled a moment ago: when it is large, without what it said."""
+        self, run: str, make: Callable[[Sequence[Event]], Document], by: str
+    ) -> Document:
+        """The same for a run that was just cancelled; for a large run without its output."""
         try:
             return make(await self._events(run, WITH_CANCEL))
         except TooLarge:
@@ -64,7 +64,7 @@ class Documents:
         return events
 
     async def _check(self, run: str) -> None:
-        """Nothing need be read of a run whose record says that it is too large. Raises `TooLarge`."""
+        """Raises `TooLarge` for a run whose record says so, before anything of it is read."""
         record = await self._directory.record(run)
         if record is not None:
             check_size(run, record.size, self.most)
@@ -74,5 +74,5 @@ class Documents:
         first = await self._directory.start(run)
         state.apply(first)
         record = await self._directory.record(run)
-        ended = (record.ended if record is not None else 0) or first.ts
-        return [first, state.advance(Draft(RunCancelled(by)), ended)]
+        end_ms = (record.ended if record is not None else 0) or first.ts
+        return [first, state.advance(Draft(RunCancelled(by)), end_ms)]

@@ -24,9 +24,9 @@ REQUEST = "mcp_approval_request"
 APPROVAL = "mcp_approval_response"
 
 
-async def with_outcomes(stored: StoredRuns, request: RunRequest, owner: Owner) -> RunRequest:
+async def with_outcomes(runs: StoredRuns, request: RunRequest, owner: Owner) -> RunRequest:
     """The request with the outputs that this server has. Raises `Conflict` where a call still runs."""
-    outcomes = _Outcomes(stored, owner)
+    outcomes = _Outcomes(runs, owner)
     return msgspec.structs.replace(
         request,
         history=await outcomes.complete(request.history),
@@ -35,10 +35,10 @@ async def with_outcomes(stored: StoredRuns, request: RunRequest, owner: Owner) -
 
 
 class _Outcomes:
-    def __init__(self, stored: StoredRuns, owner: Owner) -> None:
-        self._stored = stored
+    def __init__(self, runs: StoredRuns, owner: Owner) -> None:
+        self._runs = runs
         self._owner = owner
-        self._runs: dict[str, Sequence[ItemState]] = {}
+        self._items_by_run: dict[str, Sequence[ItemState]] = {}
 
     async def complete(self, items: Sequence[Item]) -> tuple[Item, ...]:
         """The items, with a call that waited and its output in place of what the client has of them."""
@@ -73,16 +73,16 @@ class _Outcomes:
         if position is None:
             return None
         run, number = position
-        if run not in self._runs:
-            self._runs[run] = await self._items(run)
-        items = self._runs[run]
+        if run not in self._items_by_run:
+            self._items_by_run[run] = await self._items(run)
+        items = self._items_by_run[run]
         return items[number] if number < len(items) else None
 
     async def _items(self, run: str) -> Sequence[ItemState]:
         try:
-            record = await self._stored.directory.find(run, self._owner)
-            await self._stored.until_settled(record.run, "The run of a call", "messages")
-            return (await self._stored.directory.state(record.run)).items
+            record = await self._runs.directory.find(run, self._owner)
+            await self._runs.until_settled(record.run, "The run of a call", "messages")
+            return (await self._runs.directory.state(record.run)).items
         except (NotFound, Expired):
             return ()
 

@@ -21,17 +21,17 @@ from tailrace.service.memory import collector
 logger = logging.getLogger("tailrace.http")
 
 REFILL_SECONDS = 1.0
-"""Before a log is read again that could not be."""
+"""Delay before a failed read of the log is repeated."""
 WINDOW_BYTES = 8_192
-"""Frames a projection keeps, besides the newest batch, for readers that are a little late. Each live run that
-somebody reads holds so much; a reader further behind reads the log."""
+"""Bytes of frames that a projection keeps, besides the newest batch, for readers that are a little late. Each
+live run with a reader takes this memory; a reader further behind reads the log."""
 
 
 class Listener(Protocol):
     """A live reader."""
 
     def frames_ready(self, first: int, data: bytes) -> None:
-        """Frames from number `first` on are there; `data` is those that came just now, joined."""
+        """New frames exist from number `first` on; `data` is the new ones, joined."""
         ...
 
     def run_dropped(self) -> None:
@@ -48,7 +48,7 @@ class Projection:
     def __init__(self, log: EventLog, run: str, encoder: StreamEncoder, end: int, seq: int) -> None:
         self.base = self.end = end
         self.done = False
-        self.dropped = False
+        self.is_dropped = False
         self.listeners: set[Listener] = set()
         self._log = log
         self._run = run
@@ -56,17 +56,17 @@ class Projection:
         self._seq = seq
         self._frames: list[bytes] = []
         self._size = self._bytes = 0
-        self._held: list[Event] = []
+        self._early: list[Event] = []
         self._refilling: asyncio.Task[None] | None = None
-        self._unwatch: Callable[[], None] | None = log.watch(run, self._arrived)
+        self._unwatch: Callable[[], None] | None = log.watch(run, self._take)
 
     async def catch_up(self) -> None:
-        """Take in what became durable before the watch began."""
+        """Encode the events that became durable before the watch began."""
         while not self.done:
             events = await self._log.read(self._run, self._seq)
             if not events:
                 break
-            self._arrived(events)
+            self._take(events)
 
     def close(self) -> None:
         """Stop following the log."""
@@ -78,24 +78,24 @@ class Projection:
             self._refilling.cancel()
 
     def take(self, first: int) -> bytes | None:
-        """All frames from number `first` on, joined; None when they are no longer kept."""
+        """All frames from number `first` on, joined; None if they were dropped."""
         if first < self.base:
             return None
         return b"".join(self._frames[first - self.base :])
 
-    def _arrived(self, events: Sequence[Event]) -> None:
+    def _take(self, events: Sequence[Event]) -> None:
         if not events:
-            self.dropped = True
+            self.is_dropped = True
             for listener in tuple(self.listeners):
                 listener.run_dropped()
             return
-        if events[0].seq <= self._seq or self._held:
-            known = sorted((*self._held, *events), key=lambda event: event.seq)
-            events, self._held = _contiguous(known, self._seq)
+        if events[0].seq <= self._seq or self._early:
+            in_order = sorted((*self._early, *events), key=lambda event: event.seq)
+            events, self._early = _contiguous(in_order, self._seq)
         elif events[0].seq != self._seq + 1:
-            self._held = list(events)
+            self._early = list(events)
             events = ()
-        if self._held and self._refilling is None:
+        if self._early and self._refilling is None:
             self._refilling = asyncio.create_task(self._refill())
         if events:
             self._encode(events)
@@ -105,7 +105,7 @@ class Projection:
         frames = self._encoder.encode(events)
         self.done = self._encoder.done
         if not frames:
-            return  # all hidden on this surface; an empty write would end a chunked body
+            return  # no frame on this surface; an empty write would end a chunked body
         first = self.end
         self.end += len(frames)
         data = frames[0] if len(frames) == 1 else b"".join(frames)
@@ -118,7 +118,7 @@ class Projection:
             listener.frames_ready(first, data)
 
     def _shrink(self, old: int) -> None:
-        """Forget the older half of the window, but nothing newer than the `old` first frames."""
+        """Drop the older half of the window, but only frames among the first `old`."""
         drop = 0
         while self._size > WINDOW_BYTES // 2 and drop < old:
             self._size -= len(self._frames[drop])
@@ -127,9 +127,9 @@ class Projection:
         self.base += drop
 
     async def _refill(self) -> None:
-        """A watch left something out: read it from the log, as soon as that can be read."""
+        """The watch left out events: read them from the log, as soon as it can be read."""
         try:
-            while self._held and not self.done:
+            while self._early and not self.done:
                 try:
                     await self.catch_up()
                 except LogError as error:
@@ -140,8 +140,8 @@ class Projection:
 
 
 def _contiguous(events: list[Event], seq: int) -> tuple[list[Event], list[Event]]:
-    """Split sorted events into those that follow `seq` without a gap, and the rest; what comes twice counts
-    once."""
+    """Split sorted events into those that follow `seq` without a gap, and the rest; duplicates are
+    dropped."""
     ready: list[Event] = []
     for index, event in enumerate(events):
         if event.seq == seq + 1:
@@ -173,13 +173,13 @@ class Projections:
         return self._by_key.get(key)
 
     def begin(self, key: Key, encoder: StreamEncoder, end: int, seq: int) -> Projection:
-        """A new projection that goes on with `encoder` after frame `end` - 1 and event `seq`."""
+        """A new projection that continues with `encoder` after frame `end` - 1 and event `seq`."""
         projection = Projection(self.log, key[0], encoder, end, seq)
         self._by_key[key] = projection
         return projection
 
     def leave(self, key: Key, projection: Projection, listener: Listener) -> None:
-        """A reader goes; the last one takes the projection with it."""
+        """Remove a reader; the last one closes the projection."""
         projection.listeners.discard(listener)
         if not projection.listeners:
             projection.close()

@@ -1,4 +1,4 @@
-"""How many streams of one run a caller has open."""
+"""The number of streams of one run that a caller has open, and its limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Readers:
         self._open: Counter[tuple[str, str]] = Counter()
 
     def check(self, accounts: Sequence[Account], run: str) -> None:
-        """Raises `TooMany` where one more is too many."""
+        """Raises `TooMany` if the reader limit of an account is reached."""
         for account in accounts:
             most = account.limits.readers_per_run
             if most and self._open[account.key, run] >= most:
@@ -31,7 +31,7 @@ class Readers:
 
     @contextmanager
     def reading(self, accounts: Sequence[Account], run: str) -> Generator[None, None, None]:
-        """While a stream is open."""
+        """Count a stream while it is open."""
         keys = [(account.key, run) for account in accounts if account.limits.readers_per_run]
         self._open.update(keys)
         try:

@@ -1,4 +1,10 @@
-"""A run whose model server refuses it before any output: the reply has the HTTP status of the model server.
+"""Requests that their model cannot serve: refused before a run starts, or by the model server before any
+output.
+
+Content that a model server has no form for is a 400 with its place in the client's request. The codec names
+an item; its place, in the surface's notation, is found in the body, which is parsed again for that.
+
+A run whose model server refuses it before any output gets the HTTP status of the model server.
 
 SDKs choose their exception, and whether to retry, by the status alone; after a 200 they do neither
 (docs/adr/0016). So the head of a stream waits for the first output of its run, for at most `HEAD_SECONDS`: a
@@ -8,9 +14,12 @@ client that resumes a run needs its id, and proxies need a first byte.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from tailrace.errors import BadRequest, ModelFailed, NoForm
+from tailrace.events.items import Item, Part
+from tailrace.events.request import RunRequest
 from tailrace.events.types import (
     AgentCompleted,
     AgentStarted,
@@ -24,6 +33,11 @@ from tailrace.events.types import (
     RunStarted,
 )
 from tailrace.log.contract import EventLog
+from tailrace.protocols.ag_ui import messages as agui
+from tailrace.protocols.ai_sdk_ui import messages as ui
+from tailrace.protocols.anthropic_messages import content
+from tailrace.protocols.openai_chat import messages
+from tailrace.protocols.openai_responses import request as responses
 
 HEAD_SECONDS = 2.0
 NO_OUTPUT = (
@@ -67,3 +81,39 @@ def first_output(events: Sequence[Event]) -> Payload | None:
 def model_failure(end: Payload | None) -> RunFailed | None:
     """The failure of a run at its model server; None for any other end."""
     return end if isinstance(end, RunFailed) and end.status else None
+
+
+Place = Callable[[bytes, Item, Part | None], str]
+_PLACES: Mapping[str, Place] = {
+    "agui": agui.place,
+    "chat": messages.place,
+    "messages": content.place,
+    "responses": responses.place,
+    "ui": ui.place,
+}
+
+
+def bad_request(failure: ModelFailed, request: RunRequest, body: bytes) -> BadRequest:
+    """The failure as the client's error."""
+    param = place(failure, request, body) if isinstance(failure, NoForm) else failure.param
+    message = failure.message
+    if request.surface == "messages" and param:  # its errors have no field for it
+        message = f"{param}: {message}"
+    return BadRequest(message, param=param, code=failure.code)
+
+
+def place(failure: NoForm, request: RunRequest, body: bytes) -> str:
+    """The place of the refused content in the request."""
+    find = _PLACES.get(request.surface)
+    if failure.item is None or find is None:
+        return failure.param
+    if where := find(body, failure.item, failure.part):
+        return f"{where}.{failure.field}" if failure.field else where
+    return _before(request) if failure.item in request.history else failure.param
+
+
+def _before(request: RunRequest) -> str:
+    """The parameter of a request that names its earlier turns."""
+    if request.previous:
+        return "previous_response_id"
+    return "conversation_id" if request.session else "conversation"

@@ -24,15 +24,15 @@ from tailrace.log.follow import follow
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Filter, Page, RunRecord
 from tailrace.runtimes.contract import objection, refusal
-from tailrace.service import no_form, refusals
+from tailrace.service import refusals
 from tailrace.service.answers import find_answer, require_same_agent
 from tailrace.service.caller import Caller
 from tailrace.service.catalog import Catalog
-from tailrace.service.documents import Made
+from tailrace.service.documents import Document
+from tailrace.service.lifecycle import Shutdown
 from tailrace.service.outcomes import with_outcomes
 from tailrace.service.projection import Projections
 from tailrace.service.readers import Readers
-from tailrace.service.shutdown import Shutdown
 from tailrace.service.stored_runs import StoredRuns
 from tailrace.service.subscription import Subscription
 from tailrace.service.turns import References, with_history, with_references
@@ -57,14 +57,14 @@ class Reading(Struct, frozen=True):
     run: str
     view: View
     subscription: Subscription
-    counted: AbstractContextManager[None]
+    reader_count: AbstractContextManager[None]
 
 
 class RunService(Struct, frozen=True):
     """The operations. Runs are named by their suffix (`events/ids.py`). `hold_seconds` is the longest time
     for which the head of a stream waits for the first output of its run (`refusals.py`)."""
 
-    stored: StoredRuns
+    runs: StoredRuns
     catalog: Catalog
     projections: Projections
     readers: Readers
@@ -74,7 +74,7 @@ class RunService(Struct, frozen=True):
     @property
     def conversations(self) -> Conversations:
         """The conversations and sessions of all owners."""
-        return self.stored.conversations
+        return self.runs.conversations
 
     async def begin(
         self,
@@ -89,8 +89,8 @@ class RunService(Struct, frozen=True):
         """Answer a waiting run if the request answers one, else start a run. Returns the run and the turn of
         it that this begins. `to_agent`: the request goes to an agent, named by its parameter `param`. Raises
         as `start` and `answer`."""
-        request = await with_references(self.stored, request, references, caller.owner)
-        answering = await find_answer(self.stored, request, caller.owner, to_agent=to_agent)
+        request = await with_references(self.runs, request, references, caller.owner)
+        answering = await find_answer(self.runs, request, caller.owner, to_agent=to_agent)
         if answering is not None:
             require_same_agent(answering.agent, request.agent, param)
             place = await self.answer(
@@ -121,7 +121,7 @@ class RunService(Struct, frozen=True):
         `with_history` and `Supervisor.start`, and `BadRequest` for what the agent cannot do.
         """
         if outcomes:
-            request = await with_outcomes(self.stored, request, caller.owner)
+            request = await with_outcomes(self.runs, request, caller.owner)
         if not request.conversation:
             return await self._start(caller, request, body, whole=whole, key=key)
         async with self.conversations.turns.take(request.conversation):
@@ -131,8 +131,8 @@ class RunService(Struct, frozen=True):
         self, caller: Caller, request: RunRequest, body: bytes, *, whole: bool, key: str
     ) -> tuple[str, bool]:
         if not whole:
-            request = await with_history(self.stored, request, caller.owner)
-        if fault := objection(self.stored.supervisor.runtime(request.agent), request):
+            request = await with_history(self.runs, request, caller.owner)
+        if fault := objection(self.runs.supervisor.runtime(request.agent), request):
             raise BadRequest(
                 f"The schema for the answer cannot be used: {fault}.",
                 param=_SCHEMA_PARAM.get(request.surface, ""),
@@ -140,14 +140,12 @@ class RunService(Struct, frozen=True):
             )
         self._check_form(request, body)
         submission = caller.submission(body, key)
-        return await self.stored.supervisor.start(
-            request, owner=caller.maker, submission=submission
-        )
+        return await self.runs.supervisor.start(request, owner=caller.maker, submission=submission)
 
     def _check_form(self, request: RunRequest, body: bytes) -> None:
         """Raises `BadRequest` for content that the agent's model server has no form for."""
-        if failure := refusal(self.stored.supervisor.runtime(request.agent), request):
-            raise no_form.bad_request(failure, request, body)
+        if failure := refusal(self.runs.supervisor.runtime(request.agent), request):
+            raise refusals.bad_request(failure, request, body)
 
     async def answer(
         self,
@@ -164,60 +162,64 @@ class RunService(Struct, frozen=True):
             self._check_form(msgspec.structs.replace(request, history=(), input=messages), body)
         caller.record_answer(run, answer)
         turn = RunResumed(request, messages)
-        return await self.stored.supervisor.answer(run, answer, turn, await caller.sent(body))
+        return await self.runs.supervisor.answer(
+            run, answer, turn, await caller.repeatable_submission(body)
+        )
 
     async def resolve(
         self, caller: Caller, request: RunRequest, references: References
     ) -> RunRequest:
         """The request with all that its model would receive: referenced items and earlier turns. Raises as
         `with_history`."""
-        request = await with_references(self.stored, request, references, caller.owner)
-        return await with_history(self.stored, request, caller.owner)
+        request = await with_references(self.runs, request, references, caller.owner)
+        return await with_history(self.runs, request, caller.owner)
 
     async def find(self, caller: Caller, id: str, what: str = "run") -> RunRecord:
         """The run of any of its ids; `what` is the client's word for it. Raises `NotFound`, `Expired`."""
-        return await self.stored.directory.find(id, caller.owner, what)
+        return await self.runs.directory.find(id, caller.owner, what)
 
     async def list(self, caller: Caller, only: Filter, *, after: str, limit: int) -> Page:
         """The runs that a caller may see, the newest first, after the run `after`."""
-        return await self.stored.directory.page(caller.owner, only, after=after, limit=limit)
+        return await self.runs.directory.page(caller.owner, only, after=after, limit=limit)
 
     async def request(self, run: str) -> RunRequest:
         """The request that started a run. Raises `NotFound`."""
-        return await self.stored.directory.request(run)
+        return await self.runs.directory.request(run)
 
     async def state(self, run: str) -> RunState:
         """A run's state. Raises `NotFound`."""
-        return await self.stored.directory.state(run)
+        return await self.runs.directory.state(run)
 
     async def events(self, run: str) -> Sequence[Event]:
         """A run's events so far. Raises `NotFound`."""
-        return await self.stored.directory.events(run)
+        return await self.runs.directory.events(run)
 
     def follow_events(self, run: str, after: int) -> AsyncGenerator[Sequence[Event], None]:
         """A run's events after number `after`, in batches, until its end."""
         return follow(self.projections.log, run, after)
 
-    async def document(self, run: str, make: Callable[[Sequence[Event]], Made]) -> Made:
+    async def document(self, run: str, make: Callable[[Sequence[Event]], Document]) -> Document:
         """What `make` makes of a run's events. Raises `NotFound`, `TooLarge`."""
-        return await self.stored.documents.of_events(run, make)
+        return await self.runs.documents.of_events(run, make)
 
-    async def state_document(self, run: str, make: Callable[[RunState], Made]) -> Made:
+    async def state_document(self, run: str, make: Callable[[RunState], Document]) -> Document:
         """What `make` makes of a run's state. Raises `NotFound`, `TooLarge`."""
-        return await self.stored.documents.of_state(run, make)
+        return await self.runs.documents.of_state(run, make)
 
-    async def cancelled_document(self, run: str, make: Callable[[Sequence[Event]], Made]) -> Made:
+    async def cancelled_document(
+        self, run: str, make: Callable[[Sequence[Event]], Document]
+    ) -> Document:
         """What `make` makes of the events of a run that was just cancelled, without its output if that is
         large."""
-        return await self.stored.documents.of_cancelled(run, make, CLIENT)
+        return await self.runs.documents.of_cancelled(run, make, CLIENT)
 
     async def cancel(self, run: str, by: str = CLIENT) -> None:
         """Cancel a live or waiting run; returns when its log has ended. Raises `Conflict` for any other."""
-        await self.stored.supervisor.cancel(run, by)
+        await self.runs.supervisor.cancel(run, by)
 
     async def forget(self, record: RunRecord) -> None:
         """Remove an ended run at once, with all records of it. Raises `LogError`."""
-        await self.stored.supervisor.forget(record)
+        await self.runs.supervisor.forget(record)
 
     async def early_failure(self, run: str) -> RunFailed | None:
         """The failure of a new run that its model server refuses at once, as `refusals.early_failure`."""
@@ -234,7 +236,7 @@ class RunService(Struct, frozen=True):
         self, caller: Caller, run: str, view: View, first: int, param: str = "starting_after"
     ) -> Reading:
         """Read a run from frame `first` on, which the request's parameter `param` has. Raises `BadRequest` if
-        there is no such frame yet, `TooMany`, `Unavailable` when the process stops meanwhile."""
+        the run has fewer frames, `TooMany`, `Unavailable` when the process stops meanwhile."""
         self.readers.check(caller.accounts, run)
         subscription = Subscription(self.projections, (run, view.key), view.encoders, first)
         subscription.marks = view.marks
@@ -246,11 +248,11 @@ class RunService(Struct, frozen=True):
         return self._reading(caller, run, view, subscription)
 
     def _reading(self, caller: Caller, run: str, view: View, subscription: Subscription) -> Reading:
-        return Reading(caller, run, view, subscription, self._counted(caller, run))
+        return Reading(caller, run, view, subscription, self._count_reader(caller, run))
 
     @contextmanager
-    def _counted(self, caller: Caller, run: str) -> Generator[None, None, None]:
-        with self.stored.supervisor.reading(run), self.readers.reading(caller.accounts, run):
+    def _count_reader(self, caller: Caller, run: str) -> Generator[None, None, None]:
+        with self.runs.supervisor.reading(run), self.readers.reading(caller.accounts, run):
             yield
 
     async def attend(self, caller: Caller, run: str, *, pauses: bool = False) -> RunState | None:
@@ -258,33 +260,33 @@ class RunService(Struct, frozen=True):
 
         Raises `Unavailable` when the process stops first.
         """
-        with self.stored.supervisor.reading(run):
-            settled = asyncio.ensure_future(self._settled(run, pauses=pauses))
-            disconnected = asyncio.ensure_future(caller.disconnected())
+        with self.runs.supervisor.reading(run):
+            settling = asyncio.ensure_future(self._wait_until_settled(run, pauses=pauses))
+            disconnected = asyncio.ensure_future(caller.wait_for_disconnect())
             try:
-                await asyncio.wait((settled, disconnected), return_when=asyncio.FIRST_COMPLETED)
-                if not settled.done():
+                await asyncio.wait((settling, disconnected), return_when=asyncio.FIRST_COMPLETED)
+                if not settling.done():
                     return None
             finally:
-                for task in (settled, disconnected):
+                for task in (settling, disconnected):
                     task.cancel()
-                await asyncio.gather(settled, disconnected, return_exceptions=True)
+                await asyncio.gather(settling, disconnected, return_exceptions=True)
         state = await self.state(run)
         if not state.ended and not (pauses and state.phase == "waiting"):
             raise Unavailable(f"The server is restarting; {ids.run_id(run)} continues.")
         return state
 
-    async def _settled(self, run: str, *, pauses: bool) -> None:
+    async def _wait_until_settled(self, run: str, *, pauses: bool) -> None:
         """Return when the run has ended, with `pauses` when it waits, or when the process stops."""
-        changed = asyncio.Event()
-        unwatch = self.projections.log.watch(run, lambda _: changed.set())
+        change = asyncio.Event()
+        unwatch = self.projections.log.watch(run, lambda _: change.set())
         try:
             while True:
-                changed.clear()
-                await self.stored.supervisor.wait(run)
+                change.clear()
+                await self.runs.supervisor.wait(run)
                 state = await self.state(run)
                 if state.ended or (pauses and state.phase == "waiting") or self.shutdown.started:
                     return
-                await self.shutdown.wait(changed)
+                await self.shutdown.wait(change)
         finally:
             unwatch()

@@ -9,7 +9,7 @@ from tailrace.events.answers import Given, Reply, given, reply
 from tailrace.events.items import Message, text_of
 from tailrace.protocols.fields import unsupported
 from tailrace.protocols.session_lines import stream
-from tailrace.protocols.session_lines.request import Create
+from tailrace.protocols.session_lines.request import SessionRequest
 from tailrace.runs.conversations import Conversation
 from tailrace.runs.owner import Owner
 from tailrace.service.answers import require_same_agent
@@ -34,7 +34,7 @@ async def find_run(
 async def answer(
     service: RunService,
     caller: Caller,
-    create: Create,
+    create: SessionRequest,
     session: Conversation,
     agent: str,
     body: bytes,
@@ -46,13 +46,13 @@ async def answer(
     again is no answer to a question of that run. Raises as `RunService.answer`, and `BadRequest` for fields
     that an answer cannot have.
     """
-    sent = await caller.sent(body)
-    claim = None if sent is None else await service.stored.supervisor.claimed(sent)
+    submission = await caller.repeatable_submission(body)
+    claim = None if submission is None else await service.runs.supervisor.claimed(submission)
     if claim is not None and not claim.answers:
         return None
     run_before = "" if claim is None else claim.run
     run = run_before or await find_run(service, caller.maker, session.id)
-    record = await service.stored.directory.record(run) if run else None
+    record = await service.runs.directory.record(run) if run else None
     if record is None or not (run_before or record.status in ("in_progress", "waiting")):
         return None
     state = await service.state(run)
@@ -69,7 +69,7 @@ async def answer(
     answers = [reply(state.questions[name], text) for name in names]
     place = await _place(service, caller, run, answers, body)
     events = await service.events(run)
-    lines = stream.Encoder(run, stream.Options()).encode(events[: place.seq])
+    lines = stream.SessionEncoder(run, stream.SessionStreamOptions()).encode(events[: place.seq])
     return run, len(lines)
 
 

@@ -1,9 +1,13 @@
-"""One reader's way through a run's frames: replay what it missed, join the live ones, fall back.
+"""One reader of a run's frames: it replays the log, joins the live projection, and falls back to the log.
 
-Three situations. *Replaying*: frames come from the log through the reader's own encoder. *Joined*: they
-come from the shared projection. *Alone*: a reader that once fell out of the projection's window reads
-the log at its own pace for good, so a slow client costs itself an encoder and nobody anything else.
-Encoders are deterministic, so the bytes are the same in all three.
+Three modes. *Replaying*: frames come from the log through the reader's own encoder. *Joined*: they come from
+the shared projection. *Alone*: a reader that once fell out of the projection's window reads the log at its
+own pace until the end, so a slow client costs one encoder, and other readers nothing. Encoders are
+deterministic, so the bytes are the same in all three modes.
+
+The hand-over from *replaying* to *joined* leaves no gap: the reader joins after a read of the log that found
+nothing new; the projection that it joins either covers its position, or starts with its encoder at its
+position and then reads whatever became durable before the watch began (`Projection.catch_up`).
 """
 
 from __future__ import annotations
@@ -21,12 +25,12 @@ DirectWrite = Callable[[bytes], bool]
 
 
 class Subscription:
-    """The frames of one run from number `first` on. Call `next` in a loop, `close` in the end.
+    """The frames of one run from number `first` on. Call `next` in a loop, and `close` at the end.
 
-    `dropped` turns true when the run was deleted or expired on the way: what came is not the whole.
-    `position` is the number of the next frame the client gets; `marks` frames at the end of the run have no
-    number that anybody can have seen. `direct`, where given, is called with
-    frames while `next` waits, so that no task has to wake up for them.
+    `dropped` turns true when the run is deleted or expires meanwhile: the frames are incomplete. `position`
+    is the number of the client's next frame; the last `marks` frames of a run have no number that a client
+    can have. `direct`, if set, is called with frames while `next` waits, so that no task has to wake up for
+    them.
     """
 
     def __init__(
@@ -42,43 +46,44 @@ class Subscription:
         self._seq = -1
         self._count = 0
         self._bytes = 0
-        self._ended = False
+        self._at_end = False
         self._idle = False
         self._interrupted = self._stepping = False
-        self.dropped = False
+        self.is_dropped = False
         self._alone: Callable[[], None] | None = None
         self._wake: asyncio.Future[None] | None = None
-        self._primed = b""
-        shared = projections.find(key)
-        joinable = shared is not None and shared.base <= first <= shared.end
-        self._joined = shared if joinable else None
-        if self._joined is not None:
-            self._joined.listeners.add(self)
+        self._first_data = b""
+        projection = projections.find(key)
+        joinable = projection is not None and projection.base <= first <= projection.end
+        self._projection = projection if joinable else None
+        if self._projection is not None:
+            self._projection.listeners.add(self)
 
     async def prime(self, param: str) -> None:
-        """Get ready for `next`, so that a bad cursor, which `param` is, is known before any reply has begun.
+        """Read up to the first frame, so that a bad cursor in the request's `param` is found before the reply
+        begins.
 
-        Raises `BadRequest` when the run has no frame before `first` yet: nobody can have seen it.
+        Raises `BadRequest` if the run has no frame before `first` yet: no client can have it.
         """
-        while not self._primed and not self._ended and not self._idle:
-            self._primed = await self._step()
-        known = self._joined.end if self._joined is not None else self._count
-        ended = self._ended or (self._joined is not None and self._joined.done)
-        known -= self.marks if ended else 0
-        if self._first > known:
+        while not self._first_data and not self._at_end and not self._idle:
+            self._first_data = await self._step()
+        count = self._projection.end if self._projection is not None else self._count
+        at_end = self._at_end or (self._projection is not None and self._projection.done)
+        count -= self.marks if at_end else 0
+        if self._first > count:
             raise BadRequest(
-                f"The run has {known} events so far; none can follow number {self._first - 1}.",
+                f"The run has {count} events so far; none can follow number {self._first - 1}.",
                 param=param,
             )
 
     async def next(self) -> bytes | None:
         """The next whole frames, joined; None after the last; `b""` when interrupted."""
-        data, self._primed = self._primed, b""
+        data, self._first_data = self._first_data, b""
         while not data:
             if self._interrupted:
                 self._interrupted = False
                 return b""
-            if self._ended or self.dropped:
+            if self._at_end or self.is_dropped:
                 return None
             if self._idle:
                 await self._sleep()
@@ -92,7 +97,7 @@ class Subscription:
 
     @property
     def waiting(self) -> bool:
-        """Whether `next` waits for something to happen, or for the log to answer."""
+        """Whether `next` waits for events or for the log."""
         return self._stepping or self._asleep
 
     @property
@@ -100,43 +105,43 @@ class Subscription:
         return self._wake is not None and not self._wake.done()
 
     def interrupt(self) -> None:
-        """Make `next` return `b""`, now or when it is called."""
+        """Make the current or the next call of `next` return `b""`."""
         self._interrupted = True
         self._rouse()
 
     def close(self) -> None:
-        """Leave."""
+        """Stop reading."""
         collector.count(self._bytes)  # an encoder and its items refer to each other
         self._bytes = 0
         self.direct = None
-        if self._joined is not None:
-            self._projections.leave(self._key, self._joined, self)
-            self._joined = None
+        if self._projection is not None:
+            self._projections.leave(self._key, self._projection, self)
+            self._projection = None
         if self._alone is not None:
             self._alone()
             self._alone = None
 
     def frames_ready(self, first: int, data: bytes) -> None:
         """The projection has new frames (see `projection.Listener`)."""
-        joined = self._joined
+        projection = self._projection
         if (
-            joined is not None
-            and not joined.done
+            projection is not None
+            and not projection.done
             and self.position == first
             and self.direct is not None
             and self._asleep
             and self.direct(data)
         ):
-            self.position = joined.end
+            self.position = projection.end
         else:
             self._rouse()
 
     def run_dropped(self) -> None:
         """The run's log is gone (see `projection.Listener`)."""
-        self.dropped = True
+        self.is_dropped = True
         self._rouse()
 
-    def _heard(self, events: Sequence[Event]) -> None:
+    def _on_events(self, events: Sequence[Event]) -> None:
         if events:
             self._rouse()
         else:
@@ -155,10 +160,10 @@ class Subscription:
             self._wake = None
 
     async def _step(self) -> bytes:
-        """Some frames, or `b""` after a step that brought none; `_idle` when there is no next step."""
-        if self._joined is not None:
-            return self._from_projection(self._joined)
-        self._idle = self._alone is not None  # a watch that fires during the read undoes this
+        """The next frames, or `b""` after a step without any; sets `_idle` when there is no next step."""
+        if self._projection is not None:
+            return self._from_projection(self._projection)
+        self._idle = self._alone is not None  # a watch that fires during the read resets this
         events = await self._projections.log.read(self._key[0], self._seq)
         if events:
             self._idle = False
@@ -170,7 +175,7 @@ class Subscription:
     def _encode(self, events: Sequence[Event]) -> bytes:
         self._seq = events[-1].seq
         frames = self._encoder.encode(events)
-        self._ended = self._encoder.done
+        self._at_end = self._encoder.done
         skip = max(self.position - self._count, 0)
         self._count += len(frames)
         self.position = max(self.position, self._count)
@@ -179,30 +184,30 @@ class Subscription:
         return data
 
     async def _join(self) -> None:
-        """Caught up with the log: go on with the others, or be the first."""
-        shared = self._projections.find(self._key)
-        if shared is None:
-            shared = self._projections.begin(self._key, self._encoder, self._count, self._seq)
-        elif not shared.base <= self._count <= shared.end:
-            return  # it has moved on meanwhile: read on
-        self._joined = shared
-        shared.listeners.add(self)
-        await shared.catch_up()
+        """Join the projection after the end of the log was read, or begin it."""
+        projection = self._projections.find(self._key)
+        if projection is None:
+            projection = self._projections.begin(self._key, self._encoder, self._count, self._seq)
+        elif not projection.base <= self._count <= projection.end:
+            return  # its window has moved on meanwhile: read the log again
+        self._projection = projection
+        projection.listeners.add(self)
+        await projection.catch_up()
         if self._seq >= 0 and not await self._projections.log.read(self._key[0], -1):
-            self.dropped = True  # before anybody watched
+            self.is_dropped = True  # it was deleted before the watch began
 
-    def _from_projection(self, shared: Projection) -> bytes:
-        data = shared.take(self.position)
+    def _from_projection(self, projection: Projection) -> bytes:
+        data = projection.take(self.position)
         if data is None:
             self._fall_behind()
             return b""
-        self.position = max(self.position, shared.end)
-        self._ended = shared.done
+        self.position = max(self.position, projection.end)
+        self._at_end = projection.done
         self._idle = not data
         return data
 
     def _fall_behind(self) -> None:
-        """Too slow for the window: start over with an encoder of one's own, and stay alone."""
+        """Fallen out of the window: begin again with an own encoder, and stay alone."""
         self.close()
         self._encoder, self._seq, self._count = self._encoders(), -1, 0
-        self._alone = self._projections.log.watch(self._key[0], self._heard)
+        self._alone = self._projections.log.watch(self._key[0], self._on_events)

@@ -22,13 +22,13 @@ REASONING = "rs_"
 """The prefix of ids of Responses reasoning items."""
 
 
-async def with_history(stored: StoredRuns, request: RunRequest, owner: Owner) -> RunRequest:
+async def with_history(runs: StoredRuns, request: RunRequest, owner: Owner) -> RunRequest:
     """The request with the items of its earlier turns as history, and without items that repeat them. Raises
     `BadRequest`, `Conflict`, `Expired`."""
     if request.previous:
-        items = await _previous(stored, request.previous, owner)
+        items = await _previous(runs, request.previous, owner)
     elif request.conversation:
-        items = await _conversation(stored, request.conversation, owner)
+        items = await _conversation(runs, request.conversation, owner)
     else:
         return request
     new_items = history.without_repeats(items, request.input)
@@ -36,26 +36,26 @@ async def with_history(stored: StoredRuns, request: RunRequest, owner: Owner) ->
 
 
 async def with_references(
-    stored: StoredRuns, request: RunRequest, references: References, owner: Owner
+    runs: StoredRuns, request: RunRequest, references: References, owner: Owner
 ) -> RunRequest:
     """The request with each referenced item inserted at its place in the input. Raises `NotFound`."""
     items = list(request.input)
     for position, id in references:
-        items.insert(position, await _item(stored, id, owner))
+        items.insert(position, await _item(runs, id, owner))
     return msgspec.structs.replace(request, input=tuple(items))
 
 
-async def _previous(stored: StoredRuns, id: str, owner: Owner) -> Sequence[Item]:
+async def _previous(runs: StoredRuns, id: str, owner: Owner) -> Sequence[Item]:
     try:
-        record = await stored.directory.find(id, owner, "response")
+        record = await runs.directory.find(id, owner, "response")
     except NotFound:
         raise BadRequest(
             f"Previous response with id '{id}' not found.",
             param="previous_response_id",
             code="previous_response_not_found",
         ) from None
-    await stored.until_settled(record.run, f"Previous response '{id}'", "previous_response_id")
-    events = await stored.directory.events(record.run, stored.documents.most)
+    await runs.until_settled(record.run, f"Previous response '{id}'", "previous_response_id")
+    events = await runs.directory.events(record.run, runs.documents.most)
     state = fold(_up_to(events, ids.response_turn(id)))
     return history.conversation(history.as_known(state, fold(events)))
 
@@ -66,17 +66,17 @@ def _up_to(events: Sequence[Event], turn: int) -> Sequence[Event]:
     return events[: pauses[turn] + 1] if turn < len(pauses) else events
 
 
-async def _conversation(stored: StoredRuns, id: str, owner: Owner) -> Sequence[Item]:
-    conversation = await stored.conversations.get(id, owner)
-    async for record in stored.conversations.runs(conversation):
-        await stored.until_settled(record.run, f"A turn of '{id}'", "conversation")
-    entries = await stored.conversations.entries(conversation)
+async def _conversation(runs: StoredRuns, id: str, owner: Owner) -> Sequence[Item]:
+    conversation = await runs.conversations.get(id, owner)
+    async for record in runs.conversations.runs(conversation):
+        await runs.until_settled(record.run, f"A turn of '{id}'", "conversation")
+    entries = await runs.conversations.entries(conversation)
     return [entry.item for entry in entries if entry.item is not None]
 
 
-async def _item(stored: StoredRuns, id: str, owner: Owner) -> Item:
-    record, ordinal = await stored.directory.find_item(id, owner)
-    state = await stored.directory.state(record.run)
+async def _item(runs: StoredRuns, id: str, owner: Owner) -> Item:
+    record, ordinal = await runs.directory.find_item(id, owner)
+    state = await runs.directory.state(record.run)
     content = state.items[ordinal].content if ordinal < len(state.items) else None
     if content is None:
         raise NotFound(f"No item found with id '{id}'.", param="input", code="not_found")

@@ -15,8 +15,8 @@ from tailrace.events.answers import Answer, Approval, Declined, Reply, given, re
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.events.items import Json, ToolCall
 from tailrace.events.state import RunState
-from tailrace.protocols.ai_sdk_ui.messages import Given, Shown
-from tailrace.protocols.ai_sdk_ui.request import Create
+from tailrace.protocols.ai_sdk_ui.messages import PartResult, ShownCall
+from tailrace.protocols.ai_sdk_ui.request import SendUiMessages
 from tailrace.protocols.ai_sdk_ui.wire import arguments
 from tailrace.protocols.fields import Object
 from tailrace.runs.conversations import named_id
@@ -39,7 +39,7 @@ async def find_run(service: RunService, owner: Owner, chat: str, response: str) 
     return None
 
 
-async def find_answer(stored: StoredRuns, create: Create, owner: Owner) -> Answering | None:
+async def find_answer(runs: StoredRuns, create: SendUiMessages, owner: Owner) -> Answering | None:
     """The run that a message answers, the answers, and new messages of the user; None when it answers no open
     question, or an earlier turn gave the same answers with other messages.
 
@@ -56,9 +56,9 @@ async def find_answer(stored: StoredRuns, create: Create, owner: Owner) -> Answe
         return None
     run = next((place[0] for each, place in ours if each.approved is not None), ours[-1][1][0])
     try:
-        record = await stored.directory.find(run, owner)
-        await stored.until_settled(record.run, "The run that asked", "messages")
-        state = await stored.directory.state(record.run)
+        record = await runs.directory.find(run, owner)
+        await runs.until_settled(record.run, "The run that asked", "messages")
+        state = await runs.directory.state(record.run)
     except (NotFound, Expired):
         if not create.past and any(each.approved is not None for each, _ in ours):
             raise
@@ -70,18 +70,18 @@ async def find_answer(stored: StoredRuns, create: Create, owner: Owner) -> Answe
     answers = [_answer(each, number, state) for each, (of, number) in ours if of == run]
     answer: Answer = tuple(each for each in answers if each is not None)
     if create.past:
-        answer = await _not_stale(stored, run, state, answer)
+        answer = await _not_stale(runs, run, state, answer)
     if not answer:
         return None
     items = (*create.request.history, *create.request.input)
     messages = history.said_besides(state.started(), items, whole=create.told)
     turn = Answering(record.run, record.agent, answer, messages)
-    return None if await answered_before(stored, turn) else turn
+    return None if await answered_before(runs, turn) else turn
 
 
-async def _not_stale(stored: StoredRuns, run: str, state: RunState, answer: Answer) -> Answer:
+async def _not_stale(runs: StoredRuns, run: str, state: RunState, answer: Answer) -> Answer:
     """Of answers in an earlier message: those to open questions, and those that the run has as they are."""
-    events = await stored.directory.events(run)
+    events = await runs.directory.events(run)
     return tuple(
         each
         for each in answer
@@ -96,7 +96,7 @@ def _is_open(state: RunState, answer: Approval) -> bool:
     return item is not None and item.tool in ASKED_TOOL and item.asked == answer.asked
 
 
-def _answer(part: Given, number: int, state: RunState) -> Approval | Reply | Declined | None:
+def _answer(part: PartResult, number: int, state: RunState) -> Approval | Reply | Declined | None:
     if part.approved is not None:
         return Approval(number, part.approved, part.text, ids.asked_time(part.id))
     for name, question in state.questions.items():
@@ -105,13 +105,13 @@ def _answer(part: Given, number: int, state: RunState) -> Approval | Reply | Dec
     return None
 
 
-def _check_input(shown: Shown, number: int, state: RunState) -> None:
+def _check_input(call_part: ShownCall, number: int, state: RunState) -> None:
     """Raises `BadRequest` for an approval of a call whose input the client has changed."""
     call = state.items[number].content if number < len(state.items) else None
     if isinstance(call, ToolCall):
         value = arguments(call.arguments, custom=call.custom)
-        if _as_doubles(shown.input) != _as_doubles(value):
-            raise changed_call(shown.where)
+        if _as_doubles(call_part.input) != _as_doubles(value):
+            raise changed_call(call_part.where)
 
 
 def _as_doubles(value: Json) -> Json:

@@ -1,4 +1,5 @@
-"""A run as a surface shows it, and all surfaces by name: `?as=` shows a run that was started on another."""
+"""The view of a run on a surface, and all views by name: `?as=` shows a run that was started on another
+surface."""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ from tailrace.service.projection import Encoders
 NATIVE = "native"
 
 Frames: TypeAlias = Literal["sse", "lines", "ui", "agui"]
-"""How the frames of a view are delimited and kept alive; a transport knows what that takes."""
+"""The kind of a view's frames; the transport chooses headers and heartbeats by it."""
 
 
 class View(Struct, frozen=True):
-    """`key` tells this view from all others of the same run: readers with equal keys share frames.
-    `session` is the client's name for the conversation, for surfaces that tell it. `marks` frames at its end
-    have no number that a client can have seen."""
+    """`key` identifies the view among those of its run: readers with equal keys share frames. `session` is
+    the client's name for the conversation, on surfaces that have one. The last `marks` frames have no number
+    that a client can have."""
 
     key: object
     encoders: Encoders
@@ -36,56 +37,59 @@ class View(Struct, frozen=True):
     marks: int = 0
 
 
-def view(surface: str, run: str, asked: RunRequest) -> View:
-    """A run in a surface's frames, plain as on `/v1`. Raises `BadRequest` for an unknown surface."""
+def view(surface: str, run: str, request: RunRequest) -> View:
+    """The view of a run on a surface, with the options of `/v1`. Raises `BadRequest` for an unknown
+    surface."""
     make = VIEWS.get(surface)
     if make is None:
         raise BadRequest(
             f"Cannot show a job as {surface!r}; known: {', '.join(VIEWS)}.", param="as"
         )
-    return make(run, asked)
+    return make(run, request)
 
 
 def _native(run: str, _: RunRequest) -> View:
-    return View(NATIVE, lambda: native.Encoder(run))
+    return View(NATIVE, lambda: native.NodeStreamEncoder(run))
 
 
-def _responses(run: str, asked: RunRequest) -> View:
-    options = responses.Options(include=asked.include)
+def _responses(run: str, request: RunRequest) -> View:
+    options = responses.ResponsesStreamOptions(include=request.include)
     return responses_view(run, options)
 
 
-def responses_view(run: str, options: responses.Options) -> View:
+def responses_view(run: str, options: responses.ResponsesStreamOptions) -> View:
     """A run as a Responses stream. Its events are numbered, the `[DONE]` after them is not."""
-    return View(options, lambda: responses.Encoder(run, options), marks=1)
+    return View(options, lambda: responses.ResponsesEncoder(run, options), marks=1)
 
 
 def _chat(run: str, _: RunRequest) -> View:
-    options = chat.Options(include_usage=True)
-    return View(options, lambda: chat.Encoder(run, options))
+    options = chat.ChatStreamOptions(include_usage=True)
+    return View(options, lambda: chat.ChatEncoder(run, options))
 
 
 def _messages(run: str, _: RunRequest) -> View:
-    options = messages.Options()
-    return View(options, lambda: messages.Encoder(run, options))
+    options = messages.MessagesStreamOptions()
+    return View(options, lambda: messages.MessagesEncoder(run, options))
 
 
 def session_view(run: str, session: str, *, sse: bool = False) -> View:
     """A run in the lines of its session; with `sse` as server-sent events."""
-    options = lines.Options(sse=sse)
-    return View(options, lambda: lines.Encoder(run, options), "sse" if sse else "lines", session)
+    options = lines.SessionStreamOptions(sse=sse)
+    return View(
+        options, lambda: lines.SessionEncoder(run, options), "sse" if sse else "lines", session
+    )
 
 
 def ui_view(run: str, turn: int | None, *, past: bool = False) -> View:
     """A run as a UI message stream up to the pause that ends a turn, or to its end."""
-    options = ui.Options(turn, past)
-    return View(options, lambda: ui.Encoder(run, options), "ui")
+    options = ui.UiStreamOptions(turn, past)
+    return View(options, lambda: ui.UiMessageEncoder(run, options), "ui")
 
 
 def agui_view(run: str, turn: int | None) -> View:
     """A run as AG-UI events: one of its turns, or all of them."""
-    options = agui.Options(turn)
-    return View(options, lambda: agui.Encoder(run, options), "agui")
+    options = agui.AgUiStreamOptions(turn)
+    return View(options, lambda: agui.AgUiEncoder(run, options), "agui")
 
 
 VIEWS: Mapping[str, Callable[[str, RunRequest], View]] = {
@@ -93,7 +97,7 @@ VIEWS: Mapping[str, Callable[[str, RunRequest], View]] = {
     "responses": _responses,
     "chat": _chat,
     "messages": _messages,
-    "session": lambda run, asked: session_view(run, asked.session),
+    "session": lambda run, request: session_view(run, request.session),
     "ui": lambda run, _: ui_view(run, None),
     "agui": lambda run, _: agui_view(run, None),
 }

@@ -33,7 +33,7 @@ ASK: Sent = {"id": "u1", "role": "user", "content": "Hi"}
 MORE: Sent = {"id": "u2", "role": "user", "content": "More"}
 
 
-def _decode(**fields: Any) -> request.Create:
+def _decode(**fields: Any) -> request.RunAgentInput:
     body = {"threadId": "t", "runId": "r", "messages": [ASK], **fields}
     return request.decode(msgspec.json.encode(body))
 

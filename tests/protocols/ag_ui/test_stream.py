@@ -19,7 +19,7 @@ SUB = "researcher"
 
 
 def _shown(events: Sequence[t.Event], turn: int | None = None) -> list[Event]:
-    frames = stream.Encoder(RUN, stream.Options(turn)).encode(events)
+    frames = stream.AgUiEncoder(RUN, stream.AgUiStreamOptions(turn)).encode(events)
     strict.agui(frames)
     return agui.events(frames)
 
@@ -98,7 +98,7 @@ def test_a_call_that_was_cut_off_is_not_the_clients_to_run() -> None:
         t.ItemCompleted(0, "incomplete"),
         *call(1, "show", "{}"),
     )
-    reader = agui.read(stream.Encoder(RUN, stream.Options()).encode(events))
+    reader = agui.read(stream.AgUiEncoder(RUN, stream.AgUiStreamOptions()).encode(events))
     assert reader.pending == [f"call_{RUN}_1"]
     (result,) = _of("TOOL_CALL_RESULT", _shown(events))
     assert result["metadata"] == {"tailrace": {"isError": True}}

@@ -22,14 +22,14 @@ from tailrace.events.items import (
     text_of,
 )
 from tailrace.protocols.ai_sdk_ui import request, wire
-from tailrace.protocols.ai_sdk_ui.messages import DENIED, Given
+from tailrace.protocols.ai_sdk_ui.messages import DENIED, PartResult
 from tests.support.logs import user
 
 ASK = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
 MORE = {"id": "u2", "role": "user", "parts": [{"type": "text", "text": "More"}]}
 
 
-def _decode(**fields: Any) -> request.Create:
+def _decode(**fields: Any) -> request.SendUiMessages:
     return request.decode(msgspec.json.encode({"id": "c1", "messages": [ASK], **fields}))
 
 
@@ -176,7 +176,7 @@ def test_outputs_of_the_clients_tools_are_what_is_new() -> None:
         "call_find"
     ]
     assert asked.request.called == "a1"
-    assert asked.given == (Given("call_show", "messages[1].parts[1]", text="ok"),)
+    assert asked.given == (PartResult("call_show", "messages[1].parts[1]", text="ok"),)
 
 
 def test_nothing_new_is_no_input() -> None:
@@ -191,11 +191,11 @@ def test_approvals_in_the_message_and_beside_it() -> None:
     last = {"id": "a1", "role": "assistant", "parts": [part]}
     asked = _decode(messages=[ASK, last])
     where = "messages[1].parts[0].approval"
-    assert asked.given == (Given("apr_x_1", where, approved=False, text="too dear"),)
+    assert asked.given == (PartResult("apr_x_1", where, approved=False, text="too dear"),)
     assert asked.request.include == (wire.APPROVALS,), "whoever answers so, knows the form"
     plain = {"id": "a1", "role": "assistant", "parts": [_tool("pay", state="input-available")]}
     beside = _decode(messages=[ASK, plain], approvals=[{"id": "apr_x_1", "approved": True}])
-    assert beside.given == (Given("apr_x_1", "approvals[0]", approved=True),)
+    assert beside.given == (PartResult("apr_x_1", "approvals[0]", approved=True),)
     assert beside.request.include == ()
     assert _decode(toolApproval=True).request.include == (wire.APPROVALS,)
 

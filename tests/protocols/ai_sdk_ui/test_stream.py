@@ -28,7 +28,7 @@ Chunk = dict[str, Any]
 
 
 def _frames(events: list[t.Event], turn: int | None = 0) -> list[bytes]:
-    return stream.Encoder(RUN, stream.Options(turn)).encode(events)
+    return stream.UiMessageEncoder(RUN, stream.UiStreamOptions(turn)).encode(events)
 
 
 def _shown(events: list[t.Event], turn: int | None = 0) -> list[Chunk]:
@@ -271,7 +271,7 @@ def test_a_replay_begins_with_what_the_message_held_before() -> None:
     output = (ToolOutput(call_id="theirs", output=(TextPart('{"sky":"snow"}'),)),)
     asked = request(history=told, input=output, called="m1")
     events = log([*text(0, "Snow."), USAGE], asked, end=t.RunCompleted())
-    replay = stream.Encoder(RUN, stream.Options(0, past=True)).encode(events)
+    replay = stream.UiMessageEncoder(RUN, stream.UiStreamOptions(0, past=True)).encode(events)
     plain = _frames(events)
     assert replay[1:] == plain[1:]
     assert replay[0].startswith(plain[0].split(b"\n\n")[0])
@@ -281,7 +281,9 @@ def test_a_replay_begins_with_what_the_message_held_before() -> None:
     assert calls == [("find", True, "no"), ("show", False, {"sky": "snow"})]
     assert [part["text"] for part in reader.parts if part["type"] == "text"] == ["I look.", "Snow."]
     fresh = SCENARIOS["plain"]()
-    assert stream.Encoder(RUN, stream.Options(0, past=True)).encode(fresh) == _frames(fresh)
+    assert stream.UiMessageEncoder(RUN, stream.UiStreamOptions(0, past=True)).encode(
+        fresh
+    ) == _frames(fresh)
 
 
 def test_a_step_does_not_end_while_a_text_is_open() -> None:

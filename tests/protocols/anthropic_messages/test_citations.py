@@ -73,7 +73,7 @@ def _data(frames: list[bytes]) -> list[dict[str, Any]]:
 
 
 def test_a_client_of_this_dialect_gets_them_as_they_came() -> None:
-    frames = messages.Encoder(RUN, messages.Options()).encode(_quoted())
+    frames = messages.MessagesEncoder(RUN, messages.MessagesStreamOptions()).encode(_quoted())
     strict.messages(frames)
     told = _data(frames)
     deltas = [event["delta"] for event in told if event["type"] == "content_block_delta"]
@@ -81,7 +81,7 @@ def test_a_client_of_this_dialect_gets_them_as_they_came() -> None:
 
 
 def test_responses_names_pages_by_address_and_documents_by_place() -> None:
-    frames = responses.Encoder(RUN, responses.Options()).encode(_quoted())
+    frames = responses.ResponsesEncoder(RUN, responses.ResponsesStreamOptions()).encode(_quoted())
     strict.responses(frames)
     ((item),) = _data(frames)[-1]["response"]["output"]
     page, length = {"type": "url_citation", "start_index": 0}, len("Green.")
@@ -93,7 +93,7 @@ def test_responses_names_pages_by_address_and_documents_by_place() -> None:
 
 
 def test_chat_knows_pages_only() -> None:
-    frames = chat.Encoder(RUN, chat.Options()).encode(_quoted())
+    frames = chat.ChatEncoder(RUN, chat.ChatStreamOptions()).encode(_quoted())
     strict.chat(frames)
     told = _data(frames)
     deltas = [choice["delta"] for chunk in told for choice in chunk["choices"]]
@@ -105,7 +105,7 @@ def test_what_no_sdk_knows_is_no_citation_on_responses() -> None:
     odd = t.AnnotationAdded(0, {"type": "file", "file": {"hash": "x"}})
     said: list[t.Payload] = [t.ItemStarted(0, "message"), t.TextDelta(0, "A"), odd]
     made = log([*said, t.ItemCompleted(0), t.Usage("m")], end=t.RunCompleted())
-    frames = responses.Encoder(RUN, responses.Options()).encode(made)
+    frames = responses.ResponsesEncoder(RUN, responses.ResponsesStreamOptions()).encode(made)
     strict.responses(frames)
     assert not [event for event in _data(frames) if "annotation.added" in event["type"]]
     assert _data(frames)[-1]["response"]["output"][0]["content"][0]["annotations"] == []

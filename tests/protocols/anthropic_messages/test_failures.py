@@ -57,7 +57,7 @@ def test_an_overloaded_server_is_called_so_on_this_surface() -> None:
         assert failure is not None
         assert failure.retryable
         end = t.RunFailed(failure.code, failure.message, failure.param, failure.dialect)
-        document, status = reply.message(RUN, log([], end=end), stream.Options())
+        document, status = reply.message(RUN, log([], end=end), stream.MessagesStreamOptions())
         assert status == 529
         assert msgspec.json.decode(document)["error"]["type"] == "overloaded_error"
     assert MessagesCodec().failure(429, body).code == "rate_limit_exceeded"

@@ -51,7 +51,7 @@ def log(data: bytes) -> list[t.Event]:
 
 def shown(events: Sequence[t.Event]) -> list[Object]:
     """The events that a client is shown."""
-    encoder = stream.Encoder(RUN, stream.Options())
+    encoder = stream.MessagesEncoder(RUN, stream.MessagesStreamOptions())
     return blocks.check(frame for event in events for frame in encoder.encode([event]))
 
 
@@ -77,7 +77,7 @@ def test_a_client_of_the_dialect_reads_what_the_server_said(said: list[Object]) 
 
 @given(said=streams())
 def test_the_document_is_the_same_message(said: list[Object]) -> None:
-    made, status = reply.message(RUN, log(sse(said)), stream.Options())
+    made, status = reply.message(RUN, log(sse(said)), stream.MessagesStreamOptions())
     document: Object = msgspec.json.decode(made)
     assert status == 200
     assert normal(document) == normal(read(said))

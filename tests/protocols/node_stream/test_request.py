@@ -78,4 +78,4 @@ def test_rubbish_is_refused_or_can_be_kept_and_shown(body: bytes) -> None:
         return
     log = [t.Event(0, 0, "", "", t.RunStarted(made))]
     assert stored.decode(stored.frame(log).body) == log
-    stream.Encoder(RUN).encode(log)
+    stream.NodeStreamEncoder(RUN).encode(log)

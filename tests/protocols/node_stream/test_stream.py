@@ -18,7 +18,7 @@ from tests.support.logs import NODE, RUN, log
 
 
 def encode(events: Sequence[t.Event]) -> list[bytes]:
-    return stream.Encoder(RUN).encode(events)
+    return stream.NodeStreamEncoder(RUN).encode(events)
 
 
 def envelopes(events: Sequence[t.Event]) -> list[dict[str, Any]]:

@@ -123,7 +123,7 @@ FULL: dict[str, Any] = {
 }
 
 
-def decode(**fields: Any) -> request.Create:
+def decode(**fields: Any) -> request.CreateChatCompletion:
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
     return request.decode(json.dumps(body).encode())
 
@@ -295,6 +295,6 @@ def test_rubbish_is_refused_or_can_be_kept_and_shown(body: bytes) -> None:
         return
     log = [t.Event(0, 0, "", "", t.RunStarted(made.request))]
     assert stored.decode(stored.frame(log).body) == log
-    stream.Encoder(RUN, stream.Options(made.include_usage)).encode(log)
-    responses.Encoder(RUN, responses.Options()).encode(log)
+    stream.ChatEncoder(RUN, stream.ChatStreamOptions(made.include_usage)).encode(log)
+    responses.ResponsesEncoder(RUN, responses.ResponsesStreamOptions()).encode(log)
     history.encode_messages(made.request.input, "")

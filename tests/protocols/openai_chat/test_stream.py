@@ -14,18 +14,21 @@ from openai.types.chat import ChatCompletionChunk
 from tailrace.events import types as t
 from tailrace.events.history import lasting
 from tailrace.protocols.openai_chat import reply, stream
+from tailrace.protocols.openai_chat.chunks import DONE
 from tests.support import strict
 from tests.support.legal_logs import legal_logs
 from tests.support.logs import NODE, RUN, call, log, text
 
-USAGE = stream.Options(include_usage=True)
+USAGE = stream.ChatStreamOptions(include_usage=True)
 
 
-def encode(events: Sequence[t.Event], options: stream.Options = USAGE) -> list[bytes]:
-    return stream.Encoder(RUN, options).encode(events)
+def encode(events: Sequence[t.Event], options: stream.ChatStreamOptions = USAGE) -> list[bytes]:
+    return stream.ChatEncoder(RUN, options).encode(events)
 
 
-def chunks(events: Sequence[t.Event], options: stream.Options = USAGE) -> list[dict[str, Any]]:
+def chunks(
+    events: Sequence[t.Event], options: stream.ChatStreamOptions = USAGE
+) -> list[dict[str, Any]]:
     return [msgspec.json.decode(data) for data in strict.data_of(encode(events, options))]
 
 
@@ -39,10 +42,10 @@ def test_any_log_keeps_the_order(events: Sequence[t.Event]) -> None:
     *body, last = made
     if isinstance(events[-1].payload, t.RunFailed | t.RunCancelled):
         assert set(last) == {"error"}
-        assert frames[-1] != stream.DONE
+        assert frames[-1] != DONE
     else:
         finish = body.pop()
-        assert frames[-1] == stream.DONE
+        assert frames[-1] == DONE
         assert (last["choices"], last["usage"]["total_tokens"] >= 0) == ([], True)
         assert finish["choices"][0]["finish_reason"]
         assert finish["choices"][0]["delta"] == {}
@@ -60,12 +63,12 @@ def test_usage_comes_when_asked_and_changes_nothing_else(events: Sequence[t.Even
     asked = [chunk for chunk in chunks(events) if chunk.get("choices") != []]
     for chunk in asked:
         chunk.pop("usage", None)
-    assert chunks(events, stream.Options()) == asked
+    assert chunks(events, stream.ChatStreamOptions()) == asked
 
 
 @given(events=legal_logs())
 def test_the_sdks_helper_adds_up_to_the_document(events: Sequence[t.Event]) -> None:
-    document, status = reply.completion(RUN, events, stream.Options())
+    document, status = reply.completion(RUN, events, stream.ChatStreamOptions())
     if status != 200:
         return
     state: Any = ChatCompletionStreamState()

@@ -17,16 +17,16 @@ from tests.support import strict
 from tests.support.chat_replies import OSLO, STOP, Json, f, frames, tool
 from tests.support.logs import RUN, log, text
 
-ALL = stream.Options(include_usage=True)
+ALL = stream.ChatStreamOptions(include_usage=True)
 
 
 def shown(*chunks: Json) -> tuple[Json, Json, list[Json]]:
     """The document, what the SDK's helper adds up, and the chunks, of a server's reply."""
     decoder = ChatCodec().decoder("m")
     events = log([*decoder.feed(frames(*chunks))], end=t.RunCompleted())
-    document, status = reply.completion(RUN, events, stream.Options())
+    document, status = reply.completion(RUN, events, stream.ChatStreamOptions())
     assert status == 200
-    made = stream.Encoder(RUN, ALL).encode(events)
+    made = stream.ChatEncoder(RUN, ALL).encode(events)
     streamed = [msgspec.json.decode(data) for data in strict.data_of(made)]
     state: Any = ChatCompletionStreamState()
     for chunk in streamed:
@@ -124,7 +124,7 @@ def test_a_picture_of_any_server_is_shown() -> None:
         ],
         end=t.RunCompleted(),
     )
-    document, _ = reply.completion(RUN, events, stream.Options())
+    document, _ = reply.completion(RUN, events, stream.ChatStreamOptions())
     message = msgspec.json.decode(document)["choices"][0]["message"]
     assert message["images"][0]["image_url"] == {"url": "http://a/b.png"}
 

@@ -74,10 +74,10 @@ def call(number: int) -> list[t.Payload]:
 def shown(*payloads: t.Payload) -> tuple[Object, Object]:
     """The message of the document, and what the official SDK's helper makes of the stream."""
     events = log([*payloads, t.Usage("m", finish="tool_calls")], end=t.RunCompleted())
-    document, status = reply.completion(RUN, events, stream.Options())
+    document, status = reply.completion(RUN, events, stream.ChatStreamOptions())
     assert status == 200
     state: Any = ChatCompletionStreamState()
-    for data in strict.data_of(stream.Encoder(RUN, stream.Options()).encode(events)):
+    for data in strict.data_of(stream.ChatEncoder(RUN, stream.ChatStreamOptions()).encode(events)):
         state.handle_chunk(ChatCompletionChunk.model_validate_json(data))
     streamed = state.current_completion_snapshot.choices[0].message.model_dump()
     return msgspec.json.decode(document)["choices"][0]["message"], streamed

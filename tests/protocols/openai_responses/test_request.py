@@ -65,7 +65,7 @@ TOOLS = [
 ]
 
 
-def decode(**fields: Any) -> request.Create:
+def decode(**fields: Any) -> request.CreateResponse:
     return request.decode(json.dumps({"model": "m", "input": "Hi", **fields}).encode())
 
 
@@ -129,7 +129,7 @@ def test_every_parameter_has_its_place() -> None:
 
 def test_a_string_is_a_user_message_and_defaults_are_openais() -> None:
     made = decode()
-    assert made == request.Create(
+    assert made == request.CreateResponse(
         RunRequest(
             agent="",
             model="m",
@@ -266,7 +266,7 @@ def test_rubbish_is_refused_or_can_be_kept_and_shown(body: bytes) -> None:
         return
     log = [t.Event(0, 0, "", "", t.RunStarted(made.request))]
     assert stored.decode(stored.frame(log).body) == log
-    stream.Encoder(RUN, stream.Options()).encode(log)
+    stream.ResponsesEncoder(RUN, stream.ResponsesStreamOptions()).encode(log)
     reply.input_items(RUN, made.request, {})
 
 
@@ -309,7 +309,7 @@ def test_the_echo_keeps_an_mcp_servers_secrets() -> None:
 def _created(asked: RunRequest) -> dict[str, Any]:
     """The Response object that `response.created` shows for a request."""
     log = [t.Event(0, 1_763_690_000_123, "", "", t.RunStarted(asked))]
-    frames = stream.Encoder(RUN, stream.Options()).encode(log)
+    frames = stream.ResponsesEncoder(RUN, stream.ResponsesStreamOptions()).encode(log)
     strict.responses(frames)
     shown: dict[str, Any] = json.loads(strict.data_of(frames)[0])["response"]
     return shown

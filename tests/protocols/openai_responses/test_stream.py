@@ -23,7 +23,7 @@ from tests.support.scenarios import SCENARIOS
 
 
 def encode(events: Sequence[t.Event]) -> list[bytes]:
-    return stream.Encoder(RUN, stream.Options()).encode(events)
+    return stream.ResponsesEncoder(RUN, stream.ResponsesStreamOptions()).encode(events)
 
 
 @pytest.mark.req("R118")
@@ -190,7 +190,7 @@ def test_subagents_side_by_side_are_items_side_by_side() -> None:
         by("a#1", t.ItemCompleted(0)),
     ]
     events = log(body, end=t.RunCompleted())
-    attributed = stream.Encoder(RUN, stream.Options(key="x_alien"))
+    attributed = stream.ResponsesEncoder(RUN, stream.ResponsesStreamOptions(key="x_alien"))
     output = order.check(attributed.encode(events))[-1]["response"]["output"]
     assert [item["content"][0]["text"] for item in output] == ["one two", "uno due"]
     assert [item["id"] for item in output] == ["agent:a#1::msg_0", "agent:b#1::msg_1"]
@@ -238,7 +238,9 @@ def test_reasoning_of_two_kinds_in_turn_is_shown_whole() -> None:
         t.ItemCompleted(0),
         t.Usage("m"),
     ]
-    frames = stream.Encoder(RUN, stream.Options()).encode(log(said, end=t.RunCompleted()))
+    frames = stream.ResponsesEncoder(RUN, stream.ResponsesStreamOptions()).encode(
+        log(said, end=t.RunCompleted())
+    )
     strict.responses(frames)
     item = order.check(frames)[-1]["response"]["output"][0]
     assert [part["text"] for part in item["summary"]] == ["First, ", "then"]

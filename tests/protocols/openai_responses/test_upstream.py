@@ -55,7 +55,7 @@ def _words(failure: ModelFailed) -> tuple[str, str, str, str]:
 
 def shown(events: Sequence[t.Event]) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(
-        reply.response(RUN, events, stream.Options(include=INCLUDE))
+        reply.response(RUN, events, stream.ResponsesStreamOptions(include=INCLUDE))
     )
     return document
 
@@ -93,7 +93,9 @@ def test_a_reply_comes_out_as_it_came(items: list[dict[str, Any]]) -> None:
     assert failure is None
     document = shown(events)
     assert [bare(item) for item in document["output"]] == [bare(item) for item in items]
-    frames = stream.Encoder(RUN, stream.Options(include=INCLUDE)).encode(events)
+    frames = stream.ResponsesEncoder(RUN, stream.ResponsesStreamOptions(include=INCLUDE)).encode(
+        events
+    )
     order.check(frames)
     state: Any = ResponseStreamState(input_tools=omit, text_format=omit)
     last: Any = None
@@ -204,7 +206,7 @@ def test_a_failure_is_a_failure_in_its_own_words(
     document = shown(events)
     assert document["status"] == "failed"
     assert (document["error"]["code"], document["error"].get("param", "")) == (code, param)
-    frames = stream.Encoder(RUN, stream.Options()).encode(events)
+    frames = stream.ResponsesEncoder(RUN, stream.ResponsesStreamOptions()).encode(events)
     (error,) = [json.loads(d) for d in strict.data_of(frames) if b'"type":"error"' in d[:20]]
     assert (error["code"], error["param"]) == (code, param or None)
 
@@ -309,7 +311,7 @@ def test_what_a_server_tells_of_its_own_item_is_told_on(event: dict[str, Any]) -
         {"type": "response.completed", "response": response(output=[item])},
     ]
     log, _ = played(wire(events))
-    frames = stream.Encoder(RUN, stream.Options()).encode(log)
+    frames = stream.ResponsesEncoder(RUN, stream.ResponsesStreamOptions()).encode(log)
     made = [json.loads(data) for data in strict.data_of(frames)]
     (got,) = [each for each in made if each["type"] == event["type"]]
     assert got.pop("sequence_number") > 0

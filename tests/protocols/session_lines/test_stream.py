@@ -8,23 +8,22 @@ import pytest
 
 import tailrace
 from tailrace.events import types as t
-from tailrace.protocols.session_lines import host as h
-from tailrace.protocols.session_lines import runtime as r
-from tailrace.protocols.session_lines.stream import Encoder, Options
+from tailrace.protocols.session_lines import wire_events, wire_messages
+from tailrace.protocols.session_lines.stream import SessionEncoder, SessionStreamOptions
 from tests.support import lines
 from tests.support.logs import RUN, log
 from tests.support.scenarios import SCENARIOS
 from tests.support.team_scenarios import TEAM_SCENARIOS
 
-Kind = TypeVar("Kind", bound=r.Line)
+Kind = TypeVar("Kind", bound=wire_events.Line)
 ALL = {**SCENARIOS, **TEAM_SCENARIOS}
 
 
-def _told(name: str) -> list[h.SessionEvent]:
-    return lines.check(Encoder(RUN, Options()).encode(ALL[name]()))
+def _told(name: str) -> list[wire_events.SessionEvent]:
+    return lines.check(SessionEncoder(RUN, SessionStreamOptions()).encode(ALL[name]()))
 
 
-def _only(events: list[h.SessionEvent], kind: type[Kind]) -> list[Kind]:
+def _only(events: list[wire_events.SessionEvent], kind: type[Kind]) -> list[Kind]:
     return [event for event in events if isinstance(event, kind)]
 
 
@@ -33,25 +32,31 @@ def _only(events: list[h.SessionEvent], kind: type[Kind]) -> list[Kind]:
 @pytest.mark.req("R152")
 def test_a_reply_streams_and_is_told_whole() -> None:
     events = _told("plain")
-    (user, reply) = _only(events, r.MessageEnd)
-    assert isinstance(user.message, r.UserMessage)
-    assert isinstance(reply.message, r.AssistantMessage)
+    (user, reply) = _only(events, wire_events.MessageEnd)
+    assert isinstance(user.message, wire_messages.UserMessage)
+    assert isinstance(reply.message, wire_messages.AssistantMessage)
     (said,) = reply.message.content
-    assert isinstance(said, r.TextContent)
-    assert "".join(update.delta for update in _only(events, r.MessageUpdate)) == said.text
-    kinds = [type(update.event) for update in _only(events, r.MessageUpdate)]
-    assert kinds == [r.TextStart, *[r.TextDelta] * (len(kinds) - 2), r.TextEnd]
+    assert isinstance(said, wire_messages.TextContent)
+    assert "".join(update.delta for update in _only(events, wire_events.MessageUpdate)) == said.text
+    kinds = [type(update.event) for update in _only(events, wire_events.MessageUpdate)]
+    assert kinds == [
+        wire_messages.TextStart,
+        *[wire_messages.TextDeltaPiece] * (len(kinds) - 2),
+        wire_messages.TextEnd,
+    ]
 
 
 def test_thoughts_are_no_part_of_the_answer() -> None:
     events = _told("reasoning")
     thought = [
         update.event.delta
-        for update in _only(events, r.MessageUpdate)
-        if isinstance(update.event, r.ThinkingDelta)
+        for update in _only(events, wire_events.MessageUpdate)
+        if isinstance(update.event, wire_messages.ThinkingDelta)
     ]
-    contents = [each for turn in _only(events, r.TurnComplete) for each in turn.message.content]
-    whole = [each.thinking for each in contents if isinstance(each, r.ThinkingContent)]
+    contents = [
+        each for turn in _only(events, wire_events.TurnComplete) for each in turn.message.content
+    ]
+    whole = [each.thinking for each in contents if isinstance(each, wire_messages.ThinkingContent)]
     assert "".join(thought) == "".join(whole) != ""
 
 
@@ -59,13 +64,15 @@ def test_thoughts_are_no_part_of_the_answer() -> None:
 @pytest.mark.req("R154")
 def test_tools_begin_and_end() -> None:
     events = _told("parallel_tools")
-    begun = {event.tool_call_id: event for event in _only(events, r.ToolBefore)}
-    ended = {event.tool_call_id: event for event in _only(events, r.ToolAfter)}
+    begun = {event.tool_call_id: event for event in _only(events, wire_events.ToolBefore)}
+    ended = {event.tool_call_id: event for event in _only(events, wire_events.ToolAfter)}
     assert len(begun) > 1
     assert begun.keys() == ended.keys()
     assert all(event.tool_name for event in begun.values())
     assert all(event.result.content for event in ended.values())
-    results = [result for turn in _only(events, r.TurnComplete) for result in turn.tool_results]
+    results = [
+        result for turn in _only(events, wire_events.TurnComplete) for result in turn.tool_results
+    ]
     assert {result.tool_call_id for result in results} == set(begun)
 
 
@@ -73,9 +80,12 @@ def test_tools_begin_and_end() -> None:
 @pytest.mark.req("R156")
 def test_a_shortened_history_is_told_of() -> None:
     events = _told("compacted")
-    begun, ended = _only(events, h.ContextCompactionStart), _only(events, h.ContextCompactionEnd)
+    begun, ended = (
+        _only(events, wire_events.ContextCompactionStart),
+        _only(events, wire_events.ContextCompactionEnd),
+    )
     assert len(begun) == len(ended) >= 1
-    (first, *_) = _only(events, r.Compaction)
+    (first, *_) = _only(events, wire_events.Compaction)
     assert first.messages_after < first.messages_before
 
 
@@ -84,20 +94,24 @@ def test_a_shortened_history_is_told_of() -> None:
 @pytest.mark.parametrize("name", ["plain", "team", "cancelled", "limit_reached"])
 def test_the_end_tells_what_was_said_and_what_it_cost(name: str) -> None:
     events = _told(name)
-    (end,) = _only(events, r.SessionEnd)
-    (usage,) = _only(events, h.ContextUsage)
+    (end,) = _only(events, wire_events.SessionEnd)
+    (usage,) = _only(events, wire_events.SessionContextUsage)
     spent = [e.payload for e in ALL[name]() if isinstance(e.payload, t.Usage)]
     assert end.usage.total_tokens == sum(each.input + each.output for each in spent)
-    ended = [event.message for event in _only(events, r.MessageEnd)]
-    assert [m for m in end.messages if not isinstance(m, r.ToolResultMessage)] == ended
+    ended = [event.message for event in _only(events, wire_events.MessageEnd)]
+    assert [m for m in end.messages if not isinstance(m, wire_messages.ToolResultMessage)] == ended
     if spent:
         assert (usage.input_tokens, usage.output_tokens) != (0, 0)
 
 
 def test_how_full_the_context_is() -> None:
     said: list[t.Payload] = [t.ContextUsage(500, 1000), t.Usage("m", input=250, output=5)]
-    events = lines.check(Encoder(RUN, Options()).encode(log(said, end=t.RunCompleted())))
-    assert events[-1] == h.ContextUsage(input_tokens=250, output_tokens=5, budget_used_pct=25)
+    events = lines.check(
+        SessionEncoder(RUN, SessionStreamOptions()).encode(log(said, end=t.RunCompleted()))
+    )
+    assert events[-1] == wire_events.SessionContextUsage(
+        input_tokens=250, output_tokens=5, budget_used_pct=25
+    )
 
 
 def test_an_agent_s_skills_are_told_of() -> None:
@@ -107,14 +121,18 @@ def test_an_agent_s_skills_are_told_of() -> None:
         t.Custom("skill_start", {"of": "another kind"}),
         t.Custom("note", {"skillName": "sums"}),
     ]
-    events = lines.check(Encoder(RUN, Options()).encode(log(said, end=t.RunCompleted())))
-    assert _only(events, r.SkillStart) == [r.SkillStart(skill_name="sums", task="add")]
-    assert _only(events, r.SkillEnd) == [r.SkillEnd(skill_name="sums")]
+    events = lines.check(
+        SessionEncoder(RUN, SessionStreamOptions()).encode(log(said, end=t.RunCompleted()))
+    )
+    assert _only(events, wire_events.SkillStart) == [
+        wire_events.SkillStart(skill_name="sums", task="add")
+    ]
+    assert _only(events, wire_events.SkillEnd) == [wire_events.SkillEnd(skill_name="sums")]
 
 
 def test_a_crash_ends_a_message_and_begins_another() -> None:
     events = _told("two_attempts")
-    first, second = (event.message for event in _only(events, r.TurnComplete))
+    first, second = (event.message for event in _only(events, wire_events.TurnComplete))
     assert (first.stop_reason, second.stop_reason) == ("aborted", "stop")
 
 
@@ -122,4 +140,8 @@ def test_a_crash_ends_a_message_and_begins_another() -> None:
 def test_the_union_is_published_with_its_host_part() -> None:
     every, host = set(get_args(tailrace.SessionEvent)), set(get_args(tailrace.HostEvent))
     assert host < every
-    assert {r.MessageUpdate, r.SkillStart, h.ContextUsage} <= every
+    assert {
+        wire_events.MessageUpdate,
+        wire_events.SkillStart,
+        wire_events.SessionContextUsage,
+    } <= every

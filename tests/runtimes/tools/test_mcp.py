@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tailrace.runtimes.tools.contract import MAX_OUTPUT, Progress, Tool, ToolCon
 from tailrace.runtimes.tools.mcp import McpServer
 from tests.support.mcp_servers import SECRET, McpProcess, stdio
 from tests.support.team import agent, call, outputs, run, say
+from tests.support.waiting import until
 
 WAYS = ["stdio", "stdio --old", "http", "http --old", "http --json", "http --old --json"]
 UNKNOWN = "whether the call took effect is unknown."
@@ -64,12 +65,6 @@ class Met:
 
 def about(run: str = "run", **more: Any) -> ToolContext:
     return ToolContext(run, "call_1", f"{run}:1", **more)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Turn the loop until it is so; the test's own timeout is the limit."""
-    while not true():
-        await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
@@ -236,8 +231,11 @@ async def test_a_changed_list_is_asked_for_again(
         before = await docs.tools()
         assert "grown" not in before
         await before["grow"].call("", about())
-        while "grown" not in await docs.tools():
-            await asyncio.sleep(0.005)
+
+        async def has_grown() -> bool:
+            return "grown" in await docs.tools()
+
+        await until(has_grown)
 
 
 async def test_only_what_is_allowed_is_offered_and_approval_is_by_name(tmp_path: Path) -> None:

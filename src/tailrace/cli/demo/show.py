@@ -16,7 +16,7 @@ from tailrace.assembly import stores
 from tailrace.assembly.instance import application, assemble
 from tailrace.cli import asking, client
 from tailrace.cli.errors import ServerError
-from tailrace.cli.serving import listen, shown
+from tailrace.cli.serving import address, listen
 from tailrace.errors import ConfigError
 from tailrace.events.types import RunWaiting
 from tailrace.http import server
@@ -27,30 +27,31 @@ TEXT = "Plan me a weekend away."
 
 
 def demo(port: int, *, once: bool, data: Path | None) -> None:
-    """Serve the demo agents from `data`, where earlier runs are, show a run, and say what to try."""
+    """Serve the demo agents over the folder `data`, show one run, and print commands to try. Raises
+    `ConfigError`."""
     folder = data or state_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with as_file(files("tailrace.cli.demo")) as place:
-        found = config.load(place / "demo.toml")
-        instance = assemble(found, stores.engine(found, folder).store)
-        app = application(found, instance)
+        settings = config.load(place / "demo.toml")
+        instance = assemble(settings, stores.engine(settings, folder).store)
+        app = application(settings, instance)
         try:
             listener = listen("127.0.0.1", port)
         except ConfigError:
             listener = listen("127.0.0.1", 0)
-        running = server.make(app, instance, found.server.cors_origins)
-        told = (f"http://{shown(listener)}", folder, running, once)
-        threading.Thread(target=_show_demo, args=told, daemon=True).start()
+        running = server.make(app, instance, settings.server.cors_origins)
+        thread_args = (f"http://{address(listener)}", folder, running, once)
+        threading.Thread(target=_show_demo, args=thread_args, daemon=True).start()
         server.run(running, listener)
 
 
 def state_folder() -> Path:
-    """Where a program keeps what it has made for itself (XDG Base Directory Specification)."""
+    """The folder for a program's own state (XDG Base Directory Specification)."""
     return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "tailrace-demo"
 
 
 def _show_demo(url: str, folder: Path, running: server.Server, once: bool) -> None:  # noqa: FBT001 - a thread's argument
-    """Start a run as any client would, and show it; then say what to try."""
+    """Start a run as any client would, and show it; then print commands to try."""
     try:
         asyncio.run(_demo_run(url))
     except ServerError as error:
@@ -78,7 +79,7 @@ async def _demo_run(url: str) -> None:
     job = await client.start(url, AGENT, TEXT)
 
     async def answer(event: NodeStreamEvent) -> None:
-        """A person is asked; without one the demo says yes."""
+        """Ask the person at the terminal; without a terminal the demo answers yes."""
         if not isinstance(event.payload, RunWaiting):
             return
         if asking.can_ask():
@@ -87,4 +88,4 @@ async def _demo_run(url: str) -> None:
             typer.echo(f"\n$ tailrace answer {job} yes\n")
             await client.answer(url, job, "yes")
 
-    await client.tail(url, job, surface="", after=None, seen=answer)
+    await client.tail(url, job, surface="", after=None, on_event=answer)

@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.replies import document
 from tailrace.protocols.ag_ui import request
@@ -28,7 +28,7 @@ def routes(service: RunService, edge: Edge) -> list[Route]:
         ("POST", "/agui/{agent}"): handlers.run,
         ("POST", "/agui/{agent}/cancel"): handlers.cancel,
     }
-    return guarded(edge.gate, table, error_body, queries={})
+    return guarded_routes(edge.gate, table, error_body, queries={})
 
 
 class _Threads:
@@ -37,6 +37,7 @@ class _Threads:
         self._edge = edge
 
     async def run(self, http: Request, caller: Caller) -> Reply:
+        """Start or resume the run that the request names, and stream it."""
         service = self._service
         body = await self._edge.body(http, caller)
         create = request.decode(body)
@@ -52,10 +53,11 @@ class _Threads:
         return self._edge.stream(service.follow(caller, run, agui_view(run, turn)))
 
     async def cancel(self, http: Request, caller: Caller) -> Reply:
+        """Cancel the run that `threadId` and `runId` name."""
         body = await self._edge.body(http, caller)
-        named = request.decode_cancel(body)
+        names = request.decode_cancel(body)
         self._service.catalog.any(http.path_params["agent"])
-        run = await agui_turns.find_named(self._service, caller.maker, named.thread, named.run)
+        run = await agui_turns.find_named(self._service, caller.maker, names.thread, names.run)
         await self._service.cancel(run)
-        fields = {"threadId": named.thread, "runId": named.run, "status": "cancelled"}
+        fields = {"threadId": names.thread, "runId": names.run, "status": "cancelled"}
         return document(fields, run=run)

@@ -8,11 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.events.request import RunRequest
-from tailrace.http import refusals
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
-from tailrace.http.replies import document, json_reply
+from tailrace.http.replies import document, failure_headers, json_reply
 from tailrace.protocols.anthropic_messages import models
 from tailrace.protocols.anthropic_messages.wire import VERSION
 from tailrace.protocols.errors import error_body
@@ -33,7 +32,7 @@ def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
         ("GET", "/models"): handlers.models,
         ("GET", "/models/{model}"): handlers.model,
     }
-    return guarded(edge.gate, table, error_body, mount.path)
+    return guarded_routes(edge.gate, table, error_body, mount.path)
 
 
 class _Chat:
@@ -43,15 +42,16 @@ class _Chat:
         self._mount = mount
 
     async def create(self, http: Request, caller: Caller) -> Reply:
+        """Start a run, and stream it or wait for its document."""
         body = await self._edge.body(http, caller)
         create = request.decode(body)
         target = self._mount.target(http, create.request.model)
         run_request = await self._in_session(caller, create.request, target)
         run, _ = await self._service.start(caller, run_request, body)
         mount = self._mount
-        options = stream.Options(create.include_usage, mount.key, mount.functions)
+        options = stream.ChatStreamOptions(create.include_usage, mount.key, mount.functions)
         if create.stream and await self._service.early_failure(run) is None:
-            view = View(options, lambda: stream.Encoder(run, options))
+            view = View(options, lambda: stream.ChatEncoder(run, options))
             return self._edge.stream(self._service.follow(caller, run, view))
         state = await self._service.attend(caller, run)
         if state is None:
@@ -59,7 +59,7 @@ class _Chat:
         document, status = await self._service.document(
             run, lambda events: reply.completion(run, events, options)
         )
-        more = refusals.headers(state.end)
+        more = failure_headers(state.end)
         return json_reply(document, status=status, run=run, more=more)
 
     async def _in_session(
@@ -73,6 +73,7 @@ class _Chat:
         return msgspec.structs.replace(run_request, conversation=session.id)
 
     async def models(self, http: Request, caller: Caller) -> Reply:
+        """The targets of this mount, in the form of OpenAI or Anthropic."""
         targets = self._mount.targets(http)
         if VERSION in http.headers:
             names = [target.name for target in targets]
@@ -80,6 +81,7 @@ class _Chat:
         return document({"object": "list", "data": [_model(target) for target in targets]})
 
     async def model(self, http: Request, caller: Caller) -> Reply:
+        """One target."""
         name = http.path_params["model"]
         here = self._mount.names_agent
         target = self._mount.targets(http)[0] if here else self._mount.catalog.by_name(name)

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from tailrace.errors import BadRequest
 from tailrace.events import ids
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
 from tailrace.http.replies import json_reply
@@ -40,7 +40,7 @@ def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
         ("GET", items + "/{item_id}"): handlers.item,
         ("DELETE", items + "/{item_id}"): handlers.remove,
     }
-    return guarded(edge.gate, table, error_body, mount.path)
+    return guarded_routes(edge.gate, table, error_body, mount.path)
 
 
 class _Conversations:
@@ -49,6 +49,7 @@ class _Conversations:
         self._conversations = service.conversations
 
     async def create(self, http: Request, caller: Caller) -> Reply:
+        """Create a conversation, with items."""
         wire_request = wire.decode(await self._edge.body(http, caller))
         _check_count(wire_request.items)
         id = ids.conversation_id(secrets.token_bytes(16))
@@ -58,20 +59,24 @@ class _Conversations:
         return _document(conversation)
 
     async def retrieve(self, http: Request, caller: Caller) -> Reply:
+        """A conversation."""
         return _document(await self._conversations.get(*_key(http, caller)))
 
     async def update(self, http: Request, caller: Caller) -> Reply:
+        """Replace the metadata of a conversation."""
         wire_request = wire.decode(await self._edge.body(http, caller))
         return _document(
             await self._conversations.update(*_key(http, caller), wire_request.metadata)
         )
 
     async def delete(self, http: Request, caller: Caller) -> Reply:
+        """Delete a conversation; its runs stay."""
         id, owner = _key(http, caller)
         await self._conversations.delete(id, owner)
         return json_reply(wire.deleted(id))
 
     async def add(self, http: Request, caller: Caller) -> Reply:
+        """Add items."""
         wire_request = wire.decode(await self._edge.body(http, caller))
         if not wire_request.items:
             raise BadRequest("items must not be empty.", param="items")
@@ -80,14 +85,17 @@ class _Conversations:
         return json_reply(reply.page(_pairs(entries), {}))
 
     async def items(self, http: Request, caller: Caller) -> Reply:
+        """A page of items."""
         entries = await self._entries(http, caller)
         return json_reply(reply.page(_pairs(entries), dict(http.query_params)))
 
     async def item(self, http: Request, caller: Caller) -> Reply:
+        """One item."""
         entries = await self._entries(http, caller)
         return json_reply(wire.item(_pairs(entries), http.path_params["item_id"]))
 
     async def remove(self, http: Request, caller: Caller) -> Reply:
+        """Remove an item."""
         id, owner = _key(http, caller)
         item = http.path_params["item_id"]
         return _document(await self._conversations.remove_item(id, owner, item))

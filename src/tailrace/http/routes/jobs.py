@@ -14,7 +14,7 @@ from tailrace.errors import BadRequest, Conflict
 from tailrace.events import ids
 from tailrace.events.state import fold
 from tailrace.events.types import Event
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.queries import cursor, cursor_name
 from tailrace.http.replies import json_reply
@@ -48,7 +48,7 @@ def routes(service: RunService, edge: Edge) -> list[Route]:
         ("POST", "/jobs/{job_id}/cancel"): handlers.cancel,
         ("POST", "/jobs/{job_id}/input"): handlers.input,
     }
-    return guarded(edge.gate, table, error_body, queries=QUERIES)
+    return guarded_routes(edge.gate, table, error_body, queries=QUERIES)
 
 
 class _Jobs:
@@ -57,6 +57,7 @@ class _Jobs:
         self._edge = edge
 
     async def create(self, http: Request, caller: Caller) -> Reply:
+        """Start a job. 202: it runs."""
         body = await self._edge.body(http, caller)
         run_request = request.decode(body)
         target = self._service.catalog.by_name(run_request.agent)
@@ -65,6 +66,7 @@ class _Jobs:
         return await self._document(run, status=202)
 
     async def page(self, http: Request, caller: Caller) -> Reply:
+        """A page of jobs, the newest first."""
         query = http.query_params
         limit = _number(query, "limit", 50, least=1, most=100)
         after = query.get("after", "")
@@ -76,9 +78,11 @@ class _Jobs:
         return json_reply(reply.jobs([_summary(record) for record in page.runs], page.next))
 
     async def job(self, http: Request, caller: Caller) -> Reply:
+        """The document of a job."""
         return await self._document((await self._find(http, caller)).run)
 
     async def stream(self, http: Request, caller: Caller) -> Reply:
+        """A job's frames after a cursor, natively or on the surface of `?as=`."""
         record = await self._find(http, caller)
         query = http.query_params
         surface = query.get("as", NATIVE)
@@ -93,6 +97,7 @@ class _Jobs:
         )
 
     async def cancel(self, http: Request, caller: Caller) -> Reply:
+        """Cancel a job, and return its document."""
         record = await self._find(http, caller)
         run = record.run
         if record.status not in GOING:

@@ -7,11 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tailrace.http import refusals
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
-from tailrace.http.replies import document, json_reply
+from tailrace.http.replies import document, failure_headers, json_reply
 from tailrace.protocols.anthropic_messages import reply, request, stream
 from tailrace.protocols.anthropic_messages.messages import BETA
 from tailrace.protocols.anthropic_messages.wire import VERSION, error_body
@@ -31,7 +30,7 @@ def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
         ("POST", "/messages"): handlers.create,
         ("POST", "/messages/count_tokens"): handlers.count,
     }
-    return guarded(edge.gate, table, error_body, mount.path)
+    return guarded_routes(edge.gate, table, error_body, mount.path)
 
 
 class _Messages:
@@ -41,6 +40,7 @@ class _Messages:
         self._mount = mount
 
     async def create(self, http: Request, caller: Caller) -> Reply:
+        """Start a run, and stream it or wait for its message."""
         body = await self._edge.body(http, caller)
         betas = ",".join(http.headers.getlist(BETA))
         create = request.decode(body, http.headers.get(VERSION, ""), betas)
@@ -48,9 +48,9 @@ class _Messages:
         run_request = msgspec.structs.replace(create.request, agent=target.name)
         run, _ = await self._service.start(caller, run_request, body)
         reads_calls = CANNOT_READ_CALLS not in http.headers.get("user-agent", "")
-        options = stream.Options(tools=reads_calls, key=self._mount.key)
+        options = stream.MessagesStreamOptions(tools=reads_calls, key=self._mount.key)
         if create.stream and await self._service.early_failure(run) is None:
-            view = View(options, lambda: stream.Encoder(run, options))
+            view = View(options, lambda: stream.MessagesEncoder(run, options))
             return self._edge.stream(self._service.follow(caller, run, view))
         state = await self._service.attend(caller, run)
         if state is None:
@@ -58,10 +58,11 @@ class _Messages:
         message, status = await self._service.document(
             run, lambda events: reply.message(run, events, options)
         )
-        more = refusals.headers(state.end)
+        more = failure_headers(state.end)
         return json_reply(message, status=status, run=run, more=more)
 
     async def count(self, http: Request, caller: Caller) -> Reply:
+        """An estimate of the input tokens of a request."""
         body = await self._edge.body(http, caller)
         count = request.decode_count(body, http.headers.get(VERSION, ""))
         self._mount.target(http, count.model)

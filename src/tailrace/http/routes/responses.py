@@ -15,12 +15,11 @@ from tailrace.errors import BadRequest, Conflict, NotFound
 from tailrace.events import ids
 from tailrace.events.request import RunRequest
 from tailrace.events.types import Event, RunCancelled, RunFailed, RunStarted
-from tailrace.http import refusals
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
 from tailrace.http.queries import cursor, cursor_name, flag
-from tailrace.http.replies import json_reply
+from tailrace.http.replies import failure_headers, json_reply
 from tailrace.protocols import failures, overflow
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import reply, request, stream
@@ -49,7 +48,7 @@ def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
         ("POST", "/responses/{response_id}/cancel"): handlers.cancel,
         ("GET", "/responses/{response_id}/input_items"): handlers.input_items,
     }
-    return guarded(edge.gate, table, error_body, mount.path)
+    return guarded_routes(edge.gate, table, error_body, mount.path)
 
 
 class _Responses:
@@ -59,6 +58,7 @@ class _Responses:
         self._mount = mount
 
     async def create(self, http: Request, caller: Caller) -> Reply:
+        """Start a run, or answer a waiting one; stream it, wait for it, or return at once (`background`)."""
         body = await self._edge.body(http, caller)
         create = request.decode(body)
         target = self._mount.target(http, create.request.model)
@@ -85,6 +85,7 @@ class _Responses:
         return await self._document(run, turn)
 
     async def retrieve(self, http: Request, caller: Caller) -> Reply:
+        """The response, or its stream from a sequence number on."""
         record, turn = await self._find_turn(http, caller)
         query = http.query_params
         after = query.get("starting_after")
@@ -97,6 +98,7 @@ class _Responses:
         return self._edge.stream(await self._service.resume(caller, record.run, view, first, param))
 
     async def cancel(self, http: Request, caller: Caller) -> Reply:
+        """Cancel a response, and return it."""
         record, turn = await self._find_turn(http, caller)
         run = record.run
         if record.status in GOING:
@@ -116,6 +118,7 @@ class _Responses:
                 raise BadRequest(f"Cannot cancel a {status} response.") from None
 
     async def delete(self, http: Request, caller: Caller) -> Reply:
+        """Cancel and delete a response."""
         record, _ = await self._find_turn(http, caller)
         if record.status in GOING:
             with suppress(BadRequest):
@@ -124,6 +127,7 @@ class _Responses:
         return json_reply(reply.deleted(record.run), run=record.run)
 
     async def input_items(self, http: Request, caller: Caller) -> Reply:
+        """A page of the input items of a response."""
         record, turn = await self._find_turn(http, caller)
         run_request = await self._service.request(record.run)
         if turn:
@@ -133,10 +137,11 @@ class _Responses:
         return json_reply(page, run=record.run)
 
     async def input_tokens(self, http: Request, caller: Caller) -> Reply:
+        """An estimate of the input tokens of a request."""
         body = await self._edge.body(http, caller)
         create = request.decode_input_tokens(body)
-        resolved = await self._service.resolve(caller, create.request, create.references)
-        return json_reply(reply.input_tokens(resolved))
+        full_request = await self._service.resolve(caller, create.request, create.references)
+        return json_reply(reply.input_tokens(full_request))
 
     async def _find(self, http: Request, caller: Caller) -> RunRecord:
         self._mount.check(http)
@@ -154,11 +159,11 @@ class _Responses:
 
     def _options(
         self, run_request: RunRequest, turn: int, more: tuple[str, ...] = ()
-    ) -> stream.Options:
+    ) -> stream.ResponsesStreamOptions:
         """`more`: what a later request includes besides what the first did."""
         mount = self._mount
         include = tuple(dict.fromkeys((*run_request.include, *more)))
-        return stream.Options(include, turn, mount.key, mount.functions)
+        return stream.ResponsesStreamOptions(include, turn, mount.key, mount.functions)
 
     async def _document(self, run: str, turn: int, more: tuple[str, ...] = ()) -> Reply:
         make = partial(self._make_document, run, turn, more=more)
@@ -177,7 +182,7 @@ def _failure(run: str, end: RunFailed) -> Response:
     """The reply to a request that the model server refused: as at OpenAI, an error and no response."""
     error = failures.openai(end)
     body = msgspec.json.encode({"error": failures.error(error)})
-    return json_reply(body, status=error.status, run=run, more=refusals.headers(end))
+    return json_reply(body, status=error.status, run=run, more=failure_headers(end))
 
 
 def _include(http: Request) -> tuple[str, ...]:

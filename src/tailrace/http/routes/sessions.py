@@ -15,7 +15,7 @@ from starlette.routing import Route
 from tailrace.errors import NotFound
 from tailrace.events import ids
 from tailrace.http.forms import SESSIONS
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.queries import cursor
 from tailrace.protocols.session_lines import request
@@ -40,7 +40,7 @@ def routes(service: RunService, edge: Edge, path: str = SESSIONS) -> list[Route]
         ("GET", path + RESUME): handlers.resume,
     }
     queries = {("GET", path + RESUME): QUERY}
-    return guarded(edge.gate, table, error_body, queries=queries)
+    return guarded_routes(edge.gate, table, error_body, queries=queries)
 
 
 class _Sessions:
@@ -49,6 +49,7 @@ class _Sessions:
         self._edge = edge
 
     async def create(self, http: Request, caller: Caller) -> Reply:
+        """Start a turn of a session, or answer its question, and stream the lines."""
         body = await self._edge.body(http, caller)
         create = request.decode(body)
         target = self._target(create.agent)

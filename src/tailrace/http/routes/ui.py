@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from tailrace.errors import BadRequest, NotFound
 from tailrace.events import ids
-from tailrace.http.guard import Reply, guarded
+from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.queries import cursor
 from tailrace.http.replies import document
@@ -36,7 +36,7 @@ def routes(service: RunService, edge: Edge) -> list[Route]:
         ("GET", "/api/chat/{chat_id:path}/stream"): handlers.resume,
         ("POST", "/api/chat/{chat_id:path}/cancel"): handlers.cancel,
     }
-    return guarded(edge.gate, table, error_body, queries=QUERIES)
+    return guarded_routes(edge.gate, table, error_body, queries=QUERIES)
 
 
 class _Chats:
@@ -45,6 +45,7 @@ class _Chats:
         self._edge = edge
 
     async def send(self, http: Request, caller: Caller) -> Reply:
+        """Start a turn of a chat, or answer its question, and stream it."""
         body = await self._edge.body(http, caller)
         create = request.decode(body)
         name = create.agent or http.query_params.get("agent", "")
@@ -53,7 +54,7 @@ class _Chats:
         run_request = msgspec.structs.replace(
             create.request, agent=target.name, model=target.name, conversation=chat.id
         )
-        answering = await find_answer(self._service.stored, create, caller.owner)
+        answering = await find_answer(self._service.runs, create, caller.owner)
         if answering is not None:
             if name:
                 require_same_agent(answering.agent, run_request.agent, "agent")
@@ -95,6 +96,7 @@ class _Chats:
         return self._edge.stream(await self._service.resume(caller, run, view, first, "after"))
 
     async def cancel(self, http: Request, caller: Caller) -> Reply:
+        """Cancel the chat's last run, or the one of `responseId`."""
         run = await self._run(http, caller)
         if run is None:
             raise NotFound("Nothing has run in this chat.", code="not_found")

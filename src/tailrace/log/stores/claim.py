@@ -1,4 +1,16 @@
-"""Who may append what to a run: the rule of `EventLog.append` for stores that one process owns."""
+"""Fencing: which append to a run a store accepts (the rule of `EventLog.append`).
+
+A worker that was suspended (a pause of the garbage collector, a frozen machine, a cut network) does not
+notice that its lease has expired and that another worker has taken over; when it resumes, it writes. A
+lease cannot prevent that, because the old worker cannot check its lease and write in one step. The store
+must refuse the write, by a number that grows with each owner: a *fencing token* (Kleppmann, "How to do
+distributed locking", https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html). Here the
+token is the run's `attempt`; a takeover begins with an event that raises it, and the store refuses lower
+ones.
+
+`expected` is the second condition, a compare-and-set on the run's last event: two workers of one attempt,
+which the token does not tell apart, cannot both append at the same place.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +19,26 @@ from tailrace.events.stored import Frame
 
 
 class Claim:
-    """A run's end as its writers see it: the last durable event, who wrote it, what is on its way.
+    """The end of a run's log: its last durable event, the attempt that wrote it, and whether an append is in
+    flight.
 
-    One append at a time: two in one queue could be cut apart by a commit that fails between them.
+    A run has one append in flight: of two in a queue the first could fail and the second succeed, which would
+    leave a gap.
     """
 
-    __slots__ = ("attempt", "dropped", "ended", "in_flight", "last", "run")
+    __slots__ = ("attempt", "dropped", "finished", "in_flight", "last", "run")
 
     def __init__(self, run: str, last: int = -1, attempt: int = 0) -> None:
         self.run = run
         self.last = last
         self.attempt = attempt
-        self.ended = False
+        self.finished = False
         self.dropped = False
         self.in_flight = False
 
     def refusal(self, frame: Frame, expected: int, attempt: int) -> Fenced | None:
         """Why this append must not be made, or None."""
-        if self.ended or self.dropped:
+        if self.finished or self.dropped:
             return Fenced(f"the run {self.run} has ended")
         if self.in_flight:
             return Fenced(f"another append to {self.run} is in flight")
@@ -34,9 +48,9 @@ class Claim:
             return Fenced(f"attempt {self.attempt} writes {self.run}")
         return None
 
-    def landed(self, last: int, attempt: int, *, ended: bool) -> None:
+    def land(self, last: int, attempt: int, *, finished: bool) -> None:
         """The append that was in flight is durable."""
         self.in_flight = False
         self.last = last
         self.attempt = attempt
-        self.ended = ended
+        self.finished = finished

@@ -97,17 +97,17 @@ class StoreDriver(Protocol):
 
 
 @asynccontextmanager
-async def opened(store: Store) -> AsyncGenerator[Inspection, None]:
+async def open_inspection(store: Store) -> AsyncGenerator[Inspection, None]:
     """The inspection of what is reached through an open store alone: its open runs, and those of its records.
     Raises `LogError`."""
     await store.open()
     try:
-        yield _Opened(store, await store.log.open_runs())
+        yield _OpenInspection(store, await store.log.open_runs())
     finally:
         await store.close()
 
 
-class _Opened(Struct, frozen=True):
+class _OpenInspection(Struct, frozen=True):
     store: Store
     open: Sequence[str]
 

@@ -39,8 +39,8 @@ def driver(url: str) -> StoreDriver:
     scheme = _scheme(url)
     if scheme not in ENGINES:
         raise _unknown(url)
-    made: StoreDriver = importlib.import_module(ENGINES[scheme].module).DRIVER
-    return made
+    engine_driver: StoreDriver = importlib.import_module(ENGINES[scheme].module).DRIVER
+    return engine_driver
 
 
 def check(url: str) -> None:

@@ -54,7 +54,7 @@ def decode_messages(value: Json, where: str) -> tuple[tuple[Item, ...], tuple[It
     or, where nobody said anything, the outputs of calls. Raises `BadRequest`."""
     listed = as_list(value, where)
     messages = [as_object(each, f"{where}[{n}]") for n, each in enumerate(listed)]
-    teller = _Teller(
+    teller = _MessageDecoder(
         {str(each.get("toolCallId")) for each in messages if each.get("role") == "tool"}
     )
     for n, message in enumerate(messages):
@@ -74,7 +74,7 @@ def place(body: bytes, item: Item, part: Part | None) -> str:
     return ""
 
 
-class _Teller:
+class _MessageDecoder:
     """Messages in order; `answered` are the calls that any of them answers."""
 
     def __init__(self, answered: set[str]) -> None:

@@ -24,7 +24,7 @@ FINISH: dict[str, t.Finish] = {"max_output_tokens": "length", "content_filter": 
 """Reasons of a run that is incomplete which are the model's own."""
 
 
-class _Call(Struct):
+class _RecordedCall(Struct):
     """A call, as far as it has come."""
 
     name: str
@@ -63,7 +63,7 @@ class AgUiReader:
         self.done = False
         self._items = itertools.count()
         self._open: dict[str, int] = {}
-        self._calls: dict[str, _Call] = {}
+        self._calls: dict[str, _RecordedCall] = {}
         self._waits = False
 
     def take(self, frame: RecordedFrame) -> list[t.Payload]:
@@ -97,7 +97,7 @@ class AgUiReader:
             case "TEXT_MESSAGE_END" | "REASONING_MESSAGE_END":
                 yield t.ItemCompleted(self._open.pop(event["messageId"]), _status(event))
             case "TOOL_CALL_START":
-                self._calls[event["toolCallId"]] = _Call(event["toolCallName"])
+                self._calls[event["toolCallId"]] = _RecordedCall(event["toolCallName"])
             case "TOOL_CALL_ARGS":
                 self._calls[event["toolCallId"]].arguments += event["delta"]
             case "TOOL_CALL_RESULT":
@@ -143,7 +143,7 @@ class AgUiReader:
         return [*made, t.Usage("", finish=finish)] if made else []
 
 
-def _called(item: int, id: str, call: _Call, runs_on: t.RunsOn) -> list[t.Payload]:
+def _called(item: int, id: str, call: _RecordedCall, runs_on: t.RunsOn) -> list[t.Payload]:
     started = t.ItemStarted(item, "tool_call", name=call.name, call_id=id, runs_on=runs_on)
     return [started, t.ArgumentsDelta(item, call.arguments), t.ItemCompleted(item)]
 

@@ -41,7 +41,7 @@ class Resume(Struct, frozen=True):
     where: str
 
 
-class Create(Struct, frozen=True):
+class RunAgentInput(Struct, frozen=True):
     """A decoded request. One that brings answers (`resume`) has no input yet: which of its `messages` the run
     does not know is for who knows the run."""
 
@@ -57,7 +57,7 @@ class Named(Struct, frozen=True):
     run: str
 
 
-def decode(body: bytes) -> Create:
+def decode(body: bytes) -> RunAgentInput:
     """Decode a `RunAgentInput`; `request.agent` is left empty. Raises `BadRequest`."""
     fields = body_object(body)
     named = _named(fields)
@@ -88,7 +88,7 @@ def decode(body: bytes) -> Create:
         session=named.thread,
         called=named.run,
     )
-    return Create(request, resume, (*history, *new))
+    return RunAgentInput(request, resume, (*history, *new))
 
 
 def decode_cancel(body: bytes) -> Named:

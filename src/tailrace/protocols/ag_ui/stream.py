@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import assert_never
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -24,69 +24,49 @@ from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols.ag_ui import wire
 from tailrace.protocols.ag_ui.stream_items import AgUiMessage, AgUiReasoning, AgUiToolCall
-from tailrace.protocols.attribution import Roster
 from tailrace.protocols.cut_replies import CutReplies, Source
+from tailrace.protocols.encoder import RUN_ENDS, ItemEncoder, Table
 from tailrace.protocols.fields import Object, given
 from tailrace.protocols.framing.data_event import frame
 from tailrace.protocols.framing.json_line import encode as _json
-
-HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
-"""What most events of a run are: it does not walk through the whole match."""
-QUIET = (t.ApprovalResolved, t.InputReceived, t.RunAttempt)
-"""What a waiting run may hear without going on."""
 
 SUCCESS: Object = {"type": "success"}
 """Without `pendingToolCallIds`: clients before 1.0 end a run at it, and later ones know the calls that have
 no result."""
 
 
-class Options(Struct, frozen=True):
+class AgUiStreamOptions(Struct, frozen=True):
     """`turn`: what follows this many answers, up to the next pause; None: all of the run."""
 
     turn: int | None = None
 
 
-class Encoder:
+class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
     """`StreamEncoder` for one run."""
 
-    def __init__(self, run: str, options: Options) -> None:
-        self.run = run
-        self.done = False
+    def __init__(self, run: str, options: AgUiStreamOptions) -> None:
+        super().__init__(run)
         self._options = options
         self._turn = 0
-        self._going = False
+        self._in_turn = False
         self._thread = ids.run_id(run)
         self._called = ""
         self._dated = False
-        self._roster = Roster()
         self._steps: dict[str, str] = {}
         self._subagents: dict[str, Object] = {}
         self._known: set[str] = set()
         self._held: dict[Source, str] = {}
         self._cut = CutReplies[tuple[str, str]]()
-        self._items: dict[int, AgUiMessage | AgUiReasoning | AgUiToolCall] = {}
         self._calls: dict[int, AgUiToolCall] = {}
-        self._asked: dict[int | str, tuple[str, Object]] = {}
+        self._interrupts: dict[int | str, tuple[str, Object]] = {}
         self._approvals: Counter[int] = Counter()
         self._questions = 0
         self._usage: dict[str, Totals] = {}
-        self._frames: list[bytes] = []
-        self._made: list[bytes] = []
 
     def encode(self, events: Sequence[t.Event]) -> list[bytes]:
-        self._made = made = list[bytes]()
-        self._show()
-        for event in events:
-            payload = event.payload
-            if isinstance(payload, HOT):
-                item = self._items.get(payload.item)
-                if item is not None:
-                    item.take(payload)
-            elif self.done:
-                break
-            else:
-                self._other(event)
-        return made
+        """The frames that these events make, in order, of the turn that `options` choose."""
+        frames = super().encode(events)
+        return frames if self._options.turn in (None, self._turn) else []
 
     def emit(self, event: Object) -> None:
         """Add a frame."""
@@ -109,103 +89,24 @@ class Encoder:
     def shows(self, source: Source, message: str) -> None:
         self._cut.said(source, (message, source[1]))
 
-    def _show(self) -> None:
-        """From here on frames are kept, or not: what another turn shows is worked through all the same."""
-        self._frames = self._made if self._options.turn in (None, self._turn) else []
-
-    def _other(self, event: t.Event) -> None:  # noqa: C901 - one arm per family
-        payload = event.payload
-        if not self._going and not isinstance(payload, QUIET):
-            self._begin_turn(
-                payload.request if isinstance(payload, t.RunStarted | t.RunResumed) else None
-            )
-        match payload:
-            case t.RunStarted():
-                self._roster.started(payload)
-            case t.RunWaiting():
-                self._paused(payload)
-            case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
-                self._ended(payload)
-            case t.RunAttempt():
-                if not payload.keeps_replies:
-                    self._held.clear()
-            case t.ReplyAbandoned():
-                source = (event.node, event.agent)
-                self._held.pop(source, None)
-                self._cut.abandon(source, whole_turn=payload.all)
-                for each in self._items.values():
-                    each.abandon(source)
-            case t.NodeStarted():
-                self._node_started(event.node, payload)
-            case t.NodeCompleted() | t.NodeFailed():
-                step = self._steps.pop(event.node, None)
-                if step is not None:
-                    self.emit({"type": "STEP_FINISHED", "stepName": step})
-            case t.AgentStarted():
-                self._agent_started(event.agent, payload)
-            case t.AgentCompleted():
-                self._agent_completed(event.agent, payload)
-            case t.ItemStarted():
-                if self._roster.shows(event.node):
-                    self._begun(event, payload)
-            case t.ItemCompleted():
-                self._completed(event, payload)
-            case t.ToolCompleted():
-                self._asked.pop(payload.item, None)
-                call = self._calls.pop(payload.item, None)
-                if call is not None:
-                    call.take(payload)
-            case t.ApprovalRequested():
-                shown = payload.item in self._calls
-                self._approvals[payload.item] += 1
-                time = self._approvals[payload.item]
-                told = wire.approval(self.run, time, payload, shown=shown)
-                self._ask(payload.item, event.agent, told)
-            case t.ApprovalResolved():
-                self._asked.pop(payload.item, None)
-            case t.InputRequested():
-                shown = payload.item in self._calls
-                told = wire.question(self.run, self._questions, payload, shown=shown)
-                self._questions += 1
-                self._ask(payload.request_id, event.agent, told)
-            case t.InputReceived():
-                self._asked.pop(payload.request_id, None)
-            case t.Usage():
-                self._used(event, payload)
-            case t.Custom():
-                self.emit({**wire.custom(payload), **self.whose(event.agent)})
-            case t.AnnotationAdded():
-                item = self._items.get(payload.item)
-                if item is not None:
-                    item.take(payload)
-            case (
-                t.TextDelta()
-                | t.ArgumentsDelta()
-                | t.ReasoningDelta()
-                | t.ReasoningSummaryDelta()
-                | t.RefusalDelta()
-                | t.RunResumed()
-            ):
-                pass  # taken before
-            case (
-                t.ImagePartial()
-                | t.ProviderEvent()
-                | t.AudioDelta()
-                | t.TranscriptDelta()
-                | t.ToolStarted()
-                | t.ToolProgress()
-                | t.CompactionStarted()
-                | t.CompactionCompleted()
-                | t.ContextUsage()
-            ):
-                pass  # no form on this surface
-            case _:
-                assert_never(payload)
-
     # the run and its turns
 
-    def _begin_turn(self, request: RunRequest | None) -> None:
-        self._going = True
+    def _on_run_started(self, event: t.Event, payload: t.RunStarted) -> None:
+        self._begin_turn(payload.request)
+        self._roster.start(payload)
+
+    def _on_run_attempt(self, event: t.Event, payload: t.RunAttempt) -> None:
+        if not payload.keeps_replies:
+            self._held.clear()
+
+    def _on_run_resumed(self, event: t.Event, payload: t.RunResumed) -> None:
+        self._begin_turn(payload.request)
+
+    def _begin_turn(self, request: RunRequest | None = None) -> None:
+        """Begin the next turn, unless it has begun: with a request, or with what ends the waiting run."""
+        if self._in_turn:
+            return
+        self._in_turn = True
         self._called = wire.turn_id(self.run, self._turn)
         parent, state = None, None
         if request is not None:
@@ -225,35 +126,39 @@ class Encoder:
         for agent, entry in self._subagents.items():
             self._subagent_started(agent, entry)
 
-    def _paused(self, payload: t.RunWaiting) -> None:
+    def _on_run_waiting(self, event: t.Event, payload: t.RunWaiting) -> None:
         for agent in reversed(self._subagents):
-            own = [told["id"] for of, told in self._asked.values() if of == agent]
+            own = [told["id"] for of, told in self._interrupts.values() if of == agent]
             outcome = {"type": "suspended", **given({"interruptIds": own})}
             self._subagent_finished(agent, {"outcome": outcome})
         for step in reversed(self._steps.values()):
             self.emit({"type": "STEP_FINISHED", "stepName": step})
-        asked = [told for _, told in self._asked.values()]
+        asked = [told for _, told in self._interrupts.values()]
         if not asked:
             id = ids.item_id(wire.WAIT, self.run, self._turn)
             asked = [{"id": id, "reason": payload.reason or "waiting"}]
         self._finish({"type": "interrupt", "interrupts": asked})
-        self.done = self._turn == self._options.turn
-        self._going = False
+        self._in_turn = False
+        if self._turn == self._options.turn:
+            self.done = True
+            return
         self._turn += 1
         self._usage, self._known = {}, set()
-        self._show()
+        if self._options.turn is not None:
+            self._frames = []
 
-    def _ended(self, end: t.RunEnd) -> None:
-        match end:
+    def _on_run_ended(self, event: t.Event, payload: t.RunEnd) -> None:
+        self._begin_turn()
+        match payload:
             case t.RunCompleted():
                 self._take_back(self._cut.left())
                 self._finish(SUCCESS)
             case t.RunIncomplete():
-                self._finish(SUCCESS, {"status": "incomplete", "reason": end.reason})
+                self._finish(SUCCESS, {"status": "incomplete", "reason": payload.reason})
             case t.RunFailed():
-                told: Object = {"status": end.status or None, "param": end.param}
-                more = wire.metadata(**told, retryAfter=end.retry_after)
-                self._fail(end.code, end.message, more)
+                told: Object = {"status": payload.status or None, "param": payload.param}
+                more = wire.metadata(**told, retryAfter=payload.retry_after)
+                self._fail(payload.code, payload.message, more)
             case t.RunCancelled():
                 if (
                     self._dated
@@ -261,8 +166,6 @@ class Encoder:
                     self._fail("cancelled", "The run was cancelled.")
                 else:
                     self._finish({"type": "cancelled"})
-            case _:
-                assert_never(end)
         self.done = True
 
     def _fail(self, code: str, message: str, more: Object | None = None) -> None:
@@ -276,15 +179,23 @@ class Encoder:
 
     # steps and subagents
 
-    def _node_started(self, node: str, payload: t.NodeStarted) -> None:
-        self._roster.opened(node, payload)
+    def _on_node_started(self, event: t.Event, payload: t.NodeStarted) -> None:
+        node = event.node
+        self._roster.add_node(node, payload)
         name = payload.name or node
         step = f"{name} ({node})" if name in self._steps.values() else name
         self._steps[node] = step
         self.emit({"type": "STEP_STARTED", "stepName": step})
 
-    def _agent_started(self, agent: str, payload: t.AgentStarted) -> None:
-        self._roster.joined(agent, payload)
+    def _on_node_ended(self, event: t.Event, payload: t.NodeCompleted | t.NodeFailed) -> None:
+        self._begin_turn()
+        step = self._steps.pop(event.node, None)
+        if step is not None:
+            self.emit({"type": "STEP_FINISHED", "stepName": step})
+
+    def _on_agent_started(self, event: t.Event, payload: t.AgentStarted) -> None:
+        agent = event.agent
+        self._roster.add_agent(agent, payload)
         if self._roster.is_main(agent):
             return
         call = None if payload.call is None else wire.call_id(self.run, payload.call)
@@ -300,7 +211,9 @@ class Encoder:
         self._known.add(agent)
         self.emit({**told, **given({"parentToolCallId": entry.get("call")})})
 
-    def _agent_completed(self, agent: str, payload: t.AgentCompleted) -> None:
+    def _on_agent_completed(self, event: t.Event, payload: t.AgentCompleted) -> None:
+        self._begin_turn()
+        agent = event.agent
         if self._subagents.pop(agent, None) is None:
             return
         if payload.status in ("failed", "cancelled"):
@@ -318,7 +231,9 @@ class Encoder:
 
     # messages, and what is asked
 
-    def _begun(self, event: t.Event, payload: t.ItemStarted) -> None:
+    def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
+        if not self._roster.shows(event.node):
+            return
         match payload.kind:
             case "message":
                 self._items[payload.item] = AgUiMessage(self, payload, event)
@@ -330,7 +245,8 @@ class Encoder:
             case "provider" | "image" | "audio":
                 pass  # shown when they are whole, or not at all
 
-    def _completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
+    def _on_item_completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
+        self._begin_turn()
         item = self._items.pop(payload.item, None)
         if item is not None:
             item.take(payload)
@@ -342,10 +258,46 @@ class Encoder:
                 if told is not None:
                     self.emit({**told, **self.whose(event.agent)})
 
-    def _ask(self, key: int | str, agent: str, told: Object) -> None:
-        self._asked[key] = (agent, {**told, **self.whose(agent)})
+    def _on_tool_completed(self, event: t.Event, payload: t.ToolCompleted) -> None:
+        self._begin_turn()
+        self._interrupts.pop(payload.item, None)
+        call = self._calls.pop(payload.item, None)
+        if call is not None:
+            call.take(payload)
 
-    def _used(self, event: t.Event, payload: t.Usage) -> None:
+    def _on_approval_requested(self, event: t.Event, payload: t.ApprovalRequested) -> None:
+        self._approvals[payload.item] += 1
+        number, shown = self._approvals[payload.item], payload.item in self._calls
+        interrupt = wire.approval(self.run, number, payload, shown=shown)
+        self._interrupts[payload.item] = (event.agent, {**interrupt, **self.whose(event.agent)})
+
+    def _on_approval_resolved(self, event: t.Event, payload: t.ApprovalResolved) -> None:
+        self._interrupts.pop(payload.item, None)
+
+    def _on_input_requested(self, event: t.Event, payload: t.InputRequested) -> None:
+        interrupt = wire.question(
+            self.run, self._questions, payload, shown=payload.item in self._calls
+        )
+        self._questions += 1
+        self._interrupts[payload.request_id] = (
+            event.agent,
+            {**interrupt, **self.whose(event.agent)},
+        )
+
+    def _on_input_received(self, event: t.Event, payload: t.InputReceived) -> None:
+        self._interrupts.pop(payload.request_id, None)
+
+    def _on_custom(self, event: t.Event, payload: t.Custom) -> None:
+        self.emit({**wire.custom(payload), **self.whose(event.agent)})
+
+    def _on_reply_abandoned(self, event: t.Event, payload: t.ReplyAbandoned) -> None:
+        source = (event.node, event.agent)
+        self._held.pop(source, None)
+        self._cut.abandon(source, whole_turn=payload.all)
+        for item in self._items.values():
+            item.abandon(source)
+
+    def _on_usage(self, event: t.Event, payload: t.Usage) -> None:
         counted = self._usage.get(payload.model, Totals())
         self._usage[payload.model] = counted + Totals.of(payload)
         if payload.purpose == "reply":
@@ -363,3 +315,40 @@ class Encoder:
         for message, agent in messages:
             whose = self.whose(agent) if agent in self._subagents else {}
             self.emit({**wire.taken_back(message), **whose})
+
+    SHOWN: ClassVar[Table] = {
+        t.RunStarted: _on_run_started,
+        t.RunAttempt: _on_run_attempt,
+        t.RunWaiting: _on_run_waiting,
+        t.RunResumed: _on_run_resumed,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
+        t.NodeStarted: _on_node_started,
+        t.NodeCompleted: _on_node_ended,
+        t.NodeFailed: _on_node_ended,
+        t.AgentStarted: _on_agent_started,
+        t.AgentCompleted: _on_agent_completed,
+        t.ItemStarted: _on_item_started,
+        **ItemEncoder.PIECES,
+        t.ItemCompleted: _on_item_completed,
+        t.ToolCompleted: _on_tool_completed,
+        t.ApprovalRequested: _on_approval_requested,
+        t.ApprovalResolved: _on_approval_resolved,
+        t.InputRequested: _on_input_requested,
+        t.InputReceived: _on_input_received,
+        t.Usage: _on_usage,
+        t.ReplyAbandoned: _on_reply_abandoned,
+        t.Custom: _on_custom,
+    }
+    HIDDEN = frozenset(
+        {
+            t.ImagePartial,
+            t.ProviderEvent,
+            t.AudioDelta,
+            t.TranscriptDelta,
+            t.ToolStarted,
+            t.ToolProgress,
+            t.CompactionStarted,
+            t.CompactionCompleted,
+            t.ContextUsage,
+        }
+    )

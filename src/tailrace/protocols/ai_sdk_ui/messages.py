@@ -53,7 +53,7 @@ _ASKED = ("input-available", "approval-requested", "approval-responded")
 _ANSWERED = ("output-available", "output-error", "output-denied")
 
 
-class Given(Struct, frozen=True):
+class PartResult(Struct, frozen=True):
     """What a message answers: a yes or no (`approved`) by the approval's id, or the output of a call by
     the call's id, or that there will be none (`failed`); `where` it stands."""
 
@@ -64,14 +64,14 @@ class Given(Struct, frozen=True):
     failed: bool = False
 
 
-class Shown(Struct, frozen=True):
+class ShownCall(Struct, frozen=True):
     """The input of a call as the client has it, and `where` it stands."""
 
     input: Json
     where: str
 
 
-class Told(Struct, frozen=True):
+class DecodedMessage(Struct, frozen=True):
     """One message: its items in order, those at its end that are outputs of the client's, its answers, and
     its calls' inputs by the calls' ids."""
 
@@ -79,11 +79,11 @@ class Told(Struct, frozen=True):
     id: str
     items: tuple[Item, ...]
     outputs: int = 0
-    given: tuple[Given, ...] = ()
-    shown: Mapping[str, Shown] = {}
+    given: tuple[PartResult, ...] = ()
+    shown: Mapping[str, ShownCall] = {}
 
 
-def decode_messages(value: Json, where: str = "messages") -> list[Told]:
+def decode_messages(value: Json, where: str = "messages") -> list[DecodedMessage]:
     """The client's whole list. Raises `BadRequest` with the place as `param`."""
     messages = as_list(value, where)
     if not messages:
@@ -108,7 +108,7 @@ def place(body: bytes, item: Item, part: Part | None) -> str:
     return ""
 
 
-def decode_message(message: Object, where: str) -> Told:
+def decode_message(message: Object, where: str) -> DecodedMessage:
     """One message; one of version 4 may have a string as `content`."""
     role = message.get("role")
     if role not in ROLES:
@@ -128,7 +128,7 @@ def decode_message(message: Object, where: str) -> Told:
         return said.told(id)
     content = [_user_part(part, f"{where}.parts[{n}]") for n, part in enumerate(parts)]
     shown = tuple(part for part in content if part is not None)
-    return Told(role, id, (Message(role=role, content=shown),) if shown else ())
+    return DecodedMessage(role, id, (Message(role=role, content=shown),) if shown else ())
 
 
 def _kind(part: Object, where: str) -> str:
@@ -166,15 +166,15 @@ class _Assistant:
         self._items: list[Item] = []
         self._ours: list[Item] = []
         self._theirs: list[Item] = []
-        self._given: list[Given] = []
-        self._shown: dict[str, Shown] = {}
+        self._given: list[PartResult] = []
+        self._shown: dict[str, ShownCall] = {}
         self._below = False
 
-    def told(self, id: str) -> Told:
+    def told(self, id: str) -> DecodedMessage:
         outputs = self._theirs
         self._flush()
         given = tuple(self._given)
-        return Told("assistant", id, tuple(self._items), len(outputs), given, self._shown)
+        return DecodedMessage("assistant", id, tuple(self._items), len(outputs), given, self._shown)
 
     def take(self, part: Object, where: str) -> None:
         kind = _kind(part, where)
@@ -228,7 +228,7 @@ class _Assistant:
                 f"{where}.state has an unknown value {state!r}.", param=f"{where}.state"
             )
         if part.get("input") is not None:
-            self._shown[id] = Shown(part["input"], f"{where}.input")
+            self._shown[id] = ShownCall(part["input"], f"{where}.input")
         theirs = part.get("providerExecuted") is not True
         output = _output(part, state, id, where)
         self._answer(part, state, output, where, theirs=theirs)
@@ -250,11 +250,13 @@ class _Assistant:
                 raise BadRequest(f"{place}.approved must be a boolean.", param=f"{place}.approved")
             only(approval, APPROVAL_KEYS, place)
             reason = optional(approval, "reason", str, default="", where=place)
-            self._given.append(Given(text(approval, "id", place), place, approved, reason))
+            self._given.append(PartResult(text(approval, "id", place), place, approved, reason))
         elif theirs and state in _ANSWERED:
             said = output.output[0]
             words = said.text if isinstance(said, TextPart) else ""
-            self._given.append(Given(output.call_id, where, text=words, failed=output.is_error))
+            self._given.append(
+                PartResult(output.call_id, where, text=words, failed=output.is_error)
+            )
 
 
 def _output(part: Object, state: str, id: str, where: str) -> ToolOutput:
@@ -275,6 +277,6 @@ def _json(value: Json) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def before(messages: Sequence[Told]) -> tuple[Item, ...]:
+def before(messages: Sequence[DecodedMessage]) -> tuple[Item, ...]:
     """The items of some messages, in order."""
     return tuple(item for message in messages for item in message.items)

@@ -15,7 +15,7 @@ from tailrace.errors import BadRequest
 from tailrace.events.items import Item, Json
 from tailrace.events.request import RunRequest, Settings, ToolSpec
 from tailrace.protocols.ai_sdk_ui import messages, wire
-from tailrace.protocols.ai_sdk_ui.messages import Given, Shown, Told
+from tailrace.protocols.ai_sdk_ui.messages import DecodedMessage, PartResult, ShownCall
 from tailrace.protocols.fields import (
     Object,
     as_list,
@@ -30,7 +30,7 @@ from tailrace.protocols.fields import (
 SURFACE = "ui"
 
 
-class Create(Struct, frozen=True):
+class SendUiMessages(Struct, frozen=True):
     """A decoded request. `told`: it brings the whole past. `given`: answers to what runs ask, in the last
     message, or with `past` in the assistant's before a new one of the user's; where they answer nothing and
     `request.input` is empty, it asks for nothing."""
@@ -38,12 +38,12 @@ class Create(Struct, frozen=True):
     request: RunRequest
     agent: str
     told: bool
-    given: tuple[Given, ...]
-    shown: Mapping[str, Shown]
+    given: tuple[PartResult, ...]
+    shown: Mapping[str, ShownCall]
     past: bool
 
 
-def decode(body: bytes) -> Create:
+def decode(body: bytes) -> SendUiMessages:
     """Decode a request; `request.agent` is left empty. Raises `BadRequest`.
 
     Fields of the AI SDK: `id` (the chat), `messages`. Ours: `agent` (a name or number), `message`,
@@ -75,10 +75,10 @@ def decode(body: bytes) -> Create:
         called=last.id if last.role == "assistant" else "",
         include=(wire.APPROVALS,) if knows else (),
     )
-    return Create(request, _agent(fields), told, given, answers.shown, past)
+    return SendUiMessages(request, _agent(fields), told, given, answers.shown, past)
 
 
-def _messages(fields: Object) -> tuple[bool, list[Told]]:
+def _messages(fields: Object) -> tuple[bool, list[DecodedMessage]]:
     if "messages" in fields:
         return True, messages.decode_messages(fields["messages"])
     if "message" in fields:
@@ -86,7 +86,7 @@ def _messages(fields: Object) -> tuple[bool, list[Told]]:
     raise BadRequest("Missing required parameter: 'messages'.", param="messages")
 
 
-def _new(found: list[Told]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+def _new(found: list[DecodedMessage]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
     """What was before, and what is new: the user's last message, or the client's outputs at the end."""
     past, last = messages.before(found[:-1]), found[-1]
     count = last.outputs if last.role == "assistant" else len(last.items)
@@ -101,7 +101,7 @@ def _agent(fields: Object) -> str:
     return optional(fields, "agent", str, default="")
 
 
-def _approvals(fields: Object) -> list[Given]:
+def _approvals(fields: Object) -> list[PartResult]:
     """`approvals`: the answers of a client whose messages have no form for them."""
     if fields.get("approvals") is None:
         return []
@@ -109,14 +109,14 @@ def _approvals(fields: Object) -> list[Given]:
     return [_approval(as_object(each, f"approvals[{n}]"), n) for n, each in enumerate(listed)]
 
 
-def _approval(fields: Object, n: int) -> Given:
+def _approval(fields: Object, n: int) -> PartResult:
     where = f"approvals[{n}]"
     only(fields, ("id", "approved", "reason"), where)
     approved = optional(fields, "approved", bool, default=None, where=where)
     if approved is None:
         raise BadRequest(f"{where}.approved must be a boolean.", param=f"{where}.approved")
     reason = optional(fields, "reason", str, default="", where=where)
-    return Given(text(fields, "id", where), where, approved, reason)
+    return PartResult(text(fields, "id", where), where, approved, reason)
 
 
 def _tools(fields: Object) -> tuple[ToolSpec, ...]:

@@ -18,7 +18,7 @@ clients look for a call in the message that they are building.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -29,16 +29,13 @@ from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols.ai_sdk_ui import past, wire
 from tailrace.protocols.ai_sdk_ui.stream_items import UiTextPart, UiToolPart
-from tailrace.protocols.attribution import Roster
+from tailrace.protocols.encoder import RUN_ENDS, Encoder, ItemEncoder, Table
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.data_event import frame
 from tailrace.protocols.framing.json_line import encode as _json
 
-HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
-"""What most events of a run are: it does not walk through the whole match."""
 
-
-class Options(Struct, frozen=True):
+class UiStreamOptions(Struct, frozen=True):
     """`turn`: the stream ends at the pause that follows this many answers; None: at the run's end only.
     `past`: the first frame also brings what the message held before this run (`past.py`)."""
 
@@ -46,20 +43,17 @@ class Options(Struct, frozen=True):
     past: bool = False
 
 
-class Encoder:
+class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
     """`StreamEncoder` for one run."""
 
-    def __init__(self, run: str, options: Options) -> None:
-        self.run = run
-        self.done = False
+    def __init__(self, run: str, options: UiStreamOptions) -> None:
+        super().__init__(run)
         self._options = options
         self._turn = 0
         self._message = ids.message_id(run)
         self._conversation = ""
         self._approvals = False
-        self._roster = Roster()
         self._dispatches: dict[str, str] = {}
-        self._items: dict[int, UiTextPart | UiToolPart] = {}
         self._calls: dict[int, UiToolPart] = {}
         self._open: set[int] = set()
         self._speaker = ""
@@ -68,22 +62,6 @@ class Encoder:
         self._totals = Totals()
         self._progress = b""
         self._number = 0
-        self._frames: list[bytes] = []
-
-    def encode(self, events: Sequence[t.Event]) -> list[bytes]:
-        self._frames = frames = list[bytes]()
-        for event in events:
-            payload = event.payload
-            if isinstance(payload, HOT):
-                item = self._items.get(payload.item)
-                if item is not None:
-                    item.take(payload)
-            elif self.done:
-                break
-            else:
-                self._other(event)
-        self._frames = []
-        return frames
 
     def emit(self, *chunks: Object) -> None:
         """Add a frame: a chunk, and the position after it."""
@@ -138,88 +116,26 @@ class Encoder:
             self._in_step = False
             self.emit({"type": "finish-step"})
 
-    def _other(self, event: t.Event) -> None:  # noqa: C901 - one arm per family
-        payload = event.payload
-        match payload:
-            case t.RunStarted():
-                self._roster.started(payload)
-                self._begin_turn(payload.request)
-            case t.RunWaiting():
-                self._paused()
-            case t.RunResumed():
-                self._turn += 1
-                parted = payload.input != () and self._options.turn is not None
-                if parted:
-                    self._message = f"{ids.message_id(self.run)}_{self._turn}"
-                self._begin_turn(payload.request)
-                for shown in self._calls.values() if parted else ():
-                    shown.show_again()
-            case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
-                self._ended(payload)
-            case t.RunAttempt():
-                self._replied = self._replied or not payload.keeps_replies
-            case t.ReplyAbandoned():
-                self._replied = True
-                for each in self._items.values():
-                    each.abandon(event.agent)
-            case t.AgentCompleted():
-                self._replied = True  # also a reply that failed is over
-            case t.NodeStarted():
-                self._roster.opened(event.node, payload)
-            case t.AgentStarted():
-                self._roster.joined(event.agent, payload)
-                if payload.call is not None:
-                    self._dispatches[event.agent] = ids.item_id("call", self.run, payload.call)
-            case t.ItemStarted():
-                if self._roster.shows(event.node):
-                    self._begun(event, payload)
-            case t.ItemCompleted():
-                self._completed(event, payload)
-            case t.ToolCompleted():
-                call = self._calls.pop(payload.item, None)
-                if call is not None:
-                    call.take(payload)
-            case t.ApprovalRequested():
-                self._ask(payload)
-            case t.InputRequested():
-                if payload.item is None:
-                    told = {"id": payload.request_id, "message": payload.message}
-                    self.emit(wire.data("question", {**told, "schema": payload.schema}))
-            case t.Usage():
-                self._used(event, payload)
-            case t.Custom():
-                if payload.name not in wire.RESERVED:
-                    self.emit(wire.data(payload.name, payload.data))
-            case t.AnnotationAdded():
-                item = self._items.get(payload.item)
-                if item is not None:
-                    item.take(payload)
-            case (
-                t.TextDelta()
-                | t.ArgumentsDelta()
-                | t.ReasoningDelta()
-                | t.ReasoningSummaryDelta()
-                | t.RefusalDelta()
-            ):
-                pass  # taken before
-            case (
-                t.NodeCompleted()
-                | t.NodeFailed()
-                | t.ImagePartial()
-                | t.ProviderEvent()
-                | t.AudioDelta()
-                | t.TranscriptDelta()
-                | t.ToolStarted()
-                | t.ToolProgress()
-                | t.ApprovalResolved()
-                | t.InputReceived()
-                | t.CompactionStarted()
-                | t.CompactionCompleted()
-                | t.ContextUsage()
-            ):
-                pass  # no form on this surface
-            case _:
-                assert_never(payload)
+    def _on_run_started(self, event: t.Event, payload: t.RunStarted) -> None:
+        self._roster.start(payload)
+        self._begin_turn(payload.request)
+
+    def _on_run_attempt(self, event: t.Event, payload: t.RunAttempt) -> None:
+        self._replied = self._replied or not payload.keeps_replies
+
+    def _on_run_waiting(self, event: t.Event, payload: t.RunWaiting) -> None:
+        self._close()
+        if self._turn == self._options.turn:
+            self._finish("tool-calls")
+
+    def _on_run_resumed(self, event: t.Event, payload: t.RunResumed) -> None:
+        self._turn += 1
+        is_own_message = payload.input != () and self._options.turn is not None
+        if is_own_message:
+            self._message = f"{ids.message_id(self.run)}_{self._turn}"
+        self._begin_turn(payload.request)
+        for call in self._calls.values() if is_own_message else ():
+            call.show_again()
 
     def _begin_turn(self, request: RunRequest | None) -> None:
         if request is not None:
@@ -234,7 +150,17 @@ class Encoder:
         self.emit(*chunks)
         self.emit({**wire.data("conversationId", self._conversation), "transient": True})
 
-    def _begun(self, event: t.Event, payload: t.ItemStarted) -> None:
+    def _on_agent_started(self, event: t.Event, payload: t.AgentStarted) -> None:
+        self._roster.add_agent(event.agent, payload)
+        if payload.call is not None:
+            self._dispatches[event.agent] = ids.item_id("call", self.run, payload.call)
+
+    def _on_agent_completed(self, event: t.Event, payload: t.AgentCompleted) -> None:
+        self._replied = True  # also a reply that failed is over
+
+    def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
+        if not self._roster.shows(event.node):
+            return
         match payload.kind:
             case "message" | "reasoning":
                 self._items[payload.item] = UiTextPart(self, payload, event.agent)
@@ -244,7 +170,7 @@ class Encoder:
             case "provider" | "image" | "audio":
                 pass  # shown when they are whole, or not at all
 
-    def _completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
+    def _on_item_completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
         item = self._items.pop(payload.item, None)
         if item is not None:
             item.take(payload)
@@ -258,15 +184,45 @@ class Encoder:
                         self.enter(event.agent)
                     self.emit(chunk)
 
-    def _ask(self, payload: t.ApprovalRequested) -> None:
+    def _on_tool_completed(self, event: t.Event, payload: t.ToolCompleted) -> None:
+        call = self._calls.pop(payload.item, None)
+        if call is not None:
+            call.take(payload)
+
+    def _on_approval_requested(self, event: t.Event, payload: t.ApprovalRequested) -> None:
         call = self._calls.get(payload.item)
         if call is not None:
             self.emit(call.approval(payload.message, known=self._approvals))
 
-    def _used(self, event: t.Event, payload: t.Usage) -> None:
+    def _on_input_requested(self, event: t.Event, payload: t.InputRequested) -> None:
+        if payload.item is None:
+            question = {"id": payload.request_id, "message": payload.message}
+            self.emit(wire.data("question", {**question, "schema": payload.schema}))
+
+    def _on_usage(self, event: t.Event, payload: t.Usage) -> None:
         if self._roster.shows(event.node):
             self._totals += Totals.of(payload)
             self._replied = self._replied or payload.purpose == "reply"
+
+    def _on_reply_abandoned(self, event: t.Event, payload: t.ReplyAbandoned) -> None:
+        self._replied = True
+        for item in self._items.values():
+            item.abandon(event.agent)
+
+    def _on_custom(self, event: t.Event, payload: t.Custom) -> None:
+        if payload.name not in wire.RESERVED:
+            self.emit(wire.data(payload.name, payload.data))
+
+    def _on_run_ended(self, event: t.Event, payload: t.RunEnd) -> None:
+        self._close()
+        match payload:
+            case t.RunCompleted() | t.RunIncomplete():
+                client_called = any(call.theirs for call in self._calls.values())
+                self._finish(wire.finish_reason(payload, calls=client_called))
+            case t.RunFailed():
+                self._last({"type": "error", "errorText": payload.message})
+            case t.RunCancelled():
+                self._last({"type": "abort"})
 
     def _close(self) -> None:
         """Nothing of this turn follows but its end."""
@@ -274,24 +230,6 @@ class Encoder:
             self._speaker = ""
             self.emit(wire.data("subagent-end", None))
         self._end_step()
-
-    def _paused(self) -> None:
-        self._close()
-        if self._turn == self._options.turn:
-            self._finish("tool-calls")
-
-    def _ended(self, end: t.RunEnd) -> None:
-        self._close()
-        match end:
-            case t.RunCompleted() | t.RunIncomplete():
-                handed = any(call.theirs for call in self._calls.values())
-                self._finish(wire.finish_reason(end, calls=handed))
-            case t.RunFailed():
-                self._last({"type": "error", "errorText": end.message})
-            case t.RunCancelled():
-                self._last({"type": "abort"})
-            case _:
-                assert_never(end)
 
     def _finish(self, reason: str) -> None:
         told = {
@@ -308,6 +246,43 @@ class Encoder:
         self._frames += [terminal, frame(chunk), wire.DONE]
         self._number += 3
 
+    SHOWN: ClassVar[Table] = {
+        **Encoder.NAMING,
+        t.RunStarted: _on_run_started,
+        t.RunAttempt: _on_run_attempt,
+        t.RunWaiting: _on_run_waiting,
+        t.RunResumed: _on_run_resumed,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
+        t.AgentStarted: _on_agent_started,
+        t.AgentCompleted: _on_agent_completed,
+        t.ItemStarted: _on_item_started,
+        **ItemEncoder.PIECES,
+        t.ItemCompleted: _on_item_completed,
+        t.ToolCompleted: _on_tool_completed,
+        t.ApprovalRequested: _on_approval_requested,
+        t.InputRequested: _on_input_requested,
+        t.Usage: _on_usage,
+        t.ReplyAbandoned: _on_reply_abandoned,
+        t.Custom: _on_custom,
+    }
+    HIDDEN = frozenset(
+        {
+            t.NodeCompleted,
+            t.NodeFailed,
+            t.ImagePartial,
+            t.ProviderEvent,
+            t.AudioDelta,
+            t.TranscriptDelta,
+            t.ToolStarted,
+            t.ToolProgress,
+            t.ApprovalResolved,
+            t.InputReceived,
+            t.CompactionStarted,
+            t.CompactionCompleted,
+            t.ContextUsage,
+        }
+    )
+
 
 def message_begins(run: str, events: Sequence[t.Event], turn: int) -> int:
     """The number of the first frame of the UI message that a turn is part of (`turn_begins`)."""
@@ -318,7 +293,7 @@ def message_begins(run: str, events: Sequence[t.Event], turn: int) -> int:
 
 def turn_begins(run: str, events: Sequence[t.Event], turn: int) -> int:
     """The number of the first frame of a turn, in the stream up to the end of that turn."""
-    encoder, answers = Encoder(run, Options(turn)), 0
+    encoder, answers = UiMessageEncoder(run, UiStreamOptions(turn)), 0
     for number, event in enumerate(events):
         if isinstance(event.payload, t.RunResumed):
             answers += 1

@@ -11,6 +11,7 @@ from tailrace.protocols.ai_sdk_ui import wire
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.data_event import mould
 
+PIECES = (t.TextDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
 CUT_OFF = "The call was cut off before it was whole."
 
 
@@ -65,16 +66,12 @@ class UiTextPart:
             self._cut = wire.ABANDONED
 
     def take(self, payload: t.Payload) -> None:
-        if isinstance(payload, t.TextDelta):  # the hot one
-            if payload.text:
-                if self._type is not t.TextDelta or payload.part != self._part:
-                    self._begin(t.TextDelta, payload.part)
-                self._stream.delta(self._delta, payload.text)
-        elif isinstance(payload, t.ReasoningDelta | t.ReasoningSummaryDelta | t.RefusalDelta):
-            if payload.text:
-                if self._type is not type(payload) or payload.part != self._part:
-                    self._begin(type(payload), payload.part)
-                self._stream.delta(self._delta, payload.text)
+        if isinstance(payload, PIECES):
+            kind = type(payload)
+            if text := payload.text:
+                if kind is not self._type or payload.part != self._part:
+                    self._begin(kind, payload.part)
+                self._stream.delta(self._delta, text)
         elif isinstance(payload, t.AnnotationAdded):
             self._cite(payload)
         elif isinstance(payload, t.ItemCompleted):

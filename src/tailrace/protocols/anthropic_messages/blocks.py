@@ -1,129 +1,107 @@
 """Content blocks one after the other, however the run interleaves them.
 
 Every measured client wants contiguous indexes, and some lose text when two blocks are open at once. So one
-block streams, and what comes meanwhile for others waits. Blocks stand in *places*, one an item, and an
-agent's places keep their order: what it says after a call waits until the call is whole. Agents who speak
+block streams, and what comes meanwhile for others waits. Blocks stand in *slots*, one an item, and an
+agent's slots keep their order: what it says after a call waits until the call is whole. Agents who speak
 at once take turns.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 
+from tailrace.protocols.anthropic_messages.sink import MessageSink
 from tailrace.protocols.fields import Object
-from tailrace.protocols.framing.json_line import encode as _json
-
-_STOP = b""
 
 
-class Place:
-    """Where the blocks of one item stand: whose it is, what waits for its turn, whether it has ended."""
+class BlockSlot:
+    """Where the blocks of one item stand: its source, the sink's calls that wait, whether it is closed."""
 
-    __slots__ = ("ended", "number", "source", "waiting")
+    __slots__ = ("closed", "number", "source", "waiting")
 
     def __init__(self, number: int, source: str) -> None:
         self.number = number
         self.source = source
-        self.waiting: list[bytes | tuple[Object, bytes]] = []
-        self.ended = False
+        self.waiting: list[Callable[[], None]] = []
+        self.closed = False
 
 
 class Blocks:
-    """The blocks of one message. `take` hands out the frames that came since it was last called."""
+    """The blocks of one message, in the order in which its sink gets them."""
 
-    def __init__(self) -> None:
-        self.frames: list[bytes] = []
+    def __init__(self, sink: MessageSink) -> None:
+        self._sink = sink
+        self._current: BlockSlot | None = None
         self._count = 0
-        self._head = b""
-        self._current: Place | None = None
-        self._places = 0
-        self._queues: dict[str, deque[Place]] = {}
+        self._queues: dict[str, deque[BlockSlot]] = {}
 
-    def take(self) -> list[bytes]:
-        """The new frames."""
-        frames, self.frames = self.frames, []
-        return frames
+    def reserve(self, source: str) -> BlockSlot:
+        """A slot behind those of `source` that exist."""
+        slot = BlockSlot(self._count, source)
+        self._count += 1
+        self._queues.setdefault(source, deque()).append(slot)
+        return slot
 
-    def reserve(self, source: str) -> Place:
-        """A place behind those of `source` that are there."""
-        place = Place(self._places, source)
-        self._places += 1
-        self._queues.setdefault(source, deque()).append(place)
-        return place
-
-    def start(self, place: Place, start: Object, extra: bytes = b"") -> None:
-        """A block begins in its place; `extra` is what its start says besides."""
-        if place is self._current:
-            self._start(start, extra)
+    def start(self, slot: BlockSlot, block: Object, extension: Object) -> None:
+        """Start a block in its slot; `extension` are fields of the event beside the block."""
+        if slot is self._current:
+            self._sink.start_block(block, extension)
         else:
-            place.waiting.append((start, extra))
-            self._next()
+            slot.waiting.append(partial(self._sink.start_block, block, extension))
+            self._go_on()
 
-    def delta(self, place: Place, delta: bytes) -> None:
-        """A piece of the block: `delta` is the event's `delta` as JSON."""
-        if place is self._current:
-            self.frames.append(b"%b%b}\n\n" % (self._head, delta))
+    def add_text(self, slot: BlockSlot, field: str, text: str) -> None:
+        """A piece of the block's `text`, `thinking` or `signature`."""
+        if slot is self._current:
+            self._sink.add_text(field, text)
         else:
-            place.waiting.append(delta)
+            slot.waiting.append(partial(self._sink.add_text, field, text))
 
-    def stop(self, place: Place) -> None:
-        """The block is whole; another may follow in its place."""
-        if place is self._current:
-            self._stop()
+    def add_delta(self, slot: BlockSlot, delta: Object) -> None:
+        """Any other delta of the block."""
+        if slot is self._current:
+            self._sink.add_delta(delta)
         else:
-            place.waiting.append(_STOP)
+            slot.waiting.append(partial(self._sink.add_delta, delta))
 
-    def leave(self, place: Place) -> None:
-        """Nothing more comes in this place."""
-        place.ended = True
-        if place is self._current:
-            self._current = None
-        self._next()
+    def stop(self, slot: BlockSlot) -> None:
+        """The block is whole; another may follow in its slot."""
+        if slot is self._current:
+            self._sink.stop_block()
+        else:
+            slot.waiting.append(self._sink.stop_block)
 
-    def whole(self, place: Place, start: Object, *deltas: Object, extra: bytes = b"") -> None:
+    def add_whole(self, slot: BlockSlot, block: Object, extension: Object, *deltas: Object) -> None:
         """A block all at once."""
-        self.start(place, start, extra)
+        self.start(slot, block, extension)
         for delta in deltas:
-            self.delta(place, _json(delta))
-        self.stop(place)
+            self.add_delta(slot, delta)
+        self.stop(slot)
 
-    def _next(self) -> None:
-        """Whose turn it is, while nobody speaks."""
-        while self._current is None and (place := self._ready()) is not None:
-            queue = self._queues[place.source]
+    def close(self, slot: BlockSlot) -> None:
+        """No further block comes in this slot."""
+        slot.closed = True
+        if slot is self._current:
+            self._current = None
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Give the turn to the next slot, while none has it."""
+        while self._current is None and (slot := self._ready()) is not None:
+            queue = self._queues[slot.source]
             queue.popleft()
             if not queue:
-                del self._queues[place.source]
-            for frame in place.waiting:
-                if isinstance(frame, tuple):
-                    self._start(*frame)
-                elif frame is _STOP:
-                    self._stop()
-                else:
-                    self.frames.append(b"%b%b}\n\n" % (self._head, frame))
-            place.waiting = []
-            if not place.ended:
-                self._current = place
+                del self._queues[slot.source]
+            for call in slot.waiting:
+                call()
+            slot.waiting = []
+            if not slot.closed:
+                self._current = slot
 
-    def _ready(self) -> Place | None:
-        """Of the agents' next places the first in which something stands, or nothing ever will."""
+    def _ready(self) -> BlockSlot | None:
+        """The first of the agents' next slots that has something to show, or never will."""
         heads = (queue[0] for queue in self._queues.values())
-        ready = (place for place in heads if place.waiting or place.ended)
-        return min(ready, key=lambda place: place.number, default=None)
-
-    def _start(self, start: Object, extra: bytes) -> None:
-        self.frames.append(
-            b'event: content_block_start\ndata: {"type":"content_block_start","index":%d,'
-            b'"content_block":%b%b}\n\n' % (self._count, _json(start), extra)
-        )
-        self._head = (
-            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":'
-            % self._count
-        )
-
-    def _stop(self) -> None:
-        self.frames.append(
-            b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n'
-            % self._count
-        )
-        self._count += 1
+        ready = (slot for slot in heads if slot.waiting or slot.closed)
+        return min(ready, key=lambda slot: slot.number, default=None)

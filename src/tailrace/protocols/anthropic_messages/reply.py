@@ -1,4 +1,4 @@
-"""A run as one Messages document: what the frames of its stream add up to, read as an SDK reads them, without
+"""A run as one Messages document: what the events of its stream add up to, read as an SDK reads them, without
 what a crash cut off."""
 
 from __future__ import annotations
@@ -11,52 +11,65 @@ import msgspec
 from tailrace.events.history import lasting
 from tailrace.events.items import Json
 from tailrace.events.types import Event, RunFailed
-from tailrace.protocols.anthropic_messages.stream import Encoder, Options
+from tailrace.protocols.anthropic_messages.stream import MessageParts, MessagesStreamOptions
 from tailrace.protocols.failures import status
 from tailrace.protocols.fields import Object
 
 _SIGN = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],]', re.DOTALL)
 """A string, or a sign outside of one."""
-TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
 
-def message(run: str, events: Sequence[Event], options: Options) -> tuple[bytes, int]:
+def message(run: str, events: Sequence[Event], options: MessagesStreamOptions) -> tuple[bytes, int]:
     """The document of an ended run and its HTTP status; where that is no 200, it is the error body."""
-    document: Object = {}
-    for frame in Encoder(run, options).encode(lasting(events)):
-        event: Object = msgspec.json.decode(frame.partition(b"\ndata: ")[2])
-        if event["type"] == "error":
-            end = events[-1].payload
-            return msgspec.json.encode(event), status(end) if isinstance(end, RunFailed) else 500
-        _add(document, event)
-    return msgspec.json.encode(document), 200
+    document = MessageDocument()
+    MessageParts(run, options, document).read(lasting(events))
+    if document.error is not None:
+        end = events[-1].payload
+        answer = status(end) if isinstance(end, RunFailed) else 500
+        return msgspec.json.encode(document.error), answer
+    return msgspec.json.encode(document.message), 200
 
 
-def _add(message: Object, event: Object) -> None:
-    match event["type"]:
-        case "message_start":
-            message |= event["message"]
-        case "content_block_start":
-            message["content"].append(event["content_block"])
-        case "content_block_delta":
-            _add_delta(message["content"][-1], event["delta"])
-        case "message_delta":
-            usage = {**message["usage"], **event.pop("usage")}
-            message |= {**event.pop("delta"), **event, "type": "message", "usage": usage}
-        case _:
-            pass  # content_block_stop and message_stop say nothing new
+class MessageDocument:
+    """`MessageSink`: adds the parts up."""
 
+    def __init__(self) -> None:
+        self.error: Object | None = None
+        self.message: Object = {}
+        self._content: list[Json] = []
+        self._block: Object = {}
+        self._texts: dict[str, list[str]] = {}
 
-def _add_delta(block: Object, delta: Object) -> None:
-    match delta["type"]:
-        case "input_json_delta":
-            block["input"] = _input(delta["partial_json"])
-        case "citations_delta":
-            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
-        case "compaction_delta":
-            block |= {name: value for name, value in delta.items() if name != "type"}
-        case kind:
-            block[TEXTS[kind]] += delta[TEXTS[kind]]
+    def start_message(self, message: Object) -> None:
+        self.message = {**message, "content": self._content}
+
+    def start_block(self, block: Object, extension: Object) -> None:
+        self._block, self._texts = dict(block), {}
+        self._content.append(self._block)
+
+    def add_text(self, field: str, text: str) -> None:
+        self._texts.setdefault(field, []).append(text)
+
+    def add_delta(self, delta: Object) -> None:
+        block = self._block
+        match delta["type"]:
+            case "input_json_delta":
+                block["input"] = _input(delta["partial_json"])
+            case "citations_delta":
+                block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+            case _:  # compaction_delta
+                block |= {name: value for name, value in delta.items() if name != "type"}
+
+    def stop_block(self) -> None:
+        for field, pieces in self._texts.items():
+            self._block[field] += "".join(pieces)
+
+    def end_message(self, delta: Object, usage: Object, beside: Object) -> None:
+        usage = {**self.message["usage"], **usage}
+        self.message |= {**delta, **beside, "type": "message", "usage": usage}
+
+    def fail(self, error: Object) -> None:
+        self.error = error
 
 
 def _input(text: str) -> Json:

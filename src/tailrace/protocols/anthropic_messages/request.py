@@ -57,14 +57,14 @@ _CANONICAL = frozenset(
 )
 
 
-class Create(Struct, frozen=True):
+class CreateMessage(Struct, frozen=True):
     """A decoded request."""
 
     request: RunRequest
     stream: bool
 
 
-def decode(body: bytes, version: str, betas: str = "") -> Create:
+def decode(body: bytes, version: str, betas: str = "") -> CreateMessage:
     """Decode a request; `request.agent` is left empty. `version` is the `anthropic-version` header, `betas`
     the `anthropic-beta` headers, joined by commas.
 
@@ -80,7 +80,7 @@ def decode(body: bytes, version: str, betas: str = "") -> Create:
     if limit < 0:  # 0 fills the cache and says nothing
         raise BadRequest("max_tokens: must be at least 0", param="max_tokens")
     request = _request(fields, limit)
-    return Create(request, optional(fields, "stream", bool, default=False))
+    return CreateMessage(request, optional(fields, "stream", bool, default=False))
 
 
 def decode_count(body: bytes, version: str) -> RunRequest:

@@ -11,30 +11,30 @@ and replace those of the start.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import ClassVar
 
 import msgspec
 from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events import types as t
-from tailrace.events.items import Json, ProviderItem, Reasoning, ToolCall
+from tailrace.events.items import ProviderItem, Reasoning, ToolCall
 from tailrace.protocols import sealed
 from tailrace.protocols.anthropic_messages import wire
-from tailrace.protocols.anthropic_messages.blocks import Blocks, Place
+from tailrace.protocols.anthropic_messages.blocks import Blocks, BlockSlot
+from tailrace.protocols.anthropic_messages.sink import MessageFrames, MessageSink
 from tailrace.protocols.anthropic_messages.wire import DIALECT
-from tailrace.protocols.attribution import Roster, about
-from tailrace.protocols.fields import Object, any_object
-from tailrace.protocols.framing.json_line import encode as _json
+from tailrace.protocols.attribution import about
+from tailrace.protocols.encoder import RUN_ENDS, Encoder, Table
+from tailrace.protocols.fields import Object, any_object, object_in
 
-Hot = t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta
-HOT = (t.TextDelta, t.RefusalDelta, t.ReasoningDelta, t.ReasoningSummaryDelta)
-"""What most events of a run are: it does not walk through the whole match."""
-THOUGHT: Object = {"type": "thinking", "thinking": "", "signature": ""}
+Words = t.TextDelta | t.RefusalDelta
+Thought = t.ReasoningDelta | t.ReasoningSummaryDelta
+THINKING: Object = {"type": "thinking", "thinking": "", "signature": ""}
 """How thinking begins."""
 
 
-class Options(Struct, frozen=True):
+class MessagesStreamOptions(Struct, frozen=True):
     """`tools`: whether calls that run on our side are shown. `key` names the extension object of a mount
     that attributes, `""` elsewhere."""
 
@@ -43,171 +43,67 @@ class Options(Struct, frozen=True):
 
 
 class _Item:
-    """An item that is shown: its place, of what a block has begun there, whether its reply is given anew."""
+    """An item that is shown: its slot, of what a block has begun there, whether its reply is given anew."""
 
-    __slots__ = ("gone", "kind", "opening", "place")
+    __slots__ = ("abandoned", "kind", "opening", "slot")
 
-    def __init__(self, opening: t.Event, place: Place) -> None:
+    def __init__(self, opening: t.Event, slot: BlockSlot) -> None:
         self.opening = opening
-        self.place = place
-        self.gone = False
-        self.kind: tuple[type[Hot], int] | None = None
+        self.slot = slot
+        self.abandoned = False
+        self.kind: tuple[type[Words | Thought], int] | None = None
 
 
-class Encoder:
-    """`StreamEncoder` for one run."""
+class MessageParts(Encoder):
+    """A run as the parts of one message, for a sink."""
 
-    def __init__(self, run: str, options: Options) -> None:
-        self.done = False
-        self._run = run
+    def __init__(self, run: str, options: MessagesStreamOptions, sink: MessageSink) -> None:
+        super().__init__(run)
         self._options = options
-        self._roster = Roster()
-        self._blocks = Blocks()
+        self._sink = sink
+        self._blocks = Blocks(sink)
         self._items: dict[int, _Item] = {}
         self._calls: dict[int, t.ItemStarted] = {}
-        self._handed = self._ran = False
-        self._begun = False
+        self._client_called = self._server_called = False
+        self._started = False
         self._model = ""
-        self._counted = wire.Counted()
+        self._usage = wire.UsageSum()
         self._last: t.Usage | None = None
 
-    def encode(self, events: Sequence[t.Event]) -> list[bytes]:
-        for event in events:
-            payload = event.payload
-            if isinstance(payload, HOT):
-                item = self._items.get(payload.item)
-                if item is not None:
-                    self._delta(item, payload)
-            else:
-                self._other(event)
-        return self._blocks.take()
+    def _on_run_started(self, event: t.Event, payload: t.RunStarted) -> None:
+        self._roster.start(payload)
+        self._model = payload.request.model
 
-    def _delta(self, item: _Item, payload: Hot) -> None:
-        if not payload.text:
+    def _on_run_attempt(self, event: t.Event, payload: t.RunAttempt) -> None:
+        for item in self._items.values():
+            item.abandoned = item.abandoned or not payload.keeps_replies
+
+    def _on_reply_abandoned(self, event: t.Event, payload: t.ReplyAbandoned) -> None:
+        for item in self._items.values():
+            source = item.opening.node, item.opening.agent
+            item.abandoned = item.abandoned or source == (event.node, event.agent)
+
+    def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
+        """An item gets its slot when it begins, except one that has no form here."""
+        is_main = self._roster.is_main(event.agent)
+        if not self._roster.shows(event.node) or not (is_main or self._options.key):
             return
-        thinks = isinstance(payload, t.ReasoningDelta | t.ReasoningSummaryDelta)
-        if item.kind != (type(payload), payload.part):
-            if thinks and item.kind is not None and item.kind[0] is not type(payload):
-                return  # of raw thoughts and their summary the one that came first is shown
-            self._next(item, payload, thinks=thinks)
-        if thinks:
-            delta = b'{"type":"thinking_delta","thinking":%b}' % _json(payload.text)
-        else:
-            delta = b'{"type":"text_delta","text":%b}' % _json(payload.text)
-        self._blocks.delta(item.place, delta)
-
-    def _next(self, item: _Item, payload: Hot | t.AnnotationAdded, *, thinks: bool = False) -> None:
-        """Begin the block of an item's next part."""
-        before, item.kind = item.kind, (_kind(payload), payload.part)
-        if thinks and before is not None:
-            self._blocks.delta(item.place, b'{"type":"thinking_delta","thinking":"\\n\\n"}')
-            return  # one signature closes all of an item's thoughts
-        if before is not None:
-            self._blocks.stop(item.place)
-        start: Object = THOUGHT | _said(item.opening, "block")
-        if not thinks:
-            more = payload.details if isinstance(payload, t.TextDelta) else {}
-            start = {"type": "text", "text": "", **more.get(DIALECT, {})}
-        self._blocks.start(item.place, start, self._extra(item.opening))
-
-    def _other(self, event: t.Event) -> None:  # noqa: C901 - one arm per family
-        payload = event.payload
-        match payload:
-            case t.RunStarted():
-                self._roster.started(payload)
-                self._model = payload.request.model
-            case t.AgentStarted():
-                self._roster.joined(event.agent, payload)
-            case t.NodeStarted():
-                self._roster.opened(event.node, payload)
-            case t.ItemStarted():
-                if self._roster.shows(event.node) and self._shows(event.agent):
-                    self._opened(event, payload)
-            case t.AnnotationAdded():
-                self._cite(payload)
-            case t.ItemCompleted():
-                item = self._items.pop(payload.item, None)
-                if item is not None:
-                    self._completed(item, payload)
-            case t.ToolCompleted():
-                self._result(event, payload)
-            case t.ReplyAbandoned():
-                for item in self._items.values():
-                    made_by = item.opening.node, item.opening.agent
-                    item.gone = item.gone or made_by == (event.node, event.agent)
-            case t.RunAttempt():
-                for item in self._items.values():
-                    item.gone = item.gone or not payload.keeps_replies
-            case t.Usage():
-                if self._roster.shows(event.node):
-                    self._count(event.agent, payload)
-            case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
-                self._ended(payload)
-            case t.TextDelta() | t.RefusalDelta() | t.ReasoningDelta() | t.ReasoningSummaryDelta():
-                pass  # taken before
-            case (
-                t.RunWaiting()
-                | t.RunResumed()
-                | t.NodeCompleted()
-                | t.NodeFailed()
-                | t.AgentCompleted()
-                | t.ArgumentsDelta()
-                | t.ImagePartial()
-                | t.ProviderEvent()
-                | t.AudioDelta()
-                | t.TranscriptDelta()
-                | t.ToolStarted()
-                | t.ToolProgress()
-                | t.ApprovalRequested()
-                | t.ApprovalResolved()
-                | t.InputRequested()
-                | t.InputReceived()
-                | t.CompactionStarted()
-                | t.CompactionCompleted()
-                | t.ContextUsage()
-                | t.Custom()
-            ):
-                pass  # no form on this surface
-            case _:
-                assert_never(payload)
-
-    def _opened(self, event: t.Event, payload: t.ItemStarted) -> None:
-        """An item gets its place when it begins, except one that has no form here."""
-        self._start(_said(event, "reply") if self._roster.is_main(event.agent) else {})
+        self._start_message(_details(event, "reply") if is_main else {})
         hidden = payload.kind in ("image", "audio")
         if payload.kind == "tool_call":
             ours = payload.runs_on != "client"
             hidden = not self._options.tools if ours else bool(payload.waits_for)
-            self._ran = self._ran or ours or hidden
+            self._server_called = self._server_called or ours or hidden
         if not hidden:
-            place = self._blocks.reserve(event.agent)
-            self._items[payload.item] = _Item(event, place)
+            self._items[payload.item] = _Item(event, self._blocks.reserve(event.agent))
 
-    def _count(self, agent: str, usage: t.Usage) -> None:
-        self._counted.add(usage)
-        if usage.purpose == "reply" and self._roster.is_main(agent):
-            self._last = usage
-            told = wire.told(usage)
-            self._start({**told.get("reply", {}), "usage": told.get("usage", {})})
-
-    def _shows(self, agent: str) -> bool:
-        return bool(self._options.key) or self._roster.is_main(agent)
-
-    def _extra(self, opening: t.Event) -> bytes:
-        """Whose block it is, where the mount attributes."""
-        key = self._options.key
-        if not key:
-            return b""
-        told = about(self._roster, opening.agent, ids.job_id(self._run), opening.seq)
-        return b',"%b":%b' % (key.encode(), _json(told))
-
-    def _start(self, reply: Object) -> None:
-        """The message starts, with what its server said of it."""
-        if self._begun:
+    def _start_message(self, reply: Object) -> None:
+        """Start the message, with what its server said of the `reply`, if it has not started."""
+        if self._started:
             return
-        self._begun = True
+        self._started = True
         message: Object = {
-            "id": ids.message_id(self._run),
+            "id": ids.message_id(self.run),
             "type": "message",
             "role": "assistant",
             "model": self._model,
@@ -215,11 +111,54 @@ class Encoder:
             "stop_reason": None,
             "stop_sequence": None,
             **reply,
-            "usage": wire.started(reply.get("usage", {})),
+            "usage": wire.first_usage(reply.get("usage", {})),
         }
-        self._event("message_start", {"message": message})
+        self._sink.start_message(message)
 
-    def _cite(self, payload: t.AnnotationAdded) -> None:
+    def _on_words(self, event: t.Event, payload: Words) -> None:
+        item = self._items.get(payload.item)
+        if item is None or not payload.text:
+            return
+        if item.kind != (type(payload), payload.part):
+            more = payload.details if isinstance(payload, t.TextDelta) else {}
+            self._start_text(item, (type(payload), payload.part), more.get(DIALECT, {}))
+        self._blocks.add_text(item.slot, "text", payload.text)
+
+    def _start_text(self, item: _Item, kind: tuple[type[Words], int], more: Object) -> None:
+        """Start the block of a message's next part."""
+        if item.kind is not None:
+            self._blocks.stop(item.slot)
+        item.kind = kind
+        block = {"type": "text", "text": "", **more}
+        self._blocks.start(item.slot, block, self._extension(item.opening))
+
+    def _on_thought(self, event: t.Event, payload: Thought) -> None:
+        item = self._items.get(payload.item)
+        if item is None or not payload.text:
+            return
+        if item.kind != (type(payload), payload.part):
+            before, kind = item.kind, (type(payload), payload.part)
+            if before is not None and before[0] is not kind[0]:
+                return  # of raw thoughts and their summary the one that came first is shown
+            item.kind = kind
+            if before is None:
+                self._start_thinking(item)
+            else:  # one signature closes all of an item's thoughts, so they are one block
+                self._blocks.add_text(item.slot, "thinking", "\n\n")
+        self._blocks.add_text(item.slot, "thinking", payload.text)
+
+    def _start_thinking(self, item: _Item) -> None:
+        block = THINKING | _details(item.opening, "block")
+        self._blocks.start(item.slot, block, self._extension(item.opening))
+
+    def _extension(self, opening: t.Event) -> Object:
+        """Whose block it is, where the mount attributes."""
+        key = self._options.key
+        if not key:
+            return {}
+        return {key: about(self._roster, opening.agent, ids.job_id(self.run), opening.seq)}
+
+    def _on_annotation_added(self, event: t.Event, payload: t.AnnotationAdded) -> None:
         """A citation as it came from a server of this dialect, else one of a web page."""
         item, note = self._items.get(payload.item), payload.annotation
         citation = payload.details.get(DIALECT)
@@ -234,133 +173,174 @@ class Encoder:
         if item is None or citation is None:
             return
         if item.kind is None or item.kind[1] != payload.part:
-            self._next(item, payload)
-        self._blocks.delta(item.place, _json({"type": "citations_delta", "citation": citation}))
+            self._start_text(item, (t.TextDelta, payload.part), {})
+        self._blocks.add_delta(item.slot, {"type": "citations_delta", "citation": citation})
 
-    def _completed(self, item: _Item, payload: t.ItemCompleted) -> None:
-        content = payload.content
+    def _on_item_completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
+        item = self._items.pop(payload.item, None)
+        if item is None:
+            return
         whole = payload.status == "completed"
-        match content:
-            case Reasoning():
-                self._thought(item, content)
-            case ToolCall() if whole or not item.gone:
-                self._called(item, content, whole=whole)
-            case ProviderItem() if content.dialect == DIALECT and whole:
-                self._provided(item, content.data)
+        match payload.content:
+            case Reasoning() as content:
+                self._end_thinking(item, content)
+            case ToolCall() as content if whole or not item.abandoned:
+                self._add_call(item, content, whole=whole)
+            case ProviderItem() as content if content.dialect == DIALECT and whole:
+                # a block of the provider's own: what is told in pieces comes as a delta, as the SDKs expect
+                block, deltas = wire.in_pieces(content.data)
+                self._blocks.add_whole(item.slot, block, self._extension(item.opening), *deltas)
             case _:
                 pass  # a message's text has streamed; the rest has no form here
         if item.kind is not None:
-            self._blocks.stop(item.place)
-        self._blocks.leave(item.place)
+            self._blocks.stop(item.slot)
+        self._blocks.close(item.slot)
 
-    def _thought(self, item: _Item, content: Reasoning) -> None:
+    def _end_thinking(self, item: _Item, content: Reasoning) -> None:
         """A thought goes with its signature: its Messages server's, or one of ours for what another dialect's
         server needs to get back."""
-        kept: Object | None = content.details.get(DIALECT)
-        if kept is None:
+        own: Object | None = content.details.get(DIALECT)
+        if own is None:
             summary = item.kind is not None and item.kind[0] is t.ReasoningSummaryDelta
             signature = sealed.of_thought(content.details, summary=summary)
         else:
-            signature = kept.get("signature", "")
+            signature = own.get("signature", "")
         if item.kind is not None:
             if signature:
-                self._blocks.delta(item.place, _signed(signature))
-            return
-        if kept is not None and "data" in kept:
-            start: Object = {"type": "redacted_thinking", **kept}
-            self._blocks.whole(item.place, start, extra=self._extra(item.opening))
-        elif kept is not None or content.details:
-            start = THOUGHT | _said(item.opening, "block")
-            self._unspoken(item, start, signature)
+                self._blocks.add_text(item.slot, "signature", signature)
+        elif own is not None and "data" in own:
+            block: Object = {"type": "redacted_thinking", **own}
+            self._blocks.add_whole(item.slot, block, self._extension(item.opening))
+        elif own is not None or content.details:
+            self._start_thinking(item)
+            self._stop_wordless(item, signature)
 
-    def _unspoken(self, item: _Item, start: Object, signature: str) -> None:
-        """A thought without a word."""
-        self._blocks.start(item.place, start, self._extra(item.opening))
+    def _stop_wordless(self, item: _Item, signature: str) -> None:
+        """End a thought without a word."""
         if signature:
-            self._blocks.delta(item.place, _signed(signature))
-        self._blocks.stop(item.place)
+            self._blocks.add_text(item.slot, "signature", signature)
+        self._blocks.stop(item.slot)
 
-    def _called(self, item: _Item, call: ToolCall, *, whole: bool) -> None:
+    def _add_call(self, item: _Item, call: ToolCall, *, whole: bool) -> None:
         """A call; what a limit left of one is shown as it is, as Anthropic's servers do, but of ours none."""
         started = item.opening.payload
         if not isinstance(started, t.ItemStarted) or not (whole or started.runs_on == "client"):
             return
         own: Object = dict(call.details.get(DIALECT, {}).get("block", {}))
-        start: Object = {"type": "tool_use", "id": call.call_id, "name": call.name, "input": {}}
+        block: Object = {"type": "tool_use", "id": call.call_id, "name": call.name, "input": {}}
+        extension = self._extension(item.opening)
         if started.runs_on == "client":
-            self._handed = True
+            self._client_called = True
             if signature := sealed.of_call(call):
-                self._unspoken(item, THOUGHT, signature)
-            start |= own
+                self._blocks.start(item.slot, THINKING, extension)
+                self._stop_wordless(item, signature)
+            block |= own
         else:
             self._calls[started.item] = started
             server = started.server_label or wire.SERVER
-            start |= {"type": "mcp_tool_use", "server_name": server}
-        said = _arguments(call) if whole else call.arguments
-        deltas: list[Object] = [{"type": "input_json_delta", "partial_json": said}] if said else []
-        self._blocks.whole(item.place, start, *deltas, extra=self._extra(item.opening))
+            block |= {"type": "mcp_tool_use", "server_name": server}
+        text = _arguments(call) if whole else call.arguments
+        deltas: list[Object] = [{"type": "input_json_delta", "partial_json": text}] if text else []
+        self._blocks.add_whole(item.slot, block, extension, *deltas)
 
-    def _result(self, event: t.Event, payload: t.ToolCompleted) -> None:
+    def _on_tool_completed(self, event: t.Event, payload: t.ToolCompleted) -> None:
         call = self._calls.pop(payload.item, None)
         if call is None:
             return
-        result: Object = {
+        block: Object = {
             "type": "mcp_tool_result",
             "tool_use_id": call.call_id,
             "is_error": payload.is_error,
             "content": [{"type": "text", "text": payload.output}],
         }
-        place = self._blocks.reserve(event.agent)
-        self._blocks.whole(place, result, extra=self._extra(event))
-        self._blocks.leave(place)
+        slot = self._blocks.reserve(event.agent)
+        self._blocks.add_whole(slot, block, self._extension(event))
+        self._blocks.close(slot)
 
-    def _provided(self, item: _Item, data: dict[str, Json]) -> None:
-        """A block of the provider's own: what is told in pieces comes as a delta, as the SDKs expect."""
-        start, deltas = wire.in_pieces(data)
-        self._blocks.whole(item.place, start, *deltas, extra=self._extra(item.opening))
+    def _on_usage(self, event: t.Event, payload: t.Usage) -> None:
+        if not self._roster.shows(event.node):
+            return
+        self._usage.add(payload)
+        if payload.purpose == "reply" and self._roster.is_main(event.agent):
+            self._last = payload
+            own = wire.own(payload)
+            self._start_message({**own.get("reply", {}), "usage": own.get("usage", {})})
 
-    def _ended(self, end: t.RunEnd) -> None:
+    def _on_run_ended(self, event: t.Event, payload: t.RunEnd) -> None:
         self.done = True
-        self._start({})
-        failed = wire.ended_badly(end)
-        if failed is not None:
-            self._event("error", wire.error(wire.failure(failed), ids.run_id(self._run)))
-        elif isinstance(end, t.RunCompleted | t.RunIncomplete):
-            told = wire.told(self._last)
-            delta = {
-                **wire.ended(end, self._last, handed=self._handed, ran=self._ran),
-                **told.get("delta", {}),
-            }
-            counts = {"usage": self._counted.usage()}
-            self._event("message_delta", {"delta": delta, **counts, **told.get("beside", {})})
-            self._event("message_stop", {})
+        self._start_message({})
+        if isinstance(payload, t.RunFailed | t.RunCancelled):
+            self._sink.fail(wire.error(wire.failure(payload), ids.run_id(self.run)))
+            return
+        own = wire.own(self._last)
+        calls = {"client": self._client_called, "server": self._server_called}
+        delta = {**wire.stop(payload, self._last, **calls), **own.get("delta", {})}
+        self._sink.end_message(delta, self._usage.total(), own.get("beside", {}))
 
-    def _event(self, kind: str, fields: Object) -> None:
-        data = _json({"type": kind, **fields})
-        self._blocks.frames.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), data))
+    SHOWN: ClassVar[Table] = {
+        **Encoder.NAMING,
+        t.RunStarted: _on_run_started,
+        t.RunAttempt: _on_run_attempt,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
+        t.ItemStarted: _on_item_started,
+        t.TextDelta: _on_words,
+        t.RefusalDelta: _on_words,
+        t.ReasoningDelta: _on_thought,
+        t.ReasoningSummaryDelta: _on_thought,
+        t.AnnotationAdded: _on_annotation_added,
+        t.ItemCompleted: _on_item_completed,
+        t.ToolCompleted: _on_tool_completed,
+        t.Usage: _on_usage,
+        t.ReplyAbandoned: _on_reply_abandoned,
+    }
+    HIDDEN = frozenset(
+        {
+            t.RunWaiting,
+            t.RunResumed,
+            t.NodeCompleted,
+            t.NodeFailed,
+            t.AgentCompleted,
+            t.ArgumentsDelta,  # a call is shown when it is whole
+            t.ImagePartial,
+            t.ProviderEvent,
+            t.AudioDelta,
+            t.TranscriptDelta,
+            t.ToolStarted,
+            t.ToolProgress,
+            t.ApprovalRequested,
+            t.ApprovalResolved,
+            t.InputRequested,
+            t.InputReceived,
+            t.CompactionStarted,
+            t.CompactionCompleted,
+            t.ContextUsage,
+            t.Custom,
+        }
+    )
 
 
-def _kind(payload: Hot | t.AnnotationAdded) -> type[Hot]:
-    return t.TextDelta if isinstance(payload, t.AnnotationAdded) else type(payload)
+class MessagesEncoder(MessageParts):
+    """`StreamEncoder`: the parts of a run's message as frames."""
+
+    def __init__(self, run: str, options: MessagesStreamOptions) -> None:
+        self._message_frames = MessageFrames()
+        super().__init__(run, options, self._message_frames)
+
+    def encode(self, events: Sequence[t.Event]) -> list[bytes]:
+        """The frames that these events make, in order."""
+        self.read(events)
+        return self._message_frames.take()
 
 
-def _said(opening: t.Event, name: str) -> Object:
+def _details(opening: t.Event, name: str) -> Object:
     """What a Messages server said of an item when it began, or of the reply that it begins."""
     payload = opening.payload
     details: Object = payload.details if isinstance(payload, t.ItemStarted) else {}
     return any_object(any_object(details.get(DIALECT)).get(name))
 
 
-def _signed(signature: str) -> bytes:
-    return _json({"type": "signature_delta", "signature": signature})
-
-
 def _arguments(call: ToolCall) -> str:
     """A call's arguments as a JSON object in text, whatever the model wrote."""
-    try:
-        given: Json = msgspec.json.decode(call.arguments or "{}")
-    except (msgspec.DecodeError, RecursionError):
-        given = None
-    if isinstance(given, dict):
+    if object_in(call.arguments) is not None:
         return call.arguments or "{}"
     return msgspec.json.encode({"arguments": call.arguments}).decode()

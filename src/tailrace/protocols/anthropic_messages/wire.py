@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never, cast
+from typing import cast
 
 import msgspec
 
@@ -11,7 +11,6 @@ from tailrace.events.items import Json
 from tailrace.events.types import (
     RunCancelled,
     RunCompleted,
-    RunEnd,
     RunFailed,
     RunIncomplete,
     Usage,
@@ -62,12 +61,12 @@ def usage(totals: Totals) -> Object:
     }
 
 
-def told(usage: Usage | None) -> Object:
-    """What a Messages server said of a reply that has no field."""
+def own(usage: Usage | None) -> Object:
+    """What a Messages server said of a reply that has no canonical field."""
     return {} if usage is None else usage.details.get(DIALECT, {})
 
 
-class Counted:
+class UsageSum:
     """The counts of a run: of one reply as its Messages server sent them, of several added up."""
 
     def __init__(self) -> None:
@@ -77,9 +76,9 @@ class Counted:
     def add(self, usage: Usage) -> None:
         """One model call."""
         self._totals += Totals.of(usage)
-        self._theirs = _added(self._theirs, told(usage).get("usage"))
+        self._theirs = _sum(self._theirs, own(usage).get("usage"))
 
-    def usage(self) -> Object:
+    def total(self) -> Object:
         """`usage` of the last event."""
         ours, theirs = usage(self._totals), any_object(self._theirs)
         if not theirs or self._totals.calls != 1:
@@ -87,17 +86,17 @@ class Counted:
         return {**{name: ours[name] for name in NEEDED}, **theirs}
 
 
-def started(theirs: Object) -> Object:
+def first_usage(theirs: Object) -> Object:
     """`usage` of the first event: what the server said, else zeros."""
     none = usage(Totals())
     return {**(dict.fromkeys(NEEDED, 0) if theirs else none), **theirs}
 
 
-def _added(one: Json, other: Json) -> Json:
+def _sum(one: Json, other: Json) -> Json:
     """Two counts, lists or objects of them added up; of words the later ones."""
     if isinstance(one, dict) and isinstance(other, dict):
         before, after = any_object(cast("Json", one)), any_object(cast("Json", other))
-        return {name: _added(before.get(name), after.get(name)) for name in {**before, **after}}
+        return {name: _sum(before.get(name), after.get(name)) for name in {**before, **after}}
     if isinstance(one, list) and isinstance(other, list):
         return [*cast("list[Json]", one), *cast("list[Json]", other)]
     if isinstance(one, int) and isinstance(other, int):
@@ -117,23 +116,23 @@ def in_pieces(block: Object) -> tuple[Object, list[Object]]:
     return block, []
 
 
-def ended(
-    end: RunCompleted | RunIncomplete, last: Usage | None, *, handed: bool, ran: bool
+def stop(
+    end: RunCompleted | RunIncomplete, last: Usage | None, *, client: bool, server: bool
 ) -> Object:
-    """Why the message ended: in the word of the server of `last`, the main agent's last reply; a limit of
-    ours is told like the model's own. Calls are a reason if they were `handed` to the client, not if
-    they `ran` here."""
-    own = last.reason if last is not None else ""
+    """`stop_reason` and `stop_sequence`: in the word of the server of `last`, the main agent's last reply; a
+    limit of ours is told like the model's own. Calls that the `client` runs are a reason, not those that ran
+    on the `server`'s side."""
+    reason = last.reason if last is not None else ""
     sequence = (last.stop_sequence if last is not None else "") or None
     if isinstance(end, RunIncomplete):
-        cut = own if own == "model_context_window_exceeded" else "max_tokens"
+        limit = reason if reason == "model_context_window_exceeded" else "max_tokens"
         return {
-            "stop_reason": "refusal" if end.reason == "content_filter" else cut,
+            "stop_reason": "refusal" if end.reason == "content_filter" else limit,
             "stop_sequence": None,
         }
-    if not own or (own == "tool_use" and ran and not handed):
-        own = "tool_use" if handed else "end_turn"
-    return {"stop_reason": own, "stop_sequence": sequence}
+    if not reason or (reason == "tool_use" and server and not client):
+        reason = "tool_use" if client else "end_turn"
+    return {"stop_reason": reason, "stop_sequence": sequence}
 
 
 def failure(end: RunFailed | RunCancelled) -> Object:
@@ -143,20 +142,9 @@ def failure(end: RunFailed | RunCancelled) -> Object:
     status = failures.status(end)
     too_long = end.code == overflow.CODE
     fits = end.dialect == DIALECT and status_of(end.error_type) == status and not too_long
-    own = end.error_type if fits else ""
+    kind = end.error_type if fits else ""
     message = overflow.in_anthropics_words(end.message) if too_long else end.message
-    return {"type": own or ERRORS.get(status, "api_error"), "message": message}
-
-
-def ended_badly(end: RunEnd) -> RunFailed | RunCancelled | None:
-    """The end, if it is an error on this surface."""
-    match end:
-        case RunFailed() | RunCancelled():
-            return end
-        case RunCompleted() | RunIncomplete():
-            return None
-        case _:
-            assert_never(end)
+    return {"type": kind or ERRORS.get(status, "api_error"), "message": message}
 
 
 def error(detail: Object, request_id: str) -> Object:

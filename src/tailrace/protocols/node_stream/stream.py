@@ -6,68 +6,72 @@ an envelope changes only with the node and the agent, so it is rendered once for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import ClassVar
 
 from tailrace.events import ids
-from tailrace.events.types import AgentStarted, Event, NodeStarted, RunEnd, RunStarted
+from tailrace.events import types as t
+from tailrace.protocols.encoder import PAYLOADS, RUN_ENDS, FrameEncoder, Table
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.node_stream.wire import RUN, VERSION
 
-NAMING = (RunStarted, NodeStarted, AgentStarted)
-"""Events that say what a node or an agent is called."""
 
-
-class Encoder:
+class NodeStreamEncoder(FrameEncoder):
     """`StreamEncoder` for one run."""
 
     def __init__(self, run: str) -> None:
-        self.done = False
-        names: Object = {
+        super().__init__(run)
+        envelope: Object = {
             "v": VERSION,
             "job_id": ids.job_id(run),
             "run_id": ids.run_id(run),
         }
-        self._names = _json(names)[:-1]
+        self._envelope = _json(envelope)[:-1]
         self._nodes: dict[str, tuple[str, str]] = {"": (RUN, "")}
         self._parents: dict[str, str] = {}
         self._sources: dict[tuple[str, str], bytes] = {}
 
-    def encode(self, events: Sequence[Event]) -> list[bytes]:
-        frames = list[bytes]()
-        for event in events:
-            payload = event.payload
-            if isinstance(payload, NAMING):
-                self._name(event)
-            source = self._sources.get((event.node, event.agent)) or self._source(event)
-            frames.append(
-                b'id: %d\nevent: node\ndata: %b,"seq":%d,"ts":%d,%b,"payload":%b}\n\n'
-                % (event.seq, self._names, event.seq, event.ts, source, _json(payload))
-            )
-        self.done = self.done or (bool(events) and isinstance(events[-1].payload, RunEnd))
-        return frames
+    def _show(self, event: t.Event, payload: t.Payload) -> None:
+        source = self._sources.get((event.node, event.agent)) or self._source(event)
+        self._frames.append(
+            b'id: %d\nevent: node\ndata: %b,"seq":%d,"ts":%d,%b,"payload":%b}\n\n'
+            % (event.seq, self._envelope, event.seq, event.ts, source, _json(payload))
+        )
 
-    def _name(self, event: Event) -> None:
-        match event.payload:
-            case RunStarted():
-                self._nodes[""] = (RUN, event.payload.request.agent)
-            case NodeStarted():
-                self._nodes[event.node] = (event.payload.node_type, event.payload.name)
-            case AgentStarted():
-                self._parents[event.agent] = event.payload.parent
-            case _:
-                pass
+    def _on_run_started(self, event: t.Event, payload: t.RunStarted) -> None:
+        self._nodes[""] = (RUN, payload.request.agent)
+        self._show(event, payload)
 
-    def _source(self, event: Event) -> bytes:
-        """Who made the event, as JSON fields."""
+    def _on_node_started(self, event: t.Event, payload: t.NodeStarted) -> None:
+        self._nodes[event.node] = (payload.node_type, payload.name)
+        self._show(event, payload)
+
+    def _on_agent_started(self, event: t.Event, payload: t.AgentStarted) -> None:
+        self._parents[event.agent] = payload.parent
+        self._show(event, payload)
+
+    def _on_run_ended(self, event: t.Event, payload: t.RunEnd) -> None:
+        self.done = True
+        self._show(event, payload)
+
+    def _source(self, event: t.Event) -> bytes:
+        """The node and the agent of the event, as JSON fields."""
         node_type, name = self._nodes[event.node]
-        source: Object = {
+        fields: Object = {
             "node_id": event.node or RUN,
             "node_type": node_type,
             "node_name": name,
             "agent_id": event.agent or None,
             "parent_id": self._parents.get(event.agent) or None,
         }
-        rendered = _json(source)[1:-1]
-        self._sources[event.node, event.agent] = rendered
-        return rendered
+        source = self._sources[event.node, event.agent] = _json(fields)[1:-1]
+        return source
+
+    SHOWN: ClassVar[Table] = {
+        **dict.fromkeys(PAYLOADS, _show),
+        t.RunStarted: _on_run_started,
+        t.NodeStarted: _on_node_started,
+        t.AgentStarted: _on_agent_started,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
+    }
+    HIDDEN = frozenset()

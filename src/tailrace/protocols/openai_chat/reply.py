@@ -13,7 +13,7 @@ from tailrace.events.items import Json
 from tailrace.events.types import Event, RunFailed
 from tailrace.protocols import failures
 from tailrace.protocols.fields import Object, any_object, given
-from tailrace.protocols.openai_chat.stream import Encoder, Options
+from tailrace.protocols.openai_chat.stream import ChatChunks, ChatStreamOptions
 
 _json = msgspec.json.Encoder().encode
 
@@ -24,58 +24,61 @@ NO_SOUND: Object = {"id": "", "expires_at": 0, "data": "", "transcript": ""}
 """What the SDKs require of a message's `audio`; other servers, and a reply that was cut, tell less of it."""
 
 
-def completion(run: str, events: Sequence[Event], options: Options) -> tuple[bytes, int]:
+def completion(run: str, events: Sequence[Event], options: ChatStreamOptions) -> tuple[bytes, int]:
     """The document of an ended run and its HTTP status; where that is no 200, it is the error body."""
-    total = _Sum()
-    whole = msgspec.structs.replace(options, include_usage=True)
-    for frame in Encoder(run, whole).encode(lasting(events)):
-        data = frame.removeprefix(b"data: ").rstrip(b"\n")
-        if data != b"[DONE]":
-            total.add(msgspec.json.decode(data))
-    if total.error is not None:
+    document = ChunkDocument()
+    ChatChunks(run, options, document).read(lasting(events))
+    if document.error is not None:
         end = events[-1].payload
         status = failures.openai(end).status if isinstance(end, RunFailed) else CANCELLED
-        return _json({"error": total.error}), status
-    return _json(total.document()), 200
+        return _json(document.error), status
+    return _json(document.whole()), 200
 
 
-OF_CHOICE = ("index", "delta", "logprobs", "finish_reason")
-"""Fields of a chunk's choice; of what a chat server says besides, the last word counts."""
-
-
-class _Sum:
-    """Chunks, added up."""
+class ChunkDocument:
+    """`ChunkSink`: adds chunks up. Of fields that it does not know the last word counts."""
 
     def __init__(self) -> None:
-        self.error: Json = None
-        self._last: Object = {}
-        self._texts: dict[str, str] = {}
+        self.error: Object | None = None
+        self._head: Object = {}
+        self._extension: Object = {}
+        self._usage: Json = None
+        self._texts: dict[str, list[str]] = {}
         self._annotations: list[Json] = []
         self._logprobs: list[Json] = []
         self._calls: list[Object] = []
-        self._more: Object = {}
-        self._finish: Json = None
-        self._choice: Object = {}
+        self._fields: Object = {}
+        self._finish_reason: str | None = None
+        self._beside: Object = {}
 
-    def add(self, chunk: Object) -> None:
-        if "error" in chunk:
-            self.error = chunk["error"]
-            return
-        self._last = chunk
-        for choice in chunk["choices"]:
-            self._finish = choice["finish_reason"] or self._finish
-            self._choice |= {k: v for k, v in choice.items() if k not in OF_CHOICE}
-            logprobs: Object = choice["logprobs"] or {}
-            self._logprobs += logprobs.get("content", ())
-            self._add_delta(choice["delta"])
+    def set_head(self, fields: Object) -> None:
+        self._head = fields
 
-    def _add_delta(self, delta: Object) -> None:
+    def set_extension(self, extension: Object) -> None:
+        self._extension = extension
+
+    def add_text(self, field: str, text: str) -> None:
+        self._texts.setdefault(field, []).append(text)
+
+    def add_arguments(self, index: int, text: str) -> None:
+        self._add_call({"index": index, "function": {"arguments": text}})
+
+    def add(
+        self,
+        delta: Object,
+        logprobs: Sequence[Json] = (),
+        finish_reason: str | None = None,
+        beside: Object | None = None,
+    ) -> None:
+        self._finish_reason = finish_reason or self._finish_reason
+        self._beside |= beside or {}
+        self._logprobs += logprobs
         for field, value in delta.items():
             match field:
                 case "role":
                     pass
                 case "content" | "refusal" | "reasoning_content":
-                    self._texts[field] = self._texts.get(field, "") + (value or "")
+                    self.add_text(field, value or "")
                 case "annotations":
                     self._annotations += [_without_place(note) for note in value]
                 case "tool_calls":
@@ -85,50 +88,62 @@ class _Sum:
                     self._add_sound(value)
                 case _:
                     grows = field in ("images", "reasoning_details")
-                    self._more[field] = [*self._more.get(field, ()), *value] if grows else value
+                    value = [*self._fields.get(field, ()), *value] if grows else value
+                    self._fields[field] = value
 
     def _add_call(self, call: Object) -> None:
-        index, function = call.pop("index"), call.pop("function", {})
+        index, function = call.pop("index"), dict(call.pop("function", {}))
         if index == len(self._calls):
-            self._calls.append({**call, "function": dict(function)})
+            self._calls.append({**call, "function": function})
             return
-        known: Object = {**self._calls[index]}
-        said = any_object(known["function"])
-        said["arguments"] += function.pop("arguments", "")
-        self._calls[index] = {**known, **call, "function": {**said, **function}}
+        before: Object = {**self._calls[index]}
+        whole = any_object(before["function"])
+        whole["arguments"] += function.pop("arguments", "")
+        self._calls[index] = {**before, **call, "function": {**whole, **function}}
 
     def _add_sound(self, sound: Object) -> None:
-        known = cast("Object", self._more.setdefault("audio", {}))
+        whole = cast("Object", self._fields.setdefault("audio", {}))
         for name, value in sound.items():
             joins = name in ("data", "transcript")
-            known[name] = known.get(name, "") + value if joins else value
+            whole[name] = whole.get(name, "") + value if joins else value
 
-    def document(self) -> Object:
+    def add_usage(self, usage: Object) -> None:
+        self._usage, self._extension = usage, {}
+
+    def fail(self, body: Object) -> None:
+        self.error = body
+
+    def close(self) -> None:
+        pass  # the document is whole without a mark
+
+    def whole(self) -> Object:
         """The `chat.completion`."""
-        if "audio" in self._more:
-            self._more["audio"] = NO_SOUND | self._more["audio"]
-        content, refusal = self._texts["content"], self._texts["refusal"]
+        if "audio" in self._fields:
+            self._fields["audio"] = NO_SOUND | self._fields["audio"]
+        texts = {field: "".join(pieces) for field, pieces in self._texts.items()}
+        content, refusal = texts["content"], texts["refusal"]
         message: Object = {
             "role": "assistant",
-            "content": content if content or not (self._calls or refusal or self._more) else None,
+            "content": content if content or not (self._calls or refusal or self._fields) else None,
             "refusal": refusal or None,
-            **{k: v for k, v in self._texts.items() if k == "reasoning_content"},
-            **given(
-                {
-                    "annotations": self._annotations,
-                    "tool_calls": self._calls,
-                }
-            ),
-            **self._more,
+            **{k: v for k, v in texts.items() if k == "reasoning_content"},
+            **given({"annotations": self._annotations, "tool_calls": self._calls}),
+            **self._fields,
         }
         choice: Object = {
             "index": 0,
             "message": message,
             "logprobs": {"content": self._logprobs, "refusal": None} if self._logprobs else None,
-            "finish_reason": self._finish,
-            **self._choice,
+            "finish_reason": self._finish_reason,
+            **self._beside,
         }
-        return {**self._last, "object": "chat.completion", "choices": [choice]}
+        return {
+            **self._head,
+            "object": "chat.completion",
+            "choices": [choice],
+            "usage": self._usage,
+            **self._extension,
+        }
 
 
 def _without_place(note: Object) -> Object:

@@ -51,7 +51,7 @@ _CANONICAL = frozenset(
 )
 
 
-class Create(Struct, frozen=True):
+class CreateChatCompletion(Struct, frozen=True):
     """A decoded request; `include_usage` is whether its stream shall tell what it cost."""
 
     request: RunRequest
@@ -59,7 +59,7 @@ class Create(Struct, frozen=True):
     include_usage: bool
 
 
-def decode(body: bytes) -> Create:
+def decode(body: bytes) -> CreateChatCompletion:
     """Decode a request; `request.agent` is left empty.
 
     Raises `BadRequest`, and `Unprocessable` for the forms that are refused on purpose: more than one
@@ -87,7 +87,7 @@ def decode(body: bytes) -> Create:
     )
     wanted = nested(fields, "stream_options")
     usage = optional(wanted, "include_usage", bool, default=False, where="stream_options")
-    return Create(request, optional(fields, "stream", bool, default=False), usage)
+    return CreateChatCompletion(request, optional(fields, "stream", bool, default=False), usage)
 
 
 def _settings(fields: Object) -> Settings:

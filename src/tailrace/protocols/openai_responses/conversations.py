@@ -16,18 +16,18 @@ from tailrace.protocols.openai_responses.reply import Pair, shown_items
 _json = msgspec.json.Encoder().encode
 
 
-class Change(Struct, frozen=True):
+class ConversationChange(Struct, frozen=True):
     """What a request wants put into a conversation."""
 
     metadata: dict[str, str]
     items: tuple[Item, ...]
 
 
-def decode(body: bytes) -> Change:
+def decode(body: bytes) -> ConversationChange:
     """The body of a create, an update or an add; an empty body asks for nothing."""
     fields = body_object(body or b"{}")
     given = fields.get("items")
-    return Change(metadata(fields), items.decode_input(given, "items") if given else ())
+    return ConversationChange(metadata(fields), items.decode_input(given, "items") if given else ())
 
 
 def conversation(id: str, created: int, labels: dict[str, str]) -> bytes:

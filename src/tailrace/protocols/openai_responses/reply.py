@@ -14,7 +14,7 @@ from tailrace.events.types import Event
 from tailrace.protocols.counting import tokens
 from tailrace.protocols.fields import Object
 from tailrace.protocols.openai_responses import items
-from tailrace.protocols.openai_responses.stream import Encoder, Options
+from tailrace.protocols.openai_responses.stream import ResponsesEncoder, ResponsesStreamOptions
 
 Pair = tuple[str, Item]
 WITH_STATUS = frozenset({"message", "function_call", "function_call_output"})
@@ -22,9 +22,9 @@ WITH_STATUS = frozenset({"message", "function_call", "function_call_output"})
 _json = msgspec.json.Encoder().encode
 
 
-def response(run: str, events: Sequence[Event], options: Options) -> bytes:
+def response(run: str, events: Sequence[Event], options: ResponsesStreamOptions) -> bytes:
     """The Response object after these events: for an ended run, exactly what its stream ended with."""
-    encoder = Encoder(run, options)
+    encoder = ResponsesEncoder(run, options)
     encoder.encode(events)
     return _json(encoder.document())
 

@@ -56,7 +56,7 @@ _CANONICAL = frozenset(
 )
 
 
-class Create(Struct, frozen=True):
+class CreateResponse(Struct, frozen=True):
     """A decoded request. `references` are items named by id: where in the input, and which."""
 
     request: RunRequest
@@ -64,18 +64,18 @@ class Create(Struct, frozen=True):
     stream: bool
 
 
-def decode(body: bytes) -> Create:
+def decode(body: bytes) -> CreateResponse:
     """Decode a create request; `request.agent` is left empty. Raises `BadRequest`."""
     return _decode(body_object(body))
 
 
-def decode_input_tokens(body: bytes) -> Create:
+def decode_input_tokens(body: bytes) -> CreateResponse:
     """Decode a `POST /responses/input_tokens`; everything is optional there."""
     fields = body_object(body)
     return _decode({"input": "", "model": "", **fields})
 
 
-def _decode(fields: Object) -> Create:
+def _decode(fields: Object) -> CreateResponse:
     if "input" not in fields:
         raise BadRequest("Missing required parameter: 'input'.", param="input")
     found, references = _input(fields["input"])
@@ -103,7 +103,7 @@ def _decode(fields: Object) -> Create:
         truncation=optional(fields, "truncation", str, default=""),
         include=strings(fields, "include"),
     )
-    return Create(request, references, optional(fields, "stream", bool, default=False))
+    return CreateResponse(request, references, optional(fields, "stream", bool, default=False))
 
 
 def place(body: bytes, item: Item, part: Part | None) -> str:

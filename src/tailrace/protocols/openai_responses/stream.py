@@ -2,7 +2,7 @@
 
 Frame n carries `sequence_number` n; the last frame, `[DONE]`, carries none but counts, so resuming is
 slicing. Order and fields follow 32 recorded streams of the real API. What an item looks like stands in
-`stream_items.py`, `stream_calls.py` and `stream_provider.py`; here is the run around them, and which
+`stream_items.py` and `stream_provider.py`; here is the run around them, and which
 events are shown at all: those of nodes of type `deep_agent`, and of subagents only where the mount
 attributes (`attribution.py`).
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import assert_never
+from typing import ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -26,27 +26,27 @@ from tailrace.events.items import ToolCall
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols import failures, sealed
-from tailrace.protocols.attribution import Roster, error_metadata, item_id
+from tailrace.protocols.attribution import error_metadata, item_id
+from tailrace.protocols.encoder import RUN_ENDS, Encoder, ItemEncoder, Table
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_responses import items, wire
-from tailrace.protocols.openai_responses.stream_calls import (
+from tailrace.protocols.openai_responses.stream_items import (
     ApprovalWriter,
     CallWriter,
+    MessageWriter,
+    ReasoningWriter,
     SealWriter,
     ServerCallWriter,
 )
-from tailrace.protocols.openai_responses.stream_items import MessageWriter, ReasoningWriter
-from tailrace.protocols.openai_responses.stream_output import Output
+from tailrace.protocols.openai_responses.stream_output import ResponseOutput
 from tailrace.protocols.openai_responses.stream_provider import ImageWriter, ProviderWriter
 from tailrace.protocols.openai_responses.writer import ItemWriter, opening
 
-HOT = (t.TextDelta, t.ArgumentsDelta, t.ReasoningDelta, t.ReasoningSummaryDelta, t.RefusalDelta)
-"""What most events of a run are: it does not walk through the whole match."""
 DONE = b"data: [DONE]\n\n"
 
 
-class Options(Struct, frozen=True):
+class ResponsesStreamOptions(Struct, frozen=True):
     """What a client asked to be included; which turn of the run; `key` names the extension fields of a
     mount that attributes, `""` elsewhere. `functions`: calls that run on our side are `function_call`
     items too, as on the platform whose clients `/agent/{id}` was made for."""
@@ -57,45 +57,30 @@ class Options(Struct, frozen=True):
     functions: bool = False
 
 
-class Encoder:
+class ResponsesEncoder(ItemEncoder[ItemWriter]):
     """`StreamEncoder` for one run; also knows the Response object at any point (`document`)."""
 
-    def __init__(self, run: str, options: Options) -> None:
-        self.run = run
+    def __init__(self, run: str, options: ResponsesStreamOptions) -> None:
+        super().__init__(run)
         self.options = options
-        self.done = False
         self._turn = 0
-        self._roster = Roster()
         self._openings: dict[int, t.Event] = {}
         self._calls: dict[int, ToolCall] = {}
-        self._asked: Counter[int] = Counter()
-        self._told: set[int] = set()
+        self._approvals: Counter[int] = Counter()
+        self._opened_items: set[int] = set()
         self._request: RunRequest | None = None
         self._created_at = 0
         self._completed_at: int | None = None
         self._status = "in_progress"
         self._end: t.RunEnd | None = None
         self._totals = Totals()
-        self._spent: list[t.Usage] = []
+        self._usages: list[t.Usage] = []
         self._last: t.Usage | None = None
-        self._items: dict[int, ItemWriter] = {}
-        self._output = Output()
+        self._output = ResponseOutput()
         self._number = 0
-        self._frames: list[bytes] = []
 
     def encode(self, events: Sequence[t.Event]) -> list[bytes]:
-        self._frames = frames = list[bytes]()
-        for event in events:
-            payload = event.payload
-            if isinstance(payload, HOT):
-                item = self._items.get(payload.item)
-                if item is not None:
-                    item.take(payload)
-            elif self.done:
-                break
-            else:
-                self._other(event)
-        self._frames = []
+        frames = super().encode(events)
         return frames if self._turn == self.options.turn else []
 
     def document(self) -> Object:
@@ -118,7 +103,7 @@ class Encoder:
 
     def _usage(self) -> Object:
         """What the run cost; what its server counted beyond our counts, where it was asked once."""
-        said = [_said(usage) for usage in self._spent]
+        said = [_said(usage) for usage in self._usages]
         return wire.usage(self._totals, any_object(said[0].get("usage")) if len(said) == 1 else {})
 
     def _served(self) -> Object:
@@ -152,74 +137,8 @@ class Encoder:
         """An item is done: this is how the Response object shows it."""
         self._output.finished(output_index, item)
 
-    def _other(self, event: t.Event) -> None:  # noqa: C901 - one arm per family
-        payload = event.payload
-        match payload:
-            case t.RunStarted():
-                self._roster.started(payload)
-                self._started(event, payload)
-            case t.RunWaiting():
-                self._paused(event)
-            case t.RunResumed():
-                self._resumed(event, payload)
-            case t.AgentStarted():
-                self._roster.joined(event.agent, payload)
-            case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
-                self._ended(event, payload)
-            case t.NodeStarted():
-                self._roster.opened(event.node, payload)
-            case t.ItemStarted():
-                self._begun(event, payload)
-            case t.ItemCompleted():
-                self._completed(payload)
-            case t.ApprovalRequested():
-                self._ask(payload)
-            case t.ToolStarted() | t.ToolCompleted():
-                self._tool(payload)
-            case t.ReplyAbandoned():
-                self._output.abandon((event.node, event.agent), whole_turn=payload.all)
-            case t.Usage():
-                if payload.purpose == "reply":
-                    self._output.replied((event.node, event.agent))
-                if self._roster.shows(event.node):
-                    self._totals += Totals.of(payload)
-                    self._spent.append(payload)
-                    if self._roster.is_main(event.agent) and payload.purpose == "reply":
-                        self._last = payload
-            case (
-                t.TextDelta()
-                | t.RefusalDelta()
-                | t.AnnotationAdded()
-                | t.ReasoningDelta()
-                | t.ReasoningSummaryDelta()
-                | t.ArgumentsDelta()
-                | t.ImagePartial()
-                | t.ProviderEvent()
-            ):
-                item = self._items.get(payload.item)
-                if item is not None:
-                    item.take(payload)
-            case (
-                t.RunAttempt()
-                | t.NodeCompleted()
-                | t.NodeFailed()
-                | t.AgentCompleted()
-                | t.AudioDelta()
-                | t.TranscriptDelta()
-                | t.ToolProgress()
-                | t.ApprovalResolved()
-                | t.InputRequested()
-                | t.InputReceived()
-                | t.CompactionStarted()
-                | t.CompactionCompleted()
-                | t.ContextUsage()
-                | t.Custom()
-            ):
-                pass  # no form on this surface
-            case _:
-                assert_never(payload)
-
-    def _started(self, event: t.Event, payload: t.RunStarted) -> None:
+    def _on_run_started(self, event: t.Event, payload: t.RunStarted) -> None:
+        self._roster.start(payload)
         self._request = payload.request
         self._created_at = event.ts // 1000
         if payload.request.background:
@@ -230,7 +149,7 @@ class Encoder:
             self._status = "in_progress"
         self._lifecycle("response.in_progress")
 
-    def _paused(self, event: t.Event) -> None:
+    def _on_run_waiting(self, event: t.Event, payload: t.RunWaiting) -> None:
         """The run waits for a person: this turn is a whole response."""
         if self._turn != self.options.turn:
             return
@@ -238,13 +157,13 @@ class Encoder:
             item.pause()
         self._finish("completed", "response.completed", event)
 
-    def _resumed(self, event: t.Event, payload: t.RunResumed) -> None:
+    def _on_run_resumed(self, event: t.Event, payload: t.RunResumed) -> None:
         """The next turn begins, with nothing of the one before but its unfinished calls."""
         self._turn += 1
-        self._frames.clear()
+        self._frames = []
         self._number = 0
-        self._items, self._output, self._totals = {}, Output(), Totals()
-        self._spent, self._last = [], None
+        self._items, self._output, self._totals = {}, ResponseOutput(), Totals()
+        self._usages, self._last = [], None
         self._created_at = event.ts // 1000
         before = ids.response_id(self.run, self._turn - 1)
         if payload.request is not None:
@@ -265,7 +184,7 @@ class Encoder:
         told = {**self._roster.metadata(key), **error_metadata(key, self._end)}
         return {**given, **told, f"{key}_job_id": ids.job_id(self.run)}
 
-    def _begun(self, event: t.Event, payload: t.ItemStarted) -> None:
+    def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
         if not self._roster.shows(event.node):
             return
         self._openings[payload.item] = event
@@ -274,7 +193,7 @@ class Encoder:
         elif self._shows(event.agent) and payload.waits_for != "approval":
             self._open(payload)
 
-    def _completed(self, payload: t.ItemCompleted) -> None:
+    def _on_item_completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
         if isinstance(payload.content, ToolCall) and payload.status == "completed":
             self._calls[payload.item] = payload.content
         item = self._items.get(payload.item)
@@ -291,20 +210,20 @@ class Encoder:
             place = self._output.place(self._openings[started.item])
             SealWriter(self, started, place, secret).opened()
 
-    def _ask(self, payload: t.ApprovalRequested) -> None:
+    def _on_approval_requested(self, event: t.Event, payload: t.ApprovalRequested) -> None:
         """A request for approval is shown whoever asks: somebody has to answer it."""
         opening, call = self._openings.get(payload.item), self._calls.get(payload.item)
         if opening is None or call is None or not isinstance(opening.payload, t.ItemStarted):
             return
-        self._asked[payload.item] += 1
+        self._approvals[payload.item] += 1
         place = self._output.place(None)
         request = ApprovalWriter(self, opening.payload, place, call.arguments)
         request.opened()
 
-    def _tool(self, payload: t.ToolStarted | t.ToolCompleted) -> None:
+    def _on_tool_event(self, event: t.Event, payload: t.ToolStarted | t.ToolCompleted) -> None:
         """A call goes on: one that was held back, or was cut by a pause, is shown from here."""
         item = self._items.get(payload.item)
-        if item is None and not (self.options.functions and payload.item in self._told):
+        if item is None and not (self.options.functions and payload.item in self._opened_items):
             item = self._show_call(payload.item)
         if item is not None:
             item.take(payload)
@@ -323,9 +242,22 @@ class Encoder:
         item.take(t.ItemCompleted(number, "completed", call))
         return item
 
+    def _on_usage(self, event: t.Event, payload: t.Usage) -> None:
+        is_reply = payload.purpose == "reply"
+        if is_reply:
+            self._output.replied((event.node, event.agent))
+        if self._roster.shows(event.node):
+            self._totals += Totals.of(payload)
+            self._usages.append(payload)
+            if self._roster.is_main(event.agent) and is_reply:
+                self._last = payload
+
+    def _on_reply_abandoned(self, event: t.Event, payload: t.ReplyAbandoned) -> None:
+        self._output.abandon((event.node, event.agent), whole_turn=payload.all)
+
     def asked(self, number: int) -> str | None:
         """The id of the last request for approval that a call had, if it had one."""
-        times = self._asked[number]
+        times = self._approvals[number]
         return ids.asked_id(self.item_id(ApprovalWriter.prefix, number), times) if times else None
 
     def _lifecycle(self, kind: str) -> None:
@@ -334,12 +266,12 @@ class Encoder:
     def _open(self, payload: t.ItemStarted) -> None:
         kind = _writer(payload, functions=self.options.functions)
         if kind is not None:
-            self._told.add(payload.item)
+            self._opened_items.add(payload.item)
             place = self._output.place(self._openings[payload.item])
             writer = self._items[payload.item] = kind(self, payload, place)
             writer.opened()
 
-    def _ended(self, event: t.Event, payload: t.RunEnd) -> None:
+    def _on_run_ended(self, event: t.Event, payload: t.RunEnd) -> None:
         if self._turn < self.options.turn:
             return  # there is no such turn
         self._end = payload
@@ -354,8 +286,6 @@ class Encoder:
             case t.RunFailed():
                 self.emit(opening("error"), _error(payload))
                 self._finish("failed", "response.failed", event)
-            case _:
-                assert_never(payload)
 
     def _finish(self, status: str, kind: str, event: t.Event) -> None:
         self.done = True
@@ -365,6 +295,42 @@ class Encoder:
         self._lifecycle(kind)
         self._frames.append(DONE)
         self._number += 1
+
+    SHOWN: ClassVar[Table] = {
+        **Encoder.NAMING,
+        t.RunStarted: _on_run_started,
+        t.RunWaiting: _on_run_waiting,
+        t.RunResumed: _on_run_resumed,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
+        t.ItemStarted: _on_item_started,
+        **ItemEncoder.PIECES,
+        t.ImagePartial: ItemEncoder.DELTA,
+        t.ProviderEvent: ItemEncoder.DELTA,
+        t.ItemCompleted: _on_item_completed,
+        t.ToolStarted: _on_tool_event,
+        t.ToolCompleted: _on_tool_event,
+        t.ApprovalRequested: _on_approval_requested,
+        t.Usage: _on_usage,
+        t.ReplyAbandoned: _on_reply_abandoned,
+    }
+    HIDDEN = frozenset(
+        {
+            t.RunAttempt,
+            t.NodeCompleted,
+            t.NodeFailed,
+            t.AgentCompleted,
+            t.AudioDelta,
+            t.TranscriptDelta,
+            t.ToolProgress,
+            t.ApprovalResolved,
+            t.InputRequested,
+            t.InputReceived,
+            t.CompactionStarted,
+            t.CompactionCompleted,
+            t.ContextUsage,
+            t.Custom,
+        }
+    )
 
 
 def _writer(started: t.ItemStarted, *, functions: bool) -> type[ItemWriter] | None:

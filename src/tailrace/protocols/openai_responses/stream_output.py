@@ -12,7 +12,7 @@ BADLY = ("failed", "cancelled", "incomplete")
 """The statuses of a response that holds a cut reply which no whole one followed: it may be all there is."""
 
 
-class Output:
+class ResponseOutput:
     """The items of one response, by their place in it."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ def template(kind: str, place: bytes, tail: bytes = b"") -> bytes:
     return b'%b%%d%b,"delta":%%b%b' % (first, second, third)
 
 
-class _Options(Protocol):
+class WriterOptions(Protocol):
     @property
     def include(self) -> tuple[str, ...]: ...
 
@@ -39,7 +39,7 @@ class ResponsesEmitter(Protocol):
     """What a writer needs of the encoder."""
 
     @property
-    def options(self) -> _Options: ...
+    def options(self) -> WriterOptions: ...
 
     def emit(self, opening: bytes, *fields: bytes) -> None: ...
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import msgspec
 
@@ -22,55 +21,52 @@ from tailrace.events.items import (
     ToolCall,
 )
 from tailrace.events.usage import Totals
+from tailrace.protocols.fields import object_in
 from tailrace.protocols.framing.json_line import encode_ascii as _json
-from tailrace.protocols.session_lines import runtime as r
+from tailrace.protocols.session_lines import wire_events as e
+from tailrace.protocols.session_lines import wire_messages as m
 
 PROVIDER = "tailrace"
-PARTIAL = r.PartialMessage()
+PARTIAL = m.PartialMessage()
 HERE = "@"
 """Stands in a rendered line for the text that every delta of one content differs by."""
 
 Hot = t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta
 THOUGHTS = (t.ReasoningDelta, t.ReasoningSummaryDelta)
-Frame = Callable[[r.Line], bytes]
+Frame = Callable[[e.Line], bytes]
 
 
-def usage(totals: Totals) -> r.Usage:
+def usage(totals: Totals) -> m.SessionUsage:
     """Tokens as sessions count them."""
-    return r.Usage(
+    return m.SessionUsage(
         input_tokens=totals.input - totals.cached - totals.cache_write,
         output_tokens=totals.output,
         cache_read_tokens=totals.cached,
         cache_write_tokens=totals.cache_write,
         total_tokens=totals.input + totals.output,
-        cost=r.Cost(total=totals.cost),
+        cost=m.Cost(total=totals.cost),
     )
 
 
 def arguments(call: ToolCall) -> dict[str, Json]:
     """A call's arguments as an object, whatever the model wrote."""
-    try:
-        given: Json = msgspec.json.decode(call.arguments or "{}")
-    except (msgspec.DecodeError, RecursionError):
-        given = None
-    if isinstance(given, dict):
-        return cast("dict[str, Json]", given)
-    return {"arguments": call.arguments}
+    value = object_in(call.arguments)
+    return {"arguments": call.arguments} if value is None else value
 
 
-def contents(parts: Sequence[Part]) -> tuple[r.AnyContent, ...]:
+def contents(parts: Sequence[Part]) -> tuple[m.AnyContent, ...]:
     """A message's parts; what has no form here is left out."""
     return tuple(made for part in parts if (made := _content(part)) is not None)
 
 
-def _content(part: Part) -> r.AnyContent | None:
+def _content(part: Part) -> m.AnyContent | None:
     match part:
         case TextPart():
-            return r.TextContent(part.text)
+            return m.TextContent(part.text)
         case RefusalPart():
-            return r.TextContent(part.refusal)
+            return m.TextContent(part.refusal)
         case ImagePart():
-            return r.ImageContent(url=part.url) if part.url else None
+            return m.ImageContent(url=part.url) if part.url else None
         case FilePart() | AudioPart() | ProviderPart():
             return None
 
@@ -78,17 +74,17 @@ def _content(part: Part) -> r.AnyContent | None:
 class SessionReply:
     """One reply of an agent's model, as the lines of a session tell it."""
 
-    def __init__(self, turn: r.TurnStart, model: str, ts: int, frame: Frame) -> None:
+    def __init__(self, turn: e.TurnStart, model: str, ts: int, frame: Frame) -> None:
         self._turn = turn
         self._frame = frame
-        self._contents: list[r.AnyContent | None] = []
+        self._contents: list[m.AnyContent | None] = []
         self._open: dict[int, tuple[tuple[type[Hot], int], list[bytes]]] = {}
         self._parts: dict[int, list[int]] = {}
-        self.head = r.AssistantMessage(
+        self.head = m.AssistantMessage(
             content=(),
             provider=PROVIDER,
             model_id=model,
-            usage=r.Usage(),
+            usage=m.SessionUsage(),
             stop_reason="stop",
             timestamp=ts,
         )
@@ -97,7 +93,7 @@ class SessionReply:
         """The line that begins the message."""
         turn = self._turn
         return self._frame(
-            r.MessageStart(chain_id=turn.chain_id, turn_index=turn.turn_index, message=self.head)
+            e.MessageStart(chain_id=turn.chain_id, turn_index=turn.turn_index, message=self.head)
         )
 
     def opened(self, started: t.ItemStarted) -> list[bytes]:
@@ -106,7 +102,7 @@ class SessionReply:
         if started.kind != "tool_call":
             return []
         index = self._add(started.item)
-        return [self._update(r.CallStart(content_index=index))]
+        return [self._update(m.CallStart(content_index=index))]
 
     def takes(self, item: int) -> bool:
         """Whether the item belongs to this reply."""
@@ -126,7 +122,7 @@ class SessionReply:
     def call_delta(self, delta: t.ArgumentsDelta) -> bytes:
         """A piece of a call's arguments."""
         index = self._parts[delta.item][-1]
-        return self._update(r.CallDelta(content_index=index, delta=delta.text))
+        return self._update(m.CallDelta(content_index=index, delta=delta.text))
 
     def closed(self, event: t.ItemCompleted) -> list[bytes]:
         """An item of the reply is whole."""
@@ -135,30 +131,30 @@ class SessionReply:
         match event.content:
             case Message():
                 texts = [(part, _content(part)) for part in event.content.content]
-                said = [made for _, made in texts if isinstance(made, r.TextContent)]
+                said = [made for _, made in texts if isinstance(made, m.TextContent)]
                 return [
-                    self._end(index, made, r.TextEnd(content_index=index, content=made.text))
+                    self._end(index, made, m.TextEnd(content_index=index, content=made.text))
                     for index, made in zip(indexes, said, strict=False)
                 ]
             case Reasoning():
                 summed = known is not None and known[0][0] is t.ReasoningSummaryDelta
                 words = "".join(event.content.summary if summed else event.content.text)
-                made = r.ThinkingContent(words)
+                made = m.ThinkingContent(words)
                 return [
-                    self._end(index, made, r.ThinkingEnd(content_index=index, content=words))
+                    self._end(index, made, m.ThinkingEnd(content_index=index, content=words))
                     for index in indexes
                 ]
             case ToolCall() if event.status == "completed":
                 call = event.content
-                asked = r.ToolCallContent(call.call_id, call.name, arguments(call))
+                asked = m.ToolCallContent(call.call_id, call.name, arguments(call))
                 return [
-                    self._end(index, asked, r.CallEnd(content_index=index, tool_call=asked))
+                    self._end(index, asked, m.CallEnd(content_index=index, tool_call=asked))
                     for index in indexes
                 ]
             case _:
                 return []
 
-    def whole(self, stop_reason: r.Stop, totals: Totals, error: str = "") -> r.AssistantMessage:
+    def whole(self, stop_reason: m.Stop, totals: Totals, error: str = "") -> m.AssistantMessage:
         """The message as it ended."""
         return msgspec.structs.replace(
             self.head,
@@ -177,12 +173,12 @@ class SessionReply:
             index, begun = self._parts[item][-1], []  # all of an item's thoughts are one content
         else:
             index = self._add(item)
-            start = r.ThinkingStart if thinks else r.TextStart
+            start = m.ThinkingStart if thinks else m.TextStart
             begun = [self._update(start(content_index=index))]
         if thinks:
-            line = self._update(r.ThinkingDelta(content_index=index, delta=HERE))
+            line = self._update(m.ThinkingDelta(content_index=index, delta=HERE))
         else:
-            line = self._update(r.TextDelta(content_index=index, delta=HERE), HERE)
+            line = self._update(m.TextDeltaPiece(content_index=index, delta=HERE), HERE)
         known = self._open[item] = (kind, line.split(_json(HERE)))
         return begun, known
 
@@ -191,13 +187,13 @@ class SessionReply:
         self._contents.append(None)
         return len(self._contents) - 1
 
-    def _end(self, index: int, content: r.AnyContent, event: r.LlmStreamEvent) -> bytes:
+    def _end(self, index: int, content: m.AnyContent, event: m.LlmStreamEvent) -> bytes:
         self._contents[index] = content
         return self._update(event)
 
-    def _update(self, event: r.LlmStreamEvent, delta: str = "") -> bytes:
+    def _update(self, event: m.LlmStreamEvent, delta: str = "") -> bytes:
         return self._frame(
-            r.MessageUpdate(
+            e.MessageUpdate(
                 chain_id=self._turn.chain_id,
                 turn_index=self._turn.turn_index,
                 message=PARTIAL,

@@ -14,10 +14,10 @@ import msgspec
 from tailrace.errors import Malformed, ModelFailed
 from tailrace.events import types as t
 from tailrace.protocols.recorded import RecordedFrame
-from tailrace.protocols.session_lines import host as h
-from tailrace.protocols.session_lines import runtime as r
+from tailrace.protocols.session_lines import wire_events as e
+from tailrace.protocols.session_lines import wire_messages as m
 
-_decode = msgspec.json.Decoder(h.SessionEvent).decode
+_decode = msgspec.json.Decoder(e.SessionEvent).decode
 FINISH: dict[str, t.Finish] = {"stop": "stop", "length": "length", "toolUse": "tool_calls"}
 
 
@@ -30,7 +30,7 @@ class SessionReader:
         self.done = False
         self._items = itertools.count()
         self._open: dict[int, int] = {}
-        self._calls: list[r.ToolCallContent] = []
+        self._calls: list[m.ToolCallContent] = []
         self._ordinals: dict[str, int] = {}
         self._usage: t.Usage | None = None
 
@@ -47,52 +47,52 @@ class SessionReader:
     def close(self) -> list[t.Payload]:
         return list(self._reply_ended("client"))
 
-    def _event(self, event: h.SessionEvent) -> Iterator[t.Payload]:
+    def _event(self, event: e.SessionEvent) -> Iterator[t.Payload]:
         match event:
-            case r.MessageUpdate():
+            case e.MessageUpdate():
                 yield from self._piece(event.event)
-            case r.MessageEnd(message=r.AssistantMessage()):
+            case e.MessageEnd(message=m.AssistantMessage()):
                 self._said(event.message)
-            case r.ToolBefore():
+            case e.ToolBefore():
                 yield from self._called("server")
                 if event.tool_call_id in self._ordinals:
                     yield t.ToolStarted(self._ordinals[event.tool_call_id])
-            case r.ToolAfter():
-                text = "".join(c.text for c in event.result.content if isinstance(c, r.TextContent))
+            case e.ToolAfter():
+                text = "".join(c.text for c in event.result.content if isinstance(c, m.TextContent))
                 item = self._ordinals.pop(event.tool_call_id, None)
                 if item is not None:
                     yield t.ToolCompleted(item, text, event.is_error)
-            case r.TurnComplete():
+            case e.TurnComplete():
                 yield from self._reply_ended("client")
-            case r.SessionEnd():
+            case e.SessionEnd():
                 self.done = True
-            case h.Error():
+            case e.Error():
                 self.failure = ModelFailed(
                     event.error.message, code=event.error.code or "server_error"
                 )
             case _:
                 pass  # what agents below and the host did has no payload of the main agent
 
-    def _piece(self, piece: r.LlmStreamEvent) -> Iterator[t.Payload]:
+    def _piece(self, piece: m.LlmStreamEvent) -> Iterator[t.Payload]:
         index = piece.content_index
         match piece:
-            case r.TextStart() | r.ThinkingStart():
+            case m.TextStart() | m.ThinkingStart():
                 item = self._open[index] = next(self._items)
-                kind: t.ItemKind = "message" if isinstance(piece, r.TextStart) else "reasoning"
+                kind: t.ItemKind = "message" if isinstance(piece, m.TextStart) else "reasoning"
                 yield t.ItemStarted(item, kind)
-            case r.TextDelta():
+            case m.TextDeltaPiece():
                 yield t.TextDelta(self._open[index], piece.delta)
-            case r.ThinkingDelta():
+            case m.ThinkingDelta():
                 yield t.ReasoningDelta(self._open[index], piece.delta)
-            case r.TextEnd() | r.ThinkingEnd():
+            case m.TextEnd() | m.ThinkingEnd():
                 yield t.ItemCompleted(self._open.pop(index))
-            case r.CallEnd():
+            case m.CallEnd():
                 self._calls.append(piece.tool_call)
-            case r.CallStart() | r.CallDelta():
+            case m.CallStart() | m.CallDelta():
                 pass  # the whole of it comes with its end
 
-    def _said(self, message: r.AssistantMessage | r.UserMessage | r.ToolResultMessage) -> None:
-        if isinstance(message, r.AssistantMessage):
+    def _said(self, message: m.AssistantMessage | m.UserMessage | m.ToolResultMessage) -> None:
+        if isinstance(message, m.AssistantMessage):
             self.cancelled = message.stop_reason == "aborted"
             used = message.usage
             self._usage = t.Usage(

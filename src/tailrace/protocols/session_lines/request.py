@@ -23,7 +23,7 @@ MAX_NAME = 256
 """Characters of a session's, tenant's or user's name."""
 
 
-class Create(Struct, frozen=True):
+class SessionRequest(Struct, frozen=True):
     """A decoded request; `agent` and `session` are empty where the client leaves them to the server.
     `unknown` are the keys that say something this server does not know."""
 
@@ -37,7 +37,7 @@ class Create(Struct, frozen=True):
 KEYS = ("message", "attachments", "agentId", "sessionId", "tenantId", "userId")
 
 
-def decode(body: bytes) -> Create:
+def decode(body: bytes) -> SessionRequest:
     """Decode a request; `request.agent` and `.model` are left empty. Raises `BadRequest`."""
     try:
         fields = body_object(body)
@@ -58,7 +58,7 @@ def decode(body: bytes) -> Create:
         metadata=given({name: names[name] for name in ("tenantId", "userId")}),
     )
     unknown = tuple(name for name in fields if name not in KEYS and fields[name] is not None)
-    return Create(request, names["agentId"], names["sessionId"], names["tenantId"], unknown)
+    return SessionRequest(request, names["agentId"], names["sessionId"], names["tenantId"], unknown)
 
 
 def _name(fields: Object, name: str) -> str:

@@ -7,9 +7,8 @@ ends the message with `stopReason` `error`, and the stream with `error`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import assert_never
+from typing import ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -18,10 +17,10 @@ from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.items import Message, TextPart, ToolCall
 from tailrace.events.usage import Totals
-from tailrace.protocols.attribution import Roster
+from tailrace.protocols.encoder import RUN_ENDS, Encoder, FrameEncoder, Table
 from tailrace.protocols.framing.json_line import encode_ascii as _json
-from tailrace.protocols.session_lines import host as h
-from tailrace.protocols.session_lines import runtime as r
+from tailrace.protocols.session_lines import wire_events as e
+from tailrace.protocols.session_lines import wire_messages as m
 from tailrace.protocols.session_lines.messages import SessionReply, contents, usage
 from tailrace.protocols.session_lines.subagents import Orchestra
 from tailrace.protocols.session_lines.tools import Tools
@@ -29,135 +28,49 @@ from tailrace.protocols.session_lines.tools import Tools
 CONTEXT = 200_000
 """Tokens of a context whose size nobody told."""
 
-HOT = (t.TextDelta, t.RefusalDelta, t.ReasoningDelta, t.ReasoningSummaryDelta)
-"""What most events of a run are: it does not walk through the whole match."""
-STOPS: dict[t.Finish, r.Stop] = {
+Words = t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta
+STOPS: dict[t.Finish, m.Stop] = {
     "stop": "stop",
     "length": "length",
     "tool_calls": "toolUse",
     "content_filter": "stop",
 }
-SKILLS: dict[str, type[r.SkillStart | r.SkillEnd]] = {
-    "skill_start": r.SkillStart,
-    "skill_end": r.SkillEnd,
+SKILLS: dict[str, type[e.SkillStart | e.SkillEnd]] = {
+    "skill_start": e.SkillStart,
+    "skill_end": e.SkillEnd,
 }
 
 
-class Options(Struct, frozen=True):
+class SessionStreamOptions(Struct, frozen=True):
     """`sse`: the lines as server-sent events, for a client that accepts those."""
 
     sse: bool = False
 
 
-class Encoder:
+class SessionEncoder(FrameEncoder):
     """`StreamEncoder` for one run."""
 
-    def __init__(self, run: str, options: Options) -> None:
-        self.done = False
+    def __init__(self, run: str, options: SessionStreamOptions) -> None:
+        super().__init__(run)
         self._chain = ids.run_id(run)
         self._sse = options.sse
-        self._roster = Roster()
         self._orchestra = Orchestra(run)
         self._tools = Tools(self._chain)
         self._replies: dict[str, SessionReply] = {}
         self._items: set[int] = set()
-        self._messages: list[r.Message] = []
-        self._spoken: r.AssistantMessage | None = None
+        self._messages: list[m.Message] = []
+        self._spoken: m.AssistantMessage | None = None
         self._known = 0
         self._turn = 0
         self._model = ""
         self._totals = Totals()
         self._context = (0, 0, CONTEXT)
-        self._frames: list[bytes] = []
 
-    def encode(self, events: Sequence[t.Event]) -> list[bytes]:
-        self._frames = frames = list[bytes]()
-        for event in events:
-            payload = event.payload
-            if isinstance(payload, HOT):
-                reply = self._replies.get(event.agent)
-                if reply is not None and reply.takes(payload.item) and payload.text:
-                    frames += reply.delta(payload)
-            else:
-                self._other(event)
-        self._frames = []
-        return frames
-
-    def _frame(self, line: r.Line) -> bytes:
+    def _frame(self, line: e.Line) -> bytes:
         return b"data: %b\n\n" % _json(line) if self._sse else _json(line) + b"\n"
 
-    def _say(self, *lines: r.Line) -> None:
+    def _say(self, *lines: e.Line) -> None:
         self._frames += [self._frame(line) for line in lines]
-
-    def _other(self, event: t.Event) -> None:  # noqa: C901 - one arm per family
-        payload = event.payload
-        match payload:
-            case t.RunStarted():
-                self._roster.started(payload)
-                self._started(event, payload)
-            case t.NodeStarted():
-                self._roster.opened(event.node, payload)
-            case t.AgentStarted():
-                self._roster.joined(event.agent, payload)
-                if self._below(event):
-                    self._say(*self._orchestra.dispatched(event, payload))
-            case t.AgentCompleted():
-                if self._below(event):
-                    self._say(*self._orchestra.completed(event.agent, payload.status))
-            case t.ItemStarted():
-                if self._roster.shows(event.node):
-                    self._opened(event, payload)
-            case t.ArgumentsDelta():
-                reply = self._replies.get(event.agent)
-                if reply is not None and reply.takes(payload.item):
-                    self._frames.append(reply.call_delta(payload))
-            case t.ItemCompleted():
-                if payload.item in self._items:
-                    self._completed(event, payload)
-            case t.ToolStarted() | t.ToolProgress() | t.ToolCompleted():
-                if payload.item in self._items and not self._below(event):
-                    self._say(*self._tools.works(event, payload, self._turn))
-            case t.ApprovalRequested() | t.ApprovalResolved() | t.InputRequested():
-                self._person(event, payload)
-            case t.CompactionStarted():
-                if self._main(event):
-                    self._say(h.ContextCompactionStart())
-            case t.CompactionCompleted():
-                if self._main(event):
-                    self._compacted(payload)
-            case t.ContextUsage():
-                if self._main(event):
-                    self._context = (*self._context[:2], payload.limit or CONTEXT)
-            case t.Usage():
-                if self._roster.shows(event.node):
-                    self._spent(event, payload)
-            case t.RunAttempt():
-                if not payload.keeps_replies:
-                    self._give_up("aborted", "")
-            case t.ReplyAbandoned():
-                if event.agent in self._replies:
-                    self._end_reply(event.agent, "aborted", Totals())
-            case t.Custom():
-                self._skill(payload)
-            case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
-                self._ended(payload)
-            case t.TextDelta() | t.RefusalDelta() | t.ReasoningDelta() | t.ReasoningSummaryDelta():
-                pass  # taken before
-            case (
-                t.RunWaiting()
-                | t.RunResumed()
-                | t.InputReceived()
-                | t.NodeCompleted()
-                | t.NodeFailed()
-                | t.AnnotationAdded()
-                | t.ImagePartial()
-                | t.ProviderEvent()
-                | t.AudioDelta()
-                | t.TranscriptDelta()
-            ):
-                pass  # no form on this surface
-            case _:
-                assert_never(payload)
 
     def _main(self, event: t.Event) -> bool:
         return self._roster.shows(event.node) and self._roster.is_main(event.agent)
@@ -165,24 +78,40 @@ class Encoder:
     def _below(self, event: t.Event) -> bool:
         return self._roster.shows(event.node) and not self._roster.is_main(event.agent)
 
-    def _started(self, event: t.Event, payload: t.RunStarted) -> None:
+    def _on_run_started(self, event: t.Event, payload: t.RunStarted) -> None:
+        self._roster.start(payload)
         request = payload.request
         self._model = request.model
         self._known = len(request.history) + len(request.input)
-        self._say(r.SessionStart(chain_id=self._chain), r.TurnStart(chain_id=self._chain))
+        self._say(e.SessionStart(chain_id=self._chain), e.TurnStart(chain_id=self._chain))
         for item in request.input:
             if isinstance(item, Message) and item.role == "user":
-                said = r.UserMessage(contents(item.content), event.ts)
+                said = m.UserMessage(contents(item.content), event.ts)
                 self._messages.append(said)
                 self._say(
-                    r.MessageStart(chain_id=self._chain, message=said),
-                    r.MessageEnd(chain_id=self._chain, message=said),
+                    e.MessageStart(chain_id=self._chain, message=said),
+                    e.MessageEnd(chain_id=self._chain, message=said),
                 )
                 self._orchestra.asked(
                     "".join(part.text for part in item.content if isinstance(part, TextPart))
                 )
 
-    def _opened(self, event: t.Event, payload: t.ItemStarted) -> None:
+    def _on_run_attempt(self, event: t.Event, payload: t.RunAttempt) -> None:
+        if not payload.keeps_replies:
+            self._give_up("aborted", "")
+
+    def _on_agent_started(self, event: t.Event, payload: t.AgentStarted) -> None:
+        self._roster.add_agent(event.agent, payload)
+        if self._below(event):
+            self._say(*self._orchestra.dispatched(event, payload))
+
+    def _on_agent_completed(self, event: t.Event, payload: t.AgentCompleted) -> None:
+        if self._below(event):
+            self._say(*self._orchestra.completed(event.agent, payload.status))
+
+    def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
+        if not self._roster.shows(event.node):
+            return
         self._items.add(payload.item)
         if not self._main(event):
             return
@@ -195,13 +124,25 @@ class Encoder:
         if self._spoken is not None:
             self._complete_turn()
             self._turn += 1
-            self._say(r.TurnStart(chain_id=self._chain, turn_index=self._turn))
-        turn = r.TurnStart(chain_id=self._chain, turn_index=self._turn)
+            self._say(e.TurnStart(chain_id=self._chain, turn_index=self._turn))
+        turn = e.TurnStart(chain_id=self._chain, turn_index=self._turn)
         reply = self._replies[event.agent] = SessionReply(turn, self._model, event.ts, self._frame)
         self._frames.append(reply.start())
         return reply
 
-    def _completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
+    def _on_words(self, event: t.Event, payload: Words) -> None:
+        reply = self._replies.get(event.agent)
+        if reply is not None and reply.takes(payload.item) and payload.text:
+            self._frames += reply.delta(payload)
+
+    def _on_arguments_delta(self, event: t.Event, payload: t.ArgumentsDelta) -> None:
+        reply = self._replies.get(event.agent)
+        if reply is not None and reply.takes(payload.item):
+            self._frames.append(reply.call_delta(payload))
+
+    def _on_item_completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
+        if payload.item not in self._items:
+            return
         content = payload.content
         if isinstance(content, ToolCall) and payload.status == "completed":
             self._tools.called(payload.item, content)
@@ -212,7 +153,11 @@ class Encoder:
         if reply is not None and reply.takes(payload.item):
             self._frames += reply.closed(payload)
 
-    def _person(
+    def _on_tool_event(self, event: t.Event, payload: t.ToolEvent) -> None:
+        if payload.item in self._items and not self._below(event):
+            self._say(*self._tools.works(event, payload, self._turn))
+
+    def _on_request(
         self, event: t.Event, payload: t.ApprovalRequested | t.ApprovalResolved | t.InputRequested
     ) -> None:
         below = self._below(event)
@@ -228,14 +173,20 @@ class Encoder:
                 word = "approved" if payload.approved else "rejected"
                 self._say(*self._orchestra.answered(payload.item, word))
 
-    def _compacted(self, payload: t.CompactionCompleted) -> None:
+    def _on_compaction_started(self, event: t.Event, payload: t.CompactionStarted) -> None:
+        if self._main(event):
+            self._say(e.ContextCompactionStart())
+
+    def _on_compaction_completed(self, event: t.Event, payload: t.CompactionCompleted) -> None:
+        if not self._main(event):
+            return
         if payload.failed:
-            self._say(h.ContextCompactionEnd())
+            self._say(e.ContextCompactionEnd())
             return
         before, self._known = self._known + len(self._messages), len(payload.replacement)
         self._say(
-            h.ContextCompactionEnd(),
-            r.Compaction(
+            e.ContextCompactionEnd(),
+            e.Compaction(
                 chain_id=self._chain,
                 turn_index=self._turn,
                 messages_before=before,
@@ -243,7 +194,13 @@ class Encoder:
             ),
         )
 
-    def _spent(self, event: t.Event, payload: t.Usage) -> None:
+    def _on_context_usage(self, event: t.Event, payload: t.ContextUsage) -> None:
+        if self._main(event):
+            self._context = (*self._context[:2], payload.limit or CONTEXT)
+
+    def _on_usage(self, event: t.Event, payload: t.Usage) -> None:
+        if not self._roster.shows(event.node):
+            return
         self._totals += Totals.of(payload)
         if payload.purpose != "reply" or not self._main(event):
             return
@@ -252,11 +209,15 @@ class Encoder:
             self._begin_reply(event)
         self._end_reply(event.agent, STOPS[payload.finish], Totals.of(payload))
 
-    def _end_reply(self, agent: str, stop: r.Stop, totals: Totals, error: str = "") -> None:
+    def _on_reply_abandoned(self, event: t.Event, payload: t.ReplyAbandoned) -> None:
+        if event.agent in self._replies:
+            self._end_reply(event.agent, "aborted", Totals())
+
+    def _end_reply(self, agent: str, stop: m.Stop, totals: Totals, error: str = "") -> None:
         message = self._replies.pop(agent).whole(stop, totals, error)
         self._spoken = message
         self._messages.append(message)
-        self._say(r.MessageEnd(chain_id=self._chain, turn_index=self._turn, message=message))
+        self._say(e.MessageEnd(chain_id=self._chain, turn_index=self._turn, message=message))
 
     def _complete_turn(self) -> None:
         if self._spoken is None:
@@ -264,7 +225,7 @@ class Encoder:
         results, self._tools.results = tuple(self._tools.results), []
         self._messages += results
         self._say(
-            r.TurnComplete(
+            e.TurnComplete(
                 chain_id=self._chain,
                 turn_index=self._turn,
                 message=self._spoken,
@@ -273,36 +234,78 @@ class Encoder:
         )
         self._spoken = None
 
-    def _give_up(self, stop: r.Stop, error: str) -> None:
+    def _give_up(self, stop: m.Stop, error: str) -> None:
         """Replies that will never end are told to have been broken off."""
         for agent in tuple(self._replies):
             self._end_reply(agent, stop, Totals(), error)
 
-    def _skill(self, payload: t.Custom) -> None:
+    def _on_custom(self, event: t.Event, payload: t.Custom) -> None:
         kind = SKILLS.get(payload.name)
         if kind is not None:
             with suppress(msgspec.ValidationError):
                 self._say(msgspec.convert(payload.data, kind))
 
-    def _ended(self, end: t.RunEnd) -> None:
+    def _on_run_ended(self, event: t.Event, payload: t.RunEnd) -> None:
         self.done = True
-        failure = end.message if isinstance(end, t.RunFailed) else ""
+        failure = payload.message if isinstance(payload, t.RunFailed) else ""
         self._give_up("error" if failure else "aborted", failure)
         self._complete_turn()
-        self._say(*self._orchestra.over(end))
-        if isinstance(end, t.RunFailed):
-            self._say(h.Error(error=h.Fault(message=end.message, code=end.code)))
+        self._say(*self._orchestra.over(payload))
+        if isinstance(payload, t.RunFailed):
+            self._say(e.Error(error=e.ErrorDetail(message=payload.message, code=payload.code)))
             return
-        if isinstance(end, t.RunIncomplete) and end.reason == "max_turns":
-            self._say(r.MaxTurnsReached(chain_id=self._chain, turn_count=self._turn + 1))
+        if isinstance(payload, t.RunIncomplete) and payload.reason == "max_turns":
+            self._say(e.MaxTurnsReached(chain_id=self._chain, turn_count=self._turn + 1))
         given, made, limit = self._context
         self._say(
-            r.SessionEnd(
+            e.SessionEnd(
                 chain_id=self._chain, messages=tuple(self._messages), usage=usage(self._totals)
             ),
-            h.ContextUsage(
+            e.SessionContextUsage(
                 input_tokens=given,
                 output_tokens=made,
                 budget_used_pct=round(100 * given / limit),
             ),
         )
+
+    SHOWN: ClassVar[Table] = {
+        **Encoder.NAMING,
+        t.RunStarted: _on_run_started,
+        t.RunAttempt: _on_run_attempt,
+        **dict.fromkeys(RUN_ENDS, _on_run_ended),
+        t.AgentStarted: _on_agent_started,
+        t.AgentCompleted: _on_agent_completed,
+        t.ItemStarted: _on_item_started,
+        t.TextDelta: _on_words,
+        t.RefusalDelta: _on_words,
+        t.ReasoningDelta: _on_words,
+        t.ReasoningSummaryDelta: _on_words,
+        t.ArgumentsDelta: _on_arguments_delta,
+        t.ItemCompleted: _on_item_completed,
+        t.ToolStarted: _on_tool_event,
+        t.ToolProgress: _on_tool_event,
+        t.ToolCompleted: _on_tool_event,
+        t.ApprovalRequested: _on_request,
+        t.ApprovalResolved: _on_request,
+        t.InputRequested: _on_request,
+        t.CompactionStarted: _on_compaction_started,
+        t.CompactionCompleted: _on_compaction_completed,
+        t.ContextUsage: _on_context_usage,
+        t.Usage: _on_usage,
+        t.ReplyAbandoned: _on_reply_abandoned,
+        t.Custom: _on_custom,
+    }
+    HIDDEN = frozenset(
+        {
+            t.RunWaiting,
+            t.RunResumed,
+            t.InputReceived,  # what follows shows it
+            t.NodeCompleted,
+            t.NodeFailed,
+            t.AnnotationAdded,
+            t.ImagePartial,
+            t.ProviderEvent,
+            t.AudioDelta,
+            t.TranscriptDelta,
+        }
+    )

@@ -8,8 +8,7 @@ from typing import Literal
 from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.items import Message, ToolCall, text_of
-from tailrace.protocols.session_lines import host as h
-from tailrace.protocols.session_lines import runtime as r
+from tailrace.protocols.session_lines import wire_events as e
 from tailrace.protocols.session_lines.messages import arguments
 
 OUTCOMES: dict[t.Ending, Literal["completed", "failed", "cancelled"]] = {
@@ -43,33 +42,33 @@ class Orchestra:
         """An agent below said something: the last of it is what came of its work."""
         self._texts[agent] = text_of(message.content)
 
-    def dispatched(self, event: t.Event, payload: t.AgentStarted) -> Iterator[r.Line]:
+    def dispatched(self, event: t.Event, payload: t.AgentStarted) -> Iterator[e.Line]:
         """An agent begins."""
         agent = event.agent
         call = self._calls.get(-1 if payload.call is None else payload.call)
         if not self._begun:
             self._begun = True
-            task = h.Task(id=f"task_{self._run}", kind="user", input=self._task)
-            yield h.OrchestrationRunStart(run_id=self._run, initial_task=task)
-        about = h.Agent(
+            task = e.OrchestrationTask(id=f"task_{self._run}", kind="user", input=self._task)
+            yield e.OrchestrationRunStart(run_id=self._run, initial_task=task)
+        about = e.SubagentInfo(
             id=agent,
             role=payload.name,
             created_at=event.ts,
             task_id=call.call_id if call else "",
             display_name=payload.name,
         )
-        yield r.SubagentSpawn(chain_id=self._run, depth=1, child_session_id=agent)
-        yield h.SubagentSpawned(agent=about, parent_id=payload.parent)
+        yield e.SubagentSpawn(chain_id=self._run, depth=1, child_session_id=agent)
+        yield e.SubagentSpawned(agent=about, parent_id=payload.parent)
         told = "" if call is None else arguments(call).get("prompt", call.arguments)
-        given = h.Input(id=self._input(agent), agent_id=agent, payload=str(told))
-        yield h.SubagentMessage(agent_id=agent, input=given)
-        yield h.SubagentStatus(agent_id=agent, status="running")
+        given = e.Input(id=self._input(agent), agent_id=agent, payload=str(told))
+        yield e.SubagentMessage(agent_id=agent, input=given)
+        yield e.SubagentStatus(agent_id=agent, status="running")
         inputs = (self._input(agent),)
-        yield h.SubagentJobStarted(agent_id=agent, job_id=self._job(agent), input_ids=inputs)
+        yield e.SubagentJobStarted(agent_id=agent, job_id=self._job(agent), input_ids=inputs)
 
-    def completed(self, agent: str, status: t.Ending) -> Iterator[r.Line]:
+    def completed(self, agent: str, status: t.Ending) -> Iterator[e.Line]:
         """An agent is done."""
-        job = h.Job(
+        job = e.SubagentJob(
             job_id=self._job(agent),
             input_ids=(self._input(agent),),
             outcome=OUTCOMES[status],
@@ -77,33 +76,33 @@ class Orchestra:
             error="" if status == "completed" else f"The agent's work is {status}.",
         )
         if status == "completed":
-            yield h.SubagentJobCompleted(agent_id=agent, job=job)
+            yield e.SubagentJobCompleted(agent_id=agent, job=job)
         else:
-            yield h.SubagentJobFailed(agent_id=agent, job=job)
-        yield h.SubagentStatus(agent_id=agent, status="closed")
-        yield h.SubagentClosed(agent_id=agent, reason=status)
-        yield r.SubagentComplete(chain_id=self._run, depth=1, child_session_id=agent)
+            yield e.SubagentJobFailed(agent_id=agent, job=job)
+        yield e.SubagentStatus(agent_id=agent, status="closed")
+        yield e.SubagentClosed(agent_id=agent, reason=status)
+        yield e.SubagentComplete(chain_id=self._run, depth=1, child_session_id=agent)
 
-    def waits(self, agent: str, item: int, what: str) -> Iterator[r.Line]:
+    def waits(self, agent: str, item: int, what: str) -> Iterator[e.Line]:
         """An agent below waits for a person."""
         self._waits[item] = agent
-        wait = h.Wait(id=f"wait_{self._run}_{item}", agent_id=agent, kind="user", description=what)
-        yield h.SubagentStatus(agent_id=agent, status="waiting")
-        yield h.WaitRegistered(wait=wait)
+        wait = e.Wait(id=f"wait_{self._run}_{item}", agent_id=agent, kind="user", description=what)
+        yield e.SubagentStatus(agent_id=agent, status="waiting")
+        yield e.WaitRegistered(wait=wait)
 
-    def answered(self, item: int, resolution: str) -> Iterator[r.Line]:
+    def answered(self, item: int, resolution: str) -> Iterator[e.Line]:
         """Somebody answered."""
         agent = self._waits.pop(item, None)
         if agent is not None:
-            yield h.WaitResolved(wait_id=f"wait_{self._run}_{item}", resolution=resolution)
-            yield h.SubagentStatus(agent_id=agent, status="running")
+            yield e.WaitResolved(wait_id=f"wait_{self._run}_{item}", resolution=resolution)
+            yield e.SubagentStatus(agent_id=agent, status="running")
 
-    def over(self, end: t.RunEnd) -> Iterator[r.Line]:
+    def over(self, end: t.RunEnd) -> Iterator[e.Line]:
         """The run is over."""
         if not self._begun:
             return
         failed = isinstance(end, t.RunFailed)
-        yield h.OrchestrationRunComplete(
+        yield e.OrchestrationRunComplete(
             run_id=self._run,
             status="failed" if failed else "completed",
             error=end.message if isinstance(end, t.RunFailed) else "",

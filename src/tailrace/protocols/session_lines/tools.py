@@ -7,7 +7,8 @@ from typing import assert_never
 
 from tailrace.events import types as t
 from tailrace.events.items import ToolCall
-from tailrace.protocols.session_lines import runtime as r
+from tailrace.protocols.session_lines import wire_events as e
+from tailrace.protocols.session_lines import wire_messages as m
 from tailrace.protocols.session_lines.messages import arguments
 
 Work = t.ToolStarted | t.ToolProgress | t.ToolCompleted
@@ -18,7 +19,7 @@ class Tools:
     """The calls of one run: what was called, what has begun, what came of it in this turn."""
 
     def __init__(self, chain: str) -> None:
-        self.results: list[r.ToolResultMessage] = []
+        self.results: list[m.ToolResultMessage] = []
         self._chain = chain
         self._calls: dict[int, ToolCall] = {}
         self._begun: set[int] = set()
@@ -31,14 +32,14 @@ class Tools:
         """A call; one without a name when there is none."""
         return self._calls.get(-1 if item is None else item) or ToolCall(call_id="", name="")
 
-    def works(self, event: t.Event, payload: Work, turn: int) -> Iterator[r.Line]:
+    def works(self, event: t.Event, payload: Work, turn: int) -> Iterator[e.Line]:
         """A tool begins, gives a sign of life, ends. One that goes on after a crash begins once."""
         call, chain = self.call(payload.item), self._chain
         id, name = call.call_id, call.name
         if payload.item not in self._begun:
             self._begun.add(payload.item)
             asked = arguments(call)
-            yield r.ToolBefore(
+            yield e.ToolBefore(
                 chain_id=chain,
                 turn_index=turn,
                 tool_call_id=id,
@@ -51,13 +52,13 @@ class Tools:
                 pass
             case t.ToolProgress():
                 details = {"progress": payload.progress, "total": payload.total}
-                yield r.ToolUpdate(
+                yield e.ToolUpdate(
                     chain_id=chain,
                     turn_index=turn,
                     tool_call_id=id,
                     tool_name=name,
-                    partial_result=r.Result(
-                        content=(r.TextContent(payload.message),), details=details
+                    partial_result=m.Result(
+                        content=(m.TextContent(payload.message),), details=details
                     ),
                 )
             case t.ToolCompleted():
@@ -65,10 +66,10 @@ class Tools:
             case _:
                 assert_never(payload)
 
-    def _ended(self, event: t.Event, payload: t.ToolCompleted, turn: int) -> r.ToolAfter:
-        call, content = self.call(payload.item), (r.TextContent(payload.output),)
+    def _ended(self, event: t.Event, payload: t.ToolCompleted, turn: int) -> e.ToolAfter:
+        call, content = self.call(payload.item), (m.TextContent(payload.output),)
         self.results.append(
-            r.ToolResultMessage(
+            m.ToolResultMessage(
                 tool_call_id=call.call_id,
                 tool_name=call.name,
                 content=content,
@@ -76,21 +77,21 @@ class Tools:
                 timestamp=event.ts,
             )
         )
-        return r.ToolAfter(
+        return e.ToolAfter(
             chain_id=self._chain,
             turn_index=turn,
             tool_call_id=call.call_id,
             tool_name=call.name,
-            result=r.Result(content=content),
+            result=m.Result(content=content),
             is_error=payload.is_error,
         )
 
-    def person(self, payload: Person, turn: int, depth: int) -> Iterator[r.Line]:
+    def person(self, payload: Person, turn: int, depth: int) -> Iterator[e.Line]:
         """Somebody is asked, or answers; whoever asks, for somebody has to answer."""
         match payload:
             case t.ApprovalRequested():
                 call = self.call(payload.item)
-                yield r.PermissionRequest(
+                yield e.PermissionRequest(
                     chain_id=self._chain,
                     depth=depth,
                     turn_index=turn,
@@ -100,7 +101,7 @@ class Tools:
                 )
             case t.ApprovalResolved():
                 call = self.call(payload.item)
-                yield r.PermissionResolved(
+                yield e.PermissionResolved(
                     chain_id=self._chain,
                     depth=depth,
                     turn_index=turn,
@@ -112,7 +113,7 @@ class Tools:
                 call = self.call(payload.item)
                 options = arguments(call).get("options")
                 known = [each for each in options or () if isinstance(each, str)]
-                yield r.WaitingForUserInput(
+                yield e.WaitingForUserInput(
                     chain_id=self._chain,
                     depth=depth,
                     turn_index=turn,

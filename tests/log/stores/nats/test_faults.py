@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncGenerator, Generator, Sequence
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.support import nats_stores
 from tests.support.logs import RUN, log, text
 from tests.support.nats_load import Load, loaded
 from tests.support.nats_servers import Node, cluster
+from tests.support.waiting import lasting, until
 
 # nats-py leaves connections to a frozen server to the garbage collector, which closes them.
 pytestmark = pytest.mark.filterwarnings(
@@ -53,13 +55,17 @@ async def leader(nodes: Sequence[Node], stream: str) -> Node:
     client = Client([node.url for node in nodes])
     await client.open()
     try:
-        while True:
-            answer = await client.insist(lambda: client.ask(f"STREAM.INFO.{stream}"))
-            about = answer["cluster"]
+        about: dict[str, Any] = {}
+
+        async def is_whole() -> bool:
+            about.update(
+                (await client.insist(lambda: client.ask(f"STREAM.INFO.{stream}")))["cluster"]
+            )
             replicas = about.get("replicas") or []
-            if about.get("leader") and all(each["current"] for each in replicas):
-                return next(node for node in nodes if node.name == about["leader"])
-            await asyncio.sleep(0.1)
+            return bool(about.get("leader")) and all(each["current"] for each in replicas)
+
+        await until(is_whole, 60)
+        return next(node for node in nodes if node.name == about["leader"])
     finally:
         await client.close()
 
@@ -81,7 +87,7 @@ async def test_servers_are_killed_and_frozen(
     other.start()
     frozen = await leader(nodes, layout.runs(0))
     frozen.send(signal.SIGSTOP)
-    await asyncio.sleep(FROZEN_SECONDS)
+    await lasting(FROZEN_SECONDS)
     frozen.send(signal.SIGCONT)
     await load.goes_on()
     await load.end()
@@ -95,13 +101,10 @@ async def test_without_a_quorum_all_waits_and_goes_on_after(
     await load.goes_on()
     for node in nodes[1:]:
         node.send(signal.SIGSTOP)
-    loop = asyncio.get_running_loop()
-    over = loop.time() + QUORUM_SECONDS
-    await asyncio.sleep(1.0)  # what was on its way is acknowledged, or waits
+    await lasting(1.0)  # what was on its way is acknowledged, or waits
     before = load.at
-    while loop.time() < over:
-        assert load.at == before, "nobody may acknowledge anything"
-        await asyncio.sleep(0.1)
+    await lasting(QUORUM_SECONDS)
+    assert load.at == before, "nobody may acknowledge anything"
     assert "still trying" in caplog.text
     assert len(caplog.records) < RUNS, "one line for all that wait"
     for node in nodes[1:]:

@@ -77,7 +77,7 @@ async def test_streams_that_keep_too_short_are_refused_until_they_are_made_to(
     nodes: Sequence[Node],
 ) -> None:
     layout = await nats_stores.installation(nodes)
-    longer = msgspec.structs.replace(layout, kept=layout.kept * 3)
+    longer = msgspec.structs.replace(layout, retention_seconds=layout.retention_seconds * 3)
     client = Client([node.url for node in nodes])
     await client.open()
     with pytest.raises(
@@ -106,7 +106,7 @@ async def test_another_number_of_shards_is_refused_and_nothing_is_made(
 
 async def test_a_stream_that_keeps_longer_will_do(nodes: Sequence[Node]) -> None:
     layout = await nats_stores.installation(nodes)
-    shorter = msgspec.structs.replace(layout, kept=3600)
+    shorter = msgspec.structs.replace(layout, retention_seconds=3600)
     store = nats_stores.store(nodes, shorter)
     await store.open()
     await store.close()

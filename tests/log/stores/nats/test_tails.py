@@ -13,8 +13,9 @@ from tailrace.events.stored import frame
 from tailrace.events.types import Event
 from tailrace.log.stores.nats import frames, tails
 from tailrace.log.stores.nats import layout as layouts
-from tailrace.log.stores.nats.client import Client, Headers, Heard
+from tailrace.log.stores.nats.client import Client, Headers, OnMessage
 from tailrace.log.stores.nats.store import NatsStore
+from tailrace.log.stores.nats.tails import Tail
 from tests.support import nats_stores
 from tests.support.logs import RUN, log, text
 from tests.support.nats_servers import Node, cluster
@@ -108,7 +109,7 @@ async def test_what_the_servers_did_not_tell_is_looked_for(
     monkeypatch.setattr(tails, "IDLE_SECONDS", idle)
     listen, came = Client.listen, list[bytes]()
 
-    async def lossy(self: Client, subject: str, heard: Heard) -> Callable[[], Awaitable[None]]:
+    async def lossy(self: Client, subject: str, heard: OnMessage) -> Callable[[], Awaitable[None]]:
         def some(headers: Headers, body: bytes) -> None:
             came.append(body)
             if len(came) > 2 - told:
@@ -129,8 +130,16 @@ async def test_what_the_servers_did_not_tell_is_looked_for(
         if len(seen) == len(ENDED):
             all_seen.set()
 
+    looked = asyncio.Event()
+    look = Tail._look
+
+    async def look_and_say(tail: Tail) -> None:
+        await look(tail)
+        looked.set()
+
+    monkeypatch.setattr(Tail, "_look", look_and_say)
     store.log.watch(RUN, heard)
-    await asyncio.sleep(0.2)  # it has looked once and found nothing
+    await looked.wait()
     await writer.log.append(RUN, frame(ENDED[:2]), expected=-1, attempt=1)
     await writer.log.append(RUN, frame(ENDED[2:]), expected=1, attempt=1)
     await all_seen.wait()
@@ -157,7 +166,7 @@ async def test_a_stream_that_goes_and_comes_back_is_followed_again(
             refused.set()
             raise
 
-    async def deaf(self: Client, subject: str, heard: Heard) -> Callable[[], Awaitable[None]]:
+    async def deaf(self: Client, subject: str, heard: OnMessage) -> Callable[[], Awaitable[None]]:
         stop = await listen(self, subject, (lambda *_: None) if ".live." in subject else heard)
         if ".live." in subject:
             listened.set()

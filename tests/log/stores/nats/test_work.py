@@ -50,7 +50,7 @@ async def test_an_offered_run_goes_to_one_worker(works: tuple[NatsWork, NatsWork
     jobs = await asyncio.gather(taken(one), taken(other))
     assert sorted((job.run, job.after) for job in jobs) == [("a", -1), ("b", 7)]
     for job in jobs:
-        await job.done()
+        await job.acknowledge()
     assert await one.take() is None
 
 
@@ -62,7 +62,7 @@ async def test_a_run_whose_worker_is_silent_goes_to_another(
     dead = await taken(one)
     job = await taken(other)
     assert job.run == dead.run
-    await job.done()
+    await job.acknowledge()
     assert await other.take() is None
 
 
@@ -76,7 +76,7 @@ async def test_a_worker_that_says_it_lives_keeps_its_run(works: tuple[NatsWork, 
             await job.beat()
             await asyncio.wait([waiting], timeout=0.2)
         assert waiting.result() is None
-    await job.done()
+    await job.acknowledge()
 
 
 async def test_a_run_that_is_given_back_goes_on_at_once(works: tuple[NatsWork, NatsWork]) -> None:
@@ -89,7 +89,7 @@ async def test_a_run_that_is_given_back_goes_on_at_once(works: tuple[NatsWork, N
     again = await taken(other)
     assert again.run == "a"
     assert loop.time() - begun < 1.0, "the lease was not waited for"
-    await again.done()
+    await again.acknowledge()
 
 
 async def test_a_call_reaches_who_answers(works: tuple[NatsWork, NatsWork]) -> None:

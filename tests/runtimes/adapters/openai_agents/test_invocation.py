@@ -47,7 +47,7 @@ async def test_a_tool_may_decide_by_its_arguments_that_it_needs_a_yes() -> None:
     asked: list[int] = []
 
     async def much(context: Any, arguments: dict[str, Any], call_id: str) -> bool:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         asked.append(arguments["amount"])
         return bool(arguments["amount"] > 10)
 

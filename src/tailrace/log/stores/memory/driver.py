@@ -7,7 +7,13 @@ from contextlib import AbstractAsyncContextManager
 
 from tailrace.errors import ConfigError
 from tailrace.log.contract import Records
-from tailrace.log.stores.driver import Inspection, StoreDriver, StoreParts, StoreSettings, opened
+from tailrace.log.stores.driver import (
+    Inspection,
+    StoreDriver,
+    StoreParts,
+    StoreSettings,
+    open_inspection,
+)
 from tailrace.log.stores.memory.store import MemoryStore
 
 
@@ -24,7 +30,7 @@ class MemoryDriver:
         return MemoryStore().records
 
     def inspect(self, settings: StoreSettings) -> AbstractAsyncContextManager[Inspection]:
-        return opened(MemoryStore())
+        return open_inspection(MemoryStore())
 
     async def create(self, settings: StoreSettings) -> Sequence[str]:
         raise ConfigError("an engine in memory cannot be shared")

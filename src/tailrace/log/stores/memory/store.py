@@ -42,22 +42,22 @@ class MemoryLog:
         self._watchers = Watchers()
 
     def append(self, run: str, frame: Frame, *, expected: int, attempt: int) -> Awaitable[None]:
-        known = self._runs.get(run) or _Run(run)
-        refusal = known.refusal(frame, expected, attempt)
+        log = self._runs.get(run) or _Run(run)
+        refusal = log.refusal(frame, expected, attempt)
         if refusal is not None:
             return self._store.later(lambda: _refuse(refusal))
-        self._runs[run] = known
-        known.in_flight = True
-        return self._store.later(lambda: self._land(run, known, frame, attempt))
+        self._runs[run] = log
+        log.in_flight = True
+        return self._store.later(lambda: self._land(run, log, frame, attempt))
 
     def begin(self, run: str, frame: Frame, write: Callable[[], None]) -> Awaitable[None]:
         """A run's first frame, together with what `write` does, which may raise `LogError`."""
-        known = self._runs.get(run) or _Run(run)
-        refusal = known.refusal(frame, -1, 1)
+        log = self._runs.get(run) or _Run(run)
+        refusal = log.refusal(frame, -1, 1)
         if refusal is not None:
             return self._store.later(lambda: _refuse(refusal))
-        self._runs[run] = known
-        known.in_flight = True
+        self._runs[run] = log
+        log.in_flight = True
 
         def act() -> None:
             try:
@@ -65,31 +65,31 @@ class MemoryLog:
             except LogError:
                 self._runs.pop(run, None)
                 raise
-            self._land(run, known, frame, 1)
+            self._land(run, log, frame, 1)
 
         return self._store.later(act)
 
     async def read(self, run: str, after: int) -> Sequence[Event]:
-        known = self._runs.get(run)
-        return known.events[after + 1 : after + 1 + SLICE] if known else ()
+        log = self._runs.get(run)
+        return log.events[after + 1 : after + 1 + SLICE] if log else ()
 
     def watch(self, run: str, listener: Listener) -> Callable[[], None]:
         return self._watchers.watch(run, listener)
 
     async def open_runs(self) -> Sequence[str]:
-        return [run for run, known in self._runs.items() if known.events and not known.ended]
+        return [run for run, log in self._runs.items() if log.events and not log.finished]
 
     async def drop(self, runs: Sequence[str]) -> None:
         for run in runs:
-            if known := self._runs.pop(run, None):
-                known.dropped = True
+            if log := self._runs.pop(run, None):
+                log.dropped = True
                 self._watchers.tell(run, ())
 
-    def _land(self, run: str, known: _Run, frame: Frame, attempt: int) -> None:
-        if known.dropped:
+    def _land(self, run: str, log: _Run, frame: Frame, attempt: int) -> None:
+        if log.dropped:
             raise Fenced(f"the run {run} was dropped")
-        known.landed(frame.last, attempt, ended=frame.ends)
-        known.events.extend(frame.events)
+        log.land(frame.last, attempt, finished=frame.ends)
+        log.events.extend(frame.events)
         if frame.events:
             self._watchers.tell(run, frame.events)
 
@@ -134,11 +134,11 @@ class MemoryRecords:
 
     def change_all(self, changes: Sequence[Change]) -> None:
         """Make all changes now, or none. Raises `LogError`."""
-        made = [
+        values = [
             (change, change.apply(self._buckets.get(change.bucket, {}).get(change.key)))
             for change in changes
         ]
-        for change, value in made:
+        for change, value in values:
             if value is not None:
                 self._put(change.bucket, change.key, value.value, None, value.expires)
 

@@ -18,8 +18,8 @@ _CREDENTIALS = re.compile(r"//.*@")
 def servers(url: str) -> list[str]:
     """The addresses in a list separated by commas. Raises `ConfigError`, which repeats none where one may
     have a password: what cannot be read may be a piece of it."""
-    found = [each.strip() for each in url.split(",")]
-    for number, each in enumerate(found, 1):
+    addresses = [each.strip() for each in url.split(",")]
+    for number, each in enumerate(addresses, 1):
         try:
             parts = urlsplit(each)
             good = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
@@ -28,10 +28,10 @@ def servers(url: str) -> list[str]:
         if not good:
             which = f"address {number}" if "@" in url else repr(each)
             raise ConfigError(f"[engine] url: {which} is not nats://host:port or tls://…")
-    return found
+    return addresses
 
 
-def shown(address: str) -> str:
+def redact(address: str) -> str:
     """An address as logs and errors may have it."""
     return _CREDENTIALS.sub("//…@", address)
 
@@ -50,4 +50,4 @@ async def must_be_encrypted(address: str, seconds: float) -> None:
             finally:
                 writer.close()
         if b'"tls_required":true' not in greeting.replace(b" ", b""):
-            raise ConfigError(f"[engine] url: the server at {shown(address)} does not ask for TLS")
+            raise ConfigError(f"[engine] url: the server at {redact(address)} does not ask for TLS")

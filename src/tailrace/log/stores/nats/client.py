@@ -21,7 +21,7 @@ from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 
 from tailrace.errors import LogError
-from tailrace.log.stores.nats.addresses import must_be_encrypted, shown
+from tailrace.log.stores.nats.addresses import must_be_encrypted, redact
 
 logger = logging.getLogger("tailrace.log.nats")
 
@@ -54,7 +54,7 @@ acknowledged ones."""
 
 Result = TypeVar("Result")
 Headers = Mapping[str, str]
-Heard = Callable[[Headers, bytes], None]
+OnMessage = Callable[[Headers, bytes], None]
 
 
 class Absent(LogError):
@@ -65,7 +65,7 @@ class Unreachable(LogError):
     """No answer: it may have happened or not."""
 
 
-class Refused(LogError):
+class ApiError(LogError):
     """The server said no, with a code of its own."""
 
     def __init__(self, code: int, description: str) -> None:
@@ -101,8 +101,8 @@ class Client:
         self._closed = asyncio.Event()
         self._answers: set[asyncio.Task[None]] = set()
         self._trouble = ""
-        self._complained = 0.0
-        self._denied: dict[str, float] = {}
+        self._complaint_time = 0.0
+        self._denials: dict[str, float] = {}
         """Subjects that the user may not publish to, and when that was said last."""
         self._deaf = False
         """The user may not have answers, as was said since the last one came."""
@@ -111,7 +111,7 @@ class Client:
 
     async def open(self) -> None:
         """Connect. Raises `Absent` when no server answers in time, `LogError` when it is too old."""
-        where = ", ".join(map(shown, self._servers))
+        where = ", ".join(map(redact, self._servers))
         await asyncio.gather(*(must_be_encrypted(each, CONNECT_SECONDS) for each in self._servers))
         try:
             async with asyncio.timeout(CONNECT_SECONDS):  # the library would try for ever
@@ -132,9 +132,9 @@ class Client:
         self.version = (version.major, version.minor, version.patch)
         if self.version < OLDEST:
             await self.close()
-            found, oldest = (".".join(map(str, each)) for each in (self.version, OLDEST))
+            actual, oldest = (".".join(map(str, each)) for each in (self.version, OLDEST))
             raise LogError(
-                f"the NATS server at {where} is {found}: {oldest} is the oldest that will do"
+                f"the NATS server at {where} is {actual}: {oldest} is the oldest that will do"
             )
 
     async def close(self) -> None:
@@ -161,8 +161,8 @@ class Client:
         Raises `LogError` when the time is over or the client is closed.
         """
         loop = asyncio.get_running_loop()
-        begun = loop.time()
-        deadline = None if seconds is None else begun + seconds
+        start = loop.time()
+        deadline = None if seconds is None else start + seconds
         task = asyncio.current_task()
         cancelled = 0 if task is None else task.cancelling()
         tries = 0
@@ -177,8 +177,8 @@ class Client:
                     raise asyncio.CancelledError from error
                 if deadline is not None and loop.time() > deadline:
                     raise LogError(f"the engine does not answer: {error}") from error
-                if loop.time() > max(begun, self._complained) + SILENT_SECONDS:
-                    self._complained = loop.time()
+                if loop.time() > max(start, self._complaint_time) + SILENT_SECONDS:
+                    self._complaint_time = loop.time()
                     logger.warning("NATS does not answer, still trying: %s", error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]):
@@ -187,14 +187,16 @@ class Client:
 
     async def request(self, subject: str, body: bytes = b"", headers: Headers | None = None) -> Msg:
         """One request, one answer. Raises `Unreachable`, and `Refused` when it is too large."""
-        given, begun = dict(headers) if headers else None, asyncio.get_running_loop().time()
+        sent_headers, start = dict(headers) if headers else None, asyncio.get_running_loop().time()
         if len(body) > self.max_payload:
             size = f"a message of {len(body)} bytes is more than the servers allow"
-            raise Refused(TOO_LARGE, f"{size} (`max_payload`: {self.max_payload})")
+            raise ApiError(TOO_LARGE, f"{size} (`max_payload`: {self.max_payload})")
         try:
-            answer = await self._connection.request(subject, body, REPLY_SECONDS, headers=given)
+            answer = await self._connection.request(
+                subject, body, REPLY_SECONDS, headers=sent_headers
+            )
         except (TimeoutError, nats.errors.Error) as error:
-            raise self._unanswered(subject, begun, error) from error
+            raise self._no_answer(subject, start, error) from error
         self._deaf = False
         return answer
 
@@ -202,21 +204,21 @@ class Client:
         """One request whose answer keeps the subject it was stored under, as pulled messages do; `request`
         finds its answers by their subject. Raises `Unreachable`, `Refused`."""
         loop = asyncio.get_running_loop()
-        begun, answer = loop.time(), loop.create_future()
+        start, answer = loop.time(), loop.create_future()
 
-        async def got(message: Msg) -> None:
+        async def on_message(message: Msg) -> None:
             if not answer.done():
                 answer.set_result(message)
 
         inbox = self._connection.new_inbox()
-        stop = await self._subscribe(inbox, got)
+        stop = await self._subscribe(inbox, on_message)
         try:
             await self._connection.publish(subject, body, reply=inbox)
             async with asyncio.timeout(REPLY_SECONDS):
                 message: Msg = await answer
                 return message
         except (TimeoutError, nats.errors.Error) as error:
-            raise self._unanswered(subject, begun, error) from error
+            raise self._no_answer(subject, start, error) from error
         finally:
             await stop()
 
@@ -238,32 +240,32 @@ class Client:
 
     async def call(self, subject: str, body: bytes, seconds: float) -> bytes | None:
         """Ask whoever listens on a subject; None when nobody does. Raises `Unreachable`, `Refused`."""
-        begun = asyncio.get_running_loop().time()
+        start = asyncio.get_running_loop().time()
         try:
             return (await self._connection.request(subject, body, seconds)).data
         except nats.errors.NoRespondersError:
             return None
         except (TimeoutError, nats.errors.Error) as error:
-            raise self._unanswered(subject, begun, error) from error
+            raise self._no_answer(subject, start, error) from error
 
     async def answer(
         self, subject: str, respond: Callable[[bytes], Awaitable[bytes | None]]
     ) -> Callable[[], Awaitable[None]]:
         """Answer what is asked on a subject; returns the way to stop. Raises `Unreachable`."""
 
-        async def got(message: Msg) -> None:
+        async def on_message(message: Msg) -> None:
             # a task each: one slow answer must not hold up the next
-            task = asyncio.create_task(answered(message))
+            task = asyncio.create_task(on_request(message))
             self._answers.add(task)
             task.add_done_callback(self._answers.discard)
 
-        async def answered(message: Msg) -> None:
+        async def on_request(message: Msg) -> None:
             data = await respond(message.data)
             if data is not None:
                 with suppress(nats.errors.Error):
                     await message.respond(data)
 
-        return await self._subscribe(subject, got)
+        return await self._subscribe(subject, on_message)
 
     def tell(self, subject: str, body: bytes = b"", headers: Headers | None = None) -> None:
         """Say something to whoever listens now; nobody answers for it."""
@@ -272,19 +274,19 @@ class Client:
         )
         task.add_done_callback(_nobody_answers)
 
-    async def listen(self, subject: str, heard: Heard) -> Callable[[], Awaitable[None]]:
+    async def listen(self, subject: str, on_message: OnMessage) -> Callable[[], Awaitable[None]]:
         """Call `heard` with each message on a subject; returns the way to stop. Raises `Unreachable`."""
 
-        async def got(message: Msg) -> None:
-            heard(message.headers or {}, message.data)
+        async def on_raw_message(message: Msg) -> None:
+            on_message(message.headers or {}, message.data)
 
-        return await self._subscribe(subject, got)
+        return await self._subscribe(subject, on_raw_message)
 
     async def _subscribe(
-        self, subject: str, got: Callable[[Msg], Awaitable[None]]
+        self, subject: str, on_message: Callable[[Msg], Awaitable[None]]
     ) -> Callable[[], Awaitable[None]]:
         try:
-            subscription = await self._connection.subscribe(subject, cb=got)  # pyright: ignore[reportUnknownMemberType]
+            subscription = await self._connection.subscribe(subject, cb=on_message)  # pyright: ignore[reportUnknownMemberType]
         except nats.errors.Error as error:
             raise Unreachable(f"{type(error).__name__} at {subject}") from error
 
@@ -314,33 +316,33 @@ class Client:
 
         `ends` may raise `Unreachable`, and so does this; also `Refused`.
         """
-        found: list[tuple[Headers, bytes]] = []
-        begun = asyncio.get_running_loop().time()
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        messages: list[tuple[Headers, bytes]] = []
+        start = asyncio.get_running_loop().time()
+        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def heard(headers: Headers, data: bytes) -> None:
+        def on_message(headers: Headers, data: bytes) -> None:
             try:
                 last = ends(headers)
             except Unreachable as error:
-                if not done.done():
-                    done.set_exception(error)
+                if not outcome.done():
+                    outcome.set_exception(error)
                 return
             if not last:
-                found.append((headers, data))
-            elif not done.done():
-                done.set_result(None)
+                messages.append((headers, data))
+            elif not outcome.done():
+                outcome.set_result(None)
 
         inbox = self._connection.new_inbox()
-        stop = await self.listen(inbox, heard)
+        stop = await self.listen(inbox, on_message)
         try:
             await self._connection.publish(subject, body, reply=inbox)
             async with asyncio.timeout(REPLY_SECONDS * 2):
-                await done
+                await outcome
         except (TimeoutError, nats.errors.Error) as error:
-            raise self._unanswered(subject, begun, error) from error
+            raise self._no_answer(subject, start, error) from error
         finally:
             await stop()
-        return found
+        return messages
 
     async def _report(self, error: Exception) -> None:
         """What the library noticed; a server that is away is noticed with each try."""
@@ -355,31 +357,31 @@ class Client:
         """The server has said that the user has no right to something."""
         now = asyncio.get_running_loop().time()
         if what == "publish":
-            self._denied.pop(subject, None)
-            self._denied[subject] = now
-            if len(self._denied) > DENIALS:
-                del self._denied[next(iter(self._denied))]
+            self._denials.pop(subject, None)
+            self._denials[subject] = now
+            if len(self._denials) > DENIALS:
+                del self._denials[next(iter(self._denials))]
         elif subject.startswith("_inbox."):
             self._deaf = True
         verb = "publish" if what == "publish" else "subscribe"
         logger.error("NATS: this user has no right to %s to %s (deploy/README.md)", verb, subject)
 
-    def _unanswered(self, subject: str, begun: float, error: Exception) -> LogError:
+    def _no_answer(self, subject: str, start: float, error: Exception) -> LogError:
         """Why there was no answer to a request since `begun`."""
-        if self._denied.get(subject.lower(), -1.0) >= begun:
-            return Refused(NO_RIGHT, f"the NATS user has no right to publish to {subject}")
+        if self._denials.get(subject.lower(), -1.0) >= start:
+            return ApiError(NO_RIGHT, f"the NATS user has no right to publish to {subject}")
         if self._deaf:
-            return Refused(NO_RIGHT, "the NATS user has no right to subscribe to _INBOX.>")
+            return ApiError(NO_RIGHT, "the NATS user has no right to subscribe to _INBOX.>")
         return Unreachable(f"{type(error).__name__} at {subject}")
 
 
 def _fault(fault: _Fault) -> LogError:
     if fault.err_code in FULL:
         why = f"the servers have no room left for streams (`max_file`): {fault.description}"
-        return Refused(fault.err_code, why)
+        return ApiError(fault.err_code, why)
     if fault.code == 503 or fault.err_code in IN_PROCESS:
         return Unreachable(fault.description)
-    return Refused(fault.err_code, fault.description)
+    return ApiError(fault.err_code, fault.description)
 
 
 def _nobody_answers(task: asyncio.Future[None]) -> None:

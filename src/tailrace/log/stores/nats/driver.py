@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from tailrace.errors import ConfigError
 from tailrace.log.contract import Records
-from tailrace.log.stores.driver import Inspection, StoreDriver, StoreParts, StoreSettings, opened
+from tailrace.log.stores.driver import (
+    Inspection,
+    StoreDriver,
+    StoreParts,
+    StoreSettings,
+    open_inspection,
+)
 from tailrace.log.stores.nats import addresses
 
 if TYPE_CHECKING:
@@ -36,21 +42,21 @@ class NatsDriver:
         return NatsSideRecords(servers, layout, patience=settings.wait_seconds)
 
     def inspect(self, settings: StoreSettings) -> AbstractAsyncContextManager[Inspection]:
-        return opened(self.parts(settings).store)
+        return open_inspection(self.parts(settings).store)
 
     async def create(self, settings: StoreSettings) -> Sequence[str]:
-        async with _connected(settings) as (client, layout):
+        async with _connection(settings) as (client, layout):
             from tailrace.log.stores.nats import layout as layouts
 
             copies = await layouts.create(client, layout)
-        made = [f"{len(layout.streams())} streams, {copies} replicas"]
+        summary = [f"{len(layout.streams())} streams, {copies} replicas"]
         if copies != layout.replicas:
-            made.append("they are as they were made; `nats stream edit` changes replicas")
-        return made
+            summary.append("they are as they were made; `nats stream edit` changes replicas")
+        return summary
 
     async def unsafe(self, settings: StoreSettings, monitors: Sequence[str]) -> Sequence[str]:
         """`monitors` as for `safety.unsafe`."""
-        async with _connected(settings) as (client, layout):
+        async with _connection(settings) as (client, layout):
             from tailrace.log.stores.nats import layout as layouts
             from tailrace.log.stores.nats import safety
 
@@ -59,27 +65,27 @@ class NatsDriver:
 
 
 def installation(
-    settings: StoreSettings, *, wanted: str = "[engine] url"
+    settings: StoreSettings, *, caller: str = "[engine] url"
 ) -> tuple[list[str], Layout]:
     """Where the servers are, and how the installation is laid out. Raises `ConfigError`; `wanted` is what the
     operator asked for that needs the client library."""
     try:
         from tailrace.log.stores.nats.layout import Layout
     except ImportError:
-        raise ConfigError(f"{wanted} needs the extra: pip install 'tailrace[nats]'") from None
+        raise ConfigError(f"{caller} needs the extra: pip install 'tailrace[nats]'") from None
     layout = Layout(
         settings.name,
         settings.shards,
         settings.replicas,
-        kept=settings.kept_seconds,
+        retention_seconds=settings.kept_seconds,
         lease=settings.lease_seconds,
     )
     return addresses.servers(settings.url), layout
 
 
 @asynccontextmanager
-async def _connected(settings: StoreSettings) -> AsyncGenerator[tuple[Client, Layout], None]:
-    servers, layout = installation(settings, wanted="an engine")
+async def _connection(settings: StoreSettings) -> AsyncGenerator[tuple[Client, Layout], None]:
+    servers, layout = installation(settings, caller="an engine")
     from tailrace.log.stores.nats.client import Client
 
     client = Client(servers)

@@ -19,7 +19,7 @@ from tailrace.errors import Damaged
 from tailrace.events import ids
 from tailrace.events.stored import Frame, decode
 from tailrace.events.types import Event
-from tailrace.log.stores.nats.client import Client, Headers, Refused, Unreachable
+from tailrace.log.stores.nats.client import ApiError, Client, Headers, Unreachable
 from tailrace.log.stores.nats.layout import Layout
 
 ABOUT = "Tailrace-Frame"
@@ -32,11 +32,11 @@ NOT_FOUND = 10037
 BATCH = 64
 BATCH_BYTES = 1_048_576
 """Frames, and bytes of them, in one read at most."""
-COMPRESSED = 65_536
+COMPRESS_BYTES = 65_536
 """Bodies larger than this are compressed: one message may not be larger than the server allows."""
 
 
-class Stored(Struct, frozen=True):
+class StoredFrame(Struct, frozen=True):
     """A frame that is in the stream at `place`; `id` says who put it there."""
 
     place: int
@@ -55,14 +55,14 @@ class Stored(Struct, frozen=True):
 
 def pack(run: str, frame: Frame, attempt: int, after: int) -> tuple[bytes, dict[str, str]]:
     """The body and headers of an append behind the message at `after`, 0 for none."""
-    body, packed = frame.body, 0
-    if len(body) > COMPRESSED:
-        body, packed = zlib.compress(body, 1), 1
-    about = (frame.first, frame.last, attempt, int(frame.ends), frame.schema, packed)
-    said = " ".join(map(str, about))
+    body, compression = frame.body, 0
+    if len(body) > COMPRESS_BYTES:
+        body, compression = zlib.compress(body, 1), 1
+    about = (frame.first, frame.last, attempt, int(frame.ends), frame.schema, compression)
+    header = " ".join(map(str, about))
     headers = {
-        ABOUT: said,
-        SUM: str(_sum(run, said, body)),
+        ABOUT: header,
+        SUM: str(_sum(run, header, body)),
         # The same for every try of this append and for no other: two processes that answer a run that waits
         # write the same numbers under the same attempt.
         ID: f"{run}:{frame.first}:{secrets.token_hex(8)}",
@@ -71,28 +71,28 @@ def pack(run: str, frame: Frame, attempt: int, after: int) -> tuple[bytes, dict[
     return body, headers
 
 
-def unpack(headers: Headers, body: bytes, place: int | None = None) -> Stored:
+def unpack(headers: Headers, body: bytes, place: int | None = None) -> StoredFrame:
     """A message as it came. Raises `Damaged`."""
     run = headers[ID].partition(":")[0]
-    if headers.get(SUM, found := str(_sum(run, headers[ABOUT], body))) != found:
+    if headers.get(SUM, checksum := str(_sum(run, headers[ABOUT], body))) != checksum:
         raise Damaged(f"The log of {ids.run_id(run)} is damaged in its stream.")
-    first, last, attempt, ends, schema, packed = map(int, headers[ABOUT].split())
+    first, last, attempt, ends, schema, compression = map(int, headers[ABOUT].split())
     seq = place if place is not None else int(headers[SEQUENCE])
-    text = zlib.decompress(body) if packed else body
-    return Stored(seq, first, last, attempt, bool(ends), schema, headers[ID], text)
+    text = zlib.decompress(body) if compression else body
+    return StoredFrame(seq, first, last, attempt, bool(ends), schema, headers[ID], text)
 
 
 def _sum(run: str, about: str, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(f"{run} {about}".encode()))
 
 
-async def last(client: Client, layout: Layout, run: str) -> Stored | None:
+async def last(client: Client, layout: Layout, run: str) -> StoredFrame | None:
     """The last frame of a run, as the leader of its stream knows it. Raises `Unreachable`."""
     stream = layout.runs(layout.shard(run))
-    found = await last_message(client, stream, layout.run(run))
-    if found is None:
+    message = await last_message(client, stream, layout.run(run))
+    if message is None:
         return None
-    place, headers, data = found
+    place, headers, data = message
     return unpack(headers, data, place)
 
 
@@ -102,7 +102,7 @@ async def last_message(
     """The last message of a subject from the leader: its place, headers and body."""
     try:
         answer = await client.ask(f"STREAM.MSG.GET.{stream}", last_by_subj=subject)
-    except Refused as error:
+    except ApiError as error:
         if error.code == NOT_FOUND:
             return None
         raise
@@ -112,7 +112,7 @@ async def last_message(
     return int(message["seq"]), headers, base64.b64decode(message.get("data") or b"")
 
 
-async def after(client: Client, layout: Layout, run: str, place: int) -> Sequence[Stored]:
+async def after(client: Client, layout: Layout, run: str, place: int) -> Sequence[StoredFrame]:
     """The next frames behind the message at `place`, as some replica knows them: it may be behind.
 
     Raises `Unreachable`.
@@ -134,10 +134,10 @@ def _ends(headers: Headers) -> bool:
     if status in ("204", "404"):
         return True
     if status:
-        raise Unreachable(f"direct get: {said(headers)}")
+        raise Unreachable(f"direct get: {description(headers)}")
     return False
 
 
-def said(headers: Headers) -> str:
+def description(headers: Headers) -> str:
     """A status in words: where it has none, the library takes the headers behind it for them."""
     return f"{headers['Status']} {headers.get('Description', '')}".partition("\n")[0].strip()

@@ -17,12 +17,12 @@ from urllib.parse import quote, unquote
 from msgspec import Struct
 
 from tailrace.errors import LogError
-from tailrace.log.stores.nats.client import Client, Refused
+from tailrace.log.stores.nats.client import ApiError, Client
 
 NO_STREAM = 10059
 NO_CONSUMER = 10014
 AGE = "max_age"
-MADE, SHARDS = "metadata", "tailrace-shards"
+METADATA, SHARDS = "metadata", "tailrace-shards"
 SECOND = 1_000_000_000
 """In the nanoseconds that JetStream counts in."""
 WORKERS = "workers"
@@ -35,13 +35,13 @@ DUPLICATES = 120 * SECOND
 
 
 class Layout(Struct, frozen=True):
-    """One installation. `shards` is fixed when it is made; `kept` is how long frames stay and `lease` how
-    long a silent worker keeps its run, both in seconds."""
+    """One installation. `shards` is fixed when it is made; `retention_seconds` is how long frames stay and
+    `lease` how long a silent worker keeps its run, both in seconds."""
 
     name: str = "tailrace"
     shards: int = 8
     replicas: int = 3
-    kept: int = 30 * 24 * 3600
+    retention_seconds: int = 30 * 24 * 3600
     lease: float = 5.0
 
     def stream(self, kind: str) -> str:
@@ -107,7 +107,7 @@ class Layout(Struct, frozen=True):
                 "name": self.runs(shard),
                 "subjects": [f"{self.name}.run.{shard}.*"],
                 "retention": "limits",
-                AGE: self.kept * SECOND,
+                AGE: self.retention_seconds * SECOND,
                 "allow_direct": True,
                 "deny_delete": True,
                 "republish": {
@@ -125,7 +125,7 @@ class Layout(Struct, frozen=True):
             AGE: 0,
             "max_msgs_per_subject": 1,
             "deny_delete": True,
-            MADE: {SHARDS: str(self.shards)},
+            METADATA: {SHARDS: str(self.shards)},
         }
         jobs = {
             **common,
@@ -151,16 +151,16 @@ async def create(client: Client, layout: Layout) -> int:
     """Make the streams that are missing, and let those keep longer that keep too short. Returns how many
     replicas they have. Raises `LogError` where one is there and is not as it must be."""
     await _check_shards(client, layout)
-    for wanted in layout.streams():
-        name = str(wanted["name"])
-        found = await _find(client, name)
-        if found is None:
-            await _made(client, "CREATE", wanted)
-        elif not _wrongs(found, {**wanted, AGE: found[AGE]}) and _wrongs(found, wanted):
-            await _made(client, "UPDATE", {**found, AGE: wanted[AGE]})
-    stream = layout.stream("JOBS")
-    method = f"CONSUMER.DURABLE.CREATE.{stream}.{WORKERS}"
-    make = partial(client.ask, method, stream_name=stream, config=layout.workers())
+    for config in layout.streams():
+        name = str(config["name"])
+        stream = await _find(client, name)
+        if stream is None:
+            await _create_stream(client, "CREATE", config)
+        elif not _wrongs(stream, {**config, AGE: stream[AGE]}) and _wrongs(stream, config):
+            await _create_stream(client, "UPDATE", {**stream, AGE: config[AGE]})
+    jobs = layout.stream("JOBS")
+    method = f"CONSUMER.DURABLE.CREATE.{jobs}.{WORKERS}"
+    make = partial(client.ask, method, stream_name=jobs, config=layout.workers())
     await client.insist(make, READY_SECONDS)  # one that is there gets another lease
     return await check(client, layout)
 
@@ -169,16 +169,16 @@ async def check(client: Client, layout: Layout) -> int:
     """How many replicas the streams have. Raises `LogError` that says what is missing or different."""
     copies: list[int] = []
     await _check_shards(client, layout)
-    for wanted in layout.streams():
-        name = str(wanted["name"])
-        found = await _find(client, name)
-        if found is None:
+    for config in layout.streams():
+        name = str(config["name"])
+        stream = await _find(client, name)
+        if stream is None:
             raise LogError(f"the stream {name} does not exist: run `tailrace engine init`")
-        if wrong := _wrongs(found, wanted):
+        if wrong := _wrongs(stream, config):
             raise LogError(f"the stream {name} is not as it must be: {'; '.join(wrong)}")
-        copies.append(found["num_replicas"])
+        copies.append(stream["num_replicas"])
     consumer = f"CONSUMER.INFO.{layout.stream('JOBS')}.{WORKERS}"
-    answer = await _asked(client, consumer, NO_CONSUMER)
+    answer = await _info(client, consumer, NO_CONSUMER)
     if answer is None:
         raise LogError(f"the consumer {WORKERS} does not exist: run `tailrace engine init`")
     lease = answer["config"]["ack_wait"] / SECOND
@@ -189,11 +189,11 @@ async def check(client: Client, layout: Layout) -> int:
     return min(copies)
 
 
-async def _made(client: Client, how: str, stream: dict[str, Any]) -> None:
+async def _create_stream(client: Client, how: str, stream: dict[str, Any]) -> None:
     name = stream["name"]
     try:
         await client.insist(partial(client.ask, f"STREAM.{how}.{name}", **stream), READY_SECONDS)
-    except Refused as error:
+    except ApiError as error:
         raise LogError(f"the stream {name} cannot be made: {error}") from error
 
 
@@ -201,8 +201,8 @@ async def _check_shards(client: Client, layout: Layout) -> None:
     """A run is looked for in the shard that their number gives, so the number stays; the records' stream
     says it, for a shard that is missing may have been lost."""
     records = await _find(client, layout.stream("RECORDS")) or {}
-    made: dict[str, str] = records.get(MADE) or {}
-    there = made.get(SHARDS, str(layout.shards))
+    metadata: dict[str, str] = records.get(METADATA) or {}
+    there = metadata.get(SHARDS, str(layout.shards))
     if there != str(layout.shards):
         raise LogError(
             f"{layout.name} has {there} shards, and [engine] shards is {layout.shards}: their number stays"
@@ -210,43 +210,43 @@ async def _check_shards(client: Client, layout: Layout) -> None:
         )
 
 
-def _wrongs(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+def _wrongs(actual: dict[str, Any], config: dict[str, Any]) -> list[str]:
     """What of a stream is not as it must be."""
     return [
-        _wrong(field, found.get(field), value)
-        for field, value in wanted.items()
-        if not _is_right(field, found.get(field), value)
+        _wrong(field, actual.get(field), value)
+        for field, value in config.items()
+        if not _is_right(field, actual.get(field), value)
     ]
 
 
-def _is_right(field: str, found: Any, wanted: Any) -> bool:
-    if field in ("num_replicas", MADE):
+def _is_right(field: str, actual: Any, value: Any) -> bool:
+    if field in ("num_replicas", METADATA):
         return True  # `safety.py` and `_check_shards` tell
-    if field == AGE and wanted:
-        return not found or found >= wanted
-    return found == wanted or not (found or wanted)
+    if field == AGE and value:
+        return not actual or actual >= value
+    return actual == value or not (actual or value)
 
 
-def _wrong(field: str, found: Any, wanted: Any) -> str:
-    if field == AGE and wanted:
+def _wrong(field: str, actual: Any, value: Any) -> str:
+    if field == AGE and value:
         return (
-            f"it keeps events for {found // SECOND} s, and runs are kept for {wanted // SECOND} s: "
+            f"it keeps events for {actual // SECOND} s, and runs are kept for {value // SECOND} s: "
             "`tailrace engine init` changes it"
         )
-    return f"{field} is {found!r} and must be {wanted!r}"
+    return f"{field} is {actual!r} and must be {value!r}"
 
 
 async def _find(client: Client, name: str) -> dict[str, Any] | None:
     """A stream's configuration."""
-    answer = await _asked(client, f"STREAM.INFO.{name}", NO_STREAM)
+    answer = await _info(client, f"STREAM.INFO.{name}", NO_STREAM)
     return None if answer is None else answer["config"]
 
 
-async def _asked(client: Client, method: str, none: int) -> dict[str, Any] | None:
+async def _info(client: Client, method: str, none: int) -> dict[str, Any] | None:
     """An answer; None when the refusal says that there is none."""
     try:
         return await client.insist(partial(client.ask, method), READY_SECONDS)
-    except Refused as error:
+    except ApiError as error:
         if error.code == none:
             return None
         raise

@@ -1,8 +1,21 @@
-"""`EventLog` over the shards: an append is a compare-and-set on the run's subject, insisted on for ever.
+"""`EventLog` over the shards: each append is a compare-and-set on the run's subject.
 
-The claim of a run (`claim.py`) is what this process knows of its end; it spares a question before each append
-and refuses what must fail. The stream has the last word: an append goes behind the message that the claim
-names, or not at all, so of two processes that believe to own a run one is fenced.
+The append chain. A run is a subject; a frame is a message on it. A message carries
+`Nats-Expected-Last-Subject-Sequence`: the stream sequence of the run's previous message, 0 for none. The
+leader of the stream stores it only if that message is still the last one of the subject, otherwise it
+answers error 10071 (https://docs.nats.io/reference/jetstream/api/headers, "Expected State Headers"). So
+each message names its predecessor, and of two processes that both believe to own a run exactly one append
+succeeds: the other is fenced. `claim.py` explains why a lease cannot replace this.
+
+The claim of a run is what this process knows of the end of its log. It is a cache: it saves a request
+before each append and refuses what must fail. The stream decides.
+
+A lost reply. A publish without a reply may or may not have been stored, so `_store` retries the same bytes
+with the same `Nats-Msg-Id` until a server replies. If the first try was stored, the retry is refused with
+10071, because the subject has moved on; then the last message tells: if it has this append's id, the append
+succeeded. The id is random. An id computed from run, attempt and number would be equal for two processes
+that write the same numbers, and the server would acknowledge the second as a duplicate though it discarded
+it (ADR 9).
 """
 
 from __future__ import annotations
@@ -19,12 +32,12 @@ from tailrace.events.types import Event
 from tailrace.log.contract import Listener
 from tailrace.log.stores.claim import Claim
 from tailrace.log.stores.nats import frames
-from tailrace.log.stores.nats.client import Client, Refused
-from tailrace.log.stores.nats.frames import Stored
+from tailrace.log.stores.nats.client import ApiError, Client
+from tailrace.log.stores.nats.frames import StoredFrame
 from tailrace.log.stores.nats.layout import Layout
 from tailrace.log.stores.nats.tails import DROPPED, LAG_SECONDS, Tails
 
-MOVED = 10071
+WRONG_LAST_SEQUENCE = 10071
 """The subject's last message is not the expected one."""
 PLACES = 10_000
 """Ends of runs and positions of readers that are remembered: the next append or read need not ask."""
@@ -43,13 +56,13 @@ class _Claim(Claim):
         super().__init__(run)
         self.place = place
 
-    def take(self, end: Stored | None) -> None:
+    def take(self, end: StoredFrame | None) -> None:
         """The run's end as its stream has it."""
         if end is None:
             self.last, self.place = -1, 0
         else:
             self.last, self.place = end.last, end.place
-            self.attempt, self.ended = end.attempt, end.ends
+            self.attempt, self.finished = end.attempt, end.ends
 
 
 class NatsLog:
@@ -74,7 +87,7 @@ class NatsLog:
         if claim.in_flight:
             refusal = Fenced(f"another append to {run} is in flight")
         if refusal is not None:
-            return _refused(refusal)
+            return _refuse(refusal)
         claim.in_flight = True
         task = asyncio.create_task(self._append(claim, frame, expected, attempt))
         self._appends.add(task)
@@ -85,17 +98,15 @@ class NatsLog:
         place = self._places.get((run, after), 0)
         while True:
             look = partial(frames.after, self._client, self._layout, run, place)
-            found = await self._client.insist(look, READ_SECONDS)
-            for index, stored in enumerate(found):
-                if stored.first > after + 1:
-                    lost = f"events {after + 1} to {stored.first - 1} of {run} are gone"
-                    raise LogError(
-                        f"{lost}: `max_age` of its stream is too short, or it was purged"
-                    )
-                if stored.last > after:
-                    return self._slice(run, after, found[index:])
-                place = stored.place
-            if not found and not await self._is_behind(run, place):
+            slices = await self._client.insist(look, READ_SECONDS)
+            for index, stored_frame in enumerate(slices):
+                if stored_frame.first > after + 1:
+                    gap = f"events {after + 1} to {stored_frame.first - 1} of {run} are gone"
+                    raise LogError(f"{gap}: `max_age` of its stream is too short, or it was purged")
+                if stored_frame.last > after:
+                    return self._slice(run, after, slices[index:])
+                place = stored_frame.place
+            if not slices and not await self._is_behind(run, place):
                 return ()
 
     def watch(self, run: str, listener: Listener) -> Callable[[], None]:
@@ -106,13 +117,13 @@ class NatsLog:
         return self._tails.watch(run, listener, seq, place)
 
     async def open_runs(self) -> Sequence[str]:
-        found: list[tuple[int, str]] = []
+        places: list[tuple[int, str]] = []
         for shard in range(self._layout.shards):
             for run in await self._runs(shard):
                 end = await self._last(run)
                 if end is not None and not end.ends:
-                    found.append((end.place, run))
-        return [run for _, run in sorted(found)]
+                    places.append((end.place, run))
+        return [run for _, run in sorted(places)]
 
     async def drop(self, runs: Sequence[str]) -> None:
         await asyncio.gather(*(self._drop(run) for run in runs))
@@ -143,15 +154,15 @@ class NatsLog:
             self._forget(claim)
             raise
         claim.place = place
-        claim.landed(frame.last, attempt, ended=frame.ends)
+        claim.land(frame.last, attempt, finished=frame.ends)
         if frame.ends:
             self._forget(claim)
         else:  # others may write its end: whoever serves begins all runs and ends none
             _remember(self._claims, claim.run, claim)
-        stored = Stored(
+        stored_frame = StoredFrame(
             place, frame.first, frame.last, attempt, frame.ends, frame.schema, "", frame.body
         )
-        self._tails.landed(claim.run, stored, frame.events)
+        self._tails.land(claim.run, stored_frame, frame.events)
 
     async def _store(self, claim: _Claim, frame: Frame, attempt: int) -> int:
         """Put a frame behind the claim's place; returns its own."""
@@ -160,14 +171,15 @@ class NatsLog:
         try:
             put = partial(self._client.publish, subject, body, headers)
             return await self._client.insist(put)
-        except Refused as error:
-            refused = error
-        # An earlier try may have been stored: who does not know keeps asking, for as long as it takes.
+        except ApiError as error:
+            refusal = error
+        # An earlier try may have been stored. Only the last message of the subject can tell; giving up here
+        # would report a failure for a frame that readers may see.
         end = await self._client.insist(partial(frames.last, self._client, self._layout, claim.run))
         if end is not None and end.id == headers[frames.ID]:
             return end.place
-        if refused.code != MOVED:
-            raise refused
+        if refusal.code != WRONG_LAST_SEQUENCE:
+            raise refusal
         where = "nowhere" if end is None else f"at {end.last} of attempt {end.attempt}"
         raise Fenced(f"the log of {claim.run} is {where}")
 
@@ -177,9 +189,9 @@ class NatsLog:
 
     # reading
 
-    def _slice(self, run: str, after: int, found: Sequence[Stored]) -> Sequence[Event]:
-        events = [event for stored in found for event in stored.events()]
-        end = found[-1]
+    def _slice(self, run: str, after: int, stored_frames: Sequence[StoredFrame]) -> Sequence[Event]:
+        events = [event for stored_frame in stored_frames for event in stored_frame.events()]
+        end = stored_frames[-1]
         _remember(self._places, (run, end.last), end.place)
         if end.place > self._read.get(run, (-1, 0))[1]:
             _remember(self._read, run, (end.last, end.place))
@@ -193,7 +205,7 @@ class NatsLog:
         await asyncio.sleep(LAG_SECONDS)
         return True
 
-    async def _last(self, run: str) -> Stored | None:
+    async def _last(self, run: str) -> StoredFrame | None:
         look = partial(frames.last, self._client, self._layout, run)
         return await self._client.insist(look, READ_SECONDS)
 
@@ -212,7 +224,7 @@ class NatsLog:
         if claim is not None:
             claim.dropped = True
         self._read.pop(run, None)
-        self._tails.dropped(run)  # first: nothing may be told behind it
+        self._tails.drop(run)  # first: nothing may be told behind it
         await self._purge(run)
         self._client.tell(self._layout.live(run), headers={DROPPED: "1"})
 
@@ -226,16 +238,16 @@ async def list_subjects(
     client: Client, stream: str, pattern: str, seconds: float = READ_SECONDS
 ) -> list[str]:
     """The subjects of a stream that have messages; each page is insisted on for so long."""
-    found: list[str] = []
+    subjects: list[str] = []
     while True:
         ask = partial(
-            client.ask, f"STREAM.INFO.{stream}", subjects_filter=pattern, offset=len(found)
+            client.ask, f"STREAM.INFO.{stream}", subjects_filter=pattern, offset=len(subjects)
         )
         answer = await client.insist(ask, seconds)
         page: dict[str, int] = answer["state"].get("subjects") or {}
-        found += page
-        if not page or len(found) >= int(answer.get("total") or 0):
-            return found
+        subjects += page
+        if not page or len(subjects) >= int(answer.get("total") or 0):
+            return subjects
 
 
 Key = TypeVar("Key")
@@ -249,5 +261,5 @@ def _remember(places: OrderedDict[Key, Value], key: Key, value: Value) -> None:
         places.popitem(last=False)
 
 
-async def _refused(refusal: Fenced) -> None:
+async def _refuse(refusal: Fenced) -> None:
     raise refusal

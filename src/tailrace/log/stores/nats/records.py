@@ -18,11 +18,11 @@ import msgspec
 
 from tailrace.errors import Damaged, RevisionMismatch
 from tailrace.log.contract import Change, Record
-from tailrace.log.stores.nats.client import Client, Headers, Refused
+from tailrace.log.stores.nats.client import ApiError, Client, Headers
 from tailrace.log.stores.nats.frames import EXPECTED, ID, last_message
 from tailrace.log.stores.nats.layout import Layout
 from tailrace.log.stores.nats.layout import key as key_of
-from tailrace.log.stores.nats.log import MOVED, list_subjects
+from tailrace.log.stores.nats.log import WRONG_LAST_SEQUENCE, list_subjects
 
 SECONDS = 15.0
 """How long a record's reader or writer insists: an election takes up to ten."""
@@ -78,8 +78,8 @@ class NatsRecords:
         keys = sorted(map(key_of, await self._subjects(pattern)), reverse=newest_first)
         if after:
             keys = [each for each in keys if (each < after if newest_first else each > after)]
-        found = await asyncio.gather(*(self._whole(bucket, each) for each in keys[:limit]))
-        return [record for record in found if record is not None]
+        records = await asyncio.gather(*(self._whole(bucket, each) for each in keys[:limit]))
+        return [record for record in records if record is not None]
 
     async def _whole(self, bucket: str, key: str) -> Record | None:
         """A record of a list: one that is damaged does not hide the others."""
@@ -91,19 +91,19 @@ class NatsRecords:
     async def due(self, bucket: str, now: int, limit: int = 100) -> Sequence[Record]:
         marks = await self._subjects(f"{self._layout.name}.due.{bucket}.*.*")
         times = sorted((int(mark.split(".")[-2]), key_of(mark)) for mark in marks)
-        found: list[Record] = []
+        records: list[Record] = []
         for expires, name in times:
-            if expires > now or len(found) == limit:
+            if expires > now or len(records) == limit:
                 break
             try:
                 record = await self.get(bucket, name)
             except Damaged:
                 continue
             if record is not None and record.expires == expires:
-                found.append(record)
+                records.append(record)
             else:
                 await self._purge(self._layout.due(bucket, expires, name))
-        return found
+        return records
 
     async def _put(
         self, bucket: str, key: str, value: bytes, revision: int | None, expires: int
@@ -133,14 +133,14 @@ class NatsRecords:
                 place, now = (0, None) if guess else await self._read(subject)
                 guess = False
                 old = None if now is None else Record(key, now.value, now.revision, now.expires)
-                wanted = change.apply(old)
-                if wanted is None:
+                new = change.apply(old)
+                if new is None:
                     return
-                if wanted.expires:
-                    await self._publish(self._layout.due(bucket, wanted.expires, key), b"", {})
+                if new.expires:
+                    await self._publish(self._layout.due(bucket, new.expires, key), b"", {})
                 revision = 1 if now is None else now.revision + 1
-                sum = _sum(subject, revision, wanted.expires, wanted.value)
-                body = _encode(_Value(revision, wanted.expires, wanted.value, sum))
+                sum = _sum(subject, revision, new.expires, new.value)
+                body = _encode(_Value(revision, new.expires, new.value, sum))
                 if await self._set(subject, body, place):
                     return
 
@@ -149,11 +149,11 @@ class NatsRecords:
         name = secrets.token_hex(8)
         try:
             await self._publish(subject, body, {EXPECTED: str(place), ID: name})
-        except Refused as error:
-            if error.code != MOVED:
+        except ApiError as error:
+            if error.code != WRONG_LAST_SEQUENCE:
                 raise
-            found = await self._last(subject)
-            return found is not None and found[1].get(ID) == name
+            message = await self._last(subject)
+            return message is not None and message[1].get(ID) == name
         return True
 
     async def _delete(self, subject: str) -> None:
@@ -161,16 +161,16 @@ class NatsRecords:
             await self._purge(subject)
 
     async def _read(self, subject: str) -> tuple[int, _Value | None]:
-        found = await self._last(subject)
-        if found is None:
+        message = await self._last(subject)
+        if message is None:
             return 0, None
         try:
-            value = _decode(found[2])
+            value = _decode(message[2])
         except msgspec.MsgspecError as error:
-            raise _damaged(subject) from error
+            raise _report_damage(subject) from error
         if value.sum not in (None, _sum(subject, value.revision, value.expires, value.value)):
-            raise _damaged(subject)
-        return found[0], value
+            raise _report_damage(subject)
+        return message[0], value
 
     async def _last(self, subject: str) -> tuple[int, Headers, bytes] | None:
         return await self._client.insist(
@@ -206,6 +206,6 @@ def _sum(subject: str, revision: int, expires: int, value: bytes) -> int:
     return zlib.crc32(value, zlib.crc32(f"{subject} {revision} {expires}".encode()))
 
 
-def _damaged(subject: str) -> Damaged:
+def _report_damage(subject: str) -> Damaged:
     logger.error("the record %s is damaged in its stream: it is refused", subject)
     return Damaged("A record is damaged in its stream.")

@@ -21,7 +21,7 @@ from tailrace.log.stores.nats.layout import READY_SECONDS, Layout
 REPLICAS = 3
 MAX_PAYLOAD = 8_388_608
 """Bytes: the largest frame, compressed, with room to spare."""
-MEASURED = (2, 14)
+TESTED_VERSION = (2, 14)
 """What is promised was measured with 2.15; 2.14 is the oldest line that its makers mend."""
 FULL = 0.8
 """Share of the storage that is used when it is time to say so."""
@@ -58,49 +58,49 @@ async def unsafe(client: Client, layout: Layout, monitors: Sequence[str] = ()) -
     `monitors` are the servers' monitoring addresses (`http://host:8222`). Raises `LogError` when the streams
     cannot be asked for.
     """
-    found = [*_server("the server", ".".join(map(str, client.version)), client.max_payload)]
-    for wanted in layout.streams():
-        ask = partial(client.ask, f"STREAM.INFO.{wanted['name']}")
-        found += _stream(str(wanted["name"]), await client.insist(ask, READY_SECONDS))
+    faults = [*_server("the server", ".".join(map(str, client.version)), client.max_payload)]
+    for config in layout.streams():
+        ask = partial(client.ask, f"STREAM.INFO.{config['name']}")
+        faults += _stream(str(config["name"]), await client.insist(ask, READY_SECONDS))
     if not monitors:
-        found.append(
+        faults.append(
             "whether the servers write to disk before they acknowledge cannot be seen: "
             "name their monitoring addresses (http://host:8222)"
         )
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(MONITOR_SECONDS)) as session:
-        for sentences in await asyncio.gather(*(_monitored(session, each) for each in monitors)):
-            found += sentences
-    return list(dict.fromkeys(found))
+        for sentences in await asyncio.gather(*(_monitor(session, each) for each in monitors)):
+            faults += sentences
+    return list(dict.fromkeys(faults))
 
 
 def _server(who: str, version: str, max_payload: int) -> list[str]:
-    found: list[str] = []
-    if tuple(map(int, version.split("-")[0].split(".")[:2])) < MEASURED:
-        found.append(f"{who} is {version}: take {'.'.join(map(str, MEASURED))} or later")
+    faults: list[str] = []
+    if tuple(map(int, version.split("-")[0].split(".")[:2])) < TESTED_VERSION:
+        faults.append(f"{who} is {version}: take {'.'.join(map(str, TESTED_VERSION))} or later")
     if max_payload < MAX_PAYLOAD:
-        found.append(f"{who} has max_payload {max_payload}: large events need {MAX_PAYLOAD}")
-    return found
+        faults.append(f"{who} has max_payload {max_payload}: large events need {MAX_PAYLOAD}")
+    return faults
 
 
 def _stream(name: str, about: dict[str, Any]) -> list[str]:
-    found: list[str] = []
+    faults: list[str] = []
     copies = about["config"]["num_replicas"]
     if copies < REPLICAS:
-        found.append(
+        faults.append(
             f"the stream {name} has num_replicas {copies}: with fewer than {REPLICAS}, events are lost "
             "or stand still when one machine fails"
         )
     for replica in about.get("cluster", {}).get("replicas") or ():
         if replica.get("offline"):
-            found.append(
+            faults.append(
                 f"the stream {name} misses its replica on {replica['name']}: it is offline"
             )
         elif not replica.get("current"):
-            found.append(f"the stream {name} is behind on {replica['name']}")
-    return found
+            faults.append(f"the stream {name} is behind on {replica['name']}")
+    return faults
 
 
-async def _monitored(session: aiohttp.ClientSession, address: str) -> list[str]:
+async def _monitor(session: aiohttp.ClientSession, address: str) -> list[str]:
     try:
         varz = await _varz(session, address)
     except LogError as error:
@@ -109,16 +109,16 @@ async def _monitored(session: aiohttp.ClientSession, address: str) -> list[str]:
     if config is None:
         why = "it is not configured, or was switched off when the disk was full: make room, and restart it"
         return [f"{who} has no JetStream: {why}"]
-    found = _server(who, varz.version, varz.max_payload)
+    faults = _server(who, varz.version, varz.max_payload)
     if not config.sync_always:
-        found.append(
+        faults.append(
             f"{who} has sync_interval {config.sync_interval / 1e9:g} s: acknowledged events of that long "
             "are lost when the power fails; set `sync_interval: always`"
         )
     if config.max_storage and varz.jetstream.stats.storage > FULL * config.max_storage:
         share = min(varz.jetstream.stats.storage / config.max_storage, 1)
-        found.append(f"{who} has used {share:.0%} of its storage (`max_file`)")
-    return found
+        faults.append(f"{who} has used {share:.0%} of its storage (`max_file`)")
+    return faults
 
 
 async def _varz(session: aiohttp.ClientSession, address: str) -> _Varz:

@@ -69,6 +69,11 @@ class NatsStore:
     async def _begin(
         self, run: str, frame: Frame, before: Sequence[Change], beside: Sequence[Change]
     ) -> None:
+        # JetStream has no transaction over two streams, so the order is the guarantee (docs/adr/0013).
+        # Claims and conversation entries come first: after a crash they name a run without a log, which
+        # readers skip and a retry replaces. The frame and the record follow, concurrently, because neither
+        # alone makes a run: it exists when both are there, and its id is returned to the client only after
+        # both.
         try:
             async with asyncio.timeout(BEGIN_SECONDS):
                 for change in before:
@@ -76,7 +81,7 @@ class NatsStore:
                 done = await asyncio.gather(
                     self.log.append(run, frame, expected=-1, attempt=1),
                     *(self.records.change(change) for change in beside),
-                    return_exceptions=True,  # who is refused has left nothing on its way
+                    return_exceptions=True,  # wait for all: no write is in flight when this raises
                 )
                 for outcome in done:
                     if outcome is not None:
@@ -85,7 +90,7 @@ class NatsStore:
             raise LogError(f"no engine answered for {BEGIN_SECONDS:g} s") from None
 
     async def open(self) -> None:
-        client = await self._connected()
+        client = await self._connect()
         try:
             await layouts.check(client, self._layout)
         except BaseException:
@@ -96,7 +101,7 @@ class NatsStore:
         self._records = NatsRecords(client, self._layout)
         self._work = NatsWork(client, self._layout)
 
-    async def _connected(self) -> Client:
+    async def _connect(self) -> Client:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience
         while True:

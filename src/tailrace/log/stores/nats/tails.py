@@ -16,7 +16,7 @@ from tailrace.events.types import Event
 from tailrace.log.contract import Listener
 from tailrace.log.stores.nats import frames
 from tailrace.log.stores.nats.client import Client, Headers
-from tailrace.log.stores.nats.frames import Stored
+from tailrace.log.stores.nats.frames import StoredFrame
 from tailrace.log.stores.nats.layout import Layout
 from tailrace.log.watchers import Watchers
 
@@ -37,29 +37,29 @@ class Tail:
         self._tails = tails
         self._run = run
         self._ahead = place
-        self._gone = False
-        self._heard = asyncio.Event()
+        self._dropped = False
+        self._news = asyncio.Event()
         self._following = asyncio.create_task(self._follow())
 
-    def landed(self, stored: Stored, events: Sequence[Event] | None = None) -> None:
+    def land(self, frame: StoredFrame, events: Sequence[Event] | None = None) -> None:
         """A frame is in the stream; tell it if it is the next one, else look what is missing."""
-        if stored.place <= self.place or self._gone:
+        if frame.place <= self.place or self._dropped:
             return
-        if stored.first > self.seq + 1:
-            self._ahead = max(self._ahead, stored.place)
-            self._heard.set()
+        if frame.first > self.seq + 1:
+            self._ahead = max(self._ahead, frame.place)
+            self._news.set()
             return
-        fresh = events if events is not None else stored.events()
-        known = self.seq + 1 - stored.first
-        self.seq, self.place = max(self.seq, stored.last), stored.place
-        self._heard.set()
-        if fresh[known:]:
-            self._tails.watchers.tell(self._run, fresh[known:])
+        fresh = events if events is not None else frame.events()
+        known_count = self.seq + 1 - frame.first
+        self.seq, self.place = max(self.seq, frame.last), frame.place
+        self._news.set()
+        if fresh[known_count:]:
+            self._tails.watchers.tell(self._run, fresh[known_count:])
 
-    def dropped(self) -> None:
+    def drop(self) -> None:
         """The run's log is gone: that is the last that is told."""
-        if not self._gone:
-            self._gone = True
+        if not self._dropped:
+            self._dropped = True
             self._tails.watchers.tell(self._run, ())
 
     def close(self) -> None:
@@ -69,17 +69,17 @@ class Tail:
     async def _follow(self) -> None:
         client, live = self._tails.client, self._tails.layout.live(self._run)
         stop: Callable[[], Awaitable[None]] = await client.insist(
-            lambda: client.listen(live, self._told)
+            lambda: client.listen(live, self._on_message)
         )
         try:
-            while not self._gone:
+            while not self._dropped:
                 try:
                     await client.insist(self._look)
                 except LogError as error:
                     # no stream, or what nobody can read: it may be there again
                     logger.warning("run %s: no news of it: %s", self._run, error)
                     self._ahead = self.place
-                self._heard.clear()
+                self._news.clear()
                 try:
                     async with asyncio.timeout(IDLE_SECONDS):
                         await self._until_behind()
@@ -91,34 +91,34 @@ class Tail:
     async def _until_behind(self) -> None:
         """Wait for news of a frame that does not follow; those that follow have been told already."""
         while self._ahead <= self.place:
-            await self._heard.wait()
-            self._heard.clear()
+            await self._news.wait()
+            self._news.clear()
 
     async def _look(self) -> None:
         """Tell what is in the stream and was not told. Raises `Unreachable`."""
         client, layout = self._tails.client, self._tails.layout
-        known = self.place
+        start = self.place
         end = await frames.last(client, layout, self._run)
         while end is not None and self.place < end.place:
-            found = await frames.after(client, layout, self._run, self.place)
-            if found and found[0].first > self.seq + 1:
-                self.dropped()  # frames are gone that were not told: it is no log any more
+            stored_frames = await frames.after(client, layout, self._run, self.place)
+            if stored_frames and stored_frames[0].first > self.seq + 1:
+                self.drop()  # frames are gone that were not told: it is no log any more
                 return
-            for stored in found:
-                self.landed(stored)
-            if not found:
+            for stored_frame in stored_frames:
+                self.land(stored_frame)
+            if not stored_frames:
                 await asyncio.sleep(LAG_SECONDS)
                 end = await frames.last(client, layout, self._run)
         if end is None:
             self._ahead = self.place
-            if known and known == self.place:  # else it came after the question
-                self.dropped()
+            if start and start == self.place:  # else it came after the question
+                self.drop()
 
-    def _told(self, headers: Headers, body: bytes) -> None:
+    def _on_message(self, headers: Headers, body: bytes) -> None:
         if DROPPED in headers:
-            self.dropped()
+            self.drop()
         else:
-            self.landed(frames.unpack(headers, body))
+            self.land(frames.unpack(headers, body))
 
 
 class Tails:
@@ -129,12 +129,12 @@ class Tails:
         self.layout = layout
         self.watchers = Watchers()
         self._tails: dict[str, Tail] = {}
-        self._watched: dict[str, int] = {}
+        self._watcher_counts: dict[str, int] = {}
 
     def watch(self, run: str, listener: Listener, seq: int, place: int) -> Callable[[], None]:
         """Call `listener` with what comes behind event `seq`, whose frame is at `place`."""
         stop_telling = self.watchers.watch(run, listener)
-        self._watched[run] = self._watched.get(run, 0) + 1
+        self._watcher_counts[run] = self._watcher_counts.get(run, 0) + 1
         if run not in self._tails:
             self._tails[run] = Tail(self, run, seq, place)
         stopped = False
@@ -148,17 +148,17 @@ class Tails:
 
         return stop
 
-    def landed(self, run: str, stored: Stored, events: Sequence[Event]) -> None:
+    def land(self, run: str, frame: StoredFrame, events: Sequence[Event]) -> None:
         """This process has appended a frame."""
         tail = self._tails.get(run)
         if tail is not None:
-            tail.landed(stored, events)
+            tail.land(frame, events)
 
-    def dropped(self, run: str) -> None:
+    def drop(self, run: str) -> None:
         """A run's log is gone."""
         tail = self._tails.get(run)
         if tail is not None:
-            tail.dropped()
+            tail.drop()
 
     def close(self) -> None:
         """Stop following."""
@@ -166,7 +166,7 @@ class Tails:
             tail.close()
 
     def _leave(self, run: str) -> None:
-        self._watched[run] -= 1
-        if not self._watched[run]:
-            del self._watched[run]
+        self._watcher_counts[run] -= 1
+        if not self._watcher_counts[run]:
+            del self._watcher_counts[run]
             self._tails.pop(run).close()

@@ -1,7 +1,11 @@
 """`Work` over a work queue stream and plain requests.
 
-The stream hands a message out again when it was not acknowledged for the lease; a worker keeps it by telling
-that it is in progress. An offered run is removed when its job is done, and only then.
+The lease of a job is the consumer's `ack_wait`: JetStream delivers a message again when it was not
+acknowledged for that long, and a worker extends it by `+WPI`, "work in progress"
+(https://docs.nats.io/nats-concepts/jetstream/consumers, AckWait and acknowledgement types). A lease only
+decides who tries: a worker that was frozen may still run after it. The right to write is decided by the
+append chain (`log.py`), so two workers of one run cost work, never a wrong log. The message is removed
+(`+ACK`) when the run has ended or waits, and only then.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from functools import partial
 import msgspec
 
 from tailrace.log.stores.nats.client import Client, Unreachable
-from tailrace.log.stores.nats.frames import ID, said
+from tailrace.log.stores.nats.frames import ID, description
 from tailrace.log.stores.nats.layout import SECOND, WORKERS, Layout
 from tailrace.log.work import Job, Respond
 
@@ -30,15 +34,15 @@ class NatsJob:
         self.run = run
         self.after = after
         # $JS.ACK.….<delivered>.<stream>.<consumer>.<time>.<left>
-        told = reply.split(".")
-        self.delivered = int(told[-5])
+        tokens = reply.split(".")
+        self.deliveries = int(tokens[-5])
         self._client = client
         self._reply = reply
 
     async def beat(self) -> None:
         await self._client.request(self._reply, b"+WPI")
 
-    async def done(self) -> None:
+    async def acknowledge(self) -> None:
         await self._client.insist(partial(self._client.request, self._reply, b"+ACK"), SAY_SECONDS)
 
     async def give_back(self, seconds: float = 0.0) -> None:
@@ -70,7 +74,7 @@ class NatsWork:
         if status in ("404", "408"):
             return None
         if status:
-            raise Unreachable(f"no jobs: {said(headers)}")
+            raise Unreachable(f"no jobs: {description(headers)}")
         run = message.subject.rsplit(".", 1)[1]
         return NatsJob(self._client, run, int(message.data), message.reply)
 

@@ -1,1 +1,1 @@
-"""The default engine: one SQLite file in a folder that one process owns (docs/adr/0002-sqlite-log.md)."""
+"""The default engine: one SQLite file in a folder that one process owns (`store.py`)."""

@@ -34,7 +34,7 @@ class Checkpoints:
         self._done = 0
         self._running: asyncio.Task[None] | None = None
 
-    def written(self, total: int) -> None:
+    def on_commit(self, total: int) -> None:
         """`total` bytes were written up to now."""
         if total - self._done >= CHECKPOINT_BYTES and (
             self._running is None or self._running.done()

@@ -27,7 +27,7 @@ class SqliteDriver:
         return SqliteSideRecords(settings.folder)
 
     def inspect(self, settings: StoreSettings) -> AbstractAsyncContextManager[Inspection]:
-        return _inspected(settings)
+        return _inspect(settings)
 
     async def create(self, settings: StoreSettings) -> Sequence[str]:
         raise ConfigError("a data folder cannot be shared")
@@ -37,11 +37,11 @@ class SqliteDriver:
 
 
 @asynccontextmanager
-async def _inspected(settings: StoreSettings) -> AsyncGenerator[Inspection, None]:
+async def _inspect(settings: StoreSettings) -> AsyncGenerator[Inspection, None]:
     from tailrace.log.stores.sqlite import scrub
 
-    with scrub.opened(settings.folder) as found:
-        yield found
+    with scrub.open_scrub(settings.folder) as inspection:
+        yield inspection
 
 
 DRIVER: StoreDriver = SqliteDriver()

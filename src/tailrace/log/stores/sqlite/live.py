@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tailrace.log.stores.claim import Claim
 from tailrace.log.stores.sqlite.rows import CHUNK_BYTES, CHUNK_EVENTS
-from tailrace.log.stores.sqlite.segments import Piece, lost
+from tailrace.log.stores.sqlite.segments import Piece, lost_piece
 
 TAIL_EVENTS = 256
 TAIL_BYTES = 262_144
@@ -37,7 +37,9 @@ class LiveRun(Claim):
     @property
     def settled(self) -> bool:
         """Whether there is nothing to do for this run but to wait for its next frame."""
-        return not self.ended and self.last - self.base < TAIL_EVENTS - 1 and self.size < TAIL_BYTES
+        return (
+            not self.finished and self.last - self.base < TAIL_EVENTS - 1 and self.size < TAIL_BYTES
+        )
 
     @property
     def oldest(self) -> int | None:
@@ -49,7 +51,7 @@ class LiveRun(Claim):
         it is lost."""
         due = self._pieces[-1].last + 1 if self._pieces else self.base
         if piece.first > due:
-            self._pieces.append(lost(due, piece.first - 1))
+            self._pieces.append(lost_piece(due, piece.first - 1))
         self._pieces.append(piece)
         self.size += piece.size
 

@@ -21,8 +21,8 @@ from tailrace.log.contract import Listener
 from tailrace.log.stores.sqlite import rows, segments, sums
 from tailrace.log.stores.sqlite.live import LiveRun
 from tailrace.log.stores.sqlite.readers import Readers
-from tailrace.log.stores.sqlite.recovery import Recovered
-from tailrace.log.stores.sqlite.segments import Gone, Piece
+from tailrace.log.stores.sqlite.recovery import Recovery
+from tailrace.log.stores.sqlite.segments import Piece, SegmentGone
 from tailrace.log.stores.sqlite.upkeep import Upkeep
 from tailrace.log.stores.sqlite.writer import Action, Append, Commit, Writer
 from tailrace.log.watchers import Watchers
@@ -34,19 +34,19 @@ DROP_RUNS = 10
 class SqliteLog:
     """The logs of runs in one file."""
 
-    def __init__(self, writer: Writer, readers: Readers, recovered: Recovered) -> None:
+    def __init__(self, writer: Writer, readers: Readers, recovery: Recovery) -> None:
         self._writer = writer
         self._readers = readers
-        self._runs = recovered.runs
+        self._runs = recovery.runs
         self._new: dict[str, LiveRun] = {}
-        self._dropped = recovered.dropped
-        self._segment = recovered.segment
-        self._torn = recovered.torn
-        self._uncertain = recovered.uncertain()
+        self._dropped_runs = recovery.dropped_runs
+        self._segment = recovery.segment
+        self._has_torn_segment = recovery.has_torn_segment
+        self._uncertain = recovery.uncertain()
         self._watchers = Watchers()
-        self._upkeep = Upkeep(writer, self._runs, self._dropped)
+        self._upkeep = Upkeep(writer, self._runs, self._dropped_runs)
         self._loop = asyncio.get_running_loop()
-        for live in recovered.runs.values():
+        for live in recovery.runs.values():
             if not live.settled:
                 self._upkeep.attend(live)
 
@@ -93,67 +93,67 @@ class SqliteLog:
                 return _beyond(after, bodies)
             try:
                 return await self._readers.run(partial(_load, run, after, pieces), run)
-            except Gone:  # it became a chunk meanwhile
+            except SegmentGone:  # it became a chunk meanwhile
                 if self._runs.get(run) is live and live.slice(after)[:1] == pieces[:1]:
-                    raise sums.damaged("segments", f"event {after + 1}", run) from None
+                    raise sums.report_damage("segments", f"event {after + 1}", run) from None
 
     def watch(self, run: str, listener: Listener) -> Callable[[], None]:
         return self._watchers.watch(run, listener)
 
     async def open_runs(self) -> Sequence[str]:
-        return [run for run, live in self._runs.items() if not live.ended]
+        return [run for run, live in self._runs.items() if not live.finished]
 
     async def drop(self, runs: Sequence[str]) -> None:
         for start in range(0, len(runs), DROP_RUNS):
             await self._drop(runs[start : start + DROP_RUNS])
 
-    def finished(self, commit: Commit) -> None:
+    def on_commit(self, commit: Commit) -> None:
         """The writer's news, before it resolves the futures."""
         for append in [append for append in commit.appends if append.live.dropped]:
             commit.refuse(append, Fenced(f"the run {append.live.run} was dropped"))
         if commit.error is None:
             self._segment = max(self._segment, commit.segment)
             for append in commit.appends:
-                self._landed(append, commit.segment)
-            self._upkeep.look_round(commit.segment, self._writer.written)
+                self._land(append, commit.segment)
+            self._upkeep.look_round(commit.segment, self._writer.bytes_written)
         else:
             for append in commit.appends:
-                self._failed(append)
-        for append, _ in commit.refused:
-            self._failed(append)
+                self._fail(append)
+        for append, _ in commit.refusals:
+            self._fail(append)
 
     async def settle(self) -> None:
         """Seal what has ended and trim the segments, as far as the disk allows."""
         await self._upkeep.settle(self._segment)
 
     async def _chunk(self, run: str, after: int, live: LiveRun | None) -> Sequence[Event]:
-        found = await self._readers.run(
+        events = await self._readers.run(
             lambda connection: rows.read(connection, run, after, more=live is not None), run
         )
-        if not found and after < 0 and self._torn and run not in self._dropped:
+        if not events and after < 0 and self._has_torn_segment and run not in self._dropped_runs:
             raise _uncertain(run)
-        return found
+        return events
 
     def _newcomer(self, run: str) -> LiveRun:
         """A run that is not in memory: new, as far as the event loop knows; the writer looks it up."""
         live = self._new.get(run)
         if live is None:
             live = LiveRun(run)
-            live.dropped = run in self._dropped
+            live.dropped = run in self._dropped_runs
         return live
 
-    def _landed(self, append: Append, segment: int) -> None:
+    def _land(self, append: Append, segment: int) -> None:
         live, frame = append.live, append.frame
         if append.first:
             del self._new[live.run]
             self._runs[live.run] = live
         live.keep(Piece(frame.first, frame.last, segment, len(frame.body), frame.body))
-        live.landed(frame.last, append.attempt, ended=append.ends)
+        live.land(frame.last, append.attempt, finished=append.ends)
         self._watchers.tell(live.run, frame.events)
         if not live.settled:
             self._upkeep.attend(live)
 
-    def _failed(self, append: Append) -> None:
+    def _fail(self, append: Append) -> None:
         append.live.in_flight = False
         if append.first:
             del self._new[append.live.run]
@@ -163,7 +163,7 @@ class SqliteLog:
             live = self._runs.pop(run, None) or self._new.get(run)
             if live is not None:
                 live.dropped = True
-            self._dropped[run] = sys.maxsize
+            self._dropped_runs[run] = sys.maxsize
 
         def action(connection: sqlite3.Connection) -> int:
             segment = self._writer.segment + 1  # of this very commit, if it has one
@@ -176,7 +176,7 @@ class SqliteLog:
 
         segment = await self._writer.act(action)
         for run in runs:
-            self._dropped[run] = segment
+            self._dropped_runs[run] = segment
             self._watchers.tell(run, ())
 
 

@@ -39,7 +39,7 @@ class Readers:
         if self._closed:
             raise LogError("the store is closed")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._guarded, act, about)
+        return await loop.run_in_executor(self._pool, self._translate_errors, act, about)
 
     async def close(self) -> None:
         """End the threads when they have done what they were asked."""
@@ -48,7 +48,7 @@ class Readers:
         for connection in self._connections:
             connection.close()
 
-    def _guarded(self, act: Callable[[sqlite3.Connection], Result], about: str) -> Result:
+    def _translate_errors(self, act: Callable[[sqlite3.Connection], Result], about: str) -> Result:
         try:
             return act(self._connection())
         except sqlite3.Error as error:

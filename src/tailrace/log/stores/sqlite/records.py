@@ -133,43 +133,48 @@ def get(connection: sqlite3.Connection, bucket: str, key: str) -> Record | None:
         _must_be_absent(connection, bucket, key)
         return None
     if row[:2] != (bucket, key) or not is_whole(row):
-        raise _damaged(row, bucket, key)  # a search through a damaged page may find another record
+        raise _report_damage(
+            row, bucket, key
+        )  # a search through a damaged page may find another record
     return _record(row)
 
 
 def change_all(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     """Make all changes, or none: whatever raises `LogError` does so before anything is written."""
-    made = [
+    values = [
         (change, change.apply(get(connection, change.bucket, change.key))) for change in changes
     ]
-    for change, value in made:
+    for change, value in values:
         if value is not None:
             put(connection, change.bucket, change.key, value.value, None, value.expires)
 
 
 def delete(connection: sqlite3.Connection, bucket: str, key: str) -> None:
+    """As `Records.delete`."""
     connection.execute("DELETE FROM records WHERE bucket = ? AND key = ?", (bucket, key))
 
 
 def scan(
     connection: sqlite3.Connection, bucket: str, *, after: str, limit: int, newest_first: bool
 ) -> Sequence[Record]:
+    """As `Records.scan`, without the records that are damaged."""
     beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
     bound = f"AND key {beyond} ?" if after else "AND ? = ''"
     query = f"""SELECT {COLUMNS} FROM records WHERE bucket = ? {bound}
                 ORDER BY key {order}"""
-    found: list[Record] = []
+    records: list[Record] = []
     for record in _whole(connection, query, (bucket, after), bucket):
-        last = found[-1].key if found else after
+        last = records[-1].key if records else after
         if last and (record.key >= last if newest_first else record.key <= last):
             continue  # on a damaged page the same one may be found again
-        found.append(record)
-        if len(found) == limit:
+        records.append(record)
+        if len(records) == limit:
             break
-    return found
+    return records
 
 
 def due(connection: sqlite3.Connection, bucket: str, now: int, limit: int) -> Sequence[Record]:
+    """As `Records.due`, without the records that are damaged."""
     query = f"""SELECT {COLUMNS} FROM records
                 WHERE bucket = ? AND expires > 0 AND expires <= ? ORDER BY expires"""
     return list(islice(_whole(connection, query, (bucket, now), bucket), limit))
@@ -187,7 +192,7 @@ def _whole(
         if row[0] == bucket and is_whole(row):
             yield _record(row)
         else:
-            _damaged(row, str(row[0]), str(row[1]))
+            _report_damage(row, str(row[0]), str(row[1]))
 
 
 def _must_be_absent(connection: sqlite3.Connection, bucket: str, key: str) -> None:
@@ -198,7 +203,7 @@ def _must_be_absent(connection: sqlite3.Connection, bucket: str, key: str) -> No
                     ORDER BY bucket {order}, key {order} LIMIT 1"""
         row = connection.execute(query, (bucket, key)).fetchone()
         if row is not None and not is_whole(row):
-            raise _damaged(row, bucket, key)
+            raise _report_damage(row, bucket, key)
 
 
 def is_whole(row: Row) -> bool:
@@ -206,8 +211,8 @@ def is_whole(row: Row) -> bool:
     bucket, key, value, revision, expires, sum = row
     if not isinstance(revision, int) or not isinstance(expires, int):
         return False
-    return sums.fits(sum, found := sums.record(bucket, key, revision, expires, value)) and (
-        found != sums.NEVER
+    return sums.fits(sum, checksum := sums.record(bucket, key, revision, expires, value)) and (
+        checksum != sums.NEVER
     )
 
 
@@ -216,9 +221,9 @@ def _record(row: Row) -> Record:
     return Record(key, value, revision, expires)
 
 
-def _damaged(row: Row, bucket: str, key: str) -> Damaged:
+def _report_damage(row: Row, bucket: str, key: str) -> Damaged:
     """A run's own record names the run; no other key is told."""
-    error = sums.damaged("records", f"row {row[0]!r}, {row[1]!r}")
+    error = sums.report_damage("records", f"row {row[0]!r}, {row[1]!r}")
     if bucket == RUNS:
         return Damaged(f"The record of {ids.run_id(key)} is damaged on disk.")
     return error
@@ -247,11 +252,11 @@ def put(
     """One statement: each gives up the interpreter lock and must win it back."""
     values = (bucket, key, value, expires)
     if revision is None:
-        written = connection.execute(_OVERWRITE, values).fetchall()
+        rows = connection.execute(_OVERWRITE, values).fetchall()
     elif revision == 0:
-        written = connection.execute(_CREATE, values).fetchall()
+        rows = connection.execute(_CREATE, values).fetchall()
     else:
-        written = connection.execute(_UPDATE, (*values, revision)).fetchall()
-    if not written:
+        rows = connection.execute(_UPDATE, (*values, revision)).fetchall()
+    if not rows:
         raise RevisionMismatch(f"{bucket}/{key} is not at revision {revision}")
-    return int(written[0][0])
+    return int(rows[0][0])

@@ -23,21 +23,21 @@ from tailrace.log.stores.sqlite.segments import Head, Piece
 logger = logging.getLogger("tailrace.log")
 
 
-class Recovered:
+class Recovery:
     """The runs without a seal (ended ones among them), the tombstones, the last segment's number."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Read the file. Raises what SQLite raises where no table can be read at all."""
         self.runs: dict[str, LiveRun] = {}
-        self.dropped: dict[str, int] = {}
-        self.torn = False
+        self.dropped_runs: dict[str, int] = {}
+        self.has_torn_segment = False
         self._connection = connection
-        self._sealed: set[str] = set()
+        self._sealed_runs: set[str] = set()
         for table in ("segments_1", "segments", "live", "dropped"):
             self._examine(table)
         for run, (segment,) in _rows(connection, "dropped", "run, segment"):
-            self.dropped[run] = segment
-        self.segment = max(self.dropped.values(), default=0)
+            self.dropped_runs[run] = segment
+        self.segment = max(self.dropped_runs.values(), default=0)
         for run, (attempt, last) in _rows(connection, "live", "run, attempt, last"):
             self.runs[run] = LiveRun(run, last, attempt)
         self._old_segments()
@@ -45,7 +45,9 @@ class Recovered:
 
     def uncertain(self) -> frozenset[str]:
         """The open runs whose end may be in rows that cannot be read."""
-        return frozenset(run for run, live in self.runs.items() if self.torn and not live.ended)
+        return frozenset(
+            run for run, live in self.runs.items() if self.has_torn_segment and not live.finished
+        )
 
     def _old_segments(self) -> None:
         for row in self._ids("segments_1"):
@@ -71,9 +73,9 @@ class Recovered:
         """A row that a damaged page hides is missed by nobody who reads the others; SQLite's own check of the
         pages finds that. These tables are small, and it reads no more of long rows than where they go on:
         0.3 s a gigabyte."""
-        found = self._connection.execute(f"PRAGMA quick_check({table})").fetchall()
-        if found != [("ok",)]:
-            self._tear(table, str(found[0][0]).replace("\n", "; "))
+        rows = self._connection.execute(f"PRAGMA quick_check({table})").fetchall()
+        if rows != [("ok",)]:
+            self._tear(table, str(rows[0][0]).replace("\n", "; "))
 
     def _ids(self, table: str) -> Iterator[int]:
         """The rows of a table, as far as they can be found."""
@@ -83,32 +85,32 @@ class Recovered:
             self._tear(table, str(error))
 
     def _tear(self, table: str, where: object) -> None:
-        self.torn = True
+        self.has_torn_segment = True
         logger.error(
             "tailrace.db: table %s, %s cannot be read: open runs are refused that may be there",
             table,
             f"row {where}" if isinstance(where, int) else where,
         )
 
-    def _frames(self, found: Iterator[tuple[Head, Piece]]) -> None:
-        for head, piece in found:
-            if head.run not in self.dropped and head.run not in self._sealed:
+    def _frames(self, frames: Iterator[tuple[Head, Piece]]) -> None:
+        for head, piece in frames:
+            if head.run not in self.dropped_runs and head.run not in self._sealed_runs:
                 self._frame(head, piece)
 
     def _frame(self, head: Head, piece: Piece) -> None:
         live = self.runs.get(head.run)
         if live is None:
             if rows.has(self._connection, head.run):
-                self._sealed.add(head.run)
+                self._sealed_runs.add(head.run)
                 return
             live = self.runs[head.run] = LiveRun(head.run)
         if head.first <= live.last:
             return  # a chunk has it
         if head.first != live.last + 1:
             missing = f"events {live.last + 1} to {head.first - 1}"
-            sums.damaged(piece.table, f"{missing} before row {piece.segment}", head.run)
+            sums.report_damage(piece.table, f"{missing} before row {piece.segment}", head.run)
         live.keep(piece)
-        live.last, live.attempt, live.ended = head.last, head.attempt, head.ends
+        live.last, live.attempt, live.finished = head.last, head.attempt, head.ends
 
 
 def _rows(
@@ -122,4 +124,4 @@ def _rows(
         if whole and sums.fits(sum, sums.row(run, *numbers)):
             yield run, numbers
         else:
-            sums.damaged(table, f"row {run!r}", str(run))
+            sums.report_damage(table, f"row {run!r}", str(run))

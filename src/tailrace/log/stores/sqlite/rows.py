@@ -49,14 +49,14 @@ class Chunk(Struct, frozen=True, array_like=True):
             )  # what is damaged may be of any type
         except msgspec.ValidationError:
             return False
-        found = _sum(self.run, self.first, self.last, self.schema, self.ends, self.body)
-        return sums.fits(self.sum, found)
+        checksum = _sum(self.run, self.first, self.last, self.schema, self.ends, self.body)
+        return sums.fits(self.sum, checksum)
 
-    def checked(self) -> Chunk:
+    def verify(self) -> Chunk:
         """Itself. Raises `Damaged`."""
         if not self.is_whole:
             where = f"row {self.row} (events from {self.first})"
-            raise sums.damaged("chunks", where, self.run)
+            raise sums.report_damage("chunks", where, self.run)
         return self
 
 
@@ -70,7 +70,7 @@ def write(
     """
     done = 0
     final = pieces[-1].last
-    for good, group in groupby(_loaded(connection, run, pieces), key=lambda each: each[1]):
+    for good, group in groupby(_load(connection, run, pieces), key=lambda each: each[1]):
         these = list(group)
         first, last = these[0][0].first, these[-1][0].last
         ending = ends and last == final
@@ -89,7 +89,7 @@ _INSERT = """INSERT INTO chunks (run, first, last, schema, body, ends, sum)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
 
 
-def _loaded(
+def _load(
     connection: sqlite3.Connection, run: str, pieces: Iterable[Piece]
 ) -> Iterator[tuple[Piece, bool, bytes]]:
     """The pieces, whether each is as it was written, and their bytes."""
@@ -135,14 +135,14 @@ def read(connection: sqlite3.Connection, run: str, after: int, *, more: bool) ->
     """
     query = f"""SELECT {COLUMNS} FROM chunks
                 WHERE run = ? AND first <= ? ORDER BY first DESC LIMIT 1"""
-    found = connection.execute(query, (run, after + 1)).fetchone()
-    chunk = Chunk(*found).checked() if found is not None else None
+    row = connection.execute(query, (run, after + 1)).fetchone()
+    chunk = Chunk(*row).verify() if row is not None else None
     if chunk is not None and (chunk.run != run or chunk.first > after + 1):
-        raise sums.damaged("chunks", f"the page with event {after + 1}", run)
+        raise sums.report_damage("chunks", f"the page with event {after + 1}", run)
     if chunk is None or chunk.last <= after:
         missing = _is_hidden(connection, run) if chunk is None else _breaks_off(chunk, after)
         if more or missing:
-            raise sums.damaged("chunks", f"the row with event {after + 1}", run)
+            raise sums.report_damage("chunks", f"the row with event {after + 1}", run)
         return ()
     body = chunk.body
     if after >= chunk.first:
@@ -158,8 +158,8 @@ def _is_hidden(connection: sqlite3.Connection, run: str) -> bool:
     for beyond, order in (("<", "DESC"), (">", "ASC")):
         query = f"""SELECT {COLUMNS} FROM chunks WHERE run {beyond} ?
                     ORDER BY run {order}, first {order} LIMIT 1"""
-        found = connection.execute(query, (run,)).fetchone()
-        if found is not None and not Chunk(*found).is_whole:
+        row = connection.execute(query, (run,)).fetchone()
+        if row is not None and not Chunk(*row).is_whole:
             return True
     return False
 

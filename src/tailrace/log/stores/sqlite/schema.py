@@ -5,7 +5,8 @@ in arrival order (`segments.py`). A key per run would scatter the writes; measur
 of the whole server. `chunks` holds what needs no segment any more: the older part of live runs, and whole
 ended runs. A run with chunks and without a row in `live` has ended. `dropped` names runs whose frames may
 still lie in segments up to `segment`. Every row has a checksum of its keys and values (`sums.py`); one
-without it was written by version 1. Why there is no `auto_vacuum`: docs/adr/0002-sqlite-log.md.
+without it was written by version 1. There is no `auto_vacuum`: it moves pages in every commit that frees some
+(https://sqlite.org/pragma.html#pragma_auto_vacuum), and freed pages are reused by the next segments.
 """
 
 from __future__ import annotations

@@ -18,17 +18,17 @@ from tailrace.events.types import Event
 from tailrace.log import private
 from tailrace.log.contract import Record
 from tailrace.log.stores.sqlite import records, rows, segments, sums
-from tailrace.log.stores.sqlite.recovery import Recovered
+from tailrace.log.stores.sqlite.recovery import Recovery
 from tailrace.log.stores.sqlite.schema import FILE, FILES, MIGRATIONS, connect
 
-_SUMMED = {
+_SUMMED_COLUMNS = {
     "live": "run, attempt, last",
     "dropped": "run, segment",
 }
 
 
 @contextmanager
-def opened(folder: Path) -> Generator[Scrub, None, None]:
+def open_scrub(folder: Path) -> Generator[Scrub, None, None]:
     """A look at a folder. Raises `LogError` where there is no data file, or one of another version."""
     if not (folder / FILE).is_file():
         raise LogError(f"{folder}: there is no {FILE}")
@@ -53,14 +53,14 @@ class Scrub:
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self._folder = folder
         self._connection = connection
-        self._recovered = Recovered(connection)
+        self._recovery = Recovery(connection)
 
     def faults(self) -> Iterator[str]:
         """A sentence for each thing that is wrong with files, pages and checksums."""
         yield from private.open_to_others(self._folder, FILES)
-        for (found,) in self._connection.execute("PRAGMA integrity_check"):
-            if found != "ok":
-                yield f"SQLite: {str(found).strip()}"
+        for (message,) in self._connection.execute("PRAGMA integrity_check"):
+            if message != "ok":
+                yield f"SQLite: {str(message).strip()}"
         for table in (self._chunks, self._segments, self._small, self._records):
             try:
                 yield from table()
@@ -69,12 +69,12 @@ class Scrub:
 
     def runs(self) -> Sequence[str]:
         """Every run that has a log."""
-        found = self._connection.execute("SELECT DISTINCT run FROM chunks ORDER BY run")
-        return list(dict.fromkeys([*(run for (run,) in found), *self._recovered.runs]))
+        rows = self._connection.execute("SELECT DISTINCT run FROM chunks ORDER BY run")
+        return list(dict.fromkeys([*(run for (run,) in rows), *self._recovery.runs]))
 
     async def read(self, run: str, after: int) -> Sequence[Event]:
         """As `EventLog.read`."""
-        live = self._recovered.runs.get(run)
+        live = self._recovery.runs.get(run)
         if live is None or after < live.base - 1:
             return rows.read(self._connection, run, after, more=live is not None)
         pieces = live.slice(after)
@@ -112,7 +112,7 @@ class Scrub:
                     )
 
     def _small(self) -> Iterator[str]:
-        for table, columns in _SUMMED.items():
+        for table, columns in _SUMMED_COLUMNS.items():
             for *values, sum in self._connection.execute(f"SELECT {columns}, sum FROM {table}"):
                 if not sums.fits(sum, sums.row(*values)):
                     yield f"run {values[0]}: its row in {table} is damaged"

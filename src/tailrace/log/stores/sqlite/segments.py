@@ -56,7 +56,7 @@ class Piece(msgspec.Struct, gc=False):
         return "segments_1" if self.old else "segments"
 
 
-class Gone(Exception):
+class SegmentGone(Exception):
     """A segment was trimmed meanwhile: what was in it is in chunks."""
 
 
@@ -79,7 +79,7 @@ class _FirstFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     schema: int
     body: bytes
 
-    def known(self) -> _OldFrame:
+    def first_frame(self) -> _OldFrame:
         """The same with all that was kept later."""
         final = decode(self.body.rpartition(b"\n")[2], self.schema)
         ends = isinstance(final[-1].payload, RunEnd)
@@ -102,8 +102,8 @@ def write(
     cursor: sqlite3.Cursor, segment: int, heads: Sequence[Head], bodies: Sequence[bytes]
 ) -> int:
     """Store a segment; returns how many bytes that took."""
-    packed = _encode((segment, heads))
-    about = crc32(packed).to_bytes(_SUM_BYTES, "big") + packed
+    body = _encode((segment, heads))
+    about = crc32(body).to_bytes(_SUM_BYTES, "big") + body
     frames = b"".join(bodies)
     cursor.execute("INSERT INTO segments VALUES (?, ?, ?, ?)", (segment, about, frames, about))
     return len(frames) + 2 * len(about)
@@ -114,18 +114,18 @@ def heads(connection: sqlite3.Connection, row: int) -> _Heads:
     for column in ("heads", "again"):
         try:
             query = f"SELECT {column} FROM segments WHERE id = ?"
-            found = connection.execute(query, (row,)).fetchone()
+            columns = connection.execute(query, (row,)).fetchone()
         except sqlite3.Error:
             continue
-        unpacked = _unpacked(found[0]) if found else None
-        if unpacked is not None:
-            if column == "again" or unpacked[0] != row:
-                sums.damaged("segments", f"the heads of row {row} (a copy is used)")
-            return unpacked
-    raise sums.damaged("segments", f"row {row}")
+        content = _unpack(columns[0]) if columns else None
+        if content is not None:
+            if column == "again" or content[0] != row:
+                sums.report_damage("segments", f"the heads of row {row} (a copy is used)")
+            return content
+    raise sums.report_damage("segments", f"row {row}")
 
 
-def _unpacked(blob: object) -> _Heads | None:
+def _unpack(blob: object) -> _Heads | None:
     if not isinstance(blob, bytes) or int.from_bytes(blob[:_SUM_BYTES], "big") != crc32(
         blob[_SUM_BYTES:]
     ):
@@ -136,10 +136,10 @@ def _unpacked(blob: object) -> _Heads | None:
         return None
 
 
-def pieces(row: int, found: Sequence[Head]) -> Iterator[tuple[Head, Piece]]:
+def pieces(row: int, frame_heads: Sequence[Head]) -> Iterator[tuple[Head, Piece]]:
     """The frames of a segment, each with its place."""
     offset = 0
-    for each in found:
+    for each in frame_heads:
         place = Piece(each.first, each.last, row, each.size, None, each.schema, each.sum, offset)
         yield each, place
         offset += each.size
@@ -151,16 +151,16 @@ def old_pieces(row: int, blob: object) -> Iterator[tuple[Head, Piece]]:
     try:
         frames = _old_frames(whole)
     except (msgspec.MsgspecError, Unreadable):
-        raise sums.damaged("segments_1", f"row {row}") from None
+        raise sums.report_damage("segments_1", f"row {row}") from None
     offset = 0
     for each in frames:
         offset = whole.index(each.body, offset)
         size = len(each.body)
-        known = Head(
+        head = Head(
             each.run, each.attempt, each.first, each.last, each.ends, each.schema, size, UNKNOWN
         )
         yield (
-            known,
+            head,
             Piece(each.first, each.last, row, size, None, each.schema, UNKNOWN, offset, old=True),
         )
         offset += size
@@ -170,17 +170,17 @@ def _old_frames(blob: bytes) -> list[_OldFrame]:
     try:
         return _decode_old(blob)
     except msgspec.ValidationError:
-        return [frame.known() for frame in _decode_first(blob)]
+        return [frame.first_frame() for frame in _decode_first(blob)]
 
 
 def load(connection: sqlite3.Connection, run: str, piece: Piece) -> bytes:
     """A frame's bytes, in today's schema. Raises `Damaged`, `Unreadable`, and `Gone`."""
     if piece.body is not None:
         return piece.body
-    found = raw(connection, piece)
-    if len(found) != piece.size or piece.sum not in (UNKNOWN, crc32(found)):
-        raise _damaged(run, piece)
-    return found if piece.schema == SCHEMA else frame(decode(found, piece.schema)).body
+    data = raw(connection, piece)
+    if len(data) != piece.size or piece.sum not in (UNKNOWN, crc32(data)):
+        raise _report_damage(run, piece)
+    return data if piece.schema == SCHEMA else frame(decode(data, piece.schema)).body
 
 
 def raw(connection: sqlite3.Connection, piece: Piece) -> bytes:
@@ -188,10 +188,10 @@ def raw(connection: sqlite3.Connection, piece: Piece) -> bytes:
     if piece.body is not None or not piece.segment:
         return piece.body or b""
     try:
-        opened = connection.blobopen(piece.table, "frames", piece.segment, readonly=True)
-        with opened:
-            opened.seek(piece.offset)
-            return opened.read(piece.size)
+        blob = connection.blobopen(piece.table, "frames", piece.segment, readonly=True)
+        with blob:
+            blob.seek(piece.offset)
+            return blob.read(piece.size)
     except (sqlite3.Error, ValueError):
         query = f"SELECT 1 FROM {piece.table} WHERE id = ?"
         try:
@@ -199,15 +199,15 @@ def raw(connection: sqlite3.Connection, piece: Piece) -> bytes:
         except sqlite3.Error:
             return b""
         if there is None:
-            raise Gone from None
+            raise SegmentGone from None
         return b""
 
 
-def lost(first: int, last: int) -> Piece:
+def lost_piece(first: int, last: int) -> Piece:
     """A place for frames that are nowhere."""
     return Piece(first, last, 0, 0, sum=sums.NEVER)
 
 
-def _damaged(run: str, piece: Piece) -> Damaged:
+def _report_damage(run: str, piece: Piece) -> Damaged:
     where = f"row {piece.segment} at byte {piece.offset}" if piece.segment else "a lost frame"
-    return sums.damaged(piece.table, f"{where} (events {piece.first} to {piece.last})", run)
+    return sums.report_damage(piece.table, f"{where} (events {piece.first} to {piece.last})", run)

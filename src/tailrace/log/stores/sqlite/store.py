@@ -1,15 +1,17 @@
 """The default engine: one SQLite file in a data directory, owned by one process.
 
-WAL with `synchronous=FULL` and one writer thread with group commit. What callers see:
-- an append or put that was acknowledged survives the death of the process and a power loss;
-- one that raises `LogError` because the disk refused it was not written, and nobody ever sees it. Only
-  where a disk fails while it syncs and the process dies before the next commit may the next start find
-  it: whole, in its place, as if the acknowledgement had been lost;
-- after such an error the store goes on, and works again as soon as the disk does;
-- a second process on the directory waits for the first one to end, then gets a `LogError` that names it.
+WAL with `synchronous=FULL` and one writer thread with group commit (`writer.py` has the argument).
+Guarantees:
+- an acknowledged append or put survives the death of the process and a power loss: in WAL mode FULL syncs the
+  log after each transaction, NORMAL only at checkpoints (https://sqlite.org/pragma.html#pragma_synchronous);
+- an append that raises `LogError` because the disk refused it was not written, and no reader ever sees it.
+  One exception: if a disk fails during a sync and the process dies before the next commit, the next start
+  may find the frame, complete and in its place, as if the acknowledgement had been lost;
+- after such an error the store continues, and works again as soon as the disk does;
+- a second process on the directory waits for the first to end, then raises a `LogError` that names the
+  folder.
 
-Why it is built like this stands in docs/adr/0002-sqlite-log.md. A process that serves under load should
-set a small `sys.setswitchinterval` (see `http/server.py`).
+A process that serves under load should set a small `sys.setswitchinterval` (`http/server.py`).
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from tailrace.log.stores.sqlite.checkpoints import Checkpoints
 from tailrace.log.stores.sqlite.log import SqliteLog
 from tailrace.log.stores.sqlite.readers import Readers
 from tailrace.log.stores.sqlite.records import SqliteRecords, change_all
-from tailrace.log.stores.sqlite.recovery import Recovered
+from tailrace.log.stores.sqlite.recovery import Recovery
 from tailrace.log.stores.sqlite.schema import LOCK, connect, make_private, migrate
 from tailrace.log.stores.sqlite.writer import Commit, Writer
 
@@ -69,6 +71,11 @@ class SqliteStore:
     def begin(
         self, run: str, frame: Frame, *, before: Sequence[Change], beside: Sequence[Change]
     ) -> Awaitable[None]:
+        # One transaction over the log and the records, so `before` and `beside` need no order here: the
+        # run's first frame, its record, its conversation entry and its idempotency key become durable
+        # together, or none of them (docs/adr/0013). `change_all` applies every change before it writes any,
+        # so a change that refuses raises before the transaction has an effect, and the writer drops only
+        # this frame from the commit.
         changes = (*before, *beside)
         return self.log.begin(run, frame, lambda connection: change_all(connection, changes))
 
@@ -80,10 +87,10 @@ class SqliteStore:
                 connection = connect(self._folder)
                 life.callback(connection.close)
                 migrate(connection)
-                recovered = Recovered(connection)
+                recovery = Recovery(connection)
             except (sqlite3.Error, OSError) as error:
                 raise LogError(f"{self._folder}: {error}") from error
-            self._start(connection, recovered, life)
+            self._start(connection, recovery, life)
             self._life = life.pop_all()
 
     async def close(self) -> None:
@@ -108,22 +115,22 @@ class SqliteStore:
         return lock
 
     def _start(
-        self, connection: sqlite3.Connection, recovered: Recovered, life: AsyncExitStack
+        self, connection: sqlite3.Connection, recovery: Recovery, life: AsyncExitStack
     ) -> None:
         """Wire the parts; `life` undoes it, the last one first."""
         readers = Readers(self._folder)
-        writer = Writer(connection, recovered.segment)
+        writer = Writer(connection, recovery.segment)
         checkpoints = Checkpoints(self._folder, writer.turn)
-        log = self._log = SqliteLog(writer, readers, recovered)
+        log = self._log = SqliteLog(writer, readers, recovery)
         self._records = SqliteRecords(writer, readers)
 
-        def finished(commit: Commit) -> None:
-            log.finished(commit)
-            checkpoints.written(writer.written)
+        def on_commit(commit: Commit) -> None:
+            log.on_commit(commit)
+            checkpoints.on_commit(writer.bytes_written)
 
         life.push_async_callback(checkpoints.finish)
         life.push_async_callback(readers.close)
-        writer.start(finished)
+        writer.start(on_commit)
         life.push_async_callback(writer.stop)
         life.push_async_callback(log.settle)
         life.push_async_callback(writer.close)

@@ -35,12 +35,12 @@ def record(bucket: object, key: object, revision: object, expires: object, value
     return row(bucket, key, revision, expires, body=value)
 
 
-def fits(sum: object, found: int) -> bool:
+def fits(sum: object, actual: int) -> bool:
     """Whether a row is as it was written; one without a sum is of version 1."""
-    return sum is None or sum == found
+    return sum is None or sum == actual
 
 
-def damaged(table: str, where: str, run: str = "") -> Damaged:
+def report_damage(table: str, where: str, run: str = "") -> Damaged:
     """The error for a place that is not as it was written; the log has it once, with the place."""
     say(table, where, run)
     if run:

@@ -39,29 +39,31 @@ Result = TypeVar("Result")
 class Upkeep:
     """Tidies the `runs` of a log and forgets the tombstones in `dropped`. Event loop only."""
 
-    def __init__(self, writer: Writer, runs: dict[str, LiveRun], dropped: dict[str, int]) -> None:
+    def __init__(
+        self, writer: Writer, runs: dict[str, LiveRun], dropped_runs: dict[str, int]
+    ) -> None:
         self._writer = writer
         self._runs = runs
-        self._dropped = dropped
+        self._dropped_runs = dropped_runs
         self._pending = 0
-        self._looked = 0
+        self._last_look = 0
         self._marks: deque[tuple[int, int]] = deque([(0, 0)])
         self._trimming = False
 
     def attend(self, live: LiveRun) -> None:
         """Do what a run that is not settled needs: its seal or a chunk."""
-        if live.ended:
+        if live.finished:
             self._seal(live)
         else:
             self._chunk(live)
 
-    def look_round(self, segment: int, written: int) -> None:
+    def look_round(self, segment: int, total: int) -> None:
         """Called once a commit with its segment and all bytes written up to it: now and then, see what can
         go."""
-        if segment - self._looked >= TRIM_SEGMENTS or written - self._marks[-1][1] >= TRIM_BYTES:
-            self._looked = segment
-            self._marks.append((segment, written))
-            while len(self._marks) > 1 and written - self._marks[1][1] >= OLD_BYTES:
+        if segment - self._last_look >= TRIM_SEGMENTS or total - self._marks[-1][1] >= TRIM_BYTES:
+            self._last_look = segment
+            self._marks.append((segment, total))
+            while len(self._marks) > 1 and total - self._marks[1][1] >= OLD_BYTES:
                 self._marks.popleft()
             self._trim(segment)
 
@@ -77,15 +79,15 @@ class Upkeep:
             if live.dropped:
                 return
             chunks = rows.take(connection, run, base, SEAL_BYTES) if base > 0 else []
-            self._writer.written += rows.write(connection, run, chunks + tail, ends=True)
+            self._writer.bytes_written += rows.write(connection, run, chunks + tail, ends=True)
             if base > 0:
                 connection.execute("DELETE FROM live WHERE run = ?", (run,))
 
-        def sealed() -> None:
+        def on_seal() -> None:
             if self._runs.get(run) is live:
                 del self._runs[run]
 
-        return self._tidy(live, action, sealed, tail)
+        return self._tidy(live, action, on_seal, tail)
 
     async def settle(self, segment: int) -> None:
         """Tidy all that can be tidied; returns when it is done or has failed."""
@@ -102,88 +104,88 @@ class Upkeep:
         def action(connection: sqlite3.Connection) -> None:
             if live.dropped:
                 return
-            self._writer.written += rows.write(connection, run, pieces)
+            self._writer.bytes_written += rows.write(connection, run, pieces)
             connection.execute(
                 "INSERT OR REPLACE INTO live (run, attempt, last, sum) VALUES (?, ?, ?, ?)",
                 (run, attempt, last, sums.row(run, attempt, last)),
             )
 
-        def chunked() -> None:
+        def on_chunk() -> None:
             live.cut(len(pieces))
             if not live.settled:
                 self.attend(live)
 
-        self._tidy(live, action, chunked, pieces)
+        self._tidy(live, action, on_chunk, pieces)
 
     def _trim(self, segment: int) -> None:
         """Delete the segments, up to `segment`, that no live run needs."""
-        needed = segment + 1
+        oldest = segment + 1
         for live in self._runs.values():
             if live.oldest is None:
                 continue
             if not live.settled or live.oldest < max(segment - OLD_SEGMENTS, self._marks[0][0]):
                 self.attend(live)
-            needed = min(needed, live.oldest)
+            oldest = min(oldest, live.oldest)
         if not self._trimming:
-            self._delete(needed)
+            self._delete(oldest)
 
-    def _delete(self, needed: int) -> None:
+    def _delete(self, oldest: int) -> None:
         """Delete segments before `needed`, some at a time, and then the tombstones of their runs."""
 
         def action(connection: sqlite3.Connection) -> bool:
             for table in ("segments_1", "segments"):
-                deleted = connection.execute(
+                count = connection.execute(
                     f"""DELETE FROM {table} WHERE id IN
                         (SELECT id FROM {table} WHERE id < ? ORDER BY id LIMIT ?)""",
-                    (needed, TRIM_AT_ONCE),
+                    (oldest, TRIM_AT_ONCE),
                 )
-                if deleted.rowcount == TRIM_AT_ONCE:
+                if count.rowcount == TRIM_AT_ONCE:
                     return False
-            connection.execute("DELETE FROM dropped WHERE segment < ?", (needed,))
+            connection.execute("DELETE FROM dropped WHERE segment < ?", (oldest,))
             return True
 
-        def deleted(future: asyncio.Future[bool]) -> None:
+        def on_delete(future: asyncio.Future[bool]) -> None:
             self._trimming = False
             if future.exception() is None:
                 if future.result():
-                    self._bury(needed)
+                    self._bury(oldest)
                 else:
-                    self._delete(needed)
+                    self._delete(oldest)
 
         self._trimming = True
-        self._later(action, deleted)
+        self._later(action, on_delete)
 
-    def _bury(self, needed: int) -> None:
-        for run in [run for run, segment in self._dropped.items() if segment < needed]:
-            del self._dropped[run]
+    def _bury(self, oldest: int) -> None:
+        for run in [run for run, segment in self._dropped_runs.items() if segment < oldest]:
+            del self._dropped_runs[run]
 
     def _tidy(
         self,
         live: LiveRun,
         action: Callable[[sqlite3.Connection], None],
-        done: Callable[[], None],
+        on_done: Callable[[], None],
         pieces: Sequence[Piece],
     ) -> None:
-        def tidied(future: asyncio.Future[None]) -> None:
+        def on_result(future: asyncio.Future[None]) -> None:
             live.busy = False
             if future.exception() is None:
-                done()
+                on_done()
 
         live.busy = True
-        self._later(action, tidied, sum(piece.size for piece in pieces))
+        self._later(action, on_result, sum(piece.size for piece in pieces))
 
     def _later(
         self,
         action: Callable[[sqlite3.Connection], Result],
-        done: Callable[[asyncio.Future[Result]], None],
+        on_done: Callable[[asyncio.Future[Result]], None],
         size: int = 0,
     ) -> None:
-        def finished(future: asyncio.Future[Result]) -> None:
+        def on_result(future: asyncio.Future[Result]) -> None:
             self._pending -= 1
-            done(future)
+            on_done(future)
 
         self._pending += 1
-        self._writer.later(action, size).add_done_callback(finished)
+        self._writer.later(action, size).add_done_callback(on_result)
 
     async def _idle(self) -> None:
         while self._pending:

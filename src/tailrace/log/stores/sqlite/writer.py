@@ -1,18 +1,28 @@
-"""Group commit without timers: what gathers on the event loop, and the one thread that writes it.
+"""Group commit: the event loop gathers appends, and one thread writes each batch in one transaction.
 
-While one commit runs, what comes meanwhile gathers; when it is done, everybody it held is told, what they
-answer with gathers too, and then the next one goes to the thread. An idle writer begins at the end of the
-loop's turn. So the thread wakes once a commit, the loop wakes once a commit, and neither fights the other
-for the interpreter lock in between: letting the thread take whatever is there made twice as many commits.
+Why one thread. SQLite in WAL mode has one writer at a time (https://sqlite.org/wal.html, section
+"Concurrency"); a second connection that writes would only wait for the first one's lock. With
+`synchronous=FULL` each commit syncs the write-ahead log once, for one frame as for a hundred
+(https://sqlite.org/pragma.html#pragma_synchronous). So throughput depends on the number of frames in a
+commit, not on the number of threads.
 
-All frames of a commit go into one `segments` row with one statement, for each statement gives up the
-interpreter lock and must win it back; where nothing else is to be done that statement is the whole
-transaction. Tidying (`later`) is done a little at a time, so that nobody's acknowledgement waits behind a
-thousand runs that ended together.
+Why no timer. While one commit runs, new appends gather on the event loop. `_resolve` completes the futures
+of the finished commit, their owners append again in the same turn of the loop, and only then `_go_on` hands
+the next batch to the thread. The batch size follows the load by itself: under no load a commit holds one
+frame and starts at the end of the loop's turn; under load it holds whatever arrived during one sync. The
+thread wakes once per commit and so does the loop, and they do not compete for the interpreter lock in
+between. The rejected alternative, a thread that takes from a queue whatever is there, made twice as many
+commits.
 
-A commit that fails (disk full, I/O error) fails everything in it with `LogError` and leaves no trace;
-the next one is tried like any other, so the store works again as soon as the disk does. A run has one
-append at a time (`claim.py`), so no failure leaves a gap.
+Why one statement. Each statement releases the interpreter lock and must acquire it again. All frames of a
+commit are one row of `segments`, written by one `INSERT`; without other work that statement is the
+transaction. Maintenance (`later`) is limited per commit, so that no acknowledgement waits for a thousand
+ended runs.
+
+A commit that fails (disk full, I/O error) fails all of its appends and acts with `LogError` and is rolled
+back; the next commit is attempted as usual, so the store works again as soon as the disk does. A run has
+one append in flight (`claim.py`), so a failed commit cannot leave a gap before a later frame of the same
+run.
 """
 
 from __future__ import annotations
@@ -85,18 +95,18 @@ class Act(Struct, gc=False, eq=False):
 class Commit:
     """What one transaction holds, and how it went.
 
-    `outcomes` are the results or errors of `acts`, in order; `refused` are the appends that are not in
+    `outcomes` are the results or errors of `acts`, in order; `refusals` are the appends that are not in
     `segment`; `error` means that nothing of all this was written. `impossible` are the acts, by their number,
     that a damaged page keeps from being done: the rest is tried again without them.
     """
 
-    __slots__ = ("acts", "appends", "error", "impossible", "outcomes", "refused", "segment")
+    __slots__ = ("acts", "appends", "error", "impossible", "outcomes", "refusals", "segment")
 
     def __init__(self, appends: list[Append], acts: list[Act]) -> None:
         self.appends = appends
         self.acts = acts
         self.outcomes: list[Any] = []
-        self.refused: list[tuple[Append, LogError]] = []
+        self.refusals: list[tuple[Append, LogError]] = []
         self.segment = 0
         self.impossible: dict[int, LogError] = {}
         self.error: LogError | None = None
@@ -104,24 +114,24 @@ class Commit:
     def refuse(self, append: Append, error: LogError) -> None:
         """Take an append out."""
         self.appends.remove(append)
-        self.refused.append((append, error))
+        self.refusals.append((append, error))
 
-    def without(self, failed: int | Append, error: LogError) -> None:
+    def without(self, culprit: int | Append, error: LogError) -> None:
         """Begin again without an act (by its number) or an append: a damaged page is in its way."""
         self.outcomes.clear()
-        if isinstance(failed, Append):
-            self.refuse(failed, error)
+        if isinstance(culprit, Append):
+            self.refuse(culprit, error)
         else:
-            self.impossible[failed] = error
+            self.impossible[culprit] = error
 
 
 class _Corrupt(Exception):
     """An act, or what is written beside a run's first frame, met a place that is damaged."""
 
-    def __init__(self, failed: int | Append, message: str) -> None:
+    def __init__(self, culprit: int | Append, message: str) -> None:
         """`failed` is the number of the act, or the first append of a run."""
         super().__init__(message)
-        self.failed = failed
+        self.culprit = culprit
 
 
 class Writer:
@@ -130,7 +140,7 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, segment: int) -> None:
         """`segment` is the number of the last one in the file."""
         self.segment = segment
-        self.written = 0
+        self.bytes_written = 0
         self.turn = threading.Lock()
         """Held by the thread during a commit: who has it keeps the file to itself for a moment."""
         self._connection = connection
@@ -142,13 +152,13 @@ class Writer:
         self._busy = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
-        self._finished: Callable[[Commit], None] = lambda _: None
+        self._on_commit: Callable[[Commit], None] = lambda _: None
         self._commits: SimpleQueue[Commit | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="tailrace-writer", daemon=True)
 
-    def start(self, finished: Callable[[Commit], None]) -> None:
+    def start(self, on_commit: Callable[[Commit], None]) -> None:
         """Begin. `finished` is called on the event loop after each commit, before futures resolve."""
-        self._finished = finished
+        self._on_commit = on_commit
         self._thread.start()
 
     def append(self, append: Append) -> None:
@@ -214,9 +224,9 @@ class Writer:
             commit.refuse(append, Fenced(f"the run {append.live.run} was dropped"))
         self._commits.put(commit)
 
-    def _tidying(self, appended: int) -> list[Act]:
+    def _tidying(self, appended_bytes: int) -> list[Act]:
         """What is tidied beside appends of so many bytes: at least one act, where there are any."""
-        most, size = max(LATER_BYTES, appended), 0
+        most, size = max(LATER_BYTES, appended_bytes), 0
         acts: list[Act] = []
         while self._later and len(acts) < LATER_ACTS:
             size += self._later[0].size
@@ -226,17 +236,20 @@ class Writer:
         return acts
 
     def _run(self) -> None:
-        """The thread."""
+        """The writer thread. It alone uses the connection, and calls the loop once per commit."""
         while (commit := self._commits.get()) is not None:
             with self.turn:
                 self._commit(commit)
             self._loop.call_soon_threadsafe(self._resolve, commit)
 
     def _commit(self, commit: Commit) -> None:
-        """One transaction. Nothing may escape: a dead thread would leave everybody waiting."""
+        """One transaction. No exception may leave this method: futures of a dead thread never resolve."""
         try:
+            # A single INSERT is its own transaction: BEGIN and COMMIT would be two more statements.
             alone = not commit.acts and not any(append.first for append in commit.appends)
             if not alone:
+                # IMMEDIATE takes the write lock now. A deferred transaction that reads first and then writes
+                # fails with SQLITE_BUSY if a command's connection has written in between (wal.html).
                 self._cursor.execute("BEGIN IMMEDIATE")
                 self._act(commit)
             if commit.appends:
@@ -246,7 +259,7 @@ class Writer:
             self.segment = commit.segment or self.segment
         except _Corrupt as error:
             self._roll_back()
-            commit.without(error.failed, LogError(f"the log cannot be written: {error}"))
+            commit.without(error.culprit, LogError(f"the log cannot be written: {error}"))
             self._commit(commit)
         except Exception as error:
             self._roll_back()
@@ -270,7 +283,7 @@ class Writer:
                 commit.refuse(append, error)
             except sqlite3.DatabaseError as error:
                 raise _of(error, append) from error
-        self.written += ACT_BYTES * len(commit.acts)
+        self.bytes_written += ACT_BYTES * len(commit.acts)
 
     def _begin(self, append: Append) -> None:
         """What a run's first frame demands, and what is written beside it. Raises `LogError`."""
@@ -278,7 +291,7 @@ class Writer:
             raise Fenced(f"the run {append.live.run} has ended")
         if append.beside is not None:
             append.beside(self._connection)
-            self.written += ACT_BYTES
+            self.bytes_written += ACT_BYTES
 
     def _write_segment(self, commit: Commit) -> None:
         number = self.segment + 1
@@ -286,7 +299,7 @@ class Writer:
         bodies = [append.frame.body for append in commit.appends]
         size = segments.write(self._cursor, number, heads, bodies)
         commit.segment = number
-        self.written += ACT_BYTES + size
+        self.bytes_written += ACT_BYTES + size
 
     def _roll_back(self) -> None:
         try:
@@ -296,16 +309,17 @@ class Writer:
             pass  # the transaction is gone already; the next one tells
 
     def _resolve(self, commit: Commit) -> None:
-        """Tell everybody how the commit went; what they do about it is in the next one."""
-        self._finished(commit)
+        """Resolve all futures. What their owners append in response belongs to the next commit: it is handed
+        over one turn later."""
+        self._on_commit(commit)
         if commit.error is not None:
             commit.outcomes = [commit.error] * len(commit.acts)
-            commit.refused += [(append, commit.error) for append in commit.appends]
+            commit.refusals += [(append, commit.error) for append in commit.appends]
             commit.appends = []
         for append in commit.appends:
             if not append.future.done():
                 append.future.set_result(None)
-        for append, refusal in commit.refused:
+        for append, refusal in commit.refusals:
             _settle(append.future, refusal)
         for act, outcome in zip(commit.acts, commit.outcomes, strict=True):
             _settle(act.future, outcome)
@@ -318,11 +332,11 @@ class Writer:
             self._busy = False
 
 
-def _of(error: sqlite3.DatabaseError, failed: int | Append) -> Exception:
+def _of(error: sqlite3.DatabaseError, culprit: int | Append) -> Exception:
     """What to raise for SQLite's error: the rest of the commit can be done where a place is damaged."""
     if error.sqlite_errorcode & 0xFF not in DAMAGE:
         return error
-    return _Corrupt(failed, str(error))
+    return _Corrupt(culprit, str(error))
 
 
 def _settle(future: asyncio.Future[Any], outcome: Any) -> None:

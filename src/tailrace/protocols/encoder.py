@@ -1,0 +1,121 @@
+"""How every encoder reads a run: each event by the method that its table names.
+
+An encoder declares two things about the union of events. `SHOWN` maps a payload's type to the method that
+handles it; `HIDDEN` is the set of types that have no form on its surface. The two are disjoint and together
+the whole union (`tests/protocols/test_encoder.py`), so no surface forgets an event that is added to it.
+
+The lookup is by exact type, which is sound because no payload has subclasses. It costs the same for every
+event: text deltas, which are most of a run, need no path of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Generic, Protocol, TypeAlias, TypeVar, get_args
+
+from tailrace.events import types as t
+from tailrace.protocols.attribution import Roster
+
+Handler: TypeAlias = Callable[..., None]
+"""A method `(self, event, payload)`. The annotation of its payload covers the types that `SHOWN` gives it, as
+the test of the tables checks: one mapping has methods of many types, which no type checker can."""
+
+Table: TypeAlias = Mapping[type[t.Base], Handler]
+
+PAYLOADS: frozenset[type[t.Base]] = frozenset(get_args(t.Payload))
+"""The types of all payloads."""
+
+
+RUN_ENDS: tuple[type[t.Base], ...] = get_args(t.RunEnd)
+"""The types of the four ends of a run."""
+
+
+class Encoder:
+    """Reads the events of one run, from `seq` 0 on, until `done`; knows its agents and nodes (`Roster`)."""
+
+    SHOWN: ClassVar[Table]
+    HIDDEN: ClassVar[frozenset[type[t.Base]]]
+
+    _handlers: ClassVar[dict[type[t.Base], Handler]]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "SHOWN" in vars(cls):
+            cls._handlers = {**cls.SHOWN, **dict.fromkeys(cls.HIDDEN, Encoder._hide)}
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.done = False
+        self._roster = Roster()
+
+    def read(self, events: Sequence[t.Event]) -> None:
+        """Handle the next events; those that follow the surface's last frame are ignored."""
+        handlers = self._handlers
+        for event in events:
+            if self.done:
+                break
+            payload = event.payload
+            handlers[type(payload)](self, event, payload)
+
+    def _hide(self, event: t.Event, payload: t.Payload) -> None:
+        """Show nothing."""
+
+    def _on_node_started(self, event: t.Event, payload: t.NodeStarted) -> None:
+        self._roster.add_node(event.node, payload)
+
+    def _on_agent_started(self, event: t.Event, payload: t.AgentStarted) -> None:
+        self._roster.add_agent(event.agent, payload)
+
+    NAMING: ClassVar[Table] = {
+        t.NodeStarted: _on_node_started,
+        t.AgentStarted: _on_agent_started,
+    }
+    """The part of `SHOWN` that encoders share which show nothing of these events but remember them."""
+
+
+class FrameEncoder(Encoder):
+    """`StreamEncoder`: its handlers append to `_frames`."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self._frames: list[bytes] = []
+
+    def encode(self, events: Sequence[t.Event]) -> list[bytes]:
+        """The frames that these events make, in order."""
+        self.read(events)
+        frames, self._frames = self._frames, []
+        return frames
+
+
+class OpenItem(Protocol):
+    """How an open item is shown."""
+
+    def take(self, payload: t.Payload) -> None:
+        """Show an event of the item."""
+        ...
+
+
+ItemT = TypeVar("ItemT", bound=OpenItem)
+
+
+class ItemEncoder(FrameEncoder, Generic[ItemT]):
+    """An encoder with an object for each open item that it shows."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self._items: dict[int, ItemT] = {}
+
+    def _on_item_delta(self, event: t.Event, payload: t.Delta) -> None:
+        if payload.item in self._items:
+            self._items[payload.item].take(payload)
+
+    DELTA: ClassVar[Handler] = _on_item_delta
+    PIECES: ClassVar[Table] = {
+        t.TextDelta: DELTA,
+        t.RefusalDelta: DELTA,
+        t.AnnotationAdded: DELTA,
+        t.ReasoningDelta: DELTA,
+        t.ReasoningSummaryDelta: DELTA,
+        t.ArgumentsDelta: DELTA,
+    }
+    """The part of `SHOWN` that gives the pieces of messages, thoughts and calls to their items."""
