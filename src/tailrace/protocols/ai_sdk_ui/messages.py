@@ -185,22 +185,25 @@ class _Assistant:
         kind = _kind(part, where)
         if wire.is_abandoned(part):
             return  # what was said instead is there too
-        if kind.startswith("data-"):
-            self._below = BELOW.get(kind, self._below)
-        elif kind == "text":
-            self._say(Message(role="assistant", content=(TextPart(text(part, "text", where)),)))
-        elif kind == "reasoning":
-            self._say(Reasoning(summary=(text(part, "text", where),)))
-        elif kind == "steering-message":
-            self._steer(part, where)
-        elif kind == "dynamic-tool":
-            self._call(part, text(part, "toolName", where), where)
-        elif kind.startswith("tool-"):
-            self._call(part, kind[len("tool-") :], where)
-        elif kind not in NOT_TOLD:
-            raise _unknown(kind, where)
-        elif kind == "step-start":
-            self._flush()
+        match kind:
+            case "text":
+                self._say(Message(role="assistant", content=(TextPart(text(part, "text", where)),)))
+            case "reasoning":
+                self._say(Reasoning(summary=(text(part, "text", where),)))
+            case "steering-message":
+                self._steer(part, where)
+            case "dynamic-tool":
+                self._call(part, text(part, "toolName", where), where)
+            case "step-start":
+                self._flush()
+            case _ if kind.startswith("data-"):
+                self._below = BELOW.get(kind, self._below)
+            case _ if kind.startswith("tool-"):
+                self._call(part, kind[len("tool-") :], where)
+            case _ if kind not in NOT_TOLD:
+                raise _unknown(kind, where)
+            case _:
+                pass  # nothing that a model reads
 
     def _flush(self) -> None:
         """The outputs of the calls so far, the client's last."""

@@ -88,9 +88,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         if self._request is None:
             raise ValueError("no run.started yet")
         has_end = self.done or self._end is not None
-        return wire.response(
-            ids.response_id(self.run, self.options.turn),
-            self._request,
+        state = wire.ResponseState(
             metadata=self._metadata(),
             status=self._status,
             created_at=self._created_at,
@@ -100,6 +98,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
             end=self._end,
             server_fields=self._server_fields() if has_end else {},
         )
+        return wire.response(ids.response_id(self.run, self.options.turn), self._request, state)
 
     def _usage(self) -> Object:
         """What the run cost; what its server counted beyond our counts, where it was asked once."""
