@@ -188,7 +188,7 @@ def _wrong(data: bytes) -> int:
         return len(error.doc[: error.pos].encode())
     except RecursionError:
         pass
-    return 0  # JSON by Python's wider understanding (NaN), or too deep to tell
+    return 0  # JSON by Python's wider understanding (NaN), or nested too deeply
 
 
 def _event(block: bytes, offset: int, *, loose: bool) -> Iterator[RecordedFrame]:

@@ -63,7 +63,7 @@ class AgUiReader(ObjectReader):
         self._waits = False
 
     def close(self) -> list[t.Payload]:
-        """A recording may end where its thread waits for somebody."""
+        """Close a recording; it may end where its thread waits for a person."""
         self.done = self.done or self._waits
         return self._rest("stop") if self._waits else []
 

@@ -303,7 +303,7 @@ class AgUiEncoder(CallEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall, AgUiTo
 
         A client keeps them in its list and would send them back as what the agent said. `MESSAGES_SNAPSHOT`
         removes messages, but has to hold all others as the client has them; `ACTIVITY_SNAPSHOT` replaces the
-        one that has its id (docs/adr/0017), and activities are not told to models.
+        one that has its id (docs/adr/0017), and clients do not send activities to models.
         """
         for message, agent in messages:
             whose = self.whose(agent) if agent in self._subagents else {}

@@ -1,4 +1,4 @@
-"""UI messages as items: what a client shows, told to a model (`UIMessage` of ai 5 to 7).
+"""UI messages as items: a client's messages in the form that a model reads (`UIMessage` of ai 5 to 7).
 
 Parts that only a screen needs are left out; a part of an unknown type is an error that names it. What
 subagents said (between `data-subagent` and `data-subagent-end`) is not told: their word to the main agent
@@ -43,7 +43,7 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 NOT_TOLD = frozenset(
     {"step-start", "source-url", "source-document", "reasoning-file", "custom", "file"}
 )
-"""Parts of an assistant's message that no model is told of."""
+"""Parts of an assistant's message that no model reads."""
 BELOW = {"data-subagent": True, "data-subagent-end": False}
 """Parts that say whether those after them are a subagent's."""
 APPROVAL_KEYS = ("id", "approved", "reason", "isAutomatic", "signature")
@@ -162,7 +162,7 @@ def _file(part: Object, where: str) -> Part:
 
 
 class _Assistant:
-    """An assistant's message, part by part: calls in a row are told with their outputs after them."""
+    """An assistant's message, part by part: consecutive calls come before their outputs."""
 
     def __init__(self) -> None:
         self._items: list[Item] = []

@@ -1,6 +1,6 @@
 """A recorded UI message stream read back: its chunks as payloads of one agent.
 
-Any server's stream of these chunks will do. Usage is told with `finish` alone, where tailrace wrote it.
+Reads any server's stream of these chunks. Usage is part of `finish`, where tailrace wrote it.
 """
 
 from __future__ import annotations

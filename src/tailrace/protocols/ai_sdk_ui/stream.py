@@ -78,15 +78,15 @@ class UiMessageEncoder(CallEncoder[UiTextPart | UiToolPart, UiToolPart]):
         return template + self._progress
 
     def open_part(self, item: int) -> None:
-        """A part of this item is open from here on."""
+        """Mark an item as having an open part."""
         self._open.add(item)
 
     def close_part(self, item: int) -> None:
-        """It is not any more."""
+        """Mark an item as having no open part."""
         self._open.discard(item)
 
     def enter(self, agent: str) -> None:
-        """Something of this agent is about to begin: in which step, and whose it is."""
+        """Start the step and the agent of the next part, unless they are current."""
         if self._in_step and self._reply_ended and not self._open:
             self._end_step()
         if not self._in_step:

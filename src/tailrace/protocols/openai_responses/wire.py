@@ -54,10 +54,10 @@ SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast
 CITATIONS = frozenset({"url_citation", "file_citation", "container_file_citation", "file_path"})
 
 KEPT_BACK = frozenset({"id", "encrypted_content"})
-"""Of what a server says of an item: it has an id of ours, and its secret is shown to who asks for it."""
+"""Of what a server says of an item: its id is one of ours, and its secret is shown on request only."""
 
 SECRETS = frozenset({"authorization", "headers"})
-"""Fields of an `mcp` tool that nobody gets to see again."""
+"""Fields of an `mcp` tool that are never shown again."""
 
 
 class ResponseState(Struct, frozen=True, kw_only=True):
