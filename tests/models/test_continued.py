@@ -63,7 +63,7 @@ async def said(server: Server, begun: str, settings: Settings | None = None) -> 
         state.advance(draft, TS)
     reply = ModelReply(state)
     async for payloads in ContinuedModel(server).stream(asked):
-        for draft in reply.said(payloads):
+        for draft in reply.convert(payloads):
             state.advance(draft, TS)
     for draft in ending(state):
         state.advance(draft, TS)

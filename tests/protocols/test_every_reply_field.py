@@ -54,8 +54,12 @@ def log(dialect: str, frames: Sequence[Object]) -> list[t.Event]:
     add(node_lifecycle.opening(state, "helper"))
     decoder = CODECS[dialect].decoder("m")
     said = node_lifecycle.ModelReply(state)
-    add(said.said(decoder.feed(b"".join(b"data: %b\n\n" % msgspec.json.encode(f) for f in frames))))
-    add(said.said(decoder.close()))
+    add(
+        said.convert(
+            decoder.feed(b"".join(b"data: %b\n\n" % msgspec.json.encode(f) for f in frames))
+        )
+    )
+    add(said.convert(decoder.close()))
     assert decoder.failure is None, decoder.failure
     add(node_lifecycle.ending(state))
     return events

@@ -17,7 +17,7 @@ from tailrace.events.state import RunState
 from tailrace.runtimes.adapters.generator.run import Run
 from tailrace.runtimes.adapters.generator.runtime import GeneratorRuntime
 from tailrace.runtimes.adapters.playback import Member, PlaybackTeam, Scope
-from tailrace.runtimes.adapters.telling import Telling
+from tailrace.runtimes.adapters.reply_recorder import ReplyRecorder
 from tailrace.runtimes.contract import RunContext, Runtime
 from tailrace.runtimes.node_lifecycle import NODE, ModelReply, opening
 from tailrace.runtimes.nodes.contract import NodeContext, NodeSpec
@@ -157,14 +157,14 @@ def test_a_frameworks_call_goes_on_under_its_own_id_alone(id: str) -> None:
         for draft in drafts:
             state.advance(draft, 0)
 
-    telling = Telling(state, t.MAIN, emit)
-    number = telling.next()
-    telling.say(t.ItemStarted(number, "tool_call", name="find", call_id=id))
-    telling.say(t.ArgumentsDelta(number, "{}"))
-    telling.say(t.ItemCompleted(number))
-    telling.say(USAGE)
+    recorder = ReplyRecorder(state, t.MAIN, emit)
+    number = recorder.next_number()
+    recorder.emit(t.ItemStarted(number, "tool_call", name="find", call_id=id))
+    recorder.emit(t.ArgumentsDelta(number, "{}"))
+    recorder.emit(t.ItemCompleted(number))
+    recorder.emit(USAGE)
     assert state.items[0].abandoned == (id != "one")
-    assert state.items[telling.number(number)].started.call_id == id
+    assert state.items[recorder.number(number)].started.call_id == id
 
 
 def test_a_call_of_our_own_agents_goes_on_whatever_its_id() -> None:
@@ -172,7 +172,7 @@ def test_a_call_of_our_own_agents_goes_on_whatever_its_id() -> None:
     reply = ModelReply(state)
     again = t.ItemStarted(0, "tool_call", name="find", call_id="two")
     for payload in (again, t.ArgumentsDelta(again.item, "{}"), t.ItemCompleted(again.item), USAGE):
-        for draft in reply.said([payload]):
+        for draft in reply.convert([payload]):
             state.advance(draft, 0)
     assert [item.started.call_id for item in state.items] == ["one"]
 

@@ -16,7 +16,7 @@ from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.runtimes.adapters.generator.run import Run
 from tailrace.runtimes.adapters.generator.runtime import GeneratorRuntime
-from tailrace.runtimes.foreign import kept_back, model_failure
+from tailrace.runtimes.foreign import model_failure, without_server_words
 from tests.support.house import open_house
 
 SECRET = "canary words"
@@ -94,8 +94,8 @@ def test_what_is_kept_back_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> 
         "The model server answered 404: " + SECRET, public="It answered 404.", status=404
     )
     with caplog.at_level(logging.WARNING):
-        told = kept_back(said, "r1")
+        told = without_server_words(said, "r1")
     assert (told.message, told.status) == ("It answered 404.", 404)
     assert f"run r1: The model server answered 404: {SECRET}" in caplog.text
     ours = ModelFailed("The model server cannot be reached.")
-    assert kept_back(ours, "r1") is ours
+    assert without_server_words(ours, "r1") is ours

@@ -10,7 +10,7 @@ import pytest
 
 from tailrace.events import types as t
 from tailrace.events.request import ModelRequest, Settings, ToolSpec
-from tailrace.runtimes.steps import LIMITED
+from tailrace.runtimes.steps import AT_LIMIT
 from tests.protocols.test_cut_calls import SAYS
 from tests.protocols.test_upstream_errors import CODECS
 from tests.support.team import agent, outputs, run, texts
@@ -72,10 +72,10 @@ async def test_what_runs_here_is_answered_and_the_model_is_asked_again(
     server = Server(dialect, SAYS[dialect]([FIT, ("add", cut)], "length"), END[dialect])
     state, _ = await run(agent("lead", model=server, tools=(add,)))
     assert ran == [(1, 2)]
-    assert outputs(state) == ["3", LIMITED]
+    assert outputs(state) == ["3", AT_LIMIT]
     assert texts(state) == ["done"]
     assert state.end == t.RunCompleted()
-    assert LIMITED in json.dumps(server.asked[1])
+    assert AT_LIMIT in json.dumps(server.asked[1])
 
 
 @pytest.mark.parametrize("dialect", END)
@@ -98,5 +98,5 @@ async def test_arguments_that_a_model_wrote_badly_are_the_tools_to_refuse(dialec
     server = Server(dialect, SAYS[dialect]([("add", '{"a": ')], "end"), END[dialect])
     state, _ = await run(agent("lead", model=server, tools=(add,)))
     (answer,) = outputs(state)
-    assert answer != LIMITED
+    assert answer != AT_LIMIT
     assert state.end == t.RunCompleted()

@@ -47,7 +47,7 @@ def test_calls_are_held_until_the_reply_s_usage(size: int) -> None:
     told = [*TWO_CALLS, USAGE]
     for start in range(0, len(told), size):
         batch = told[start : start + size]
-        for draft in reply.said(batch):
+        for draft in reply.convert(batch):
             state.advance(draft, 0)
         due = {item.tool for item in state.items} - {"none"}
         assert bool(due) == (USAGE in batch), "nobody runs the calls of half a reply"
@@ -56,7 +56,7 @@ def test_calls_are_held_until_the_reply_s_usage(size: int) -> None:
 
 def test_a_reply_that_is_cut_off_leaves_no_call() -> None:
     state = begun()
-    for draft in ModelReply(state).said(TWO_CALLS):
+    for draft in ModelReply(state).convert(TWO_CALLS):
         state.advance(draft, 0)
     state.advance(Draft(t.RunAttempt(2, "a crash")), 0)
     for draft in abandoning.leftovers(state):
@@ -68,11 +68,11 @@ def test_a_reply_that_is_cut_off_leaves_no_call() -> None:
 def test_items_of_others_move_the_numbers() -> None:
     state = begun()
     reply = ModelReply(state)
-    state.advance(reply.said([t.ItemStarted(0, "message")])[0], 0)
+    state.advance(reply.convert([t.ItemStarted(0, "message")])[0], 0)
     state.advance(Draft(t.ItemCompleted(0), "main", t.MAIN), 0)
     state.advance(Draft(t.ItemStarted(1, "message"), "main", t.MAIN), 0)  # somebody else's
     state.advance(Draft(t.ItemCompleted(1), "main", t.MAIN), 0)
-    moved = reply.said([t.ItemStarted(1, "message"), t.TextDelta(1, "Hi")])
+    moved = reply.convert([t.ItemStarted(1, "message"), t.TextDelta(1, "Hi")])
     assert [draft.payload for draft in moved] == [t.ItemStarted(2, "message"), t.TextDelta(2, "Hi")]
     assert [reply.number(item) for item in (0, 1)] == [0, 2]
 
@@ -88,7 +88,7 @@ def _folded(state: RunState, payloads: Sequence[t.Payload]) -> list[Draft]:
     for (
         payload
     ) in payloads:  # one by one: an item is numbered when the items before it are in the log
-        made = reply.said([payload])
+        made = reply.convert([payload])
         for draft in made:
             state.advance(draft, 0)
         drafts += made
@@ -162,7 +162,7 @@ def test_the_calls_of_agents_side_by_side_have_different_ids(
     for agent in whose:
         batch = data.draw(st.integers(1, 3), "calls at once")
         calls = [payload for _ in range(batch) for payload in nameless(next(numbers[agent]))]
-        for draft in replies[agent].said(calls):
+        for draft in replies[agent].convert(calls):
             state.advance(draft, 0)
     ids = [item.started.call_id for item in state.items]
     assert len(set(ids)) == len(ids)

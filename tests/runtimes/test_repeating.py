@@ -49,7 +49,7 @@ class Writing:
         """A reply whose worker dies after so many payloads, which came one by one."""
         reply = ModelReply(self.state)
         for payload in payloads[:upto]:
-            self.add(reply.said([payload]))
+            self.add(reply.convert([payload]))
 
     def die(self) -> None:
         """Another worker takes over. What was not in the log yet is lost."""
@@ -364,9 +364,9 @@ def test_nothing_is_shown_while_a_reply_repeats_and_nothing_late_after_that() ->
     reply = ModelReply(run.state)
     number = 0
     for word in ("s", "o f"):
-        run.add(reply.said(_text(number, word)[0 if word == "s" else 1 :]))
+        run.add(reply.convert(_text(number, word)[0 if word == "s" else 1 :]))
         assert len(run.events) == before
-    run.add(reply.said([t.TextDelta(number, "ar away")]))
+    run.add(reply.convert([t.TextDelta(number, "ar away")]))
     assert [event.payload for event in run.events[before:]] == [t.TextDelta(0, " away")]
 
 

@@ -14,7 +14,7 @@ from tailrace.events.answers import Approval
 from tailrace.events.request import ModelRequest, Settings, ToolSpec
 from tailrace.runtimes.agent import Agent
 from tailrace.runtimes.one_agent import one_agent
-from tailrace.runtimes.toolbox import Away, Toolbox, prefixed
+from tailrace.runtimes.toolbox import Toolbox, ToolOfAbsentServer, name_with_prefix
 from tailrace.runtimes.tools.functions import tool
 from tailrace.runtimes.tools.mcp import McpServer
 from tests.support.house import House
@@ -146,17 +146,17 @@ def add(a: int, b: int) -> int:
 
 def test_names_of_tools_stay_within_what_model_servers_take() -> None:
     long = "t" * 60
-    assert prefixed("docs", "find", {}) == "docs__find"
-    first, second = prefixed("docs", long, {}), prefixed("docs", long + "x", {})
+    assert name_with_prefix("docs", "find", {}) == "docs__find"
+    first, second = name_with_prefix("docs", long, {}), name_with_prefix("docs", long + "x", {})
     assert len(first) == len(second) == 64
     assert first != second
-    assert first == prefixed("docs", long, {}), "the same in the next process"
-    assert prefixed("docs", "find", {"docs__find"}) not in ("docs__find", "find")
+    assert first == name_with_prefix("docs", long, {}), "the same in the next process"
+    assert name_with_prefix("docs", "find", {"docs__find"}) not in ("docs__find", "find")
 
 
 def test_two_servers_whose_tools_are_named_alike() -> None:
     box = Toolbox(agent("a"))
     for label in ("one", "two"):
         spec = ToolSpec(name="n" * 64)
-        box._take([Away(box, spec.name, label, approval=False)])
+        box._take([ToolOfAbsentServer(box, spec.name, label, approval=False)])
     assert [len(spec.name) for spec in box.specs(())] == [64, 64]

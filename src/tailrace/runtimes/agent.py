@@ -52,7 +52,7 @@ class Agent:
         """Everyone who may take part: the agent itself as the main one, then those below it."""
         entries = [AgentEntry(id, self.name)]
         for entry in self._below(id):
-            if all(entry.id != known.id for known in entries):
+            if all(entry.id != each.id for each in entries):
                 entries.append(entry)
         return tuple(entries)
 

@@ -35,7 +35,7 @@ MEMORY = 1 << 30
 WAITING = 16
 """Checks that may wait for their turn."""
 
-_KEPT = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
+_ENVIRONMENT = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
 """What the process is told of the environment; the rest may be secrets."""
 _BEGIN = "import sys; sys.path[:] = {path!r}; from tailrace.runtimes.checker import serve; serve({memory})"
 
@@ -43,12 +43,12 @@ _BEGIN = "import sys; sys.path[:] = {path!r}; from tailrace.runtimes.checker imp
 _TOO_MUCH = "The answer takes too much memory to check against its schema."
 
 
-class _Job(msgspec.Struct):
+class _CheckJob(msgspec.Struct):
     texts: list[str]
     schema: Json
 
 
-class _Said(msgspec.Struct):
+class _CheckResult(msgspec.Struct):
     """What is wrong with each text, or why that cannot be told."""
 
     wrong: list[str] = []
@@ -79,33 +79,35 @@ class Checker:
         """As `events.schemas.misfits`. Raises `ModelFailed` for what takes too much, with the reason."""
         if self._waiting >= WAITING:
             raise ModelFailed("The answer cannot be checked: too many others are.")
-        job = msgspec.msgpack.encode(_Job(list(texts), schema))
+        job = msgspec.msgpack.encode(_CheckJob(list(texts), schema))
         self._waiting += 1
         try:
             loop = asyncio.get_running_loop()
-            said = await loop.run_in_executor(self._thread, self._ask, job)
+            result = await loop.run_in_executor(self._thread, self._ask, job)
         finally:
             self._waiting -= 1
-        if said.failure:
-            raise ModelFailed(said.failure)
-        return said.wrong
+        if result.failure:
+            raise ModelFailed(result.failure)
+        return result.wrong
 
-    def _ask(self, job: bytes) -> _Said:
+    def _ask(self, job: bytes) -> _CheckResult:
         """One check, in the thread."""
         try:
             process = self._running()
         except OSError as error:
             self._end()
-            return _Said(failure=f"The answer cannot be checked: {error.strerror or 'no process'}.")
+            return _CheckResult(
+                failure=f"The answer cannot be checked: {error.strerror or 'no process'}."
+            )
         try:
-            return msgspec.msgpack.decode(_exchange(process, job, SECONDS), type=_Said)
+            return msgspec.msgpack.decode(_exchange(process, job, SECONDS), type=_CheckResult)
         except TimeoutError:
             self._end()
             words = f"The answer takes more than {SECONDS:g} s to check against its schema."
-            return _Said(failure=words)
+            return _CheckResult(failure=words)
         except OSError:
             self._end()
-            return _Said(failure=_TOO_MUCH)
+            return _CheckResult(failure=_TOO_MUCH)
 
     def _running(self) -> subprocess.Popen[bytes]:
         """The process, ready for a job. Raises `OSError`."""
@@ -116,7 +118,7 @@ class Checker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={name: os.environ[name] for name in _KEPT if name in os.environ},
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 bufsize=0,
             )
             _exchange(self._process, b"", START_SECONDS)
@@ -138,12 +140,12 @@ def _exchange(process: subprocess.Popen[bytes], body: bytes, seconds: float) -> 
         raise AssertionError("it was begun with pipes")
     deadline = time.monotonic() + seconds
     left = memoryview(len(body).to_bytes(8, "big") + body)
-    said = b""
+    reply = b""
     os.set_blocking(process.stdin.fileno(), False)
     with selectors.DefaultSelector() as ready:
         ready.register(process.stdin, selectors.EVENT_WRITE)
         ready.register(process.stdout, selectors.EVENT_READ)
-        while len(said) < 8 or len(said) < 8 + int.from_bytes(said[:8], "big"):
+        while len(reply) < 8 or len(reply) < 8 + int.from_bytes(reply[:8], "big"):
             wait = deadline - time.monotonic()
             if wait <= 0:
                 raise TimeoutError
@@ -154,10 +156,10 @@ def _exchange(process: subprocess.Popen[bytes], body: bytes, seconds: float) -> 
                     if not left:
                         ready.unregister(process.stdin)
                 elif chunk := os.read(key.fd, 65536):
-                    said += chunk
+                    reply += chunk
                 else:
                     raise BrokenPipeError
-    return said[8:]
+    return reply[8:]
 
 
 def serve(memory: int) -> None:
@@ -173,20 +175,20 @@ def serve(memory: int) -> None:
     while len(head := source.read(8)) == 8:
         body = source.read(int.from_bytes(head, "big"))
         signal.alarm(int(SECONDS) + 1)  # where nobody is left to kill it
-        said = msgspec.msgpack.encode(_checked(body)) if body else b""
+        reply = msgspec.msgpack.encode(_check(body)) if body else b""
         signal.alarm(0)
-        target.write(len(said).to_bytes(8, "big") + said)
+        target.write(len(reply).to_bytes(8, "big") + reply)
         target.flush()
 
 
-def _checked(body: bytes) -> _Said:
-    job: Any = msgspec.msgpack.decode(body, type=_Job)
+def _check(body: bytes) -> _CheckResult:
+    job: Any = msgspec.msgpack.decode(body, type=_CheckJob)
     try:
-        return _Said(misfits(job.texts, job.schema, Work(sys.maxsize)))
+        return _CheckResult(misfits(job.texts, job.schema, Work(sys.maxsize)))
     except NoSchema as error:
-        return _Said(failure=f"The answer cannot be checked: {error}.")
+        return _CheckResult(failure=f"The answer cannot be checked: {error}.")
     except MemoryError:
-        return _Said(failure=_TOO_MUCH)
+        return _CheckResult(failure=_TOO_MUCH)
 
 
 CHECKER = Checker()

@@ -34,8 +34,8 @@ def fault(summary: str, finish: Finish) -> str:
     return "" if summary.strip() else "The model gave no summary."
 
 
-def replacement(summary: str, told: tuple[Item, ...]) -> tuple[Item, ...]:
+def replacement(summary: str, items: tuple[Item, ...]) -> tuple[Item, ...]:
     """What stands in for the history: the summary, then the last thing the user said, word for word."""
     text = f"Summary of the conversation so far:\n\n{summary}"
-    last = [item for item in told if isinstance(item, Message) and item.role == "user"][-1:]
+    last = [item for item in items if isinstance(item, Message) and item.role == "user"][-1:]
     return (Message(role="user", content=(TextPart(text),)), *last)

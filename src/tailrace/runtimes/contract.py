@@ -58,10 +58,10 @@ class RunContext:
         self.emit: Callable[[Sequence[Draft]], None] = sink.add
         self.flush: Callable[[], Awaitable[None]] = sink.flush
         self._sink = sink
-        self.heard = 0
+        self.answer_count = 0
         self._listening: set[asyncio.Future[None]] = set()
 
-    def worked(self, node: str) -> float:
+    def working_seconds(self, node: str) -> float:
         """Seconds since a node began, over all attempts; without the time that the run has waited."""
         state = self.state
         return (state.working(self._sink.now()) - state.begun.get(node, 0)) / 1000
@@ -76,9 +76,9 @@ class RunContext:
         if self._sink.full:
             await self._sink.room()
 
-    async def news(self, heard: int) -> None:
+    async def news(self, count: int) -> None:
         """Wait until more than `heard` answers from outside have been folded into the state."""
-        while self.heard <= heard:
+        while self.answer_count <= count:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._listening.add(future)
             try:
@@ -88,7 +88,7 @@ class RunContext:
 
     def tell(self) -> None:
         """An answer has come: wake whoever waits for `news`."""
-        self.heard += 1
+        self.answer_count += 1
         for future in self._listening:
             if not future.done():
                 future.set_result(None)

@@ -62,12 +62,12 @@ def refusal(error: BaseException, status: int, who: str = SERVER) -> ModelFailed
     headers = getattr(getattr(error, "response", None), "headers", None)
     if isinstance(headers, Mapping):
         plain = {str(name).lower(): str(value) for name, value in cast("Any", headers).items()}
-        asked = server_wait(plain, time.time())
-        failure = failure if asked is None else failure.but(retry_after=asked)
+        wait = server_wait(plain, time.time())
+        failure = failure if wait is None else failure.but(retry_after=wait)
     return failure.but(message=failure.public.replace(SERVER, who, 1))
 
 
-def kept_back(failure: ModelFailed, run: str) -> ModelFailed:
+def without_server_words(failure: ModelFailed, run: str) -> ModelFailed:
     """A failure of a run's agent without the server's words, which go to the log: who reads the failure did
     not write the request."""
     if not failure.public or failure.public == failure.message:

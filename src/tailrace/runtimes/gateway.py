@@ -17,13 +17,13 @@ from tailrace.events.types import MAIN, AgentEntry
 from tailrace.models.contract import Model, refusal
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.node_lifecycle import NODE, ModelReply, ending, opening
-from tailrace.runtimes.repeating import begun
+from tailrace.runtimes.repeating import beginning
 
 
 class Gateway:
     """Runs one call of `model`."""
 
-    resumes = True
+    resumes: bool = True
     repeats = True
 
     def __init__(self, model: Model) -> None:
@@ -33,23 +33,25 @@ class Gateway:
         return (AgentEntry(MAIN, self._model.name),)
 
     def refusal(self, request: RunRequest) -> ModelFailed | None:
-        return refusal(self._model, _asked(request))
+        return refusal(self._model, _model_request(request))
 
     async def run(self, context: RunContext) -> None:
         request = context.request
         context.emit(opening(context.state, self._model.name))
         if not context.state.replies.get(MAIN):
             reply = ModelReply(context.state)
-            ask = structs.replace(_asked(request), begun=begun(context.state, NODE, MAIN))
+            ask = structs.replace(
+                _model_request(request), begun=beginning(context.state, NODE, MAIN)
+            )
             batches = self._model.stream(ask)
             async with aclosing(batches):
                 async for payloads in batches:
-                    context.emit(reply.said(payloads))
+                    context.emit(reply.convert(payloads))
                     await context.room()
         context.emit(ending(context.state))
 
 
-def _asked(request: RunRequest) -> ModelRequest:
+def _model_request(request: RunRequest) -> ModelRequest:
     """What the model is asked: what the client asked."""
     return ModelRequest(
         items=(*request.history, *request.input),

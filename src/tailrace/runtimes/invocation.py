@@ -25,9 +25,9 @@ from tailrace.models.contract import Model
 from tailrace.runtimes import compaction, structured
 from tailrace.runtimes.agent import Agent, AgentLimits
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.foreign import kept_back
+from tailrace.runtimes.foreign import without_server_words
 from tailrace.runtimes.node_lifecycle import ModelReply
-from tailrace.runtimes.repeating import begun
+from tailrace.runtimes.repeating import beginning
 from tailrace.runtimes.steps import (
     Answer,
     AskApproval,
@@ -52,10 +52,10 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-async def in_time(seconds: float, worked: float, work: Awaitable[bool]) -> bool:
+async def in_time(seconds: float, before: float, work: Awaitable[bool]) -> bool:
     """Work for so many seconds at most, less those `worked` before; 0 for as long as it takes. Raises
     `LimitReached`."""
-    limit = asyncio.timeout(max(seconds - worked, 0.0) if seconds else None)
+    limit = asyncio.timeout(max(seconds - before, 0.0) if seconds else None)
     try:
         async with limit:
             return await work
@@ -81,8 +81,8 @@ class Team:
             raise LimitReached("max_cost")
         allowed = [most for most in (limits.tool_calls, self._asked_calls()) if most]
         if allowed:
-            begun = sum(item.begun for item in self.context.state.items)
-            if begun + calls > min(allowed):
+            begun_calls = sum(item.begun for item in self.context.state.items)
+            if begun_calls + calls > min(allowed):
                 raise LimitReached("max_tool_calls")
 
     def _asked_calls(self) -> int:
@@ -113,12 +113,12 @@ class Invocation:
     async def work(self) -> bool:
         """Go on from what the log says. True when the agent is done, False when it can only wait."""
         state = self._context.state
-        begun = state.replies.get(self._id, 0) > 0
-        await self._tools.fill(begun=begun, patient=state.attempt > 1)
+        has_replied = state.replies.get(self._id, 0) > 0
+        await self._tools.fill(has_replied=has_replied, patient=state.attempt > 1)
         while True:
             step = next_step(state, self._id)
             if step.kind == "tools":
-                if not await self._see_to(step.calls):
+                if not await self._answer_calls(step.calls):
                     return False
                 continue
             note = ""
@@ -145,21 +145,23 @@ class Invocation:
         try:
             async with aclosing(self._model.stream(request)) as batches:
                 async for payloads in batches:
-                    placed = [self._placed(payload, theirs, ours) for payload in payloads]
-                    self._context.emit(reply.said(placed))
+                    marked_payloads = [
+                        self._mark_call(payload, theirs, ours) for payload in payloads
+                    ]
+                    self._context.emit(reply.convert(marked_payloads))
                     await self._context.room()
         except ModelFailed as failure:
-            raise kept_back(failure, self._context.run) from None
+            raise without_server_words(failure, self._context.run) from None
         if self._agent.context_tokens:
-            used = state.contexts.get(self._id, 0)
-            self._say(t.ContextUsage(used, self._agent.context_tokens))
+            tokens = state.contexts.get(self._id, 0)
+            self._emit(t.ContextUsage(tokens, self._agent.context_tokens))
 
     def _request(self, note: str) -> ModelRequest:
         items = self._conversation()
         if note:
             items = (*items, Message(role="user", content=(TextPart(note),)))
         settings = self._base.settings
-        told = {name: value for name, value in settings.extra.items() if name not in OF_THE_RUN}
+        extra = {name: value for name, value in settings.extra.items() if name not in OF_THE_RUN}
         tools = self._tools.specs(settings.tools)
         if not tools and settings.tool_choice.mode != "required":
             # Its client cannot know that there are none; servers refuse who chooses from nothing.
@@ -172,14 +174,14 @@ class Invocation:
         return ModelRequest(
             items=items,
             instructions=self._base.instructions,
-            settings=msgspec.structs.replace(settings, tools=tools, extra=told),
-            begun=begun(self._context.state, self._node, self._id),
+            settings=msgspec.structs.replace(settings, tools=tools, extra=extra),
+            begun=beginning(self._context.state, self._node, self._id),
         )
 
     def _conversation(self) -> tuple[Item, ...]:
         return history.conversation(self._context.state, self._id, self._base.items, self._node)
 
-    def _placed(
+    def _mark_call(
         self, payload: t.Payload, theirs: set[tuple[str, str]], ours: set[int]
     ) -> t.Payload:
         """A call of one of our tools, or of a tool nobody has, is ours to answer, also one that a limit cut
@@ -188,10 +190,10 @@ class Invocation:
             return msgspec.structs.replace(payload, status="completed")
         if not isinstance(payload, t.ItemStarted) or payload.kind != "tool_call":
             return payload
-        namespace = called_in(payload)
+        namespace = namespace_of(payload)
         if namespace and (namespace, payload.name) in theirs:
             return payload
-        tool = self._tools.named(payload.name)
+        tool = self._tools.by_name(payload.name)
         if tool is None and (namespace, payload.name) in theirs:
             return payload
         ours.add(payload.item)
@@ -206,7 +208,7 @@ class Invocation:
 
     async def _compact(self) -> None:
         """Let the model shorten the agent's history; its words are not shown."""
-        self._say(t.CompactionStarted("context"))
+        self._emit(t.CompactionStarted("context"))
         request = compaction.request(self._conversation(), self._base.instructions)
         text, failed = "", ""
         try:
@@ -216,54 +218,54 @@ class Invocation:
                         if isinstance(payload, t.TextDelta):
                             text += payload.text
                         elif isinstance(payload, t.Usage):
-                            self._say(msgspec.structs.replace(payload, purpose="compaction"))
+                            self._emit(msgspec.structs.replace(payload, purpose="compaction"))
                             failed = compaction.fault(text, payload.finish)
         except ModelFailed as failure:
-            failed = kept_back(failure, self._context.run).message
+            failed = without_server_words(failure, self._context.run).message
         state = self._context.state
-        told = [*self._base.items]
+        inputs = [*self._base.items]
         for each in history.heard(state, self._id, self._node):
-            told += each.input
-        replacement = () if failed else compaction.replacement(text, tuple(told))
-        self._say(t.CompactionCompleted(replacement, failed))
+            inputs += each.input
+        replacement = () if failed else compaction.replacement(text, tuple(inputs))
+        self._emit(t.CompactionCompleted(replacement, failed))
 
     # the calls
 
-    async def _see_to(self, calls: Sequence[int]) -> bool:
+    async def _answer_calls(self, calls: Sequence[int]) -> bool:
         """Work on pending calls side by side, each answer logged when it comes; False when all that is
         left waits for a person."""
         running: dict[asyncio.Task[bool], int] = {}
-        stuck: set[int] = set()
-        heard = self._context.heard
-        news = asyncio.create_task(self._context.news(heard))
+        waiting_for_people: set[int] = set()
+        answer_count = self._context.answer_count
+        news = asyncio.create_task(self._context.news(answer_count))
         try:
             while True:
-                waiting = {*running.values(), *stuck}
-                begun = self._begin([call for call in calls if call not in waiting])
-                if begun:
+                waiting = {*running.values(), *waiting_for_people}
+                new_calls = self._begin_calls([call for call in calls if call not in waiting])
+                if new_calls:
                     await self._context.flush()
-                for call in begun:
-                    running[asyncio.create_task(self._carry_out(call), name=f"call {call}")] = call
+                for call in new_calls:
+                    running[asyncio.create_task(self._run_call(call), name=f"call {call}")] = call
                 if not running:
                     return next_step(self._context.state, self._id).kind != "tools"
                 await asyncio.wait({*running, news}, return_when=asyncio.FIRST_COMPLETED)
                 for task in [task for task in running if task.done()]:
                     call = running.pop(task)
                     if not task.result():
-                        stuck.add(call)
+                        waiting_for_people.add(call)
                 if news.done():
-                    heard = self._context.heard
-                    news = asyncio.create_task(self._context.news(heard))
-                    stuck.clear()
+                    answer_count = self._context.answer_count
+                    news = asyncio.create_task(self._context.news(answer_count))
+                    waiting_for_people.clear()
         finally:
             news.cancel()
             for task in running:
                 task.cancel()
             await asyncio.gather(news, *running, return_exceptions=True)
 
-    def _begin(self, calls: Sequence[int]) -> list[int]:
+    def _begin_calls(self, calls: Sequence[int]) -> list[int]:
         """Do what can be done at once about calls; returns those whose work can begin."""
-        begun: list[int] = []
+        calls_to_run: list[int] = []
         state = self._context.state
         below = frozenset(self._agent.subagents)
         open_calls = [call for call in calls if state.items[call].tool != "done"]
@@ -279,20 +281,20 @@ class Invocation:
                 case WaitForAnswer():
                     pass
                 case Answer(completed):
-                    self._say(completed)
+                    self._emit(completed)
                 case AskApproval(message):
-                    self._say(t.ApprovalRequested(call, message))
+                    self._emit(t.ApprovalRequested(call, message))
                 case AskUser(question):
                     name = question_id(call)
-                    asked = t.InputRequested(name, question.question, question.schema(), call)
-                    self._say(asked)
+                    request = t.InputRequested(name, question.question, question.schema(), call)
+                    self._emit(request)
                 case RunTools() | Dispatch():
                     if state.items[call].tool != "running":
-                        self._say(t.ToolStarted(call, self._key(call)))
-                    begun.append(call)
-        return begun
+                        self._emit(t.ToolStarted(call, self._key(call)))
+                    calls_to_run.append(call)
+        return calls_to_run
 
-    async def _carry_out(self, call: int) -> bool:
+    async def _run_call(self, call: int) -> bool:
         """One call's work, and its answer; False when it can only wait."""
         tool = self._tool(call)
         content = self._context.state.items[call].content
@@ -305,18 +307,18 @@ class Invocation:
             # Who calls this cannot wait: what there is no room for is left out.
             if self._context.state.items[call].tool == "running" and not self._context.full:
                 done, total = _number(report.done), _number(report.total)
-                self._say(t.ToolProgress(call, str(report.message)[:PROGRESS], done, total))
+                self._emit(t.ToolProgress(call, str(report.message)[:PROGRESS], done, total))
 
         about = ToolContext(self._context.run, content.call_id, self._key(call), progress)
-        made = (await tool.call(content.arguments, about)).cut()
-        self._say(t.ToolCompleted(call, made.output, made.is_error))
+        result = (await tool.call(content.arguments, about)).cut()
+        self._emit(t.ToolCompleted(call, result.output, result.is_error))
         return True
 
     async def _dispatch(self, call: int, content: ToolCall) -> bool:
         """Let a subagent do what a `task` call says."""
         task = read_task(content.arguments, list(self._agent.subagents))
         if isinstance(task, str):
-            self._say(t.ToolCompleted(call, task, is_error=True))
+            self._emit(t.ToolCompleted(call, task, is_error=True))
             return True
         state = self._context.state
         agent = self._agent.subagents[task.agent]
@@ -344,8 +346,8 @@ class Invocation:
         try:
             if not await child.work():
                 return False
-            made = ToolResult(last_text(history.made_by(state, id))).cut()
-            answer = t.ToolCompleted(call, made.output)
+            result = ToolResult(last_text(history.made_by(state, id))).cut()
+            answer = t.ToolCompleted(call, result.output)
         except LimitReached as limit:
             if limit.reason != "max_turns":
                 raise
@@ -369,13 +371,13 @@ class Invocation:
         return self._agent.limits.turns
 
     def _tool(self, call: int) -> Tool | None:
-        return self._tools.tool(self._context.state.items[call])
+        return self._tools.of_item(self._context.state.items[call])
 
     def _key(self, call: int) -> str:
         """The call's idempotency key: the run and the item, which no other call shares."""
         return f"{self._context.run}:{call}"
 
-    def _say(self, payload: t.Payload) -> None:
+    def _emit(self, payload: t.Payload) -> None:
         self._context.emit([t.Draft(payload, self._node, self._id)])
 
 
@@ -391,7 +393,7 @@ def _settings(agent: Agent) -> Settings:
     return Settings(output=agent.output) if agent.output is not None else Settings()
 
 
-def called_in(call: t.ItemStarted) -> str:
+def namespace_of(call: t.ItemStarted) -> str:
     """The namespace that a call names, where it names one."""
-    said: Json = call.details.get("responses") or {}
-    return str(said.get("namespace") or "")
+    details: Json = call.details.get("responses") or {}
+    return str(details.get("namespace") or "")

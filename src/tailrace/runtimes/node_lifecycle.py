@@ -69,18 +69,18 @@ class ModelReply:
         self._state = state
         self._node = node
         self._agent = agent
-        self._moved: dict[int, int] = {}
+        self._numbers: dict[int, int] = {}
         self._calls: set[int] = set()
-        self._held: list[Draft] = []
+        self._call_ends: list[Draft] = []
         self._call_ids = CallIds(state.items, len(state.items))
         cut = state.cut_items((node, agent))
         self._repeating = Repeating(state, cut, same_ids=same_ids) if cut else None
 
     def number(self, item: int) -> int:
         """The number in the run of the reply's item `item`."""
-        return self._moved.get(item, item)
+        return self._numbers.get(item, item)
 
-    def said(self, payloads: Sequence[Payload]) -> list[Draft]:
+    def convert(self, payloads: Sequence[Payload]) -> list[Draft]:
         """The next payloads as drafts, to be emitted at once."""
         if self._repeating is None:
             return self._drafts(payloads)
@@ -89,18 +89,18 @@ class ModelReply:
                 case "repeats":
                     pass
                 case "goes on":
-                    repeated = self._repeating.numbers()
-                    self._moved |= repeated
-                    first = len(self._state.items) - len(repeated)
+                    numbers = self._repeating.numbers()
+                    self._numbers |= numbers
+                    first = len(self._state.items) - len(numbers)
                     self._call_ids = CallIds(self._state.items, first)
                     ready = self._repeating.news()
                     self._calls |= self._open_calls()
                     self._repeating = None
                     return self._drafts([*ready, *payloads[place:]])
                 case "differs":
-                    abandoned = abandoning.reply(self._state, self._node, self._agent)
-                    held, self._repeating = self._repeating.held, None
-                    return [*abandoned, *self._drafts([*held, *payloads[place:]])]
+                    abandonments = abandoning.reply(self._state, self._node, self._agent)
+                    payloads_so_far, self._repeating = self._repeating.payloads, None
+                    return [*abandonments, *self._drafts([*payloads_so_far, *payloads[place:]])]
         return []
 
     def _open_calls(self) -> set[int]:
@@ -108,26 +108,26 @@ class ModelReply:
         items = self._state.open
         return {
             item
-            for item, number in self._moved.items()
+            for item, number in self._numbers.items()
             if number in items and items[number].started.kind == "tool_call"
         }
 
     def _drafts(self, payloads: Sequence[Payload]) -> list[Draft]:
         ready: list[Draft] = []
-        begun = 0
+        starts = 0
         for payload in payloads:
             if isinstance(payload, ItemStarted):
-                number = len(self._state.items) + begun
-                begun += 1
+                number = len(self._state.items) + starts
+                starts += 1
                 if number != payload.item:
-                    self._moved[payload.item] = number
+                    self._numbers[payload.item] = number
                 if payload.kind == "tool_call":
                     self._calls.add(payload.item)
             if isinstance(payload, Usage):
-                ready += self._held
-            draft = Draft(self._placed(payload), self._node, self._agent)
+                ready += self._call_ends
+            draft = Draft(self._in_run(payload), self._node, self._agent)
             if isinstance(payload, ItemCompleted) and self._is_whole_call(payload):
-                self._held.append(draft)
+                self._call_ends.append(draft)
             else:
                 ready.append(draft)
         return ready
@@ -135,13 +135,13 @@ class ModelReply:
     def _is_whole_call(self, payload: ItemCompleted) -> bool:
         return payload.item in self._calls and payload.status == "completed"
 
-    def _placed(self, payload: Payload) -> Payload:
+    def _in_run(self, payload: Payload) -> Payload:
         """The payload as it stands in the run: with its item's number there, and with its call's id."""
         if not isinstance(payload, ItemEvent):
             return payload
         number = self.number(payload.item)
-        filled = self._call_ids.fill(payload, number)
-        return filled if number == payload.item else msgspec.structs.replace(filled, item=number)
+        with_id = self._call_ids.fill(payload, number)
+        return with_id if number == payload.item else msgspec.structs.replace(with_id, item=number)
 
 
 class CallIds:
@@ -156,14 +156,14 @@ class CallIds:
         """`items`: the run's, which grow with it. `first`: where the reply's first item stands among them."""
         self._items = items
         self._first = first
-        self._made: set[str] = set()
+        self._ids: set[str] = set()
         self._searches: dict[int, str] = {}
 
     def fill(self, payload: Payload, number: int | None = None) -> Payload:
         """A payload of the reply, with its call's id; `number`: its item's in the run, where it is another.
         A search for tools is a provider's item, with the id in its data (`protocols/offered.py`)."""
         match payload:
-            case ItemStarted(kind="tool_call", call_id=id) if not id or id in self._made:
+            case ItemStarted(kind="tool_call", call_id=id) if not id or id in self._ids:
                 return msgspec.structs.replace(payload, call_id=self._make(payload.item, number))
             case ItemStarted(kind="provider", data={"type": "tool_search_call", "call_id": ""}):
                 id = self._searches[payload.item] = self._make(payload.item, number)
@@ -179,9 +179,9 @@ class CallIds:
         place = self._first + item
         id = f"call_{place}"
         others = (each.started for each in self._items[place:])
-        if id in self._made or any(id in (o.call_id, o.data.get("call_id")) for o in others):
+        if id in self._ids or any(id in (o.call_id, o.data.get("call_id")) for o in others):
             id = f"call_{place if number is None else number}"
-        self._made.add(id)
+        self._ids.add(id)
         return id
 
 

@@ -26,13 +26,13 @@ from tailrace.events.items import Json, Message, Part, Reasoning, RefusalPart, T
 from tailrace.events.state import RunState
 
 Verdict = Literal["repeats", "goes on", "differs"]
-Words: TypeAlias = (
+TextOfItem: TypeAlias = (
     t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta | t.ArgumentsDelta
 )
 Place: TypeAlias = tuple[Literal["parts", "summary", "arguments"], int]
 """Which of an item's texts."""
 
-STREAMED = ("message", "reasoning", "tool_call")
+KINDS_WITH_DELTAS = ("message", "reasoning", "tool_call")
 """Kinds of items whose deltas the log keeps until they close."""
 IDS = ("id", "call_id")
 """What a server gives its own items anew in each reply."""
@@ -43,20 +43,20 @@ class Repeating:
     only under its own id, for a framework keeps the ids that it heard."""
 
     def __init__(self, state: RunState, cut: Sequence[int], *, same_ids: bool) -> None:
-        self.held: list[t.Payload] = []
+        self.payloads: list[t.Payload] = []
         self._cut = cut
-        self._shown = [_Shown(state.items[number], same_ids=same_ids) for number in cut]
+        self._cut_items = [_CutItem(state.items[number], same_ids=same_ids) for number in cut]
         self._order: dict[int, int] = {}
 
     def take(self, payload: t.Payload) -> Verdict:
         """The next payload, which is `held` from now on."""
-        self.held.append(payload)
+        self.payloads.append(payload)
         if isinstance(payload, t.ItemStarted):
             self._order[payload.item] = len(self._order)
         item = self._item(payload)
         if item is not None and not item.fits(payload):
             return "differs"
-        if len(self._order) >= len(self._cut) and all(shown.said for shown in self._shown):
+        if len(self._order) >= len(self._cut) and all(each.is_repeated for each in self._cut_items):
             return "goes on"
         return "differs" if isinstance(payload, t.Usage) else "repeats"
 
@@ -66,21 +66,21 @@ class Repeating:
 
     def news(self) -> list[t.Payload]:
         """What of the held payloads was not shown."""
-        self._shown = [shown.again() for shown in self._shown]
-        found: list[t.Payload] = []
-        for payload in self.held:
+        self._cut_items = [each.again() for each in self._cut_items]
+        news: list[t.Payload] = []
+        for payload in self.payloads:
             item = self._item(payload)
             new = payload if item is None else item.news(payload)
             if new is not None:
-                found.append(new)
-        return found
+                news.append(new)
+        return news
 
-    def _item(self, payload: t.Payload) -> _Shown | None:
+    def _item(self, payload: t.Payload) -> _CutItem | None:
         order = self._order.get(payload.item) if isinstance(payload, t.ItemEvent) else None
-        return None if order is None or order >= len(self._shown) else self._shown[order]
+        return None if order is None or order >= len(self._cut_items) else self._cut_items[order]
 
 
-def begun(state: RunState, node: str, agent: str) -> str:
+def beginning(state: RunState, node: str, agent: str) -> str:
     """The text that a cut reply of an agent began with, where that is all that was shown of it."""
     match [state.items[number] for number in state.cut_items((node, agent))]:
         case [
@@ -96,13 +96,14 @@ class _Text(Struct):
 
     kind: str
     text: str
-    said: int = 0
+    repeated_length: int = 0
 
     def whole(self) -> bool:
-        return self.said >= len(self.text)
+        """Whether all of it was said again."""
+        return self.repeated_length >= len(self.text)
 
 
-class _Shown:
+class _CutItem:
     """An item that was shown."""
 
     def __init__(self, item: ItemState, *, same_ids: bool) -> None:
@@ -111,31 +112,31 @@ class _Shown:
         self._whole = item.status == "completed"
         self._texts = {place: _Text(kind, text) for place, kind, text in _texts(item)}
         self._notes = _annotations(item)
-        self._noted = 0
-        self._ended = False
+        self._annotation_count = 0
+        self._has_ended = False
 
-    def again(self) -> _Shown:
+    def again(self) -> _CutItem:
         """The same, of which nothing was said again."""
-        return _Shown(self._item, same_ids=self._same_ids)
+        return _CutItem(self._item, same_ids=self._same_ids)
 
     @property
-    def said(self) -> bool:
+    def is_repeated(self) -> bool:
         """Whether all of it was said again."""
-        return self._ended if self._whole else self._caught_up()
+        return self._has_ended if self._whole else self._caught_up()
 
     def fits(self, payload: t.Payload) -> bool:
         """Whether what comes now is what was shown, or goes on from there."""
         match payload:
             case t.ItemStarted():
-                return self._can_repeat() and self._named(payload) == self._named(
+                return self._can_repeat() and self._identity(payload) == self._identity(
                     self._item.started
                 )
             case t.ItemCompleted():
-                self._ended = True
+                self._has_ended = True
                 return self._caught_up() and (not self._whole or self._ends_as(payload))
             case t.AnnotationAdded():
                 return self._notes_again(payload)
-            case _ if isinstance(payload, Words):
+            case _ if isinstance(payload, TextOfItem):
                 return self._says_again(payload)
             case _:
                 return self._whole  # a preview of what the item was in the end
@@ -146,27 +147,27 @@ class _Shown:
             case t.ItemStarted():
                 return None
             case t.AnnotationAdded():
-                self._noted += 1
-                return payload if self._noted > len(self._notes) else None
-            case _ if isinstance(payload, Words):
+                self._annotation_count += 1
+                return payload if self._annotation_count > len(self._notes) else None
+            case _ if isinstance(payload, TextOfItem):
                 return self._new_words(payload)
             case _:
                 return None if self._whole else payload
 
     def _caught_up(self) -> bool:
         texts = all(text.whole() for text in self._texts.values())
-        return texts and self._noted >= len(self._notes)
+        return texts and self._annotation_count >= len(self._notes)
 
-    def _says_again(self, delta: Words) -> bool:
+    def _says_again(self, delta: TextOfItem) -> bool:
         place, kind = _place(delta)
         text = self._texts.get(place)
         if text is None:
             return not self._whole and self._part_said(place)
-        rest = text.text[text.said : text.said + len(delta.text)]
-        text.said += len(delta.text)
+        rest = text.text[text.repeated_length : text.repeated_length + len(delta.text)]
+        text.repeated_length += len(delta.text)
         if kind != text.kind or not delta.text.startswith(rest):
             return False
-        grows = text.said > len(text.text)
+        grows = text.repeated_length > len(text.text)
         return not grows or (not self._whole and (place[0], place[1] + 1) not in self._texts)
 
     def _part_said(self, place: Place) -> bool:
@@ -174,53 +175,53 @@ class _Shown:
         before = self._texts.get((place[0], place[1] - 1))
         return before is None or before.whole()
 
-    def _new_words(self, delta: Words) -> t.Payload | None:
+    def _new_words(self, delta: TextOfItem) -> t.Payload | None:
         place, _ = _place(delta)
         text = self._texts.get(place)
         if text is None or text.whole():
             return delta
-        known = len(text.text) - text.said
-        text.said += len(delta.text)
-        if len(delta.text) <= known:
+        rest = len(text.text) - text.repeated_length
+        text.repeated_length += len(delta.text)
+        if len(delta.text) <= rest:
             return None
         if isinstance(delta, t.TextDelta):
-            kept = logprobs.after(delta.logprobs, known)
-            return t.TextDelta(delta.item, delta.text[known:], delta.part, kept)
-        return msgspec.structs.replace(delta, text=delta.text[known:])
+            token_logprobs = logprobs.after(delta.logprobs, rest)
+            return t.TextDelta(delta.item, delta.text[rest:], delta.part, token_logprobs)
+        return msgspec.structs.replace(delta, text=delta.text[rest:])
 
     def _notes_again(self, payload: t.AnnotationAdded) -> bool:
-        number = self._noted
-        self._noted += 1
+        number = self._annotation_count
+        self._annotation_count += 1
         if number < len(self._notes):
             return bool(self._notes[number] == payload.annotation)
         return not self._whole
 
     def _can_repeat(self) -> bool:
         if self._item.status == "open":
-            return self._item.started.kind in STREAMED
+            return self._item.started.kind in KINDS_WITH_DELTAS
         return self._whole
 
-    def _named(self, started: t.ItemStarted) -> Json:
+    def _identity(self, start: t.ItemStarted) -> Json:
         """What of an item's beginning is not each reply's own."""
-        own = started.details.get("responses", {})
+        own = start.details.get("responses", {})
         return (
-            msgspec.structs.replace(started, item=0, call_id="", data={}, details={}),
-            started.call_id if self._same_ids else "",
+            msgspec.structs.replace(start, item=0, call_id="", data={}, details={}),
+            start.call_id if self._same_ids else "",
             own.get("namespace"),
-            _without_ids(started.data),
+            _without_ids(start.data),
         )
 
     def _ends_as(self, payload: t.ItemCompleted) -> bool:
         content = self._item.content
         if payload.status != "completed" or content is None:
             return False
-        if self._item.started.kind in STREAMED:
+        if self._item.started.kind in KINDS_WITH_DELTAS:
             return True
         ours, theirs = msgspec.to_builtins((content, payload.content))
         return bool(_without_ids(ours) == _without_ids(theirs))
 
 
-def _place(delta: Words) -> tuple[Place, str]:
+def _place(delta: TextOfItem) -> tuple[Place, str]:
     """Which text of its item a delta belongs to, and of what kind that is."""
     match delta:
         case t.TextDelta():
@@ -239,7 +240,7 @@ def _texts(item: ItemState) -> list[tuple[Place, str, str]]:
     """The texts of an item as far as they were shown, each with its place and kind."""
     match item.content:
         case Message(content=parts):
-            return [(("parts", n), *said) for n, said in enumerate(map(_part, parts)) if said]
+            return [(("parts", n), *text) for n, text in enumerate(map(_part, parts)) if text]
         case Reasoning(text=text, summary=summary):
             raw = [(cast("Place", ("parts", n)), "reasoning", each) for n, each in enumerate(text)]
             short = [
@@ -249,7 +250,7 @@ def _texts(item: ItemState) -> list[tuple[Place, str, str]]:
         case ToolCall(arguments=arguments):
             return [(("arguments", 0), "arguments", arguments)]
         case None:
-            return _streamed(item)
+            return _open_texts(item)
         case _:
             return []
 
@@ -264,16 +265,16 @@ def _part(part: Part) -> tuple[str, str] | None:
             return None
 
 
-def _streamed(item: ItemState) -> list[tuple[Place, str, str]]:
+def _open_texts(item: ItemState) -> list[tuple[Place, str, str]]:
     """The same of an item that is open."""
     if item.started.kind == "tool_call":
         return [(("arguments", 0), "arguments", item.arguments.whole())]
-    found: list[tuple[Place, str, str]] = []
+    texts: list[tuple[Place, str, str]] = []
     for n, part in enumerate(item.parts):
-        found.append((("parts", n), part.kind, part.text()))
+        texts.append((("parts", n), part.kind, part.text()))
     for n, part in enumerate(item.summary):
-        found.append((("summary", n), part.kind, part.text()))
-    return found
+        texts.append((("summary", n), part.kind, part.text()))
+    return texts
 
 
 def _annotations(item: ItemState) -> list[Json]:
@@ -283,10 +284,10 @@ def _annotations(item: ItemState) -> list[Json]:
     return [note for part in item.parts for note in part.annotations]
 
 
-def _without_ids(said: Json) -> Json:
-    if isinstance(said, list):
-        return [_without_ids(each) for each in cast("list[Json]", said)]
-    if not isinstance(said, dict):
-        return said
-    fields = cast("dict[str, Json]", said)
+def _without_ids(value: Json) -> Json:
+    if isinstance(value, list):
+        return [_without_ids(each) for each in cast("list[Json]", value)]
+    if not isinstance(value, dict):
+        return value
+    fields = cast("dict[str, Json]", value)
     return {name: _without_ids(value) for name, value in fields.items() if name not in IDS}

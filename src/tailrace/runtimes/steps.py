@@ -22,7 +22,7 @@ from tailrace.runtimes.tools.dispatch import TASK, Question
 
 INTERRUPTED = "The server stopped while this tool ran; whether it took effect is unknown."
 CUT_OFF = "The call was cut off."
-LIMITED = "Not run: the reply came to its limit before this call was whole."
+AT_LIMIT = "Not run: the reply came to its limit before this call was whole."
 
 
 class NextStep(Struct, frozen=True):
@@ -52,7 +52,7 @@ class WaitForAnswer(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """The call is over without having run."""
 
-    completed: ToolCompleted
+    event: ToolCompleted
 
 
 class AskApproval(Struct, frozen=True):
@@ -87,14 +87,14 @@ def next_move(state: RunState, number: int, tool: Tool | None, subagents: frozen
     if item.tool in ASKED_TOOL:
         return WaitForAnswer()
     if _is_cut(state, number, call):
-        return _answer(number, LIMITED)
+        return _answer(number, AT_LIMIT)
     if call.name == TASK and subagents:
         return Dispatch()
     if item.started.waits_for == "answer":
         return _question(state, number, call)
     if tool is None:
         return _answer(number, f"There is no tool named {call.name}.")
-    return _permitted(number, item, call, tool)
+    return _permission(number, item, call, tool)
 
 
 def _is_cut(state: RunState, number: int, call: ToolCall) -> bool:
@@ -108,7 +108,7 @@ def _is_cut(state: RunState, number: int, call: ToolCall) -> bool:
     return not is_whole(call.arguments)
 
 
-def _permitted(number: int, item: ItemState, call: ToolCall, tool: Tool) -> Move:
+def _permission(number: int, item: ItemState, call: ToolCall, tool: Tool) -> Move:
     """A tool of ours: may it run, or run again?"""
     cut_off = item.tool == "interrupted"
     asks = tool.after_crash == "ask" if cut_off else tool.approval

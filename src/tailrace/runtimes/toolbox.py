@@ -39,42 +39,42 @@ class Toolbox:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._found: dict[str, Tool] = {}
+        self._tools: dict[str, Tool] = {}
         self._away: dict[str, ToolSource] = {}
 
-    async def fill(self, *, begun: bool, patient: bool) -> None:
+    async def fill(self, *, has_replied: bool, patient: bool) -> None:
         """Ask all servers what they offer; `begun` when the agent has worked before. Raises `ModelFailed`
         when one is away and it has not; with `patient`, not before the server's timeout is over."""
-        self._found = dict(self._agent.tools)
+        self._tools = dict(self._agent.tools)
         self._away = {}
         for source in self._agent.sources:
             try:
-                listed = await source.tools(patient=patient and not begun)
+                tools = await source.tools(patient=patient and not has_replied)
             except ToolSourceFailed as error:
-                if not begun:
+                if not has_replied:
                     logger.warning("%s", error)
                     raise ModelFailed(f"{error.message}.") from None
                 self._away[source.label] = source
             else:
-                self._take(listed)
+                self._take(tools)
 
     async def look_again(self) -> None:
         """Ask anew, when a server was away."""
         if self._away:
-            await self.fill(begun=True, patient=False)
+            await self.fill(has_replied=True, patient=False)
 
-    def tool(self, item: ItemState) -> Tool | None:
+    def of_item(self, item: ItemState) -> Tool | None:
         """The tool behind a call; one that waits for its server, where that is away."""
         started = item.started
-        if started.name not in self._found and started.server_label in self._away:
-            return Away(
+        if started.name not in self._tools and started.server_label in self._away:
+            return ToolOfAbsentServer(
                 self, started.name, started.server_label, approval=started.waits_for == "approval"
             )
-        return self._found.get(started.name)
+        return self._tools.get(started.name)
 
-    def named(self, name: str) -> Tool | None:
+    def by_name(self, name: str) -> Tool | None:
         """The tool that a model calls so."""
-        return self._found.get(name)
+        return self._tools.get(name)
 
     async def wait_for(self, name: str, label: str) -> Tool | None:
         """A tool of a server that was away, once it is back. Raises `ToolSourceFailed`."""
@@ -82,11 +82,11 @@ class Toolbox:
         if source is not None:
             await source.tools(patient=True)
             await self.look_again()
-        return self._found.get(name)
+        return self._tools.get(name)
 
     def specs(self, theirs: Sequence[ToolSpec]) -> tuple[ToolSpec, ...]:
         """What the model is told of: our tools, then those of the client whose names we do not use."""
-        ours = [msgspec.structs.replace(tool.spec, name=name) for name, tool in self._found.items()]
+        ours = [msgspec.structs.replace(tool.spec, name=name) for name, tool in self._tools.items()]
         if self._agent.subagents:
             below = {name: agent.description for name, agent in self._agent.subagents.items()}
             ours.append(task_spec(below))
@@ -95,17 +95,17 @@ class Toolbox:
         names = {spec.name for spec in ours}
         return (*ours, *(spec for spec in theirs if not spec.name or spec.name not in names))
 
-    def _take(self, listed: Sequence[Tool]) -> None:
+    def _take(self, tools: Sequence[Tool]) -> None:
         ours = {TASK} if self._agent.subagents else set[str]()
         ours |= {ASK_USER} if self._agent.asks_user else set[str]()
-        for tool in listed:
+        for tool in tools:
             name = tool.spec.name
-            if name in self._found or name in ours:
-                name = prefixed(tool.server_label, name, self._found)
-            self._found[name] = tool
+            if name in self._tools or name in ours:
+                name = name_with_prefix(tool.server_label, name, self._tools)
+            self._tools[name] = tool
 
 
-class Away:
+class ToolOfAbsentServer:
     """A tool of a server that is away. Whether it may be repeated is not known, so it is not."""
 
     runs_on: Literal["server", "mcp"] = "mcp"
@@ -128,10 +128,10 @@ class Away:
         return await tool.call(arguments, context)
 
 
-def prefixed(label: str, name: str, taken: Collection[str]) -> str:
+def name_with_prefix(label: str, name: str, names: Collection[str]) -> str:
     """A name for a tool whose own is taken: its server's before it, shortened to what is allowed."""
     whole = f"{label}__{name}"
-    if len(whole) <= LONGEST_NAME and whole not in taken:
+    if len(whole) <= LONGEST_NAME and whole not in names:
         return whole
     mark = sha256(whole.encode()).hexdigest()[:8]
     return f"{whole[: LONGEST_NAME - len(mark) - 1]}_{mark}"

@@ -24,15 +24,15 @@ from tailrace.events.types import (
 )
 from tailrace.runtimes.contract import Checks, Forwards, Repeats, RunContext
 from tailrace.runtimes.node_lifecycle import ending
-from tailrace.runtimes.nodes.contract import Node, NodeContext, NodeSpec, made_in
+from tailrace.runtimes.nodes.contract import Node, NodeContext, NodeSpec, output_of_node
 
 
 class Workflow:
     """Runs nodes. `specs` have no circles and need only nodes that exist. `names_nodes`: whether a failure
     says which node failed; where there is one only, it is the run's own."""
 
-    resumes = True
-    repeats = True
+    resumes: bool = True
+    repeats: bool = True
 
     def __init__(
         self, specs: Sequence[NodeSpec], nodes: Mapping[str, Node], *, names_nodes: bool = True
@@ -54,33 +54,33 @@ class Workflow:
 
     async def run(self, context: RunContext) -> None:
         while True:
-            heard = context.heard
+            answer_count = context.answer_count
             if await self._work(context):
                 context.emit(ending(context.state))
                 return
-            if context.heard == heard:
+            if context.answer_count == answer_count:
                 return  # it waits for an answer
 
     async def _work(self, context: RunContext) -> bool:
         """Run all nodes that can run; False when those that are left wait for somebody."""
         running: dict[asyncio.Task[bool], str] = {}
-        stuck: set[str] = set()
-        news = asyncio.create_task(context.news(context.heard))
+        waiting: set[str] = set()
+        news = asyncio.create_task(context.news(context.answer_count))
         try:
             while True:
-                for spec in self._ready(context, {*running.values(), *stuck}):
+                for spec in self._ready(context, {*running.values(), *waiting}):
                     task = asyncio.create_task(self._node(context, spec), name=f"node {spec.id}")
                     running[task] = spec.id
                 if not running:
-                    return not stuck
+                    return not waiting
                 await asyncio.wait({*running, news}, return_when=asyncio.FIRST_COMPLETED)
                 for task in [task for task in running if task.done()]:
                     node = running.pop(task)
                     if not task.result():
-                        stuck.add(node)
+                        waiting.add(node)
                 if news.done():  # somebody answered: who waited may go on, whoever else still works
-                    news = asyncio.create_task(context.news(context.heard))
-                    stuck.clear()
+                    news = asyncio.create_task(context.news(context.answer_count))
+                    waiting.clear()
         finally:
             news.cancel()
             for task in running:
@@ -105,7 +105,7 @@ class Workflow:
             node = self._nodes[spec.id]
             if not isinstance(node, Repeats):
                 context.emit(abandoning.replies(context.state, spec.id))
-            done = await node.work(NodeContext(context, spec), self._told(context, spec))
+            done = await node.work(NodeContext(context, spec), self._input_of(context, spec))
         except (LimitReached, LogError):
             raise
         except Exception as error:
@@ -118,17 +118,17 @@ class Workflow:
             context.emit([Draft(NodeCompleted(), spec.id)])
         return done
 
-    def _told(self, context: RunContext, spec: NodeSpec) -> tuple[Item, ...]:
+    def _input_of(self, context: RunContext, spec: NodeSpec) -> tuple[Item, ...]:
         """The run's input, and what came with answers before the node began; for a node that needs others,
         then what they made."""
         request, resumptions = context.request, context.state.resumptions
-        told: list[Item] = [*request.history, *request.input]
-        told += input_before(resumptions, spec.id)
+        items: list[Item] = [*request.history, *request.input]
+        items += input_before(resumptions, spec.id)
         for need in spec.needs:
-            for message in made_in(context.state, need):
+            for message in output_of_node(context.state, need):
                 head = TextPart(f"What {need} made:\n\n")
-                told.append(Message(role="user", content=(head, *message.content)))
-        return tuple(told)
+                items.append(Message(role="user", content=(head, *message.content)))
+        return tuple(items)
 
     def _fail(self, context: RunContext, node: str, message: str) -> None:
         """Close what the node has open, then the node."""

@@ -42,8 +42,8 @@ def log(data: bytes) -> list[t.Event]:
     decoder = MessagesCodec().decoder("m")
     said = node_lifecycle.ModelReply(state)
     for start in range(0, len(data), 97):
-        add(said.said(decoder.feed(data[start : start + 97])))
-    add(said.said(decoder.close()))
+        add(said.convert(decoder.feed(data[start : start + 97])))
+    add(said.convert(decoder.close()))
     assert decoder.failure is None, decoder.failure
     add(node_lifecycle.ending(state))
     return events

@@ -39,8 +39,8 @@ def played(data: bytes, size: int = 0) -> tuple[list[t.Event], ModelFailed | Non
     decoder = ResponsesCodec().decoder("m")
     log = ModelReply(state)
     for start in range(0, len(data), size or len(data) or 1):
-        add(log.said(decoder.feed(data[start : start + (size or len(data))])))
-    add(log.said(decoder.close()))
+        add(log.convert(decoder.feed(data[start : start + (size or len(data))])))
+    add(log.convert(decoder.close()))
     if decoder.failure is not None:
         end = t.RunFailed(*_words(decoder.failure))
         add([*state.settle(end), t.Draft(end)])

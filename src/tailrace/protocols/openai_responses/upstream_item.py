@@ -21,6 +21,9 @@ Key: TypeAlias = tuple[str, int]
 """A text of an item: what it is (`text`, `refusal`, `reasoning`, `summary`, `arguments`), and the server's
 ordinal of it."""
 
+NOWHERE = -1
+"""The place of an item whose event names none."""
+
 CALLS = ("function_call", "custom_tool_call")
 KINDS: Mapping[str, Kind] = {
     "message": "message",
@@ -210,6 +213,18 @@ def can_be_same(one: ReplyItem, item: Object) -> bool:
     return all(ours.startswith(theirs) or theirs.startswith(ours) for ours, theirs in pairs)
 
 
+def text_index(what: str, data: Object) -> int:
+    """The server's ordinal of the text that an event is about, 0 where it says none."""
+    if what == "arguments":
+        return 0
+    return _whole_number(data.get("summary_index" if what == "summary" else "content_index"))
+
+
+def output_index(data: Object) -> int:
+    """The place of the item that an event is about, `NOWHERE` where it says none."""
+    return _whole_number(data.get("output_index"), NOWHERE)
+
+
 def word(value: Json) -> str:
     """A string, of what may be anything."""
     return value if isinstance(value, str) else ""
@@ -222,3 +237,7 @@ def objects(value: Json) -> list[Object]:
         if isinstance(value, list)
         else []
     )
+
+
+def _whole_number(value: Json, default: int = 0) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else default

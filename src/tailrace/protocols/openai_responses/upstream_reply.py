@@ -1,13 +1,10 @@
 """A Responses server's reply as payloads.
 
 An event's item is found by its `item_id`, else by its `output_index`, else it is the last one of its kind;
-text for which nobody began an item begins one. Types we have a word for become items of ours, all others
-`provider` items with their events, as they came. The final response has the last word: what no event
-brought is taken from there, in its order, and what is open ends. A call without usable arguments and a
-message without words are kept open until then.
-
-Nothing but an end makes a reply: `response.completed` or `.incomplete`, or `[DONE]` behind whole items. What
-is a failure in any form (`error`, `response.failed`, a final response with an `error`) is one.
+text without an item begins one. Unknown types become `provider` items. The final response completes the
+reply: content that no event had is taken from it, in its order. A call without usable arguments and a message
+without text stay open until then. Only a final response, or `[DONE]` after complete items, ends a reply; an
+error in any form fails it.
 """
 
 from __future__ import annotations
@@ -23,6 +20,7 @@ from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.openai_responses import upstream_end as end
 from tailrace.protocols.openai_responses.stream_provider import FORMS
 from tailrace.protocols.openai_responses.upstream_item import (
+    NOWHERE,
     ItemText,
     Key,
     Kind,
@@ -32,8 +30,10 @@ from tailrace.protocols.openai_responses.upstream_item import (
     can_be_same,
     kind_of,
     objects,
+    output_index,
     part_of,
     parts_of,
+    text_index,
     word,
 )
 from tailrace.protocols.upstream import NO_ARGUMENTS, SseReplyDecoder
@@ -42,8 +42,6 @@ DIALECT = "responses"
 ENDS = ("response.completed", "response.incomplete", "response.done")
 MAX_COMPARISONS = 64
 """Items of a stream that one of the final response is compared with by what it says."""
-NOWHERE = -1
-"""The place of an item whose event names none."""
 _RUN = ("response.created", "response.queued", "response.in_progress")
 
 _DELTAS: Mapping[str, tuple[Kind, str]] = {
@@ -139,7 +137,7 @@ class ResponsesDecoder(SseReplyDecoder):
         by_id = self._by_id.get(word(data.get("item_id")))
         if by_id is not None and kind in (None, by_id.kind):
             return None if by_id.closed else by_id
-        index = _index(data)
+        index = output_index(data)
         by_index = self._by_index.get(index)
         if by_index is not None and not by_index.done and kind in (None, by_index.kind):
             return by_index
@@ -167,7 +165,7 @@ class ResponsesDecoder(SseReplyDecoder):
         fields = any_object(data.get("item"))
         if not word(fields.get("type")):
             return
-        index = _index(data)
+        index = output_index(data)
         index = len(self._all) if index == NOWHERE else index
         by_id = self._by_id.get(word(fields.get("id")))
         if by_id is not None and not by_id.done and by_id.kind == kind_of(fields):
@@ -194,13 +192,13 @@ class ResponsesDecoder(SseReplyDecoder):
         item = next((item for item in candidates if not item.closed), None)
         if item is None and any(item.fields == {**item.fields, **fields} for item in candidates):
             return  # said twice
-        item = item or self._find_by_place(fields, _index(data)) or self._new(fields)
+        item = item or self._find_by_place(fields, output_index(data)) or self._new(fields)
         self._finish_item(item, fields)
 
     def _find_by_place(self, fields: Object, index: int) -> ReplyItem | None:
         """The open item that a finished one is by its place, where no name tells."""
         by_index = self._by_index.get(index)
-        going = [by_index] if by_index is not None else []
+        going = [] if by_index is None else [by_index]
         if index == NOWHERE:
             going = [item for item in self._going if can_be_same(item, fields)]
         fit = (i for i in going if i.kind == kind_of(fields) and not i.done)
@@ -214,7 +212,7 @@ class ResponsesDecoder(SseReplyDecoder):
         text = data.get("delta")
         if item is None or not isinstance(text, str):
             return
-        key = (what, _ordinal(what, data))
+        key = (what, text_index(what, data))
         self._say(item, key, text, objects(data.get("logprobs")))
 
     def _on_text_done(self, kind: Kind, what: str, field: str, data: Object) -> None:
@@ -224,12 +222,12 @@ class ResponsesDecoder(SseReplyDecoder):
             return
         if kind == "tool_call" and not item.fields.get("name") and data.get("name"):
             item.fields = {**item.fields, "name": data["name"]}
-        key = (what, _ordinal(what, data))
+        key = (what, text_index(what, data))
         part = {"text": text, "logprobs": data.get("logprobs")}
         self._rest(item, [ItemText(key, text, part)])
 
     def _on_part(self, kind: Kind | None, field: str, data: Object) -> None:
-        n = _ordinal("summary" if field == "summary" else "", data)
+        n = text_index("summary" if field == "summary" else "", data)
         part = part_of(any_object(data.get("part")), n, field)
         if part is None or not part.text:
             return
@@ -241,7 +239,7 @@ class ResponsesDecoder(SseReplyDecoder):
         item = self._find(data, "message")
         annotation = any_object(data.get("annotation"))
         if item is not None and annotation:
-            self._cite(item, ("text", _ordinal("text", data)), annotation)
+            self._cite(item, ("text", text_index("text", data)), annotation)
 
     def _on_provider_event(self, name: str, data: Object) -> None:
         """Any other event, where it is about an item of the server's own."""
@@ -357,8 +355,8 @@ class ResponsesDecoder(SseReplyDecoder):
         self._emit(end.usage(self._model, response, calls=calls))
 
     def _match(self, output: list[Object]) -> dict[ReplyItem, Object]:
-        """The final response's items by the items of the stream that they are, by their names or by what they
-        say; the others are new ones."""
+        """The final response's items by the item of the stream that has their id or content; others are
+        new."""
         pairs: dict[ReplyItem, Object] = {}
         for surely in (True, False):
             left: list[Object] = []
@@ -388,17 +386,3 @@ class ResponsesDecoder(SseReplyDecoder):
             self._by_call.get(word(fields.get("call_id"))),
         )
         return [item for item in items if item is not None and item.kind == kind_of(fields)]
-
-
-def _ordinal(what: str, data: Object) -> int:
-    if what == "arguments":
-        return 0
-    return _whole_number(data.get("summary_index" if what == "summary" else "content_index"))
-
-
-def _index(data: Object) -> int:
-    return _whole_number(data.get("output_index"), NOWHERE)
-
-
-def _whole_number(value: Json, default: int = 0) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else default

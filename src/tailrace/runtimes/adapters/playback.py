@@ -27,8 +27,8 @@ from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.item_state import ItemState
 from tailrace.events.items import Item
 from tailrace.events.request import RunRequest
-from tailrace.runtimes.adapters.hearing import Heard, at_the_request, heard
-from tailrace.runtimes.adapters.telling import Telling
+from tailrace.runtimes.adapters.late_input import LateInput, agents_of_request, late_inputs
+from tailrace.runtimes.adapters.reply_recorder import ReplyRecorder
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.node_lifecycle import NODE
 from tailrace.runtimes.steps import INTERRUPTED, question_id
@@ -45,10 +45,10 @@ class PlaybackTeam:
         self.context = context
         self.loop = asyncio.get_running_loop()
         self.main: Member | None = None
-        self.taken: set[str] = set()
-        self.handed = False
+        self.agent_ids: set[str] = set()
+        self.has_client_calls = False
         self.stopping = False
-        self.heard = context.heard
+        self.answers_at_stop = context.answer_count
         self._loose: set[asyncio.Task[Any]] = set()
         self._streams: set[asyncio.Task[Any]] = set()
         self._task: asyncio.Task[Any] | None = None
@@ -77,13 +77,13 @@ class PlaybackTeam:
     def stop(self) -> None:
         """Nothing more can be done now."""
         self.stopping = True
-        self.heard = self.context.heard
+        self.answers_at_stop = self.context.answer_count
         if self._task is not None:
             self._task.cancel()
 
     def check(self) -> None:
         """To be called when something ended or began to wait."""
-        if self._settling is None and self._stuck():
+        if self._settling is None and self._is_stuck():
             self._settling = asyncio.create_task(self._settle())
 
     def emit(self, drafts: Sequence[t.Draft]) -> None:
@@ -96,11 +96,11 @@ class PlaybackTeam:
         for _ in range(TURNS):
             await asyncio.sleep(0)
         self._settling = None
-        if self._stuck() and not self.stopping:
+        if self._is_stuck() and not self.stopping:
             self.stop()
 
-    def _stuck(self) -> bool:
-        return self.main is not None and self.main.stuck()
+    def _is_stuck(self) -> bool:
+        return self.main is not None and self.main.is_stuck()
 
 
 class Member:
@@ -113,9 +113,9 @@ class Member:
         self.name = name
         self._scope = scope
         self.id = _place(scope, name, kind)
-        self._recorded = self.state.replies.get(self.id, 0)
-        self._played = 0
-        self._asked: list[tuple[int, ...]] = []
+        self._logged_replies = self.state.replies.get(self.id, 0)
+        self._played_replies = 0
+        self._waiting_calls: list[tuple[int, ...]] = []
         self._inside: dict[int | None, set[Member]] = {}
 
     @property
@@ -123,13 +123,13 @@ class Member:
         """Whether it answers the request."""
         return self.id == t.MAIN
 
-    def say(self, payload: t.Payload) -> None:
+    def emit(self, payload: t.Payload) -> None:
         """Emit for this agent."""
         self.team.emit([t.Draft(payload, NODE, self.id)])
 
-    def telling(self) -> Telling:
+    def reply_recorder(self) -> ReplyRecorder:
         """What tells of this agent's next reply."""
-        return Telling(self.state, self.id, self.team.emit)
+        return ReplyRecorder(self.state, self.id, self.team.emit)
 
     # replies
 
@@ -138,30 +138,32 @@ class Member:
 
         Does not return when the turn has ended with calls for the client.
         """
-        await self.stop_if_handed()
+        await self.stop_before_client_calls()
         if self.caught_up:
             return None
-        self._played += 1
+        self._played_replies += 1
         return tuple(
             item.content
             for item in self.state.items
-            if item.agent == self.id and item.reply == self._played and item.content is not None
+            if item.agent == self.id
+            and item.reply == self._played_replies
+            and item.content is not None
             if item.status == "completed"
         )
 
     @property
     def caught_up(self) -> bool:
         """Whether all replies that the log has were played."""
-        return self._played == self._recorded
+        return self._played_replies == self._logged_replies
 
-    def heard(self) -> list[Heard]:
+    def late_inputs(self) -> list[LateInput]:
         """What people said with their answers; nothing, to an agent that a call sent."""
-        agents = at_the_request(self.state)
-        return heard(self.state, agents) if self.id in agents else []
+        agents = agents_of_request(self.state)
+        return late_inputs(self.state, agents) if self.id in agents else []
 
-    async def stop_if_handed(self) -> None:
+    async def stop_before_client_calls(self) -> None:
         """Does not return when the turn has ended with calls for the client."""
-        if self.team.handed and self.is_main:
+        if self.team.has_client_calls and self.is_main:
             self.team.stop()
             await asyncio.Event().wait()  # until the stop arrives
 
@@ -177,7 +179,7 @@ class Member:
         Models repeat their ids: the call of the reply that is played, or of the last one, comes before
         others'; of a reply that a crash cut off is nobody's.
         """
-        last = self.state.replies.get(self.id, 0) if self.caught_up else self._played
+        last = self.state.replies.get(self.id, 0) if self.caught_up else self._played_replies
         mine = [
             (item.reply in (0, last), number)
             for number, item in enumerate(self.state.items)
@@ -189,7 +191,7 @@ class Member:
         """Tell a call's result, unless the log has it."""
         if self.state.items[number].tool in PENDING_TOOL:
             cut = ToolResult(text).cut()
-            self.say(t.ToolCompleted(number, cut.output, is_error))
+            self.emit(t.ToolCompleted(number, cut.output, is_error))
 
     async def begin(self, number: int, *, repeat: bool) -> bool:
         """Tell that a tool begins; False for a call that a crash cut off and that may not be made again.
@@ -201,7 +203,7 @@ class Member:
             self.complete(number, INTERRUPTED, is_error=True)
             return False
         if phase != "running":
-            self.say(t.ToolStarted(number, f"{self.context.run}:{number}"))
+            self.emit(t.ToolStarted(number, f"{self.context.run}:{number}"))
             await self.context.flush()
         return True
 
@@ -212,28 +214,28 @@ class Member:
         item = self.state.items[number]
         if item.tool in ("called", "running") and item.approval is None:
             message = f"Run {item.started.name}({arguments})?"
-            self.say(t.ApprovalRequested(number, message))
+            self.emit(t.ApprovalRequested(number, message))
 
-    async def answered(self, numbers: Iterable[int]) -> None:
+    async def wait_for_answers(self, numbers: Iterable[int]) -> None:
         """Wait until all that is asked about these calls is answered."""
         group = tuple(numbers)
-        self._asked.append(group)
+        self._waiting_calls.append(group)
         try:
-            while any(self._unanswered(number) for number in group):
-                heard = self.context.heard
+            while any(self._waits_for_answer(number) for number in group):
+                answer_count = self.context.answer_count
                 self.team.check()
-                await self.context.news(heard)
+                await self.context.news(answer_count)
         finally:
-            self._asked.remove(group)
+            self._waiting_calls.remove(group)
 
-    def refused(self, number: int) -> str:
+    def complete_if_refused(self, number: int) -> str:
         """What the model reads of a call that a person refused, `""` when it may run."""
         text = refusal(self.state.items[number])
         if text:
             self.complete(number, text, is_error=True)
         return text
 
-    def _unanswered(self, number: int) -> bool:
+    def _waits_for_answer(self, number: int) -> bool:
         item = self.state.items[number]
         return item.tool in ASKED_TOOL or self.state.asks.get(question_id(number)) == "asked"
 
@@ -243,14 +245,16 @@ class Member:
         """The agents that work in a call."""
         return tuple(self._inside.get(number, ()))
 
-    def stuck(self) -> bool:
+    def is_stuck(self) -> bool:
         """Whether nothing happens here before a person answers."""
-        asked = [any(self._unanswered(number) for number in group) for group in self._asked]
+        calls = [
+            any(self._waits_for_answer(number) for number in group) for group in self._waiting_calls
+        ]
         inside = [
-            bool(members) and all(member.stuck() for member in members)
+            bool(members) and all(member.is_stuck() for member in members)
             for members in self._inside.values()
         ]
-        return bool(asked or inside) and all(asked) and all(inside)
+        return bool(calls or inside) and all(calls) and all(inside)
 
     @contextmanager
     def executing(self, number: int) -> Generator[None]:
@@ -301,7 +305,7 @@ class Member:
         if self.state.agents[self.id] == "open":
             self.team.emit(abandoning.reply(self.state, NODE, self.id))
             self.team.emit(self.state.close_items(self.id))
-            self.say(t.AgentCompleted(status))
+            self.emit(t.AgentCompleted(status))
         self.team.check()
 
 
@@ -334,8 +338,8 @@ SCOPE: ContextVar[Scope | None] = ContextVar("tailrace_scope", default=None)
 
 def scope() -> Scope | None:
     """The place where an agent begins, None outside our runs."""
-    found = SCOPE.get()
-    return found if found is not None and found.is_here else None
+    place = SCOPE.get()
+    return place if place is not None and place.is_here else None
 
 
 def _place(scope: Scope, name: str, kind: t.AgentKind) -> str:
@@ -348,12 +352,12 @@ def _place(scope: Scope, name: str, kind: t.AgentKind) -> str:
     here = set(state.dispatched.get(scope.call, ())) if scope.call is not None else set[str]()
     for entry in state.registry:
         at_place = entry.id in here if scope.call is not None else entry.id not in elsewhere
-        free = at_place and entry.id not in team.taken
+        free = at_place and entry.id not in team.agent_ids
         if free and entry.parent == outside.id and entry.name == name:
-            team.taken.add(entry.id)
+            team.agent_ids.add(entry.id)
             return entry.id
     id = state.invocation(name)
-    team.taken.add(id)
+    team.agent_ids.add(id)
     team.emit([t.Draft(t.AgentStarted(name, kind, outside.id, scope.call), NODE, id)])
     return id
 
@@ -379,7 +383,7 @@ async def play(
             if error := task.exception():
                 raise failure(error) from error
             return True
-        if team.handed:
+        if team.has_client_calls:
             return True
-        if context.heard == team.heard:
+        if context.answer_count == team.answers_at_stop:
             return False

@@ -17,7 +17,10 @@ FRAMEWORKS = {
     "langgraph": ("langgraph", "LangGraphRuntime", "langgraph"),
     "agents": ("openai_agents", "OpenAIAgentsRuntime", "openai-agents"),
 }
-KNOWN = "an async generator function, a Pydantic AI agent, a LangGraph graph, an OpenAI Agents SDK agent"
+AGENT_KINDS = (
+    "an async generator function, a Pydantic AI agent, a LangGraph graph, "
+    "an OpenAI Agents SDK agent"
+)
 
 Build = Callable[..., Runtime]
 
@@ -40,14 +43,14 @@ def runtime_for(thing: object, name: str, max_turns: int | None = None) -> Runti
     wrong = fault_of(thing)
     if not wrong:
         return GeneratorRuntime(name, cast("Function", thing))
-    shown = f"{type(thing).__module__}.{type(thing).__qualname__}"
+    kind_name = f"{type(thing).__module__}.{type(thing).__qualname__}"
     why = f": {wrong}" if inspect.isroutine(thing) else ""
-    raise ConfigError(f"a {shown} is not an agent{why}; known are: {KNOWN}")
+    raise ConfigError(f"a {kind_name} is not an agent{why}; known are: {AGENT_KINDS}")
 
 
 def _adapter(module: str, name: str, extra: str) -> Build:
     try:
-        found = importlib.import_module(f"tailrace.runtimes.adapters.{module}.runtime")
+        adapter = importlib.import_module(f"tailrace.runtimes.adapters.{module}.runtime")
     except ImportError as error:
         raise ConfigError(f"{error}; install tailrace[{extra}]") from None
-    return cast("Build", getattr(found, name))
+    return cast("Build", getattr(adapter, name))

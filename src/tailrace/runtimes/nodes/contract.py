@@ -48,7 +48,7 @@ class Node(Protocol):
         """The agents that work in it."""
         ...
 
-    async def work(self, context: NodeContext, told: tuple[Item, ...]) -> bool:
+    async def work(self, context: NodeContext, items: tuple[Item, ...]) -> bool:
         """Do the node's work, or go on with it after a crash or a pause: the state says how far it got.
 
         `told` is the run's input and what the needed nodes made. True when it is done, False when it can
@@ -61,7 +61,7 @@ NodeFactory = Callable[[NodeSpec], Node]
 """Makes a node from its configuration. Raises `ConfigError` for options it cannot use."""
 
 
-def made_in(state: RunState, node: str) -> tuple[Message, ...]:
+def output_of_node(state: RunState, node: str) -> tuple[Message, ...]:
     """What a node put out: the messages, pictures and audio of its main agent, or of no agent."""
     mains = {entry.id for entry in state.registry if entry.kind == "main"} | {NO_AGENT}
     return tuple(

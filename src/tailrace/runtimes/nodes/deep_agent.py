@@ -11,7 +11,7 @@ from tailrace.events.types import MAIN, AgentCompleted, AgentEntry, AgentStarted
 from tailrace.models.contract import Model
 from tailrace.runtimes import structured
 from tailrace.runtimes.agent import Agent
-from tailrace.runtimes.asked import asked_of, refusal_of
+from tailrace.runtimes.asked import model_request, refusal_of
 from tailrace.runtimes.invocation import Invocation, Team, in_time
 from tailrace.runtimes.nodes.contract import NodeContext
 
@@ -36,7 +36,7 @@ class DeepAgentNode:
     def refusal(self, request: RunRequest) -> ModelFailed | None:
         return refusal_of(self._agent, self._model(request), request)
 
-    async def work(self, context: NodeContext, told: tuple[Item, ...]) -> bool:
+    async def work(self, context: NodeContext, items: tuple[Item, ...]) -> bool:
         if self._id not in context.run.state.agents:
             context.emit([AgentStarted(self._agent.name)], self._id)
         request = context.run.request
@@ -46,15 +46,15 @@ class DeepAgentNode:
             id=self._id,
             node=context.id,
             model=self._model(request),
-            base=asked_of(self._agent, request, told),
+            base=model_request(self._agent, request, items),
         )
-        worked = context.run.worked(context.id)
-        if not await in_time(self._agent.limits.seconds, worked, worker.work()):
+        seconds = context.run.working_seconds(context.id)
+        if not await in_time(self._agent.limits.seconds, seconds, worker.work()):
             return False
         cut = context.run.state.finishes.get(self._id) in ("length", "content_filter")
         context.emit([AgentCompleted("incomplete" if cut else "completed")], self._id)
         return True
 
     def _model(self, request: RunRequest) -> Model:
-        named = self._models.get(request.model) if self._id == MAIN else None
-        return named or self._agent.model
+        model = self._models.get(request.model) if self._id == MAIN else None
+        return model or self._agent.model

@@ -13,9 +13,9 @@ from tailrace.events.items import Item, Json, Message
 from tailrace.events.request import ModelRequest, Settings
 from tailrace.events.types import NO_AGENT, AgentEntry, Usage
 from tailrace.models.contract import Model
-from tailrace.runtimes.foreign import kept_back
+from tailrace.runtimes.foreign import without_server_words
 from tailrace.runtimes.node_lifecycle import ModelReply
-from tailrace.runtimes.nodes.contract import NodeContext, made_in
+from tailrace.runtimes.nodes.contract import NodeContext, output_of_node
 
 
 class ModelNode:
@@ -31,22 +31,22 @@ class ModelNode:
     def registry(self) -> Sequence[AgentEntry]:
         return ()
 
-    async def work(self, context: NodeContext, told: tuple[Item, ...]) -> bool:
+    async def work(self, context: NodeContext, items: tuple[Item, ...]) -> bool:
         state = context.run.state
-        if made_in(state, context.id):  # it had said all before its worker died
+        if output_of_node(state, context.id):  # it had said all before its worker died
             if not state.replies.get(context.id):
                 context.emit([Usage(self._model.name)])
             return True
         reply = ModelReply(context.run.state, context.id, NO_AGENT)
         request = ModelRequest(
-            items=tuple(item for item in told if isinstance(item, Message)),
+            items=tuple(item for item in items if isinstance(item, Message)),
             settings=Settings(origin=self._dialect, extra=self._options),
         )
         try:
             async with aclosing(self._model.stream(request)) as batches:
                 async for payloads in batches:
-                    context.run.emit(reply.said(payloads))
+                    context.run.emit(reply.convert(payloads))
                     await context.run.room()
         except ModelFailed as failure:
-            raise kept_back(failure, context.run.run) from None
+            raise without_server_words(failure, context.run.run) from None
         return True

@@ -79,10 +79,10 @@ def read_task(arguments: str, agents: Sequence[str]) -> SubagentTask | str:
     return task
 
 
-def _object(properties: dict[str, Json], required: list[str]) -> Json:
+def _object(properties: dict[str, Json], names: list[str]) -> Json:
     return {
         "type": "object",
         "properties": properties,
-        "required": required,
+        "required": names,
         "additionalProperties": False,
     }

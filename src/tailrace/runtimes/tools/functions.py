@@ -99,10 +99,10 @@ class FunctionTool:
     async def call(self, arguments: str, context: ToolContext) -> ToolResult:
         """Run the function. Every fault of the model or of the function is an error result."""
         try:
-            decoded = msgspec.json.decode(arguments or "{}", type=self._arguments)
+            struct = msgspec.json.decode(arguments or "{}", type=self._arguments)
         except msgspec.MsgspecError as error:
             return ToolResult(f"The arguments do not fit: {error}", is_error=True)
-        values = {name: getattr(decoded, name) for name in decoded.__struct_fields__}
+        values = {name: getattr(struct, name) for name in struct.__struct_fields__}
         if self._context_parameter:
             values[self._context_parameter] = _from_any_thread(context)
         limit = asyncio.timeout(self._timeout)
@@ -111,7 +111,7 @@ class FunctionTool:
                 return _result(await self._run(values))
         except TimeoutError as error:
             if not limit.expired():
-                return self._raised(error)
+                return self._failure(error)
             return ToolResult(f"The tool did not answer in {self._timeout} s.", is_error=True)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -119,16 +119,16 @@ class FunctionTool:
                 raise  # somebody stops the run
             return ToolResult("The tool was cancelled.", is_error=True)
         except (Exception, SystemExit) as error:  # whatever it raises, the model hears of it
-            return self._raised(error)
+            return self._failure(error)
 
-    def _raised(self, error: BaseException) -> ToolResult:
+    def _failure(self, error: BaseException) -> ToolResult:
         return ToolResult(tool_failure(error, self.name), is_error=True).cut()
 
     async def _run(self, values: dict[str, Any]) -> object:
         if inspect.iscoroutinefunction(self._function):
             return await self._function(**values)
-        made = await _in_thread(self._function, values)
-        return await made if inspect.isawaitable(made) else made
+        value = await _in_thread(self._function, values)
+        return await value if inspect.isawaitable(value) else value
 
 
 async def _in_thread(function: Callable[..., Any], values: dict[str, Any]) -> object:
@@ -149,10 +149,16 @@ async def _in_thread(function: Callable[..., Any], values: dict[str, Any]) -> ob
         value, error = None, None
         try:
             value = context.run(function, **values)
-        except BaseException as raised:  # whatever it is, the one who waits is told
+        except BaseException as exception:  # whatever it is, the one who waits is told
             # These three mean something else to the one who waits: to stop, or to end the process.
-            meant = isinstance(raised, StopIteration | SystemExit | KeyboardInterrupt)
-            error = RuntimeError(f"it raised {type(raised).__name__}") if meant else raised
+            has_other_meaning = isinstance(
+                exception, StopIteration | SystemExit | KeyboardInterrupt
+            )
+            error = (
+                RuntimeError(f"it raised {type(exception).__name__}")
+                if has_other_meaning
+                else exception
+            )
         with suppress(RuntimeError):  # the loop has ended, and the process with it
             loop.call_soon_threadsafe(settle, value, error)
 
@@ -169,16 +175,16 @@ def _from_any_thread(context: ToolContext) -> ToolContext:
     def progress(report: Progress) -> None:
         if threading.get_ident() == here:
             return context.progress(report)
-        taken = threading.Event()
+        done_event = threading.Event()
 
         def take() -> None:
             try:
                 context.progress(report)
             finally:
-                taken.set()
+                done_event.set()
 
         loop.call_soon_threadsafe(take)
-        taken.wait()
+        done_event.wait()
         return None
 
     return msgspec.structs.replace(context, progress=progress)

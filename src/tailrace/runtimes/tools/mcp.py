@@ -24,10 +24,10 @@ from tailrace.runtimes.tools.contract import (
     ToolResult,
     not_made,
 )
-from tailrace.runtimes.tools.mcp_endpoint import Endpoint, OfferedTool
+from tailrace.runtimes.tools.mcp_endpoint import Endpoint, ServerTool
 
 if TYPE_CHECKING:
-    from tailrace.runtimes.tools.mcp_session import Session
+    from tailrace.runtimes.tools.mcp_session import McpSession
 
 Approval = Literal["always", "never"] | tuple[str, ...]
 
@@ -78,10 +78,12 @@ class McpServer:
         self._allow = frozenset(allow)
         self._approval = approval
         self._timeout = timeout
-        self._session: Session | None = None
-        self._opening: asyncio.Task[Session] | None = None
+        self._session: McpSession | None = None
+        self._opening: asyncio.Task[McpSession] | None = None
         self._listing = asyncio.Lock()
-        self._made: tuple[Session, Sequence[OfferedTool], Sequence[Tool]] | None = None
+        self._tools_of_session: tuple[McpSession, Sequence[ServerTool], Sequence[Tool]] | None = (
+            None
+        )
 
     async def tools(self, *, patient: bool = False) -> Sequence[Tool]:
         """The tools there are now. Raises `ToolSourceFailed` when the server cannot be asked, with `patient`
@@ -89,28 +91,28 @@ class McpServer:
         pauses = self._pauses() if patient else iter(())
         while True:
             try:
-                return await self._there_now()
+                return await self._tools_now()
             except ToolSourceFailed:
                 pause = next(pauses, None)
                 if pause is None:
                     raise
             await asyncio.sleep(pause)
 
-    async def _there_now(self) -> Sequence[Tool]:
+    async def _tools_now(self) -> Sequence[Tool]:
         for last in (False, True):
-            session = await self._connected()
+            session = await self._connect()
             try:
-                return await self._listed(session)
+                return await self._list_if_stale(session)
             except ToolSourceFailed:
                 if last or session.alive:
                     raise
         raise AssertionError("returned or raised")
 
-    async def _listed(self, session: Session) -> Sequence[Tool]:
+    async def _list_if_stale(self, session: McpSession) -> Sequence[Tool]:
         async with self._listing:
             if session.stale:
                 async with self._limit():
-                    await session.list(self._wanted)
+                    await session.list(self._is_allowed)
             return self._tools(session)
 
     async def call(self, name: str, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
@@ -119,7 +121,7 @@ class McpServer:
         pauses = self._pauses()
         while True:
             try:
-                session = await self._connected()
+                session = await self._connect()
                 result = await session.call(name, arguments, context, self._timeout)
                 if result is not None:
                     return result
@@ -147,7 +149,7 @@ class McpServer:
         if self._session is not None:
             await self._session.close()
 
-    async def _connected(self) -> Session:
+    async def _connect(self) -> McpSession:
         """The session, opened by whoever needs it first; who waits for it may leave."""
         if self._session is not None and self._session.alive:
             return self._session
@@ -156,14 +158,14 @@ class McpServer:
             self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(self._opening)
 
-    async def _open(self) -> Session:
+    async def _open(self) -> McpSession:
         if self._session is not None:
             await self._session.close()
         async with self._limit():
             session_type = await asyncio.to_thread(_session_type)
-            session = await self._reached(session_type)
+            session = await self._open_session(session_type)
             try:
-                await session.list(self._wanted)
+                await session.list(self._is_allowed)
             except BaseException:
                 await session.close()
                 raise
@@ -171,49 +173,56 @@ class McpServer:
         self._session = session
         return session
 
-    async def _reached(self, session_type: Callable[[Endpoint], Session]) -> Session:
+    async def _open_session(self, session_type: Callable[[Endpoint], McpSession]) -> McpSession:
         for pause in PAUSES:
             session = session_type(self._endpoint)
             try:
-                await session.opened()
+                await session.wait_open()
             except ToolSourceFailed:
                 await asyncio.sleep(pause)
             else:
                 return session
         session = session_type(self._endpoint)
-        await session.opened()
+        await session.wait_open()
         return session
 
     def _limit(self) -> _Limit:
         return _Limit(self.label, self._timeout)
 
-    def _wanted(self, name: str) -> bool:
+    def _is_allowed(self, name: str) -> bool:
         return not self._allow or name in self._allow
 
-    def _warn_of_unknown(self, session: Session) -> None:
+    def _warn_of_unknown(self, session: McpSession) -> None:
         """Not a fault: a server's tools may come and go."""
-        unknown = sorted({*self._allow} - {offered.name for offered in session.offered})
+        unknown = sorted({*self._allow} - {tool.name for tool in session.server_tools})
         if unknown:
             logger.warning("%s: the server offers no tool named %s", self.label, ", ".join(unknown))
 
-    def _tools(self, session: Session) -> Sequence[Tool]:
-        if self._made is None or self._made[:2] != (session, session.offered):
-            self._made = (session, session.offered, self._make(session.offered))
-        return self._made[2]
+    def _tools(self, session: McpSession) -> Sequence[Tool]:
+        if self._tools_of_session is None or self._tools_of_session[:2] != (
+            session,
+            session.server_tools,
+        ):
+            self._tools_of_session = (
+                session,
+                session.server_tools,
+                self._make(session.server_tools),
+            )
+        return self._tools_of_session[2]
 
-    def _make(self, listed: Sequence[OfferedTool]) -> Sequence[Tool]:
-        made: dict[str, Tool] = {}
-        guarded = () if isinstance(self._approval, str) else self._approval
-        missing = sorted({*guarded} - {offered.name for offered in listed})
+    def _make(self, server_tools: Sequence[ServerTool]) -> Sequence[Tool]:
+        tools: dict[str, Tool] = {}
+        approval_names = () if isinstance(self._approval, str) else self._approval
+        missing = sorted({*approval_names} - {tool.name for tool in server_tools})
         if missing:  # a misspelt or renamed tool would run without anybody being asked
             raise ToolSourceFailed(
                 f"{self.label}: approval names {', '.join(missing)}, which the server does not offer"
             )
-        for offered in listed:
-            name = _model_name(offered.name, made)
-            approval = self._approval == "always" or offered.name in guarded
-            made[name] = McpTool(self, offered, name, approval=approval)
-        return tuple(made.values())
+        for tool in server_tools:
+            name = _model_name(tool.name, tools)
+            approval = self._approval == "always" or tool.name in approval_names
+            tools[name] = McpTool(self, tool, name, approval=approval)
+        return tuple(tools.values())
 
 
 class McpTool:
@@ -222,24 +231,24 @@ class McpTool:
     runs_on: Literal["server", "mcp"] = "mcp"
 
     def __init__(
-        self, server: McpServer, offered: OfferedTool, name: str, *, approval: bool
+        self, server: McpServer, server_tool: ServerTool, name: str, *, approval: bool
     ) -> None:
         self._server = server
-        self._name = offered.name
+        self._name = server_tool.name
         self.spec = ToolSpec(
-            name=name, description=offered.description, parameters=offered.parameters
+            name=name, description=server_tool.description, parameters=server_tool.parameters
         )
         self.server_label = server.label
         self.approval = approval
-        self.after_crash: AfterCrash = "retry" if offered.repeatable else "tell"
+        self.after_crash: AfterCrash = "retry" if server_tool.repeatable else "tell"
 
     async def call(self, arguments: str, context: ToolContext) -> ToolResult:
         """Call it on the server; whatever goes wrong is an error result."""
         try:
-            decoded = msgspec.json.decode(arguments or "{}", type=dict[str, Any])
+            values = msgspec.json.decode(arguments or "{}", type=dict[str, Any])
         except msgspec.MsgspecError as error:
             return ToolResult(f"The arguments do not fit: {error}", is_error=True)
-        return (await self._server.call(self._name, decoded, context)).cut()
+        return (await self._server.call(self._name, values, context)).cut()
 
 
 class _Limit:
@@ -259,17 +268,17 @@ class _Limit:
             raise ToolSourceFailed(self._words) from None
 
 
-def _model_name(name: str, taken: Collection[str]) -> str:
+def _model_name(name: str, names: Collection[str]) -> str:
     """A name that model servers accept, which is less than MCP allows, and that no other tool has."""
     base = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64]
     unique, number = base, 1
-    while unique in taken:
+    while unique in names:
         number += 1
         unique = f"{base[:60]}_{number}"
     return unique
 
 
-def _session_type() -> Callable[[Endpoint], Session]:
-    from tailrace.runtimes.tools.mcp_session import Session
+def _session_type() -> Callable[[Endpoint], McpSession]:
+    from tailrace.runtimes.tools.mcp_session import McpSession
 
-    return Session
+    return McpSession

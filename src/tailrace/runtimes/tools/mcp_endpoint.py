@@ -30,7 +30,7 @@ class Endpoint:
     env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
-    def redacted(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """What a server or a library said, without what we told it in confidence."""
         values = {*self.env.values(), *self.headers.values()}
         values |= {value.rpartition(" ")[2] for value in self.headers.values()}
@@ -40,7 +40,7 @@ class Endpoint:
         return text
 
 
-class OfferedTool(Struct, frozen=True):
+class ServerTool(Struct, frozen=True):
     """A tool as a server lists it. `repeatable`: the server says that twice is as good as once."""
 
     name: str

@@ -40,8 +40,13 @@ from tailrace.events.schemas import QUICK, misfits
 from tailrace.events.work import Overspent, Work
 from tailrace.runtimes.checker import CHECKER
 from tailrace.runtimes.tools.contract import Progress, ToolContext, ToolResult
-from tailrace.runtimes.tools.mcp_endpoint import MAX_TOOLS, Endpoint, OfferedTool
-from tailrace.runtimes.tools.mcp_transport import LOST, NOT_SENT, Signs, transport
+from tailrace.runtimes.tools.mcp_endpoint import MAX_TOOLS, Endpoint, ServerTool
+from tailrace.runtimes.tools.mcp_transport import (
+    CONNECTION_LOST,
+    NOT_SENT,
+    TransportState,
+    transport,
+)
 
 SUBSCRIBE_SECONDS = 5.0
 CLOSE_SECONDS = 10.0
@@ -50,32 +55,32 @@ LONGEST_ERROR = 2000
 logger = logging.getLogger("tailrace.mcp")
 
 
-class Session:
+class McpSession:
     """A session. `offered` is what the server listed last; `stale` says that it may have changed."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._signs = Signs()
+        self._signs = TransportState()
         self._client = Client(
             transport(endpoint, self._signs),
-            message_handler=self._heard,
+            message_handler=self._on_message,
             client_info=Implementation(name="tailrace", version=""),
             cache=None,
         )
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._owner = asyncio.create_task(self._own(), name=f"mcp {endpoint.label}")
-        self._entered = False
+        self._is_open = False
         self._listener: asyncio.Task[None] | None = None
         self._outputs: dict[str, dict[str, Any]] = {}
-        self.offered: tuple[OfferedTool, ...] = ()
+        self.server_tools: tuple[ServerTool, ...] = ()
         self.stale = True
 
     @property
     def alive(self) -> bool:
         """Whether a call has a chance."""
-        return not self._signs.ended.is_set() and not self._signs.expired
+        return not self._signs.end.is_set() and not self._signs.is_expired
 
-    async def opened(self) -> None:
+    async def wait_open(self) -> None:
         """Wait until the session can be used. Raises `ToolSourceFailed`."""
         try:
             await self._ready
@@ -85,8 +90,8 @@ class Session:
 
     async def close(self) -> None:
         """End it, and what it started."""
-        self._signs.ended.set()
-        if not self._entered:
+        self._signs.end.set()
+        if not self._is_open:
             self._owner.cancel()
         await asyncio.wait([self._owner], timeout=CLOSE_SECONDS)
         self._owner.cancel()
@@ -95,19 +100,19 @@ class Session:
         why = "the connection was closed"
         try:
             async with self._client:
-                self._entered = True
+                self._is_open = True
                 # The SDK's own check matches the server's patterns with `re`, on the event loop.
                 cast("Any", self._client.session).validate_tool_result = self._check
                 if not self._ready.done():
                     self._ready.set_result(None)
-                await self._signs.ended.wait()
+                await self._signs.end.wait()
         except Exception as error:  # the SDK's own, in groups; the transport's; the system's
             why = self._words(error)
-            if self._signs.refused and not self._entered:
-                why = f"{why} (HTTP status {self._signs.refused})"
+            if self._signs.error_status and not self._is_open:
+                why = f"{why} (HTTP status {self._signs.error_status})"
             logger.info("%s: the session ended: %s", self._endpoint.label, why)
         finally:
-            self._signs.ended.set()
+            self._signs.end.set()
             if self._listener is not None:
                 self._listener.cancel()
             if not self._ready.done():
@@ -117,28 +122,30 @@ class Session:
 
     # the tools
 
-    async def list(self, wanted: Callable[[str], bool]) -> None:
+    async def list(self, is_allowed: Callable[[str], bool]) -> None:
         """Ask for the tools. Raises `ToolSourceFailed`."""
         label = self._endpoint.label
         try:
             await self._listen()
             self.stale = False
-            found: dict[str, OfferedTool] = {}
+            tools: dict[str, ServerTool] = {}
             outputs: dict[str, dict[str, Any]] = {}
             cursor: str | None = None
             while cursor != "":
                 page = await self._client.list_tools(cursor=cursor)
-                found |= {tool.name: _offered(tool) for tool in page.tools if wanted(tool.name)}
+                tools |= {
+                    tool.name: _server_tool(tool) for tool in page.tools if is_allowed(tool.name)
+                }
                 outputs |= {
                     tool.name: tool.output_schema for tool in page.tools if tool.output_schema
                 }
-                if len(found) > MAX_TOOLS:
+                if len(tools) > MAX_TOOLS:
                     raise ToolSourceFailed(
                         f"MCP server {label} offers more than {MAX_TOOLS} tools;"
                         " name those to use in `allow`"
                     )
                 cursor = page.next_cursor or ""
-            self.offered = tuple(found.values())
+            self.server_tools = tuple(tools.values())
             self._outputs = outputs
             self.stale = self.stale or (self._listener is not None and self._listener.done())
         except BaseException as error:
@@ -176,7 +183,7 @@ class Session:
             listening.set()
             self.stale = True  # nobody would say so: ask again next time
 
-    async def _heard(self, message: IncomingMessage) -> None:
+    async def _on_message(self, message: IncomingMessage) -> None:
         if isinstance(message, ToolListChangedNotification):
             self.stale = True
 
@@ -189,13 +196,13 @@ class Session:
         if not self.alive:
             return None
 
-        async def told(progress: float, total: float | None, message: str | None) -> None:
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             context.progress(Progress(message or "", progress, total))
 
         meta: Any = {"tailrace/run": context.run, "tailrace/idempotency-key": context.key}
         try:
             result = await self._client.call_tool(
-                name, arguments, seconds, progress_callback=told, meta=meta
+                name, arguments, seconds, progress_callback=on_progress, meta=meta
             )
         except MCPError as error:
             return None if error.data == NOT_SENT else self._fault(error, seconds)
@@ -239,14 +246,18 @@ class Session:
 
     def _is_loss(self, error: MCPError) -> bool:
         """Many servers use this code for errors of their own; the SDK gives it to its own ones, too."""
-        lost = not self.alive or error.message.startswith("SSE stream") or error.data == LOST
-        return error.code == CONNECTION_CLOSED and lost
+        is_ours = (
+            not self.alive
+            or error.message.startswith("SSE stream")
+            or error.data == CONNECTION_LOST
+        )
+        return error.code == CONNECTION_CLOSED and is_ours
 
     def _words(self, error: BaseException) -> str:
         """An error as people read it, without secrets."""
         first = _first(error)
         text = (first.strerror if isinstance(first, OSError) else None) or str(first)
-        return self._endpoint.redacted(text or type(first).__name__)[:LONGEST_ERROR]
+        return self._endpoint.redact(text or type(first).__name__)[:LONGEST_ERROR]
 
 
 def _first(error: BaseException) -> BaseException:
@@ -256,10 +267,10 @@ def _first(error: BaseException) -> BaseException:
     return _first(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
 
 
-def _offered(tool: Tool) -> OfferedTool:
+def _server_tool(tool: Tool) -> ServerTool:
     hints = tool.annotations
     repeatable = bool(hints and (hints.read_only_hint or hints.idempotent_hint))
-    return OfferedTool(
+    return ServerTool(
         tool.name, tool.description or tool.title or "", tool.input_schema, repeatable
     )
 

@@ -2,8 +2,8 @@
 
 stdio: what the server writes to stderr goes to the log, and the end of its output is noticed at once.
 Streamable HTTP: a request that cannot be sent fails alone; left to the SDK it ends the whole session and
-every call of it. A body is bounded, and is not unpacked; events of a stream the SDK bounds itself. `Signs` is
-what a session can learn of its transport.
+every call of it. A body is bounded, and is not unpacked; events of a stream the SDK bounds itself.
+`TransportState` is what a session can learn of its transport.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tailrace.runtimes.tools.mcp_endpoint import Endpoint
 CONNECT_SECONDS = 10.0
 GOODBYE_SECONDS = 2.0
 NOT_SENT = {"tailrace": "not sent"}
-LOST = {"tailrace": "lost"}
+CONNECTION_LOST = {"tailrace": "lost"}
 """The `data` of our own errors: the server never saw the request; nobody knows whether it did."""
 
 MAX_LINE = 8192
@@ -47,22 +47,24 @@ logger = logging.getLogger("tailrace.mcp")
 
 
 @dataclass
-class Signs:
+class TransportState:
     """`ended`: nothing more will be heard; `expired`: the server does not know the session any more;
     `refused`: the last HTTP status that was an error, or 0."""
 
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    expired: bool = False
-    refused: int = 0
+    end: asyncio.Event = field(default_factory=asyncio.Event)
+    is_expired: bool = False
+    error_status: int = 0
 
 
-def transport(endpoint: Endpoint, signs: Signs) -> AbstractAsyncContextManager[TransportStreams]:
+def transport(
+    endpoint: Endpoint, signs: TransportState
+) -> AbstractAsyncContextManager[TransportStreams]:
     """A way to the server, closed; to be entered and left by one task."""
     return _stdio(endpoint, signs) if endpoint.command else _http(endpoint, signs)
 
 
 @asynccontextmanager
-async def _stdio(endpoint: Endpoint, signs: Signs) -> AsyncGenerator[TransportStreams]:
+async def _stdio(endpoint: Endpoint, signs: TransportState) -> AsyncGenerator[TransportStreams]:
     parameters = StdioServerParameters(
         command=endpoint.command,
         args=list(endpoint.args),
@@ -79,7 +81,7 @@ async def _stdio(endpoint: Endpoint, signs: Signs) -> AsyncGenerator[TransportSt
         try:
             async with stdio_client(parameters, errors) as (read, write):
                 errors.close()  # the server's own copy is the last: its end is the end
-                yield _Watched(read, signs), write
+                yield _EndSignallingStream(read, signs), write
             await asyncio.wait([copying], timeout=GOODBYE_SECONDS)
         finally:
             copying.cancel()
@@ -103,23 +105,27 @@ async def _copy_to_log(reader: asyncio.StreamReader, endpoint: Endpoint) -> None
 
 def _log(lines: Sequence[bytes], endpoint: Endpoint) -> None:
     """What came at once is one record, a traceback for instance: so many records pass in a minute."""
-    told = [endpoint.redacted(line.decode(errors="replace").rstrip()) for line in lines]
-    told = [line for line in told if line]
-    if told:
-        logger.info("%s: %s", endpoint.label, told[0], extra={BELOW: told[1:]})
+    texts = [endpoint.redact(line.decode(errors="replace").rstrip()) for line in lines]
+    texts = [line for line in texts if line]
+    if texts:
+        logger.info("%s: %s", endpoint.label, texts[0], extra={BELOW: texts[1:]})
 
 
-class _Watched:
+class _EndSignallingStream:
     """A read stream that says when it has ended."""
 
-    def __init__(self, stream: ReadStream[SessionMessage | Exception], signs: Signs) -> None:
+    def __init__(
+        self, stream: ReadStream[SessionMessage | Exception], signs: TransportState
+    ) -> None:
         self._stream = stream
         self._signs = signs
 
     async def receive(self) -> SessionMessage | Exception:
+        """The next message, as the stream's; raises what the stream raises."""
         return await self._stream.receive()
 
     async def aclose(self) -> None:
+        """Close the stream."""
         await self._stream.aclose()
 
     def __aiter__(self) -> ReadStream[SessionMessage | Exception]:
@@ -129,7 +135,7 @@ class _Watched:
         try:
             return await anext(self._stream)
         except StopAsyncIteration:
-            self._signs.ended.set()
+            self._signs.end.set()
             raise
 
     async def __aenter__(self) -> Self:
@@ -146,7 +152,7 @@ class _Watched:
 
 
 @asynccontextmanager
-async def _http(endpoint: Endpoint, signs: Signs) -> AsyncGenerator[TransportStreams]:
+async def _http(endpoint: Endpoint, signs: TransportState) -> AsyncGenerator[TransportStreams]:
     # No limit on reading: a call's own timeout is the limit.
     timeout = httpx2.Timeout(CONNECT_SECONDS, read=None)
     headers = {"accept-encoding": "identity", **endpoint.headers}
@@ -160,7 +166,7 @@ async def _http(endpoint: Endpoint, signs: Signs) -> AsyncGenerator[TransportStr
 class _HttpClient(httpx2.AsyncClient):
     """Answers for a server that cannot be reached, in the form of its protocol."""
 
-    def __init__(self, signs: Signs, *, private: bool, **options: Any) -> None:
+    def __init__(self, signs: TransportState, *, private: bool, **options: Any) -> None:
         super().__init__(**options)
         self._signs = signs
         self._private = private
@@ -175,17 +181,17 @@ class _HttpClient(httpx2.AsyncClient):
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             return _fault(request, _words(error), NOT_SENT)
         except httpx2.TransportError as error:
-            return _fault(request, _words(error), LOST)
+            return _fault(request, _words(error), CONNECTION_LOST)
         if "content-encoding" in response.headers:
             await response.aclose()
-            return _fault(request, "The server's answer is compressed, unasked.", LOST)
+            return _fault(request, "The server's answer is compressed, unasked.", CONNECTION_LOST)
         if not response.headers.get("content-type", "").lower().startswith(EVENTS):
-            response.stream = _Bounded(response.stream)
+            response.stream = _BoundedBody(response.stream)
         if response.status_code >= BAD_REQUEST:
-            self._signs.refused = response.status_code
+            self._signs.error_status = response.status_code
         if response.status_code != NOT_FOUND or MCP_SESSION_ID not in request.headers:
             return response
-        self._signs.expired = True
+        self._signs.is_expired = True
         if request.method != "POST":
             return response
         await response.aclose()
@@ -204,7 +210,7 @@ class _HttpClient(httpx2.AsyncClient):
         return await super().send(request, **options)
 
 
-class _Bounded(httpx2.AsyncByteStream):
+class _BoundedBody(httpx2.AsyncByteStream):
     """A body that is an error beyond `MAX_BODY` bytes."""
 
     def __init__(self, stream: httpx2.AsyncByteStream | httpx2.SyncByteStream) -> None:

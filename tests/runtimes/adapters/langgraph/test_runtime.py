@@ -25,7 +25,7 @@ from tailrace.events.request import Settings
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.models.scenario import ScenarioStep
 from tailrace.runtimes.adapters.langgraph import anatomy
-from tailrace.runtimes.adapters.langgraph.offer import offered
+from tailrace.runtimes.adapters.langgraph.offer import tool_names
 from tailrace.runtimes.adapters.langgraph.runtime import LangGraphRuntime
 from tailrace.runtimes.contract import Runtime
 from tests.runtimes.adapters.contract_suite import Contract
@@ -100,7 +100,7 @@ async def test_the_clients_tools_are_offered_where_the_model_may_choose(
     builder.add_node("ask", ask)
     builder.add_edge(START, "ask")
     await run(builder.compile(), settings=Settings(tools=(PAINT,)))
-    assert offered(scripted.asked[0][1]) == set(names)
+    assert tool_names(scripted.asked[0][1]) == set(names)
 
 
 async def test_a_graph_without_messages_needs_to_be_told_its_input() -> None:
@@ -261,7 +261,9 @@ async def test_deep_agents_show_their_agents_and_files() -> None:
     }
     lead = create_deep_agent(model("lead", *replies), subagents=[scout])  # type: ignore[list-item]
     node: Any = lead.nodes["tools"].bound
-    assert [name for name, each in node.tools_by_name.items() if anatomy.repeats(each)] == ["task"]
+    assert [name for name, each in node.tools_by_name.items() if anatomy.is_repeatable(each)] == [
+        "task"
+    ]
     house = await opened(lead)
     name = await house.start()
     state = await house.finished(name)

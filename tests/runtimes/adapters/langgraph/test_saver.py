@@ -55,7 +55,7 @@ async def test_another_process_finds_what_one_has_written() -> None:
     await deep(first).ainvoke({"messages": [("user", "Hi")]}, THREAD, durability="sync")
     second = Saver(store.records, "run", flushed)
     await second.open()
-    assert second.begun
+    assert second.has_checkpoint
     assert second.storage == first.storage
     assert second.blobs == first.blobs
     assert {k: v for k, v in second.writes.items() if v} == {
@@ -87,19 +87,19 @@ async def test_results_and_what_was_asked_come_back_and_runs_are_kept_apart() ->
     await store.open()
     one, other = Saver(store.records, "one", flushed), Saver(store.records, "other", flushed)
     for n in range(120):
-        await one.keep_asked(f"i{n}", [n], single=n % 2 == 1)
+        await one.keep_approvals(f"i{n}", [n], single=n % 2 == 1)
     await one.keep_result(3, Command(update={"notes": ["a"]}))
     await other.keep_read(7, 2)
     after = Saver(store.records, "one", flushed)
     await after.open()
-    assert after.asked == {f"i{n}": [n] for n in range(120)}
+    assert after.approvals == {f"i{n}": [n] for n in range(120)}
     assert "i1" in after.single
     assert "i2" not in after.single
     result = after.result(3)
     assert isinstance(result, Command)
     assert result.update == {"notes": ["a"]}
     assert after.result(4) is None
-    assert not after.begun
+    assert not after.has_checkpoint
 
 
 def _asks(after: Any) -> Any:

@@ -147,6 +147,7 @@ class _PieceWriter:
         self._lengths: dict[int, int] = {}
 
     def add(self, piece: GeneratorPiece) -> None:
+        """Emit the events of a piece. Raises `IllegalEvent` for one that a generator may not yield."""
         match piece:
             case str():
                 self._say(TextPiece("message", piece))
@@ -230,10 +231,10 @@ class _PieceWriter:
         self._account(agent)
         self._emit(agent, t.AgentCompleted())
 
-    def _begin(self, agent: str, started: t.ItemStarted) -> int:
-        self._emit(agent, started)
+    def _begin(self, agent: str, start: t.ItemStarted) -> int:
+        self._emit(agent, start)
         self._owing.add(agent)
-        return started.item
+        return start.item
 
     def _close(self, agent: str) -> None:
         number, _ = self._open.pop(agent, (-1, ""))

@@ -10,14 +10,14 @@ from langgraph.pregel import Pregel as Pregel  # pyright: ignore[reportMissingTy
 Graph: TypeAlias = Pregel[Any, Any, Any, Any]
 
 RETRY = "retry"
-UNNAMED = "LangGraph"
+DEFAULT_NAME = "LangGraph"
 """What the framework calls a graph that nobody named."""
 
 
 def name_of(graph: Graph) -> str:
     """The name its maker gave it, `""` without one."""
     name = str(graph.name or "")
-    return "" if name == UNNAMED else name
+    return "" if name == DEFAULT_NAME else name
 
 
 def has_messages(graph: Graph) -> bool:
@@ -25,31 +25,31 @@ def has_messages(graph: Graph) -> bool:
     return "messages" in _channels(graph)
 
 
-def gated(graph: Graph) -> set[str]:
+def approval_tools(graph: Graph) -> set[str]:
     """The tools whose calls `HumanInTheLoopMiddleware` puts before a person."""
-    found: set[str] = set()
+    tools: set[str] = set()
     for node in graph.nodes.values():
         owner = getattr(getattr(node.bound, "func", None), "__self__", None)
         if isinstance(asks := getattr(owner, "interrupt_on", None), dict):
-            found.update(cast("dict[str, Any]", asks))
-    return found
+            tools.update(cast("dict[str, Any]", asks))
+    return tools
 
 
 def runnable(graph: Graph) -> set[str]:
     """The tools that its tool nodes run."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in graph.nodes.values():
         if isinstance(tools := getattr(node.bound, "tools_by_name", None), dict):
-            found.update(cast("dict[str, Any]", tools))
-    return found
+            names.update(cast("dict[str, Any]", tools))
+    return names
 
 
-def answers(graph: Graph, offered: set[str]) -> set[str]:
+def answer_tools(graph: Graph, model_tools: set[str]) -> set[str]:
     """Of the tools that a model is offered, those whose call is the answer in a form of its own."""
-    return offered - runnable(graph) if "structured_response" in _channels(graph) else set()
+    return model_tools - runnable(graph) if "structured_response" in _channels(graph) else set()
 
 
-def repeats(tool: BaseTool) -> bool:
+def is_repeatable(tool: BaseTool) -> bool:
     """Whether a call that a crash cut off may be made again.
 
     Its maker says so (`metadata={"after_crash": "retry"}`), or it is the tool by which a deep agent lets

@@ -20,7 +20,7 @@ from tailrace.errors import LimitReached
 from tailrace.events import types as t
 from tailrace.events.item_state import ItemState
 from tailrace.runtimes.adapters.langgraph import anatomy
-from tailrace.runtimes.adapters.langgraph.messages import DIALECT, replied, text_of, usage
+from tailrace.runtimes.adapters.langgraph.messages import DIALECT, reply_message, text_of, usage
 from tailrace.runtimes.adapters.langgraph.people import People
 from tailrace.runtimes.adapters.langgraph.reply import Floor, LangGraphReply
 from tailrace.runtimes.adapters.langgraph.saver import Saver
@@ -41,11 +41,11 @@ class Graphs(PlaybackTeam):
         self.saver = saver
         self.name = name
         self.people = People(self, saver)
-        self.failed: list[BaseException] = []
+        self.model_errors: list[BaseException] = []
         self.client = {
             tool.name for tool in context.request.settings.tools if tool.kind == "function"
         }
-        self.handed = any(
+        self.has_client_calls = any(
             item.tool == "handed" and item.agent == t.MAIN for item in context.state.items
         )
         self._threads: set[Future[Any]] = set()
@@ -65,7 +65,7 @@ class Graphs(PlaybackTeam):
             future.cancel()
 
 
-class Asked:
+class OpenModelCall:
     """A model that is asked: where, and what of the answer is told. `reply` is None for hidden calls."""
 
     def __init__(self, task: str, count: int, model: str, reply: LangGraphReply | None) -> None:
@@ -85,27 +85,27 @@ class LangGraphInvocation(Member):
         self._graph = graph
         self._floor = Floor()
         self._counts: dict[str, int] = {}
-        self._failed: dict[int, str] = {}
+        self._tool_errors: dict[int, str] = {}
         self._alone: dict[int, LangGraphInvocation] = {}
 
     # models
 
     async def before_reply(
-        self, messages: Sequence[BaseMessage], about: dict[str, Any], offered: set[str]
-    ) -> AIMessage | Asked:
+        self, messages: Sequence[BaseMessage], about: dict[str, Any], model_tools: set[str]
+    ) -> AIMessage | OpenModelCall:
         """Called before the model is asked: the reply, where the log has it."""
         self.catch_up(messages)
-        await self.stop_if_handed()
+        await self.stop_before_client_calls()
         task = f"{about.get('langgraph_step')}{about.get('langgraph_path')}"
         count = self._counts.get(task, 0)
         self._counts[task] = count + 1
         model = str(about.get("ls_model_name") or "")
         if about.get("lc_source") == "summarization":
-            self.say(t.CompactionStarted("context"))
-            return Asked(task, count, model, None)
+            self.emit(t.CompactionStarted("context"))
+            return OpenModelCall(task, count, model, None)
         if items := self._reply_at(f"{task}#{count}"):
             contents = [item.content for item in items if item.content is not None]
-            return self._shown(replied(contents, replayed=True))
+            return self._without_client_calls(reply_message(contents, in_same_run=True))
         if self.state.replies.get(self.id, 0) >= self.graphs.max_turns:
             raise LimitReached("max_turns")
         graph = self._graph
@@ -113,40 +113,40 @@ class LangGraphInvocation(Member):
         reply = LangGraphReply(
             self.state,
             self._floor,
-            self.telling(),
-            self.say,
+            self.reply_recorder(),
+            self.emit,
             label=self.name,
             client=client,
-            gated=anatomy.gated(graph) if graph is not None else (),
-            answers=anatomy.answers(graph, offered - client) if graph is not None else (),
+            approval_tools=anatomy.approval_tools(graph) if graph is not None else (),
+            answers=anatomy.answer_tools(graph, model_tools - client) if graph is not None else (),
         )
-        return Asked(task, count, model, reply)
+        return OpenModelCall(task, count, model, reply)
 
-    async def after_reply(self, asked: Asked, message: AIMessage) -> AIMessage:
+    async def after_reply(self, call: OpenModelCall, message: AIMessage) -> AIMessage:
         """The model has answered; returns what the graph may see of it."""
-        if asked.reply is None:
-            cost = usage(message, asked.model, calls=False)
-            self.say(msgspec.structs.replace(cost, purpose="compaction"))
+        if call.reply is None:
+            cost = usage(message, call.model, calls=False)
+            self.emit(msgspec.structs.replace(cost, purpose="compaction"))
             return message
-        asked.reply.done(message, asked.key, asked.model)
-        await asked.reply.told.wait()
-        return self._shown(message)
+        call.reply.finish(message, call.key, call.model)
+        await call.reply.finished.wait()
+        return self._without_client_calls(message)
 
-    def broke_off(self, asked: Asked, error: BaseException) -> None:
+    def fail_reply(self, call: OpenModelCall, error: BaseException) -> None:
         """The model failed; were it asked again, that is the same question."""
-        self.graphs.failed.append(error)
-        if self._counts[asked.task] == asked.count + 1:
-            self._counts[asked.task] = asked.count
-        if asked.reply is not None and not self.team.stopping:
-            asked.reply.give_up()
+        self.graphs.model_errors.append(error)
+        if self._counts[call.task] == call.count + 1:
+            self._counts[call.task] = call.count
+        if call.reply is not None and not self.team.stopping:
+            call.reply.give_up()
 
     async def conclude(self, message: AIMessage) -> None:
         """The graph's last message; told as a reply of its own, unless this agent has said it."""
         if not text_of(message) or message.tool_calls or self._has_said(message):
             return
-        asked = await self.before_reply((), {"langgraph_step": "end"}, set())
-        if isinstance(asked, Asked):
-            await self.after_reply(asked, message)
+        call = await self.before_reply((), {"langgraph_step": "end"}, set())
+        if isinstance(call, OpenModelCall):
+            await self.after_reply(call, message)
 
     def catch_up(self, messages: Sequence[BaseMessage]) -> None:
         """Log the results of calls that never came to an end in a tool: unknown, malformed, refused."""
@@ -158,10 +158,10 @@ class LangGraphInvocation(Member):
                 if number is not None:
                     self.complete(number, text_of(message), is_error=message.status == "error")
 
-    def closed(self, status: t.Ending | None) -> None:
+    def close(self, status: t.Ending | None) -> None:
         """The graph has ended, or stopped for somebody (None)."""
         if not self.team.stopping and status is not None:
-            for number, text in self._failed.items():
+            for number, text in self._tool_errors.items():
                 self.complete(number, text, is_error=True)
             for each in self._alone.values():
                 each.end(status)
@@ -169,25 +169,25 @@ class LangGraphInvocation(Member):
 
     def _reply_at(self, key: str) -> list[ItemState]:
         for item in reversed(self.state.items):
-            if item.agent == self.id and item.reply and _kept(item).get("key") == key:
+            if item.agent == self.id and item.reply and _reply_details(item).get("key") == key:
                 mine = (each for each in self.state.items if each.agent == self.id)
                 return [each for each in mine if each.reply == item.reply]
         return []
 
     def _has_said(self, message: AIMessage) -> bool:
         return any(
-            item.agent == self.id and _kept(item).get("id") == message.id
+            item.agent == self.id and _reply_details(item).get("id") == message.id
             for item in self.state.items
         )
 
-    def _shown(self, message: AIMessage) -> AIMessage:
+    def _without_client_calls(self, message: AIMessage) -> AIMessage:
         """A reply without the calls that are the client's to run; the turn ends with those."""
         if not self.is_main or not self.graphs.client:
             return message
         calls = [call for call in message.tool_calls if call["name"] not in self.graphs.client]
         if len(calls) == len(message.tool_calls):
             return message
-        self.team.handed = True
+        self.team.has_client_calls = True
         return AIMessage(text_of(message), tool_calls=calls, id=message.id)
 
     # tools
@@ -196,19 +196,19 @@ class LangGraphInvocation(Member):
         """A tool is to run: what the log has instead of that, or None."""
         item = self.state.items[number]
         if item.tool == "done" and item.output is not None:
-            kept = self.graphs.saver.result(number)
+            result = self.graphs.saver.result(number)
             status = "error" if item.output.is_error else "success"
-            return kept if kept is not None else _answer(item, item.output.output, status)
+            return result if result is not None else _answer(item, item.output.output, status)
         allowed = item.approval is not None and item.approval.approved
-        stopped = await self.graphs.people.go_on(number)
-        again = stopped or allowed or anatomy.repeats(tool)
+        was_interrupted = await self.graphs.people.go_on(number)
+        again = was_interrupted or allowed or anatomy.is_repeatable(tool)
         if not await self.begin(number, repeat=again):
             return _answer(item, INTERRUPTED, "error")
         return None
 
     async def end_tool(self, number: int, result: object) -> None:
         """A tool has come to a result."""
-        self._failed.pop(number, None)
+        self._tool_errors.pop(number, None)
         alone = self._alone.pop(number, None)
         if alone is not None:
             alone.end("completed")
@@ -220,9 +220,9 @@ class LangGraphInvocation(Member):
         if message is not None:
             self.complete(number, text_of(message), is_error=message.status == "error")
 
-    def tool_failed(self, number: int, error: Exception) -> None:
+    def fail_tool(self, number: int, error: Exception) -> None:
         """A tool raised. What the model reads of it, if it goes on, its tool node decides."""
-        self._failed[number] = tool_failure(error, self.state.items[number].started.name)
+        self._tool_errors[number] = tool_failure(error, self.state.items[number].started.name)
 
     def alone(self, scope: Scope) -> LangGraphInvocation:
         """The agent that a tool is which asks models by itself."""
@@ -232,13 +232,15 @@ class LangGraphInvocation(Member):
             self._alone[number] = LangGraphInvocation(scope, name, None)
         return self._alone[number]
 
-    async def interrupted(self, interrupts: Sequence[Interrupt], number: int | None = None) -> None:
+    async def on_interrupts(
+        self, interrupts: Sequence[Interrupt], number: int | None = None
+    ) -> None:
         """The graph stopped, in a call or not, until somebody answers."""
         for interrupt in interrupts:
             await self.graphs.people.ask(self, interrupt, number)
 
 
-def _kept(item: ItemState) -> dict[str, Any]:
+def _reply_details(item: ItemState) -> dict[str, Any]:
     return (item.content.details.get(DIALECT) or {}) if item.content is not None else {}
 
 
@@ -256,6 +258,6 @@ def _message(result: object, call_id: str) -> ToolMessage | None:
         inside = cast("dict[str, Any]", update).get("messages") if isinstance(update, dict) else ()
         return _message(inside, call_id)
     if isinstance(result, list | tuple):
-        found = (_message(each, call_id) for each in cast("Sequence[object]", result))
-        return next((each for each in found if each and each.tool_call_id == call_id), None)
+        messages = (_message(each, call_id) for each in cast("Sequence[object]", result))
+        return next((each for each in messages if each and each.tool_call_id == call_id), None)
     return None

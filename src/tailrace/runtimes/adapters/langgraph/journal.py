@@ -26,17 +26,17 @@ class Journal:
 
     async def load(self) -> list[tuple[str, Any]]:
         """All entries, each with the key of its record."""
-        found: list[tuple[str, Any]] = []
+        entries: list[tuple[str, Any]] = []
         after = self._start
         while page := await self._records.scan(KEPT, after=after):
             mine = [record for record in page if record.key.startswith(self._start)]
             for record in mine:
-                found.append((record.key, unpack_entry(record.value)))
+                entries.append((record.key, unpack_entry(record.value)))
                 self._count = int(record.key.removeprefix(self._start))
             after = page[-1].key
             if len(mine) < len(page):
                 break
-        return found
+        return entries
 
     async def add(self, entry: Any, about: Hashable = None) -> None:
         """Keep an entry, behind what the log was told before; returns when it is durable."""
@@ -47,10 +47,10 @@ class Journal:
         """Keep an entry at once; resolves when it is durable."""
         self._count += 1
         key = f"{self._start}{self._count:010}"
-        self.known(key, about)
+        self.index(key, about)
         return self._records.put(KEPT, key, pack_entry(entry))
 
-    def known(self, key: str, about: Hashable) -> None:
+    def index(self, key: str, about: Hashable) -> None:
         """Remember what a loaded entry is about."""
         if about is not None:
             self._about.setdefault(about, []).append(key)

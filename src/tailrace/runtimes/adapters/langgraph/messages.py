@@ -24,7 +24,7 @@ from tailrace.errors import ModelFailed
 from tailrace.events import items as i
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest
-from tailrace.runtimes.adapters.hearing import Heard, inserted
+from tailrace.runtimes.adapters.late_input import LateInput, insert_late
 
 DIALECT = "langgraph"
 NO_RESULT = "There is no result of this call."
@@ -33,7 +33,7 @@ SAID_BY_ITEMS = frozenset({"reasoning_content", "refusal", "tool_calls", "functi
 """Additional fields that hold nothing our items do not hold."""
 
 
-def told(request: RunRequest) -> list[BaseMessage]:
+def request_messages(request: RunRequest) -> list[BaseMessage]:
     """A request as messages: what instructs first, then the conversation."""
     notes = [request.instructions]
     rest: list[i.Item] = []
@@ -47,14 +47,14 @@ def told(request: RunRequest) -> list[BaseMessage]:
     return [*first, *_conversation(rest)]
 
 
-def with_heard(messages: list[BaseMessage], said: Sequence[Heard]) -> list[BaseMessage]:
+def with_late_inputs(messages: list[BaseMessage], late: Sequence[LateInput]) -> list[BaseMessage]:
     """What a model is asked, with what came with answers."""
     begins = [n for n, message in enumerate(messages) if isinstance(message, AIMessage)]
-    human = [(each.replies, [_said(item, {}) for item in each.messages]) for each in said]
-    return inserted(messages, begins, human)
+    human = [(each.replies, [_input_message(item, {}) for item in each.messages]) for each in late]
+    return insert_late(messages, begins, human)
 
 
-def replied(items: Sequence[i.Item], *, replayed: bool) -> AIMessage:
+def reply_message(items: Sequence[i.Item], *, in_same_run: bool) -> AIMessage:
     """One reply, from the items it was recorded as; `replayed` to the run that it was made in.
 
     In a later turn the answer by an output tool is text, not a call.
@@ -62,9 +62,9 @@ def replied(items: Sequence[i.Item], *, replayed: bool) -> AIMessage:
     text = ""
     thoughts: list[str] = []
     calls: list[ToolCall] = []
-    kept: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for item in items:
-        kept = {**kept, **(item.details.get(DIALECT) or {})}
+        fields = {**fields, **(item.details.get(DIALECT) or {})}
         match item:
             case i.Message():
                 text += i.text_of(item.content)
@@ -75,29 +75,29 @@ def replied(items: Sequence[i.Item], *, replayed: bool) -> AIMessage:
                 calls.append(ToolCall(name=item.name, args=arguments, id=item.call_id))
             case i.ToolOutput() | i.ProviderItem():
                 pass
-    if "message" in kept and (replayed or not kept.get("answer")):
-        return AIMessage.model_validate(kept["message"])
+    if "message" in fields and (in_same_run or not fields.get("answer")):
+        return AIMessage.model_validate(fields["message"])
     more = {"reasoning_content": "".join(thoughts)} if thoughts else {}
-    return AIMessage(text, tool_calls=calls, additional_kwargs=more, id=kept.get("id"))
+    return AIMessage(text, tool_calls=calls, additional_kwargs=more, id=fields.get("id"))
 
 
 def details(message: AIMessage, key: str, *, answer: bool) -> dict[str, i.Json]:
     """What is kept of a reply besides what its items say; `answer`: an output tool gave it."""
-    kept: dict[str, i.Json] = {"key": key, "id": message.id}
+    fields: dict[str, i.Json] = {"key": key, "id": message.id}
     beside = message.additional_kwargs.keys() - SAID_BY_ITEMS
     if answer or beside or not isinstance(cast("object", message.content), str):
-        kept["message"] = message.model_dump(mode="json", exclude={"response_metadata"})
+        fields["message"] = message.model_dump(mode="json", exclude={"response_metadata"})
     if answer:
-        kept["answer"] = True
-    return {DIALECT: kept}
+        fields["answer"] = True
+    return {DIALECT: fields}
 
 
 def usage(message: AIMessage, model: str, *, calls: bool) -> t.Usage:
     """What a reply cost, and why it ended."""
     about = cast("dict[str, Any]", message.response_metadata)
-    used = cast("dict[str, Any]", message.usage_metadata or {})
-    into = cast("dict[str, int]", used.get("input_token_details") or {})
-    out = cast("dict[str, int]", used.get("output_token_details") or {})
+    counts = cast("dict[str, Any]", message.usage_metadata or {})
+    into = cast("dict[str, int]", counts.get("input_token_details") or {})
+    out = cast("dict[str, int]", counts.get("output_token_details") or {})
     reason = str(about.get("finish_reason") or about.get("stop_reason") or "").lower()
     finish: t.Finish = "tool_calls" if calls else "stop"
     if reason in ("length", "max_tokens"):
@@ -106,10 +106,10 @@ def usage(message: AIMessage, model: str, *, calls: bool) -> t.Usage:
         finish = "content_filter"
     return t.Usage(
         str(about.get("model_name") or about.get("model") or model),
-        input=used.get("input_tokens", 0),
+        input=counts.get("input_tokens", 0),
         cached=into.get("cache_read") or 0,
         cache_write=into.get("cache_creation") or 0,
-        output=used.get("output_tokens", 0),
+        output=counts.get("output_tokens", 0),
         reasoning=out.get("reasoning") or 0,
         finish=finish,
         response_id=str(about.get("id") or ""),
@@ -129,17 +129,17 @@ def text_of(message: BaseMessage) -> str:
 def _conversation(items: Sequence[i.Item]) -> list[BaseMessage]:
     """A conversation; calls that nobody ever answered are closed, which model servers insist on."""
     names = {item.call_id: item.name for item in items if isinstance(item, i.ToolCall)}
-    answered = {item.call_id for item in items if isinstance(item, i.ToolOutput)}
+    ids_with_output = {item.call_id for item in items if isinstance(item, i.ToolOutput)}
     messages: list[BaseMessage] = []
     for is_reply, group in groupby(items, _is_reply):
         if not is_reply:
-            messages += [_said(item, names) for item in group]
+            messages += [_input_message(item, names) for item in group]
             continue
         for reply in _replies(group):
-            message = replied(reply, replayed=False)
+            message = reply_message(reply, in_same_run=False)
             messages.append(message)
             for call in message.tool_calls:
-                if call["id"] not in answered:
+                if call["id"] not in ids_with_output:
                     messages.append(ToolMessage(NO_RESULT, tool_call_id=str(call["id"])))
     return messages
 
@@ -162,7 +162,7 @@ def _replies(items: Iterable[i.Item]) -> Iterable[list[i.Item]]:
         yield reply
 
 
-def _said(item: i.Item, names: dict[str, str]) -> BaseMessage:
+def _input_message(item: i.Item, names: dict[str, str]) -> BaseMessage:
     match item:
         case i.ToolOutput():
             return ToolMessage(
@@ -193,8 +193,8 @@ def _block(part: i.Part) -> Block:
         case i.ImagePart():
             return _file("image", part.url, part.file_id)
         case i.FilePart():
-            named = {"filename": part.filename} if part.filename else {}
-            return {**_file("file", part.data or part.url, part.file_id), **named}
+            filename = {"filename": part.filename} if part.filename else {}
+            return {**_file("file", part.data or part.url, part.file_id), **filename}
         case i.AudioPart():
             kind = "mpeg" if part.format == "mp3" else part.format
             return {"type": "audio", "base64": part.data, "mime_type": f"audio/{kind}"}

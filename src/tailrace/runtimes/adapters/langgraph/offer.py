@@ -16,9 +16,9 @@ FREE = (None, "auto", "any", "required")
 """Choices that leave it to the model which tool it calls."""
 
 
-def offered(options: dict[str, Any]) -> set[str]:
+def tool_names(options: dict[str, Any]) -> set[str]:
     """The names of the tools bound to a model."""
-    found: set[str] = set()
+    names: set[str] = set()
     for tool in cast("list[Any]", options.get("tools") or []):
         if isinstance(tool, dict):
             spec = cast("dict[str, Any]", tool)
@@ -28,20 +28,20 @@ def offered(options: dict[str, Any]) -> set[str]:
         else:
             name = getattr(tool, "name", None) or getattr(tool, "__name__", None)
         if name:
-            found.add(str(name))
-    return found
+            names.add(str(name))
+    return names
 
 
-def with_client(
+def with_client_options(
     model: BaseChatModel, settings: Settings, options: dict[str, Any]
 ) -> dict[str, Any]:
     """A call's options with what the client asked for. A model that has to call one tool is left to it."""
-    asked = {
+    parameters = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "max_tokens": settings.max_output_tokens,
     }
-    more: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    more: dict[str, Any] = {name: value for name, value in parameters.items() if value is not None}
     functions: list[dict[str, Any]] = [
         {
             "type": "function",

@@ -25,9 +25,13 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from tailrace import hooks
 from tailrace.runtimes.adapters.langgraph import anatomy
-from tailrace.runtimes.adapters.langgraph.invocation import Asked, Graphs, LangGraphInvocation
-from tailrace.runtimes.adapters.langgraph.messages import with_heard
-from tailrace.runtimes.adapters.langgraph.offer import offered, with_client
+from tailrace.runtimes.adapters.langgraph.invocation import (
+    Graphs,
+    LangGraphInvocation,
+    OpenModelCall,
+)
+from tailrace.runtimes.adapters.langgraph.messages import with_late_inputs
+from tailrace.runtimes.adapters.langgraph.offer import tool_names, with_client_options
 from tailrace.runtimes.adapters.playback import SCOPE, Scope, scope
 
 GRAPHS, MODELS = ("langgraph", "1.2.20"), ("langchain-core", "1.7")
@@ -40,7 +44,7 @@ def _thread() -> Scope | None:
     return place if place is not None and not place.is_here else None
 
 
-def _tell(place: Scope, work: Coroutine[Any, Any, Result]) -> Result:
+def _call_from_thread(place: Scope, work: Coroutine[Any, Any, Result]) -> Result:
     """From a thread: let it be done on the event loop, and wait."""
     return cast("Graphs", place.team).from_thread(work)
 
@@ -57,13 +61,13 @@ def _inside(place: Scope) -> Generator[None]:
 # graphs
 
 
-def _begun(place: Scope, graph: anatomy.Graph, config: Any) -> LangGraphInvocation:
+def _begin(place: Scope, graph: anatomy.Graph, config: Any) -> LangGraphInvocation:
     """A graph begins, inside which place."""
     if place.member is None:
         name = cast("Graphs", place.team).name
     elif place.call is not None:
-        called = place.member.state.items[place.call].started.name
-        name = anatomy.name_of(graph) or called
+        tool_name = place.member.state.items[place.call].started.name
+        name = anatomy.name_of(graph) or tool_name
     else:
         about = ensure_config(config).get("metadata") or {}
         name = anatomy.name_of(graph) or str(about.get("langgraph_node") or "graph")
@@ -72,19 +76,19 @@ def _begun(place: Scope, graph: anatomy.Graph, config: Any) -> LangGraphInvocati
     return member
 
 
-async def _ended(member: LangGraphInvocation, error: BaseException | None) -> None:
+async def _end(member: LangGraphInvocation, error: BaseException | None) -> None:
     match error:
         case None:
-            member.closed("completed")
+            member.close("completed")
         case GraphInterrupt():
-            await member.interrupted(error.args[0] if error.args else ())
-            member.closed(None)
+            await member.on_interrupts(error.args[0] if error.args else ())
+            member.close(None)
         case GraphBubbleUp():
-            member.closed("completed")
+            member.close("completed")
         case Exception():
-            member.closed("failed")
+            member.close("failed")
         case _:
-            member.closed("cancelled")
+            member.close("cancelled")
 
 
 def _astream(original: Any) -> Any:
@@ -98,7 +102,7 @@ def _astream(original: Any) -> Any:
             async for step in steps:
                 yield step
             return
-        member = _begun(place, self, config)
+        member = _begin(place, self, config)
         here = Scope(place.team, member, None)
         error: BaseException | None = None
         try:
@@ -109,11 +113,11 @@ def _astream(original: Any) -> Any:
                 except StopAsyncIteration:
                     break
                 yield step
-        except BaseException as raised:
-            error = raised
+        except BaseException as exception:
+            error = exception
             raise
         finally:
-            await _ended(member, error)
+            await _end(member, error)
 
     return astream
 
@@ -128,9 +132,9 @@ def _stream(original: Any) -> Any:
             return
 
         async def begin() -> LangGraphInvocation:
-            return _begun(place, self, config)
+            return _begin(place, self, config)
 
-        member = _tell(place, begin())
+        member = _call_from_thread(place, begin())
         here = Scope(place.team, member, None)
         error: BaseException | None = None
         try:
@@ -141,11 +145,11 @@ def _stream(original: Any) -> Any:
                 except StopIteration:
                     break
                 yield step
-        except BaseException as raised:
-            error = raised
+        except BaseException as exception:
+            error = exception
             raise
         finally:
-            _tell(place, _ended(member, error))
+            _call_from_thread(place, _end(member, error))
 
     return stream
 
@@ -160,57 +164,59 @@ class _Tap:
     run_inline = True
 
     def tap_output_aiter(self, run_id: Any, output: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The chunks as they are: the model streams because this method exists."""
         return output
 
     def tap_output_iter(self, run_id: Any, output: Iterator[Any]) -> Iterator[Any]:
+        """As `tap_output_aiter`, of a model that is called in a thread."""
         return output
 
 
 class _Pieces(_Tap, AsyncCallbackHandler):
-    def __init__(self, agent: LangGraphInvocation, asked: Asked) -> None:
+    def __init__(self, agent: LangGraphInvocation, call: OpenModelCall) -> None:
         self._agent = agent
-        self._asked = asked
+        self._call = call
 
     async def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
-        await _take(self._agent, self._asked, chunk)
+        await _take(self._agent, self._call, chunk)
 
 
 class _PiecesInThread(_Tap, BaseCallbackHandler):
-    def __init__(self, place: Scope, agent: LangGraphInvocation, asked: Asked) -> None:
+    def __init__(self, place: Scope, agent: LangGraphInvocation, call: OpenModelCall) -> None:
         self._place = place
         self._agent = agent
-        self._asked = asked
+        self._call = call
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
-        _tell(self._place, _take(self._agent, self._asked, chunk))
+        _call_from_thread(self._place, _take(self._agent, self._call, chunk))
 
 
-async def _take(agent: LangGraphInvocation, asked: Asked, chunk: Any) -> None:
+async def _take(agent: LangGraphInvocation, call: OpenModelCall, chunk: Any) -> None:
     message = getattr(chunk, "message", None)
-    if asked.reply is not None and isinstance(message, AIMessageChunk):
-        asked.reply.take(message)
+    if call.reply is not None and isinstance(message, AIMessageChunk):
+        call.reply.take(message)
         await agent.context.room()
 
 
 async def _before(
     place: Scope, messages: list[BaseMessage], manager: Any, options: dict[str, Any]
-) -> tuple[LangGraphInvocation, AIMessage | Asked]:
+) -> tuple[LangGraphInvocation, AIMessage | OpenModelCall]:
     agent = cast("LangGraphInvocation", place.member)
     if place.call is not None:
         agent = agent.alone(place)
     about = dict(getattr(manager, "metadata", None) or {})
-    return agent, await agent.before_reply(messages, about, offered(options))
+    return agent, await agent.before_reply(messages, about, tool_names(options))
 
 
-async def _after(agent: LangGraphInvocation, asked: Asked, result: ChatResult) -> ChatResult:
+async def _after(agent: LangGraphInvocation, call: OpenModelCall, result: ChatResult) -> ChatResult:
     generation = result.generations[0]
     message = cast("AIMessage", generation.message)
-    generation.message = await agent.after_reply(asked, message)
+    generation.message = await agent.after_reply(call, message)
     return result
 
 
-async def _failed(agent: LangGraphInvocation, asked: Asked, error: Exception) -> None:
-    agent.broke_off(asked, error)
+async def _fail(agent: LangGraphInvocation, call: OpenModelCall, error: Exception) -> None:
+    agent.fail_reply(call, error)
 
 
 def _listening(manager: Any, handler: BaseCallbackHandler) -> Any:
@@ -228,19 +234,19 @@ def _agenerate(original: Any) -> Any:
         place = scope()
         if place is None or place.member is None or run_manager is None:
             return cast("ChatResult", await original(self, messages, stop, run_manager, **options))
-        agent, found = await _before(place, messages, run_manager, options)
-        if isinstance(found, AIMessage):
-            return ChatResult(generations=[ChatGeneration(message=found)])
+        agent, call = await _before(place, messages, run_manager, options)
+        if isinstance(call, AIMessage):
+            return ChatResult(generations=[ChatGeneration(message=call)])
         if agent.is_main:
-            options = with_client(self, agent.context.request.settings, options)
-        manager = _listening(run_manager, _Pieces(agent, found))
-        told = with_heard(messages, agent.heard())
+            options = with_client_options(self, agent.context.request.settings, options)
+        manager = _listening(run_manager, _Pieces(agent, call))
+        conversation = with_late_inputs(messages, agent.late_inputs())
         try:
-            result = await original(self, told, stop, manager, **options)
+            result = await original(self, conversation, stop, manager, **options)
         except Exception as error:
-            await _failed(agent, found, error)
+            await _fail(agent, call, error)
             raise
-        return await _after(agent, found, result)
+        return await _after(agent, call, result)
 
     return agenerate
 
@@ -253,19 +259,19 @@ def _generate(original: Any) -> Any:
         place = _thread()
         if place is None or place.member is None or run_manager is None:
             return cast("ChatResult", original(self, messages, stop, run_manager, **options))
-        agent, found = _tell(place, _before(place, messages, run_manager, options))
-        if isinstance(found, AIMessage):
-            return ChatResult(generations=[ChatGeneration(message=found)])
+        agent, call = _call_from_thread(place, _before(place, messages, run_manager, options))
+        if isinstance(call, AIMessage):
+            return ChatResult(generations=[ChatGeneration(message=call)])
         if agent.is_main:
-            options = with_client(self, agent.context.request.settings, options)
-        manager = _listening(run_manager, _PiecesInThread(place, agent, found))
-        told = with_heard(messages, agent.heard())
+            options = with_client_options(self, agent.context.request.settings, options)
+        manager = _listening(run_manager, _PiecesInThread(place, agent, call))
+        conversation = with_late_inputs(messages, agent.late_inputs())
         try:
-            result = original(self, told, stop, manager, **options)
+            result = original(self, conversation, stop, manager, **options)
         except Exception as error:
-            _tell(place, _failed(agent, found, error))
+            _call_from_thread(place, _fail(agent, call, error))
             raise
-        return _tell(place, _after(agent, found, result))
+        return _call_from_thread(place, _after(agent, call, result))
 
     return generate
 
@@ -319,22 +325,22 @@ def _place_of(place: Scope | None, call_id: str | None) -> tuple[LangGraphInvoca
 
 async def _tool_raised(agent: LangGraphInvocation, number: int, error: Exception) -> None:
     if isinstance(error, GraphInterrupt):
-        await agent.interrupted(error.args[0] if error.args else (), number)
+        await agent.on_interrupts(error.args[0] if error.args else (), number)
     elif not isinstance(error, GraphBubbleUp):
-        agent.tool_failed(number, error)
+        agent.fail_tool(number, error)
 
 
 def _arun(original: Any) -> Any:
     @wraps(original)
     async def arun(self: Any, tool_input: Any, *args: Any, **options: Any) -> Any:
         place = scope()
-        found = _place_of(place, options.get("tool_call_id"))
-        if place is None or found is None:
+        call = _place_of(place, options.get("tool_call_id"))
+        if place is None or call is None:
             return await original(self, tool_input, *args, **options)
-        agent, number = found
-        recorded = await agent.begin_tool(self, number)
-        if recorded is not None:
-            return recorded
+        agent, number = call
+        logged_result = await agent.begin_tool(self, number)
+        if logged_result is not None:
+            return logged_result
         try:
             with _inside(Scope(place.team, agent, number)):
                 result = await original(self, tool_input, *args, **options)
@@ -351,20 +357,20 @@ def _run(original: Any) -> Any:
     @wraps(original)
     def run(self: Any, tool_input: Any, *args: Any, **options: Any) -> Any:
         place = _thread()
-        found = _place_of(place, options.get("tool_call_id"))
-        if place is None or found is None:
+        call = _place_of(place, options.get("tool_call_id"))
+        if place is None or call is None:
             return original(self, tool_input, *args, **options)
-        agent, number = found
-        recorded = _tell(place, agent.begin_tool(self, number))
-        if recorded is not None:
-            return recorded
+        agent, number = call
+        logged_result = _call_from_thread(place, agent.begin_tool(self, number))
+        if logged_result is not None:
+            return logged_result
         try:
             with _inside(Scope(place.team, agent, number)):
                 result = original(self, tool_input, *args, **options)
         except Exception as error:
-            _tell(place, _tool_raised(agent, number, error))
+            _call_from_thread(place, _tool_raised(agent, number, error))
             raise
-        _tell(place, agent.end_tool(number, result))
+        _call_from_thread(place, agent.end_tool(number, result))
         return result
 
     return run

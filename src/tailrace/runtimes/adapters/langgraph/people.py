@@ -32,40 +32,40 @@ class People:
         self._team = team
         self._state = team.context.state
         self._saver = saver
-        self._seen: set[str] = set()
+        self._interrupts: set[str] = set()
 
     def answers(self) -> dict[str, Any]:
         """All answers so far, by interrupt. What people refused is over with this."""
-        found: dict[str, Any] = {}
-        for id, numbers in self._saver.asked.items():
+        answers: dict[str, Any] = {}
+        for id, numbers in self._saver.approvals.items():
             items = [self._state.items[number] for number in numbers]
             if any(item.approval is None for item in items):
                 continue
             decisions = [self._decision(number) for number in numbers]
             batch = id not in self._saver.single
-            found[id] = {"decisions": decisions} if batch else decisions[0]
+            answers[id] = {"decisions": decisions} if batch else decisions[0]
         start = QUESTION.format("")
         for name, value in self._state.answers.items():
             if name.startswith(start):
-                found[name.removeprefix(start)] = value
-        return found
+                answers[name.removeprefix(start)] = value
+        return answers
 
     async def go_on(self, number: int) -> bool:
         """A call begins again; whether it had stopped for a question, and was not cut off after it."""
-        asked = [id for id, each in self._state.questions.items() if each.item == number]
-        answered = sum(self._state.asks[id] == "answered" for id in asked)
-        stopped = answered < len(asked) or answered > self._saver.read.get(number, 0)
-        await self._saver.keep_read(number, answered)
-        return stopped
+        questions = [id for id, each in self._state.questions.items() if each.item == number]
+        answers = sum(self._state.asks[id] == "answered" for id in questions)
+        was_interrupted = answers < len(questions) or answers > self._saver.read.get(number, 0)
+        await self._saver.keep_read(number, answers)
+        return was_interrupted
 
     async def ask(self, agent: Member, interrupt: Interrupt, number: int | None) -> None:
         """Ask, unless somebody was asked already."""
-        if interrupt.id in self._seen:
+        if interrupt.id in self._interrupts:
             return
-        self._seen.add(interrupt.id)
+        self._interrupts.add(interrupt.id)
         numbers, single = _calls(agent, cast("object", interrupt.value))
         if numbers:
-            await self._saver.keep_asked(interrupt.id, numbers, single=single)
+            await self._saver.keep_approvals(interrupt.id, numbers, single=single)
             for each in numbers:
                 self._ask_approval(agent, each)
             return
@@ -73,17 +73,17 @@ class People:
         if name not in self._state.asks:
             message = _question(cast("object", interrupt.value))
             schema = question_schema(cast("Json", interrupt.response_schema))
-            agent.say(t.InputRequested(name, message, schema, number))
+            agent.emit(t.InputRequested(name, message, schema, number))
 
-    def answered(self) -> set[str]:
+    def answered_interrupts(self) -> set[str]:
         """The interrupts that came up although their answers are there."""
-        return self._seen & self.answers().keys()
+        return self._interrupts & self.answers().keys()
 
-    def stand(self, agent: Member, checkpoint: str) -> None:
+    def stop_at_breakpoint(self, agent: Member, checkpoint: str) -> None:
         """The graph stopped at a breakpoint it was compiled with."""
         name = BREAKPOINT.format(checkpoint)
         if name not in self._state.asks:
-            agent.say(t.InputRequested(name, "The graph stopped at a breakpoint. Go on?"))
+            agent.emit(t.InputRequested(name, "The graph stopped at a breakpoint. Go on?"))
 
     @property
     def at_breakpoint(self) -> bool:
@@ -95,7 +95,7 @@ class People:
         item = self._state.items[number]
         if item.tool in PENDING_TOOL - ASKED_TOOL and item.approval is None:
             arguments = getattr(item.content, "arguments", "")
-            agent.say(t.ApprovalRequested(number, f"Run {item.started.name}({arguments})?"))
+            agent.emit(t.ApprovalRequested(number, f"Run {item.started.name}({arguments})?"))
 
     def _decision(self, number: int) -> dict[str, Any]:
         item = self._state.items[number]
@@ -116,12 +116,12 @@ def _calls(agent: Member, value: object) -> tuple[list[int], bool]:
             return ([] if number is None else [number]), True
         case {"action_requests": list(), "review_configs": list()}:
             actions = cast("dict[str, Sequence[dict[str, Any]]]", value)["action_requests"]
-            return _gated(agent, [str(each.get("name")) for each in actions]), False
+            return _calls_of_batch(agent, [str(each.get("name")) for each in actions]), False
         case _:
             return [], False
 
 
-def _gated(agent: Member, names: Sequence[str]) -> list[int]:
+def _calls_of_batch(agent: Member, names: Sequence[str]) -> list[int]:
     """The calls of the last reply that a batch of so named actions is about, in their order."""
     last = agent.state.replies.get(agent.id, 0)
     mine = [
@@ -129,19 +129,19 @@ def _gated(agent: Member, names: Sequence[str]) -> list[int]:
         for number, item in enumerate(agent.state.items)
         if item.agent == agent.id and item.reply == last and item.tool in PENDING_TOOL
     ]
-    found: list[int] = []
+    numbers: list[int] = []
     for name in names:
-        free = [number for number, its in mine if its == name and number not in found]
-        found += free[:1]
-    return found if len(found) == len(names) else []
+        free = [number for number, its in mine if its == name and number not in numbers]
+        numbers += free[:1]
+    return numbers if len(numbers) == len(names) else []
 
 
 def _question(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
-        told = cast("dict[str, Any]", value)
+        fields = cast("dict[str, Any]", value)
         for name in ("message", "question", "query", "description"):
-            if isinstance(told.get(name), str):
-                return str(told[name])
+            if isinstance(fields.get(name), str):
+                return str(fields[name])
     return msgspec.json.encode(value, enc_hook=str).decode()

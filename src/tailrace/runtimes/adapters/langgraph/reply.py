@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ToolCall
 from tailrace.events import types as t
 from tailrace.events.state import RunState
 from tailrace.runtimes.adapters.langgraph.messages import details, usage
-from tailrace.runtimes.adapters.telling import Telling
+from tailrace.runtimes.adapters.reply_recorder import ReplyRecorder
 
 Say = Callable[[t.Payload], None]
 MALFORMED = "The arguments are no JSON object."
@@ -53,39 +53,39 @@ class LangGraphReply:
         self,
         state: RunState,
         floor: Floor,
-        telling: Telling,
+        recorder: ReplyRecorder,
         say: Say,
         *,
         label: str,
         client: Collection[str],
-        gated: Collection[str],
+        approval_tools: Collection[str],
         answers: Collection[str],
     ) -> None:
         self._state = state
         self._floor = floor
-        self._telling = telling
-        self._say = telling.say
+        self._recorder = recorder
+        self._say = recorder.emit
         self._say_beside = say
         self._label = label
         self._client = client
-        self._gated = gated
+        self._approval_tools = approval_tools
         self._answers = answers
-        self._held: list[Callable[[], None]] = []
+        self._waiting: list[Callable[[], None]] = []
         self._items: list[int] = []
         self._open: tuple[t.ItemKind, int] | None = None
         self._calls: dict[object, int] = {}
         self._by_id: dict[str, int] = {}
-        self._argued: set[int] = set()
-        self.told = asyncio.Event()
+        self._calls_with_arguments: set[int] = set()
+        self.finished = asyncio.Event()
         floor.line_up(self)
 
     def take(self, chunk: AIMessageChunk) -> None:
         """A piece of it."""
         self._in_turn(lambda: self._take(chunk))
 
-    def done(self, message: AIMessage, key: str, model: str) -> None:
+    def finish(self, message: AIMessage, key: str, model: str) -> None:
         """The whole of it: close what is open and account for it."""
-        self._in_turn(lambda: self._done(message, key, model))
+        self._in_turn(lambda: self._finish(message, key, model))
 
     def give_up(self) -> None:
         """It broke off."""
@@ -93,21 +93,21 @@ class LangGraphReply:
 
     def catch_up(self) -> None:
         """Its turn has come."""
-        held, self._held = self._held, []
-        for work in held:
+        waiting, self._waiting = self._waiting, []
+        for work in waiting:
             work()
 
     def _in_turn(self, work: Callable[[], None]) -> None:
         if self._floor.has(self):
             work()
         else:
-            self._held.append(work)
+            self._waiting.append(work)
 
     def _take(self, chunk: AIMessageChunk) -> None:
         content = cast("object", chunk.content)
         if isinstance(content, str):
-            if thought := chunk.additional_kwargs.get("reasoning_content"):
-                self._piece("reasoning", str(thought))
+            if reasoning := chunk.additional_kwargs.get("reasoning_content"):
+                self._piece("reasoning", str(reasoning))
             self._piece("message", content)
         else:
             for block in cast("list[dict[str, Any]]", chunk.content_blocks):
@@ -120,7 +120,7 @@ class LangGraphReply:
             if key not in self._calls:
                 if not piece["name"]:
                     continue
-                self._calls[key] = self._called(piece["name"], piece["id"] or "")
+                self._calls[key] = self._start_call(piece["name"], piece["id"] or "")
             self._argue(self._calls[key], piece["args"] or "")
 
     def _piece(self, kind: t.ItemKind, text: str) -> None:
@@ -128,7 +128,7 @@ class LangGraphReply:
             return
         if self._open is None or self._open[0] != kind:
             self._close_text()
-            self._open = (kind, self._start(t.ItemStarted(self._telling.next(), kind)))
+            self._open = (kind, self._start(t.ItemStarted(self._recorder.next_number(), kind)))
         number = self._open[1]
         if kind == "message":
             self._say(t.TextDelta(number, text))
@@ -140,9 +140,9 @@ class LangGraphReply:
             self._say(t.ItemCompleted(self._open[1]))
             self._open = None
 
-    def _called(self, name: str, call_id: str) -> int:
+    def _start_call(self, name: str, call_id: str) -> int:
         self._close_text()
-        number = self._telling.next()
+        number = self._recorder.next_number()
         if name in self._answers:
             self._start(t.ItemStarted(number, "message"))
         else:
@@ -155,7 +155,7 @@ class LangGraphReply:
                     call_id=call_id,
                     runs_on="client" if client else "server",
                     server_label="" if client else self._label,
-                    waits_for="approval" if name in self._gated and not client else "",
+                    waits_for="approval" if name in self._approval_tools and not client else "",
                 )
             )
         self._by_id[call_id] = number
@@ -164,61 +164,61 @@ class LangGraphReply:
     def _argue(self, number: int, text: str) -> None:
         if not text:
             return
-        self._argued.add(number)
+        self._calls_with_arguments.add(number)
         if self._is_answer(number):
             self._say(t.TextDelta(number, text))
         else:
             self._say(t.ArgumentsDelta(number, text))
 
-    def _done(self, message: AIMessage, key: str, model: str) -> None:
+    def _finish(self, message: AIMessage, key: str, model: str) -> None:
         if not self._items:
             self._take(AIMessageChunk(content=message.content, **_beside(message)))
         for call in message.tool_calls:
             self._whole_call(call)
-        ends = {number for number in self._by_id.values() if self._telling.is_open(number)}
+        ends = {number for number in self._by_id.values() if self._recorder.is_open(number)}
         if self._open is not None:
             ends.add(self._open[1])
         answer = any(self._is_answer(number) for number in self._by_id.values())
-        kept = details(message, key, answer=answer)
+        fields = details(message, key, answer=answer)
         for number in sorted(ends):
             last = number == max(ends)
-            self._say(t.ItemCompleted(number, details=kept if last else {}))
+            self._say(t.ItemCompleted(number, details=fields if last else {}))
         calls = [number for number in self._by_id.values() if not self._is_answer(number)]
         self._say(usage(message, model, calls=bool(calls)))
         broken = {call["id"] for call in message.invalid_tool_calls}
         for call_id, number in self._by_id.items():
-            logged = self._telling.number(number)
-            if call_id in broken and self._state.items[logged].tool == "called":
-                self._say_beside(t.ToolCompleted(logged, MALFORMED, is_error=True))
+            number_in_run = self._recorder.number(number)
+            if call_id in broken and self._state.items[number_in_run].tool == "called":
+                self._say_beside(t.ToolCompleted(number_in_run, MALFORMED, is_error=True))
         self._end()
 
     def _whole_call(self, call: ToolCall) -> None:
         number = self._by_id.get(call["id"] or "")
         if number is None:
-            number = self._called(call["name"], call["id"] or "")
-        if number not in self._argued:
+            number = self._start_call(call["name"], call["id"] or "")
+        if number not in self._calls_with_arguments:
             self._argue(number, msgspec.json.encode(call["args"], enc_hook=str).decode())
 
     def _give_up(self) -> None:
         for number in self._items:
-            if self._telling.is_open(number):
+            if self._recorder.is_open(number):
                 self._say(t.ItemCompleted(number, "incomplete"))
         self._end()
 
     def _end(self) -> None:
-        self.told.set()
+        self.finished.set()
         self._floor.leave(self)
 
-    def _start(self, started: t.ItemStarted) -> int:
-        self._say(started)
-        self._items.append(started.item)
-        return started.item
+    def _start(self, start: t.ItemStarted) -> int:
+        self._say(start)
+        self._items.append(start.item)
+        return start.item
 
     def _is_answer(self, number: int) -> bool:
-        return self._telling.kind(number) == "message"
+        return self._recorder.kind(number) == "message"
 
 
 def _beside(message: AIMessage) -> dict[str, Any]:
     """What of a message that was not streamed is shown besides its content."""
-    thought = message.additional_kwargs.get("reasoning_content")
-    return {"additional_kwargs": {"reasoning_content": thought}} if thought else {}
+    reasoning = message.additional_kwargs.get("reasoning_content")
+    return {"additional_kwargs": {"reasoning_content": reasoning}} if reasoning else {}

@@ -22,7 +22,7 @@ from tailrace.events import types as t
 from tailrace.events.request import RunRequest
 from tailrace.runtimes.adapters.langgraph import anatomy, patches
 from tailrace.runtimes.adapters.langgraph.invocation import Graphs, LangGraphInvocation
-from tailrace.runtimes.adapters.langgraph.messages import told
+from tailrace.runtimes.adapters.langgraph.messages import request_messages
 from tailrace.runtimes.adapters.langgraph.saver import INTERRUPT, Saver
 from tailrace.runtimes.adapters.playback import SCOPE, Scope
 from tailrace.runtimes.contract import RunContext, RuntimeCheckpoints
@@ -43,8 +43,8 @@ class LangGraphRuntime:
     `max_turns` model replies of one graph of it end the run as incomplete.
     """
 
-    resumes = True
-    repeats = True
+    resumes: bool = True
+    repeats: bool = True
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class LangGraphRuntime:
         if not isinstance(graph, anatomy.Pregel):
             kind = type(graph).__name__
             raise ConfigError(f"{name}: a langgraph {kind} is not a graph; compile it first")
-        known = cast("anatomy.Graph", graph)
-        if input is None and not anatomy.has_messages(known):
+        pregel = cast("anatomy.Graph", graph)
+        if input is None and not anatomy.has_messages(pregel):
             raise ConfigError(f"{name}: the graph's state has no messages; say how with input=…")
-        self._graph = known
+        self._graph = pregel
         self._name = name
         self._input = input
         self._context = context
@@ -87,8 +87,8 @@ class LangGraphRuntime:
             if await self._work(graphs):
                 context.emit(ending(context.state))
                 return
-            again = graphs.people.answered()
-            if context.heard == graphs.heard and not again:
+            again = graphs.people.answered_interrupts()
+            if context.answer_count == graphs.answers_at_stop and not again:
                 return
             if again & before:
                 raise ModelFailed("The graph does not take the answer to its interrupt.")
@@ -108,7 +108,7 @@ class LangGraphRuntime:
         finally:
             graphs.let_threads_go()
         if task.cancelled():
-            return graphs.handed
+            return graphs.has_client_calls
         if error := task.exception():
             raise _failure(error, graphs) from error
         return task.result()
@@ -123,16 +123,16 @@ class LangGraphRuntime:
         options: dict[str, Any] = {"stream_mode": ["updates", "custom"], "durability": "sync"}
         if self._context is not None:
             options["context"] = self._context(request)
-        given = None if saver.begun else self._given(request)
+        input = None if saver.has_checkpoint else self._input_of(request)
         stopped = False
-        async for mode, data in cast("Any", graph).astream(given, config, **options):
+        async for mode, data in cast("Any", graph).astream(input, config, **options):
             await graphs.context.room()
             main = cast("LangGraphInvocation", graphs.main)
             if mode == "custom":
-                main.say(t.Custom("custom", _json(data)))
+                main.emit(t.Custom("custom", _json(data)))
             elif INTERRUPT in data:
                 stopped = True
-                await main.interrupted(data[INTERRUPT])
+                await main.on_interrupts(data[INTERRUPT])
             else:
                 _show(main, data)
         state = await graph.aget_state(config)
@@ -140,16 +140,20 @@ class LangGraphRuntime:
         if stopped:
             if not state.interrupts and state.next:
                 place = cast("Any", state.config)["configurable"]
-                graphs.people.stand(main, str(place["checkpoint_id"]))
+                graphs.people.stop_at_breakpoint(main, str(place["checkpoint_id"]))
             return False
         values = cast("object", state.values)
-        made = cast("dict[str, Any]", values).get("messages") if isinstance(values, dict) else None
-        if made and isinstance(made[-1], AIMessage) and not graphs.handed:
-            await main.conclude(made[-1])
+        messages = (
+            cast("dict[str, Any]", values).get("messages") if isinstance(values, dict) else None
+        )
+        if messages and isinstance(messages[-1], AIMessage) and not graphs.has_client_calls:
+            await main.conclude(messages[-1])
         return True
 
-    def _given(self, request: RunRequest) -> Any:
-        return {"messages": told(request)} if self._input is None else self._input(request)
+    def _input_of(self, request: RunRequest) -> Any:
+        return (
+            {"messages": request_messages(request)} if self._input is None else self._input(request)
+        )
 
 
 def _show(main: LangGraphInvocation, update: dict[str, Any]) -> None:
@@ -158,7 +162,7 @@ def _show(main: LangGraphInvocation, update: dict[str, Any]) -> None:
         if isinstance(changes, dict):
             for name in SHOWN:
                 if name in changes:
-                    main.say(t.Custom(name, _json(cast("Any", changes)[name])))
+                    main.emit(t.Custom(name, _json(cast("Any", changes)[name])))
 
 
 def _json(value: object) -> Any:
@@ -170,7 +174,11 @@ def _failure(error: BaseException, graphs: Graphs) -> BaseException:
     if isinstance(error, GraphRecursionError):
         return LimitReached("max_turns")
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, LimitReached) and cause not in graphs.failed:
+    while (
+        cause is not None
+        and not isinstance(cause, LimitReached)
+        and cause not in graphs.model_errors
+    ):
         cause = cause.__cause__ or cause.__context__
     if isinstance(cause, LimitReached):
         return cause

@@ -49,7 +49,7 @@ class Saver(InMemorySaver):
     def __init__(self, records: CheckpointRecords, run: str, flush: Flush) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]
         self.answers: dict[str, Any] = {}
-        self.asked: dict[str, list[int]] = {}
+        self.approvals: dict[str, list[int]] = {}
         self.single: set[str] = set()
         self.read: dict[int, int] = {}
         self._results: dict[int, tuple[str, bytes]] = {}
@@ -64,40 +64,42 @@ class Saver(InMemorySaver):
         for key, (kind, *entry) in await self._journal.load():
             match kind, entry:
                 case "value", [space, channel, version, value]:
-                    self.blobs[(self._run, space, channel, version)] = _typed(value)
-                    self._journal.known(key, (space, channel, version))
+                    self.blobs[(self._run, space, channel, version)] = _typed_value(value)
+                    self._journal.index(key, (space, channel, version))
                 case "checkpoint", [space, id, (state, metadata, parent)]:
-                    stored = (_typed(state), _typed(metadata), parent)
-                    self.storage[self._run][space][id] = stored
-                    self._journal.known(key, (space, id))
+                    checkpoint = (_typed_value(state), _typed_value(metadata), parent)
+                    self.storage[self._run][space][id] = checkpoint
+                    self._journal.index(key, (space, id))
                 case "writes", [space, id, writes]:
-                    self._journal.known(key, (space, id))
+                    self._journal.index(key, (space, id))
                     for task, index, channel, value, path in writes:
-                        kept = (task, channel, _typed(value), path)
-                        self.writes[(self._run, space, id)][(task, index)] = kept
-                        self._own(channel, self.serde.loads_typed(_typed(value)), (space, id, task))
+                        write = (task, channel, _typed_value(value), path)
+                        self.writes[(self._run, space, id)][(task, index)] = write
+                        self._own(
+                            channel, self.serde.loads_typed(_typed_value(value)), (space, id, task)
+                        )
                 case "asked", [id, numbers, single]:
-                    self._asks(id, numbers, single=single)
+                    self._add_approvals(id, numbers, single=single)
                 case "result", [number, value]:
-                    self._results[number] = _typed(value)
+                    self._results[number] = _typed_value(value)
                 case "read", [number, answers]:
                     self.read[number] = answers
                 case _:
                     raise AssertionError(kind)
 
     @property
-    def begun(self) -> bool:
+    def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint to go on from."""
         return bool(self.storage[self._run][""])
 
-    async def keep_asked(self, id: str, numbers: list[int], *, single: bool) -> None:
+    async def keep_approvals(self, id: str, numbers: list[int], *, single: bool) -> None:
         """An interrupt asks for approval of these calls, or of a `single` one."""
-        if id not in self.asked:
-            self._asks(id, numbers, single=single)
+        if id not in self.approvals:
+            self._add_approvals(id, numbers, single=single)
             await self._journal.add(("asked", id, numbers, single))
 
-    def _asks(self, id: str, numbers: list[int], *, single: bool) -> None:
-        self.asked[id] = numbers
+    def _add_approvals(self, id: str, numbers: list[int], *, single: bool) -> None:
+        self.approvals[id] = numbers
         if single:
             self.single.add(id)
 
@@ -114,23 +116,25 @@ class Saver(InMemorySaver):
 
     def result(self, number: int) -> object:
         """What was kept of a call, None when nothing was."""
-        kept = self._results.get(number)
-        return None if kept is None else self.serde.loads_typed(kept)
+        data = self._results.get(number)
+        return None if data is None else self.serde.loads_typed(data)
 
     # what the framework calls
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        found = super().get_tuple(config)
-        if found is None:
+        stored_tuple = super().get_tuple(config)
+        if stored_tuple is None:
             return None
-        place = _place(found.config)
+        place = _place(stored_tuple.config)
         here = (place.get("checkpoint_ns", ""), place["checkpoint_id"])
-        given: dict[str, list[Any]] = {}
+        answers_by_task: dict[str, list[Any]] = {}
         for id, owner in self._owners.items():
             if owner[:2] == here and id in self.answers:
-                given.setdefault(owner[2], []).append(self.answers[id])
-        resumed = [(task, RESUME, values) for task, values in given.items()]
-        return found._replace(pending_writes=[*(found.pending_writes or ()), *resumed])
+                answers_by_task.setdefault(owner[2], []).append(self.answers[id])
+        resume_writes = [(task, RESUME, values) for task, values in answers_by_task.items()]
+        return stored_tuple._replace(
+            pending_writes=[*(stored_tuple.pending_writes or ()), *resume_writes]
+        )
 
     def put(
         self,
@@ -161,7 +165,7 @@ class Saver(InMemorySaver):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        if entry := self._written(config, writes, task_id, task_path):
+        if entry := self._take_writes(config, writes, task_id, task_path):
             self._wait(self._journal.add(entry, (entry[1], entry[2])))
 
     async def aput_writes(
@@ -171,7 +175,7 @@ class Saver(InMemorySaver):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        if entry := self._written(config, writes, task_id, task_path):
+        if entry := self._take_writes(config, writes, task_id, task_path):
             await self._journal.add(entry, (entry[1], entry[2]))
 
     async def _keep_checkpoint(self, config: RunnableConfig, versions: ChannelVersions) -> None:
@@ -179,19 +183,19 @@ class Saver(InMemorySaver):
         await self._journal.flush()
         place = _place(config)
         space, id = place["checkpoint_ns"], place["checkpoint_id"]
-        done: list[Awaitable[object]] = []
+        writes: list[Awaitable[object]] = []
         for channel, version in versions.items():
             value = self.blobs[(self._run, space, channel, version)]
             entry = ("value", space, channel, version, value)
-            done.append(self._journal.put(entry, (space, channel, version)))
-        stored = self.storage[self._run][space][id]
-        done.append(self._journal.put(("checkpoint", space, id, stored), (space, id)))
-        done += self._forget_values(space, versions)
-        if not self.serde.loads_typed(stored[1]).get(DELTAS):
-            done += [self._forget_checkpoint(space, each) for each in self._others(space, id)]
+            writes.append(self._journal.put(entry, (space, channel, version)))
+        checkpoint = self.storage[self._run][space][id]
+        writes.append(self._journal.put(("checkpoint", space, id, checkpoint), (space, id)))
+        writes += self._forget_values(space, versions)
+        if not self.serde.loads_typed(checkpoint[1]).get(DELTAS):
+            writes += [self._forget_checkpoint(space, each) for each in self._others(space, id)]
         for below in [each for each in self.storage[self._run] if _is_task_of(each, space)]:
-            done += self._forget_space(below)
-        await asyncio.gather(*done)
+            writes += self._forget_space(below)
+        await asyncio.gather(*writes)
 
     def _forget_values(self, space: str, versions: ChannelVersions) -> list[Awaitable[object]]:
         """Of the channels that have a value anew, forget the earlier ones."""
@@ -219,11 +223,11 @@ class Saver(InMemorySaver):
         return self._journal.forget((space, id))
 
     def _forget_space(self, space: str) -> list[Awaitable[object]]:
-        done = [self._forget_checkpoint(space, each) for each in self._others(space, "")]
+        deletions = [self._forget_checkpoint(space, each) for each in self._others(space, "")]
         del self.storage[self._run][space]
-        return done + [self._forget_value(key) for key in list(self.blobs) if key[1] == space]
+        return deletions + [self._forget_value(key) for key in list(self.blobs) if key[1] == space]
 
-    def _written(
+    def _take_writes(
         self,
         config: RunnableConfig,
         writes: Sequence[tuple[str, Any]],
@@ -231,20 +235,20 @@ class Saver(InMemorySaver):
         path: str,
     ) -> Any:
         """Take writes in; returns the entry to keep, None when there is nothing new."""
-        kept = [write for write in writes if write[0] != RESUME]
+        new_writes = [write for write in writes if write[0] != RESUME]
         place = _place(config)
         space, id = place.get("checkpoint_ns", ""), place["checkpoint_id"]
         table = self.writes[(self._run, space, id)]
         before = dict(table)
-        super().put_writes(config, kept, task, path)
-        for channel, value in kept:
+        super().put_writes(config, new_writes, task, path)
+        for channel, value in new_writes:
             self._own(channel, value, (space, id, task))
-        new = [
+        added_rows = [
             (name, index, channel, value, where)
             for (name, index), (_, channel, value, where) in table.items()
             if before.get((name, index)) != (name, channel, value, where)
         ]
-        return ("writes", space, id, new) if new else None
+        return ("writes", space, id, added_rows) if added_rows else None
 
     def _own(self, channel: str, value: object, task: Task) -> None:
         """Remember which task an interrupt stopped first; its ancestors only pass it on."""
@@ -271,7 +275,7 @@ def _place(config: RunnableConfig) -> dict[str, Any]:
     return config.get("configurable", {})
 
 
-def _typed(pair: Sequence[Any]) -> tuple[str, bytes]:
+def _typed_value(pair: Sequence[Any]) -> tuple[str, bytes]:
     kind, data = pair
     return str(kind), bytes(data)
 

@@ -20,8 +20,8 @@ from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.history import made_by
 from tailrace.events.items import Item, ProviderItem, ToolCall
-from tailrace.runtimes.adapters.hearing import Heard, heard
-from tailrace.runtimes.adapters.openai_agents.items import output_text, recorded, told_result
+from tailrace.runtimes.adapters.late_input import LateInput, late_inputs
+from tailrace.runtimes.adapters.openai_agents.items import output_of, output_text, result_text
 from tailrace.runtimes.adapters.openai_agents.reply import CALLS, OpenAIAgentsReply
 from tailrace.runtimes.adapters.playback import SCOPE, Member, Scope
 from tailrace.runtimes.invocation import last_text
@@ -57,28 +57,28 @@ class OpenAIAgentsInvocation(Member):
         self.stream: asyncio.Task[Any] | None = None
         self._tools: Mapping[str, Tool] = {}
         self._before = before
-        self._held: dict[int, bool] = {}
-        self._handing: int | None = None
-        self._handed: tuple[int, OpenAIAgentsInvocation] | None = None
+        self._has_failed: dict[int, bool] = {}
+        self._handoff_call: int | None = None
+        self._successor: tuple[int, OpenAIAgentsInvocation] | None = None
 
     @property
     def at_work(self) -> OpenAIAgentsInvocation:
         """Who works now: this agent, or the one that it handed the conversation to."""
-        return self if self._handed is None else self._handed[1].at_work
+        return self if self._successor is None else self._successor[1].at_work
 
     @property
     def has_replied(self) -> bool:
         """Whether it has given a reply, or took over from one that has."""
         return bool(self.state.replies.get(self.id)) or self._before is not None
 
-    def heard(self) -> list[Heard]:
+    def late_inputs(self) -> list[LateInput]:
         """As `Member.heard`: who was handed the conversation hears what those before it would have."""
         agents = {self.id}
         before = self._before
         while before is not None:
             agents.add(before.id)
             before = before._before
-        return heard(self.state, agents)
+        return late_inputs(self.state, agents)
 
     async def room(self) -> None:
         """Let the log catch up."""
@@ -89,44 +89,46 @@ class OpenAIAgentsInvocation(Member):
     async def turn(self, agent: Agent[Any], tools: Sequence[Tool]) -> OpenAIAgentsInvocation:
         """A turn of `agent` begins, with these tools; returns the invocation that it belongs to."""
         now = self.at_work
-        if now._handing is not None:
-            now = await now._hand_over(now._handing, agent)
+        if now._handoff_call is not None:
+            now = await now._hand_over(now._handoff_call, agent)
         now._tools = {tool.name: tool for tool in tools}
         return now
 
     async def before_reply(
-        self, told: str | list[TResponseInputItem], handoffs: Collection[str]
+        self, input: str | list[TResponseInputItem], handoffs: Collection[str]
     ) -> list[TResponseOutputItem] | None:
         """Called before the model is asked: the reply, where the log has it."""
         if self._before is not None:
-            self._before.catch_up(told)
-        self.catch_up(told)
+            self._before.catch_up(input)
+        self.catch_up(input)
         if self.is_main and self.caught_up:
             mine = (item.tool for item in self.state.items if item.agent == self.id)
-            self.team.handed = "handed" in mine
+            self.team.has_client_calls = "handed" in mine
         items = await self.next_reply()
         if items is None:
             return None
         _check_repeatable(items)
         calls = [item for item in items if isinstance(item, ToolCall)]
-        self._handing = self._first([(call.name, call.call_id) for call in calls], handoffs)
-        return recorded(items)
+        self._handoff_call = self._first([(call.name, call.call_id) for call in calls], handoffs)
+        return output_of(items)
 
     @contextmanager
     def reply(self, handoffs: Collection[str]) -> Generator[OpenAIAgentsReply]:
         """Tell of a reply."""
-        asked = self.context.request.settings.tools if self.is_main else ()
-        theirs = {tool.name for tool in asked}
-        reply = OpenAIAgentsReply(self.telling(), label=self.name, tools=self._tools, theirs=theirs)
+        client_tools = self.context.request.settings.tools if self.is_main else ()
+        theirs = {tool.name for tool in client_tools}
+        reply = OpenAIAgentsReply(
+            self.reply_recorder(), label=self.name, tools=self._tools, theirs=theirs
+        )
         try:
             yield reply
         except Exception:
             self.give_up_reply()
             raise
         calls: list[Any] = [item for item in reply.output if item.type in CALLS]
-        self._handing = self._first([(call.name, call.call_id) for call in calls], handoffs)
+        self._handoff_call = self._first([(call.name, call.call_id) for call in calls], handoffs)
 
-    def catch_up(self, told: str | list[TResponseInputItem]) -> None:
+    def catch_up(self, input: str | list[TResponseInputItem]) -> None:
         """Log results that are known only now: a guardrail's word instead of a tool's, too many handoffs."""
         left = {
             item.started.call_id: number
@@ -134,11 +136,11 @@ class OpenAIAgentsInvocation(Member):
             if item.agent == self.id and item.tool in PENDING_TOOL
             if number not in self.state.dispatched
         }
-        items = cast("list[dict[str, Any]]", told if left and not isinstance(told, str) else [])
+        items = cast("list[dict[str, Any]]", input if left and not isinstance(input, str) else [])
         for item in reversed(items):
             number = left.pop(item.get("call_id", ""), None) if "output" in item else None
             if number is not None:
-                failed = self._held.get(number, True)
+                failed = self._has_failed.get(number, True)
                 self.complete(number, output_text(item["output"]), is_error=failed)
 
     # handing over
@@ -149,23 +151,23 @@ class OpenAIAgentsInvocation(Member):
         return self.call(ids[0]) if ids else None
 
     async def _hand_over(self, number: int, agent: Agent[Any]) -> OpenAIAgentsInvocation:
-        self._handing = None
+        self._handoff_call = None
         if self.state.items[number].tool != "done":
             await self.begin(number, repeat=True)
         child = OpenAIAgentsInvocation(Scope(self.team, self, number), agent, self.retry, self)
         SCOPE.reset(child.start())  # known to the run by its place, not by the code that runs
-        self._handed = (number, child)
+        self._successor = (number, child)
         return child
 
     def end(self, status: t.Ending | None) -> None:
         """It has ended, and with it whoever it handed over to."""
-        if self._handed is not None:
-            number, child = self._handed
-            said = last_text(made_by(self.state, child.at_work.id))
+        if self._successor is not None:
+            number, child = self._successor
+            answer = last_text(made_by(self.state, child.at_work.id))
             child.end(status)
             if status is not None and not self.team.stopping:
                 failed = status != "completed"
-                text = "The agent failed." if failed else said
+                text = "The agent failed." if failed else answer
                 self.complete(number, text, is_error=failed)
         super().end(status)
 
@@ -178,7 +180,7 @@ class OpenAIAgentsInvocation(Member):
         needs_approval: Callable[[], Awaitable[bool]],
         work: Work,
         *,
-        guarded: bool = False,
+        has_guardrails: bool = False,
     ) -> Any:
         """A tool's execution, or what the log has instead of it. What came of a `guarded` one is told when
         its guardrails have seen it."""
@@ -192,28 +194,28 @@ class OpenAIAgentsInvocation(Member):
             return ""  # the turn ends before anybody reads this
         if task := asyncio.current_task():
             self.team.wait_for(task)
-        if refused := await self._refused(number, arguments, needs_approval):
-            return refused
+        if refusal := await self._ask_person(number, arguments, needs_approval):
+            return refusal
         if not await self.begin(number, repeat=item.started.name in self.retry):
             return INTERRUPTED
         with self.executing(number):
-            return await self._worked(number, work, guarded)
+            return await self._run_tool(number, work, has_guardrails)
 
-    async def _refused(
+    async def _ask_person(
         self, number: int, arguments: str, needs_approval: Callable[[], Awaitable[bool]]
     ) -> str:
         """What the model reads of a call that a person refused, once that is known."""
         item = self.state.items[number]
         if item.tool == "called" and item.approval is None:
             with self.executing(number):
-                needed = await needs_approval()
-            if needed:
+                asks = await needs_approval()
+            if asks:
                 self.ask_approval(number, arguments)
         if item.tool in ASKED_TOOL:
-            await self.answered([number])
-        return self.refused(number)
+            await self.wait_for_answers([number])
+        return self.complete_if_refused(number)
 
-    async def _worked(self, number: int, work: Work, guarded: bool) -> Any:  # noqa: FBT001 - passed on
+    async def _run_tool(self, number: int, work: Work, has_guardrails: bool) -> Any:  # noqa: FBT001 - passed on
         try:
             result, failed = await work()
         except Exception as error:
@@ -223,10 +225,10 @@ class OpenAIAgentsInvocation(Member):
             )
             raise
         await self._streams(number)
-        if guarded:
-            self._held[number] = failed
+        if has_guardrails:
+            self._has_failed[number] = failed
         else:
-            self.complete(number, told_result(result), is_error=failed)
+            self.complete(number, result_text(result), is_error=failed)
         return result
 
     async def _streams(self, number: int) -> None:
@@ -242,9 +244,9 @@ class OpenAIAgentsInvocation(Member):
         """This agent's run is a stream: it ends when its task does."""
         self.stream = stream
         self.team.wait_for(stream, stream=True)
-        stream.add_done_callback(self._streamed)
+        stream.add_done_callback(self._on_stream_end)
 
-    def _streamed(self, stream: asyncio.Task[Any]) -> None:
+    def _on_stream_end(self, stream: asyncio.Task[Any]) -> None:
         if stream.cancelled():
             self.end("cancelled")
         else:

@@ -20,13 +20,13 @@ from tailrace.events import items as i
 from tailrace.events.history import CLIENTS
 from tailrace.events.request import RunRequest
 from tailrace.protocols.openai_responses import items as wire_items
-from tailrace.runtimes.adapters.hearing import Heard, inserted
+from tailrace.runtimes.adapters.late_input import LateInput, insert_late
 
 DIALECT = "openai_agents"
 RESPONSES = wire_items.DIALECT
 NO_RESULT = "There is no result of this call."
 SECRETS = ("id", "encrypted_content")
-_SAID = frozenset(
+_ITEM_FIELDS = frozenset(
     {"type", "role", "content", "summary", "call_id", "name", "arguments", "input", "phase"}
 )
 """Fields of an output item that our items have words for."""
@@ -35,45 +35,45 @@ _CALL = ResponseFunctionToolCall(type="function_call", call_id="call", name="too
 _outputs: TypeAdapter[list[ResponseOutputItem]] = TypeAdapter(list[ResponseOutputItem])
 
 
-def told(request: RunRequest) -> list[TResponseInputItem]:
+def request_input(request: RunRequest) -> list[TResponseInputItem]:
     """A request's history and input. Calls that nobody ever answered are closed: model servers insist."""
     items = [_plain(item) for item in (*request.history, *request.input) if _is_theirs(item)]
-    answered = {item.call_id for item in items if isinstance(item, i.ToolOutput)}
-    closed: list[i.Item] = []
+    ids_with_output = {item.call_id for item in items if isinstance(item, i.ToolOutput)}
+    conversation: list[i.Item] = []
     owing: list[i.Item] = []
     for item in items:
         if not isinstance(item, i.ToolCall):
-            closed += owing
+            conversation += owing
             owing = []
-        elif item.call_id not in answered:
+        elif item.call_id not in ids_with_output:
             output = (i.TextPart(NO_RESULT),)
             owing.append(i.ToolOutput(call_id=item.call_id, output=output, is_error=True))
-        closed.append(item)
-    encoded = wire_items.encode_items([*closed, *owing])
-    for shown in encoded:
+        conversation.append(item)
+    messages = wire_items.encode_items([*conversation, *owing])
+    for message in messages:
         if (
-            shown.get("role") == "assistant"
+            message.get("role") == "assistant"
         ):  # as text: parts the SDK takes back only with their ids
-            shown["content"] = "".join(part["text"] for part in shown["content"])
-    return cast("list[TResponseInputItem]", encoded)
+            message["content"] = "".join(part["text"] for part in message["content"])
+    return cast("list[TResponseInputItem]", messages)
 
 
-def with_heard(
-    asked: str | list[TResponseInputItem], said: Sequence[Heard]
+def with_late_inputs(
+    input: str | list[TResponseInputItem], late: Sequence[LateInput]
 ) -> str | list[TResponseInputItem]:
     """What a model is asked, with what came with answers."""
-    if isinstance(asked, str) or not said:
-        return asked
-    agents = [_is_agents(cast("dict[str, Any]", item)) for item in asked]
+    if isinstance(input, str) or not late:
+        return input
+    agents = [_is_agents(cast("dict[str, Any]", item)) for item in input]
     begins = [n for n, mine in enumerate(agents) if mine and not (n and agents[n - 1])]
-    more = [(each.replies, wire_items.encode_items(each.messages)) for each in said]
-    return inserted(asked, begins, cast("list[tuple[int, list[TResponseInputItem]]]", more))
+    more = [(each.replies, wire_items.encode_items(each.messages)) for each in late]
+    return insert_late(input, begins, cast("list[tuple[int, list[TResponseInputItem]]]", more))
 
 
-def recorded(items: Iterable[i.Item]) -> list[TResponseOutputItem]:
+def output_of(items: Iterable[i.Item]) -> list[TResponseOutputItem]:
     """The output of a reply, from the items it was recorded as."""
-    made = [_recorded(item) for item in items if not isinstance(item, i.ToolOutput)]
-    return list(_outputs.validate_python(made))
+    output = [_output_item(item) for item in items if not isinstance(item, i.ToolOutput)]
+    return list(_outputs.validate_python(output))
 
 
 def dump(item: BaseModel) -> dict[str, i.Json]:
@@ -83,14 +83,14 @@ def dump(item: BaseModel) -> dict[str, i.Json]:
 
 def details(item: BaseModel) -> dict[str, i.Json]:
     """What has to come back with an output item besides its words."""
-    rest = {name: value for name, value in dump(item).items() if name not in _SAID}
+    rest = {name: value for name, value in dump(item).items() if name not in _ITEM_FIELDS}
     if "encrypted_content" not in rest:
         return {DIALECT: rest}
     secret = {name: rest.pop(name) for name in SECRETS if name in rest}
     return {RESPONSES: secret, **({DIALECT: rest} if rest else {})}
 
 
-def told_result(value: object) -> str:
+def result_text(value: object) -> str:
     """A tool's value as the model reads it."""
     return output_text(ItemHelpers.tool_call_output_item(_CALL, value)["output"])
 
@@ -107,8 +107,8 @@ def output_text(output: i.Json) -> str:
 
 def texts(parts: Sequence[Any] | None) -> list[str]:
     """The texts of an output item's parts, empty ones left out."""
-    found = [getattr(part, "text", None) for part in parts or ()]
-    return [text for text in found if text]
+    values = [getattr(part, "text", None) for part in parts or ()]
+    return [text for text in values if text]
 
 
 def _is_agents(item: dict[str, Any]) -> bool:
@@ -136,8 +136,8 @@ def _plain(item: i.Item) -> i.Item:
     return item
 
 
-def _recorded(item: i.Message | i.Reasoning | i.ToolCall | i.ProviderItem) -> dict[str, i.Json]:
-    kept = {
+def _output_item(item: i.Message | i.Reasoning | i.ToolCall | i.ProviderItem) -> dict[str, i.Json]:
+    fields = {
         "id": FAKE_RESPONSES_ID,
         "status": "completed",
         **item.details.get(RESPONSES, {}),
@@ -147,15 +147,15 @@ def _recorded(item: i.Message | i.Reasoning | i.ToolCall | i.ProviderItem) -> di
         case i.ProviderItem():
             return dict(item.data)
         case i.ToolCall():
-            return {**kept, **wire_items.encode_item(item)}
+            return {**fields, **wire_items.encode_item(item)}
         case i.Reasoning():
             return {
-                **kept,
+                **fields,
                 "type": "reasoning",
                 "summary": [{"type": "summary_text", "text": text} for text in item.summary],
                 "content": [{"type": "reasoning_text", "text": text} for text in item.text] or None,
             }
         case i.Message():
-            return {**kept, **wire_items.encode_item(item)}
+            return {**fields, **wire_items.encode_item(item)}
         case _:
             assert_never(item)

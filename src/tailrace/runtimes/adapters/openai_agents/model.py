@@ -32,7 +32,7 @@ from openai.types.shared import Reasoning
 
 from tailrace.events.request import OutputFormat, Settings
 from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvocation
-from tailrace.runtimes.adapters.openai_agents.items import with_heard
+from tailrace.runtimes.adapters.openai_agents.items import with_late_inputs
 
 
 @dataclass
@@ -66,11 +66,11 @@ class TappedModel(Model):
 
     def __init__(
         self,
-        configured: str | Model | None,
+        run_model: str | Model | None,
         provider: ModelProvider,
         invocation: OpenAIAgentsInvocation,
     ) -> None:
-        self.run_model = configured
+        self.run_model = run_model
         self._provider = provider
         self._invocation = invocation
         self._models: list[Model] = []
@@ -125,14 +125,14 @@ class TappedModel(Model):
                         await now.room()
                         yield event
             except NotImplementedError:  # what a model that cannot stream raises
-                if reply.begun:
+                if reply.has_output:
                     raise
                 whole = await model.get_response(*call.arguments(), **call.more)
                 reply.whole(whole, str(getattr(model, "model", "")), whole.response_id)
                 yield _completed_event(whole.output)
                 yield whole
                 return
-            reply.done()
+            reply.finish()
         response = reply.response
         yield ModelResponse(reply.output, _usage(response.usage), response.id)
 
@@ -150,7 +150,7 @@ class TappedModel(Model):
         call.model_settings = self._defaults(now.agent).resolve(call.model_settings)
         if not now.answers_client:
             return
-        call.input = with_heard(call.input, now.heard())
+        call.input = with_late_inputs(call.input, now.late_inputs())
         request = now.context.request
         instructions = filter(None, (call.system_instructions, request.instructions))
         call.system_instructions = "\n\n".join(instructions) or None

@@ -17,7 +17,7 @@ from agents.run import AgentRunner
 from tailrace import hooks
 from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvocation
 from tailrace.runtimes.adapters.openai_agents.model import TappedModel
-from tailrace.runtimes.adapters.openai_agents.tools import tapped
+from tailrace.runtimes.adapters.openai_agents.tools import tap_tools
 from tailrace.runtimes.adapters.playback import SCOPE, scope
 
 NEEDS = ("openai-agents", "0.24")
@@ -30,27 +30,27 @@ _run_streamed = AgentRunner.run_streamed
 _get_all_tools = Agent.get_all_tools
 
 
-def _tapped(options: dict[str, Any], invocation: OpenAIAgentsInvocation) -> dict[str, Any]:
+def _with_tap(options: dict[str, Any], invocation: OpenAIAgentsInvocation) -> dict[str, Any]:
     """A run's options, with the invocation listening."""
-    config = _untraced(options)["run_config"]
+    config = _without_tracing(options)["run_config"]
     model = TappedModel(config.model, config.model_provider, invocation)
     return {**options, "run_config": dataclasses.replace(config, model=model)}
 
 
-def _untraced(options: dict[str, Any]) -> dict[str, Any]:
+def _without_tracing(options: dict[str, Any]) -> dict[str, Any]:
     """A run's options without tracing, and without what a run around it listens with."""
-    given: Any = options.get("run_config") or {}
-    config = given if isinstance(given, RunConfig) else RunConfig(**given)
-    asked = config.model.run_model if isinstance(config.model, TappedModel) else config.model
+    run_config: Any = options.get("run_config") or {}
+    config = run_config if isinstance(run_config, RunConfig) else RunConfig(**run_config)
+    model = config.model.run_model if isinstance(config.model, TappedModel) else config.model
     return {
         **options,
-        "run_config": dataclasses.replace(config, model=asked, tracing_disabled=True),
+        "run_config": dataclasses.replace(config, model=model, tracing_disabled=True),
     }
 
 
 def _outside(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a run that is not listened to; begun by one of ours, in a thread, it is not traced."""
-    return options if SCOPE.get() is None else _untraced(options)
+    return options if SCOPE.get() is None else _without_tracing(options)
 
 
 def _here(agent: Agent[Any]) -> OpenAIAgentsInvocation | None:
@@ -66,15 +66,15 @@ async def _run_here(self: Any, starting_agent: Any, input: Any, **options: Any) 
     invocation = _here(starting_agent)
     if invocation is None:
         return await _run(self, starting_agent, input, **_outside(options))
-    return await heard(invocation, self, starting_agent, input, options)
+    return await run_with_tap(invocation, self, starting_agent, input, options)
 
 
-async def heard(
+async def run_with_tap(
     invocation: OpenAIAgentsInvocation, runner: Any, agent: Any, input: Any, options: dict[str, Any]
 ) -> RunResult:
     """A run that the invocation listens to."""
     with invocation.working():
-        result = await _run(runner, agent, input, **_tapped(options, invocation))
+        result = await _run(runner, agent, input, **_with_tap(options, invocation))
         invocation.at_work.catch_up(result.to_input_list())
         return result
 
@@ -86,7 +86,7 @@ def _streamed_here(self: Any, starting_agent: Any, input: Any, **options: Any) -
         return _run_streamed(self, starting_agent, input, **_outside(options))
     token = invocation.start()
     try:
-        result = _run_streamed(self, starting_agent, input, **_tapped(options, invocation))
+        result = _run_streamed(self, starting_agent, input, **_with_tap(options, invocation))
     except Exception:
         invocation.end("failed")
         raise
@@ -107,7 +107,7 @@ async def _tools_here(self: Agent[Any], run_context: RunContextWrapper[Any]) -> 
         or not isinstance(place.member, OpenAIAgentsInvocation)
     ):
         return tools
-    return tapped(tools, await place.member.turn(self, tools))
+    return tap_tools(tools, await place.member.turn(self, tools))
 
 
 AgentRunner.run = _run_here  # type: ignore[method-assign]

@@ -19,7 +19,7 @@ from tailrace.events import types as t
 from tailrace.events.items import ProviderItem
 from tailrace.protocols.upstream_errors import server_failure
 from tailrace.runtimes.adapters.openai_agents.items import RESPONSES, details, dump, texts
-from tailrace.runtimes.adapters.telling import Telling
+from tailrace.runtimes.adapters.reply_recorder import ReplyRecorder
 
 CALLS = ("function_call", "custom_tool_call")
 
@@ -30,7 +30,7 @@ class _Open:
     def __init__(self, number: int, kind: str) -> None:
         self.number = number
         self.kind = kind
-        self.streamed = False
+        self.has_deltas = False
         self._parts: dict[tuple[str, int], int] = {}
 
     def part(self, kind: str, index: int) -> int:
@@ -51,7 +51,7 @@ class OpenAIAgentsReply:
 
     def __init__(
         self,
-        telling: Telling,
+        recorder: ReplyRecorder,
         *,
         label: str,
         tools: Mapping[str, Tool],
@@ -59,39 +59,39 @@ class OpenAIAgentsReply:
     ) -> None:
         self.output: list[Any] = []
         self.response: Any = None
-        self._telling = telling
-        self._say = telling.say
+        self._recorder = recorder
+        self._say = recorder.emit
         self._label = label
         self._tools = tools
         self._theirs = theirs
         self._open: dict[int, _Open] = {}
         self._calls: dict[str, _Open] = {}
-        self._seen = False
+        self._has_items = False
 
     @property
-    def begun(self) -> bool:
+    def has_output(self) -> bool:
         """Whether anything of it was seen."""
-        return self._seen or self.response is not None
+        return self._has_items or self.response is not None
 
     def take(self, event: Any) -> None:
         """One event. Raises `ModelFailed` for a failure that the model server reports."""
         match event.type:
             case "response.output_item.added":
-                self._added(event.output_index, event.item)
+                self._on_item_added(event.output_index, event.item)
             case "response.output_item.done":
-                self._done(event.output_index, event.item)
+                self._on_item_done(event.output_index, event.item)
                 self.output.append(event.item)
             case "response.completed" | "response.incomplete":
                 self.response = event.response
             case "response.failed":
                 error = event.response.error
-                raise _reported(error.code if error is not None else None)
+                raise _server_failure(error.code if error is not None else None)
             case "error":
-                raise _reported(event.code)
+                raise _server_failure(event.code)
             case _:
-                self._grown(event)
+                self._on_delta(event)
 
-    def done(self) -> None:
+    def finish(self) -> None:
         """The stream has ended. Raises `ModelFailed`, or `LimitReached` for a reply that was cut off."""
         response = self.response
         if response is None:
@@ -104,40 +104,40 @@ class OpenAIAgentsReply:
     def whole(self, response: Any, model: str, id: str | None) -> None:
         """Say what was not streamed of a response, close what is open, account for it."""
         self.output = self.output or list(response.output)
-        untold = [item for item in self.output if self._unseen(item)]
-        for index, item in enumerate(untold, -len(untold)):
-            self._added(index, item)
-            self._done(index, item)
+        rest = [item for item in self.output if self._is_new(item)]
+        for index, item in enumerate(rest, -len(rest)):
+            self._on_item_added(index, item)
+            self._on_item_done(index, item)
         cut = _cut(response)
         whole = {item.call_id: item for item in self.output if item.type in CALLS and not cut}
-        for index, opened in list(self._open.items()):
+        for index, open_item in list(self._open.items()):
             same = self.output[index] if 0 <= index < len(self.output) else None
-            if same is not None and same.type == opened.kind:
-                self._done(index, same)
-            elif opened.kind not in CALLS:
-                self._say(t.ItemCompleted(opened.number))
-        for call_id, opened in self._calls.items():
+            if same is not None and same.type == open_item.kind:
+                self._on_item_done(index, same)
+            elif open_item.kind not in CALLS:
+                self._say(t.ItemCompleted(open_item.number))
+        for call_id, open_item in self._calls.items():
             if call_id in whole:
-                self._call_done(opened, whole[call_id])
+                self._finish_call(open_item, whole[call_id])
             else:
-                self._say(t.ItemCompleted(opened.number, "incomplete"))
+                self._say(t.ItemCompleted(open_item.number, "incomplete"))
         finish = cut or ("tool_calls" if whole else "stop")
         self._say(_usage(response.usage, t.Usage(model, finish=finish, response_id=id or "")))
 
-    def _unseen(self, item: Any) -> bool:
-        return item.call_id not in self._calls if item.type in CALLS else not self._seen
+    def _is_new(self, item: Any) -> bool:
+        return item.call_id not in self._calls if item.type in CALLS else not self._has_items
 
-    def _grown(self, event: Any) -> None:
+    def _on_delta(self, event: Any) -> None:
         """Something was added to an open item; anything we have no word for is passed over."""
-        opened = self._open.get(getattr(event, "output_index", -1))
-        if opened is None:
+        open_item = self._open.get(getattr(event, "output_index", -1))
+        if open_item is None:
             return
-        number = opened.number
+        number = open_item.number
         payload: t.Payload
-        match event.type, opened.kind:
+        match event.type, open_item.kind:
             case "response.output_text.delta", "message":
                 logprobs = tuple(dump(each) for each in event.logprobs or ())
-                part = opened.part("text", event.content_index)
+                part = open_item.part("text", event.content_index)
                 payload = t.TextDelta(number, event.delta, part, logprobs)
             case (
                 (
@@ -148,30 +148,30 @@ class OpenAIAgentsReply:
             ):
                 payload = t.ArgumentsDelta(number, event.delta)
             case "response.reasoning_text.delta", "reasoning":
-                part = opened.part("text", event.content_index)
+                part = open_item.part("text", event.content_index)
                 payload = t.ReasoningDelta(number, event.delta, part)
             case "response.reasoning_summary_text.delta", "reasoning":
-                part = opened.part("summary", event.summary_index)
+                part = open_item.part("summary", event.summary_index)
                 payload = t.ReasoningSummaryDelta(number, event.delta, part)
             case "response.refusal.delta", "message":
-                part = opened.part("refusal", event.content_index)
+                part = open_item.part("refusal", event.content_index)
                 payload = t.RefusalDelta(number, event.delta, part)
             case "response.output_text.annotation.added", "message":
-                part = opened.part("text", event.content_index)
+                part = open_item.part("text", event.content_index)
                 annotation = event.annotation
                 payload = t.AnnotationAdded(number, _json(annotation), part)
             case _:
                 return
-        opened.streamed = True
+        open_item.has_deltas = True
         self._say(payload)
 
-    def _added(self, index: int, item: Any) -> None:
+    def _on_item_added(self, index: int, item: Any) -> None:
         """An item opens. A call that has no id yet opens when it is done."""
-        self._seen = True
+        self._has_items = True
         kind = item.type
         if kind in CALLS and not item.call_id:
             return
-        number = self._telling.next()
+        number = self._recorder.next_number()
         if item.type == "message":
             started = t.ItemStarted(number, "message", phase=getattr(item, "phase", None) or "")
         elif kind == "reasoning":
@@ -181,9 +181,9 @@ class OpenAIAgentsReply:
         else:
             started = t.ItemStarted(number, "provider", dialect=RESPONSES, data=dump(item))
         self._say(started)
-        opened = self._open[index] = _Open(number, kind)
+        open_item = self._open[index] = _Open(number, kind)
         if kind in CALLS:
-            self._calls[item.call_id] = opened
+            self._calls[item.call_id] = open_item
 
     def _call(self, number: int, item: Any) -> t.ItemStarted:
         tool = self._tools.get(item.name)
@@ -199,24 +199,24 @@ class OpenAIAgentsReply:
             waits_for="approval" if getattr(tool, "needs_approval", False) is True else "",
         )
 
-    def _done(self, index: int, item: Any) -> None:
+    def _on_item_done(self, index: int, item: Any) -> None:
         """An item is whole. Calls stay open."""
         if index not in self._open:
-            self._added(index, item)
-        opened = self._open.get(index)
-        if opened is None or opened.kind in CALLS:
+            self._on_item_added(index, item)
+        open_item = self._open.get(index)
+        if open_item is None or open_item.kind in CALLS:
             return
         del self._open[index]
         if item.type not in ("message", "reasoning"):
             data = dump(item)
             content = ProviderItem(dialect=RESPONSES, data=data)
-            self._say(t.ItemCompleted(opened.number, content=content))
+            self._say(t.ItemCompleted(open_item.number, content=content))
             return
-        if not opened.streamed:
-            self._untold(opened.number, item)
-        self._say(t.ItemCompleted(opened.number, details=details(item)))
+        if not open_item.has_deltas:
+            self._emit_texts(open_item.number, item)
+        self._say(t.ItemCompleted(open_item.number, details=details(item)))
 
-    def _untold(self, number: int, item: Any) -> None:
+    def _emit_texts(self, number: int, item: Any) -> None:
         """The words of an item of which no piece was streamed."""
         if item.type == "reasoning":
             for part, text in enumerate(texts(item.summary)):
@@ -230,19 +230,19 @@ class OpenAIAgentsReply:
             else:
                 self._say(t.TextDelta(number, content.text, part))
 
-    def _call_done(self, opened: _Open, item: Any) -> None:
-        if not opened.streamed:
+    def _finish_call(self, open_item: _Open, item: Any) -> None:
+        if not open_item.has_deltas:
             text = item.arguments if item.type == "function_call" else item.input
             if text:
-                self._say(t.ArgumentsDelta(opened.number, text))
-        self._say(t.ItemCompleted(opened.number, details=details(item)))
+                self._say(t.ArgumentsDelta(open_item.number, text))
+        self._say(t.ItemCompleted(open_item.number, details=details(item)))
 
 
 def _json(value: Any) -> Any:
     return dump(value) if hasattr(value, "model_dump") else value
 
 
-def _reported(code: str | None) -> ModelFailed:
+def _server_failure(code: str | None) -> ModelFailed:
     """A failure in the stream. The server's own words may hold secrets and stay out."""
     failure = server_failure("", {"code": code})
     return failure.but(message=f"The model server reported an error: {code or 'without a code'}.")
@@ -256,16 +256,16 @@ def _cut(response: Any) -> t.Finish | None:
     return "content_filter" if reason == "content_filter" else "length"
 
 
-def _usage(used: Any, usage: t.Usage) -> t.Usage:
+def _usage(counts: Any, usage: t.Usage) -> t.Usage:
     """`usage` with the counts that the model server gave, if it did."""
-    if used is None:
+    if counts is None:
         return usage
-    before, after = used.input_tokens_details, used.output_tokens_details
+    before, after = counts.input_tokens_details, counts.output_tokens_details
     return msgspec.structs.replace(
         usage,
-        input=used.input_tokens or 0,
+        input=counts.input_tokens or 0,
         cached=getattr(before, "cached_tokens", 0) or 0,
         cache_write=getattr(before, "cache_write_tokens", 0) or 0,
-        output=used.output_tokens or 0,
+        output=counts.output_tokens or 0,
         reasoning=getattr(after, "reasoning_tokens", 0) or 0,
     )

@@ -32,7 +32,7 @@ from tailrace.events.request import RunRequest
 from tailrace.protocols.secrets import scrubbed
 from tailrace.runtimes.adapters.openai_agents import patches
 from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvocation
-from tailrace.runtimes.adapters.openai_agents.items import told
+from tailrace.runtimes.adapters.openai_agents.items import request_input
 from tailrace.runtimes.adapters.playback import play, scope
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.foreign import refusal
@@ -47,8 +47,8 @@ class OpenAIAgentsRuntime:
     `run_config` are the runner's. A call of a tool named in `retry` that a crash cut off is made again.
     """
 
-    resumes = True
-    repeats = True
+    resumes: bool = True
+    repeats: bool = True
 
     def __init__(
         self,
@@ -84,7 +84,9 @@ class OpenAIAgentsRuntime:
             raise AssertionError("a run has a scope")
         invocation = OpenAIAgentsInvocation(place, self._agent, self._retry)
         options = {**self._options, "context": self._context(request) if self._context else None}
-        result = await patches.heard(invocation, AgentRunner(), self._agent, told(request), options)
+        result = await patches.run_with_tap(
+            invocation, AgentRunner(), self._agent, request_input(request), options
+        )
         if result.interruptions:
             raise ModelFailed(
                 "The agent waits for an approval of a tool that does not run here; it cannot be requested."
@@ -105,9 +107,9 @@ def _failure(error: BaseException) -> BaseException:  # noqa: C901 - one arm per
         case openai.OpenAIError():
             return ModelFailed(f"The model failed: {type(error).__name__}.")
         case InputGuardrailTripwireTriggered() | OutputGuardrailTripwireTriggered():
-            return _stopped(error.guardrail_result.guardrail)
+            return _guardrail_failure(error.guardrail_result.guardrail)
         case ToolInputGuardrailTripwireTriggered() | ToolOutputGuardrailTripwireTriggered():
-            return _stopped(error.guardrail)
+            return _guardrail_failure(error.guardrail)
         case ModelRefusalError():
             return ModelFailed("The model refused to answer.")
         case ModelBehaviorError():
@@ -118,5 +120,5 @@ def _failure(error: BaseException) -> BaseException:  # noqa: C901 - one arm per
             return error
 
 
-def _stopped(guardrail: Any) -> ModelFailed:
+def _guardrail_failure(guardrail: Any) -> ModelFailed:
     return ModelFailed(f"The guardrail {guardrail.get_name()} stopped the run.")

@@ -25,41 +25,43 @@ from tailrace.events.request import ToolSpec
 from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvocation
 
 
-def tapped(tools: Sequence[Tool], invocation: OpenAIAgentsInvocation) -> list[Tool]:
+def tap_tools(tools: Sequence[Tool], invocation: OpenAIAgentsInvocation) -> list[Tool]:
     """The tools as the invocation's agent gets them; the client's too, where it answers the client."""
-    made = [_tapped(tool, invocation) for tool in tools]
+    copies = [_tap_tool(tool, invocation) for tool in tools]
     if invocation.is_main:
-        made += _offered(invocation.context.request.settings.tools, {tool.name for tool in tools})
-    return made
+        copies += _client_tools(
+            invocation.context.request.settings.tools, {tool.name for tool in tools}
+        )
+    return copies
 
 
-def _tapped(tool: Tool, invocation: OpenAIAgentsInvocation) -> Tool:
+def _tap_tool(tool: Tool, invocation: OpenAIAgentsInvocation) -> Tool:
     if isinstance(tool, FunctionTool):
-        return _function(tool, invocation)
+        return _tap_function(tool, invocation)
     if isinstance(tool, CustomTool) and tool.on_approval is None:
-        return _custom(tool, invocation)
+        return _tap_custom(tool, invocation)
     return tool
 
 
-def _function(tool: FunctionTool, invocation: OpenAIAgentsInvocation) -> FunctionTool:
+def _tap_function(tool: FunctionTool, invocation: OpenAIAgentsInvocation) -> FunctionTool:
     async def invoke(context: Any, arguments: str) -> Any:
         async def needs_approval() -> bool:
-            found = await function_needs_approval(tool, context, context.tool_call)
-            return found.outcome != "invoke"
+            decision = await function_needs_approval(tool, context, context.tool_call)
+            return decision.outcome != "invoke"
 
         return await invocation.execute(
             context.tool_call_id,
             arguments,
             needs_approval,
             lambda: _call(tool, context, arguments),
-            guarded=bool(tool.tool_output_guardrails),
+            has_guardrails=bool(tool.tool_output_guardrails),
         )
 
-    made = copy.copy(tool)
-    made.on_invoke_tool = invoke
-    made.needs_approval = False
-    made.timeout_seconds = None  # the tool's own call has it; waiting for a person has none
-    return made
+    tap = copy.copy(tool)
+    tap.on_invoke_tool = invoke
+    tap.needs_approval = False
+    tap.timeout_seconds = None  # the tool's own call has it; waiting for a person has none
+    return tap
 
 
 async def _call(tool: FunctionTool, context: Any, arguments: str) -> tuple[Any, bool]:
@@ -92,7 +94,7 @@ async def _call(tool: FunctionTool, context: Any, arguments: str) -> tuple[Any, 
     return result, failed
 
 
-def _custom(tool: CustomTool, invocation: OpenAIAgentsInvocation) -> CustomTool:
+def _tap_custom(tool: CustomTool, invocation: OpenAIAgentsInvocation) -> CustomTool:
     async def invoke(context: Any, text: str) -> Any:
         async def needs_approval() -> bool:
             asks: Any = tool.needs_approval
@@ -106,17 +108,17 @@ def _custom(tool: CustomTool, invocation: OpenAIAgentsInvocation) -> CustomTool:
 
         return await invocation.execute(context.tool_call_id, text, needs_approval, work)
 
-    made = copy.copy(tool)
-    made.on_invoke_tool = invoke
-    made.needs_approval = False
-    return made
+    tap = copy.copy(tool)
+    tap.on_invoke_tool = invoke
+    tap.needs_approval = False
+    return tap
 
 
-def _offered(asked: Sequence[ToolSpec], taken: Collection[str]) -> list[Tool]:
+def _client_tools(specs: Sequence[ToolSpec], names: Collection[str]) -> list[Tool]:
     """The client's tools, as far as the agent has none of that name."""
-    made: list[Tool] = []
-    for spec in asked:
-        if spec.kind != "function" or spec.name in taken:
+    tools: list[Tool] = []
+    for spec in specs:
+        if spec.kind != "function" or spec.name in names:
             continue
         tool = FunctionTool(
             name=spec.name,
@@ -126,8 +128,8 @@ def _offered(asked: Sequence[ToolSpec], taken: Collection[str]) -> list[Tool]:
             strict_json_schema=False,  # told below: here it would rewrite the client's schema
         )
         tool.strict_json_schema = bool(spec.strict)
-        made.append(tool)
-    return made
+        tools.append(tool)
+    return tools
 
 
 async def _nothing(context: Any, arguments: str) -> str:

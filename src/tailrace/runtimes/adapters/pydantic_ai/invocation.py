@@ -33,7 +33,7 @@ from pydantic_ai.tools import (
 from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.runtimes.adapters.playback import Member
-from tailrace.runtimes.adapters.pydantic_ai.messages import response, with_heard
+from tailrace.runtimes.adapters.pydantic_ai.messages import response, with_late_inputs
 from tailrace.runtimes.adapters.pydantic_ai.reply import PydanticAIReply
 from tailrace.runtimes.steps import INTERRUPTED, question_id
 from tailrace.runtimes.structured import question_schema
@@ -57,17 +57,17 @@ class PydanticAIInvocation(Member):
         """Called before the model is asked: the reply, where the log has it."""
         self.catch_up(messages)
         items = await self.next_reply()
-        return None if items is None else response(items, replayed=True)
+        return None if items is None else response(items, in_same_run=True)
 
-    def told(self, messages: list[ModelMessage]) -> list[ModelMessage]:
+    def with_late_inputs(self, messages: list[ModelMessage]) -> list[ModelMessage]:
         """What the model is asked: the framework's messages, and what people said with their answers."""
-        return with_heard(messages, self.heard())
+        return with_late_inputs(messages, self.late_inputs())
 
     @contextmanager
     def reply(self, tools: Mapping[str, ToolDefinition]) -> Generator[PydanticAIReply]:
         """Tell of a reply."""
         try:
-            yield PydanticAIReply(self.telling(), tools, self.name, main=self.is_main)
+            yield PydanticAIReply(self.reply_recorder(), tools, self.name, main=self.is_main)
         except Exception:
             self.give_up_reply()
             raise
@@ -103,7 +103,7 @@ class PydanticAIInvocation(Member):
         if not await self.begin(number, repeat=repeat):
             raise ToolFailed(INTERRUPTED)
         with self.executing(number):
-            return await self._worked(number, work)
+            return await self._run_tool(number, work)
 
     def _answer(self, number: int) -> Any:
         """What came of a call that its tool put off."""
@@ -114,16 +114,16 @@ class PydanticAIInvocation(Member):
         self.complete(number, _text(value))
         return value
 
-    async def _worked(self, number: int, work: Callable[[], Awaitable[Any]]) -> Any:
+    async def _run_tool(self, number: int, work: Callable[[], Awaitable[Any]]) -> Any:
         try:
             result = await work()
         except (ApprovalRequired, CallDeferred):
             raise
-        except SkipToolExecution as skipped:
-            self.complete(number, _text(skipped.result))
+        except SkipToolExecution as skip:
+            self.complete(number, _text(skip.result))
             raise
-        except (ToolRetryError, ToolFailedError, ToolFailed, ModelRetry) as told:
-            self.complete(number, str(told), is_error=True)
+        except (ToolRetryError, ToolFailedError, ToolFailed, ModelRetry) as failure:
+            self.complete(number, str(failure), is_error=True)
             raise
         except Exception as error:
             self.complete(
@@ -146,7 +146,7 @@ class PydanticAIInvocation(Member):
             self.ask_approval(numbers[call.tool_call_id], call.args_as_json_str())
         for call in requests.calls:
             self._ask_result(numbers[call.tool_call_id], call, requests)
-        await self.answered(numbers.values())
+        await self.wait_for_answers(numbers.values())
         return DeferredToolResults(
             approvals={
                 call.tool_call_id: self._verdict(numbers[call.tool_call_id])
@@ -170,13 +170,13 @@ class PydanticAIInvocation(Member):
         if name not in self.state.asks:
             metadata = requests.metadata.get(call.tool_call_id, {})
             message = f"What is the result of {call.tool_name}({call.args_as_json_str()})?"
-            asked = str(metadata.get("message") or message)
+            question = str(metadata.get("message") or message)
             schema = question_schema(metadata.get("schema"))
-            self.say(t.InputRequested(name, asked, schema, number))
+            self.emit(t.InputRequested(name, question, schema, number))
 
     def _verdict(self, number: int) -> ToolApproved | ToolDenied:
-        refused = self.refused(number)
-        return ToolDenied(refused) if refused else ToolApproved()
+        refusal = self.complete_if_refused(number)
+        return ToolDenied(refusal) if refusal else ToolApproved()
 
     def _result(self, number: int) -> Any:
         item = self.state.items[number]
@@ -185,7 +185,7 @@ class PydanticAIInvocation(Member):
                 return ToolFailed(item.output.output)
             return ToolReturn(item.output.output)
         if item.started.runs_on == "client":
-            self.team.handed = True  # the turn ends before anybody reads this
+            self.team.has_client_calls = True  # the turn ends before anybody reads this
             return ToolReturn(None)
         return ToolReturn(self._answer(number))
 

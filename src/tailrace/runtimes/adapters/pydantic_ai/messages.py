@@ -35,7 +35,7 @@ from pydantic_ai.messages import (
 from tailrace.errors import ModelFailed
 from tailrace.events import items as i
 from tailrace.events.request import RunRequest
-from tailrace.runtimes.adapters.hearing import Heard, place
+from tailrace.runtimes.adapters.late_input import LateInput, place
 
 DIALECT = "pydantic_ai"
 NO_RESULT = "There is no result of this call."
@@ -43,7 +43,7 @@ NO_RESULT = "There is no result of this call."
 Prompt = str | Sequence[UserContent] | None
 
 
-def told(request: RunRequest) -> tuple[Prompt, list[ModelMessage], str]:
+def request_prompt(request: RunRequest) -> tuple[Prompt, list[ModelMessage], str]:
     """A request as (user prompt, message history, instructions), as `Agent.run` takes them.
 
     System messages become instructions, so that they add to the agent's own prompt and never replace it.
@@ -62,39 +62,39 @@ def told(request: RunRequest) -> tuple[Prompt, list[ModelMessage], str]:
     return prompt, _messages(rest), "\n\n".join(filter(None, notes))
 
 
-def with_heard(messages: list[ModelMessage], said: Sequence[Heard]) -> list[ModelMessage]:
+def with_late_inputs(messages: list[ModelMessage], late: Sequence[LateInput]) -> list[ModelMessage]:
     """What the model is asked, with what came with answers: in the requests that have the tools' results."""
     begins = [n for n, message in enumerate(messages) if isinstance(message, ModelResponse)]
-    made = list(messages)
-    for each in said:
+    result = list(messages)
+    for each in late:
         at = place(begins, len(messages), each.replies) - 1
-        request = made[at]
+        request = result[at]
         if isinstance(request, ModelRequest):
             prompts = [UserPromptPart(_user_content(message)) for message in each.messages]
-            made[at] = replace(request, parts=[*request.parts, *prompts])
-    return made
+            result[at] = replace(request, parts=[*request.parts, *prompts])
+    return result
 
 
-def response(items: Iterable[i.Item], *, replayed: bool) -> ModelResponse:
+def response(items: Iterable[i.Item], *, in_same_run: bool) -> ModelResponse:
     """One model reply, from the items it was recorded as.
 
     `replayed` to the run that it was made in, an answer by an output tool is that tool's call again; in
     a later turn it is text.
     """
-    parts = [part for item in items for part in _reply_parts(item, replayed=replayed)]
+    parts = [part for item in items for part in _reply_parts(item, in_same_run=in_same_run)]
     names = [part.provider_name for part in parts if getattr(part, "provider_name", None)]
     return ModelResponse(parts=parts, provider_name=names[0] if names else None)
 
 
 def details(part: ModelResponsePart, **more: i.Json) -> dict[str, i.Json]:
     """What has to come back with a text, thinking or call part besides its words."""
-    kept = {
+    fields = {
         name: value
         for name in ("id", "signature", "provider_name", "provider_details")
         if (value := getattr(part, name, None))
     }
-    kept.update(more)
-    return {DIALECT: kept} if kept else {}
+    fields.update(more)
+    return {DIALECT: fields} if fields else {}
 
 
 def dump(part: ModelResponsePart) -> dict[str, i.Json]:
@@ -106,13 +106,13 @@ def dump(part: ModelResponsePart) -> dict[str, i.Json]:
 def _messages(items: Sequence[i.Item]) -> list[ModelMessage]:
     """A conversation; calls that nobody ever answered are closed, which the framework insists on."""
     names = {item.call_id: item.name for item in items if isinstance(item, i.ToolCall)}
-    answered = {item.call_id for item in items if isinstance(item, i.ToolOutput)}
+    ids_with_output = {item.call_id for item in items if isinstance(item, i.ToolOutput)}
     messages: list[ModelMessage] = []
-    for replied, group in groupby(items, _is_reply):
-        if replied:
-            reply = response(group, replayed=False)
+    for is_reply, group in groupby(items, _is_reply):
+        if is_reply:
+            reply = response(group, in_same_run=False)
             messages.append(reply)
-            open_calls = [c for c in reply.tool_calls if c.tool_call_id not in answered]
+            open_calls = [c for c in reply.tool_calls if c.tool_call_id not in ids_with_output]
             parts: list[ModelRequestPart] = [_no_result(call) for call in open_calls]
         else:
             parts = [_request_part(item, names) for item in group]
@@ -176,31 +176,31 @@ def _is_data(url: str) -> bool:
     return url.startswith("data:")
 
 
-def _reply_parts(item: i.Item, *, replayed: bool) -> list[ModelResponsePart]:
-    kept = cast("dict[str, Any]", dict(item.details.get(DIALECT) or {}))
+def _reply_parts(item: i.Item, *, in_same_run: bool) -> list[ModelResponsePart]:
+    fields = cast("dict[str, Any]", dict(item.details.get(DIALECT) or {}))
     match item:
-        case i.Message() if "tool_name" in kept and replayed:
-            return [ToolCallPart(args=i.text_of(item.content), **kept)]
+        case i.Message() if "tool_name" in fields and in_same_run:
+            return [ToolCallPart(args=i.text_of(item.content), **fields)]
         case i.Message():
-            found: list[ModelResponsePart] = []
+            parts: list[ModelResponsePart] = []
             if text := i.text_of(item.content):
-                found.append(TextPart(text, **(kept if "tool_name" not in kept else {})))
+                parts.append(TextPart(text, **(fields if "tool_name" not in fields else {})))
             images = [part for part in item.content if isinstance(part, i.ImagePart)]
             inline = [image.url for image in images if _is_data(image.url)]
-            return [*found, *(FilePart(BinaryContent.from_data_uri(url)) for url in inline)]
+            return [*parts, *(FilePart(BinaryContent.from_data_uri(url)) for url in inline)]
         case i.Reasoning():
-            return [ThinkingPart("".join(item.text or item.summary), **kept)]
+            return [ThinkingPart("".join(item.text or item.summary), **fields)]
         case i.ToolCall():
-            return [ToolCallPart(item.name, item.arguments or "{}", item.call_id, **kept)]
+            return [ToolCallPart(item.name, item.arguments or "{}", item.call_id, **fields)]
         case i.ProviderItem(dialect="pydantic_ai"):
-            dumped = {"kind": "response", "parts": [item.data]}
-            (message,) = ModelMessagesTypeAdapter.validate_python([dumped])
+            data = {"kind": "response", "parts": [item.data]}
+            (message,) = ModelMessagesTypeAdapter.validate_python([data])
             return list(cast("ModelResponse", message).parts)
         case i.ProviderItem() | i.ToolOutput():
             return []
 
 
-def told_arguments(part: ToolCallPart) -> str:
+def arguments_text(part: ToolCallPart) -> str:
     """A call's arguments as the model wrote them, or as the framework put them together."""
     if isinstance(part.args, str):
         return part.args

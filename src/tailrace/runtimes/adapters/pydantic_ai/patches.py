@@ -30,7 +30,7 @@ CAPABILITY = (
 
 
 @asynccontextmanager
-async def _listened(
+async def _iterate(
     iterate: Any, agent: Any, prompt: Any, options: dict[str, Any]
 ) -> AsyncGenerator[Any]:
     """`Agent.iter`, with a tap on it where it runs inside a run of ours."""
@@ -47,13 +47,13 @@ async def _listened(
             invocation.catch_up(run.all_messages())
 
 
-def _wrapped(iterate: Any) -> Any:
+def _wrap(iterate: Any) -> Any:
     @wraps(iterate)
     def iter(self: Any, user_prompt: Any = None, **options: Any) -> Any:
-        return _listened(iterate, self, user_prompt, options)
+        return _iterate(iterate, self, user_prompt, options)
 
     return iter
 
 
 hooks.require(*NEEDS, AbstractCapability, *CAPABILITY)
-hooks.wrap(*NEEDS, Agent, "iter", _wrapped)
+hooks.wrap(*NEEDS, Agent, "iter", _wrap)

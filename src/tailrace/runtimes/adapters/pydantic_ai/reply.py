@@ -31,8 +31,8 @@ from pydantic_ai.tools import ToolDefinition
 
 from tailrace.events import types as t
 from tailrace.events.items import ImagePart, Json, Message, ProviderItem
-from tailrace.runtimes.adapters.pydantic_ai.messages import DIALECT, details, dump, told_arguments
-from tailrace.runtimes.adapters.telling import Telling
+from tailrace.runtimes.adapters.pydantic_ai.messages import DIALECT, arguments_text, details, dump
+from tailrace.runtimes.adapters.reply_recorder import ReplyRecorder
 
 
 class PydanticAIReply:
@@ -40,88 +40,88 @@ class PydanticAIReply:
 
     def __init__(
         self,
-        telling: Telling,
+        recorder: ReplyRecorder,
         tools: Mapping[str, ToolDefinition],
         label: str,
         *,
         main: bool,
     ) -> None:
-        self._telling = telling
-        self._say = telling.say
+        self._recorder = recorder
+        self._say = recorder.emit
         self._tools = tools
         self._label = label
         self._main = main
         self._open: dict[int, int] = {}
         self._calls: dict[str, int] = {}
-        self._streamed: dict[str, int] = {}
+        self._argument_sizes: dict[str, int] = {}
         self._call_ids: dict[int, str] = {}
 
     def take(self, event: ModelResponseStreamEvent) -> None:
         """One event of the stream. What it says of the final result is of no use here."""
         match event:
             case PartStartEvent(index=index, part=part):
-                self._begun(index, part)
+                self._on_part_start(index, part)
             case PartDeltaEvent(index=index, delta=TextPartDelta(content_delta=text)):
-                self._text(index, text)
+                self._add_text(index, text)
             case PartDeltaEvent(index=index, delta=ThinkingPartDelta(content_delta=text)):
-                self._thought(index, text or "")
+                self._add_reasoning(index, text or "")
             case PartDeltaEvent(index=index, delta=ToolCallPartDelta(args_delta=str(text))):
                 if index in self._call_ids:
-                    self._argued(self._call_ids[index], text)
+                    self._add_arguments(self._call_ids[index], text)
             case PartEndEvent(index=index, part=part):
-                self._ended(index, part)
+                self._on_part_end(index, part)
             case _:
                 pass
 
     def whole(self, response: ModelResponse) -> None:
         """A reply that was not streamed."""
         for index, part in enumerate(response.parts):
-            self._begun(index, part)
-            self._ended(index, part)
-        self.done(response)
+            self._on_part_start(index, part)
+            self._on_part_end(index, part)
+        self.finish(response)
 
-    def done(self, response: ModelResponse) -> None:
+    def finish(self, response: ModelResponse) -> None:
         """Close what is open and account for the reply."""
         for index in list(self._open):
             self._say(t.ItemCompleted(self._open.pop(index)))
         whole = {call.tool_call_id: call for call in response.tool_calls}
         for call_id, number in self._calls.items():
             if call_id in whole:
-                self._call_done(whole[call_id])
+                self._finish_call(whole[call_id])
             else:  # renamed or taken back on the way: no result will ever name it
                 self._say(t.ItemCompleted(number, "incomplete"))
         self._say(_usage(response, calls=self._shows_calls()))
 
-    def _begun(self, index: int, part: ModelResponsePart) -> None:
+    def _on_part_start(self, index: int, part: ModelResponsePart) -> None:
         match part:
             case TextPart(content=text):
-                self._text(index, text)
+                self._add_text(index, text)
             case ThinkingPart(content=text):
-                self._thought(index, text)
+                self._add_reasoning(index, text)
             case ToolCallPart():
-                self._called(index, part)
+                self._start_call(index, part)
             case _:
                 pass
 
-    def _text(self, index: int, text: str) -> None:
+    def _add_text(self, index: int, text: str) -> None:
         if text:
             number = self._item(index, "message")
             self._say(t.TextDelta(number, text))
 
-    def _thought(self, index: int, text: str) -> None:
+    def _add_reasoning(self, index: int, text: str) -> None:
         number = self._item(index, "reasoning")
         if text:
             self._say(t.ReasoningDelta(number, text))
 
     def _item(self, index: int, kind: t.ItemKind) -> int:
         if index not in self._open:
-            self._open[index] = self._start(t.ItemStarted(self._telling.next(), kind))
+            self._open[index] = self._start(t.ItemStarted(self._recorder.next_number(), kind))
         return self._open[index]
 
-    def _called(self, index: int, part: ToolCallPart) -> None:
+    def _start_call(self, index: int, part: ToolCallPart) -> None:
         tool = self._tools.get(part.tool_name)
         kind = tool.kind if tool is not None else "function"
-        number = self._telling.next()
+        number = self._recorder.next_number()
         if kind == "output":
             self._start(t.ItemStarted(number, "message"))
         else:
@@ -140,68 +140,68 @@ class PydanticAIReply:
         self._calls[part.tool_call_id] = number
         self._call_ids[index] = part.tool_call_id
         if isinstance(part.args, str):
-            self._argued(part.tool_call_id, part.args)
+            self._add_arguments(part.tool_call_id, part.args)
 
-    def _argued(self, call_id: str, text: str) -> None:
+    def _add_arguments(self, call_id: str, text: str) -> None:
         if not text:
             return
         number = self._calls[call_id]
-        self._streamed[call_id] = self._streamed.get(call_id, 0) + len(text)
+        self._argument_sizes[call_id] = self._argument_sizes.get(call_id, 0) + len(text)
         if self._is_answer(number):
             self._say(t.TextDelta(number, text))
         else:
             self._say(t.ArgumentsDelta(number, text))
 
-    def _call_done(self, call: ToolCallPart) -> None:
+    def _finish_call(self, call: ToolCallPart) -> None:
         number = self._calls[call.tool_call_id]
-        if not self._streamed.get(call.tool_call_id):
-            self._argued(call.tool_call_id, told_arguments(call))
-        kept = details(call)
+        if not self._argument_sizes.get(call.tool_call_id):
+            self._add_arguments(call.tool_call_id, arguments_text(call))
+        fields = details(call)
         if self._is_answer(number):
-            kept = details(call, tool_name=call.tool_name, tool_call_id=call.tool_call_id)
-        self._say(t.ItemCompleted(number, details=kept))
+            fields = details(call, tool_name=call.tool_name, tool_call_id=call.tool_call_id)
+        self._say(t.ItemCompleted(number, details=fields))
 
-    def _ended(self, index: int, part: ModelResponsePart) -> None:
+    def _on_part_end(self, index: int, part: ModelResponsePart) -> None:
         match part:
             case TextPart() | ThinkingPart() if index in self._open:
                 self._say(t.ItemCompleted(self._open.pop(index), details=details(part)))
             case FilePart() if part.content.is_image:
                 image = ImagePart(part.content.data_uri)
-                number = self._start(t.ItemStarted(self._telling.next(), "image"))
+                number = self._start(t.ItemStarted(self._recorder.next_number(), "image"))
                 message = Message(role="assistant", content=(image,))
                 self._say(t.ItemCompleted(number, content=message))
             case FilePart() | NativeToolCallPart() | NativeToolReturnPart() | CompactionPart():
                 data: dict[str, Json] = dump(part)
-                number = self._telling.next()
+                number = self._recorder.next_number()
                 self._start(t.ItemStarted(number, "provider", dialect=DIALECT, data=data))
                 item = ProviderItem(dialect=DIALECT, data=data)
                 self._say(t.ItemCompleted(number, content=item))
             case _:
                 pass
 
-    def _start(self, started: t.ItemStarted) -> int:
-        self._say(started)
-        return started.item
+    def _start(self, start: t.ItemStarted) -> int:
+        self._say(start)
+        return start.item
 
     def _is_answer(self, number: int) -> bool:
-        return self._telling.kind(number) == "message"
+        return self._recorder.kind(number) == "message"
 
     def _shows_calls(self) -> bool:
         return any(not self._is_answer(number) for number in self._calls.values())
 
 
 def _usage(response: ModelResponse, *, calls: bool) -> t.Usage:
-    used = response.usage
+    counts = response.usage
     finish: t.Finish = "tool_calls" if calls else "stop"
     if response.finish_reason in ("length", "content_filter"):
         finish = response.finish_reason
     return t.Usage(
         response.model_name or "",
-        input=used.input_tokens,
-        cached=used.cache_read_tokens,
-        cache_write=used.cache_write_tokens,
-        output=used.output_tokens,
-        reasoning=used.output_reasoning_tokens,
+        input=counts.input_tokens,
+        cached=counts.cache_read_tokens,
+        cache_write=counts.cache_write_tokens,
+        output=counts.output_tokens,
+        reasoning=counts.output_reasoning_tokens,
         finish=finish,
         response_id=response.provider_response_id or "",
     )

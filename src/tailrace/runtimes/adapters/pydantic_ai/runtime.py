@@ -29,7 +29,7 @@ from tailrace.events.request import RunRequest, Settings
 from tailrace.protocols.secrets import scrubbed
 from tailrace.runtimes.adapters.playback import play
 from tailrace.runtimes.adapters.pydantic_ai import patches
-from tailrace.runtimes.adapters.pydantic_ai.messages import told
+from tailrace.runtimes.adapters.pydantic_ai.messages import request_prompt
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.node_lifecycle import ending, opening
@@ -43,8 +43,8 @@ Deps = Callable[[RunRequest], Any]
 class PydanticAIRuntime:
     """Runs `agent`. `deps` makes the dependencies of a run from its request."""
 
-    resumes = True
-    repeats = True
+    resumes: bool = True
+    repeats: bool = True
 
     def __init__(self, agent: object, name: str, *, deps: Deps | None = None) -> None:
         if not isinstance(agent, AbstractAgent):
@@ -62,12 +62,12 @@ class PydanticAIRuntime:
             context.emit(ending(context.state))
 
     async def _run(self, request: RunRequest) -> None:
-        prompt, history, instructions = told(request)
-        wanted = request.settings.output
+        prompt, history, instructions = request_prompt(request)
+        output = request.settings.output
         options: dict[str, Any] = {}
-        if wanted.kind == "json_schema" and self._agent.output_type is str:
+        if output.kind == "json_schema" and self._agent.output_type is str:
             options["output_type"] = StructuredDict(
-                wanted.schema, wanted.name or None, wanted.description or None
+                output.schema, output.name or None, output.description or None
             )
         await self._agent.run(
             prompt,
@@ -97,7 +97,7 @@ def _tools(settings: Settings) -> list[ToolDefinition]:
 
 def _settings(settings: Settings) -> ModelSettings:
     """What the client asked for, in the framework's words."""
-    asked: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "max_tokens": settings.max_output_tokens,
@@ -108,8 +108,8 @@ def _settings(settings: Settings) -> ModelSettings:
         "parallel_tool_calls": settings.parallel_tool_calls,
         "thinking": settings.reasoning_effort or None,
     }
-    given = {name: value for name, value in asked.items() if value is not None}
-    return cast("ModelSettings", given)
+    set_parameters = {name: value for name, value in parameters.items() if value is not None}
+    return cast("ModelSettings", set_parameters)
 
 
 def _failure(error: BaseException) -> BaseException:
@@ -117,8 +117,8 @@ def _failure(error: BaseException) -> BaseException:
     match error:
         case UsageLimitExceeded():
             limits = {"request_limit": "max_turns", "tool_calls_limit": "max_tool_calls"}
-            known = [reason for word, reason in limits.items() if word in error.message]
-            return LimitReached(known[0] if known else "max_tokens")
+            reasons = [reason for word, reason in limits.items() if word in error.message]
+            return LimitReached(reasons[0] if reasons else "max_tokens")
         case ModelHTTPError():
             who = f"The model server of {error.model_name}"
             return refusal(error, error.status_code, who)
@@ -134,9 +134,9 @@ def _failure(error: BaseException) -> BaseException:
 
 def _fallback(group: BaseExceptionGroup[Any]) -> ModelFailed:
     """What all of an agent's models failed with: it may be asked again where one of them may."""
-    said = "None of the agent's models answered."
+    message = "None of the agent's models answered."
     failures = [
         refusal(e, e.status_code) for e in group.exceptions if isinstance(e, ModelHTTPError)
     ]
     failures.sort(key=lambda failure: failure.retryable)
-    return failures[-1].but(message=said) if failures else ModelFailed(said)
+    return failures[-1].but(message=message) if failures else ModelFailed(message)

@@ -60,8 +60,8 @@ class Tap(AbstractCapability[Any]):
 
 
 class _TappedModel(WrapperModel):
-    def __init__(self, wrapped: Model, invocation: PydanticAIInvocation) -> None:
-        super().__init__(wrapped)
+    def __init__(self, model: Model, invocation: PydanticAIInvocation) -> None:
+        super().__init__(model)
         self._invocation = invocation
 
     async def request(
@@ -72,10 +72,10 @@ class _TappedModel(WrapperModel):
     ) -> ModelResponse:
         parameters = model_request_parameters
         invocation = self._invocation
-        recorded = await invocation.before_reply(messages)
-        if recorded is not None:
-            return recorded
-        messages = invocation.told(messages)
+        logged_reply = await invocation.before_reply(messages)
+        if logged_reply is not None:
+            return logged_reply
+        messages = invocation.with_late_inputs(messages)
         tools = [*parameters.function_tools, *parameters.output_tools]
         with invocation.reply({tool.name: tool for tool in tools}) as reply:
             if not _streams(self.wrapped):
@@ -87,7 +87,7 @@ class _TappedModel(WrapperModel):
                     reply.take(event)
                     await invocation.room()
                 response = stream.get()
-            reply.done(response)
+            reply.finish(response)
             return response
 
     @asynccontextmanager

@@ -18,32 +18,32 @@ from tailrace.events.types import MAIN
 Kind = TypeVar("Kind")
 
 
-class Heard(NamedTuple):
+class LateInput(NamedTuple):
     """Messages, and how many replies the agent has given since."""
 
     messages: tuple[Message, ...]
     replies: int
 
 
-def at_the_request(state: RunState) -> set[str]:
+def agents_of_request(state: RunState) -> set[str]:
     """The agents that work on the request itself: the main one, and those inside it that no call sent."""
-    sent = {id for ids in state.dispatched.values() for id in ids}
-    found = {MAIN}
+    dispatched_agents = {id for ids in state.dispatched.values() for id in ids}
+    agents = {MAIN}
     for entry in state.registry:
-        if entry.parent in found and entry.id not in sent:
-            found.add(entry.id)
-    return found
+        if entry.parent in agents and entry.id not in dispatched_agents:
+            agents.add(entry.id)
+    return agents
 
 
-def heard(state: RunState, agents: Collection[str]) -> list[Heard]:
+def late_inputs(state: RunState, agents: Collection[str]) -> list[LateInput]:
     """What was said with answers, the oldest first, to the agents that work on the request."""
-    found: list[Heard] = []
+    inputs: list[LateInput] = []
     for each in input_during(state.resumptions, None):
         later = state.items[each.items :]
         replies = {(item.agent, item.reply) for item in later if item.agent in agents}
         messages = tuple(item for item in each.input if isinstance(item, Message))
-        found.append(Heard(messages, len(replies - {(agent, 0) for agent in agents})))
-    return found
+        inputs.append(LateInput(messages, len(replies - {(agent, 0) for agent in agents})))
+    return inputs
 
 
 def place(begins: Sequence[int], end: int, replies: int) -> int:
@@ -52,12 +52,12 @@ def place(begins: Sequence[int], end: int, replies: int) -> int:
     return begins[-min(replies, len(begins))] if replies and begins else end
 
 
-def inserted(
-    messages: Sequence[Kind], begins: Sequence[int], said: Sequence[tuple[int, Sequence[Kind]]]
+def insert_late(
+    messages: Sequence[Kind], begins: Sequence[int], late: Sequence[tuple[int, Sequence[Kind]]]
 ) -> list[Kind]:
     """The messages with what was `said` among them: each with the number of replies since."""
-    made = list(messages)
-    for replies, more in reversed(said):
+    result = list(messages)
+    for replies, more in reversed(late):
         at = place(begins, len(messages), replies)
-        made[at:at] = more
-    return made
+        result[at:at] = more
+    return result

@@ -15,7 +15,7 @@ from tailrace.events.state import RunState
 from tailrace.runtimes.node_lifecycle import NODE, ModelReply
 
 
-class Telling:
+class ReplyRecorder:
     """One reply of the agent `id`. Its agent's reply before must have ended when it begins to be told."""
 
     def __init__(self, state: RunState, id: str, emit: Callable[[Sequence[t.Draft]], None]) -> None:
@@ -27,11 +27,11 @@ class Telling:
         self._kinds: dict[int, t.ItemKind] = {}
         self._open: set[int] = set()
 
-    def next(self) -> int:
+    def next_number(self) -> int:
         """The number of the next item."""
         return next(self._numbers)
 
-    def say(self, payload: t.Payload) -> None:
+    def emit(self, payload: t.Payload) -> None:
         """Tell what comes next."""
         match payload:
             case t.ItemStarted():
@@ -41,7 +41,7 @@ class Telling:
                 self._open.discard(payload.item)
             case _:
                 pass
-        self._emit(self._begin().said([payload]))
+        self._emit(self._begin().convert([payload]))
 
     def kind(self, item: int) -> t.ItemKind:
         """Of an item that was told."""

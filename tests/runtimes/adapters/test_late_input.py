@@ -17,8 +17,13 @@ from pydantic_ai.messages import (
 
 from tailrace.events import types as t
 from tailrace.events.state import fold
-from tailrace.runtimes.adapters.hearing import Heard, at_the_request, heard, inserted
 from tailrace.runtimes.adapters.langgraph import messages as langgraph_messages
+from tailrace.runtimes.adapters.late_input import (
+    LateInput,
+    agents_of_request,
+    insert_late,
+    late_inputs,
+)
 from tailrace.runtimes.adapters.openai_agents import items as openai_agents_items
 from tailrace.runtimes.adapters.pydantic_ai import messages as pydantic_ai_messages
 from tailrace.runtimes.node_lifecycle import NODE
@@ -38,16 +43,16 @@ from tests.support.logs import call, log, user
 def test_a_message_stands_before_the_replies_that_followed_it(replies: int, shown: str) -> None:
     listed = list("uataa")
     begins = [n for n, each in enumerate(listed) if each == "a"]
-    assert "".join(inserted(listed, begins, [(replies, ["X"])])) == shown
+    assert "".join(insert_late(listed, begins, [(replies, ["X"])])) == shown
 
 
 def test_messages_keep_their_order() -> None:
     said = [(1, ["1", "2"]), (1, ["3"]), (0, ["4"])]
-    assert "".join(inserted(list("ua"), [1], said)) == "u123a4"
-    assert inserted([], [], [(2, ["x"])]) == ["x"]
+    assert "".join(insert_late(list("ua"), [1], said)) == "u123a4"
+    assert insert_late([], [], [(2, ["x"])]) == ["x"]
 
 
-SAID = [Heard((user("one"),), 1), Heard((user("two"),), 0)]
+SAID = [LateInput((user("one"),), 1), LateInput((user("two"),), 0)]
 
 
 def test_in_the_words_of_pydantic_ai() -> None:
@@ -62,7 +67,7 @@ def test_in_the_words_of_pydantic_ai() -> None:
         ModelResponse([TextPart("again"), calls[1]]),
         ModelRequest([results[1]], instructions="i"),
     ]
-    made: list[Any] = pydantic_ai_messages.with_heard(asked, SAID)
+    made: list[Any] = pydantic_ai_messages.with_late_inputs(asked, SAID)
     assert [len(each.parts) for each in asked] == [1, 1, 1, 2, 1], (
         "the framework's own stay as they are"
     )
@@ -85,7 +90,7 @@ def test_in_the_words_of_langchain() -> None:
         AIMessage("", tool_calls=[{"name": "pay", "args": {}, "id": "c2"}]),
         ToolMessage("paid twice", tool_call_id="c2"),
     ]
-    made = langgraph_messages.with_heard(asked, SAID)
+    made = langgraph_messages.with_late_inputs(asked, SAID)
     assert [str(each.content) for each in made] == [
         "go",
         "",
@@ -109,12 +114,12 @@ def test_in_the_words_of_the_openai_agents_sdk() -> None:
         {"type": "function_call", "call_id": "c2", "name": "pay", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c2", "output": "paid"},
     ]
-    made: Any = openai_agents_items.with_heard(asked, SAID)
+    made: Any = openai_agents_items.with_late_inputs(asked, SAID)
     assert [each.get("role", each.get("type")) for each in made] == [
         "user", "reasoning", "function_call", "function_call_output", "user",
         "assistant", "function_call", "function_call_output", "user",
     ]  # fmt: skip
-    assert openai_agents_items.with_heard("go", []) == "go"
+    assert openai_agents_items.with_late_inputs("go", []) == "go"
 
 
 def test_who_hears() -> None:
@@ -135,5 +140,5 @@ def test_who_hears() -> None:
             ]
         )
     )
-    assert at_the_request(state) == {t.MAIN, "inside"}
-    assert heard(state, {t.MAIN}) == []
+    assert agents_of_request(state) == {t.MAIN, "inside"}
+    assert late_inputs(state, {t.MAIN}) == []
