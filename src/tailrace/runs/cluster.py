@@ -16,7 +16,7 @@ from tailrace.errors import Fenced, LogError, NotFound, Unavailable
 from tailrace.events.answers import Answer
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, RunCancelled, RunEnd, RunWaiting
-from tailrace.log.work import Job, Work
+from tailrace.log.work import Job, WorkQueue
 from tailrace.runs import worker_rpc
 from tailrace.runs.barrier import bar
 from tailrace.runs.directory import RunRecord
@@ -82,7 +82,7 @@ class Cluster:
         """Whether this process's clock and the engine's are far apart."""
 
     @property
-    def _work(self) -> Work:
+    def _work(self) -> WorkQueue:
         return self._membership.engine()
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 from tailrace.errors import LogError
-from tailrace.log.work import Work
+from tailrace.log.work import WorkQueue
 
 YES, NO = b"yes", b"no"
 
@@ -17,7 +17,7 @@ YES, NO = b"yes", b"no"
 class Membership:
     """This process among others over one engine, which need not be open yet; whether it `works` on runs."""
 
-    def __init__(self, engine: Callable[[], Work], *, works: bool) -> None:
+    def __init__(self, engine: Callable[[], WorkQueue], *, works: bool) -> None:
         self.engine = engine
         self.works = works
         self.name = secrets.token_hex(8)
@@ -66,7 +66,7 @@ class _Readers:
 class Presence:
     """The readers that this process has, and a way to ask the others; `engine` need not be open yet."""
 
-    def __init__(self, engine: Callable[[], Work]) -> None:
+    def __init__(self, engine: Callable[[], WorkQueue]) -> None:
         self._engine = engine
         self._readers: dict[str, _Readers] = {}
         self._tasks: set[asyncio.Task[None]] = set()
