@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from urllib.parse import unquote, urldefrag, urljoin
 
 from tailrace.events.patterns import NoPattern, pattern
-from tailrace.events.work import Overspent, Work
+from tailrace.events.work import Overspent, WorkBudget
 
 Node: TypeAlias = "dict[str, Any]"
 
@@ -123,7 +123,7 @@ _SHAPES: Mapping[str, _Shape] = {
 class Schema:
     """A schema that was read. Nodes are told apart by identity: it must not change while this is used."""
 
-    def __init__(self, root: object, work: Work) -> None:
+    def __init__(self, root: object, work: WorkBudget) -> None:
         """Raises `NoSchema`, `Overspent`."""
         self.root = root
         self.tracks = False
@@ -288,7 +288,7 @@ def _escape(name: str) -> str:
 def fault(schema: object) -> str:
     """Why a schema cannot be used, with the place in it; `""` when it can."""
     try:
-        Schema(schema, Work(LARGEST))
+        Schema(schema, WorkBudget(LARGEST))
     except NoSchema as error:
         return str(error)
     except Overspent:

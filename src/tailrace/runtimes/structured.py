@@ -12,7 +12,7 @@ from tailrace.events.schema_shapes import NoSchema
 from tailrace.events.schema_shapes import fault as schema_fault
 from tailrace.events.schemas import QUICK, misfits
 from tailrace.events.state import RunState
-from tailrace.events.work import Overspent, Work
+from tailrace.events.work import Overspent, WorkBudget
 from tailrace.runtimes.checker import CHECKER
 
 logger = logging.getLogger("tailrace.runtimes")
@@ -58,7 +58,7 @@ async def fault(state: RunState, agent: str, output: OutputFormat) -> str:
 async def _misfits(texts: list[str], schema: Json) -> list[str]:
     """Of each text, why it is no JSON of this schema; in another process where that takes long."""
     try:
-        return misfits(texts, schema, Work(QUICK))
+        return misfits(texts, schema, WorkBudget(QUICK))
     except Overspent:
         return await CHECKER.misfits(texts, schema)
     except NoSchema as error:

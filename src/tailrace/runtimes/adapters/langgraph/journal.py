@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 from tailrace.events.versions import pack_entry, unpack_entry
-from tailrace.runtimes.contract import KEPT, CheckpointRecords
+from tailrace.runtimes.contract import CHECKPOINTS, CheckpointRecords
 
 Flush = Callable[[], Awaitable[None]]
 """Waits until all that the run's log was told is durable."""
@@ -28,7 +28,7 @@ class Journal:
         """All entries, each with the key of its record."""
         entries: list[tuple[str, Any]] = []
         after = self._start
-        while page := await self._records.scan(KEPT, after=after):
+        while page := await self._records.scan(CHECKPOINTS, after=after):
             mine = [record for record in page if record.key.startswith(self._start)]
             for record in mine:
                 entries.append((record.key, unpack_entry(record.value)))
@@ -48,7 +48,7 @@ class Journal:
         self._count += 1
         key = f"{self._start}{self._count:010}"
         self.index(key, about)
-        return self._records.put(KEPT, key, pack_entry(entry))
+        return self._records.put(CHECKPOINTS, key, pack_entry(entry))
 
     def index(self, key: str, about: Hashable) -> None:
         """Remember what a loaded entry is about."""
@@ -58,4 +58,4 @@ class Journal:
     def forget(self, about: Hashable) -> Awaitable[object]:
         """Remove all entries about something."""
         keys = self._about.pop(about, [])
-        return asyncio.gather(*(self._records.delete(KEPT, key) for key in keys))
+        return asyncio.gather(*(self._records.delete(CHECKPOINTS, key) for key in keys))
