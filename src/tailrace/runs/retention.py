@@ -148,14 +148,14 @@ class Sweeper:
         if record.conversation and state.is_finished:
             await self._conversations.keep_items(record.conversation, record.run, state)
         await self._drop(record.run)
-        ended_at = state.ended_at or record.ended
-        tombstone = msgspec.structs.replace(record, status="expired", ended=ended_at)
+        ended_at = state.ended_at or record.ended_at
+        tombstone = msgspec.structs.replace(record, status="expired", ended_at=ended_at)
         await self._directory.write(tombstone, expires=now + self._settings.tombstone)
         return 1
 
     async def _expire_unreadable(self, record: RunRecord, now: int) -> int:
         """A run that has ended and whose log cannot be read: its record says when it goes."""
-        ends = record.ended + record.retention_ms
+        ends = record.ended_at + record.retention_ms
         if ends > now:
             await self._directory.write(record, expires=ends)
             return 0
@@ -193,7 +193,7 @@ def with_end(record: RunRecord, state: RunState) -> RunRecord:
     if state.end is None:
         raise ValueError(f"run {record.run} has not ended")
     status = _STATUS[type(state.end)]
-    return msgspec.structs.replace(record, status=status, ended=state.ended_at, size=state.size)
+    return msgspec.structs.replace(record, status=status, ended_at=state.ended_at, size=state.size)
 
 
 class RunRecords:
