@@ -36,12 +36,12 @@ from tailrace.events.work import Overspent
 
 
 class Approval(Struct, frozen=True, forbid_unknown_fields=True):
-    """A yes or no to the tool call of item `item`, when it is asked for the `asked`th time."""
+    """Approval or refusal of the tool call of item `item`, at its `occurrence`th request (1, 2, 3 …)."""
 
     item: int
     approved: bool
     reason: str = ""
-    asked: int = 1
+    occurrence: int = msgspec.field(default=1, name="asked")
 
 
 class Reply(Struct, frozen=True, forbid_unknown_fields=True):
@@ -184,7 +184,7 @@ class _Log:
         match answer:
             case Approval():
                 approval = ApprovalResolved(answer.item, answer.approved, answer.reason)
-                return ("call", answer.item, answer.asked), approval
+                return ("call", answer.item, answer.occurrence), approval
             case Reply():
                 input_received = InputReceived(answer.request_id, answer.value)
                 return ("question", answer.request_id, 0), input_received
@@ -206,7 +206,7 @@ def _draft(state: RunState, answer: One) -> Draft:
             item = state.items[answer.item] if exists else None
             if item is None or item.tool not in ASKED_TOOL:
                 raise Conflict("This approval is no longer requested.", code="already_answered")
-            if item.approval_requests != answer.asked:
+            if item.approval_requests != answer.occurrence:
                 raise Conflict(
                     "This approval was requested again"
                     f" (asked: {item.approval_requests}): answer that request.",

@@ -237,7 +237,7 @@ class RunState:
 
     def _compaction(self, draft: t.Draft, payload: t.CompactionCompleted) -> None:
         self._from_open_source(draft)
-        if not payload.failed:
+        if not payload.failure:
             place = self.replies.get(draft.agent, 0), len(self.resumptions)
             self.compactions[draft.agent] = (*place, payload.replacement)
         self.contexts.pop(draft.agent, None)

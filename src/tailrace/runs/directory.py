@@ -48,7 +48,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     user: str = ""
     status: Status = "in_progress"
     created: int = 0
-    ended: int = 0
+    ended_at: int = msgspec.field(default=0, name="ended")
     conversation: str = ""
     grace: float | None = None
     retention_ms: int = msgspec.field(default=0, name="kept")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Literal
@@ -21,18 +21,16 @@ from tailrace.events.answers import Answer, AnswerPlace, answer_place, drafts
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Draft, RunCancelled, RunEnd, RunIncomplete, RunResumed, RunStarted
-from tailrace.log.contract import Change, Store
+from tailrace.log.contract import Change
 from tailrace.runs.accounts import Accounts, Budget
 from tailrace.runs.cluster import Cluster
 from tailrace.runs.concurrency import ClusterConcurrency, LocalConcurrency, Running
 from tailrace.runs.conversations import Conversations
-from tailrace.runs.directory import Directory, RunRecord
-from tailrace.runs.executor import Executor
+from tailrace.runs.directory import RunRecord
+from tailrace.runs.executor import Executor, RunEnvironment
 from tailrace.runs.membership import Membership
 from tailrace.runs.owner import Owner
-from tailrace.runs.retention import Sweeper
-from tailrace.runs.run_records import RunRecords
-from tailrace.runs.settings import RunSettings
+from tailrace.runs.retention import RunRecords, Sweeper
 from tailrace.runs.submission import (
     Submission,
     SubmissionClaim,
@@ -42,7 +40,7 @@ from tailrace.runs.submission import (
 )
 from tailrace.runs.sweeping import sweep_for_ever
 from tailrace.runs.worker import Worker
-from tailrace.runs.writer import Clock, RunWriter
+from tailrace.runs.writer import RunWriter
 from tailrace.runtimes.contract import Runtime
 
 logger = logging.getLogger("tailrace.runs")
@@ -56,23 +54,19 @@ class Supervisor:
 
     def __init__(
         self,
-        store: Store,
-        runtimes: Mapping[str, Runtime],
-        directory: Directory,
+        environment: RunEnvironment,
         conversations: Conversations,
         sweeper: Sweeper,
-        settings: RunSettings,
-        clock: Clock,
         cluster: Membership | None = None,
     ) -> None:
         """With `cluster` the runs of the store are those of many processes; without, all are this one's."""
-        self._store = store
-        self._runtimes = runtimes
-        self._directory = directory
+        store = self._store = environment.store
+        self._runtimes = environment.runtimes
+        directory = self._directory = environment.directory
         self._conversations = conversations
         self._sweeper = sweeper
-        self._settings = settings
-        self._clock = clock
+        settings = self._settings = environment.settings
+        clock = self._clock = environment.clock
         self._run_records = RunRecords(directory, settings, clock)
         self._is_shared = cluster is not None
         self._begins: set[str] = set()
@@ -82,21 +76,17 @@ class Supervisor:
         if cluster is not None:
             self._running = ClusterConcurrency(store, directory, clock)
         worker = Worker(
-            store,
-            runtimes,
-            directory,
+            environment,
             sweeper,
             self._run_records,
             self._accounts,
             self._running,
-            settings,
-            clock,
             alone=not self._is_shared,
         )
         self._executor: Executor = worker
         if cluster is not None:
             begins = self._begins.__contains__
-            self._executor = Cluster(store, cluster, worker, directory, settings, clock, begins)
+            self._executor = Cluster(environment, cluster, worker, begins)
         self._submissions = Submissions(store, settings, clock, self._executor.name)
         self._background: set[asyncio.Task[None]] = set()
         self.phase: Literal["starting", "open", "draining"] = "starting"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -17,18 +17,15 @@ from tailrace.errors import Fenced, LogError, NotFound
 from tailrace.events.answers import Answer, drafts
 from tailrace.events.state import RunState
 from tailrace.events.types import Draft, RunAttempt, RunCancelled, RunEnd, RunFailed
-from tailrace.log.contract import Store
 from tailrace.runs.accounts import Accounts
 from tailrace.runs.concurrency import Running
-from tailrace.runs.directory import Directory, RunRecord
-from tailrace.runs.retention import Sweeper
-from tailrace.runs.run_records import RunRecords
+from tailrace.runs.directory import RunRecord
+from tailrace.runs.executor import RunEnvironment
+from tailrace.runs.retention import RunRecords, Sweeper
 from tailrace.runs.run_task import UNREAD, RunTask
-from tailrace.runs.settings import RunSettings
-from tailrace.runs.suspects import Suspects, take
-from tailrace.runs.takeover import attempt, hindrance, is_suspect
-from tailrace.runs.writer import Clock, RunWriter
-from tailrace.runtimes.contract import KeepsCheckpoints, Runtime
+from tailrace.runs.takeover import Suspects, attempt, hindrance, is_suspect, take
+from tailrace.runs.writer import RunWriter
+from tailrace.runtimes.contract import KeepsCheckpoints
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -44,30 +41,26 @@ class Worker:
 
     def __init__(
         self,
-        store: Store,
-        runtimes: Mapping[str, Runtime],
-        directory: Directory,
+        environment: RunEnvironment,
         sweeper: Sweeper,
-        summaries: RunRecords,
+        run_records: RunRecords,
         accounts: Accounts,
         running: Running,
-        settings: RunSettings,
-        clock: Clock,
         *,
         alone: bool,
     ) -> None:
         """`alone`: no other process works on the runs of this store."""
         self._alone = alone
-        self._suspects = Suspects(store, settings)
-        self._store = store
-        self._runtimes = runtimes
-        self._directory = directory
+        self._store = environment.store
+        self._runtimes = environment.runtimes
+        self._directory = environment.directory
+        self._settings = environment.settings
+        self._clock = environment.clock
+        self._suspects = Suspects(self._store, self._settings)
         self._sweeper = sweeper
-        self._run_records = summaries
+        self._run_records = run_records
         self._accounts = accounts
         self._running = running
-        self._settings = settings
-        self._clock = clock
         self._live: dict[str, RunTask] = {}
         self._left: dict[str, asyncio.Event] = {}
         """Runs that are to be taken over; their events tell when they are."""

@@ -33,7 +33,7 @@ NO_ANSWER = "They did not answer."
 async def start(service: RunService, caller: Caller, request: RunRequest, body: bytes) -> str:
     """Start the run that the request's `threadId` and `runId` name, or find it. Raises `Unprocessable` if
     that was another request, and as `RunService.start`."""
-    key = msgspec.json.encode((SURFACE, request.session, request.called)).decode()
+    key = msgspec.json.encode((SURFACE, request.session, request.client_names)).decode()
     try:
         run, _ = await service.start(caller, request, body, whole=True, outcomes=True, key=key)
     except Unprocessable as error:
@@ -72,7 +72,7 @@ async def find_named(service: RunService, owner: Owner, thread: str, name: str) 
         runs
     ):  # most often it is the first request of a run, and the rest of its log need not be read
         with suppress(NotFound):
-            if (await service.request(run)).called == name:
+            if (await service.request(run)).client_names == name:
                 return run
     for run in runs:
         try:
@@ -80,7 +80,7 @@ async def find_named(service: RunService, owner: Owner, thread: str, name: str) 
         except NotFound:
             continue
         requests = (state.start_request(), *(each.request for each in state.resumptions))
-        if any(each is not None and each.called == name for each in requests):
+        if any(each is not None and each.client_names == name for each in requests):
             return run
     raise NotFound(
         f"There is no run '{name}' in thread '{thread}'.", param="runId", code="not_found"
@@ -100,7 +100,10 @@ def _turn(state: RunState, request: RunRequest) -> int | None:
     """The turn that this request began. Raises `Unprocessable` for another request of its name."""
     for number, resumption in enumerate(state.resumptions, 1):
         other = resumption.request
-        if other is not None and (other.session, other.called) == (request.session, request.called):
+        if other is not None and (other.session, other.client_names) == (
+            request.session,
+            request.client_names,
+        ):
             if other != request:
                 raise _name_reused(request)
             return number
@@ -109,7 +112,7 @@ def _turn(state: RunState, request: RunRequest) -> int | None:
 
 def _name_reused(request: RunRequest) -> Unprocessable:
     return Unprocessable(
-        f"Run '{request.called}' of thread '{request.session}' was another request.",
+        f"Run '{request.client_names}' of thread '{request.session}' was another request.",
         param="runId",
         code="run_id_reused",
     )
@@ -147,7 +150,7 @@ def _answer(entry: Resume, state: RunState) -> Approval | Reply | Decline:
     if entry.interrupt.startswith(APPROVAL):
         time = ids.asked_time(entry.interrupt)
         if entry.status == "cancelled":
-            return Approval(number, approved=False, reason=_reason(entry), asked=time)
+            return Approval(number, approved=False, reason=_reason(entry), occurrence=time)
         approved, reason = _decision(entry.payload, entry.where + ".payload")
         return Approval(number, approved, reason, time)
     questions = list(state.questions.values())

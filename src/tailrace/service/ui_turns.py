@@ -93,7 +93,9 @@ async def _not_stale(runs: StoredRuns, run: str, state: RunState, answer: Answer
 
 def _is_open(state: RunState, answer: Approval) -> bool:
     item = state.items[answer.item] if answer.item < len(state.items) else None
-    return item is not None and item.tool in ASKED_TOOL and item.approval_requests == answer.asked
+    return (
+        item is not None and item.tool in ASKED_TOOL and item.approval_requests == answer.occurrence
+    )
 
 
 def _answer(part: PartResult, number: int, state: RunState) -> Approval | Reply | Decline | None:

@@ -65,7 +65,7 @@ def test_the_last_message_is_the_input_and_the_rest_the_history() -> None:
         "assistant",
     ]
     assert asked.request.input == (user("More"),)
-    assert (asked.request.session, asked.request.called) == ("c1", "")
+    assert (asked.request.session, asked.request.client_names) == ("c1", "")
     assert asked.has_history
     assert not asked.results
 
@@ -179,7 +179,7 @@ def test_outputs_of_the_clients_tools_are_what_is_new() -> None:
     assert [item.call_id for item in asked.request.history if isinstance(item, ToolOutput)] == [
         "call_find"
     ]
-    assert asked.request.called == "a1"
+    assert asked.request.client_names == "a1"
     assert asked.results == (PartResult("call_show", "messages[1].parts[1]", text="ok"),)
 
 

@@ -177,5 +177,5 @@ def _summary(record: RunRecord) -> reply.Summary:
         surface=record.surface,
         status=record.status,
         created_at=record.created,
-        ended_at=record.ended,
+        ended_at=record.ended_at,
     )

@@ -91,7 +91,7 @@ class _Chats:
             first = stream.message_begins(run, events, turn)
         else:
             first = cursor(after, "after") + 1
-        past = after is None and state.start_request().called != ""
+        past = after is None and state.start_request().client_names != ""
         view = ui_view(run, turn, past=past)
         return self._edge.stream(await self._service.resume(caller, run, view, first, "after"))
 

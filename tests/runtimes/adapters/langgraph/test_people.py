@@ -251,7 +251,7 @@ async def test_a_yes_is_asked_for_again_when_its_call_was_cut_off() -> None:
     house = await opened(lead(hang=False), house)
     state = await house.finished(name)
     assert (state.phase, state.items[0].tool) == ("waiting", "doubted")
-    await house.supervisor.answer(name, (Approval(0, approved=True, asked=2),))
+    await house.supervisor.answer(name, (Approval(0, approved=True, occurrence=2),))
     state = await house.finished(name)
     assert state.end == t.RunCompleted()
     assert outputs(state) == ["paid"]
