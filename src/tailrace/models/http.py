@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
 from functools import partial
 
 import aiohttp
@@ -75,39 +76,36 @@ class Sessions:
             await self._session.close()
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelServer:
+    """A model server, and how it is asked. `model` is its name for the model. `headers` carry the
+    credentials, which no error shows. Up to `most_bytes` of one reply are read, 0 for all. A user's id of
+    more than `longest_user` characters is sent as a digest, which tells users apart as well; 0 for any
+    length."""
+
+    base_url: str
+    model: str
+    headers: Mapping[str, str] = field(repr=False)
+    timeouts: Timeouts
+    retries: int
+    most_bytes: int = 0
+    longest_user: int = 0
+
+
 class HttpModel:
-    """A configured model server. `headers` carry the credentials; they are never shown in errors."""
+    """A model behind a configured model server."""
 
     def __init__(
-        self,
-        name: str,
-        codec: UpstreamCodec,
-        sessions: Sessions,
-        *,
-        base_url: str,
-        model: str,
-        headers: Mapping[str, str],
-        timeouts: Timeouts,
-        retries: int,
-        most_bytes: int = 0,
-        longest_user: int = 0,
+        self, name: str, codec: UpstreamCodec, sessions: Sessions, server: ModelServer
     ) -> None:
-        """`most_bytes` of one reply are read, 0 for all. Of a user's id longer than `longest_user`
-        characters a digest is sent, which tells users apart as well; 0 for any length."""
         self.name = name
         self._codec = codec
         self._sessions = sessions
-        self._base_url = base_url.rstrip("/")
-        self._model = model
-        self._headers = headers
-        self._timeouts = timeouts
-        self._retries = retries
-        self._most_bytes = most_bytes
-        self._longest_user = longest_user
+        self._server = server
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Payload], None]:
-        http_request = self._codec.request(self._fitting(request), self._model)
-        for attempt in range(self._retries + 1):
+        http_request = self._codec.request(self._fitting(request), self._server.model)
+        for attempt in range(self._server.retries + 1):
             has_output = False
             try:
                 calls = (
@@ -119,7 +117,11 @@ class HttpModel:
                         yield payloads if calls is None else calls.convert(payloads)
                 return
             except ModelFailed as failure:
-                most = min(self._retries, 1) if isinstance(failure, NoReply) else self._retries
+                most = (
+                    min(self._server.retries, 1)
+                    if isinstance(failure, NoReply)
+                    else self._server.retries
+                )
                 if has_output or not failure.retryable or attempt >= most:
                     raise self._public_failure(
                         failure, attempt + 1, has_output=has_output
@@ -134,7 +136,7 @@ class HttpModel:
         if same and not settings.tool_choice.names:
             return None
         try:
-            self._codec.request(request, self._model)
+            self._codec.request(request, self._server.model)
         except ModelFailed as failure:
             return failure
         return None
@@ -143,7 +145,7 @@ class HttpModel:
         await self._sessions.close()
 
     def _fitting(self, request: ModelRequest) -> ModelRequest:
-        user, longest = request.settings.user, self._longest_user
+        user, longest = request.settings.user, self._server.longest_user
         if not longest or len(user) <= longest:
             return request
         digest = hashlib.sha256(user.encode()).hexdigest()[:longest]
@@ -154,11 +156,13 @@ class HttpModel:
         """What one reply says. Raises `ModelFailed`."""
         reply, first = await self._post_or_alternative(request)
         decoder = self._codec.decoder(self.name)
-        patience = IdleTimer(self._timeouts.idle, decoder)
+        patience = IdleTimer(self._server.timeouts.idle, decoder)
         try:
             coding = reply.headers.get("content-encoding", "")
             read = partial(self._read, reply, patience, "stalled")
-            async with aclosing(ReplyBody(read, coding, self._most_bytes).pieces(first)) as pieces:
+            async with aclosing(
+                ReplyBody(read, coding, self._server.most_bytes).pieces(first)
+            ) as pieces:
                 async for data in pieces:
                     if payloads := decoder.feed(data):
                         yield payloads
@@ -197,12 +201,16 @@ class HttpModel:
     async def _post(self, request: HttpRequest) -> tuple[aiohttp.ClientResponse, bytes]:
         """The reply with its first bytes."""
         try:
-            async with asyncio.timeout(self._timeouts.connect + self._timeouts.first_byte):
+            async with asyncio.timeout(
+                self._server.timeouts.connect + self._server.timeouts.first_byte
+            ):
                 reply = await self._sessions.get().post(
-                    self._base_url + request.path,
+                    self._server.base_url.rstrip("/") + request.path,
                     data=request.body,
                     headers=self._head(request),
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect),
+                    timeout=aiohttp.ClientTimeout(
+                        total=None, sock_connect=self._server.timeouts.connect
+                    ),
                     allow_redirects=False,
                 )
         except TimeoutError:
@@ -219,7 +227,7 @@ class HttpModel:
             raise
 
     def _head(self, request: HttpRequest) -> dict[str, str]:
-        own = {name.lower(): value for name, value in self._headers.items()}
+        own = {name.lower(): value for name, value in self._server.headers.items()}
         defaults = {"content-type": "application/json", "accept": "text/event-stream"}
         defaults["accept-encoding"] = "identity"
         head = {**defaults, **own, **request.headers}
@@ -229,7 +237,7 @@ class HttpModel:
 
     def _redact(self, body: bytes) -> bytes:
         """What a server said, without the keys that we showed it: some repeat them."""
-        for value in self._headers.values():
+        for value in self._server.headers.values():
             secret = value.rpartition(" ")[2].encode()
             if len(secret) >= SHORTEST_SECRET:
                 body = body.replace(secret, b"[redacted]")
@@ -256,7 +264,7 @@ class HttpModel:
 
     async def _first(self, reply: aiohttp.ClientResponse) -> bytes:
         """The first bytes of a reply. While there are none it may be asked for again."""
-        patience = IdleTimer(self._timeouts.first_byte)
+        patience = IdleTimer(self._server.timeouts.first_byte)
         try:
             first = await self._read(reply, patience, "sent nothing")
         except ModelFailed as failure:
@@ -270,7 +278,7 @@ class HttpModel:
         """What a server says of its refusal, as far as it says it in time."""
         body = bytearray()
         with suppress(TimeoutError, aiohttp.ClientError, OSError):
-            async with asyncio.timeout(self._timeouts.first_byte):
+            async with asyncio.timeout(self._server.timeouts.first_byte):
                 while len(body) < MAX_ERROR_BODY and (piece := await reply.content.readany()):
                     body += piece
         return bytes(body[:MAX_ERROR_BODY])

@@ -22,7 +22,7 @@ from tailrace.events.item_state import ItemState
 from tailrace.runtimes.adapters.langgraph import anatomy
 from tailrace.runtimes.adapters.langgraph.messages import DIALECT, reply_message, text_of, usage
 from tailrace.runtimes.adapters.langgraph.people import People
-from tailrace.runtimes.adapters.langgraph.reply import Floor, LangGraphReply
+from tailrace.runtimes.adapters.langgraph.reply import Floor, LangGraphReply, ToolRoles
 from tailrace.runtimes.adapters.langgraph.saver import Saver
 from tailrace.runtimes.adapters.playback import Member, PlaybackTeam, Scope
 from tailrace.runtimes.contract import RunContext
@@ -110,16 +110,14 @@ class LangGraphInvocation(Member):
             raise LimitReached("max_turns")
         graph = self._graph
         client = self.graphs.client if self.is_main else set[str]()
-        reply = LangGraphReply(
-            self.state,
-            self._floor,
-            self.reply_recorder(),
-            self.emit,
+        tools = ToolRoles(
             label=self.name,
             client=client,
-            approval_tools=anatomy.approval_tools(graph) if graph is not None else (),
+            approval=anatomy.approval_tools(graph) if graph is not None else (),
             answers=anatomy.answer_tools(graph, model_tools - client) if graph is not None else (),
         )
+        recorder = self.reply_recorder()
+        reply = LangGraphReply(self.state, self._floor, recorder, self.emit, tools)
         return OpenModelCall(task, count, model, reply)
 
     async def after_reply(self, call: OpenModelCall, message: AIMessage) -> AIMessage:
