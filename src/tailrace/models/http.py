@@ -24,9 +24,8 @@ from msgspec import Struct
 from tailrace.errors import ModelFailed, NoReply
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import Payload
-from tailrace.models import interim
 from tailrace.models.outbound import Resolver, guard
-from tailrace.models.reply_body import ReplyBody
+from tailrace.models.reply_body import InterimResponse, ReplyBody
 from tailrace.models.retrying import server_wait, wait_before
 from tailrace.protocols.contract import HttpRequest, UpstreamCodec, UpstreamDecoder
 from tailrace.protocols.foreign import speaks
@@ -65,7 +64,7 @@ class Sessions:
                 connector=aiohttp.TCPConnector(limit=0, resolver=Resolver(private=self._private)),
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,  # it unpacks whatever a read brings in one go
-                response_class=interim.InterimResponse,
+                response_class=InterimResponse,
                 middlewares=(guard(private=self._private),),
             )
         return self._session

@@ -10,8 +10,7 @@ from tailrace.events.request import RunRequest
 from tailrace.events.types import MAIN, AgentCompleted, AgentEntry, AgentStarted
 from tailrace.models.contract import Model
 from tailrace.runtimes import structured
-from tailrace.runtimes.agent import Agent
-from tailrace.runtimes.asked import model_request, refusal_of
+from tailrace.runtimes.agent import Agent, model_request, refusal_of
 from tailrace.runtimes.invocation import Invocation, Team, in_time
 from tailrace.runtimes.nodes.contract import NodeContext
 

@@ -23,8 +23,13 @@ import msgspec
 
 from tailrace.events.items import Json
 from tailrace.events.request import ToolSpec
-from tailrace.runtimes.tools.contract import AfterCrash, Progress, ToolContext, ToolResult
-from tailrace.runtimes.tools.raised import tool_failure
+from tailrace.runtimes.tools.contract import (
+    AfterCrash,
+    Progress,
+    ToolContext,
+    ToolResult,
+    tool_failure,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -27,7 +27,7 @@ from tailrace.runtimes.adapters.langgraph.saver import Saver
 from tailrace.runtimes.adapters.playback import Member, PlaybackTeam, Scope
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.steps import INTERRUPTED
-from tailrace.runtimes.tools.raised import tool_failure
+from tailrace.runtimes.tools.contract import tool_failure
 
 Result = TypeVar("Result")
 

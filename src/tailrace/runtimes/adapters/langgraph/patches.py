@@ -25,13 +25,13 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from tailrace import hooks
 from tailrace.runtimes.adapters.langgraph import anatomy
+from tailrace.runtimes.adapters.langgraph.anatomy import tool_names, with_client_options
 from tailrace.runtimes.adapters.langgraph.invocation import (
     Graphs,
     LangGraphInvocation,
     OpenModelCall,
 )
 from tailrace.runtimes.adapters.langgraph.messages import with_late_inputs
-from tailrace.runtimes.adapters.langgraph.offer import tool_names, with_client_options
 from tailrace.runtimes.adapters.playback import SCOPE, Scope, scope
 
 GRAPHS, MODELS = ("langgraph", "1.2.20"), ("langchain-core", "1.7")

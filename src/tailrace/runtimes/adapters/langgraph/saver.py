@@ -14,12 +14,15 @@ Only what a later process needs is kept: of each namespace the last checkpoint w
 channel the last value; what came before goes when a checkpoint is written, with the namespaces of the tasks
 that it has made an end of. A channel that is kept as differences needs its history back to its last value:
 the framework names such channels in a checkpoint's metadata (`DELTAS`).
+
+A `Journal` is the entries of one run in a store's records: durable in the order in which they were made, and
+deleted by what they are about.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -32,8 +35,59 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Interrupt
 
-from tailrace.runtimes.adapters.langgraph.journal import Flush, Journal
-from tailrace.runtimes.contract import CheckpointRecords
+from tailrace.events.versions import pack_entry, unpack_entry
+from tailrace.runtimes.contract import KEPT, CheckpointRecords
+
+Flush = Callable[[], Awaitable[None]]
+"""Waits until all that the run's log was told is durable."""
+
+
+class Journal:
+    """The entries of `run`."""
+
+    def __init__(self, records: CheckpointRecords, run: str, flush: Flush) -> None:
+        self._records = records
+        self.flush = flush
+        self._start = f"{run}/"
+        self._count = 0
+        self._about: dict[Hashable, list[str]] = {}
+
+    async def load(self) -> list[tuple[str, Any]]:
+        """All entries, each with the key of its record."""
+        entries: list[tuple[str, Any]] = []
+        after = self._start
+        while page := await self._records.scan(KEPT, after=after):
+            mine = [record for record in page if record.key.startswith(self._start)]
+            for record in mine:
+                entries.append((record.key, unpack_entry(record.value)))
+                self._count = int(record.key.removeprefix(self._start))
+            after = page[-1].key
+            if len(mine) < len(page):
+                break
+        return entries
+
+    async def add(self, entry: Any, about: Hashable = None) -> None:
+        """Keep an entry, behind what the log was told before; returns when it is durable."""
+        await self.flush()
+        await self.put(entry, about)
+
+    def put(self, entry: Any, about: Hashable) -> Awaitable[object]:
+        """Keep an entry at once; resolves when it is durable."""
+        self._count += 1
+        key = f"{self._start}{self._count:010}"
+        self.index(key, about)
+        return self._records.put(KEPT, key, pack_entry(entry))
+
+    def index(self, key: str, about: Hashable) -> None:
+        """Remember what a loaded entry is about."""
+        if about is not None:
+            self._about.setdefault(about, []).append(key)
+
+    def forget(self, about: Hashable) -> Awaitable[object]:
+        """Remove all entries about something."""
+        keys = self._about.pop(about, [])
+        return asyncio.gather(*(self._records.delete(KEPT, key) for key in keys))
+
 
 INTERRUPT, RESUME = "__interrupt__", "__resume__"
 DELTAS = "counters_since_delta_snapshot"

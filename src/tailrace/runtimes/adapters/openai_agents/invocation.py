@@ -26,7 +26,7 @@ from tailrace.runtimes.adapters.openai_agents.reply import CALLS, OpenAIAgentsRe
 from tailrace.runtimes.adapters.playback import SCOPE, Member, Scope
 from tailrace.runtimes.invocation import last_text
 from tailrace.runtimes.steps import INTERRUPTED
-from tailrace.runtimes.tools.raised import tool_failure
+from tailrace.runtimes.tools.contract import tool_failure
 
 LOCAL = frozenset({"computer_call", "shell_call", "local_shell_call", "apply_patch_call"})
 """Calls that the SDK carries out itself, out of our sight, unless the reply has their output too."""
