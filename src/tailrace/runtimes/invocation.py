@@ -9,7 +9,7 @@ left to do, `work` returns False and the run pauses.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -50,19 +50,6 @@ OF_THE_RUN = ("metadata", "store")
 def _number(value: object) -> float | None:
     """What a tool's author gives as a number; the log holds nothing else."""
     return float(value) if isinstance(value, int | float) else None
-
-
-async def in_time(seconds: float, before: float, work: Awaitable[bool]) -> bool:
-    """Work for so many seconds at most, less those `worked` before; 0 for as long as it takes. Raises
-    `LimitReached`."""
-    limit = asyncio.timeout(max(seconds - before, 0.0) if seconds else None)
-    try:
-        async with limit:
-            return await work
-    except TimeoutError:
-        if limit.expired():
-            raise LimitReached("max_seconds") from None
-        raise
 
 
 @dataclass(frozen=True)
@@ -209,25 +196,29 @@ class Invocation:
     async def _compact(self) -> None:
         """Let the model shorten the agent's history; its words are not shown."""
         self._emit(t.CompactionStarted("context"))
-        request = compaction.request(self._conversation(), self._base.instructions)
-        text, failed = "", ""
-        try:
-            async with aclosing(self._model.stream(request)) as batches:
-                async for payloads in batches:
-                    for payload in payloads:
-                        if isinstance(payload, t.TextDelta):
-                            text += payload.text
-                        elif isinstance(payload, t.Usage):
-                            self._emit(msgspec.structs.replace(payload, purpose="compaction"))
-                            failed = compaction.fault(text, payload.finish)
-        except ModelFailed as failure:
-            failed = without_server_words(failure, self._context.run).message
+        text, fault = await self._summarise()
         state = self._context.state
         inputs = [*self._base.items]
         for each in history.heard(state, self._id, self._node):
             inputs += each.input
-        replacement = () if failed else compaction.replacement(text, tuple(inputs))
-        self._emit(t.CompactionCompleted(replacement, failed))
+        replacement = () if fault else compaction.replacement(text, tuple(inputs))
+        self._emit(t.CompactionCompleted(replacement, fault))
+
+    async def _summarise(self) -> tuple[str, str]:
+        """The model's summary of the conversation, and what is wrong with it, or `""`."""
+        request = compaction.request(self._conversation(), self._base.instructions)
+        text = fault = ""
+        try:
+            async with aclosing(self._model.stream(request)) as batches:
+                async for payload in (each async for batch in batches for each in batch):
+                    if isinstance(payload, t.TextDelta):
+                        text += payload.text
+                    elif isinstance(payload, t.Usage):
+                        self._emit(msgspec.structs.replace(payload, purpose="compaction"))
+                        fault = compaction.fault(text, payload.finish)
+        except ModelFailed as failure:
+            fault = without_server_words(failure, self._context.run).message
+        return text, fault
 
     # the calls
 
