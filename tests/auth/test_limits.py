@@ -54,7 +54,7 @@ def test_a_refused_request_counts_for_nobody() -> None:
 def test_no_limit_remembers_nothing_and_full_buckets_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tailrace.auth.limits.REMEMBERED", 10)
+    monkeypatch.setattr("tailrace.auth.limits.MOST_ACCOUNTS", 10)
     clock = Clock()
     rates = Rates(clock)
     rates.take([Account("x", "key", NO_LIMITS)])

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tailrace.auth.principal import Principal
-from tailrace.auth.tokens import BUCKET, SEEN, Token, Tokens
+from tailrace.auth.tokens import BUCKET, MOST_SECRETS, Token, Tokens
 from tailrace.cli.tokens import create
 from tailrace.errors import ConfigError, NotFound
 from tailrace.log.stores.memory.store import MemoryStore
@@ -91,7 +91,7 @@ async def test_a_revoked_token_is_worth_nothing_after_a_moment(
     assert await other.find(secret) is not None
     await tokens.revoke(token.id)
     assert await tokens.find(secret) is None
-    clock.now += SEEN
+    clock.now += MOST_SECRETS
     assert await other.find(secret) is None, "another process notices too"
     (revoked,) = await tokens.all()
     assert not revoked.stands(clock.now)
@@ -112,7 +112,7 @@ async def test_the_first_token_is_noticed(tokens: Tokens, clock: Clock) -> None:
     assert not await tokens.any()
     other = Tokens(tokens._records, clock)
     await other.create(ANN)
-    clock.now += SEEN
+    clock.now += MOST_SECRETS
     assert await tokens.any()
 
 

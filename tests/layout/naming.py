@@ -19,7 +19,7 @@ PARTICIPLE = re.compile(
     "|(?!(breed|embed|exceed|feed|hundred|indeed|need|proceed|seed|shed|speed|succeed|weed)$)[a-z0-9]{2,}ed"
 )
 STATE = re.compile(
-    "allowed|approved|cancelled|closed|completed|connected|damaged|disabled|disconnected|done|dropped|enabled|expired|failed"
+    "abandoned|allowed|approved|cancelled|closed|completed|connected|damaged|disabled|disconnected|done|dropped|enabled|expired|failed"
     "|finished|interrupted|paused|required|revoked|settled|started|stopped|truncated"
 )
 """A state of a run, call, connection or token: a value or a function that is true or false."""

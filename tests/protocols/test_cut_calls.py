@@ -119,7 +119,7 @@ def test_a_custom_call_is_cut_where_nothing_follows(
 ) -> None:
     payloads: list[t.Payload] = [*FREE, t.ItemCompleted(0), *more, t.Usage("m", finish=finish)]
     (end,) = [
-        payload for payload in CutCalls().told(payloads) if isinstance(payload, t.ItemCompleted)
+        payload for payload in CutCalls().mend(payloads) if isinstance(payload, t.ItemCompleted)
     ]
     assert end.status == status
 
@@ -127,7 +127,7 @@ def test_a_custom_call_is_cut_where_nothing_follows(
 def test_in_pieces_it_is_the_same() -> None:
     payloads: list[t.Payload] = [*FREE, t.ItemCompleted(0), t.Usage("m", finish="length")]
     calls = CutCalls()
-    assert [p for each in payloads for p in calls.told([each])] == CutCalls().told(payloads)
+    assert [p for each in payloads for p in calls.mend([each])] == CutCalls().mend(payloads)
 
 
 @pytest.mark.parametrize(

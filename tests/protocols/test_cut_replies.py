@@ -13,25 +13,25 @@ ONE, OTHER = ("main", t.MAIN), ("main", "helper")
 
 def test_a_whole_reply_replaces_the_cut_ones_of_its_source() -> None:
     cut = CutReplies[int]()
-    cut.said(ONE, 0)
+    cut.add(ONE, 0)
     assert cut.complete(ONE) == []
-    cut.said(ONE, 1)
-    cut.said(OTHER, 2)
+    cut.add(ONE, 1)
+    cut.add(OTHER, 2)
     cut.abandon(ONE, whole_turn=False)
-    cut.said(ONE, 3)
+    cut.add(ONE, 3)
     cut.abandon(ONE, whole_turn=False)  # a second crash
-    cut.said(ONE, 4)
+    cut.add(ONE, 4)
     assert cut.left() == [1, 3]
     assert cut.complete(OTHER) == []
-    assert cut.complete(ONE) == [1, 3] == cut.replaced
+    assert cut.complete(ONE) == [1, 3] == cut.discarded_parts
     assert cut.left() == []
 
 
 def test_a_turn_that_begins_anew_abandons_whole_replies_too() -> None:
     cut = CutReplies[int]()
-    cut.said(ONE, 0)
+    cut.add(ONE, 0)
     cut.complete(ONE)
-    cut.said(ONE, 1)
+    cut.add(ONE, 1)
     cut.abandon(ONE, whole_turn=True)
     assert cut.left() == [0, 1]
     cut.abandon(ONE, whole_turn=True)

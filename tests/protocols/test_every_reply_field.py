@@ -170,7 +170,7 @@ def test_what_nobody_knows_of_a_message_is_said_and_does_not_go_back() -> None:
     whole = {**then, "arguments": "{}", "found": [1, 2]}
     assert choice["message"]["executed_tools"] == [whole, {"index": 1, "type": "y"}]
     assert choice["message"]["content"] == "See"
-    asked = ModelRequest(items=conversation(fold(events), told=()))
+    asked = ModelRequest(items=conversation(fold(events), begin=()))
     (back,) = json.loads(ChatCodec().request(asked, "m").body)["messages"]
     assert back == {"role": "assistant", "content": "See"}
 
@@ -271,7 +271,7 @@ def test_parts_that_nobody_knows_are_said_and_go_back(name: str, kind: str, stre
     frames = responses_stream.ResponsesEncoder(RUN, options).encode(events)
     told = [json.loads(f.partition(b"data: ")[2]) for f in frames if b"output_item.done" in f[:40]]
     assert told[0]["item"]["content"] == parts
-    asked = ModelRequest(items=conversation(fold(events), told=()))
+    asked = ModelRequest(items=conversation(fold(events), begin=()))
     (back,) = json.loads(CODECS["responses"].request(asked, "m").body)["input"]
     keeps = [{k: v for k, v in part.items() if v != []} for part in parts]  # none are none
     assert back["content"] == keeps

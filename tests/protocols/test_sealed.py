@@ -60,7 +60,7 @@ def test_a_thought_comes_back_whole(name: str) -> None:
     turns = MessageTurns("messages", Names((), "messages", "messages"))
     for item in items:
         turns.add(item)
-    assert turns.made == []  # a Messages server would refuse what it did not sign
+    assert turns.turns == []  # a Messages server would refuse what it did not sign
 
 
 def test_what_belongs_to_a_call_comes_back_with_it() -> None:

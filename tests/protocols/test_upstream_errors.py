@@ -223,7 +223,7 @@ def test_a_key_that_is_refused_is_the_operators_alone(name: str) -> None:
         decoder = CODECS["chat"].decoder("m")
         decoder.feed(f"data: {body}\n\n".encode())
         failure = decoder.failure
-    assert (failure.message, failure.public) == (KEY.said, KEY.said)
+    assert (failure.message, failure.public) == (KEY.message, KEY.message)
     assert (failure.code, failure.retryable) == ("upstream_auth_failed", False)
     assert failure.status in (401, 403, 407)
     assert f"answered {failure.status}: " in failure.detail
@@ -232,12 +232,12 @@ def test_a_key_that_is_refused_is_the_operators_alone(name: str) -> None:
 def test_what_else_is_the_operators() -> None:
     unpaid = server_failure("top up account 1234", {"error": {"message": "x"}}, 402)
     assert (unpaid.message, unpaid.code, unpaid.retryable) == (
-        UNPAID.said,
+        UNPAID.message,
         "upstream_billing_failed",
         False,
     )
     elsewhere = server_failure("moved", None, 302)
-    assert (elsewhere.message, elsewhere.retryable) == (ELSEWHERE.said.format(302), False)
+    assert (elsewhere.message, elsewhere.retryable) == (ELSEWHERE.message.format(302), False)
 
 
 WORDS: list[tuple[dict[str, Any], int, str, bool]] = [

@@ -24,7 +24,7 @@ async def test_a_run_that_was_handed_out_before_begins_a_new_attempt() -> None:
     await until(lambda: worker.supervisor.live() == 1)
     await some_turns()
     state = await worker.directory.state(run)
-    assert (state.attempt, state.stuck) == (2, 1)
+    assert (state.attempt, state.stalls) == (2, 1)
     await worker.supervisor.close()
 
 

@@ -91,7 +91,7 @@ def test_a_cut_reply_that_grows_after_each_takeover_goes_on(kind: t.ItemKind) ->
         steps += taken(1, 2 + number)
         assert verdict(state(*steps)) == ""
         steps.append(delta(0, "b"))
-    assert state(*steps).stuck == 0
+    assert state(*steps).stalls == 0
     assert verdict(state(*steps, *taken(2, 12))) == IN_A_ROW, "no more since"
 
 
@@ -133,7 +133,7 @@ def test_processes_that_stop_in_order_do_not_count() -> None:
         )
         assert verdict(made, record) == ""
         made.advance(t.Draft(attempt(record, made, "restarted", orderly=False)), 0)
-    assert (made.stuck, made.cut_offs) == (0, 0)
+    assert (made.stalls, made.cut_offs) == (0, 0)
     assert verdict(made, record) == ""
     for _ in range(2):
         made.advance(t.Draft(attempt(record, made, "gone", orderly=False)), 0)

@@ -24,7 +24,7 @@ from tailrace.http.health import Health
 from tailrace.runs import conversations
 from tailrace.runs.settings import RunSettings
 
-KEPT = conversations.KEPT = 180_000
+KEPT = conversations.RETENTION_MS = 180_000
 assembly.RunSettings = partial(
     RunSettings, kept_unstored=KEPT, tombstone=KEPT, idempotency=KEPT, retry_window=KEPT
 )

@@ -35,7 +35,7 @@ from tailrace.service.catalog import Catalog, Target
 from tailrace.service.documents import Documents
 from tailrace.service.lifecycle import Lifecycle, Shutdown
 from tailrace.service.projection import Projections
-from tailrace.service.readers import Readers
+from tailrace.service.readers import ReaderLimits
 from tailrace.service.run_service import RunService
 from tailrace.service.stored_runs import StoredRuns
 
@@ -71,7 +71,7 @@ def assemble(
         runs=runs,
         catalog=Catalog(_targets(config, python_agents)),
         projections=Projections(store),
-        readers=Readers(),
+        readers=ReaderLimits(),
         shutdown=shutdown,
         hold_seconds=stream_settings.heartbeat_seconds,
     )

@@ -52,21 +52,25 @@ class Gate:
     async def admit(self, headers: Mapping[str, str], scope: Scope) -> Principal:
         """Who asks. Raises `Unauthorized` for strangers, `Forbidden` for who may not do this, `TooMany` for
         who asks too often."""
-        found = self._with_accounts(await self._principal(headers))
-        self._rates.take(found.accounts)
-        if not found.may(scope):
+        principal = self._with_accounts(await self._principal(headers))
+        self._rates.take(principal.accounts)
+        if not principal.may(scope):
             raise Forbidden(f"This key may not do this: it lacks the scope '{scope}'.")
-        return found
+        return principal
 
     async def still(self, headers: Mapping[str, str], who: Principal) -> bool:
         """Whether these headers would let `who` in now; yes while that cannot be said."""
         try:
-            found = await self._principal(headers)
+            principal = await self._principal(headers)
         except Unauthorized:
             return False
         except LogError:
             return True
-        return (found.tenant, found.user, found.token) == (who.tenant, who.user, who.token)
+        return (principal.tenant, principal.user, principal.token) == (
+            who.tenant,
+            who.user,
+            who.token,
+        )
 
     async def stands_open(self) -> bool:
         """Whether everybody who reaches the server may do everything."""
@@ -84,17 +88,17 @@ class Gate:
     async def _principal(self, headers: Mapping[str, str]) -> Principal:
         if await self.stands_open():
             return LOCAL
-        given = [_secret(headers.get(name, "")) for name in HEADERS]
-        shown = [secret for secret in given if secret]
-        for secret in shown:
+        secrets = [_secret(headers.get(name, "")) for name in HEADERS]
+        non_empty = [secret for secret in secrets if secret]
+        for secret in non_empty:
             token = await self.tokens.find(secret)
             if token is not None:
                 return token.principal()
             if self._verifier is not None:
-                found = await self._verifier.principal(secret)
-                if found is not None:
-                    return found
-        if shown:
+                principal = await self._verifier.principal(secret)
+                if principal is not None:
+                    return principal
+        if non_empty:
             raise Unauthorized("Incorrect API key provided.", code="invalid_api_key")
         raise Unauthorized("You did not provide an API key.", code="missing_api_key")
 

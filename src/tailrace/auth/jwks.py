@@ -43,24 +43,24 @@ class Keys:
         """The key of that id, or None."""
         if not isinstance(kid, str):
             return None
-        if self._wanted(kid):
+        if self._may_fetch(kid):
             async with self._asking:
-                if self._wanted(kid):  # who waited finds what the first one got
+                if self._may_fetch(kid):  # who waited finds what the first one got
                     await self._ask()
         return self._keys.get(kid) if self._clock() < self._old else None
 
-    def _wanted(self, kid: str) -> bool:
+    def _may_fetch(self, kid: str) -> bool:
         now = self._clock()
         return (now >= self._old or kid not in self._keys) and now >= self._next
 
     async def _ask(self) -> None:
         try:
-            found = _keys(await self._fetch())
+            keys = _keys(await self._fetch())
         except (OSError, ValueError, RecursionError, jwt.PyJWTError) as error:
             logger.warning("[auth.jwt] jwks_url: %s", getattr(error, "strerror", None) or error)
             self._next = self._clock() + FAILED_SECONDS
             return
-        self._keys, now = found, self._clock()
+        self._keys, now = keys, self._clock()
         self._old, self._next = now + LIFE_SECONDS, now + self._cooldown
 
 
@@ -69,7 +69,7 @@ def _keys(document: bytes) -> dict[str, Any]:
     data: object = json.loads(document)
     if not isinstance(data, dict):
         raise ValueError("the document is not a JWKS")
-    found = jwt.PyJWKSet.from_dict(cast("dict[str, Any]", data)).keys
+    keys = jwt.PyJWKSet.from_dict(cast("dict[str, Any]", data)).keys
     return {
-        key.key_id: key.key for key in found if key.key_id and key.public_key_use in ("sig", None)
+        key.key_id: key.key for key in keys if key.key_id and key.public_key_use in ("sig", None)
     }

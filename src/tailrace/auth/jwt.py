@@ -99,14 +99,14 @@ class JwtVerifier:
         claim = claims.get(self._settings.scope_claim, "")
         words = claim.split() if isinstance(claim, str) else claim
         if not _are_texts(words):
-            _refused(self._settings.scope_claim, "is no text and no list of texts")
+            _refuse(self._settings.scope_claim, "is no text and no list of texts")
             return None
         prefix = self._settings.scope_prefix
-        named: frozenset[Scope] = frozenset(
+        scopes: frozenset[Scope] = frozenset(
             scope for scope in SCOPES if f"{prefix}{scope}" in words
         )
         ours = bool(prefix) and any(word.startswith(prefix) for word in words)
-        return named if named or ours else USUAL
+        return scopes if scopes or ours else USUAL
 
 
 def _are_texts(words: object) -> TypeGuard[list[str]]:
@@ -119,11 +119,11 @@ def _name(claims: dict[str, Any], claim: str) -> str | None:
     """The name of a tenant or a user in a claim; None where there is none."""
     fault = fault_of(claims[claim]) if claim in claims else "is missing"
     if fault:
-        _refused(claim, fault)
+        _refuse(claim, fault)
         return None
     return cast("str", claims[claim])
 
 
-def _refused(claim: str, fault: str) -> None:
+def _refuse(claim: str, fault: str) -> None:
     """Tell the operator why a token that the provider did sign counts for nobody; it is not shown."""
     logger.warning("[auth.jwt] a token was refused: its claim %r %s", claim, fault)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tailrace.errors import TooMany
 
-REMEMBERED = 16_384
+MOST_ACCOUNTS = 16_384
 """Accounts whose requests are remembered at most."""
 MINUTE = 60.0
 
@@ -53,8 +53,8 @@ class GivenLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def over(self, others: Limits) -> Limits:
         """These, and `others` where they say nothing."""
-        given = msgspec.structs.asdict(self)
-        return others.but({key: value for key, value in given.items() if value is not None})
+        limits = msgspec.structs.asdict(self)
+        return others.but({key: value for key, value in limits.items() if value is not None})
 
 
 class Account(Struct, frozen=True):
@@ -74,13 +74,13 @@ class Rates:
 
     def take(self, accounts: Sequence[Account]) -> None:
         """Count a request. Raises `TooMany`, and counts nothing, when one of the accounts has no room."""
-        limited = [account for account in accounts if account.limits.requests_per_minute]
-        if not limited:
+        limited_accounts = [account for account in accounts if account.limits.requests_per_minute]
+        if not limited_accounts:
             return
         now = self._clock()
-        taken = {account.key: self._next(account, now) for account in limited}
-        self._free_at.update(taken)
-        if len(self._free_at) > REMEMBERED:
+        next_times = {account.key: self._next(account, now) for account in limited_accounts}
+        self._free_at.update(next_times)
+        if len(self._free_at) > MOST_ACCOUNTS:
             self._forget(now)
 
     def _next(self, account: Account, now: float) -> float:

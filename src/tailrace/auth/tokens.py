@@ -20,9 +20,9 @@ from tailrace.log.contract import Record, Records
 
 BUCKET = "tokens"
 PREFIX = "oat_"
-SEEN = 2_000
+MOST_SECRETS = 2_000
 """Milliseconds for which a token that was looked up is believed: so long a revoked one may still work."""
-REMEMBERED = 4_096
+MOST_TOKENS = 4_096
 """Tokens remembered at most, wrong ones included."""
 
 
@@ -62,17 +62,17 @@ class Tokens:
         """`records` gives the records of a store that need not be open yet."""
         self._records = records
         self._clock = clock
-        self._seen: dict[str, tuple[int, Token | None]] = {}
+        self._cache: dict[str, tuple[int, Token | None]] = {}
         self._some = False
 
     async def create(self, token: Token) -> str:
         """Keep a new token; returns its secret, which nobody can tell again."""
         secret = PREFIX + secrets.token_urlsafe(32)
-        made = msgspec.structs.replace(
+        new_token = msgspec.structs.replace(
             token, id=f"tok_{secrets.token_hex(8)}", created=self._clock()
         )
-        await self._records().put(BUCKET, _hash(secret), SHAPE.encode(made), revision=0)
-        self._seen.clear()
+        await self._records().put(BUCKET, _hash(secret), SHAPE.encode(new_token), revision=0)
+        self._cache.clear()
         return secret
 
     async def all(self) -> Sequence[Token]:
@@ -86,20 +86,20 @@ class Tokens:
             if token.id == id:
                 revoked = msgspec.structs.replace(token, revoked=self._clock())
                 await self._records().put(BUCKET, record.key, SHAPE.encode(revoked))
-                self._seen.clear()
+                self._cache.clear()
                 return revoked
         raise NotFound(f"No token found with id '{id}'.", code="not_found")
 
     async def find(self, secret: str) -> Token | None:
         """The token that a client showed, if there is one and it still stands."""
         key, now = _hash(secret), self._clock()
-        until, token = self._seen.get(key, (0, None))
+        until, token = self._cache.get(key, (0, None))
         if now >= until:
             record = await self._records().get(BUCKET, key)
             token = None if record is None else _token(record)
-            if len(self._seen) >= REMEMBERED:
-                self._seen.clear()
-            self._seen[key] = (now + SEEN, token)
+            if len(self._cache) >= MOST_TOKENS:
+                self._cache.clear()
+            self._cache[key] = (now + MOST_SECRETS, token)
         return token if token is not None and token.stands(now) else None
 
     async def any(self) -> bool:
@@ -108,19 +108,19 @@ class Tokens:
         if self._some:
             return True
         now = self._clock()
-        until, _ = self._seen.get("", (0, None))
+        until, _ = self._cache.get("", (0, None))
         if now < until:
             return False
         self._some = bool(await self._records().scan(BUCKET, limit=1))
         if not self._some:
-            self._seen[""] = (now + SEEN, None)
+            self._cache[""] = (now + MOST_SECRETS, None)
         return self._some
 
     async def _scan(self) -> Sequence[Record]:
-        found: list[Record] = []
-        while page := await self._records().scan(BUCKET, after=found[-1].key if found else ""):
-            found += page
-        return found
+        tokens: list[Record] = []
+        while page := await self._records().scan(BUCKET, after=tokens[-1].key if tokens else ""):
+            tokens += page
+        return tokens
 
 
 def _hash(secret: str) -> str:

@@ -79,10 +79,10 @@ def parse(text: str, name: str = "tailrace.toml", folder: Path = Path()) -> Conf
     return _good(_read(text, name, folder))
 
 
-def _good(found: Read) -> Config:
-    if found.reader.faults:
-        raise ConfigError("\n".join(found.reader.faults))
-    return found.config
+def _good(outcome: Read) -> Config:
+    if outcome.reader.faults:
+        raise ConfigError("\n".join(outcome.reader.faults))
+    return outcome.config
 
 
 def read(path: Path) -> Read:
@@ -104,10 +104,10 @@ def _read(text: str, name: str, folder: Path) -> Read:
         line = f":{place.split(',')[0]}" if place else ""
         raise ConfigError(f"{name}{line}: {message}") from None
     reader = ConfigReader(text, name)
-    reader.known(tables, [name for name in Config.__struct_fields__ if name != "folder"], "")
+    reader.check_keys(tables, [name for name in Config.__struct_fields__ if name != "folder"], "")
     for where, key, kind in INNER:
-        reader.known_below(tables.get(where), where, key, kind)
-    reader.known_inside(tables.get("agents"), "mcp", McpConfig, "agents")
+        reader.check_table_below(tables.get(where), where, key, kind)
+    reader.check_tables_inside(tables.get("agents"), "mcp", McpConfig, "agents")
     config = Config(
         server=reader.table(tables.get("server", {}), ServerConfig, "server"),
         engine=reader.table(tables.get("engine", {}), EngineConfig, "engine"),

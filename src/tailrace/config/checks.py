@@ -91,8 +91,8 @@ def check(config: Config, reader: ConfigReader) -> None:
         nodes_of(workflow, at)
 
 
-def _check_origins(allowed: Sequence[str], reader: ConfigReader) -> None:
-    for origin in allowed:
+def _check_origins(entries: Sequence[str], reader: ConfigReader) -> None:
+    for origin in entries:
         if fault := origins.fault(origin):
             message = f"[server] cors_origins: {origin!r} {fault}"
             reader.fault(message, "server", "cors_origins", origin)
@@ -100,8 +100,8 @@ def _check_origins(allowed: Sequence[str], reader: ConfigReader) -> None:
 
 def _check_engine(engine: EngineConfig, reader: ConfigReader) -> None:
     if not INSTALLATION.fullmatch(engine.name):
-        said = "letters, digits, _ and -"
-        reader.fault(f"[engine] name {engine.name!r} must be {said}", "engine", "name")
+        rule = "letters, digits, _ and -"
+        reader.fault(f"[engine] name {engine.name!r} must be {rule}", "engine", "name")
     for key, (least, most) in ENGINE.items():
         value = getattr(engine, key)
         if not least <= value <= most:
@@ -133,10 +133,10 @@ def _check_jwt(jwt: JwtConfig, reader: ConfigReader) -> None:
         value = getattr(jwt, key)
         if (fault := fault_of(value)) and (value or key != "tenant"):
             reader.fault(f"[auth.jwt] {key} {fault}", "auth.jwt", key)
-    known = SECRET_ALGORITHMS if jwt.secret_env else KEY_ALGORITHMS
+    algorithms = SECRET_ALGORITHMS if jwt.secret_env else KEY_ALGORITHMS
     for algorithm in jwt.algorithms:
-        if algorithm not in known:
-            kinds = ", ".join(sorted(known))
+        if algorithm not in algorithms:
+            kinds = ", ".join(sorted(algorithms))
             fault = f"[auth.jwt] algorithm {algorithm!r} does not fit its key; known: {kinds}"
             reader.fault(fault, "auth.jwt", "algorithms")
 
@@ -150,10 +150,10 @@ def _check_number(
 ) -> None:
     if number is None:
         return
-    named = reader.names["agents"] | reader.names["workflows"] - {name}
-    if number in numbers or str(number) in named:
-        taken = numbers.get(number, f"the name {str(number)!r}")
-        reader.fault(f"[{where}] id {number} is taken by {taken}", where, "id")
+    taken_names = reader.names["agents"] | reader.names["workflows"] - {name}
+    if number in numbers or str(number) in taken_names:
+        owner = numbers.get(number, f"the name {str(number)!r}")
+        reader.fault(f"[{where}] id {number} is taken by {owner}", where, "id")
     numbers.setdefault(number, name)
 
 
@@ -205,11 +205,11 @@ def _check_agent(where: str, agent: AgentConfig, config: Config, reader: ConfigR
 
 def _check_circles(config: Config, reader: ConfigReader) -> None:
     """Nobody is below himself; each circle is told of once."""
-    told: set[frozenset[str]] = set()
+    circles: set[frozenset[str]] = set()
     for name in config.agents:
         circle = _circle(name, (), config)
-        if circle and frozenset(circle) not in told:
-            told.add(frozenset(circle))
+        if circle and frozenset(circle) not in circles:
+            circles.add(frozenset(circle))
             where, way = f"agents.{name}", " → ".join(circle)
             reader.fault(f"[{where}] an agent dispatches itself: {way}", where, "subagents")
 
@@ -238,8 +238,8 @@ def _mcp_faults(server: McpConfig) -> Iterator[str]:
             yield f"{key!r} does not go with {'url' if server.url else 'command'!r}"
     if server.timeout <= 0:
         yield "timeout must be more than 0"
-    named = () if isinstance(server.approval, str) else server.approval
-    for tool in named:
+    approval_names = () if isinstance(server.approval, str) else server.approval
+    for tool in approval_names:
         if server.allow and tool not in server.allow:
             yield f"approval names {tool!r}, which is not in allow{nearest(tool, server.allow)}"
 

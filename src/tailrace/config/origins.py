@@ -16,9 +16,9 @@ def normal(origin: str) -> str:
     if parts is None:
         return origin
     host = parts.hostname or ""
-    shown = f"[{host}]" if ":" in host else host
+    address = f"[{host}]" if ":" in host else host
     port = "" if parts.port in (None, USUAL.get(parts.scheme)) else f":{parts.port}"
-    return f"{parts.scheme}://{shown}{port}"
+    return f"{parts.scheme}://{address}{port}"
 
 
 def fault(origin: str) -> str:

@@ -23,7 +23,7 @@ class ConfigReader:
     """Turns tables into structs, and collects faults with the lines they stand on."""
 
     def __init__(self, text: str, name: str) -> None:
-        self._lines = LONG_TEXT.sub(lambda found: "\n" * found[0].count("\n"), text).split("\n")
+        self._lines = LONG_TEXT.sub(lambda match: "\n" * match[0].count("\n"), text).split("\n")
         self._name = name
         self._faults: dict[str, int] = {}
         self.names: dict[str, AbstractSet[str]] = {}
@@ -40,28 +40,29 @@ class ConfigReader:
         """All of them, in the order of their lines; those of no line last."""
         return sorted(self._faults, key=lambda fault: self._faults[fault] or len(self._lines) + 1)
 
-    def known(self, table: Mapping[str, Any], names: Iterable[str], where: str) -> None:
+    def check_keys(self, table: Mapping[str, Any], names: Iterable[str], where: str) -> None:
+        """Report every key of a table that is not one of `names`."""
         for key in table:
             if key not in names:
                 inside = f" in [{where}]" if where else ""
                 self.fault(f"unknown key {key!r}{inside}{nearest(key, names)}", where, key)
 
-    def known_below(self, value: Any, where: str, key: str, kind: type[Struct]) -> None:
+    def check_table_below(self, value: Any, where: str, key: str, kind: type[Struct]) -> None:
         """The same for the table under `key` of one table."""
         inner = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
         if isinstance(inner, dict):
             names = kind.__struct_fields__
-            self.known(cast("dict[str, Any]", inner), names, f"{where}.{key}")
+            self.check_keys(cast("dict[str, Any]", inner), names, f"{where}.{key}")
 
-    def known_inside(self, value: Any, key: str, kind: type[ConfigPart], where: str) -> None:
+    def check_tables_inside(self, value: Any, key: str, kind: type[ConfigPart], where: str) -> None:
         """The same for the tables listed under `key` of each table."""
         tables = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
         for name, table in tables.items():
-            listed = cast("dict[str, Any]", table).get(key) if isinstance(table, dict) else None
-            for entry in cast("list[Any]", listed) if isinstance(listed, list) else []:
+            entries = cast("dict[str, Any]", table).get(key) if isinstance(table, dict) else None
+            for entry in cast("list[Any]", entries) if isinstance(entries, list) else []:
                 if isinstance(entry, dict):
                     names = kind.__struct_fields__
-                    self.known(cast("dict[str, Any]", entry), names, f"{where}.{name}")
+                    self.check_keys(cast("dict[str, Any]", entry), names, f"{where}.{name}")
 
     def tables(self, value: Any, kind: type[Part], where: str) -> dict[str, Part]:
         """Tables by name, as far as each can be read."""
@@ -74,8 +75,8 @@ class ConfigReader:
         for name in tables:
             if not SLUG.fullmatch(name):
                 self.fault(f"{name!r} is not a valid name: {NAMES}", f"{where}.{name}")
-        made = {name: self.part(table, kind, f"{where}.{name}") for name, table in tables.items()}
-        return {name: part for name, part in made.items() if part is not None}
+        parts = {name: self.part(table, kind, f"{where}.{name}") for name, table in tables.items()}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def table(self, value: Any, kind: type[Part], where: str) -> Part:
         """A table of which nothing is required."""
@@ -87,17 +88,17 @@ class ConfigReader:
             self.fault(f"[{where}] must be a table", key=where)
             return None
         keys = cast("dict[str, Any]", value)
-        self.known(keys, kind.__struct_fields__, where)
-        made: dict[str, Any] = {}
+        self.check_keys(keys, kind.__struct_fields__, where)
+        fields: dict[str, Any] = {}
         for field in structs.fields(kind):
             if field.name not in keys:
                 if field.required:
                     self.fault(f"[{where}] Object missing required field `{field.name}`", where)
-            elif (found := self._value(keys[field.name], field, where)) is not msgspec.UNSET:
-                made[field.name] = found
+            elif (part_value := self._value(keys[field.name], field, where)) is not msgspec.UNSET:
+                fields[field.name] = part_value
         return (
-            kind(**made)
-            if all(f.name in made or not f.required for f in structs.fields(kind))
+            kind(**fields)
+            if all(f.name in fields or not f.required for f in structs.fields(kind))
             else None
         )
 
@@ -106,11 +107,11 @@ class ConfigReader:
         inner = get_args(field.type)
         if get_origin(field.type) is tuple and isinstance(value, list) and _is_part(inner[0]):
             each = enumerate(cast("list[Any]", value))
-            made = [self._converted(one, inner[0], f"{field.name}[{n}]", where) for n, one in each]
-            return tuple(one for one in made if one is not msgspec.UNSET)
-        return self._converted(value, field.type, field.name, where)
+            items = [self._convert(one, inner[0], f"{field.name}[{n}]", where) for n, one in each]
+            return tuple(one for one in items if one is not msgspec.UNSET)
+        return self._convert(value, field.type, field.name, where)
 
-    def _converted(self, value: Any, kind: Any, at: str, where: str) -> Any:
+    def _convert(self, value: Any, kind: Any, at: str, where: str) -> Any:
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
@@ -130,14 +131,14 @@ class ConfigReader:
             return 0
         line = start + 1 if table else 0
         if key:
-            wanted = re.compile(
+            pattern = re.compile(
                 rf"\s*\[?\s*['\"]?{re.escape(key)}['\"]?\s*[=.\]]|.*[{{,]\s*{re.escape(key)}\s*="
             )
-            found = (n + 1 for n in range(start, end) if wanted.match(self._lines[n]))
-            line = next(found, line)
+            lines = (n + 1 for n in range(start, end) if pattern.match(self._lines[n]))
+            line = next(lines, line)
         if near:
-            found = (n + 1 for n in range(max(line - 1, start), end) if near in self._lines[n])
-            line = next(found, line)
+            lines = (n + 1 for n in range(max(line - 1, start), end) if near in self._lines[n])
+            line = next(lines, line)
         return line
 
     def _place(self, table: str) -> tuple[int, int]:

@@ -23,7 +23,7 @@ def warnings(config: Config) -> Iterator[str]:
     yield from _reach(config)
     yield from _auth(config)
     for name, model in config.models.items():
-        yield from _written(f"[models.{name}] headers", model.headers)
+        yield from _entries(f"[models.{name}] headers", model.headers)
         if model.base_url and urlsplit(model.base_url).path in ("", "/"):
             url = f"{model.base_url.rstrip('/')}/v1"
             yield f"[models.{name}] base_url has no path; most servers answer under /v1: {url!r}"
@@ -32,8 +32,8 @@ def warnings(config: Config) -> Iterator[str]:
     for name, agent in config.agents.items():
         for server in agent.mcp:
             where = f"[agents.{name}] mcp {server.label!r}"
-            yield from _written(f"{where} headers", server.headers)
-            yield from _written(f"{where} env", server.env)
+            yield from _entries(f"{where} headers", server.headers)
+            yield from _entries(f"{where} env", server.env)
             if _in_the_clear(server.url):
                 yield f"{where} url is http: what goes there can be read on the way"
 
@@ -73,23 +73,23 @@ def _off(config: Config) -> Iterator[str]:
 
 
 def _auth(config: Config) -> Iterator[str]:
-    found = config.auth.jwt
-    if found is not None:
-        if not found.audience:
+    jwt = config.auth.jwt
+    if jwt is not None:
+        if not jwt.audience:
             yield "[auth.jwt] audience: tokens that the provider made for other services are taken"
-        if not found.issuer:
+        if not jwt.issuer:
             yield "[auth.jwt] issuer: whoever has signed with this key is believed"
-        if found.without_user == "whole_tenant":
-            claim = found.user_claim
+        if jwt.without_user == "whole_tenant":
+            claim = jwt.user_claim
             yield f"[auth.jwt] without_user: who has a token without {claim!r} sees the whole tenant"
-        if _in_the_clear(found.jwks_url):
+        if _in_the_clear(jwt.jwks_url):
             yield "[auth.jwt] jwks_url is http: whoever is on the way can let anybody in"
-    priced = all(model.price for model in config.models.values() if model.base_url)
-    if (config.limits.token.cost_per_day or config.limits.tenant.cost_per_day) and not priced:
+    has_prices = all(model.price for model in config.models.values() if model.base_url)
+    if (config.limits.token.cost_per_day or config.limits.tenant.cost_per_day) and not has_prices:
         yield "[limits] cost_per_day: a model without a price costs nothing"
 
 
-def _written(where: str, values: Mapping[str, str]) -> Iterator[str]:
+def _entries(where: str, values: Mapping[str, str]) -> Iterator[str]:
     for name in values:
         if SECRET.search(name):
             yield f"{where}: {name} stands in the file; let it come from the environment"

@@ -35,10 +35,10 @@ class WorkflowConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 def nodes_of(workflow: WorkflowConfig, fault: Fault) -> list[NodeConfig]:
     """A workflow's nodes, checked: ids are unique, needs exist, nobody waits for himself. `fault` is told
     what is wrong, and may raise."""
-    made = [_node(table, fault) for table in workflow.nodes]
-    nodes = [node for node in made if node is not None]
+    node_list = [_node(table, fault) for table in workflow.nodes]
+    nodes = [node for node in node_list if node is not None]
     ids = [node.id for node in nodes]
-    if not made:
+    if not node_list:
         fault("needs at least one node", "")
     for node in nodes:
         if not ID.fullmatch(node.id) or ids.count(node.id) > 1:

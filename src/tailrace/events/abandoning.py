@@ -14,21 +14,21 @@ def reply(state: RunState, node: str, agent: str) -> list[t.Draft]:
     """Abandon an agent's cut reply, if it has one, and close what that left: its items, its unrun calls."""
     if not state.cut_items((node, agent)):
         return []
-    said = state.said_by((node, agent))
-    return [t.Draft(t.ReplyAbandoned(), node, agent), *_left_of(state, said)]
+    cut_reply = state.said_by((node, agent))
+    return [t.Draft(t.ReplyAbandoned(), node, agent), *_left_of(state, cut_reply)]
 
 
 def replies(state: RunState, node: str | None = None) -> list[t.Draft]:
     """The same for all agents, or for a node's."""
     sources = [(draft.node, draft.agent) for draft in state.abandonments()]
-    kept = [source for source in sources if node in (None, source[0])]
-    return [draft for source in kept for draft in reply(state, *source)]
+    agents = [source for source in sources if node in (None, source[0])]
+    return [draft for source in agents for draft in reply(state, *source)]
 
 
 def leftovers(state: RunState) -> list[t.Draft]:
     """Close what replies left whose worker died after `reply.abandoned`."""
-    gone = [number for number, item in enumerate(state.items) if item.abandoned]
-    return _left_of(state, gone)
+    abandoned_items = [number for number, item in enumerate(state.items) if item.abandoned]
+    return _left_of(state, abandoned_items)
 
 
 def everything(state: RunState) -> list[t.Draft]:
@@ -38,9 +38,9 @@ def everything(state: RunState) -> list[t.Draft]:
         if phase != "open":
             continue
         node = state.homes[agent]
-        if said := state.said_by((node, agent), whole_turn=True):
-            abandoned = t.Draft(t.ReplyAbandoned(all=True), node, agent)
-            drafts += [abandoned, *_left_of(state, said)]
+        if cut_reply := state.said_by((node, agent), whole_turn=True):
+            event = t.Draft(t.ReplyAbandoned(all=True), node, agent)
+            drafts += [event, *_left_of(state, cut_reply)]
         if agent != t.MAIN:
             drafts.append(t.Draft(t.AgentCompleted("incomplete"), node, agent))
     return drafts

@@ -81,15 +81,15 @@ class Given(Struct, frozen=True):
     repeated: bool = False
 
 
-def reply(asked: InputRequested, text: str) -> Reply:
+def reply(question: InputRequested, text: str) -> Reply:
     """An answer in words: as they are, or what they say as JSON where the question allows only that.
     Raises `BadRequest` where that takes too long to find out."""
-    if not _unfit(text, asked.schema):
-        return Reply(asked.request_id, text)
+    if not _unfit(text, question.schema):
+        return Reply(question.request_id, text)
     try:
-        return Reply(asked.request_id, msgspec.json.decode(text))
+        return Reply(question.request_id, msgspec.json.decode(text))
     except (msgspec.DecodeError, RecursionError):
-        return Reply(asked.request_id, text)
+        return Reply(question.request_id, text)
 
 
 def _unfit(value: Json, schema: Json) -> str:
@@ -114,29 +114,29 @@ def drafts(state: RunState, answer: Answer) -> list[Draft]:
     return [_draft(state, each) for each in answer]
 
 
-def given(events: Iterable[Event], answer: Answer, said: tuple[Item, ...] = ()) -> Given | None:
+def given(events: Iterable[Event], answer: Answer, messages: tuple[Item, ...] = ()) -> Given | None:
     """Where this very answer was given, all parts of it, in a turn that `said` just this; None when it was
     not. Without messages, whatever else that turn said."""
     log = _Log()
     for event in events:
         log.take(event)
-    found = [log.find(each) for each in answer]
-    places = [place for place in found if place is not None]
-    if not 0 < len(places) == len(found):
+    places_or_none = [log.find(each) for each in answer]
+    places = [place for place in places_or_none if place is not None]
+    if not 0 < len(places) == len(places_or_none):
         return None
     first = min(places, key=lambda place: place.seq)
-    return first if not said or log.said.get(first.turn) == said else None
+    return first if not messages or log.messages.get(first.turn) == messages else None
 
 
 class _Log:
     """The answers in a log, by what they answer."""
 
     def __init__(self) -> None:
-        self._asked: Counter[int] = Counter()
+        self._approval_counts: Counter[int] = Counter()
         self._open: set[int] = set()
         self._questions: dict[str, InputRequested] = {}
         self._answers: dict[tuple[str, str | int, int], tuple[Payload, Given]] = {}
-        self.said: dict[int, tuple[Item, ...]] = {}
+        self.messages: dict[int, tuple[Item, ...]] = {}
         """The messages that each turn brought."""
         self._turn = 0
         self._waits = False
@@ -146,12 +146,12 @@ class _Log:
         payload = event.payload
         match payload:
             case ApprovalRequested():
-                self._asked[payload.item] += 1
+                self._approval_counts[payload.item] += 1
                 self._open.add(payload.item)
             case InputRequested():
                 self._questions[payload.request_id] = payload
             case ApprovalResolved():
-                self._keep(event, "call", payload.item, self._asked[payload.item])
+                self._keep(event, "call", payload.item, self._approval_counts[payload.item])
                 self._open.discard(payload.item)
             case InputReceived():
                 self._keep(event, "question", payload.request_id)
@@ -162,7 +162,7 @@ class _Log:
                 self._waits = True
             case RunResumed():
                 self._turn, self._waits = self._turn + 1, False
-                self.said[self._turn] = payload.input
+                self.messages[self._turn] = payload.input
             case _:
                 pass
 
@@ -175,22 +175,22 @@ class _Log:
         sends it must hear of that."""
         if isinstance(answer, Approval) and answer.item in self._open:
             return None
-        key, said = self._said(answer)
+        key, expected = self._key_and_payload(answer)
         payload, place = self._answers.get(key, (None, None))
-        return place if payload == said else None
+        return place if payload == expected else None
 
-    def _said(self, answer: One) -> tuple[tuple[str, str | int, int], Payload]:
+    def _key_and_payload(self, answer: One) -> tuple[tuple[str, str | int, int], Payload]:
         """What an answer answers, and the event that it becomes."""
         match answer:
             case Approval():
-                resolved = ApprovalResolved(answer.item, answer.approved, answer.reason)
-                return ("call", answer.item, answer.asked), resolved
+                approval = ApprovalResolved(answer.item, answer.approved, answer.reason)
+                return ("call", answer.item, answer.asked), approval
             case Reply():
-                received = InputReceived(answer.request_id, answer.value)
-                return ("question", answer.request_id, 0), received
+                input_received = InputReceived(answer.request_id, answer.value)
+                return ("question", answer.request_id, 0), input_received
             case Declined():
-                asked = self._questions.get(answer.request_id)
-                words = answer.words if asked is not None and asked.item is not None else None
+                question = self._questions.get(answer.request_id)
+                words = answer.words if question is not None and question.item is not None else None
                 return ("question", answer.request_id, 0), InputReceived(answer.request_id, words)
             case Output():
                 completed = ToolCompleted(answer.item, answer.output, answer.is_error)
@@ -202,8 +202,8 @@ class _Log:
 def _draft(state: RunState, answer: One) -> Draft:
     match answer:
         case Approval():
-            known = 0 <= answer.item < len(state.items)
-            item = state.items[answer.item] if known else None
+            exists = 0 <= answer.item < len(state.items)
+            item = state.items[answer.item] if exists else None
             if item is None or item.tool not in ASKED_TOOL:
                 raise Conflict("This approval is no longer requested.", code="already_answered")
             if item.asked != answer.asked:
@@ -211,20 +211,20 @@ def _draft(state: RunState, answer: One) -> Draft:
                     f"This approval was requested again (asked: {item.asked}): answer that request.",
                     code="already_answered",
                 )
-            resolved = ApprovalResolved(answer.item, answer.approved, answer.reason)
-            return Draft(resolved, item.node, item.agent)
+            approval = ApprovalResolved(answer.item, answer.approved, answer.reason)
+            return Draft(approval, item.node, item.agent)
         case Reply():
-            schema = _asked(state, answer.request_id).schema
+            schema = _open_question(state, answer.request_id).schema
             if wrong := _unfit(answer.value, schema):
                 raise BadRequest(f"The answer does not fit the question: {wrong}.")
             return Draft(InputReceived(answer.request_id, answer.value))
         case Declined():
-            asked = _asked(state, answer.request_id)
-            words = None if asked.item is None else answer.words
+            question = _open_question(state, answer.request_id)
+            words = None if question.item is None else answer.words
             return Draft(InputReceived(answer.request_id, words))
         case Output():
-            known = 0 <= answer.item < len(state.items)
-            item = state.items[answer.item] if known else None
+            exists = 0 <= answer.item < len(state.items)
+            item = state.items[answer.item] if exists else None
             if item is None or item.tool != "handed":
                 raise Conflict("This output is no longer expected.", code="already_answered")
             completed = ToolCompleted(answer.item, answer.output, answer.is_error)
@@ -233,7 +233,7 @@ def _draft(state: RunState, answer: One) -> Draft:
             assert_never(answer)
 
 
-def _asked(state: RunState, name: str) -> InputRequested:
+def _open_question(state: RunState, name: str) -> InputRequested:
     if state.asks.get(name) != "asked":
         raise Conflict("This question is no longer open.", code="already_answered")
     return state.questions[name]

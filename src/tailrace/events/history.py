@@ -42,7 +42,7 @@ def made_by(state: RunState, agent: str = MAIN, after: int = 0) -> tuple[Item, .
 def conversation(
     state: RunState,
     agent: str = MAIN,
-    told: tuple[Item, ...] | None = None,
+    begin: tuple[Item, ...] | None = None,
     node: str | None = None,
 ) -> tuple[Item, ...]:
     """Everything the agent knows: what it was told, and what came of it; or what stands in for that.
@@ -53,10 +53,10 @@ def conversation(
     if agent in state.compactions:
         replies, resumptions, replacement = state.compactions[agent]
         return (*replacement, *_made_and_heard(state, agent, node, replies, resumptions))
-    if told is None:
+    if begin is None:
         request = state.started()
-        told = (*request.history, *request.input)
-    return (*told, *_made_and_heard(state, agent, node))
+        begin = (*request.history, *request.input)
+    return (*begin, *_made_and_heard(state, agent, node))
 
 
 def turn(state: RunState) -> tuple[Item, ...]:
@@ -88,11 +88,11 @@ def heard(state: RunState, agent: str, node: str | None = None, after: int = 0) 
 
 def _replies(state: RunState, agent: str, after: int) -> list[tuple[int, list[ItemState]]]:
     """An agent's replies after number `after`: where each begins in the run, and its items."""
-    found: dict[int, tuple[int, list[ItemState]]] = {}
+    by_reply: dict[int, tuple[int, list[ItemState]]] = {}
     for number, item in enumerate(state.items):
         if item.agent == agent and item.reply > after and not item.abandoned:
-            found.setdefault(item.reply, (number, []))[1].append(item)
-    return [found[reply] for reply in sorted(found)]
+            by_reply.setdefault(item.reply, (number, []))[1].append(item)
+    return [by_reply[reply] for reply in sorted(by_reply)]
 
 
 def as_known(state: RunState, later: RunState) -> RunState:
@@ -108,8 +108,8 @@ def lasting(events: Sequence[Event]) -> Sequence[Event]:
     """A whole log for a reader who gets one answer at its end: without what was said in vain."""
     if not any(isinstance(event.payload, RunAttempt) for event in events):
         return events
-    gone = said_in_vain(fold(events))
-    return [event for event in events if getattr(event.payload, "item", None) not in gone]
+    hidden_items = said_in_vain(fold(events))
+    return [event for event in events if getattr(event.payload, "item", None) not in hidden_items]
 
 
 def said_in_vain(state: RunState) -> set[int]:
@@ -127,53 +127,55 @@ def said_in_vain(state: RunState) -> set[int]:
     }
 
 
-def without_repeats(told: Sequence[Item], given: Sequence[Item]) -> tuple[Item, ...]:
+def without_repeats(history: Sequence[Item], turn: Sequence[Item]) -> tuple[Item, ...]:
     """What of a turn's input the conversation does not hold already: clients that name an earlier turn
     often send all that came before it as well.
 
     Compared are texts, without white space and with what an assistant said in a row as one, because some
     surfaces show several messages as one, and calls by their ids.
     """
-    known = [text for text, _ in _spoken(told)]
-    spoken = _spoken(given)
+    history_texts = [text for text, _ in _texts(history)]
+    turn_texts = _texts(turn)
     start = 0
-    if known and known[-1][0] == "assistant":  # a question asked again is no repeat
-        count = _overlap([text for text, _ in spoken], known)
-        start = spoken[count - 1][1] + 1 if count else 0
-    calls = {item.call_id for item in told if isinstance(item, ToolCall)}
-    outputs = {item.call_id for item in told if isinstance(item, ToolOutput)}
-    systems = {_words(item) for item in told if _is_system(item)}
-    kept = [item for item in given[:start] if _is_system(item) and _words(item) not in systems]
+    if history_texts and history_texts[-1][0] == "assistant":  # a question asked again is no repeat
+        count = _overlap([text for text, _ in turn_texts], history_texts)
+        start = turn_texts[count - 1][1] + 1 if count else 0
+    calls = {item.call_id for item in history if isinstance(item, ToolCall)}
+    outputs = {item.call_id for item in history if isinstance(item, ToolOutput)}
+    systems = {_words(item) for item in history if _is_system(item)}
+    systems_in_turn = [
+        item for item in turn[:start] if _is_system(item) and _words(item) not in systems
+    ]
     return tuple(
         item
-        for item in (*kept, *given[start:])
+        for item in (*systems_in_turn, *turn[start:])
         if not (isinstance(item, ToolCall) and item.call_id in calls)
         and not (isinstance(item, ToolOutput) and item.call_id in outputs)
     )
 
 
 def said_besides(
-    asked: RunRequest, given: Sequence[Item], *, whole: bool = False
+    request: RunRequest, messages_sent: Sequence[Item], *, whole: bool = False
 ) -> tuple[Item, ...]:
     """What a turn that answers run `asked` says besides: the messages behind all that an agent said.
 
     `given` is what the client sent. With `whole` it is the conversation from its beginning: where that shows
     nothing of an agent, what the run was asked is no news.
     """
-    first = behind_agents(given)
-    messages = [item for item in given[first:] if isinstance(item, Message)]
+    first = behind_agents(messages_sent)
+    messages = [item for item in messages_sent[first:] if isinstance(item, Message)]
     if whole and not first:
-        known = [text for text, _ in _spoken((*asked.history, *asked.input))]
-        spoken = _spoken(messages)
-        count = _overlap([text for text, _ in spoken], known)
-        messages = messages[spoken[count - 1][1] + 1 if count else 0 :]
+        history_texts = [text for text, _ in _texts((*request.history, *request.input))]
+        turn_texts = _texts(messages)
+        count = _overlap([text for text, _ in turn_texts], history_texts)
+        messages = messages[turn_texts[count - 1][1] + 1 if count else 0 :]
     return tuple(messages)
 
 
 def behind_agents(items: Sequence[Item]) -> int:
     """Where in a client's list that begins which no agent has said anything after."""
-    said = (n for n, item in enumerate(items) if _is_agents(item))
-    return max(said, default=-1) + 1
+    positions = (n for n, item in enumerate(items) if _is_agents(item))
+    return max(positions, default=-1) + 1
 
 
 def _is_agents(item: Item) -> bool:
@@ -194,41 +196,43 @@ CLIENTS = ("_output", "_response")
 """How the types of items end that a client makes: outputs of calls, answers to approval requests."""
 
 
-def _spoken(items: Sequence[Item]) -> list[tuple[tuple[str, str], int]]:
+def _texts(items: Sequence[Item]) -> list[tuple[tuple[str, str], int]]:
     """(role and text, position) of what was said; an assistant's messages in a row are one."""
-    found: list[tuple[str, list[str], int]] = []
+    joined_texts: list[tuple[str, list[str], int]] = []
     for position, item in enumerate(items):
         if not isinstance(item, Message) or _is_system(item):
             continue
         texts: list[str] = []
-        if item.role == "assistant" and found and found[-1][0] == "assistant":
-            texts = found.pop()[1]
+        if item.role == "assistant" and joined_texts and joined_texts[-1][0] == "assistant":
+            texts = joined_texts.pop()[1]
         texts += text_of(item.content).split()
-        found.append((item.role, texts, position))
-    return [((role, "".join(texts)), position) for role, texts, position in found]
+        joined_texts.append((item.role, texts, position))
+    return [((role, "".join(texts)), position) for role, texts, position in joined_texts]
 
 
 def _overlap(begin: Sequence[tuple[str, str]], end: Sequence[tuple[str, str]]) -> int:
     """How much of `begin`, from its first on, is the last of `end`: the most, in linear time (Knuth, Morris
     and Pratt), for whoever asks chooses both."""
     names: dict[tuple[str, str], int] = {}
-    wanted = [names.setdefault(text, len(names)) for text in begin]
-    heard = [names.setdefault(text, len(names)) for text in end[-len(begin) :]] if begin else []
+    begin_numbers = [names.setdefault(text, len(names)) for text in begin]
+    end_numbers = (
+        [names.setdefault(text, len(names)) for text in end[-len(begin) :]] if begin else []
+    )
     borders: list[int] = []
-    for name in wanted:
-        count = _longer(wanted, borders, borders[-1], name) if borders else 0
+    for name in begin_numbers:
+        count = _longer(begin_numbers, borders, borders[-1], name) if borders else 0
         borders.append(count)
     count = 0
-    for name in heard:
-        count = _longer(wanted, borders, count, name)
+    for name in end_numbers:
+        count = _longer(begin_numbers, borders, count, name)
     return count
 
 
-def _longer(wanted: Sequence[int], borders: Sequence[int], count: int, name: int) -> int:
+def _longer(begin_numbers: Sequence[int], borders: Sequence[int], count: int, name: int) -> int:
     """How much of `wanted` is the last of what was heard after one more `name`; before it was `count`."""
-    while count and (count == len(wanted) or wanted[count] != name):
+    while count and (count == len(begin_numbers) or begin_numbers[count] != name):
         count = borders[count - 1]
-    return count + (wanted[count] == name)
+    return count + (begin_numbers[count] == name)
 
 
 def _words(item: Item) -> bytes:

@@ -21,7 +21,7 @@ _RUN = re.compile(r"(?:run_|job_|resp_|chatcmpl-|msg_)?(.*)", re.DOTALL)
 _TURN = re.compile(r"resp_(.*)_([2-9]|[1-9][0-9]{1,4})", re.DOTALL)
 _TIME = "_([2-9]|[1-9][0-9]{1,4})"
 _ITEM = re.compile(rf"[a-z]+_([^_]+)_(0|[1-9][0-9]{{0,9}})(?:{_TIME})?")
-_ASKED = re.compile(rf".*_(?:0|[1-9][0-9]{{0,9}}){_TIME}", re.DOTALL)
+_REQUEST_ID = re.compile(rf".*_(?:0|[1-9][0-9]{{0,9}}){_TIME}", re.DOTALL)
 
 
 def ulid(milliseconds: int, entropy: bytes) -> str:
@@ -47,8 +47,8 @@ def response_id(suffix: str, turn: int = 0) -> str:
 
 def response_turn(response_id: str) -> int:
     """Which turn of its run a response id names."""
-    found = _TURN.fullmatch(response_id)
-    return int(found[2]) - 1 if found else 0
+    match = _TURN.fullmatch(response_id)
+    return int(match[2]) - 1 if match else 0
 
 
 def chat_id(suffix: str) -> str:
@@ -74,8 +74,8 @@ def asked_id(item_id: str, time: int) -> str:
 
 def asked_time(asked_id: str) -> int:
     """Which request about its call an id names: 1, 2, 3 …"""
-    found = _ASKED.fullmatch(asked_id)
-    return int(found[1]) if found else 1
+    match = _REQUEST_ID.fullmatch(asked_id)
+    return int(match[1]) if match else 1
 
 
 def conversation_id(entropy: bytes) -> str:
@@ -85,13 +85,13 @@ def conversation_id(entropy: bytes) -> str:
 
 def run_suffix(any_id: str) -> str | None:
     """The suffix in any of a run's names, or None when this is no name of a run."""
-    found = _TURN.fullmatch(any_id) or _RUN.fullmatch(any_id)
-    return found[1] if found and _SUFFIX.fullmatch(found[1]) else None
+    match = _TURN.fullmatch(any_id) or _RUN.fullmatch(any_id)
+    return match[1] if match and _SUFFIX.fullmatch(match[1]) else None
 
 
 def item_position(any_id: str) -> tuple[str, int] | None:
     """(run suffix, ordinal) of the id of an item, or of a request about it; None when it is none of ours."""
-    found = _ITEM.fullmatch(any_id)
-    if found is None or not _SUFFIX.fullmatch(found[1]):
+    match = _ITEM.fullmatch(any_id)
+    if match is None or not _SUFFIX.fullmatch(match[1]):
         return None
-    return found[1], int(found[2])
+    return match[1], int(match[2])

@@ -7,9 +7,10 @@ rule 6 (the content of `item.completed` is what was streamed).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias, assert_never
 
 from tailrace.errors import IllegalEvent
+from tailrace.events import grammar
 from tailrace.events import types as t
 from tailrace.events.items import (
     Item,
@@ -32,10 +33,10 @@ LOOSE_PIECES = 256
 class Text:
     """A text that comes in pieces."""
 
-    __slots__ = ("_joined", "_loose")
+    __slots__ = ("_chunks", "_loose")
 
     def __init__(self) -> None:
-        self._joined: list[str] = []
+        self._chunks: list[str] = []
         self._loose: list[str] = []
 
     def add(self, piece: str) -> None:
@@ -43,27 +44,28 @@ class Text:
         loose = self._loose
         loose.append(piece)
         if len(loose) >= LOOSE_PIECES:
-            self._joined.append("".join(loose))
+            self._chunks.append("".join(loose))
             loose.clear()
 
     def whole(self) -> str:
         """All of it."""
-        return "".join((*self._joined, *self._loose))
+        return "".join((*self._chunks, *self._loose))
 
 
 class PartBuffer:
     """The pieces of one content part."""
 
-    __slots__ = ("annotations", "kind", "logprobs", "said")
+    __slots__ = ("annotations", "kind", "logprobs", "text_buffer")
 
     def __init__(self, kind: PartKind) -> None:
         self.kind = kind
-        self.said = Text()
+        self.text_buffer = Text()
         self.annotations: list[Json] = []
         self.logprobs: list[Json] = []
 
     def text(self) -> str:
-        return self.said.whole()
+        """The text so far."""
+        return self.text_buffer.whole()
 
     def part(self) -> Part:
         """This part as message content."""
@@ -72,13 +74,18 @@ class PartBuffer:
         return TextPart(self.text(), tuple(self.annotations), tuple(self.logprobs))
 
 
+ToolEvent: TypeAlias = (
+    t.ToolStarted | t.ToolProgress | t.ToolCompleted | t.ApprovalRequested | t.ApprovalResolved
+)
+
+
 class ItemState:
     """An item of a run: how it began, what it holds, where its tool stands.
 
-    `reply` is which of its agent's model replies (1, 2, 3 …) it belongs to, 0 while that reply goes on.
-    `cut` says that the reply's worker died; it goes on when the next one says the same again. `abandoned`
-    says that it never will: such an item was shown, but is no part of any later history. `asked` counts how
-    often a person was asked for a yes to it.
+    `reply` is the number of the agent's model reply (1, 2, 3 …) that it belongs to, 0 while that reply is
+    open. `cut` means that the reply's worker died; the item continues if the next worker repeats it.
+    `abandoned` means that it does not: the item was shown, and is in no later history. `asked` is the
+    number of approval requests for its call.
     """
 
     __slots__ = (
@@ -100,8 +107,8 @@ class ItemState:
         "tool",
     )
 
-    def __init__(self, started: t.ItemStarted, node: str, agent: str) -> None:
-        self.started = started
+    def __init__(self, event: t.ItemStarted, node: str, agent: str) -> None:
+        self.started = event
         self.node = node
         self.agent = agent
         self.status: Literal["open", "completed", "incomplete"] = "open"
@@ -117,25 +124,51 @@ class ItemState:
         self.summary: list[PartBuffer] = []
         self.arguments = Text()
 
+    def take_tool_event(self, event: ToolEvent) -> bool:
+        """Fold in an event of the item's tool call. Returns whether the run made progress by it. Raises
+        `IllegalEvent`."""
+        self.tool = grammar.step("tool", self.tool, type(event), f"of item {event.item}")
+        match event:
+            case t.ToolStarted():
+                self.begun = True
+            case t.ToolCompleted():
+                self.output = event
+                return not self.abandoned
+            case t.ApprovalRequested():
+                self.asked += 1
+            case t.ApprovalResolved():
+                self.approval = event
+                return True
+            case t.ToolProgress():
+                pass
+            case _:
+                assert_never(event)
+        return False
+
     def add_text(self, delta: t.TextDelta) -> None:
+        """Append text and log probabilities to a text part; the first delta of a part creates it."""
         buffer = _current(self.parts, delta.part, "text")
-        buffer.said.add(delta.text)
+        buffer.text_buffer.add(delta.text)
         if delta.logprobs:
             buffer.logprobs.extend(delta.logprobs)
 
     def add_refusal(self, delta: t.RefusalDelta) -> None:
-        _current(self.parts, delta.part, "refusal").said.add(delta.text)
+        """Append text to a refusal part."""
+        _current(self.parts, delta.part, "refusal").text_buffer.add(delta.text)
 
     def add_annotation(self, event: t.AnnotationAdded) -> None:
+        """Append an annotation to a text part."""
         _current(self.parts, event.part, "text").annotations.append(event.annotation)
 
     def add_reasoning(self, delta: t.ReasoningDelta | t.ReasoningSummaryDelta) -> None:
+        """Append text to a part of the reasoning, or of its summary."""
         if isinstance(delta, t.ReasoningDelta):
-            _current(self.parts, delta.part, "reasoning").said.add(delta.text)
+            _current(self.parts, delta.part, "reasoning").text_buffer.add(delta.text)
         else:
-            _current(self.summary, delta.part, "summary").said.add(delta.text)
+            _current(self.summary, delta.part, "summary").text_buffer.add(delta.text)
 
     def add_arguments(self, text: str) -> None:
+        """Append a piece of the call's arguments, JSON text."""
         self.arguments.add(text)
 
     def complete(self, event: t.ItemCompleted) -> t.ItemCompleted:
@@ -151,16 +184,16 @@ class ItemState:
 
     def _content(self, event: t.ItemCompleted) -> Item | None:
         """The item's content; None for an image or audio that was cut off before it was whole."""
-        made = self._streamed(event)
-        if made is None:
+        item = self._item_from_parts(event)
+        if item is None:
             if event.content is None and event.status == "completed":
                 raise IllegalEvent(f"item.completed: item {event.item} needs its content")
             return event.content
-        if event.content is not None and event.content != made:
+        if event.content is not None and event.content != item:
             raise IllegalEvent(f"item.completed: item {event.item} differs from its deltas")
-        return made
+        return item
 
-    def _streamed(self, event: t.ItemCompleted) -> Item | None:
+    def _item_from_parts(self, event: t.ItemCompleted) -> Item | None:
         """The content that the deltas made; None for kinds that bring their own."""
         details = event.content.details if event.content is not None else event.details
         match self.started.kind:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from tailrace.events.items import Json
 
 
-def after(logprobs: Sequence[Json], known: int) -> tuple[Json, ...]:
+def after(logprobs: Sequence[Json], offset: int) -> tuple[Json, ...]:
     """The tokens of a text from character `known` on."""
     length = 0
     for place, odds in enumerate(logprobs):
-        if length >= known:
+        if length >= offset:
             return tuple(logprobs[place:])
         length += len(str(odds.get("token", "")))
     return ()

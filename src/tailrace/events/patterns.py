@@ -26,7 +26,7 @@ _NO_SPACE = (
     r"\x{0}-\x{8}\x{e}-\x{1f}!-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff}\x{200b}-\x{2027}"
     r"\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{fefe}\x{ff00}-\x{10ffff}"
 )
-_KEPT = frozenset("dDwWbBtnvfr")
+_KEPT_ESCAPES = frozenset("dDwWbBtnvfr")
 _PYTHON = {"A": r"\A", "Z": r"\z", "z": r"\z"}
 _TOKEN = re.compile(
     r"\\u\{(?P<braced>[0-9A-Fa-f]{1,6})\}"
@@ -73,16 +73,16 @@ class Pattern:
         options.max_mem = MEMORY
         options.never_capture = True
         try:
-            self._compiled: Any = engine.compile(_translated(source), options)
+            self._matcher: Any = engine.compile(_translate(source), options)
         except engine.error as error:
             raise NoPattern(_reason(str(error))) from None
-        self.size = int(self._compiled.programsize)
+        self.size = int(self._matcher.programsize)
         self._cost = min(self.size, INSTRUCTIONS)
 
-    def found(self, text: str, work: Work) -> bool:
+    def matches(self, text: str, work: Work) -> bool:
         """Whether the pattern is anywhere in `text`. Raises `Overspent`."""
         work.spend(2 + len(text) * self._cost // CHARACTERS)
-        return self._compiled.search(text.encode("utf-8", "replace")) is not None
+        return self._matcher.search(text.encode("utf-8", "replace")) is not None
 
 
 @lru_cache(256)
@@ -91,9 +91,9 @@ def pattern(source: str) -> Pattern:
     return Pattern(source)
 
 
-def _reason(said: str) -> str:
+def _reason(message: str) -> str:
     """What RE2 says, in the terms of who wrote the pattern."""
-    words = said.removeprefix("b").strip("'\"")
+    words = message.removeprefix("b").strip("'\"")
     if "(?=" in words or "(?!" in words or "(?<" in words:
         return "looks ahead or behind, which cannot be matched in linear time"
     if "too large" in words or "repetition" in words:
@@ -101,29 +101,29 @@ def _reason(said: str) -> str:
     return f"cannot be matched in linear time ({words})"
 
 
-def _translated(source: str) -> str:
+def _translate(source: str) -> str:
     """ECMA 262 as RE2 writes it. Raises `NoPattern`."""
-    made: list[str] = []
+    pieces: list[str] = []
     bracket = -1  # where the open class began in `made`
     for token in _TOKEN.finditer(source):
         plain = token["plain"]
         if plain is None:
-            made.append(_escape(token, inside=bracket >= 0))
+            pieces.append(_escape(token, inside=bracket >= 0))
         elif bracket < 0:
-            made.append(_any(plain))
-            bracket = len(made) - 1 if plain == "[" else -1
+            pieces.append(_any(plain))
+            bracket = len(pieces) - 1 if plain == "[" else -1
         elif plain == "]":
-            opened = "".join(made[bracket:])
-            if opened in ("[", "[^"):  # in ECMA 262 a class may be empty
-                made[bracket:] = [
-                    r"[^\x{0}-\x{10ffff}]" if opened == "[" else r"[\x{0}-\x{10ffff}]"
+            bracket_text = "".join(pieces[bracket:])
+            if bracket_text in ("[", "[^"):  # in ECMA 262 a class may be empty
+                pieces[bracket:] = [
+                    r"[^\x{0}-\x{10ffff}]" if bracket_text == "[" else r"[\x{0}-\x{10ffff}]"
                 ]
             else:
-                made.append("]")
+                pieces.append("]")
             bracket = -1
         else:
-            made.append(r"\[" if plain == "[" else plain)
-    return "".join(made)
+            pieces.append(r"\[" if plain == "[" else plain)
+    return "".join(pieces)
 
 
 def _any(plain: str) -> str:
@@ -155,7 +155,7 @@ def _letter(letter: str, *, inside: bool) -> str:
         return r"\x{0}"
     if letter == "b" and inside:
         return r"\x{8}"
-    if letter in _KEPT:
+    if letter in _KEPT_ESCAPES:
         return f"\\{letter}"
     if letter in _PYTHON and not inside:
         return _PYTHON[letter]

@@ -25,7 +25,7 @@ class Resumption(Struct, frozen=True):
     nodes: frozenset[str]
 
 
-def resumed(payload: RunResumed, items: int, nodes: Iterable[str]) -> Resumption:
+def resume(payload: RunResumed, items: int, nodes: Iterable[str]) -> Resumption:
     """A run goes on when it has so many items, and these nodes have begun."""
     return Resumption(payload.request, payload.input, items, frozenset(nodes))
 

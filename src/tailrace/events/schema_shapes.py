@@ -26,7 +26,7 @@ _ONE = frozenset((
     "contains", "propertyNames", "not", "if", "then", "else",
 ))  # fmt: skip
 _SOME = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
-_NAMED = frozenset((
+_NAMED_SCHEMAS = frozenset((
     "properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies",
 ))  # fmt: skip
 
@@ -194,11 +194,11 @@ class Schema:
 
     def _patterns(self, node: Node, place: str) -> None:
         sources = [(node["pattern"], f"{place}/pattern")] if "pattern" in node else []
-        named = node.get("patternProperties")
-        if isinstance(named, dict):
+        by_pattern = node.get("patternProperties")
+        if isinstance(by_pattern, dict):
             sources += [
-                (source, f"{place}/patternProperties/{_escaped(source)}")
-                for source in cast("Node", named)
+                (source, f"{place}/patternProperties/{_escape(source)}")
+                for source in cast("Node", by_pattern)
             ]
         for source, where in sources:
             self._work.spend(100 + len(source) // 4)
@@ -209,13 +209,13 @@ class Schema:
 
     def _below(self, node: Node, place: str) -> Iterator[tuple[object, str]]:
         for keyword, value in node.items():
-            where = f"{place}/{_escaped(keyword)}"
+            where = f"{place}/{_escape(keyword)}"
             if isinstance(value, list | dict):
                 self._work.spend(len(cast("list[Any]", value)))
             if keyword in _SOME or (keyword == "items" and isinstance(value, list)):  # draft 7
-                yield from _listed(cast("object", value), where)
-            elif keyword in _NAMED:
-                yield from _named(cast("object", value), where)
+                yield from _list_items(cast("object", value), where)
+            elif keyword in _NAMED_SCHEMAS:
+                yield from _mapping_items(cast("object", value), where)
             elif keyword in _ONE:
                 yield value, where
 
@@ -224,10 +224,10 @@ class Schema:
         self._work.spend(20 + len(reference) // 16)
         resource, fragment = _join(self.base(node), reference, f"{place}/{keyword}")
         if fragment and not fragment.startswith("/"):
-            anchored = f"{resource}#{fragment}"
-            if anchored in self._nodes:
-                dynamic = keyword == "$dynamicRef" and anchored in self._dynamic
-                return Target(self._nodes[anchored], fragment if dynamic else "")
+            uri = f"{resource}#{fragment}"
+            if uri in self._nodes:
+                dynamic = keyword == "$dynamicRef" and uri in self._dynamic
+                return Target(self._nodes[uri], fragment if dynamic else "")
         elif resource in self._nodes:
             return Target(self._at(resource, fragment, f"{place}/{keyword}"))
         raise NoSchema(
@@ -255,19 +255,19 @@ class Schema:
         return node
 
 
-def _listed(values: object, place: str) -> Iterator[tuple[object, str]]:
+def _list_items(values: object, place: str) -> Iterator[tuple[object, str]]:
     if not isinstance(values, list) or not values:
         raise NoSchema(place, "must be a list of schemas")
     for index, value in enumerate(cast("list[Any]", values)):
         yield value, f"{place}/{index}"
 
 
-def _named(values: object, place: str) -> Iterator[tuple[object, str]]:
+def _mapping_items(values: object, place: str) -> Iterator[tuple[object, str]]:
     if not isinstance(values, dict):
         raise NoSchema(place, "must be an object of schemas")
     for name, value in cast("Node", values).items():
         if not (place.endswith("/dependencies") and _strings(value)):
-            yield value, f"{place}/{_escaped(name)}"
+            yield value, f"{place}/{_escape(name)}"
 
 
 def _join(base: str, reference: str, place: str) -> tuple[str, str]:
@@ -281,7 +281,7 @@ def _join(base: str, reference: str, place: str) -> tuple[str, str]:
     return uri, fragment
 
 
-def _escaped(name: str) -> str:
+def _escape(name: str) -> str:
     return name[:200].replace("~", "~0").replace("/", "~1")
 
 

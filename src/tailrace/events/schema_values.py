@@ -18,11 +18,11 @@ SHOWN = 100
 """Characters of a value in a message."""
 
 
-NAMED = 20
+NAMES_SHOWN = 20
 """Values of an `enum` that a message names all."""
 
 
-def shown(value: object) -> str:
+def excerpt(value: object) -> str:
     """A value in a message: never all of a large one."""
     if isinstance(value, str):
         return repr(value) if len(value) <= SHOWN else f"{value[:SHOWN]!r}…"
@@ -69,10 +69,10 @@ def _plain(value: object, work: Work) -> object:
 
 
 def _type(kinds: Any, value: object, _: Work) -> str:
-    wanted = [kinds] if isinstance(kinds, str) else kinds
-    if any(_IS[kind](value) for kind in wanted):
+    types = [kinds] if isinstance(kinds, str) else kinds
+    if any(_IS[kind](value) for kind in types):
         return ""
-    return f"{shown(value)} is not of type {', '.join(map(repr, wanted))}"
+    return f"{excerpt(value)} is not of type {', '.join(map(repr, types))}"
 
 
 def _is_integer(value: object) -> bool:
@@ -90,16 +90,16 @@ _IS: Mapping[str, Callable[[object], bool]] = {
 }
 
 
-def _enum(allowed: Any, value: object, work: Work) -> str:
-    if any(_same(each, value, work) for each in allowed):
+def _enum(values: Any, value: object, work: Work) -> str:
+    if any(_same(each, value, work) for each in values):
         return ""
-    if len(allowed) > NAMED:
-        return f"{shown(value)} is not one of the {len(allowed)} values that are allowed"
-    return f"{shown(value)} is not one of [{', '.join(map(shown, allowed))}]"
+    if len(values) > NAMES_SHOWN:
+        return f"{excerpt(value)} is not one of the {len(values)} values that are allowed"
+    return f"{excerpt(value)} is not one of [{', '.join(map(excerpt, values))}]"
 
 
-def _const(wanted: object, value: object, work: Work) -> str:
-    return "" if _same(wanted, value, work) else f"{shown(wanted)} was expected"
+def _const(constant: object, value: object, work: Work) -> str:
+    return "" if _same(constant, value, work) else f"{excerpt(constant)} was expected"
 
 
 def _multiple(of: Any, value: Any, work: Work) -> str:
@@ -109,49 +109,49 @@ def _multiple(of: Any, value: Any, work: Work) -> str:
     else:  # by what was written, as everybody expects of 0.01; beyond all digits by the exact values
         work.spend(10)
         fits = Fraction(str(value)) % Fraction(str(of)) == 0
-    return "" if fits else f"{shown(value)} is not a multiple of {of}"
+    return "" if fits else f"{excerpt(value)} is not a multiple of {of}"
 
 
 def _pattern(source: str, value: str, work: Work) -> str:
-    if pattern(source).found(value, work):
+    if pattern(source).matches(value, work):
         return ""
-    return f"{shown(value)} does not match {source[:SHOWN]!r}"
+    return f"{excerpt(value)} does not match {source[:SHOWN]!r}"
 
 
-def _unique(wanted: bool, value: list[Any], work: Work) -> str:  # noqa: FBT001 - a keyword's value
-    if not wanted:
+def _unique(unique: bool, value: list[Any], work: Work) -> str:  # noqa: FBT001 - a keyword's value
+    if not unique:
         return ""
-    written = {json.dumps(_plain(each, work), sort_keys=True) for each in value}
-    return "" if len(written) == len(value) else f"{shown(value)} has non-unique elements"
+    texts = {json.dumps(_plain(each, work), sort_keys=True) for each in value}
+    return "" if len(texts) == len(value) else f"{excerpt(value)} has non-unique elements"
 
 
-def _required(names: list[str], value: Node, work: Work) -> str:
+def _check_required(names: list[str], value: Node, work: Work) -> str:
     work.spend(len(names) // 8)
     missing = next((name for name in names if name not in value), None)
-    return "" if missing is None else f"{shown(missing)} is a required property"
+    return "" if missing is None else f"{excerpt(missing)} is a required property"
 
 
 def _dependent(needs: Mapping[str, Any], value: Node, work: Work) -> str:
-    for name, needed in needs.items():
+    for name, names in needs.items():
         work.spend()
-        if name in value and isinstance(needed, list):  # of `dependencies` the others are schemas
-            for missing in cast("list[str]", needed):
+        if name in value and isinstance(names, list):  # of `dependencies` the others are schemas
+            for missing in cast("list[str]", names):
                 work.spend()
                 if missing not in value:
-                    return f"{shown(missing)} is a dependency of {shown(name)}"
+                    return f"{excerpt(missing)} is a dependency of {excerpt(name)}"
     return ""
 
 
 def _bound(holds: Callable[[Any, Any], bool], words: str) -> Callable[[Any, Any, Work], str]:
     def check(limit: Any, value: Any, _: Work) -> str:
-        return "" if holds(value, limit) else f"{shown(value)} {words} {limit}"
+        return "" if holds(value, limit) else f"{excerpt(value)} {words} {limit}"
 
     return check
 
 
-def _sized(holds: Callable[[int, Any], bool], words: str) -> Callable[[Any, Any, Work], str]:
+def _size_check(holds: Callable[[int, Any], bool], words: str) -> Callable[[Any, Any, Work], str]:
     def check(limit: Any, value: Any, _: Work) -> str:
-        return "" if holds(len(value), limit) else f"{shown(value)} {words} {limit}"
+        return "" if holds(len(value), limit) else f"{excerpt(value)} {words} {limit}"
 
     return check
 
@@ -180,15 +180,15 @@ ASSERTIONS: Mapping[str, _Assert] = {
     "minimum": (is_number, _bound(_not_below, "is less than the minimum of")),
     "exclusiveMaximum": (is_number, _bound(lambda a, b: a < b, "is not less than")),
     "exclusiveMinimum": (is_number, _bound(lambda a, b: a > b, "is not greater than")),
-    "maxLength": (_IS["string"], _sized(_not_above, "is longer than")),
-    "minLength": (_IS["string"], _sized(_not_below, "is shorter than")),
+    "maxLength": (_IS["string"], _size_check(_not_above, "is longer than")),
+    "minLength": (_IS["string"], _size_check(_not_below, "is shorter than")),
     "pattern": (_IS["string"], _pattern),
-    "maxItems": (_IS["array"], _sized(_not_above, "has more items than")),
-    "minItems": (_IS["array"], _sized(_not_below, "has fewer items than")),
+    "maxItems": (_IS["array"], _size_check(_not_above, "has more items than")),
+    "minItems": (_IS["array"], _size_check(_not_below, "has fewer items than")),
     "uniqueItems": (_IS["array"], _unique),
-    "maxProperties": (_IS["object"], _sized(_not_above, "has more properties than")),
-    "minProperties": (_IS["object"], _sized(_not_below, "has fewer properties than")),
-    "required": (_IS["object"], _required),
+    "maxProperties": (_IS["object"], _size_check(_not_above, "has more properties than")),
+    "minProperties": (_IS["object"], _size_check(_not_below, "has fewer properties than")),
+    "required": (_IS["object"], _check_required),
     "dependentRequired": (_IS["object"], _dependent),
     "dependencies": (_IS["object"], _dependent),
 }

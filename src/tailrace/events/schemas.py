@@ -14,7 +14,7 @@ import msgspec
 
 from tailrace.events.patterns import pattern
 from tailrace.events.schema_shapes import Node, NoSchema, Schema
-from tailrace.events.schema_values import ASSERTIONS, SHOWN, shown
+from tailrace.events.schema_values import ASSERTIONS, SHOWN, excerpt
 from tailrace.events.work import Work
 
 QUICK = 10_000
@@ -27,18 +27,18 @@ At: TypeAlias = "tuple[At, str | int] | None"
 
 def misfits(texts: Sequence[str], schema: object, work: Work) -> list[str]:
     """Of each text, why it is no JSON of this schema, or `""`. Raises as `mismatch`."""
-    found: list[str] = []
+    failures: list[str] = []
     for text in texts:
         work.spend(len(text) // 20)
         try:
             value = msgspec.json.decode(text)
         except msgspec.DecodeError as error:
-            found.append(str(error))
+            failures.append(str(error))
         except RecursionError:
-            found.append("it is nested too deep")
+            failures.append("it is nested too deep")
         else:
-            found.append(mismatch(value, schema, work))
-    return found
+            failures.append(mismatch(value, schema, work))
+    return failures
 
 
 class Failure(NamedTuple):
@@ -48,7 +48,7 @@ class Failure(NamedTuple):
     at: At
 
 
-class Seen:
+class Evaluations:
     """What of a value was looked at: names of an object, or the first items of an array and some more."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Seen:
         self.first = 0
         self.items: set[int] = set()
 
-    def take(self, other: Seen, work: Work) -> None:
+    def take(self, other: Evaluations, work: Work) -> None:
         """What another part has looked at counts too."""
         work.spend(1 + (len(other.names) + len(other.items)) // 8)
         self.names |= other.names
@@ -98,18 +98,20 @@ class _Check:
         self._depth = 0
         self._scope: list[str] = []
 
-    def apply(self, schema: Any, value: object, at: At, seen: Seen | None = None) -> Failure | None:
+    def apply(
+        self, schema: Any, value: object, at: At, evaluations: Evaluations | None = None
+    ) -> Failure | None:
         """Why a value does not fit. With `seen`, what a schema that fits has looked at is added to it, where
         somebody asks: it stands beside other parts of one schema, and they see nothing of each other."""
         self._work.spend(3)
         if isinstance(schema, bool):
-            return None if schema else Failure(f"{shown(value)} is not allowed", at)
+            return None if schema else Failure(f"{excerpt(value)} is not allowed", at)
         if self._depth == DEEPEST:
             raise NoSchema("", f"refers to itself, or is nested, more than {DEEPEST} deep")
         node, base = cast("Node", schema), self._schema.base(schema)
         self._depth += 1
         self._scope.append(base)
-        inner = Seen()
+        inner = Evaluations()
         try:
             failure = (
                 self._assertions(node, value, at)
@@ -117,26 +119,28 @@ class _Check:
                 or self._logic(node, value, at, inner)
                 or self._parts(node, value, at, inner)
             )
-            if failure is None and seen is not None and self._schema.tracks:
-                seen.take(inner, self._work)
+            if failure is None and evaluations is not None and self._schema.tracks:
+                evaluations.take(inner, self._work)
             return failure
         finally:
             self._scope.pop()
             self._depth -= 1
 
     def _assertions(self, node: Node, value: object, at: At) -> Failure | None:
-        for keyword, wanted in node.items():
-            known = ASSERTIONS.get(keyword)
+        for keyword, argument in node.items():
+            check = ASSERTIONS.get(keyword)
             self._work.spend()
             if (
-                known is not None
-                and known[0](value)
-                and (wrong := known[1](wanted, value, self._work))
+                check is not None
+                and check[0](value)
+                and (wrong := check[1](argument, value, self._work))
             ):
                 return Failure(wrong, at)
         return None
 
-    def _references(self, node: Node, value: object, at: At, seen: Seen) -> Failure | None:
+    def _references(
+        self, node: Node, value: object, at: At, evaluations: Evaluations
+    ) -> Failure | None:
         for keyword in ("$ref", "$dynamicRef"):
             if keyword not in node:
                 continue
@@ -145,69 +149,77 @@ class _Check:
             if target.anchor:
                 self._work.spend(len(self._scope))
                 outermost = (self._schema.dynamic(base, target.anchor) for base in self._scope)
-                there = next((found for found in outermost if found is not None), there)
-            if failure := self.apply(there, value, at, seen):
+                there = next((scope for scope in outermost if scope is not None), there)
+            if failure := self.apply(there, value, at, evaluations):
                 return failure
         return None
 
-    def _logic(self, node: Node, value: object, at: At, seen: Seen) -> Failure | None:
+    def _logic(self, node: Node, value: object, at: At, evaluations: Evaluations) -> Failure | None:
         for schema in node.get("allOf", ()):
-            if failure := self.apply(schema, value, at, seen):
+            if failure := self.apply(schema, value, at, evaluations):
                 return failure
-        if "anyOf" in node and not self._fitting(node["anyOf"], value, at, seen, most=1):
-            return Failure(f"{shown(value)} is not valid under any of the given schemas", at)
+        if "anyOf" in node and not self._fitting(node["anyOf"], value, at, evaluations, most=1):
+            return Failure(f"{excerpt(value)} is not valid under any of the given schemas", at)
         if "oneOf" in node:
-            fitting = self._fitting(node["oneOf"], value, at, seen, most=2)
+            fitting = self._fitting(node["oneOf"], value, at, evaluations, most=2)
             if fitting != 1:
                 words = "valid under more than one" if fitting else "not valid under any"
-                return Failure(f"{shown(value)} is {words} of the given schemas", at)
+                return Failure(f"{excerpt(value)} is {words} of the given schemas", at)
         if "not" in node and self.apply(node["not"], value, at) is None:
-            return Failure(f"{shown(value)} is what must not be", at)
+            return Failure(f"{excerpt(value)} is what must not be", at)
         if "if" in node:
-            branch = "then" if self.apply(node["if"], value, at, seen) is None else "else"
-            return self.apply(node.get(branch, True), value, at, seen)
+            branch = "then" if self.apply(node["if"], value, at, evaluations) is None else "else"
+            return self.apply(node.get(branch, True), value, at, evaluations)
         return None
 
     def _fitting(
-        self, schemas: Iterable[object], value: object, at: At, seen: Seen, *, most: int
+        self,
+        schemas: Iterable[object],
+        value: object,
+        at: At,
+        evaluations: Evaluations,
+        *,
+        most: int,
     ) -> int:
         """How many of these fit. All are tried where somebody asks what they looked at."""
         fitting = 0
         for schema in schemas:
-            fitting += self.apply(schema, value, at, seen) is None
+            fitting += self.apply(schema, value, at, evaluations) is None
             if fitting == most and not self._schema.tracks:
                 break
         return fitting
 
-    def _parts(self, node: Node, value: object, at: At, seen: Seen) -> Failure | None:
+    def _parts(self, node: Node, value: object, at: At, evaluations: Evaluations) -> Failure | None:
         if isinstance(value, dict):
-            return self._object(node, cast("Node", value), at, seen)
+            return self._object(node, cast("Node", value), at, evaluations)
         if isinstance(value, list):
-            return self._array(node, cast("list[Any]", value), at, seen)
+            return self._array(node, cast("list[Any]", value), at, evaluations)
         return None
 
     # objects
 
-    def _object(self, node: Node, value: Node, at: At, seen: Seen) -> Failure | None:
+    def _object(self, node: Node, value: Node, at: At, evaluations: Evaluations) -> Failure | None:
         names: set[str] = set()
         failure = (
-            self._dependents(node, value, at, seen)
+            self._dependents(node, value, at, evaluations)
             or self._properties(node, value, at, names)
             or self._names(node, value, at)
             or self._others(node, "additionalProperties", value, at, names)
         )
         if self._schema.tracks:
             self._work.spend(len(names) // 8)
-            seen.names |= names
-        return failure or self._others(node, "unevaluatedProperties", value, at, seen.names)
+            evaluations.names |= names
+        return failure or self._others(node, "unevaluatedProperties", value, at, evaluations.names)
 
-    def _dependents(self, node: Node, value: Node, at: At, seen: Seen) -> Failure | None:
+    def _dependents(
+        self, node: Node, value: Node, at: At, evaluations: Evaluations
+    ) -> Failure | None:
         for keyword in ("dependentSchemas", "dependencies"):
             for name, schema in node.get(keyword, {}).items():
                 self._work.spend()
                 if name not in value or isinstance(schema, list):
                     continue
-                if failure := self.apply(schema, value, at, seen):
+                if failure := self.apply(schema, value, at, evaluations):
                     return failure
         return None
 
@@ -219,9 +231,9 @@ class _Check:
                 if failure := self.apply(schema, value[name], (at, name)):
                     return failure
         for source, schema in node.get("patternProperties", {}).items():
-            found = pattern(source)
+            match = pattern(source)
             for name, each in value.items():
-                if found.found(name, self._work):
+                if match.matches(name, self._work):
                     names.add(name)
                     if failure := self.apply(schema, each, (at, name)):
                         return failure
@@ -243,7 +255,7 @@ class _Check:
         self._work.spend(len(value) // 4)
         others = [name for name in value if name not in names]
         if others and node[keyword] is False:
-            return Failure(f"the property {shown(others[0])} is not allowed", at)
+            return Failure(f"the property {excerpt(others[0])} is not allowed", at)
         for name in others:
             names.add(name)
             if failure := self.apply(node[keyword], value[name], (at, name)):
@@ -252,7 +264,9 @@ class _Check:
 
     # arrays
 
-    def _array(self, node: Node, value: list[Any], at: At, seen: Seen) -> Failure | None:
+    def _array(
+        self, node: Node, value: list[Any], at: At, evaluations: Evaluations
+    ) -> Failure | None:
         items = node.get("items")
         first, rest = node.get("prefixItems", ()), items
         if isinstance(items, list):  # draft 7
@@ -260,15 +274,19 @@ class _Check:
         for index, (schema, each) in enumerate(zip(first, value, strict=False)):
             if failure := self.apply(schema, each, (at, index)):
                 return failure
-        seen.first = max(seen.first, min(len(first), len(value)))
+        evaluations.first = max(evaluations.first, min(len(first), len(value)))
         if rest is not None:
             for index in range(len(first), len(value)):
                 if failure := self.apply(rest, value[index], (at, index)):
                     return failure
-            seen.first = len(value)
-        return self._contains(node, value, at, seen) or self._left(node, value, at, seen)
+            evaluations.first = len(value)
+        return self._contains(node, value, at, evaluations) or self._left(
+            node, value, at, evaluations
+        )
 
-    def _contains(self, node: Node, value: list[Any], at: At, seen: Seen) -> Failure | None:
+    def _contains(
+        self, node: Node, value: list[Any], at: At, evaluations: Evaluations
+    ) -> Failure | None:
         if "contains" not in node:
             return None
         fitting = {
@@ -278,20 +296,22 @@ class _Check:
         }
         least, most = node.get("minContains", 1), node.get("maxContains", len(value))
         if len(fitting) < least:
-            return Failure(f"{shown(value)} has too few items that it must contain", at)
+            return Failure(f"{excerpt(value)} has too few items that it must contain", at)
         if len(fitting) > most:
-            return Failure(f"{shown(value)} has too many items that it may contain", at)
-        seen.items |= fitting
+            return Failure(f"{excerpt(value)} has too many items that it may contain", at)
+        evaluations.items |= fitting
         return None
 
-    def _left(self, node: Node, value: list[Any], at: At, seen: Seen) -> Failure | None:
+    def _left(
+        self, node: Node, value: list[Any], at: At, evaluations: Evaluations
+    ) -> Failure | None:
         if "unevaluatedItems" not in node:
             return None
-        for index in range(seen.first, len(value)):
+        for index in range(evaluations.first, len(value)):
             self._work.spend()
-            if index in seen.items:
+            if index in evaluations.items:
                 continue
             if failure := self.apply(node["unevaluatedItems"], value[index], (at, index)):
                 return failure
-        seen.first = len(value)
+        evaluations.first = len(value)
         return None

@@ -13,10 +13,10 @@ from typing import assert_never
 from tailrace.errors import IllegalEvent
 from tailrace.events import grammar
 from tailrace.events import types as t
-from tailrace.events.item_state import ItemState
+from tailrace.events.item_state import ItemState, ToolEvent
 from tailrace.events.items import Item, Json
 from tailrace.events.request import RunRequest
-from tailrace.events.resumptions import Resumption, resumed
+from tailrace.events.resumptions import Resumption, resume
 from tailrace.events.usage import Totals
 
 
@@ -30,10 +30,10 @@ class RunState:
         """The bytes of its log; counted by who writes or reads that, not by the fold."""
         self.attempt = 1
         self.handovers = 0
-        self.cut_offs = self.stuck = 0
+        self.cut_offs = self.stalls = 0
         """How many attempts ended without anybody wanting it, and how many of them in a row since the run got
         any further: a cut reply that grows does, too."""
-        self.started_at = self.since = self.ended_at = self.worked = self.now = 0
+        self.started_at = self.since = self.ended_at = self.work_ms = self.now = 0
         self.request: RunRequest | None = None
         self.registry: list[t.AgentEntry] = []
         self.nodes, self.agents, self.homes = dict[str, str](), dict[str, str](), dict[str, str]()
@@ -50,7 +50,7 @@ class RunState:
         self.dispatched: dict[int, list[str]] = {}
         self.compactions: dict[str, tuple[int, int, tuple[Item, ...]]] = {}
         self.usage: dict[tuple[str, str], Totals] = {}
-        self.metered: Callable[[t.Usage], None] | None = None
+        self.on_usage: Callable[[t.Usage], None] | None = None
         """Who wants to be told of each model call's usage."""
         self.end: t.RunEnd | None = None
 
@@ -78,7 +78,7 @@ class RunState:
 
     def working(self, now: int) -> int:
         """Milliseconds of work until `now`, over all attempts; without the time that the run has waited."""
-        return self.worked + (0 if self.phase == "waiting" else now - self.since)
+        return self.work_ms + (0 if self.phase == "waiting" else now - self.since)
 
     def invocation(self, name: str) -> str:
         """The id of the next invocation of an agent: its name, then `name#2`, `name#3` …"""
@@ -104,7 +104,7 @@ class RunState:
             self.started_at = self.since = ts
         elif isinstance(payload, t.RunResumed | t.RunWaiting):
             if self.phase == "waiting":
-                self.worked += ts - self.since
+                self.work_ms += ts - self.since
             self.since = ts
         elif self.phase == "ended":
             self.ended_at = ts
@@ -137,38 +137,26 @@ class RunState:
                 self._item_started(draft, payload)
             case t.ItemCompleted():
                 return self._item_completed(draft, payload)
-            case t.ToolStarted():
-                self._tool(payload).begun = True
-            case t.ToolProgress():
+            case (
+                t.ToolStarted()
+                | t.ToolProgress()
+                | t.ToolCompleted()
+                | t.ApprovalRequested()
+                | t.ApprovalResolved()
+            ):
                 self._tool(payload)
-            case t.ApprovalRequested():
-                self._tool(payload).asked += 1
-            case t.ApprovalResolved():
-                self._tool(payload).approval = payload
-                self.stuck = 0
-            case t.ToolCompleted():
-                state = self._tool(payload)
-                state.output = payload
-                self.stuck = self.stuck if state.abandoned else 0
             case t.NodeStarted() | t.NodeCompleted() | t.NodeFailed():
-                phase = self.nodes.get(draft.node, "absent")
-                self.nodes[draft.node] = grammar.step("node", phase, type(payload), draft.node)
-                self.begun.setdefault(draft.node, self.working(self.now))
-                self.stuck = self.stuck if isinstance(payload, t.NodeStarted) else 0
+                self._node(draft.node, payload)
             case t.AgentStarted() | t.AgentCompleted():
                 self._agent(draft, payload)
             case t.Usage():
                 self._usage(draft, payload)
-                if self.metered is not None:
-                    self.metered(payload)
+                if self.on_usage is not None:
+                    self.on_usage(payload)
             case t.InputRequested() | t.InputReceived():
                 self._ask(payload)
             case t.CompactionCompleted():
-                self._from_open_source(draft)
-                if not payload.failed:
-                    made, heard = self.replies.get(draft.agent, 0), len(self.resumptions)
-                    self.compactions[draft.agent] = (made, heard, payload.replacement)
-                self.contexts.pop(draft.agent, None)
+                self._compaction(draft, payload)
             case t.ReplyAbandoned():
                 self._from_open_source(draft)
                 self._abandon((draft.node, draft.agent), whole_turn=payload.all)
@@ -213,15 +201,15 @@ class RunState:
             raise IllegalEvent(f"a {state.started.kind} item takes no {grammar.tag(kind)}")
         if draft.agent != state.agent or draft.node != state.node:
             raise IllegalEvent(f"item {item} belongs to {state.agent!r}, not {draft.agent!r}")
-        self.stuck = 0 if state.cut else self.stuck
+        self.stalls = 0 if state.cut else self.stalls
         return state
 
     def _item_started(self, draft: t.Draft, payload: t.ItemStarted) -> None:
         self._from_open_source(draft)
         if payload.item != len(self.items):
             raise IllegalEvent(f"item.started: the next item is {len(self.items)}")
-        grows = bool(self.stuck and self.cut_items((draft.node, draft.agent)))
-        self.stuck = 0 if grows else self.stuck
+        grows = bool(self.stalls and self.cut_items((draft.node, draft.agent)))
+        self.stalls = 0 if grows else self.stalls
         self.open[payload.item] = state = ItemState(payload, draft.node, draft.agent)
         self.items.append(state)
 
@@ -235,19 +223,24 @@ class RunState:
         del self.open[payload.item]
         return whole
 
-    def _tool(
-        self,
-        payload: t.ToolStarted
-        | t.ToolProgress
-        | t.ToolCompleted
-        | t.ApprovalRequested
-        | t.ApprovalResolved,
-    ) -> ItemState:
+    def _tool(self, payload: ToolEvent) -> None:
         if not 0 <= payload.item < len(self.items):
             raise IllegalEvent(f"there is no item {payload.item}")
-        state = self.items[payload.item]
-        state.tool = grammar.step("tool", state.tool, type(payload), f"of item {payload.item}")
-        return state
+        if self.items[payload.item].take_tool_event(payload):
+            self.stalls = 0
+
+    def _node(self, node: str, payload: t.NodeStarted | t.NodeCompleted | t.NodeFailed) -> None:
+        phase = self.nodes.get(node, "absent")
+        self.nodes[node] = grammar.step("node", phase, type(payload), node)
+        self.begun.setdefault(node, self.working(self.now))
+        self.stalls = self.stalls if isinstance(payload, t.NodeStarted) else 0
+
+    def _compaction(self, draft: t.Draft, payload: t.CompactionCompleted) -> None:
+        self._from_open_source(draft)
+        if not payload.failed:
+            place = self.replies.get(draft.agent, 0), len(self.resumptions)
+            self.compactions[draft.agent] = (*place, payload.replacement)
+        self.contexts.pop(draft.agent, None)
 
     def _ask(self, payload: t.InputRequested | t.InputReceived) -> None:
         name = payload.request_id
@@ -257,7 +250,7 @@ class RunState:
             self.questions[name] = payload
         else:
             self.answers[name] = payload.value
-            self.stuck = 0
+            self.stalls = 0
 
     def _agent(self, draft: t.Draft, payload: t.AgentStarted | t.AgentCompleted) -> None:
         if self.nodes.get(draft.node) != "open":
@@ -280,7 +273,7 @@ class RunState:
         source = (draft.node, draft.agent)
         if any((item.node, item.agent) == source for item in self.open.values()):
             raise IllegalEvent(f"usage: {draft.agent!r} still has an open item")
-        self.stuck = 0
+        self.stalls = 0
         self.finishes[draft.agent] = payload.finish
         self.contexts[draft.agent] = payload.input + payload.output
         name = draft.agent or draft.node  # what no agent says, its node does
@@ -305,7 +298,7 @@ class RunState:
                 self.attempt = payload.number
                 self.handovers = payload.handovers
                 self.cut_offs += not payload.orderly
-                self.stuck += not payload.orderly
+                self.stalls += not payload.orderly
                 self._interrupt(keeps_replies=payload.keeps_replies)
             case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
                 if left := self.settle(payload):
@@ -316,8 +309,8 @@ class RunState:
                 if self.open:
                     raise IllegalEvent("the run cannot wait while an item is open")
             case t.RunResumed():
-                self.stuck = 0
-                self.resumptions.append(resumed(payload, len(self.items), self.nodes))
+                self.stalls = 0
+                self.resumptions.append(resume(payload, len(self.items), self.nodes))
                 self._handed_in = self.seq + 1
             case _:
                 assert_never(payload)
@@ -354,8 +347,8 @@ class RunState:
         drafts += self.close_items()
         for item, state in enumerate(self.items):
             if state.tool in grammar.PENDING_TOOL:
-                told = "Outcome unknown" if state.begun else "Not run"
-                answer = t.ToolCompleted(item, f"{told}: {why}.", is_error=True)
+                outcome = "Outcome unknown" if state.begun else "Not run"
+                answer = t.ToolCompleted(item, f"{outcome}: {why}.", is_error=True)
                 drafts.append(t.Draft(answer, state.node, state.agent))
         for agent, phase in reversed(self.agents.items()):
             if phase == "open":

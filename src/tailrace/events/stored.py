@@ -68,10 +68,10 @@ BARRIER = Frame((), b"")
 
 def frame(events: Sequence[Event]) -> Frame:
     """A frame of at least one event."""
-    return joined(events, list(map(line, events)))
+    return join_lines(events, list(map(line, events)))
 
 
-def joined(events: Sequence[Event], lines: Sequence[bytes]) -> Frame:
+def join_lines(events: Sequence[Event], lines: Sequence[bytes]) -> Frame:
     """A frame of events whose lines were made before."""
     return Frame(tuple(events), b"\n".join(lines))
 
@@ -95,7 +95,7 @@ def weight(payload: Payload) -> int:
             try:
                 return len(_encoder.encode(payload))
             except UnicodeEncodeError:
-                return len(_encoder.encode(_repaired(msgspec.to_builtins(payload))))
+                return len(_encoder.encode(_repair(msgspec.to_builtins(payload))))
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -104,18 +104,18 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def without_surrogates(event: Event) -> Event:
     """The event with the replacement character for each half of a surrogate pair: Python's strings hold
     them, JSON that others shall read does not."""
-    return msgspec.convert(_repaired(msgspec.to_builtins(event)), Event)
+    return msgspec.convert(_repair(msgspec.to_builtins(event)), Event)
 
 
-def _repaired(value: Json) -> Json:
+def _repair(value: Json) -> Json:
     match value:
         case str():
             return _SURROGATE.sub("\ufffd", value)
         case list() | tuple():
-            return [_repaired(each) for each in cast("list[Json]", value)]
+            return [_repair(each) for each in cast("list[Json]", value)]
         case dict():
             fields = cast("dict[str, Json]", value)
-            return {_repaired(key): _repaired(each) for key, each in fields.items()}
+            return {_repair(key): _repair(each) for key, each in fields.items()}
         case _:
             return value
 

@@ -40,20 +40,20 @@ class Declared(Struct, frozen=True, gc=False):
 
 def declared(tools: Sequence[ToolSpec], items: Sequence[Item] = ()) -> list[Declared]:
     """All tools of a request, in order. What a namespace or an item declares once more counts once."""
-    found = [Declared(tool) for tool in tools if not _is_namespace(tool)]
-    known = {each.key for each in found if each.spec.kind != "provider"}
-    made: list[Declared] = []
+    tools_found = [Declared(tool) for tool in tools if not _is_namespace(tool)]
+    keys = {each.key for each in tools_found if each.spec.kind != "provider"}
+    new: list[Declared] = []
     for tool in tools:
         if _is_namespace(tool):
-            made += _new(_namespace(tool.raw), known)
+            new += _new(_namespace(tool.raw), keys)
         elif is_search(tool):
-            made += _new(iter([Declared(_search(tool.raw))]), known)
+            new += _new(iter([Declared(_search(tool.raw))]), keys)
         else:
-            made.append(Declared(tool))
+            new.append(Declared(tool))
     for item in items:
         if isinstance(item, ProviderItem) and brings_tools(item):
-            made += _new(_wire(item.data.get("tools"), ""), known)
-    return made
+            new += _new(_wire(item.data.get("tools"), ""), keys)
+    return new
 
 
 def run_by_client(tools: Sequence[ToolSpec], items: Sequence[Item] = ()) -> set[tuple[str, str]]:
@@ -78,15 +78,15 @@ def is_search(tool: ToolSpec) -> bool:
 
 
 def _search(raw: dict[str, Json]) -> ToolSpec:
-    made = _spec({**raw, "type": "function"}, SEARCH)
-    return msgspec.structs.replace(made, raw=raw)
+    spec = _spec({**raw, "type": "function"}, SEARCH)
+    return msgspec.structs.replace(spec, raw=raw)
 
 
-def _new(tools: Iterator[Declared], known: set[tuple[str, str]]) -> Iterator[Declared]:
+def _new(tools: Iterator[Declared], keys: set[tuple[str, str]]) -> Iterator[Declared]:
     """The tools that are not known yet; they are from here on."""
     for tool in tools:
-        if tool.key not in known:
-            known.add(tool.key)
+        if tool.key not in keys:
+            keys.add(tool.key)
             yield tool
 
 
@@ -109,12 +109,12 @@ def _wire(value: Json, namespace: str) -> Iterator[Declared]:
 
 
 def _spec(tool: dict[str, Json], name: str) -> ToolSpec:
-    said, strict, form = tool.get("description"), tool.get("strict"), tool.get("format")
+    description, strict, form = tool.get("description"), tool.get("strict"), tool.get("format")
     parameters = tool.get("parameters")
     return ToolSpec(
         kind="custom" if tool["type"] == "custom" else "function",
         name=name,
-        description=said if isinstance(said, str) else "",
+        description=description if isinstance(description, str) else "",
         parameters=parameters if isinstance(parameters, dict) else None,
         strict=strict if isinstance(strict, bool) else None,
         raw={"format": form} if form else {},

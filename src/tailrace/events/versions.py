@@ -42,11 +42,11 @@ class Shape(Generic[Value]):
     def decode(self, value: bytes) -> Value:
         """What a record says, whichever version wrote it. Raises `Unreadable`."""
         try:
-            version, found = _opened(msgspec.json.decode(value))
+            version, content = _open(msgspec.json.decode(value))
             self._must_be_known(version)
             for number in range(version, self._version):
-                found = self._upgrades[number](found)
-            return msgspec.convert(found, self._type)
+                content = self._upgrades[number](content)
+            return msgspec.convert(content, self._type)
         except _RUBBISH as error:
             raise Unreadable(f"A record ({self.name}) cannot be read: {error}") from error
 
@@ -61,11 +61,11 @@ class Shape(Generic[Value]):
             raise Unreadable(f"A record ({self.name}) of version {version} cannot be read.")
 
 
-def _opened(found: Any) -> tuple[int, Any]:
+def _open(entry: Any) -> tuple[int, Any]:
     """The version, and the rest. Records of version 1 need not be objects."""
-    if not isinstance(found, dict):
-        return 1, found
-    fields = cast("dict[str, Any]", found)
+    if not isinstance(entry, dict):
+        return 1, entry
+    fields = cast("dict[str, Any]", entry)
     version = fields.pop("v", 1)
     if not isinstance(version, int):
         raise msgspec.ValidationError("its version is not a number")
@@ -84,12 +84,12 @@ def pack_entry(entry: Any) -> bytes:
 def unpack_entry(value: bytes) -> Any:
     """The same again. Entries without a version begin with their kind, a text. Raises `Unreadable`."""
     try:
-        found = msgspec.msgpack.decode(value)
+        content = msgspec.msgpack.decode(value)
     except msgspec.MsgspecError as error:
         raise Unreadable(f"A run's stored state cannot be read: {error}") from error
-    if not isinstance(found, list) or not found or not isinstance(found[0], int):
-        return cast("Any", found)
-    version, entry = cast("list[Any]", found)
+    if not isinstance(content, list) or not content or not isinstance(content[0], int):
+        return cast("Any", content)
+    version, entry = cast("list[Any]", content)
     if version > ENTRY:
         raise Unreadable(f"A run's stored state was written by a newer tailrace ({version}).")
     return entry

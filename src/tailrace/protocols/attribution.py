@@ -74,13 +74,13 @@ class Roster:
                 break
             lines.append(line)
         mains = [entry.id for entry in self._entries.values() if entry.kind == "main"]
-        made = {
+        pairs = {
             f"{key}_root_agent_id": mains[0] if mains else t.MAIN,
             f"{key}_agent_registry": (b"[" + b",".join(lines) + b"]").decode(),
         }
         if len(lines) < len(self._entries):
-            made[f"{key}_registry_truncated"] = "true"
-        return made
+            pairs[f"{key}_registry_truncated"] = "true"
+        return pairs
 
 
 def item_id(agent: str, kind: str, item: int) -> str:
@@ -90,8 +90,8 @@ def item_id(agent: str, kind: str, item: int) -> str:
 
 def item_number(id: str) -> int | None:
     """The ordinal in an attributed id of an item, or of a request about it; None when it is none."""
-    found = _ITEM.fullmatch(id)
-    return int(found[1]) if found else None
+    match = _ITEM.fullmatch(id)
+    return int(match[1]) if match else None
 
 
 def error_metadata(key: str, end: t.RunEnd | None) -> dict[str, str]:

@@ -35,15 +35,15 @@ def counterpart(item: ProviderItem, names: Names) -> Item | None:
     """The item that every server knows, None where there is none; tools by their `names` there."""
     if item.dialect != DIALECT:
         return None
-    said, call_id = item.data, item.data.get("call_id")
-    match said.get("type"):
+    data, call_id = item.data, item.data.get("call_id")
+    match data.get("type"):
         case "agent_message":
-            return Message(role="user", content=(TextPart(_text(said.get("content"))),))
+            return Message(role="user", content=(TextPart(_text(data.get("content"))),))
         case kind if kind in (CALL, OUTPUT) and isinstance(call_id, str):
             if kind == CALL:
-                arguments = _json(any_object(said.get("arguments"))).decode()
+                arguments = _json(any_object(data.get("arguments"))).decode()
                 return ToolCall(call_id=call_id, name=SEARCH, arguments=arguments)
-            return ToolOutput(call_id=call_id, output=(TextPart(_found(item, names)),))
+            return ToolOutput(call_id=call_id, output=(TextPart(_function_names(item, names)),))
         case _:
             return None
 
@@ -53,6 +53,10 @@ def _text(content: Json) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _found(item: ProviderItem, names: Names) -> str:
-    found = [names.of(*tool.key) for tool in declared((), (item,)) if tool.spec.kind != "provider"]
-    return f"Found, and now offered: {', '.join(found)}" if found else "Nothing was found."
+def _function_names(item: ProviderItem, names: Names) -> str:
+    names_found = [
+        names.of(*tool.key) for tool in declared((), (item,)) if tool.spec.kind != "provider"
+    ]
+    return (
+        f"Found, and now offered: {', '.join(names_found)}" if names_found else "Nothing was found."
+    )

@@ -24,8 +24,8 @@ class _HeldCall(Struct):
     """The arguments of one call, and how it ended, while that is held back."""
 
     custom: bool
-    said: list[str] = []
-    ended: t.ItemCompleted | None = None
+    pieces: list[str] = []
+    end: t.ItemCompleted | None = None
 
 
 class CutCalls:
@@ -35,11 +35,11 @@ class CutCalls:
         self._calls: dict[int, _HeldCall] = {}
         self._last = -1
 
-    def told(self, payloads: list[t.Payload]) -> list[t.Payload]:
+    def mend(self, payloads: list[t.Payload]) -> list[t.Payload]:
         """The next payloads of the reply, as they are to be told."""
         if not self._calls and not any(_begins(payload) for payload in payloads):
             return payloads
-        return [made for payload in payloads for made in self._one(payload)]
+        return [result for payload in payloads for result in self._one(payload)]
 
     def _one(self, payload: t.Payload) -> Sequence[t.Payload]:
         match payload:
@@ -47,35 +47,35 @@ class CutCalls:
                 if payload.kind == "tool_call":
                     self._calls[payload.item] = _HeldCall(payload.custom)
                 self._last = payload.item
-                return [*self._followed(payload.item), payload]
+                return [*self._release_before(payload.item), payload]
             case t.ArgumentsDelta() if payload.item in self._calls:
-                self._calls[payload.item].said.append(payload.text)
+                self._calls[payload.item].pieces.append(payload.text)
                 return [payload]
             case t.ItemCompleted(status="completed") if payload.item in self._calls:
-                return self._ended(payload)
+                return self._on_item_completed(payload)
             case t.Usage():
                 return [*self._all(payload.finish), payload]
             case _:
                 return [payload]
 
-    def _ended(self, payload: t.ItemCompleted) -> Sequence[t.Payload]:
+    def _on_item_completed(self, payload: t.ItemCompleted) -> Sequence[t.Payload]:
         call = self._calls[payload.item]
         whole = payload.item != self._last if _may_end(call) else is_whole(_text(call))
         if whole:
             del self._calls[payload.item]
             return [payload]
-        call.ended = payload
+        call.end = payload
         return []
 
-    def _followed(self, item: int) -> list[t.Payload]:
+    def _release_before(self, item: int) -> list[t.Payload]:
         """The end of calls that only the end of the reply could have cut, when another item follows."""
-        found = [n for n, call in self._calls.items() if n < item and call.ended and _may_end(call)]
-        return [ended for n in found if (ended := self._calls.pop(n).ended) is not None]
+        places = [n for n, call in self._calls.items() if n < item and call.end and _may_end(call)]
+        return [end for n in places if (end := self._calls.pop(n).end) is not None]
 
     def _all(self, finish: t.Finish) -> list[t.Payload]:
         """The end of all that was held back."""
         calls, self._calls = self._calls, {}
-        ends = [call.ended for call in calls.values() if call.ended is not None]
+        ends = [call.end for call in calls.values() if call.end is not None]
         if finish not in CUT:
             return list(ends)
         return [msgspec.structs.replace(end, status="incomplete") for end in ends]
@@ -94,7 +94,7 @@ def _begins(payload: t.Payload) -> bool:
 
 
 def _text(call: _HeldCall) -> str:
-    return "".join(call.said).strip()
+    return "".join(call.pieces).strip()
 
 
 def _may_end(call: _HeldCall) -> bool:

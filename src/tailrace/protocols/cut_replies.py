@@ -17,31 +17,31 @@ class CutReplies(Generic[T]):
     """The parts of a stream (`T`: their places or ids) by who said them."""
 
     def __init__(self) -> None:
-        self.replaced: list[T] = []
+        self.discarded_parts: list[T] = []
         """Parts of cut replies that a whole reply followed."""
-        self._said: dict[Source, list[T]] = {}
+        self._parts: dict[Source, list[T]] = {}
         self._whole: dict[Source, int] = {}
-        self._abandoned: dict[Source, list[T]] = {}
+        self._abandoned_parts: dict[Source, list[T]] = {}
 
-    def said(self, source: Source, part: T) -> None:
+    def add(self, source: Source, part: T) -> None:
         """A source's present reply has this part; each is named once."""
-        self._said.setdefault(source, []).append(part)
+        self._parts.setdefault(source, []).append(part)
 
     def abandon(self, source: Source, *, whole_turn: bool) -> None:
         """What a source has said since its last whole reply, or all of it, is no part of the answer."""
         first = 0 if whole_turn else self._whole.get(source, 0)
-        parts = self._said.get(source, [])
-        self._abandoned.setdefault(source, []).extend(parts[first:])
+        parts = self._parts.get(source, [])
+        self._abandoned_parts.setdefault(source, []).extend(parts[first:])
         del parts[first:]
         self._whole[source] = first
 
     def complete(self, source: Source) -> list[T]:
         """A source's reply is whole; returns the parts that it replaces."""
-        self._whole[source] = len(self._said.get(source, ()))
-        replaced = self._abandoned.pop(source, [])
-        self.replaced += replaced
-        return replaced
+        self._whole[source] = len(self._parts.get(source, ()))
+        parts = self._abandoned_parts.pop(source, [])
+        self.discarded_parts += parts
+        return parts
 
     def left(self) -> list[T]:
         """The parts of cut replies that no whole reply has followed."""
-        return [part for parts in self._abandoned.values() for part in parts]
+        return [part for parts in self._abandoned_parts.values() for part in parts]

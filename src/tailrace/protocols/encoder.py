@@ -87,7 +87,7 @@ class FrameEncoder(Encoder):
         return frames
 
 
-class OpenItem(Protocol):
+class ItemView(Protocol):
     """How an open item is shown."""
 
     def take(self, payload: t.Payload) -> None:
@@ -95,7 +95,7 @@ class OpenItem(Protocol):
         ...
 
 
-ItemT = TypeVar("ItemT", bound=OpenItem)
+ItemT = TypeVar("ItemT", bound=ItemView)
 
 
 class ItemEncoder(FrameEncoder, Generic[ItemT]):

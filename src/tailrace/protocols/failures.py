@@ -20,7 +20,7 @@ from tailrace.protocols.upstream_errors import NEVER_RETRYABLE
 OPENAI = frozenset({"chat", "responses"})
 """Dialects whose errors have OpenAI's form."""
 
-KEPT = frozenset({400, 404, 408, 409, 410, 413, 422, 429, 499, 500, 502, 503, 504, 529})
+PASSTHROUGH = frozenset({400, 404, 408, 409, 410, 413, 422, 429, 499, 500, 502, 503, 504, 529})
 """Statuses that a client is told as the model server told them."""
 OTHERWISE: Mapping[int, int] = {425: 503, 522: 504, 524: 504, **dict.fromkeys(OPERATORS, 502)}
 IN_VAIN = QUOTA | frozenset(map(bare, CODES))
@@ -43,48 +43,48 @@ class OpenAIError(Struct, frozen=True):
 
 def status(end: RunFailed) -> int:
     """The HTTP status of a run that failed, where the reply has not begun."""
-    found = end.status or status_of(end.code) or 500
-    if found in KEPT:
-        return found
-    if found in OTHERWISE:
-        return OTHERWISE[found]
-    if 400 <= found < 500:
+    code = end.status or status_of(end.code) or 500
+    if code in PASSTHROUGH:
+        return code
+    if code in OTHERWISE:
+        return OTHERWISE[code]
+    if 400 <= code < 500:
         return 400
-    return 502 if found < 400 or found >= 520 else 500
+    return 502 if code < 400 or code >= 520 else 500
 
 
 def again(end: RunFailed) -> bool:
     """Whether to ask again may help. The SDKs do so by status alone, unless they are told not to."""
-    found = end.status or status_of(end.code)
-    mends_itself = (
-        found not in OPERATORS and found not in NEVER_RETRYABLE and not 300 <= found < 400
-    )
+    code = end.status or status_of(end.code)
+    mends_itself = code not in OPERATORS and code not in NEVER_RETRYABLE and not 300 <= code < 400
     return mends_itself and not end.final and not {bare(end.code), bare(end.error_type)} & IN_VAIN
 
 
 def openai(end: RunFailed) -> OpenAIError:
     """A failure as OpenAI's servers tell it: Anthropic's 529 is their 503."""
     own = end.dialect in OPENAI
-    answered = status(end)
+    http_status = status(end)
     code = BUSY if end.code == "overloaded_error" else end.code
-    answered = 503 if answered == 529 else answered
-    fits = (status_of(end.error_type) >= 500) == (answered >= 500) or not status_of(end.error_type)
-    kind = end.error_type if own and end.error_type and fits else _type(answered)
-    return OpenAIError(answered, kind, code, end.param, end.message, end.retry_after, again(end))
+    http_status = 503 if http_status == 529 else http_status
+    fits = (status_of(end.error_type) >= 500) == (http_status >= 500) or not status_of(
+        end.error_type
+    )
+    kind = end.error_type if own and end.error_type and fits else _type(http_status)
+    return OpenAIError(http_status, kind, code, end.param, end.message, end.retry_after, again(end))
 
 
-def error(told: OpenAIError) -> dict[str, object]:
+def error(failure: OpenAIError) -> dict[str, object]:
     """OpenAI's error object, as it stands in a body and in a stream."""
-    shown: dict[str, object] = {
-        "message": told.message,
-        "type": told.type,
-        "param": told.param or None,
-        "code": told.code,
+    fields: dict[str, object] = {
+        "message": failure.message,
+        "type": failure.type,
+        "param": failure.param or None,
+        "code": failure.code,
     }
-    return shown if told.retry_after is None else {**shown, "retry_after": told.retry_after}
+    return fields if failure.retry_after is None else {**fields, "retry_after": failure.retry_after}
 
 
-def _type(answered: int) -> str:
-    if answered == 429:
+def _type(http_status: int) -> str:
+    if http_status == 429:
         return "rate_limit_error"
-    return "invalid_request_error" if answered < 500 and answered != 408 else "server_error"
+    return "invalid_request_error" if http_status < 500 and http_status != 408 else "server_error"

@@ -42,11 +42,11 @@ def body_object(body: bytes) -> Object:
     try:
         value = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        if (found := half_character(body)) is not None:
+        if (place := half_character(body)) is not None:
             raise BadRequest(
-                f"{found.place or 'The request body'} has half of a character, a lone surrogate"
-                f" (\\u{found.code:04x}); it must come with its other half.",
-                param=found.place,
+                f"{place.place or 'The request body'} has half of a character, a lone surrogate"
+                f" (\\u{place.code:04x}); it must come with its other half.",
+                param=place.place,
             ) from None
         raise BadRequest(f"The request body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
@@ -107,11 +107,11 @@ def as_list(value: Json, where: str) -> list[Json]:
     return cast("list[Json]", value)
 
 
-def only(fields: Object, known: Collection[str], where: str) -> None:
+def only(fields: Object, names: Collection[str], where: str) -> None:
     """Refuse an answer that says more than is honoured: who changed the amount must not find that the old
     one was paid. Null says nothing. Raises `BadRequest`."""
     for name, value in fields.items():
-        if name not in known and value is not None:
+        if name not in names and value is not None:
             raise unsupported(f"{where}.{name}" if where else name)
 
 
@@ -192,6 +192,6 @@ def metadata(fields: Object) -> dict[str, str]:
     return value
 
 
-def given(fields: Mapping[str, Json]) -> Object:
+def without_empty(fields: Mapping[str, Json]) -> Object:
     """The fields that say something: neither None nor empty."""
     return {name: value for name, value in fields.items() if value not in (None, "", (), {}, [])}

@@ -31,7 +31,7 @@ from tailrace.protocols.counterparts import counterpart
 from tailrace.protocols.fields import Object, any_object, objects
 from tailrace.protocols.offered import Names
 
-SPOKEN: Mapping[str, str] = {
+DIALECT_NAMES: Mapping[str, str] = {
     "chat": "Chat Completions",
     "responses": "Responses",
     "messages": "Messages",
@@ -83,10 +83,12 @@ VERSION = re.compile(r"_\d{8}$|_\d{4}_\d\d_\d\d$")
 """The version at the end of a tool's type."""
 
 
-def unknown(dialect: str, said: Object, param: str, **about: Json) -> NoForm:
+def unknown(dialect: str, noun: Object, param: str, **about: Json) -> NoForm:
     """The refusal of something of a type that servers of a dialect do not know."""
-    kind = said.get("type")
-    message = f"A model server that speaks {SPOKEN[dialect]} knows no content of type {kind!r}."
+    kind = noun.get("type")
+    message = (
+        f"A model server that speaks {DIALECT_NAMES[dialect]} knows no content of type {kind!r}."
+    )
     return NoForm(message, param=param, field="type", **about)
 
 
@@ -103,11 +105,11 @@ def check_item(item: Item, origin: str) -> None:
     of_message = any_object(any_object(item.details.get("chat")).get("message"))
     for field in MESSAGE:
         if of_message.get(field):
-            said = f"Only a model server that speaks Chat Completions knows a message's {field}."
-            raise NoForm(said, param=LISTS.get(origin, "messages"), item=item, field=field)
+            message = f"Only a model server that speaks Chat Completions knows a message's {field}."
+            raise NoForm(message, param=LISTS.get(origin, "messages"), item=item, field=field)
 
 
-def told(
+def as_function(
     item: ProviderItem, dialect: str, origin: str, names: Names | None = None
 ) -> Sequence[Item]:
     """What a server of `dialect` is told instead of an item that only another dialect has; `origin` is that
@@ -115,21 +117,21 @@ def told(
     brings = brings_tools(item)
     if brings:  # they are among the tools that are offered
         for place, kind in _meant_within(item.data):
-            said = _no_tool(dialect, kind)
-            raise NoForm(said, param=LISTS.get(origin, "messages"), item=item, field=place)
-    known = counterpart(item, names) if names is not None else None
-    if known is not None:
-        return (known,)
+            message = _no_tool(dialect, kind)
+            raise NoForm(message, param=LISTS.get(origin, "messages"), item=item, field=place)
+    equivalent = counterpart(item, names) if names is not None else None
+    if equivalent is not None:
+        return (equivalent,)
     if brings:
         return ()
     if item.dialect == "responses" and item.data.get("type") == "mcp_call":
-        return _called(item.data)
+        return _call_items(item.data)
     if item.role == "assistant" and item.data.get("type") in ITEMS.get(item.dialect, ()):
         return ()
     raise unknown(dialect, item.data, LISTS.get(origin, "messages"), item=item)
 
 
-def _called(data: Object) -> Sequence[Item]:
+def _call_items(data: Object) -> Sequence[Item]:
     """A call of a tool that ran at a server, as one that ran anywhere."""
     id = str(data.get("id") or "")
     arguments, output, error = data.get("arguments"), data.get("output"), data.get("error")
@@ -140,8 +142,8 @@ def _called(data: Object) -> Sequence[Item]:
     )
     if output is None and error is None:
         return (call,)
-    said = error if output is None else output
-    text = said if isinstance(said, str) else msgspec.json.encode(said).decode()
+    words = error if output is None else output
+    text = words if isinstance(words, str) else msgspec.json.encode(words).decode()
     return (
         call,
         ToolOutput(call_id=id, output=(TextPart(text),), is_error=output is None),
@@ -154,14 +156,14 @@ def check(settings: Settings, dialect: str) -> None:
     if dialect != "responses":  # which has the like of some tools, and translates them
         for n, tool in enumerate(settings.tools):
             for place, kind in _only_there(tool, tool.origin or settings.origin, dialect):
-                said = _no_tool(dialect, kind)
-                raise NoForm(said, param=f"{tool_place(settings, n)}.{place}")
+                message = _no_tool(dialect, kind)
+                raise NoForm(message, param=f"{tool_place(settings, n)}.{place}")
     if settings.origin == dialect:
         return
-    for name, meant in _MEANT.get(settings.origin, {}).items():
-        if name in settings.extra and (within := meant(settings.extra[name])) is not None:
-            said = f"A model server that speaks {SPOKEN[dialect]} has no {name}."
-            raise NoForm(said, param=f"{name}{within}")
+    for name, meaning in _MEANINGS.get(settings.origin, {}).items():
+        if name in settings.extra and (within := meaning(settings.extra[name])) is not None:
+            message = f"A model server that speaks {DIALECT_NAMES[dialect]} has no {name}."
+            raise NoForm(message, param=f"{name}{within}")
 
 
 def tool_place(settings: Settings, n: int) -> str:
@@ -171,10 +173,10 @@ def tool_place(settings: Settings, n: int) -> str:
 
 def no_choice(settings: Settings, dialect: str) -> NoForm:
     """The refusal of a choice that demands a call of what a server is not offered."""
-    wanted = ", ".join(map(repr, settings.tool_choice.names))
-    what = f"cannot be offered the tool {wanted}" if wanted else "is offered no tool to call"
-    said = f"A model server that speaks {SPOKEN[dialect]} {what}."
-    return NoForm(said, param="tool_choice")
+    names = ", ".join(map(repr, settings.tool_choice.names))
+    what = f"cannot be offered the tool {names}" if names else "is offered no tool to call"
+    message = f"A model server that speaks {DIALECT_NAMES[dialect]} {what}."
+    return NoForm(message, param="tool_choice")
 
 
 def _only_there(tool: ToolSpec, origin: str, dialect: str) -> Iterator[tuple[str, str]]:
@@ -202,7 +204,7 @@ def _is_left_out(tool: Object, origin: str) -> bool:
 
 
 def _no_tool(dialect: str, kind: str) -> str:
-    return f"A model server that speaks {SPOKEN[dialect]} has no tool of type {kind}."
+    return f"A model server that speaks {DIALECT_NAMES[dialect]} has no tool of type {kind}."
 
 
 def _if_any(value: Json) -> str | None:
@@ -222,7 +224,7 @@ def _not_text(value: Json) -> str | None:
     return "" if any(kind not in (None, "text") for kind in kinds) else None
 
 
-_MEANT: Mapping[str, Mapping[str, Callable[[Json], str | None]]] = {
+_MEANINGS: Mapping[str, Mapping[str, Callable[[Json], str | None]]] = {
     "chat": {
         "audio": _if_any,
         "grammar": _if_any,

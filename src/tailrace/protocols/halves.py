@@ -28,31 +28,31 @@ class Halves:
     def __init__(self) -> None:
         self._waiting: dict[int, tuple[Piece, str]] = {}
 
-    def mended(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
+    def mend(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
         """The payloads without halves, except those that wait for what follows."""
-        return [made for payload in payloads for made in self._mended(payload)]
+        return [result for payload in payloads for result in self._mend(payload)]
 
-    def _mended(self, payload: t.Payload) -> Iterator[t.Payload]:
+    def _mend(self, payload: t.Payload) -> Iterator[t.Payload]:
         if isinstance(payload, Piece):
-            yield from self._joined(payload)
+            yield from self._join(payload)
             return
         if isinstance(payload, t.ItemCompleted):
             yield from self._alone(payload.item)
         yield _without(payload)
 
-    def _joined(self, piece: Piece) -> Iterator[t.Payload]:
-        held = ""
+    def _join(self, piece: Piece) -> Iterator[t.Payload]:
+        carry = ""
         if piece.item in self._waiting:
             before, half = self._waiting[piece.item]
             if _place(before) == _place(piece):
-                held = half
+                carry = half
                 del self._waiting[piece.item]
             else:
                 yield from self._alone(piece.item)
-        text, rest = whole(held + piece.text)
+        text, rest = whole(carry + piece.text)
         if rest:
             self._waiting[piece.item] = (piece, rest)
-        if text or not (held or rest):
+        if text or not (carry or rest):
             yield _without(msgspec.structs.replace(piece, text=text))
 
     def _alone(self, item: int) -> Iterator[t.Payload]:

@@ -25,7 +25,7 @@ class MediaSource(NamedTuple):
     media_type: str
 
 
-def told(url: str, media_type: str, name: str = "") -> Part:
+def part_of_url(url: str, media_type: str, name: str = "") -> Part:
     """A file that a client sent, by its address or as a data URL."""
     major, _, minor = media_type.partition("/")
     _, comma, data = url.partition(";base64,")
@@ -37,14 +37,14 @@ def told(url: str, media_type: str, name: str = "") -> Part:
     return FilePart(data=url, filename=name) if inline else FilePart(url=url, filename=name)
 
 
-def kept(id: str, media_type: str, name: str = "") -> Part:
+def part_of_file(id: str, media_type: str, name: str = "") -> Part:
     """A file that lies at a model's provider, by the provider's id."""
     if media_type.startswith("image/"):
         return ImagePart(file_id=id)
     return FilePart(file_id=id, filename=name)
 
 
-def shown(part: Part) -> MediaSource | None:
+def source_of(part: Part) -> MediaSource | None:
     """A part that a client can show by its address; None where there is nothing to show it by."""
     match part:
         case ImagePart():

@@ -27,7 +27,7 @@ class OperatorError(Struct, frozen=True):
     """What is wrong: our code for it, and how it is told."""
 
     code: str
-    said: str
+    message: str
 
 
 KEY = OperatorError(
@@ -100,15 +100,15 @@ def meaning(status: int, message: str, words: frozenset[str]) -> Meaning:
     return 404 if status == 403 and _NO_SUCH_MODEL.search(message) else 0
 
 
-def fault(meant: int, message: str, *words: str) -> OperatorError:
+def fault(status: int, message: str, *words: str) -> OperatorError:
     """Which fault a refusal of an operators' status, or a redirect, is."""
-    if meant == BILL:
+    if status == BILL:
         return UNPAID
-    if meant not in CREDENTIALS:
+    if status not in CREDENTIALS:
         return ELSEWHERE
     names = frozenset(map(bare, words))
     if names & REGION or _ABROAD.search(message):
         return ABROAD
-    if meant == 403 and (names & PERMISSION or _PERMISSION.search(message)):
+    if status == 403 and (names & PERMISSION or _PERMISSION.search(message)):
         return NOT_PERMITTED
     return KEY

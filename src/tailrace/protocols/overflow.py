@@ -56,7 +56,7 @@ _LIMIT = (
     rf"length should be \[\d+, {_NUMBER}\]",
     rf"(?:must be <=|less than) {_NUMBER}",
 )
-_GIVEN = (
+_SENT_FORMS = (
     rf"{_NUMBER}\s*(?:tokens\s*)?(?:in|from|of) (?:the |your )?(?:input|messages|prompt|text input)",
     rf"{_NUMBER} (?:input|prompt) tokens",
     rf"{_NUMBER} `inputs` tokens",
@@ -66,7 +66,7 @@ _GIVEN = (
     rf"too long: {_NUMBER}",
     rf"(?:resulted in|contains|requested|request has|request|given:)\D{{0,20}}{_NUMBER}",
 )
-_WANTED = (
+_OUTPUT_FORMS = (
     rf"{_NUMBER}\s*(?:tokens\s*)?(?:in|for) (?:the )?(?:completion|output)",
     rf"{_NUMBER} output tokens",
     rf"{_NUMBER} `max_new_tokens`",
@@ -81,23 +81,23 @@ def says_too_long(message: str) -> bool:
 
 def with_counts(message: str, fields: Object) -> str:
     """What llama.cpp says beside its message (`n_prompt_tokens`, `n_ctx`), where that lacks the numbers."""
-    given, limit = fields.get("n_prompt_tokens"), fields.get("n_ctx")
-    if type(given) is not int or type(limit) is not int or _numbers(message)[0]:
+    count, limit = fields.get("n_prompt_tokens"), fields.get("n_ctx")
+    if type(count) is not int or type(limit) is not int or _numbers(message)[0]:
         return message
-    return f"{message} (n_prompt_tokens: {given}, n_ctx: {limit})"
+    return f"{message} (n_prompt_tokens: {count}, n_ctx: {limit})"
 
 
 def in_anthropics_words(message: str) -> str:
     """The same as a Messages server would say it, with the numbers where the text has them."""
     if _IN_ANTHROPICS.search(message):
         return message
-    limit, given, wanted = _numbers(message)
-    if limit and given > limit:
-        return f"prompt is too long: {given} tokens > {limit} maximum"
-    if limit and given and wanted and given + wanted > limit:
+    limit, count, output = _numbers(message)
+    if limit and count > limit:
+        return f"prompt is too long: {count} tokens > {limit} maximum"
+    if limit and count and output and count + output > limit:
         return (
             "prompt is too long: input length and `max_tokens` exceed context limit: "
-            f"{given} + {wanted} > {limit}, decrease input length or `max_tokens` and try again"
+            f"{count} + {output} > {limit}, decrease input length or `max_tokens` and try again"
         )
     return message if "prompt is too long" in message else f"prompt is too long: {message}"
 
@@ -105,10 +105,10 @@ def in_anthropics_words(message: str) -> str:
 def _numbers(message: str) -> tuple[int, int, int]:
     """The limit, the tokens of the prompt and those wanted for the answer; 0 for what is not said."""
     plain = re.sub(r"(?<=\d),(?=\d{3})", "", message)
-    return _found(plain, _LIMIT), _found(plain, _GIVEN), _found(plain, _WANTED)
+    return _number(plain, _LIMIT), _number(plain, _SENT_FORMS), _number(plain, _OUTPUT_FORMS)
 
 
-def _found(plain: str, forms: tuple[str, ...]) -> int:
+def _number(plain: str, forms: tuple[str, ...]) -> int:
     """The first number in one of these forms, 0 for none."""
     matches = (re.search(form, plain, re.IGNORECASE) for form in forms)
     return next((int(match[1]) for match in matches if match), 0)

@@ -84,21 +84,21 @@ class SseFrames:
 
     def __init__(self, *, loose: bool = False) -> None:
         self._loose = loose
-        self._held = b""
+        self._rest = b""
         self._offset = 0
 
     def feed(self, data: bytes) -> Iterator[RecordedFrame]:
-        self._held += data
+        self._rest += data
         start = 0
-        for blank in _BLANK.finditer(self._held):
-            yield from self._event(self._held[start : blank.end()], self._offset + start)
+        for blank in _BLANK.finditer(self._rest):
+            yield from self._event(self._rest[start : blank.end()], self._offset + start)
             start = blank.end()
-        self._held = self._held[start:]
+        self._rest = self._rest[start:]
         self._offset += start
 
     def close(self) -> Iterator[RecordedFrame]:
-        if self._held.strip():
-            yield from self._event(self._held + b"\n\n", self._offset)
+        if self._rest.strip():
+            yield from self._event(self._rest + b"\n\n", self._offset)
 
     def _event(self, block: bytes, offset: int) -> Iterator[RecordedFrame]:
         if self._loose and block.lstrip()[:1] == b"{":  # a document, or an error without a field
@@ -114,22 +114,22 @@ class LineFrames:
     """One JSON object a line; empty lines are skipped."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._rest = b""
         self._offset = 0
 
     def feed(self, data: bytes) -> Iterator[RecordedFrame]:
-        *lines, self._held = (self._held + data).split(b"\n")
+        *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             yield from self._line(line)
 
     def close(self) -> Iterator[RecordedFrame]:
-        yield from self._line(self._held)
+        yield from self._line(self._rest)
 
     def _line(self, line: bytes) -> Iterator[RecordedFrame]:
-        marked = len(_MARK) if self._offset == 0 and line.startswith(_MARK) else 0
-        data = line[marked:]
+        mark = len(_MARK) if self._offset == 0 and line.startswith(_MARK) else 0
+        data = line[mark:]
         if data.strip():
-            json_at(data, self._offset + marked)
+            json_at(data, self._offset + mark)
             yield RecordedFrame(self._offset, line, data)
         self._offset += len(line) + 1
 
@@ -159,7 +159,7 @@ def _wrong(data: bytes) -> int:
 
 
 def _event(block: bytes, offset: int, *, loose: bool) -> Iterator[RecordedFrame]:
-    first, found, lines = 0, list[bytes](), list[bytes]()
+    first, values, lines = 0, list[bytes](), list[bytes]()
     for start, line in _lines(block, offset):
         lines.append(line)
         field, _, value = line.partition(b":")
@@ -168,10 +168,10 @@ def _event(block: bytes, offset: int, *, loose: bool) -> Iterator[RecordedFrame]
         if field == b"data":
             value = value.removeprefix(b" ")
             first = first or start + len(line) - len(value)
-            found.append(value)
-    if not found and not (loose and any(line and line[:1] != b":" for line in lines)):
+            values.append(value)
+    if not values and not (loose and any(line and line[:1] != b":" for line in lines)):
         return
-    raw, data = b"\n".join(lines), b"\n".join(found)
+    raw, data = b"\n".join(lines), b"\n".join(values)
     if data.strip() == DONE:
         yield RecordedFrame(offset, raw, b"")
         return
@@ -180,6 +180,6 @@ def _event(block: bytes, offset: int, *, loose: bool) -> Iterator[RecordedFrame]
 
 def _lines(block: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
     """The lines of a block, each with where in the recording it begins."""
-    marked = len(_MARK) if offset == 0 and block.startswith(_MARK) else 0
-    for line in _LINE.finditer(block, marked):
+    mark = len(_MARK) if offset == 0 and block.startswith(_MARK) else 0
+    for line in _LINE.finditer(block, mark):
         yield offset + line.start(), line[1]

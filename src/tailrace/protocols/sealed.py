@@ -42,7 +42,7 @@ _decode = msgspec.json.Decoder(_Seal).decode
 
 def of_thought(details: dict[str, Json], *, summary: bool) -> str:
     """The seal of a thought whose words the client gives back as one text."""
-    return _sealed(_Seal(details, summary))
+    return _encode(_Seal(details, summary))
 
 
 def of_reasoning(item: Reasoning, *, whole: bool) -> str:
@@ -50,48 +50,48 @@ def of_reasoning(item: Reasoning, *, whole: bool) -> str:
     server needs nothing."""
     if not item.details:
         return ""
-    return _sealed(_Seal(item.details, text=item.text if whole else ()))
+    return _encode(_Seal(item.details, text=item.text if whole else ()))
 
 
 def of_call(call: ToolCall) -> str:
     """The seal of the empty thought beside a call, `""` where the call needs none."""
-    kept = call.details.get(WITH_CALLS)
-    return _sealed(_Seal({WITH_CALLS: kept}, call=call.call_id)) if kept else ""
+    details = call.details.get(WITH_CALLS)
+    return _encode(_Seal({WITH_CALLS: details}, call=call.call_id)) if details else ""
 
 
-def open_thought(signature: Json, said: tuple[str, ...]) -> Reasoning | ToolCall | None:
+def open_thought(signature: Json, texts: tuple[str, ...]) -> Reasoning | ToolCall | None:
     """A thought by what `of_thought` made; of a call's thought a call without a name. None for others'."""
     seal = _open(signature)
     if seal is None or seal.call:
         return _call(seal)
     if seal.summary:
-        return Reasoning(summary=said, details=seal.details)
-    return Reasoning(text=said, details=seal.details)
+        return Reasoning(summary=texts, details=seal.details)
+    return Reasoning(text=texts, details=seal.details)
 
 
-def open_reasoning(secret: Json, shown: Reasoning) -> Reasoning | ToolCall | None:
+def open_reasoning(secret: Json, reasoning: Reasoning) -> Reasoning | ToolCall | None:
     """The same by what `of_reasoning` made; `shown` is what the client gave back."""
     seal = _open(secret)
     if seal is None or seal.call:
         return _call(seal)
-    return replace(shown, text=seal.text or shown.text, details=seal.details)
+    return replace(reasoning, text=seal.text or reasoning.text, details=seal.details)
 
 
 def _call(seal: _Seal | None) -> ToolCall | None:
     return None if seal is None else ToolCall(call_id=seal.call, name="", details=seal.details)
 
 
-def opened(items: Iterable[Item]) -> tuple[Item, ...]:
+def unseal(items: Iterable[Item]) -> tuple[Item, ...]:
     """A conversation with what each call's thought carried put back into the call; a `GAP` in its place."""
-    found = tuple(items)
-    kept = {item.call_id: item.details for item in found if _carries(item)}
+    items_found = tuple(items)
+    details = {item.call_id: item.details for item in items_found if _carries(item)}
     return tuple(
         GAP
         if _carries(item)
-        else replace(item, details={**item.details, **kept[item.call_id]})
-        if isinstance(item, ToolCall) and item.call_id in kept
+        else replace(item, details={**item.details, **details[item.call_id]})
+        if isinstance(item, ToolCall) and item.call_id in details
         else item
-        for item in found
+        for item in items_found
     )
 
 
@@ -99,7 +99,7 @@ def _carries(item: Item) -> TypeGuard[ToolCall]:
     return isinstance(item, ToolCall) and not item.name and not item.arguments
 
 
-def _sealed(seal: _Seal) -> str:
+def _encode(seal: _Seal) -> str:
     return MARK + urlsafe_b64encode(msgspec.json.encode(seal)).decode()
 
 

@@ -18,7 +18,7 @@ _KEYS = re.compile(
 _SCHEMES = re.compile(
     r"\b(bearer|basic|token)(\s+)(?=[\w.~+/=*-]*[0-9*])[\w.~+/=*-]{8,}", re.IGNORECASE
 )
-_NAMED = re.compile(
+_NAMED_SECRET = re.compile(
     r"""\b((?:x-)?(?:api|access|secret|subscription|auth|private)[-_ ]?(?:key|token|secret)|password|passwd"""
     r"""|authorization|client_secret)(["']?\s*(?:provided|is)?\s*[:=]\s*["']?)(?!\[redacted\])"""
     r"""(?:(?:bearer|basic)\s+)?[^\s"'&,;}]{4,}""",
@@ -34,6 +34,6 @@ def scrubbed(text: str) -> str:
     """The text without anything that looks like a key. What is long is cut before."""
     text = _USER.sub(rf"\1{HIDDEN}@", text)
     text = _QUERY.sub(rf"\1{HIDDEN}", text)
-    text = _NAMED.sub(rf"\1\2{HIDDEN}", text)
+    text = _NAMED_SECRET.sub(rf"\1\2{HIDDEN}", text)
     text = _SCHEMES.sub(rf"\1\2{HIDDEN}", text)
     return _KEYS.sub(HIDDEN, text)

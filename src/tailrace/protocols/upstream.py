@@ -219,8 +219,8 @@ class SseReplyDecoder(ABC):
         if self.failure is not None:
             self.failure = _of(self.dialect, self.failure)
             self._cut_off()
-        out = self._out if self._halves is None else self._halves.mended(self._out)
-        return self._cut_calls.told(out)
+        out = self._out if self._halves is None else self._halves.mend(self._out)
+        return self._cut_calls.mend(out)
 
     def _emit(self, payload: t.Payload) -> None:
         self._out.append(payload)

@@ -65,7 +65,7 @@ def server_failure(message: str, details: Json = None, status: int = 0) -> Model
     kind = _word(fields.get("type")) or _word(fields.get("error_type")) or _aws(fields)
     if http_status in OPERATORS or 300 <= http_status < 400:
         wrong = fault(http_status, message, own, kind)
-        return _private_failure(wrong.said.format(http_status), wrong.code, http_status, words)
+        return _private_failure(wrong.message.format(http_status), wrong.code, http_status, words)
     if bare(own).endswith("error") and status_of(own):
         own, kind = "", kind or own  # a type in the place of a code, as DeepSeek's
     prefix = (

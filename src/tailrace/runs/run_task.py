@@ -69,7 +69,7 @@ class RunTask:
         self._turn = turn
         self._reached_limit = self._stopped = ""
         if record.purses:
-            writer.state.metered = self._count
+            writer.state.on_usage = self._count
         self._cancelled_by = ""
         self._handed_over = self._beyond = False
         self._driving = False

@@ -47,7 +47,7 @@ class Suspects:
         further = asyncio.Event()
 
         def on_events(_: Sequence[Event]) -> None:
-            if writer.state.stuck == 0 or writer.state.phase != "running":
+            if writer.state.stalls == 0 or writer.state.phase != "running":
                 further.set()
 
         stop = self._store.log.watch(run, on_events)

@@ -37,7 +37,7 @@ def hindrance(
         return f"The agent {record.agent} no longer exists."
     if not runtime.resumes:
         return f"The agent {record.agent} cannot go on after a restart."
-    stuck_attempts = state.stuck + (not next_one.orderly)
+    stuck_attempts = state.stalls + (not next_one.orderly)
     cut_offs = state.cut_offs + (not next_one.orderly)
     if stuck_attempts >= settings.stuck_attempts:
         words = f"{stuck_attempts} attempts in a row were cut off before the agent got any further"
@@ -50,4 +50,4 @@ def hindrance(
 def is_suspect(state: RunState, next_one: RunAttempt, settings: RunSettings) -> bool:
     """Whether this is the last attempt at a run that may be what ends its workers: were it cut off by another
     such run's doing, it would be given up for nothing."""
-    return state.stuck >= settings.stuck_attempts - 2 and not next_one.orderly
+    return state.stalls >= settings.stuck_attempts - 2 and not next_one.orderly

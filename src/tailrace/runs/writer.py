@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tailrace.errors import LogError
 from tailrace.events.state import RunState
-from tailrace.events.stored import Frame, joined, line, without_surrogates
+from tailrace.events.stored import Frame, join_lines, line, without_surrogates
 from tailrace.events.types import Draft, Event
 from tailrace.log.contract import EventLog
 
@@ -110,7 +110,7 @@ class RunWriter:
         count = self._fitting()
         events, lines = self._waiting[:count], self._lines[:count]
         del self._waiting[:count], self._lines[:count]
-        batch = joined(events, lines)
+        batch = join_lines(events, lines)
         self._size -= sum(map(len, lines))
         self._in_flight = True
         self._sent_seq = batch.last

@@ -12,7 +12,7 @@ from tailrace.errors import TooMany
 BUSY_SECONDS = 2.0
 
 
-class Readers:
+class ReaderLimits:
     """Counts streams by account and run."""
 
     def __init__(self) -> None:

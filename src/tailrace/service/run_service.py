@@ -32,7 +32,7 @@ from tailrace.service.documents import Document
 from tailrace.service.lifecycle import Shutdown
 from tailrace.service.outcomes import with_outcomes
 from tailrace.service.projection import Projections
-from tailrace.service.readers import Readers
+from tailrace.service.readers import ReaderLimits
 from tailrace.service.stored_runs import StoredRuns
 from tailrace.service.subscription import Subscription
 from tailrace.service.turns import References, with_history, with_references
@@ -67,7 +67,7 @@ class RunService(Struct, frozen=True):
     runs: StoredRuns
     catalog: Catalog
     projections: Projections
-    readers: Readers
+    readers: ReaderLimits
     shutdown: Shutdown
     hold_seconds: float
 

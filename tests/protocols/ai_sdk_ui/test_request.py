@@ -22,7 +22,7 @@ from tailrace.events.items import (
     text_of,
 )
 from tailrace.protocols.ai_sdk_ui import request, wire
-from tailrace.protocols.ai_sdk_ui.messages import DENIED, PartResult
+from tailrace.protocols.ai_sdk_ui.messages import DENIAL, PartResult
 from tests.support.logs import user
 
 ASK = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
@@ -130,7 +130,7 @@ def test_an_assistants_message_is_told_call_by_call() -> None:
         (_tool(output={"b": [1]}), '{"b":[1]}'),
         (_tool(output=None), "null"),
         (_tool(state="output-error", errorText="broken"), "broken"),
-        (_tool(state="output-denied"), DENIED),
+        (_tool(state="output-denied"), DENIAL),
     ],
 )
 def test_every_call_that_is_told_has_an_output(part: dict[str, Any], told: str | None) -> None:

@@ -98,7 +98,7 @@ def test_the_server_gets_back_what_it_said(said: list[Object]) -> None:
     """The run's own memory: the next request of an agent, or of a client that names this reply. A call that
     has no arguments, and ends a reply that a limit ended, may have been cut off, and is left out."""
     state = fold(log(sse(said)))
-    asked = ModelRequest(items=conversation(state, told=()))
+    asked = ModelRequest(items=conversation(state, begin=()))
     content = normal(read(said))["content"]
     last = state.items[-1] if state.items else None
     if last is not None and last.started.kind == "tool_call" and last.status == "incomplete":

@@ -204,7 +204,7 @@ MADE = st.one_of(
 
 @given(st.lists(MADE, max_size=4))
 def test_what_is_told_is_read(made: list[i.Reasoning]) -> None:
-    entries = [entry for item in made for entry in thoughts.told(item)]
+    entries = [entry for item in made for entry in thoughts.entries_of(item)]
     assert thoughts.read(numbered(entries)) == tuple(made)
 
 

@@ -21,7 +21,7 @@ def test_the_server_gets_back_what_it_said(items: list[dict[str, Any]]) -> None:
     """In the next request of an agent, or of a client that names this reply."""
     events, failure = played(wire(told(items)))
     assert failure is None
-    asked = ModelRequest(items=conversation(fold(events), told=()))
+    asked = ModelRequest(items=conversation(fold(events), begin=()))
     sent = json.loads(ResponsesCodec().request(asked, "m").body)["input"]
     calls = {item["call_id"] for item in items if "call_id" in item}
     said = [

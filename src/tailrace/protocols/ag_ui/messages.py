@@ -25,7 +25,7 @@ from tailrace.events.items import (
     parts_of,
 )
 from tailrace.protocols import media
-from tailrace.protocols.ag_ui.wire import ABANDONED, KEY
+from tailrace.protocols.ag_ui.wire import KEY, STATUS_ABANDONED
 from tailrace.protocols.fields import (
     Object,
     any_object,
@@ -37,8 +37,8 @@ from tailrace.protocols.fields import (
     text,
 )
 
-SAID: tuple[Role, ...] = ("user", "system", "developer")
-ROLES = (*SAID, "assistant", "tool", "reasoning", "activity")
+PLAIN_ROLES: tuple[Role, ...] = ("user", "system", "developer")
+ROLES = (*PLAIN_ROLES, "assistant", "tool", "reasoning", "activity")
 _KINDS: Mapping[str, str] = {
     # a content part: the media type where none is told
     "image": "image/*",
@@ -52,14 +52,14 @@ _KINDS: Mapping[str, str] = {
 def decode_messages(value: Json, where: str) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
     """What was before, and what is new: all that follows the agent's last word, which is what somebody said
     or, where nobody said anything, the outputs of calls. Raises `BadRequest`."""
-    listed = as_list(value, where)
-    messages = [as_object(each, f"{where}[{n}]") for n, each in enumerate(listed)]
+    entries = as_list(value, where)
+    messages = [as_object(each, f"{where}[{n}]") for n, each in enumerate(entries)]
     teller = _MessageDecoder(
         {str(each.get("toolCallId")) for each in messages if each.get("role") == "tool"}
     )
     for n, message in enumerate(messages):
         teller.take(message, f"{where}[{n}]")
-    return teller.told()
+    return teller.finish()
 
 
 def place(body: bytes, item: Item, part: Part | None) -> str:
@@ -77,19 +77,20 @@ def place(body: bytes, item: Item, part: Part | None) -> str:
 class _MessageDecoder:
     """Messages in order; `answered` are the calls that any of them answers."""
 
-    def __init__(self, answered: set[str]) -> None:
-        self._answered = answered
+    def __init__(self, results: set[str]) -> None:
+        self._results = results
         self._items: list[Item] = []
-        self._unanswered: list[Item] = []
+        self._missing_results: list[Item] = []
         self._below: set[str] = set()
         self._last = 0
 
-    def told(self) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    def finish(self) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+        """What came before the last turn, and the last turn."""
         items, start = self._items, self._last
-        said = [n for n in range(start, len(items)) if isinstance(items[n], Message)]
-        start = said[0] if said else start
+        places = [n for n in range(start, len(items)) if isinstance(items[n], Message)]
+        start = places[0] if places else start
         old, new = items[:start], items[start:]
-        (new if new else old).extend(self._unanswered)
+        (new if new else old).extend(self._missing_results)
         return tuple(old), tuple(new)
 
     def take(self, message: Object, where: str) -> None:
@@ -100,12 +101,12 @@ class _MessageDecoder:
                 param=f"{where}.role",
             )
         below = optional(message, "subagentRunId", str, default="", where=where) != ""
-        below = below or _said(message).get("status") == ABANDONED
+        below = below or _message_fields(message).get("status") == STATUS_ABANDONED
         if role == "assistant":
             self._assistant(message, where, below=below)
         elif role == "tool":
             self._output(message, where, below=below)
-        elif role in SAID:
+        elif role in PLAIN_ROLES:
             self._flush()
             name = optional(message, "name", str, default="", where=where)
             content = _content(message, where)
@@ -114,8 +115,8 @@ class _MessageDecoder:
             self._spoke(Reasoning(summary=(text(message, "content", where),)))
 
     def _flush(self) -> None:
-        self._items += self._unanswered
-        self._unanswered = []
+        self._items += self._missing_results
+        self._missing_results = []
 
     def _spoke(self, item: Item) -> None:
         """Something of the agent's own."""
@@ -124,7 +125,7 @@ class _MessageDecoder:
         self._last = len(self._items)
 
     def _assistant(self, message: Object, where: str, *, below: bool) -> None:
-        said = optional(message, "content", str, default="", where=where)
+        words = optional(message, "content", str, default="", where=where)
         calls = [
             _call(as_object(each, f"{where}.toolCalls[{n}]"), f"{where}.toolCalls[{n}]")
             for n, each in enumerate(as_list(message.get("toolCalls") or [], f"{where}.toolCalls"))
@@ -132,24 +133,24 @@ class _MessageDecoder:
         if below:
             self._below.update(call.call_id for call in calls)
             return
-        if said:
-            self._spoke(Message(role="assistant", content=(TextPart(said),)))
+        if words:
+            self._spoke(Message(role="assistant", content=(TextPart(words),)))
         for n, call in enumerate(calls):
-            if n == 0 and not said:
+            if n == 0 and not words:
                 self._flush()
             self._items.append(call)
             self._last = len(self._items)
-            if call.call_id not in self._answered:
-                told = (TextPart(UNANSWERED),)
-                self._unanswered.append(
-                    ToolOutput(call_id=call.call_id, output=told, is_error=True)
+            if call.call_id not in self._results:
+                parts = (TextPart(UNANSWERED),)
+                self._missing_results.append(
+                    ToolOutput(call_id=call.call_id, output=parts, is_error=True)
                 )
 
     def _output(self, message: Object, where: str, *, below: bool) -> None:
         id = text(message, "toolCallId", where)
         content = _content(message, where)
         error = optional(message, "error", str, default="", where=where)
-        failed = _said(message).get("isError") is True
+        failed = _message_fields(message).get("isError") is True
         if error and not any(isinstance(part, TextPart) and part.text for part in content):
             content = (TextPart(error),)
         if not below and id not in self._below:
@@ -157,7 +158,7 @@ class _MessageDecoder:
             self._items.append(ToolOutput(call_id=id, output=content, is_error=failed))
 
 
-def _said(message: Object) -> Object:
+def _message_fields(message: Object) -> Object:
     """What we said of a message where the protocol has no field."""
     return any_object(any_object(message.get("metadata")).get(KEY))
 
@@ -190,15 +191,15 @@ def _part(part: Object, where: str) -> Part:
     source, place = as_object(part.get("source"), f"{where}.source"), f"{where}.source"
     value = text(source, "value", place)
     media_type = optional(source, "mimeType", str, default=_KINDS[kind], where=place)
-    given = any_object(part.get("metadata")).get("filename")
-    name = given if isinstance(given, str) else ""
+    filename = any_object(part.get("metadata")).get("filename")
+    name = filename if isinstance(filename, str) else ""
     match source.get("type"):
         case "data":
-            return media.told(f"data:{media_type};base64,{value}", media_type, name)
+            return media.part_of_url(f"data:{media_type};base64,{value}", media_type, name)
         case "url":
-            return media.told(value, media_type, name)
+            return media.part_of_url(value, media_type, name)
         case "file":
-            return media.kept(value, media_type, name)
+            return media.part_of_file(value, media_type, name)
         case other:
             raise BadRequest(f"{place} has an unknown type {other!r}.", param=f"{place}.type")
 
@@ -210,7 +211,7 @@ def _binary(part: Object, where: str) -> Part:
     data = optional(part, "data", str, default="", where=where)
     url = optional(part, "url", str, default="", where=where)
     if data:
-        return media.told(f"data:{kind};base64,{data}", kind, name)
+        return media.part_of_url(f"data:{kind};base64,{data}", kind, name)
     if url:
-        return media.told(url, kind, name)
-    return media.kept(text(part, "id", where), kind, name)
+        return media.part_of_url(url, kind, name)
+    return media.part_of_file(text(part, "id", where), kind, name)

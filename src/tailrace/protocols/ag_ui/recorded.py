@@ -88,8 +88,8 @@ class AgUiReader:
                 self._waits = False
             case "TEXT_MESSAGE_START" | "REASONING_MESSAGE_START":
                 item = self._open[event["messageId"]] = next(self._items)
-                said = kind == "TEXT_MESSAGE_START"
-                yield t.ItemStarted(item, "message" if said else "reasoning")
+                is_message = kind == "TEXT_MESSAGE_START"
+                yield t.ItemStarted(item, "message" if is_message else "reasoning")
             case "TEXT_MESSAGE_CONTENT":
                 yield t.TextDelta(self._open[event["messageId"]], event["delta"])
             case "REASONING_MESSAGE_CONTENT":
@@ -101,9 +101,9 @@ class AgUiReader:
             case "TOOL_CALL_ARGS":
                 self._calls[event["toolCallId"]].arguments += event["delta"]
             case "TOOL_CALL_RESULT":
-                yield from self._answered(event)
+                yield from self._call_result(event)
             case "RUN_FINISHED":
-                yield from self._finished(event)
+                yield from self._run_end(event)
             case "RUN_ERROR":
                 code = event.get("code") or "server_error"
                 self.cancelled = self.done = code == "cancelled"
@@ -113,17 +113,17 @@ class AgUiReader:
             case _:
                 raise KeyError(kind)
 
-    def _answered(self, event: Object) -> Iterator[t.Payload]:
+    def _call_result(self, event: Object) -> Iterator[t.Payload]:
         id = event["toolCallId"]
         call = self._calls.pop(id, None)
         if call is not None:  # else one that the client answered
             item = next(self._items)
-            yield from _called(item, id, call, "server")
+            yield from _call_payloads(item, id, call, "server")
             yield t.ToolStarted(item)
-            failed = _told(event).get("isError") is True
+            failed = _metadata(event).get("isError") is True
             yield t.ToolCompleted(item, _text(event["content"]), failed)
 
-    def _finished(self, event: Object) -> Iterator[t.Payload]:
+    def _run_end(self, event: Object) -> Iterator[t.Payload]:
         kind = any_object(event.get("outcome")).get("type")
         self._waits = kind == "interrupt"
         self.cancelled = kind == "cancelled"
@@ -136,14 +136,14 @@ class AgUiReader:
 
     def _rest(self, finish: t.Finish) -> list[t.Payload]:
         """The calls without a result: the client's."""
-        made: list[t.Payload] = []
+        payloads: list[t.Payload] = []
         for id, call in self._calls.items():
-            made += _called(next(self._items), id, call, "client")
+            payloads += _call_payloads(next(self._items), id, call, "client")
         self._calls = {}
-        return [*made, t.Usage("", finish=finish)] if made else []
+        return [*payloads, t.Usage("", finish=finish)] if payloads else []
 
 
-def _called(item: int, id: str, call: _RecordedCall, runs_on: t.RunsOn) -> list[t.Payload]:
+def _call_payloads(item: int, id: str, call: _RecordedCall, runs_on: t.RunsOn) -> list[t.Payload]:
     started = t.ItemStarted(item, "tool_call", name=call.name, call_id=id, runs_on=runs_on)
     return [started, t.ArgumentsDelta(item, call.arguments), t.ItemCompleted(item)]
 
@@ -160,13 +160,13 @@ def _usage(counts: Object, finish: t.Finish) -> t.Usage:
     )
 
 
-def _told(event: Object) -> Object:
+def _metadata(event: Object) -> Object:
     """What tailrace says of an event besides its fields."""
     return any_object(any_object(event.get("metadata")).get(KEY))
 
 
 def _status(event: Object) -> Status:
-    return "incomplete" if _told(event).get("status") == "incomplete" else "completed"
+    return "incomplete" if _metadata(event).get("status") == "incomplete" else "completed"
 
 
 def _text(content: Json) -> str:

@@ -21,10 +21,10 @@ from tailrace.protocols.fields import (
     as_list,
     as_object,
     body_object,
-    given,
     only,
     optional,
     text,
+    without_empty,
 )
 
 Status = Literal["resolved", "cancelled"]
@@ -50,7 +50,7 @@ class RunAgentInput(Struct, frozen=True):
     messages: tuple[Item, ...]
 
 
-class Named(Struct, frozen=True):
+class RunNames(Struct, frozen=True):
     """A run by its client's names."""
 
     thread: str
@@ -60,10 +60,10 @@ class Named(Struct, frozen=True):
 def decode(body: bytes) -> RunAgentInput:
     """Decode a `RunAgentInput`; `request.agent` is left empty. Raises `BadRequest`."""
     fields = body_object(body)
-    named = _named(fields)
+    names = _names(fields)
     resume = tuple(
         _resume(as_object(each, f"resume[{n}]"), f"resume[{n}]")
-        for n, each in enumerate(_listed(fields, "resume"))
+        for n, each in enumerate(_list(fields, "resume"))
     )
     history, new = decode_messages(fields.get("messages"), "messages")
     if not new and not resume:
@@ -83,28 +83,28 @@ def decode(body: bytes) -> RunAgentInput:
         settings=Settings(
             tools=_tools(fields),
             origin=SURFACE,
-            extra=given(extra),
+            extra=without_empty(extra),
         ),
-        session=named.thread,
-        called=named.run,
+        session=names.thread,
+        called=names.run,
     )
     return RunAgentInput(request, resume, (*history, *new))
 
 
-def decode_cancel(body: bytes) -> Named:
+def decode_cancel(body: bytes) -> RunNames:
     """Which run is to be cancelled. Raises `BadRequest`."""
-    return _named(body_object(body))
+    return _names(body_object(body))
 
 
-def _named(fields: Object) -> Named:
+def _names(fields: Object) -> RunNames:
     thread, run = (optional(fields, name, str, default="") for name in ("threadId", "runId"))
     for name, value in (("threadId", thread), ("runId", run)):
         if not value:
             raise BadRequest(f"Missing required parameter: '{name}'.", param=name)
-    return Named(thread, run)
+    return RunNames(thread, run)
 
 
-def _listed(fields: Object, name: str) -> list[Json]:
+def _list(fields: Object, name: str) -> list[Json]:
     value = fields.get(name)
     return [] if value is None else as_list(value, name)
 
@@ -123,7 +123,7 @@ def _resume(fields: Object, where: str) -> Resume:
 def _context(fields: Object) -> str:
     """The entries of `context` as text: each its description, and below it its value."""
     entries: list[str] = []
-    for n, each in enumerate(_listed(fields, "context")):
+    for n, each in enumerate(_list(fields, "context")):
         where = f"context[{n}]"
         entry = as_object(each, where)
         entries.append(f"{text(entry, 'description', where)}:\n{text(entry, 'value', where)}")
@@ -132,9 +132,9 @@ def _context(fields: Object) -> str:
 
 def _tools(fields: Object) -> tuple[ToolSpec, ...]:
     """The tools that the client runs."""
-    listed = _listed(fields, "tools")
+    tools = _list(fields, "tools")
     return tuple(
-        _tool(as_object(each, f"tools[{n}]"), f"tools[{n}]") for n, each in enumerate(listed)
+        _tool(as_object(each, f"tools[{n}]"), f"tools[{n}]") for n, each in enumerate(tools)
     )
 
 

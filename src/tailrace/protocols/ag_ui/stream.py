@@ -26,7 +26,7 @@ from tailrace.protocols.ag_ui import wire
 from tailrace.protocols.ag_ui.stream_items import AgUiMessage, AgUiReasoning, AgUiToolCall
 from tailrace.protocols.cut_replies import CutReplies, Source
 from tailrace.protocols.encoder import RUN_ENDS, ItemEncoder, Table
-from tailrace.protocols.fields import Object, given
+from tailrace.protocols.fields import Object, without_empty
 from tailrace.protocols.framing.data_event import frame
 from tailrace.protocols.framing.json_line import encode as _json
 
@@ -50,12 +50,12 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
         self._turn = 0
         self._in_turn = False
         self._thread = ids.run_id(run)
-        self._called = ""
-        self._dated = False
+        self._run_id = ""
+        self._before_1_0 = False
         self._steps: dict[str, str] = {}
         self._subagents: dict[str, Object] = {}
-        self._known: set[str] = set()
-        self._held: dict[Source, str] = {}
+        self._announced_agents: set[str] = set()
+        self._reply_messages: dict[Source, str] = {}
         self._cut = CutReplies[tuple[str, str]]()
         self._calls: dict[int, AgUiToolCall] = {}
         self._interrupts: dict[int | str, tuple[str, Object]] = {}
@@ -81,13 +81,13 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
             return {}
         return {"subagentRunId": f"{ids.run_id(self.run)}:{agent}"}
 
-    def holds(self, source: Source, message: str | None = None) -> str | None:
+    def reply_message(self, source: Source, message: str | None = None) -> str | None:
         if message is not None:
-            self._held[source] = message
-        return self._held.get(source)
+            self._reply_messages[source] = message
+        return self._reply_messages.get(source)
 
-    def shows(self, source: Source, message: str) -> None:
-        self._cut.said(source, (message, source[1]))
+    def add_to_reply(self, source: Source, message: str) -> None:
+        self._cut.add(source, (message, source[1]))
 
     # the run and its turns
 
@@ -97,7 +97,7 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
 
     def _on_run_attempt(self, event: t.Event, payload: t.RunAttempt) -> None:
         if not payload.keeps_replies:
-            self._held.clear()
+            self._reply_messages.clear()
 
     def _on_run_resumed(self, event: t.Event, payload: t.RunResumed) -> None:
         self._begin_turn(payload.request)
@@ -107,18 +107,18 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
         if self._in_turn:
             return
         self._in_turn = True
-        self._called = wire.turn_id(self.run, self._turn)
+        self._run_id = wire.turn_id(self.run, self._turn)
         parent, state = None, None
         if request is not None:
             self._thread = request.session or request.conversation or self._thread
             if request.settings.origin == wire.SURFACE:
-                self._called = request.called or self._called
-                self._dated = "protocolVersion" not in request.settings.extra
+                self._run_id = request.called or self._run_id
+                self._before_1_0 = "protocolVersion" not in request.settings.extra
                 parent = request.settings.extra.get("parentRunId")
                 state = request.settings.extra.get("state")
-        named = {"threadId": self._thread, "runId": self._called}
-        told = {"type": "RUN_STARTED", **named, "protocolVersion": wire.VERSION}
-        self.emit({**told, **given({"parentRunId": parent})})
+        names = {"threadId": self._thread, "runId": self._run_id}
+        fields = {"type": "RUN_STARTED", **names, "protocolVersion": wire.VERSION}
+        self.emit({**fields, **without_empty({"parentRunId": parent})})
         if state is not None:
             self.emit({"type": "STATE_SNAPSHOT", "snapshot": state})
         for step in self._steps.values():
@@ -128,22 +128,22 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
 
     def _on_run_waiting(self, event: t.Event, payload: t.RunWaiting) -> None:
         for agent in reversed(self._subagents):
-            own = [told["id"] for of, told in self._interrupts.values() if of == agent]
-            outcome = {"type": "suspended", **given({"interruptIds": own})}
+            own = [interrupt["id"] for of, interrupt in self._interrupts.values() if of == agent]
+            outcome = {"type": "suspended", **without_empty({"interruptIds": own})}
             self._subagent_finished(agent, {"outcome": outcome})
         for step in reversed(self._steps.values()):
             self.emit({"type": "STEP_FINISHED", "stepName": step})
-        asked = [told for _, told in self._interrupts.values()]
-        if not asked:
+        interrupts = [interrupt for _, interrupt in self._interrupts.values()]
+        if not interrupts:
             id = ids.item_id(wire.WAIT, self.run, self._turn)
-            asked = [{"id": id, "reason": payload.reason or "waiting"}]
-        self._finish({"type": "interrupt", "interrupts": asked})
+            interrupts = [{"id": id, "reason": payload.reason or "waiting"}]
+        self._finish({"type": "interrupt", "interrupts": interrupts})
         self._in_turn = False
         if self._turn == self._options.turn:
             self.done = True
             return
         self._turn += 1
-        self._usage, self._known = {}, set()
+        self._usage, self._announced_agents = {}, set()
         if self._options.turn is not None:
             self._frames = []
 
@@ -156,12 +156,12 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
             case t.RunIncomplete():
                 self._finish(SUCCESS, {"status": "incomplete", "reason": payload.reason})
             case t.RunFailed():
-                told: Object = {"status": payload.status or None, "param": payload.param}
-                more = wire.metadata(**told, retryAfter=payload.retry_after)
+                fields: Object = {"status": payload.status or None, "param": payload.param}
+                more = wire.metadata(**fields, retryAfter=payload.retry_after)
                 self._fail(payload.code, payload.message, more)
             case t.RunCancelled():
                 if (
-                    self._dated
+                    self._before_1_0
                 ):  # an outcome that clients before 1.0 do not know ends more than the run
                     self._fail("cancelled", "The run was cancelled.")
                 else:
@@ -169,13 +169,13 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
         self.done = True
 
     def _fail(self, code: str, message: str, more: Object | None = None) -> None:
-        told: Object = {"type": "RUN_ERROR", "message": message, "code": code}
-        self.emit({**told, **(more or {}), **wire.usage(self._usage)})
+        fields: Object = {"type": "RUN_ERROR", "message": message, "code": code}
+        self.emit({**fields, **(more or {}), **wire.usage(self._usage)})
 
     def _finish(self, outcome: Object, result: Object | None = None) -> None:
-        named = {"threadId": self._thread, "runId": self._called}
-        told: Object = {"type": "RUN_FINISHED", **named, **given({"result": result})}
-        self.emit({**told, "outcome": outcome, **wire.usage(self._usage)})
+        names = {"threadId": self._thread, "runId": self._run_id}
+        fields: Object = {"type": "RUN_FINISHED", **names, **without_empty({"result": result})}
+        self.emit({**fields, "outcome": outcome, **wire.usage(self._usage)})
 
     # steps and subagents
 
@@ -199,17 +199,17 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
         if self._roster.is_main(agent):
             return
         call = None if payload.call is None else wire.call_id(self.run, payload.call)
-        entry = {"name": payload.name, **given({"parent": payload.parent, "call": call})}
+        entry = {"name": payload.name, **without_empty({"parent": payload.parent, "call": call})}
         self._subagents[agent] = entry
         self._subagent_started(agent, entry)
 
     def _subagent_started(self, agent: str, entry: Object) -> None:
-        told: Object = {"type": "SUBAGENT_STARTED", **self.whose(agent), "name": entry["name"]}
+        fields: Object = {"type": "SUBAGENT_STARTED", **self.whose(agent), "name": entry["name"]}
         parent = entry.get("parent", "")
-        if parent in self._known:
-            told["parentSubagentRunId"] = self.whose(parent)["subagentRunId"]
-        self._known.add(agent)
-        self.emit({**told, **given({"parentToolCallId": entry.get("call")})})
+        if parent in self._announced_agents:
+            fields["parentSubagentRunId"] = self.whose(parent)["subagentRunId"]
+        self._announced_agents.add(agent)
+        self.emit({**fields, **without_empty({"parentToolCallId": entry.get("call")})})
 
     def _on_agent_completed(self, event: t.Event, payload: t.AgentCompleted) -> None:
         self._begin_turn()
@@ -220,14 +220,14 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
             message = f"The agent was {payload.status}."
             if payload.status == "failed":
                 message = "The agent failed."
-            told = {"type": "SUBAGENT_ERROR", **self.whose(agent), "message": message}
-            self.emit({**told, "code": payload.status})
+            fields = {"type": "SUBAGENT_ERROR", **self.whose(agent), "message": message}
+            self.emit({**fields, "code": payload.status})
             return
         cut = payload.status == "incomplete"
         self._subagent_finished(agent, wire.metadata(status=payload.status) if cut else {})
 
-    def _subagent_finished(self, agent: str, said: Object) -> None:
-        self.emit({"type": "SUBAGENT_FINISHED", **self.whose(agent), **said})
+    def _subagent_finished(self, agent: str, fields: Object) -> None:
+        self.emit({"type": "SUBAGENT_FINISHED", **self.whose(agent), **fields})
 
     # messages, and what is asked
 
@@ -254,9 +254,9 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
                 self._calls.pop(payload.item, None)
         elif isinstance(payload.content, Message):
             for part in payload.content.content:
-                told = wire.file(part)
-                if told is not None:
-                    self.emit({**told, **self.whose(event.agent)})
+                file = wire.file(part)
+                if file is not None:
+                    self.emit({**file, **self.whose(event.agent)})
 
     def _on_tool_completed(self, event: t.Event, payload: t.ToolCompleted) -> None:
         self._begin_turn()
@@ -267,8 +267,8 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
 
     def _on_approval_requested(self, event: t.Event, payload: t.ApprovalRequested) -> None:
         self._approvals[payload.item] += 1
-        number, shown = self._approvals[payload.item], payload.item in self._calls
-        interrupt = wire.approval(self.run, number, payload, shown=shown)
+        number, has_call = self._approvals[payload.item], payload.item in self._calls
+        interrupt = wire.approval(self.run, number, payload, has_call=has_call)
         self._interrupts[payload.item] = (event.agent, {**interrupt, **self.whose(event.agent)})
 
     def _on_approval_resolved(self, event: t.Event, payload: t.ApprovalResolved) -> None:
@@ -276,7 +276,7 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
 
     def _on_input_requested(self, event: t.Event, payload: t.InputRequested) -> None:
         interrupt = wire.question(
-            self.run, self._questions, payload, shown=payload.item in self._calls
+            self.run, self._questions, payload, has_call=payload.item in self._calls
         )
         self._questions += 1
         self._interrupts[payload.request_id] = (
@@ -292,17 +292,17 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
 
     def _on_reply_abandoned(self, event: t.Event, payload: t.ReplyAbandoned) -> None:
         source = (event.node, event.agent)
-        self._held.pop(source, None)
+        self._reply_messages.pop(source, None)
         self._cut.abandon(source, whole_turn=payload.all)
         for item in self._items.values():
             item.abandon(source)
 
     def _on_usage(self, event: t.Event, payload: t.Usage) -> None:
-        counted = self._usage.get(payload.model, Totals())
-        self._usage[payload.model] = counted + Totals.of(payload)
+        before = self._usage.get(payload.model, Totals())
+        self._usage[payload.model] = before + Totals.of(payload)
         if payload.purpose == "reply":
             source = (event.node, event.agent)
-            self._held.pop(source, None)
+            self._reply_messages.pop(source, None)
             self._take_back(self._cut.complete(source))
 
     def _take_back(self, messages: Sequence[tuple[str, str]]) -> None:

@@ -29,11 +29,11 @@ class AgUiEmitter(Protocol):
         """The field that says which subagent an event is of; none for the main agent's."""
         ...
 
-    def holds(self, source: Source, message: str | None = None) -> str | None:
+    def reply_message(self, source: Source, message: str | None = None) -> str | None:
         """The message that the calls of a source's present reply belong to; `message` is it from here on."""
         ...
 
-    def shows(self, source: Source, message: str) -> None:
+    def add_to_reply(self, source: Source, message: str) -> None:
         """A source's present reply has this message."""
         ...
 
@@ -41,69 +41,69 @@ class AgUiEmitter(Protocol):
 class AgUiMessage:
     """A message. It begins with its first text, so that nothing empty shows."""
 
-    def __init__(self, stream: AgUiEmitter, started: t.ItemStarted, event: t.Event) -> None:
+    def __init__(self, stream: AgUiEmitter, start: t.ItemStarted, event: t.Event) -> None:
         self._stream = stream
         self._source = (event.node, event.agent)
-        id = ids.item_id("msg", stream.run, started.item)
-        self._named: Object = {"messageId": id, **stream.whose(event.agent)}
-        self._delta = mould({"type": "TEXT_MESSAGE_CONTENT", **self._named}, "delta")
-        self._begun = False
-        self._refused = False
-        self._cited: list[Json] = []
+        id = ids.item_id("msg", stream.run, start.item)
+        self._names: Object = {"messageId": id, **stream.whose(event.agent)}
+        self._delta = mould({"type": "TEXT_MESSAGE_CONTENT", **self._names}, "delta")
+        self._started = False
+        self._is_refusal = False
+        self._citations: list[Json] = []
         self._cut = "incomplete"
 
     def abandon(self, source: Source) -> None:
         """The source says something else instead: what this has said is no part of the answer."""
         if source == self._source:
-            self._cut = wire.ABANDONED
+            self._cut = wire.STATUS_ABANDONED
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.TextDelta):  # the hot one
             if payload.text:
-                if not self._begun:
+                if not self._started:
                     self._begin()
                 self._stream.delta(self._delta, payload.text)
         elif isinstance(payload, t.RefusalDelta):
             if payload.text:
-                self._refused = True
+                self._is_refusal = True
                 self._begin()
                 self._stream.delta(self._delta, payload.text)
         elif isinstance(payload, t.AnnotationAdded):
-            self._cited.append(payload.annotation)
-        elif isinstance(payload, t.ItemCompleted) and self._begun:
+            self._citations.append(payload.annotation)
+        elif isinstance(payload, t.ItemCompleted) and self._started:
             status = self._cut if payload.status == "incomplete" else None
-            refused = self._refused or None
-            said = wire.metadata(status=status, refusal=refused, annotations=self._cited)
-            self._stream.emit({"type": "TEXT_MESSAGE_END", **self._named, **said})
+            refusal = self._is_refusal or None
+            metadata = wire.metadata(status=status, refusal=refusal, annotations=self._citations)
+            self._stream.emit({"type": "TEXT_MESSAGE_END", **self._names, **metadata})
 
     def _begin(self) -> None:
-        if not self._begun:
-            self._begun = True
-            self._stream.holds(self._source, self._named["messageId"])
-            self._stream.shows(self._source, self._named["messageId"])
-            told = {"type": "TEXT_MESSAGE_START", **self._named, "role": "assistant"}
-            self._stream.emit(told)
+        if not self._started:
+            self._started = True
+            self._stream.reply_message(self._source, self._names["messageId"])
+            self._stream.add_to_reply(self._source, self._names["messageId"])
+            fields = {"type": "TEXT_MESSAGE_START", **self._names, "role": "assistant"}
+            self._stream.emit(fields)
 
 
 class AgUiReasoning:
     """Reasoning: a span with one message for each part that has any text."""
 
-    def __init__(self, stream: AgUiEmitter, started: t.ItemStarted, event: t.Event) -> None:
+    def __init__(self, stream: AgUiEmitter, start: t.ItemStarted, event: t.Event) -> None:
         self._stream = stream
         self._source = (event.node, event.agent)
-        self._id = ids.item_id("rs", stream.run, started.item)
+        self._id = ids.item_id("rs", stream.run, start.item)
         self._whose = stream.whose(event.agent)
         self._type: type[t.Base] | None = None
         self._part = -1
         self._parts = 0
-        self._named: Object = {}
+        self._names: Object = {}
         self._delta = b""
         self._cut = "incomplete"
 
     def abandon(self, source: Source) -> None:
         """As a message's."""
         if source == self._source:
-            self._cut = wire.ABANDONED
+            self._cut = wire.STATUS_ABANDONED
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ReasoningDelta | t.ReasoningSummaryDelta):
@@ -124,39 +124,39 @@ class AgUiReasoning:
         self._type, self._part = kind, part
         id = f"{self._id}_{self._parts}" if self._parts else self._id
         self._parts += 1
-        self._named = {"messageId": id, **self._whose}
-        self._delta = mould({"type": "REASONING_MESSAGE_CONTENT", **self._named}, "delta")
-        self._stream.shows(self._source, id)
-        told = {"type": "REASONING_MESSAGE_START", **self._named, "role": "reasoning"}
-        self._stream.emit(told)
+        self._names = {"messageId": id, **self._whose}
+        self._delta = mould({"type": "REASONING_MESSAGE_CONTENT", **self._names}, "delta")
+        self._stream.add_to_reply(self._source, id)
+        fields = {"type": "REASONING_MESSAGE_START", **self._names, "role": "reasoning"}
+        self._stream.emit(fields)
 
-    def _end(self, said: Object) -> None:
-        self._stream.emit({"type": "REASONING_MESSAGE_END", **self._named, **said})
+    def _end(self, metadata: Object) -> None:
+        self._stream.emit({"type": "REASONING_MESSAGE_END", **self._names, **metadata})
 
 
 class AgUiToolCall:
     """A tool call, in the message of its reply. A result follows where the tool runs here, and where the
     call was cut off, so that no client runs half a call."""
 
-    def __init__(self, stream: AgUiEmitter, started: t.ItemStarted, event: t.Event) -> None:
+    def __init__(self, stream: AgUiEmitter, start: t.ItemStarted, event: t.Event) -> None:
         self._stream = stream
         self._whose = stream.whose(event.agent)
-        self._named: Object = {
-            "toolCallId": wire.call_id(stream.run, started.item),
+        self._names: Object = {
+            "toolCallId": wire.call_id(stream.run, start.item),
             **self._whose,
         }
-        self._delta = mould({"type": "TOOL_CALL_ARGS", **self._named}, "delta")
+        self._delta = mould({"type": "TOOL_CALL_ARGS", **self._names}, "delta")
         source = (event.node, event.agent)
-        own = ids.item_id("msg", stream.run, started.item)
-        parent = stream.holds(source)
+        own = ids.item_id("msg", stream.run, start.item)
+        parent = stream.reply_message(source)
         if parent is None:
             parent = own
-            stream.holds(source, own)
-            stream.shows(source, own)
-        self._output = ids.item_id("out", stream.run, started.item)
-        stream.shows(source, self._output)  # a call of a cut reply always gets a result
-        named = {"toolCallName": started.name, "parentMessageId": parent}
-        stream.emit({"type": "TOOL_CALL_START", **self._named, **named})
+            stream.reply_message(source, own)
+            stream.add_to_reply(source, own)
+        self._output = ids.item_id("out", stream.run, start.item)
+        stream.add_to_reply(source, self._output)  # a call of a cut reply always gets a result
+        fields = {"toolCallName": start.name, "parentMessageId": parent}
+        stream.emit({"type": "TOOL_CALL_START", **self._names, **fields})
 
     def abandon(self, source: Source) -> None:
         """It ends as one that was cut off."""
@@ -167,14 +167,14 @@ class AgUiToolCall:
                 self._stream.delta(self._delta, payload.text)
         elif isinstance(payload, t.ItemCompleted):
             cut = payload.status == "incomplete"
-            said = wire.metadata(status="incomplete") if cut else {}
-            self._stream.emit({"type": "TOOL_CALL_END", **self._named, **said})
+            metadata = wire.metadata(status="incomplete") if cut else {}
+            self._stream.emit({"type": "TOOL_CALL_END", **self._names, **metadata})
             if cut:
                 self._result(CUT_OFF, failed=True)
         elif isinstance(payload, t.ToolCompleted):
             self._result(payload.output, failed=payload.is_error)
 
     def _result(self, content: str, *, failed: bool) -> None:
-        told: Object = {"type": "TOOL_CALL_RESULT", "messageId": self._output, **self._named}
-        said = wire.metadata(isError=failed or None)
-        self._stream.emit({**told, "content": content, "role": "tool", **said})
+        fields: Object = {"type": "TOOL_CALL_RESULT", "messageId": self._output, **self._names}
+        metadata = wire.metadata(isError=failed or None)
+        self._stream.emit({**fields, "content": content, "role": "tool", **metadata})

@@ -15,7 +15,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Json, Part
 from tailrace.events.usage import Totals
 from tailrace.protocols import media
-from tailrace.protocols.fields import Object, any_object, given
+from tailrace.protocols.fields import Object, any_object, without_empty
 from tailrace.protocols.framing.data_event import frame
 
 SURFACE = "agui"
@@ -26,7 +26,7 @@ APPROVAL, QUESTION, WAIT = "apr", "ask", "wait"
 """What an interrupt's id begins with: a yes to a call, an answer, anything else that is waited for."""
 STATE_SNAPSHOT, STATE_DELTA = "state.snapshot", "state.delta"
 """Names of an agent's custom events that set the state and change it."""
-ABANDONED = "abandoned"
+STATUS_ABANDONED = "abandoned"
 """The status of what a crash cut off and was said anew, in other words: no part of the answer."""
 TAKEN_BACK = "tailrace.abandoned"
 """The type of the activity that takes the place of such a message."""
@@ -42,7 +42,7 @@ GOODBYE = frame(
 )
 """The end of a stream that is not whole: a connection that breaks ends the process of some clients."""
 
-_APPROVED: Object = {
+_APPROVAL_SCHEMA: Object = {
     "type": "object",
     "properties": {"approved": {"type": "boolean"}, "reason": {"type": "string"}},
     "required": ["approved"],
@@ -68,33 +68,42 @@ def turn_id(run: str, turn: int) -> str:
     return f"{ids.run_id(run)}_{turn + 1}" if turn else ids.run_id(run)
 
 
-def metadata(**said: Json) -> Object:
+def metadata(**values: Json) -> Object:
     """Fields for what the protocol has none for; none where there is nothing to say."""
-    told = given(said)
-    return {"metadata": {KEY: told}} if told else {}
+    fields = without_empty(values)
+    return {"metadata": {KEY: fields}} if fields else {}
 
 
 def taken_back(message: str) -> Object:
     """What takes the place of a message that is no part of the answer."""
-    told: Object = {"type": "ACTIVITY_SNAPSHOT", "messageId": message}
-    return {**told, "activityType": TAKEN_BACK, "content": {"status": ABANDONED}, "replace": True}
+    fields: Object = {"type": "ACTIVITY_SNAPSHOT", "messageId": message}
+    return {
+        **fields,
+        "activityType": TAKEN_BACK,
+        "content": {"status": STATUS_ABANDONED},
+        "replace": True,
+    }
 
 
-def approval(run: str, time: int, asked: t.ApprovalRequested, *, shown: bool) -> Object:
+def approval(run: str, time: int, request: t.ApprovalRequested, *, has_call: bool) -> Object:
     """What asks for a yes to a call, for the `time`th time; `shown`: the client has seen the call."""
-    call = {"toolCallId": call_id(run, asked.item)} if shown else {}
-    id = ids.asked_id(ids.item_id(APPROVAL, run, asked.item), time)
-    told = {"id": id, "reason": "tool_call", **call}
-    return {**told, **given({"message": asked.message}), "responseSchema": _APPROVED}
+    call = {"toolCallId": call_id(run, request.item)} if has_call else {}
+    id = ids.asked_id(ids.item_id(APPROVAL, run, request.item), time)
+    fields = {"id": id, "reason": "tool_call", **call}
+    return {
+        **fields,
+        **without_empty({"message": request.message}),
+        "responseSchema": _APPROVAL_SCHEMA,
+    }
 
 
-def question(run: str, number: int, asked: t.InputRequested, *, shown: bool) -> Object:
+def question(run: str, number: int, request: t.InputRequested, *, has_call: bool) -> Object:
     """What asks for an answer; `number` counts the questions of the run."""
-    told: Object = {"id": ids.item_id(QUESTION, run, number), "reason": "input_required"}
-    if shown and asked.item is not None:
-        told["toolCallId"] = call_id(run, asked.item)
-    schema = any_object(asked.schema)
-    return {**told, **given({"message": asked.message, "responseSchema": schema})}
+    fields: Object = {"id": ids.item_id(QUESTION, run, number), "reason": "input_required"}
+    if has_call and request.item is not None:
+        fields["toolCallId"] = call_id(run, request.item)
+    schema = any_object(request.schema)
+    return {**fields, **without_empty({"message": request.message, "responseSchema": schema})}
 
 
 def custom(payload: t.Custom) -> Object:
@@ -114,25 +123,25 @@ def is_patch(value: Json) -> bool:
 def _is_operation(value: Json) -> bool:
     fields = any_object(value)
     operation = fields.get("op")
-    needed = _OPERATIONS.get(operation) if isinstance(operation, str) else None
-    if needed is None or any(name not in fields for name in needed):
+    members = _OPERATIONS.get(operation) if isinstance(operation, str) else None
+    if members is None or any(name not in fields for name in members):
         return False
-    pointers = [fields.get("path"), *(fields[name] for name in needed if name == "from")]
+    pointers = [fields.get("path"), *(fields[name] for name in members if name == "from")]
     return all(isinstance(each, str) and _POINTER.fullmatch(each) for each in pointers)
 
 
 def file(part: Part) -> Object | None:
     """A picture or a sound; None where there is nothing to show it by."""
-    shown = media.shown(part)
-    if shown is None:
+    source = media.source_of(part)
+    if source is None:
         return None
-    value = {"url": shown.url, "mimeType": shown.media_type}
+    value = {"url": source.url, "mimeType": source.media_type}
     return {"type": "CUSTOM", "name": FILE, "value": value}
 
 
 def usage(by_model: Mapping[str, Totals]) -> Object:
     """The field `usage`: tokens by model; none where no model was asked."""
-    counted = [
+    entries = [
         {
             "model": model,
             "inputTokens": totals.input,
@@ -144,4 +153,4 @@ def usage(by_model: Mapping[str, Totals]) -> Object:
         }
         for model, totals in by_model.items()
     ]
-    return given({"usage": counted})
+    return without_empty({"usage": entries})

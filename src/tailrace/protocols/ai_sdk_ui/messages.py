@@ -48,9 +48,9 @@ BELOW = {"data-subagent": True, "data-subagent-end": False}
 """Parts that say whether those after them are a subagent's."""
 APPROVAL_KEYS = ("id", "approved", "reason", "isAutomatic", "signature")
 """Of `approval` in a tool's part (ai 7). The last two are not a person's: they say how it was asked."""
-DENIED = "The user refused this call."
-_ASKED = ("input-available", "approval-requested", "approval-responded")
-_ANSWERED = ("output-available", "output-error", "output-denied")
+DENIAL = "The user refused this call."
+_OPEN_STATES = ("input-available", "approval-requested", "approval-responded")
+_RESULT_STATES = ("output-available", "output-error", "output-denied")
 
 
 class PartResult(Struct, frozen=True):
@@ -79,8 +79,8 @@ class DecodedMessage(Struct, frozen=True):
     id: str
     items: tuple[Item, ...]
     outputs: int = 0
-    given: tuple[PartResult, ...] = ()
-    shown: Mapping[str, ShownCall] = {}
+    results: tuple[PartResult, ...] = ()
+    calls: Mapping[str, ShownCall] = {}
 
 
 def decode_messages(value: Json, where: str = "messages") -> list[DecodedMessage]:
@@ -98,12 +98,12 @@ def place(body: bytes, item: Item, part: Part | None) -> str:
     """Where in a request a part of what a user said stands; `""` where it does not. Items that are refused as
     a whole have no form on this surface."""
     fields = body_object(body)
-    listed = [(f"messages[{n}]", m) for n, m in enumerate(objects(fields.get("messages")))]
-    for where, message in [*listed, *(("message", m) for m in objects(fields.get("message")))]:
+    places = [(f"messages[{n}]", m) for n, m in enumerate(objects(fields.get("messages")))]
+    for where, message in [*places, *(("message", m) for m in objects(fields.get("message")))]:
         if isinstance(item, Message) and message.get("role") == item.role:
-            for n, said in enumerate(objects(message.get("parts"))):
+            for n, entry in enumerate(objects(message.get("parts"))):
                 at = f"{where}.parts[{n}]"
-                if part is not None and _user_part(said, at) == part:
+                if part is not None and _user_part(entry, at) == part:
                     return at
     return ""
 
@@ -119,16 +119,18 @@ def decode_message(message: Object, where: str) -> DecodedMessage:
     if message.get("parts") is None and isinstance(message.get("content"), str):
         parts: list[Object] = [{"type": "text", "text": message["content"]}]
     else:
-        listed = as_list(message.get("parts"), f"{where}.parts")
-        parts = [as_object(part, f"{where}.parts[{n}]") for n, part in enumerate(listed)]
+        entries = as_list(message.get("parts"), f"{where}.parts")
+        parts = [as_object(part, f"{where}.parts[{n}]") for n, part in enumerate(entries)]
     if role == "assistant":
-        said = _Assistant()
+        decoder = _Assistant()
         for n, part in enumerate(parts):
-            said.take(part, f"{where}.parts[{n}]")
-        return said.told(id)
+            decoder.take(part, f"{where}.parts[{n}]")
+        return decoder.message(id)
     content = [_user_part(part, f"{where}.parts[{n}]") for n, part in enumerate(parts)]
-    shown = tuple(part for part in content if part is not None)
-    return DecodedMessage(role, id, (Message(role=role, content=shown),) if shown else ())
+    parts_shown = tuple(part for part in content if part is not None)
+    return DecodedMessage(
+        role, id, (Message(role=role, content=parts_shown),) if parts_shown else ()
+    )
 
 
 def _kind(part: Object, where: str) -> str:
@@ -156,7 +158,7 @@ def _user_part(part: Object, where: str) -> Part | None:
 def _file(part: Object, where: str) -> Part:
     url, kind = text(part, "url", where), text(part, "mediaType", where)
     name = optional(part, "filename", str, default="", where=where)
-    return media.told(url, kind, name)
+    return media.part_of_url(url, kind, name)
 
 
 class _Assistant:
@@ -166,15 +168,18 @@ class _Assistant:
         self._items: list[Item] = []
         self._ours: list[Item] = []
         self._theirs: list[Item] = []
-        self._given: list[PartResult] = []
-        self._shown: dict[str, ShownCall] = {}
+        self._results: list[PartResult] = []
+        self._calls: dict[str, ShownCall] = {}
         self._below = False
 
-    def told(self, id: str) -> DecodedMessage:
+    def message(self, id: str) -> DecodedMessage:
+        """The assistant's message, of the parts that were taken."""
         outputs = self._theirs
         self._flush()
-        given = tuple(self._given)
-        return DecodedMessage("assistant", id, tuple(self._items), len(outputs), given, self._shown)
+        results = tuple(self._results)
+        return DecodedMessage(
+            "assistant", id, tuple(self._items), len(outputs), results, self._calls
+        )
 
     def take(self, part: Object, where: str) -> None:
         kind = _kind(part, where)
@@ -209,13 +214,13 @@ class _Assistant:
 
     def _steer(self, part: Object, where: str) -> None:
         """What the user threw in while the reply was made."""
-        listed = as_list(part.get("parts"), f"{where}.parts")
-        places = [f"{where}.parts[{n}]" for n in range(len(listed))]
-        found = [
+        parts = as_list(part.get("parts"), f"{where}.parts")
+        places = [f"{where}.parts[{n}]" for n in range(len(parts))]
+        contents = [
             _user_part(as_object(each, place), place)
-            for each, place in zip(listed, places, strict=True)
+            for each, place in zip(parts, places, strict=True)
         ]
-        content = tuple(each for each in found if each is not None)
+        content = tuple(each for each in contents if each is not None)
         self._say(Message(role="user", content=content))
 
     def _call(self, part: Object, name: str, where: str) -> None:
@@ -223,12 +228,12 @@ class _Assistant:
         state = text(part, "state", where)
         if state == "input-streaming":
             return  # a call that was never whole is none
-        if state not in (*_ASKED, *_ANSWERED):
+        if state not in (*_OPEN_STATES, *_RESULT_STATES):
             raise BadRequest(
                 f"{where}.state has an unknown value {state!r}.", param=f"{where}.state"
             )
         if part.get("input") is not None:
-            self._shown[id] = ShownCall(part["input"], f"{where}.input")
+            self._calls[id] = ShownCall(part["input"], f"{where}.input")
         theirs = part.get("providerExecuted") is not True
         output = _output(part, state, id, where)
         self._answer(part, state, output, where, theirs=theirs)
@@ -236,8 +241,8 @@ class _Assistant:
             return
         arguments = "{}" if part.get("input") is None else _json(part["input"])
         self._items.append(ToolCall(call_id=id, name=name, arguments=arguments))
-        answered = theirs and state in _ANSWERED
-        (self._theirs if answered else self._ours).append(output)
+        has_result = theirs and state in _RESULT_STATES
+        (self._theirs if has_result else self._ours).append(output)
 
     def _answer(
         self, part: Object, state: str, output: ToolOutput, where: str, *, theirs: bool
@@ -250,11 +255,11 @@ class _Assistant:
                 raise BadRequest(f"{place}.approved must be a boolean.", param=f"{place}.approved")
             only(approval, APPROVAL_KEYS, place)
             reason = optional(approval, "reason", str, default="", where=place)
-            self._given.append(PartResult(text(approval, "id", place), place, approved, reason))
-        elif theirs and state in _ANSWERED:
-            said = output.output[0]
-            words = said.text if isinstance(said, TextPart) else ""
-            self._given.append(
+            self._results.append(PartResult(text(approval, "id", place), place, approved, reason))
+        elif theirs and state in _RESULT_STATES:
+            first = output.output[0]
+            words = first.text if isinstance(first, TextPart) else ""
+            self._results.append(
                 PartResult(output.call_id, where, text=words, failed=output.is_error)
             )
 
@@ -266,7 +271,7 @@ def _output(part: Object, state: str, id: str, where: str) -> ToolOutput:
     if state == "output-error":
         words = text(part, "errorText", where)
     elif state == "output-denied":
-        words = DENIED
+        words = DENIAL
     else:
         words = UNANSWERED
     return ToolOutput(call_id=id, output=(TextPart(words),), is_error=True)

@@ -30,12 +30,14 @@ def chunks(request: RunRequest) -> list[Object]:
     """The chunks of one step; none where the run began a message of its own."""
     if not request.called:
         return []
-    told = (*request.history, *request.input)
-    users = [n for n, item in enumerate(told) if isinstance(item, Message) and item.role == "user"]
-    held = told[users[-1] + 1 if users else 0 :]
+    items = (*request.history, *request.input)
+    users = [n for n, item in enumerate(items) if isinstance(item, Message) and item.role == "user"]
+    last_turn = items[users[-1] + 1 if users else 0 :]
     theirs = {item.call_id for item in request.input if isinstance(item, ToolOutput)}
-    shown = [chunk for n, item in enumerate(held) for chunk in _item(item, f"past_{n}", theirs)]
-    return [{"type": "start-step"}, *shown, {"type": "finish-step"}] if shown else []
+    chunks_shown = [
+        chunk for n, item in enumerate(last_turn) for chunk in _item(item, f"past_{n}", theirs)
+    ]
+    return [{"type": "start-step"}, *chunks_shown, {"type": "finish-step"}] if chunks_shown else []
 
 
 def _item(item: Item, id: str, theirs: set[str]) -> Iterator[Object]:
@@ -45,15 +47,20 @@ def _item(item: Item, id: str, theirs: set[str]) -> Iterator[Object]:
         case Reasoning():
             yield from _text("reasoning", id, "\n\n".join((*item.summary, *item.text)))
         case ToolCall():
-            named: Object = {"toolCallId": item.call_id, "toolName": item.name}
+            names: Object = {"toolCallId": item.call_id, "toolName": item.name}
             value = wire.arguments(item.arguments, custom=item.custom)
-            chunk = {"type": "tool-input-available", **named, "input": value}
+            chunk = {"type": "tool-input-available", **names, "input": value}
             yield {**chunk, **_flags(item.call_id, theirs)}
         case ToolOutput():
             text = text_of(item.output)
-            said: Object = {"errorText": text} if item.is_error else {"output": _output(text)}
+            result: Object = {"errorText": text} if item.is_error else {"output": _output(text)}
             kind = "tool-output-error" if item.is_error else "tool-output-available"
-            yield {"type": kind, "toolCallId": item.call_id, **said, **_flags(item.call_id, theirs)}
+            yield {
+                "type": kind,
+                "toolCallId": item.call_id,
+                **result,
+                **_flags(item.call_id, theirs),
+            }
         case ProviderItem():
             pass  # no part of a UI message makes one
         case _:

@@ -52,7 +52,7 @@ class UiReader:
         self._items = itertools.count()
         self._open: dict[str, int] = {}
         self._calls: dict[str, int] = {}
-        self._written: set[int] = set()
+        self._with_arguments: set[int] = set()
         self._last = -1
 
     def take(self, frame: RecordedFrame) -> list[t.Payload]:
@@ -82,14 +82,14 @@ class UiReader:
                 if self._last in self._open.values():
                     yield t.AnnotationAdded(self._last, _citation(chunk))
             case "tool-input-start" | "tool-input-delta" | "tool-input-available":
-                yield from self._called(chunk, kind)
+                yield from self._call(chunk, kind)
             case "tool-input-error":
-                yield from self._called({**chunk, "input": chunk.get("input")}, kind)
-                yield from self._answered(chunk, chunk["errorText"], is_error=True)
+                yield from self._call({**chunk, "input": chunk.get("input")}, kind)
+                yield from self._result(chunk, chunk["errorText"], is_error=True)
             case "tool-output-available":
-                yield from self._answered(chunk, chunk["output"], is_error=False)
+                yield from self._result(chunk, chunk["output"], is_error=False)
             case "tool-output-error":
-                yield from self._answered(chunk, chunk["errorText"], is_error=True)
+                yield from self._result(chunk, chunk["errorText"], is_error=True)
             case "finish":
                 yield self._usage(chunk)
                 self.done = True
@@ -102,7 +102,7 @@ class UiReader:
             case _:
                 raise KeyError(kind)
 
-    def _called(self, chunk: Object, kind: str) -> Iterator[t.Payload]:
+    def _call(self, chunk: Object, kind: str) -> Iterator[t.Payload]:
         id = chunk["toolCallId"]
         if id not in self._calls:
             item = self._calls[id] = next(self._items)
@@ -116,23 +116,23 @@ class UiReader:
             )
         item = self._calls[id]
         if kind == "tool-input-delta":
-            self._written.add(item)
+            self._with_arguments.add(item)
             yield t.ArgumentsDelta(item, chunk["inputTextDelta"])
         elif kind != "tool-input-start":
-            if item not in self._written:
+            if item not in self._with_arguments:
                 yield t.ArgumentsDelta(item, _text(chunk["input"]))
             yield t.ItemCompleted(item)
 
-    def _answered(self, chunk: Object, output: Json, *, is_error: bool) -> Iterator[t.Payload]:
+    def _result(self, chunk: Object, output: Json, *, is_error: bool) -> Iterator[t.Payload]:
         if chunk.get("providerExecuted") is True and chunk.get("preliminary") is not True:
             item = self._calls[chunk["toolCallId"]]
             yield t.ToolStarted(item)
             yield t.ToolCompleted(item, _text(output), is_error)
 
     def _usage(self, chunk: Object) -> t.Usage:
-        told = nested(nested(chunk, "messageMetadata"), KEY)
-        counts: Object = nested(told, "usage")
-        finish = FINISH.get(chunk.get("finishReason") or told.get("finishReason", ""), "stop")
+        metadata = nested(nested(chunk, "messageMetadata"), KEY)
+        counts: Object = nested(metadata, "usage")
+        finish = FINISH.get(chunk.get("finishReason") or metadata.get("finishReason", ""), "stop")
         return t.Usage(
             "",
             input=counts.get("inputTokens", 0),

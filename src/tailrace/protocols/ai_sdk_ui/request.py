@@ -53,16 +53,16 @@ def decode(body: bytes) -> SendUiMessages:
     chat = optional(fields, "id", str, default="")
     if not chat:
         raise BadRequest("Missing required parameter: 'id'.", param="id")
-    told, found = _messages(fields)
-    last = found[-1]
+    whole_past, messages = _messages(fields)
+    last = messages[-1]
     if last.role == "system":
         raise BadRequest("The last message must not be a system message.", param="messages")
-    past = last.role == "user" and len(found) > 1 and found[-2].role == "assistant"
-    answers = found[-2] if past else last
-    given = (*answers.given, *_approvals(fields))
+    past = last.role == "user" and len(messages) > 1 and messages[-2].role == "assistant"
+    answers = messages[-2] if past else last
+    results = (*answers.results, *_approvals(fields))
     knows = optional(fields, "toolApproval", bool, default=False)
-    knows = knows or any(each.approved is not None for each in answers.given)
-    history, new = _new(found)
+    knows = knows or any(each.approved is not None for each in answers.results)
+    history, new = _new(messages)
     request = RunRequest(
         agent="",
         model="",
@@ -75,7 +75,7 @@ def decode(body: bytes) -> SendUiMessages:
         called=last.id if last.role == "assistant" else "",
         include=(wire.APPROVALS,) if knows else (),
     )
-    return SendUiMessages(request, _agent(fields), told, given, answers.shown, past)
+    return SendUiMessages(request, _agent(fields), whole_past, results, answers.calls, past)
 
 
 def _messages(fields: Object) -> tuple[bool, list[DecodedMessage]]:
@@ -86,9 +86,9 @@ def _messages(fields: Object) -> tuple[bool, list[DecodedMessage]]:
     raise BadRequest("Missing required parameter: 'messages'.", param="messages")
 
 
-def _new(found: list[DecodedMessage]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+def _new(decoded_messages: list[DecodedMessage]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
     """What was before, and what is new: the user's last message, or the client's outputs at the end."""
-    past, last = messages.before(found[:-1]), found[-1]
+    past, last = messages.before(decoded_messages[:-1]), decoded_messages[-1]
     count = last.outputs if last.role == "assistant" else len(last.items)
     cut = len(last.items) - count
     return (*past, *last.items[:cut]), last.items[cut:]
@@ -105,8 +105,8 @@ def _approvals(fields: Object) -> list[PartResult]:
     """`approvals`: the answers of a client whose messages have no form for them."""
     if fields.get("approvals") is None:
         return []
-    listed = as_list(fields["approvals"], "approvals")
-    return [_approval(as_object(each, f"approvals[{n}]"), n) for n, each in enumerate(listed)]
+    approvals = as_list(fields["approvals"], "approvals")
+    return [_approval(as_object(each, f"approvals[{n}]"), n) for n, each in enumerate(approvals)]
 
 
 def _approval(fields: Object, n: int) -> PartResult:

@@ -58,15 +58,15 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
         self._open: set[int] = set()
         self._speaker = ""
         self._in_step = False
-        self._replied = False
+        self._reply_ended = False
         self._totals = Totals()
         self._progress = b""
         self._number = 0
 
     def emit(self, *chunks: Object) -> None:
         """Add a frame: a chunk, and the position after it."""
-        shown = b"".join(map(frame, chunks))
-        self._frames.append(shown + self._progress % self._number)
+        data = b"".join(map(frame, chunks))
+        self._frames.append(data + self._progress % self._number)
         self._number += 1
 
     def delta(self, template: bytes, text: str) -> None:
@@ -75,23 +75,23 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
         self._number = number + 1
         self._frames.append(template % (_json(text), number))
 
-    def numbered(self, template: bytes) -> bytes:
+    def with_position(self, template: bytes) -> bytes:
         return template + self._progress
 
-    def opened(self, item: int) -> None:
+    def open_part(self, item: int) -> None:
         """A part of this item is open from here on."""
         self._open.add(item)
 
-    def closed(self, item: int) -> None:
+    def close_part(self, item: int) -> None:
         """It is not any more."""
         self._open.discard(item)
 
     def enter(self, agent: str) -> None:
         """Something of this agent is about to begin: in which step, and whose it is."""
-        if self._in_step and self._replied and not self._open:
+        if self._in_step and self._reply_ended and not self._open:
             self._end_step()
         if not self._in_step:
-            self._in_step, self._replied = True, False
+            self._in_step, self._reply_ended = True, False
             self.emit({"type": "start-step"})
         speaker = "" if self._roster.is_main(agent) else agent
         if speaker == self._speaker:
@@ -101,7 +101,7 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
             self.emit(wire.data("subagent-end", None))
             return
         entry = self._roster.entry(agent)
-        told: Object = {
+        fields: Object = {
             "id": entry.id,
             "agentId": entry.id,
             "name": entry.name,
@@ -109,7 +109,7 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
             "parentId": entry.parent or None,
             "dispatchedByToolCallId": self._dispatches.get(agent),
         }
-        self.emit(wire.data("subagent", told))
+        self.emit(wire.data("subagent", fields))
 
     def _end_step(self) -> None:
         if self._in_step:
@@ -121,7 +121,7 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
         self._begin_turn(payload.request)
 
     def _on_run_attempt(self, event: t.Event, payload: t.RunAttempt) -> None:
-        self._replied = self._replied or not payload.keeps_replies
+        self._reply_ended = self._reply_ended or not payload.keeps_replies
 
     def _on_run_waiting(self, event: t.Event, payload: t.RunWaiting) -> None:
         self._close()
@@ -140,8 +140,8 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
     def _begin_turn(self, request: RunRequest | None) -> None:
         if request is not None:
             self._message = request.called or self._message
-            named = request.session or self._conversation or request.conversation
-            self._conversation = named or ids.run_id(self.run)
+            conversation = request.session or self._conversation or request.conversation
+            self._conversation = conversation or ids.run_id(self.run)
             self._approvals = self._approvals or wire.APPROVALS in request.include
         self._progress = wire.progress(ids.response_id(self.run, self._turn))
         chunks: list[Object] = [{"type": "start", "messageId": self._message}]
@@ -156,7 +156,7 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
             self._dispatches[event.agent] = ids.item_id("call", self.run, payload.call)
 
     def _on_agent_completed(self, event: t.Event, payload: t.AgentCompleted) -> None:
-        self._replied = True  # also a reply that failed is over
+        self._reply_ended = True  # also a reply that failed is over
 
     def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
         if not self._roster.shows(event.node):
@@ -192,7 +192,7 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
     def _on_approval_requested(self, event: t.Event, payload: t.ApprovalRequested) -> None:
         call = self._calls.get(payload.item)
         if call is not None:
-            self.emit(call.approval(payload.message, known=self._approvals))
+            self.emit(call.approval(payload.message, client_knows=self._approvals))
 
     def _on_input_requested(self, event: t.Event, payload: t.InputRequested) -> None:
         if payload.item is None:
@@ -202,15 +202,15 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
     def _on_usage(self, event: t.Event, payload: t.Usage) -> None:
         if self._roster.shows(event.node):
             self._totals += Totals.of(payload)
-            self._replied = self._replied or payload.purpose == "reply"
+            self._reply_ended = self._reply_ended or payload.purpose == "reply"
 
     def _on_reply_abandoned(self, event: t.Event, payload: t.ReplyAbandoned) -> None:
-        self._replied = True
+        self._reply_ended = True
         for item in self._items.values():
             item.abandon(event.agent)
 
     def _on_custom(self, event: t.Event, payload: t.Custom) -> None:
-        if payload.name not in wire.RESERVED:
+        if payload.name not in wire.RESERVED_NAMES:
             self.emit(wire.data(payload.name, payload.data))
 
     def _on_run_ended(self, event: t.Event, payload: t.RunEnd) -> None:
@@ -232,12 +232,12 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
         self._end_step()
 
     def _finish(self, reason: str) -> None:
-        told = {
+        metadata = {
             "runId": ids.run_id(self.run),
             "finishReason": reason,
             "usage": wire.usage(self._totals),
         }
-        self._last({"type": "finish", "messageMetadata": {wire.KEY: told}})
+        self._last({"type": "finish", "messageMetadata": {wire.KEY: metadata}})
 
     def _last(self, chunk: Object) -> None:
         """The chunk that ends the stream; its position is one of its own, before it."""
@@ -286,9 +286,9 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
 
 def message_begins(run: str, events: Sequence[t.Event], turn: int) -> int:
     """The number of the first frame of the UI message that a turn is part of (`turn_begins`)."""
-    resumed = [event.payload for event in events if isinstance(event.payload, t.RunResumed)]
-    parted = [number for number, each in enumerate(resumed[:turn], 1) if each.input]
-    return turn_begins(run, events, parted[-1]) if parted else 0
+    turns = [event.payload for event in events if isinstance(event.payload, t.RunResumed)]
+    own_messages = [number for number, each in enumerate(turns[:turn], 1) if each.input]
+    return turn_begins(run, events, own_messages[-1]) if own_messages else 0
 
 
 def turn_begins(run: str, events: Sequence[t.Event], turn: int) -> int:

@@ -25,7 +25,7 @@ class UiEmitter(Protocol):
 
     def delta(self, template: bytes, text: str) -> None: ...
 
-    def numbered(self, template: bytes) -> bytes:
+    def with_position(self, template: bytes) -> bytes:
         """A delta's template with the position after it."""
         ...
 
@@ -33,9 +33,9 @@ class UiEmitter(Protocol):
         """Something of this agent is about to begin."""
         ...
 
-    def opened(self, item: int) -> None: ...
+    def open_part(self, item: int) -> None: ...
 
-    def closed(self, item: int) -> None: ...
+    def close_part(self, item: int) -> None: ...
 
 
 class UiTextPart:
@@ -45,13 +45,13 @@ class UiTextPart:
     `providerMetadata`, which is all the room there is.
     """
 
-    def __init__(self, stream: UiEmitter, started: t.ItemStarted, agent: str) -> None:
+    def __init__(self, stream: UiEmitter, start: t.ItemStarted, agent: str) -> None:
         self._stream = stream
         self._agent = agent
-        self._item = started.item
-        thought = started.kind == "reasoning"
-        self._kind = "reasoning" if thought else "text"
-        self._id = ids.item_id("rs" if thought else "msg", stream.run, started.item)
+        self._item = start.item
+        is_reasoning = start.kind == "reasoning"
+        self._kind = "reasoning" if is_reasoning else "text"
+        self._id = ids.item_id("rs" if is_reasoning else "msg", stream.run, start.item)
         self._type: type[t.Base] | None = None
         self._part = -1
         self._parts = 0
@@ -63,7 +63,7 @@ class UiTextPart:
     def abandon(self, agent: str) -> None:
         """The agent says something else instead: what this has said is no part of the answer."""
         if agent == self._agent:
-            self._cut = wire.ABANDONED
+            self._cut = wire.STATUS_ABANDONED
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, PIECES):
@@ -83,20 +83,20 @@ class UiTextPart:
         self._current = f"{self._id}_{self._parts}" if self._parts else self._id
         self._parts += 1
         self._stream.enter(self._agent)
-        self._stream.opened(self._item)
-        named = {"id": self._current}
-        self._stream.emit({"type": f"{self._kind}-start", **named})
-        self._delta = self._stream.numbered(
-            mould({"type": f"{self._kind}-delta", **named}, "delta")
+        self._stream.open_part(self._item)
+        names = {"id": self._current}
+        self._stream.emit({"type": f"{self._kind}-start", **names})
+        self._delta = self._stream.with_position(
+            mould({"type": f"{self._kind}-delta", **names}, "delta")
         )
 
     def _end(self, *, incomplete: bool = False) -> None:
         if self._type is None:
             return
         self._type = None
-        told: Object = {"providerMetadata": wire.cut(self._cut)} if incomplete else {}
-        self._stream.emit({"type": f"{self._kind}-end", "id": self._current, **told})
-        self._stream.closed(self._item)
+        fields: Object = {"providerMetadata": wire.cut(self._cut)} if incomplete else {}
+        self._stream.emit({"type": f"{self._kind}-end", "id": self._current, **fields})
+        self._stream.close_part(self._item)
 
     def _cite(self, payload: t.AnnotationAdded) -> None:
         id = ids.item_id("src", self._stream.run, payload.item)
@@ -114,21 +114,21 @@ class UiToolPart:
     Its id is our own: a model's may come twice in a message, and a client finds parts by it.
     """
 
-    def __init__(self, stream: UiEmitter, started: t.ItemStarted, agent: str) -> None:
-        self.id = ids.item_id("call", stream.run, started.item)
-        self.started = started
-        self.theirs = started.runs_on == "client"
+    def __init__(self, stream: UiEmitter, start: t.ItemStarted, agent: str) -> None:
+        self.id = ids.item_id("call", stream.run, start.item)
+        self.start = start
+        self.theirs = start.runs_on == "client"
         self.input: Json = None
-        self._asked = 0
+        self._approvals = 0
         self._agent = agent
         self._stream = stream
-        self._named: Object = {"toolCallId": self.id, "toolName": started.name}
+        self._names: Object = {"toolCallId": self.id, "toolName": start.name}
         self._flags: Object = {} if self.theirs else wire.OURS
         stream.enter(agent)
-        stream.opened(started.item)
-        stream.emit({"type": "tool-input-start", **self._named, **self._flags})
+        stream.open_part(start.item)
+        stream.emit({"type": "tool-input-start", **self._names, **self._flags})
         template = mould({"type": "tool-input-delta", "toolCallId": self.id}, "inputTextDelta")
-        self._delta = stream.numbered(template)
+        self._delta = stream.with_position(template)
 
     def abandon(self, agent: str) -> None:
         """It ends as one that was cut off."""
@@ -137,9 +137,9 @@ class UiToolPart:
         if isinstance(payload, t.ArgumentsDelta):
             self._stream.delta(self._delta, payload.text)
         elif isinstance(payload, t.ItemCompleted):
-            self._stream.closed(self.started.item)
+            self._stream.close_part(self.start.item)
             if payload.status == "completed" and isinstance(payload.content, ToolCall):
-                self._called(payload.content)
+                self._show_call(payload.content)
             else:
                 self._answer("tool-output-error", "errorText", CUT_OFF)
         elif isinstance(payload, t.ToolCompleted):
@@ -148,10 +148,10 @@ class UiToolPart:
             else:
                 self._answer("tool-output-available", "output", payload.output)
 
-    def _called(self, call: ToolCall) -> None:
+    def _show_call(self, call: ToolCall) -> None:
         self.input = wire.arguments(call.arguments, custom=call.custom)
-        told = {"id": self.id, "name": call.name, "args": self.input}
-        self._stream.emit(wire.data("toolCall", told))
+        fields = {"id": self.id, "name": call.name, "args": self.input}
+        self._stream.emit(wire.data("toolCall", fields))
         self._show()
 
     def show_again(self) -> None:
@@ -160,17 +160,17 @@ class UiToolPart:
         self._show()
 
     def _show(self) -> None:
-        chunk = {"type": "tool-input-available", **self._named, "input": self.input}
+        chunk = {"type": "tool-input-available", **self._names, "input": self.input}
         self._stream.emit({**chunk, **self._flags})
 
     def _answer(self, kind: str, field: str, text: str) -> None:
         self._stream.emit({"type": kind, "toolCallId": self.id, field: text, **self._flags})
 
-    def approval(self, message: str, *, known: bool) -> Object:
+    def approval(self, message: str, *, client_knows: bool) -> Object:
         """The chunk that asks for a yes to this call; `known` when the client knows of approvals."""
-        self._asked += 1
-        id = ids.asked_id(ids.item_id("apr", self._stream.run, self.started.item), self._asked)
-        if known:
+        self._approvals += 1
+        id = ids.asked_id(ids.item_id("apr", self._stream.run, self.start.item), self._approvals)
+        if client_knows:
             return {"type": "tool-approval-request", "approvalId": id, "toolCallId": self.id}
-        told = {"id": id, "toolCallId": self.id, "name": self.started.name, "args": self.input}
-        return wire.data("approval", {**told, "message": message})
+        fields = {"id": id, "toolCallId": self.id, "name": self.start.name, "args": self.input}
+        return wire.data("approval", {**fields, "message": message})

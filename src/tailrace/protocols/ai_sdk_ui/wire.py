@@ -13,16 +13,16 @@ from tailrace.events import types as t
 from tailrace.events.items import Json, Part
 from tailrace.events.usage import Totals
 from tailrace.protocols import media
-from tailrace.protocols.fields import Object, any_object, given
+from tailrace.protocols.fields import Object, any_object, without_empty
 from tailrace.protocols.framing.data_event import frame
 
 KEY = "tailrace"
-ABANDONED = "abandoned"
+STATUS_ABANDONED = "abandoned"
 """The status of a part that a crash cut off and that was said anew, in other words: no part of the answer."""
 APPROVALS = "tool-approval-request"
 """In a request's `include`: this client knows approvals (AI SDK 6 and later)."""
 DONE = b"data: [DONE]\n\n"
-RESERVED = frozenset(
+RESERVED_NAMES = frozenset(
     {
         "approval",
         "conversationId",
@@ -67,18 +67,18 @@ def arguments(text: str, *, custom: bool) -> Json:
 
 def file(part: Part) -> Object | None:
     """A picture or a sound as a chunk; None where there is nothing to show it by."""
-    shown = media.shown(part)
-    if shown is None:
+    media_source = media.source_of(part)
+    if media_source is None:
         return None
-    return {"type": "file", "url": shown.url, "mediaType": shown.media_type}
+    return {"type": "file", "url": media_source.url, "mediaType": media_source.media_type}
 
 
 def source(annotation: dict[str, Json], id: str) -> Object | None:
     """A citation as a chunk: of an address, or of a document by its name; None for one that has neither."""
     url, title = annotation.get("url"), annotation.get("title")
     if isinstance(url, str) and url:
-        told = {"title": title} if isinstance(title, str) else {}
-        return {"type": "source-url", "sourceId": id, "url": url, **told}
+        title_field = {"title": title} if isinstance(title, str) else {}
+        return {"type": "source-url", "sourceId": id, "url": url, **title_field}
     name = annotation.get("filename") or annotation.get("file_id")
     if not isinstance(name, str) or not name:
         return None
@@ -95,13 +95,13 @@ def finish_reason(end: t.RunCompleted | t.RunIncomplete, *, calls: bool) -> str:
 
 def usage(totals: Totals) -> Object:
     """Tokens by the names of the AI SDK's `LanguageModelUsage`."""
-    counted: Object = {
+    fields: Object = {
         "inputTokens": totals.input,
         "outputTokens": totals.output,
         "totalTokens": totals.input + totals.output,
     }
     more = {"cachedInputTokens": totals.cached, "reasoningTokens": totals.reasoning}
-    return {**counted, **given({name: count for name, count in more.items() if count})}
+    return {**fields, **without_empty({name: count for name, count in more.items() if count})}
 
 
 def cut(status: str) -> Object:
@@ -111,4 +111,7 @@ def cut(status: str) -> Object:
 
 def is_abandoned(part: Object) -> bool:
     """Whether a part that a client sends back was marked so."""
-    return any_object(any_object(part.get("providerMetadata")).get(KEY)).get("status") == ABANDONED
+    return (
+        any_object(any_object(part.get("providerMetadata")).get(KEY)).get("status")
+        == STATUS_ABANDONED
+    )

@@ -64,12 +64,12 @@ def decode_messages(value: Json) -> tuple[Item, ...]:
     messages = as_list(value, "messages")
     if not messages:
         raise BadRequest("messages: at least one message is required", param="messages")
-    found = sealed.opened(
+    items = sealed.unseal(
         item
         for n, message in enumerate(messages)
         for item in _message(as_object(message, f"messages.{n}"), f"messages.{n}")
     )
-    return tuple(item for item in found if item != sealed.GAP)
+    return tuple(item for item in items if item != sealed.GAP)
 
 
 def place(body: bytes, item: Item, part: Part | None) -> str:
@@ -79,8 +79,8 @@ def place(body: bytes, item: Item, part: Part | None) -> str:
             if part is None and isinstance(item, ProviderItem) and block == item.data:
                 return where
             inner = block.get("content") if block.get("type") in RESULTS else None
-            for said, place in blocks(inner or [], f"{where}.content"):
-                if parts.told(said, place) == part:
+            for each, place in blocks(inner or [], f"{where}.content"):
+                if parts.as_text(each, place) == part:
                     return place
             if part is not None and parts.decode(block, where) == part:
                 return where
@@ -91,12 +91,14 @@ def decode_system(value: Json) -> tuple[str, list[Object]]:
     """`system`: a string, or text blocks; these as well, for they may say more and are cached one by one."""
     if value is None or isinstance(value, str):
         return value or "", []
-    found = [as_object(block, f"system.{n}") for n, block in enumerate(as_list(value, "system"))]
-    for n, block in enumerate(found):
+    blocks_found = [
+        as_object(block, f"system.{n}") for n, block in enumerate(as_list(value, "system"))
+    ]
+    for n, block in enumerate(blocks_found):
         if block.get("type") != "text":
             raise unknown(block, f"system.{n}")
-    said = SYSTEM_BREAK.join(text(b, "text", f"system.{n}") for n, b in enumerate(found))
-    return said, found
+    words = SYSTEM_BREAK.join(text(b, "text", f"system.{n}") for n, b in enumerate(blocks_found))
+    return words, blocks_found
 
 
 def check_places(value: Json) -> None:
@@ -106,10 +108,10 @@ def check_places(value: Json) -> None:
         content = fields.get("content")
         for m, block in enumerate(as_list(content, "") if isinstance(content, list) else ()):
             place = f"messages.{n}.content.{m}"
-            said = as_object(block, place)
-            if fields.get("role") == "assistant" and said.get("type") == "document":
+            part = as_object(block, place)
+            if fields.get("role") == "assistant" and part.get("type") == "document":
                 raise BadRequest(f"{place}: documents are in user messages only", param=place)
-            cites = said.get("type") == "text" and said.get("citations") is not None
+            cites = part.get("type") == "text" and part.get("citations") is not None
             if fields.get("role") == "user" and cites:
                 place += ".citations"
                 raise BadRequest(f"{place}: not supported in user messages", param=place)
@@ -127,40 +129,40 @@ def _message(message: Object, where: str) -> Iterator[Item]:
         raise BadRequest(f"{where}: {NON_EMPTY}", param=f"{where}.content")
     rest = {name: value for name, value in message.items() if name not in ("role", "content")}
     items = _items(content, ROLES[role], f"{where}.content")
-    return _placed(items, ROLES[role], rest) if rest or role == "system" else items
+    return _with_places(items, ROLES[role], rest) if rest or role == "system" else items
 
 
-def _placed(items: Iterable[Item], role: Role, rest: Object) -> Iterator[Item]:
+def _with_places(items: Iterable[Item], role: Role, rest: Object) -> Iterator[Item]:
     """The items of a message that keeps its place and says `rest` of itself; one that says nothing else is
     an empty one."""
     turn: Object | None = rest
     for item in items:
-        kept: Object = item.details.get(DIALECT, {})
-        yield replace(item, details={**item.details, DIALECT: {**kept, "turn": turn}})
+        own: Object = item.details.get(DIALECT, {})
+        yield replace(item, details={**item.details, DIALECT: {**own, "turn": turn}})
         turn = None
     if turn is not None:
         yield Message(role=role, details={DIALECT: {"turn": turn}})
 
 
 def _items(content: Json, role: Role, where: str) -> Iterator[Item]:
-    found: list[Part] = []
-    kept: Object = {}
+    contents: list[Part] = []
+    details: Object = {}
 
-    def said() -> Iterator[Item]:
-        if found:
-            yield Message(role=role, content=tuple(found), details=_details({}, kept))
-        found.clear()
-        kept.clear()
+    def message() -> Iterator[Item]:
+        if contents:
+            yield Message(role=role, content=tuple(contents), details=_details({}, details))
+        contents.clear()
+        details.clear()
 
     for block, place in blocks(content, where):
         part = parts.decode(block, place)
         if part is None:
-            yield from said()
+            yield from message()
             yield _of(role, _item(block, role, place))
         else:
-            _keep(kept, len(found), parts.more(block, part))
-            found.append(part)
-    yield from said()
+            _keep(details, len(contents), parts.more(block, part))
+            contents.append(part)
+    yield from message()
 
 
 def _of(role: Role, item: Item) -> Item:
@@ -168,20 +170,20 @@ def _of(role: Role, item: Item) -> Item:
     usual = "user" if isinstance(item, ToolOutput) else "assistant"
     if role == usual or isinstance(item, ProviderItem):
         return item
-    kept: Object = item.details.get(DIALECT, {})
-    return replace(item, details={**item.details, DIALECT: {**kept, "role": role}})
+    own: Object = item.details.get(DIALECT, {})
+    return replace(item, details={**item.details, DIALECT: {**own, "role": role}})
 
 
-def _keep(kept: Object, place: int, more: Object) -> None:
+def _keep(details: Object, place: int, more: Object) -> None:
     """Put by what a part does not hold of its block."""
     if more:
-        kept[str(place)] = more
+        details[str(place)] = more
 
 
-def _details(own: Object, kept: Object) -> Object:
+def _details(own: Object, blocks: Object) -> Object:
     """What an item keeps for servers of this dialect: of its block, and of its parts."""
-    found = own | ({"blocks": dict(kept)} if kept else {})
-    return {DIALECT: found} if found else {}
+    fields = own | ({"blocks": dict(blocks)} if blocks else {})
+    return {DIALECT: fields} if fields else {}
 
 
 def _item(block: Object, role: Role, where: str) -> Item:
@@ -189,11 +191,11 @@ def _item(block: Object, role: Role, where: str) -> Item:
     if not isinstance(kind, str):
         raise unknown(block, where)
     if kind in CALLS:
-        given = msgspec.json.encode(as_object(block.get("input"), f"{where}.input")).decode()
+        arguments = msgspec.json.encode(as_object(block.get("input"), f"{where}.input")).decode()
         return ToolCall(
             call_id=text(block, "id", where),
             name=text(block, "name", where),
-            arguments=given,
+            arguments=arguments,
             details=_details(_rest(block, OF_CALL, CALLS[0]), {}),
         )
     if kind in RESULTS:
@@ -209,36 +211,36 @@ def _item(block: Object, role: Role, where: str) -> Item:
 def _thinking(block: Object, where: str) -> Item:
     words = text(block, "thinking", where)
     signature = optional(block, "signature", str, default="", where=where)
-    said = (words,) if words else ()
-    foreign = sealed.open_thought(signature, said)
+    texts = (words,) if words else ()
+    foreign = sealed.open_thought(signature, texts)
     if foreign is not None:
         return foreign
-    kept = _without(block, ("type", "thinking"))
-    return Reasoning(text=said, details={DIALECT: kept or {"type": "thinking"}})
+    own = _without(block, ("type", "thinking"))
+    return Reasoning(text=texts, details={DIALECT: own or {"type": "thinking"}})
 
 
 def _result(block: Object, where: str) -> ToolOutput:
-    content, found, kept = block.get("content"), list[Part](), dict[str, Json]()
-    for said, place in () if content is None else blocks(content, f"{where}.content"):
-        part = parts.told(said, place)
-        _keep(kept, len(found), parts.more(said, part))
-        if part != TextPart("") or kept.get(str(len(found))):
-            found.append(part)
+    content, contents, details = block.get("content"), list[Part](), dict[str, Json]()
+    for inner, place in () if content is None else blocks(content, f"{where}.content"):
+        part = parts.as_text(inner, place)
+        _keep(details, len(contents), parts.more(inner, part))
+        if part != TextPart("") or details.get(str(len(contents))):
+            contents.append(part)
     failed = optional(block, "is_error", bool, default=False, where=where)
-    modelled = (*OF_RESULT, *(["is_error"] if failed else ()), *(["content"] if content else ()))
-    own = _rest(block, modelled, RESULTS[0])
+    fields = (*OF_RESULT, *(["is_error"] if failed else ()), *(["content"] if content else ()))
+    own = _rest(block, fields, RESULTS[0])
     return ToolOutput(
         call_id=text(block, "tool_use_id", where),
-        output=tuple(found),
+        output=tuple(contents),
         is_error=failed,
-        details=_details(own, kept),
+        details=_details(own, details),
     )
 
 
-def _rest(block: Object, modelled: tuple[str, ...], kind: str) -> Object:
+def _rest(block: Object, fields: tuple[str, ...], kind: str) -> Object:
     """The fields that an item has no place for, its type where that is not the usual one."""
-    known = modelled if block["type"] != kind else (*modelled, "type")
-    rest = {name: value for name, value in block.items() if name not in known}
+    names = fields if block["type"] != kind else (*fields, "type")
+    rest = {name: value for name, value in block.items() if name not in names}
     return {"block": rest} if rest else {}
 
 

@@ -21,60 +21,60 @@ _ODD = re.compile(r"[^a-zA-Z0-9_-]")
 
 def legal(turns: list[Object]) -> list[Object]:
     """The messages with each call's result where the API wants it."""
-    named = _named(turns)
+    call_ids = _rename_calls(turns)
     results = {
         block["tool_use_id"]: block
         for turn in turns
         for block in turn.get("content", ())
-        if block["type"] == "tool_result" and block["tool_use_id"] in named
+        if block["type"] == "tool_result" and block["tool_use_id"] in call_ids
     }
-    made: list[Object] = []
-    wanted: list[str] = []
+    messages: list[Object] = []
+    open_calls: list[str] = []
     for turn in turns:
         content = turn.get("content", [])
-        answers = [_answer(results, id) for id in wanted]
+        answers = [_answer(results, id) for id in open_calls]
         if turn["role"] == "user":
-            content = [*answers, *_rest(content, named)]
-            wanted = []
+            content = [*answers, *_rest(content, call_ids)]
+            open_calls = []
         else:
             if answers:
-                made.append({"role": "user", "content": answers})
-            wanted = [block["id"] for block in content if block["type"] == "tool_use"]
+                messages.append({"role": "user", "content": answers})
+            open_calls = [block["id"] for block in content if block["type"] == "tool_use"]
         if content or turn["role"] == "system":
-            made.append({**turn, "content": content} if content else turn)
-    if wanted:
-        made.append({"role": "user", "content": [_answer(results, id) for id in wanted]})
-    return _joined(made)
+            messages.append({**turn, "content": content} if content else turn)
+    if open_calls:
+        messages.append({"role": "user", "content": [_answer(results, id) for id in open_calls]})
+    return _join(messages)
 
 
-def _named(turns: list[Object]) -> set[str]:
+def _rename_calls(turns: list[Object]) -> set[str]:
     """Give all calls ids that the API takes, and each result that of its call: of those with one id the first
     result is the first call's. Returns the calls' ids; what has another is no call's result."""
     ids: dict[tuple[str, int], str] = {}
-    taken: set[str] = set()
-    for block, key in _numbered(turns, "tool_use", "id"):
+    used_ids: set[str] = set()
+    for block, key in _with_ordinals(turns, "tool_use", "id"):
         plain, number = _ODD.sub("_", key[0]) or "call", 2
-        made = plain
-        while made in taken:
-            made, number = f"{plain}_{number}", number + 1
-        taken.add(made)
-        ids[key] = block["id"] = made
-    for block, key in _numbered(turns, "tool_result", "tool_use_id"):
+        id = plain
+        while id in used_ids:
+            id, number = f"{plain}_{number}", number + 1
+        used_ids.add(id)
+        ids[key] = block["id"] = id
+    for block, key in _with_ordinals(turns, "tool_result", "tool_use_id"):
         block["tool_use_id"] = ids.get(key, f"{key[0]} ")  # a space: no call's
-    return taken
+    return used_ids
 
 
-def _numbered(
+def _with_ordinals(
     turns: list[Object], kind: str, name: str
 ) -> Iterator[tuple[Object, tuple[str, int]]]:
     """The blocks of a type, each with its id and how many with this id came before."""
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for turn in turns:
         for block in turn.get("content", ()):
             if block["type"] == kind:
                 id: str = block[name]
-                yield block, (id, seen[id])
-                seen[id] += 1
+                yield block, (id, counts[id])
+                counts[id] += 1
 
 
 def _answer(results: dict[str, Object], id: str) -> Object:
@@ -87,22 +87,22 @@ def _answer(results: dict[str, Object], id: str) -> Object:
     return results.get(id, none)
 
 
-def _rest(content: list[Object], named: set[str]) -> Iterator[Object]:
+def _rest(content: list[Object], call_ids: set[str]) -> Iterator[Object]:
     """What a user's message says besides the results of calls."""
     for block in content:
         if block["type"] != "tool_result":
             yield block
-        elif block["tool_use_id"] not in named:
+        elif block["tool_use_id"] not in call_ids:
             yield {"type": "text", "text": f"Result of the call {block['tool_use_id'].strip()}:"}
             yield from block.get("content", ())
 
 
-def _joined(turns: list[Object]) -> list[Object]:
+def _join(turns: list[Object]) -> list[Object]:
     """The messages without two of one role in a row, system messages aside."""
-    made: list[Object] = []
+    messages: list[Object] = []
     for turn in turns:
-        if made and made[-1]["role"] == turn["role"] != "system":
-            made[-1] = {**made[-1], "content": [*made[-1]["content"], *turn["content"]]}
+        if messages and messages[-1]["role"] == turn["role"] != "system":
+            messages[-1] = {**messages[-1], "content": [*messages[-1]["content"], *turn["content"]]}
         else:
-            made.append(turn)
-    return made
+            messages.append(turn)
+    return messages

@@ -26,7 +26,7 @@ from tailrace.protocols import foreign
 from tailrace.protocols.anthropic_messages import parts, tools
 from tailrace.protocols.anthropic_messages.history import legal
 from tailrace.protocols.anthropic_messages.wire import DIALECT, SERVER
-from tailrace.protocols.fields import Object, any_object, given, nested
+from tailrace.protocols.fields import Object, any_object, nested, without_empty
 from tailrace.protocols.offered import Names
 
 BETA = "anthropic-beta"
@@ -62,10 +62,10 @@ def encode(request: ModelRequest, model: str) -> Object:
     limit = settings.max_output_tokens
     body: Object = {
         "model": model,
-        "messages": turns.made if settings.origin == DIALECT else legal(turns.made),
+        "messages": turns.turns if settings.origin == DIALECT else legal(turns.turns),
         "max_tokens": DEFAULT_MAX_TOKENS if limit is None else limit,
         "stream": True,
-        **given(
+        **without_empty(
             {
                 "system": _system(SYSTEM_BREAK.join(system), blocks),
                 "temperature": settings.temperature,
@@ -77,7 +77,7 @@ def encode(request: ModelRequest, model: str) -> Object:
     }
     if settings.user:
         body["metadata"] = {"user_id": settings.user}
-    return body | own | given({"output_config": _output_config(settings, own)})
+    return body | own | without_empty({"output_config": _output_config(settings, own)})
 
 
 class MessageTurns:
@@ -89,7 +89,7 @@ class MessageTurns:
     """
 
     def __init__(self, origin: str, names: Names) -> None:
-        self.made: list[Object] = []
+        self.turns: list[Object] = []
         self.system: list[str] = []
         self._origin = origin
         self._param = foreign.LISTS.get(origin, "messages")
@@ -103,68 +103,64 @@ class MessageTurns:
         """The next item."""
         foreign.check_item(item, self._origin)
         if isinstance(item, ProviderItem) and item.dialect != DIALECT:
-            for each in foreign.told(item, DIALECT, self._origin, self._names):
+            for each in foreign.as_function(item, DIALECT, self._origin, self._names):
                 self.add(each)
             return
-        kept: Object = item.details.get(DIALECT, {})
-        if (
-            isinstance(item, Message)
-            and item.role in ("system", "developer")
-            and "turn" not in kept
-        ):
+        own: Object = item.details.get(DIALECT, {})
+        if isinstance(item, Message) and item.role in ("system", "developer") and "turn" not in own:
             self.system.append(_text(item.content))
             return
-        role, blocks = self._said(item, kept)
-        if "turn" in kept:
-            self._placed(role, blocks, kept["turn"])
+        role, blocks = self._message(item, own)
+        if "turn" in own:
+            self._add_blocks(role, blocks, own["turn"])
         elif blocks:
-            if self._closed or self.made[-1]["role"] != role:
-                self.made.append({"role": role, "content": []})
-            self.made[-1]["content"].extend(blocks)
+            if self._closed or self.turns[-1]["role"] != role:
+                self.turns.append({"role": role, "content": []})
+            self.turns[-1]["content"].extend(blocks)
             self._closed = False
 
-    def _placed(self, role: str, blocks: list[Object], turn: Object | None) -> None:
+    def _add_blocks(self, role: str, blocks: list[Object], turn: Object | None) -> None:
         if turn is not None:
-            self.made.append({"role": role, **({"content": []} if blocks else {}), **turn})
+            self.turns.append({"role": role, **({"content": []} if blocks else {}), **turn})
         if blocks:
-            self.made[-1].setdefault("content", []).extend(blocks)
+            self.turns[-1].setdefault("content", []).extend(blocks)
         self._closed = True
 
-    def _said(self, item: Item, kept: Object) -> tuple[str, list[Object]]:
+    def _message(self, item: Item, own: Object) -> tuple[str, list[Object]]:
         """Whose message an item stands in, and its blocks."""
         match item:
             case Message():
                 role = {"assistant": "assistant", "user": "user"}.get(item.role, "system")
                 theirs = self._theirs or item.role != "assistant"
-                said = item.content if theirs else tuple(filter(_is_words, item.content))
-                return role, self._blocks(kept, said)
+                parts = item.content if theirs else tuple(filter(_is_words, item.content))
+                return role, self._blocks(own, parts)
             case Reasoning():
-                return kept.get("role", "assistant"), _thinking(item, kept)
+                return own.get("role", "assistant"), _thinking(item, own)
             case ToolCall():
-                return kept.get("role", "assistant"), [self._call(item, kept)]
+                return own.get("role", "assistant"), [self._call(item, own)]
             case ToolOutput():
-                result = self._result(item, kept)
-                theirs = self._theirs and result["type"] == _own(kept).get("type", "tool_result")
-                return kept.get("role", "user") if theirs else "user", [result]
+                result = self._result(item, own)
+                theirs = self._theirs and result["type"] == _own(own).get("type", "tool_result")
+                return own.get("role", "user") if theirs else "user", [result]
             case ProviderItem():
                 return item.role, [dict(item.data)]
             case _:
                 assert_never(item)
 
-    def _blocks(self, kept: Object, content: tuple[Part, ...]) -> list[Object]:
+    def _blocks(self, own: Object, content: tuple[Part, ...]) -> list[Object]:
         """The blocks of an item's parts, with what a client of this dialect said of them besides."""
-        more: Object = kept.get("blocks", {})
-        told = [(part, more.get(str(place), {})) for place, part in enumerate(content)]
+        more: Object = own.get("blocks", {})
+        pairs = [(part, more.get(str(place), {})) for place, part in enumerate(content)]
         return [
             parts.encode(part, rest, self._param)
-            for part, rest in told
+            for part, rest in pairs
             if part != TextPart("") or "type" in rest
         ]
 
-    def _call(self, item: ToolCall, kept: Object) -> Object:
+    def _call(self, item: ToolCall, details: Object) -> Object:
         """A call. What a client of this dialect was shown as an MCP server's is one of a server of its own,
         or of ours: then it is a plain call to the model."""
-        own = _own(kept)
+        own = _own(details)
         if own.get("type") == "mcp_tool_use" and not self._passed_on(own):
             self._ours.add(item.call_id)
             own = {"cache_control": own["cache_control"]} if "cache_control" in own else {}
@@ -179,17 +175,17 @@ class MessageTurns:
     def _passed_on(self, own: Object) -> bool:
         return self._theirs and own.get("server_name") != SERVER
 
-    def _result(self, item: ToolOutput, kept: Object) -> Object:
-        own = _own(kept)
+    def _result(self, item: ToolOutput, details: Object) -> Object:
+        own = _own(details)
         if own.get("type") == "mcp_tool_result" and (
             item.call_id in self._ours or not self._theirs
         ):
             own = {"cache_control": own["cache_control"]} if "cache_control" in own else {}
-        content = self._blocks(kept, item.output)
+        content = self._blocks(details, item.output)
         return {
             "type": "tool_result",
             "tool_use_id": item.call_id,
-            **given({"content": content, "is_error": item.is_error or None}),
+            **without_empty({"content": content, "is_error": item.is_error or None}),
             **own,
         }
 
@@ -199,14 +195,14 @@ def _is_words(part: Part) -> bool:
     return not isinstance(part, (ImagePart, FilePart))
 
 
-def _own(kept: Object) -> Object:
+def _own(own: Object) -> Object:
     """The fields of a call's or a result's block that only this dialect knows."""
-    return given({"cache_control": kept.get("cache_control")}) | any_object(kept.get("block"))
+    return without_empty({"cache_control": own.get("cache_control")}) | any_object(own.get("block"))
 
 
-def _thinking(item: Reasoning, kept: Object) -> list[Object]:
+def _thinking(item: Reasoning, details: Object) -> list[Object]:
     """Thinking goes back as it came; that of another dialect's models not at all: nobody signed it."""
-    own = {name: value for name, value in kept.items() if name not in ("turn", "role")}
+    own = {name: value for name, value in details.items() if name not in ("turn", "role")}
     if not own:
         return []
     if "data" in own:
@@ -214,21 +210,21 @@ def _thinking(item: Reasoning, kept: Object) -> list[Object]:
     return [{"type": "thinking", "thinking": "".join(item.text), **own}]
 
 
-def _arguments(said: str) -> Object:
+def _arguments(text: str) -> Object:
     """A call's arguments as an object, whatever the model wrote."""
     try:
-        found: Json = msgspec.json.decode(said or "{}")
+        value: Json = msgspec.json.decode(text or "{}")
     except (msgspec.MsgspecError, RecursionError):
-        found = said
-    return any_object(found) if isinstance(found, dict) else {"arguments": found}
+        value = text
+    return any_object(value) if isinstance(value, dict) else {"arguments": value}
 
 
-def _system(said: str, blocks: list[Object]) -> Json:
+def _system(words: str, blocks: list[Object]) -> Json:
     """The system prompt; where the client's own blocks stand in it, as blocks, since they say more."""
     theirs = SYSTEM_BREAK.join(block["text"] for block in blocks)
-    before, found, after = said.partition(theirs) if theirs else (said, "", "")
-    if not found:
-        return said
+    before, marker, after = words.partition(theirs) if theirs else (words, "", "")
+    if not marker:
+        return words
     texts = [before.removesuffix(SYSTEM_BREAK), after.removeprefix(SYSTEM_BREAK)]
     ours = [[{"type": "text", "text": text}] if text else [] for text in texts]
     return [*ours[0], *blocks, *ours[1]]
@@ -242,7 +238,7 @@ def _output_config(settings: Settings, own: Object) -> Object:
     if settings.origin == DIALECT:
         return {**form, **nested(own, "output_config")}
     effort = EFFORTS.get(settings.reasoning_effort, settings.reasoning_effort)
-    return {**form, **given({"effort": effort})}
+    return {**form, **without_empty({"effort": effort})}
 
 
 def _text(content: tuple[Part, ...]) -> str:

@@ -37,12 +37,12 @@ def page(names: Sequence[str], query: Mapping[str, str]) -> Object:
     elif before := query.get("before_id"):
         last = _place(names, before, "before_id")
         first = max(last - limit, 0)
-    shown = names[first : min(first + limit, last)]
+    page_names = names[first : min(first + limit, last)]
     more = first > 0 if query.get("before_id") and not after else first + limit < last
     return {
-        "data": [model(name) for name in shown],
-        "first_id": shown[0] if shown else None,
-        "last_id": shown[-1] if shown else None,
+        "data": [model(name) for name in page_names],
+        "first_id": page_names[0] if page_names else None,
+        "last_id": page_names[-1] if page_names else None,
         "has_more": more,
     }
 

@@ -32,11 +32,11 @@ from tailrace.protocols.fields import (
     Object,
     as_list,
     as_object,
-    given,
     nested,
     objects,
     optional,
     text,
+    without_empty,
 )
 
 WORDS = ("text", "content")
@@ -76,13 +76,13 @@ def decode(block: Object, where: str) -> Part | None:
         case "document":
             return _document(block, where)
         case "search_result":
-            said = _words(block.get("content"), f"{where}.content")
-            return TextPart(_headed(block, ("title", "source"), said))
+            words = _words(block.get("content"), f"{where}.content")
+            return TextPart(_with_header(block, ("title", "source"), words))
         case _:
             return None
 
 
-def told(block: Object, where: str) -> Part:
+def as_text(block: Object, where: str) -> Part:
     """A block of a tool's result: what is no content anywhere else is told as text."""
     part = decode(block, where)
     if part is not None:
@@ -97,12 +97,12 @@ def told(block: Object, where: str) -> Part:
 def more(block: Object, part: Part) -> Object:
     """What a part would not say again of its block; the whole block where it would say another."""
     try:
-        said = _block(part, "")
+        fields = _block(part, "")
     except NoForm:
         return block
-    if any(name not in block or block[name] != value for name, value in said.items()):
+    if any(name not in block or block[name] != value for name, value in fields.items()):
         return block
-    return {name: value for name, value in block.items() if name not in said}
+    return {name: value for name, value in block.items() if name not in fields}
 
 
 def encode(part: Part, more: Object, param: str) -> Object:
@@ -123,7 +123,7 @@ def _block(part: Part, param: str) -> Object:
             return {"type": "image", "source": _image(part, param)}
         case FilePart():
             document = {"type": "document", "source": _file(part, param)}
-            return {**document, **given({"title": part.filename})}
+            return {**document, **without_empty({"title": part.filename})}
         case AudioPart():
             return {"type": "text", "text": f"[{part.format} audio, which this model cannot hear]"}
         case ProviderPart():
@@ -184,8 +184,8 @@ def _document(block: Object, where: str) -> Part:
     if any(inner.get("type") != "text" for inner in objects(source.get("content"))):
         return ProviderPart(dialect=DIALECT, data=block)  # pictures, which are no words
     if source.get("type") in WORDS:
-        said = _words(source.get("data") or source.get("content"), f"{where}.source")
-        return TextPart(_headed(block, ("title", "context"), said))
+        words = _words(source.get("data") or source.get("content"), f"{where}.source")
+        return TextPart(_with_header(block, ("title", "context"), words))
     url, file_id = _source(block, where)
     inline = url.startswith("data:")
     return FilePart(
@@ -196,10 +196,10 @@ def _document(block: Object, where: str) -> Part:
     )
 
 
-def _headed(block: Object, names: tuple[str, ...], said: str) -> str:
+def _with_header(block: Object, names: tuple[str, ...], text: str) -> str:
     """A text under what its block calls it."""
     heads = [words(block.get(name)) for name in names if words(block.get(name))]
-    return "\n".join(heads) + "\n\n" + said if heads else said
+    return "\n".join(heads) + "\n\n" + text if heads else text
 
 
 def _words(content: Json, where: str) -> str:

@@ -25,11 +25,11 @@ from tailrace.protocols.fields import (
     Object,
     as_object,
     body_object,
-    given,
     nested,
     number,
     optional,
     strings,
+    without_empty,
 )
 
 SURFACE = "messages"
@@ -73,7 +73,7 @@ def decode(body: bytes, version: str, betas: str = "") -> CreateMessage:
     fields = _fields(body, version)
     fields.pop(BETA, None)  # no field of the API; nobody gets a header by it
     names = [name.strip() for name in betas.split(",")]
-    fields |= given({BETA: [name for name in names if _NAME.fullmatch(name)]})
+    fields |= without_empty({BETA: [name for name in names if _NAME.fullmatch(name)]})
     if "max_tokens" not in fields:
         raise BadRequest("max_tokens: Field required", param="max_tokens")
     limit = optional(fields, "max_tokens", int, default=-1)
@@ -90,8 +90,8 @@ def decode_count(body: bytes, version: str) -> RunRequest:
 
 def _fields(body: bytes, version: str) -> Object:
     if version and version not in VERSIONS:
-        known = " or ".join(VERSIONS)
-        raise BadRequest(f"anthropic-version: {version[:40]!r} is not known; use {known}")
+        versions = " or ".join(VERSIONS)
+        raise BadRequest(f"anthropic-version: {version[:40]!r} is not known; use {versions}")
     fields = body_object(body)
     for name, why in NOT_HERE.items():
         if fields.get(name) is not None:
@@ -119,7 +119,7 @@ def _request(fields: Object, limit: int | None) -> RunRequest:
         surface=SURFACE,
         input=decode_messages(fields["messages"]),
         instructions=instructions,
-        settings=_settings(fields, limit, given({"system": system})),
+        settings=_settings(fields, limit, without_empty({"system": system})),
     )
 
 
@@ -128,7 +128,7 @@ def _settings(fields: Object, limit: int | None, own: Object) -> Settings:
     config, metadata = nested(fields, "output_config"), nested(fields, "metadata")
     user = optional(metadata, "user_id", str, default="", where="metadata")
     extra = {name: value for name, value in fields.items() if name not in _CANONICAL}
-    own = {**own, **given({"output_config": config, "metadata": _more_than_user(metadata)})}
+    own = {**own, **without_empty({"output_config": config, "metadata": _more_than_user(metadata)})}
     alone = optional(choice, "disable_parallel_tool_use", bool, default=None, where="tool_choice")
     return Settings(
         tools=tools.decode(fields.get("tools")),
@@ -153,9 +153,9 @@ def _more_than_user(metadata: Object) -> Object:
 
 def _effort(config: Object, thinking: Object) -> str:
     """How hard to think, in the words that servers of other dialects know."""
-    asked = optional(config, "effort", str, default="", where="output_config")
-    if asked or thinking.get("type") not in ("enabled", "adaptive"):
-        return asked
+    effort = optional(config, "effort", str, default="", where="output_config")
+    if effort or thinking.get("type") not in ("enabled", "adaptive"):
+        return effort
     budget = optional(thinking, "budget_tokens", int, default=0, where="thinking")
     if not budget:
         return "medium"

@@ -28,8 +28,8 @@ from tailrace.protocols.attribution import about
 from tailrace.protocols.encoder import RUN_ENDS, Encoder, Table
 from tailrace.protocols.fields import Object, any_object, object_in
 
-Words = t.TextDelta | t.RefusalDelta
-Thought = t.ReasoningDelta | t.ReasoningSummaryDelta
+WordsDelta = t.TextDelta | t.RefusalDelta
+ThoughtDelta = t.ReasoningDelta | t.ReasoningSummaryDelta
 THINKING: Object = {"type": "thinking", "thinking": "", "signature": ""}
 """How thinking begins."""
 
@@ -45,13 +45,13 @@ class MessagesStreamOptions(Struct, frozen=True):
 class _Item:
     """An item that is shown: its slot, of what a block has begun there, whether its reply is given anew."""
 
-    __slots__ = ("abandoned", "kind", "opening", "slot")
+    __slots__ = ("is_abandoned", "kind", "opening", "slot")
 
     def __init__(self, opening: t.Event, slot: BlockSlot) -> None:
         self.opening = opening
         self.slot = slot
-        self.abandoned = False
-        self.kind: tuple[type[Words | Thought], int] | None = None
+        self.is_abandoned = False
+        self.kind: tuple[type[WordsDelta | ThoughtDelta], int] | None = None
 
 
 class MessageParts(Encoder):
@@ -76,12 +76,12 @@ class MessageParts(Encoder):
 
     def _on_run_attempt(self, event: t.Event, payload: t.RunAttempt) -> None:
         for item in self._items.values():
-            item.abandoned = item.abandoned or not payload.keeps_replies
+            item.is_abandoned = item.is_abandoned or not payload.keeps_replies
 
     def _on_reply_abandoned(self, event: t.Event, payload: t.ReplyAbandoned) -> None:
         for item in self._items.values():
             source = item.opening.node, item.opening.agent
-            item.abandoned = item.abandoned or source == (event.node, event.agent)
+            item.is_abandoned = item.is_abandoned or source == (event.node, event.agent)
 
     def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
         """An item gets its slot when it begins, except one that has no form here."""
@@ -115,7 +115,7 @@ class MessageParts(Encoder):
         }
         self._sink.start_message(message)
 
-    def _on_words(self, event: t.Event, payload: Words) -> None:
+    def _on_words(self, event: t.Event, payload: WordsDelta) -> None:
         item = self._items.get(payload.item)
         if item is None or not payload.text:
             return
@@ -124,7 +124,7 @@ class MessageParts(Encoder):
             self._start_text(item, (type(payload), payload.part), more.get(DIALECT, {}))
         self._blocks.add_text(item.slot, "text", payload.text)
 
-    def _start_text(self, item: _Item, kind: tuple[type[Words], int], more: Object) -> None:
+    def _start_text(self, item: _Item, kind: tuple[type[WordsDelta], int], more: Object) -> None:
         """Start the block of a message's next part."""
         if item.kind is not None:
             self._blocks.stop(item.slot)
@@ -132,7 +132,7 @@ class MessageParts(Encoder):
         block = {"type": "text", "text": "", **more}
         self._blocks.start(item.slot, block, self._extension(item.opening))
 
-    def _on_thought(self, event: t.Event, payload: Thought) -> None:
+    def _on_thought(self, event: t.Event, payload: ThoughtDelta) -> None:
         item = self._items.get(payload.item)
         if item is None or not payload.text:
             return
@@ -184,7 +184,7 @@ class MessageParts(Encoder):
         match payload.content:
             case Reasoning() as content:
                 self._end_thinking(item, content)
-            case ToolCall() as content if whole or not item.abandoned:
+            case ToolCall() as content if whole or not item.is_abandoned:
                 self._add_call(item, content, whole=whole)
             case ProviderItem() as content if content.dialect == DIALECT and whole:
                 # a block of the provider's own: what is told in pieces comes as a delta, as the SDKs expect

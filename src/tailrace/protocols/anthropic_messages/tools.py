@@ -19,14 +19,14 @@ from tailrace.protocols.fields import (
     any_object,
     as_list,
     as_object,
-    given,
     optional,
     text,
+    without_empty,
 )
 from tailrace.protocols.foreign import no_choice
 from tailrace.protocols.offered import INPUT, Names, OfferedTools
 
-MODELLED = ("name", "description", "input_schema")
+TOOL_FIELDS = ("name", "description", "input_schema")
 """Fields of a tool that servers of all dialects are told; the rest (`strict` as well) goes to our own."""
 NO_SCHEMA: Object = {"type": "object", "properties": {}}
 
@@ -47,30 +47,30 @@ def _decode(tool: Object, where: str) -> ToolSpec:
         name = optional(tool, "name", str, default="", where=where)
         return ToolSpec(kind="provider", name=name or kind, raw=tool, origin=DIALECT)
     description = optional(tool, "description", str, default="", where=where)
-    kept = MODELLED if description else ("name", "input_schema")
+    fields = TOOL_FIELDS if description else ("name", "input_schema")
     return ToolSpec(
         name=text(tool, "name", where),
         description=description,
         parameters=as_object(tool.get("input_schema"), f"{where}.input_schema"),
         strict=optional(tool, "strict", bool, default=None, where=where),
-        raw={name: value for name, value in tool.items() if name not in kept},
+        raw={name: value for name, value in tool.items() if name not in fields},
         origin=DIALECT,
     )
 
 
 def decode_choice(choice: Object) -> ToolChoice:
     """`tool_choice`."""
-    kept = dict(choice)
+    own = dict(choice)
     match choice.get("type"):
         case None | "auto":
-            return ToolChoice(raw=kept)
+            return ToolChoice(raw=own)
         case "none":
-            return ToolChoice(mode="none", raw=kept)
+            return ToolChoice(mode="none", raw=own)
         case "any":
-            return ToolChoice(mode="required", raw=kept)
+            return ToolChoice(mode="required", raw=own)
         case "tool":
             name = text(choice, "name", "tool_choice")
-            return ToolChoice(mode="required", names=(name,), raw=kept)
+            return ToolChoice(mode="required", names=(name,), raw=own)
         case other:
             raise BadRequest(f"tool_choice.type: {other!r} is not known", param="tool_choice.type")
 
@@ -78,44 +78,47 @@ def decode_choice(choice: Object) -> ToolChoice:
 def encode(request: ModelRequest, names: Names) -> Object:
     """`tools` and `tool_choice` for a Messages server, as far as there are any. Raises `NoForm` where
     the choice demands what this server is not offered."""
-    settings, found = request.settings, _all(request, names)
-    tools, choice = [made for _, made in found], settings.tool_choice
+    settings, pairs = request.settings, _all(request, names)
+    tools, choice = [entry for _, entry in pairs], settings.tool_choice
     if choice.raw and settings.origin == DIALECT:
-        return given({"tools": tools, "tool_choice": choice.raw})
+        return without_empty({"tools": tools, "tool_choice": choice.raw})
     if choice.names:
-        chosen = [
-            made for tool, made in found if (tool.namespace or tool.spec.name) in choice.names
+        choices = [
+            entry for tool, entry in pairs if (tool.namespace or tool.spec.name) in choice.names
         ]
-        if not chosen and choice.mode == "required":
+        if not choices and choice.mode == "required":
             raise no_choice(settings, DIALECT)
-        if choice.mode == "required" and len(choice.names) == len(chosen) == 1:
-            only = {"type": "tool", "name": chosen[0]["name"]}
+        if choice.mode == "required" and len(choice.names) == len(choices) == 1:
+            only = {"type": "tool", "name": choices[0]["name"]}
             return {"tools": tools, "tool_choice": _alone(only, settings)}
-        tools = chosen
+        tools = choices
     if not tools:
         if choice.mode == "required":
             raise no_choice(settings, DIALECT)
         return {}
     form = {"type": {"auto": "auto", "none": "none", "required": "any"}[choice.mode]}
     form = _alone(form, settings)
-    return {"tools": tools, **given({"tool_choice": form if form != {"type": "auto"} else None})}
+    return {
+        "tools": tools,
+        **without_empty({"tool_choice": form if form != {"type": "auto"} else None}),
+    }
 
 
-def offered(request: ModelRequest, names: Names) -> dict[str, OfferedTools]:
+def offered_tools(request: ModelRequest, names: Names) -> dict[str, OfferedTools]:
     """What functions stand for, as far as they are not the client's own."""
-    found = [
-        (made, names.stands_for(tool, as_function=True))
-        for tool, made in _all(request, names)
+    pairs = [
+        (entry, names.stands_for(tool, as_function=True))
+        for tool, entry in _all(request, names)
         if tool.spec.kind != "provider"
     ]
-    return {made["name"]: stands for made, stands in found if stands is not None}
+    return {entry["name"]: stands for entry, stands in pairs if stands is not None}
 
 
 def _all(request: ModelRequest, names: Names) -> list[tuple[Declared, Object]]:
     """What the server is offered: all but what only another dialect's providers run."""
     settings = request.settings
     return [
-        (tool, _offered(tool.spec, names.of(*tool.key), settings))
+        (tool, _encode_offered(tool.spec, names.of(*tool.key), settings))
         for tool in declared(settings.tools, request.items)
         if tool.spec.kind != "provider" or (tool.spec.origin or settings.origin) == DIALECT
     ]
@@ -127,29 +130,29 @@ def _alone(form: Object, settings: Settings) -> Object:
     return {**form, "disable_parallel_tool_use": True} if alone else form
 
 
-def _offered(tool: ToolSpec, name: str, settings: Settings) -> Object:
+def _encode_offered(tool: ToolSpec, name: str, settings: Settings) -> Object:
     if tool.kind == "provider":
         return dict(tool.raw)
     if tool.kind == "custom":
         return _as_function(name, tool.description, tool.raw)
     ours = (tool.origin or settings.origin) == DIALECT
-    kept = ours and tool.parameters is not None
-    schema: Json = tool.parameters if kept else _schema(tool.parameters)
+    keeps_schema = ours and tool.parameters is not None
+    schema: Json = tool.parameters if keeps_schema else _schema(tool.parameters)
     return {**_function(name, tool.description, schema), **(tool.raw if ours else {})}
 
 
 def _function(name: str, description: str, schema: Json) -> Object:
-    return {"name": name, "input_schema": schema, **given({"description": description})}
+    return {"name": name, "input_schema": schema, **without_empty({"description": description})}
 
 
 def _as_function(name: str, description: str, tool: Object) -> Object:
     """A custom tool, whose input is free text: the text is the function's one argument."""
     form = any_object(tool.get("format"))
     grammar = any_object(form.get("grammar")) or form
-    said = [description, "The input is free text."]
+    sentences = [description, "The input is free text."]
     if definition := words(grammar.get("definition")):
-        said.append(f"It follows this {words(grammar.get('syntax'))} grammar:\n{definition}")
-    return _function(name, "\n\n".join(filter(None, said)), dict(INPUT))
+        sentences.append(f"It follows this {words(grammar.get('syntax'))} grammar:\n{definition}")
+    return _function(name, "\n\n".join(filter(None, sentences)), dict(INPUT))
 
 
 def _schema(parameters: Json) -> Object:

@@ -30,7 +30,7 @@ from tailrace.protocols.anthropic_messages.reply_blocks import (
 )
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.contract import HttpRequest
-from tailrace.protocols.fields import Object, any_object, given, objects
+from tailrace.protocols.fields import Object, any_object, objects, without_empty
 from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.upstream import (
     SseReplyDecoder,
@@ -113,7 +113,7 @@ class MessagesCodec:
             body["messages"] = [*body["messages"], prefill]
         betas = body.pop(messages.BETA, ())
         beta_header = {messages.BETA: ",".join(betas)} if betas else {}
-        offered_tools = tools.offered(request, messages.names_of(request))
+        offered_tools = tools.offered_tools(request, messages.names_of(request))
         theirs = request.settings.origin == DIALECT
         return HttpRequest(
             "/messages",
@@ -231,10 +231,12 @@ class MessagesDecoder(SseReplyDecoder):
         """Open an item. The reply's first brings what was said of the reply before."""
         item = next(self._items)
         reply = (
-            {} if self._has_items else {**self._reply_fields, **given({"usage": dict(self._usage)})}
+            {}
+            if self._has_items
+            else {**self._reply_fields, **without_empty({"usage": dict(self._usage)})}
         )
         self._has_items = True
-        details = given({"reply": reply, "block": fields.pop("block", None)})
+        details = without_empty({"reply": reply, "block": fields.pop("block", None)})
         if "call_id" in fields:
             fields["call_id"] = words(fields["call_id"])
         arguments = cast("dict[str, Any]", fields)
@@ -301,7 +303,7 @@ class MessagesDecoder(SseReplyDecoder):
             "delta": self._delta,
             "beside": self._beside,
         }
-        return _dialect_details(given(fields))
+        return _dialect_details(without_empty(fields))
 
 
 def _dialect_details(fields: Object) -> Object:

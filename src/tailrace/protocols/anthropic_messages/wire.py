@@ -26,9 +26,9 @@ VERSION = "anthropic-version"
 SERVER = "tailrace"
 """The MCP server whose tools a run's own functions are said to be."""
 
-NEEDED = ("input_tokens", "output_tokens")
+REQUIRED_COUNTS = ("input_tokens", "output_tokens")
 """Counts that every `usage` has."""
-COMPACTED = ("content", "encrypted_content")
+COMPACTION_FIELDS = ("content", "encrypted_content")
 """What a compaction's delta brings."""
 
 ERRORS = {
@@ -83,13 +83,13 @@ class UsageSum:
         ours, theirs = usage(self._totals), any_object(self._theirs)
         if not theirs or self._totals.calls != 1:
             return {**theirs, **ours}
-        return {**{name: ours[name] for name in NEEDED}, **theirs}
+        return {**{name: ours[name] for name in REQUIRED_COUNTS}, **theirs}
 
 
 def first_usage(theirs: Object) -> Object:
     """`usage` of the first event: what the server said, else zeros."""
     none = usage(Totals())
-    return {**(dict.fromkeys(NEEDED, 0) if theirs else none), **theirs}
+    return {**(dict.fromkeys(REQUIRED_COUNTS, 0) if theirs else none), **theirs}
 
 
 def _sum(one: Json, other: Json) -> Json:
@@ -107,12 +107,14 @@ def _sum(one: Json, other: Json) -> Json:
 def in_pieces(block: Object) -> tuple[Object, list[Object]]:
     """The start and the deltas of a block that only Messages servers make."""
     if "input" in block:
-        given = msgspec.json.encode(block["input"]).decode()
-        return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": given}]
+        text = msgspec.json.encode(block["input"]).decode()
+        return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": text}]
     if block.get("type") == "compaction":
-        said = {name: block[name] for name in COMPACTED if block.get(name) is not None}
-        start = {name: value for name, value in block.items() if name not in said}
-        return {**start, "content": None}, [{"type": "compaction_delta", **said}] if said else []
+        fields = {name: block[name] for name in COMPACTION_FIELDS if block.get(name) is not None}
+        start = {name: value for name, value in block.items() if name not in fields}
+        return {**start, "content": None}, [
+            {"type": "compaction_delta", **fields}
+        ] if fields else []
     return block, []
 
 

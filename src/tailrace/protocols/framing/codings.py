@@ -35,7 +35,7 @@ class Unpacker:
 
     def __init__(self, coding: str) -> None:
         self._make = CODINGS[coding]
-        self._part: _Part | None = None
+        self._part: _CodedPart | None = None
         self._parts = 0
 
     @property
@@ -46,11 +46,11 @@ class Unpacker:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """What these bytes become, in pieces. Raises `BadCoding`."""
         try:
-            yield from self._unpacked(data)
+            yield from self._decode(data)
         except (zlib.error, zstandard.ZstdError):
             raise BadCoding from None
 
-    def _unpacked(self, data: bytes) -> Iterator[bytes]:
+    def _decode(self, data: bytes) -> Iterator[bytes]:
         left = memoryview(data)  # what follows a part is not copied: there may be many parts
         while left:
             if self._part is None:
@@ -60,41 +60,45 @@ class Unpacker:
                 self._parts += 1
             part = self._part
             yield from part.feed(left)
-            if not part.ended:
+            if not part.at_end:
                 return
             left = left[len(left) - part.left :]
             self._part = None
 
 
-class _Part(Protocol):
+class _CodedPart(Protocol):
     left: int
     """How many of the bytes fed last are behind the part's end."""
 
     @property
-    def ended(self) -> bool: ...
+    def at_end(self) -> bool:
+        """Whether the part is whole."""
+        ...
 
-    def feed(self, data: memoryview) -> Iterator[bytes]: ...
+    def feed(self, data: memoryview) -> Iterator[bytes]:
+        """The decoded bytes, in pieces of bounded size."""
+        ...
 
 
-class _Inflated:
+class _Inflater:
     def __init__(self, form: int) -> None:
         self.left = 0
         self._reader = zlib.decompressobj(form)
 
     @property
-    def ended(self) -> bool:
+    def at_end(self) -> bool:
         return self._reader.eof
 
     def feed(self, data: memoryview) -> Iterator[bytes]:
         reader = self._reader
         for start in range(0, len(data), INPUT):
-            given: bytes | memoryview = data[start : start + INPUT]
+            chunk: bytes | memoryview = data[start : start + INPUT]
             while not reader.eof:
-                piece = reader.decompress(given, PIECE)
-                given = reader.unconsumed_tail
+                piece = reader.decompress(chunk, PIECE)
+                chunk = reader.unconsumed_tail
                 if piece:
                     yield piece
-                if not given and len(piece) < PIECE:
+                if not chunk and len(piece) < PIECE:
                     break
             if reader.eof:
                 self.left = len(reader.unused_data) + max(len(data) - start - INPUT, 0)
@@ -107,7 +111,7 @@ class _Zstd:
         self._reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompressobj()
 
     @property
-    def ended(self) -> bool:
+    def at_end(self) -> bool:
         return self._reader.eof
 
     def feed(self, data: memoryview) -> Iterator[bytes]:
@@ -118,22 +122,22 @@ class _Zstd:
                 return
 
 
-def _gzip(_: bytes) -> _Part:
-    return _Inflated(zlib.MAX_WBITS | 16)
+def _gzip(_: bytes) -> _CodedPart:
+    return _Inflater(zlib.MAX_WBITS | 16)
 
 
-def _deflate(head: bytes) -> _Part:
+def _deflate(head: bytes) -> _CodedPart:
     """zlib's form, as specified, or bare deflate, which many send."""
     first, second = head[0], head[1] if len(head) > 1 else 0
-    wrapped = first & 15 == 8 and (len(head) == 1 or (first * 256 + second) % 31 == 0)
-    return _Inflated(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
+    has_header = first & 15 == 8 and (len(head) == 1 or (first * 256 + second) % 31 == 0)
+    return _Inflater(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
 
 
-def _zstd(_: bytes) -> _Part:
+def _zstd(_: bytes) -> _CodedPart:
     return _Zstd()
 
 
-CODINGS: Mapping[str, Callable[[bytes], _Part]] = {
+CODINGS: Mapping[str, Callable[[bytes], _CodedPart]] = {
     "gzip": _gzip,
     "x-gzip": _gzip,
     "deflate": _deflate,

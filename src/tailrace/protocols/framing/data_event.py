@@ -13,7 +13,7 @@ def frame(value: Mapping[str, Json]) -> bytes:
     return b"data: " + _json(value) + b"\n\n"
 
 
-def mould(fixed: Mapping[str, Json], field: str) -> bytes:
+def mould(fields: Mapping[str, Json], field: str) -> bytes:
     """An event whose last field is still to be filled in: `mould % json`. `fixed` is not empty."""
-    head = _json(fixed)[:-1].replace(b"%", b"%%")
+    head = _json(fields)[:-1].replace(b"%", b"%%")
     return b'data: %b,"%b":%%b}\n\n' % (head, field.encode())

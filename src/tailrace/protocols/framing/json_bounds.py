@@ -38,8 +38,8 @@ def is_many(plain: bytes) -> bool:
 
 def fault(body: bytes) -> str:
     """What is too much about JSON, or `""`; most has too few brackets and commas to be looked at."""
-    opened = body.count(b"[") + body.count(b"{")
-    if opened <= MAX_DEPTH and body.count(b",") <= MAX_VALUES:
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets <= MAX_DEPTH and body.count(b",") <= MAX_VALUES:
         return ""
     plain = without_strings(body)
     if is_many(plain):

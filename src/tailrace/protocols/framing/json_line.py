@@ -22,25 +22,25 @@ _ESCAPES = (
 
 def encode(value: object) -> bytes:
     """A value as JSON with no character in it that any reader takes for the end of a line."""
-    made = _encode(value)
-    if made.isascii():
-        return made
+    text = _encode(value)
+    if text.isascii():
+        return text
     for raw, escape in _ESCAPES:
-        made = made.replace(raw, escape)
-    return made
+        text = text.replace(raw, escape)
+    return text
 
 
 def encode_ascii(value: object) -> bytes:
     """A value as JSON of ASCII only, for readers that decode each piece of a body by itself: a character
     that a piece cuts in two would be lost to them."""
-    made = _encode(value)
-    if made.isascii():
-        return made
-    return _BEYOND_ASCII.sub(_escape, made.decode()).encode()
+    text = _encode(value)
+    if text.isascii():
+        return text
+    return _BEYOND_ASCII.sub(_escape, text.decode()).encode()
 
 
-def _escape(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
     if code < 0x10000:
         return f"\\u{code:04x}"
     code -= 0x10000

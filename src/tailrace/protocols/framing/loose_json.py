@@ -42,10 +42,10 @@ def normal(data: bytes) -> bytes:
 def whole(text: str) -> tuple[str, str]:
     """A text with its halves put together, and the half at its end that may still find its other one."""
     plain = HALF.sub(lambda half: chr(ord(half[0]) - _SHIFT), text)
-    joined = plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-    rest = joined[-1:] if "\ud800" <= joined[-1:] <= "\udbff" else ""
-    made = _LONE.sub(UNKNOWN, joined.removesuffix(rest) if rest else joined)
-    return made, chr(_SHIFT + ord(rest)) if rest else ""
+    plain_text = plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    rest = plain_text[-1:] if "\ud800" <= plain_text[-1:] <= "\udbff" else ""
+    mended_text = _LONE.sub(UNKNOWN, plain_text.removesuffix(rest) if rest else plain_text)
+    return mended_text, chr(_SHIFT + ord(rest)) if rest else ""
 
 
 def _finite(text: str) -> float | None:

@@ -38,7 +38,7 @@ class SseDecoder:
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self._size = 0
-        self._held = b""
+        self._rest = b""
         self._first = True
 
     @property
@@ -62,7 +62,7 @@ class SseDecoder:
 
     def close(self) -> list[SseEvent]:
         """The stream ended: the event that nothing ended, if there is one."""
-        return self.feed(b"\n\n") if self._pieces or self._held else []
+        return self.feed(b"\n\n") if self._pieces or self._rest else []
 
     def _keep(self, data: bytes) -> None:
         """Put bytes by until their event is whole."""
@@ -77,18 +77,18 @@ class SseDecoder:
 
         A carriage return at the very end may be half of a line ending: it waits for what follows.
         """
-        if self._held:
-            data, self._held = self._held + data, b""
+        if self._rest:
+            data, self._rest = self._rest + data, b""
         if self._first:
             if data and len(data) < 3 and b"\xef\xbb\xbf".startswith(data):
-                self._held = data
+                self._rest = data
                 return b""
             self._first = not data
             data = data.removeprefix(b"\xef\xbb\xbf")
         if b"\r" not in data:
             return data
         if data.endswith(b"\r"):
-            data, self._held = data[:-1], b"\r"
+            data, self._rest = data[:-1], b"\r"
         return _LINE.sub(b"\n", data)
 
 
@@ -99,15 +99,15 @@ def _event(block: bytes) -> SseEvent | None:
     block = block.lstrip(b"\n")
     if block.startswith(b"data:") and b"\n" not in block:
         return SseEvent("", block[6:] if block[5:6] == b" " else block[5:])
-    name, data, known = "", list[bytes](), False
+    name, data, is_field = "", list[bytes](), False
     for line in block.split(b"\n"):
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
-        known = known or field in _FIELDS
+        is_field = is_field or field in _FIELDS
         if field == b"data":
             data.append(value)
         elif field == b"event":
             name = value.decode("utf-8", "replace")
     if data or name:
         return SseEvent(name, b"\n".join(data))
-    return None if known or not block.strip() else SseEvent("", block, stray=True)
+    return None if is_field or not block.strip() else SseEvent("", block, stray=True)

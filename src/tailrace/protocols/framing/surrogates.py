@@ -29,15 +29,15 @@ def half_character(body: bytes) -> Half | None:
     while waiting:
         place, value = waiting.pop()
         if isinstance(value, str):
-            if found := _HALF.search(value):
-                return Half(ord(found[0]), place)
+            if match := _HALF.search(value):
+                return Half(ord(match[0]), place)
         elif isinstance(value, list):
             inner = enumerate(cast("list[Any]", value))
             waiting += reversed([(f"{place}[{n}]", item) for n, item in inner])
         elif isinstance(value, dict):
             fields = cast("dict[str, Any]", value)
-            if found := next(filter(None, map(_HALF.search, fields)), None):
-                return Half(ord(found[0]), place)
+            if match := next(filter(None, map(_HALF.search, fields)), None):
+                return Half(ord(match[0]), place)
             pairs = [(f"{place}.{name}" if place else name, item) for name, item in fields.items()]
             waiting += reversed(pairs)
     return None

@@ -13,7 +13,7 @@ from tailrace.events.history import said_in_vain
 from tailrace.events.items import Item, Json, Message, ToolCall, text_of
 from tailrace.events.state import RunState
 from tailrace.events.types import RunCancelled, RunCompleted, RunEnd, RunFailed, RunIncomplete
-from tailrace.protocols.fields import Object, given
+from tailrace.protocols.fields import Object, without_empty
 
 _json = msgspec.json.Encoder().encode
 
@@ -40,7 +40,7 @@ def jobs(summaries: Sequence[Summary], next: str) -> bytes:
 def job(run: str, state: RunState) -> bytes:
     """A job: where it stands, what it put out, what it cost."""
     request = state.started()
-    shown: Object = {
+    fields: Object = {
         "id": ids.job_id(run),
         "object": "job",
         "run_id": ids.run_id(run),
@@ -62,7 +62,7 @@ def job(run: str, state: RunState) -> bytes:
         ],
         "error": _error(state.end),
     }
-    return _json(shown)
+    return _json(fields)
 
 
 def status(state: RunState) -> str:
@@ -82,11 +82,11 @@ def status(state: RunState) -> str:
 
 def _lasting(state: RunState) -> list[Item]:
     """What was put out, without what a crash cut off and a later attempt said anew."""
-    gone = said_in_vain(state)
+    in_vain = said_in_vain(state)
     return [
         item.content
         for number, item in enumerate(state.items)
-        if item.content is not None and number not in gone
+        if item.content is not None and number not in in_vain
     ]
 
 
@@ -110,31 +110,31 @@ def _output(state: RunState) -> list[Json]:
 
 def waiting_for(state: RunState) -> list[Object]:
     """What somebody has to answer, in the words in which `POST /jobs/{id}/input` takes the answer."""
-    asked: list[Object] = []
+    requests: list[Object] = []
     for number, item in enumerate(state.items):
         if item.tool in ASKED_TOOL and isinstance(item.content, ToolCall):
             call = item.content
             approval: Object = {"item": number, "asked": item.asked, "name": call.name}
             approval["arguments"] = call.arguments
-            asked.append({"kind": "approval", **approval, "agent_id": item.agent or None})
+            requests.append({"kind": "approval", **approval, "agent_id": item.agent or None})
     for name, question in state.questions.items():
         if state.asks[name] == "asked":
-            shown: Object = {"message": question.message, "schema": question.schema}
-            asked.append({"kind": "question", "request_id": name, **shown})
-    return asked
+            fields: Object = {"message": question.message, "schema": question.schema}
+            requests.append({"kind": "question", "request_id": name, **fields})
+    return requests
 
 
 def _error(end: RunEnd | None) -> Json:
     match end:
         case RunFailed():
-            told: Object = {"code": end.code, "message": end.message}
+            fields: Object = {"code": end.code, "message": end.message}
             more: Object = {
                 "param": end.param,
                 "status": end.status or None,
                 "type": end.error_type,
                 "retry_after": end.retry_after,
             }
-            return {**told, **given(more)}
+            return {**fields, **without_empty(more)}
         case RunIncomplete():
             return {"code": end.reason, "message": f"The run reached its limit: {end.reason}."}
         case RunCancelled():

@@ -19,7 +19,7 @@ from tailrace.protocols.fields import (
 )
 
 SURFACE = "native"
-KNOWN = frozenset({"agent", "input", "instructions", "metadata", "settings"})
+PARAMETERS = frozenset({"agent", "input", "instructions", "metadata", "settings"})
 
 
 def decode(body: bytes) -> RunRequest:
@@ -30,9 +30,9 @@ def decode(body: bytes) -> RunRequest:
     """
     fields = body_object(body)
     for name in fields:
-        if name not in KNOWN:
-            known = ", ".join(sorted(KNOWN))
-            raise BadRequest(f"Unknown parameter: {name!r}; known: {known}.", param=name)
+        if name not in PARAMETERS:
+            names = ", ".join(sorted(PARAMETERS))
+            raise BadRequest(f"Unknown parameter: {name!r}; known: {names}.", param=name)
     agent = optional(fields, "agent", str, default="")
     if not agent:
         raise BadRequest("Missing required parameter: 'agent'.", param="agent")
@@ -59,10 +59,10 @@ def decode_answers(body: bytes) -> Answer:
     fields = body_object(body)
     if "answers" in fields:
         only(fields, ("answers",), "")
-    given = as_list(fields["answers"], "answers") if "answers" in fields else [fields]
-    if not given:
+    answers = as_list(fields["answers"], "answers") if "answers" in fields else [fields]
+    if not answers:
         raise BadRequest("answers must not be empty.", param="answers")
-    return tuple(_answer(as_object(value, "answers")) for value in given)
+    return tuple(_answer(as_object(value, "answers")) for value in answers)
 
 
 def _answer(fields: Object) -> Approval | Reply:

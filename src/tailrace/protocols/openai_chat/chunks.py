@@ -108,8 +108,8 @@ class ChunkFrames:
         finish_reason: str | None = None,
         beside: Object | None = None,
     ) -> None:
-        shown = _json({"content": list(logprobs), "refusal": None} if logprobs else None)
-        rest = b'"logprobs":%b,"finish_reason":%b' % (shown, _json(finish_reason))
+        choice_logprobs = _json({"content": list(logprobs), "refusal": None} if logprobs else None)
+        rest = b'"logprobs":%b,"finish_reason":%b' % (choice_logprobs, _json(finish_reason))
         self._add(_json(delta), rest + (b"," + _json(beside)[1:-1] if beside else b""))
 
     def _add(self, delta: bytes, rest: bytes = b'"logprobs":null,"finish_reason":null') -> None:

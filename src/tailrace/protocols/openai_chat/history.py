@@ -40,11 +40,11 @@ from tailrace.events.items import (
     text_of,
 )
 from tailrace.protocols import foreign
-from tailrace.protocols.fields import Object, any_object, given
+from tailrace.protocols.fields import Object, any_object, without_empty
 from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_chat.messages import DIALECT
 from tailrace.protocols.openai_chat.rules import OPENAI, Rules
-from tailrace.protocols.openai_chat.tools import refused
+from tailrace.protocols.openai_chat.tools import no_form
 
 NO_RESULT = "There is no result of this call."
 SHOWN_NEXT = "The result is in the next message."
@@ -150,7 +150,7 @@ class _Conversation:
             case ToolOutput():
                 self._add_result(item, own)
             case ProviderItem():
-                for each in foreign.told(item, DIALECT, self._origin, self._names):
+                for each in foreign.as_function(item, DIALECT, self._origin, self._names):
                     self.add_item(each)
             case _:
                 assert_never(item)
@@ -166,7 +166,7 @@ class _Conversation:
 
     def _message(self, role: str, parts: tuple[Part, ...], name: str, own: Object) -> Object:
         content = self._content(list(enumerate(parts)), any_object(own.get("parts")))
-        message = {"role": role, "content": content, **given({"name": name})}
+        message = {"role": role, "content": content, **without_empty({"name": name})}
         return {**message, **any_object(own.get("message"))}
 
     def _add_message(self, item: Message, own: Object) -> None:
@@ -182,7 +182,7 @@ class _Conversation:
         turn = self._assistant(after_text=content is None)
         if content is not None:
             turn.message["content"] = _both(turn.message.get("content"), content)
-        turn.message |= given({"refusal": refusal, "name": item.name})
+        turn.message |= without_empty({"refusal": refusal, "name": item.name})
         _add(turn.message, any_object(own.get("message")))
 
     def _is_content(self, n: int, part: Part, own: Object) -> bool:
@@ -289,7 +289,7 @@ class _Conversation:
             case ImagePart():
                 if not part.url:
                     raise self._refusal("picture by the id of a file", part)
-                image = {"url": part.url, **given({"detail": part.detail})}
+                image = {"url": part.url, **without_empty({"detail": part.detail})}
                 return {"type": "image_url", "image_url": image}
             case FilePart():
                 return {"type": "file", "file": self._file(part)}
@@ -308,10 +308,12 @@ class _Conversation:
             raise self._refusal("file by its address; send its data", part)
         if not part.data and (not part.file_id or self._foreign):
             raise self._refusal("file by the id that another provider has for it", part)
-        return given({"file_id": part.file_id, "file_data": part.data, "filename": part.filename})
+        return without_empty(
+            {"file_id": part.file_id, "file_data": part.data, "filename": part.filename}
+        )
 
     def _refusal(self, what: str, part: Part) -> NoForm:
-        return refused(f"takes no {what}", self._param, part)
+        return no_form(f"takes no {what}", self._param, part)
 
 
 def _arguments(text: str) -> str:

@@ -60,10 +60,10 @@ _INNER = {
 """By the type of a part: the fields of its inner object that its canonical form has."""
 
 
-def kept(**groups: Json) -> dict[str, Json]:
+def details_of(**groups: Json) -> dict[str, Json]:
     """`details` of an item or event that only servers of this dialect understand."""
-    said = {name: value for name, value in groups.items() if value not in (None, "", {}, [])}
-    return {DIALECT: said} if said else {}
+    fields = {name: value for name, value in groups.items() if value not in (None, "", {}, [])}
+    return {DIALECT: fields} if fields else {}
 
 
 def decode_messages(value: Json, where: str = "messages") -> tuple[Item, ...]:
@@ -94,7 +94,7 @@ def _decode(message: Object, where: str) -> Iterator[Item]:
     if role == "tool":
         call_id = text(message, "tool_call_id", where)
         output, parts = _content(message.get("content"), where)
-        details = kept(message=_rest(message, "tool_call_id"), parts=parts)
+        details = details_of(message=_rest(message, "tool_call_id"), parts=parts)
         yield ToolOutput(call_id=call_id, output=output, details=details)
         return
     if role not in ROLES:
@@ -107,7 +107,7 @@ def _decode(message: Object, where: str) -> Iterator[Item]:
         return
     name = optional(message, "name", str, default="", where=where)
     content, parts = _content(message.get("content"), where)
-    details = kept(message=_rest(message, "name"), parts=parts)
+    details = details_of(message=_rest(message, "name"), parts=parts)
     yield Message(role=role, content=content, name=name, details=details)
 
 
@@ -118,8 +118,8 @@ def _decode_assistant(message: Object, where: str) -> Iterator[Item]:
     if opaque:
         words = opaque.get("reasoning_content") or opaque.get("reasoning")
         theirs = thoughts.read(opaque.get("reasoning_details"))
-        said = (words,) if isinstance(words, str) and not theirs else ()
-        yield Reasoning(text=said, details={DIALECT: opaque})
+        texts = (words,) if isinstance(words, str) and not theirs else ()
+        yield Reasoning(text=texts, details={DIALECT: opaque})
         yield from theirs
     content, parts = _content(message.get("content"), where)
     refusal = optional(message, "refusal", str, default="", where=where)
@@ -129,7 +129,7 @@ def _decode_assistant(message: Object, where: str) -> Iterator[Item]:
     rest = _rest(message, "name", "refusal", "tool_calls", *OPAQUE)
     calls = message.get("tool_calls")
     if content or not calls:  # who says nothing has spoken all the same
-        details = kept(message=rest, parts=parts)
+        details = details_of(message=rest, parts=parts)
         yield Message(role="assistant", content=content, name=name, details=details)
         rest = {}
     if calls is None:
@@ -154,14 +154,14 @@ def _decode_call(value: Json, where: str, rest: Object) -> ToolCall:
         name=text(body, "name", f"{where}.{kind}"),
         arguments=text(body, field, f"{where}.{kind}"),
         custom=custom,
-        details=kept(call=own, message=rest),
+        details=details_of(call=own, message=rest),
     )
 
 
-def _rest(message: Object, *known: str) -> Object:
+def _rest(message: Object, *names: str) -> Object:
     """What a message says beyond the fields that are known."""
-    named = ("role", "content", *known)
-    return {k: v for k, v in message.items() if k not in named and v is not None}
+    fields = ("role", "content", *names)
+    return {k: v for k, v in message.items() if k not in fields and v is not None}
 
 
 def _content(value: Json, where: str) -> tuple[tuple[Part, ...], Object]:

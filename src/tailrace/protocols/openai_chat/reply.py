@@ -12,7 +12,7 @@ from tailrace.events.history import lasting
 from tailrace.events.items import Json
 from tailrace.events.types import Event, RunFailed
 from tailrace.protocols import failures
-from tailrace.protocols.fields import Object, any_object, given
+from tailrace.protocols.fields import Object, any_object, without_empty
 from tailrace.protocols.openai_chat.stream import ChatChunks, ChatStreamOptions
 
 _json = msgspec.json.Encoder().encode
@@ -127,7 +127,7 @@ class ChunkDocument:
             "content": content if content or not (self._calls or refusal or self._fields) else None,
             "refusal": refusal or None,
             **{k: v for k, v in texts.items() if k == "reasoning_content"},
-            **given({"annotations": self._annotations, "tool_calls": self._calls}),
+            **without_empty({"annotations": self._annotations, "tool_calls": self._calls}),
             **self._fields,
         }
         choice: Object = {

@@ -85,8 +85,8 @@ def decode(body: bytes) -> CreateChatCompletion:
         metadata=metadata(fields),
         session=optional(fields, "conversation_id", str, default=""),
     )
-    wanted = nested(fields, "stream_options")
-    usage = optional(wanted, "include_usage", bool, default=False, where="stream_options")
+    stream_options = nested(fields, "stream_options")
+    usage = optional(stream_options, "include_usage", bool, default=False, where="stream_options")
     return CreateChatCompletion(request, optional(fields, "stream", bool, default=False), usage)
 
 

@@ -26,7 +26,7 @@ from tailrace.protocols.fields import Object
 from tailrace.protocols.openai_chat import stream_extras as extras
 from tailrace.protocols.openai_chat import thoughts, wire
 from tailrace.protocols.openai_chat.chunks import ChunkFrames, ChunkSink
-from tailrace.protocols.openai_chat.stream_extras import Served
+from tailrace.protocols.openai_chat.stream_extras import ServerFields
 
 SEPARATOR = "\n\n"
 """Between the texts of two model replies."""
@@ -60,7 +60,7 @@ class ChatChunks(Encoder):
         self._client_called = False
         self._calls: dict[int, t.ItemStarted] = {}
         self._totals = Totals()
-        self._served = Served()
+        self._server_fields = ServerFields()
         self._replies: dict[str, int] = {}
         self._attempt = 1
         self._last: Reply | None = None
@@ -119,7 +119,7 @@ class ChatChunks(Encoder):
         self._replies[event.agent] = self._replies.get(event.agent, 0) + 1
         if self._roster.shows(event.node):
             self._totals += Totals.of(payload)
-            self._served.add(payload)
+            self._server_fields.add(payload)
 
     def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
         is_main = self._roster.is_main(event.agent)
@@ -132,19 +132,19 @@ class ChatChunks(Encoder):
         if payload.kind == "tool_call":
             self._open_call(payload)
 
-    def _open_call(self, started: t.ItemStarted) -> None:
+    def _open_call(self, start: t.ItemStarted) -> None:
         if self._options.key:
-            self._calls[started.item] = started
-        client = started.runs_on == "client" and not started.waits_for
+            self._calls[start.item] = start
+        client = start.runs_on == "client" and not start.waits_for
         if not (client or self._options.functions):
             return
         self._client_called = self._client_called or client
-        index = self._call_indexes[started.item] = len(self._call_indexes)
+        index = self._call_indexes[start.item] = len(self._call_indexes)
         call: Object = {
             "index": index,
-            "id": started.call_id,
+            "id": start.call_id,
             "type": "function",  # custom calls too: the SDKs' chunk types know no other
-            "function": {"name": started.name, "arguments": ""},
+            "function": {"name": start.name, "arguments": ""},
         }
         self._sink.add({"tool_calls": [call]})
 
@@ -205,11 +205,11 @@ class ChatChunks(Encoder):
         if payload.item in self._replies_shown:
             self._add_delta(extras.of(payload, self._call_indexes.get(payload.item)))
             if isinstance(payload.content, Reasoning) and self._roster.is_main(event.agent):
-                self._thoughts += thoughts.told(payload.content)
+                self._thoughts += thoughts.entries_of(payload.content)
 
     def _add_delta(self, delta: Object) -> None:
         if delta:
-            self._sink.add(extras.placed(delta, self._places))
+            self._sink.add(extras.with_indexes(delta, self._places))
 
     def _on_tool_event(self, event: t.Event, payload: t.ToolStarted | t.ToolCompleted) -> None:
         if self._options.key and self._roster.shows(event.node):
@@ -222,11 +222,11 @@ class ChatChunks(Encoder):
             return
         if self._thoughts:
             self._add_delta({"reasoning_details": self._thoughts})
-        self._sink.set_head({**self._fields, **self._served.about})
+        self._sink.set_head({**self._fields, **self._server_fields.about})
         reason = wire.finish_reason(payload, calls=self._client_called)
-        self._sink.add({}, finish_reason=reason, beside=self._served.choice)
-        if self._served.counted:
-            self._sink.add_usage(self._served.usage(wire.usage(self._totals)))
+        self._sink.add({}, finish_reason=reason, beside=self._server_fields.choice)
+        if self._server_fields.has_counts:
+            self._sink.add_usage(self._server_fields.usage(wire.usage(self._totals)))
         self._sink.close()
 
     SHOWN: ClassVar[Table] = {

@@ -14,9 +14,9 @@ from tailrace.protocols.fields import Object, any_object, objects
 from tailrace.protocols.openai_chat.messages import DIALECT
 
 
-def of(ended: t.ItemCompleted, index: int | None) -> Object:
+def of(completed_item: t.ItemCompleted, index: int | None) -> Object:
     """The delta that an item's end adds; `index` is a call's place among those that are shown."""
-    content = ended.content
+    content = completed_item.content
     if content is None:
         return {}
     own = any_object(content.details.get(DIALECT))
@@ -28,8 +28,8 @@ def of(ended: t.ItemCompleted, index: int | None) -> Object:
             pictures = [
                 part for part in content.content if isinstance(part, ImagePart) and part.url
             ]
-            shown = [{"type": "image_url", "image_url": {"url": part.url}} for part in pictures]
-            return {**({"images": shown} if shown else {}), **_of_message(own)}
+            images = [{"type": "image_url", "image_url": {"url": part.url}} for part in pictures]
+            return {**({"images": images} if images else {}), **_of_message(own)}
         case ToolCall():
             more, call = any_object(own.get("call")), {}
             if (
@@ -53,7 +53,7 @@ def beside(details: Object) -> tuple[Object, Object]:
     return any_object(own.get("delta")), any_object(own.get("choice"))
 
 
-def placed(delta: Object, places: dict[str, int]) -> Object:
+def with_indexes(delta: Object, places: dict[str, int]) -> Object:
     """A delta whose lists' entries have an `index`, counted on in `places`: the official SDK's helper for
     streams fails on the second list of a field without one."""
     for field in ("annotations", "images", "reasoning_details"):
@@ -61,18 +61,18 @@ def placed(delta: Object, places: dict[str, int]) -> Object:
         first = places.get(field, 0)
         places[field] = first + len(entries)
         if entries:
-            numbered = [{"index": n, **entry} for n, entry in enumerate(entries, first)]
-            delta = {**delta, field: numbered}
+            entries_numbered = [{"index": n, **entry} for n, entry in enumerate(entries, first)]
+            delta = {**delta, field: entries_numbered}
     return delta
 
 
-class Served:
+class ServerFields:
     """What the servers of a run said of their replies."""
 
     def __init__(self) -> None:
         self.about: Object = {}
         self.choice: Object = {}
-        self._counted: list[bool] = []
+        self._has_counts: list[bool] = []
         self._usages: list[Object] = []
 
     def add(self, usage: t.Usage) -> None:
@@ -80,13 +80,13 @@ class Served:
         own = any_object(usage.details.get(DIALECT))
         self.about |= {k: v for k, v in own.items() if k not in ("usage", "uncounted", "choice")}
         self.choice |= any_object(own.get("choice"))
-        self._counted.append(not own.get("uncounted"))
+        self._has_counts.append(not own.get("uncounted"))
         self._usages.append(any_object(own.get("usage")))
 
     @property
-    def counted(self) -> bool:
+    def has_counts(self) -> bool:
         """Whether any server counted, or none was asked."""
-        return any(self._counted) or not self._counted
+        return any(self._has_counts) or not self._has_counts
 
     def usage(self, ours: Object) -> Object:
         """Our counts, with what the server of the only reply says more."""

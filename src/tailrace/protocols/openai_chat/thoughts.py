@@ -21,23 +21,23 @@ FORM = ("type", "text", "summary", "format", "index")
 """Fields of the form that say nothing of the server's own."""
 
 
-def told(thought: Reasoning) -> list[Object]:
+def entries_of(reasoning: Reasoning) -> list[Object]:
     """The entries of a thought; none where its server signed and encrypted nothing."""
-    own = any_object(thought.details.get("messages"))
+    own = any_object(reasoning.details.get("messages"))
     if own.get("data"):
         return [{**own, "type": ENCRYPTED, "format": OF_MESSAGES}]
     if own.get("signature"):
-        text = "".join(thought.text)
+        text = "".join(reasoning.text)
         return [{**own, "type": TEXT, "text": text, "format": OF_MESSAGES}]
-    own = any_object(thought.details.get("responses"))
+    own = any_object(reasoning.details.get("responses"))
     secret = own.get("encrypted_content")
     if not secret:
         return []
     about: Object = {"format": OF_RESPONSES, **({"id": own["id"]} if own.get("id") else {})}
     rest = {k: v for k, v in own.items() if k != "encrypted_content" and not k.startswith("$")}
     return [
-        *({"type": SUMMARY, "summary": part, **about} for part in thought.summary),
-        *({"type": TEXT, "text": part, **about} for part in thought.text),
+        *({"type": SUMMARY, "summary": part, **about} for part in reasoning.summary),
+        *({"type": TEXT, "text": part, **about} for part in reasoning.text),
         {**rest, "type": ENCRYPTED, "data": secret, **about},
     ]
 
@@ -63,19 +63,19 @@ def _read(entries: list[Object]) -> Iterator[Reasoning]:
             case {
                 "format": "anthropic-claude-v1",
                 "type": "reasoning.text",
-                "signature": str(signed),
+                "signature": str(signature),
             }:
-                said = entry.get("text")
-                if signed and (said is None or isinstance(said, str)):
-                    yield Reasoning(text=(said,) if said else (), details={"messages": own})
+                words = entry.get("text")
+                if signature and (words is None or isinstance(words, str)):
+                    yield Reasoning(text=(words,) if words else (), details={"messages": own})
             case {
                 "format": "openai-responses-v1",
                 "type": "reasoning.summary",
-                "summary": str(said),
+                "summary": str(words),
             }:
-                summary.append(said)
-            case {"format": "openai-responses-v1", "type": "reasoning.text", "text": str(said)}:
-                text.append(said)
+                summary.append(words)
+            case {"format": "openai-responses-v1", "type": "reasoning.text", "text": str(words)}:
+                text.append(words)
             case {
                 "format": "openai-responses-v1",
                 "type": "reasoning.encrypted",

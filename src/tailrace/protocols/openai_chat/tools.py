@@ -26,10 +26,10 @@ from tailrace.protocols.fields import (
     any_object,
     as_list,
     as_object,
-    given,
     nested,
     optional,
     text,
+    without_empty,
 )
 from tailrace.protocols.foreign import no_choice
 from tailrace.protocols.offered import INPUT, Names, OfferedTools
@@ -62,7 +62,7 @@ def _decode_tool(tool: Object, where: str) -> ToolSpec:
         raw={
             **_rest(body, "name", "description", "parameters", "strict"),
             **({"description": ""} if body.get("description") == "" else {}),
-            **given({TOOL: _rest(tool, "type", kind)}),
+            **without_empty({TOOL: _rest(tool, "type", kind)}),
         },
         origin=DIALECT,
     )
@@ -72,46 +72,46 @@ TOOL = "tool"
 """In `ToolSpec.raw`: what a tool says beside its function; the rest is what the function says."""
 
 
-def _rest(fields: Object, *known: str) -> Object:
-    return {k: v for k, v in fields.items() if k not in known and v is not None}
+def _rest(fields: Object, *names: str) -> Object:
+    return {k: v for k, v in fields.items() if k not in names and v is not None}
 
 
 def encode(request: ModelRequest, names: Names, rules: Rules = OPENAI) -> Object:
     """`tools` and `tool_choice` for a chat server, as far as there are any. Raises `ModelFailed` where the
     choice demands what this server is not offered."""
-    settings, found = request.settings, _all(request, names, rules)
-    choice, tools = settings.tool_choice, [made for _, made in found]
-    if _as_said(settings, found, names, rules):
-        return given({"tools": tools, "tool_choice": choice.raw})
-    if not found:
+    settings, pairs = request.settings, _all(request, names, rules)
+    choice, tools = settings.tool_choice, [entry for _, entry in pairs]
+    if _as_sent(settings, pairs, names, rules):
+        return without_empty({"tools": tools, "tool_choice": choice.raw})
+    if not pairs:
         if choice.mode == "required" and (choice.names or settings.origin != DIALECT):
             raise no_choice(settings, DIALECT)
-        return given({"tool_choice": _mode(choice) if settings.origin == DIALECT else None})
+        return without_empty({"tool_choice": _mode(choice) if settings.origin == DIALECT else None})
     if not choice.names:
-        return {"tools": tools, **given({"tool_choice": _mode(choice)})}
-    chosen = [made for tool, made in found if _is_meant(tool, choice)]
-    if choice.mode == "required" and not chosen:
+        return {"tools": tools, **without_empty({"tool_choice": _mode(choice)})}
+    choices = [entry for tool, entry in pairs if _is_meant(tool, choice)]
+    if choice.mode == "required" and not choices:
         raise no_choice(settings, DIALECT)
-    if choice.mode == "required" and len(chosen) == 1:
-        return {"tools": tools, "tool_choice": _pointer(chosen[0])}
-    if rules.allowed_tools and chosen:
-        allowed = {"mode": choice.mode, "tools": [_pointer(made) for made in chosen]}
+    if choice.mode == "required" and len(choices) == 1:
+        return {"tools": tools, "tool_choice": _pointer(choices[0])}
+    if rules.allowed_tools and choices:
+        allowed = {"mode": choice.mode, "tools": [_pointer(entry) for entry in choices]}
         return {
             "tools": tools,
             "tool_choice": {"type": "allowed_tools", "allowed_tools": allowed},
         }
-    return given({"tools": chosen, "tool_choice": _mode(choice)})
+    return without_empty({"tools": choices, "tool_choice": _mode(choice)})
 
 
-def offered(request: ModelRequest, names: Names, rules: Rules) -> dict[str, OfferedTools]:
+def offered_tools(request: ModelRequest, names: Names, rules: Rules) -> dict[str, OfferedTools]:
     """What the server's functions stand for, as far as they are not the client's own."""
     as_function = rules.custom_tools == "function"
-    found = [
-        (made, names.stands_for(tool, as_function=as_function))
-        for tool, made in _all(request, names, rules)
+    pairs = [
+        (entry, names.stands_for(tool, as_function=as_function))
+        for tool, entry in _all(request, names, rules)
         if tool.spec.kind != "provider"
     ]
-    return {made[made["type"]]["name"]: stands for made, stands in found if stands is not None}
+    return {entry[entry["type"]]["name"]: stands for entry, stands in pairs if stands is not None}
 
 
 def _all(request: ModelRequest, names: Names, rules: Rules) -> list[tuple[Declared, Object]]:
@@ -128,19 +128,19 @@ def _encode_tool(tool: ToolSpec, name: str, rules: Rules) -> Object:
     if tool.kind == "provider":
         return dict(tool.raw)
     own = tool.raw if tool.origin == DIALECT else {}
-    beside, said = any_object(own.get(TOOL)), _rest(own, TOOL, "format")
+    beside, rest = any_object(own.get(TOOL)), _rest(own, TOOL, "format")
     if tool.kind == "custom":
         form = any_object(tool.raw.get("format"))
         if rules.custom_tools == "function":
             return _as_function(name, tool.description, form)
-        body: Object = {"name": name, **given({"description": tool.description})}
-        body |= given({"format": _chat_format(form)})
-        return {"type": "custom", "custom": {**body, **said}, **beside}
-    return {"type": "function", "function": {**_function(tool, name), **said}, **beside}
+        body: Object = {"name": name, **without_empty({"description": tool.description})}
+        body |= without_empty({"format": _chat_format(form)})
+        return {"type": "custom", "custom": {**body, **rest}, **beside}
+    return {"type": "function", "function": {**_function(tool, name), **rest}, **beside}
 
 
-def _as_said(
-    settings: Settings, found: Sequence[tuple[Declared, Object]], names: Names, rules: Rules
+def _as_sent(
+    settings: Settings, pairs: Sequence[tuple[Declared, Object]], names: Names, rules: Rules
 ) -> bool:
     """Whether a choice in this dialect means the same to a server that is told it as it came."""
     raw = settings.tool_choice.raw
@@ -149,7 +149,7 @@ def _as_said(
     if raw.get("type") == "allowed_tools" and not rules.allowed_tools:
         return False
     as_function = rules.custom_tools == "function"
-    return not any(names.stands_for(tool, as_function=as_function) for tool, _ in found)
+    return not any(names.stands_for(tool, as_function=as_function) for tool, _ in pairs)
 
 
 def _is_meant(tool: Declared, choice: ToolChoice) -> bool:
@@ -161,20 +161,23 @@ def _mode(choice: ToolChoice) -> str | None:
     return None if choice.mode == "auto" else choice.mode
 
 
-def _pointer(made: Object) -> Object:
+def _pointer(tool: Object) -> Object:
     """The tool, as a choice names it."""
-    kind: str = made["type"]
-    return {"type": kind, **given({kind: given({"name": any_object(made.get(kind)).get("name")})})}
+    kind: str = tool["type"]
+    return {
+        "type": kind,
+        **without_empty({kind: without_empty({"name": any_object(tool.get(kind)).get("name")})}),
+    }
 
 
-def refused(what: str, param: str, part: Part | None = None) -> NoForm:
+def no_form(what: str, param: str, part: Part | None = None) -> NoForm:
     """The refusal of what a chat server has no form for; the client hears 400."""
-    said = f"A model server that speaks Chat Completions {what}."
-    return NoForm(said, param=param, part=part)
+    message = f"A model server that speaks Chat Completions {what}."
+    return NoForm(message, param=param, part=part)
 
 
 def _function(tool: ToolSpec, name: str) -> Object:
-    body: Object = {"name": name, **given({"description": tool.description})}
+    body: Object = {"name": name, **without_empty({"description": tool.description})}
     if tool.parameters is not None:
         body["parameters"] = tool.parameters
     if tool.strict is not None:
@@ -185,12 +188,12 @@ def _function(tool: ToolSpec, name: str) -> Object:
 def _as_function(name: str, description: str, form: Object) -> Object:
     """A custom tool for a server that has none: its text is the function's one argument."""
     grammar = any_object(form.get("grammar")) or form
-    said = [description, "The input is free text."]
+    words = [description, "The input is free text."]
     if isinstance(grammar.get("definition"), str):
-        said.append(
+        words.append(
             f"It follows this {grammar.get('syntax', '')} grammar:\n{grammar['definition']}"
         )
-    body = {"name": name, "description": "\n\n".join(filter(None, said)), "parameters": INPUT}
+    body = {"name": name, "description": "\n\n".join(filter(None, words)), "parameters": INPUT}
     return {"type": "function", "function": body}
 
 
@@ -212,10 +215,10 @@ def decode_choice(value: Json) -> ToolChoice:
         return ToolChoice(mode="required", names=(name,), raw=choice)
     if kind == "allowed_tools":
         allowed = nested(choice, "allowed_tools")
-        named = decode_tools(allowed.get("tools") or [])
+        tools = decode_tools(allowed.get("tools") or [])
         return ToolChoice(
             mode="required" if allowed.get("mode") == "required" else "auto",
-            names=tuple(tool.name for tool in named),
+            names=tuple(tool.name for tool in tools),
             raw=choice,
         )
     raise BadRequest(f"tool_choice has an unknown type {kind!r}.", param="tool_choice.type")
@@ -250,7 +253,7 @@ def encode_format(output: OutputFormat) -> Object:
     """`response_format` in Chat form."""
     if output.kind != "json_schema":
         return {"type": output.kind}
-    inner: Object = {"name": output.name, **given({"description": output.description})}
+    inner: Object = {"name": output.name, **without_empty({"description": output.description})}
     if output.schema is not None:
         inner["schema"] = output.schema
     if output.strict is not None:

@@ -18,7 +18,7 @@ from tailrace.events.request import ModelRequest
 from tailrace.events.tools import declared
 from tailrace.protocols import foreign, upstream_events
 from tailrace.protocols.contract import HttpRequest
-from tailrace.protocols.fields import Object, any_object, given, objects
+from tailrace.protocols.fields import Object, any_object, objects, without_empty
 from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_chat import history, messages, tools
@@ -47,7 +47,7 @@ class ChatCodec:
         settings, rules = request.settings, self._rules
         foreign.check(settings, self.dialect)
         if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
-            raise tools.refused("says at least one token", "max_tokens")
+            raise tools.no_form("says at least one token", "max_tokens")
         names = Names(declared(settings.tools, request.items), self.dialect, settings.origin)
         body: Object = {
             "model": model,
@@ -56,7 +56,7 @@ class ChatCodec:
             ),
             "stream": True,
             "stream_options": {"include_usage": True},
-            **given(
+            **without_empty(
                 {
                     "stop": list(settings.stop),
                     rules.max_tokens_field: settings.max_output_tokens,
@@ -85,7 +85,7 @@ class ChatCodec:
             body |= settings.extra
         if request.begun:
             body |= self._continuation(body["messages"], request.begun)
-        offered_tools = tools.offered(request, names, rules)
+        offered_tools = tools.offered_tools(request, names, rules)
         return HttpRequest("/chat/completions", {}, _json(body), offered_tools=offered_tools)
 
     def _continuation(self, conversation: list[Object], text: str) -> Object:
@@ -272,7 +272,7 @@ class ChatDecoder(SseReplyDecoder):
         beside, self._beside_piece = self._beside_piece, {}
         for name in beside.get("delta", ()):
             self._display_fields.pop(name, None)
-        return messages.kept(**beside)
+        return messages.details_of(**beside)
 
     def _parts(self, content: list[Object]) -> None:
         """Mistral's content: a list of text and thinking parts."""
@@ -326,14 +326,14 @@ class ChatDecoder(SseReplyDecoder):
 
     def _close_message(self) -> None:
         if self._message is not None:
-            self._finish(self._message, details=messages.kept(**self._take_message_fields()))
+            self._finish(self._message, details=messages.details_of(**self._take_message_fields()))
             self._message = None
 
     def _close_reasoning(self) -> None:
         if self._reasoning is not None:
             self._finish(
                 self._reasoning,
-                details=messages.kept(field=self._field, reasoning_details=self._opaque()),
+                details=messages.details_of(field=self._field, reasoning_details=self._opaque()),
             )
             self._reasoning = None
 
@@ -354,7 +354,8 @@ class ChatDecoder(SseReplyDecoder):
             self._emit(self._audio.whole())
         if self._details:  # came after the text it belongs to, or without any words
             self._finish(
-                self._open("reasoning"), details=messages.kept(reasoning_details=self._opaque())
+                self._open("reasoning"),
+                details=messages.details_of(reasoning_details=self._opaque()),
             )
         for payload in self._calls.end(self._take_message_fields()):
             self._emit(payload)
@@ -362,7 +363,7 @@ class ChatDecoder(SseReplyDecoder):
         if self._calls and finish == "stop":
             finish = "tool_calls"
         counts: Object = {"usage": self._usage} if self._usage else {"uncounted": True}
-        about = messages.kept(**self._about, **counts, choice=self._of_choice)
+        about = messages.details_of(**self._about, **counts, choice=self._of_choice)
         usage = t.Usage(self._model, finish=finish, response_id=self._id, details=about)
         self._emit(msgspec.structs.replace(usage, **wire.totals(self._usage)))
         self.done = True

@@ -26,7 +26,7 @@ from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.openai_chat import upstream_wire as wire
-from tailrace.protocols.openai_chat.messages import kept
+from tailrace.protocols.openai_chat.messages import details_of
 from tailrace.protocols.upstream import NO_ARGUMENTS
 
 _json = msgspec.json.Encoder().encode
@@ -126,7 +126,7 @@ class StreamedCalls:
                 call.add_arguments(NO_ARGUMENTS)
             yield from self._emit_new(call)
             assert call.item is not None
-            yield t.ItemCompleted(call.item, details=kept(call=call.extra, **message))
+            yield t.ItemCompleted(call.item, details=details_of(call=call.extra, **message))
             message = {}
 
     def _add(self, piece: Object) -> Iterator[t.Payload]:

@@ -8,7 +8,7 @@ from tailrace.events import types as t
 from tailrace.events.items import AudioPart, ImagePart, Message
 from tailrace.protocols.fields import Object
 from tailrace.protocols.openai_chat import upstream_wire as wire
-from tailrace.protocols.openai_chat.messages import kept
+from tailrace.protocols.openai_chat.messages import details_of
 
 AUDIO_FORMAT = "pcm16"
 """The one format that servers stream."""
@@ -17,7 +17,7 @@ AUDIO_FORMAT = "pcm16"
 def image(url: str, entry: Object) -> Message:
     """A picture as the content of its item; it goes back as the entry that it came in."""
     return Message(
-        role="assistant", content=(ImagePart(url),), details=kept(message={"images": [entry]})
+        role="assistant", content=(ImagePart(url),), details=details_of(message={"images": [entry]})
     )
 
 
@@ -42,6 +42,6 @@ class Audio:
         """The end of the item."""
         part = AudioPart(data="".join(self._data), format=AUDIO_FORMAT)
         content = Message(
-            role="assistant", content=(part,), details=kept(message={"audio": self._about})
+            role="assistant", content=(part,), details=details_of(message={"audio": self._about})
         )
         return t.ItemCompleted(self._item, content=content)

@@ -38,8 +38,8 @@ def failure(end: RunFailed | RunCancelled) -> Object:
     if isinstance(end, RunFailed):
         return {"error": failures.error(failures.openai(end))}
     message = f"The run was cancelled by {end.by}."
-    told: Object = {"message": message, "type": "server_error", "param": None, "code": "cancelled"}
-    return {"error": told}
+    error: Object = {"message": message, "type": "server_error", "param": None, "code": "cancelled"}
+    return {"error": error}
 
 
 def annotation(responses: dict[str, Json]) -> Object | None:

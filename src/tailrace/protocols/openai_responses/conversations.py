@@ -11,7 +11,7 @@ from tailrace.errors import NotFound
 from tailrace.events.items import Item
 from tailrace.protocols.fields import body_object, metadata
 from tailrace.protocols.openai_responses import items
-from tailrace.protocols.openai_responses.reply import Pair, shown_items
+from tailrace.protocols.openai_responses.reply import Pair, encode_list
 
 _json = msgspec.json.Encoder().encode
 
@@ -26,19 +26,21 @@ class ConversationChange(Struct, frozen=True):
 def decode(body: bytes) -> ConversationChange:
     """The body of a create, an update or an add; an empty body asks for nothing."""
     fields = body_object(body or b"{}")
-    given = fields.get("items")
-    return ConversationChange(metadata(fields), items.decode_input(given, "items") if given else ())
+    values = fields.get("items")
+    return ConversationChange(
+        metadata(fields), items.decode_input(values, "items") if values else ()
+    )
 
 
 def conversation(id: str, created: int, labels: dict[str, str]) -> bytes:
     """A conversation; `created` in milliseconds since the epoch."""
-    shown = {
+    fields = {
         "id": id,
         "object": "conversation",
         "created_at": created // 1000,
         "metadata": labels,
     }
-    return _json(shown)
+    return _json(fields)
 
 
 def deleted(id: str) -> bytes:
@@ -48,7 +50,7 @@ def deleted(id: str) -> bytes:
 
 def item(pairs: Sequence[Pair], id: str) -> bytes:
     """One item of a conversation, or `NotFound`."""
-    for shown in shown_items(pairs):
-        if shown["id"] == id:
-            return _json(shown)
+    for fields in encode_list(pairs):
+        if fields["id"] == id:
+            return _json(fields)
     raise NotFound(f"No item found with id '{id}'.", code="not_found")

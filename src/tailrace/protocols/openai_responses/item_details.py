@@ -25,46 +25,48 @@ CONTENTS = ("content", "output")
 _ABSENT = object()
 
 
-def kept(item: Object, plain: Object) -> Object:
+def details_of(item: Object, plain: Object) -> Object:
     """What `item` says that `plain`, its canonical form encoded, does not."""
-    held: Object = {}
+    details: Object = {}
     for name, value in item.items():
         if name in ("type", "id") and _said_otherwise(name, value, plain):
             continue
         if name in CONTENTS and item.get("type") != "reasoning":
-            held |= _content(value, plain.get(name))
+            details |= _content(value, plain.get(name))
         elif plain.get(name, _ABSENT) != value:
-            held[name] = value
-    return held
+            details[name] = value
+    return details
 
 
-def restored(plain: Object, held: Mapping[str, Json]) -> Object:
+def restore(plain: Object, details: Mapping[str, Json]) -> Object:
     """An item as it came: its canonical form with what was kept of it."""
-    if not held:
+    if not details:
         return plain
-    item = {**plain, **{name: value for name, value in held.items() if not name.startswith("$")}}
+    item = {**plain, **{name: value for name, value in details.items() if not name.startswith("$")}}
     if is_ours(item.get("id")):
         del item["id"]
     for name in CONTENTS:
         if name in plain and plain["type"] != "reasoning":
-            item[name] = _restored_content(plain[name], held)
-    return with_parts(item, held) if plain["type"] == "reasoning" else _with_others(item, held)
+            item[name] = _restored_content(plain[name], details)
+    return (
+        with_parts(item, details) if plain["type"] == "reasoning" else _with_others(item, details)
+    )
 
 
-def with_parts(item: Object, held: Mapping[str, Json]) -> Object:
+def with_parts(item: Object, details: Mapping[str, Json]) -> Object:
     """A server's item with what its parts said beyond their texts."""
-    made = dict(item)
+    item_made = dict(item)
     for field, name in (("content", PARTS), ("summary", SUMMARY)):
-        more = any_object(held.get(name))
+        more = any_object(details.get(name))
         if more and isinstance(item.get(field), list):
-            made[field] = _merged(_parts(item[field]), more)
-    return _with_others(made, held)
+            item_made[field] = _merge(_parts(item[field]), more)
+    return _with_others(item_made, details)
 
 
-def _with_others(item: Object, held: Mapping[str, Json]) -> Object:
+def _with_others(item: Object, details: Mapping[str, Json]) -> Object:
     """An item with the parts that have no canonical form, each in its place."""
     for field, name in OTHERS.items():
-        others = any_object(held.get(name))
+        others = any_object(details.get(name))
         if others:
             parts = _parts(item.get(field) or [])
             for place in sorted(others, key=int):
@@ -73,7 +75,7 @@ def _with_others(item: Object, held: Mapping[str, Json]) -> Object:
     return item
 
 
-def _merged(parts: list[Json], more: Object) -> list[Json]:
+def _merge(parts: list[Json], more: Object) -> list[Json]:
     return [{**any_object(part), **any_object(more.get(str(n)))} for n, part in enumerate(parts)]
 
 
@@ -93,25 +95,25 @@ def _content(value: Json, plain: Json) -> Object:
     if isinstance(value, str):
         return {} if value == plain else {FORM: "string"}
     parts = as_list(value, "content")
-    encoded = _parts(plain)
-    held: Object = {} if isinstance(plain, list) else {FORM: "list"}
+    encoded_parts = _parts(plain)
+    details: Object = {} if isinstance(plain, list) else {FORM: "list"}
     more: Object = {}
-    for n, (part, shown) in enumerate(zip(parts, encoded, strict=True)):
-        known = any_object(shown)
-        fields = {k: v for k, v in any_object(part).items() if known.get(k, _ABSENT) != v}
+    for n, (part, encoded_part) in enumerate(zip(parts, encoded_parts, strict=True)):
+        part_fields = any_object(encoded_part)
+        fields = {k: v for k, v in any_object(part).items() if part_fields.get(k, _ABSENT) != v}
         if fields:
             more[str(n)] = fields
-    return {**held, PARTS: more} if more else held
+    return {**details, PARTS: more} if more else details
 
 
-def _restored_content(plain: Json, held: Mapping[str, Json]) -> Json:
-    form, more = held.get(FORM), any_object(held.get(PARTS))
+def _restored_content(plain: Json, details: Mapping[str, Json]) -> Json:
+    form, more = details.get(FORM), any_object(details.get(PARTS))
     parts = _parts(plain)
     if form == "string" and len(parts) == 1:
         return any_object(parts[0]).get("text")
     if form != "list" and isinstance(plain, str):
         return plain
-    return _merged(parts, more)
+    return _merge(parts, more)
 
 
 def _parts(plain: Json) -> list[Json]:

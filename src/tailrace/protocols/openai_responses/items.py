@@ -36,7 +36,15 @@ from tailrace.events.items import (
 )
 from tailrace.events.tools import BRINGS
 from tailrace.protocols import sealed
-from tailrace.protocols.fields import Object, any_object, as_list, as_object, given, optional, text
+from tailrace.protocols.fields import (
+    Object,
+    any_object,
+    as_list,
+    as_object,
+    optional,
+    text,
+    without_empty,
+)
 from tailrace.protocols.offered import Names
 from tailrace.protocols.openai_responses import item_details
 from tailrace.protocols.upstream import NO_ARGUMENTS
@@ -53,7 +61,7 @@ def decode_input(value: Json, where: str = "input") -> tuple[Item, ...]:
         return (Message(role="user", content=(TextPart(value),)),)
     if not isinstance(value, list):
         raise BadRequest(f"{where} must be a string or a list of items.", param=where)
-    return sealed.opened(
+    return sealed.unseal(
         decode_item(item, f"{where}[{n}]") for n, item in enumerate(as_list(value, where))
     )
 
@@ -72,17 +80,17 @@ def decode_item(value: Json, where: str) -> Item:
         # What answers no call is known here alone.
         theirs = kind.endswith("_output") or kind in CLIENTS_OWN
         return ProviderItem(dialect=DIALECT, data=item, role="user" if theirs else "assistant")
-    made = decoder(item, where)
-    if isinstance(made, Reasoning):
-        foreign = sealed.open_reasoning(item.get("encrypted_content"), made)
+    canonical = decoder(item, where)
+    if isinstance(canonical, Reasoning):
+        foreign = sealed.open_reasoning(item.get("encrypted_content"), canonical)
         if foreign is not None:
             return foreign
-    kept = item_details.kept(item, _plain(made, own=True))
-    return msgspec.structs.replace(made, details={DIALECT: kept})
+    details = item_details.details_of(item, _plain(canonical, own=True))
+    return msgspec.structs.replace(canonical, details={DIALECT: details})
 
 
 def encode_items(
-    items: Iterable[Item], names: Names | None = None, *, shown: bool = False
+    items: Iterable[Item], names: Names | None = None, *, for_client: bool = False
 ) -> list[Object]:
     """Items as a Responses server takes them as input, without ids of ours; calls by the `names` of their
     tools.
@@ -90,18 +98,18 @@ def encode_items(
     A custom tool's output has a type of its own, which only its call tells. `shown`: as lists show them,
     with every field that the SDKs' types require.
     """
-    encoded: list[Object] = []
+    objects: list[Object] = []
     custom: set[str] = set()
     for item in items:
         if names is not None and isinstance(item, ToolCall):
             item = msgspec.structs.replace(item, name=_known_as(item, names))
-        made = encode_item(item, shown=shown)
+        value = encode_item(item, for_client=for_client)
         if isinstance(item, ToolCall) and item.custom:
             custom.add(item.call_id)
         elif isinstance(item, ToolOutput) and item.call_id in custom:
-            made["type"] = "custom_tool_call_output"
-        encoded.append(made)
-    return encoded
+            value["type"] = "custom_tool_call_output"
+        objects.append(value)
+    return objects
 
 
 def _known_as(call: ToolCall, names: Names) -> str:
@@ -111,15 +119,15 @@ def _known_as(call: ToolCall, names: Names) -> str:
     )
 
 
-def encode_item(item: Item, *, shown: bool = False) -> Object:
+def encode_item(item: Item, *, for_client: bool = False) -> Object:
     """One item, out of context."""
-    kept: Object | None = item.details.get(DIALECT)
-    plain = _plain(item, own=kept is not None and not shown)
-    if kept is None and not shown and isinstance(item, ToolCall) and not item.arguments:
+    own: Object | None = item.details.get(DIALECT)
+    plain = _plain(item, own=own is not None and not for_client)
+    if own is None and not for_client and isinstance(item, ToolCall) and not item.arguments:
         plain |= {} if item.custom else {"arguments": NO_ARGUMENTS}  # servers read it as JSON
-    if shown and isinstance(item, Message):  # lists have parts only
-        kept = {name: value for name, value in (kept or {}).items() if name != item_details.FORM}
-    return item_details.restored(plain, kept or {})
+    if for_client and isinstance(item, Message):  # lists have parts only
+        own = {name: value for name, value in (own or {}).items() if name != item_details.FORM}
+    return item_details.restore(plain, own or {})
 
 
 def _plain(item: Item, *, own: bool) -> Object:
@@ -237,10 +245,10 @@ _DECODERS: Mapping[str, Callable[[Object, str], Item]] = {
 def _encode_message(item: Message, *, own: bool) -> Object:
     kind = "output_text" if item.role == "assistant" else "input_text"
     content = [_encode_part(part, kind, own=own) for part in item.content]
-    encoded: Object = {"type": "message", "role": item.role, "content": content}
+    message: Object = {"type": "message", "role": item.role, "content": content}
     if item.phase:
-        encoded["phase"] = item.phase
-    return encoded
+        message["phase"] = item.phase
+    return message
 
 
 def _encode_part(part: Part, kind: str, *, own: bool) -> Object:
@@ -254,7 +262,7 @@ def _encode_part(part: Part, kind: str, *, own: bool) -> Object:
         case ImagePart():
             detail = part.detail or ("" if own else "auto")
             form = {"detail": detail, "image_url": part.url, "file_id": part.file_id}
-            return {"type": "input_image", **given(form)}
+            return {"type": "input_image", **without_empty(form)}
         case FilePart():
             form = {
                 "file_id": part.file_id,
@@ -262,7 +270,7 @@ def _encode_part(part: Part, kind: str, *, own: bool) -> Object:
                 "file_data": part.data,
                 "filename": part.filename,
             }
-            return {"type": "input_file", **given(form)}
+            return {"type": "input_file", **without_empty(form)}
         case AudioPart():
             audio = {"data": part.data, "format": part.format}
             return {"type": "input_audio", "input_audio": audio}
@@ -273,13 +281,13 @@ def _encode_part(part: Part, kind: str, *, own: bool) -> Object:
 
 
 def _encode_reasoning(item: Reasoning) -> Object:
-    encoded: Object = {
+    reasoning: Object = {
         "type": "reasoning",
         "summary": [{"type": "summary_text", "text": piece} for piece in item.summary],
     }
     if item.text:
-        encoded["content"] = [{"type": "reasoning_text", "text": piece} for piece in item.text]
-    return encoded
+        reasoning["content"] = [{"type": "reasoning_text", "text": piece} for piece in item.text]
+    return reasoning
 
 
 def _texts(value: Json, where: str) -> tuple[str, ...]:

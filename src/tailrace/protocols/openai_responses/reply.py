@@ -36,8 +36,8 @@ def deleted(run: str) -> bytes:
 
 def input_items(run: str, request: RunRequest, query: Mapping[str, str]) -> bytes:
     """A page of what the run was given: earlier turns first, then its own input."""
-    given = (*request.history, *request.input)
-    return page([(f"item_{run}_{n}", item) for n, item in enumerate(given)], query)
+    items_given = (*request.history, *request.input)
+    return page([(f"item_{run}_{n}", item) for n, item in enumerate(items_given)], query)
 
 
 def page(pairs: Sequence[Pair], query: Mapping[str, str]) -> bytes:
@@ -48,38 +48,38 @@ def page(pairs: Sequence[Pair], query: Mapping[str, str]) -> bytes:
     limit = query.get("limit", "20")
     if not limit.isascii() or not limit.isdigit() or len(limit) > 3 or not 1 <= int(limit) <= 100:
         raise BadRequest("limit must be a whole number from 1 to 100.", param="limit")
-    shown = shown_items(pairs)
+    objects = encode_list(pairs)
     if order == "desc":
-        shown.reverse()
+        objects.reverse()
     after = query.get("after")
     if after:
-        places = [n for n, item in enumerate(shown) if item["id"] == after]
+        places = [n for n, item in enumerate(objects) if item["id"] == after]
         if not places:
             raise BadRequest(f"No item found with id '{after}'.", param="after")
-        shown = shown[places[0] + 1 :]
-    data = shown[: int(limit)]
+        objects = objects[places[0] + 1 :]
+    data = objects[: int(limit)]
     return _json(
         {
             "object": "list",
             "data": data,
             "first_id": data[0]["id"] if data else None,
             "last_id": data[-1]["id"] if data else None,
-            "has_more": len(shown) > len(data),
+            "has_more": len(objects) > len(data),
         }
     )
 
 
-def shown_items(pairs: Sequence[Pair]) -> list[Object]:
+def encode_list(pairs: Sequence[Pair]) -> list[Object]:
     """Items with their ids, as lists show them; other dialects' own items have no form here."""
-    known = [
+    pairs_known = [
         (id, item)
         for id, item in pairs
         if not isinstance(item, ProviderItem) or item.dialect == items.DIALECT
     ]
-    encoded = items.encode_items((item for _, item in known), shown=True)
+    objects = items.encode_items((item for _, item in pairs_known), for_client=True)
     return [
-        {**shown, "id": id, **({"status": "completed"} if shown["type"] in WITH_STATUS else {})}
-        for (id, _), shown in zip(known, encoded, strict=True)
+        {**value, "id": id, **({"status": "completed"} if value["type"] in WITH_STATUS else {})}
+        for (id, _), value in zip(pairs_known, objects, strict=True)
     ]
 
 

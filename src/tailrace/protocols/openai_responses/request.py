@@ -17,12 +17,12 @@ from tailrace.protocols.fields import (
     as_list,
     as_object,
     body_object,
-    given,
     metadata,
     nested,
     number,
     optional,
     strings,
+    without_empty,
 )
 from tailrace.protocols.openai_responses import items, tools
 
@@ -78,7 +78,7 @@ def decode_input_tokens(body: bytes) -> CreateResponse:
 def _decode(fields: Object) -> CreateResponse:
     if "input" not in fields:
         raise BadRequest("Missing required parameter: 'input'.", param="input")
-    found, references = _input(fields["input"])
+    input_items, references = _input(fields["input"])
     previous, conversation = (
         optional(fields, "previous_response_id", str, default=""),
         _conversation(fields),
@@ -92,7 +92,7 @@ def _decode(fields: Object) -> CreateResponse:
         agent="",
         model=optional(fields, "model", str, default=""),
         surface=SURFACE,
-        input=found,
+        input=input_items,
         instructions=optional(fields, "instructions", str, default=""),
         settings=_settings(fields),
         metadata=metadata(fields),
@@ -124,15 +124,15 @@ def place(body: bytes, item: Item, part: Part | None) -> str:
 def _input(value: Json) -> tuple[tuple[Item, ...], tuple[tuple[int, str], ...]]:
     if not isinstance(value, list):
         return items.decode_input(value), ()
-    found: list[Item] = []
+    items_found: list[Item] = []
     references: list[tuple[int, str]] = []
     for n, entry in enumerate(as_list(value, "input")):
         reference = _reference(entry, f"input[{n}]")
         if reference is None:
-            found.append(items.decode_item(entry, f"input[{n}]"))
+            items_found.append(items.decode_item(entry, f"input[{n}]"))
         else:
             references.append((n, reference))
-    return sealed.opened(found), tuple(references)
+    return sealed.unseal(items_found), tuple(references)
 
 
 def _reference(value: Json, where: str) -> str | None:
@@ -182,7 +182,7 @@ def _settings(fields: Object) -> Settings:
         service_tier=optional(fields, "service_tier", str, default=""),
         user=optional(fields, "user", str, default=""),
         origin=SURFACE,
-        extra={**{k: v for k, v in fields.items() if k not in _CANONICAL}, **given(more)},
+        extra={**{k: v for k, v in fields.items() if k not in _CANONICAL}, **without_empty(more)},
     )
 
 

@@ -87,7 +87,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         """The Response object as of the last event. The run must have started."""
         if self._request is None:
             raise ValueError("no run.started yet")
-        ended = self.done or self._end is not None
+        has_end = self.done or self._end is not None
         return wire.response(
             ids.response_id(self.run, self.options.turn),
             self._request,
@@ -95,25 +95,27 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
             status=self._status,
             created_at=self._created_at,
             completed_at=self._completed_at,
-            output=self._output.shown(self._status),
-            usage=self._usage() if ended else None,
+            output=self._output.items(self._status),
+            usage=self._usage() if has_end else None,
             end=self._end,
-            served=self._served() if ended else {},
+            server_fields=self._server_fields() if has_end else {},
         )
 
     def _usage(self) -> Object:
         """What the run cost; what its server counted beyond our counts, where it was asked once."""
-        said = [_said(usage) for usage in self._usages]
-        return wire.usage(self._totals, any_object(said[0].get("usage")) if len(said) == 1 else {})
+        details = [_details(usage) for usage in self._usages]
+        return wire.usage(
+            self._totals, any_object(details[0].get("usage")) if len(details) == 1 else {}
+        )
 
-    def _served(self) -> Object:
+    def _server_fields(self) -> Object:
         """What the server of the main agent's last reply said of it."""
         if self._last is None:
             return {}
-        said = {name: value for name, value in _said(self._last).items() if name != "usage"}
+        fields = {name: value for name, value in _details(self._last).items() if name != "usage"}
         if not isinstance(self._end, t.RunIncomplete):
-            said.pop("incomplete_details", None)
-        return said
+            fields.pop("incomplete_details", None)
+        return fields
 
     def emit(self, opening: bytes, *fields: bytes) -> None:
         """Add a frame: how it opens (`writer.opening`), then its other fields as JSON, in pieces."""
@@ -133,9 +135,9 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
             return ids.item_id(prefix, self.run, number)
         return item_id(self._openings[number].agent, prefix, number)
 
-    def finished(self, output_index: int, item: Object) -> None:
+    def finish_item(self, output_index: int, item: Object) -> None:
         """An item is done: this is how the Response object shows it."""
-        self._output.finished(output_index, item)
+        self._output.set_item(output_index, item)
 
     def _on_run_started(self, event: t.Event, payload: t.RunStarted) -> None:
         self._roster.start(payload)
@@ -177,12 +179,12 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         return bool(self.options.key) or self._roster.is_main(agent)
 
     def _metadata(self) -> dict[str, str]:
-        given = self._request.metadata if self._request is not None else {}
+        metadata = self._request.metadata if self._request is not None else {}
         key = self.options.key
         if not key:
-            return given
-        told = {**self._roster.metadata(key), **error_metadata(key, self._end)}
-        return {**given, **told, f"{key}_job_id": ids.job_id(self.run)}
+            return metadata
+        own = {**self._roster.metadata(key), **error_metadata(key, self._end)}
+        return {**metadata, **own, f"{key}_job_id": ids.job_id(self.run)}
 
     def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
         if not self._roster.shows(event.node):
@@ -201,14 +203,14 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
             return
         item.take(payload)
         if isinstance(item, CallWriter) and payload.item in self._calls:
-            self._seal(item.started, self._calls[payload.item])
+            self._seal(item.start, self._calls[payload.item])
 
-    def _seal(self, started: t.ItemStarted, call: ToolCall) -> None:
+    def _seal(self, start: t.ItemStarted, call: ToolCall) -> None:
         """What the server of a call that the client runs must get back with it."""
-        secret = sealed.of_call(call) if started.runs_on == "client" else ""
+        secret = sealed.of_call(call) if start.runs_on == "client" else ""
         if secret:
-            place = self._output.place(self._openings[started.item])
-            SealWriter(self, started, place, secret).opened()
+            place = self._output.place(self._openings[start.item])
+            SealWriter(self, start, place, secret).open()
 
     def _on_approval_requested(self, event: t.Event, payload: t.ApprovalRequested) -> None:
         """A request for approval is shown whoever asks: somebody has to answer it."""
@@ -218,7 +220,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         self._approvals[payload.item] += 1
         place = self._output.place(None)
         request = ApprovalWriter(self, opening.payload, place, call.arguments)
-        request.opened()
+        request.open()
 
     def _on_tool_event(self, event: t.Event, payload: t.ToolStarted | t.ToolCompleted) -> None:
         """A call goes on: one that was held back, or was cut by a pause, is shown from here."""
@@ -245,7 +247,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
     def _on_usage(self, event: t.Event, payload: t.Usage) -> None:
         is_reply = payload.purpose == "reply"
         if is_reply:
-            self._output.replied((event.node, event.agent))
+            self._output.end_reply((event.node, event.agent))
         if self._roster.shows(event.node):
             self._totals += Totals.of(payload)
             self._usages.append(payload)
@@ -255,7 +257,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
     def _on_reply_abandoned(self, event: t.Event, payload: t.ReplyAbandoned) -> None:
         self._output.abandon((event.node, event.agent), whole_turn=payload.all)
 
-    def asked(self, number: int) -> str | None:
+    def approval_id(self, number: int) -> str | None:
         """The id of the last request for approval that a call had, if it had one."""
         times = self._approvals[number]
         return ids.asked_id(self.item_id(ApprovalWriter.prefix, number), times) if times else None
@@ -269,7 +271,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
             self._opened_items.add(payload.item)
             place = self._output.place(self._openings[payload.item])
             writer = self._items[payload.item] = kind(self, payload, place)
-            writer.opened()
+            writer.open()
 
     def _on_run_ended(self, event: t.Event, payload: t.RunEnd) -> None:
         if self._turn < self.options.turn:
@@ -333,32 +335,36 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
     )
 
 
-def _writer(started: t.ItemStarted, *, functions: bool) -> type[ItemWriter] | None:
+def _writer(start: t.ItemStarted, *, functions: bool) -> type[ItemWriter] | None:
     """How an item is shown; None where this surface has no form for it."""
-    match started.kind:
+    match start.kind:
         case "message":
             return MessageWriter
         case "reasoning":
             return ReasoningWriter
         case "tool_call":
-            ours = started.runs_on != "client" and not functions
+            ours = start.runs_on != "client" and not functions
             return ServerCallWriter if ours else CallWriter
         case "image":
             return ImageWriter
         case "provider":
-            return ProviderWriter if started.dialect == items.DIALECT else None
+            return ProviderWriter if start.dialect == items.DIALECT else None
         case "audio":
             return None
 
 
-def _said(usage: t.Usage) -> Object:
+def _details(usage: t.Usage) -> Object:
     return any_object(usage.details.get(items.DIALECT))
 
 
 def _error(payload: t.RunFailed) -> bytes:
     """The `error` event with flat and nested fields together: some clients read one, some the other."""
-    told = failures.openai(payload)
-    flat: Object = {"code": told.code, "message": told.message, "param": told.param or None}
-    if told.retry_after is not None:
-        flat["retry_after"] = told.retry_after
-    return _json({**flat, "error": {"type": told.type, **flat}})[1:-1]
+    failure = failures.openai(payload)
+    flat: Object = {
+        "code": failure.code,
+        "message": failure.message,
+        "param": failure.param or None,
+    }
+    if failure.retry_after is not None:
+        flat["retry_after"] = failure.retry_after
+    return _json({**flat, "error": {"type": failure.type, **flat}})[1:-1]

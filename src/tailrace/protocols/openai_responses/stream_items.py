@@ -24,8 +24,8 @@ class MessageWriter(ItemWriter):
 
     prefix = "msg"
 
-    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
-        super().__init__(stream, started, output_index)
+    def __init__(self, stream: ResponsesEmitter, start: t.ItemStarted, output_index: int) -> None:
+        super().__init__(stream, start, output_index)
         self._part = -1
         self._pieces: list[str] = []
         self._annotations: list[Json] = []
@@ -35,7 +35,7 @@ class MessageWriter(ItemWriter):
 
     def zero(self) -> Object:
         return wire.message(
-            self.id, Message(role="assistant", phase=self.started.phase), "in_progress"
+            self.id, Message(role="assistant", phase=self.start.phase), "in_progress"
         )
 
     def take(self, payload: t.Payload) -> None:
@@ -67,14 +67,14 @@ class MessageWriter(ItemWriter):
         elif isinstance(payload, t.ItemCompleted) and isinstance(payload.content, Message):
             self._close(wire.message(self.id, self._whole(payload.content), payload.status))
 
-    def _whole(self, said: Message) -> Message:
+    def _whole(self, message: Message) -> Message:
         """The message, with an empty text where it has no part at all."""
-        if self._part < 0 and not wire.has_others(said):
+        if self._part < 0 and not wire.has_others(message):
             self._begin(0, refusal=False)
         if self._part < 0:
-            return said
+            return message
         self._end_part()
-        return msgspec.structs.replace(said, content=said.content or (TextPart(""),))
+        return msgspec.structs.replace(message, content=message.content or (TextPart(""),))
 
     def _begin(self, part: int, *, refusal: bool) -> None:
         if self._part >= 0:
@@ -110,13 +110,13 @@ class ReasoningWriter(ItemWriter):
 
     prefix = "rs"
 
-    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
-        super().__init__(stream, started, output_index)
+    def __init__(self, stream: ResponsesEmitter, start: t.ItemStarted, output_index: int) -> None:
+        super().__init__(stream, start, output_index)
         self._kind = ""
         self._part = -1
         self._pieces: list[str] = []
         self._template = b""
-        self._done: dict[str, list[str]] = {"summary": [], "text": []}
+        self._whole_parts: dict[str, list[str]] = {"summary": [], "text": []}
         self._split = False
 
     def zero(self) -> Object:
@@ -132,7 +132,7 @@ class ReasoningWriter(ItemWriter):
             encrypted = ENCRYPTED in self.stream.options.include
             content = payload.content
             if self._split:
-                summary, text = (tuple(self._done[kind]) for kind in ("summary", "text"))
+                summary, text = (tuple(self._whole_parts[kind]) for kind in ("summary", "text"))
                 content = msgspec.structs.replace(content, summary=summary, text=text)
             self._close(wire.reasoning(self.id, content, encrypted=encrypted))
 
@@ -145,7 +145,7 @@ class ReasoningWriter(ItemWriter):
     def _begin(self, kind: str, part: int) -> None:
         self._end_part()
         self._kind, self._part, self._pieces = kind, part, []
-        at = len(self._done[kind])
+        at = len(self._whole_parts[kind])
         self._split = self._split or at != part
         name, index = (
             ("reasoning_summary_text.delta", b"summary_index")
@@ -163,8 +163,8 @@ class ReasoningWriter(ItemWriter):
     def _end_part(self) -> None:
         if self._part < 0:
             return
-        text, at = "".join(self._pieces), len(self._done[self._kind])
-        self._done[self._kind].append(text)
+        text, at = "".join(self._pieces), len(self._whole_parts[self._kind])
+        self._whole_parts[self._kind].append(text)
         if self._kind == "summary":
             shape = {"type": "summary_text", "text": text}
             self._emit("reasoning_summary_text.done", summary_index=at, text=text)
@@ -181,17 +181,17 @@ class CallWriter(ItemWriter):
 
     prefix = "fc"
 
-    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
-        super().__init__(stream, started, output_index)
+    def __init__(self, stream: ResponsesEmitter, start: t.ItemStarted, output_index: int) -> None:
+        super().__init__(stream, start, output_index)
         self._events, self._field = (
             ("custom_tool_call_input", "input")
-            if started.custom
+            if start.custom
             else ("function_call_arguments", "arguments")
         )
         self._delta = template(f"{self._events}.delta", self.place)
 
     def zero(self) -> Object:
-        return {**any_object(self.started.details.get(DIALECT)), **self._shape("", "in_progress")}
+        return {**any_object(self.start.details.get(DIALECT)), **self._shape("", "in_progress")}
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ArgumentsDelta):
@@ -199,20 +199,20 @@ class CallWriter(ItemWriter):
         elif isinstance(payload, t.ItemCompleted) and isinstance(payload.content, ToolCall):
             arguments = payload.content.arguments
             fields: Object = {self._field: arguments}
-            if not self.started.custom:
-                fields["name"] = self.started.name  # required by SDK types 2.0 to 3.0
+            if not self.start.custom:
+                fields["name"] = self.start.name  # required by SDK types 2.0 to 3.0
             self._emit(f"{self._events}.done", **fields)
             self._close({**wire.own(payload.content), **self._shape(arguments, payload.status)})
 
     def _shape(self, arguments: str, status: str) -> Object:
         shape: Object = {
             "id": self.id,
-            "type": "custom_tool_call" if self.started.custom else "function_call",
-            "call_id": self.started.call_id,
-            "name": self.started.name,
+            "type": "custom_tool_call" if self.start.custom else "function_call",
+            "call_id": self.start.call_id,
+            "name": self.start.name,
             self._field: arguments,
         }
-        return shape if self.started.custom else {**shape, "status": status}
+        return shape if self.start.custom else {**shape, "status": status}
 
 
 class SealWriter(ItemWriter):
@@ -222,13 +222,13 @@ class SealWriter(ItemWriter):
     prefix = "rs"
 
     def __init__(
-        self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int, secret: str
+        self, stream: ResponsesEmitter, start: t.ItemStarted, output_index: int, secret: str
     ) -> None:
-        super().__init__(stream, started, output_index)
+        super().__init__(stream, start, output_index)
         self._secret = secret
 
-    def opened(self) -> None:
-        super().opened()
+    def open(self) -> None:
+        super().open()
         self._close({**self.zero(), "encrypted_content": self._secret})
 
     def zero(self) -> Object:
@@ -247,13 +247,13 @@ class ServerCallWriter(ItemWriter):
 
     prefix = "mcp"
 
-    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
-        super().__init__(stream, started, output_index)
+    def __init__(self, stream: ResponsesEmitter, start: t.ItemStarted, output_index: int) -> None:
+        super().__init__(stream, start, output_index)
         self._arguments = ""
         self._delta = template("mcp_call_arguments.delta", self.place)
 
-    def opened(self) -> None:
-        super().opened()
+    def open(self) -> None:
+        super().open()
         self._emit("mcp_call.in_progress")
 
     def zero(self) -> Object:
@@ -282,12 +282,12 @@ class ServerCallWriter(ItemWriter):
             "id": self.id,
             "type": "mcp_call",
             "status": status,
-            "approval_request_id": self.stream.asked(self.started.item),
+            "approval_request_id": self.stream.approval_id(self.start.item),
             "arguments": self._arguments,
             "error": None,
-            "name": self.started.name,
+            "name": self.start.name,
             "output": output,
-            "server_label": self.started.server_label or TOOL_LABEL,
+            "server_label": self.start.server_label or TOOL_LABEL,
         }
 
 
@@ -297,14 +297,14 @@ class ApprovalWriter(ItemWriter):
     prefix = "mcpr"
 
     def __init__(
-        self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int, arguments: str
+        self, stream: ResponsesEmitter, start: t.ItemStarted, output_index: int, arguments: str
     ) -> None:
-        super().__init__(stream, started, output_index)
-        self.id = stream.asked(started.item) or self.id
+        super().__init__(stream, start, output_index)
+        self.id = stream.approval_id(start.item) or self.id
         self._arguments = arguments
 
-    def opened(self) -> None:
-        super().opened()
+    def open(self) -> None:
+        super().open()
         self._close(self.zero())
 
     def zero(self) -> Object:
@@ -312,8 +312,8 @@ class ApprovalWriter(ItemWriter):
             "id": self.id,
             "type": "mcp_approval_request",
             "arguments": self._arguments,
-            "name": self.started.name,
-            "server_label": self.started.server_label or TOOL_LABEL,
+            "name": self.start.name,
+            "server_label": self.start.server_label or TOOL_LABEL,
         }
 
     def take(self, payload: t.Payload) -> None:

@@ -24,14 +24,14 @@ class ResponseOutput:
         self._items.append(None)
         place = len(self._items) - 1
         if opening is not None:
-            self._cut.said((opening.node, opening.agent), place)
+            self._cut.add((opening.node, opening.agent), place)
         return place
 
-    def finished(self, place: int, item: Object) -> None:
+    def set_item(self, place: int, item: Object) -> None:
         """An item is done."""
         self._items[place] = item
 
-    def replied(self, source: Source) -> None:
+    def end_reply(self, source: Source) -> None:
         """A reply is whole."""
         self._cut.complete(source)
 
@@ -39,9 +39,9 @@ class ResponseOutput:
         """A source's cut reply, or all that it has said, is no part of the answer."""
         self._cut.abandon(source, whole_turn=whole_turn)
 
-    def shown(self, status: str) -> list[Json]:
+    def items(self, status: str) -> list[Json]:
         """The items that a response of this status holds."""
-        hidden = {*self._cut.replaced, *(() if status in BADLY else self._cut.left())}
+        hidden = {*self._cut.discarded_parts, *(() if status in BADLY else self._cut.left())}
         return [
             item
             for place, item in enumerate(self._items)

@@ -30,7 +30,7 @@ class Form(Struct, frozen=True):
     opening: tuple[str, ...] = ()
     whole: tuple[tuple[str, str, str], ...] = ()
     closing: tuple[str, ...] = ()
-    failed: str = ""
+    failure: str = ""
     zero: Mapping[str, Json] = {}
 
 
@@ -67,7 +67,7 @@ FORMS: Mapping[str, Form] = {
         "mcpl",
         opening=("mcp_list_tools.in_progress",),
         closing=("mcp_list_tools.completed",),
-        failed="mcp_list_tools.failed",
+        failure="mcp_list_tools.failed",
         zero={"tools": []},
     ),
     "mcp_call": Form(
@@ -78,7 +78,7 @@ FORMS: Mapping[str, Form] = {
             ("mcp_call_arguments.done", "arguments", "arguments"),
         ),
         closing=("mcp_call.completed",),
-        failed="mcp_call.failed",
+        failure="mcp_call.failed",
         zero={"arguments": ""},
     ),
     "mcp_approval_request": Form("mcpr"),
@@ -96,23 +96,23 @@ _NO_ID = "shell_call_command."
 class ProviderWriter(ItemWriter):
     """An item of the model server's own (web search, …)."""
 
-    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
-        self._form = FORMS.get(str(started.data.get("type")), Form("item"))
+    def __init__(self, stream: ResponsesEmitter, start: t.ItemStarted, output_index: int) -> None:
+        self._form = FORMS.get(str(start.data.get("type")), Form("item"))
         self.prefix = self._form.prefix
-        super().__init__(stream, started, output_index)
-        self._told: set[str] = set()
+        super().__init__(stream, start, output_index)
+        self._names: set[str] = set()
 
-    def opened(self) -> None:
-        super().opened()
+    def open(self) -> None:
+        super().open()
         for event in self._form.opening:
             self._emit(event)
 
     def zero(self) -> Object:
-        return self._shape(self.started.data)
+        return self._shape(self.start.data)
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ProviderEvent):
-            self._told.add(payload.name)
+            self._names.add(payload.name)
             if payload.name.startswith(_NO_ID):
                 self._emit_placed(payload.name, payload.data)
             else:
@@ -128,15 +128,15 @@ class ProviderWriter(ItemWriter):
     def _closing(self, item: Object) -> None:
         """What the server did not tell itself on the way."""
         for event, field, source in self._form.whole:
-            if event not in self._told:
+            if event not in self._names:
                 self._emit(event, **{field: item.get(source) or ""})
         *before, last = self._form.closing or ("",)
         for event in before:
-            if event not in self._told:
+            if event not in self._names:
                 self._emit(event)
-        if item.get("error") and self._form.failed:
-            last = self._form.failed
-        if last and last not in self._told:
+        if item.get("error") and self._form.failure:
+            last = self._form.failure
+        if last and last not in self._names:
             self._emit(last)
 
     def _shape(self, data: Object) -> Object:
@@ -154,12 +154,12 @@ class ImageWriter(ItemWriter):
     prefix = "ig"
     _events: ClassVar = FORMS["image_generation_call"]
 
-    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
-        super().__init__(stream, started, output_index)
+    def __init__(self, stream: ResponsesEmitter, start: t.ItemStarted, output_index: int) -> None:
+        super().__init__(stream, start, output_index)
         self._partials = 0
 
-    def opened(self) -> None:
-        super().opened()
+    def open(self) -> None:
+        super().open()
         for event in self._events.opening:
             self._emit(event)
 

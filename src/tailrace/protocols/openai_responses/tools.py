@@ -14,12 +14,12 @@ import msgspec
 from tailrace.errors import BadRequest, NoForm
 from tailrace.events.items import Json
 from tailrace.events.request import OutputFormat, Settings, ToolChoice, ToolSpec
-from tailrace.protocols.fields import Object, any_object, as_list, as_object, given
+from tailrace.protocols.fields import Object, any_object, as_list, as_object, without_empty
 from tailrace.protocols.foreign import tool_place
 from tailrace.protocols.offered import Names
 
 DIALECT = "responses"
-NAMED = ("function", "custom")
+FUNCTION_TYPES = ("function", "custom")
 _MCP = "mcp:"
 _SEARCH = "web_search_"
 """How the types of Messages' tool for web searches begin; a date follows."""
@@ -39,7 +39,7 @@ def decode_tools(value: Json) -> tuple[ToolSpec, ...]:
 def _decode_tool(value: Json, where: str) -> ToolSpec:
     tool = as_object(value, where)
     kind = tool.get("type")
-    if kind not in NAMED:
+    if kind not in FUNCTION_TYPES:
         if not isinstance(kind, str):
             raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
         return ToolSpec(kind="provider", name=_provider_name(tool), raw=tool, origin=DIALECT)
@@ -51,7 +51,7 @@ def _decode_tool(value: Json, where: str) -> ToolSpec:
         as_object(parameters, f"{where}.parameters")
     if strict is not None and not isinstance(strict, bool):
         raise BadRequest(f"{where}.strict must be a boolean.", param=f"{where}.strict")
-    made = ToolSpec(
+    spec = ToolSpec(
         kind="custom" if kind == "custom" else "function",
         name=name,
         description=str(tool.get("description") or ""),
@@ -59,9 +59,9 @@ def _decode_tool(value: Json, where: str) -> ToolSpec:
         strict=strict,
         origin=DIALECT,
     )
-    said = _declared(made, "sent")
-    raw = {key: value for key, value in tool.items() if said.get(key, _ABSENT) != value}
-    return msgspec.structs.replace(made, raw=raw)
+    form = _declaration(spec, "sent")
+    raw = {key: value for key, value in tool.items() if form.get(key, _ABSENT) != value}
+    return msgspec.structs.replace(spec, raw=raw)
 
 
 def encode_tools(
@@ -70,12 +70,12 @@ def encode_tools(
     """Tools as a Responses server takes them, by these names, or as a Response object echoes them. Raises
     `NoForm` for a tool that such a server does not have."""
     return [
-        _encode_tool(_named(tool, names), n, settings, form)
+        _encode_tool(_rename(tool, names), n, settings, form)
         for n, tool in enumerate(settings.tools)
     ]
 
 
-def _named(tool: ToolSpec, names: Names | None) -> ToolSpec:
+def _rename(tool: ToolSpec, names: Names | None) -> ToolSpec:
     if names is None or tool.kind == "provider":
         return tool
     return msgspec.structs.replace(tool, name=names.of("", tool.name))
@@ -83,29 +83,29 @@ def _named(tool: ToolSpec, names: Names | None) -> ToolSpec:
 
 def _encode_tool(tool: ToolSpec, n: int, settings: Settings, form: Form) -> Object:
     if tool.kind != "provider":
-        return {**_declared(tool, form), **_own(tool)}
+        return {**_declaration(tool, form), **_own(tool)}
     origin = tool.origin or settings.origin
     if origin in (DIALECT, "") or form == "echoed":
         return dict(tool.raw)
     kind, place = str(tool.raw.get("type")), tool_place(settings, n)
     if kind.startswith(_SEARCH):
         return _search(tool.raw, place)
-    said = f"A model server that speaks Responses has no tool of type {kind}."
-    raise NoForm(said, param=f"{place}.type")
+    message = f"A model server that speaks Responses has no tool of type {kind}."
+    raise NoForm(message, param=f"{place}.type")
 
 
-def _declared(tool: ToolSpec, form: Form) -> Object:
+def _declaration(tool: ToolSpec, form: Form) -> Object:
     """A tool's canonical fields; of one that came in this dialect no more than it said."""
-    declared: Object = {"type": tool.kind, "name": tool.name}
+    fields: Object = {"type": tool.kind, "name": tool.name}
     if tool.description:
-        declared["description"] = tool.description
+        fields["description"] = tool.description
     if tool.kind == "function":
         full = tool.origin != DIALECT or form == "echoed"
         if full or tool.parameters is not None:
-            declared["parameters"] = tool.parameters
+            fields["parameters"] = tool.parameters
         if full or tool.strict is not None:
-            declared["strict"] = bool(tool.strict)
-    return declared
+            fields["strict"] = bool(tool.strict)
+    return fields
 
 
 def _own(tool: ToolSpec) -> Object:
@@ -127,10 +127,10 @@ def _search(tool: Object, place: str) -> Object:
             "A model server that speaks Responses cannot leave out domains (blocked_domains).",
             param=f"{place}.blocked_domains",
         )
-    filters = given({"allowed_domains": tool.get("allowed_domains")})
+    filters = without_empty({"allowed_domains": tool.get("allowed_domains")})
     return {
         "type": "web_search",
-        **given({"filters": filters, "user_location": tool.get("user_location")}),
+        **without_empty({"filters": filters, "user_location": tool.get("user_location")}),
     }
 
 
@@ -145,25 +145,29 @@ def decode_choice(value: Json) -> ToolChoice:
             allowed = as_list(choice["tools"], "tool_choice.tools")
             return ToolChoice(
                 mode="required" if choice.get("mode") == "required" else "auto",
-                names=tuple(_chosen(t, f"tool_choice.tools[{n}]") for n, t in enumerate(allowed)),
+                names=tuple(
+                    _choice_name(t, f"tool_choice.tools[{n}]") for n, t in enumerate(allowed)
+                ),
                 raw=choice,
             )
         if isinstance(kind, str) and kind != "allowed_tools":
-            return ToolChoice(mode="required", names=(_chosen(choice, "tool_choice"),), raw=choice)
+            return ToolChoice(
+                mode="required", names=(_choice_name(choice, "tool_choice"),), raw=choice
+            )
     raise BadRequest(
         "tool_choice must be 'auto', 'none', 'required', a tool, or allowed_tools.",
         param="tool_choice",
     )
 
 
-def _chosen(value: Json, where: str) -> str:
+def _choice_name(value: Json, where: str) -> str:
     """The name of a tool that a choice points at. A function's stands beside its type, as OpenAI says it: the
     form of Chat Completions would choose a tool that nobody named."""
     tool = as_object(value, where)
     kind, name = tool.get("type"), tool.get("name")
     if not isinstance(kind, str):
         raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
-    if kind not in NAMED:
+    if kind not in FUNCTION_TYPES:
         return _provider_name(tool)
     if not isinstance(name, str) or not name:
         raise BadRequest(f"Missing required parameter: '{where}.name'.", param=f"{where}.name")
@@ -233,11 +237,11 @@ def encode_format(output: OutputFormat) -> Object:
     """`text.format` in Responses form."""
     if output.kind != "json_schema":
         return {"type": output.kind}
-    encoded: Object = {"type": "json_schema", "name": output.name, "schema": output.schema}
+    format: Object = {"type": "json_schema", "name": output.name, "schema": output.schema}
     if output.schema is None:
-        encoded["schema"] = {}  # optional on Chat, but not here
+        format["schema"] = {}  # optional on Chat, but not here
     if output.strict is not None:
-        encoded["strict"] = output.strict
+        format["strict"] = output.strict
     if output.description:
-        encoded["description"] = output.description
-    return encoded
+        format["description"] = output.description
+    return format

@@ -33,7 +33,7 @@ from tailrace.events.request import ModelRequest, Settings, ToolChoice
 from tailrace.events.tools import Declared, brings_tools
 from tailrace.protocols import foreign
 from tailrace.protocols.contract import HttpRequest
-from tailrace.protocols.fields import Object, any_object, given
+from tailrace.protocols.fields import Object, any_object, without_empty
 from tailrace.protocols.offered import Names, OfferedTools
 from tailrace.protocols.openai_responses import items as wire_items
 from tailrace.protocols.openai_responses import tools
@@ -76,7 +76,7 @@ class ResponsesCodec:
             "input": wire_items.encode_items(_fitting_items(request.items, settings.origin), names),
             "stream": True,
             "store": False,
-            **given(
+            **without_empty(
                 {
                     "instructions": request.instructions,
                     "max_output_tokens": settings.max_output_tokens,
@@ -128,12 +128,14 @@ def _include(settings: Settings, extra: Object, *, thoughts: bool) -> list[Json]
 
 
 def _reasoning(settings: Settings, extra: Object) -> Object:
-    own = given({"effort": settings.reasoning_effort, "summary": settings.reasoning_summary})
+    own = without_empty(
+        {"effort": settings.reasoning_effort, "summary": settings.reasoning_summary}
+    )
     return {**any_object(extra.get("reasoning")), **own}
 
 
 def _text(settings: Settings, extra: Object) -> Object:
-    text = {**any_object(extra.get("text")), **given({"verbosity": settings.verbosity})}
+    text = {**any_object(extra.get("text")), **without_empty({"verbosity": settings.verbosity})}
     if settings.output.kind != "text":
         text["format"] = tools.encode_format(settings.output)
     return text
@@ -167,7 +169,7 @@ def _fitting_items(items: Iterable[Item], origin: str) -> Iterator[Item]:
         foreign.check_item(item, origin)
         match item:
             case ProviderItem() if item.dialect != DIALECT:
-                yield from foreign.told(item, DIALECT, origin)
+                yield from foreign.as_function(item, DIALECT, origin)
             case Reasoning():
                 # A summary alone is refused: nothing is stored there. An id tells that the server made it.
                 # OpenAI's servers refuse the words of another server's thoughts (`array_above_max_length`).

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Json
-from tailrace.protocols.fields import Object, any_object, given
+from tailrace.protocols.fields import Object, any_object, without_empty
 from tailrace.protocols.openai_responses.item_details import OTHERS, PARTS, SUMMARY
 from tailrace.protocols.openai_responses.upstream_item import Key, Kind, objects, part_of, word
 from tailrace.protocols.upstream_errors import server_failure
@@ -100,7 +100,7 @@ def _of_parts(item: Object, ordinals: Mapping[Key, int]) -> dict[str, Json]:
                 others[str(n)] = part
             elif text is not None and text.key in ordinals and rest:
                 more[str(ordinals[text.key])] = rest
-        parts |= given({name: more, OTHERS[field]: others})
+        parts |= without_empty({name: more, OTHERS[field]: others})
     return parts
 
 

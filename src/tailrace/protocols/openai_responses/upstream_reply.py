@@ -1,13 +1,10 @@
 """A Responses server's reply as payloads.
 
 An event's item is found by its `item_id`, else by its `output_index`, else it is the last one of its kind;
-text for which nobody began an item begins one. Types we have a word for become items of ours, all others
-`provider` items with their events, as they came. The final response has the last word: what no event
-brought is taken from there, in its order, and what is open ends. A call without usable arguments and a
-message without words are kept open until then.
-
-Nothing but an end makes a reply: `response.completed` or `.incomplete`, or `[DONE]` behind whole items. What
-is a failure in any form (`error`, `response.failed`, a final response with an `error`) is one.
+text without an item begins one. Unknown types become `provider` items. The final response completes the
+reply: content that no event had is taken from it, in its order. A call without usable arguments and a message
+without text stay open until then. Only a final response, or `[DONE]` after complete items, ends a reply; an
+error in any form fails it.
 """
 
 from __future__ import annotations
@@ -204,7 +201,7 @@ class ResponsesDecoder(SseReplyDecoder):
     def _find_by_place(self, fields: Object, index: int) -> ReplyItem | None:
         """The open item that a finished one is by its place, where no name tells."""
         by_index = self._by_index.get(index)
-        going = [by_index] if by_index is not None else []
+        going = [] if by_index is None else [by_index]
         if index == NOWHERE:
             going = [item for item in self._going if can_be_same(item, fields)]
         fit = (i for i in going if i.kind == kind_of(fields) and not i.done)
@@ -361,8 +358,8 @@ class ResponsesDecoder(SseReplyDecoder):
         self._emit(end.usage(self._model, response, calls=calls))
 
     def _match(self, output: list[Object]) -> dict[ReplyItem, Object]:
-        """The final response's items by the items of the stream that they are, by their names or by what they
-        say; the others are new ones."""
+        """The final response's items by the item of the stream that has their id or content; others are
+        new."""
         pairs: dict[ReplyItem, Object] = {}
         for surely in (True, False):
             left: list[Object] = []

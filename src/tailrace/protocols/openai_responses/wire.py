@@ -13,7 +13,7 @@ from tailrace.events.request import RunRequest, Settings
 from tailrace.events.types import RunEnd, RunFailed, RunIncomplete
 from tailrace.events.usage import Totals
 from tailrace.protocols import failures, overflow, sealed
-from tailrace.protocols.fields import Object, any_object, given
+from tailrace.protocols.fields import Object, any_object, without_empty
 from tailrace.protocols.openai_responses import item_details, items, tools
 
 INCOMPLETE_REASONS = frozenset({"max_output_tokens", "content_filter"})
@@ -69,7 +69,7 @@ def response(
     output: list[Json],
     usage: Json,
     end: RunEnd | None,
-    served: Object,
+    server_fields: Object,
 ) -> Object:
     """A Response object. Times in seconds since the epoch; `served` is what the model server said of its
     last reply that is neither the run's own nor what was asked for, as it came."""
@@ -97,16 +97,16 @@ def response(
         "previous_response_id": request.previous or None,
         "prompt_cache_key": extra.get("prompt_cache_key"),
         "reasoning": {
-            "effort": _known(settings.reasoning_effort, EFFORTS),
-            "summary": _known(settings.reasoning_summary, SUMMARIES),
+            "effort": _in_values(settings.reasoning_effort, EFFORTS),
+            "summary": _in_values(settings.reasoning_summary, SUMMARIES),
         },
         "safety_identifier": extra.get("safety_identifier"),
-        "service_tier": _known(settings.service_tier, SERVICE_TIERS) or "default",
+        "service_tier": _in_values(settings.service_tier, SERVICE_TIERS) or "default",
         "store": request.store,
         "temperature": _or(settings.temperature, 1.0),
         "text": {
             "format": tools.encode_format(settings.output),
-            "verbosity": _known(settings.verbosity, VERBOSITIES) or "medium",
+            "verbosity": _in_values(settings.verbosity, VERBOSITIES) or "medium",
         },
         "tool_choice": tools.encode_choice(settings),
         "tools": _tools(settings),
@@ -115,7 +115,7 @@ def response(
         "truncation": "auto" if request.truncation == "auto" else "disabled",
         "usage": usage,
         "user": settings.user or None,
-        **served,
+        **server_fields,
     }
 
 
@@ -160,7 +160,7 @@ def message(id: str, item: Message, status: str) -> Object:
         for part in item.content
         if isinstance(part, (TextPart, RefusalPart))
     ]
-    shown: Object = {
+    fields: Object = {
         "id": id,
         "type": "message",
         "status": status,
@@ -168,20 +168,20 @@ def message(id: str, item: Message, status: str) -> Object:
         "content": content,
     }
     if item.phase:
-        shown["phase"] = item.phase
-    return _whole(item, shown)
+        fields["phase"] = item.phase
+    return _whole(item, fields)
 
 
 def own(item: Item) -> Object:
     """What only this dialect says of an item, as it came; what is ours to say goes before it."""
-    kept = any_object(item.details.get(items.DIALECT))
-    return {k: v for k, v in kept.items() if k not in KEPT_BACK and not k.startswith("$")}
+    details = any_object(item.details.get(items.DIALECT))
+    return {k: v for k, v in details.items() if k not in KEPT_BACK and not k.startswith("$")}
 
 
-def _whole(item: Item, shown: Object) -> Object:
+def _whole(item: Item, fields: Object) -> Object:
     """An item with all that its server said of it."""
-    kept = any_object(item.details.get(items.DIALECT))
-    return {**own(item), **item_details.with_parts(shown, kept)}
+    details = any_object(item.details.get(items.DIALECT))
+    return {**own(item), **item_details.with_parts(fields, details)}
 
 
 def has_others(item: Message) -> bool:
@@ -192,39 +192,43 @@ def has_others(item: Message) -> bool:
 def reasoning(id: str, item: Reasoning, *, encrypted: bool) -> Object:
     """A reasoning item; `encrypted` adds the content only the provider can read. What a server of another
     dialect must get back stands there in any case: nothing else of the item would bring it."""
-    shown: Object = {
+    fields: Object = {
         "id": id,
         "type": "reasoning",
         "summary": [{"type": "summary_text", "text": text} for text in item.summary],
     }
     if item.text:
-        shown["content"] = [{"type": "reasoning_text", "text": text} for text in item.text]
+        fields["content"] = [{"type": "reasoning_text", "text": text} for text in item.text]
     secret = any_object(item.details.get(items.DIALECT)).get("encrypted_content")
     if items.DIALECT not in item.details:
-        shown |= given({"encrypted_content": sealed.of_reasoning(item, whole=encrypted)})
+        fields |= without_empty({"encrypted_content": sealed.of_reasoning(item, whole=encrypted)})
     elif encrypted and secret:
-        shown["encrypted_content"] = secret
-    return _whole(item, shown)
+        fields["encrypted_content"] = secret
+    return _whole(item, fields)
 
 
 def _error(end: RunEnd | None) -> Json:
     if not isinstance(end, RunFailed):
         return None
-    told = failures.openai(end)
-    error: Object = {"code": _code(end, told), "message": told.message, "type": told.type}
-    if told.retry_after is not None:
-        error["retry_after"] = told.retry_after
-    return {**error, "param": told.param} if told.param else error
+    failure = failures.openai(end)
+    error: Object = {"code": _code(end, failure), "message": failure.message, "type": failure.type}
+    if failure.retry_after is not None:
+        error["retry_after"] = failure.retry_after
+    return {**error, "param": failure.param} if failure.param else error
 
 
-def _code(end: RunFailed, told: failures.OpenAIError) -> str:
+def _code(end: RunFailed, failure: failures.OpenAIError) -> str:
     """A code that clients of a Response object know, or a server's own. Codex ends a turn by it, or tries
     again."""
-    if end.dialect in failures.OPENAI or told.code in ERROR_CODES or told.code in SPOKEN_CODES:
-        return told.code
-    if told.status == 429:
+    if (
+        end.dialect in failures.OPENAI
+        or failure.code in ERROR_CODES
+        or failure.code in SPOKEN_CODES
+    ):
+        return failure.code
+    if failure.status == 429:
         return "rate_limit_exceeded"
-    return "invalid_prompt" if told.status < 500 else "server_error"
+    return "invalid_prompt" if failure.status < 500 else "server_error"
 
 
 def _incomplete(end: RunEnd | None) -> Json:
@@ -237,7 +241,7 @@ def _incomplete(end: RunEnd | None) -> Json:
     return {"reason": "max_output_tokens", "limit": end.reason}
 
 
-def _known(value: str, values: frozenset[str]) -> str | None:
+def _in_values(value: str, values: frozenset[str]) -> str | None:
     return value if value in values else None
 
 

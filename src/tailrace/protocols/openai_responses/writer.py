@@ -25,8 +25,8 @@ def opening(kind: str) -> bytes:
 
 def template(kind: str, place: bytes, tail: bytes = b"") -> bytes:
     """A delta's whole frame, but for its number and its text."""
-    fixed = (opening(f"response.{kind}"), b"," + place, tail + b"}\n\n")
-    first, second, third = (part.replace(b"%", b"%%") for part in fixed)
+    parts = (opening(f"response.{kind}"), b"," + place, tail + b"}\n\n")
+    first, second, third = (part.replace(b"%", b"%%") for part in parts)
     return b'%b%%d%b,"delta":%%b%b' % (first, second, third)
 
 
@@ -45,11 +45,11 @@ class ResponsesEmitter(Protocol):
 
     def delta(self, template: bytes, text: str) -> None: ...
 
-    def finished(self, output_index: int, item: Object) -> None: ...
+    def finish_item(self, output_index: int, item: Object) -> None: ...
 
     def item_id(self, prefix: str, number: int) -> str: ...
 
-    def asked(self, number: int) -> str | None: ...
+    def approval_id(self, number: int) -> str | None: ...
 
 
 class ItemWriter(ABC):
@@ -57,15 +57,15 @@ class ItemWriter(ABC):
 
     prefix = "item"
 
-    def __init__(self, stream: ResponsesEmitter, started: t.ItemStarted, output_index: int) -> None:
+    def __init__(self, stream: ResponsesEmitter, start: t.ItemStarted, output_index: int) -> None:
         self.stream = stream
-        self.started = started
+        self.start = start
         self.index = output_index
         self.closed = False
-        self.id = stream.item_id(self.prefix, started.item)
+        self.id = stream.item_id(self.prefix, start.item)
         self.place = b'"item_id":%b,"output_index":%d' % (_json(self.id), output_index)
 
-    def opened(self) -> None:
+    def open(self) -> None:
         """The item begins: `output_item.added` with its zero values."""
         self._item("response.output_item.added", self.zero())
 
@@ -86,7 +86,7 @@ class ItemWriter(ABC):
 
     def _close(self, item: Object) -> None:
         self.closed = True
-        self.stream.finished(self.index, item)
+        self.stream.finish_item(self.index, item)
         self._item("response.output_item.done", item)
 
     def _emit(self, kind: str, **fields: Json) -> None:

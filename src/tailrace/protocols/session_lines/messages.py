@@ -56,7 +56,7 @@ def arguments(call: ToolCall) -> dict[str, Json]:
 
 def contents(parts: Sequence[Part]) -> tuple[m.AnyContent, ...]:
     """A message's parts; what has no form here is left out."""
-    return tuple(made for part in parts if (made := _content(part)) is not None)
+    return tuple(content for part in parts if (content := _content(part)) is not None)
 
 
 def _content(part: Part) -> m.AnyContent | None:
@@ -96,12 +96,12 @@ class SessionReply:
             e.MessageStart(chain_id=turn.chain_id, turn_index=turn.turn_index, message=self.head)
         )
 
-    def opened(self, started: t.ItemStarted) -> list[bytes]:
+    def open_item(self, start: t.ItemStarted) -> list[bytes]:
         """A call begins; other items begin with their first piece."""
-        self._parts[started.item] = []
-        if started.kind != "tool_call":
+        self._parts[start.item] = []
+        if start.kind != "tool_call":
             return []
-        index = self._add(started.item)
+        index = self._add(start.item)
         return [self._update(m.CallStart(content_index=index))]
 
     def takes(self, item: int) -> bool:
@@ -111,44 +111,44 @@ class SessionReply:
     def delta(self, delta: Hot) -> list[bytes]:
         """A piece of text or thought."""
         kind = (type(delta), delta.part)
-        known = self._open.get(delta.item)
-        begun: list[bytes] = []
-        if known is not None and known[0][0] is not kind[0] and kind[0] in THOUGHTS:
+        block = self._open.get(delta.item)
+        frames: list[bytes] = []
+        if block is not None and block[0][0] is not kind[0] and kind[0] in THOUGHTS:
             return []  # of raw thoughts and their summary the one that came first is shown
-        if known is None or known[0] != kind:
-            begun, known = self._begin(delta.item, kind)
-        return [*begun, _json(delta.text).join(known[1])]
+        if block is None or block[0] != kind:
+            frames, block = self._begin(delta.item, kind)
+        return [*frames, _json(delta.text).join(block[1])]
 
     def call_delta(self, delta: t.ArgumentsDelta) -> bytes:
         """A piece of a call's arguments."""
         index = self._parts[delta.item][-1]
         return self._update(m.CallDelta(content_index=index, delta=delta.text))
 
-    def closed(self, event: t.ItemCompleted) -> list[bytes]:
+    def close_item(self, event: t.ItemCompleted) -> list[bytes]:
         """An item of the reply is whole."""
         indexes = self._parts.pop(event.item)
-        known = self._open.pop(event.item, None)
+        block = self._open.pop(event.item, None)
         match event.content:
             case Message():
                 texts = [(part, _content(part)) for part in event.content.content]
-                said = [made for _, made in texts if isinstance(made, m.TextContent)]
+                contents_shown = [each for _, each in texts if isinstance(each, m.TextContent)]
                 return [
-                    self._end(index, made, m.TextEnd(content_index=index, content=made.text))
-                    for index, made in zip(indexes, said, strict=False)
+                    self._end(index, each, m.TextEnd(content_index=index, content=each.text))
+                    for index, each in zip(indexes, contents_shown, strict=False)
                 ]
             case Reasoning():
-                summed = known is not None and known[0][0] is t.ReasoningSummaryDelta
-                words = "".join(event.content.summary if summed else event.content.text)
-                made = m.ThinkingContent(words)
+                is_summary = block is not None and block[0][0] is t.ReasoningSummaryDelta
+                words = "".join(event.content.summary if is_summary else event.content.text)
+                content = m.ThinkingContent(words)
                 return [
-                    self._end(index, made, m.ThinkingEnd(content_index=index, content=words))
+                    self._end(index, content, m.ThinkingEnd(content_index=index, content=words))
                     for index in indexes
                 ]
             case ToolCall() if event.status == "completed":
                 call = event.content
-                asked = m.ToolCallContent(call.call_id, call.name, arguments(call))
+                tool_call = m.ToolCallContent(call.call_id, call.name, arguments(call))
                 return [
-                    self._end(index, asked, m.CallEnd(content_index=index, tool_call=asked))
+                    self._end(index, tool_call, m.CallEnd(content_index=index, tool_call=tool_call))
                     for index in indexes
                 ]
             case _:
@@ -170,17 +170,17 @@ class SessionReply:
         """A content begins: the line that says so, and what its deltas have in common."""
         thinks = kind[0] in THOUGHTS
         if thinks and self._parts[item]:
-            index, begun = self._parts[item][-1], []  # all of an item's thoughts are one content
+            index, frames = self._parts[item][-1], []  # all of an item's thoughts are one content
         else:
             index = self._add(item)
             start = m.ThinkingStart if thinks else m.TextStart
-            begun = [self._update(start(content_index=index))]
+            frames = [self._update(start(content_index=index))]
         if thinks:
             line = self._update(m.ThinkingDelta(content_index=index, delta=HERE))
         else:
             line = self._update(m.TextDeltaPiece(content_index=index, delta=HERE), HERE)
-        known = self._open[item] = (kind, line.split(_json(HERE)))
-        return begun, known
+        block = self._open[item] = (kind, line.split(_json(HERE)))
+        return frames, block
 
     def _add(self, item: int) -> int:
         self._parts[item].append(len(self._contents))

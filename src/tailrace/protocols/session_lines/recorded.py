@@ -52,9 +52,9 @@ class SessionReader:
             case e.MessageUpdate():
                 yield from self._piece(event.event)
             case e.MessageEnd(message=m.AssistantMessage()):
-                self._said(event.message)
+                self._on_message(event.message)
             case e.ToolBefore():
-                yield from self._called("server")
+                yield from self._call_payloads("server")
                 if event.tool_call_id in self._ordinals:
                     yield t.ToolStarted(self._ordinals[event.tool_call_id])
             case e.ToolAfter():
@@ -91,25 +91,27 @@ class SessionReader:
             case m.CallStart() | m.CallDelta():
                 pass  # the whole of it comes with its end
 
-    def _said(self, message: m.AssistantMessage | m.UserMessage | m.ToolResultMessage) -> None:
+    def _on_message(
+        self, message: m.AssistantMessage | m.UserMessage | m.ToolResultMessage
+    ) -> None:
         if isinstance(message, m.AssistantMessage):
             self.cancelled = message.stop_reason == "aborted"
-            used = message.usage
+            usage = message.usage
             self._usage = t.Usage(
                 message.model_id,
-                input=used.input_tokens + used.cache_read_tokens + used.cache_write_tokens,
-                cached=used.cache_read_tokens,
-                cache_write=used.cache_write_tokens,
-                output=used.output_tokens,
+                input=usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+                cached=usage.cache_read_tokens,
+                cache_write=usage.cache_write_tokens,
+                output=usage.output_tokens,
                 finish=FINISH.get(message.stop_reason, "stop"),
             )
 
     def _reply_ended(self, runs_on: t.RunsOn) -> Iterator[t.Payload]:
         yield from (t.ItemCompleted(item, "incomplete") for item in self._open.values())
         self._open = {}
-        yield from self._called(runs_on)
+        yield from self._call_payloads(runs_on)
 
-    def _called(self, runs_on: t.RunsOn) -> Iterator[t.Payload]:
+    def _call_payloads(self, runs_on: t.RunsOn) -> Iterator[t.Payload]:
         """The reply's calls, and what it cost once nothing of it is open."""
         for call in self._calls:
             item = self._ordinals[call.id] = next(self._items)

@@ -13,9 +13,9 @@ from tailrace.protocols.fields import (
     as_list,
     as_object,
     body_object,
-    given,
     optional,
     text,
+    without_empty,
 )
 
 SURFACE = "session"
@@ -45,17 +45,17 @@ def decode(body: bytes) -> SessionRequest:
         raise BadRequest(f"Invalid JSON body: {error.message}") from None
     attachments = fields.get("attachments")
     parts = () if attachments is None else _attachments(attachments)
-    said = fields.get("message")
-    if not isinstance(said, str) or not (said or parts):
+    message = fields.get("message")
+    if not isinstance(message, str) or not (message or parts):
         raise BadRequest("Field 'message' is required and must be a string", param="message")
     names = {name: _name(fields, name) for name in ("agentId", "sessionId", "tenantId", "userId")}
-    content: tuple[Part, ...] = (*((TextPart(said),) if said else ()), *parts)
+    content: tuple[Part, ...] = (*((TextPart(message),) if message else ()), *parts)
     request = RunRequest(
         agent="",
         model="",
         surface=SURFACE,
         input=(Message(role="user", content=content),),
-        metadata=given({name: names[name] for name in ("tenantId", "userId")}),
+        metadata=without_empty({name: names[name] for name in ("tenantId", "userId")}),
     )
     unknown = tuple(name for name in fields if name not in KEYS and fields[name] is not None)
     return SessionRequest(request, names["agentId"], names["sessionId"], names["tenantId"], unknown)

@@ -59,8 +59,8 @@ class SessionEncoder(FrameEncoder):
         self._replies: dict[str, SessionReply] = {}
         self._items: set[int] = set()
         self._messages: list[m.Message] = []
-        self._spoken: m.AssistantMessage | None = None
-        self._known = 0
+        self._reply: m.AssistantMessage | None = None
+        self._history_length = 0
         self._turn = 0
         self._model = ""
         self._totals = Totals()
@@ -82,17 +82,17 @@ class SessionEncoder(FrameEncoder):
         self._roster.start(payload)
         request = payload.request
         self._model = request.model
-        self._known = len(request.history) + len(request.input)
+        self._history_length = len(request.history) + len(request.input)
         self._say(e.SessionStart(chain_id=self._chain), e.TurnStart(chain_id=self._chain))
         for item in request.input:
             if isinstance(item, Message) and item.role == "user":
-                said = m.UserMessage(contents(item.content), event.ts)
-                self._messages.append(said)
+                message = m.UserMessage(contents(item.content), event.ts)
+                self._messages.append(message)
                 self._say(
-                    e.MessageStart(chain_id=self._chain, message=said),
-                    e.MessageEnd(chain_id=self._chain, message=said),
+                    e.MessageStart(chain_id=self._chain, message=message),
+                    e.MessageEnd(chain_id=self._chain, message=message),
                 )
-                self._orchestra.asked(
+                self._orchestra.set_task(
                     "".join(part.text for part in item.content if isinstance(part, TextPart))
                 )
 
@@ -103,11 +103,11 @@ class SessionEncoder(FrameEncoder):
     def _on_agent_started(self, event: t.Event, payload: t.AgentStarted) -> None:
         self._roster.add_agent(event.agent, payload)
         if self._below(event):
-            self._say(*self._orchestra.dispatched(event, payload))
+            self._say(*self._orchestra.on_agent_started(event, payload))
 
     def _on_agent_completed(self, event: t.Event, payload: t.AgentCompleted) -> None:
         if self._below(event):
-            self._say(*self._orchestra.completed(event.agent, payload.status))
+            self._say(*self._orchestra.on_agent_completed(event.agent, payload.status))
 
     def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
         if not self._roster.shows(event.node):
@@ -118,10 +118,10 @@ class SessionEncoder(FrameEncoder):
         reply = self._replies.get(event.agent)
         if reply is None:
             reply = self._begin_reply(event)
-        self._frames += reply.opened(payload)
+        self._frames += reply.open_item(payload)
 
     def _begin_reply(self, event: t.Event) -> SessionReply:
-        if self._spoken is not None:
+        if self._reply is not None:
             self._complete_turn()
             self._turn += 1
             self._say(e.TurnStart(chain_id=self._chain, turn_index=self._turn))
@@ -145,13 +145,13 @@ class SessionEncoder(FrameEncoder):
             return
         content = payload.content
         if isinstance(content, ToolCall) and payload.status == "completed":
-            self._tools.called(payload.item, content)
-            self._orchestra.called(payload.item, content)
+            self._tools.add_call(payload.item, content)
+            self._orchestra.add_call(payload.item, content)
         if isinstance(content, Message) and self._below(event):
-            self._orchestra.said(event.agent, content)
+            self._orchestra.set_text(event.agent, content)
         reply = self._replies.get(event.agent)
         if reply is not None and reply.takes(payload.item):
-            self._frames += reply.closed(payload)
+            self._frames += reply.close_item(payload)
 
     def _on_tool_event(self, event: t.Event, payload: t.ToolEvent) -> None:
         if payload.item in self._items and not self._below(event):
@@ -171,7 +171,7 @@ class SessionEncoder(FrameEncoder):
                 self._say(*self._orchestra.waits(event.agent, payload.item, payload.message))
             case t.ApprovalResolved():
                 word = "approved" if payload.approved else "rejected"
-                self._say(*self._orchestra.answered(payload.item, word))
+                self._say(*self._orchestra.on_answer(payload.item, word))
 
     def _on_compaction_started(self, event: t.Event, payload: t.CompactionStarted) -> None:
         if self._main(event):
@@ -183,7 +183,10 @@ class SessionEncoder(FrameEncoder):
         if payload.failed:
             self._say(e.ContextCompactionEnd())
             return
-        before, self._known = self._known + len(self._messages), len(payload.replacement)
+        before, self._history_length = (
+            self._history_length + len(self._messages),
+            len(payload.replacement),
+        )
         self._say(
             e.ContextCompactionEnd(),
             e.Compaction(
@@ -215,12 +218,12 @@ class SessionEncoder(FrameEncoder):
 
     def _end_reply(self, agent: str, stop: m.Stop, totals: Totals, error: str = "") -> None:
         message = self._replies.pop(agent).whole(stop, totals, error)
-        self._spoken = message
+        self._reply = message
         self._messages.append(message)
         self._say(e.MessageEnd(chain_id=self._chain, turn_index=self._turn, message=message))
 
     def _complete_turn(self) -> None:
-        if self._spoken is None:
+        if self._reply is None:
             return
         results, self._tools.results = tuple(self._tools.results), []
         self._messages += results
@@ -228,11 +231,11 @@ class SessionEncoder(FrameEncoder):
             e.TurnComplete(
                 chain_id=self._chain,
                 turn_index=self._turn,
-                message=self._spoken,
+                message=self._reply,
                 tool_results=results,
             )
         )
-        self._spoken = None
+        self._reply = None
 
     def _give_up(self, stop: m.Stop, error: str) -> None:
         """Replies that will never end are told to have been broken off."""
@@ -256,15 +259,15 @@ class SessionEncoder(FrameEncoder):
             return
         if isinstance(payload, t.RunIncomplete) and payload.reason == "max_turns":
             self._say(e.MaxTurnsReached(chain_id=self._chain, turn_count=self._turn + 1))
-        given, made, limit = self._context
+        input_tokens, output_tokens, limit = self._context
         self._say(
             e.SessionEnd(
                 chain_id=self._chain, messages=tuple(self._messages), usage=usage(self._totals)
             ),
             e.SessionContextUsage(
-                input_tokens=given,
-                output_tokens=made,
-                budget_used_pct=round(100 * given / limit),
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                budget_used_pct=round(100 * input_tokens / limit),
             ),
         )
 

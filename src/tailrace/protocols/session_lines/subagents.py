@@ -25,29 +25,29 @@ class Orchestra:
     def __init__(self, run: str) -> None:
         self._run = ids.run_id(run)
         self._task = ""
-        self._begun = False
+        self._started = False
         self._calls: dict[int, ToolCall] = {}
         self._texts: dict[str, str] = {}
         self._waits: dict[int, str] = {}
 
-    def asked(self, task: str) -> None:
+    def set_task(self, task: str) -> None:
         """What the run is about."""
         self._task = task
 
-    def called(self, item: int, call: ToolCall) -> None:
+    def add_call(self, item: int, call: ToolCall) -> None:
         """Some agent made a call; it may turn out to dispatch another."""
         self._calls[item] = call
 
-    def said(self, agent: str, message: Message) -> None:
+    def set_text(self, agent: str, message: Message) -> None:
         """An agent below said something: the last of it is what came of its work."""
         self._texts[agent] = text_of(message.content)
 
-    def dispatched(self, event: t.Event, payload: t.AgentStarted) -> Iterator[e.Line]:
+    def on_agent_started(self, event: t.Event, payload: t.AgentStarted) -> Iterator[e.Line]:
         """An agent begins."""
         agent = event.agent
         call = self._calls.get(-1 if payload.call is None else payload.call)
-        if not self._begun:
-            self._begun = True
+        if not self._started:
+            self._started = True
             task = e.OrchestrationTask(id=f"task_{self._run}", kind="user", input=self._task)
             yield e.OrchestrationRunStart(run_id=self._run, initial_task=task)
         about = e.SubagentInfo(
@@ -59,14 +59,14 @@ class Orchestra:
         )
         yield e.SubagentSpawn(chain_id=self._run, depth=1, child_session_id=agent)
         yield e.SubagentSpawned(agent=about, parent_id=payload.parent)
-        told = "" if call is None else arguments(call).get("prompt", call.arguments)
-        given = e.Input(id=self._input(agent), agent_id=agent, payload=str(told))
-        yield e.SubagentMessage(agent_id=agent, input=given)
+        prompt = "" if call is None else arguments(call).get("prompt", call.arguments)
+        agent_input = e.Input(id=self._input(agent), agent_id=agent, payload=str(prompt))
+        yield e.SubagentMessage(agent_id=agent, input=agent_input)
         yield e.SubagentStatus(agent_id=agent, status="running")
         inputs = (self._input(agent),)
         yield e.SubagentJobStarted(agent_id=agent, job_id=self._job(agent), input_ids=inputs)
 
-    def completed(self, agent: str, status: t.Ending) -> Iterator[e.Line]:
+    def on_agent_completed(self, agent: str, status: t.Ending) -> Iterator[e.Line]:
         """An agent is done."""
         job = e.SubagentJob(
             job_id=self._job(agent),
@@ -90,7 +90,7 @@ class Orchestra:
         yield e.SubagentStatus(agent_id=agent, status="waiting")
         yield e.WaitRegistered(wait=wait)
 
-    def answered(self, item: int, resolution: str) -> Iterator[e.Line]:
+    def on_answer(self, item: int, resolution: str) -> Iterator[e.Line]:
         """Somebody answered."""
         agent = self._waits.pop(item, None)
         if agent is not None:
@@ -99,7 +99,7 @@ class Orchestra:
 
     def over(self, end: t.RunEnd) -> Iterator[e.Line]:
         """The run is over."""
-        if not self._begun:
+        if not self._started:
             return
         failed = isinstance(end, t.RunFailed)
         yield e.OrchestrationRunComplete(

@@ -22,9 +22,9 @@ class Tools:
         self.results: list[m.ToolResultMessage] = []
         self._chain = chain
         self._calls: dict[int, ToolCall] = {}
-        self._begun: set[int] = set()
+        self._started_calls: set[int] = set()
 
-    def called(self, item: int, call: ToolCall) -> None:
+    def add_call(self, item: int, call: ToolCall) -> None:
         """A call is whole."""
         self._calls[item] = call
 
@@ -36,16 +36,16 @@ class Tools:
         """A tool begins, gives a sign of life, ends. One that goes on after a crash begins once."""
         call, chain = self.call(payload.item), self._chain
         id, name = call.call_id, call.name
-        if payload.item not in self._begun:
-            self._begun.add(payload.item)
-            asked = arguments(call)
+        if payload.item not in self._started_calls:
+            self._started_calls.add(payload.item)
+            call_arguments = arguments(call)
             yield e.ToolBefore(
                 chain_id=chain,
                 turn_index=turn,
                 tool_call_id=id,
                 tool_name=name,
-                args=asked,
-                raw_args=asked,
+                args=call_arguments,
+                raw_args=call_arguments,
             )
         match payload:
             case t.ToolStarted():
@@ -62,11 +62,13 @@ class Tools:
                     ),
                 )
             case t.ToolCompleted():
-                yield self._ended(event, payload, turn)
+                yield self._on_tool_completed(event, payload, turn)
             case _:
                 assert_never(payload)
 
-    def _ended(self, event: t.Event, payload: t.ToolCompleted, turn: int) -> e.ToolAfter:
+    def _on_tool_completed(
+        self, event: t.Event, payload: t.ToolCompleted, turn: int
+    ) -> e.ToolAfter:
         call, content = self.call(payload.item), (m.TextContent(payload.output),)
         self.results.append(
             m.ToolResultMessage(
@@ -112,14 +114,14 @@ class Tools:
             case t.InputRequested():
                 call = self.call(payload.item)
                 options = arguments(call).get("options")
-                known = [each for each in options or () if isinstance(each, str)]
+                choices = [each for each in options or () if isinstance(each, str)]
                 yield e.WaitingForUserInput(
                     chain_id=self._chain,
                     depth=depth,
                     turn_index=turn,
                     tool_call_id=call.call_id or payload.request_id,
                     question=payload.message,
-                    options=tuple(known),
+                    options=tuple(choices),
                 )
             case t.InputReceived():
                 pass  # what follows shows it
