@@ -1,9 +1,9 @@
 """A model behind HTTP: one aiohttp session, a codec, timeouts, and retries before the first event only.
 
-Once anything of a reply was seen it is never asked for again: the caller has it in its log. A server that
-only shows that it is alive (comments, pings, blank pieces) stalls like one that is silent. A reply that was
-whole when its connection broke or stalled is whole. Closing the generator closes the connection, which is
-how a model server learns that nobody wants the rest.
+Once a payload of a reply was yielded, the reply is never requested again, because the caller has it in its
+log. A server that only shows that it is alive (comments, pings, blank pieces) counts as silent. A reply
+that was complete when its connection broke or stalled is complete. Closing the generator closes the
+connection, which tells the model server to stop.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ class HttpModel:
     async def _post_or_alternative(
         self, request: HttpRequest
     ) -> tuple[aiohttp.ClientResponse, bytes]:
-        """The reply to what is asked, or to what may be asked instead."""
+        """The response to the request, or to its alternative if the server refuses it."""
         try:
             return await self._post(request)
         except ModelFailed as refusal:
@@ -262,7 +262,7 @@ class HttpModel:
         return self._redact(text.encode("utf-8", "replace")).decode()
 
     async def _first(self, reply: aiohttp.ClientResponse) -> bytes:
-        """The first bytes of a reply. While there are none it may be asked for again."""
+        """The first bytes of a reply. While there are none, the reply may be requested again."""
         patience = IdleTimer(self._server.timeouts.first_byte)
         try:
             first = await self._read(reply, patience, "sent nothing")
@@ -298,7 +298,7 @@ class HttpModel:
 
 
 class IdleTimer:
-    """So many `seconds` we wait for a server since it last said something, whatever else it sends."""
+    """How long to wait for a server: `seconds` since its last progress, whatever else it sends."""
 
     def __init__(self, seconds: float, decoder: UpstreamDecoder | None = None) -> None:
         self.seconds = seconds
@@ -319,8 +319,8 @@ def _failure(what: str, status: int, *, retryable: bool = False) -> ModelFailed:
 
 
 def _unreachable(error: aiohttp.ClientError | OSError) -> ModelFailed:
-    """No connection to the server. A certificate, a handshake, an address that is not allowed: the same will
-    be wrong in a moment. A name that nobody knows, or a port where nobody listens, may only come up late."""
+    """No connection to the server. A certificate, a handshake, an address that is not allowed: retrying
+    does not help. A name that does not resolve, or a port without a listener, may come up later."""
     failure = _failure(f"cannot be reached: {_words(error)}", BAD, retryable=True)
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     ours = isinstance(cause, PermissionError) and cause.errno == 0
