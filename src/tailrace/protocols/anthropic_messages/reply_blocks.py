@@ -89,9 +89,10 @@ class OpenMessage:
 
 
 class TextBlock:
-    """A text block: a part of a message. A block without a word is none.
+    """A text block: a part of a message. An empty block is not a part.
 
-    A citation is of the whole block, so citations are told when its text is whole; servers send them before.
+    A citation is of the whole block, so citations are emitted when its text is complete; servers send them
+    before.
     """
 
     def __init__(self, message: OpenMessage, start: Object) -> None:
@@ -207,7 +208,7 @@ class ToolUseBlock:
 
 
 class ProviderBlock:
-    """A block of the server's own, kept as it came. A delta adds to the fields that it names."""
+    """A block of the server's own, stored unchanged. A delta adds to the fields that it names."""
 
     def __init__(self, open: StartItem, start: Object) -> None:
         self._data = dict(start)

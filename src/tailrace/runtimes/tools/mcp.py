@@ -133,7 +133,7 @@ class McpServer:
             await self._session.close()
 
     async def _connect(self) -> McpSession:
-        """The session, opened by whoever needs it first; who waits for it may leave."""
+        """The session, opened by the first task that needs it; a task that waits for it may be cancelled."""
         if self._session is not None and self._session.alive:
             return self._session
         if self._opening is None or self._opening.done():

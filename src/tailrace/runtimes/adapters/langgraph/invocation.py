@@ -1,7 +1,8 @@
-"""One run of a graph inside a run of ours, as its tap asks for it: replies, tools, people.
+"""One run of a graph inside a run of ours, as its tap requires it: replies, tools, people.
 
-A graph goes on from its checkpoints; what its unfinished step does again is played back. A reply is found
-by where the model was asked (step, task, which call of the task), which is the same in every attempt.
+A graph continues from its checkpoints; the part of its unfinished step that it repeats is played back. A
+reply is identified by where the model was called (step, task, number of the call in the task), which is the
+same in every attempt.
 """
 
 from __future__ import annotations
@@ -60,13 +61,14 @@ class Graphs(PlaybackTeam):
             self._threads.discard(future)
 
     def let_threads_go(self) -> None:
-        """The graph has ended or was stopped: nobody waits any longer."""
+        """Cancel what threads wait for: the graph has ended or was stopped."""
         for future in list(self._threads):
             future.cancel()
 
 
 class OpenModelCall:
-    """A model that is asked: where, and what of the answer is told. `reply` is None for hidden calls."""
+    """A call of a model that has not ended: where it is made, and the reply that logs it. `reply` is None
+    for calls that clients do not see."""
 
     def __init__(self, task: str, count: int, model: str, reply: LangGraphReply | None) -> None:
         self.task = task
@@ -157,7 +159,7 @@ class LangGraphInvocation(Member):
                     self.complete(number, text_of(message), is_error=message.status == "error")
 
     def close(self, status: t.Ending | None) -> None:
-        """The graph has ended, or stopped for somebody (None)."""
+        """The graph has ended, or stopped to wait for a person (None)."""
         if not self.team.stopping and status is not None:
             for number, text in self._tool_errors.items():
                 self.complete(number, text, is_error=True)
@@ -219,7 +221,7 @@ class LangGraphInvocation(Member):
             self.complete(number, text_of(message), is_error=message.status == "error")
 
     def fail_tool(self, number: int, error: Exception) -> None:
-        """A tool raised. What the model reads of it, if it goes on, its tool node decides."""
+        """A tool raised. If the graph continues, its tool node decides what the model reads."""
         self._tool_errors[number] = tool_failure(error, self.state.items[number].started.name)
 
     def alone(self, scope: Scope) -> LangGraphInvocation:
@@ -233,7 +235,7 @@ class LangGraphInvocation(Member):
     async def on_interrupts(
         self, interrupts: Sequence[Interrupt], number: int | None = None
     ) -> None:
-        """The graph stopped, in a call or not, until somebody answers."""
+        """The graph stopped, in call `number` or outside of calls, until a person answers."""
         for interrupt in interrupts:
             await self.graphs.people.ask(self, interrupt, number)
 

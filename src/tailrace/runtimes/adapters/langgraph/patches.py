@@ -1,9 +1,9 @@
-"""What is changed of LangGraph and LangChain, so that graphs are listened to: nothing else is.
+"""What is changed of LangGraph and LangChain, so that graphs are listened to. Nothing else is.
 
-A graph's models and tools are closed over by its nodes, so they are met in their classes, which are wrapped
-once when this file is imported; outside our runs they do what they did. Synchronous code of a graph runs in
-threads: there the same is told from the thread, which waits. Nothing is decided here, the invocation is
-asked.
+A graph's models and tools are captured by its nodes, so their classes are wrapped, once, when this file is
+imported; outside our runs they behave as before. Synchronous code of a graph runs in threads: there the
+same work is passed to the event loop, and the thread waits for it. Nothing is decided here: the invocation
+is asked.
 """
 
 from __future__ import annotations

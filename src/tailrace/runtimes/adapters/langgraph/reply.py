@@ -1,8 +1,8 @@
 """One model reply of a LangChain model on its way into the log.
 
-Takes the chunks as they come and the whole message at the end. Replies of one agent are told one after the
-other: nodes that work side by side may ask models at the same time, and what the later one says waits until
-the earlier one has said all. A call of an output tool is the answer itself: it is shown as a message.
+Takes the chunks as they arrive and the complete message at the end. Replies of one agent are logged one
+after the other: nodes that run in parallel may call models at the same time, and the later reply waits
+until the earlier one has ended. A call of an output tool is the answer itself: it is shown as a message.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ToolRoles(NamedTuple):
 
 
 class Floor:
-    """Whose turn it is to be told."""
+    """Which of an agent's parallel replies is logged now: the one that started first."""
 
     def __init__(self) -> None:
         self._waiting: deque[LangGraphReply] = deque()
@@ -58,7 +58,8 @@ class Floor:
 
 
 class LangGraphReply:
-    """Opens and closes the items of one reply; `say` emits for its agent what is no part of the reply."""
+    """Opens and closes the items of one reply; `say` emits events of its agent that are not part of the
+    reply."""
 
     def __init__(
         self,

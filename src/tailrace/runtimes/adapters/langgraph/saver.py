@@ -1,22 +1,23 @@
-"""What a LangGraph run keeps besides its log: the framework's checkpoints, and results that are no text.
+"""What a LangGraph run stores besides its log: the framework's checkpoints, and results that are not text.
 
-The framework's own saver in memory holds a run's checkpoints while it is worked on; each write to it also
-becomes a record, in order, and a later process fills the memory from the records. So histories of channels
-that are kept as differences need no second implementation here.
+The framework's own saver in memory holds a run's checkpoints while a process works on it; each write to it
+also becomes a record, in order, and a later process fills the memory from the records. So the histories of
+channels that are stored as differences need no second implementation here.
 
-A record and a log are written apart, so an entry is written only when the log has everything that the graph
-had told by then: otherwise a crash could leave a graph that has heard a reply which nobody can read.
+A record and a log are written separately, so an entry is written only when the log has everything that the
+graph had received by then. Otherwise a crash could leave a graph that has received a reply which is not in
+the log.
 
-Answers to interrupts are not kept here: the log has them, and they are handed to the framework as if it had
-stored them (`answers`). What it stores of them itself is left out, so that none can be given twice.
+Answers to interrupts are not stored here: the log has them, and they are given to the framework as if it
+had stored them (`answers`). Its own copies are left out, so that no answer is given twice.
 
 Only what a later process needs is kept: of each namespace the last checkpoint with its writes, of each
-channel the last value; what came before goes when a checkpoint is written, with the namespaces of the tasks
-that it has made an end of. A channel that is kept as differences needs its history back to its last value:
+channel the last value. Older ones are deleted when a checkpoint is written, with the namespaces of the
+tasks that it completes. A channel that is stored as differences needs its history back to its last value:
 the framework names such channels in a checkpoint's metadata (`DELTAS`).
 
-A `Journal` is the entries of one run in a store's records: durable in the order in which they were made, and
-deleted by what they are about.
+A `Journal` is the entries of one run in a store's records: durable in the order in which they were made,
+and deleted by what they are about.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ class Saver(InMemorySaver):
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether there is a checkpoint to go on from."""
+        """Whether there is a checkpoint to continue from."""
         return bool(self.storage[self._run][""])
 
     async def keep_approvals(self, id: str, numbers: list[int], *, single: bool) -> None:
@@ -163,7 +164,7 @@ class Saver(InMemorySaver):
         await self._journal.add(("result", number, self._results[number]))
 
     async def keep_read(self, number: int, answers: int) -> None:
-        """A call goes on with so many answers: from here on it may take effect."""
+        """A call continues with so many answers: from here on it may take effect."""
         if self.read.get(number, 0) != answers:
             self.read[number] = answers
             await self._journal.add(("read", number, answers))
@@ -252,7 +253,7 @@ class Saver(InMemorySaver):
         await asyncio.gather(*writes)
 
     def _forget_values(self, space: str, versions: ChannelVersions) -> list[Awaitable[object]]:
-        """Of the channels that have a value anew, forget the earlier ones."""
+        """Of the channels with a new value, forget the earlier ones."""
         anew = {
             channel: version
             for channel, version in versions.items()

@@ -106,7 +106,7 @@ class PydanticAIInvocation(Member):
             return await self._run_tool(number, work)
 
     def _answer(self, number: int) -> Any:
-        """What came of a call that its tool put off."""
+        """The result of a call that its tool deferred."""
         name = question_id(number)
         if self.state.asks[name] == "asked":
             raise CallDeferred
