@@ -73,7 +73,7 @@ async def test_a_server_that_comes_back_in_time_gets_the_call(process: McpProces
         house.supervisor.answer(run, (Approval(0, approved=True),)), name="answer"
     )
     await answering
-    await until_state(house, run, lambda state: state.items[0].begun)
+    await until_state(house, run, lambda state: state.items[0].has_begun)
     process.start()
     state = await house.finished(run)
     assert outputs(state) == [f"x {run} {run}:0"]

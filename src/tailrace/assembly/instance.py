@@ -105,7 +105,7 @@ def _stored_runs(
     config: Config, store: Store, runtimes: Mapping[str, Runtime], cluster: Membership | None
 ) -> StoredRuns:
     settings = RunSettings(
-        kept=int(config.server.retention_hours * HOUR),
+        retention_ms=int(config.server.retention_hours * HOUR),
         longest_seconds=config.server.max_run_hours * 3600,
         stuck_attempts=config.server.max_attempts,
         grace=dict.fromkeys(("chat", "messages"), config.server.chat_grace_seconds),

@@ -90,7 +90,7 @@ class ModelRequest(Canonical, frozen=True, kw_only=True):
     items: tuple[Item, ...]
     instructions: str = ""
     settings: Settings = field(default_factory=Settings)
-    begun: str = ""
+    beginning: str = ""
 
 
 class RunRequest(Canonical, frozen=True, kw_only=True):

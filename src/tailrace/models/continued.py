@@ -36,11 +36,11 @@ class ContinuedModel:
         self._model = model
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
-        plain = msgspec.structs.replace(request, begun="")
-        if len(request.begun) < SHORTEST or request.settings.output.kind != "text":
+        plain = msgspec.structs.replace(request, beginning="")
+        if len(request.beginning) < SHORTEST or request.settings.output.kind != "text":
             continuation = None  # what a grammar forces begins at its beginning
         else:
-            continuation = _Continuation(request.begun)
+            continuation = _Continuation(request.beginning)
         first_request = plain if continuation is None else request
         try:
             async with aclosing(self._model.stream(first_request)) as batches:

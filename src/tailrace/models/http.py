@@ -30,7 +30,7 @@ from tailrace.models.retrying import server_wait, wait_before
 from tailrace.protocols.contract import HttpRequest, UpstreamCodec, UpstreamDecoder
 from tailrace.protocols.foreign import speaks
 from tailrace.protocols.offered import OfferedCalls
-from tailrace.protocols.operators_faults import MISCONFIGURED, NO_REPLY
+from tailrace.protocols.operators_faults import CONFIG_FAULTS, NO_REPLY
 
 logger = logging.getLogger("tailrace.models")
 
@@ -325,7 +325,7 @@ def _unreachable(error: aiohttp.ClientError | OSError) -> ModelFailed:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     ours = isinstance(cause, PermissionError) and cause.errno == 0
     if ours or isinstance(error, (aiohttp.ClientSSLError, aiohttp.InvalidURL)):
-        return failure.but(code=MISCONFIGURED, retryable=False)
+        return failure.but(code=CONFIG_FAULTS, retryable=False)
     return failure
 
 

@@ -20,7 +20,7 @@ from tailrace.events.items import (
     ToolCall,
     ToolOutput,
 )
-from tailrace.events.tools import SEARCH, declared
+from tailrace.events.tools import SEARCH, declarations
 from tailrace.protocols.fields import any_object, objects
 from tailrace.protocols.offered import Names
 
@@ -55,7 +55,7 @@ def _text(content: Json) -> str:
 
 def _function_names(item: ProviderItem, names: Names) -> str:
     names_found = [
-        names.of(*tool.key) for tool in declared((), (item,)) if tool.spec.kind != "provider"
+        names.of(*tool.key) for tool in declarations((), (item,)) if tool.spec.kind != "provider"
     ]
     return (
         f"Found, and now offered: {', '.join(names_found)}" if names_found else "Nothing was found."

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from tailrace.events import types as t
 from tailrace.events.items import Json, ProviderItem, ToolCall
-from tailrace.events.tools import SEARCH, Declared, is_search
+from tailrace.events.tools import SEARCH, ToolDeclaration, is_search
 from tailrace.protocols.fields import any_object
 
 LONGEST_NAME = 64
@@ -46,7 +46,7 @@ class OfferedTools(Struct, frozen=True):
 class Names:
     """By which name a server of `dialect` is offered each of `tools`; `origin` is the request's dialect."""
 
-    def __init__(self, tools: Sequence[Declared], dialect: str, origin: str) -> None:
+    def __init__(self, tools: Sequence[ToolDeclaration], dialect: str, origin: str) -> None:
         self._dialect = dialect
         self._as_said = origin == dialect
         own = [tool for tool in tools if tool.spec.origin == dialect and not tool.namespace]
@@ -72,7 +72,7 @@ class Names:
             return call.name
         return self.of(namespace, call.name)
 
-    def stands_for(self, tool: Declared, *, as_function: bool) -> OfferedTools | None:
+    def stands_for(self, tool: ToolDeclaration, *, as_function: bool) -> OfferedTools | None:
         """What a tool's name stands for, where the server is not told the tool as it is."""
         spec, custom = tool.spec, as_function and tool.spec.kind == "custom"
         if is_search(spec):

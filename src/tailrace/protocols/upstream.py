@@ -28,7 +28,7 @@ from tailrace.protocols.framing import loose_json
 from tailrace.protocols.framing.sse import SseDecoder, SseEvent
 from tailrace.protocols.halves import Halves
 from tailrace.protocols.operators_faults import NO_REPLY
-from tailrace.protocols.secrets import scrubbed
+from tailrace.protocols.secrets import scrub
 from tailrace.protocols.upstream_errors import server_failure
 from tailrace.protocols.upstream_events import loosely
 
@@ -111,7 +111,7 @@ class SseReplyDecoder(ABC):
             raise NoReply(NOTHING, status=502, code=NO_REPLY, retryable=True)
         excerpt = upstream_events.excerpt(b" ".join(self._strays))
         ours = "The model server's reply ended in the middle"
-        message = f"{ours}; it said last: {scrubbed(excerpt)}" if excerpt else f"{ours}."
+        message = f"{ours}; it said last: {scrub(excerpt)}" if excerpt else f"{ours}."
         public = f"{ours}." if excerpt else ""
         self.failure = CutShort(message, status=502, retryable=True, public=public)
 

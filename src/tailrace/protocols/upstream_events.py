@@ -27,7 +27,7 @@ from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.framing import json_bounds, loose_json
 from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.operators_faults import NO_REPLY
-from tailrace.protocols.secrets import scrubbed
+from tailrace.protocols.secrets import scrub
 from tailrace.protocols.upstream_errors import MAX_MESSAGE, server_failure
 
 EXCERPT = 200
@@ -75,7 +75,7 @@ def _other(name: str, data: bytes) -> Mark:
         raise_reported(any_object(value[0]))
     if data in (b"null", b"[]", b'""') or isinstance(value, (int, float)):
         return Mark.NOTHING
-    raise unreadable("it is not JSON", scrubbed(excerpt(data)))
+    raise unreadable("it is not JSON", scrub(excerpt(data)))
 
 
 def raise_reported(value: Object) -> None:
@@ -134,7 +134,7 @@ def no_stream(body: bytes) -> ModelFailed:
     page = content.lstrip().startswith("<")
     what = "a page" if page else "a document" if value_object(body) else "a text"
     ours = f"The model server answered with {what} instead of a stream"
-    message = f"{ours}: {scrubbed(plain(content))}"
+    message = f"{ours}: {scrub(plain(content))}"
     return NoReply(message, status=502, code=NO_REPLY, retryable=True, public=f"{ours}.")
 
 

@@ -20,7 +20,7 @@ from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import BUCKET, Directory, RunRecord, Status, decode
 from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.writer import Clock
-from tailrace.runtimes.contract import KEPT
+from tailrace.runtimes.contract import CHECKPOINTS
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -108,7 +108,7 @@ class Sweeper:
             if record.status in ("in_progress", "waiting"):
                 raise
             return await self._expire_unreadable(record, now)
-        if has_begun and not state.ended:
+        if has_begun and not state.is_finished:
             await self._attend(record, state, now, runs)
             return 0
         return await self._expire(record, state, now)
@@ -135,14 +135,14 @@ class Sweeper:
 
     async def _expire(self, record: RunRecord, state: RunState, now: int) -> int:
         """A run that has ended, or has no log."""
-        if not state.ended and record.status in ("in_progress", "waiting"):
+        if not state.is_finished and record.status in ("in_progress", "waiting"):
             await self.forget(record)  # it never began (see `Store.begin`)
             return 0
         ends = state.ended_at + record.retention_ms
         if ends > now:
-            await self._directory.write(ended(record, state), expires=ends)
+            await self._directory.write(with_end(record, state), expires=ends)
             return 0
-        if record.conversation and state.ended:
+        if record.conversation and state.is_finished:
             await self._conversations.keep_items(record.conversation, record.run, state)
         await self._drop(record.run)
         ended_at = state.ended_at or record.ended
@@ -170,11 +170,11 @@ class Sweeper:
         """Forget what a run's runtime has kept besides the log: nobody goes on with it any more."""
         while checkpoints := [
             record.key
-            for record in await self._store.records.scan(KEPT, after=f"{run}/")
+            for record in await self._store.records.scan(CHECKPOINTS, after=f"{run}/")
             if record.key.startswith(f"{run}/")
         ]:
             for key in checkpoints:
-                await self._store.records.delete(KEPT, key)
+                await self._store.records.delete(CHECKPOINTS, key)
 
 
 _STATUS: dict[type[RunEnd], Status] = {
@@ -185,7 +185,7 @@ _STATUS: dict[type[RunEnd], Status] = {
 }
 
 
-def ended(record: RunRecord, state: RunState) -> RunRecord:
+def with_end(record: RunRecord, state: RunState) -> RunRecord:
     """The record of a run that has ended."""
     if state.end is None:
         raise ValueError(f"run {record.run} has not ended")

@@ -13,7 +13,7 @@ from tailrace.errors import LogError
 from tailrace.events.state import RunState
 from tailrace.log.contract import Change
 from tailrace.runs.directory import Directory, RunRecord, create
-from tailrace.runs.retention import ended
+from tailrace.runs.retention import with_end
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.writer import Clock
 
@@ -49,4 +49,4 @@ class RunRecords:
         """A run has ended."""
         with suppress(LogError):
             expires = state.ended_at + record.retention_ms
-            await self._directory.write(ended(record, state), expires=expires)
+            await self._directory.write(with_end(record, state), expires=expires)

@@ -259,14 +259,14 @@ class Worker:
         where that one wrote nothing. None when there is nothing to be done."""
         if again or not state.fresh or not self.knows(record.agent):
             return await self._resume(record, state, "its worker was gone")
-        await self._accounts.load(record.purses)
-        self._running.enter_again(record.purses)
+        await self._accounts.load(record.budgets)
+        self._running.enter_again(record.budgets)
         return self._begin(record, RunWriter(self._store.log, record.run, state, self._clock))
 
     async def _resume(
         self, record: RunRecord, state: RunState, reason: str, *, orderly: bool = False
     ) -> RunTask | None:
-        if state.ended:
+        if state.is_finished:
             await self.record_end(record, state)
             return None
         if state.phase == "waiting":
@@ -285,8 +285,8 @@ class Worker:
             await writer.flush()
             await self.record_end(record, state)
             return None
-        await self._accounts.load(record.purses)
-        self._running.enter_again(record.purses)
+        await self._accounts.load(record.budgets)
+        self._running.enter_again(record.budgets)
         return self._begin(record, writer, following if suspect else None)
 
     def _begin(
@@ -294,7 +294,7 @@ class Worker:
     ) -> RunTask:
         """Let a run go on; `alone` is the attempt of one that may be what ends its workers."""
         runtime = self._runtimes[record.agent]
-        spend = partial(self._accounts.spend, record.purses)
+        spend = partial(self._accounts.spend, record.budgets)
         turn = None if alone is None else partial(self._suspects.turn, record.run, writer, alone)
         live = RunTask(record, runtime, writer, spend, self._settings.bounds, turn)
         self._live[record.run] = live
@@ -323,10 +323,10 @@ class Worker:
             return
         finally:
             self._live.pop(run, None)
-            self._running.leave(live.record.purses)
+            self._running.leave(live.record.budgets)
             if live.leaving is not None:
                 live.leaving.cancel()
-        if live.writer.state.ended:
+        if live.writer.state.is_finished:
             await self.record_end(live.record, live.writer.state)
         else:
             await self._run_records.waits(live.record, live.writer.state)

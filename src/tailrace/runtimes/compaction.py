@@ -35,7 +35,7 @@ def fault(summary: str, finish: Finish) -> str:
 
 
 def replacement(summary: str, items: tuple[Item, ...]) -> tuple[Item, ...]:
-    """The items that replace the history: the user's inputs, then the summary."""
+    """The items that replace the history: the summary, then the last user message, verbatim."""
     text = f"Summary of the conversation so far:\n\n{summary}"
     last = [item for item in items if isinstance(item, Message) and item.role == "user"][-1:]
     return (Message(role="user", content=(TextPart(text),)), *last)

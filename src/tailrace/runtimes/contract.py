@@ -54,7 +54,7 @@ class RunContext:
     def __init__(self, run: str, sink: Sink) -> None:
         self.run = run
         self.state = sink.state
-        self.request: RunRequest = self.state.started()
+        self.request: RunRequest = self.state.start_request()
         self.emit: Callable[[Sequence[Draft]], None] = sink.add
         self.flush: Callable[[], Awaitable[None]] = sink.flush
         self._sink = sink
@@ -64,7 +64,7 @@ class RunContext:
     def working_seconds(self, node: str) -> float:
         """Seconds since a node began, over all attempts; without the time that the run has waited."""
         state = self.state
-        return (state.working(self._sink.now()) - state.begun.get(node, 0)) / 1000
+        return (state.working(self._sink.now()) - state.started_calls.get(node, 0)) / 1000
 
     @property
     def full(self) -> bool:
@@ -151,7 +151,7 @@ class Repeats(Protocol):
     repeats: bool
 
 
-KEPT = "kept"
+CHECKPOINTS = "kept"
 """The bucket of what runtimes keep of a run besides its log, under keys `<run>/…`; it goes with the log."""
 
 

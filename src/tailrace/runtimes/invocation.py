@@ -69,7 +69,7 @@ class Team:
             raise LimitReached("max_cost")
         allowed = [most for most in (limits.tool_calls, self._asked_calls()) if most]
         if allowed:
-            begun_calls = sum(item.begun for item in self.context.state.items)
+            begun_calls = sum(item.has_begun for item in self.context.state.items)
             if begun_calls + calls > min(allowed):
                 raise LimitReached("max_tool_calls")
 
@@ -163,7 +163,7 @@ class Invocation:
             items=items,
             instructions=self._base.instructions,
             settings=msgspec.structs.replace(settings, tools=tools, extra=extra),
-            begun=beginning(self._context.state, self._node, self._id),
+            beginning=beginning(self._context.state, self._node, self._id),
         )
 
     def _conversation(self) -> tuple[Item, ...]:
@@ -200,7 +200,7 @@ class Invocation:
         text, fault = await self._summarise()
         state = self._context.state
         inputs = [*self._base.items]
-        for each in history.heard(state, self._id, self._node):
+        for each in history.input_heard(state, self._id, self._node):
             inputs += each.input
         replacement = () if fault else compaction.replacement(text, tuple(inputs))
         self._emit(t.CompactionCompleted(replacement, fault))
@@ -265,7 +265,7 @@ class Invocation:
         new = [
             call
             for call, move in moves.items()
-            if isinstance(move, RunTools | Dispatch) and not state.items[call].begun
+            if isinstance(move, RunTools | Dispatch) and not state.items[call].has_begun
         ]
         self._team.check(len(new))
         for call, move in moves.items():
@@ -314,7 +314,7 @@ class Invocation:
             return True
         state = self._context.state
         agent = self._agent.subagents[task.agent]
-        (id,) = state.dispatched.get(call) or [state.invocation(agent.name)]
+        (id,) = state.dispatches.get(call) or [state.invocation(agent.name)]
         if id not in state.agents:
             started = t.AgentStarted(agent.name, "subagent", self._id, call)
             self._context.emit([t.Draft(started, self._node, id)])

@@ -44,7 +44,7 @@ def opening(state: RunState, name: str) -> list[Draft]:
     return drafts
 
 
-def said(payloads: Sequence[Payload]) -> list[Draft]:
+def main_drafts(payloads: Sequence[Payload]) -> list[Draft]:
     """Payloads of the main agent as drafts."""
     return [Draft(payload, NODE, MAIN) for payload in payloads]
 

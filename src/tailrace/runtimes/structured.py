@@ -13,7 +13,7 @@ from tailrace.events.schema_shapes import NoSchema
 from tailrace.events.schema_shapes import fault as schema_fault
 from tailrace.events.schemas import QUICK, misfits
 from tailrace.events.state import RunState
-from tailrace.events.work import Overspent, Work
+from tailrace.events.work import Overspent, WorkBudget
 from tailrace.runtimes.checker import CHECKER
 
 logger = logging.getLogger("tailrace.runtimes")
@@ -59,7 +59,7 @@ async def fault(state: RunState, agent: str, output: OutputFormat) -> str:
 async def _misfits(texts: list[str], schema: Json) -> list[str]:
     """For each text, why it is not JSON of this schema; in another process if that takes long."""
     try:
-        return misfits(texts, schema, Work(QUICK))
+        return misfits(texts, schema, WorkBudget(QUICK))
     except Overspent:
         return await CHECKER.misfits(texts, schema)
     except NoSchema as error:

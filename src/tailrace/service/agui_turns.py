@@ -12,7 +12,7 @@ import msgspec
 
 from tailrace.errors import BadRequest, Conflict, NotFound, Unprocessable
 from tailrace.events import history, ids
-from tailrace.events.answers import Approval, Declined, Reply
+from tailrace.events.answers import Approval, Decline, Reply
 from tailrace.events.items import Json
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
@@ -60,7 +60,7 @@ async def resume(
             raise
         return run, turn
     turn = _turn(await service.state(run), request)
-    if turn is None and place.repeated:
+    if turn is None and place.is_repeated:
         raise Conflict("Another run has answered this already.", code="already_answered")
     return run, place.turn if turn is None else turn
 
@@ -79,7 +79,7 @@ async def find_named(service: RunService, owner: Owner, thread: str, name: str) 
             state = await service.state(run)
         except NotFound:
             continue
-        requests = (state.started(), *(each.request for each in state.resumptions))
+        requests = (state.start_request(), *(each.request for each in state.resumptions))
         if any(each is not None and each.called == name for each in requests):
             return run
     raise NotFound(
@@ -125,7 +125,7 @@ async def find_answer(runs: StoredRuns, create: RunAgentInput, owner: Owner) -> 
     record = await runs.directory.find(names.pop(), owner)
     state = await runs.directory.state(record.run)
     answers = tuple(_answer(entry, state) for entry in create.resume)
-    messages = history.said_besides(state.started(), create.messages, whole=True)
+    messages = history.said_besides(state.start_request(), create.messages, whole=True)
     if messages:
         await runs.until_settled(record.run, "The run that asked", "resume")
     return Answering(record.run, record.agent, answers, messages)
@@ -142,7 +142,7 @@ def _position(entry: Resume) -> tuple[str, int]:
     return position
 
 
-def _answer(entry: Resume, state: RunState) -> Approval | Reply | Declined:
+def _answer(entry: Resume, state: RunState) -> Approval | Reply | Decline:
     number = _position(entry)[1]
     if entry.interrupt.startswith(APPROVAL):
         time = ids.asked_time(entry.interrupt)
@@ -158,7 +158,7 @@ def _answer(entry: Resume, state: RunState) -> Approval | Reply | Declined:
         )
     question = questions[number]
     if entry.status == "cancelled":
-        return Declined(question.request_id, _reason(entry) or NO_ANSWER)
+        return Decline(question.request_id, _reason(entry) or NO_ANSWER)
     return Reply(question.request_id, entry.payload)
 
 

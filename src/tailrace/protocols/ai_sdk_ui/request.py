@@ -37,9 +37,9 @@ class SendUiMessages(Struct, frozen=True):
 
     request: RunRequest
     agent: str
-    told: bool
-    given: tuple[PartResult, ...]
-    shown: Mapping[str, ShownCall]
+    has_history: bool
+    results: tuple[PartResult, ...]
+    calls: Mapping[str, ShownCall]
     past: bool
 
 

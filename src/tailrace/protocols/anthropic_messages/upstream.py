@@ -107,9 +107,9 @@ class MessagesCodec:
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         body = messages.encode(request, model)
-        if self._prefill and request.begun:
+        if self._prefill and request.beginning:
             # Anthropic refuses white space at its end; what follows brings it.
-            prefill = {"role": "assistant", "content": request.begun.rstrip()}
+            prefill = {"role": "assistant", "content": request.beginning.rstrip()}
             body["messages"] = [*body["messages"], prefill]
         betas = body.pop(messages.BETA, ())
         beta_header = {messages.BETA: ",".join(betas)} if betas else {}

@@ -30,7 +30,7 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.events.request import ModelRequest, Settings, ToolChoice
-from tailrace.events.tools import Declared, brings_tools
+from tailrace.events.tools import ToolDeclaration, brings_tools
 from tailrace.protocols import foreign
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, any_object, without_empty
@@ -65,7 +65,7 @@ class ResponsesCodec:
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings = request.settings
         _check(settings)
-        declared_tools = [Declared(tool) for tool in settings.tools]
+        declared_tools = [ToolDeclaration(tool) for tool in settings.tools]
         names = Names(declared_tools, DIALECT, settings.origin)
         extra = settings.extra if settings.origin == self.dialect else {}
         expected = bool(_reasoning(settings, extra) or _REASONS.match(model))
@@ -107,7 +107,7 @@ class ResponsesCodec:
         return http_failure(status, body, self.dialect)
 
 
-def _offered_tools(tools: list[Declared], names: Names) -> dict[str, OfferedTools]:
+def _offered_tools(tools: list[ToolDeclaration], names: Names) -> dict[str, OfferedTools]:
     """What tools under other names than their own stand for."""
     pairs = [
         (names.of(*tool.key), names.stands_for(tool, as_function=False))

@@ -202,7 +202,7 @@ class Member:
         A call in which an agent worked is always repeated, because that agent continues where it was.
         """
         phase = self.state.items[number].tool
-        if phase == "interrupted" and not repeat and number not in self.state.dispatched:
+        if phase == "interrupted" and not repeat and number not in self.state.dispatches:
             self.complete(number, INTERRUPTED, is_error=True)
             return False
         if phase != "running":
@@ -352,8 +352,8 @@ def _place(scope: Scope, name: str, kind: t.AgentKind) -> str:
     state = team.context.state
     if outside is None:
         return t.MAIN
-    elsewhere = {id for ids in state.dispatched.values() for id in ids}
-    here = set(state.dispatched.get(scope.call, ())) if scope.call is not None else set[str]()
+    elsewhere = {id for ids in state.dispatches.values() for id in ids}
+    here = set(state.dispatches.get(scope.call, ())) if scope.call is not None else set[str]()
     for entry in state.registry:
         at_place = entry.id in here if scope.call is not None else entry.id not in elsewhere
         free = at_place and entry.id not in team.agent_ids

@@ -37,7 +37,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Interrupt
 
 from tailrace.events.versions import pack_entry, unpack_entry
-from tailrace.runtimes.contract import KEPT, CheckpointRecords
+from tailrace.runtimes.contract import CHECKPOINTS, CheckpointRecords
 
 Flush = Callable[[], Awaitable[None]]
 """Waits until all that the run's log was told is durable."""
@@ -57,7 +57,7 @@ class Journal:
         """All entries, each with the key of its record."""
         entries: list[tuple[str, Any]] = []
         after = self._start
-        while page := await self._records.scan(KEPT, after=after):
+        while page := await self._records.scan(CHECKPOINTS, after=after):
             mine = [record for record in page if record.key.startswith(self._start)]
             for record in mine:
                 entries.append((record.key, unpack_entry(record.value)))
@@ -77,7 +77,7 @@ class Journal:
         self._count += 1
         key = f"{self._start}{self._count:010}"
         self.index(key, about)
-        return self._records.put(KEPT, key, pack_entry(entry))
+        return self._records.put(CHECKPOINTS, key, pack_entry(entry))
 
     def index(self, key: str, about: Hashable) -> None:
         """Remember what a loaded entry is about."""
@@ -87,7 +87,7 @@ class Journal:
     def forget(self, about: Hashable) -> Awaitable[object]:
         """Remove all entries about something."""
         keys = self._about.pop(about, [])
-        return asyncio.gather(*(self._records.delete(KEPT, key) for key in keys))
+        return asyncio.gather(*(self._records.delete(CHECKPOINTS, key) for key in keys))
 
 
 INTERRUPT, RESUME = "__interrupt__", "__resume__"

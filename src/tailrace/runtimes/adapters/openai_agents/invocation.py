@@ -134,7 +134,7 @@ class OpenAIAgentsInvocation(Member):
             item.started.call_id: number
             for number, item in enumerate(self.state.items)
             if item.agent == self.id and item.tool in PENDING_TOOL
-            if number not in self.state.dispatched
+            if number not in self.state.dispatches
         }
         items = cast("list[dict[str, Any]]", input if left and not isinstance(input, str) else [])
         for item in reversed(items):

@@ -163,7 +163,7 @@ class PydanticAIInvocation(Member):
         item = self.state.items[number]
         if item.started.runs_on == "client":
             return
-        if requests.kind(call.tool_call_id) == "external" and not item.begun:
+        if requests.kind(call.tool_call_id) == "external" and not item.has_begun:
             self.complete(number, NOBODY, is_error=True)
             return
         name = question_id(number)

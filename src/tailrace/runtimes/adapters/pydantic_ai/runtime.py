@@ -26,7 +26,7 @@ from pydantic_ai.toolsets.external import ExternalToolset
 from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest, Settings
-from tailrace.protocols.secrets import scrubbed
+from tailrace.protocols.secrets import scrub
 from tailrace.runtimes.adapters.playback import play
 from tailrace.runtimes.adapters.pydantic_ai import patches
 from tailrace.runtimes.adapters.pydantic_ai.messages import request_prompt
@@ -127,7 +127,7 @@ def _failure(error: BaseException) -> BaseException:
         case FallbackExceptionGroup():
             return _fallback(error)
         case UnexpectedModelBehavior():
-            return ModelFailed(scrubbed(error.message[:MAX_MESSAGE]))
+            return ModelFailed(scrub(error.message[:MAX_MESSAGE]))
         case _:
             return error
 
