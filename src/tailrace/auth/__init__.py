@@ -1,1 +1,1 @@
-"""WHO ASKS."""
+"""Authentication, and rate limits."""

@@ -40,8 +40,8 @@ class Gate:
         rates: Rates | None = None,
     ) -> None:
         """`each` are the limits of every token, or user of an identity provider, `tenant` those of every
-        tenant. What they do not say has a default, but for who comes in without a key: that is one person at
-        a machine of their own."""
+        tenant. Missing limits have defaults. Requests without a key have no limits: they come from one person
+        at their own machine."""
         self.tokens = tokens
         self._each = each
         self._tenant = tenant
@@ -50,8 +50,8 @@ class Gate:
         self._open = open
 
     async def admit(self, headers: Mapping[str, str], scope: Scope) -> Principal:
-        """Who asks. Raises `Unauthorized` for strangers, `Forbidden` for who may not do this, `TooMany` for
-        who asks too often."""
+        """The principal of a request. Raises `Unauthorized` for missing or invalid credentials, `Forbidden`
+        for a missing scope, `TooMany` when a rate limit is exceeded."""
         principal = self._with_accounts(await self._principal(headers))
         self._rates.take(principal.accounts)
         if not principal.may(scope):

@@ -1,7 +1,7 @@
-"""The public keys of an identity provider: its JWKS, remembered, asked for again when it is old or lacks one.
+"""The public keys of an identity provider: its JWKS, cached, and fetched again when it is old or lacks a key.
 
-Anybody may show a token with a key that nobody knows, so that is no reason to ask more often than every
-`cooldown` seconds. While the provider cannot be asked, keys count until they are old, and nobody's after.
+A client can send a token with any key id, so an unknown id causes a fetch at most every `cooldown` seconds.
+While the provider cannot be reached, cached keys are valid until they are old; after that no token is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Fetch = Callable[[], Awaitable[bytes]]
 """Gives the provider's document. Raises `OSError`."""
 
 LIFE_SECONDS = 600.0
-"""Keys are asked for again after so long; one that the provider has withdrawn counts no longer."""
+"""The age at which keys are fetched again; a key that the provider has withdrawn is then invalid."""
 FAILED_SECONDS = 2.0
 """A provider that did not answer is left alone for so long."""
 
@@ -65,7 +65,7 @@ class Keys:
 
 
 def _keys(document: bytes) -> dict[str, Any]:
-    """The keys that sign. Raises `ValueError`, `jwt.PyJWTError` for what is no JWKS."""
+    """The signing keys. Raises `ValueError`, `jwt.PyJWTError` for an invalid JWKS."""
     data: object = json.loads(document)
     if not isinstance(data, dict):
         raise ValueError("the document is not a JWKS")

@@ -25,10 +25,10 @@ USUAL: frozenset[Scope] = frozenset(("run", "read"))
 
 
 class JwtSettings(Struct, frozen=True, kw_only=True):
-    """`secret`, where the provider shares one. Claims by name; `scope_prefix` stands before our scopes in
-    the claim of scopes, so that a provider can keep them apart from others'. `without_user` holds for tokens
-    that lack the claim, not for those where it is empty or odd: nobody meant those. An unknown key has the
-    JWKS asked again at most every `cooldown_seconds`."""
+    """`secret` is the shared secret, if the provider has one. Claims are named; `scope_prefix` is the prefix
+    of our scopes in the scope claim, by which a provider separates them from those of other services.
+    `without_user` accepts tokens without the user claim, but not with an empty or invalid one: that is a
+    mistake. An unknown key id causes a fetch of the JWKS at most every `cooldown_seconds`."""
 
     secret: str = ""
     issuer: str = ""
@@ -125,5 +125,5 @@ def _name(claims: dict[str, Any], claim: str) -> str | None:
 
 
 def _refuse(claim: str, fault: str) -> None:
-    """Tell the operator why a token that the provider did sign counts for nobody; it is not shown."""
+    """Log why a token that the provider signed is refused; the token itself is not logged."""
     logger.warning("[auth.jwt] a token was refused: its claim %r %s", claim, fault)

@@ -58,7 +58,7 @@ class GivenLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Account(Struct, frozen=True):
-    """Who is counted together: `key` tells it from all others, `what` is the word for it."""
+    """The requests that are counted together: `key` identifies the account, `what` is the word for it."""
 
     key: str
     what: str

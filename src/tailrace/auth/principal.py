@@ -1,4 +1,4 @@
-"""Who asks, and what they may do."""
+"""The authenticated principal of a request, and its scopes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from msgspec import Struct
 from tailrace.auth.limits import Account
 
 Scope: TypeAlias = Literal["run", "read", "admin"]
-"""`run` starts, answers, cancels and deletes; `read` looks at what is there; `admin` does everything."""
+"""`run`: start, answer, cancel and delete; `read`: read only; `admin`: everything, for all users of the
+tenant."""
 
 SCOPES: tuple[Scope, ...] = ("run", "read", "admin")
 
@@ -28,9 +29,9 @@ characters, ends of lines."""
 
 
 class Principal(Struct, frozen=True):
-    """The tenant whose runs a request may see, the user it names, what it may do, and which token says so.
-    `user` is `""` where somebody said that it stands for all of the tenant's, never because a name was not
-    found. `limits` are the token's own; `accounts` is whose limits hold."""
+    """The tenant and user of a request, its scopes, and its token. `user` is `""` only if the token or the
+    configuration says that it is for all users, never because a claim is missing. `limits` are the token's
+    own; `accounts` have the limits that apply."""
 
     tenant: str
     user: str = ""
@@ -49,8 +50,8 @@ LOCAL = Principal("local")
 
 
 def fault_of(name: object) -> str:
-    """What keeps a value from being the name of a tenant or a user, in words that go on "the user"; `""`
-    where nothing does. Two names are the same when all their characters are: nothing is normalised."""
+    """Why a value cannot be the name of a tenant or a user, as the rest of a sentence that begins with "the
+    user"; `""` if it can. Names are compared character by character, without normalisation."""
     if not isinstance(name, str):
         return "is no text"
     if len(name) > MOST_NAME:

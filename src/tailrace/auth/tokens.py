@@ -1,8 +1,8 @@
-"""API tokens: shown once, kept as a hash.
+"""API tokens: shown once, stored as a hash.
 
-A token is `oat_` and 256 random bits. What is kept under its SHA-256 says whose it is and what it may do;
-a hash of so many random bits needs no salt, and finding it is one exact lookup, which tells nobody how
-close a wrong token was.
+A token is `oat_` and 256 random bits. Its owner and scopes are stored under its SHA-256. A hash of 256 random
+bits needs no salt, and it is found by one exact lookup, whose time does not depend on how similar a wrong
+token is.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limits: dict[str, int | float] = {}
 
     def principal(self) -> Principal:
-        """Who has this token."""
+        """The principal of this token."""
         scopes = frozenset(self.scopes)
         return Principal(self.tenant, self.user, scopes, self.id, self.limits)
 
     def stands(self, now: int) -> bool:
-        """Whether it is neither revoked nor expired, and somebody's."""
+        """Whether it has an owner, and is neither revoked nor expired."""
         if fault_of(self.tenant) or (self.user and fault_of(self.user)):
             return False
         return not self.revoked_at and (not self.expires or now < self.expires)
@@ -66,7 +66,7 @@ class Tokens:
         self._some = False
 
     async def create(self, token: Token) -> str:
-        """Keep a new token; returns its secret, which nobody can tell again."""
+        """Store a new token; returns its secret, which is not stored."""
         secret = PREFIX + secrets.token_urlsafe(32)
         new_token = msgspec.structs.replace(
             token, id=f"tok_{secrets.token_hex(8)}", created=self._clock()

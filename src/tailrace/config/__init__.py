@@ -63,7 +63,7 @@ INNER = (
 
 
 class Read(NamedTuple):
-    """A configuration as far as it can be read; what is wrong with it is in `reader.faults`."""
+    """A configuration as far as it can be read; its faults are in `reader.faults`."""
 
     config: Config
     reader: ConfigReader

@@ -204,7 +204,7 @@ def _check_agent(where: str, agent: AgentConfig, config: Config, reader: ConfigR
 
 
 def _check_circles(config: Config, reader: ConfigReader) -> None:
-    """Nobody is below himself; each circle is told of once."""
+    """No agent may be its own subagent, directly or not; each circle is reported once."""
     circles: set[frozenset[str]] = set()
     for name in config.agents:
         circle = _circle(name, (), config)

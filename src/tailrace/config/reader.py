@@ -20,7 +20,7 @@ LONG_TEXT = re.compile(r'''"""(?:[^\\]|\\.)*?"""''' + r"|'''.*?'''", re.DOTALL)
 
 
 class ConfigReader:
-    """Turns tables into structs, and collects faults with the lines they stand on."""
+    """Turns tables into structs, and collects faults with their lines."""
 
     def __init__(self, text: str, name: str) -> None:
         self._lines = LONG_TEXT.sub(lambda match: "\n" * match[0].count("\n"), text).split("\n")
@@ -125,7 +125,7 @@ class ConfigReader:
             return msgspec.UNSET
 
     def line(self, table: str, key: str = "", near: str = "") -> int:
-        """The line of a table, or of its key, or where `near` stands there; 0 for none."""
+        """The line of a table, of its key, or of the text `near` in it; 0 if there is none."""
         start, end = self._place(table)
         if start < 0:
             return 0

@@ -13,9 +13,9 @@ from tailrace.auth.limits import EACH, TENANT
 from tailrace.config.shapes import Config
 
 SECRET = re.compile(r"authori[sz]ation|cookie|key|token|secret|password", re.IGNORECASE)
-"""Names of what should not stand in a file."""
+"""Names of values that should not be in a file."""
 BY_BODY = "input_bytes"
-"""A limit that another one stands in for: `max_body_bytes`."""
+"""A limit that another one replaces: `max_body_bytes`."""
 
 
 def warnings(config: Config) -> Iterator[str]:

@@ -133,13 +133,13 @@ class McpConfig(ConfigPart, frozen=True, kw_only=True):
 
 
 class AgentConfig(ConfigPart, frozen=True, kw_only=True):
-    """`[agents.NAME]`: a built-in agent over `model`, or with `entry` somebody's own, `module:object`.
+    """`[agents.NAME]`: a built-in agent over `model`, or with `entry` an agent in Python, `module:object`.
 
     `id` is a second, numeric name; `tools` are `module:function`.
 
-    `approve` names the tools that wait for a person's yes. `output_schema` is the JSON schema that its
-    answers must fit. At 0.8 of `context_tokens` its history is shortened. The `max_…` limits end a run
-    as incomplete; 0 is no limit.
+    `approve` names the tools whose calls wait for a person's approval. `output_schema` is the JSON schema
+    that its answers must fit. Its history is compacted at 0.8 of `context_tokens`. The `max_…` limits end a
+    run as incomplete; 0 is no limit.
     """
 
     model: str = ""

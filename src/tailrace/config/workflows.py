@@ -12,7 +12,7 @@ from msgspec import Struct
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Fault = Callable[[str, str], None]
-"""Is told what is wrong, and what stands near it."""
+"""Receives a fault, and a text near it."""
 
 
 class NodeConfig(Struct, frozen=True, kw_only=True):
@@ -33,8 +33,8 @@ class WorkflowConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 def nodes_of(workflow: WorkflowConfig, fault: Fault) -> list[NodeConfig]:
-    """A workflow's nodes, checked: ids are unique, needs exist, nobody waits for himself. `fault` is told
-    what is wrong, and may raise."""
+    """A workflow's nodes, checked: ids are unique, needs exist, no node waits for itself. `fault` receives
+    each fault, and may raise."""
     node_list = [_node(table, fault) for table in workflow.nodes]
     nodes = [node for node in node_list if node is not None]
     ids = [node.id for node in nodes]
@@ -64,7 +64,7 @@ def _node(table: dict[str, Any], fault: Fault) -> NodeConfig | None:
 
 
 def _in_order(nodes: list[NodeConfig], fault: Fault) -> None:
-    """Nobody waits for himself; needs that do not exist are somebody else's fault."""
+    """No node may wait for itself, directly or not; needs that do not exist are reported elsewhere."""
     ids = {node.id for node in nodes}
     left, done = list(nodes), set[str]()
     while left:

@@ -50,8 +50,8 @@ _KINDS: Mapping[str, str] = {
 
 
 def decode_messages(value: Json, where: str) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """What was before, and what is new: all that follows the agent's last word, which is what somebody said
-    or, where nobody said anything, the outputs of calls. Raises `BadRequest`."""
+    """The history and the new items: those after the agent's last message, which are messages of the user or,
+    without any, outputs of calls. Raises `BadRequest`."""
     entries = as_list(value, where)
     messages = [as_object(each, f"{where}[{n}]") for n, each in enumerate(entries)]
     teller = _MessageDecoder(
@@ -63,8 +63,8 @@ def decode_messages(value: Json, where: str) -> tuple[tuple[Item, ...], tuple[It
 
 
 def place(body: bytes, item: Item, part: Part | None) -> str:
-    """Where in a request a part of what somebody said stands; `""` where it does not. Items that are refused
-    as a whole have no form on this surface."""
+    """The place of a part of a message in the request; `""` if it is not in it. Items without a form are
+    refused as a whole on this surface."""
     for n, message in enumerate(objects(body_object(body).get("messages"))):
         where = f"messages[{n}]"
         if isinstance(message.get("content"), list):
@@ -85,7 +85,7 @@ class _MessageDecoder:
         self._last = 0
 
     def finish(self) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-        """What came before the last turn, and the last turn."""
+        """The messages before the last turn, and those of the last turn."""
         items, start = self._items, self._last
         places = [n for n in range(start, len(items)) if isinstance(items[n], Message)]
         start = places[0] if places else start

@@ -1,12 +1,12 @@
 """A run as AG-UI events.
 
-A run that pauses for a person is several runs here, as the protocol wants it: a pause ends one with the
+A run that pauses for a person is several runs here, as the protocol requires: a pause ends one with the
 interrupts that wait, the answer begins the next. `Options.turn` chooses one of them; without it they follow
 each other in one stream, which is how clients read a thread that is replayed.
 
 A step is a node of the workflow, of whatever type. All agents are shown: what a subagent does carries its
 `subagentRunId`. Steps and subagents that a pause leaves open are closed with it (a subagent as suspended) and
-opened again by the turn that goes on.
+opened again by the next turn.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ class AgUiEncoder(CallEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall, AgUiTo
     def _subagent_finished(self, agent: str, fields: Object) -> None:
         self.emit({"type": "SUBAGENT_FINISHED", **self.whose(agent), **fields})
 
-    # messages, and what is asked
+    # messages and interrupts
 
     def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
         if not self._roster.shows(event.node):

@@ -1,4 +1,4 @@
-"""The messages of a run as AG-UI events: what is said, what is thought, and the calls of tools."""
+"""The messages of a run as AG-UI events: texts, reasoning, and tool calls."""
 
 from __future__ import annotations
 

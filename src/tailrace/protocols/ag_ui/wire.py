@@ -1,7 +1,7 @@
-"""Pieces of the events: ids, what is asked of people, state, usage, and our words in AG-UI's.
+"""Parts of AG-UI events: ids, interrupts, state, usage, and our enumerations in AG-UI's.
 
-What has no field in the protocol (what was cut off, citations, failed tools) rides in an event's `metadata`
-under the key `tailrace`; clients keep it with the message that the event builds.
+Content without a field in the protocol (interrupted messages, citations, failed tools) is in an event's
+`metadata` under the key `tailrace`; clients keep it with the message that the event builds.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ VERSION = "1.0"
 """The protocol that is spoken, as `RUN_STARTED` says."""
 KEY = "tailrace"
 APPROVAL, QUESTION, WAIT = "apr", "ask", "wait"
-"""What an interrupt's id begins with: a yes to a call, an answer, anything else that is waited for."""
+"""The prefixes of interrupt ids: an approval of a call, an answer to a question, any other pause."""
 STATE_SNAPSHOT, STATE_DELTA = "state.snapshot", "state.delta"
 """Names of an agent's custom events that set the state and change it."""
 STATUS_ABANDONED = "abandoned"
-"""The status of what a crash cut off and was said anew, in other words: no part of the answer."""
+"""The status of a message that a crash interrupted and another reply replaced: it is not part of the
+answer."""
 TAKEN_BACK = "tailrace.abandoned"
 """The type of the activity that takes the place of such a message."""
 FILE = "tailrace.file"
@@ -86,7 +87,7 @@ def taken_back(message: str) -> Object:
 
 
 def approval(run: str, time: int, request: t.ApprovalRequested, *, has_call: bool) -> Object:
-    """What asks for a yes to a call, for the `time`th time; `shown`: the client has seen the call."""
+    """The interrupt that asks for the `time`th approval of a call; `shown`: the client has the call."""
     call = {"toolCallId": call_id(run, request.item)} if has_call else {}
     id = ids.asked_id(ids.item_id(APPROVAL, run, request.item), time)
     fields = {"id": id, "reason": "tool_call", **call}

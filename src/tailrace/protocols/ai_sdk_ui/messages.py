@@ -54,8 +54,8 @@ _RESULT_STATES = ("output-available", "output-error", "output-denied")
 
 
 class PartResult(Struct, frozen=True):
-    """What a message answers: a yes or no (`approved`) by the approval's id, or the output of a call by
-    the call's id, or that there will be none (`failed`); `where` it stands."""
+    """An answer in a message: an approval or denial (`approved`) by the approval's id, the output of a call
+    by the call's id, or its failure (`failed`); `where` is its place."""
 
     id: str
     where: str

@@ -1,9 +1,9 @@
-"""What a UI message held before the run that goes on in it, as chunks.
+"""The content of a UI message before the run that continues it, as chunks.
 
-Outputs of the client's tools start a run of their own, in the same message. A client that resumes builds
-the message anew from the replay (AI SDK 6 and 7), so a replay of such a run begins with what the client
-itself told of the message. What only a screen needs (data parts, citations, what subagents said) is not in
-a run's log and does not come back.
+Outputs of the client's tools start a run of their own, in the same message. A client that resumes builds the
+message again from the replay (AI SDK 6 and 7), so a replay of such a run begins with the content that the
+client itself sent. Content for a screen only (data parts, citations, messages of subagents) is not in a run's
+log and is not repeated.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """`POST /api/chat` as `DefaultChatTransport` sends it, as a run request or an answer.
 
-The list of messages that a client brings is the past, also where it is not what this server remembers: a
-person may have edited it, or asks for another answer. A client that sends only its new `message` is told
-by the server what came before.
+The messages that a client sends are the history, also if this server has others: a person may have edited
+them, or ask for another answer. For a client that sends only its new `message`, the server adds the history.
 """
 
 from __future__ import annotations

@@ -4,15 +4,15 @@ Frame n is a chunk and, in the same write, the position after it: a transient `d
 `sequenceNumber` is n, the number that `?after=` takes. The last chunk has its position before it (clients
 stop reading at an error), then `[DONE]`.
 
-Every agent is shown. Whose a part is follows from what stands before it: `data-subagent` when a subagent
-begins to speak, `data-subagent-end` when the main agent does again. A step is a model reply, as far as
-nothing is open when the next one begins: clients forget open texts at the end of a step.
+All agents are shown. The parts after a `data-subagent` chunk belong to that subagent, those after
+`data-subagent-end` to the main agent. A step is a model reply, if nothing is open when the next one begins:
+clients drop open texts at the end of a step.
 
-A run that pauses for a person goes on in the same UI message. The stream up to pause k, and its numbers,
+A run that pauses for a person continues in the same UI message. The stream up to pause k, and its numbers,
 are the beginning of the stream up to pause k + 1 but for its last chunk, so a turn that answers is the same
-stream from a later frame on (`turn_begins`), and a replay is all of it. Where the user has said something
-with the answer, the turn is a message of its own, which shows the calls again that it tells the results of:
-clients look for a call in the message that they are building.
+stream from a later frame on (`turn_begins`), and a replay is all of it. If the user sent a message with the
+answer, the turn is a UI message of its own, which repeats the calls whose results it has: clients look for a
+call in the message that they are building.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from tailrace.protocols.framing.data_event import frame
 
 KEY = "tailrace"
 STATUS_ABANDONED = "abandoned"
-"""The status of a part that a crash cut off and that was said anew, in other words: no part of the answer."""
+"""The status of a part that a crash interrupted and another reply replaced: it is not part of the answer."""
 APPROVALS = "tool-approval-request"
 """In a request's `include`: this client knows approvals (AI SDK 6 and later)."""
 DONE = b"data: [DONE]\n\n"

@@ -24,7 +24,7 @@ def without_strings(body: bytes) -> bytes:
 
 
 def is_deep(plain: bytes) -> bool:
-    """Whether JSON `without_strings` is nested more than `MAX_DEPTH` deep; what is no JSON is not."""
+    """Whether JSON `without_strings` is nested more than `MAX_DEPTH` deep; False for invalid JSON."""
     brackets = plain.translate(_SQUARE, _NO_BRACKET)
     for _ in range(MAX_DEPTH):
         brackets = brackets.replace(b"[]", b"")

@@ -1,4 +1,4 @@
-"""JSON as model servers write it, where it is none: read all the same, and written anew as JSON. Pure.
+"""Invalid JSON of model servers, decoded and encoded again as valid JSON. Pure.
 
 Python servers write `NaN` and `Infinity`; servers that count in UTF-16 cut a character in two, and each
 event brings a lone half of it; some write control characters or bytes that are no UTF-8 inside strings.
@@ -17,10 +17,10 @@ from tailrace.events.items import Json
 _LONE = re.compile("[\ud800-\udfff]")
 _SHIFT = 0x100000
 HALF = re.compile("[\U0010d800-\U0010dfff]")
-"""Halves of characters as they travel: surrogates, moved to where characters of nobody are. A reply that has
-halves and, beside them, a private character of this very range has one of them altered."""
+"""Halves of characters: surrogates, moved into a private-use range. A reply that has halves and also a
+character of this range has one of them altered."""
 UNKNOWN = "\ufffd"
-"""What stands for half a character that stays alone."""
+"""The replacement of half a character without its other half."""
 
 
 def decode(data: bytes) -> Json:

@@ -81,7 +81,7 @@ def status(state: RunState) -> str:
 
 
 def _lasting(state: RunState) -> list[Item]:
-    """What was put out, without what a crash cut off and a later attempt said anew."""
+    """The output text, without replies that a crash interrupted and a later attempt replaced."""
     in_vain = said_in_vain(state)
     return [
         item.content

@@ -53,8 +53,8 @@ def decode_answers(body: bytes) -> Answer:
     """Decode what `POST /jobs/{id}/input` brings. Raises `BadRequest`.
 
     One answer, or `{answers: [...]}` with several that count together. An answer is
-    `{item, asked?, approved, reason?}` for a call that waits for a yes (`asked`: which request
-    about that call is answered, the first unless it is given), or `{request_id, value}` for a question.
+    `{item, asked?, approved, reason?}` for a call that waits for approval (`asked`: which request
+    about that call is answered, by default the first), or `{request_id, value}` for a question.
     """
     fields = body_object(body)
     if "answers" in fields:

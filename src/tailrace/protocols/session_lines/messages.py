@@ -29,7 +29,7 @@ from tailrace.protocols.session_lines import wire_messages as m
 PROVIDER = "tailrace"
 PARTIAL = m.PartialMessage()
 HERE = "@"
-"""Stands in a rendered line for the text that every delta of one content differs by."""
+"""The placeholder in a rendered line for the text, by which the deltas of one content differ."""
 
 Hot = t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta
 THOUGHTS = (t.ReasoningDelta, t.ReasoningSummaryDelta)

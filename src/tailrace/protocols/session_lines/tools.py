@@ -16,7 +16,7 @@ Person = t.ApprovalRequested | t.ApprovalResolved | t.InputRequested | t.InputRe
 
 
 class Tools:
-    """The calls of one run: what was called, what has begun, what came of it in this turn."""
+    """The tool calls of one run: names, starts, and results in this turn."""
 
     def __init__(self, chain: str) -> None:
         self.results: list[m.ToolResultMessage] = []

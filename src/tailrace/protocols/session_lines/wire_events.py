@@ -284,7 +284,7 @@ class SubagentJobStarted(Line, frozen=True, kw_only=True, tag="subagent_job_star
 
 
 class SubagentJob(HostObject, frozen=True, kw_only=True):
-    """What came of an agent's work."""
+    """The result of an agent."""
 
     job_id: str = field()
     input_ids: tuple[str, ...] = field()
