@@ -200,7 +200,7 @@ export interface ToolBefore {
   rawArgs: Record<string, unknown>;
 }
 
-/** A sign of life from a tool. */
+/** A progress message of a tool. */
 export interface ToolUpdate {
   type: "tool.update";
   chainId: string;
@@ -259,7 +259,7 @@ export interface WaitingForUserInput {
   options: string[];
 }
 
-/** A call waits for a yes. */
+/** A call waits for approval. */
 export interface PermissionRequest {
   type: "permission_request";
   chainId: string;
@@ -270,7 +270,7 @@ export interface PermissionRequest {
   reason: string;
 }
 
-/** Somebody said yes or no. */
+/** A person approved or rejected a call. */
 export interface PermissionResolved {
   type: "permission_resolved";
   chainId: string;
@@ -399,7 +399,7 @@ export interface OrchestrationTask {
   input: string;
 }
 
-/** An agent was dispatched; `parent_id` is who dispatched it. */
+/** An agent was dispatched; `parent_id` is the agent that dispatched it. */
 export interface SubagentSpawned {
   type: "subagent_spawned";
   agent: SubagentInfo;
@@ -415,14 +415,14 @@ export interface SubagentInfo {
   displayName?: string;
 }
 
-/** An agent is told what to do. */
+/** An agent receives its input. */
 export interface SubagentMessage {
   type: "subagent_message";
   agentId: string;
   input: Input;
 }
 
-/** What an agent was told. */
+/** The input of an agent. */
 export interface Input {
   id: string;
   agentId: string;

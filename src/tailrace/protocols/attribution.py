@@ -1,4 +1,4 @@
-"""Who said what: a run's agents, which of its nodes are shown, and the keys under which mounts tell.
+"""Attribution: a run's agents, which of its nodes are shown, and the keys under which mounts show them.
 
 A mount either attributes (`/agent/{id}`: every agent's items are shown, each under its agent's name) or
 does not (`/v1`: a client that knows nothing of agents gets the main agent's answer alone). Field names and

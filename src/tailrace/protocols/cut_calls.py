@@ -1,4 +1,4 @@
-"""A call that a limit cut off in the middle is incomplete: nobody may run it, and history forgets it.
+"""A call that a limit cut off in the middle is incomplete: it must not run, and history omits it.
 
 Servers end such a call like any other and say only at the end of the reply that they stopped for its length
 (Chat's `length`, Messages' `max_tokens`; of Responses servers some mark the item). So a call whose arguments
@@ -36,7 +36,7 @@ class CutCalls:
         self._last = -1
 
     def mend(self, payloads: list[t.Payload]) -> list[t.Payload]:
-        """The next payloads of the reply, as they are to be told."""
+        """The next payloads of the reply, with calls that were cut off marked as incomplete."""
         if not self._calls and not any(_begins(payload) for payload in payloads):
             return payloads
         return [result for payload in payloads for result in self._one(payload)]

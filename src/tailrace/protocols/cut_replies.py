@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class CutReplies(Generic[T]):
-    """The parts of a stream (`T`: their places or ids) by who said them."""
+    """The parts of a stream (`T`: their places or ids) by their source."""
 
     def __init__(self) -> None:
         self.discarded_parts: list[T] = []

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Generic, Protocol, TypeAlias, TypeVar, get_args
 
 from tailrace.events import types as t
+from tailrace.events.items import Message, Part
 from tailrace.protocols.attribution import Roster
 
 Handler: TypeAlias = Callable[..., None]
@@ -119,3 +120,39 @@ class ItemEncoder(FrameEncoder, Generic[ItemT]):
         t.ArgumentsDelta: DELTA,
     }
     """The part of `SHOWN` that gives the pieces of messages, thoughts and calls to their items."""
+
+
+CallT = TypeVar("CallT", bound=ItemView)
+
+
+class CallEncoder(ItemEncoder[ItemT], Generic[ItemT, CallT]):
+    """An encoder with an object for each call, too, until its tool has answered."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self._calls: dict[int, CallT] = {}
+
+    def _on_item_completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
+        item = self._items.pop(payload.item, None)
+        if item is not None:
+            item.take(payload)
+            if payload.status == "incomplete":
+                self._calls.pop(payload.item, None)
+        elif isinstance(payload.content, Message):
+            for part in payload.content.content:
+                self._show_part(event, part)
+
+    def _show_part(self, event: t.Event, part: Part) -> None:
+        """Show a part of a message that is shown when it is whole: an image, sound."""
+        raise NotImplementedError
+
+    def _on_tool_completed(self, event: t.Event, payload: t.ToolCompleted) -> None:
+        call = self._calls.pop(payload.item, None)
+        if call is not None:
+            call.take(payload)
+
+    CALLS: ClassVar[Table] = {
+        t.ItemCompleted: _on_item_completed,
+        t.ToolCompleted: _on_tool_completed,
+    }
+    """The part of `SHOWN` that ends items and calls."""

@@ -1,4 +1,4 @@
-"""How a run that failed is told to a client: the HTTP status, and OpenAI's or Anthropic's words. Pure.
+"""How a client receives a failed run: the HTTP status, and OpenAI's or Anthropic's words. Pure.
 
 A table by what the model server answered (PROTOCOLS.md has it in full, by surface, and a test walks it): what
 the client can mend stays the client's (4xx), what may pass stays so (408, 409, 429, 5xx), and what only the
@@ -21,7 +21,7 @@ OPENAI = frozenset({"chat", "responses"})
 """Dialects whose errors have OpenAI's form."""
 
 PASSTHROUGH = frozenset({400, 404, 408, 409, 410, 413, 422, 429, 499, 500, 502, 503, 504, 529})
-"""Statuses that a client is told as the model server told them."""
+"""Statuses of model servers that clients receive unchanged."""
 OTHERWISE: Mapping[int, int] = {425: 503, 522: 504, 524: 504, **dict.fromkeys(OPERATORS, 502)}
 IN_VAIN = QUOTA | frozenset(map(bare, CODES))
 """Words beside which no status makes it worth to ask again; ours also of another tailrace behind this one."""
@@ -54,14 +54,14 @@ def status(end: RunFailed) -> int:
 
 
 def again(end: RunFailed) -> bool:
-    """Whether to ask again may help. The SDKs do so by status alone, unless they are told not to."""
+    """Whether a retry may help. The SDKs decide by status alone, unless a header says otherwise."""
     code = end.status or status_of(end.code)
     mends_itself = code not in OPERATORS and code not in NEVER_RETRYABLE and not 300 <= code < 400
     return mends_itself and not end.final and not {bare(end.code), bare(end.error_type)} & IN_VAIN
 
 
 def openai(end: RunFailed) -> OpenAIError:
-    """A failure as OpenAI's servers tell it: Anthropic's 529 is their 503."""
+    """A failure in the form of OpenAI's servers: Anthropic's 529 is their 503."""
     own = end.dialect in OPENAI
     http_status = status(end)
     code = BUSY if end.code == "overloaded_error" else end.code

@@ -116,7 +116,7 @@ def only(fields: Object, names: Collection[str], where: str) -> None:
 
 
 def unsupported_field(place: str) -> BadRequest:
-    """What is told of a key that an answer may not have."""
+    """The error for a key that an answer may not have."""
     return BadRequest(
         f"{place} is not supported in an answer, so nothing was answered.", param=place
     )

@@ -3,7 +3,7 @@
 Left out is only what changes nothing of what was meant, or what clients offer unasked (Codex searches and
 pictures, Claude Code searches): it stands in the tables here, and in PROTOCOLS.md. Whatever else a server
 has no form for is refused by name, what nobody knows yet included: silence is the fault. Dialects' own codecs
-refuse, by `refused`, what only they can tell.
+refuse what only they can detect.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def _place(piece: Piece) -> tuple[type[t.Base], int]:
 
 
 def _without(payload: t.Payload) -> t.Payload:
-    """A payload whose other texts have halves for nobody."""
+    """A payload without lone surrogates in its other texts."""
     text = msgspec.json.encode(payload).decode()
     if not HALF.search(text):
         return payload

@@ -1,4 +1,4 @@
-"""Files by their media type: what a model is told of one, and by what address a client is shown one."""
+"""Files by their media type: the part that a model reads, and the address that a client shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refusals that only the operator of this server can mend, each told in a sentence of ours. Pure.
+"""Refusals that only the operator of this server can resolve, each with a message of ours. Pure.
 
 A model server that refuses the key, wants to be paid, does not serve the region that we ask from or does not
 permit what the account asks, says so in a text that repeats keys and names accounts and projects; the text
@@ -18,13 +18,13 @@ from tailrace.protocols.error_words import PERMISSION, REGION, bare
 CREDENTIALS = frozenset({401, 403, 407})
 BILL = 402
 OPERATORS = CREDENTIALS | {BILL}
-"""Statuses that are the fault of whoever runs this server, never of its client."""
+"""Statuses that are the fault of this server's operator, never of its client."""
 
 _MENDS = "whose operator has to mend that."
 
 
 class OperatorError(Struct, frozen=True):
-    """What is wrong: our code for it, and how it is told."""
+    """An error of the operator: our code and our message for it."""
 
     code: str
     message: str
@@ -57,7 +57,7 @@ CODES = frozenset(fault.code for fault in (KEY, UNPAID, ABROAD, NOT_PERMITTED)) 
     CONFIG_FAULTS,
     NO_REPLY,
 }
-"""Codes of ours: who is told one need not ask again."""
+"""Codes of ours, after which a retry does not help."""
 
 _BAD_KEY = re.compile(
     r"api[ _-]?key\W.{0,30}?(?:invalid|not valid|incorrect|expired)|(?:invalid|incorrect) api[ _-]?key",

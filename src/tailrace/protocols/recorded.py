@@ -7,10 +7,12 @@ loosely as it is live.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +20,7 @@ from msgspec import Struct
 from tailrace.errors import Malformed, ModelFailed
 from tailrace.events.items import Json
 from tailrace.events.types import Payload
+from tailrace.protocols.fields import Object
 
 DONE = b"[DONE]"
 _BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r")
@@ -64,6 +67,36 @@ class RecordedReader(Protocol):
     def close(self) -> list[Payload]:
         """The recording ended; returns what was held back."""
         ...
+
+
+class ObjectReader(ABC):
+    """`RecordedReader` for frames that are objects with a `type`; numbers the items from 0."""
+
+    FRAME: ClassVar[str]
+    """What a frame is called, for errors."""
+
+    def __init__(self) -> None:
+        self.failure: ModelFailed | None = None
+        self.cancelled = False
+        self.done = False
+        self._items = itertools.count()
+        self._open: dict[str, int] = {}
+
+    def take(self, frame: RecordedFrame) -> list[Payload]:
+        if not frame.data:
+            return []
+        try:
+            value: Object = msgspec.json.decode(frame.data)
+            return list(self._payloads(value))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise Malformed(f"not {self.FRAME}: {error!r}", frame.offset) from None
+
+    def close(self) -> list[Payload]:
+        return []
+
+    @abstractmethod
+    def _payloads(self, value: Object) -> Iterator[Payload]:
+        """The payloads of a frame, by its `type`."""
 
 
 class Frames(Protocol):
@@ -155,7 +188,7 @@ def _wrong(data: bytes) -> int:
         return len(error.doc[: error.pos].encode())
     except RecursionError:
         pass
-    return 0  # JSON by Python's wider understanding (NaN), or too deep to tell
+    return 0  # JSON by Python's wider understanding (NaN), or nested too deeply
 
 
 def _event(block: bytes, offset: int, *, loose: bool) -> Iterator[RecordedFrame]:

@@ -1,4 +1,4 @@
-"""AG-UI messages as items: what a client shows of a thread, told to a model.
+"""AG-UI messages as items: a client's copy of a thread, in the form that a model reads.
 
 What subagents said and did is left out (their word to the main agent is the output of the call that sent
 them). So are activities, which are made for screens, and replies that a crash cut off and others replaced. A
@@ -40,7 +40,7 @@ from tailrace.protocols.fields import (
 PLAIN_ROLES: tuple[Role, ...] = ("user", "system", "developer")
 ROLES = (*PLAIN_ROLES, "assistant", "tool", "reasoning", "activity")
 _KINDS: Mapping[str, str] = {
-    # a content part: the media type where none is told
+    # a content part: the media type where the part has none
     "image": "image/*",
     "audio": "audio/*",
     "video": "video/*",

@@ -7,18 +7,16 @@ call is shows late: one that gets a result ran on the server, so calls wait for 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
-import msgspec
 from msgspec import Struct
 
-from tailrace.errors import Malformed, ModelFailed
+from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Json, Status
 from tailrace.protocols.ag_ui.wire import KEY
 from tailrace.protocols.fields import Object, any_object
-from tailrace.protocols.recorded import RecordedFrame
+from tailrace.protocols.recorded import ObjectReader
 
 FINISH: dict[str, t.Finish] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 """Reasons of a run that is incomplete which are the model's own."""
@@ -54,35 +52,25 @@ NOTHING_SAID = frozenset(
 """Events of AG-UI 1.0 that say nothing an agent said. Any other is none, or none that we send (`…_CHUNK`)."""
 
 
-class AgUiReader:
-    """`protocols.recorded.Reader` for AG-UI events."""
+class AgUiReader(ObjectReader):
+    """`RecordedReader` for AG-UI events."""
+
+    FRAME = "an AG-UI event"
 
     def __init__(self) -> None:
-        self.failure: ModelFailed | None = None
-        self.cancelled = False
-        self.done = False
-        self._items = itertools.count()
-        self._open: dict[str, int] = {}
+        super().__init__()
         self._calls: dict[str, _RecordedCall] = {}
         self._waits = False
 
-    def take(self, frame: RecordedFrame) -> list[t.Payload]:
-        if not frame.data:
-            return []
-        try:
-            event: Object = msgspec.json.decode(frame.data)
-            if "subagentRunId" in event:
-                return []
-            return list(self._event(event, event["type"]))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise Malformed(f"not an AG-UI event: {error!r}", frame.offset) from None
-
     def close(self) -> list[t.Payload]:
-        """A recording may end where its thread waits for somebody."""
+        """Close a recording; it may end where its thread waits for a person."""
         self.done = self.done or self._waits
         return self._rest("stop") if self._waits else []
 
-    def _event(self, event: Object, kind: str) -> Iterator[t.Payload]:  # noqa: C901 - one arm per event
+    def _payloads(self, value: Object) -> Iterator[t.Payload]:
+        return iter(()) if "subagentRunId" in value else self._of_main_agent(value, value["type"])
+
+    def _of_main_agent(self, event: Object, kind: str) -> Iterator[t.Payload]:  # noqa: C901 - one arm per event
         match kind:
             case "RUN_STARTED":
                 self._waits = False

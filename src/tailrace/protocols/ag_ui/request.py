@@ -43,7 +43,7 @@ class Resume(Struct, frozen=True):
 
 class RunAgentInput(Struct, frozen=True):
     """A decoded request. One that brings answers (`resume`) has no input yet: which of its `messages` the run
-    does not know is for who knows the run."""
+    does not know is decided with the run's state."""
 
     request: RunRequest
     resume: tuple[Resume, ...]

@@ -19,13 +19,13 @@ from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events import types as t
-from tailrace.events.items import Message
+from tailrace.events.items import Part
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols.ag_ui import wire
 from tailrace.protocols.ag_ui.stream_items import AgUiMessage, AgUiReasoning, AgUiToolCall
 from tailrace.protocols.cut_replies import CutReplies, Source
-from tailrace.protocols.encoder import RUN_ENDS, ItemEncoder, Table
+from tailrace.protocols.encoder import RUN_ENDS, CallEncoder, ItemEncoder, Table
 from tailrace.protocols.fields import Object, without_empty
 from tailrace.protocols.framing.data_event import frame
 from tailrace.protocols.framing.json_line import encode as _json
@@ -41,7 +41,7 @@ class AgUiStreamOptions(Struct, frozen=True):
     turn: int | None = None
 
 
-class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
+class AgUiEncoder(CallEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall, AgUiToolCall]):
     """`StreamEncoder` for one run."""
 
     def __init__(self, run: str, options: AgUiStreamOptions) -> None:
@@ -57,7 +57,6 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
         self._announced_agents: set[str] = set()
         self._reply_messages: dict[Source, str] = {}
         self._cut = CutReplies[tuple[str, str]]()
-        self._calls: dict[int, AgUiToolCall] = {}
         self._interrupts: dict[int | str, tuple[str, Object]] = {}
         self._approvals: Counter[int] = Counter()
         self._questions = 0
@@ -247,23 +246,17 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
 
     def _on_item_completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
         self._begin_turn()
-        item = self._items.pop(payload.item, None)
-        if item is not None:
-            item.take(payload)
-            if payload.status == "incomplete":
-                self._calls.pop(payload.item, None)
-        elif isinstance(payload.content, Message):
-            for part in payload.content.content:
-                file = wire.file(part)
-                if file is not None:
-                    self.emit({**file, **self.whose(event.agent)})
+        super()._on_item_completed(event, payload)
+
+    def _show_part(self, event: t.Event, part: Part) -> None:
+        file = wire.file(part)
+        if file is not None:
+            self.emit({**file, **self.whose(event.agent)})
 
     def _on_tool_completed(self, event: t.Event, payload: t.ToolCompleted) -> None:
         self._begin_turn()
         self._interrupts.pop(payload.item, None)
-        call = self._calls.pop(payload.item, None)
-        if call is not None:
-            call.take(payload)
+        super()._on_tool_completed(event, payload)
 
     def _on_approval_requested(self, event: t.Event, payload: t.ApprovalRequested) -> None:
         self._approvals[payload.item] += 1
@@ -310,7 +303,7 @@ class AgUiEncoder(ItemEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall]):
 
         A client keeps them in its list and would send them back as what the agent said. `MESSAGES_SNAPSHOT`
         removes messages, but has to hold all others as the client has them; `ACTIVITY_SNAPSHOT` replaces the
-        one that has its id (docs/adr/0017), and activities are not told to models.
+        one that has its id (docs/adr/0017), and clients do not send activities to models.
         """
         for message, agent in messages:
             whose = self.whose(agent) if agent in self._subagents else {}

@@ -53,7 +53,7 @@ class AgUiMessage:
         self._cut = "incomplete"
 
     def abandon(self, source: Source) -> None:
-        """The source says something else instead: what this has said is no part of the answer."""
+        """Mark the message as abandoned, if it is this source's: its next reply differs."""
         if source == self._source:
             self._cut = wire.STATUS_ABANDONED
 
@@ -159,7 +159,7 @@ class AgUiToolCall:
         stream.emit({"type": "TOOL_CALL_START", **self._names, **fields})
 
     def abandon(self, source: Source) -> None:
-        """It ends as one that was cut off."""
+        """A call needs no mark: it ends as incomplete."""
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ArgumentsDelta):

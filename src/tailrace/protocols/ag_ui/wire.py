@@ -116,7 +116,7 @@ def custom(payload: t.Custom) -> Object:
 
 
 def is_patch(value: Json) -> bool:
-    """Whether this is a JSON Patch (RFC 6902); whether it fits the state, who applies it will see."""
+    """Whether this is a JSON Patch (RFC 6902); whether it fits the state shows when it is applied."""
     return isinstance(value, list) and all(map(_is_operation, cast("list[Json]", value)))
 
 

@@ -1,4 +1,4 @@
-"""UI messages as items: what a client shows, told to a model (`UIMessage` of ai 5 to 7).
+"""UI messages as items: a client's messages in the form that a model reads (`UIMessage` of ai 5 to 7).
 
 Parts that only a screen needs are left out; a part of an unknown type is an error that names it. What
 subagents said (between `data-subagent` and `data-subagent-end`) is not told: their word to the main agent
@@ -43,7 +43,7 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 NOT_TOLD = frozenset(
     {"step-start", "source-url", "source-document", "reasoning-file", "custom", "file"}
 )
-"""Parts of an assistant's message that no model is told of."""
+"""Parts of an assistant's message that no model reads."""
 BELOW = {"data-subagent": True, "data-subagent-end": False}
 """Parts that say whether those after them are a subagent's."""
 APPROVAL_KEYS = ("id", "approved", "reason", "isAutomatic", "signature")
@@ -162,7 +162,7 @@ def _file(part: Object, where: str) -> Part:
 
 
 class _Assistant:
-    """An assistant's message, part by part: calls in a row are told with their outputs after them."""
+    """An assistant's message, part by part: consecutive calls come before their outputs."""
 
     def __init__(self) -> None:
         self._items: list[Item] = []
@@ -185,22 +185,25 @@ class _Assistant:
         kind = _kind(part, where)
         if wire.is_abandoned(part):
             return  # what was said instead is there too
-        if kind.startswith("data-"):
-            self._below = BELOW.get(kind, self._below)
-        elif kind == "text":
-            self._say(Message(role="assistant", content=(TextPart(text(part, "text", where)),)))
-        elif kind == "reasoning":
-            self._say(Reasoning(summary=(text(part, "text", where),)))
-        elif kind == "steering-message":
-            self._steer(part, where)
-        elif kind == "dynamic-tool":
-            self._call(part, text(part, "toolName", where), where)
-        elif kind.startswith("tool-"):
-            self._call(part, kind[len("tool-") :], where)
-        elif kind not in NOT_TOLD:
-            raise _unknown(kind, where)
-        elif kind == "step-start":
-            self._flush()
+        match kind:
+            case "text":
+                self._say(Message(role="assistant", content=(TextPart(text(part, "text", where)),)))
+            case "reasoning":
+                self._say(Reasoning(summary=(text(part, "text", where),)))
+            case "steering-message":
+                self._steer(part, where)
+            case "dynamic-tool":
+                self._call(part, text(part, "toolName", where), where)
+            case "step-start":
+                self._flush()
+            case _ if kind.startswith("data-"):
+                self._below = BELOW.get(kind, self._below)
+            case _ if kind.startswith("tool-"):
+                self._call(part, kind[len("tool-") :], where)
+            case _ if kind not in NOT_TOLD:
+                raise _unknown(kind, where)
+            case _:
+                pass  # nothing that a model reads
 
     def _flush(self) -> None:
         """The outputs of the calls so far, the client's last."""

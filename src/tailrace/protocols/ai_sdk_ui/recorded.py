@@ -1,21 +1,20 @@
 """A recorded UI message stream read back: its chunks as payloads of one agent.
 
-Any server's stream of these chunks will do. Usage is told with `finish` alone, where tailrace wrote it.
+Reads any server's stream of these chunks. Usage is part of `finish`, where tailrace wrote it.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import msgspec
 
-from tailrace.errors import Malformed, ModelFailed
+from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.protocols.ai_sdk_ui.wire import KEY
 from tailrace.protocols.fields import Object, nested
-from tailrace.protocols.recorded import RecordedFrame
+from tailrace.protocols.recorded import ObjectReader
 
 FINISH: dict[str, t.Finish] = {
     "length": "length",
@@ -42,61 +41,47 @@ NOTHING_SAID = frozenset(
 """Chunks of ai 7 that say nothing an agent said, as data parts do. Any other is no chunk."""
 
 
-class UiReader:
-    """`protocols.recorded.Reader` for UI message chunks."""
+class UiReader(ObjectReader):
+    """`RecordedReader` for UI message chunks."""
+
+    FRAME = "a UI chunk"
 
     def __init__(self) -> None:
-        self.failure: ModelFailed | None = None
-        self.cancelled = False
-        self.done = False
-        self._items = itertools.count()
-        self._open: dict[str, int] = {}
+        super().__init__()
         self._calls: dict[str, int] = {}
         self._with_arguments: set[int] = set()
         self._last = -1
 
-    def take(self, frame: RecordedFrame) -> list[t.Payload]:
-        if not frame.data:
-            return []
-        try:
-            chunk: Object = msgspec.json.decode(frame.data)
-            return list(self._chunk(chunk, chunk["type"]))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise Malformed(f"not a UI chunk: {error!r}", frame.offset) from None
-
-    def close(self) -> list[t.Payload]:
-        return []
-
-    def _chunk(self, chunk: Object, kind: str) -> Iterator[t.Payload]:  # noqa: C901 - one arm per chunk
-        match kind:
+    def _payloads(self, value: Object) -> Iterator[t.Payload]:  # noqa: C901 - one arm per chunk
+        match kind := value["type"]:
             case "text-start" | "reasoning-start":
-                item = self._open[chunk["id"]] = self._last = next(self._items)
+                item = self._open[value["id"]] = self._last = next(self._items)
                 yield t.ItemStarted(item, "message" if kind == "text-start" else "reasoning")
             case "text-delta":
-                yield t.TextDelta(self._open[chunk["id"]], chunk["delta"])
+                yield t.TextDelta(self._open[value["id"]], value["delta"])
             case "reasoning-delta":
-                yield t.ReasoningDelta(self._open[chunk["id"]], chunk["delta"])
+                yield t.ReasoningDelta(self._open[value["id"]], value["delta"])
             case "text-end" | "reasoning-end":
-                yield t.ItemCompleted(self._open.pop(chunk["id"]))
+                yield t.ItemCompleted(self._open.pop(value["id"]))
             case "source-url" | "source-document":
                 if self._last in self._open.values():
-                    yield t.AnnotationAdded(self._last, _citation(chunk))
+                    yield t.AnnotationAdded(self._last, _citation(value))
             case "tool-input-start" | "tool-input-delta" | "tool-input-available":
-                yield from self._call(chunk, kind)
+                yield from self._call(value, kind)
             case "tool-input-error":
-                yield from self._call({**chunk, "input": chunk.get("input")}, kind)
-                yield from self._result(chunk, chunk["errorText"], is_error=True)
+                yield from self._call({**value, "input": value.get("input")}, kind)
+                yield from self._result(value, value["errorText"], is_error=True)
             case "tool-output-available":
-                yield from self._result(chunk, chunk["output"], is_error=False)
+                yield from self._result(value, value["output"], is_error=False)
             case "tool-output-error":
-                yield from self._result(chunk, chunk["errorText"], is_error=True)
+                yield from self._result(value, value["errorText"], is_error=True)
             case "finish":
-                yield self._usage(chunk)
+                yield self._usage(value)
                 self.done = True
             case "abort":
                 self.done = self.cancelled = True
             case "error":
-                self.failure = ModelFailed(chunk["errorText"])
+                self.failure = ModelFailed(value["errorText"])
             case _ if kind in NOTHING_SAID or kind.startswith("data-"):
                 pass
             case _:

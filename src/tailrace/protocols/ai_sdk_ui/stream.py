@@ -24,12 +24,12 @@ from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events import types as t
-from tailrace.events.items import Message
+from tailrace.events.items import Part
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols.ai_sdk_ui import past, wire
 from tailrace.protocols.ai_sdk_ui.stream_items import UiTextPart, UiToolPart
-from tailrace.protocols.encoder import RUN_ENDS, Encoder, ItemEncoder, Table
+from tailrace.protocols.encoder import RUN_ENDS, CallEncoder, Encoder, ItemEncoder, Table
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.data_event import frame
 from tailrace.protocols.framing.json_line import encode as _json
@@ -43,7 +43,7 @@ class UiStreamOptions(Struct, frozen=True):
     past: bool = False
 
 
-class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
+class UiMessageEncoder(CallEncoder[UiTextPart | UiToolPart, UiToolPart]):
     """`StreamEncoder` for one run."""
 
     def __init__(self, run: str, options: UiStreamOptions) -> None:
@@ -54,7 +54,6 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
         self._conversation = ""
         self._approvals = False
         self._dispatches: dict[str, str] = {}
-        self._calls: dict[int, UiToolPart] = {}
         self._open: set[int] = set()
         self._speaker = ""
         self._in_step = False
@@ -79,15 +78,15 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
         return template + self._progress
 
     def open_part(self, item: int) -> None:
-        """A part of this item is open from here on."""
+        """Mark an item as having an open part."""
         self._open.add(item)
 
     def close_part(self, item: int) -> None:
-        """It is not any more."""
+        """Mark an item as having no open part."""
         self._open.discard(item)
 
     def enter(self, agent: str) -> None:
-        """Something of this agent is about to begin: in which step, and whose it is."""
+        """Start the step and the agent of the next part, unless they are current."""
         if self._in_step and self._reply_ended and not self._open:
             self._end_step()
         if not self._in_step:
@@ -170,24 +169,12 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
             case "provider" | "image" | "audio":
                 pass  # shown when they are whole, or not at all
 
-    def _on_item_completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
-        item = self._items.pop(payload.item, None)
-        if item is not None:
-            item.take(payload)
-            if payload.status == "incomplete":
-                self._calls.pop(payload.item, None)
-        elif isinstance(payload.content, Message):
-            for part in payload.content.content:
-                chunk = wire.file(part)
-                if chunk is not None:
-                    if self._roster.shows(event.node):
-                        self.enter(event.agent)
-                    self.emit(chunk)
-
-    def _on_tool_completed(self, event: t.Event, payload: t.ToolCompleted) -> None:
-        call = self._calls.pop(payload.item, None)
-        if call is not None:
-            call.take(payload)
+    def _show_part(self, event: t.Event, part: Part) -> None:
+        chunk = wire.file(part)
+        if chunk is not None:
+            if self._roster.shows(event.node):
+                self.enter(event.agent)
+            self.emit(chunk)
 
     def _on_approval_requested(self, event: t.Event, payload: t.ApprovalRequested) -> None:
         call = self._calls.get(payload.item)
@@ -257,8 +244,7 @@ class UiMessageEncoder(ItemEncoder[UiTextPart | UiToolPart]):
         t.AgentCompleted: _on_agent_completed,
         t.ItemStarted: _on_item_started,
         **ItemEncoder.PIECES,
-        t.ItemCompleted: _on_item_completed,
-        t.ToolCompleted: _on_tool_completed,
+        **CallEncoder.CALLS,
         t.ApprovalRequested: _on_approval_requested,
         t.InputRequested: _on_input_requested,
         t.Usage: _on_usage,

@@ -30,7 +30,7 @@ class UiEmitter(Protocol):
         ...
 
     def enter(self, agent: str) -> None:
-        """Something of this agent is about to begin."""
+        """Start the step and the agent of the next part."""
         ...
 
     def open_part(self, item: int) -> None: ...
@@ -61,7 +61,7 @@ class UiTextPart:
         self._cut = "incomplete"
 
     def abandon(self, agent: str) -> None:
-        """The agent says something else instead: what this has said is no part of the answer."""
+        """Mark the part as abandoned, if it is this agent's: its next reply differs."""
         if agent == self._agent:
             self._cut = wire.STATUS_ABANDONED
 
@@ -131,7 +131,7 @@ class UiToolPart:
         self._delta = stream.with_position(template)
 
     def abandon(self, agent: str) -> None:
-        """It ends as one that was cut off."""
+        """A call needs no mark: it ends as incomplete."""
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ArgumentsDelta):
@@ -155,7 +155,7 @@ class UiToolPart:
         self._show()
 
     def show_again(self) -> None:
-        """Tell the whole call in a message that does not have it."""
+        """Show the complete call in a message that does not have it."""
         self._stream.enter(self._agent)
         self._show()
 

@@ -201,7 +201,7 @@ def _own(own: Object) -> Object:
 
 
 def _thinking(item: Reasoning, details: Object) -> list[Object]:
-    """Thinking goes back as it came; that of another dialect's models not at all: nobody signed it."""
+    """Thinking goes back unchanged; that of other dialects does not, because it has no signature."""
     own = {name: value for name, value in details.items() if name not in ("turn", "role")}
     if not own:
         return []
@@ -231,7 +231,7 @@ def _system(words: str, blocks: list[Object]) -> Json:
 
 
 def _output_config(settings: Settings, own: Object) -> Object:
-    """The answer's form; how hard to think is told in the client's own words where they are ours."""
+    """The answer's form; the reasoning effort is in the client's own words where this API knows them."""
     form: Object = {}
     if settings.output.kind == "json_schema":
         form["format"] = {"type": "json_schema", "schema": settings.output.schema}

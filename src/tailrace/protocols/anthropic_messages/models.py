@@ -9,7 +9,7 @@ from tailrace.protocols.fields import Object
 
 LIMIT, MOST = 20, 1000
 UNKNOWN = "1970-01-01T00:00:00Z"
-"""When a model was released, where nobody knows."""
+"""The release date of a model, which this server does not know."""
 
 
 def model(name: str) -> Object:

@@ -50,7 +50,7 @@ def words(value: Json) -> str:
 
 
 def unknown(block: Object, where: str) -> BadRequest:
-    """The refusal of what has a type that nobody here knows."""
+    """The error for a block of an unknown type."""
     return BadRequest(f"{where}.type: {block.get('type')!r} is not known", param=f"{where}.type")
 
 
@@ -83,7 +83,7 @@ def decode(block: Object, where: str) -> Part | None:
 
 
 def as_text(block: Object, where: str) -> Part:
-    """A block of a tool's result: what is no content anywhere else is told as text."""
+    """A block of a tool's result; a block without a form of its own becomes text."""
     part = decode(block, where)
     if part is not None:
         return part

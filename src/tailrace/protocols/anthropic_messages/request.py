@@ -71,7 +71,7 @@ def decode(body: bytes, version: str, betas: str = "") -> CreateMessage:
     Raises `BadRequest`, also for what the version does not know.
     """
     fields = _fields(body, version)
-    fields.pop(BETA, None)  # no field of the API; nobody gets a header by it
+    fields.pop(BETA, None)  # not a field of the API, and never sent as a header
     names = [name.strip() for name in betas.split(",")]
     fields |= without_empty({BETA: [name for name in names if _NAME.fullmatch(name)]})
     if "max_tokens" not in fields:
@@ -147,7 +147,7 @@ def _settings(fields: Object, limit: int | None, own: Object) -> Settings:
 
 
 def _more_than_user(metadata: Object) -> Object:
-    """`metadata`, where it says more than who the user is."""
+    """`metadata`, where it says more than the user's id."""
     return metadata if metadata.keys() - {"user_id"} else {}
 
 

@@ -187,7 +187,7 @@ class MessageParts(Encoder):
             case ToolCall() as content if whole or not item.is_abandoned:
                 self._add_call(item, content, whole=whole)
             case ProviderItem() as content if content.dialect == DIALECT and whole:
-                # a block of the provider's own: what is told in pieces comes as a delta, as the SDKs expect
+                # a block of the provider's own; SDKs expect some of its fields as deltas
                 block, deltas = wire.in_pieces(content.data)
                 self._blocks.add_whole(item.slot, block, self._extension(item.opening), *deltas)
             case _:

@@ -27,7 +27,7 @@ from tailrace.protocols.foreign import no_choice
 from tailrace.protocols.offered import INPUT, Names, OfferedTools
 
 TOOL_FIELDS = ("name", "description", "input_schema")
-"""Fields of a tool that servers of all dialects are told; the rest (`strict` as well) goes to our own."""
+"""Fields of a tool that servers of all dialects know; others (also `strict`) go to servers of this one."""
 NO_SCHEMA: Object = {"type": "object", "properties": {}}
 
 

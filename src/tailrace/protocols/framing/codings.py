@@ -13,7 +13,7 @@ from typing import Protocol
 import zstandard
 
 MEMBERS = 1_000
-"""Parts that each have a head of their own: what compresses with several threads makes some, nobody more."""
+"""Parts with a header of their own in one body; parallel compressors write some, none writes more."""
 INPUT = 65_536
 PIECE = 262_144
 ZSTD_INPUT = 128

@@ -109,7 +109,7 @@ def _output(state: RunState) -> list[Json]:
 
 
 def waiting_for(state: RunState) -> list[Object]:
-    """What somebody has to answer, in the words in which `POST /jobs/{id}/input` takes the answer."""
+    """The requests that wait for a person, in the form in which `POST /jobs/{id}/input` takes the answer."""
     requests: list[Object] = []
     for number, item in enumerate(state.items):
         if item.tool in ASKED_TOOL and isinstance(item.content, ToolCall):

@@ -26,7 +26,7 @@ def decode(body: bytes) -> RunRequest:
     """Decode `{agent, input, instructions?, metadata?, settings?}`. Raises `BadRequest`.
 
     `input` is a string or a list of items in the form that events show them (docs/events.schema.json);
-    `settings` are a run's settings in that form. A key nobody knows is a mistake here.
+    `settings` are a run's settings in that form. An unknown key is an error.
     """
     fields = body_object(body)
     for name in fields:

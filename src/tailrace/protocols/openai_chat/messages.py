@@ -128,7 +128,7 @@ def _decode_assistant(message: Object, where: str) -> Iterator[Item]:
     name = optional(message, "name", str, default="", where=where)
     rest = _rest(message, "name", "refusal", "tool_calls", *OPAQUE)
     calls = message.get("tool_calls")
-    if content or not calls:  # who says nothing has spoken all the same
+    if content or not calls:  # an empty message is a message too
         details = details_of(message=rest, parts=parts)
         yield Message(role="assistant", content=content, name=name, details=details)
         rest = {}

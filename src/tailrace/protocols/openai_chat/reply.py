@@ -19,9 +19,9 @@ _json = msgspec.json.Encoder().encode
 
 
 CANCELLED = 409
-"""The HTTP status of a run that somebody cancelled."""
+"""The HTTP status of a cancelled run."""
 NO_SOUND: Object = {"id": "", "expires_at": 0, "data": "", "transcript": ""}
-"""What the SDKs require of a message's `audio`; other servers, and a reply that was cut, tell less of it."""
+"""What the SDKs require of a message's `audio`; other servers and interrupted replies have fewer."""
 
 
 def completion(run: str, events: Sequence[Event], options: ChatStreamOptions) -> tuple[bytes, int]:

@@ -52,7 +52,7 @@ _CANONICAL = frozenset(
 
 
 class CreateChatCompletion(Struct, frozen=True):
-    """A decoded request; `include_usage` is whether its stream shall tell what it cost."""
+    """A decoded request; `include_usage` is whether its stream ends with the usage."""
 
     request: RunRequest
     stream: bool

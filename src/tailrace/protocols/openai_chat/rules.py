@@ -1,4 +1,4 @@
-"""What chat servers differ in that nobody can tell from their replies: settings of a model."""
+"""Differences between chat servers that their replies do not show: settings of a model."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _OPENAI = ("api.openai.com", "openai.azure.com")
 
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """How one chat server is asked.
+    """The form in which one chat server takes requests. The defaults are what all servers but OpenAI's take.
 
-    `max_tokens_field` is the name of the limit, `developer_role` the role that developers speak in.
-    `system_first`: all that systems and developers say is one message at the beginning. `custom_tools` are
-    offered as they are or as functions. `allowed_tools`: a choice among some of the tools is told as such;
-    else only these are offered. `continue_reply` is how the server is told to go on from the assistant's last
-    message: by nothing else, by the message's `prefix` (DeepSeek, Mistral), or by `continue_final_message`
-    (vLLM, SGLang); "" where it cannot. Without values: what all servers but OpenAI's take.
+    `max_tokens_field` is the name of the limit, `developer_role` the role of developer messages.
+    `system_first`: all system and developer messages are one message at the beginning. `custom_tools` are
+    sent as they are or as functions. `allowed_tools`: the server knows a choice among some of the tools;
+    else only these are sent. `continue_reply` is how a request makes the server continue the assistant's
+    last message: by nothing else (`prefill`), by the message's `prefix` (DeepSeek, Mistral), or by
+    `continue_final_message` (vLLM, SGLang); "" where it cannot.
     """
 
     max_tokens_field: MaxTokens = "max_tokens"

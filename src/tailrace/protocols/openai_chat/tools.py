@@ -142,7 +142,7 @@ def _encode_tool(tool: ToolSpec, name: str, rules: Rules) -> Object:
 def _as_sent(
     settings: Settings, pairs: Sequence[tuple[ToolDeclaration, Object]], names: Names, rules: Rules
 ) -> bool:
-    """Whether a choice in this dialect means the same to a server that is told it as it came."""
+    """Whether a choice in this dialect means the same to a server that receives it unchanged."""
     raw = settings.tool_choice.raw
     if not raw or settings.origin != DIALECT:
         return False

@@ -88,9 +88,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         if self._request is None:
             raise ValueError("no run.started yet")
         has_end = self.done or self._end is not None
-        return wire.response(
-            ids.response_id(self.run, self.options.turn),
-            self._request,
+        state = wire.ResponseState(
             metadata=self._metadata(),
             status=self._status,
             created_at=self._created_at,
@@ -100,6 +98,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
             end=self._end,
             server_fields=self._server_fields() if has_end else {},
         )
+        return wire.response(ids.response_id(self.run, self.options.turn), self._request, state)
 
     def _usage(self) -> Object:
         """What the run cost; what its server counted beyond our counts, where it was asked once."""
@@ -136,7 +135,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         return item_id(self._openings[number].agent, prefix, number)
 
     def finish_item(self, output_index: int, item: Object) -> None:
-        """An item is done: this is how the Response object shows it."""
+        """Set the final form of an item in the Response object."""
         self._output.set_item(output_index, item)
 
     def _on_run_started(self, event: t.Event, payload: t.RunStarted) -> None:
@@ -191,7 +190,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
             return
         self._openings[payload.item] = event
         if payload.waits_for == "answer":
-            self._open(payload)  # whoever asks: somebody has to answer it
+            self._open(payload)  # of every agent: the client has to answer it
         elif self._shows(event.agent) and payload.waits_for != "approval":
             self._open(payload)
 
@@ -213,7 +212,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
             SealWriter(self, start, place, secret).open()
 
     def _on_approval_requested(self, event: t.Event, payload: t.ApprovalRequested) -> None:
-        """A request for approval is shown whoever asks: somebody has to answer it."""
+        """A request for approval is shown for every agent: the client has to answer it."""
         opening, call = self._openings.get(payload.item), self._calls.get(payload.item)
         if opening is None or call is None or not isinstance(opening.payload, t.ItemStarted):
             return

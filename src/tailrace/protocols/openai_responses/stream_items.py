@@ -235,7 +235,7 @@ class SealWriter(ItemWriter):
         return {"id": self.id, "type": "reasoning", "summary": []}
 
     def take(self, payload: t.Payload) -> None:
-        """Nothing happens to a seal."""
+        """A seal is complete from the start."""
 
 
 class ServerCallWriter(ItemWriter):
@@ -292,7 +292,7 @@ class ServerCallWriter(ItemWriter):
 
 
 class ApprovalWriter(ItemWriter):
-    """The request for a yes to a call: an `mcp_approval_request`, whole from the start."""
+    """The request for approval of a call: an `mcp_approval_request`, whole from the start."""
 
     prefix = "mcpr"
 
@@ -317,4 +317,4 @@ class ApprovalWriter(ItemWriter):
         }
 
     def take(self, payload: t.Payload) -> None:
-        """Nothing happens to a request: its answer is another response's input."""
+        """A request is complete from the start; its answer is another response's input."""

@@ -20,7 +20,7 @@ class ResponseOutput:
         self._cut = CutReplies[int]()
 
     def place(self, opening: t.Event | None) -> int:
-        """The place of the next item; `opening` is the event that began it in the log, if that is now."""
+        """The index of the next item in `output`; `opening` is its `item.started`, for items of a reply."""
         self._items.append(None)
         place = len(self._items) - 1
         if opening is not None:
@@ -28,11 +28,11 @@ class ResponseOutput:
         return place
 
     def set_item(self, place: int, item: Object) -> None:
-        """An item is done."""
+        """Set the final form of an item."""
         self._items[place] = item
 
     def end_reply(self, source: Source) -> None:
-        """A reply is whole."""
+        """A source's reply is complete: it replaces the one that was abandoned before."""
         self._cut.complete(source)
 
     def abandon(self, source: Source, *, whole_turn: bool) -> None:
@@ -40,7 +40,7 @@ class ResponseOutput:
         self._cut.abandon(source, whole_turn=whole_turn)
 
     def items(self, status: str) -> list[Json]:
-        """The items that a response of this status holds."""
+        """The items of a response of this status, without those of replaced replies."""
         hidden = {*self._cut.discarded_parts, *(() if status in BADLY else self._cut.left())}
         return [
             item

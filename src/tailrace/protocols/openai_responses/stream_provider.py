@@ -126,7 +126,7 @@ class ProviderWriter(ItemWriter):
             self._close(item)
 
     def _closing(self, item: Object) -> None:
-        """What the server did not tell itself on the way."""
+        """Emit the events that the server did not send itself."""
         for event, field, source in self._form.whole:
             if event not in self._names:
                 self._emit(event, **{field: item.get(source) or ""})

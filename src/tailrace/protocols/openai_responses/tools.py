@@ -26,7 +26,7 @@ _SEARCH = "web_search_"
 _ABSENT = object()
 
 Form: TypeAlias = Literal["sent", "echoed"]
-"""As a server is told of tools, or as a Response object shows them: with the fields the types require."""
+"""Whether tools are sent to a server, or shown in a Response object: with the fields that types require."""
 
 
 def decode_tools(value: Json) -> tuple[ToolSpec, ...]:
@@ -175,7 +175,7 @@ def _choice_name(value: Json, where: str) -> str:
 
 
 def _provider_name(tool: Object) -> str:
-    """What tells a provider's tools apart: their type, and the server of an `mcp` one."""
+    """The key of a provider's tool: its type, and the server of an `mcp` one."""
     if tool["type"] == "mcp":
         return f"{_MCP}{tool.get('server_label', '')}"
     return str(tool["type"])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from msgspec import Struct
+
 from tailrace.events.items import Item, Json, Message, Reasoning, RefusalPart, TextPart
 from tailrace.events.request import RunRequest, Settings
 from tailrace.events.types import RunEnd, RunFailed, RunIncomplete
@@ -52,46 +54,47 @@ SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast
 CITATIONS = frozenset({"url_citation", "file_citation", "container_file_citation", "file_path"})
 
 KEPT_BACK = frozenset({"id", "encrypted_content"})
-"""Of what a server says of an item: it has an id of ours, and its secret is shown to who asks for it."""
+"""Of what a server says of an item: its id is one of ours, and its secret is shown on request only."""
 
 SECRETS = frozenset({"authorization", "headers"})
-"""Fields of an `mcp` tool that nobody gets to see again."""
+"""Fields of an `mcp` tool that are never shown again."""
 
 
-def response(
-    id: str,
-    request: RunRequest,
-    *,
-    metadata: dict[str, str],
-    status: str,
-    created_at: int,
-    completed_at: int | None,
-    output: list[Json],
-    usage: Json,
-    end: RunEnd | None,
-    server_fields: Object,
-) -> Object:
-    """A Response object. Times in seconds since the epoch; `served` is what the model server said of its
-    last reply that is neither the run's own nor what was asked for, as it came."""
+class ResponseState(Struct, frozen=True, kw_only=True):
+    """What a Response object says besides its request. Times in seconds since the epoch; `server_fields`:
+    what the model server said of its last reply that is neither the run's own nor of the request."""
+
+    metadata: dict[str, str]
+    status: str
+    created_at: int
+    completed_at: int | None
+    output: list[Json]
+    usage: Json
+    end: RunEnd | None
+    server_fields: Object
+
+
+def response(id: str, request: RunRequest, state: ResponseState) -> Object:
+    """A Response object."""
     settings = request.settings
     extra = settings.extra if settings.origin == items.DIALECT else {}
     return {
         "id": id,
         "object": "response",
-        "created_at": created_at,
-        "status": status,
+        "created_at": state.created_at,
+        "status": state.status,
         "background": request.background,
-        "completed_at": completed_at,
+        "completed_at": state.completed_at,
         "conversation": {"id": request.conversation} if request.conversation else None,
-        "error": _error(end),
+        "error": _error(state.end),
         "frequency_penalty": settings.frequency_penalty or 0.0,
-        "incomplete_details": _incomplete(end),
+        "incomplete_details": _incomplete(state.end),
         "instructions": request.instructions or None,
         "max_output_tokens": settings.max_output_tokens,
         "max_tool_calls": extra.get("max_tool_calls"),
-        "metadata": metadata,
+        "metadata": state.metadata,
         "model": request.model,
-        "output": output,
+        "output": state.output,
         "parallel_tool_calls": settings.parallel_tool_calls is not False,
         "presence_penalty": settings.presence_penalty or 0.0,
         "previous_response_id": request.previous or None,
@@ -113,9 +116,9 @@ def response(
         "top_logprobs": settings.top_logprobs or 0,
         "top_p": _or(settings.top_p, 1.0),
         "truncation": "auto" if request.truncation == "auto" else "disabled",
-        "usage": usage,
+        "usage": state.usage,
         "user": settings.user or None,
-        **server_fields,
+        **state.server_fields,
     }
 
 

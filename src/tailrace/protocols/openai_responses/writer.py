@@ -75,7 +75,7 @@ class ItemWriter(ABC):
 
     @abstractmethod
     def take(self, payload: t.Payload) -> None:
-        """Any other event of this item."""
+        """Show any other event of this item."""
 
     def _item(self, kind: str, item: Object) -> None:
         place = b'"output_index":%d,"item":' % self.index

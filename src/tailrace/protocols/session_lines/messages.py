@@ -72,7 +72,7 @@ def _content(part: Part) -> m.AnyContent | None:
 
 
 class SessionReply:
-    """One reply of an agent's model, as the lines of a session tell it."""
+    """One reply of an agent's model, as lines of a session."""
 
     def __init__(self, turn: e.TurnStart, model: str, ts: int, frame: Frame) -> None:
         self._turn = turn

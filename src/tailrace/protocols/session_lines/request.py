@@ -1,4 +1,4 @@
-"""A client's `POST /api/stream` as a run request, and what it is told when that makes no sense."""
+"""A client's `POST /api/stream` as a run request."""
 
 from __future__ import annotations
 

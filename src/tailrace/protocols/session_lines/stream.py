@@ -1,6 +1,6 @@
 """A run as lines of a session: events to one JSON object a line (agentrail's guide; order as in its code).
 
-The main agent's replies are the messages; agents below are told of by the host's events and by what they
+The main agent's replies are the messages; agents below are shown by the host's events and by what they
 bring back, so that a reader who appends every `delta` gets the answer and nothing else. A model's failure
 ends the message with `stopReason` `error`, and the stream with `error`.
 """
@@ -26,7 +26,7 @@ from tailrace.protocols.session_lines.subagents import Orchestra
 from tailrace.protocols.session_lines.tools import Tools
 
 CONTEXT = 200_000
-"""Tokens of a context whose size nobody told."""
+"""The size in tokens of a context of unknown size."""
 
 Words = t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta
 STOPS: dict[t.Finish, m.Stop] = {
@@ -238,7 +238,7 @@ class SessionEncoder(FrameEncoder):
         self._reply = None
 
     def _give_up(self, stop: m.Stop, error: str) -> None:
-        """Replies that will never end are told to have been broken off."""
+        """End the open replies, which will never complete."""
         for agent in tuple(self._replies):
             self._end_reply(agent, stop, Totals(), error)
 

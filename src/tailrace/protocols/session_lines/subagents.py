@@ -1,4 +1,4 @@
-"""Agents below the main one, as the host's events of a session: spawned, told, working, done, closed."""
+"""Agents below the main one, as the host's events of a session: spawned, working, done, closed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OUTCOMES: dict[t.Ending, Literal["completed", "failed", "cancelled"]] = {
 
 
 class Orchestra:
-    """The agents of one run, and what they were told."""
+    """The agents of one run, and their input."""
 
     def __init__(self, run: str) -> None:
         self._run = ids.run_id(run)
@@ -31,19 +31,19 @@ class Orchestra:
         self._waits: dict[int, str] = {}
 
     def set_task(self, task: str) -> None:
-        """What the run is about."""
+        """Set the task of the run."""
         self._task = task
 
     def add_call(self, item: int, call: ToolCall) -> None:
-        """Some agent made a call; it may turn out to dispatch another."""
+        """Add a call of any agent; it may dispatch another agent."""
         self._calls[item] = call
 
     def set_text(self, agent: str, message: Message) -> None:
-        """An agent below said something: the last of it is what came of its work."""
+        """Set an agent's latest message; the last one is the result of its work."""
         self._texts[agent] = text_of(message.content)
 
     def on_agent_started(self, event: t.Event, payload: t.AgentStarted) -> Iterator[e.Line]:
-        """An agent begins."""
+        """The lines of an agent that starts."""
         agent = event.agent
         call = self._calls.get(-1 if payload.call is None else payload.call)
         if not self._started:
@@ -67,7 +67,7 @@ class Orchestra:
         yield e.SubagentJobStarted(agent_id=agent, job_id=self._job(agent), input_ids=inputs)
 
     def on_agent_completed(self, agent: str, status: t.Ending) -> Iterator[e.Line]:
-        """An agent is done."""
+        """The lines of an agent that ends."""
         job = e.SubagentJob(
             job_id=self._job(agent),
             input_ids=(self._input(agent),),
@@ -84,21 +84,21 @@ class Orchestra:
         yield e.SubagentComplete(chain_id=self._run, depth=1, child_session_id=agent)
 
     def waits(self, agent: str, item: int, what: str) -> Iterator[e.Line]:
-        """An agent below waits for a person."""
+        """The lines of an agent that waits for a person."""
         self._waits[item] = agent
         wait = e.Wait(id=f"wait_{self._run}_{item}", agent_id=agent, kind="user", description=what)
         yield e.SubagentStatus(agent_id=agent, status="waiting")
         yield e.WaitRegistered(wait=wait)
 
     def on_answer(self, item: int, resolution: str) -> Iterator[e.Line]:
-        """Somebody answered."""
+        """A person answered: the agent continues."""
         agent = self._waits.pop(item, None)
         if agent is not None:
             yield e.WaitResolved(wait_id=f"wait_{self._run}_{item}", resolution=resolution)
             yield e.SubagentStatus(agent_id=agent, status="running")
 
     def over(self, end: t.RunEnd) -> Iterator[e.Line]:
-        """The run is over."""
+        """The line of the run's end, if there were agents below."""
         if not self._started:
             return
         failed = isinstance(end, t.RunFailed)

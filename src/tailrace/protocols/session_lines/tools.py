@@ -33,7 +33,7 @@ class Tools:
         return self._calls.get(-1 if item is None else item) or ToolCall(call_id="", name="")
 
     def works(self, event: t.Event, payload: Work, turn: int) -> Iterator[e.Line]:
-        """A tool begins, gives a sign of life, ends. One that goes on after a crash begins once."""
+        """The lines of a tool's start, progress and end. A tool that continues after a crash starts once."""
         call, chain = self.call(payload.item), self._chain
         id, name = call.call_id, call.name
         if payload.item not in self._started_calls:
@@ -89,7 +89,7 @@ class Tools:
         )
 
     def person(self, payload: Person, turn: int, depth: int) -> Iterator[e.Line]:
-        """Somebody is asked, or answers; whoever asks, for somebody has to answer."""
+        """The lines of a request to a person, of any agent, and of its answer."""
         match payload:
             case t.ApprovalRequested():
                 call = self.call(payload.item)

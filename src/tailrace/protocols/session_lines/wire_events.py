@@ -74,7 +74,7 @@ class ToolBefore(RuntimeLine, frozen=True, kw_only=True, tag="tool.before"):
 
 
 class ToolUpdate(RuntimeLine, frozen=True, kw_only=True, tag="tool.update"):
-    """A sign of life from a tool."""
+    """A progress message of a tool."""
 
     tool_call_id: str
     tool_name: str
@@ -112,7 +112,7 @@ class WaitingForUserInput(RuntimeLine, frozen=True, kw_only=True, tag="waiting_f
 
 
 class PermissionRequest(RuntimeLine, frozen=True, kw_only=True, tag="permission_request"):
-    """A call waits for a yes."""
+    """A call waits for approval."""
 
     tool_call_id: str
     tool_name: str
@@ -120,7 +120,7 @@ class PermissionRequest(RuntimeLine, frozen=True, kw_only=True, tag="permission_
 
 
 class PermissionResolved(RuntimeLine, frozen=True, kw_only=True, tag="permission_resolved"):
-    """Somebody said yes or no."""
+    """A person approved or rejected a call."""
 
     tool_call_id: str
     tool_name: str
@@ -247,14 +247,14 @@ class SubagentInfo(HostObject, frozen=True, kw_only=True):
 
 
 class SubagentSpawned(Line, frozen=True, kw_only=True, tag="subagent_spawned"):
-    """An agent was dispatched; `parent_id` is who dispatched it."""
+    """An agent was dispatched; `parent_id` is the agent that dispatched it."""
 
     agent: SubagentInfo
     parent_id: str
 
 
 class Input(HostObject, frozen=True, kw_only=True):
-    """What an agent was told."""
+    """The input of an agent."""
 
     id: str = field()
     agent_id: str = field()
@@ -262,7 +262,7 @@ class Input(HostObject, frozen=True, kw_only=True):
 
 
 class SubagentMessage(Line, frozen=True, kw_only=True, tag="subagent_message"):
-    """An agent is told what to do."""
+    """An agent receives its input."""
 
     agent_id: str
     input: Input
