@@ -1,11 +1,11 @@
 """Tools under other names and forms than the client's, for servers that have only functions.
 
-Servers take names of 64 letters, digits, `_` and `-`. A client's tool goes to a server of its own dialect by
-the name that it has there. Any other is offered by a name that every server takes: a namespace's function as
-`namespace__name`, odd characters as `_`, and what is altered or too long ends in a digest of the whole, so
-that a name is the same in every request and no two are alike. A custom tool, whose input is free text, is a
-function with one string `input`. `OfferedCalls` turns what the server then calls back into the client's own
-tool, so that nobody beyond the request knows of it.
+Servers take names of 64 letters, digits, `_` and `-`. A client's tool goes to a server of its own dialect
+by its own name. Any other is offered by a name that every server takes: a namespace's function as
+`namespace__name`, other characters as `_`; a name that was altered or is too long ends in a digest of the
+whole, so that a tool has the same name in every request and no two are alike. A custom tool, whose input is
+free text, is a function with one string `input`. `OfferedCalls` turns the server's calls back into calls of
+the client's own tools, so that no other code sees these names.
 """
 
 from __future__ import annotations

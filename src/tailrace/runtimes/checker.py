@@ -49,7 +49,7 @@ class _CheckJob(msgspec.Struct):
 
 
 class _CheckResult(msgspec.Struct):
-    """What is wrong with each text, or why that cannot be told."""
+    """Why each text does not fit, or why validation failed."""
 
     wrong: list[str] = []
     failure: str = ""

@@ -222,7 +222,7 @@ class MessagesDecoder(SseReplyDecoder):
         return message.block(block)
 
     def _leave(self) -> None:
-        """What comes next belongs to no message so far."""
+        """No more text joins the open message."""
         message, self._message = self._message, None
         if message is not None:
             message.end(self._emit)

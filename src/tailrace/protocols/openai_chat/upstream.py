@@ -89,7 +89,7 @@ class ChatCodec:
         return HttpRequest("/chat/completions", {}, _json(body), offered_tools=offered_tools)
 
     def _continuation(self, conversation: list[Object], text: str) -> Object:
-        """What tells a server to go on from the beginning of a reply."""
+        """The fields that make a server continue the beginning of a reply."""
         message: Object = {"role": "assistant", "content": text}
         match self._rules.continue_reply:
             case "":
@@ -265,8 +265,8 @@ class ChatDecoder(SseReplyDecoder):
             self._emit(t.TextDelta(item, text, self._part, logprobs, self._piece()))
 
     def _piece(self) -> dict[str, Json]:
-        """What stands beside the chunk's first piece of text, as its `details`. Who reads pieces has it
-        there, so the message does not say it once more."""
+        """The fields beside the chunk's first piece of text, as its `details`. Readers of pieces get them
+        there, so the message does not repeat them."""
         if not self._beside_piece:
             return {}
         beside, self._beside_piece = self._beside_piece, {}

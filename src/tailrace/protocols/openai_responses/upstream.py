@@ -163,8 +163,8 @@ def _may_choose(request: ModelRequest, extra: Object) -> bool:
 
 
 def _fitting_items(items: Iterable[Item], origin: str) -> Iterator[Item]:
-    """What a Responses server is told of a conversation. Raises `NoForm` for what a client said that no such
-    server knows."""
+    """The items of a conversation as a Responses server accepts them. Raises `NoForm` for an item of the
+    client's that no such server knows."""
     for item in items:
         foreign.check_item(item, origin)
         match item:
@@ -203,8 +203,8 @@ def _check_parts(item: Item, parts: Iterable[Part], origin: str) -> None:
 
 
 def _legal(item: Message) -> Iterator[Message]:
-    """What somebody said in another dialect, as servers of this one take it: an assistant says words and
-    nothing else, and an assistant who says none is not told; others have always spoken."""
+    """A message of another dialect as servers of this one accept it: an assistant's has text only, and one
+    without text is left out; any other has content."""
     if DIALECT in item.details:
         yield item
     elif item.role != "assistant":

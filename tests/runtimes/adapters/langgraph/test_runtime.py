@@ -25,7 +25,7 @@ from tailrace.events.request import Settings
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.models.scenario import ScenarioStep
 from tailrace.runtimes.adapters.langgraph import anatomy
-from tailrace.runtimes.adapters.langgraph.offer import tool_names
+from tailrace.runtimes.adapters.langgraph.anatomy import tool_names
 from tailrace.runtimes.adapters.langgraph.runtime import LangGraphRuntime
 from tailrace.runtimes.contract import Runtime
 from tests.runtimes.adapters.contract_suite import Contract

@@ -1,4 +1,4 @@
-"""A Pydantic AI agent as a runtime: `Agent.run`, listened to (`tap.py`) and played back
+"""A Pydantic AI agent as a runtime: `Agent.run`, listened to (`patches.py`) and played back
 (`playback.py`).
 
 Agents that its tools run take part as subagents: they are met where every run begins
