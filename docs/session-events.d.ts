@@ -451,7 +451,7 @@ export interface SubagentJobCompleted {
   job: SubagentJob;
 }
 
-/** What came of an agent's work. */
+/** The result of an agent. */
 export interface SubagentJob {
   jobId: string;
   inputIds: string[];

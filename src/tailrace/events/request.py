@@ -98,7 +98,8 @@ class RunRequest(Canonical, frozen=True, kw_only=True):
 
     `agent` is the id of what runs, `model` the name the client used. `history` holds the items of the
     earlier turns, resolved when the run began, so that the run needs no other log to go on. `session` and
-    `client_names` are the client's own names for the conversation and for this turn, where it has such.
+    `client_names` (`called` in JSON) are the client's own names for the conversation and for this turn,
+    where it has such.
     """
 
     agent: str

@@ -310,8 +310,7 @@ class CompactionStarted(Base, frozen=True, tag="compaction.started"):
 
 
 class CompactionCompleted(Base, frozen=True, tag="compaction.completed"):
-    """`replacement` replaces the history up to this event; with a `failure` (its reason) the history
-    stays."""
+    """`replacement` replaces the history up to this event; if the compaction `failed`, the history stays."""
 
     replacement: tuple[Item, ...] = ()
     failure: str = field(default="", name="failed")
