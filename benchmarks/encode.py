@@ -9,7 +9,7 @@ from tailrace.events import types as t
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.protocols.contract import StreamEncoder
-from tailrace.runtimes.node_lifecycle import finish, opening, said
+from tailrace.runtimes.node_lifecycle import finish, main_drafts, opening
 from tailrace.service.views import VIEWS
 
 RUN = "0" * 26
@@ -43,7 +43,7 @@ def _log() -> list[t.Event]:
         t.ItemCompleted(0),
         t.Usage("m"),
     ]
-    log += [state.advance(draft, 0) for draft in said(payloads)]
+    log += [state.advance(draft, 0) for draft in main_drafts(payloads)]
     return log + [state.advance(draft, 0) for draft in finish(state, t.RunCompleted())]
 
 

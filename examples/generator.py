@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import tailrace
-from tailrace.runtimes.adapters.generator.run import Piece
+from tailrace.runtimes.adapters.generator.run import GeneratorPiece
 
 app = tailrace.App(data="tailrace-data/examples")
 
 
 @app.agent("poet", restarts=True)
-async def poet(run: tailrace.Run) -> AsyncGenerator[Piece, None]:
+async def poet(run: tailrace.Run) -> AsyncGenerator[GeneratorPiece, None]:
     """Thinks, looks something up, lets a critic speak, and answers."""
     yield run.reasoning("Pick a metre. ")
     search = run.tool("rhymes", word=run.input.split()[-1])

@@ -79,7 +79,7 @@ def _summary(kind: type[Base]) -> str:
 
 
 def _fields(kind: type[Base]) -> str:
-    return ", ".join(f"`{name}`" for name in kind.__struct_fields__) or "–"
+    return ", ".join(f"`{name}`" for name in kind.__struct_encode_fields__) or "–"
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from tailrace.auth.tokens import BUCKET, MOST_SECRETS, Token, Tokens
 from tailrace.cli.tokens import create
 from tailrace.errors import ConfigError, NotFound
 from tailrace.log.stores.memory.store import MemoryStore
-from tailrace.log.stores.sqlite.records import SqliteSideRecords
+from tailrace.log.stores.sqlite.records import side_records
 from tailrace.log.stores.sqlite.store import SqliteStore
 
 
@@ -119,7 +119,7 @@ async def test_the_first_token_is_noticed(tokens: Tokens, clock: Clock) -> None:
 async def test_tokens_can_be_made_while_a_server_owns_the_folder(
     tmp_path: Path, clock: Clock
 ) -> None:
-    beside = Tokens(lambda: SqliteSideRecords(tmp_path), clock)
+    beside = Tokens(lambda: side_records(tmp_path), clock)
     before = await beside.create(ANN)
     store = SqliteStore(tmp_path)
     await store.open()

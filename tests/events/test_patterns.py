@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tailrace.events.patterns import LONGEST, NoPattern, Pattern
-from tailrace.events.work import Overspent, Work
+from tailrace.events.work import Overspent, WorkBudget
 
 PLENTY = 1_000_000
 
@@ -45,8 +45,8 @@ PLENTY = 1_000_000
     ],
 )
 def test_what_a_pattern_means(source: str, fits: str, unfit: str) -> None:
-    assert Pattern(source).matches(fits, Work(PLENTY))
-    assert not Pattern(source).matches(unfit, Work(PLENTY))
+    assert Pattern(source).matches(fits, WorkBudget(PLENTY))
+    assert not Pattern(source).matches(unfit, WorkBudget(PLENTY))
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,4 @@ def test_what_is_no_linear_pattern_is_refused(source: str, why: str) -> None:
 
 def test_a_long_text_is_counted() -> None:
     with pytest.raises(Overspent):
-        Pattern("(?:[01]*1[01]{900})y").matches("01" * 10_000, Work(10_000))
+        Pattern("(?:[01]*1[01]{900})y").matches("01" * 10_000, WorkBudget(10_000))

@@ -16,7 +16,7 @@ from tailrace.events.answers import reply
 from tailrace.events.schema_shapes import NoSchema, fault
 from tailrace.events.schemas import QUICK, misfits, mismatch
 from tailrace.events.types import InputRequested
-from tailrace.events.work import Overspent, Work
+from tailrace.events.work import Overspent, WorkBudget
 from tests.support.schemas import ATTACKS, SCHEMAS, VALUES
 
 OBJECT = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -82,7 +82,7 @@ def test_what_is_no_schema_is_refused_by_its_place(schema: Any, words: str) -> N
 def test_no_schema_takes_more_than_it_may(name: str) -> None:
     """It is told in bounded work, or not: never by running on."""
     schema, value = ATTACKS[name]
-    work = Work(QUICK)
+    work = WorkBudget(QUICK)
     try:
         mismatch(value, schema, work)
     except (NoSchema, Overspent):
@@ -93,7 +93,7 @@ def test_no_schema_takes_more_than_it_may(name: str) -> None:
 @given(schema=SCHEMAS, value=VALUES, units=st.integers(0, 60))
 def test_less_work_gives_the_same_answer_or_none(schema: Any, value: Any, units: int) -> None:
     try:
-        found = mismatch(value, schema, Work(units))
+        found = mismatch(value, schema, WorkBudget(units))
     except Overspent:
         return
     assert found == mismatch(value, schema)
@@ -112,7 +112,7 @@ def test_a_message_never_repeats_a_large_value() -> None:
 
 def test_texts_are_json_first() -> None:
     texts = ['{"n": 1}', '{"n": "x"}', "{", "[" * 100_000]
-    fits, unfit, broken, deep = misfits(texts, OBJECT, Work(QUICK))
+    fits, unfit, broken, deep = misfits(texts, OBJECT, WorkBudget(QUICK))
     assert fits == ""
     assert "$.n" in unfit
     assert "truncated" in broken

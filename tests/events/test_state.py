@@ -101,7 +101,7 @@ def test_any_prefix_can_be_ended_any_way(events: Sequence[t.Event], cut: int) ->
         for draft in state.settle(end):
             state.advance(draft, 0)
         state.advance(t.Draft(end), 0)
-        assert state.ended
+        assert state.is_finished
 
 
 def test_what_a_dead_worker_left_is_shown_but_not_remembered() -> None:
@@ -129,7 +129,7 @@ def test_usage_adds_up_by_agent_and_model() -> None:
 
 def test_a_new_state_has_no_request() -> None:
     with pytest.raises(IllegalEvent):
-        RunState().started()
+        RunState().start_request()
 
 
 def test_what_a_person_had_said_of_a_running_tool_is_void_after_a_crash() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tailrace.events.items import Message, ProviderItem, TextPart
 from tailrace.events.request import ToolSpec
-from tailrace.events.tools import BRINGS, brings_tools, declared, run_by_client
+from tailrace.events.tools import BRINGS, brings_tools, declarations, run_by_client
 
 FUNCTION = ToolSpec(name="f", parameters={"type": "object"}, origin="responses")
 SPACE = ToolSpec(
@@ -29,7 +29,7 @@ def brings(kind: str, *tools: Any) -> ProviderItem:
 
 
 def test_they_stand_in_order_and_what_a_provider_runs_is_nobodys() -> None:
-    found = declared((SEARCH, SPACE, FUNCTION))
+    found = declarations((SEARCH, SPACE, FUNCTION))
     assert [each.key for each in found] == [("", "web_search"), ("ns", "f"), ("", "f")]
     assert found[1].spec.strict is True
     assert run_by_client((SEARCH, SPACE, FUNCTION)) == {("ns", "f"), ("", "f")}
@@ -37,7 +37,7 @@ def test_they_stand_in_order_and_what_a_provider_runs_is_nobodys() -> None:
 
 def test_what_a_client_says_twice_stays_twice() -> None:
     """Whether that is allowed is for its server to say."""
-    assert len(declared((FUNCTION, FUNCTION))) == 2
+    assert len(declarations((FUNCTION, FUNCTION))) == 2
 
 
 @pytest.mark.parametrize("kind", BRINGS)
@@ -47,7 +47,7 @@ def test_what_comes_on_the_way_counts_once_and_behind(kind: str) -> None:
     deep = {"type": "namespace", "name": "ns", "tools": [late]}
     said = Message(role="user", content=(TextPart("x"),))
     item = brings(kind, late, again, deep, {"type": "custom", "name": "c"}, None)
-    found = declared((FUNCTION,), (item, said, item))
+    found = declarations((FUNCTION,), (item, said, item))
     assert [each.key for each in found] == [("", "f"), ("", "late"), ("ns", "late"), ("", "c")]
     assert found[0].spec == FUNCTION
     assert [brings_tools(each) for each in (item, said)] == [True, False]
@@ -56,9 +56,9 @@ def test_what_comes_on_the_way_counts_once_and_behind(kind: str) -> None:
 @pytest.mark.parametrize("tools", [None, 5, "f", {}, [[]], [{"type": "function"}], [{"name": "f"}]])
 def test_rubbish_declares_nothing(tools: Any) -> None:
     item = ProviderItem(dialect="responses", data={"type": "additional_tools", "tools": tools})
-    assert declared((), (item,)) == []
+    assert declarations((), (item,)) == []
 
 
 def test_what_another_dialects_item_says_declares_nothing() -> None:
     data = {"type": "additional_tools", "tools": [{"type": "function", "name": "f"}]}
-    assert declared((), (ProviderItem(dialect="messages", data=data),)) == []
+    assert declarations((), (ProviderItem(dialect="messages", data=data),)) == []

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from openai import APIStatusError, OpenAI
 
-from tailrace.events.history import UNANSWERED
+from tailrace.events.history import NOT_RUN
 from tests.http.test_ui import Client, _assistant, _user
 from tests.support import ui_chunks
 from tests.support.agui_thread import Thread, user
@@ -67,7 +67,7 @@ def test_on_the_ai_sdks_surface(server: ChildServer, tmp_path: Path, second: boo
     chat.send(*sent)
     assert chat.run != run
     assert _outputs(server, chat.run)[-1] == _outputs_of(server, run)
-    assert UNANSWERED not in _outputs(server, chat.run)
+    assert NOT_RUN not in _outputs(server, chat.run)
     assert effects(tmp_path, "order") == 1
 
 
@@ -83,7 +83,7 @@ def test_while_the_call_waits_it_is_told_as_waiting(server: ChildServer, tmp_pat
     chat = Client(server, "lead")
     reader = ui_chunks.read(chat.send(_user("order a hat")))
     chat.send(_user("order a hat"), _assistant(reader), _user("and a scarf", "u2"))
-    assert _outputs(server, chat.run)[-1] == UNANSWERED
+    assert _outputs(server, chat.run)[-1] == NOT_RUN
     assert effects(tmp_path, "order") == 0
 
 
@@ -98,7 +98,7 @@ def test_on_agui(server: ChildServer, tmp_path: Path) -> None:
     assert effects(tmp_path, "order") == 1
     thread.send(thread.body(messages=[*before, {**user("and a scarf"), "id": "u2"}]))
     assert thread.run != run
-    assert UNANSWERED not in _outputs(server, thread.run)
+    assert NOT_RUN not in _outputs(server, thread.run)
     assert _outputs_of(server, run) in _outputs(server, thread.run)
 
 
@@ -130,7 +130,7 @@ def test_on_responses(server: ChildServer, client: OpenAI, tmp_path: Path, told:
     assert third.output_text == SCARF
     assert third.id.split("_")[1] != first.id.split("_")[1]
     outputs = _outputs(server, third.id)
-    assert UNANSWERED not in outputs
+    assert NOT_RUN not in outputs
     if "call" not in told:  # there it stands as the call that the server showed
         assert outputs.count(_outputs_of(server, first.id)) == 1
     assert effects(tmp_path, "order") == 1

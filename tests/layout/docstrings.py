@@ -65,7 +65,7 @@ def _missing(parent: ast.Module | ast.ClassDef, index: Classes) -> Iterator[tupl
         if isinstance(node, ast.ClassDef):
             yield from _missing(node, index)
         elif isinstance(node, Function) and not node.name.startswith("_"):
-            if ast.get_docstring(node) or _is_setter(node):
+            if ast.get_docstring(node) or _is_decorated(node, "setter", "overload"):
                 continue
             if isinstance(parent, ast.Module):
                 yield node, node.name
@@ -112,7 +112,5 @@ def _attributes(node: ast.ClassDef) -> Iterator[str]:
                 pass
 
 
-def _is_setter(node: Function) -> bool:
-    return any(
-        isinstance(each, ast.Attribute) and each.attr == "setter" for each in node.decorator_list
-    )
+def _is_decorated(node: Function, *names: str) -> bool:
+    return any(ast.unparse(each).rpartition(".")[2] in names for each in node.decorator_list)

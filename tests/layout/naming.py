@@ -28,6 +28,8 @@ TERM = re.compile(
 )
 """A term of a specification: `cached` tokens, `created` at, `encrypted` content (OpenAI), `redacted` thinking
 (Anthropic), `expected` sequence (of an append), `fenced` writer, `unauthorized` (HTTP); or an adjective."""
+PUBLIC = frozenset({"done"})
+"""Arguments of the public `Progress` and `Run.progress`: how much of `total` is done."""
 CONSTANTS = frozenset({"SHOWN", "HIDDEN"})
 """What an encoder shows and hides (`protocols/encoder.py`)."""
 
@@ -52,7 +54,9 @@ def bare_participles(tree: ast.AST) -> list[str]:
 
 def _is_allowed(name: str, *, boolean: bool) -> bool:
     word = name.strip("_").lower()
-    return name in CONSTANTS or bool(TERM.fullmatch(word) or (boolean and STATE.fullmatch(word)))
+    return name in CONSTANTS | PUBLIC or bool(
+        TERM.fullmatch(word) or (boolean and STATE.fullmatch(word))
+    )
 
 
 def _definitions(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -71,7 +71,7 @@ def test_follow_has_no_gap_and_no_double(
 def test_subscriptions_share_frames_without_gap_or_double(
     schedule: list[tuple[int, int]], readers: list[tuple[int, int, bool]]
 ) -> None:
-    """Readers that come at any time, from any frame, pulled or written to directly: same bytes."""
+    """ReadPool that come at any time, from any frame, pulled or written to directly: same bytes."""
 
     async def scene() -> None:
         store = MemoryStore()

@@ -11,7 +11,7 @@ import pytest
 
 from tailrace.cli.serving import AuditFile
 from tailrace.log import private
-from tailrace.log.stores.sqlite.records import SqliteSideRecords
+from tailrace.log.stores.sqlite.records import side_records
 from tailrace.log.stores.sqlite.schema import FILE, FILES
 from tailrace.log.stores.sqlite.store import SqliteStore
 from tests.contracts.log_contract import ENDED, append
@@ -51,7 +51,7 @@ async def test_a_running_store_is_its_owners_alone(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("umask")
 async def test_a_command_beside_the_server_makes_the_same_folder(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    await SqliteSideRecords(folder).put("tokens", "key", b"{}")
+    await side_records(folder).put("tokens", "key", b"{}")
     seen = modes(folder)
     assert seen.pop(".") == 0o700
     assert set(seen.values()) == {0o600}

@@ -18,7 +18,7 @@ from tailrace.log import transfer
 from tailrace.log.contract import Record, Store
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.log.stores.sqlite.store import SqliteStore
-from tailrace.log.transfer import Broken, Moved
+from tailrace.log.transfer import Broken, TransferCounts
 from tailrace.protocols.openai_responses.stream import ResponsesEncoder, ResponsesStreamOptions
 from tests.contracts.log_contract import everything
 from tests.support import nats_stores
@@ -94,8 +94,8 @@ async def fill(store: Store) -> None:
         await store.records.put(bucket, key, value, expires=expires)
 
 
-async def exported(store: Store) -> tuple[list[bytes], Moved]:
-    moved = Moved()
+async def exported(store: Store) -> tuple[list[bytes], TransferCounts]:
+    moved = TransferCounts()
     return [line async for line in transfer.export(store, BUCKETS, "runs", moved)], moved
 
 
@@ -108,7 +108,7 @@ async def test_a_store_goes_over(
         await fill(one)
         lines, moved = await exported(one)
     count = sum(map(len, LOGS.values()))
-    assert moved == Moved(runs=3, records=len(RECORDS), events=count, open=[OPEN])
+    assert moved == TransferCounts(runs=3, records=len(RECORDS), events=count, open=[OPEN])
     for line in lines:
         alone = line.count(b'"type":"item.completed"') == 1 and line.count(b"[") < 4
         assert alone or len(line) < 2 * transfer.LINE_BYTES
@@ -209,7 +209,7 @@ async def test_what_is_broken_is_refused_whole(name: str, lines: Lines, tmp_path
     async with opened("memory", tmp_path, ()) as other:
         with pytest.raises(Broken, match=said.format(**at)):
             await transfer.import_(other, lambda: change(lines))
-        assert await exported(other) == ([lines[0], transfer_end(0, 0)], Moved())
+        assert await exported(other) == ([lines[0], transfer_end(0, 0)], TransferCounts())
 
 
 def transfer_end(records: int, events: int) -> bytes:

@@ -15,7 +15,7 @@ from tailrace.errors import LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import ModelRequest
 from tailrace.models.bounded import BoundedModel, ReplyBounds
-from tailrace.models.http import HttpModel, Sessions, Timeouts
+from tailrace.models.http import HttpModel, ModelServer, Sessions, Timeouts
 from tailrace.protocols.contract import UpstreamCodec
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_media.images import ImagesCodec
@@ -95,12 +95,14 @@ def model(url: str, codec: UpstreamCodec | None = None, most: int = 100_000) -> 
         "m",
         codec or ChatCodec(),
         Sessions(),
-        base_url=url,
-        model="up",
-        headers={},
-        timeouts=timeouts,
-        retries=0,
-        most_bytes=most,
+        ModelServer(
+            base_url=url,
+            model="up",
+            headers={},
+            timeouts=timeouts,
+            retries=0,
+            most_bytes=most,
+        ),
     )
 
 

@@ -58,7 +58,7 @@ USAGE = t.Usage("m")
 async def said(server: Server, begun: str, settings: Settings | None = None) -> RunState:
     """What a log makes of the reply: it must be legal."""
     state = RunState()
-    asked = ModelRequest(items=(user("Hi"),), settings=settings or Settings(), begun=begun)
+    asked = ModelRequest(items=(user("Hi"),), settings=settings or Settings(), beginning=begun)
     for draft in [t.Draft(t.RunStarted(request())), *opening(state, "helper")]:
         state.advance(draft, TS)
     reply = ModelReply(state)
@@ -163,7 +163,7 @@ async def test_whatever_follows_the_reply_is_legal(reply: Payloads, shown: list[
 async def test_a_server_that_refuses_is_asked_without(status: int) -> None:
     server = Server(ModelFailed("no prefill", status=status), [*message("Another."), USAGE])
     assert texts(await said(server, BEGUN)) == ["Another."]
-    assert [asked.begun for asked in server.asked] == [BEGUN, ""]
+    assert [asked.beginning for asked in server.asked] == [BEGUN, ""]
 
 
 @pytest.mark.parametrize("status", [0, 401, 404, 429])
@@ -185,12 +185,12 @@ async def test_another_failure_is_one(status: int) -> None:
 async def test_what_cannot_go_on_is_asked_anew(begun: str, settings: Settings) -> None:
     server = Server([*message("Another."), USAGE])
     assert texts(await said(server, begun, settings)) == ["Another."]
-    assert server.asked[0].begun == ""
+    assert server.asked[0].beginning == ""
 
 
 @pytest.mark.parametrize("prefill", [False, True])
 def test_a_messages_server_is_told_without_white_space_at_the_end(*, prefill: bool) -> None:
-    asked = ModelRequest(items=(user("Hi"),), begun=BEGUN)
+    asked = ModelRequest(items=(user("Hi"),), beginning=BEGUN)
     body = json.loads(MessagesCodec(prefill=prefill).request(asked, "claude").body)
     begun = {"role": "assistant", "content": BEGUN.rstrip()}
     assert (body["messages"][-1] == begun) == prefill

@@ -12,7 +12,7 @@ import pytest
 from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import ModelRequest, Settings
-from tailrace.models.http import HttpModel, IdleTimer, Sessions, Timeouts
+from tailrace.models.http import HttpModel, IdleTimer, ModelServer, Sessions, Timeouts
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tests.support.logs import user
@@ -66,11 +66,13 @@ def asking(url: str, retries: int, timeouts: Timeouts) -> HttpModel:
         "m",
         ChatCodec(),
         Sessions(),
-        base_url=url,
-        model="up",
-        headers={"authorization": f"Bearer {SECRET}"},
-        timeouts=timeouts,
-        retries=retries,
+        ModelServer(
+            base_url=url,
+            model="up",
+            headers={"authorization": f"Bearer {SECRET}"},
+            timeouts=timeouts,
+            retries=retries,
+        ),
     )
 
 
@@ -117,11 +119,13 @@ async def test_what_a_request_adds_stands_beside_what_is_configured() -> None:
             "m",
             MessagesCodec(),
             Sessions(),
-            base_url=url,
-            model="up",
-            headers={"Anthropic-Beta": "oauth-2025-04-20"},
-            timeouts=Timeouts(5, 5, 5),
-            retries=0,
+            ModelServer(
+                base_url=url,
+                model="up",
+                headers={"Anthropic-Beta": "oauth-2025-04-20"},
+                timeouts=Timeouts(5, 5, 5),
+                retries=0,
+            ),
         )
         settings = Settings(origin="messages", extra={"anthropic-beta": ["a-1", "b-2"]})
         with suppress(ModelFailed):  # the server speaks another dialect; its head is asked for here
@@ -329,12 +333,14 @@ async def test_a_long_user_is_sent_as_a_digest(longest: int, sent: int) -> None:
                 "m",
                 ChatCodec(),
                 Sessions(),
-                base_url=url,
-                model="up",
-                headers={},
-                timeouts=Timeouts(5, 5, 5),
-                retries=0,
-                longest_user=longest,
+                ModelServer(
+                    base_url=url,
+                    model="up",
+                    headers={},
+                    timeouts=Timeouts(5, 5, 5),
+                    retries=0,
+                    longest_user=longest,
+                ),
             )
             asked = ModelRequest(items=ASKED.items, settings=Settings(user=user_id))
             async for _ in model.stream(asked):
@@ -358,11 +364,13 @@ async def test_closing_the_reply_closes_the_connection() -> None:
             "m",
             ChatCodec(),
             Sessions(),
-            base_url=url,
-            model="up",
-            headers={},
-            timeouts=Timeouts(),
-            retries=0,
+            ModelServer(
+                base_url=url,
+                model="up",
+                headers={},
+                timeouts=Timeouts(),
+                retries=0,
+            ),
         )
         reply = model.stream(ASKED)
         assert await anext(reply)

@@ -113,7 +113,7 @@ async def test_who_breaks_off_is_a_bad_gateway_and_who_is_slow_a_timeout(name: s
 
 @pytest.mark.usefixtures("at_once")
 async def test_a_server_that_does_not_answer_is_not_asked_to_begin_anew() -> None:
-    begun = ModelRequest(items=ASKED.items, begun="Once upon a time there was a")
+    begun = ModelRequest(items=ASKED.items, beginning="Once upon a time there was a")
     async with upstream(stalls_before) as (url, peers):
         failure = await failed(url, retries=1, timeouts=SHORT, asked=begun)
     assert (failure.status, len(peers)) == (504, 2)

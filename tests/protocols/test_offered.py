@@ -15,7 +15,7 @@ from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.items import Message, ProviderItem, TextPart, ToolCall
 from tailrace.events.request import ModelRequest, Settings, ToolChoice, ToolSpec
-from tailrace.events.tools import Declared, run_by_client
+from tailrace.events.tools import ToolDeclaration, run_by_client
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.contract import UpstreamCodec
 from tailrace.protocols.offered import Names, OfferedCalls, OfferedTools
@@ -256,7 +256,7 @@ def spec(namespace: str, name: str, *, custom: bool = False) -> ToolSpec:
 
 @given(keys=st.lists(KEYS, unique=True, max_size=8))
 def test_names_are_legal_differ_and_lead_back(keys: list[tuple[str, str]]) -> None:
-    found = [Declared(ToolSpec(name=name), namespace) for namespace, name in keys]
+    found = [ToolDeclaration(ToolSpec(name=name), namespace) for namespace, name in keys]
     names = Names(found, "chat", "responses")
     made = [names.of(*tool.key) for tool in found]
     assert all(LEGAL.fullmatch(name) for name in made)
@@ -267,7 +267,7 @@ def test_names_are_legal_differ_and_lead_back(keys: list[tuple[str, str]]) -> No
 
 
 def test_a_function_that_is_called_like_a_namespaces_is_another() -> None:
-    found = [Declared(ToolSpec(name="n__f")), Declared(ToolSpec(name="f"), "n")]
+    found = [ToolDeclaration(ToolSpec(name="n__f")), ToolDeclaration(ToolSpec(name="f"), "n")]
     names = Names(found, "chat", "responses")
     assert names.of("", "n__f") == "n__f"
     assert names.of("n", "f") != "n__f"
@@ -279,8 +279,8 @@ def test_a_name_does_not_hang_on_the_others(
 ) -> None:
     """A conversation names tools that are not offered any more."""
     alone = Names([], "chat", "responses").of(*key)
-    rest = [Declared(ToolSpec(name=name), ns) for ns, name in others if (ns, name) != key]
-    beside = Names([*rest, Declared(ToolSpec(name=key[1]), key[0])], "chat", "responses")
+    rest = [ToolDeclaration(ToolSpec(name=name), ns) for ns, name in others if (ns, name) != key]
+    beside = Names([*rest, ToolDeclaration(ToolSpec(name=key[1]), key[0])], "chat", "responses")
     if alone not in {beside.of(*each.key) for each in rest}:
         assert beside.of(*key) == alone
 

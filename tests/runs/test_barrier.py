@@ -66,6 +66,6 @@ async def test_a_process_that_was_cut_off_begins_nothing_when_it_is_back(
 
 async def _goes_on(house: House, run: str) -> bool:
     try:
-        return not (await house.directory.state(run)).ended
+        return not (await house.directory.state(run)).is_finished
     except NotFound:
         return False

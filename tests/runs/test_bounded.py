@@ -19,7 +19,7 @@ from tailrace.runs.writer import FRAME_BYTES, FRAME_EVENTS, RunWriter
 from tailrace.runtimes.adapters.generator.run import Run
 from tailrace.runtimes.adapters.generator.runtime import Function, GeneratorRuntime
 from tailrace.runtimes.contract import RunContext, Runtime
-from tailrace.runtimes.node_lifecycle import NODE, opening, said
+from tailrace.runtimes.node_lifecycle import NODE, main_drafts, opening
 from tests.support.house import Fake, House, open_house
 from tests.support.logs import request
 
@@ -119,7 +119,7 @@ class Stubborn:
 
     async def run(self, context: RunContext) -> None:
         context.emit(opening(context.state, "helper"))
-        context.emit(said([t.ItemStarted(0, "message")]))
+        context.emit(main_drafts([t.ItemStarted(0, "message")]))
         while True:
             try:
                 while True:
@@ -171,7 +171,7 @@ async def test_what_closes_an_item_has_its_place() -> None:
 def opens(context: RunContext) -> None:
     """Another item, beside all those that are open."""
     number = len(context.state.items)
-    context.emit(said([t.ItemStarted(number, "message")]))
+    context.emit(main_drafts([t.ItemStarted(number, "message")]))
 
 
 async def test_items_that_are_open_have_a_number() -> None:

@@ -17,7 +17,7 @@ from tailrace.runs import cluster
 from tailrace.runs.cluster import LOST_SECONDS
 from tailrace.runs.settings import HOUR
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.node_lifecycle import ending, opening, said
+from tailrace.runtimes.node_lifecycle import ending, main_drafts, opening
 from tests.support.house import Behave, House
 from tests.support.jobs import Jobs, Offered, hangs, house, some_turns
 from tests.support.waiting import until
@@ -28,14 +28,14 @@ async def asks(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
         yield ending(context.state)
         return
     yield opening(context.state, "helper")
-    yield said([t.InputRequested("q", "Which?")])
+    yield main_drafts([t.InputRequested("q", "Which?")])
 
 
 async def asks_two(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
     state = context.state
     if not state.resumptions:
         yield opening(state, "helper")
-        yield said([t.InputRequested("q", "Which?"), t.InputRequested("r", "When?")])
+        yield main_drafts([t.InputRequested("q", "Which?"), t.InputRequested("r", "When?")])
     elif len(state.answers) == 2:
         yield ending(state)
 
@@ -70,7 +70,7 @@ async def test_a_run_is_offered_before_its_answer_is_written() -> None:
     jobs.may_offer.set()
     await answering
     await jobs.waiting.put(Offered(run, after=state.seq))
-    assert (await house_.finished(run)).ended
+    assert (await house_.finished(run)).is_finished
     await house_.supervisor.close()
 
 
@@ -94,7 +94,7 @@ async def test_answers_to_two_questions_at_two_processes_at_once_both_count() ->
     await asyncio.gather(*answering)
     await jobs.waiting.put(Offered(run))
     state = await one.finished(run)
-    assert (state.answers, state.ended) == ({"q": "so", "r": "so"}, True)
+    assert (state.answers, state.is_finished) == ({"q": "so", "r": "so"}, True)
     with pytest.raises(Conflict):
         await other.supervisor.answer(run, (Reply("q", "again"),))
     await one.supervisor.close()
@@ -172,7 +172,7 @@ async def test_a_run_is_answered_where_its_agent_is_not_known() -> None:
     assert (await worker.finished(run)).phase == "waiting"
     await old.supervisor.answer(run, (Reply("q", "red"),))
     await jobs.waiting.put(Offered(run))
-    assert (await worker.finished(run)).ended
+    assert (await worker.finished(run)).is_finished
     for each in (worker, old):
         await each.supervisor.close()
 
@@ -200,7 +200,7 @@ class Fenced:
 
 async def asks_and_works(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
     yield opening(context.state, "helper")
-    yield said([t.InputRequested("q", "Which?")])
+    yield main_drafts([t.InputRequested("q", "Which?")])
     await asyncio.Event().wait()
 
 

@@ -18,7 +18,7 @@ from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runs.submission import Submission
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.node_lifecycle import NODE, ending, opening, said
+from tailrace.runtimes.node_lifecycle import NODE, ending, main_drafts, opening
 from tests.support.house import NOBODY, Behave, Fake, House, open_house
 from tests.support.logs import request
 
@@ -26,7 +26,7 @@ from tests.support.logs import request
 async def talk(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
     yield opening(context.state, "helper")
     item = len(context.state.items)
-    yield said(
+    yield main_drafts(
         [
             t.ItemStarted(item, "message"),
             t.TextDelta(item, "Hi"),
@@ -39,7 +39,7 @@ async def talk(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
 
 async def stop_short(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
     yield opening(context.state, "helper")
-    yield said([t.ItemStarted(len(context.state.items), "message")])
+    yield main_drafts([t.ItemStarted(len(context.state.items), "message")])
 
 
 async def raises(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
@@ -54,20 +54,20 @@ async def model_fails(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], 
 
 async def breaks_the_grammar(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
     yield opening(context.state, "helper")
-    yield said([t.TextDelta(7, "out of nowhere")])
+    yield main_drafts([t.TextDelta(7, "out of nowhere")])
 
 
 async def hangs(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
     yield opening(context.state, "helper")
-    yield said([t.ItemStarted(len(context.state.items), "message"), t.TextDelta(0, "Hm")])
+    yield main_drafts([t.ItemStarted(len(context.state.items), "message"), t.TextDelta(0, "Hm")])
     await asyncio.Event().wait()
 
 
 async def gushes(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
     yield opening(context.state, "helper")
-    yield said([t.ItemStarted(len(context.state.items), "message")])
+    yield main_drafts([t.ItemStarted(len(context.state.items), "message")])
     for _ in range(3000):
-        yield said([t.TextDelta(0, "x")])
+        yield main_drafts([t.TextDelta(0, "x")])
 
 
 ENDINGS: list[tuple[Behave, type[object], str]] = [
@@ -119,7 +119,7 @@ async def test_a_loop_that_is_torn_down_leaves_the_run_to_the_next_process() -> 
     (task,) = (each for each in asyncio.all_tasks() if each.get_name() == f"run {run}")
     task.cancel()  # as `asyncio.run` does with all that is left
     await asyncio.wait([task])
-    assert not (await house.directory.state(run)).ended
+    assert not (await house.directory.state(run)).is_finished
     await house.supervisor.close()
 
 
@@ -129,7 +129,7 @@ async def test_closing_hands_over_and_opening_takes_over() -> None:
     while not (await first.directory.state(run)).items:
         await asyncio.sleep(0)
     await first.supervisor.drain()
-    assert not (await first.directory.state(run)).ended
+    assert not (await first.directory.state(run)).is_finished
     with pytest.raises(Unavailable):
         await first.start()
     second = House(Fake(talk), first.store)
@@ -235,7 +235,7 @@ async def test_unstored_runs_are_kept_for_a_short_time_only() -> None:
 
 
 async def test_a_live_run_is_never_swept() -> None:
-    house = await open_house(Fake(hangs), kept=0, longest_seconds=3600.0)
+    house = await open_house(Fake(hangs), retention_ms=0, longest_seconds=3600.0)
     run = await house.start()
     house.now += 30 * 24 * HOUR
     assert await house.sweeper.sweep(NOBODY) == 0
@@ -297,7 +297,7 @@ async def test_a_run_whose_log_broke_is_taken_up_again(monkeypatch: pytest.Monke
     while house.supervisor.live():
         await asyncio.sleep(0)
     store.full = False
-    while not (state := await house.directory.state(run)).ended:
+    while not (state := await house.directory.state(run)).is_finished:
         await asyncio.sleep(0)
     assert state.end == t.RunCompleted()
     assert state.attempt > 1

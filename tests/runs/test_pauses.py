@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from tailrace.errors import Conflict
 from tailrace.events import types as t
-from tailrace.events.answers import Answer, Approval, Given, Reply
+from tailrace.events.answers import Answer, AnswerPlace, Approval, Reply
 from tailrace.events.history import made_by
 from tailrace.events.items import ToolOutput, text_of
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import HOUR
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.node_lifecycle import ending, opening, said
+from tailrace.runtimes.node_lifecycle import ending, main_drafts, opening
 from tests.support.house import NOBODY, Fake, House, open_house
 
 CALL = 0
@@ -29,15 +29,17 @@ async def asks_first(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], N
     if not state.items:
         yield opening(state, "helper")
         call = t.ItemStarted(CALL, "tool_call", name="pay", call_id="c1", runs_on="server")
-        yield said([call, t.ItemCompleted(CALL), t.Usage("m", finish="tool_calls")])
-        yield said([t.ApprovalRequested(CALL, "Pay?"), t.InputRequested("colour", "Which colour?")])
+        yield main_drafts([call, t.ItemCompleted(CALL), t.Usage("m", finish="tool_calls")])
+        yield main_drafts(
+            [t.ApprovalRequested(CALL, "Pay?"), t.InputRequested("colour", "Which colour?")]
+        )
     item = state.items[CALL]
     if item.approval is None or "colour" not in state.answers:
         return
     yes = item.approval.approved
     if yes:
-        yield said([t.ToolStarted(CALL, "key")])
-    yield said([t.ToolCompleted(CALL, f"{yes} {state.answers['colour']}", is_error=not yes)])
+        yield main_drafts([t.ToolStarted(CALL, "key")])
+    yield main_drafts([t.ToolCompleted(CALL, f"{yes} {state.answers['colour']}", is_error=not yes)])
     yield ending(state)
 
 
@@ -100,8 +102,8 @@ async def test_an_answer_that_is_sent_again_is_told_where_it_was_given() -> None
     assert [first.turn, second.turn] == [1, 2]
     events = len(await house.directory.events(run))
     for _ in range(2):  # while it goes on, and when it has ended
-        assert await house.supervisor.answer(run, yes) == replace(first, repeated=True)
-        assert await house.supervisor.answer(run, red) == replace(second, repeated=True)
+        assert await house.supervisor.answer(run, yes) == replace(first, is_repeated=True)
+        assert await house.supervisor.answer(run, red) == replace(second, is_repeated=True)
         await house.finished(run)
     for other in (
         (Approval(CALL, approved=False),),
@@ -125,7 +127,7 @@ async def test_two_answers_at_once_wake_the_run_once() -> None:
     outcomes = await asyncio.gather(
         *(house.supervisor.answer(run, answer) for answer in answers), return_exceptions=True
     )
-    assert sorted(cast("Given", outcome).repeated for outcome in outcomes) == [
+    assert sorted(cast("AnswerPlace", outcome).is_repeated for outcome in outcomes) == [
         False,
         False,
         True,
@@ -138,9 +140,9 @@ async def test_two_answers_at_once_wake_the_run_once() -> None:
 async def test_an_answer_reaches_a_run_that_still_works() -> None:
     async def asks_and_works(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
         yield opening(context.state, "helper")
-        yield said([t.InputRequested("colour", "Which?")])
+        yield main_drafts([t.InputRequested("colour", "Which?")])
         await context.news(0)
-        yield said([t.Custom("heard", context.state.answers["colour"])])
+        yield main_drafts([t.Custom("heard", context.state.answers["colour"])])
         yield ending(context.state)
 
     house = await open_house(Fake(asks_and_works))

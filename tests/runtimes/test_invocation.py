@@ -323,7 +323,7 @@ async def test_time_counts_over_restarts(waits: int, end: str) -> None:
         await house.supervisor.open()
     if end == "running":
         await house.supervisor.drain()
-        assert not (await house.directory.state(name)).ended
+        assert not (await house.directory.state(name)).is_finished
     else:
         assert (await house.finished(name)).end == t.RunIncomplete("max_seconds")
         await house.supervisor.drain()
@@ -362,6 +362,6 @@ async def test_a_tool_begins_when_the_log_knows_of_it() -> None:
     house = slow(await house_of(lead))
     state = await house.finished(await house.start())
     assert state.end == t.RunCompleted()
-    begun = [number for number, item in enumerate(state.items) if item.begun]
+    begun = [number for number, item in enumerate(state.items) if item.has_begun]
     assert known == [begun[:1], begun]
     await house.supervisor.close()

@@ -144,7 +144,7 @@ async def test_it_is_heard_after_a_restart_and_a_run_alive_takes_no_turn() -> No
     with pytest.raises(Exception, match="asks for nothing"):
         await second.supervisor.answer(run, (YES,), t.RunResumed(None, (user("two"),)))
     place = await second.supervisor.answer(run, (YES,), t.RunResumed(None, (user("one"),)))
-    assert (place.turn, place.repeated) == (1, True)
+    assert (place.turn, place.is_repeated) == (1, True)
     await second.supervisor.close()
 
 

@@ -17,6 +17,7 @@ from tailrace.runtimes.one_agent import one_agent
 from tailrace.runtimes.toolbox import Toolbox, ToolOfAbsentServer, name_with_prefix
 from tailrace.runtimes.tools.functions import tool
 from tailrace.runtimes.tools.mcp import McpServer
+from tailrace.runtimes.tools.mcp_endpoint import Endpoint
 from tests.support.house import House
 from tests.support.mcp_servers import McpProcess
 from tests.support.specs import until as until_state
@@ -31,7 +32,7 @@ def process(tmp_path: Path) -> Generator[McpProcess]:
 
 
 def _asks_first(process: McpProcess, seconds: float) -> tuple[Agent, Spy, McpServer]:
-    server = McpServer("docs", url=process.url, timeout=seconds)
+    server = McpServer(Endpoint(label="docs", url=process.url), timeout=seconds)
     model = Spy((call("echo", what="x"),), (say("Done."),))
     return agent("a", model=model, sources=(server,)), model, server
 
@@ -72,7 +73,7 @@ async def test_a_server_that_comes_back_in_time_gets_the_call(process: McpProces
         house.supervisor.answer(run, (Approval(0, approved=True),)), name="answer"
     )
     await answering
-    await until_state(house, run, lambda state: state.items[0].begun)
+    await until_state(house, run, lambda state: state.items[0].has_begun)
     process.start()
     state = await house.finished(run)
     assert outputs(state) == [f"x {run} {run}:0"]
@@ -94,7 +95,9 @@ async def test_a_run_is_taken_over_while_the_server_is_down(process: McpProcess)
         return "done"
 
     def root(model: Any, seconds: float) -> tuple[Agent, McpServer]:
-        server = McpServer("docs", url=process.url, timeout=seconds, approval="never")
+        server = McpServer(
+            Endpoint(label="docs", url=process.url), timeout=seconds, approval="never"
+        )
         return agent("a", model=model, sources=(server,), tools=(busy,)), server
 
     made, server = root(Spy((call("echo", what="x"), call("busy"))), 30)

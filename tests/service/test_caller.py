@@ -10,10 +10,10 @@ import pytest
 
 from tailrace.auth.limits import NO_LIMITS, Account
 from tailrace.errors import BadRequest
-from tailrace.runs.accounts import Purse
+from tailrace.runs.accounts import Budget
 from tailrace.runs.owner import Owner
-from tailrace.runs.submission import LARGE_BYTES, Sent
-from tailrace.service.caller import MAX_GRACE, Caller, Delivery, purses
+from tailrace.runs.submission import LARGE_BYTES, SubmissionKey
+from tailrace.service.caller import MAX_GRACE, Caller, Delivery, budgets
 
 ME = Owner("t", "u")
 
@@ -38,8 +38,10 @@ def test_a_grace_that_is_none(text: str) -> None:
 
 
 def test_what_tells_a_request_from_others() -> None:
-    def sent(path: str, body: bytes, key: str = "", who: Owner = ME) -> Sent:
-        return Sent.of(Caller(who, who, delivery=Delivery(path, key)).submission(body), who)
+    def sent(path: str, body: bytes, key: str = "", who: Owner = ME) -> SubmissionKey:
+        return SubmissionKey.of(
+            Caller(who, who, delivery=Delivery(path, key)).submission(body), who
+        )
 
     same = sent("/v1/responses", b"{}")
     assert same == sent("/v1/responses", b"{}")
@@ -61,7 +63,7 @@ def test_a_key_of_the_surface_stands_for_the_clients() -> None:
 def test_an_account_without_a_limit_on_runs_pays_nothing() -> None:
     free = Account("token:a", "key", NO_LIMITS)
     bound = Account("tenant:t", "tenant", msgspec.structs.replace(NO_LIMITS, concurrent_runs=2))
-    assert purses((free, bound)) == (Purse("tenant:t", runs=2),)
+    assert budgets((free, bound)) == (Budget("tenant:t", runs=2),)
 
 
 async def test_a_caller_of_no_transport_stays() -> None:
@@ -82,7 +84,7 @@ async def test_a_body_of_any_size_has_the_hash_that_stored_claims_have(size: int
 
 async def test_only_what_may_be_a_repetition_is_hashed_to_be_recognised() -> None:
     assert await caller().repeatable_submission(b"{}") is None
-    assert await caller(retry=True).repeatable_submission(b"{}") == Sent.of(
+    assert await caller(retry=True).repeatable_submission(b"{}") == SubmissionKey.of(
         caller(retry=True).submission(b"{}"), ME
     )
     with pytest.raises(BadRequest):

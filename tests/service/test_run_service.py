@@ -90,7 +90,7 @@ async def test_start_and_read() -> None:
 
 async def test_a_turn_sees_the_one_before_it() -> None:
     async with opened() as world:
-        service, id = world.service, (await world.service.conversations.named("c", ANN)).id
+        service, id = world.service, (await world.service.conversations.by_name("c", ANN)).id
         first, _ = await service.start(caller(), asked(text="one", conversation=id), b"1")
         second, _ = await service.start(caller(), asked(text="two", conversation=id), b"2")
         request = await service.runs.directory.request(second)
@@ -106,7 +106,7 @@ async def test_a_turn_waits_for_the_one_before_it_and_not_for_ever(
 ) -> None:
     monkeypatch.setattr(stored_runs, "WAIT_SECONDS", 0.01)
     async with opened() as world:
-        id = (await world.service.conversations.named("c", ANN)).id
+        id = (await world.service.conversations.by_name("c", ANN)).id
         await world.service.start(caller(), asked("stuck", conversation=id), b"1")
         with pytest.raises(Conflict, match="still in progress"):
             await world.service.start(caller(), asked(conversation=id), b"2")
@@ -218,7 +218,7 @@ async def test_cancel_and_forget() -> None:
         run, _ = await service.start(caller(), asked("stuck"), b"{}")
         await service.cancel(run)
         state = await service.runs.directory.state(run)
-        assert state.ended
+        assert state.is_finished
         with pytest.raises(Conflict):
             await service.cancel(run)
         await service.forget(await service.find(caller(), run))

@@ -157,10 +157,10 @@ class Auditor:
             assert again.frames == reader.frames, f"{run.id} as {reader.surface}, read again"
         await self.check(run.readers)
         ledger = self.ledgers[run.id]
-        while not ledger.state.ended:
+        while not ledger.state.is_finished:
             await self._read(ledger)
         assert isinstance(ledger.state.end, t.RunCompleted), f"{run.id} ended as {ledger.state.end}"
-        said = ledger.state.started().input[0]
+        said = ledger.state.start_request().input[0]
         assert isinstance(said, Message)
         assert text_of(said.content) == run.text
         assert len(ledger.state.resumptions) >= run.answers, f"{run.id}: an answer is lost"

@@ -12,6 +12,7 @@ from tailrace.events.state import RunState
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
+from tailrace.runs.executor import RunEnvironment
 from tailrace.runs.membership import Membership
 from tailrace.runs.owner import Owner
 from tailrace.runs.retention import Sweeper
@@ -59,16 +60,10 @@ class House:
         self.directory = Directory(self.store)
         conversations = Conversations(self.store, self.directory, self.clock)
         self.sweeper = Sweeper(self.store, self.directory, conversations, chosen, self.clock)
-        self.supervisor = Supervisor(
-            self.store,
-            {agent: runtime},
-            self.directory,
-            conversations,
-            self.sweeper,
-            chosen,
-            self.clock,
-            cluster,
+        environment = RunEnvironment(
+            self.store, {agent: runtime}, self.directory, chosen, self.clock
         )
+        self.supervisor = Supervisor(environment, conversations, self.sweeper, cluster)
 
     def clock(self) -> int:
         return self.now

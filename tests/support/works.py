@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tailrace.log.work import Job, Respond, Work
+from tailrace.log.work import Job, Respond, WorkQueue
 
 
-class Calls(Work):
+class Calls(WorkQueue):
     """Calls between the processes that share this object. Nothing is offered, nothing is handed out."""
 
     def __init__(self, lease: float = 0.3) -> None:

@@ -26,6 +26,7 @@ from tailrace.log.stores.driver import StoreSettings
 from tailrace.models.contract import Model
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Directory
+from tailrace.runs.executor import RunEnvironment
 from tailrace.runs.retention import Sweeper
 from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.supervisor import Supervisor
@@ -105,7 +106,7 @@ def _stored_runs(
     config: Config, store: Store, runtimes: Mapping[str, Runtime], cluster: Membership | None
 ) -> StoredRuns:
     settings = RunSettings(
-        kept=int(config.server.retention_hours * HOUR),
+        retention_ms=int(config.server.retention_hours * HOUR),
         longest_seconds=config.server.max_run_hours * 3600,
         stuck_attempts=config.server.max_attempts,
         grace=dict.fromkeys(("chat", "messages"), config.server.chat_grace_seconds),
@@ -117,9 +118,8 @@ def _stored_runs(
     directory = Directory(store)
     conversations = Conversations(store, directory, clock, cluster)
     sweeper = Sweeper(store, directory, conversations, settings, clock)
-    supervisor = Supervisor(
-        store, runtimes, directory, conversations, sweeper, settings, clock, cluster
-    )
+    environment = RunEnvironment(store, runtimes, directory, settings, clock)
+    supervisor = Supervisor(environment, conversations, sweeper, cluster)
     documents = Documents(directory, config.limits.document_bytes)
     return StoredRuns(supervisor, directory, conversations, documents)
 

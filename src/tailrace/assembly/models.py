@@ -82,12 +82,9 @@ def _without_price(
                 repeat=config.repeat,
             )
         case "chat" | "responses" | "messages" | "images" | "speech":
-            from tailrace.models.http import HttpModel, Timeouts  # as above
+            from tailrace.models.http import HttpModel, ModelServer, Timeouts  # as above
 
-            return HttpModel(
-                name,
-                codec(config.dialect, config),
-                sessions(),
+            server = ModelServer(
                 base_url=config.base_url,
                 model=config.model,
                 headers=_headers(name, config),
@@ -98,6 +95,7 @@ def _without_price(
                 most_bytes=whole.limits.reply.bytes,
                 longest_user=longest_user(config),
             )
+            return HttpModel(name, codec(config.dialect, config), sessions(), server)
 
 
 def codec(dialect: str, config: ModelConfig) -> UpstreamCodec:

@@ -95,9 +95,10 @@ def _mcp_server(where: str, entry: McpConfig, config: Config) -> McpServer:
     for header, variable in entry.header_env.items():
         headers[header] = secret(f"{where}:", variable)
     from tailrace.runtimes.tools.mcp import McpServer  # few configurations need it
+    from tailrace.runtimes.tools.mcp_endpoint import Endpoint
 
-    return McpServer(
-        entry.label,
+    endpoint = Endpoint(
+        label=entry.label,
         url=entry.url,
         command=entry.command,
         args=entry.args,
@@ -105,7 +106,5 @@ def _mcp_server(where: str, entry: McpConfig, config: Config) -> McpServer:
         cwd=str(config.folder.resolve()),
         private=config.server.allow_private,
         headers=headers,
-        allow=entry.allow,
-        approval=entry.approval,
-        timeout=entry.timeout,
     )
+    return McpServer(endpoint, allow=entry.allow, approval=entry.approval, timeout=entry.timeout)

@@ -37,7 +37,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scopes: tuple[Scope, ...] = SCOPES
     created: int = 0
     expires: int = 0
-    revoked: int = 0
+    revoked_at: int = msgspec.field(default=0, name="revoked")
     limits: dict[str, int | float] = {}
 
     def principal(self) -> Principal:
@@ -49,7 +49,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether it is neither revoked nor expired, and somebody's."""
         if fault_of(self.tenant) or (self.user and fault_of(self.user)):
             return False
-        return not self.revoked and (not self.expires or now < self.expires)
+        return not self.revoked_at and (not self.expires or now < self.expires)
 
 
 SHAPE = Shape("token", Token)
@@ -84,7 +84,7 @@ class Tokens:
         for record in await self._scan():
             token = _token(record)
             if token.id == id:
-                revoked = msgspec.structs.replace(token, revoked=self._clock())
+                revoked = msgspec.structs.replace(token, revoked_at=self._clock())
                 await self._records().put(BUCKET, record.key, SHAPE.encode(revoked))
                 self._cache.clear()
                 return revoked

@@ -145,17 +145,17 @@ class RecordedRun:
         self._first_events += self._advance(node_lifecycle.opening(self._state, MODEL))
 
     def take(self, frame: RecordedFrame) -> Sequence[Event]:
-        if self._state.ended:
+        if self._state.is_finished:
             return []
         return self._with(lambda: self._reader.take(frame), frame.offset)
 
     def close(self) -> Sequence[Event]:
-        if self._state.ended:
+        if self._state.is_finished:
             return []
         if not self._has_events:
             raise nothing(self._name)
         events = self._with(self._reader.close, 0)
-        if not self._state.ended:
+        if not self._state.is_finished:
             message = "The recording ends in the middle."
             events = [*events, *self._finish(RunFailed("server_error", message))]
         return events
@@ -164,7 +164,7 @@ class RecordedRun:
         try:
             payloads = read()
             self._has_events = self._has_events or bool(payloads)
-            events = self._advance(node_lifecycle.said(payloads))
+            events = self._advance(node_lifecycle.main_drafts(payloads))
         except IllegalEvent as error:
             raise Malformed(f"out of place: {error}", offset) from None
         first_events, self._first_events = self._first_events, []

@@ -60,7 +60,7 @@ async def _show_to_end(service: RunService, run: str, surface: str, *, json: boo
             if isinstance(events[-1].payload, RunEnd | RunWaiting):
                 break
         state = await service.state(run)
-        if state.ended:
+        if state.is_finished:
             return state
         questions = waiting_for(state)
         if surface or not asking.can_ask():

@@ -27,7 +27,7 @@ from tailrace.runs import (
 )
 from tailrace.runs.scrub import Readers
 from tailrace.runs.sweeping import confirm
-from tailrace.runtimes.contract import KEPT
+from tailrace.runtimes.contract import CHECKPOINTS
 
 READERS: Readers = {
     directory.BUCKET: directory.SHAPE.decode,
@@ -39,7 +39,7 @@ READERS: Readers = {
     turns.BUCKET: turns.SHAPE.decode,
     submission.KEYS: submission.SHAPE.decode,
     submission.RETRIES: submission.SHAPE.decode,
-    KEPT: unpack_entry,
+    CHECKPOINTS: unpack_entry,
 }
 
 

@@ -16,9 +16,9 @@ from tailrace.auth import tokens
 from tailrace.cli.sources import place_of
 from tailrace.errors import ConfigError, LogError
 from tailrace.log import private, transfer
-from tailrace.log.transfer import Moved
+from tailrace.log.transfer import TransferCounts
 from tailrace.runs import accounts, conversations, directory, submission, sweeping
-from tailrace.runtimes.contract import KEPT
+from tailrace.runtimes.contract import CHECKPOINTS
 
 BUCKETS = (
     tokens.BUCKET,
@@ -26,7 +26,7 @@ BUCKETS = (
     conversations.BUCKET,
     submission.KEYS,
     submission.RETRIES,
-    KEPT,
+    CHECKPOINTS,
     directory.BUCKET,
     sweeping.BUCKET,
 )
@@ -36,7 +36,7 @@ processes, and the probe of `/readyz`."""
 
 async def export(source: str, file: Path) -> None:
     """Write all runs and records of the configured server to a new file. Raises `ConfigError`, `LogError`."""
-    counts = Moved()
+    counts = TransferCounts()
     async with _open_store(source) as (store, _):
         with _new_file(file) as output:
             async for line in transfer.export(store, BUCKETS, directory.BUCKET, counts):
@@ -95,7 +95,7 @@ async def _open_store(source: str) -> AsyncGenerator[RunStore, None]:
         await engine.store.close()
 
 
-def _say(what: str, counts: Moved) -> None:
+def _say(what: str, counts: TransferCounts) -> None:
     not_ended = f" ({len(counts.open)} not ended)" if counts.open else ""
     typer.echo(
         f"{what}: {counts.runs} runs{not_ended}, {counts.events} events, {counts.records} records"

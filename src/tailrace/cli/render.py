@@ -38,7 +38,7 @@ class Renderer:
 
     def _show(self, payload: t.Payload) -> None:  # noqa: C901 - one arm per family
         match payload:
-            case t.TextDelta():
+            case t.TextDelta() | t.TranscriptDelta():
                 self._words(payload.text, "")
             case t.ReasoningDelta() | t.ReasoningSummaryDelta():
                 self._words(payload.text, "dim italic")
@@ -46,8 +46,6 @@ class Renderer:
                 self._words(payload.text, "yellow")
             case t.ArgumentsDelta():
                 self._words(payload.text, "cyan")
-            case t.TranscriptDelta():
-                self._words(payload.text, "")
             case t.ItemStarted():
                 self._names[payload.item] = payload.name
                 if payload.kind == "tool_call":
@@ -59,14 +57,8 @@ class Renderer:
                 self._line(f"● run of {payload.request.agent}", "bold")
             case t.RunAttempt():
                 self._line(f"↻ attempt {payload.number}: {payload.reason}", "bold yellow")
-            case t.RunCompleted():
-                self._line("● completed", "bold green")
-            case t.RunIncomplete():
-                self._line(f"● incomplete: {payload.reason}", "bold yellow")
-            case t.RunFailed():
-                self._line(f"● failed: {payload.message}", "bold red")
-            case t.RunCancelled():
-                self._line(f"● cancelled by {payload.by}", "bold red")
+            case t.RunCompleted() | t.RunIncomplete() | t.RunFailed() | t.RunCancelled():
+                self._line(*_end(payload))
             case t.Usage():
                 tokens = f"{payload.input} tokens in, {payload.output} out"
                 self._line(f"  {payload.model}: {tokens}", "dim")
@@ -116,6 +108,19 @@ class Renderer:
         if self._column:
             self._console.print()
             self._column = False
+
+
+def _end(end: t.RunEnd) -> tuple[str, str]:
+    """The line and the style of a run's end."""
+    match end:
+        case t.RunCompleted():
+            return "● completed", "bold green"
+        case t.RunIncomplete():
+            return f"● incomplete: {end.reason}", "bold yellow"
+        case t.RunFailed():
+            return f"● failed: {end.message}", "bold red"
+        case t.RunCancelled():
+            return f"● cancelled by {end.by}", "bold red"
 
 
 LINES = "session"

@@ -89,7 +89,7 @@ async def show(source: str) -> None:
         state = "good" if token.stands(stores.clock()) else "expired"
         fields = (
             token.id,
-            "revoked" if token.revoked else state,
+            "revoked" if token.revoked_at else state,
             token.tenant,
             token.user or "-",
             ",".join(token.scopes),

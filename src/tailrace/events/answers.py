@@ -36,12 +36,12 @@ from tailrace.events.work import Overspent
 
 
 class Approval(Struct, frozen=True, forbid_unknown_fields=True):
-    """A yes or no to the tool call of item `item`, when it is asked for the `asked`th time."""
+    """Approval or refusal of the tool call of item `item`, at its `occurrence`th request (1, 2, 3 …)."""
 
     item: int
     approved: bool
     reason: str = ""
-    asked: int = 1
+    occurrence: int = msgspec.field(default=1, name="asked")
 
 
 class Reply(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +51,7 @@ class Reply(Struct, frozen=True, forbid_unknown_fields=True):
     value: Json = None
 
 
-class Declined(Struct, frozen=True):
+class Decline(Struct, frozen=True):
     """Question `request_id` will not be answered; where a call asks it, it is told so in these words."""
 
     request_id: str
@@ -66,19 +66,19 @@ class Output(Struct, frozen=True, forbid_unknown_fields=True):
     is_error: bool = False
 
 
-One: TypeAlias = Approval | Reply | Declined | Output
+One: TypeAlias = Approval | Reply | Decline | Output
 
 Answer: TypeAlias = tuple[One, ...]
 """One or more answers that belong together: all count, or none."""
 
 
-class Given(Struct, frozen=True):
+class AnswerPlace(Struct, frozen=True):
     """Where in its run an answer was given: the number of its first event, and the turn that it began or was
     given in (0 up to the first pause). `repeated`: it had been given before, just so."""
 
     seq: int
     turn: int
-    repeated: bool = False
+    is_repeated: bool = False
 
 
 def reply(question: InputRequested, text: str) -> Reply:
@@ -106,15 +106,15 @@ def _unfit(value: Json, schema: Json) -> str:
 def drafts(state: RunState, answer: Answer) -> list[Draft]:
     """The drafts that fold an answer in. Raises `Conflict` for what is not, or no longer, asked, and
     `BadRequest` for what the question does not allow."""
-    names = [
-        each.request_id if isinstance(each, Reply | Declined) else each.item for each in answer
-    ]
+    names = [each.request_id if isinstance(each, Reply | Decline) else each.item for each in answer]
     if len(set(names)) < len(names):
         raise Conflict("The same question is answered twice.", code="already_answered")
     return [_draft(state, each) for each in answer]
 
 
-def given(events: Iterable[Event], answer: Answer, messages: tuple[Item, ...] = ()) -> Given | None:
+def answer_place(
+    events: Iterable[Event], answer: Answer, messages: tuple[Item, ...] = ()
+) -> AnswerPlace | None:
     """Where this very answer was given, all parts of it, in a turn that `said` just this; None when it was
     not. Without messages, whatever else that turn said."""
     log = _Log()
@@ -135,7 +135,7 @@ class _Log:
         self._approval_counts: Counter[int] = Counter()
         self._open: set[int] = set()
         self._questions: dict[str, InputRequested] = {}
-        self._answers: dict[tuple[str, str | int, int], tuple[Payload, Given]] = {}
+        self._answers: dict[tuple[str, str | int, int], tuple[Payload, AnswerPlace]] = {}
         self.messages: dict[int, tuple[Item, ...]] = {}
         """The messages that each turn brought."""
         self._turn = 0
@@ -167,10 +167,10 @@ class _Log:
                 pass
 
     def _keep(self, event: Event, kind: str, name: str | int, time: int = 0) -> None:
-        place = Given(event.seq, self._turn + self._waits, repeated=True)
+        place = AnswerPlace(event.seq, self._turn + self._waits, is_repeated=True)
         self._answers[kind, name, time] = event.payload, place
 
-    def find(self, answer: One) -> Given | None:
+    def find(self, answer: One) -> AnswerPlace | None:
         """Where one answer was given, just so. A yes to a call that is asked about again since is none: who
         sends it must hear of that."""
         if isinstance(answer, Approval) and answer.item in self._open:
@@ -184,11 +184,11 @@ class _Log:
         match answer:
             case Approval():
                 approval = ApprovalResolved(answer.item, answer.approved, answer.reason)
-                return ("call", answer.item, answer.asked), approval
+                return ("call", answer.item, answer.occurrence), approval
             case Reply():
                 input_received = InputReceived(answer.request_id, answer.value)
                 return ("question", answer.request_id, 0), input_received
-            case Declined():
+            case Decline():
                 question = self._questions.get(answer.request_id)
                 words = answer.words if question is not None and question.item is not None else None
                 return ("question", answer.request_id, 0), InputReceived(answer.request_id, words)
@@ -206,9 +206,10 @@ def _draft(state: RunState, answer: One) -> Draft:
             item = state.items[answer.item] if exists else None
             if item is None or item.tool not in ASKED_TOOL:
                 raise Conflict("This approval is no longer requested.", code="already_answered")
-            if item.asked != answer.asked:
+            if item.approval_requests != answer.occurrence:
                 raise Conflict(
-                    f"This approval was requested again (asked: {item.asked}): answer that request.",
+                    "This approval was requested again"
+                    f" (asked: {item.approval_requests}): answer that request.",
                     code="already_answered",
                 )
             approval = ApprovalResolved(answer.item, answer.approved, answer.reason)
@@ -218,7 +219,7 @@ def _draft(state: RunState, answer: One) -> Draft:
             if wrong := _unfit(answer.value, schema):
                 raise BadRequest(f"The answer does not fit the question: {wrong}.")
             return Draft(InputReceived(answer.request_id, answer.value))
-        case Declined():
+        case Decline():
             question = _open_question(state, answer.request_id)
             words = None if question.item is None else answer.words
             return Draft(InputReceived(answer.request_id, words))

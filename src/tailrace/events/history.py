@@ -28,7 +28,7 @@ from tailrace.events.resumptions import Resumption, input_during
 from tailrace.events.state import RunState, fold
 from tailrace.events.types import MAIN, Event, RunAttempt, RunCompleted
 
-UNANSWERED = "Not run so far: it waits for a person."
+NOT_RUN = "Not run so far: it waits for a person."
 
 
 def made_by(state: RunState, agent: str = MAIN, after: int = 0) -> tuple[Item, ...]:
@@ -54,14 +54,14 @@ def conversation(
         replies, resumptions, replacement = state.compactions[agent]
         return (*replacement, *_made_and_heard(state, agent, node, replies, resumptions))
     if begin is None:
-        request = state.started()
+        request = state.start_request()
         begin = (*request.history, *request.input)
     return (*begin, *_made_and_heard(state, agent, node))
 
 
 def turn(state: RunState) -> tuple[Item, ...]:
     """What a run adds to its conversation: its input, what its main agent made, what came with answers."""
-    return (*state.started().input, *_made_and_heard(state, MAIN))
+    return (*state.start_request().input, *_made_and_heard(state, MAIN))
 
 
 def _made_and_heard(
@@ -69,7 +69,7 @@ def _made_and_heard(
 ) -> Iterator[Item]:
     """As `made_by`, with the messages that came with answers: each behind the replies made before. So many
     replies and resumptions are left out."""
-    left = heard(state, agent, node, resumptions)
+    left = input_heard(state, agent, node, resumptions)
     for begins, reply in _replies(state, agent, replies):
         while left and left[0].items <= begins:
             yield from left.pop(0).input
@@ -78,7 +78,9 @@ def _made_and_heard(
         yield from each.input
 
 
-def heard(state: RunState, agent: str, node: str | None = None, after: int = 0) -> list[Resumption]:
+def input_heard(
+    state: RunState, agent: str, node: str | None = None, after: int = 0
+) -> list[Resumption]:
     """The resumptions whose messages an agent heard at its work, but for the first `after`: a subagent hears
     nobody but who sent it."""
     if any(entry.id == agent and entry.parent for entry in state.registry):
@@ -254,7 +256,7 @@ def _reply(items: list[ItemState]) -> Iterator[Item]:
         if item.output is not None:
             yield _output(item.content, item.output.output, is_error=item.output.is_error)
         elif item.tool in PENDING_TOOL:  # the run waits, and somebody goes on from here without it
-            yield _output(item.content, UNANSWERED, is_error=True)
+            yield _output(item.content, NOT_RUN, is_error=True)
 
 
 def _output(call: ToolCall, text: str, *, is_error: bool) -> ToolOutput:

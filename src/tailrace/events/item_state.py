@@ -92,11 +92,11 @@ class ItemState:
         "abandoned",
         "agent",
         "approval",
+        "approval_requests",
         "arguments",
-        "asked",
-        "begun",
         "content",
         "cut",
+        "has_begun",
         "node",
         "output",
         "parts",
@@ -114,8 +114,8 @@ class ItemState:
         self.status: Literal["open", "completed", "incomplete"] = "open"
         self.content: Item | None = None
         self.tool = "none"
-        self.begun = False
-        self.asked = 0
+        self.has_begun = False
+        self.approval_requests = 0
         self.approval: t.ApprovalResolved | None = None
         self.output: t.ToolCompleted | None = None
         self.reply = 0
@@ -130,12 +130,12 @@ class ItemState:
         self.tool = grammar.step("tool", self.tool, type(event), f"of item {event.item}")
         match event:
             case t.ToolStarted():
-                self.begun = True
+                self.has_begun = True
             case t.ToolCompleted():
                 self.output = event
                 return not self.abandoned
             case t.ApprovalRequested():
-                self.asked += 1
+                self.approval_requests += 1
             case t.ApprovalResolved():
                 self.approval = event
                 return True

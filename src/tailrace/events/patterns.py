@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Any, cast
 
-from tailrace.events.work import Work
+from tailrace.events.work import WorkBudget
 
 LONGEST = 4_096
 """Characters of a pattern."""
@@ -79,7 +79,7 @@ class Pattern:
         self.size = int(self._matcher.programsize)
         self._cost = min(self.size, INSTRUCTIONS)
 
-    def matches(self, text: str, work: Work) -> bool:
+    def matches(self, text: str, work: WorkBudget) -> bool:
         """Whether the pattern is anywhere in `text`. Raises `Overspent`."""
         work.spend(2 + len(text) * self._cost // CHARACTERS)
         return self._matcher.search(text.encode("utf-8", "replace")) is not None

@@ -90,7 +90,7 @@ class ModelRequest(Canonical, frozen=True, kw_only=True):
     items: tuple[Item, ...]
     instructions: str = ""
     settings: Settings = field(default_factory=Settings)
-    begun: str = ""
+    beginning: str = ""
 
 
 class RunRequest(Canonical, frozen=True, kw_only=True):
@@ -98,7 +98,7 @@ class RunRequest(Canonical, frozen=True, kw_only=True):
 
     `agent` is the id of what runs, `model` the name the client used. `history` holds the items of the
     earlier turns, resolved when the run began, so that the run needs no other log to go on. `session` and
-    `called` are the client's own names for the conversation and for this turn, where it has such.
+    `client_names` are the client's own names for the conversation and for this turn, where it has such.
     """
 
     agent: str
@@ -112,7 +112,7 @@ class RunRequest(Canonical, frozen=True, kw_only=True):
     previous: str = ""
     conversation: str = ""
     session: str = ""
-    called: str = ""
+    client_names: str = field(default="", name="called")
     store: bool = True
     background: bool = False
     truncation: str = ""

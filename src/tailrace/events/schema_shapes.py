@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from urllib.parse import unquote, urldefrag, urljoin
 
 from tailrace.events.patterns import NoPattern, pattern
-from tailrace.events.work import Overspent, Work
+from tailrace.events.work import Overspent, WorkBudget
 
 Node: TypeAlias = "dict[str, Any]"
 
@@ -40,7 +40,7 @@ class NoSchema(Exception):
         self.why = why
 
 
-class Target(NamedTuple):
+class ReferenceTarget(NamedTuple):
     """Where a reference leads. `anchor`: a `$dynamicRef` means the outermost such anchor instead."""
 
     node: Any
@@ -123,7 +123,7 @@ _SHAPES: Mapping[str, _Shape] = {
 class Schema:
     """A schema that was read. Nodes are told apart by identity: it must not change while this is used."""
 
-    def __init__(self, root: object, work: Work) -> None:
+    def __init__(self, root: object, work: WorkBudget) -> None:
         """Raises `NoSchema`, `Overspent`."""
         self.root = root
         self.tracks = False
@@ -132,7 +132,7 @@ class Schema:
         self._bases: dict[int, str] = {}
         self._nodes: dict[str, object] = {}
         self._dynamic: set[str] = set()
-        self._targets: dict[tuple[int, str], Target] = {}
+        self._targets: dict[tuple[int, str], ReferenceTarget] = {}
         self._pending: list[tuple[Node, str, str]] = []
         self._walk(root, "", "")
         self._nodes.setdefault("", root)
@@ -144,7 +144,7 @@ class Schema:
         """The URI of the resource that a node is in."""
         return self._bases[id(node)]
 
-    def target(self, node: Node, keyword: str) -> Target:
+    def target(self, node: Node, keyword: str) -> ReferenceTarget:
         """Where a node's reference leads."""
         return self._targets[id(node), keyword]
 
@@ -219,7 +219,7 @@ class Schema:
             elif keyword in _ONE:
                 yield value, where
 
-    def _target(self, node: Node, keyword: str, place: str) -> Target:
+    def _target(self, node: Node, keyword: str, place: str) -> ReferenceTarget:
         reference: str = node[keyword]
         self._work.spend(20 + len(reference) // 16)
         resource, fragment = _join(self.base(node), reference, f"{place}/{keyword}")
@@ -227,9 +227,9 @@ class Schema:
             uri = f"{resource}#{fragment}"
             if uri in self._nodes:
                 dynamic = keyword == "$dynamicRef" and uri in self._dynamic
-                return Target(self._nodes[uri], fragment if dynamic else "")
+                return ReferenceTarget(self._nodes[uri], fragment if dynamic else "")
         elif resource in self._nodes:
-            return Target(self._at(resource, fragment, f"{place}/{keyword}"))
+            return ReferenceTarget(self._at(resource, fragment, f"{place}/{keyword}"))
         raise NoSchema(
             f"{place}/{keyword}", f"refers to {reference[:200]!r}, which is not in the schema"
         )
@@ -288,7 +288,7 @@ def _escape(name: str) -> str:
 def fault(schema: object) -> str:
     """Why a schema cannot be used, with the place in it; `""` when it can."""
     try:
-        Schema(schema, Work(LARGEST))
+        Schema(schema, WorkBudget(LARGEST))
     except NoSchema as error:
         return str(error)
     except Overspent:

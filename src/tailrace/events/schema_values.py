@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 
 from tailrace.events.patterns import pattern
 from tailrace.events.schema_shapes import Node, is_number
-from tailrace.events.work import Work
+from tailrace.events.work import WorkBudget
 
 SHOWN = 100
 """Characters of a value in a message."""
@@ -33,7 +33,7 @@ def excerpt(value: object) -> str:
     return repr(value)[:SHOWN]
 
 
-def _same(left: object, right: object, work: Work) -> bool:
+def _same(left: object, right: object, work: WorkBudget) -> bool:
     """Equality of JSON values: 1 is 1.0 and is not true."""
     work.spend()
     if isinstance(left, bool) or isinstance(right, bool):
@@ -53,7 +53,7 @@ def _same(left: object, right: object, work: Work) -> bool:
     return left == right
 
 
-def _plain(value: object, work: Work) -> object:
+def _plain(value: object, work: WorkBudget) -> object:
     """A value in which equal values are written in the same way."""
     work.spend(2)
     if isinstance(value, dict):
@@ -68,7 +68,7 @@ def _plain(value: object, work: Work) -> object:
     return str(value) if is_number(value) and abs(cast("int", value)) > 2**63 else value
 
 
-def _type(kinds: Any, value: object, _: Work) -> str:
+def _type(kinds: Any, value: object, _: WorkBudget) -> str:
     types = [kinds] if isinstance(kinds, str) else kinds
     if any(_IS[kind](value) for kind in types):
         return ""
@@ -90,7 +90,7 @@ _IS: Mapping[str, Callable[[object], bool]] = {
 }
 
 
-def _enum(values: Any, value: object, work: Work) -> str:
+def _enum(values: Any, value: object, work: WorkBudget) -> str:
     if any(_same(each, value, work) for each in values):
         return ""
     if len(values) > NAMES_SHOWN:
@@ -98,11 +98,11 @@ def _enum(values: Any, value: object, work: Work) -> str:
     return f"{excerpt(value)} is not one of [{', '.join(map(excerpt, values))}]"
 
 
-def _const(constant: object, value: object, work: Work) -> str:
+def _const(constant: object, value: object, work: WorkBudget) -> str:
     return "" if _same(constant, value, work) else f"{excerpt(constant)} was expected"
 
 
-def _multiple(of: Any, value: Any, work: Work) -> str:
+def _multiple(of: Any, value: Any, work: WorkBudget) -> str:
     if isinstance(value, int) and isinstance(of, int):
         work.spend(max(value.bit_length(), of.bit_length()) // 256)
         fits = value % of == 0
@@ -112,26 +112,26 @@ def _multiple(of: Any, value: Any, work: Work) -> str:
     return "" if fits else f"{excerpt(value)} is not a multiple of {of}"
 
 
-def _pattern(source: str, value: str, work: Work) -> str:
+def _pattern(source: str, value: str, work: WorkBudget) -> str:
     if pattern(source).matches(value, work):
         return ""
     return f"{excerpt(value)} does not match {source[:SHOWN]!r}"
 
 
-def _unique(unique: bool, value: list[Any], work: Work) -> str:  # noqa: FBT001 - a keyword's value
+def _unique(unique: bool, value: list[Any], work: WorkBudget) -> str:  # noqa: FBT001 - a keyword's value
     if not unique:
         return ""
     texts = {json.dumps(_plain(each, work), sort_keys=True) for each in value}
     return "" if len(texts) == len(value) else f"{excerpt(value)} has non-unique elements"
 
 
-def _check_required(names: list[str], value: Node, work: Work) -> str:
+def _check_required(names: list[str], value: Node, work: WorkBudget) -> str:
     work.spend(len(names) // 8)
     missing = next((name for name in names if name not in value), None)
     return "" if missing is None else f"{excerpt(missing)} is a required property"
 
 
-def _dependent(needs: Mapping[str, Any], value: Node, work: Work) -> str:
+def _dependent(needs: Mapping[str, Any], value: Node, work: WorkBudget) -> str:
     for name, names in needs.items():
         work.spend()
         if name in value and isinstance(names, list):  # of `dependencies` the others are schemas
@@ -142,15 +142,17 @@ def _dependent(needs: Mapping[str, Any], value: Node, work: Work) -> str:
     return ""
 
 
-def _bound(holds: Callable[[Any, Any], bool], words: str) -> Callable[[Any, Any, Work], str]:
-    def check(limit: Any, value: Any, _: Work) -> str:
+def _bound(holds: Callable[[Any, Any], bool], words: str) -> Callable[[Any, Any, WorkBudget], str]:
+    def check(limit: Any, value: Any, _: WorkBudget) -> str:
         return "" if holds(value, limit) else f"{excerpt(value)} {words} {limit}"
 
     return check
 
 
-def _size_check(holds: Callable[[int, Any], bool], words: str) -> Callable[[Any, Any, Work], str]:
-    def check(limit: Any, value: Any, _: Work) -> str:
+def _size_check(
+    holds: Callable[[int, Any], bool], words: str
+) -> Callable[[Any, Any, WorkBudget], str]:
+    def check(limit: Any, value: Any, _: WorkBudget) -> str:
         return "" if holds(len(value), limit) else f"{excerpt(value)} {words} {limit}"
 
     return check
@@ -164,7 +166,7 @@ def _not_below(size: float, limit: float) -> bool:
     return size >= limit
 
 
-_Assert: TypeAlias = "tuple[Callable[[object], bool], Callable[[Any, Any, Work], str]]"
+_Assert: TypeAlias = "tuple[Callable[[object], bool], Callable[[Any, Any, WorkBudget], str]]"
 
 
 def _all(_: object) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 from tailrace.events.patterns import pattern
 from tailrace.events.schema_shapes import Node, NoSchema, Schema
 from tailrace.events.schema_values import ASSERTIONS, SHOWN, excerpt
-from tailrace.events.work import Work
+from tailrace.events.work import WorkBudget
 
 QUICK = 10_000
 """Units of work that the event loop has time for: 2 to 20 ms."""
@@ -25,7 +25,7 @@ DEEPEST = 256
 At: TypeAlias = "tuple[At, str | int] | None"
 
 
-def misfits(texts: Sequence[str], schema: object, work: Work) -> list[str]:
+def misfits(texts: Sequence[str], schema: object, work: WorkBudget) -> list[str]:
     """Of each text, why it is no JSON of this schema, or `""`. Raises as `mismatch`."""
     failures: list[str] = []
     for text in texts:
@@ -56,7 +56,7 @@ class Evaluations:
         self.first = 0
         self.items: set[int] = set()
 
-    def take(self, other: Evaluations, work: Work) -> None:
+    def take(self, other: Evaluations, work: WorkBudget) -> None:
         """What another part has looked at counts too."""
         work.spend(1 + (len(other.names) + len(other.items)) // 8)
         self.names |= other.names
@@ -64,7 +64,7 @@ class Evaluations:
         self.items |= other.items
 
 
-def mismatch(value: object, schema: object, work: Work | None = None) -> str:
+def mismatch(value: object, schema: object, work: WorkBudget | None = None) -> str:
     """Why a JSON value does not fit, or `""`; no schema, or an empty one, fits everything.
 
     Raises `NoSchema` for what cannot be used as one, `Overspent` when it takes more than `work`, or than the
@@ -72,7 +72,7 @@ def mismatch(value: object, schema: object, work: Work | None = None) -> str:
     """
     if schema is None or schema == {}:
         return ""
-    work = work or Work(QUICK)
+    work = work or WorkBudget(QUICK)
     read = Schema(schema, work)
     try:
         failure = _Check(read, work).apply(read.root, value, None)
@@ -92,7 +92,7 @@ def _path(at: At) -> str:
 class _Check:
     """One value, one schema."""
 
-    def __init__(self, schema: Schema, work: Work) -> None:
+    def __init__(self, schema: Schema, work: WorkBudget) -> None:
         self._schema = schema
         self._work = work
         self._depth = 0

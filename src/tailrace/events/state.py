@@ -37,7 +37,7 @@ class RunState:
         self.request: RunRequest | None = None
         self.registry: list[t.AgentEntry] = []
         self.nodes, self.agents, self.homes = dict[str, str](), dict[str, str](), dict[str, str]()
-        self.begun: dict[str, int] = {}
+        self.started_calls: dict[str, int] = {}
         self.items: list[ItemState] = []
         self.open: dict[int, ItemState] = {}
         self.asks: dict[str, str] = {}
@@ -47,7 +47,7 @@ class RunState:
         self.replies: dict[str, int] = {}
         self.contexts: dict[str, int] = {}
         self.finishes: dict[str, t.Finish] = {}
-        self.dispatched: dict[int, list[str]] = {}
+        self.dispatches: dict[int, list[str]] = {}
         self.compactions: dict[str, tuple[int, int, tuple[Item, ...]]] = {}
         self.usage: dict[tuple[str, str], Totals] = {}
         self.on_usage: Callable[[t.Usage], None] | None = None
@@ -55,7 +55,7 @@ class RunState:
         self.end: t.RunEnd | None = None
 
     @property
-    def ended(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether the run's last event is in."""
         return self.phase == "ended"
 
@@ -85,7 +85,7 @@ class RunState:
         earlier = sum(entry.name == name for entry in self.registry)
         return f"{name}#{earlier + 1}" if earlier else name
 
-    def started(self) -> RunRequest:
+    def start_request(self) -> RunRequest:
         """The run's request; only before `run.started` there is none."""
         if self.request is None:
             raise IllegalEvent("the run has not started")
@@ -232,12 +232,12 @@ class RunState:
     def _node(self, node: str, payload: t.NodeStarted | t.NodeCompleted | t.NodeFailed) -> None:
         phase = self.nodes.get(node, "absent")
         self.nodes[node] = grammar.step("node", phase, type(payload), node)
-        self.begun.setdefault(node, self.working(self.now))
+        self.started_calls.setdefault(node, self.working(self.now))
         self.stalls = self.stalls if isinstance(payload, t.NodeStarted) else 0
 
     def _compaction(self, draft: t.Draft, payload: t.CompactionCompleted) -> None:
         self._from_open_source(draft)
-        if not payload.failed:
+        if not payload.failure:
             place = self.replies.get(draft.agent, 0), len(self.resumptions)
             self.compactions[draft.agent] = (*place, payload.replacement)
         self.contexts.pop(draft.agent, None)
@@ -260,7 +260,7 @@ class RunState:
         if isinstance(payload, t.AgentStarted):
             self.homes[draft.agent] = draft.node
             if payload.call is not None:
-                self.dispatched.setdefault(payload.call, []).append(draft.agent)
+                self.dispatches.setdefault(payload.call, []).append(draft.agent)
             entry = t.AgentEntry(draft.agent, payload.name, payload.kind, payload.parent)
             self.registry.append(entry)
 
@@ -347,7 +347,7 @@ class RunState:
         drafts += self.close_items()
         for item, state in enumerate(self.items):
             if state.tool in grammar.PENDING_TOOL:
-                outcome = "Outcome unknown" if state.begun else "Not run"
+                outcome = "Outcome unknown" if state.has_begun else "Not run"
                 answer = t.ToolCompleted(item, f"{outcome}: {why}.", is_error=True)
                 drafts.append(t.Draft(answer, state.node, state.agent))
         for agent, phase in reversed(self.agents.items()):

@@ -19,14 +19,14 @@ from tailrace.events.request import ToolSpec
 
 BRINGS = ("additional_tools", "tool_search_output")
 """Items of OpenAI's Responses that declare tools."""
-NAMED = ("function", "custom")
+NAMED_KINDS = ("function", "custom")
 """Types of tools that a client runs, by their names."""
 SEARCH = "tool_search"
 """A search for tools; one with `execution: client` the client runs, like a function of this name."""
 _WIRE = "responses"
 
 
-class Declared(Struct, frozen=True, gc=False):
+class ToolDeclaration(Struct, frozen=True, gc=False):
     """A tool, and the namespace that it stands in. One that a provider runs stands as it was declared."""
 
     spec: ToolSpec
@@ -38,18 +38,18 @@ class Declared(Struct, frozen=True, gc=False):
         return self.namespace, self.spec.name
 
 
-def declared(tools: Sequence[ToolSpec], items: Sequence[Item] = ()) -> list[Declared]:
+def declarations(tools: Sequence[ToolSpec], items: Sequence[Item] = ()) -> list[ToolDeclaration]:
     """All tools of a request, in order. What a namespace or an item declares once more counts once."""
-    tools_found = [Declared(tool) for tool in tools if not _is_namespace(tool)]
+    tools_found = [ToolDeclaration(tool) for tool in tools if not _is_namespace(tool)]
     keys = {each.key for each in tools_found if each.spec.kind != "provider"}
-    new: list[Declared] = []
+    new: list[ToolDeclaration] = []
     for tool in tools:
         if _is_namespace(tool):
             new += _new(_namespace(tool.raw), keys)
         elif is_search(tool):
-            new += _new(iter([Declared(_search(tool.raw))]), keys)
+            new += _new(iter([ToolDeclaration(_search(tool.raw))]), keys)
         else:
-            new.append(Declared(tool))
+            new.append(ToolDeclaration(tool))
     for item in items:
         if isinstance(item, ProviderItem) and brings_tools(item):
             new += _new(_wire(item.data.get("tools"), ""), keys)
@@ -58,7 +58,7 @@ def declared(tools: Sequence[ToolSpec], items: Sequence[Item] = ()) -> list[Decl
 
 def run_by_client(tools: Sequence[ToolSpec], items: Sequence[Item] = ()) -> set[tuple[str, str]]:
     """The namespace and name of each tool that the client runs when it is called."""
-    return {each.key for each in declared(tools, items) if each.spec.kind != "provider"}
+    return {each.key for each in declarations(tools, items) if each.spec.kind != "provider"}
 
 
 def brings_tools(item: Item) -> bool:
@@ -82,7 +82,7 @@ def _search(raw: dict[str, Json]) -> ToolSpec:
     return msgspec.structs.replace(spec, raw=raw)
 
 
-def _new(tools: Iterator[Declared], keys: set[tuple[str, str]]) -> Iterator[Declared]:
+def _new(tools: Iterator[ToolDeclaration], keys: set[tuple[str, str]]) -> Iterator[ToolDeclaration]:
     """The tools that are not known yet; they are from here on."""
     for tool in tools:
         if tool.key not in keys:
@@ -90,12 +90,12 @@ def _new(tools: Iterator[Declared], keys: set[tuple[str, str]]) -> Iterator[Decl
             yield tool
 
 
-def _namespace(raw: dict[str, Json]) -> Iterator[Declared]:
+def _namespace(raw: dict[str, Json]) -> Iterator[ToolDeclaration]:
     name = raw.get("name")
     yield from _wire(raw.get("tools"), name if isinstance(name, str) else "")
 
 
-def _wire(value: Json, namespace: str) -> Iterator[Declared]:
+def _wire(value: Json, namespace: str) -> Iterator[ToolDeclaration]:
     """Tools as OpenAI's Responses declares them; what a provider runs is no client's."""
     for entry in cast("list[Json]", value) if isinstance(value, list) else ():
         tool = cast("dict[str, Json]", entry) if isinstance(entry, dict) else {}
@@ -104,8 +104,8 @@ def _wire(value: Json, namespace: str) -> Iterator[Declared]:
             continue
         if kind == "namespace" and not namespace:
             yield from _namespace(tool)
-        elif kind in NAMED:
-            yield Declared(_spec(tool, name), namespace)
+        elif kind in NAMED_KINDS:
+            yield ToolDeclaration(_spec(tool, name), namespace)
 
 
 def _spec(tool: dict[str, Json], name: str) -> ToolSpec:

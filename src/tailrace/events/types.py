@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tailrace.events.items import Item, Json, Status
 from tailrace.events.request import RunRequest
@@ -310,10 +310,11 @@ class CompactionStarted(Base, frozen=True, tag="compaction.started"):
 
 
 class CompactionCompleted(Base, frozen=True, tag="compaction.completed"):
-    """`replacement` replaces the history up to this event; if the compaction `failed`, the history stays."""
+    """`replacement` replaces the history up to this event; with a `failure` (its reason) the history
+    stays."""
 
     replacement: tuple[Item, ...] = ()
-    failed: str = ""
+    failure: str = field(default="", name="failed")
 
 
 class ContextUsage(Base, frozen=True, tag="context.usage"):

@@ -7,7 +7,7 @@ class Overspent(Exception):
     """The work is more than was allowed."""
 
 
-class Work:
+class WorkBudget:
     """What is left of an allowance. One unit is about a microsecond of this interpreter (measured)."""
 
     def __init__(self, units: int) -> None:

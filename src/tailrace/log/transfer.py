@@ -70,7 +70,7 @@ class Broken(LogError):
     """A line that cannot be imported."""
 
 
-class Moved(msgspec.Struct):
+class TransferCounts(msgspec.Struct):
     """What went over; `open` are the runs that have not ended."""
 
     runs: int = 0
@@ -80,7 +80,7 @@ class Moved(msgspec.Struct):
 
 
 async def export(
-    store: Store, buckets: Sequence[str], runs: str, counts: Moved
+    store: Store, buckets: Sequence[str], runs: str, counts: TransferCounts
 ) -> AsyncGenerator[bytes, None]:
     """The lines of a store that is open: the records of `buckets`, and the logs of the runs that are the keys
     of the bucket `runs` or that have not ended. Raises `LogError`."""
@@ -103,14 +103,14 @@ async def export(
     yield _line(End(counts.records, counts.events))
 
 
-async def import_(store: Store, lines: Callable[[], Iterable[bytes]]) -> Moved:
+async def import_(store: Store, lines: Callable[[], Iterable[bytes]]) -> TransferCounts:
     """Put what `lines` says, which is asked twice, into a store that is open.
 
     Nothing is written unless every line is right and nothing of it is in the store. Raises `Broken` with the
     line's number, and `LogError`.
     """
     await _check(store, lines())
-    counts, open_runs = Moved(), dict[str, None]()
+    counts, open_runs = TransferCounts(), dict[str, None]()
     reader = _Reader()
     for _, line in _lines(lines()):
         events = reader.take(line)
@@ -126,7 +126,7 @@ async def import_(store: Store, lines: Callable[[], Iterable[bytes]]) -> Moved:
             counts.runs += first == 0
             counts.events += len(events)
             open_runs[line.run] = None
-            if reader.state.ended:
+            if reader.state.is_finished:
                 del open_runs[line.run]
     counts.open = sorted(open_runs)
     return counts

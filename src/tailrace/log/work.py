@@ -45,7 +45,7 @@ class Job(Protocol):
         ...
 
 
-class Work(Protocol):
+class WorkQueue(Protocol):
     """The jobs and calls of one installation. `lease` is how long a silent worker keeps a run, in seconds."""
 
     lease: float

@@ -1,10 +1,10 @@
-"""A model server that goes on from the beginning of a reply, which a crash cut off (docs/adr/0017).
+"""A model server that continues from the beginning of a reply, which a crash cut off (docs/adr/0017).
 
-What was shown of the reply (`ModelRequest.begun`) goes with the request, and the server answers with what
-follows. Here the reply is made whole again: the beginning, then that. So whoever asks gets a whole reply that
-repeats what was shown, as from a server that says the same twice. Servers differ (litellm's and DeepSeek's
-documents, 2026): most answer with the rest alone, some say the beginning again; a server that refuses such a
-request is asked anew without.
+The text that clients received (`ModelRequest.begun`) is sent with the request, and the server answers with
+the continuation. Here the reply is made complete again: the beginning, then the continuation. So the caller
+gets a complete reply that repeats the beginning, as from a server that gives the same reply twice. Servers
+differ (litellm's and DeepSeek's documents, 2026): most answer with the continuation alone, some repeat the
+beginning. If a server refuses such a request, it is sent again without the beginning.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class ContinuedModel:
         self._model = model
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
-        plain = msgspec.structs.replace(request, begun="")
-        if len(request.begun) < SHORTEST or request.settings.output.kind != "text":
+        plain = msgspec.structs.replace(request, beginning="")
+        if len(request.beginning) < SHORTEST or request.settings.output.kind != "text":
             continuation = None  # what a grammar forces begins at its beginning
         else:
-            continuation = _Continuation(request.begun)
+            continuation = _Continuation(request.beginning)
         first_request = plain if continuation is None else request
         try:
             async with aclosing(self._model.stream(first_request)) as batches:
@@ -64,8 +64,8 @@ class ContinuedModel:
 
 
 class _Continuation:
-    """The beginning of a message and what a server says after it, as one message. A server that begins the
-    message anew is not going on: what it says is told as it is."""
+    """The beginning of a message and the server's text after it, as one message. A server that starts the
+    message from the beginning does not continue it: its text is passed on unchanged."""
 
     def __init__(self, text: str) -> None:
         self.has_output = False
@@ -76,7 +76,7 @@ class _Continuation:
         self._is_settled = False
 
     def convert(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
-        """What comes of the next payloads of the server."""
+        """The payloads of the complete reply that the server's next payloads become."""
         self.has_output = True
         return [output for payload in payloads for output in self._one(payload)]
 
@@ -99,7 +99,7 @@ class _Continuation:
                 return [self._shift(payload)]
 
     def _shift(self, payload: t.Payload) -> t.Payload:
-        """A payload with its item's number in the whole reply: the message's, or one behind it."""
+        """A payload with its item's number in the complete reply: the message's, or one behind it."""
         if not isinstance(payload, t.ItemEvent):
             return payload
         item = MESSAGE if payload.item == self._theirs else payload.item + 1
@@ -129,7 +129,7 @@ class _Continuation:
         return SHORTEST <= alike < len(self._text)
 
     def _after(self, length: int) -> list[t.Payload]:
-        """The words that were heard, from character `known` on, with what was told of their tokens."""
+        """The server's text from character `length` on, with the log probabilities of its tokens."""
         deltas: list[t.Payload] = []
         for delta in self._deltas:
             cut, length = min(length, len(delta.text)), max(length - len(delta.text), 0)
@@ -139,7 +139,7 @@ class _Continuation:
         return deltas
 
     def _close(self) -> list[t.Payload]:
-        """The message ends with what is said besides it."""
+        """The end of the message, if another item starts and the server has sent none for the message."""
         if not self._open or self._theirs is not None:
             return []
         self._open = False

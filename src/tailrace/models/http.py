@@ -1,9 +1,9 @@
 """A model behind HTTP: one aiohttp session, a codec, timeouts, and retries before the first event only.
 
-Once anything of a reply was seen it is never asked for again: the caller has it in its log. A server that
-only shows that it is alive (comments, pings, blank pieces) stalls like one that is silent. A reply that was
-whole when its connection broke or stalled is whole. Closing the generator closes the connection, which is
-how a model server learns that nobody wants the rest.
+Once a payload of a reply was yielded, the reply is never requested again, because the caller has it in its
+log. A server that only shows that it is alive (comments, pings, blank pieces) counts as silent. A reply
+that was complete when its connection broke or stalled is complete. Closing the generator closes the
+connection, which tells the model server to stop.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
 from functools import partial
 
 import aiohttp
@@ -23,14 +24,13 @@ from msgspec import Struct
 from tailrace.errors import ModelFailed, NoReply
 from tailrace.events.request import ModelRequest
 from tailrace.events.types import Payload
-from tailrace.models import interim
 from tailrace.models.outbound import Resolver, guard
-from tailrace.models.reply_body import ReplyBody
+from tailrace.models.reply_body import InterimResponse, ReplyBody
 from tailrace.models.retrying import server_wait, wait_before
 from tailrace.protocols.contract import HttpRequest, UpstreamCodec, UpstreamDecoder
 from tailrace.protocols.foreign import speaks
 from tailrace.protocols.offered import OfferedCalls
-from tailrace.protocols.operators_faults import MISCONFIGURED, NO_REPLY
+from tailrace.protocols.operators_faults import CONFIG_FAULTS, NO_REPLY
 
 logger = logging.getLogger("tailrace.models")
 
@@ -64,7 +64,7 @@ class Sessions:
                 connector=aiohttp.TCPConnector(limit=0, resolver=Resolver(private=self._private)),
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,  # it unpacks whatever a read brings in one go
-                response_class=interim.InterimResponse,
+                response_class=InterimResponse,
                 middlewares=(guard(private=self._private),),
             )
         return self._session
@@ -75,39 +75,36 @@ class Sessions:
             await self._session.close()
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelServer:
+    """A model server, and how it is asked. `model` is its name for the model. `headers` carry the
+    credentials, which no error shows. Up to `most_bytes` of one reply are read, 0 for all. A user's id of
+    more than `longest_user` characters is sent as a digest, which tells users apart as well; 0 for any
+    length."""
+
+    base_url: str
+    model: str
+    headers: Mapping[str, str] = field(repr=False)
+    timeouts: Timeouts
+    retries: int
+    most_bytes: int = 0
+    longest_user: int = 0
+
+
 class HttpModel:
-    """A configured model server. `headers` carry the credentials; they are never shown in errors."""
+    """A model behind a configured model server."""
 
     def __init__(
-        self,
-        name: str,
-        codec: UpstreamCodec,
-        sessions: Sessions,
-        *,
-        base_url: str,
-        model: str,
-        headers: Mapping[str, str],
-        timeouts: Timeouts,
-        retries: int,
-        most_bytes: int = 0,
-        longest_user: int = 0,
+        self, name: str, codec: UpstreamCodec, sessions: Sessions, server: ModelServer
     ) -> None:
-        """`most_bytes` of one reply are read, 0 for all. Of a user's id longer than `longest_user`
-        characters a digest is sent, which tells users apart as well; 0 for any length."""
         self.name = name
         self._codec = codec
         self._sessions = sessions
-        self._base_url = base_url.rstrip("/")
-        self._model = model
-        self._headers = headers
-        self._timeouts = timeouts
-        self._retries = retries
-        self._most_bytes = most_bytes
-        self._longest_user = longest_user
+        self._server = server
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Payload], None]:
-        http_request = self._codec.request(self._fitting(request), self._model)
-        for attempt in range(self._retries + 1):
+        http_request = self._codec.request(self._fitting(request), self._server.model)
+        for attempt in range(self._server.retries + 1):
             has_output = False
             try:
                 calls = (
@@ -119,7 +116,11 @@ class HttpModel:
                         yield payloads if calls is None else calls.convert(payloads)
                 return
             except ModelFailed as failure:
-                most = min(self._retries, 1) if isinstance(failure, NoReply) else self._retries
+                most = (
+                    min(self._server.retries, 1)
+                    if isinstance(failure, NoReply)
+                    else self._server.retries
+                )
                 if has_output or not failure.retryable or attempt >= most:
                     raise self._public_failure(
                         failure, attempt + 1, has_output=has_output
@@ -134,7 +135,7 @@ class HttpModel:
         if same and not settings.tool_choice.names:
             return None
         try:
-            self._codec.request(request, self._model)
+            self._codec.request(request, self._server.model)
         except ModelFailed as failure:
             return failure
         return None
@@ -143,7 +144,7 @@ class HttpModel:
         await self._sessions.close()
 
     def _fitting(self, request: ModelRequest) -> ModelRequest:
-        user, longest = request.settings.user, self._longest_user
+        user, longest = request.settings.user, self._server.longest_user
         if not longest or len(user) <= longest:
             return request
         digest = hashlib.sha256(user.encode()).hexdigest()[:longest]
@@ -154,11 +155,13 @@ class HttpModel:
         """What one reply says. Raises `ModelFailed`."""
         reply, first = await self._post_or_alternative(request)
         decoder = self._codec.decoder(self.name)
-        patience = IdleTimer(self._timeouts.idle, decoder)
+        patience = IdleTimer(self._server.timeouts.idle, decoder)
         try:
             coding = reply.headers.get("content-encoding", "")
             read = partial(self._read, reply, patience, "stalled")
-            async with aclosing(ReplyBody(read, coding, self._most_bytes).pieces(first)) as pieces:
+            async with aclosing(
+                ReplyBody(read, coding, self._server.most_bytes).pieces(first)
+            ) as pieces:
                 async for data in pieces:
                     if payloads := decoder.feed(data):
                         yield payloads
@@ -179,7 +182,7 @@ class HttpModel:
     async def _post_or_alternative(
         self, request: HttpRequest
     ) -> tuple[aiohttp.ClientResponse, bytes]:
-        """The reply to what is asked, or to what may be asked instead."""
+        """The response to the request, or to its alternative if the server refuses it."""
         try:
             return await self._post(request)
         except ModelFailed as refusal:
@@ -197,12 +200,16 @@ class HttpModel:
     async def _post(self, request: HttpRequest) -> tuple[aiohttp.ClientResponse, bytes]:
         """The reply with its first bytes."""
         try:
-            async with asyncio.timeout(self._timeouts.connect + self._timeouts.first_byte):
+            async with asyncio.timeout(
+                self._server.timeouts.connect + self._server.timeouts.first_byte
+            ):
                 reply = await self._sessions.get().post(
-                    self._base_url + request.path,
+                    self._server.base_url.rstrip("/") + request.path,
                     data=request.body,
                     headers=self._head(request),
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeouts.connect),
+                    timeout=aiohttp.ClientTimeout(
+                        total=None, sock_connect=self._server.timeouts.connect
+                    ),
                     allow_redirects=False,
                 )
         except TimeoutError:
@@ -219,7 +226,7 @@ class HttpModel:
             raise
 
     def _head(self, request: HttpRequest) -> dict[str, str]:
-        own = {name.lower(): value for name, value in self._headers.items()}
+        own = {name.lower(): value for name, value in self._server.headers.items()}
         defaults = {"content-type": "application/json", "accept": "text/event-stream"}
         defaults["accept-encoding"] = "identity"
         head = {**defaults, **own, **request.headers}
@@ -229,7 +236,7 @@ class HttpModel:
 
     def _redact(self, body: bytes) -> bytes:
         """What a server said, without the keys that we showed it: some repeat them."""
-        for value in self._headers.values():
+        for value in self._server.headers.values():
             secret = value.rpartition(" ")[2].encode()
             if len(secret) >= SHORTEST_SECRET:
                 body = body.replace(secret, b"[redacted]")
@@ -255,8 +262,8 @@ class HttpModel:
         return self._redact(text.encode("utf-8", "replace")).decode()
 
     async def _first(self, reply: aiohttp.ClientResponse) -> bytes:
-        """The first bytes of a reply. While there are none it may be asked for again."""
-        patience = IdleTimer(self._timeouts.first_byte)
+        """The first bytes of a reply. While there are none, the reply may be requested again."""
+        patience = IdleTimer(self._server.timeouts.first_byte)
         try:
             first = await self._read(reply, patience, "sent nothing")
         except ModelFailed as failure:
@@ -270,7 +277,7 @@ class HttpModel:
         """What a server says of its refusal, as far as it says it in time."""
         body = bytearray()
         with suppress(TimeoutError, aiohttp.ClientError, OSError):
-            async with asyncio.timeout(self._timeouts.first_byte):
+            async with asyncio.timeout(self._server.timeouts.first_byte):
                 while len(body) < MAX_ERROR_BODY and (piece := await reply.content.readany()):
                     body += piece
         return bytes(body[:MAX_ERROR_BODY])
@@ -291,7 +298,7 @@ class HttpModel:
 
 
 class IdleTimer:
-    """So many `seconds` we wait for a server since it last said something, whatever else it sends."""
+    """How long to wait for a server: `seconds` since its last progress, whatever else it sends."""
 
     def __init__(self, seconds: float, decoder: UpstreamDecoder | None = None) -> None:
         self.seconds = seconds
@@ -312,13 +319,13 @@ def _failure(what: str, status: int, *, retryable: bool = False) -> ModelFailed:
 
 
 def _unreachable(error: aiohttp.ClientError | OSError) -> ModelFailed:
-    """No connection to the server. A certificate, a handshake, an address that is not allowed: the same will
-    be wrong in a moment. A name that nobody knows, or a port where nobody listens, may only come up late."""
+    """No connection to the server. A certificate, a handshake, an address that is not allowed: retrying
+    does not help. A name that does not resolve, or a port without a listener, may come up later."""
     failure = _failure(f"cannot be reached: {_words(error)}", BAD, retryable=True)
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     ours = isinstance(cause, PermissionError) and cause.errno == 0
     if ours or isinstance(error, (aiohttp.ClientSSLError, aiohttp.InvalidURL)):
-        return failure.but(code=MISCONFIGURED, retryable=False)
+        return failure.but(code=CONFIG_FAULTS, retryable=False)
     return failure
 
 

@@ -63,7 +63,7 @@ def guard(*, private: bool) -> aiohttp.ClientMiddlewareType:
 
 
 async def fetch(url: str, *, private: bool) -> bytes:
-    """A small document by GET; nobody is followed elsewhere. Raises `OSError`."""
+    """A small document by GET; redirects are not followed. Raises `OSError`."""
     connector = aiohttp.TCPConnector(resolver=Resolver(private=private))
     limit = aiohttp.ClientTimeout(total=FETCH_SECONDS)
     try:

@@ -18,7 +18,7 @@ BATCH = 64
 async def play_at_pace(
     payloads: Iterable[Payload], interval_ms: float
 ) -> AsyncGenerator[Sequence[Payload], None]:
-    """Yield `payloads`, a delta every `interval_ms`; what is no delta comes with its neighbour."""
+    """Yield `payloads`, a delta every `interval_ms`; other payloads come with the delta after them."""
     if interval_ms <= 0:
         rest = iter(payloads)
         while batch := list(islice(rest, BATCH)):

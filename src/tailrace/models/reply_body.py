@@ -1,18 +1,28 @@
-"""The body of a model server's reply: counted, and unpacked a little at a time where it is compressed.
+"""What a model server sends, bounded before it is decoded: interim replies (1xx), and the body of the reply.
 
-We ask for `identity`; who compresses all the same is read in slices, with a turn of the event loop after
-each, for a kilobyte may become a megabyte. What expands beyond `RATIO` is made to hurt, not to be read.
+aiohttp reads past interim replies in a loop that never yields to the event loop, and bounds neither their
+number nor their bytes; here they are counted.
+
+We ask for `identity`. A body that is compressed all the same is unpacked in slices, with a turn of the event
+loop after each, because a kilobyte may become a megabyte. A body that expands beyond `RATIO` is an attack and
+is not read.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from typing import Any
+
+import aiohttp
+from aiohttp.connector import Connection
 
 from tailrace.errors import LimitReached, NoReply
 from tailrace.protocols.framing.codings import CODINGS, BadCoding, Unpacker, names
 from tailrace.protocols.operators_faults import NO_REPLY
 
+MAX_INTERIM = 16
+"""Interim replies to one request. Servers send `100 Continue` once, `102` and `103` several times."""
 FREE = 1_048_576
 SLICE = 32_768
 """So much is decoded before others get a turn: a flood of comments takes milliseconds to read."""
@@ -81,3 +91,24 @@ class ReplyBody:
 
 def _unreadable(message: str) -> NoReply:
     return NoReply(message, status=502, code=NO_REPLY, retryable=True)
+
+
+class InterimResponse(aiohttp.ClientResponse):
+    """A reply whose interim replies are counted. `start` raises `aiohttp.ClientPayloadError` for too many."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        protocol: Any = connection.protocol
+        read, count = protocol.read, 0
+
+        async def read_counting() -> Any:
+            nonlocal count
+            count += 1
+            if count > MAX_INTERIM:
+                raise aiohttp.ClientPayloadError(f"over {MAX_INTERIM} interim replies")
+            return await read()
+
+        protocol.read = read_counting
+        try:
+            return await super().start(connection)
+        finally:
+            del protocol.read  # the connection serves other requests

@@ -26,8 +26,9 @@ def wait_before(attempt: int, server_wait: float | None) -> float:
 
 
 def server_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """In how many seconds a server wants to be asked again: `retry-after-ms`, else `Retry-After` in seconds
-    or as a date, else when the limit that is used up (`x-ratelimit-remaining-…: 0`) begins anew."""
+    """In how many seconds a server accepts a retry: `retry-after-ms`, else `Retry-After` in seconds or as a
+    date, else when the limit that is exhausted (`x-ratelimit-remaining-…: 0`) resets. None if it does not
+    say."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         if (seconds := _seconds(headers.get(name, ""), scale)) is not None:
             return seconds
@@ -66,7 +67,7 @@ def _moment(text: str) -> float | None:
 
 
 def _reset(headers: Mapping[str, str], what: str, now: float) -> float | None:
-    """When a limit begins anew, if it is used up, in OpenAI's and Anthropic's headers."""
+    """When an exhausted limit resets, from OpenAI's and Anthropic's headers."""
     for remaining, reset in (
         (f"x-ratelimit-remaining-{what}", f"x-ratelimit-reset-{what}"),
         (f"anthropic-ratelimit-{what}-remaining", f"anthropic-ratelimit-{what}-reset"),

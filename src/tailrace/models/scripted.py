@@ -72,27 +72,30 @@ class _Player:
 
     def play(self, step: ScenarioStep) -> Iterator[t.Payload]:  # noqa: C901 - one arm per kind of step
         """The payloads of one step; items of earlier steps may end with them."""
-        if step.text is not None:
-            yield from self._message("text")
-            for piece in self._pieces(step.text, self._repeat):
-                yield t.TextDelta(self._item(), piece, self._part)
-        elif step.refusal is not None:
-            yield from self._message("refusal")
-            for piece in self._pieces(step.refusal):
-                yield t.RefusalDelta(self._item(), piece, self._part)
-        elif step.annotation is not None:
-            yield from self._message("text")
-            yield t.AnnotationAdded(self._item(), step.annotation, self._part)
-        elif step.reasoning is not None:
-            yield from self._begin("reasoning", "reasoning")
-            for piece in self._pieces(step.reasoning):
-                yield t.ReasoningDelta(self._item(), piece)
-        elif step.summary is not None:
-            yield from self._begin("reasoning", "summary")
-            for piece in self._pieces(step.summary):
-                yield t.ReasoningSummaryDelta(self._item(), piece)
-        elif step.call is not None:
-            yield from self._call(step, step.call)
+        match step:
+            case ScenarioStep(text=str(text)):
+                yield from self._message("text")
+                for piece in self._pieces(text, self._repeat):
+                    yield t.TextDelta(self._item(), piece, self._part)
+            case ScenarioStep(refusal=str(text)):
+                yield from self._message("refusal")
+                for piece in self._pieces(text):
+                    yield t.RefusalDelta(self._item(), piece, self._part)
+            case ScenarioStep(annotation=dict(annotation)):
+                yield from self._message("text")
+                yield t.AnnotationAdded(self._item(), annotation, self._part)
+            case ScenarioStep(reasoning=str(text)):
+                yield from self._begin("reasoning", "reasoning")
+                for piece in self._pieces(text):
+                    yield t.ReasoningDelta(self._item(), piece)
+            case ScenarioStep(summary=str(text)):
+                yield from self._begin("reasoning", "summary")
+                for piece in self._pieces(text):
+                    yield t.ReasoningSummaryDelta(self._item(), piece)
+            case ScenarioStep(call=str(name)):
+                yield from self._call(step, name)
+            case _:
+                pass  # it waits or fails
 
     def close(self) -> Iterator[t.Payload]:
         """End the item that is open."""

@@ -20,7 +20,7 @@ from tailrace.events.items import (
     ToolCall,
     ToolOutput,
 )
-from tailrace.events.tools import SEARCH, declared
+from tailrace.events.tools import SEARCH, declarations
 from tailrace.protocols.fields import any_object, objects
 from tailrace.protocols.offered import Names
 
@@ -55,6 +55,6 @@ def _text(content: Json) -> str:
 
 def _function_names(item: ProviderItem, names: Names) -> str:
     functions = [
-        names.of(*tool.key) for tool in declared((), (item,)) if tool.spec.kind != "provider"
+        names.of(*tool.key) for tool in declarations((), (item,)) if tool.spec.kind != "provider"
     ]
     return f"Found, and now offered: {', '.join(functions)}" if functions else "Nothing was found."

@@ -112,10 +112,10 @@ def only(fields: Object, names: Collection[str], where: str) -> None:
     one was paid. Null says nothing. Raises `BadRequest`."""
     for name, value in fields.items():
         if name not in names and value is not None:
-            raise unsupported(f"{where}.{name}" if where else name)
+            raise unsupported_field(f"{where}.{name}" if where else name)
 
 
-def unsupported(place: str) -> BadRequest:
+def unsupported_field(place: str) -> BadRequest:
     """The error for a key that an answer may not have."""
     return BadRequest(
         f"{place} is not supported in an answer, so nothing was answered.", param=place

@@ -26,7 +26,7 @@ from tailrace.events.items import (
     parts_of,
 )
 from tailrace.events.request import Settings, ToolSpec
-from tailrace.events.tools import NAMED, brings_tools
+from tailrace.events.tools import NAMED_KINDS, brings_tools
 from tailrace.protocols.counterparts import counterpart
 from tailrace.protocols.fields import Object, any_object, objects
 from tailrace.protocols.offered import Names
@@ -195,7 +195,7 @@ def _meant_within(data: Object) -> Iterator[tuple[str, str]]:
     for n, tool in enumerate(objects(data.get("tools"))):
         if tool.get("type") == "namespace":
             yield from ((f"tools[{n}].{place}", kind) for place, kind in _meant_within(tool))
-        elif tool.get("type") not in NAMED and not _is_left_out(tool, "responses"):
+        elif tool.get("type") not in NAMED_KINDS and not _is_left_out(tool, "responses"):
             yield f"tools[{n}].type", str(tool.get("type"))
 
 

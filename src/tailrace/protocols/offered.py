@@ -1,11 +1,11 @@
 """Tools under other names and forms than the client's, for servers that have only functions.
 
-Servers take names of 64 letters, digits, `_` and `-`. A client's tool goes to a server of its own dialect by
-the name that it has there. Any other is offered by a name that every server takes: a namespace's function as
-`namespace__name`, odd characters as `_`, and what is altered or too long ends in a digest of the whole, so
-that a name is the same in every request and no two are alike. A custom tool, whose input is free text, is a
-function with one string `input`. `OfferedCalls` turns what the server then calls back into the client's own
-tool, so that nobody beyond the request knows of it.
+Servers take names of 64 letters, digits, `_` and `-`. A client's tool goes to a server of its own dialect
+by its own name. Any other is offered by a name that every server takes: a namespace's function as
+`namespace__name`, other characters as `_`; a name that was altered or is too long ends in a digest of the
+whole, so that a tool has the same name in every request and no two are alike. A custom tool, whose input is
+free text, is a function with one string `input`. `OfferedCalls` turns the server's calls back into calls of
+the client's own tools, so that no other code sees these names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from tailrace.events import types as t
 from tailrace.events.items import Json, ProviderItem, ToolCall
-from tailrace.events.tools import SEARCH, Declared, is_search
+from tailrace.events.tools import SEARCH, ToolDeclaration, is_search
 from tailrace.protocols.fields import any_object
 
 LONGEST_NAME = 64
@@ -46,7 +46,7 @@ class OfferedTools(Struct, frozen=True):
 class Names:
     """By which name a server of `dialect` is offered each of `tools`; `origin` is the request's dialect."""
 
-    def __init__(self, tools: Sequence[Declared], dialect: str, origin: str) -> None:
+    def __init__(self, tools: Sequence[ToolDeclaration], dialect: str, origin: str) -> None:
         self._dialect = dialect
         self._as_said = origin == dialect
         own = [tool for tool in tools if tool.spec.origin == dialect and not tool.namespace]
@@ -72,7 +72,7 @@ class Names:
             return call.name
         return self.of(namespace, call.name)
 
-    def stands_for(self, tool: Declared, *, as_function: bool) -> OfferedTools | None:
+    def stands_for(self, tool: ToolDeclaration, *, as_function: bool) -> OfferedTools | None:
         """What a tool's name stands for, where the server is not told the tool as it is."""
         spec, custom = tool.spec, as_function and tool.spec.kind == "custom"
         if is_search(spec):

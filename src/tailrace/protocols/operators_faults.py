@@ -49,12 +49,12 @@ ELSEWHERE = OperatorError(
     "server_error",
     "The model server answered {} and no reply: its configured address is not the right one.",
 )
-MISCONFIGURED = "upstream_misconfigured"
+CONFIG_FAULTS = "upstream_misconfigured"
 """Our code for an address that cannot be the right one: its certificate is refused, it is inside our net."""
 NO_REPLY = "upstream_invalid_response"
 """Our code for an answer that is no reply of a model: nothing, a page, a text."""
 CODES = frozenset(fault.code for fault in (KEY, UNPAID, ABROAD, NOT_PERMITTED)) | {
-    MISCONFIGURED,
+    CONFIG_FAULTS,
     NO_REPLY,
 }
 """Codes of ours, after which a retry does not help."""

@@ -30,7 +30,7 @@ _QUERY = re.compile(
 _USER = re.compile(r"(://)[^/\s@:]*:[^/\s@]*@")
 
 
-def scrubbed(text: str) -> str:
+def scrub(text: str) -> str:
     """The text without anything that looks like a key. What is long is cut before."""
     text = _USER.sub(rf"\1{HIDDEN}@", text)
     text = _QUERY.sub(rf"\1{HIDDEN}", text)

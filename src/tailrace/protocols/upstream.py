@@ -28,7 +28,7 @@ from tailrace.protocols.framing import loose_json
 from tailrace.protocols.framing.sse import SseDecoder, SseEvent
 from tailrace.protocols.halves import Halves
 from tailrace.protocols.operators_faults import NO_REPLY
-from tailrace.protocols.secrets import scrubbed
+from tailrace.protocols.secrets import scrub
 from tailrace.protocols.upstream_errors import server_failure
 from tailrace.protocols.upstream_events import loosely
 
@@ -105,13 +105,13 @@ class SseReplyDecoder(ABC):
         content: a server that sends nothing else is one that stalls."""
 
     def _end_without_final_event(self) -> None:
-        """The server said `[DONE]` (`_marked`), or the connection ended, and the dialect's own end had not
-        come."""
+        """The server sent `[DONE]` (`_has_done_mark`), or the connection ended, before the dialect's own
+        final event."""
         if self._has_done_mark and not self.progress:
             raise NoReply(NOTHING, status=502, code=NO_REPLY, retryable=True)
         excerpt = upstream_events.excerpt(b" ".join(self._strays))
         ours = "The model server's reply ended in the middle"
-        message = f"{ours}; it said last: {scrubbed(excerpt)}" if excerpt else f"{ours}."
+        message = f"{ours}; it said last: {scrub(excerpt)}" if excerpt else f"{ours}."
         public = f"{ours}." if excerpt else ""
         self.failure = CutShort(message, status=502, retryable=True, public=public)
 
@@ -182,7 +182,7 @@ class SseReplyDecoder(ABC):
             raise upstream_events.unreadable(NO_FORM) from None
 
     def _stray(self, lines: bytes) -> None:
-        """What is no event: an error written without `data:`, or the reply is no stream at all."""
+        """Lines that are not an event: an error written without `data:`, or the reply is not a stream."""
         field, _, rest = lines.partition(b":")
         if field.strip().lower() == b"error":
             self._take(SseEvent("error", rest.strip()))
@@ -203,7 +203,7 @@ class SseReplyDecoder(ABC):
                 return
 
     def _no_stream(self, body: bytes) -> None:
-        """The whole reply was no stream of events: one document, or documents line by line."""
+        """The reply was not a stream of events: it is one document, or one per line."""
         documents = [body] if upstream_events.value_object(body) else body.splitlines()
         for document in filter(bytes.strip, documents):
             value = upstream_events.value_object(document)

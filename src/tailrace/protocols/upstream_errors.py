@@ -21,7 +21,7 @@ from tailrace.protocols import overflow
 from tailrace.protocols.error_words import CONTENT, QUOTA, VAGUE, bare, status_of
 from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.operators_faults import OPERATORS, fault, meaning
-from tailrace.protocols.secrets import scrubbed
+from tailrace.protocols.secrets import scrub
 
 MAX_MESSAGE = 500
 """Characters of a server's message that are passed on."""
@@ -60,7 +60,7 @@ def server_failure(message: str, details: Json = None, status: int = 0) -> Model
     fields, around = _innermost(details)
     message = message.strip()[: 2 * MAX_MESSAGE]
     http_status = _status(fields, around, message, status)
-    words = scrubbed(message)[:MAX_MESSAGE]
+    words = scrub(message)[:MAX_MESSAGE]
     own = _word(fields.get("code"))
     kind = _word(fields.get("type")) or _word(fields.get("error_type")) or _aws(fields)
     if http_status in OPERATORS or 300 <= http_status < 400:
@@ -189,7 +189,7 @@ def _word(value: Json) -> str:
     """A code or a type; numbers say no more than the status."""
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_WORD or value.isdigit():
         return ""
-    return scrubbed(value) if _WORD.fullmatch(value) else ""
+    return scrub(value) if _WORD.fullmatch(value) else ""
 
 
 def _aws(fields: Object) -> str:
@@ -205,7 +205,7 @@ def _param(fields: Object) -> str:
         if isinstance(place, list):
             steps = [str(step) for step in cast("list[Json]", place) if step != "body"]
             param = ".".join(steps)
-    return scrubbed(param[:LONGEST_PARAM]) if isinstance(param, str) else ""
+    return scrub(param[:LONGEST_PARAM]) if isinstance(param, str) else ""
 
 
 def _details(fields: Object) -> list[Object]:

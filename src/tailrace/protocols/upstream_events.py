@@ -27,7 +27,7 @@ from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.framing import json_bounds, loose_json
 from tailrace.protocols.framing.sse import SseEvent
 from tailrace.protocols.operators_faults import NO_REPLY
-from tailrace.protocols.secrets import scrubbed
+from tailrace.protocols.secrets import scrub
 from tailrace.protocols.upstream_errors import MAX_MESSAGE, server_failure
 
 EXCERPT = 200
@@ -75,7 +75,7 @@ def _other(name: str, data: bytes) -> Mark:
         raise_reported(any_object(value[0]))
     if data in (b"null", b"[]", b'""') or isinstance(value, (int, float)):
         return Mark.NOTHING
-    raise unreadable("it is not JSON", scrubbed(excerpt(data)))
+    raise unreadable("it is not JSON", scrub(excerpt(data)))
 
 
 def raise_reported(value: Object) -> None:
@@ -90,7 +90,8 @@ def raise_reported(value: Object) -> None:
 
 
 def unreadable(why: str, excerpt: str = "") -> Undecodable:
-    """What came is no event of its dialect, in words of ours, and how it begins."""
+    """The failure for data that is not an event of its dialect: a sentence of ours, and how the data
+    begins."""
     ours = f"The model server sent an event that cannot be read: {why}"
     message = f"{ours}: {excerpt}." if excerpt else f"{ours}."
     return Undecodable(message, status=502, public=f"{ours}." if excerpt else "")
@@ -119,7 +120,7 @@ def message(body: bytes) -> str:
 
 
 def raise_only_words(value: Object) -> None:
-    """Raise the failure that an object is which only says what is wrong: `{"detail": "Not Found"}`."""
+    """Raise the failure that an object is if it holds only a message: `{"detail": "Not Found"}`."""
     if any(
         isinstance(value.get(name), str) and value[name] for name in ("message", "detail", "msg")
     ):
@@ -127,13 +128,13 @@ def raise_only_words(value: Object) -> None:
 
 
 def no_stream(body: bytes) -> ModelFailed:
-    """A reply that is a page, a text or some other document, where a stream was asked for: of whoever
-    stands before the server (a login, a gateway that is busy), or of an address that is not its."""
+    """A page, a text or a document where a stream was requested: sent by a proxy in front of the server (a
+    login, a busy gateway), or by a wrong address."""
     content = text(body)
     page = content.lstrip().startswith("<")
     what = "a page" if page else "a document" if value_object(body) else "a text"
     ours = f"The model server answered with {what} instead of a stream"
-    message = f"{ours}: {scrubbed(plain(content))}"
+    message = f"{ours}: {scrub(plain(content))}"
     return NoReply(message, status=502, code=NO_REPLY, retryable=True, public=f"{ours}.")
 
 

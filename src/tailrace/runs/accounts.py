@@ -1,7 +1,7 @@
 """What those who pay for runs have spent today, in all processes together. Why so: docs/adr/0008.
 
 A day is a UTC day. What is spent is counted in memory and added to a record by compare-and-set, one write
-under way for each purse at most: what others have added is learnt from the same record, and nothing is lost.
+under way for each budget at most: what others have added is learnt from the same record, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Tell = Callable[[str], None]
 """Called with the name of a limit that is reached."""
 
 
-class Purse(msgspec.Struct, frozen=True, omit_defaults=True):
+class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
     """One who pays, and what for at most: runs at once, a day's tokens and cost; 0 is no limit."""
 
     key: str
@@ -47,15 +47,15 @@ SHAPE = Shape("what was spent", _Spending)
 
 
 class _Day:
-    """One purse on one day: what is stored, what is being added to that, and what is not yet."""
+    """One budget on one day: what is stored, what is being added to that, and what is not yet."""
 
     def __init__(self) -> None:
         self.stored_spending = self.adding = self.more = NOTHING
         self.revision = 0
-        self.limit_requests: list[tuple[Purse, Tell]] = []
+        self.limit_requests: list[tuple[Budget, Tell]] = []
 
     def total(self) -> _Spending:
-        """What the purse has spent on this day, written or not."""
+        """What the budget has spent on this day, written or not."""
         return self.stored_spending + self.adding + self.more
 
 
@@ -63,7 +63,7 @@ _Place = tuple[int, str]
 
 
 class Accounts:
-    """What each purse has spent. `shared` says that other processes spend from it too."""
+    """What each budget has spent. `shared` says that other processes spend from it too."""
 
     def __init__(self, store: Store, clock: Clock, *, is_shared: bool = False) -> None:
         self._store = store
@@ -72,12 +72,12 @@ class Accounts:
         self._days: dict[_Place, _Day] = {}
         self._writes: dict[_Place, asyncio.Task[None]] = {}
 
-    async def check(self, purses: Sequence[Purse]) -> None:
-        """Raises `TooMany` when a purse has nothing left for today. Raises `LogError`."""
-        await self.load(purses)
-        for purse in purses:
-            day = self._days.get((self._today(), purse.key))
-            limit = _limit_of(purse, day.total()) if day is not None else ""
+    async def check(self, budgets: Sequence[Budget]) -> None:
+        """Raises `TooMany` when a budget has nothing left for today. Raises `LogError`."""
+        await self.load(budgets)
+        for budget in budgets:
+            day = self._days.get((self._today(), budget.key))
+            limit = _limit_of(budget, day.total()) if day is not None else ""
             if limit:
                 left = (DAY - self._clock() % DAY) / 1000
                 raise TooMany(
@@ -86,23 +86,23 @@ class Accounts:
                     code="insufficient_quota",
                 )
 
-    async def load(self, purses: Sequence[Purse]) -> None:
-        """Know what is stored of these purses' day: once, and in a cluster whenever this is asked."""
+    async def load(self, budgets: Sequence[Budget]) -> None:
+        """Know what is stored of these budgets' day: once, and in a cluster whenever this is asked."""
         today = self._today()
-        for place in [(today, purse.key) for purse in purses if purse.tokens or purse.cost]:
+        for place in [(today, budget.key) for budget in budgets if budget.tokens or budget.cost]:
             if place not in self._days or self._is_shared:
                 await self._refresh(place)
                 for old in [old for old in self._days if old[0] < today - 1]:
                     del self._days[old]
 
-    def spend(self, purses: Sequence[Purse], usage: Usage, tell: Tell) -> None:
+    def spend(self, budgets: Sequence[Budget], usage: Usage, tell: Tell) -> None:
         """Count a model call; `tell` hears of limits that are reached, by it or by what others spent."""
-        for purse in purses:
-            if purse.tokens or purse.cost:
-                place = self._today(), purse.key
+        for budget in budgets:
+            if budget.tokens or budget.cost:
+                place = self._today(), budget.key
                 day = self._days.setdefault(place, _Day())
                 day.more += _Spending(usage.input + usage.output, usage.cost or 0.0)
-                day.limit_requests.append((purse, tell))
+                day.limit_requests.append((budget, tell))
                 _tell(day, day.limit_requests[-1:])
                 if place not in self._writes:
                     self._writes[place] = asyncio.create_task(self._write(place, day))
@@ -164,16 +164,16 @@ def _key(place: _Place) -> str:
     return f"{place[0]}/{place[1]}"
 
 
-def _tell(day: _Day, requests: Sequence[tuple[Purse, Tell]]) -> None:
-    for purse, tell in requests:
-        limit = _limit_of(purse, day.total())
+def _tell(day: _Day, requests: Sequence[tuple[Budget, Tell]]) -> None:
+    for budget, tell in requests:
+        limit = _limit_of(budget, day.total())
         if limit:
             tell(limit)
 
 
-def _limit_of(purse: Purse, spending: _Spending) -> str:
-    if purse.tokens and spending.tokens >= purse.tokens:
+def _limit_of(budget: Budget, spending: _Spending) -> str:
+    if budget.tokens and spending.tokens >= budget.tokens:
         return "tokens_per_day"
-    if purse.cost and spending.cost >= purse.cost:
+    if budget.cost and spending.cost >= budget.cost:
         return "cost_per_day"
     return ""

@@ -23,7 +23,7 @@ async def bar(run: str, log: EventLog, directory: Directory, clock: Clock) -> No
         state = await directory.state(run)
     except NotFound:
         return await _barrier(run, log)
-    if state.ended:
+    if state.is_finished:
         return None
     # Its first frame is there and its record may be on its way: nobody works on a run that has ended.
     end = RunFailed("server_error", BEGUN_AGAIN)

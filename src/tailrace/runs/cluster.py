@@ -16,18 +16,17 @@ from tailrace.errors import Fenced, LogError, NotFound, Unavailable
 from tailrace.events.answers import Answer
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, RunCancelled, RunEnd, RunWaiting
-from tailrace.log.contract import Store
-from tailrace.log.work import Job, Work
+from tailrace.log.work import Job, WorkQueue
 from tailrace.runs import worker_rpc
 from tailrace.runs.barrier import bar
-from tailrace.runs.directory import Directory, RunRecord
-from tailrace.runs.membership import Membership
-from tailrace.runs.presence import Presence
+from tailrace.runs.directory import RunRecord
+from tailrace.runs.executor import RunEnvironment
+from tailrace.runs.membership import Membership, Presence
 from tailrace.runs.run_task import UNREAD, RunTask
-from tailrace.runs.settings import HOUR, RunSettings
+from tailrace.runs.settings import HOUR
 from tailrace.runs.sweeping import JUMP
 from tailrace.runs.worker import Worker
-from tailrace.runs.writer import Clock, RunWriter
+from tailrace.runs.writer import RunWriter
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -59,23 +58,20 @@ class Cluster:
 
     def __init__(
         self,
-        store: Store,
+        environment: RunEnvironment,
         membership: Membership,
         worker: Worker,
-        directory: Directory,
-        settings: RunSettings,
-        clock: Clock,
         begins: Callable[[str], bool],
     ) -> None:
         """`begins` says whether this process is writing the start of a run."""
         self.name = membership.name
         self._membership = membership
         self._begins = begins
-        self._store = store
+        self._store = environment.store
+        self._directory = environment.directory
+        self._settings = environment.settings
+        self._clock = environment.clock
         self._worker = worker
-        self._directory = directory
-        self._settings = settings
-        self._clock = clock
         self._draining = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._taking: asyncio.Task[None] | None = None
@@ -86,7 +82,7 @@ class Cluster:
         """Whether this process's clock and the engine's are far apart."""
 
     @property
-    def _work(self) -> Work:
+    def _work(self) -> WorkQueue:
         return self._membership.engine()
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
 """How many runs are worked on at once for each who pays: in this process, or in all of a cluster.
 
-In a cluster one record a purse names the runs that it pays for, and every start is a compare-and-set on it,
+In a cluster one record a budget names the runs that it pays for, and every start is a compare-and-set on it,
 so that no two processes take the same place. Nobody takes a run out when it ends: that would be one more
 write, and one that a kill prevents. When all places seem taken, those of runs that have ended or wait, by
 their own records, are free.
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from tailrace.errors import RevisionMismatch, TooMany
 from tailrace.events.versions import Shape
 from tailrace.log.contract import Store
-from tailrace.runs.accounts import Purse
+from tailrace.runs.accounts import Budget
 from tailrace.runs.directory import Directory
 from tailrace.runs.settings import HOUR
 from tailrace.runs.writer import Clock
@@ -39,25 +39,25 @@ class LocalConcurrency:
     def __init__(self) -> None:
         self._running: Counter[str] = Counter()
 
-    async def enter(self, run: str, purses: Sequence[Purse]) -> None:
+    async def enter(self, run: str, budgets: Sequence[Budget]) -> None:
         """A run begins to be worked on. Raises `TooMany`, and counts nothing, when it must not."""
-        for purse in purses:
-            if purse.runs and self._running[purse.key] >= purse.runs:
-                raise _too_many(purse)
-        self.enter_again(purses)
+        for budget in budgets:
+            if budget.runs and self._running[budget.key] >= budget.runs:
+                raise _too_many(budget)
+        self.enter_again(budgets)
 
-    def enter_again(self, purses: Sequence[Purse]) -> None:
+    def enter_again(self, budgets: Sequence[Budget]) -> None:
         """The same for a run that was accepted once and is taken over."""
-        self._running.update(purse.key for purse in purses)
+        self._running.update(budget.key for budget in budgets)
 
-    def leave(self, purses: Sequence[Purse]) -> None:
+    def leave(self, budgets: Sequence[Budget]) -> None:
         """A run is not worked on any more."""
-        for purse in purses:
-            self._running[purse.key] -= 1
-            if self._running[purse.key] <= 0:
-                del self._running[purse.key]
+        for budget in budgets:
+            self._running[budget.key] -= 1
+            if self._running[budget.key] <= 0:
+                del self._running[budget.key]
 
-    async def forget(self, run: str, purses: Sequence[Purse]) -> None:
+    async def forget(self, run: str, budgets: Sequence[Budget]) -> None:
         """It has left."""
 
 
@@ -69,50 +69,50 @@ class ClusterConcurrency:
         self._directory = directory
         self._clock = clock
 
-    async def enter(self, run: str, purses: Sequence[Purse]) -> None:
+    async def enter(self, run: str, budgets: Sequence[Budget]) -> None:
         """As `LocalConcurrency.enter`. Raises `LogError`."""
-        places: list[Purse] = []
+        places: list[Budget] = []
         try:
-            for purse in purses:
-                if purse.runs:
-                    await self._take(run, purse)
-                    places.append(purse)
+            for budget in budgets:
+                if budget.runs:
+                    await self._take(run, budget)
+                    places.append(budget)
         except TooMany:
             await self.forget(run, places)
             raise
 
-    def enter_again(self, purses: Sequence[Purse]) -> None:
+    def enter_again(self, budgets: Sequence[Budget]) -> None:
         """It has its place."""
 
-    def leave(self, purses: Sequence[Purse]) -> None:
+    def leave(self, budgets: Sequence[Budget]) -> None:
         """Its own record says so."""
 
-    async def forget(self, run: str, purses: Sequence[Purse]) -> None:
+    async def forget(self, run: str, budgets: Sequence[Budget]) -> None:
         """A run's record is about to go, or it never gets one: its places are free. Raises `LogError`."""
-        for purse in purses:
-            if purse.runs:
-                await self._give_back(run, purse)
+        for budget in budgets:
+            if budget.runs:
+                await self._give_back(run, budget)
 
-    async def _take(self, run: str, purse: Purse) -> None:
+    async def _take(self, run: str, budget: Budget) -> None:
         waits = iter(WAITS)
         while True:
-            runs, revision = await self._read(purse)
+            runs, revision = await self._read(budget)
             if run in runs:
                 return
-            if len(runs) >= purse.runs:
+            if len(runs) >= budget.runs:
                 runs = await self._going(runs)
-            if len(runs) < purse.runs:
-                if await self._try_write(purse, {**runs, run: self._clock()}, revision):
+            if len(runs) < budget.runs:
+                if await self._try_write(budget, {**runs, run: self._clock()}, revision):
                     return
             elif (wait := next(waits, None)) is not None:
                 await asyncio.sleep(wait)
             else:
-                raise _too_many(purse)
+                raise _too_many(budget)
 
-    async def _give_back(self, run: str, purse: Purse) -> None:
+    async def _give_back(self, run: str, budget: Budget) -> None:
         while True:
-            runs, revision = await self._read(purse)
-            if runs.pop(run, None) is None or await self._try_write(purse, runs, revision):
+            runs, revision = await self._read(budget)
+            if runs.pop(run, None) is None or await self._try_write(budget, runs, revision):
                 return
 
     async def _going(self, runs: dict[str, int]) -> dict[str, int]:
@@ -125,15 +125,15 @@ class ClusterConcurrency:
             if (since > late if record is None else record.status == "in_progress")
         }
 
-    async def _read(self, purse: Purse) -> tuple[dict[str, int], int]:
-        record = await self._store.records.get(BUCKET, purse.key)
+    async def _read(self, budget: Budget) -> tuple[dict[str, int], int]:
+        record = await self._store.records.get(BUCKET, budget.key)
         return ({}, 0) if record is None else (SHAPE.decode(record.value), record.revision)
 
-    async def _try_write(self, purse: Purse, runs: dict[str, int], revision: int) -> bool:
+    async def _try_write(self, budget: Budget, runs: dict[str, int], revision: int) -> bool:
         value, expires = SHAPE.encode(runs), self._clock() + RETENTION_MS
         try:
             await self._store.records.put(
-                BUCKET, purse.key, value, revision=revision, expires=expires
+                BUCKET, budget.key, value, revision=revision, expires=expires
             )
         except RevisionMismatch:
             return False
@@ -143,9 +143,9 @@ class ClusterConcurrency:
 Running = LocalConcurrency | ClusterConcurrency
 
 
-def _too_many(purse: Purse) -> TooMany:
+def _too_many(budget: Budget) -> TooMany:
     return TooMany(
-        f"No more than {purse.runs} runs at once (concurrent_runs); wait until one ends.",
+        f"No more than {budget.runs} runs at once (concurrent_runs); wait until one ends.",
         retry_after=BUSY_SECONDS,
         code="rate_limit_exceeded",
     )

@@ -77,7 +77,7 @@ class Conversations:
         self._directory = directory
         self._clock = clock
 
-    async def named(self, name: str, owner: Owner, within: str = "") -> Conversation:
+    async def by_name(self, name: str, owner: Owner, within: str = "") -> Conversation:
         """The conversation that a client calls `name`, `within` what; made when there is none."""
         id = named_id(name, owner, within)
         while True:

@@ -21,7 +21,7 @@ from tailrace.events.stored import length
 from tailrace.events.types import Event, RunStarted
 from tailrace.events.versions import Shape
 from tailrace.log.contract import Change, Record, Store, new
-from tailrace.runs.accounts import Purse
+from tailrace.runs.accounts import Budget
 from tailrace.runs.owner import Owner
 
 logger = logging.getLogger("tailrace.runs")
@@ -36,7 +36,7 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What is known of a run without reading its log. Times in milliseconds since the epoch.
 
     `grace` is how many seconds the run goes on when nobody reads it, None for as long as it takes.
-    `retention_ms` is how many milliseconds its log stays after its end. `purses` pay for it.
+    `retention_ms` is how many milliseconds its log stays after its end. `budgets` pay for it.
     `handovers`: how often a process that stopped in order has left it to the next one. `size` of its log in
     bytes, once it has ended.
     """
@@ -48,11 +48,11 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     user: str = ""
     status: Status = "in_progress"
     created: int = 0
-    ended: int = 0
+    ended_at: int = msgspec.field(default=0, name="ended")
     conversation: str = ""
     grace: float | None = None
     retention_ms: int = msgspec.field(default=0, name="kept")
-    purses: tuple[Purse, ...] = ()
+    budgets: tuple[Budget, ...] = msgspec.field(default=(), name="purses")  # its name in 0.1
     handovers: int = 0
     size: int = 0
 

@@ -1,14 +1,32 @@
-"""Who works on runs, as the supervisor sees it: this process alone, or a cluster of them."""
+"""Who works on runs, as the supervisor sees it: this process alone, or a cluster of them; and what all of
+them work with."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from msgspec import Struct
+
 from tailrace.events.answers import Answer
 from tailrace.events.state import RunState
-from tailrace.runs.directory import RunRecord
-from tailrace.runs.writer import RunWriter
+from tailrace.log.contract import Store
+from tailrace.runs.directory import Directory, RunRecord
+from tailrace.runs.settings import RunSettings
+from tailrace.runs.writer import Clock, RunWriter
+from tailrace.runtimes.contract import Runtime
+
+
+class RunEnvironment(Struct, frozen=True):
+    """What a process works on runs with: where they are stored and found, the runtime of each agent, limits
+    and times, and the clock."""
+
+    store: Store
+    runtimes: Mapping[str, Runtime]
+    directory: Directory
+    settings: RunSettings
+    clock: Clock
 
 
 class Executor(Protocol):

@@ -1,13 +1,15 @@
-"""A process's part in a cluster: its name, by which the others ask whether it is there and what it is about
-to do."""
+"""A process of a cluster among others: its name, by which they ask whether it lives and what it is about to
+start (`Membership`), and which runs have readers in it (`Presence`)."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 
 from tailrace.errors import LogError
-from tailrace.log.work import Work
+from tailrace.log.work import WorkQueue
 
 YES, NO = b"yes", b"no"
 
@@ -15,7 +17,7 @@ YES, NO = b"yes", b"no"
 class Membership:
     """This process among others over one engine, which need not be open yet; whether it `works` on runs."""
 
-    def __init__(self, engine: Callable[[], Work], *, works: bool) -> None:
+    def __init__(self, engine: Callable[[], WorkQueue], *, works: bool) -> None:
         self.engine = engine
         self.works = works
         self.name = secrets.token_hex(8)
@@ -27,7 +29,7 @@ class Membership:
         async def respond(run: bytes) -> bytes:
             return YES if not run or begins(run.decode()) else NO
 
-        await self.engine().answer(_name(self.name), respond)
+        await self.engine().answer(_process_name(self.name), respond)
 
     async def lives(self, name: str) -> bool:
         """Whether there is a process of this name; yes, while that cannot be told."""
@@ -40,11 +42,81 @@ class Membership:
     async def _says(self, name: str, about: bytes) -> bool:
         work = self.engine()
         try:
-            return await work.call(_name(name), about, work.lease) == YES
+            return await work.call(_process_name(name), about, work.lease) == YES
         except LogError:
             return True
 
 
-def _name(process: str) -> str:
+def _process_name(process: str) -> str:
     """What a process answers to."""
     return f"process.{process}"
+
+
+CALL_SECONDS = 5.0
+
+
+class _Readers:
+    """Those of one run in this process."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.readers_left = asyncio.Event()
+
+
+class Presence:
+    """The readers that this process has, and a way to ask the others; `engine` need not be open yet."""
+
+    def __init__(self, engine: Callable[[], WorkQueue]) -> None:
+        self._engine = engine
+        self._readers: dict[str, _Readers] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @contextmanager
+    def reading(self, run: str) -> Generator[None, None, None]:
+        """While it lasts, this process says that somebody reads the run."""
+        readers = self._readers.get(run)
+        if readers is None:
+            readers = self._readers[run] = _Readers()
+            task = asyncio.create_task(self._say(run, readers))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        readers.count += 1
+        try:
+            yield
+        finally:
+            readers.count -= 1
+            if not readers.count:
+                readers.readers_left.set()
+                del self._readers[run]
+
+    async def is_read(self, run: str) -> bool:
+        """Whether any process has a reader of the run; yes, when nobody can be asked."""
+        if run in self._readers:
+            return True
+        try:
+            return await self._engine().call(_reader_name(run), b"", CALL_SECONDS) is not None
+        except LogError:
+            return True
+
+    async def close(self) -> None:
+        """Say nothing any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _say(self, run: str, readers: _Readers) -> None:
+        with suppress(LogError):
+            stop = await self._engine().answer(_reader_name(run), _yes)
+            try:
+                await readers.readers_left.wait()
+            finally:
+                await stop()
+
+
+async def _yes(_: bytes) -> bytes:
+    return b"yes"
+
+
+def _reader_name(run: str) -> str:
+    """The name that a process answers to while it has readers of a run."""
+    return f"{run}.read"

@@ -1,13 +1,16 @@
-"""The sweeper: takes ended runs' logs away when their time is over and leaves a tombstone.
+"""Until when something is kept of a run: its record says so (`RunRecords`), and the sweeper acts on it.
 
-A record becomes due when its run's time is over. First its log goes and the record turns into an
-"expired" tombstone; when the tombstone is due in its turn, nothing is left. The record of a run in progress
-falls due every few minutes: one that nobody works on is taken up again, whatever lost its worker.
+A record falls due when the retention time of its run is over. The sweeper then deletes the log and turns the
+record into an "expired" tombstone; when the tombstone falls due, it deletes that. The record of a run in
+progress falls due every few minutes: a run without a worker is taken up again, whatever ended its worker.
+
+A record is a summary. If it cannot be written, the log says the same, and the sweeper finds it there.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -17,10 +20,10 @@ from tailrace.events.state import RunState
 from tailrace.events.types import RunCancelled, RunCompleted, RunEnd, RunFailed, RunIncomplete
 from tailrace.log.contract import Change, Record, Store, Value
 from tailrace.runs.conversations import Conversations
-from tailrace.runs.directory import BUCKET, Directory, RunRecord, Status, decode
+from tailrace.runs.directory import BUCKET, Directory, RunRecord, Status, create, decode
 from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.writer import Clock
-from tailrace.runtimes.contract import KEPT
+from tailrace.runtimes.contract import CHECKPOINTS
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -108,7 +111,7 @@ class Sweeper:
             if record.status in ("in_progress", "waiting"):
                 raise
             return await self._expire_unreadable(record, now)
-        if has_begun and not state.ended:
+        if has_begun and not state.is_finished:
             await self._attend(record, state, now, runs)
             return 0
         return await self._expire(record, state, now)
@@ -135,24 +138,24 @@ class Sweeper:
 
     async def _expire(self, record: RunRecord, state: RunState, now: int) -> int:
         """A run that has ended, or has no log."""
-        if not state.ended and record.status in ("in_progress", "waiting"):
+        if not state.is_finished and record.status in ("in_progress", "waiting"):
             await self.forget(record)  # it never began (see `Store.begin`)
             return 0
         ends = state.ended_at + record.retention_ms
         if ends > now:
-            await self._directory.write(ended(record, state), expires=ends)
+            await self._directory.write(with_end(record, state), expires=ends)
             return 0
-        if record.conversation and state.ended:
+        if record.conversation and state.is_finished:
             await self._conversations.keep_items(record.conversation, record.run, state)
         await self._drop(record.run)
-        ended_at = state.ended_at or record.ended
-        tombstone = msgspec.structs.replace(record, status="expired", ended=ended_at)
+        ended_at = state.ended_at or record.ended_at
+        tombstone = msgspec.structs.replace(record, status="expired", ended_at=ended_at)
         await self._directory.write(tombstone, expires=now + self._settings.tombstone)
         return 1
 
     async def _expire_unreadable(self, record: RunRecord, now: int) -> int:
         """A run that has ended and whose log cannot be read: its record says when it goes."""
-        ends = record.ended + record.retention_ms
+        ends = record.ended_at + record.retention_ms
         if ends > now:
             await self._directory.write(record, expires=ends)
             return 0
@@ -170,11 +173,11 @@ class Sweeper:
         """Forget what a run's runtime has kept besides the log: nobody goes on with it any more."""
         while checkpoints := [
             record.key
-            for record in await self._store.records.scan(KEPT, after=f"{run}/")
+            for record in await self._store.records.scan(CHECKPOINTS, after=f"{run}/")
             if record.key.startswith(f"{run}/")
         ]:
             for key in checkpoints:
-                await self._store.records.delete(KEPT, key)
+                await self._store.records.delete(CHECKPOINTS, key)
 
 
 _STATUS: dict[type[RunEnd], Status] = {
@@ -185,9 +188,43 @@ _STATUS: dict[type[RunEnd], Status] = {
 }
 
 
-def ended(record: RunRecord, state: RunState) -> RunRecord:
+def with_end(record: RunRecord, state: RunState) -> RunRecord:
     """The record of a run that has ended."""
     if state.end is None:
         raise ValueError(f"run {record.run} has not ended")
     status = _STATUS[type(state.end)]
-    return msgspec.structs.replace(record, status=status, ended=state.ended_at, size=state.size)
+    return msgspec.structs.replace(record, status=status, ended_at=state.ended_at, size=state.size)
+
+
+class RunRecords:
+    """Writes what becomes of runs to the directory."""
+
+    def __init__(self, directory: Directory, settings: RunSettings, clock: Clock) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._clock = clock
+
+    def begins(self, record: RunRecord) -> Change:
+        """A run's first record."""
+        return create(record, expires=self._clock() + self._settings.look)
+
+    async def works(self, record: RunRecord) -> None:
+        """A run is worked on; the sweeper looks after it in a while. Raises `LogError`."""
+        await self._directory.write(record, expires=self._clock() + self._settings.look)
+
+    async def handed_over(self, record: RunRecord) -> None:
+        """This process stops, and the next one goes on."""
+        with suppress(LogError):
+            await self.works(msgspec.structs.replace(record, handovers=record.handovers + 1))
+
+    async def waits(self, record: RunRecord, state: RunState) -> None:
+        """A run waits for somebody."""
+        with suppress(LogError):
+            waiting = msgspec.structs.replace(record, status="waiting")
+            await self._directory.write(waiting, expires=state.since + self._settings.waiting)
+
+    async def has_ended(self, record: RunRecord, state: RunState) -> None:
+        """A run has ended."""
+        with suppress(LogError):
+            expires = state.ended_at + record.retention_ms
+            await self._directory.write(with_end(record, state), expires=expires)

@@ -68,7 +68,7 @@ class RunTask:
         self._spend = spend
         self._turn = turn
         self._reached_limit = self._stopped = ""
-        if record.purses:
+        if record.budgets:
             writer.state.on_usage = self._count
         self._cancelled_by = ""
         self._handed_over = self._beyond = False
@@ -132,7 +132,7 @@ class RunTask:
         """End the log as cancelled though the agent does not let itself be stopped: what it says from now on
         is refused. Raises `LogError`."""
         state = self.writer.state
-        if not state.ended:
+        if not state.is_finished:
             end = RunCancelled(by)
             self.writer.add([*state.settle(end), Draft(end)])
         await self.writer.flush()
@@ -156,7 +156,7 @@ class RunTask:
         state = self.writer.state
         if end is None and state.asking:
             self.writer.add([*state.close_items(), Draft(RunWaiting("answers"))])
-        elif not state.ended:
+        elif not state.is_finished:
             end = end or RunCompleted()
             self.writer.add([*state.settle(end), Draft(end)])
         await self.writer.flush()

@@ -14,7 +14,7 @@ from tailrace.log.contract import Record
 from tailrace.log.stores.driver import Inspection
 from tailrace.runs import directory
 from tailrace.runs.directory import RunRecord
-from tailrace.runs.retention import ended
+from tailrace.runs.retention import with_end
 
 Readers = Mapping[str, Callable[[bytes], object]]
 """What reads the records of each bucket."""
@@ -64,6 +64,6 @@ async def _wrong(inspection: Inspection, run: str, record: RunRecord | None) -> 
     has_ended = record.status not in ("in_progress", "waiting", "expired")
     if state.seq < 0:
         return "its record says that it has ended, and it has no log" if has_ended else ""
-    if has_ended and (not state.ended or ended(record, state).status != record.status):
+    if has_ended and (not state.is_finished or with_end(record, state).status != record.status):
         return f"its record says '{record.status}', its log does not"
     return ""

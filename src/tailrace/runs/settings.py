@@ -30,7 +30,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     0 for any number.
     """
 
-    kept: int = 24 * HOUR
+    retention_ms: int = 24 * HOUR
     kept_unstored: int = HOUR // 6
     tombstone: int = 7 * 24 * HOUR
     waiting: int = 7 * 24 * HOUR

@@ -15,7 +15,7 @@ import msgspec
 from tailrace.errors import RevisionMismatch, Unprocessable
 from tailrace.events.versions import Shape
 from tailrace.log.contract import Change, Record, Store, Value
-from tailrace.runs.accounts import Purse
+from tailrace.runs.accounts import Budget
 from tailrace.runs.owner import Owner
 from tailrace.runs.settings import RunSettings
 from tailrace.runs.writer import Clock
@@ -33,14 +33,14 @@ class Submission(msgspec.Struct, frozen=True):
 
     It may be recognised by its key, `""` without one, by the path and the body, and by the client saying that
     it sends it again. `grace` is how many seconds the run goes on when nobody reads it,
-    None for as long as it takes; unset, the surface's own rule holds. `purses` pay for the run.
+    None for as long as it takes; unset, the surface's own rule holds. `budgets` pay for the run.
     """
 
     key: str
     body: bytes
     retry: bool
     grace: float | msgspec.UnsetType | None = msgspec.UNSET
-    purses: tuple[Purse, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     path: str = ""
 
     @property
@@ -65,7 +65,7 @@ class SubmissionClaim(msgspec.Struct, frozen=True, omit_defaults=True):
     by: str = ""
 
 
-class Sent(msgspec.Struct, frozen=True):
+class SubmissionKey(msgspec.Struct, frozen=True):
     """A submission of an owner as it is remembered: the record that remembers it, and its fingerprint."""
 
     bucket: str
@@ -79,7 +79,7 @@ class Sent(msgspec.Struct, frozen=True):
         return self.bucket == KEYS
 
     @classmethod
-    def of(cls, submission: Submission, owner: Owner) -> Sent:
+    def of(cls, submission: Submission, owner: Owner) -> SubmissionKey:
         """Equal submissions have the same record. `repeats`: this may not be the first one."""
         fingerprint = submission.fingerprint()
         if submission.key:
@@ -88,15 +88,15 @@ class Sent(msgspec.Struct, frozen=True):
         return cls(RETRIES, f"{owner.key}:{fingerprint}", fingerprint, submission.retry)
 
 
-async def remembered(submission: Submission, owner: Owner) -> Sent:
+async def submission_key(submission: Submission, owner: Owner) -> SubmissionKey:
     """A submission as it is remembered. A large body is hashed in a thread and does not hold the event loop.
 
     The first of two equal requests of an SDK has no key and no mark: a later retry finds it by its hash
     alone, so each request that starts a run is hashed.
     """
     if len(submission.body) < LARGE_BYTES:
-        return Sent.of(submission, owner)
-    return await asyncio.to_thread(Sent.of, submission, owner)
+        return SubmissionKey.of(submission, owner)
+    return await asyncio.to_thread(SubmissionKey.of, submission, owner)
 
 
 SHAPE = Shape("claim of a run", SubmissionClaim)
@@ -112,7 +112,7 @@ class Submissions:
         self._settings = settings
         self._clock = clock
 
-    async def find(self, key: Sent) -> SubmissionClaim | None:
+    async def find(self, key: SubmissionKey) -> SubmissionClaim | None:
         """What an equal submission did before; None for one that is no repetition.
 
         Raises `Unprocessable` when the key was used with another body.
@@ -131,7 +131,7 @@ class Submissions:
         return claim
 
     def claim(
-        self, key: Sent, run: str, *, replaced_run: str = "", answers: bool = False
+        self, key: SubmissionKey, run: str, *, replaced_run: str = "", answers: bool = False
     ) -> Change:
         """The change that makes the record of a submission name `run`.
 
@@ -149,7 +149,7 @@ class Submissions:
 
         return Change(key.bucket, key.name, apply, fresh=not replaced_run)
 
-    async def release(self, key: Sent, run: str) -> None:
+    async def release(self, key: SubmissionKey, run: str) -> None:
         """Give a key back: its run will not be written, and the next who sends it need not wait for that."""
         if not key.has_key:
             return

@@ -1,7 +1,6 @@
-"""The one door to runs: starts, cancels and wakes them, whoever works on them, and sweeps what is over.
+"""The supervisor: it starts, answers, cancels and wakes runs, in this process or a cluster, and expires them.
 
-Work itself is a worker's (`worker.py`). Every run that is open in the log has one: no run stays open with
-nobody working on it, whatever happens to connections and processes.
+Workers run them (`worker.py`): each run that is open in the log has one, whatever happens to processes.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Literal
@@ -18,26 +17,30 @@ import msgspec
 
 from tailrace.errors import Conflict, Fenced, LogError, RevisionMismatch, Unavailable
 from tailrace.events import ids
-from tailrace.events.answers import Answer, Given, drafts, given
+from tailrace.events.answers import Answer, AnswerPlace, answer_place, drafts
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Draft, RunCancelled, RunEnd, RunIncomplete, RunResumed, RunStarted
-from tailrace.log.contract import Change, Store
-from tailrace.runs.accounts import Accounts, Purse
+from tailrace.log.contract import Change
+from tailrace.runs.accounts import Accounts, Budget
 from tailrace.runs.cluster import Cluster
 from tailrace.runs.concurrency import ClusterConcurrency, LocalConcurrency, Running
 from tailrace.runs.conversations import Conversations
-from tailrace.runs.directory import Directory, RunRecord
-from tailrace.runs.executor import Executor
+from tailrace.runs.directory import RunRecord
+from tailrace.runs.executor import Executor, RunEnvironment
 from tailrace.runs.membership import Membership
 from tailrace.runs.owner import Owner
-from tailrace.runs.retention import Sweeper
-from tailrace.runs.run_records import RunRecords
-from tailrace.runs.settings import RunSettings
-from tailrace.runs.submission import Sent, Submission, SubmissionClaim, Submissions, remembered
+from tailrace.runs.retention import RunRecords, Sweeper
+from tailrace.runs.submission import (
+    Submission,
+    SubmissionClaim,
+    SubmissionKey,
+    Submissions,
+    submission_key,
+)
 from tailrace.runs.sweeping import sweep_for_ever
 from tailrace.runs.worker import Worker
-from tailrace.runs.writer import Clock, RunWriter
+from tailrace.runs.writer import RunWriter
 from tailrace.runtimes.contract import Runtime
 
 logger = logging.getLogger("tailrace.runs")
@@ -51,23 +54,19 @@ class Supervisor:
 
     def __init__(
         self,
-        store: Store,
-        runtimes: Mapping[str, Runtime],
-        directory: Directory,
+        environment: RunEnvironment,
         conversations: Conversations,
         sweeper: Sweeper,
-        settings: RunSettings,
-        clock: Clock,
         cluster: Membership | None = None,
     ) -> None:
         """With `cluster` the runs of the store are those of many processes; without, all are this one's."""
-        self._store = store
-        self._runtimes = runtimes
-        self._directory = directory
+        store = self._store = environment.store
+        self._runtimes = environment.runtimes
+        directory = self._directory = environment.directory
         self._conversations = conversations
         self._sweeper = sweeper
-        self._settings = settings
-        self._clock = clock
+        settings = self._settings = environment.settings
+        clock = self._clock = environment.clock
         self._run_records = RunRecords(directory, settings, clock)
         self._is_shared = cluster is not None
         self._begins: set[str] = set()
@@ -77,21 +76,17 @@ class Supervisor:
         if cluster is not None:
             self._running = ClusterConcurrency(store, directory, clock)
         worker = Worker(
-            store,
-            runtimes,
-            directory,
+            environment,
             sweeper,
             self._run_records,
             self._accounts,
             self._running,
-            settings,
-            clock,
             alone=not self._is_shared,
         )
         self._executor: Executor = worker
         if cluster is not None:
             begins = self._begins.__contains__
-            self._executor = Cluster(store, cluster, worker, directory, settings, clock, begins)
+            self._executor = Cluster(environment, cluster, worker, begins)
         self._submissions = Submissions(store, settings, clock, self._executor.name)
         self._background: set[asyncio.Task[None]] = set()
         self.phase: Literal["starting", "open", "draining"] = "starting"
@@ -107,8 +102,7 @@ class Supervisor:
         self.phase = "open"
 
     async def drain(self) -> None:
-        """Take no new runs, give the live ones a while to settle, hand over the rest; leave behind those that
-        do not let themselves be stopped."""
+        """Refuse new runs, let the live ones end in time, hand over the rest, and abandon those that hang."""
         self.phase = "draining"
         await self._executor.drain()
 
@@ -145,7 +139,7 @@ class Supervisor:
         shutting down, `TooMany` for who has too many runs or has spent too much, `Unprocessable` for a key
         that was used with another body.
         """
-        key = await remembered(submission, owner)
+        key = await submission_key(submission, owner)
         if self.phase != "open":
             raise Unavailable("The server starts or shuts down; try again in a moment.")
         while key.repeats and key.name in self._starting:  # its run is about to be there
@@ -159,7 +153,7 @@ class Supervisor:
             started.set_result(None)
 
     async def _start(
-        self, request: RunRequest, owner: Owner, submission: Submission, key: Sent
+        self, request: RunRequest, owner: Owner, submission: Submission, key: SubmissionKey
     ) -> tuple[str, bool]:
         while True:
             claim_record = await self._submissions.find(key)
@@ -181,10 +175,9 @@ class Supervisor:
             return run, True
 
     async def _start_claimed(
-        self, claim: Change, start: Callable[[], Awaitable[None]], key: Sent, run: str
+        self, claim: Change, start: Callable[[], Awaitable[None]], key: SubmissionKey, run: str
     ) -> bool:
-        """Begin a run once its key is claimed among many processes; False when another process has begun
-        one, or is about to."""
+        """Start a run after its key is claimed in a cluster; False if another process starts one."""
         try:
             await self._store.records.change(claim)
         except RevisionMismatch:
@@ -201,7 +194,7 @@ class Supervisor:
             raise
         return True
 
-    async def _stands(self, claim: SubmissionClaim, key: Sent) -> bool:
+    async def _stands(self, claim: SubmissionClaim, key: SubmissionKey) -> bool:
         """Whether a run that an equal submission started is still there to be attached to."""
         record = await self._directory.record(claim.run)
         # What failed is not worth attaching to when a client asks again because it failed.
@@ -224,9 +217,9 @@ class Supervisor:
             raise Unavailable("The server works on as many runs as it can; try again in a moment.")
         try:
             async with asyncio.timeout(START_SECONDS):
-                await self._accounts.check(submission.purses)
-                await self._running.enter(run, submission.purses)
-                await self._offer(run, -1, submission.purses)
+                await self._accounts.check(submission.budgets)
+                await self._running.enter(run, submission.budgets)
+                await self._offer(run, -1, submission.budgets)
             if self._clock() - now > START_SECONDS * 1000:
                 raise TimeoutError
         except TimeoutError:
@@ -240,8 +233,10 @@ class Supervisor:
             created=now,
             conversation=request.conversation,
             grace=self._grace(request, submission),
-            retention_ms=self._settings.kept if request.store else self._settings.kept_unstored,
-            purses=submission.purses,
+            retention_ms=self._settings.retention_ms
+            if request.store
+            else self._settings.kept_unstored,
+            budgets=submission.budgets,
         )
         conversation = request.conversation
         begin = partial(
@@ -260,11 +255,11 @@ class Supervisor:
         # the next commit, and no client hears of the run before all is down.
         await asyncio.gather(writer.flush(), self._executor.begin(record, writer))
 
-    async def _offer(self, run: str, after: int, purses: Sequence[Purse]) -> None:
+    async def _offer(self, run: str, after: int, budgets: Sequence[Budget]) -> None:
         try:
             await self._executor.offer(run, after)
         except BaseException:
-            self._running.leave(purses)
+            self._running.leave(budgets)
             raise
 
     def _grace(self, request: RunRequest, submission: Submission) -> float | None:
@@ -278,7 +273,7 @@ class Supervisor:
 
     async def forget(self, record: RunRecord) -> None:
         """Remove an ended run at once, as if it had never been: a client deleted it. Raises `LogError`."""
-        await self._running.forget(record.run, record.purses)
+        await self._running.forget(record.run, record.budgets)
         await self._sweeper.forget(record)
 
     async def cancel(self, run: str, by: str) -> None:
@@ -294,15 +289,13 @@ class Supervisor:
         run: str,
         answer: Answer,
         turn: RunResumed = RunResumed(),  # noqa: B008 - frozen
-        key: Sent | None = None,
-    ) -> Given:
-        """Give a run what it asked for; when this returns the answer is durable and the run goes on, from
-        where the result says.
+        key: SubmissionKey | None = None,
+    ) -> AnswerPlace:
+        """Answer the questions of a run. When this returns, the answer is durable and the run continues.
 
-        `turn` is what brought the answer: one with messages is taken only while the run waits. `key` is its
-        submission's. The same turn sent again changes nothing; its answer was given where the result says.
-        Raises `Conflict` when nothing, or nothing any more, is asked by that name: of two answers the first
-        one counts; `Unprocessable` for a key that was used with another body.
+        `turn` has the request and messages; messages are accepted only while the run waits. `key` is that of
+        the submission. A turn that is sent again changes nothing. Raises `Conflict` for a question that is
+        not open: the first answer counts; `Unprocessable` for a key that was used with another body.
         """
         if key is not None and key.has_key and await self._submissions.find(key) is None:
             with suppress(RevisionMismatch):  # it comes twice at once
@@ -311,16 +304,16 @@ class Supervisor:
         try:
             await self._give(run, answer, turn)
         except Conflict:
-            before = given(await self._directory.events(run), answer, turn.input)
+            before = answer_place(await self._directory.events(run), answer, turn.input)
             if before is None:
                 raise
             return before
-        place = given(await self._directory.events(run), answer)
+        place = answer_place(await self._directory.events(run), answer)
         if place is None:
             raise AssertionError("what is durable is in the log")
-        return msgspec.structs.replace(place, repeated=False)
+        return msgspec.structs.replace(place, is_repeated=False)
 
-    async def claimed(self, key: Sent) -> SubmissionClaim | None:
+    async def find_claim(self, key: SubmissionKey) -> SubmissionClaim | None:
         """What an equal submission began or answered before. Raises `Unprocessable`."""
         return await self._submissions.find(key)
 
@@ -340,9 +333,9 @@ class Supervisor:
         except Conflict:
             raise Conflict("The run asks for nothing.", code="already_answered") from None
         resume_drafts = [*drafts(state, answer), Draft(turn)]
-        await self._accounts.check(record.purses)
-        await self._running.enter(run, record.purses)
-        await self._offer(run, state.seq, record.purses)
+        await self._accounts.check(record.budgets)
+        await self._running.enter(run, record.budgets)
+        await self._offer(run, state.seq, record.budgets)
         try:
             writer = RunWriter(self._store.log, run, state, self._clock)
             writer.add(resume_drafts)
@@ -350,7 +343,7 @@ class Supervisor:
             record = msgspec.structs.replace(record, status="in_progress")
             await self._run_records.works(record)
         except BaseException:
-            self._running.leave(record.purses)
+            self._running.leave(record.budgets)
             raise
         await self._executor.begin(record, writer)
 

@@ -1,4 +1,4 @@
-"""Whether a run that has lost its worker can continue in another process. Pure.
+"""Whether a run that has lost its worker can continue in another process.
 
 A takeover is an append: the new worker writes `RunAttempt` with the next attempt number at the end of the
 log. If that append succeeds, the log refuses the previous worker from then on, even if it is only slow and
@@ -8,14 +8,23 @@ process needs to know whether another one lives.
 The run itself may be what ended its worker: it blocks the loop, or kills the process. So interrupted
 attempts are counted, whether a crash was seen or not, and the run is ended after `stuck_attempts` without
 progress. Attempts that a worker handed over in order do not count.
+
+A run that may be what ends its workers is a *suspect*. Suspects of one process begin one after the other,
+so that none is interrupted by another one's crash and counted for it.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
+from tailrace.events import abandoning
 from tailrace.events.state import RunState
-from tailrace.events.types import RunAttempt
+from tailrace.events.types import Draft, Event, RunAttempt
+from tailrace.log.contract import Store
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.settings import RunSettings
+from tailrace.runs.writer import RunWriter
 from tailrace.runtimes.contract import Runtime
 
 
@@ -51,3 +60,65 @@ def is_suspect(state: RunState, next_one: RunAttempt, settings: RunSettings) -> 
     """Whether this is the last attempt at a run that may be what ends its workers: were it cut off by another
     such run's doing, it would be given up for nothing."""
     return state.stalls >= settings.stuck_attempts - 2 and not next_one.orderly
+
+
+ALL_SECONDS = 60.0
+"""So long may all that wait take together, as long as each has `SHORTEST_SECONDS`."""
+SHORTEST_SECONDS = 0.5
+
+
+class Suspects:
+    """Those of this process."""
+
+    def __init__(self, store: Store, settings: RunSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._alone = asyncio.Lock()
+        self._waiting = 0
+        self._watching: set[asyncio.Task[None]] = set()
+
+    async def turn(self, run: str, writer: RunWriter, following: RunAttempt) -> None:
+        """Begin an attempt when no other suspect is at the same point. Raises `LogError`."""
+        self._waiting += 1
+        try:
+            await self._alone.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            await take(writer, following)
+        finally:
+            task = asyncio.create_task(self._give_turn(run, writer))
+            self._watching.add(task)
+            task.add_done_callback(self._watching.discard)
+
+    async def _give_turn(self, run: str, writer: RunWriter) -> None:
+        """Let the next suspect begin once this one is none any more: it got further, ended, or had its
+        time."""
+        further = asyncio.Event()
+
+        def on_events(_: Sequence[Event]) -> None:
+            if writer.state.stalls == 0 or writer.state.phase != "running":
+                further.set()
+
+        stop = self._store.log.watch(run, on_events)
+        try:
+            async with asyncio.timeout(self._alone_seconds()):
+                on_events(())
+                await further.wait()
+        except TimeoutError:
+            pass
+        finally:
+            stop()
+            self._alone.release()
+
+    def _alone_seconds(self) -> float:
+        """The more wait, the shorter each is alone: after an outage with many restarts all may wait."""
+        share = ALL_SECONDS / (1 + self._waiting)
+        return min(max(share, SHORTEST_SECONDS), self._settings.alone_seconds)
+
+
+async def take(writer: RunWriter, following: RunAttempt) -> None:
+    """Take a run over: replies that were cut off wait for their agent's next one. Raises `LogError`."""
+    writer.add([Draft(following)])
+    writer.add(abandoning.leftovers(writer.state))
+    await writer.flush()

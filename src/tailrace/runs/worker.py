@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -17,18 +17,15 @@ from tailrace.errors import Fenced, LogError, NotFound
 from tailrace.events.answers import Answer, drafts
 from tailrace.events.state import RunState
 from tailrace.events.types import Draft, RunAttempt, RunCancelled, RunEnd, RunFailed
-from tailrace.log.contract import Store
 from tailrace.runs.accounts import Accounts
 from tailrace.runs.concurrency import Running
-from tailrace.runs.directory import Directory, RunRecord
-from tailrace.runs.retention import Sweeper
-from tailrace.runs.run_records import RunRecords
+from tailrace.runs.directory import RunRecord
+from tailrace.runs.executor import RunEnvironment
+from tailrace.runs.retention import RunRecords, Sweeper
 from tailrace.runs.run_task import UNREAD, RunTask
-from tailrace.runs.settings import RunSettings
-from tailrace.runs.suspects import Suspects, take
-from tailrace.runs.takeover import attempt, hindrance, is_suspect
-from tailrace.runs.writer import Clock, RunWriter
-from tailrace.runtimes.contract import KeepsCheckpoints, Runtime
+from tailrace.runs.takeover import Suspects, attempt, hindrance, is_suspect, take
+from tailrace.runs.writer import RunWriter
+from tailrace.runtimes.contract import KeepsCheckpoints
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -44,30 +41,26 @@ class Worker:
 
     def __init__(
         self,
-        store: Store,
-        runtimes: Mapping[str, Runtime],
-        directory: Directory,
+        environment: RunEnvironment,
         sweeper: Sweeper,
-        summaries: RunRecords,
+        run_records: RunRecords,
         accounts: Accounts,
         running: Running,
-        settings: RunSettings,
-        clock: Clock,
         *,
         alone: bool,
     ) -> None:
         """`alone`: no other process works on the runs of this store."""
         self._alone = alone
-        self._suspects = Suspects(store, settings)
-        self._store = store
-        self._runtimes = runtimes
-        self._directory = directory
+        self._store = environment.store
+        self._runtimes = environment.runtimes
+        self._directory = environment.directory
+        self._settings = environment.settings
+        self._clock = environment.clock
+        self._suspects = Suspects(self._store, self._settings)
         self._sweeper = sweeper
-        self._run_records = summaries
+        self._run_records = run_records
         self._accounts = accounts
         self._running = running
-        self._settings = settings
-        self._clock = clock
         self._live: dict[str, RunTask] = {}
         self._left: dict[str, asyncio.Event] = {}
         """Runs that are to be taken over; their events tell when they are."""
@@ -259,14 +252,14 @@ class Worker:
         where that one wrote nothing. None when there is nothing to be done."""
         if again or not state.fresh or not self.knows(record.agent):
             return await self._resume(record, state, "its worker was gone")
-        await self._accounts.load(record.purses)
-        self._running.enter_again(record.purses)
+        await self._accounts.load(record.budgets)
+        self._running.enter_again(record.budgets)
         return self._begin(record, RunWriter(self._store.log, record.run, state, self._clock))
 
     async def _resume(
         self, record: RunRecord, state: RunState, reason: str, *, orderly: bool = False
     ) -> RunTask | None:
-        if state.ended:
+        if state.is_finished:
             await self.record_end(record, state)
             return None
         if state.phase == "waiting":
@@ -285,8 +278,8 @@ class Worker:
             await writer.flush()
             await self.record_end(record, state)
             return None
-        await self._accounts.load(record.purses)
-        self._running.enter_again(record.purses)
+        await self._accounts.load(record.budgets)
+        self._running.enter_again(record.budgets)
         return self._begin(record, writer, following if suspect else None)
 
     def _begin(
@@ -294,7 +287,7 @@ class Worker:
     ) -> RunTask:
         """Let a run go on; `alone` is the attempt of one that may be what ends its workers."""
         runtime = self._runtimes[record.agent]
-        spend = partial(self._accounts.spend, record.purses)
+        spend = partial(self._accounts.spend, record.budgets)
         turn = None if alone is None else partial(self._suspects.turn, record.run, writer, alone)
         live = RunTask(record, runtime, writer, spend, self._settings.bounds, turn)
         self._live[record.run] = live
@@ -323,10 +316,10 @@ class Worker:
             return
         finally:
             self._live.pop(run, None)
-            self._running.leave(live.record.purses)
+            self._running.leave(live.record.budgets)
             if live.leaving is not None:
                 live.leaving.cancel()
-        if live.writer.state.ended:
+        if live.writer.state.is_finished:
             await self.record_end(live.record, live.writer.state)
         else:
             await self._run_records.waits(live.record, live.writer.state)

@@ -10,12 +10,12 @@ import msgspec
 from msgspec import Struct
 
 from tailrace.errors import BadRequest, CallerError, Conflict, Fenced, LogError
-from tailrace.events.answers import Answer, Approval, Declined, Output, Reply
+from tailrace.events.answers import Answer, Approval, Decline, Output, Reply
 
-KINDS: dict[str, type[Approval | Reply | Declined | Output]] = {
+KINDS: dict[str, type[Approval | Reply | Decline | Output]] = {
     "Approval": Approval,
     "Reply": Reply,
-    "Declined": Declined,
+    "Declined": Decline,
     "Output": Output,
 }
 NAMES = {kind: name for name, kind in KINDS.items()}

@@ -1,6 +1,6 @@
-"""What a built-in agent is made of: nothing but data and the things it may use.
+"""What a built-in agent is made of (data, and what it may use), and what its model is asked for a request.
 
-Agents form a tree by `subagents`; whoever builds one sees to it that nobody is his own ancestor.
+Agents form a tree by `subagents`; the code that builds one ensures that no agent is its own ancestor.
 """
 
 from __future__ import annotations
@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from msgspec import Struct
 
-from tailrace.events.request import OutputFormat
+from tailrace.errors import ModelFailed
+from tailrace.events.items import Item
+from tailrace.events.request import ModelRequest, OutputFormat, RunRequest, ToolChoice
 from tailrace.events.types import MAIN, AgentEntry
-from tailrace.models.contract import Model
+from tailrace.models.contract import Model, refusal
 from tailrace.runtimes.tools.contract import Tool, ToolSource
 
 
@@ -60,3 +63,21 @@ class Agent:
         for name, agent in self.subagents.items():
             yield AgentEntry(name, name, "subagent", parent)
             yield from agent._below(name)
+
+
+def model_request(agent: Agent, request: RunRequest, items: Sequence[Item]) -> ModelRequest:
+    """What an agent's model is asked for a client's request, wherever the agent works: its own instructions
+    before the client's, and the form of answers that it must have unless the client asks for another."""
+    settings = request.settings
+    if agent.output is not None and settings.output.kind == "text":
+        settings = msgspec.structs.replace(settings, output=agent.output)
+    instructions = "\n\n".join(filter(None, (agent.instructions, request.instructions)))
+    return ModelRequest(items=tuple(items), instructions=instructions, settings=settings)
+
+
+def refusal_of(agent: Agent, model: Model, request: RunRequest) -> ModelFailed | None:
+    """Why an agent's model cannot be asked what a client asks, as far as that is known before a run: which
+    tools the agent will have is not, so a choice among them is left to the run."""
+    probe = model_request(agent, request, (*request.history, *request.input))
+    settings = msgspec.structs.replace(probe.settings, tool_choice=ToolChoice())
+    return refusal(model, msgspec.structs.replace(probe, settings=settings))

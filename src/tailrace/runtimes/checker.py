@@ -24,7 +24,7 @@ from tailrace.errors import ModelFailed
 from tailrace.events.items import Json
 from tailrace.events.schema_shapes import NoSchema
 from tailrace.events.schemas import misfits
-from tailrace.events.work import Work
+from tailrace.events.work import WorkBudget
 
 SECONDS = 5.0
 """What one check may take."""
@@ -49,7 +49,7 @@ class _CheckJob(msgspec.Struct):
 
 
 class _CheckResult(msgspec.Struct):
-    """What is wrong with each text, or why that cannot be told."""
+    """Why each text does not fit, or why validation failed."""
 
     wrong: list[str] = []
     failure: str = ""
@@ -184,7 +184,7 @@ def serve(memory: int) -> None:
 def _check(body: bytes) -> _CheckResult:
     job: Any = msgspec.msgpack.decode(body, type=_CheckJob)
     try:
-        return _CheckResult(misfits(job.texts, job.schema, Work(sys.maxsize)))
+        return _CheckResult(misfits(job.texts, job.schema, WorkBudget(sys.maxsize)))
     except NoSchema as error:
         return _CheckResult(failure=f"The answer cannot be checked: {error}.")
     except MemoryError:

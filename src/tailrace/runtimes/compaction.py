@@ -35,7 +35,7 @@ def fault(summary: str, finish: Finish) -> str:
 
 
 def replacement(summary: str, items: tuple[Item, ...]) -> tuple[Item, ...]:
-    """What stands in for the history: the summary, then the last thing the user said, word for word."""
+    """The items that replace the history: the summary, then the last user message, verbatim."""
     text = f"Summary of the conversation so far:\n\n{summary}"
     last = [item for item in items if isinstance(item, Message) and item.role == "user"][-1:]
     return (Message(role="user", content=(TextPart(text),)), *last)

@@ -47,14 +47,14 @@ class Sink(Protocol):
 class RunContext:
     """A run as its runtime sees it.
 
-    `state` holds more than `run.started` when an earlier attempt was cut off or the run was paused: go
-    on from there. The number of a new item is `len(state.items)` at the moment it is emitted.
+    `state` holds more than `run.started` if an earlier attempt was cut off or the run was paused: the
+    runtime continues from there. The number of a new item is `len(state.items)` when it is emitted.
     """
 
     def __init__(self, run: str, sink: Sink) -> None:
         self.run = run
         self.state = sink.state
-        self.request: RunRequest = self.state.started()
+        self.request: RunRequest = self.state.start_request()
         self.emit: Callable[[Sequence[Draft]], None] = sink.add
         self.flush: Callable[[], Awaitable[None]] = sink.flush
         self._sink = sink
@@ -64,7 +64,7 @@ class RunContext:
     def working_seconds(self, node: str) -> float:
         """Seconds since a node began, over all attempts; without the time that the run has waited."""
         state = self.state
-        return (state.working(self._sink.now()) - state.begun.get(node, 0)) / 1000
+        return (state.working(self._sink.now()) - state.started_calls.get(node, 0)) / 1000
 
     @property
     def full(self) -> bool:
@@ -77,7 +77,7 @@ class RunContext:
             await self._sink.room()
 
     async def news(self, count: int) -> None:
-        """Wait until more than `heard` answers from outside have been folded into the state."""
+        """Wait until more than `count` answers from outside have been folded into the state."""
         while self.answer_count <= count:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._listening.add(future)
@@ -87,7 +87,7 @@ class RunContext:
                 self._listening.discard(future)
 
     def tell(self) -> None:
-        """An answer has come: wake whoever waits for `news`."""
+        """An answer has arrived: wake every waiter of `news`."""
         self.answer_count += 1
         for future in self._listening:
             if not future.done():
@@ -105,12 +105,12 @@ class Runtime(Protocol):
         ...
 
     async def run(self, context: RunContext) -> None:
-        """Work on the run, emitting drafts as things happen.
+        """Work on the run, and emit drafts as things happen.
 
-        Returning while the state is `asking` pauses the run for as long as the answer takes; `run` is
-        then called again, maybe in another process. Otherwise returning completes the run, unless a run
-        end was emitted. `ModelFailed` and any other exception fail it, `LimitReached` ends it as
-        incomplete. Cancellation arrives as `CancelledError` at the point of the wait.
+        Returning while the state is `asking` pauses the run for as long as the answer takes; `run` is then
+        called again, maybe in another process. Otherwise returning completes the run, unless a run end was
+        emitted. `ModelFailed` and any other exception fail it, `LimitReached` ends it as incomplete.
+        Cancellation arrives as `CancelledError` at the point of the wait.
         """
         ...
 
@@ -151,7 +151,7 @@ class Repeats(Protocol):
     repeats: bool
 
 
-KEPT = "kept"
+CHECKPOINTS = "kept"
 """The bucket of what runtimes keep of a run besides its log, under keys `<run>/…`; it goes with the log."""
 
 
@@ -184,6 +184,6 @@ class RuntimeCheckpoints(Protocol):
 
 @runtime_checkable
 class KeepsCheckpoints(Protocol):
-    """A runtime that keeps something besides the log; it is told where, once, before its first run."""
+    """A runtime that stores something besides the log; `keep_in` is called once, before its first run."""
 
     def keep_in(self, store: RuntimeCheckpoints) -> None: ...

@@ -68,8 +68,8 @@ def refusal(error: BaseException, status: int, who: str = SERVER) -> ModelFailed
 
 
 def without_server_words(failure: ModelFailed, run: str) -> ModelFailed:
-    """A failure of a run's agent without the server's words, which go to the log: who reads the failure did
-    not write the request."""
+    """A failure of a run's agent without the server's words, which go to the log: the client that reads the
+    failure did not write the request."""
     if not failure.public or failure.public == failure.message:
         return failure
     logger.warning("run %s: %s", run, failure.message)

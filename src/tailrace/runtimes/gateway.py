@@ -41,7 +41,7 @@ class Gateway:
         if not context.state.replies.get(MAIN):
             reply = ModelReply(context.state)
             ask = structs.replace(
-                _model_request(request), begun=beginning(context.state, NODE, MAIN)
+                _model_request(request), beginning=beginning(context.state, NODE, MAIN)
             )
             batches = self._model.stream(ask)
             async with aclosing(batches):

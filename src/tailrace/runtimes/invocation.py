@@ -1,15 +1,16 @@
-"""One invocation of an agent: asks the model, sees to the calls, dispatches subagents, until it is done.
+"""One invocation of an agent: it asks the model, answers the calls, and dispatches subagents, until it is
+done.
 
-Each turn of `work` asks `steps.next_step` what the log says is to be done, does it, and logs it. Calls of
-one reply run side by side; a subagent is a call whose work is another invocation. A tool begins only after
-its `tool.started` is durable. What needs a person is asked for in the log and left; when nothing else is
-left to do, `work` returns False and the run pauses.
+Each turn of `work` asks `steps.next_step` what the log requires next, does it, and logs it. Calls of one
+reply run in parallel; a subagent is a call whose work is another invocation. A tool starts only after its
+`tool.started` is durable. What needs a person is requested in the log; when nothing else is left to do,
+`work` returns False and the run pauses.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -52,19 +53,6 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-async def in_time(seconds: float, before: float, work: Awaitable[bool]) -> bool:
-    """Work for so many seconds at most, less those `worked` before; 0 for as long as it takes. Raises
-    `LimitReached`."""
-    limit = asyncio.timeout(max(seconds - before, 0.0) if seconds else None)
-    try:
-        async with limit:
-            return await work
-    except TimeoutError:
-        if limit.expired():
-            raise LimitReached("max_seconds") from None
-        raise
-
-
 @dataclass(frozen=True)
 class Team:
     """What all invocations of a run share."""
@@ -73,7 +61,7 @@ class Team:
     limits: AgentLimits
 
     def check(self, calls: int = 0) -> None:
-        """Raises `LimitReached` when the run has used up what it may use, or would by so many calls."""
+        """Raises `LimitReached` if the run has exhausted a limit, or would with `calls` more tool calls."""
         limits, total = self.limits, self.context.state.total()
         if limits.tokens and total.input + total.output >= limits.tokens:
             raise LimitReached("max_tokens")
@@ -81,7 +69,7 @@ class Team:
             raise LimitReached("max_cost")
         allowed = [most for most in (limits.tool_calls, self._asked_calls()) if most]
         if allowed:
-            begun_calls = sum(item.begun for item in self.context.state.items)
+            begun_calls = sum(item.has_begun for item in self.context.state.items)
             if begun_calls + calls > min(allowed):
                 raise LimitReached("max_tool_calls")
 
@@ -96,7 +84,7 @@ class Team:
 
 
 class Invocation:
-    """An agent at work. `base` is what its model is told besides what comes of the work itself."""
+    """An agent at work. `base` is the part of its model requests that does not come from the work itself."""
 
     def __init__(
         self, team: Team, agent: Agent, *, id: str, node: str, model: Model, base: ModelRequest
@@ -111,7 +99,7 @@ class Invocation:
         self._tools = Toolbox(agent)
 
     async def work(self) -> bool:
-        """Go on from what the log says. True when the agent is done, False when it can only wait."""
+        """Continue from the log. True when the agent is done, False when it can only wait."""
         state = self._context.state
         has_replied = state.replies.get(self._id, 0) > 0
         await self._tools.fill(has_replied=has_replied, patient=state.attempt > 1)
@@ -131,7 +119,7 @@ class Invocation:
     # the model
 
     async def _ask(self, note: str) -> None:
-        """One model reply; `note` is what was wrong with the last one."""
+        """Request one model reply; `note` says what was wrong with the last one."""
         state = self._context.state
         self._team.check()
         await self._tools.look_again()
@@ -175,7 +163,7 @@ class Invocation:
             items=items,
             instructions=self._base.instructions,
             settings=msgspec.structs.replace(settings, tools=tools, extra=extra),
-            begun=beginning(self._context.state, self._node, self._id),
+            beginning=beginning(self._context.state, self._node, self._id),
         )
 
     def _conversation(self) -> tuple[Item, ...]:
@@ -184,8 +172,8 @@ class Invocation:
     def _mark_call(
         self, payload: t.Payload, theirs: set[tuple[str, str]], ours: set[int]
     ) -> t.Payload:
-        """A call of one of our tools, or of a tool nobody has, is ours to answer, also one that a limit cut
-        off (`steps.next_move`)."""
+        """The payload, marked if it is a call that this server answers: of one of the agent's tools, or of
+        a tool that does not exist, also if a limit cut it off (`steps.next_move`)."""
         if isinstance(payload, t.ItemCompleted) and payload.item in ours:
             return msgspec.structs.replace(payload, status="completed")
         if not isinstance(payload, t.ItemStarted) or payload.kind != "tool_call":
@@ -209,30 +197,34 @@ class Invocation:
     async def _compact(self) -> None:
         """Let the model shorten the agent's history; its words are not shown."""
         self._emit(t.CompactionStarted("context"))
-        request = compaction.request(self._conversation(), self._base.instructions)
-        text, failed = "", ""
-        try:
-            async with aclosing(self._model.stream(request)) as batches:
-                async for payloads in batches:
-                    for payload in payloads:
-                        if isinstance(payload, t.TextDelta):
-                            text += payload.text
-                        elif isinstance(payload, t.Usage):
-                            self._emit(msgspec.structs.replace(payload, purpose="compaction"))
-                            failed = compaction.fault(text, payload.finish)
-        except ModelFailed as failure:
-            failed = without_server_words(failure, self._context.run).message
+        text, fault = await self._summarise()
         state = self._context.state
         inputs = [*self._base.items]
-        for each in history.heard(state, self._id, self._node):
+        for each in history.input_heard(state, self._id, self._node):
             inputs += each.input
-        replacement = () if failed else compaction.replacement(text, tuple(inputs))
-        self._emit(t.CompactionCompleted(replacement, failed))
+        replacement = () if fault else compaction.replacement(text, tuple(inputs))
+        self._emit(t.CompactionCompleted(replacement, fault))
+
+    async def _summarise(self) -> tuple[str, str]:
+        """The model's summary of the conversation, and what is wrong with it, or `""`."""
+        request = compaction.request(self._conversation(), self._base.instructions)
+        text = fault = ""
+        try:
+            async with aclosing(self._model.stream(request)) as batches:
+                async for payload in (each async for batch in batches for each in batch):
+                    if isinstance(payload, t.TextDelta):
+                        text += payload.text
+                    elif isinstance(payload, t.Usage):
+                        self._emit(msgspec.structs.replace(payload, purpose="compaction"))
+                        fault = compaction.fault(text, payload.finish)
+        except ModelFailed as failure:
+            fault = without_server_words(failure, self._context.run).message
+        return text, fault
 
     # the calls
 
     async def _answer_calls(self, calls: Sequence[int]) -> bool:
-        """Work on pending calls side by side, each answer logged when it comes; False when all that is
+        """Work on pending calls in parallel, and log each answer when it arrives; False when all that is
         left waits for a person."""
         running: dict[asyncio.Task[bool], int] = {}
         waiting_for_people: set[int] = set()
@@ -273,7 +265,7 @@ class Invocation:
         new = [
             call
             for call, move in moves.items()
-            if isinstance(move, RunTools | Dispatch) and not state.items[call].begun
+            if isinstance(move, RunTools | Dispatch) and not state.items[call].has_begun
         ]
         self._team.check(len(new))
         for call, move in moves.items():
@@ -322,7 +314,7 @@ class Invocation:
             return True
         state = self._context.state
         agent = self._agent.subagents[task.agent]
-        (id,) = state.dispatched.get(call) or [state.invocation(agent.name)]
+        (id,) = state.dispatches.get(call) or [state.invocation(agent.name)]
         if id not in state.agents:
             started = t.AgentStarted(agent.name, "subagent", self._id, call)
             self._context.emit([t.Draft(started, self._node, id)])

@@ -44,23 +44,24 @@ def opening(state: RunState, name: str) -> list[Draft]:
     return drafts
 
 
-def said(payloads: Sequence[Payload]) -> list[Draft]:
+def main_drafts(payloads: Sequence[Payload]) -> list[Draft]:
     """Payloads of the main agent as drafts."""
     return [Draft(payload, NODE, MAIN) for payload in payloads]
 
 
 class ModelReply:
-    """One model reply on its way into the log: numbered as the run counts, its calls whole at its end, and
-    not said twice.
+    """One model reply on its way into the log: its items get the run's numbers, its calls end with it, and
+    text that a crash cut off is not sent twice.
 
-    A model numbers the items of its reply from 0. An item gets its number in the run when it starts, because
-    agents that work side by side start items too.
+    A model numbers the items of its reply from 0. An item gets its number in the run when it starts,
+    because agents that work in parallel start items too.
 
-    Calls stay open until the reply's `usage`. Were they closed at once and the worker died before the
-    end, the reply would be asked for again, and a client, or we, would run both the old calls and the
-    new ones.
+    Calls stay open until the reply's `usage`. If they were closed earlier and the worker died before the
+    end, the reply would be requested again, and a client, or this server, would run both the old calls and
+    the new ones.
 
-    Where a crash cut the agent's last reply off, this one is held back while it repeats (`repeating.py`).
+    If a crash cut the agent's last reply off, this one is held back while it repeats that one
+    (`repeating.py`).
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class ModelReply:
         return self._numbers.get(item, item)
 
     def convert(self, payloads: Sequence[Payload]) -> list[Draft]:
-        """The next payloads as drafts, to be emitted at once."""
+        """The next payloads of the model as drafts, to be emitted at once."""
         if self._repeating is None:
             return self._drafts(payloads)
         for place, payload in enumerate(payloads, 1):
@@ -136,7 +137,7 @@ class ModelReply:
         return payload.item in self._calls and payload.status == "completed"
 
     def _in_run(self, payload: Payload) -> Payload:
-        """The payload as it stands in the run: with its item's number there, and with its call's id."""
+        """The payload with its item's number in the run, and with its call's id."""
         if not isinstance(payload, ItemEvent):
             return payload
         number = self.number(payload.item)
@@ -147,8 +148,8 @@ class ModelReply:
 class CallIds:
     """The ids of a reply's calls. A call to which its server gave none has `call_<n>`.
 
-    `n` is where its item stands in the run if no other agent starts one during the reply. If an agent that
-    works at the same time has taken that id, `n` is the item's number. That one is free: `n` is at most the
+    `n` is the place of its item in the run if no other agent starts an item during the reply. If an agent
+    that works in parallel has taken that id, `n` is the item's number. That one is free: `n` is at most the
     number of the item that has it. A server's id that equals one made here is replaced too.
     """
 

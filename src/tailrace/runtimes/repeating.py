@@ -1,14 +1,14 @@
-"""A model reply that a crash cut off, and the next one while it says the same again.
+"""Decides whether a model reply repeats the one that a crash cut off.
 
-What was shown cannot be taken back. So the next reply is held back as long as it repeats: when it has said
-all that was shown, the cut items go on with what follows, and no reader notices the crash. Models at
-temperature 0, caches, scripted models, and servers that go on from a given beginning do this. A reply that
-says anything else is let through as a new one, and the cut one is abandoned (docs/adr/0017).
+Text that clients received cannot be taken back. So the next reply is held back as long as it repeats: when
+it has repeated all that was sent, the cut items continue with the rest, and no reader notices the crash.
+Models at temperature 0, caches, scripted models, and servers that continue from a given beginning repeat. A
+reply that differs is logged as a new one, and the cut one is abandoned (docs/adr/0017).
 
-Compared is what is shown: kinds, names, texts and citations, in whatever pieces they come. What else a
-server says of an item (ids, signatures, what its reply cost) is each reply's own, and what was said first
-stays. Items are told apart by their order. One whose deltas the log does not keep (pictures, sound, a
-server's own item) repeats only when it was whole.
+Compared is what clients can see: kinds, names, texts and citations, in whatever pieces they arrive. Other
+fields of an item (ids, signatures, costs) differ from reply to reply; the first values stay. Items are
+matched by their order. An item whose deltas the log does not keep (pictures, sound, a server's own item)
+can repeat only if it was complete.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ IDS = ("id", "call_id")
 
 
 class Repeating:
-    """The next reply of an agent of whose last one the items `cut` were shown. `same_ids`: a call goes on
-    only under its own id, for a framework keeps the ids that it heard."""
+    """The next reply of an agent of whose last reply the items `cut` were sent. `same_ids`: a call
+    continues only under its own id, because a framework keeps the ids that it received."""
 
     def __init__(self, state: RunState, cut: Sequence[int], *, same_ids: bool) -> None:
         self.payloads: list[t.Payload] = []
@@ -49,7 +49,7 @@ class Repeating:
         self._order: dict[int, int] = {}
 
     def take(self, payload: t.Payload) -> Verdict:
-        """The next payload, which is `held` from now on."""
+        """Add the next payload to `payloads`, and say whether the reply still repeats."""
         self.payloads.append(payload)
         if isinstance(payload, t.ItemStarted):
             self._order[payload.item] = len(self._order)
@@ -65,7 +65,7 @@ class Repeating:
         return {item: self._cut[n] for item, n in self._order.items() if n < len(self._cut)}
 
     def news(self) -> list[t.Payload]:
-        """What of the held payloads was not shown."""
+        """The payloads, or the parts of their text, that clients have not received."""
         self._cut_items = [each.again() for each in self._cut_items]
         news: list[t.Payload] = []
         for payload in self.payloads:
@@ -81,7 +81,7 @@ class Repeating:
 
 
 def beginning(state: RunState, node: str, agent: str) -> str:
-    """The text that a cut reply of an agent began with, where that is all that was shown of it."""
+    """The text of an agent's cut reply, if clients received nothing else of it."""
     match [state.items[number] for number in state.cut_items((node, agent))]:
         case [
             ItemState(status="open", started=t.ItemStarted(kind="message", phase=""), parts=[part])
@@ -104,7 +104,7 @@ class _Text(Struct):
 
 
 class _CutItem:
-    """An item that was shown."""
+    """An item of the cut reply."""
 
     def __init__(self, item: ItemState, *, same_ids: bool) -> None:
         self._item = item
@@ -125,7 +125,7 @@ class _CutItem:
         return self._has_ended if self._whole else self._caught_up()
 
     def fits(self, payload: t.Payload) -> bool:
-        """Whether what comes now is what was shown, or goes on from there."""
+        """Whether the payload repeats the item, or continues it."""
         match payload:
             case t.ItemStarted():
                 return self._can_repeat() and self._identity(payload) == self._identity(

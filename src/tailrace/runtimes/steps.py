@@ -1,7 +1,8 @@
-"""What comes next for an agent, from nothing but the log. Pure.
+"""What an agent does next, decided from the log alone. Pure.
 
-Going on after a crash, after a pause, and just going on are the same question asked of the same state, so
-there is no other state to lose: a finished reply or tool result is in the log and is not made again.
+Continuing after a crash, after a pause, and continuing without one are the same question about the same
+state. So no other state can be lost: a complete reply or tool result is in the log and is not produced
+again.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def next_step(state: RunState, agent: str) -> NextStep:
 
 
 class WaitForAnswer(Struct, frozen=True):
-    """Somebody has been asked and has not answered."""
+    """A person has been asked and has not answered."""
 
 
 class Answer(Struct, frozen=True):
@@ -72,7 +73,7 @@ class RunTools(Struct, frozen=True):
 
 
 class Dispatch(Struct, frozen=True):
-    """Let a subagent work, or go on working."""
+    """Let a subagent work, or continue."""
 
 
 Move: TypeAlias = WaitForAnswer | Answer | AskApproval | AskUser | RunTools | Dispatch

@@ -1,4 +1,5 @@
-"""Answers that must fit a JSON schema: checked when the model has ended, asked for again when they do not."""
+"""Answers that must fit a JSON schema: validated when the model has ended, requested again if they do not
+fit."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from tailrace.events.schema_shapes import NoSchema
 from tailrace.events.schema_shapes import fault as schema_fault
 from tailrace.events.schemas import QUICK, misfits
 from tailrace.events.state import RunState
-from tailrace.events.work import Overspent, Work
+from tailrace.events.work import Overspent, WorkBudget
 from tailrace.runtimes.checker import CHECKER
 
 logger = logging.getLogger("tailrace.runtimes")
@@ -26,8 +27,8 @@ def objection(output: OutputFormat) -> str:
 
 
 def question_schema(schema: Json) -> Json:
-    """The schema of a question that somebody else's code asks; None, and a word to the operator, when no
-    answer could be checked against it."""
+    """The schema of a question that a framework's code asks; None, with a warning in the log, if no answer
+    could be validated against it."""
     if schema is not None and (wrong := schema_fault(schema)):
         logger.warning("a question is sent without its schema, which is invalid: %s", wrong)
         return None
@@ -35,10 +36,10 @@ def question_schema(schema: Json) -> Json:
 
 
 async def fault(state: RunState, agent: str, output: OutputFormat) -> str:
-    """What is wrong with the agent's last answer, as a note for the model; `""` when it fits.
+    """Why the agent's last answer does not fit, as a note for the model; `""` if it fits.
 
-    Raises `ModelFailed` after `TRIES` answers that do not fit, and when it cannot be told. An answer that was
-    cut off by a limit, or that hands calls to the client, is not checked.
+    Raises `ModelFailed` after `TRIES` answers that do not fit, and when validation is not possible. An
+    answer that a limit cut off, or that hands calls to the client, is not validated.
     """
     if output.kind != "json_schema" or not output.schema or state.finishes.get(agent) != "stop":
         return ""
@@ -56,9 +57,9 @@ async def fault(state: RunState, agent: str, output: OutputFormat) -> str:
 
 
 async def _misfits(texts: list[str], schema: Json) -> list[str]:
-    """Of each text, why it is no JSON of this schema; in another process where that takes long."""
+    """For each text, why it is not JSON of this schema; in another process if that takes long."""
     try:
-        return misfits(texts, schema, Work(QUICK))
+        return misfits(texts, schema, WorkBudget(QUICK))
     except Overspent:
         return await CHECKER.misfits(texts, schema)
     except NoSchema as error:

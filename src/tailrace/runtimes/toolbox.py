@@ -43,8 +43,9 @@ class Toolbox:
         self._away: dict[str, ToolSource] = {}
 
     async def fill(self, *, has_replied: bool, patient: bool) -> None:
-        """Ask all servers what they offer; `begun` when the agent has worked before. Raises `ModelFailed`
-        when one is away and it has not; with `patient`, not before the server's timeout is over."""
+        """Ask all servers for their tools; `has_replied` if the agent has worked before. Raises
+        `ModelFailed` if a server is away and it has not; with `patient`, not before the server's timeout is
+        over."""
         self._tools = dict(self._agent.tools)
         self._away = {}
         for source in self._agent.sources:
@@ -59,12 +60,12 @@ class Toolbox:
                 self._take(tools)
 
     async def look_again(self) -> None:
-        """Ask anew, when a server was away."""
+        """Ask the servers again, if one was away."""
         if self._away:
             await self.fill(has_replied=True, patient=False)
 
     def of_item(self, item: ItemState) -> Tool | None:
-        """The tool behind a call; one that waits for its server, where that is away."""
+        """The tool of a call; if its server is away, one that waits for the server."""
         started = item.started
         if started.name not in self._tools and started.server_label in self._away:
             return ToolOfAbsentServer(
@@ -73,7 +74,7 @@ class Toolbox:
         return self._tools.get(started.name)
 
     def by_name(self, name: str) -> Tool | None:
-        """The tool that a model calls so."""
+        """The tool of this name, if there is one."""
         return self._tools.get(name)
 
     async def wait_for(self, name: str, label: str) -> Tool | None:
@@ -85,7 +86,8 @@ class Toolbox:
         return self._tools.get(name)
 
     def specs(self, theirs: Sequence[ToolSpec]) -> tuple[ToolSpec, ...]:
-        """What the model is told of: our tools, then those of the client whose names we do not use."""
+        """The tools that the model is offered: the agent's, then those of the client whose names the agent
+        does not use."""
         ours = [msgspec.structs.replace(tool.spec, name=name) for name, tool in self._tools.items()]
         if self._agent.subagents:
             below = {name: agent.description for name, agent in self._agent.subagents.items()}

@@ -1,7 +1,8 @@
-"""A workflow: a graph of nodes, each of which begins when the nodes it needs are done.
+"""A workflow: a graph of nodes, each of which starts when the nodes that it needs are done.
 
-Independent nodes work side by side. The log says which nodes are done, so a run that is taken over goes on
-node by node, and each node goes on by what the log says of it. A node that fails fails the run, by name.
+Independent nodes run in parallel. The log says which nodes are done, so a run that is taken over continues
+node by node, and each node continues from the log. A node that fails fails the run, and the failure names
+it.
 """
 
 from __future__ import annotations

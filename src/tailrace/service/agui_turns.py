@@ -12,7 +12,7 @@ import msgspec
 
 from tailrace.errors import BadRequest, Conflict, NotFound, Unprocessable
 from tailrace.events import history, ids
-from tailrace.events.answers import Approval, Declined, Reply
+from tailrace.events.answers import Approval, Decline, Reply
 from tailrace.events.items import Json
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
@@ -33,7 +33,7 @@ NO_ANSWER = "They did not answer."
 async def start(service: RunService, caller: Caller, request: RunRequest, body: bytes) -> str:
     """Start the run that the request's `threadId` and `runId` name, or find it. Raises `Unprocessable` if
     that was another request, and as `RunService.start`."""
-    key = msgspec.json.encode((SURFACE, request.session, request.called)).decode()
+    key = msgspec.json.encode((SURFACE, request.session, request.client_names)).decode()
     try:
         run, _ = await service.start(caller, request, body, whole=True, outcomes=True, key=key)
     except Unprocessable as error:
@@ -60,7 +60,7 @@ async def resume(
             raise
         return run, turn
     turn = _turn(await service.state(run), request)
-    if turn is None and place.repeated:
+    if turn is None and place.is_repeated:
         raise Conflict("Another run has answered this already.", code="already_answered")
     return run, place.turn if turn is None else turn
 
@@ -72,15 +72,15 @@ async def find_named(service: RunService, owner: Owner, thread: str, name: str) 
         runs
     ):  # most often it is the first request of a run, and the rest of its log need not be read
         with suppress(NotFound):
-            if (await service.request(run)).called == name:
+            if (await service.request(run)).client_names == name:
                 return run
     for run in runs:
         try:
             state = await service.state(run)
         except NotFound:
             continue
-        requests = (state.started(), *(each.request for each in state.resumptions))
-        if any(each is not None and each.called == name for each in requests):
+        requests = (state.start_request(), *(each.request for each in state.resumptions))
+        if any(each is not None and each.client_names == name for each in requests):
             return run
     raise NotFound(
         f"There is no run '{name}' in thread '{thread}'.", param="runId", code="not_found"
@@ -100,7 +100,10 @@ def _turn(state: RunState, request: RunRequest) -> int | None:
     """The turn that this request began. Raises `Unprocessable` for another request of its name."""
     for number, resumption in enumerate(state.resumptions, 1):
         other = resumption.request
-        if other is not None and (other.session, other.called) == (request.session, request.called):
+        if other is not None and (other.session, other.client_names) == (
+            request.session,
+            request.client_names,
+        ):
             if other != request:
                 raise _name_reused(request)
             return number
@@ -109,7 +112,7 @@ def _turn(state: RunState, request: RunRequest) -> int | None:
 
 def _name_reused(request: RunRequest) -> Unprocessable:
     return Unprocessable(
-        f"Run '{request.called}' of thread '{request.session}' was another request.",
+        f"Run '{request.client_names}' of thread '{request.session}' was another request.",
         param="runId",
         code="run_id_reused",
     )
@@ -125,7 +128,7 @@ async def find_answer(runs: StoredRuns, create: RunAgentInput, owner: Owner) -> 
     record = await runs.directory.find(names.pop(), owner)
     state = await runs.directory.state(record.run)
     answers = tuple(_answer(entry, state) for entry in create.resume)
-    messages = history.said_besides(state.started(), create.messages, whole=True)
+    messages = history.said_besides(state.start_request(), create.messages, whole=True)
     if messages:
         await runs.until_settled(record.run, "The run that asked", "resume")
     return Answering(record.run, record.agent, answers, messages)
@@ -142,12 +145,12 @@ def _position(entry: Resume) -> tuple[str, int]:
     return position
 
 
-def _answer(entry: Resume, state: RunState) -> Approval | Reply | Declined:
+def _answer(entry: Resume, state: RunState) -> Approval | Reply | Decline:
     number = _position(entry)[1]
     if entry.interrupt.startswith(APPROVAL):
         time = ids.asked_time(entry.interrupt)
         if entry.status == "cancelled":
-            return Approval(number, approved=False, reason=_reason(entry), asked=time)
+            return Approval(number, approved=False, reason=_reason(entry), occurrence=time)
         approved, reason = _decision(entry.payload, entry.where + ".payload")
         return Approval(number, approved, reason, time)
     questions = list(state.questions.values())
@@ -158,7 +161,7 @@ def _answer(entry: Resume, state: RunState) -> Approval | Reply | Declined:
         )
     question = questions[number]
     if entry.status == "cancelled":
-        return Declined(question.request_id, _reason(entry) or NO_ANSWER)
+        return Decline(question.request_id, _reason(entry) or NO_ANSWER)
     return Reply(question.request_id, entry.payload)
 
 

@@ -16,11 +16,11 @@ from tailrace.events import history, ids
 from tailrace.events.answers import (
     Answer,
     Approval,
-    Declined,
+    Decline,
     One,
     Output,
     Reply,
-    given,
+    answer_place,
     reply,
 )
 from tailrace.events.items import Item, ProviderItem, ToolCall, ToolOutput, text_of
@@ -82,7 +82,7 @@ async def find_answer(
                 param=f"input[{n}].call_id",
             )
     whole = not (request.previous or request.conversation)
-    messages = history.said_besides(state.started(), request.input, whole=whole)
+    messages = history.said_besides(state.start_request(), request.input, whole=whole)
     answering = Answering(run, record.agent, answer, messages)
     if await answered_before(runs, answering):
         _check_later(request, await runs.directory.events(run), answer)
@@ -115,13 +115,14 @@ async def answered_before(runs: StoredRuns, turn: Answering) -> bool:
         return False
     events = await runs.directory.events(turn.run)
     return (
-        given(events, turn.answer) is not None and given(events, turn.answer, turn.messages) is None
+        answer_place(events, turn.answer) is not None
+        and answer_place(events, turn.answer, turn.messages) is None
     )
 
 
 def _check_later(request: RunRequest, events: Sequence[Event], answer: Answer) -> None:
     """Raises `Conflict` for a request that continues from a pause which another one has answered."""
-    place = given(events, answer)
+    place = answer_place(events, answer)
     if request.previous and place is not None and ids.response_turn(request.previous) < place.turn:
         raise Conflict("Another turn has answered this already.", code="already_answered")
 
@@ -157,7 +158,7 @@ def _answers(item: Item) -> TypeGuard[ProviderItem | ToolOutput]:
 def _has_call(output: ToolOutput, state: RunState) -> bool:
     """Whether the run or its history has the call of an output."""
     calls = (item.content for item in state.items)
-    request = state.started()
+    request = state.start_request()
     return any(
         isinstance(call, ToolCall) and call.call_id == output.call_id
         for call in (*calls, *request.history, *request.input)
@@ -206,7 +207,7 @@ def _answer(item: ProviderItem | ToolOutput, state: RunState, run: str, where: s
     return Approval(number, approved, reason, ids.asked_time(_request_id(item)))
 
 
-def _reply(output: ToolOutput, state: RunState) -> Reply | Declined | None:
+def _reply(output: ToolOutput, state: RunState) -> Reply | Decline | None:
     """The answer to the question whose call has this output: an open one first, else one that was answered
     already, which the run then refuses."""
     questions: list[InputRequested] = []
@@ -219,7 +220,7 @@ def _reply(output: ToolOutput, state: RunState) -> Reply | Declined | None:
         return None
     text = text_of(output.output)
     question = questions[0]
-    return Declined(question.request_id, text) if output.is_error else reply(question, text)
+    return Decline(question.request_id, text) if output.is_error else reply(question, text)
 
 
 def _client_output(output: ToolOutput, state: RunState) -> Output | None:

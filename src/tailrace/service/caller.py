@@ -15,9 +15,9 @@ from msgspec import Struct
 from tailrace.auth.limits import Account
 from tailrace.errors import BadRequest
 from tailrace.events.answers import Answer
-from tailrace.runs.accounts import Purse
+from tailrace.runs.accounts import Budget
 from tailrace.runs.owner import Owner
-from tailrace.runs.submission import Sent, Submission, remembered
+from tailrace.runs.submission import Submission, SubmissionKey, submission_key
 
 GRACE = "x-disconnect-grace"
 """On a request that starts a run: for how many seconds the run continues without a reader, or `forever`."""
@@ -73,20 +73,20 @@ class Caller(Struct, frozen=True):
             body=body,
             retry=self.delivery.retry,
             grace=_grace(self.delivery.grace),
-            purses=purses(self.accounts),
+            budgets=budgets(self.accounts),
             path=self.delivery.path,
         )
 
-    async def repeatable_submission(self, body: bytes) -> Sent | None:
+    async def repeatable_submission(self, body: bytes) -> SubmissionKey | None:
         """The submission as it is stored, None for one that is not to be recognised. Raises `BadRequest`."""
         submission = self.submission(body)
-        return await remembered(submission, self.maker) if submission.repeats else None
+        return await submission_key(submission, self.maker) if submission.repeats else None
 
 
-def purses(accounts: Sequence[Account]) -> tuple[Purse, ...]:
+def budgets(accounts: Sequence[Account]) -> tuple[Budget, ...]:
     """The budgets of the accounts that limit concurrent runs or spending."""
-    budgets = (
-        Purse(
+    all_budgets = (
+        Budget(
             account.key,
             account.limits.concurrent_runs,
             account.limits.tokens_per_day,
@@ -94,7 +94,7 @@ def purses(accounts: Sequence[Account]) -> tuple[Purse, ...]:
         )
         for account in accounts
     )
-    return tuple(purse for purse in budgets if purse != Purse(purse.key))
+    return tuple(budget for budget in all_budgets if budget != Budget(budget.key))
 
 
 def _grace(text: str | None) -> float | msgspec.UnsetType | None:

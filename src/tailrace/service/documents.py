@@ -74,5 +74,5 @@ class Documents:
         first = await self._directory.start(run)
         state.apply(first)
         record = await self._directory.record(run)
-        end_ms = (record.ended if record is not None else 0) or first.ts
+        end_ms = (record.ended_at if record is not None else 0) or first.ts
         return [first, state.advance(Draft(RunCancelled(by)), end_ms)]

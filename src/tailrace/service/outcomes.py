@@ -13,7 +13,7 @@ import msgspec
 
 from tailrace.errors import Expired, NotFound
 from tailrace.events import ids
-from tailrace.events.history import UNANSWERED
+from tailrace.events.history import NOT_RUN
 from tailrace.events.item_state import ItemState
 from tailrace.events.items import Item, ProviderItem, TextPart, ToolCall, ToolOutput
 from tailrace.events.request import RunRequest
@@ -50,7 +50,7 @@ class _Outcomes:
 
     async def _complete(self, item: Item, calls: set[str]) -> Sequence[Item]:
         """The items in place of one; `calls` are approval requests whose calls ran."""
-        if isinstance(item, ToolOutput) and item.is_error and _text(item) == UNANSWERED:
+        if isinstance(item, ToolOutput) and item.is_error and _text(item) == NOT_RUN:
             call = await self._call(item.call_id)
             output = None if call is None else _output(call, item.call_id)
             return [item if output is None else output]
@@ -63,7 +63,7 @@ class _Outcomes:
         if item.data["type"] == APPROVAL or id in calls:
             return []  # the call has its output
         waiting = ToolOutput(
-            call_id=call.content.call_id, output=(TextPart(UNANSWERED),), is_error=True
+            call_id=call.content.call_id, output=(TextPart(NOT_RUN),), is_error=True
         )
         return [call.content, _output(call, call.content.call_id) or waiting]
 

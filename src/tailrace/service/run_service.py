@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tailrace.errors import BadRequest, Unavailable
 from tailrace.events import ids
-from tailrace.events.answers import Answer, Given
+from tailrace.events.answers import Answer, AnswerPlace
 from tailrace.events.items import Item
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
@@ -155,7 +155,7 @@ class RunService(Struct, frozen=True):
         body: bytes,
         request: RunRequest | None = None,
         messages: tuple[Item, ...] = (),
-    ) -> Given:
+    ) -> AnswerPlace:
         """Answer the questions of a waiting run, as `Supervisor.answer`. `messages` of `request` that came
         with the answer are checked like those of a new run."""
         if request is not None and messages:
@@ -272,7 +272,7 @@ class RunService(Struct, frozen=True):
                     task.cancel()
                 await asyncio.gather(settling, disconnected, return_exceptions=True)
         state = await self.state(run)
-        if not state.ended and not (pauses and state.phase == "waiting"):
+        if not state.is_finished and not (pauses and state.phase == "waiting"):
             raise Unavailable(f"The server is restarting; {ids.run_id(run)} continues.")
         return state
 
@@ -285,7 +285,11 @@ class RunService(Struct, frozen=True):
                 change.clear()
                 await self.runs.supervisor.wait(run)
                 state = await self.state(run)
-                if state.ended or (pauses and state.phase == "waiting") or self.shutdown.started:
+                if (
+                    state.is_finished
+                    or (pauses and state.phase == "waiting")
+                    or self.shutdown.started
+                ):
                     return
                 await self.shutdown.wait(change)
         finally:

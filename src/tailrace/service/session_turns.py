@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tailrace.errors import NotFound
-from tailrace.events.answers import Given, Reply, given, reply
+from tailrace.events.answers import AnswerPlace, Reply, answer_place, reply
 from tailrace.events.items import Message, text_of
-from tailrace.protocols.fields import unsupported
+from tailrace.protocols.fields import unsupported_field
 from tailrace.protocols.session_lines import stream
 from tailrace.protocols.session_lines.request import SessionRequest
 from tailrace.runs.conversations import Conversation
@@ -47,7 +47,7 @@ async def answer(
     that an answer cannot have.
     """
     submission = await caller.repeatable_submission(body)
-    claim = None if submission is None else await service.runs.supervisor.claimed(submission)
+    claim = None if submission is None else await service.runs.supervisor.find_claim(submission)
     if claim is not None and not claim.answers:
         return None
     run_before = "" if claim is None else claim.run
@@ -61,7 +61,7 @@ async def answer(
     if not names:
         return None
     if create.unknown:
-        raise unsupported(create.unknown[0])
+        raise unsupported_field(create.unknown[0])
     if create.agent:
         require_same_agent(record.agent, agent, "agentId")
     (message,) = create.request.input
@@ -75,11 +75,11 @@ async def answer(
 
 async def _place(
     service: RunService, caller: Caller, run: str, answers: Sequence[Reply], body: bytes
-) -> Given:
+) -> AnswerPlace:
     """Where the log has a message as an answer: at the last question that it answered before, else at the
     first open one, which it answers now."""
     events = await service.events(run)
     for answer in reversed(answers):
-        if (place := given(events, (answer,))) is not None:
+        if (place := answer_place(events, (answer,))) is not None:
             return place
     return await service.answer(caller, run, (answers[0],), body)

@@ -11,7 +11,7 @@ from typing import cast
 
 from tailrace.errors import BadRequest, Expired, NotFound
 from tailrace.events import history, ids
-from tailrace.events.answers import Answer, Approval, Declined, Reply, given, reply
+from tailrace.events.answers import Answer, Approval, Decline, Reply, answer_place, reply
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.events.items import Json, ToolCall
 from tailrace.events.state import RunState
@@ -46,8 +46,8 @@ async def find_answer(runs: StoredRuns, create: SendUiMessages, owner: Owner) ->
     Raises `BadRequest` for an approval of a call that this server did not ask about, or whose input the
     message has changed.
     """
-    ours = [(each, place) for each in create.given if (place := ids.item_position(each.id))]
-    for each in create.given:
+    ours = [(each, place) for each in create.results if (place := ids.item_position(each.id))]
+    for each in create.results:
         if each.approved is not None and ids.item_position(each.id) is None and not create.past:
             raise BadRequest(
                 f"There is no approval request with the id '{each.id}'.", param=each.where
@@ -64,7 +64,7 @@ async def find_answer(runs: StoredRuns, create: SendUiMessages, owner: Owner) ->
             raise
         return None  # outputs of a run that is gone: the messages are its history
     for each, (of, number) in ours:
-        call = create.shown.get(ids.item_id("call", of, number))
+        call = create.calls.get(ids.item_id("call", of, number))
         if each.approved is not None and of == run and call is not None:
             _check_input(call, number, state)
     answers = [_answer(each, number, state) for each, (of, number) in ours if of == run]
@@ -74,7 +74,7 @@ async def find_answer(runs: StoredRuns, create: SendUiMessages, owner: Owner) ->
     if not answer:
         return None
     items = (*create.request.history, *create.request.input)
-    messages = history.said_besides(state.started(), items, whole=create.told)
+    messages = history.said_besides(state.start_request(), items, whole=create.has_history)
     turn = Answering(record.run, record.agent, answer, messages)
     return None if await answered_before(runs, turn) else turn
 
@@ -87,21 +87,23 @@ async def _not_stale(runs: StoredRuns, run: str, state: RunState, answer: Answer
         for each in answer
         if not isinstance(each, Approval)
         or _is_open(state, each)
-        or given(events, (each,)) is not None
+        or answer_place(events, (each,)) is not None
     )
 
 
 def _is_open(state: RunState, answer: Approval) -> bool:
     item = state.items[answer.item] if answer.item < len(state.items) else None
-    return item is not None and item.tool in ASKED_TOOL and item.asked == answer.asked
+    return (
+        item is not None and item.tool in ASKED_TOOL and item.approval_requests == answer.occurrence
+    )
 
 
-def _answer(part: PartResult, number: int, state: RunState) -> Approval | Reply | Declined | None:
+def _answer(part: PartResult, number: int, state: RunState) -> Approval | Reply | Decline | None:
     if part.approved is not None:
         return Approval(number, part.approved, part.text, ids.asked_time(part.id))
     for name, question in state.questions.items():
         if question.item == number and state.asks[name] == "asked":
-            return Declined(name, part.text) if part.failed else reply(question, part.text)
+            return Decline(name, part.text) if part.failed else reply(question, part.text)
     return None
 
 

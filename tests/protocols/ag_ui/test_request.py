@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.errors import BadRequest
-from tailrace.events.history import UNANSWERED
+from tailrace.events.history import NOT_RUN
 from tailrace.events.items import (
     AudioPart,
     FilePart,
@@ -83,13 +83,13 @@ SPLITS: dict[str, tuple[list[Sent], tuple[Item, ...], tuple[Item, ...]]] = {
     ),
     "a call that nobody answered": (
         [ASK, _calling("c1"), MORE],
-        (user("Hi"), _call("c1"), _told("c1", UNANSWERED, error=True)),
+        (user("Hi"), _call("c1"), _told("c1", NOT_RUN, error=True)),
         (user("More"),),
     ),
     "one of two calls answered": (
         [ASK, _calling("c1", "c2"), _output("c2")],
         (user("Hi"), _call("c1"), _call("c2")),
-        (_told("c2"), _told("c1", UNANSWERED, error=True)),
+        (_told("c2"), _told("c1", NOT_RUN, error=True)),
     ),
     "thoughts": (
         [ASK, {"role": "reasoning", "content": "Hm."}, SAYS, MORE],

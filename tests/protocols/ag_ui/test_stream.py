@@ -35,7 +35,7 @@ def _of(kind: str, events: Sequence[Event]) -> list[Event]:
 def _asked(called: str = "r1", surface: str = "agui", **extra: Json) -> RunRequest:
     told = {"protocolVersion": "1.0", **extra}
     settings = Settings(origin=surface, extra={k: v for k, v in told.items() if v is not None})
-    return request(surface=surface, session="t1", called=called, settings=settings)
+    return request(surface=surface, session="t1", client_names=called, settings=settings)
 
 
 def test_names_are_the_clients_where_it_is_one_of_ag_ui() -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tailrace.errors import BadRequest
-from tailrace.events.history import UNANSWERED
+from tailrace.events.history import NOT_RUN
 from tailrace.events.items import (
     AudioPart,
     FilePart,
@@ -65,14 +65,18 @@ def test_the_last_message_is_the_input_and_the_rest_the_history() -> None:
         "assistant",
     ]
     assert asked.request.input == (user("More"),)
-    assert (asked.request.session, asked.request.called) == ("c1", "")
-    assert asked.told
-    assert not asked.given
+    assert (asked.request.session, asked.request.client_names) == ("c1", "")
+    assert asked.has_history
+    assert not asked.results
 
 
 def test_a_client_may_send_only_what_is_new() -> None:
     asked = request.decode(msgspec.json.encode({"id": "c1", "message": MORE}))
-    assert (asked.told, asked.request.history, asked.request.input) == (False, (), (user("More"),))
+    assert (asked.has_history, asked.request.history, asked.request.input) == (
+        False,
+        (),
+        (user("More"),),
+    )
 
 
 def test_messages_of_version_4_are_strings() -> None:
@@ -125,8 +129,8 @@ def test_an_assistants_message_is_told_call_by_call() -> None:
     ("part", "told"),
     [
         (_tool(state="input-streaming"), None),
-        (_tool(state="input-available"), UNANSWERED),
-        (_tool(state="approval-requested"), UNANSWERED),
+        (_tool(state="input-available"), NOT_RUN),
+        (_tool(state="approval-requested"), NOT_RUN),
         (_tool(output={"b": [1]}), '{"b":[1]}'),
         (_tool(output=None), "null"),
         (_tool(state="output-error", errorText="broken"), "broken"),
@@ -175,14 +179,14 @@ def test_outputs_of_the_clients_tools_are_what_is_new() -> None:
     assert [item.call_id for item in asked.request.history if isinstance(item, ToolOutput)] == [
         "call_find"
     ]
-    assert asked.request.called == "a1"
-    assert asked.given == (PartResult("call_show", "messages[1].parts[1]", text="ok"),)
+    assert asked.request.client_names == "a1"
+    assert asked.results == (PartResult("call_show", "messages[1].parts[1]", text="ok"),)
 
 
 def test_nothing_new_is_no_input() -> None:
     last = {"id": "a1", "role": "assistant", "parts": [{"type": "text", "text": "Done."}]}
     asked = _decode(messages=[ASK, last])
-    assert (asked.request.input, asked.given) == ((), ())
+    assert (asked.request.input, asked.results) == ((), ())
 
 
 def test_approvals_in_the_message_and_beside_it() -> None:
@@ -191,11 +195,11 @@ def test_approvals_in_the_message_and_beside_it() -> None:
     last = {"id": "a1", "role": "assistant", "parts": [part]}
     asked = _decode(messages=[ASK, last])
     where = "messages[1].parts[0].approval"
-    assert asked.given == (PartResult("apr_x_1", where, approved=False, text="too dear"),)
+    assert asked.results == (PartResult("apr_x_1", where, approved=False, text="too dear"),)
     assert asked.request.include == (wire.APPROVALS,), "whoever answers so, knows the form"
     plain = {"id": "a1", "role": "assistant", "parts": [_tool("pay", state="input-available")]}
     beside = _decode(messages=[ASK, plain], approvals=[{"id": "apr_x_1", "approved": True}])
-    assert beside.given == (PartResult("apr_x_1", "approvals[0]", approved=True),)
+    assert beside.results == (PartResult("apr_x_1", "approvals[0]", approved=True),)
     assert beside.request.include == ()
     assert _decode(toolApproval=True).request.include == (wire.APPROVALS,)
 

@@ -45,7 +45,7 @@ def _of(events: list[t.Event], kind: str) -> list[Chunk]:
 @pytest.mark.req("R64")
 @pytest.mark.req("R72")
 def test_the_clients_names_come_first_and_are_its_own() -> None:
-    asked = request(session="chat-1", called="msg-of-the-client")
+    asked = request(session="chat-1", client_names="msg-of-the-client")
     shown = _shown(log([*text(0, "Hi"), USAGE], asked, end=t.RunCompleted()))
     assert shown[0] == {"type": "start", "messageId": "msg-of-the-client"}
     assert shown[1] == {"type": "data-conversationId", "data": "chat-1", "transient": True}
@@ -269,7 +269,7 @@ def test_a_replay_begins_with_what_the_message_held_before() -> None:
         ToolCall(call_id="theirs", name="show", arguments='{"a":1}'),
     )
     output = (ToolOutput(call_id="theirs", output=(TextPart('{"sky":"snow"}'),)),)
-    asked = request(history=told, input=output, called="m1")
+    asked = request(history=told, input=output, client_names="m1")
     events = log([*text(0, "Snow."), USAGE], asked, end=t.RunCompleted())
     replay = stream.UiMessageEncoder(RUN, stream.UiStreamOptions(0, past=True)).encode(events)
     plain = _frames(events)

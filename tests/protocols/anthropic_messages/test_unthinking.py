@@ -27,7 +27,7 @@ def instead(
     *items: i.Item, refusal: ModelFailed = WANTED, origin: str = "chat", begun: str = ""
 ) -> Object | None:
     """What is asked after a refusal."""
-    request = ModelRequest(items=(ASKED, *items), settings=Settings(origin=origin), begun=begun)
+    request = ModelRequest(items=(ASKED, *items), settings=Settings(origin=origin), beginning=begun)
     asked = MessagesCodec(prefill=True).request(request, "m")
     body = asked.instead(refusal) if asked.instead is not None else b""
     return msgspec.json.decode(body) if body else None

@@ -311,5 +311,5 @@ def test_whatever_the_order_the_log_is_legal_and_holds_every_text(events: list[O
     """`read` folds the log, which refuses what is not legal."""
     state, failure = read([*events, end("end_turn"), STOP])
     assert failure is None
-    assert state.ended
+    assert state.is_finished
     assert not state.open

@@ -115,7 +115,7 @@ class Contract(Answered):
         assert outputs(state) == ["helped", "seen"]
         entry = next(entry for entry in state.registry if entry.id == "helper")
         assert (entry.kind, entry.parent) == ("subagent", "MAIN")
-        assert state.dispatched == {0: ["helper"]}
+        assert state.dispatches == {0: ["helper"]}
         assert state.replies == {"MAIN": 2, "helper": 2}
         assert state.agents == {"MAIN": "closed", "helper": "closed"}
         said = [(e.agent, e.payload) for e in events]
@@ -136,7 +136,7 @@ class Contract(Answered):
         )
         assert state.end == t.RunCompleted()
         assert state.replies == {"MAIN": 2, "helper": 2, "helper#2": 2}
-        assert state.dispatched == {0: ["helper"], 1: ["helper#2"]}
+        assert state.dispatches == {0: ["helper"], 1: ["helper#2"]}
         assert {agent for agent, _ in state.usage} == {"MAIN", "helper", "helper#2"}
 
     # the client's tools
@@ -155,7 +155,7 @@ class Contract(Answered):
         assert state.items[1].started.runs_on == "client"
         call_id = state.items[1].started.call_id
         answer = ToolOutput(call_id=call_id, output=(TextPart("painted"),))
-        seen: list[Item] = [*state.started().input, *made_by(state), answer]
+        seen: list[Item] = [*state.start_request().input, *made_by(state), answer]
         after = spec("lead", (say("wrong"),), (say("nice"),), tools=(look,))
         state, _ = await self._follow(after, seen, settings)
         assert texts(state) == ["nice"]
@@ -197,7 +197,7 @@ class Contract(Answered):
         state = await second.finished(name)
         assert state.end == t.RunCompleted()
         assert answer in outputs(state)[0]
-        assert state.items[0].begun == approved
+        assert state.items[0].has_begun == approved
         assert texts(state) == ["ok"]
         assert state.replies == {"MAIN": 2}, "nothing was asked again"
         await second.supervisor.close()

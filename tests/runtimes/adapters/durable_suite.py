@@ -33,6 +33,6 @@ class Durable(ABC):
         house = slow(await self._open(root))
         state = await house.finished(await house.start())
         assert state.end == t.RunCompleted()
-        begun = [number for number, item in enumerate(state.items) if item.begun]
+        begun = [number for number, item in enumerate(state.items) if item.has_begun]
         assert known == [begun[:1], begun]
         await house.supervisor.close()

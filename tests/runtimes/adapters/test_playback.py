@@ -12,7 +12,7 @@ from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.writer import RunWriter
 from tailrace.runtimes.adapters.playback import Member, PlaybackTeam, Scope
 from tailrace.runtimes.contract import RunContext
-from tailrace.runtimes.node_lifecycle import opening, said
+from tailrace.runtimes.node_lifecycle import main_drafts, opening
 
 
 @pytest.mark.req("R9")
@@ -23,11 +23,11 @@ async def test_a_call_that_a_crash_cut_off_is_not_taken_for_the_one_that_was_mad
     log = RunWriter(store.log, "run", RunState(), lambda: 0)
     request = RunRequest(agent="lead", model="lead", surface="jobs", input=())
     log.add([t.Draft(t.RunStarted(request)), *opening(log.state, "lead")])
-    log.add(said([t.ItemStarted(0, "tool_call", name="order", call_id="same")]))
+    log.add(main_drafts([t.ItemStarted(0, "tool_call", name="order", call_id="same")]))
     log.add([t.Draft(t.RunAttempt(2, "the server restarted", keeps_replies=True))])
     log.add(abandoning.replies(log.state))
-    log.add(said([t.ItemStarted(1, "tool_call", name="order", call_id="same")]))
-    log.add(said([t.ItemCompleted(1), t.Usage("m")]))
+    log.add(main_drafts([t.ItemStarted(1, "tool_call", name="order", call_id="same")]))
+    log.add(main_drafts([t.ItemCompleted(1), t.Usage("m")]))
     member = Member(Scope(PlaybackTeam(RunContext("run", log)), None, None), "lead")
     assert member.call("same") == 1
     assert member.call("other") is None

@@ -15,6 +15,7 @@ import pytest
 from tailrace.errors import ToolSourceFailed
 from tailrace.runtimes.tools.contract import MAX_OUTPUT, Progress, Tool, ToolContext, ToolResult
 from tailrace.runtimes.tools.mcp import McpServer
+from tailrace.runtimes.tools.mcp_endpoint import Endpoint
 from tests.support.mcp_servers import SECRET, McpProcess, stdio
 from tests.support.team import agent, call, outputs, run, say
 from tests.support.waiting import until
@@ -75,12 +76,12 @@ async def met(
     options = {"approval": "never", "timeout": 20.0, **options}
     transport, *more = way.split()
     if transport == "stdio":
-        server = McpServer("docs", **stdio(notes, *more), **options)
+        server = McpServer(Endpoint(label="docs", **stdio(notes, *more)), **options)
     else:
         assert servers is not None
         notes = servers[way].notes
         secret = {"Authorization": f"Bearer {SECRET}"}
-        server = McpServer("docs", url=servers[way].url, headers=secret, **options)
+        server = McpServer(Endpoint(label="docs", url=servers[way].url, headers=secret), **options)
     try:
         yield Met(server, notes)
     finally:
@@ -278,7 +279,7 @@ async def test_a_misspelt_approval_stops_everything(tmp_path: Path) -> None:
         ({"url": "http://127.0.0.1:9/mcp"}, "cannot be reached: All connection attempts failed"),
         ({"url": "http://127.0.0.1:{refuses}/mcp"}, r"cannot be reached: .*\(HTTP status 401\)"),
         ({"url": "http://127.0.0.1:{hangs}/mcp", "timeout": 0.3}, "did not answer in 0.3 s"),
-        ({"command": "sh", "args": ["-c", "cat >/dev/null"], "timeout": 0.3}, "did not answer"),
+        ({"command": "sh", "args": ("-c", "cat >/dev/null"), "timeout": 0.3}, "did not answer"),
     ],
 )
 async def test_a_server_that_is_not_there(
@@ -292,9 +293,9 @@ async def test_a_server_that_is_not_there(
     hangs = await asyncio.start_server(hang, "127.0.0.1", 0)
     async with hangs:
         ports = {"hangs": hangs.sockets[0].getsockname()[1], "refuses": refuses.port}
-        if "url" in options:
-            options = {**options, "url": options["url"].format(**ports)}
-        server = McpServer("docs", **options)
+        options = {**options, "url": options.get("url", "").format(**ports)}
+        seconds = options.pop("timeout", 60.0)
+        server = McpServer(Endpoint(label="docs", **options), timeout=seconds)
         with pytest.raises(ToolSourceFailed, match=f"MCP server docs (?:{message})"):
             await server.tools()
         await server.close()

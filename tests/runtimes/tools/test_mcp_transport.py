@@ -9,6 +9,7 @@ import pytest
 
 from tailrace.errors import ToolSourceFailed
 from tailrace.runtimes.tools.mcp import McpServer
+from tailrace.runtimes.tools.mcp_endpoint import Endpoint
 from tailrace.runtimes.tools.mcp_transport import MAX_BODY
 from tests.support.rebinding import GOOD, NAME, rebinding
 from tests.support.upstreams import Peer, Serve, upstream
@@ -18,7 +19,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\
 
 async def test_an_mcp_client_connects_where_it_looked(monkeypatch: pytest.MonkeyPatch) -> None:
     async with rebinding(monkeypatch, 403) as (port, asked):
-        server = McpServer("test", url=f"http://{NAME}:{port}/mcp", timeout=20)
+        server = McpServer(Endpoint(label="test", url=f"http://{NAME}:{port}/mcp"), timeout=20)
         with pytest.raises(ToolSourceFailed):
             await server.tools()
         await server.close()
@@ -41,7 +42,7 @@ async def compressed(peer: Peer) -> None:
 @pytest.mark.parametrize("answer", [without_end, compressed])
 async def test_an_answer_of_100_mb_is_not_held(answer: Serve) -> None:
     async with upstream(answer) as (url, _):
-        server = McpServer("test", url=f"{url}/mcp", timeout=20)
+        server = McpServer(Endpoint(label="test", url=f"{url}/mcp"), timeout=20)
         tracemalloc.start()
         with pytest.raises(ToolSourceFailed):
             await server.tools()

@@ -42,7 +42,7 @@ class _Threads:
         body = await self._edge.body(http, caller)
         create = request.decode(body)
         target = service.catalog.any(http.path_params["agent"])
-        thread = await service.conversations.named(create.request.session, caller.maker)
+        thread = await service.conversations.by_name(create.request.session, caller.maker)
         run_request = msgspec.structs.replace(
             create.request, agent=target.name, model=target.name, conversation=thread.id
         )

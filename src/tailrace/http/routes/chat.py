@@ -69,7 +69,7 @@ class _Chat:
         run_request = msgspec.structs.replace(run_request, agent=target.name)
         if not run_request.session:
             return run_request
-        session = await self._service.conversations.named(run_request.session, caller.maker)
+        session = await self._service.conversations.by_name(run_request.session, caller.maker)
         return msgspec.structs.replace(run_request, conversation=session.id)
 
     async def models(self, http: Request, caller: Caller) -> Reply:

@@ -73,7 +73,7 @@ class _Conversations:
         """Delete a conversation; its runs stay."""
         id, owner = _key(http, caller)
         await self._conversations.delete(id, owner)
-        return json_reply(wire.deleted(id))
+        return json_reply(wire.deletion(id))
 
     async def add(self, http: Request, caller: Caller) -> Reply:
         """Add items."""

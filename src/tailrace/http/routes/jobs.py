@@ -105,7 +105,7 @@ class _Jobs:
         try:
             await self._service.cancel(run)
         except Conflict:
-            if (await self._service.state(run)).ended:
+            if (await self._service.state(run)).is_finished:
                 raise _has_ended() from None
             raise
         make = partial(_job_document, run)
@@ -177,5 +177,5 @@ def _summary(record: RunRecord) -> reply.Summary:
         surface=record.surface,
         status=record.status,
         created_at=record.created,
-        ended_at=record.ended,
+        ended_at=record.ended_at,
     )

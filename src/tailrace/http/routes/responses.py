@@ -24,7 +24,7 @@ from tailrace.protocols import failures, overflow
 from tailrace.protocols.errors import error_body
 from tailrace.protocols.openai_responses import reply, request, stream
 from tailrace.runs.directory import RunRecord
-from tailrace.runs.retention import ended
+from tailrace.runs.retention import with_end
 from tailrace.service.caller import Caller
 from tailrace.service.refusals import model_failure
 from tailrace.service.run_service import RunService
@@ -113,8 +113,8 @@ class _Responses:
             await self._service.cancel(record.run)
         except Conflict:  # it ended meanwhile; the log has the end before the record does
             state = await self._service.state(record.run)
-            if state.ended and not isinstance(state.end, RunCancelled):
-                status = ended(record, state).status
+            if state.is_finished and not isinstance(state.end, RunCancelled):
+                status = with_end(record, state).status
                 raise BadRequest(f"Cannot cancel a {status} response.") from None
 
     async def delete(self, http: Request, caller: Caller) -> Reply:
@@ -124,7 +124,7 @@ class _Responses:
             with suppress(BadRequest):
                 await self._cancel(record)
         await self._service.forget(record)
-        return json_reply(reply.deleted(record.run), run=record.run)
+        return json_reply(reply.deletion(record.run), run=record.run)
 
     async def input_items(self, http: Request, caller: Caller) -> Reply:
         """A page of the input items of a response."""

@@ -55,7 +55,9 @@ class _Sessions:
         target = self._target(create.agent)
         session = create.session or str(uuid.uuid4())
         # A client's tenants have sessions of their own; the token says who owns all of them.
-        conversation = await self._service.conversations.named(session, caller.maker, create.tenant)
+        conversation = await self._service.conversations.by_name(
+            session, caller.maker, create.tenant
+        )
         answer = await session_turns.answer(
             self._service, caller, create, conversation, target.name, body
         )

@@ -50,7 +50,7 @@ class _Chats:
         create = request.decode(body)
         name = create.agent or http.query_params.get("agent", "")
         target = self._service.catalog.any(name)
-        chat = await self._service.conversations.named(create.request.session, caller.maker)
+        chat = await self._service.conversations.by_name(create.request.session, caller.maker)
         run_request = msgspec.structs.replace(
             create.request, agent=target.name, model=target.name, conversation=chat.id
         )
@@ -71,7 +71,7 @@ class _Chats:
                 param="messages",
             )
         run, _ = await self._service.start(
-            caller, run_request, body, whole=create.told, outcomes=True
+            caller, run_request, body, whole=create.has_history, outcomes=True
         )
         return self._edge.stream(self._service.follow(caller, run, ui_view(run, 0)))
 
@@ -83,7 +83,7 @@ class _Chats:
         if run is None:
             return Response(status_code=204)
         state = await self._service.state(run)
-        if after is None and "responseId" not in http.query_params and state.ended:
+        if after is None and "responseId" not in http.query_params and state.is_finished:
             return Response(status_code=204)
         turn = len(state.resumptions)
         if after is None:
@@ -91,7 +91,7 @@ class _Chats:
             first = stream.message_begins(run, events, turn)
         else:
             first = cursor(after, "after") + 1
-        past = after is None and state.started().called != ""
+        past = after is None and state.start_request().client_names != ""
         view = ui_view(run, turn, past=past)
         return self._edge.stream(await self._service.resume(caller, run, view, first, "after"))
 

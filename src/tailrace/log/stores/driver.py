@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tailrace.events.types import Event
 from tailrace.log.contract import Record, Records, Store
-from tailrace.log.work import Work
+from tailrace.log.work import WorkQueue
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class StoreParts(NamedTuple):
     open."""
 
     store: Store
-    work: Callable[[], Work] | None = None
+    work: Callable[[], WorkQueue] | None = None
 
 
 class Inspection(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from tailrace.errors import BadRequest
-from tailrace.events.history import UNANSWERED
+from tailrace.events.history import NOT_RUN
 from tailrace.events.items import (
     Item,
     Json,
@@ -141,7 +141,7 @@ class _MessageDecoder:
             self._items.append(call)
             self._last = len(self._items)
             if call.call_id not in self._results:
-                parts = (TextPart(UNANSWERED),)
+                parts = (TextPart(NOT_RUN),)
                 self._missing_results.append(
                     ToolOutput(call_id=call.call_id, output=parts, is_error=True)
                 )

@@ -86,7 +86,7 @@ def decode(body: bytes) -> RunAgentInput:
             extra=without_empty(extra),
         ),
         session=names.thread,
-        called=names.run,
+        client_names=names.run,
     )
     return RunAgentInput(request, resume, (*history, *new))
 

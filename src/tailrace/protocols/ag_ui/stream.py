@@ -111,7 +111,7 @@ class AgUiEncoder(CallEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall, AgUiTo
         if request is not None:
             self._thread = request.session or request.conversation or self._thread
             if request.settings.origin == wire.SURFACE:
-                self._run_id = request.called or self._run_id
+                self._run_id = request.client_names or self._run_id
                 self._before_1_0 = "protocolVersion" not in request.settings.extra
                 parent = request.settings.extra.get("parentRunId")
                 state = request.settings.extra.get("state")

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from tailrace.errors import BadRequest
-from tailrace.events.history import UNANSWERED
+from tailrace.events.history import NOT_RUN
 from tailrace.events.items import (
     Item,
     Json,
@@ -276,7 +276,7 @@ def _output(part: Object, state: str, id: str, where: str) -> ToolOutput:
     elif state == "output-denied":
         words = DENIAL
     else:
-        words = UNANSWERED
+        words = NOT_RUN
     return ToolOutput(call_id=id, output=(TextPart(words),), is_error=True)
 
 

@@ -28,7 +28,7 @@ from tailrace.protocols.fields import Object
 
 def chunks(request: RunRequest) -> list[Object]:
     """The chunks of one step; none where the run began a message of its own."""
-    if not request.called:
+    if not request.client_names:
         return []
     items = (*request.history, *request.input)
     users = [n for n, item in enumerate(items) if isinstance(item, Message) and item.role == "user"]

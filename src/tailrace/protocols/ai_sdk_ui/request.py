@@ -37,9 +37,9 @@ class SendUiMessages(Struct, frozen=True):
 
     request: RunRequest
     agent: str
-    told: bool
-    given: tuple[PartResult, ...]
-    shown: Mapping[str, ShownCall]
+    has_history: bool
+    results: tuple[PartResult, ...]
+    calls: Mapping[str, ShownCall]
     past: bool
 
 
@@ -72,7 +72,7 @@ def decode(body: bytes) -> SendUiMessages:
         instructions=optional(fields, "system", str, default=""),
         settings=Settings(tools=_tools(fields), origin=SURFACE),
         session=chat,
-        called=last.id if last.role == "assistant" else "",
+        client_names=last.id if last.role == "assistant" else "",
         include=(wire.APPROVALS,) if knows else (),
     )
     return SendUiMessages(request, _agent(fields), whole_past, results, answers.calls, past)

@@ -138,7 +138,7 @@ class UiMessageEncoder(CallEncoder[UiTextPart | UiToolPart, UiToolPart]):
 
     def _begin_turn(self, request: RunRequest | None) -> None:
         if request is not None:
-            self._message = request.called or self._message
+            self._message = request.client_names or self._message
             conversation = request.session or self._conversation or request.conversation
             self._conversation = conversation or ids.run_id(self.run)
             self._approvals = self._approvals or wire.APPROVALS in request.include

@@ -21,7 +21,7 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.events.request import ModelRequest, Settings
-from tailrace.events.tools import declared
+from tailrace.events.tools import declarations
 from tailrace.protocols import foreign
 from tailrace.protocols.anthropic_messages import parts, tools
 from tailrace.protocols.anthropic_messages.history import legal
@@ -42,7 +42,7 @@ DEFAULT_MAX_TOKENS = 8192
 
 def names_of(request: ModelRequest) -> Names:
     """By which names the server is offered the tools of a request."""
-    tools = declared(request.settings.tools, request.items)
+    tools = declarations(request.settings.tools, request.items)
     return Names(tools, DIALECT, request.settings.origin)
 
 

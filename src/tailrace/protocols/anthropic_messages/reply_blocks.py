@@ -23,7 +23,7 @@ WHOLE_DELTAS = ("compaction_delta",)
 """Deltas that bring all of their fields, as the SDKs read them."""
 
 
-class BlockDecoder(Protocol):
+class StartItem(Protocol):
     """Opens an item and returns its ordinal; `block` is what its block says when it begins."""
 
     def __call__(self, kind: t.ItemKind, **fields: object) -> int: ...
@@ -45,7 +45,7 @@ class ReplyBlock(Protocol):
         ...
 
 
-def begin(open: BlockDecoder, block: Object) -> ReplyBlock:
+def begin(open: StartItem, block: Object) -> ReplyBlock:
     """A block that is an item of its own."""
     match block.get("type"):
         case "thinking" | "redacted_thinking":
@@ -89,9 +89,10 @@ class OpenMessage:
 
 
 class TextBlock:
-    """A text block: a part of a message. A block without a word is none.
+    """A text block: a part of a message. An empty block is not a part.
 
-    A citation is of the whole block, so citations are told when its text is whole; servers send them before.
+    A citation is of the whole block, so citations are emitted when its text is complete; servers send them
+    before.
     """
 
     def __init__(self, message: OpenMessage, start: Object) -> None:
@@ -145,7 +146,7 @@ class TextBlock:
 class ThinkingBlock:
     """Thinking, open or redacted, with all that it must go back with."""
 
-    def __init__(self, open: BlockDecoder, start: Object) -> None:
+    def __init__(self, open: StartItem, start: Object) -> None:
         self._text = words(start.get("thinking"))
         self._fields = without(start, ("type", "thinking"))
         more = without(start, OF_THINKING) if start.get("type") == "thinking" else {}
@@ -176,7 +177,7 @@ class ThinkingBlock:
 class ToolUseBlock:
     """A call of a tool that the client runs. Its input streams, or is whole from the start."""
 
-    def __init__(self, open: BlockDecoder, start: Object) -> None:
+    def __init__(self, open: StartItem, start: Object) -> None:
         self._start = start
         self._has_input = False
         more = without(start, OF_CALL)
@@ -207,9 +208,9 @@ class ToolUseBlock:
 
 
 class ProviderBlock:
-    """A block of the server's own, kept as it came. A delta adds to the fields that it names."""
+    """A block of the server's own, stored unchanged. A delta adds to the fields that it names."""
 
-    def __init__(self, open: BlockDecoder, start: Object) -> None:
+    def __init__(self, open: StartItem, start: Object) -> None:
         self._data = dict(start)
         self._input: list[str] = []
         self._item = open("provider", dialect=DIALECT, data=start)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from tailrace.errors import BadRequest
 from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest, Settings, ToolChoice, ToolSpec
-from tailrace.events.tools import Declared, declared
+from tailrace.events.tools import ToolDeclaration, declarations
 from tailrace.protocols.anthropic_messages.parts import words
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.fields import (
@@ -114,12 +114,12 @@ def offered_tools(request: ModelRequest, names: Names) -> dict[str, OfferedTools
     return {entry["name"]: stands for entry, stands in pairs if stands is not None}
 
 
-def _all(request: ModelRequest, names: Names) -> list[tuple[Declared, Object]]:
+def _all(request: ModelRequest, names: Names) -> list[tuple[ToolDeclaration, Object]]:
     """What the server is offered: all but what only another dialect's providers run."""
     settings = request.settings
     return [
         (tool, _encode_offered(tool.spec, names.of(*tool.key), settings))
-        for tool in declared(settings.tools, request.items)
+        for tool in declarations(settings.tools, request.items)
         if tool.spec.kind != "provider" or (tool.spec.origin or settings.origin) == DIALECT
     ]
 

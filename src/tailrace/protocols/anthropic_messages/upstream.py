@@ -107,9 +107,9 @@ class MessagesCodec:
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         body = messages.encode(request, model)
-        if self._prefill and request.begun:
+        if self._prefill and request.beginning:
             # Anthropic refuses white space at its end; what follows brings it.
-            prefill = {"role": "assistant", "content": request.begun.rstrip()}
+            prefill = {"role": "assistant", "content": request.beginning.rstrip()}
             body["messages"] = [*body["messages"], prefill]
         betas = body.pop(messages.BETA, ())
         beta_header = {messages.BETA: ",".join(betas)} if betas else {}
@@ -222,7 +222,7 @@ class MessagesDecoder(SseReplyDecoder):
         return message.block(block)
 
     def _leave(self) -> None:
-        """What comes next belongs to no message so far."""
+        """No more text joins the open message."""
         message, self._message = self._message, None
         if message is not None:
             message.end(self._emit)

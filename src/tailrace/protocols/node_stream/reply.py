@@ -39,7 +39,7 @@ def jobs(summaries: Sequence[Summary], next: str) -> bytes:
 
 def job(run: str, state: RunState) -> bytes:
     """A job: where it stands, what it put out, what it cost."""
-    request = state.started()
+    request = state.start_request()
     fields: Object = {
         "id": ids.job_id(run),
         "object": "job",
@@ -114,7 +114,7 @@ def waiting_for(state: RunState) -> list[Object]:
     for number, item in enumerate(state.items):
         if item.tool in ASKED_TOOL and isinstance(item.content, ToolCall):
             call = item.content
-            approval: Object = {"item": number, "asked": item.asked, "name": call.name}
+            approval: Object = {"item": number, "asked": item.approval_requests, "name": call.name}
             approval["arguments"] = call.arguments
             requests.append({"kind": "approval", **approval, "agent_id": item.agent or None})
     for name, question in state.questions.items():

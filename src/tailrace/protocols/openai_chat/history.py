@@ -186,7 +186,7 @@ class _Conversation:
         _add(turn.message, any_object(own.get("message")))
 
     def _is_content(self, n: int, part: Part, own: Object) -> bool:
-        """Whether a part of what an assistant said stands in its content."""
+        """Whether a part of an assistant's message is in its `content`."""
         match part:
             case TextPart() | ProviderPart():
                 return True
@@ -196,7 +196,7 @@ class _Conversation:
                 return self._origin == DIALECT
 
     def _add_reasoning(self, item: Reasoning, own: Object) -> None:
-        """What a server of this dialect thought; nobody else's thoughts are told."""
+        """The reasoning of a server of this dialect; any other is left out."""
         if not own:
             return
         turn = self._assistant(after_text=False)
@@ -253,8 +253,8 @@ class _Conversation:
         return None, 0
 
     def _assistant(self, *, after_text: bool) -> _AssistantTurn:
-        """The assistant's message that goes on: the last one, if its calls still wait for results. Else what
-        follows a text begins a new one, so that nothing changes its order."""
+        """The assistant's message that continues: the last one, if its calls still lack results. Otherwise,
+        an item that follows a text begins a new message, so that the order stays the same."""
         last = self._turns[-1] if self._turns else None
         if last is not None and last.message["role"] == "assistant" and not last.results:
             silent = last.message.get("content") is None

@@ -20,7 +20,7 @@ from tailrace.events.request import (
     ToolChoice,
     ToolSpec,
 )
-from tailrace.events.tools import Declared, declared
+from tailrace.events.tools import ToolDeclaration, declarations
 from tailrace.protocols.fields import (
     Object,
     any_object,
@@ -114,12 +114,12 @@ def offered_tools(request: ModelRequest, names: Names, rules: Rules) -> dict[str
     return {entry[entry["type"]]["name"]: stands for entry, stands in pairs if stands is not None}
 
 
-def _all(request: ModelRequest, names: Names, rules: Rules) -> list[tuple[Declared, Object]]:
+def _all(request: ModelRequest, names: Names, rules: Rules) -> list[tuple[ToolDeclaration, Object]]:
     """What the server is offered: all but what only another dialect's providers run."""
     settings = request.settings
     return [
         (tool, _encode_tool(tool.spec, names.of(*tool.key), rules))
-        for tool in declared(settings.tools, request.items)
+        for tool in declarations(settings.tools, request.items)
         if tool.spec.kind != "provider" or (tool.spec.origin or settings.origin) == DIALECT
     ]
 
@@ -140,7 +140,7 @@ def _encode_tool(tool: ToolSpec, name: str, rules: Rules) -> Object:
 
 
 def _as_sent(
-    settings: Settings, pairs: Sequence[tuple[Declared, Object]], names: Names, rules: Rules
+    settings: Settings, pairs: Sequence[tuple[ToolDeclaration, Object]], names: Names, rules: Rules
 ) -> bool:
     """Whether a choice in this dialect means the same to a server that receives it unchanged."""
     raw = settings.tool_choice.raw
@@ -152,7 +152,7 @@ def _as_sent(
     return not any(names.stands_for(tool, as_function=as_function) for tool, _ in pairs)
 
 
-def _is_meant(tool: Declared, choice: ToolChoice) -> bool:
+def _is_meant(tool: ToolDeclaration, choice: ToolChoice) -> bool:
     """Whether a choice names a tool; that of a namespace means all of its own."""
     return (tool.namespace or tool.spec.name) in choice.names
 

@@ -15,7 +15,7 @@ from tailrace.errors import ModelFailed, NoReply
 from tailrace.events import types as t
 from tailrace.events.items import Json
 from tailrace.events.request import ModelRequest
-from tailrace.events.tools import declared
+from tailrace.events.tools import declarations
 from tailrace.protocols import foreign, upstream_events
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, any_object, objects, without_empty
@@ -28,7 +28,7 @@ from tailrace.protocols.openai_chat.upstream_calls import StreamedCalls
 from tailrace.protocols.openai_chat.upstream_media import Audio
 from tailrace.protocols.openai_chat.upstream_media import image as image_content
 from tailrace.protocols.operators_faults import NO_REPLY
-from tailrace.protocols.secrets import scrubbed
+from tailrace.protocols.secrets import scrub
 from tailrace.protocols.upstream import NOTHING, SseReplyDecoder, http_failure
 from tailrace.protocols.upstream_errors import MAX_MESSAGE
 
@@ -48,7 +48,7 @@ class ChatCodec:
         foreign.check(settings, self.dialect)
         if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
             raise tools.no_form("says at least one token", "max_tokens")
-        names = Names(declared(settings.tools, request.items), self.dialect, settings.origin)
+        names = Names(declarations(settings.tools, request.items), self.dialect, settings.origin)
         body: Object = {
             "model": model,
             "messages": history.encode_messages(
@@ -83,13 +83,13 @@ class ChatCodec:
             body["response_format"] = tools.encode_format(settings.output)
         if settings.origin == self.dialect:
             body |= settings.extra
-        if request.begun:
-            body |= self._continuation(body["messages"], request.begun)
+        if request.beginning:
+            body |= self._continuation(body["messages"], request.beginning)
         offered_tools = tools.offered_tools(request, names, rules)
         return HttpRequest("/chat/completions", {}, _json(body), offered_tools=offered_tools)
 
     def _continuation(self, conversation: list[Object], text: str) -> Object:
-        """What tells a server to go on from the beginning of a reply."""
+        """The fields that make a server continue the beginning of a reply."""
         message: Object = {"role": "assistant", "content": text}
         match self._rules.continue_reply:
             case "":
@@ -203,7 +203,7 @@ class ChatDecoder(SseReplyDecoder):
         reason = wire.finish(choice.finish_reason)
         if reason and reason not in wire.FINISH:
             ours = f"The model server broke off its reply ({reason[:40]})."
-            words = scrubbed(upstream_events.words(choice.message).strip()[:MAX_MESSAGE])
+            words = scrub(upstream_events.words(choice.message).strip()[:MAX_MESSAGE])
             raise ModelFailed(words or ours, public=ours)
         self._finish_reason = reason or self._finish_reason
 
@@ -265,8 +265,8 @@ class ChatDecoder(SseReplyDecoder):
             self._emit(t.TextDelta(item, text, self._part, logprobs, self._piece()))
 
     def _piece(self) -> dict[str, Json]:
-        """What stands beside the chunk's first piece of text, as its `details`. Who reads pieces has it
-        there, so the message does not say it once more."""
+        """The fields beside the chunk's first piece of text, as its `details`. Readers of pieces get them
+        there, so the message does not repeat them."""
         if not self._beside_piece:
             return {}
         beside, self._beside_piece = self._beside_piece, {}

@@ -1,17 +1,17 @@
-"""Which call a piece of a tool call belongs to, where servers number and name them as they like.
+"""Which call a piece of a tool call belongs to. Servers number and name calls differently.
 
 A piece has an index, an id, a name and arguments, each of which may be missing, wrong or repeated:
 
-1. The index tells calls apart; without one the id does; without both a piece goes on with the last call.
+1. The index tells calls apart; without one the id does; without both, the piece continues the last call.
 2. A new id beside a name begins a call, whatever its index. So does a name that comes again when the call's
-   arguments are a whole JSON object and more come, and one that comes twice in one chunk.
-3. A call begins when something of it is to be shown: its first arguments, what comes after it, or a failure.
-   Until then its name may come late or in pieces; one that comes again whole, or longer, is not put behind.
-4. A call that is whole and comes once more, as it is, is not said twice.
-5. A call without arguments has `{}`. A call whose id another one has is told without.
+  arguments are a complete JSON object and more follow, and one that comes twice in one chunk.
+3. A call starts when a part of it has to be emitted: its first arguments, the item after it, or a failure.
+  Until then its name may come late or in pieces; a name that comes again complete, or longer, replaces it.
+4. A call that is complete and is repeated unchanged is emitted once.
+5. A call without arguments has `{}`. The id of a call that another call has is left empty.
 
-Fields of a piece that nobody here knows (Gemini's `extra_content` with the signature of a thought) are kept:
-the server wants them back.
+Fields of a piece that are unknown here (Gemini's `extra_content` with the signature of a thought) are kept,
+because the server requires them back.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def conversation(id: str, created: int, labels: dict[str, str]) -> bytes:
     return _json(fields)
 
 
-def deleted(id: str) -> bytes:
+def deletion(id: str) -> bytes:
     """The answer to a delete."""
     return _json({"id": id, "object": "conversation.deleted", "deleted": True})
 

@@ -29,7 +29,7 @@ def response(run: str, events: Sequence[Event], options: ResponsesStreamOptions)
     return _json(encoder.document())
 
 
-def deleted(run: str) -> bytes:
+def deletion(run: str) -> bytes:
     """The answer to a delete."""
     return _json({"id": ids.response_id(run), "object": "response", "deleted": True})
 

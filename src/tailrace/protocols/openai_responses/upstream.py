@@ -30,7 +30,7 @@ from tailrace.events.items import (
     ToolOutput,
 )
 from tailrace.events.request import ModelRequest, Settings, ToolChoice
-from tailrace.events.tools import Declared, brings_tools
+from tailrace.events.tools import ToolDeclaration, brings_tools
 from tailrace.protocols import foreign
 from tailrace.protocols.contract import HttpRequest
 from tailrace.protocols.fields import Object, any_object, without_empty
@@ -65,7 +65,7 @@ class ResponsesCodec:
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings = request.settings
         _check(settings)
-        declared_tools = [Declared(tool) for tool in settings.tools]
+        declared_tools = [ToolDeclaration(tool) for tool in settings.tools]
         names = Names(declared_tools, DIALECT, settings.origin)
         extra = settings.extra if settings.origin == self.dialect else {}
         expected = bool(_reasoning(settings, extra) or _REASONS.match(model))
@@ -107,7 +107,7 @@ class ResponsesCodec:
         return http_failure(status, body, self.dialect)
 
 
-def _offered_tools(tools: list[Declared], names: Names) -> dict[str, OfferedTools]:
+def _offered_tools(tools: list[ToolDeclaration], names: Names) -> dict[str, OfferedTools]:
     """What tools under other names than their own stand for."""
     pairs = [
         (names.of(*tool.key), names.stands_for(tool, as_function=False))
@@ -163,8 +163,8 @@ def _may_choose(request: ModelRequest, extra: Object) -> bool:
 
 
 def _fitting_items(items: Iterable[Item], origin: str) -> Iterator[Item]:
-    """What a Responses server is told of a conversation. Raises `NoForm` for what a client said that no such
-    server knows."""
+    """The items of a conversation as a Responses server accepts them. Raises `NoForm` for an item of the
+    client's that no such server knows."""
     for item in items:
         foreign.check_item(item, origin)
         match item:
@@ -203,8 +203,8 @@ def _check_parts(item: Item, parts: Iterable[Part], origin: str) -> None:
 
 
 def _legal(item: Message) -> Iterator[Message]:
-    """What somebody said in another dialect, as servers of this one take it: an assistant says words and
-    nothing else, and an assistant who says none is not told; others have always spoken."""
+    """A message of another dialect as servers of this one accept it: an assistant's has text only, and one
+    without text is left out; any other has content."""
     if DIALECT in item.details:
         yield item
     elif item.role != "assistant":

@@ -121,7 +121,7 @@ class ReplyItem:
         return function and not self.text_of_kind("arguments").strip()
 
     def part(self, key: Key) -> int:
-        """Our ordinal for the next piece of a text. Parts follow each other: a text that goes on after
+        """Our ordinal for the next piece of a text. Parts follow each other: a text that continues after
         another one began does so in a part of its own."""
         group = "summary" if key[0] == "summary" else "content"
         if self._current.get(group) != key:

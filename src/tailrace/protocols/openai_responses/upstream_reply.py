@@ -111,24 +111,27 @@ class ResponsesDecoder(SseReplyDecoder):
 
     def _other(self, kind: str, data: Object) -> None:
         name = kind.removeprefix("response.")
-        if end.is_failure(kind, data):
-            self.failure = end.failure(data)
-        elif kind in ENDS or data.get("object") == "response":
-            response = any_object(data.get("response")) or data
-            cut = {"status": "incomplete"} if kind == "response.incomplete" else {}
-            self._end({**cut, **response})
-        elif kind == "response.output_item.added":
-            self._on_item_added(data)
-        elif kind == "response.output_item.done":
-            self._on_item_done(data)
-        elif name in _WHOLES:
-            self._on_text_done(*_WHOLES[name], data)
-        elif name in _PARTS:
-            self._on_part(*_PARTS[name], data)
-        elif name == "output_text.annotation.added":
-            self._on_annotation(data)
-        elif kind not in _RUN:
-            self._on_provider_event(name, data)
+        match kind:
+            case _ if end.is_failure(kind, data):
+                self.failure = end.failure(data)
+            case _ if kind in ENDS or data.get("object") == "response":
+                response = any_object(data.get("response")) or data
+                cut = {"status": "incomplete"} if kind == "response.incomplete" else {}
+                self._end({**cut, **response})
+            case "response.output_item.added":
+                self._on_item_added(data)
+            case "response.output_item.done":
+                self._on_item_done(data)
+            case _ if name in _WHOLES:
+                self._on_text_done(*_WHOLES[name], data)
+            case _ if name in _PARTS:
+                self._on_part(*_PARTS[name], data)
+            case _ if name == "output_text.annotation.added":
+                self._on_annotation(data)
+            case _ if kind not in _RUN:
+                self._on_provider_event(name, data)
+            case _:
+                pass  # it repeats what was asked for
 
     # which item
 

@@ -180,7 +180,7 @@ class SessionEncoder(FrameEncoder):
     def _on_compaction_completed(self, event: t.Event, payload: t.CompactionCompleted) -> None:
         if not self._main(event):
             return
-        if payload.failed:
+        if payload.failure:
             self._say(e.ContextCompactionEnd())
             return
         before, self._history_length = (

@@ -27,7 +27,7 @@ class LateInput(NamedTuple):
 
 def agents_of_request(state: RunState) -> set[str]:
     """The agents that work on the request itself: the main one, and those inside it that no call sent."""
-    dispatched_agents = {id for ids in state.dispatched.values() for id in ids}
+    dispatched_agents = {id for ids in state.dispatches.values() for id in ids}
     agents = {MAIN}
     for entry in state.registry:
         if entry.parent in agents and entry.id not in dispatched_agents:

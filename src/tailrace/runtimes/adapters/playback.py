@@ -1,16 +1,18 @@
-"""What adapters share whose framework is played back: agents inside agents, their calls, and who waits.
+"""What adapters share whose framework is played back: agents inside agents, their calls, and waiting for
+people.
 
-Going on is playing back. A framework starts from the beginning each time, after a crash and after a pause;
-a model reply that is in the log is handed to it instead of asking the model, and a tool result that is in the
-log instead of calling the tool. So whatever the framework keeps in memory it has again, and nothing that was
-finished happens twice. A tool that let another agent work is called again, and finds that agent where it was:
-agents are told apart by the call that let them work, their name and their order.
+A framework keeps its progress in memory, and no framework here can save all of it. So a run continues by
+playback: after a crash or a pause the framework starts from the beginning; a model reply that is in the log
+is returned to it instead of a request to the model, and a tool result that is in the log instead of a call
+of the tool. The framework is deterministic between these two, so it reaches the same state, and nothing
+that was finished happens twice. A tool in which another agent worked is called again, and finds that agent
+where it was: agents are identified by the call that started them, their name, and their order.
 
-An agent that runs inside another one's tool is found by a context variable: frameworks have no word for it.
-`Scope` says inside whose run, and inside which of its calls, the current code runs.
+An agent that runs inside another agent's tool is found by a context variable, because the frameworks do not
+pass the outer agent. `Scope` names the run, the agent and the call in which the current code executes.
 
-When all that is left waits for people, the framework's task is cancelled and the run pauses. `play` is the
-loop around all this.
+When every agent waits for people, the framework's task is cancelled and the run pauses. `play` is the loop
+around this.
 """
 
 from __future__ import annotations
@@ -75,19 +77,20 @@ class PlaybackTeam:
         task.add_done_callback(tasks.discard)
 
     def stop(self) -> None:
-        """Nothing more can be done now."""
+        """Stop the framework: nothing can be done before a person answers."""
         self.stopping = True
         self.answers_at_stop = self.context.answer_count
         if self._task is not None:
             self._task.cancel()
 
     def check(self) -> None:
-        """To be called when something ended or began to wait."""
+        """Pause the run if every agent waits for people. To be called when something ended or began to
+        wait."""
         if self._settling is None and self._is_stuck():
             self._settling = asyncio.create_task(self._settle())
 
     def emit(self, drafts: Sequence[t.Draft]) -> None:
-        """Emit for an agent; what goes on although it was stopped hears so."""
+        """Emit for an agent. Raises `CancelledError` in code that continues although the run has stopped."""
         if self.stopping:
             raise asyncio.CancelledError
         self.context.emit(drafts)
@@ -104,7 +107,7 @@ class PlaybackTeam:
 
 
 class Member:
-    """An agent at work under the name `id`."""
+    """An agent of the framework, under its invocation's `id`."""
 
     def __init__(self, scope: Scope, name: str, kind: t.AgentKind = "subagent") -> None:
         self.team = scope.team
@@ -134,9 +137,9 @@ class Member:
     # replies
 
     async def next_reply(self) -> tuple[Item, ...] | None:
-        """The next reply, where the log has it; None where the model must be asked.
+        """The content of the next reply if the log has it; None if the model must be asked.
 
-        Does not return when the turn has ended with calls for the client.
+        Does not return if the turn has ended with calls for the client.
         """
         await self.stop_before_client_calls()
         if self.caught_up:
@@ -153,11 +156,11 @@ class Member:
 
     @property
     def caught_up(self) -> bool:
-        """Whether all replies that the log has were played."""
+        """Whether all replies in the log were played."""
         return self._played_replies == self._logged_replies
 
     def late_inputs(self) -> list[LateInput]:
-        """What people said with their answers; nothing, to an agent that a call sent."""
+        """The messages that came with people's answers; none for an agent that a call started."""
         agents = agents_of_request(self.state)
         return late_inputs(self.state, agents) if self.id in agents else []
 
@@ -168,16 +171,16 @@ class Member:
             await asyncio.Event().wait()  # until the stop arrives
 
     def give_up_reply(self) -> None:
-        """A reply broke off: what is open of it ends as incomplete."""
+        """The reply broke off: end its open items as incomplete."""
         self.team.emit(self.state.close_items(self.id))
 
     # calls
 
     def call(self, call_id: str) -> int | None:
-        """The item of a call, None for one that no reply made.
+        """The item of a call, or None if no reply contains it.
 
-        Models repeat their ids: the call of the reply that is played, or of the last one, comes before
-        others'; of a reply that a crash cut off is nobody's.
+        Models repeat their ids. So a call of the reply that is being played, or of the last one, is
+        preferred to others; a call of a reply that a crash cut off is never returned.
         """
         last = self.state.replies.get(self.id, 0) if self.caught_up else self._played_replies
         mine = [
@@ -194,12 +197,12 @@ class Member:
             self.emit(t.ToolCompleted(number, cut.output, is_error))
 
     async def begin(self, number: int, *, repeat: bool) -> bool:
-        """Tell that a tool begins; False for a call that a crash cut off and that may not be made again.
+        """Log that a tool starts. False for a call that a crash cut off and that must not be repeated.
 
-        A call that let an agent work is made again in any case: the agent goes on.
+        A call in which an agent worked is always repeated, because that agent continues where it was.
         """
         phase = self.state.items[number].tool
-        if phase == "interrupted" and not repeat and number not in self.state.dispatched:
+        if phase == "interrupted" and not repeat and number not in self.state.dispatches:
             self.complete(number, INTERRUPTED, is_error=True)
             return False
         if phase != "running":
@@ -210,14 +213,14 @@ class Member:
     # people
 
     def ask_approval(self, number: int, arguments: str) -> None:
-        """Ask for a yes, unless it was asked for."""
+        """Request a person's approval of a call, once."""
         item = self.state.items[number]
         if item.tool in ("called", "running") and item.approval is None:
             message = f"Run {item.started.name}({arguments})?"
             self.emit(t.ApprovalRequested(number, message))
 
     async def wait_for_answers(self, numbers: Iterable[int]) -> None:
-        """Wait until all that is asked about these calls is answered."""
+        """Wait until every question about these calls is answered."""
         group = tuple(numbers)
         self._waiting_calls.append(group)
         try:
@@ -229,7 +232,7 @@ class Member:
             self._waiting_calls.remove(group)
 
     def complete_if_refused(self, number: int) -> str:
-        """What the model reads of a call that a person refused, `""` when it may run."""
+        """The text for the model if a person refused the call, which completes it; `""` if it may run."""
         text = refusal(self.state.items[number])
         if text:
             self.complete(number, text, is_error=True)
@@ -246,7 +249,7 @@ class Member:
         return tuple(self._inside.get(number, ()))
 
     def is_stuck(self) -> bool:
-        """Whether nothing happens here before a person answers."""
+        """Whether nothing happens in this agent, or in the agents inside it, before a person answers."""
         calls = [
             any(self._waits_for_answer(number) for number in group) for group in self._waiting_calls
         ]
@@ -258,7 +261,7 @@ class Member:
 
     @contextmanager
     def executing(self, number: int) -> Generator[None]:
-        """A tool runs; agents that begin meanwhile belong to it."""
+        """The tool of call `number` executes; agents that start inside the block belong to it."""
         self._inside[number] = set()
         token = SCOPE.set(Scope(self.team, self, number))
         try:
@@ -270,7 +273,7 @@ class Member:
 
     @contextmanager
     def working(self) -> Generator[None]:
-        """This agent works; how it ends is told."""
+        """The agent works inside the block; its end is logged."""
         token = self.start()
         status: t.Ending = "failed"
         try:
@@ -284,7 +287,7 @@ class Member:
             self.end(status)
 
     def start(self) -> Any:
-        """It begins to work, in a scope of its own; returns the token that ends the scope."""
+        """Start the agent in a scope of its own; returns the token that ends the scope."""
         outside = self._scope.member
         if outside is None:
             self.team.main = self
@@ -293,7 +296,7 @@ class Member:
         return SCOPE.set(Scope(self.team, self, None))
 
     def end(self, status: t.Ending | None) -> None:
-        """It has ended, or stopped to go on later (None). The main agent's end is the run's."""
+        """The agent has ended, or has stopped to continue later (None). The main agent's end is the run's."""
         outside, call = self._scope.member, self._scope.call
         if outside is not None:
             members = outside._inside.get(call, set())
@@ -310,7 +313,7 @@ class Member:
 
 
 def refusal(item: ItemState) -> str:
-    """What the model reads of a call that a person refused, `""` when nobody did."""
+    """The text for the model if a person refused the call, else `""`."""
     if item.approval is None or item.approval.approved:
         return ""
     why = f": {item.approval.reason}" if item.approval.reason else "."
@@ -343,13 +346,14 @@ def scope() -> Scope | None:
 
 
 def _place(scope: Scope, name: str, kind: t.AgentKind) -> str:
-    """The id of the agent that begins here: a new one, or that which an earlier attempt began here."""
+    """The id of the agent that starts here: a new one, or the one that an earlier attempt started at this
+    place."""
     team, outside = scope.team, scope.member
     state = team.context.state
     if outside is None:
         return t.MAIN
-    elsewhere = {id for ids in state.dispatched.values() for id in ids}
-    here = set(state.dispatched.get(scope.call, ())) if scope.call is not None else set[str]()
+    elsewhere = {id for ids in state.dispatches.values() for id in ids}
+    here = set(state.dispatches.get(scope.call, ())) if scope.call is not None else set[str]()
     for entry in state.registry:
         at_place = entry.id in here if scope.call is not None else entry.id not in elsewhere
         free = at_place and entry.id not in team.agent_ids
@@ -367,9 +371,9 @@ async def play(
     work: Callable[[RunRequest], Coroutine[Any, Any, None]],
     failure: Callable[[BaseException], BaseException],
 ) -> bool:
-    """Let a framework work until it is done; False when nothing can be done before somebody answers.
+    """Run a framework's work until it is done; False if nothing can be done before a person answers.
 
-    `failure` says in our words what the framework raised.
+    `failure` translates an exception of the framework.
     """
     while True:
         team = PlaybackTeam(context)

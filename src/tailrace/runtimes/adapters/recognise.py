@@ -26,8 +26,8 @@ Build = Callable[..., Runtime]
 
 
 def runtime_for(thing: object, name: str, max_turns: int | None = None) -> Runtime:
-    """The runtime for somebody's agent; `max_turns` where its adapter has such a limit. Raises
-    `ConfigError` for what is none."""
+    """The runtime for a user's agent; `max_turns` if its adapter has such a limit. Raises `ConfigError` for
+    any other object."""
     for kind in type(thing).__mro__:
         package = kind.__module__.partition(".")[0]
         if package in FRAMEWORKS:

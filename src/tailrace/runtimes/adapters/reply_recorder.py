@@ -1,8 +1,9 @@
-"""How an adapter tells of a model reply: payload by payload, under numbers of its own.
+"""How an adapter logs a model reply: payload by payload, with numbers of its own.
 
-Where a crash cut the agent's last reply off, what repeats it is held back (`runtimes/repeating.py`). So the
-log's number of an item is not known before it is in the log: `number` says it then. Frameworks keep the ids
-of the calls that they heard, so a call goes on only under its own id.
+If a crash cut the agent's last reply off, the payloads that repeat it are held back
+(`runtimes/repeating.py`). So the run's number of an item is not known before the item is in the log;
+`number` returns it then. Frameworks keep the ids of the calls that they received, so a cut call continues
+only under its own id.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tailrace.runtimes.node_lifecycle import NODE, ModelReply
 
 
 class ReplyRecorder:
-    """One reply of the agent `id`. Its agent's reply before must have ended when it begins to be told."""
+    """One reply of agent `id`. The agent's reply before must have ended when the first payload is emitted."""
 
     def __init__(self, state: RunState, id: str, emit: Callable[[Sequence[t.Draft]], None]) -> None:
         self._state = state
@@ -32,7 +33,7 @@ class ReplyRecorder:
         return next(self._numbers)
 
     def emit(self, payload: t.Payload) -> None:
-        """Tell what comes next."""
+        """Emit the next payload of the reply."""
         match payload:
             case t.ItemStarted():
                 self._kinds[payload.item] = payload.kind
@@ -44,11 +45,11 @@ class ReplyRecorder:
         self._emit(self._begin().convert([payload]))
 
     def kind(self, item: int) -> t.ItemKind:
-        """Of an item that was told."""
+        """The kind of an item that has started."""
         return self._kinds[item]
 
     def is_open(self, item: int) -> bool:
-        """Whether an item was told to begin, and not to end."""
+        """Whether an item has started and not ended."""
         return item in self._open
 
     def number(self, item: int) -> int:

@@ -49,10 +49,10 @@ class Node(Protocol):
         ...
 
     async def work(self, context: NodeContext, items: tuple[Item, ...]) -> bool:
-        """Do the node's work, or go on with it after a crash or a pause: the state says how far it got.
+        """Do the node's work, or continue it after a crash or a pause: the state says how far it got.
 
-        `told` is the run's input and what the needed nodes made. True when it is done, False when it can
-        only wait for somebody's answer. Raising fails the node, and with it the run.
+        `items` are the run's input and the output of the needed nodes. True when the node is done, False
+        when it can only wait for a person's answer. Raising fails the node, and with it the run.
         """
         ...
 

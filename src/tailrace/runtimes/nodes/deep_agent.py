@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
 
-from tailrace.errors import ModelFailed
+from tailrace.errors import LimitReached, ModelFailed
 from tailrace.events.items import Item
 from tailrace.events.request import RunRequest
 from tailrace.events.types import MAIN, AgentCompleted, AgentEntry, AgentStarted
 from tailrace.models.contract import Model
 from tailrace.runtimes import structured
-from tailrace.runtimes.agent import Agent
-from tailrace.runtimes.asked import model_request, refusal_of
-from tailrace.runtimes.invocation import Invocation, Team, in_time
+from tailrace.runtimes.agent import Agent, model_request, refusal_of
+from tailrace.runtimes.invocation import Invocation, Team
 from tailrace.runtimes.nodes.contract import NodeContext
 
 
@@ -49,7 +49,7 @@ class DeepAgentNode:
             base=model_request(self._agent, request, items),
         )
         seconds = context.run.working_seconds(context.id)
-        if not await in_time(self._agent.limits.seconds, seconds, worker.work()):
+        if not await _within(self._agent.limits.seconds, seconds, worker.work()):
             return False
         cut = context.run.state.finishes.get(self._id) in ("length", "content_filter")
         context.emit([AgentCompleted("incomplete" if cut else "completed")], self._id)
@@ -58,3 +58,16 @@ class DeepAgentNode:
     def _model(self, request: RunRequest) -> Model:
         model = self._models.get(request.model) if self._id == MAIN else None
         return model or self._agent.model
+
+
+async def _within(seconds: float, before: float, work: Awaitable[bool]) -> bool:
+    """The result of `work`, which may take `seconds`, less those that it took `before` a crash or a pause;
+    0 is no limit. Raises `LimitReached`."""
+    limit = asyncio.timeout(max(seconds - before, 0.0) if seconds else None)
+    try:
+        async with limit:
+            return await work
+    except TimeoutError:
+        if limit.expired():
+            raise LimitReached("max_seconds") from None
+        raise

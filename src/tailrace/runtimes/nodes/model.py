@@ -19,7 +19,7 @@ from tailrace.runtimes.nodes.contract import NodeContext, output_of_node
 
 
 class ModelNode:
-    """Gives what it is told to a model of one dialect; `options` are that endpoint's own parameters."""
+    """Sends its input to a model of one dialect; `options` are parameters of that endpoint."""
 
     repeats = True
 

@@ -1,17 +1,25 @@
 """What a tool of the built-in agent is, wherever it runs: a Python function, an MCP server's tool.
 
-A tool never raises for what a model or a server did wrong: faults are answers that the model reads. What
-may be done with a call whose worker died in the middle is the tool's to say (`after_crash`).
+A tool never raises for what a model or a server did wrong: faults are answers that the model reads. The tool
+says what may be done with a call whose worker died in the middle (`after_crash`).
+
+The text of any other exception is for the operator, not for a model or a client: it holds addresses, keys,
+rows of a database. So the model reads its type, the log has all of it, and a tool that has something to say
+to the model raises `ToolError` or returns the text. Pydantic AI has `ModelRetry` for this, LangChain
+`ToolException`; MCP's Python SDK passes the text of any exception to the model.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from tailrace.events.request import ToolSpec
+
+logger = logging.getLogger("tailrace.runtimes")
 
 AfterCrash = Literal["retry", "ask", "tell"]
 """A call that had begun and has no recorded result: call again with the same key, ask a person whether
@@ -111,3 +119,11 @@ class ToolSource(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+def tool_failure(error: BaseException, tool: str) -> str:
+    """What a model reads of an exception that a tool raised."""
+    if isinstance(error, ToolError):
+        return str(error)[:MAX_OUTPUT]
+    logger.warning("tool %s raised", tool, exc_info=error)
+    return f"The tool failed ({type(error).__name__})."

@@ -4,9 +4,9 @@
     async def find_order(number: int, call: ToolContext) -> dict[str, str]: ...
 
 A parameter annotated `ToolContext` is filled in by tailrace and not shown to the model. Arguments are
-checked against the signature before the function runs; what the model got wrong goes back to it as an
-error it can read; what the function raises is told in its own words only if it is a `ToolError`. Plain
-functions run in a thread.
+validated against the signature before the function runs; errors in them go back to the model as a readable
+text; the text of an exception reaches the model only if it is a `ToolError`. Plain functions run in a
+thread.
 """
 
 from __future__ import annotations
@@ -23,8 +23,13 @@ import msgspec
 
 from tailrace.events.items import Json
 from tailrace.events.request import ToolSpec
-from tailrace.runtimes.tools.contract import AfterCrash, Progress, ToolContext, ToolResult
-from tailrace.runtimes.tools.raised import tool_failure
+from tailrace.runtimes.tools.contract import (
+    AfterCrash,
+    Progress,
+    ToolContext,
+    ToolResult,
+    tool_failure,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -167,8 +172,8 @@ async def _in_thread(function: Callable[..., Any], values: dict[str, Any]) -> ob
 
 
 def _from_any_thread(context: ToolContext) -> ToolContext:
-    """The same context, for a function that may run in a thread of its own; that one waits until what it
-    says is taken, or a flood of it would gather."""
+    """The same context, for a function that may run in a thread of its own. The thread waits until each
+    report is taken; otherwise a flood of reports would accumulate."""
     loop = asyncio.get_running_loop()
     here = threading.get_ident()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -41,40 +41,23 @@ logger = logging.getLogger("tailrace.mcp")
 
 
 class McpServer:
-    """A server to reach at `url` (streamable HTTP) or to start as `command` (stdio).
+    """The server behind an endpoint.
 
     `allow` names the tools to use, all when empty. `approval`: whether a person must agree to each call,
     or the names of the tools for which one must. `timeout` in seconds, for a call and for connecting: a call
     of a server that is away is tried for so long.
-    The server gets `env` besides the few harmless variables of ours that the SDK passes on.
     """
 
     def __init__(
         self,
-        label: str,
+        endpoint: Endpoint,
         *,
-        url: str = "",
-        command: str = "",
-        args: Sequence[str] = (),
-        env: Mapping[str, str] | None = None,
-        cwd: str = "",
-        headers: Mapping[str, str] | None = None,
         allow: Collection[str] = (),
         approval: Approval = "always",
         timeout: float = 60.0,
-        private: bool = False,
     ) -> None:
-        self.label = label
-        self._endpoint = Endpoint(
-            label=label,
-            url=url,
-            command=command,
-            args=tuple(args),
-            cwd=cwd,
-            private=private,
-            env=env or {},
-            headers=headers or {},
-        )
+        self.label = endpoint.label
+        self._endpoint = endpoint
         self._allow = frozenset(allow)
         self._approval = approval
         self._timeout = timeout
@@ -150,7 +133,7 @@ class McpServer:
             await self._session.close()
 
     async def _connect(self) -> McpSession:
-        """The session, opened by whoever needs it first; who waits for it may leave."""
+        """The session, opened by the first task that needs it; a task that waits for it may be cancelled."""
         if self._session is not None and self._session.alive:
             return self._session
         if self._opening is None or self._opening.done():

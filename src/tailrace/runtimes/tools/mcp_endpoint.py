@@ -18,8 +18,9 @@ SHORTEST_SECRET = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A server to reach at `url`, or to start as `command` in the folder `cwd`. `private`: the URL's
-    name may lead to an address inside (see `models/outbound.py`)."""
+    """A server to reach at `url` (streamable HTTP), or to start as `command` in the folder `cwd` (stdio). It
+    gets `env` besides the few harmless variables of ours that the SDK passes on. `private`: the URL's name
+    may lead to an address inside (see `models/outbound.py`)."""
 
     label: str
     url: str = ""

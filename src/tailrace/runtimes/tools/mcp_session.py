@@ -37,7 +37,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from tailrace.errors import ModelFailed, ToolSourceFailed
 from tailrace.events.schema_shapes import NoSchema
 from tailrace.events.schemas import QUICK, misfits
-from tailrace.events.work import Overspent, Work
+from tailrace.events.work import Overspent, WorkBudget
 from tailrace.runtimes.checker import CHECKER
 from tailrace.runtimes.tools.contract import Progress, ToolContext, ToolResult
 from tailrace.runtimes.tools.mcp_endpoint import MAX_TOOLS, Endpoint, ServerTool
@@ -218,7 +218,7 @@ class McpSession:
             return
         text = msgspec.json.encode(result.structured_content).decode()
         try:
-            wrong = misfits([text], schema, Work(QUICK))[0]
+            wrong = misfits([text], schema, WorkBudget(QUICK))[0]
         except NoSchema as error:
             label = self._endpoint.label
             logger.warning(

@@ -210,7 +210,7 @@ async def test_a_call_that_only_waits_when_the_server_dies_goes_on_waiting() -> 
 
     house = await opened(lead(hang=True))
     name = await house.start()
-    await until(house, name, lambda s: "asked" in s.asks.values() and s.items[1].begun)
+    await until(house, name, lambda s: "asked" in s.asks.values() and s.items[1].has_begun)
     house = await opened(lead(hang=False), house)
     state = await house.finished(name)
     assert (state.phase, state.attempt) == ("waiting", 2)
@@ -251,7 +251,7 @@ async def test_a_yes_is_asked_for_again_when_its_call_was_cut_off() -> None:
     house = await opened(lead(hang=False), house)
     state = await house.finished(name)
     assert (state.phase, state.items[0].tool) == ("waiting", "doubted")
-    await house.supervisor.answer(name, (Approval(0, approved=True, asked=2),))
+    await house.supervisor.answer(name, (Approval(0, approved=True, occurrence=2),))
     state = await house.finished(name)
     assert state.end == t.RunCompleted()
     assert outputs(state) == ["paid"]

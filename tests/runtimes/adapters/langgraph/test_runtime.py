@@ -25,7 +25,7 @@ from tailrace.events.request import Settings
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.models.scenario import ScenarioStep
 from tailrace.runtimes.adapters.langgraph import anatomy
-from tailrace.runtimes.adapters.langgraph.offer import tool_names
+from tailrace.runtimes.adapters.langgraph.anatomy import tool_names
 from tailrace.runtimes.adapters.langgraph.runtime import LangGraphRuntime
 from tailrace.runtimes.contract import Runtime
 from tests.runtimes.adapters.contract_suite import Contract
@@ -157,7 +157,7 @@ async def test_calls_that_reach_no_tool_are_answered_too() -> None:
     assert "valid integer" in outputs(state)[0]
     assert "nothing is not a valid tool" in outputs(state)[1]
     assert outputs(state)[2] == "1"
-    assert [item.begun for item in state.items[:3]] == [True, False, True]
+    assert [item.has_begun for item in state.items[:3]] == [True, False, True]
 
 
 async def test_a_call_whose_arguments_are_no_json_is_answered() -> None:
@@ -275,7 +275,7 @@ async def test_deep_agents_show_their_agents_and_files() -> None:
     assert texts(state) == ["done"]
     assert outputs(state)[:2] == ["found", "found"]
     assert state.replies == {"MAIN": 2, "scout": 2, "scout#2": 2}
-    assert state.dispatched == {0: ["scout"], 1: ["scout#2"]}
+    assert state.dispatches == {0: ["scout"], 1: ["scout#2"]}
 
 
 async def test_custom_events_of_a_graph_are_the_runs() -> None:

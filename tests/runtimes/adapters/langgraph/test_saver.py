@@ -16,7 +16,7 @@ from tailrace.events.answers import Reply
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.owner import Owner
 from tailrace.runtimes.adapters.langgraph.saver import Saver
-from tailrace.runtimes.contract import KEPT
+from tailrace.runtimes.contract import CHECKPOINTS
 from tests.support.house import House
 from tests.support.langgraph_agents import agent, model, opened, tool
 from tests.support.specs import send, spec
@@ -121,7 +121,7 @@ async def _waits(graph: Any) -> tuple[House, str]:
     house = await opened(graph)
     name = await house.start()
     (question,) = (await house.finished(name)).questions
-    assert await house.store.records.scan(KEPT)
+    assert await house.store.records.scan(CHECKPOINTS)
     return house, question
 
 
@@ -129,7 +129,7 @@ async def test_what_is_kept_of_a_run_goes_with_its_log() -> None:
     house, _ = await _waits(_asks(lambda _: None))
     (record,) = (await house.directory.page(Owner("local"))).runs
     await house.sweeper.forget(record)
-    assert not await house.store.records.scan(KEPT)
+    assert not await house.store.records.scan(CHECKPOINTS)
     await house.supervisor.close()
 
 
@@ -149,10 +149,10 @@ async def test_a_checkpoint_waits_for_what_the_log_was_told_before_it() -> None:
         graph.ainvoke({"messages": [("user", "Hi")]}, THREAD, durability="sync")
     )
     await asked.wait()
-    assert not await store.records.scan(KEPT)
+    assert not await store.records.scan(CHECKPOINTS)
     durable.set()
     await working
-    assert await store.records.scan(KEPT)
+    assert await store.records.scan(CHECKPOINTS)
 
 
 async def _fails(_: MessagesState) -> None:
@@ -186,7 +186,7 @@ async def test_nothing_is_kept_of_a_run_that_has_ended(after: Any, end: t.RunEnd
     if isinstance(end, t.RunCancelled):
         await house.supervisor.cancel(record.run, "a test")
     assert (await house.finished(record.run)).end == end
-    assert not await house.store.records.scan(KEPT)
+    assert not await house.store.records.scan(CHECKPOINTS)
     await house.supervisor.close()
 
 
@@ -214,7 +214,7 @@ async def _grown(turns: int, *, below: bool) -> tuple[int, int]:
     state = await house.finished(await house.start())
     assert state.phase == "waiting"
     size, after = 0, ""
-    while page := await house.store.records.scan(KEPT, after=after):
+    while page := await house.store.records.scan(CHECKPOINTS, after=after):
         size += sum(len(record.value) for record in page)
         after = page[-1].key
     saver = Saver(house.store.records, after.partition("/")[0], flushed)

@@ -51,7 +51,7 @@ async def test_who_takes_the_conversation_over_answers_it() -> None:
         "expert": ("main", "MAIN"),
         "deep": ("main", "expert"),
     }
-    assert state.dispatched == {1: ["expert"], 4: ["deep"]}
+    assert state.dispatches == {1: ["expert"], 4: ["deep"]}
     assert outputs(state) == [
         "It is so.",
         "Multiple handoffs detected, ignoring this one.",
@@ -72,7 +72,7 @@ async def test_a_conversation_may_come_back() -> None:
     helper.handoffs = [lead]
     state = await run(lead)
     assert state.end == t.RunCompleted()
-    assert state.dispatched == {0: ["helper"], 1: ["triage"]}
+    assert state.dispatches == {0: ["helper"], 1: ["triage"]}
     assert texts(state, "triage") == ["Back again."]
 
 
@@ -106,7 +106,7 @@ async def test_handing_over_goes_on_after_a_crash_and_a_pause() -> None:
     assert state.end == t.RunCompleted()
     assert made == ["look"]
     assert outputs(state) == ["done", "seen", "paid 3"]
-    assert state.dispatched == {0: ["expert"]}
+    assert state.dispatches == {0: ["expert"]}
     assert state.replies == {"MAIN": 1, "expert": 3}
     await third.supervisor.close()
 

@@ -179,7 +179,7 @@ async def test_agents_below_that_stream() -> None:
     await house.supervisor.close()
     assert state.end == t.RunCompleted()
     assert outputs(state) == ["helped", "left", "help|ed"]
-    for number, (below_id,) in state.dispatched.items():
+    for number, (below_id,) in state.dispatches.items():
         result = next(e for e in events if e[1] == state.items[number].output)
         assert events.index((below_id, t.AgentCompleted())) < events.index(result)
     assert "raw_response_event" in heard
@@ -224,7 +224,7 @@ async def test_what_only_the_model_server_understands_comes_back_after_a_crash()
 
     first = await open_house(OpenAIAgentsRuntime(lead(hang=True), "lead"))
     name = await first.start()
-    await until(first, name, lambda state: any(item.begun for item in state.items))
+    await until(first, name, lambda state: any(item.has_begun for item in state.items))
     resumed = lead(hang=False)
     second = await again(first, resumed, retry={"look"})
     state = await second.finished(name)

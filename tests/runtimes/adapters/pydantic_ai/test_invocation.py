@@ -101,7 +101,7 @@ async def test_what_only_the_model_server_understands_comes_back_after_a_crash()
 
     first = await open_house(PydanticAIRuntime(lead(hang=True), "lead"))
     name = await first.start()
-    await until(first, name, lambda state: any(item.begun for item in state.items))
+    await until(first, name, lambda state: any(item.has_begun for item in state.items))
     second = await again(first, lead(hang=False))
     state = await second.finished(name)
     assert state.end == t.RunCompleted()
@@ -145,7 +145,7 @@ async def test_a_tool_that_runs_several_agents_finds_each_where_it_was() -> None
     assert state.end == t.RunCompleted()
     assert outputs(state) == ["ONE TWO"]
     assert asked == ["one", "two", "two"]
-    assert state.dispatched == {0: ["helper", "helper#2"]}
+    assert state.dispatches == {0: ["helper", "helper#2"]}
     assert state.replies == {"MAIN": 2, "helper": 1, "helper#2": 1}
     await second.supervisor.close()
 

@@ -142,7 +142,7 @@ async def test_calls_that_reach_no_tool_are_answered_too() -> None:
     assert "valid integer" in outputs(state)[0]
     assert "nothing" in outputs(state)[1]
     assert outputs(state)[2] == "1"
-    assert [item.begun for item in state.items[:3]] == [False, False, True]
+    assert [item.has_begun for item in state.items[:3]] == [False, False, True]
 
 
 async def test_the_frameworks_own_limit_ends_the_run_early() -> None:

@@ -1,4 +1,4 @@
-"""`Work` over a work queue stream and plain requests.
+"""`WorkQueue` over a work queue stream and plain requests.
 
 The lease of a job is the consumer's `ack_wait`: JetStream delivers a message again when it was not
 acknowledged for that long, and a worker extends it by `+WPI`, "work in progress"

@@ -22,9 +22,9 @@ class SqliteDriver:
         return StoreParts(SqliteStore(settings.folder, wait=settings.wait_seconds))
 
     def side_records(self, settings: StoreSettings) -> Records:
-        from tailrace.log.stores.sqlite.records import SqliteSideRecords
+        from tailrace.log.stores.sqlite.records import side_records
 
-        return SqliteSideRecords(settings.folder)
+        return side_records(settings.folder)
 
     def inspect(self, settings: StoreSettings) -> AbstractAsyncContextManager[Inspection]:
         return _inspect(settings)

@@ -20,7 +20,7 @@ from tailrace.events.types import Event
 from tailrace.log.contract import Listener
 from tailrace.log.stores.sqlite import rows, segments, sums
 from tailrace.log.stores.sqlite.live import LiveRun
-from tailrace.log.stores.sqlite.readers import Readers
+from tailrace.log.stores.sqlite.readers import ReadPool
 from tailrace.log.stores.sqlite.recovery import Recovery
 from tailrace.log.stores.sqlite.segments import Piece, SegmentGone
 from tailrace.log.stores.sqlite.upkeep import Upkeep
@@ -34,7 +34,7 @@ DROP_RUNS = 10
 class SqliteLog:
     """The logs of runs in one file."""
 
-    def __init__(self, writer: Writer, readers: Readers, recovery: Recovery) -> None:
+    def __init__(self, writer: Writer, readers: ReadPool, recovery: Recovery) -> None:
         self._writer = writer
         self._readers = readers
         self._runs = recovery.runs

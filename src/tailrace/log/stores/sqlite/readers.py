@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 logger = logging.getLogger("tailrace.log")
 
 
-class Readers:
+class ReadPool:
     """A few threads, each with a connection."""
 
     def __init__(self, folder: Path) -> None:

@@ -4,19 +4,18 @@ beside it, each is a transaction."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tailrace.errors import Damaged, LogError, RevisionMismatch
 from tailrace.events import ids
 from tailrace.log.contract import Change, Record
 from tailrace.log.stores.sqlite import sums
-from tailrace.log.stores.sqlite.readers import Readers
 from tailrace.log.stores.sqlite.schema import connect, make_private, migrate
-from tailrace.log.stores.sqlite.writer import Writer
+from tailrace.log.stores.sqlite.writer import Action
 
 RUNS = "runs"
 """The bucket whose keys are runs."""
@@ -25,10 +24,26 @@ COLUMNS = "bucket, key, value, revision, expires, sum"
 Result = TypeVar("Result")
 
 
+class Writes(Protocol):
+    """Where writes go: the writer of the process that owns the file, or a transaction for each."""
+
+    def act(self, action: Action[Result]) -> Awaitable[Result]:
+        """Run statements; resolves with what `action` returned once that is durable. Raises `LogError`."""
+        ...
+
+
+class Reads(Protocol):
+    """Where reads go: the reading threads of the process, or a connection for each."""
+
+    async def run(self, act: Action[Result]) -> Result:
+        """Call `act` with a connection. Raises `LogError`."""
+        ...
+
+
 class SqliteRecords:
     """The records of one file."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writes, readers: Reads) -> None:
         self._writer = writer
         self._readers = readers
 
@@ -67,55 +82,28 @@ class SqliteRecords:
         return await self._readers.run(lambda connection: due(connection, bucket, now, limit))
 
 
-class SqliteSideRecords:
-    """`Records` over a connection for each call, beside the process that owns the folder: for commands that
-    work while a server runs.
-
-    Each write is a transaction of its own, for which SQLite makes the two processes wait for each other. Logs
-    have no such door: a run has one writer.
-    """
+class _Connections:
+    """A connection for each call, and for each write a transaction, for which SQLite makes processes wait
+    for each other. Logs have no such access: a run has one writer."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def get(self, bucket: str, key: str) -> Record | None:
-        return self._do(lambda connection: get(connection, bucket, key))
+    async def run(self, act: Action[Result]) -> Result:
+        return self._call(act)
 
-    async def put(
-        self,
-        bucket: str,
-        key: str,
-        value: bytes,
-        *,
-        revision: int | None = None,
-        expires: int = 0,
-    ) -> int:
-        return self._do(lambda connection: put(connection, bucket, key, value, revision, expires))
-
-    async def delete(self, bucket: str, key: str) -> None:
-        self._do(lambda connection: delete(connection, bucket, key))
-
-    async def change(self, change: Change) -> None:
-        def act(connection: sqlite3.Connection) -> None:
-            connection.execute("BEGIN IMMEDIATE")  # nobody writes between the read and the write
-            change_all(connection, (change,))
+    async def act(self, action: Action[Result]) -> Result:
+        def transaction(connection: sqlite3.Connection) -> Result:
+            # IMMEDIATE: no other process writes between the read and the write. An exception closes the
+            # connection, which rolls back.
+            connection.execute("BEGIN IMMEDIATE")
+            result = action(connection)
             connection.execute("COMMIT")
+            return result
 
-        self._do(act)
+        return self._call(transaction)
 
-    async def scan(
-        self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False
-    ) -> Sequence[Record]:
-        return self._do(
-            lambda connection: scan(
-                connection, bucket, after=after, limit=limit, newest_first=newest_first
-            )
-        )
-
-    async def due(self, bucket: str, now: int, limit: int = 100) -> Sequence[Record]:
-        return self._do(lambda connection: due(connection, bucket, now, limit))
-
-    def _do(self, act: Callable[[sqlite3.Connection], Result]) -> Result:
+    def _call(self, act: Action[Result]) -> Result:
         try:
             make_private(self._folder)
             with closing(connect(self._folder)) as connection:
@@ -123,6 +111,12 @@ class SqliteSideRecords:
                 return act(connection)
         except (sqlite3.Error, OSError) as error:
             raise LogError(f"{self._folder}: {error}") from error
+
+
+def side_records(folder: Path) -> SqliteRecords:
+    """The records of a folder for a command, also while a server owns the folder."""
+    connections = _Connections(folder)
+    return SqliteRecords(connections, connections)
 
 
 def get(connection: sqlite3.Connection, bucket: str, key: str) -> Record | None:

@@ -31,7 +31,7 @@ from tailrace.log import private
 from tailrace.log.contract import Change
 from tailrace.log.stores.sqlite.checkpoints import Checkpoints
 from tailrace.log.stores.sqlite.log import SqliteLog
-from tailrace.log.stores.sqlite.readers import Readers
+from tailrace.log.stores.sqlite.readers import ReadPool
 from tailrace.log.stores.sqlite.records import SqliteRecords, change_all
 from tailrace.log.stores.sqlite.recovery import Recovery
 from tailrace.log.stores.sqlite.schema import LOCK, connect, make_private, migrate
@@ -118,7 +118,7 @@ class SqliteStore:
         self, connection: sqlite3.Connection, recovery: Recovery, life: AsyncExitStack
     ) -> None:
         """Wire the parts; `life` undoes it, the last one first."""
-        readers = Readers(self._folder)
+        readers = ReadPool(self._folder)
         writer = Writer(connection, recovery.segment)
         checkpoints = Checkpoints(self._folder, writer.turn)
         log = self._log = SqliteLog(writer, readers, recovery)

@@ -113,8 +113,8 @@ class Speaker:
 class Run(Speaker):
     """One run, as its generator sees it.
 
-    `input` is the text of the last user message, `messages` everything said so far in the conversation.
-    `attempt` is above 1 when the run begins anew after a crash.
+    `input` is the text of the last user message, `messages` the whole conversation so far. `attempt` is
+    above 1 if the run starts again after a crash.
     """
 
     def __init__(self, context: RunContext) -> None:

@@ -1,8 +1,9 @@
 """A plain async generator as an agent: pieces in, events out.
 
-A generator has no state that could be taken up after a crash: its run fails then, or with `restarts`
-begins anew, with what was said before abandoned. Items are opened, closed and accounted for here,
-so that whatever a generator yields becomes a legal log, or fails with the grammar's words.
+A generator has no state that could be continued after a crash: its run fails then, or with `restarts`
+starts again from the beginning, and the events of the earlier attempt are abandoned. Items are opened,
+closed and accounted for here, so that whatever a generator yields becomes a legal log, or fails with the
+grammar's message.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _code(thing: Any) -> Any:
 
 
 def _begins_tool(piece: GeneratorPiece) -> bool:
-    """Whether the generator goes on by running a tool."""
+    """Whether the generator runs a tool after this piece."""
     return isinstance(piece, t.ToolStarted) or (
         isinstance(piece, ToolCallPiece) and not piece.client
     )
@@ -242,7 +243,7 @@ class _PieceWriter:
             self._emit(agent, t.ItemCompleted(number))
 
     def _account(self, agent: str, usage: t.Usage | None = None) -> None:
-        """End the agent's reply: what is said has been said, and the next turn will remember it."""
+        """End the agent's reply, so that the next turn remembers it."""
         self._close(agent)
         if usage is not None or agent in self._owing:
             self._emit(agent, usage or t.Usage(self._name))
@@ -261,7 +262,7 @@ class _PieceWriter:
         self._context.emit([t.Draft(self._cut(payload), NODE, agent)])
 
     def _cut(self, payload: t.Payload) -> t.Payload:
-        """A text or a result that goes on for ever, up to where tools' answers are cut."""
+        """The payload, with a text or a result cut at `MAX_OUTPUT` characters."""
         if isinstance(payload, t.ToolCompleted):
             result = ToolResult(payload.output, payload.is_error).cut()
             return t.ToolCompleted(payload.item, result.output, result.is_error)

@@ -1,7 +1,8 @@
-"""One run of a graph inside a run of ours, as its tap asks for it: replies, tools, people.
+"""One run of a graph inside a run of ours, as its tap requires it: replies, tools, people.
 
-A graph goes on from its checkpoints; what its unfinished step does again is played back. A reply is found
-by where the model was asked (step, task, which call of the task), which is the same in every attempt.
+A graph continues from its checkpoints; the part of its unfinished step that it repeats is played back. A
+reply is identified by where the model was called (step, task, number of the call in the task), which is the
+same in every attempt.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from tailrace.events.item_state import ItemState
 from tailrace.runtimes.adapters.langgraph import anatomy
 from tailrace.runtimes.adapters.langgraph.messages import DIALECT, reply_message, text_of, usage
 from tailrace.runtimes.adapters.langgraph.people import People
-from tailrace.runtimes.adapters.langgraph.reply import Floor, LangGraphReply
+from tailrace.runtimes.adapters.langgraph.reply import Floor, LangGraphReply, ToolRoles
 from tailrace.runtimes.adapters.langgraph.saver import Saver
 from tailrace.runtimes.adapters.playback import Member, PlaybackTeam, Scope
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.steps import INTERRUPTED
-from tailrace.runtimes.tools.raised import tool_failure
+from tailrace.runtimes.tools.contract import tool_failure
 
 Result = TypeVar("Result")
 
@@ -60,13 +61,14 @@ class Graphs(PlaybackTeam):
             self._threads.discard(future)
 
     def let_threads_go(self) -> None:
-        """The graph has ended or was stopped: nobody waits any longer."""
+        """Cancel what threads wait for: the graph has ended or was stopped."""
         for future in list(self._threads):
             future.cancel()
 
 
 class OpenModelCall:
-    """A model that is asked: where, and what of the answer is told. `reply` is None for hidden calls."""
+    """A call of a model that has not ended: where it is made, and the reply that logs it. `reply` is None
+    for calls that clients do not see."""
 
     def __init__(self, task: str, count: int, model: str, reply: LangGraphReply | None) -> None:
         self.task = task
@@ -110,16 +112,14 @@ class LangGraphInvocation(Member):
             raise LimitReached("max_turns")
         graph = self._graph
         client = self.graphs.client if self.is_main else set[str]()
-        reply = LangGraphReply(
-            self.state,
-            self._floor,
-            self.reply_recorder(),
-            self.emit,
+        tools = ToolRoles(
             label=self.name,
             client=client,
-            approval_tools=anatomy.approval_tools(graph) if graph is not None else (),
+            approval=anatomy.approval_tools(graph) if graph is not None else (),
             answers=anatomy.answer_tools(graph, model_tools - client) if graph is not None else (),
         )
+        recorder = self.reply_recorder()
+        reply = LangGraphReply(self.state, self._floor, recorder, self.emit, tools)
         return OpenModelCall(task, count, model, reply)
 
     async def after_reply(self, call: OpenModelCall, message: AIMessage) -> AIMessage:
@@ -159,7 +159,7 @@ class LangGraphInvocation(Member):
                     self.complete(number, text_of(message), is_error=message.status == "error")
 
     def close(self, status: t.Ending | None) -> None:
-        """The graph has ended, or stopped for somebody (None)."""
+        """The graph has ended, or stopped to wait for a person (None)."""
         if not self.team.stopping and status is not None:
             for number, text in self._tool_errors.items():
                 self.complete(number, text, is_error=True)
@@ -221,7 +221,7 @@ class LangGraphInvocation(Member):
             self.complete(number, text_of(message), is_error=message.status == "error")
 
     def fail_tool(self, number: int, error: Exception) -> None:
-        """A tool raised. What the model reads of it, if it goes on, its tool node decides."""
+        """A tool raised. If the graph continues, its tool node decides what the model reads."""
         self._tool_errors[number] = tool_failure(error, self.state.items[number].started.name)
 
     def alone(self, scope: Scope) -> LangGraphInvocation:
@@ -235,7 +235,7 @@ class LangGraphInvocation(Member):
     async def on_interrupts(
         self, interrupts: Sequence[Interrupt], number: int | None = None
     ) -> None:
-        """The graph stopped, in a call or not, until somebody answers."""
+        """The graph stopped, in call `number` or outside of calls, until a person answers."""
         for interrupt in interrupts:
             await self.graphs.people.ask(self, interrupt, number)
 

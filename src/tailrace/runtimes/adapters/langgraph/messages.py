@@ -48,7 +48,7 @@ def request_messages(request: RunRequest) -> list[BaseMessage]:
 
 
 def with_late_inputs(messages: list[BaseMessage], late: Sequence[LateInput]) -> list[BaseMessage]:
-    """What a model is asked, with what came with answers."""
+    """The messages for a model, with those that came with people's answers."""
     begins = [n for n, message in enumerate(messages) if isinstance(message, AIMessage)]
     human = [(each.replies, [_input_message(item, {}) for item in each.messages]) for each in late]
     return insert_late(messages, begins, human)
@@ -127,7 +127,7 @@ def text_of(message: BaseMessage) -> str:
 
 
 def _conversation(items: Sequence[i.Item]) -> list[BaseMessage]:
-    """A conversation; calls that nobody ever answered are closed, which model servers insist on."""
+    """A conversation as messages; calls without an output get one, which model servers require."""
     names = {item.call_id: item.name for item in items if isinstance(item, i.ToolCall)}
     ids_with_output = {item.call_id for item in items if isinstance(item, i.ToolOutput)}
     messages: list[BaseMessage] = []

@@ -1,9 +1,9 @@
-"""What is changed of LangGraph and LangChain, so that graphs are listened to: nothing else is.
+"""What is changed of LangGraph and LangChain, so that graphs are listened to. Nothing else is.
 
-A graph's models and tools are closed over by its nodes, so they are met in their classes, which are wrapped
-once when this file is imported; outside our runs they do what they did. Synchronous code of a graph runs in
-threads: there the same is told from the thread, which waits. Nothing is decided here, the invocation is
-asked.
+A graph's models and tools are captured by its nodes, so their classes are wrapped, once, when this file is
+imported; outside our runs they behave as before. Synchronous code of a graph runs in threads: there the
+same work is passed to the event loop, and the thread waits for it. Nothing is decided here: the invocation
+is asked.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from tailrace import hooks
 from tailrace.runtimes.adapters.langgraph import anatomy
+from tailrace.runtimes.adapters.langgraph.anatomy import tool_names, with_client_options
 from tailrace.runtimes.adapters.langgraph.invocation import (
     Graphs,
     LangGraphInvocation,
     OpenModelCall,
 )
 from tailrace.runtimes.adapters.langgraph.messages import with_late_inputs
-from tailrace.runtimes.adapters.langgraph.offer import tool_names, with_client_options
 from tailrace.runtimes.adapters.playback import SCOPE, Scope, scope
 
 GRAPHS, MODELS = ("langgraph", "1.2.20"), ("langchain-core", "1.7")

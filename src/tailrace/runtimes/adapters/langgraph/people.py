@@ -35,7 +35,7 @@ class People:
         self._interrupts: set[str] = set()
 
     def answers(self) -> dict[str, Any]:
-        """All answers so far, by interrupt. What people refused is over with this."""
+        """All answers so far, by interrupt. Calls that people refused are completed with this."""
         answers: dict[str, Any] = {}
         for id, numbers in self._saver.approvals.items():
             items = [self._state.items[number] for number in numbers]
@@ -59,7 +59,7 @@ class People:
         return was_interrupted
 
     async def ask(self, agent: Member, interrupt: Interrupt, number: int | None) -> None:
-        """Ask, unless somebody was asked already."""
+        """Ask a person, unless the interrupt was asked about before."""
         if interrupt.id in self._interrupts:
             return
         self._interrupts.add(interrupt.id)
@@ -87,7 +87,7 @@ class People:
 
     @property
     def at_breakpoint(self) -> bool:
-        """Whether nobody has let the graph go on."""
+        """Whether the graph waits for permission to continue from a breakpoint."""
         start = BREAKPOINT.format("")
         return any(n.startswith(start) and how == "asked" for n, how in self._state.asks.items())
 

@@ -1,8 +1,8 @@
 """One model reply of a LangChain model on its way into the log.
 
-Takes the chunks as they come and the whole message at the end. Replies of one agent are told one after the
-other: nodes that work side by side may ask models at the same time, and what the later one says waits until
-the earlier one has said all. A call of an output tool is the answer itself: it is shown as a message.
+Takes the chunks as they arrive and the complete message at the end. Replies of one agent are logged one
+after the other: nodes that run in parallel may call models at the same time, and the later reply waits
+until the earlier one has ended. A call of an output tool is the answer itself: it is shown as a message.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolCall
@@ -24,8 +24,19 @@ Say = Callable[[t.Payload], None]
 MALFORMED = "The arguments are no JSON object."
 
 
+class ToolRoles(NamedTuple):
+    """The tools that a model may call, by who carries out the call: `client` the client; `approval` the
+    server, after a person's yes; `answers` nobody, because the call is the answer; any other the server,
+    under `label`."""
+
+    label: str
+    client: Collection[str]
+    approval: Collection[str]
+    answers: Collection[str]
+
+
 class Floor:
-    """Whose turn it is to be told."""
+    """Which of an agent's parallel replies is logged now: the one that started first."""
 
     def __init__(self) -> None:
         self._waiting: deque[LangGraphReply] = deque()
@@ -47,7 +58,8 @@ class Floor:
 
 
 class LangGraphReply:
-    """Opens and closes the items of one reply; `say` emits for its agent what is no part of the reply."""
+    """Opens and closes the items of one reply; `say` emits events of its agent that are not part of the
+    reply."""
 
     def __init__(
         self,
@@ -55,21 +67,14 @@ class LangGraphReply:
         floor: Floor,
         recorder: ReplyRecorder,
         say: Say,
-        *,
-        label: str,
-        client: Collection[str],
-        approval_tools: Collection[str],
-        answers: Collection[str],
+        tools: ToolRoles,
     ) -> None:
         self._state = state
         self._floor = floor
         self._recorder = recorder
         self._say = recorder.emit
         self._say_beside = say
-        self._label = label
-        self._client = client
-        self._approval_tools = approval_tools
-        self._answers = answers
+        self._tools = tools
         self._waiting: list[Callable[[], None]] = []
         self._items: list[int] = []
         self._open: tuple[t.ItemKind, int] | None = None
@@ -143,10 +148,10 @@ class LangGraphReply:
     def _start_call(self, name: str, call_id: str) -> int:
         self._close_text()
         number = self._recorder.next_number()
-        if name in self._answers:
+        if name in self._tools.answers:
             self._start(t.ItemStarted(number, "message"))
         else:
-            client = name in self._client
+            client = name in self._tools.client
             self._start(
                 t.ItemStarted(
                     number,
@@ -154,8 +159,8 @@ class LangGraphReply:
                     name=name,
                     call_id=call_id,
                     runs_on="client" if client else "server",
-                    server_label="" if client else self._label,
-                    waits_for="approval" if name in self._approval_tools and not client else "",
+                    server_label="" if client else self._tools.label,
+                    waits_for="approval" if name in self._tools.approval and not client else "",
                 )
             )
         self._by_id[call_id] = number

@@ -95,7 +95,7 @@ class LangGraphRuntime:
             before = again
 
     async def _work(self, graphs: Graphs) -> bool:
-        """Let the graph work; False when nothing can be done before somebody answers."""
+        """Let the graph work; False if nothing can be done before a person answers."""
         if graphs.people.at_breakpoint:
             return False
         token = SCOPE.set(Scope(graphs, None, None))

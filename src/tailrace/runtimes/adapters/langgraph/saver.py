@@ -1,25 +1,29 @@
-"""What a LangGraph run keeps besides its log: the framework's checkpoints, and results that are no text.
+"""What a LangGraph run stores besides its log: the framework's checkpoints, and results that are not text.
 
-The framework's own saver in memory holds a run's checkpoints while it is worked on; each write to it also
-becomes a record, in order, and a later process fills the memory from the records. So histories of channels
-that are kept as differences need no second implementation here.
+The framework's own saver in memory holds a run's checkpoints while a process works on it; each write to it
+also becomes a record, in order, and a later process fills the memory from the records. So the histories of
+channels that are stored as differences need no second implementation here.
 
-A record and a log are written apart, so an entry is written only when the log has everything that the graph
-had told by then: otherwise a crash could leave a graph that has heard a reply which nobody can read.
+A record and a log are written separately, so an entry is written only when the log has everything that the
+graph had received by then. Otherwise a crash could leave a graph that has received a reply which is not in
+the log.
 
-Answers to interrupts are not kept here: the log has them, and they are handed to the framework as if it had
-stored them (`answers`). What it stores of them itself is left out, so that none can be given twice.
+Answers to interrupts are not stored here: the log has them, and they are given to the framework as if it
+had stored them (`answers`). Its own copies are left out, so that no answer is given twice.
 
 Only what a later process needs is kept: of each namespace the last checkpoint with its writes, of each
-channel the last value; what came before goes when a checkpoint is written, with the namespaces of the tasks
-that it has made an end of. A channel that is kept as differences needs its history back to its last value:
+channel the last value. Older ones are deleted when a checkpoint is written, with the namespaces of the
+tasks that it completes. A channel that is stored as differences needs its history back to its last value:
 the framework names such channels in a checkpoint's metadata (`DELTAS`).
+
+A `Journal` is the entries of one run in a store's records: durable in the order in which they were made,
+and deleted by what they are about.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -32,8 +36,59 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Interrupt
 
-from tailrace.runtimes.adapters.langgraph.journal import Flush, Journal
-from tailrace.runtimes.contract import CheckpointRecords
+from tailrace.events.versions import pack_entry, unpack_entry
+from tailrace.runtimes.contract import CHECKPOINTS, CheckpointRecords
+
+Flush = Callable[[], Awaitable[None]]
+"""Waits until all that the run's log was told is durable."""
+
+
+class Journal:
+    """The entries of `run`."""
+
+    def __init__(self, records: CheckpointRecords, run: str, flush: Flush) -> None:
+        self._records = records
+        self.flush = flush
+        self._start = f"{run}/"
+        self._count = 0
+        self._about: dict[Hashable, list[str]] = {}
+
+    async def load(self) -> list[tuple[str, Any]]:
+        """All entries, each with the key of its record."""
+        entries: list[tuple[str, Any]] = []
+        after = self._start
+        while page := await self._records.scan(CHECKPOINTS, after=after):
+            mine = [record for record in page if record.key.startswith(self._start)]
+            for record in mine:
+                entries.append((record.key, unpack_entry(record.value)))
+                self._count = int(record.key.removeprefix(self._start))
+            after = page[-1].key
+            if len(mine) < len(page):
+                break
+        return entries
+
+    async def add(self, entry: Any, about: Hashable = None) -> None:
+        """Keep an entry, behind what the log was told before; returns when it is durable."""
+        await self.flush()
+        await self.put(entry, about)
+
+    def put(self, entry: Any, about: Hashable) -> Awaitable[object]:
+        """Keep an entry at once; resolves when it is durable."""
+        self._count += 1
+        key = f"{self._start}{self._count:010}"
+        self.index(key, about)
+        return self._records.put(CHECKPOINTS, key, pack_entry(entry))
+
+    def index(self, key: str, about: Hashable) -> None:
+        """Remember what a loaded entry is about."""
+        if about is not None:
+            self._about.setdefault(about, []).append(key)
+
+    def forget(self, about: Hashable) -> Awaitable[object]:
+        """Remove all entries about something."""
+        keys = self._about.pop(about, [])
+        return asyncio.gather(*(self._records.delete(CHECKPOINTS, key) for key in keys))
+
 
 INTERRUPT, RESUME = "__interrupt__", "__resume__"
 DELTAS = "counters_since_delta_snapshot"
@@ -89,7 +144,7 @@ class Saver(InMemorySaver):
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether there is a checkpoint to go on from."""
+        """Whether there is a checkpoint to continue from."""
         return bool(self.storage[self._run][""])
 
     async def keep_approvals(self, id: str, numbers: list[int], *, single: bool) -> None:
@@ -109,7 +164,7 @@ class Saver(InMemorySaver):
         await self._journal.add(("result", number, self._results[number]))
 
     async def keep_read(self, number: int, answers: int) -> None:
-        """A call goes on with so many answers: from here on it may take effect."""
+        """A call continues with so many answers: from here on it may take effect."""
         if self.read.get(number, 0) != answers:
             self.read[number] = answers
             await self._journal.add(("read", number, answers))
@@ -198,7 +253,7 @@ class Saver(InMemorySaver):
         await asyncio.gather(*writes)
 
     def _forget_values(self, space: str, versions: ChannelVersions) -> list[Awaitable[object]]:
-        """Of the channels that have a value anew, forget the earlier ones."""
+        """Of the channels with a new value, forget the earlier ones."""
         anew = {
             channel: version
             for channel, version in versions.items()

@@ -26,7 +26,7 @@ from tailrace.runtimes.adapters.openai_agents.reply import CALLS, OpenAIAgentsRe
 from tailrace.runtimes.adapters.playback import SCOPE, Member, Scope
 from tailrace.runtimes.invocation import last_text
 from tailrace.runtimes.steps import INTERRUPTED
-from tailrace.runtimes.tools.raised import tool_failure
+from tailrace.runtimes.tools.contract import tool_failure
 
 LOCAL = frozenset({"computer_call", "shell_call", "local_shell_call", "apply_patch_call"})
 """Calls that the SDK carries out itself, out of our sight, unless the reply has their output too."""
@@ -134,7 +134,7 @@ class OpenAIAgentsInvocation(Member):
             item.started.call_id: number
             for number, item in enumerate(self.state.items)
             if item.agent == self.id and item.tool in PENDING_TOOL
-            if number not in self.state.dispatched
+            if number not in self.state.dispatches
         }
         items = cast("list[dict[str, Any]]", input if left and not isinstance(input, str) else [])
         for item in reversed(items):
@@ -160,7 +160,7 @@ class OpenAIAgentsInvocation(Member):
         return child
 
     def end(self, status: t.Ending | None) -> None:
-        """It has ended, and with it whoever it handed over to."""
+        """The agent has ended, and with it the agents to which it handed the conversation over."""
         if self._successor is not None:
             number, child = self._successor
             answer = last_text(made_by(self.state, child.at_work.id))
@@ -182,8 +182,8 @@ class OpenAIAgentsInvocation(Member):
         *,
         has_guardrails: bool = False,
     ) -> Any:
-        """A tool's execution, or what the log has instead of it. What came of a `guarded` one is told when
-        its guardrails have seen it."""
+        """Execute a tool, or return the result in the log. With `has_guardrails` the result is logged after
+        its guardrails have checked it."""
         number = self.call(call_id)
         if number is None:  # a program of the model server calls tools
             return (await work())[0]

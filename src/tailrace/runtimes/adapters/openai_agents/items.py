@@ -36,7 +36,7 @@ _outputs: TypeAdapter[list[ResponseOutputItem]] = TypeAdapter(list[ResponseOutpu
 
 
 def request_input(request: RunRequest) -> list[TResponseInputItem]:
-    """A request's history and input. Calls that nobody ever answered are closed: model servers insist."""
+    """A request's history and input. Calls without an output get one, which model servers require."""
     items = [_plain(item) for item in (*request.history, *request.input) if _is_theirs(item)]
     ids_with_output = {item.call_id for item in items if isinstance(item, i.ToolOutput)}
     conversation: list[i.Item] = []
@@ -61,7 +61,7 @@ def request_input(request: RunRequest) -> list[TResponseInputItem]:
 def with_late_inputs(
     input: str | list[TResponseInputItem], late: Sequence[LateInput]
 ) -> str | list[TResponseInputItem]:
-    """What a model is asked, with what came with answers."""
+    """The input for a model, with the messages that came with people's answers."""
     if isinstance(input, str) or not late:
         return input
     agents = [_is_agents(cast("dict[str, Any]", item)) for item in input]
@@ -96,7 +96,7 @@ def result_text(value: object) -> str:
 
 
 def output_text(output: i.Json) -> str:
-    """The `output` of a call's output item as text; what is no text is shown as JSON."""
+    """The `output` of a call's output item as text; any other value as JSON."""
     if isinstance(output, str):
         return output
     parts = cast("list[dict[str, i.Json]]", output)

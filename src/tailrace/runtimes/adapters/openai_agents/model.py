@@ -1,9 +1,9 @@
-"""How the models of an OpenAI Agents SDK run are listened to: one model that stands in front of all of them.
+"""How the models of an OpenAI Agents SDK run are listened to: one model in front of all of them.
 
-A run's configuration may name a model for all its agents; `TappedModel` is given there. It asks the model
-that the agent would have had, takes the reply off its stream at the model's own edge (the runner's stream of
-events would add 6 µs a token), and plays recorded replies back. What the client asked for
-besides its words is added for the agents that answer it.
+A run's configuration may name a model for all its agents; `TappedModel` is given there. It calls the model
+that the agent would have had, takes the reply off its stream at the model's own edge (the runner's stream
+of events would add 6 µs a token), and plays recorded replies back. Settings and tools of the client's
+request are added for the agents that answer it.
 """
 
 from __future__ import annotations
@@ -170,7 +170,8 @@ class TappedModel(Model):
 
 
 class RequestSchema(AgentOutputSchemaBase):
-    """The JSON schema that a client wants the answer to fit. Only the model is told."""
+    """The JSON schema that a client wants the answer to fit. Only the model receives it; the runner
+    validates nothing."""
 
     def __init__(self, output: OutputFormat) -> None:
         self._output = output

@@ -29,7 +29,7 @@ from agents.run_config import DEFAULT_MAX_TURNS
 from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest
-from tailrace.protocols.secrets import scrubbed
+from tailrace.protocols.secrets import scrub
 from tailrace.runtimes.adapters.openai_agents import patches
 from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvocation
 from tailrace.runtimes.adapters.openai_agents.items import request_input
@@ -113,7 +113,7 @@ def _failure(error: BaseException) -> BaseException:  # noqa: C901 - one arm per
         case ModelRefusalError():
             return ModelFailed("The model refused to answer.")
         case ModelBehaviorError():
-            return ModelFailed(scrubbed(error.message[:MAX_MESSAGE]))
+            return ModelFailed(scrub(error.message[:MAX_MESSAGE]))
         case UserError() if error.__cause__ is not None:
             return _failure(error.__cause__)
         case _:

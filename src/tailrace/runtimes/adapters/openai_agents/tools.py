@@ -1,8 +1,8 @@
 """An OpenAI Agents SDK agent's tools as its run gets them: copies that ask the invocation first.
 
-The SDK would stop a run for an approval and forget it with the process; the copies need no approval of
-the SDK's and wait for the person themselves, so that tools beside them go on. The user's own tool is what
-is called in the end, with its own timeout and its own way of telling of failures.
+The SDK would stop a run for an approval and lose it with the process; the copies need no approval of the
+SDK's and wait for the person themselves, so that tools beside them continue. The user's own tool is called
+in the end, with its own timeout and its own way of reporting failures.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ from tailrace.runtimes.adapters.pydantic_ai.messages import response, with_late_
 from tailrace.runtimes.adapters.pydantic_ai.reply import PydanticAIReply
 from tailrace.runtimes.steps import INTERRUPTED, question_id
 from tailrace.runtimes.structured import question_schema
-from tailrace.runtimes.tools.raised import tool_failure
+from tailrace.runtimes.tools.contract import tool_failure
 
 NOBODY = "Nobody runs this tool for an agent that was called by another one."
 RETRY = "retry"
@@ -106,7 +106,7 @@ class PydanticAIInvocation(Member):
             return await self._run_tool(number, work)
 
     def _answer(self, number: int) -> Any:
-        """What came of a call that its tool put off."""
+        """The result of a call that its tool deferred."""
         name = question_id(number)
         if self.state.asks[name] == "asked":
             raise CallDeferred
@@ -163,7 +163,7 @@ class PydanticAIInvocation(Member):
         item = self.state.items[number]
         if item.started.runs_on == "client":
             return
-        if requests.kind(call.tool_call_id) == "external" and not item.begun:
+        if requests.kind(call.tool_call_id) == "external" and not item.has_begun:
             self.complete(number, NOBODY, is_error=True)
             return
         name = question_id(number)

@@ -63,7 +63,8 @@ def request_prompt(request: RunRequest) -> tuple[Prompt, list[ModelMessage], str
 
 
 def with_late_inputs(messages: list[ModelMessage], late: Sequence[LateInput]) -> list[ModelMessage]:
-    """What the model is asked, with what came with answers: in the requests that have the tools' results."""
+    """The messages for a model, with those that came with people's answers, in the requests that have the
+    tools' results."""
     begins = [n for n, message in enumerate(messages) if isinstance(message, ModelResponse)]
     result = list(messages)
     for each in late:
@@ -104,7 +105,7 @@ def dump(part: ModelResponsePart) -> dict[str, i.Json]:
 
 
 def _messages(items: Sequence[i.Item]) -> list[ModelMessage]:
-    """A conversation; calls that nobody ever answered are closed, which the framework insists on."""
+    """A conversation as messages; calls without an output get one, which the framework requires."""
     names = {item.call_id: item.name for item in items if isinstance(item, i.ToolCall)}
     ids_with_output = {item.call_id for item in items if isinstance(item, i.ToolOutput)}
     messages: list[ModelMessage] = []

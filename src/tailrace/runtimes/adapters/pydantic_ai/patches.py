@@ -1,23 +1,38 @@
-"""What is changed of Pydantic AI, and what is relied on beyond its public promise: nothing else is.
+"""How a Pydantic AI agent is listened to: what is changed of the framework, and what is relied on beyond its
+public promise. Nothing else is.
 
 Every way of running an agent begins with `Agent.iter`, which is wrapped once when this file is imported:
-inside a run of ours the agent is listened to (`tap.py`), outside it does what it did.
+outside a run of ours it does what it did, inside one it adds `Tap` to the agent's capabilities for one run.
+Its model takes the reply at the model's own edge (an event handler on the run would cost 20 times as much a
+token), and its hooks see tools begin, end and wait. Nothing is decided here: `invocation.py` is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from pydantic_ai import Agent
-from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai import Agent, RunContext
+from pydantic_ai.capabilities import AbstractCapability, CapabilityOrdering
+from pydantic_ai.capabilities.abstract import ValidatedToolArgs, WrapToolExecuteHandler
+from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from pydantic_ai.models import (
+    CompletedStreamedResponse,
+    Model,
+    ModelRequestParameters,
+    StreamedResponse,
+)
+from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDefinition
 
 from tailrace import hooks
 from tailrace.runtimes.adapters.playback import scope
 from tailrace.runtimes.adapters.pydantic_ai.invocation import PydanticAIInvocation
-from tailrace.runtimes.adapters.pydantic_ai.tap import Tap
 
 NEEDS = ("pydantic-ai-slim", "2.68")
 CAPABILITY = (
@@ -27,6 +42,89 @@ CAPABILITY = (
     "handle_deferred_tool_calls",
 )
 """What `Tap` overrides: a release that does not call one of them would run agents unheard."""
+
+
+@dataclass
+class Tap(AbstractCapability[Any]):
+    """Listens to one run of one agent."""
+
+    invocation: PydanticAIInvocation
+
+    def get_ordering(self) -> CapabilityOrdering:
+        return CapabilityOrdering(position="outermost")
+
+    def get_wrapper_model(self, model: Model) -> Model:
+        return _TappedModel(model, self.invocation)
+
+    async def wrap_tool_execute(
+        self,
+        ctx: RunContext[Any],
+        *,
+        call: ToolCallPart,
+        tool_def: ToolDefinition,
+        args: ValidatedToolArgs,
+        handler: WrapToolExecuteHandler,
+    ) -> Any:
+        return await self.invocation.execute(call, tool_def, lambda: handler(args))
+
+    async def handle_deferred_tool_calls(
+        self, ctx: RunContext[Any], *, requests: DeferredToolRequests
+    ) -> DeferredToolResults:
+        return await self.invocation.answers(requests)
+
+
+class _TappedModel(WrapperModel):
+    def __init__(self, model: Model, invocation: PydanticAIInvocation) -> None:
+        super().__init__(model)
+        self._invocation = invocation
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        parameters = model_request_parameters
+        invocation = self._invocation
+        logged_reply = await invocation.before_reply(messages)
+        if logged_reply is not None:
+            return logged_reply
+        messages = invocation.with_late_inputs(messages)
+        tools = [*parameters.function_tools, *parameters.output_tools]
+        with invocation.reply({tool.name: tool for tool in tools}) as reply:
+            if not _streams(self.wrapped):
+                response = await self.wrapped.request(messages, model_settings, parameters)
+                reply.whole(response)
+                return response
+            async with self.wrapped.request_stream(messages, model_settings, parameters) as stream:
+                async for event in stream:
+                    reply.take(event)
+                    await invocation.room()
+                response = stream.get()
+            reply.finish(response)
+            return response
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        """For an agent with an event handler of its own: it hears each reply when it is whole."""
+        response = await self.request(messages, model_settings, model_request_parameters)
+        yield CompletedStreamedResponse(
+            response, model_request_parameters=model_request_parameters, replay_events=True
+        )
+
+
+def _streams(model: Model) -> bool:
+    while isinstance(model, WrapperModel):
+        model = model.wrapped
+    if isinstance(model, FunctionModel):
+        return model.stream_function is not None
+    return type(model).request_stream is not Model.request_stream
 
 
 @asynccontextmanager

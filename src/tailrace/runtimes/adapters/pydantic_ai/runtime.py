@@ -1,4 +1,4 @@
-"""A Pydantic AI agent as a runtime: `Agent.run`, listened to (`tap.py`) and played back
+"""A Pydantic AI agent as a runtime: `Agent.run`, listened to (`patches.py`) and played back
 (`playback.py`).
 
 Agents that its tools run take part as subagents: they are met where every run begins
@@ -26,7 +26,7 @@ from pydantic_ai.toolsets.external import ExternalToolset
 from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest, Settings
-from tailrace.protocols.secrets import scrubbed
+from tailrace.protocols.secrets import scrub
 from tailrace.runtimes.adapters.playback import play
 from tailrace.runtimes.adapters.pydantic_ai import patches
 from tailrace.runtimes.adapters.pydantic_ai.messages import request_prompt
@@ -127,7 +127,7 @@ def _failure(error: BaseException) -> BaseException:
         case FallbackExceptionGroup():
             return _fallback(error)
         case UnexpectedModelBehavior():
-            return ModelFailed(scrubbed(error.message[:MAX_MESSAGE]))
+            return ModelFailed(scrub(error.message[:MAX_MESSAGE]))
         case _:
             return error
 

@@ -7,9 +7,8 @@ import logging
 import pytest
 
 from tailrace import ToolError
-from tailrace.runtimes.tools.contract import MAX_OUTPUT, ToolContext
+from tailrace.runtimes.tools.contract import MAX_OUTPUT, ToolContext, tool_failure
 from tailrace.runtimes.tools.functions import FunctionTool
-from tailrace.runtimes.tools.raised import tool_failure
 
 
 class NoSuchOrder(ToolError):
