@@ -54,9 +54,7 @@ def _text(content: Json) -> str:
 
 
 def _function_names(item: ProviderItem, names: Names) -> str:
-    names_found = [
+    functions = [
         names.of(*tool.key) for tool in declarations((), (item,)) if tool.spec.kind != "provider"
     ]
-    return (
-        f"Found, and now offered: {', '.join(names_found)}" if names_found else "Nothing was found."
-    )
+    return f"Found, and now offered: {', '.join(functions)}" if functions else "Nothing was found."

@@ -83,15 +83,15 @@ def _call(seal: _Seal | None) -> ToolCall | None:
 
 def unseal(items: Iterable[Item]) -> tuple[Item, ...]:
     """A conversation with what each call's thought carried put back into the call; a `GAP` in its place."""
-    items_found = tuple(items)
-    details = {item.call_id: item.details for item in items_found if _carries(item)}
+    all_items = tuple(items)
+    details = {item.call_id: item.details for item in all_items if _carries(item)}
     return tuple(
         GAP
         if _carries(item)
         else replace(item, details={**item.details, **details[item.call_id]})
         if isinstance(item, ToolCall) and item.call_id in details
         else item
-        for item in items_found
+        for item in all_items
     )
 
 

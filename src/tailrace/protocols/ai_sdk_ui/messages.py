@@ -127,9 +127,9 @@ def decode_message(message: Object, where: str) -> DecodedMessage:
             decoder.take(part, f"{where}.parts[{n}]")
         return decoder.message(id)
     content = [_user_part(part, f"{where}.parts[{n}]") for n, part in enumerate(parts)]
-    parts_shown = tuple(part for part in content if part is not None)
+    content_parts = tuple(part for part in content if part is not None)
     return DecodedMessage(
-        role, id, (Message(role=role, content=parts_shown),) if parts_shown else ()
+        role, id, (Message(role=role, content=content_parts),) if content_parts else ()
     )
 
 

@@ -34,10 +34,8 @@ def chunks(request: RunRequest) -> list[Object]:
     users = [n for n, item in enumerate(items) if isinstance(item, Message) and item.role == "user"]
     last_turn = items[users[-1] + 1 if users else 0 :]
     theirs = {item.call_id for item in request.input if isinstance(item, ToolOutput)}
-    chunks_shown = [
-        chunk for n, item in enumerate(last_turn) for chunk in _item(item, f"past_{n}", theirs)
-    ]
-    return [{"type": "start-step"}, *chunks_shown, {"type": "finish-step"}] if chunks_shown else []
+    step = [chunk for n, item in enumerate(last_turn) for chunk in _item(item, f"past_{n}", theirs)]
+    return [{"type": "start-step"}, *step, {"type": "finish-step"}] if step else []
 
 
 def _item(item: Item, id: str, theirs: set[str]) -> Iterator[Object]:

@@ -91,14 +91,14 @@ def decode_system(value: Json) -> tuple[str, list[Object]]:
     """`system`: a string, or text blocks; these as well, for they may say more and are cached one by one."""
     if value is None or isinstance(value, str):
         return value or "", []
-    blocks_found = [
+    system_blocks = [
         as_object(block, f"system.{n}") for n, block in enumerate(as_list(value, "system"))
     ]
-    for n, block in enumerate(blocks_found):
+    for n, block in enumerate(system_blocks):
         if block.get("type") != "text":
             raise unknown(block, f"system.{n}")
-    words = SYSTEM_BREAK.join(text(b, "text", f"system.{n}") for n, b in enumerate(blocks_found))
-    return words, blocks_found
+    words = SYSTEM_BREAK.join(text(b, "text", f"system.{n}") for n, b in enumerate(system_blocks))
+    return words, system_blocks
 
 
 def check_places(value: Json) -> None:

@@ -55,7 +55,7 @@ class ChatChunks(Encoder):
         self._options = options
         self._fields: Object = {}
         self._places: dict[str, int] = {}
-        self._replies_shown: dict[int, Reply] = {}
+        self._reply_of: dict[int, Reply] = {}
         self._call_indexes: dict[int, int] = {}
         self._client_called = False
         self._calls: dict[int, t.ItemStarted] = {}
@@ -126,7 +126,7 @@ class ChatChunks(Encoder):
         if not self._roster.shows(event.node) or not (is_main or self._options.key):
             return
         number = self._replies.get(event.agent, 0)
-        reply = self._replies_shown[payload.item] = (self._attempt, event.agent, number)
+        reply = self._reply_of[payload.item] = (self._attempt, event.agent, number)
         if is_main and reply != self._thinking:
             self._thinking, self._thoughts = reply, []
         if payload.kind == "tool_call":
@@ -149,7 +149,7 @@ class ChatChunks(Encoder):
         self._sink.add({"tool_calls": [call]})
 
     def _on_text_delta(self, event: t.Event, payload: t.TextDelta) -> None:
-        text, reply = payload.text, self._replies_shown.get(payload.item)
+        text, reply = payload.text, self._reply_of.get(payload.item)
         if reply is None or not text:
             return
         if reply is not self._last:
@@ -162,15 +162,15 @@ class ChatChunks(Encoder):
             self._sink.add_text("content", text)
 
     def _on_refusal_delta(self, event: t.Event, payload: t.RefusalDelta) -> None:
-        if payload.item in self._replies_shown:
+        if payload.item in self._reply_of:
             self._add_piece("refusal", payload.text, payload.details)
 
     def _on_reasoning_delta(self, event: t.Event, payload: t.ReasoningDelta) -> None:
-        if payload.item in self._replies_shown:
+        if payload.item in self._reply_of:
             self._add_piece("reasoning_content", payload.text, payload.details)
 
     def _on_summary_delta(self, event: t.Event, payload: t.ReasoningSummaryDelta) -> None:
-        if payload.item in self._replies_shown:
+        if payload.item in self._reply_of:
             self._sink.add_text("reasoning_content", payload.text)
 
     def _add_piece(
@@ -189,20 +189,20 @@ class ChatChunks(Encoder):
             self._sink.add_arguments(index, payload.text)
 
     def _on_audio_delta(self, event: t.Event, payload: t.AudioDelta) -> None:
-        if payload.item in self._replies_shown:
+        if payload.item in self._reply_of:
             self._add_delta({"audio": {"data": payload.data}})
 
     def _on_transcript_delta(self, event: t.Event, payload: t.TranscriptDelta) -> None:
-        if payload.item in self._replies_shown:
+        if payload.item in self._reply_of:
             self._add_delta({"audio": {"transcript": payload.text}})
 
     def _on_annotation_added(self, event: t.Event, payload: t.AnnotationAdded) -> None:
         annotation = wire.annotation(payload.annotation)
-        if payload.item in self._replies_shown and annotation is not None:
+        if payload.item in self._reply_of and annotation is not None:
             self._add_delta({"annotations": [annotation]})
 
     def _on_item_completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
-        if payload.item in self._replies_shown:
+        if payload.item in self._reply_of:
             self._add_delta(extras.of(payload, self._call_indexes.get(payload.item)))
             if isinstance(payload.content, Reasoning) and self._roster.is_main(event.agent):
                 self._thoughts += thoughts.entries_of(payload.content)

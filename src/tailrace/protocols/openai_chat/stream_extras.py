@@ -61,8 +61,8 @@ def with_indexes(delta: Object, places: dict[str, int]) -> Object:
         first = places.get(field, 0)
         places[field] = first + len(entries)
         if entries:
-            entries_numbered = [{"index": n, **entry} for n, entry in enumerate(entries, first)]
-            delta = {**delta, field: entries_numbered}
+            entries_with_index = [{"index": n, **entry} for n, entry in enumerate(entries, first)]
+            delta = {**delta, field: entries_with_index}
     return delta
 
 

@@ -55,12 +55,12 @@ def restore(plain: Object, details: Mapping[str, Json]) -> Object:
 
 def with_parts(item: Object, details: Mapping[str, Json]) -> Object:
     """A server's item with what its parts said beyond their texts."""
-    item_made = dict(item)
+    result = dict(item)
     for field, name in (("content", PARTS), ("summary", SUMMARY)):
         more = any_object(details.get(name))
         if more and isinstance(item.get(field), list):
-            item_made[field] = _merge(_parts(item[field]), more)
-    return _with_others(item_made, details)
+            result[field] = _merge(_parts(item[field]), more)
+    return _with_others(result, details)
 
 
 def _with_others(item: Object, details: Mapping[str, Json]) -> Object:

@@ -36,8 +36,8 @@ def deletion(run: str) -> bytes:
 
 def input_items(run: str, request: RunRequest, query: Mapping[str, str]) -> bytes:
     """A page of what the run was given: earlier turns first, then its own input."""
-    items_given = (*request.history, *request.input)
-    return page([(f"item_{run}_{n}", item) for n, item in enumerate(items_given)], query)
+    all_items = (*request.history, *request.input)
+    return page([(f"item_{run}_{n}", item) for n, item in enumerate(all_items)], query)
 
 
 def page(pairs: Sequence[Pair], query: Mapping[str, str]) -> bytes:
@@ -71,15 +71,15 @@ def page(pairs: Sequence[Pair], query: Mapping[str, str]) -> bytes:
 
 def encode_list(pairs: Sequence[Pair]) -> list[Object]:
     """Items with their ids, as lists show them; other dialects' own items have no form here."""
-    pairs_known = [
+    own_pairs = [
         (id, item)
         for id, item in pairs
         if not isinstance(item, ProviderItem) or item.dialect == items.DIALECT
     ]
-    objects = items.encode_items((item for _, item in pairs_known), for_client=True)
+    objects = items.encode_items((item for _, item in own_pairs), for_client=True)
     return [
         {**value, "id": id, **({"status": "completed"} if value["type"] in WITH_STATUS else {})}
-        for (id, _), value in zip(pairs_known, objects, strict=True)
+        for (id, _), value in zip(own_pairs, objects, strict=True)
     ]
 
 

@@ -124,15 +124,15 @@ def place(body: bytes, item: Item, part: Part | None) -> str:
 def _input(value: Json) -> tuple[tuple[Item, ...], tuple[tuple[int, str], ...]]:
     if not isinstance(value, list):
         return items.decode_input(value), ()
-    items_found: list[Item] = []
+    decoded_items: list[Item] = []
     references: list[tuple[int, str]] = []
     for n, entry in enumerate(as_list(value, "input")):
         reference = _reference(entry, f"input[{n}]")
         if reference is None:
-            items_found.append(items.decode_item(entry, f"input[{n}]"))
+            decoded_items.append(items.decode_item(entry, f"input[{n}]"))
         else:
             references.append((n, reference))
-    return sealed.unseal(items_found), tuple(references)
+    return sealed.unseal(decoded_items), tuple(references)
 
 
 def _reference(value: Json, where: str) -> str | None:

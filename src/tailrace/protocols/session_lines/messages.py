@@ -131,10 +131,10 @@ class SessionReply:
         match event.content:
             case Message():
                 texts = [(part, _content(part)) for part in event.content.content]
-                contents_shown = [each for _, each in texts if isinstance(each, m.TextContent)]
+                text_contents = [each for _, each in texts if isinstance(each, m.TextContent)]
                 return [
                     self._end(index, each, m.TextEnd(content_index=index, content=each.text))
-                    for index, each in zip(indexes, contents_shown, strict=False)
+                    for index, each in zip(indexes, text_contents, strict=False)
                 ]
             case Reasoning():
                 is_summary = block is not None and block[0][0] is t.ReasoningSummaryDelta
