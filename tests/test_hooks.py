@@ -10,9 +10,9 @@ import pytest
 
 HOOKS = {
     # what is gone: the module that is imported then, and what it says
-    "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._start_asgi_task": "http.protocol",
+    "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._start_asgi_task": "http.uvicorn_protocol",
     "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._unset_keepalive_if_required": (
-        "http.protocol"
+        "http.uvicorn_protocol"
     ),
     "pydantic_ai:Agent.iter": "runtimes.adapters.pydantic_ai.runtime",
     **{
@@ -48,7 +48,7 @@ FIELDS = """
 from uvicorn.protocols.http import httptools_impl
 begin = httptools_impl.{owner}.__init__
 httptools_impl.{owner}.__init__ = lambda self, *args, **options: begin(self, *args, **options)
-import tailrace.http.protocol
+import tailrace.http.uvicorn_protocol
 """
 
 
@@ -86,7 +86,7 @@ def test_a_field_that_is_gone_is_named(owner: str) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "http.protocol",
+        "http.uvicorn_protocol",
         *(f"runtimes.adapters.{name}.runtime" for name in ("pydantic_ai", "langgraph")),
     ],
 )

@@ -133,8 +133,8 @@ def test_requests_after_each_other_and_a_body_of_many_pieces(server: ChildServer
 
 
 SLOW = """
-from tailrace.http import protocol
-protocol.HEAD_SECONDS = 0.3
+from tailrace.http import uvicorn_protocol
+uvicorn_protocol.HEAD_SECONDS = 0.3
 from tailrace.cli import main
 main()
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tailrace.http import intake
-from tailrace.http.protocol import Protocol
-from tests.http.test_protocol import READ, Fed
+from tailrace.http.uvicorn_protocol import Protocol
+from tests.http.test_uvicorn_protocol import READ, Fed
 from tests.support.hostile import JOB
 
 REAL_READ = 262_144

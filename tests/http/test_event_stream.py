@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from tailrace.errors import Unavailable
 from tailrace.events.types import Event
-from tailrace.http import direct
+from tailrace.http import connection
 from tailrace.http.event_stream import PING, SSE, EventStream, StreamSettings
 from tailrace.log.stores.memory.store import MemoryStore
 from tailrace.runs.owner import Owner
@@ -81,7 +81,7 @@ class Stuck:
         )
         settings = StreamSettings(heartbeat_seconds=0.01)
         self.stream = stream = Ticking(reading, SSE, {}, settings=settings, shutdown=self.shutdown)
-        scope = {"type": "http", "state": {}, "extensions": {direct.EXTENSION: self.wire}}
+        scope = {"type": "http", "state": {}, "extensions": {connection.EXTENSION: self.wire}}
         await stream(scope, _never, _ignored)
 
 

@@ -1,1 +1,1 @@
-"""WHAT HAPPENED: the canonical events of a run. Pure; everything else speaks these words."""
+"""The canonical events of a run, which all other folders use. Pure."""

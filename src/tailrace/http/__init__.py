@@ -1,1 +1,1 @@
-"""WHERE THEY MEET: the ASGI application, and nothing that could live without HTTP."""
+"""HTTP: the server, its protocol, routes and streams. Nothing here could exist without HTTP."""

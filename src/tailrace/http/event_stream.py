@@ -19,7 +19,7 @@ from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
 
 from tailrace.errors import LogError, Unavailable
-from tailrace.http.direct import Connection, connection
+from tailrace.http.connection import Connection, connection
 from tailrace.protocols.ag_ui.wire import GOODBYE as AGUI_GOODBYE
 from tailrace.service.lifecycle import Shutdown
 from tailrace.service.run_service import Reading

@@ -27,7 +27,7 @@ from tailrace.http import logs
 from tailrace.http.app import unavailable
 from tailrace.http.instance import Instance
 from tailrace.http.origin import NameGuard
-from tailrace.http.protocol import Protocol
+from tailrace.http.uvicorn_protocol import Protocol
 from tailrace.http.watchdog import Watchdog
 from tailrace.service.lifecycle import Shutdown
 from tailrace.service.memory import return_large_blocks

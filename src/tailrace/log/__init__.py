@@ -1,1 +1,1 @@
-"""WHERE IT IS KEPT: one durable, append-only log per run, and the records that find runs."""
+"""Storage: one durable, append-only log per run, and the records that find runs."""

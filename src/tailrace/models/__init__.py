@@ -1,1 +1,1 @@
-"""WHO THINKS: the I/O with model servers, and the models that need none."""
+"""The I/O with model servers, and models without a server."""

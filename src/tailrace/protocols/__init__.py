@@ -1,1 +1,1 @@
-"""HOW IT IS SPOKEN: one folder per wire protocol, both directions. Pure: no I/O, clock or chance."""
+"""Wire protocols, one folder for each, both directions. Pure: no I/O, clock or random numbers."""

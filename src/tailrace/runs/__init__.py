@@ -1,1 +1,1 @@
-"""THE LIFE OF A RUN: it outlives every connection and every process."""
+"""The life of a run, which outlives every connection and every process."""

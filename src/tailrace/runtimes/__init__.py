@@ -1,1 +1,1 @@
-"""WHO WORKS: agent runtimes. Each yields events; none numbers, stores or streams them."""
+"""Agent runtimes. Each emits events; none numbers, stores or streams them."""

@@ -1,9 +1,9 @@
 """Writing to a client without waking a task.
 
-Measured: a task switch for each stream and frame costs as much as the rest of the path. So `protocol.py` puts
-a `Connection` into each request's scope, and while a stream waits for frames the projection writes through
-it. Another ASGI server has none; there streams use plain `send`. Everything that we use of uvicorn beyond
-ASGI is checked here, at import.
+Measured: a task switch for each stream and frame costs as much as the rest of the path. So
+`uvicorn_protocol.py` puts a `Connection` into each request's scope, and while a stream waits for frames the
+projection writes through it. Another ASGI server has none; there streams use plain `send`. Everything that we
+use of uvicorn beyond ASGI is checked here, at import.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tailrace.http import intake
-from tailrace.http.direct import EXTENSION, WRITE_HIGH_WATER, Connection
+from tailrace.http.connection import EXTENSION, WRITE_HIGH_WATER, Connection
 from tailrace.http.intake import BodyFraming, Intake, Refusal
 from tailrace.http.request_ids import fresh_id, lines, request_id
 

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from tailrace.http import intake, protocol
-from tailrace.http.protocol import MAX_PIPELINE, Protocol
+from tailrace.http import intake, uvicorn_protocol
+from tailrace.http.uvicorn_protocol import MAX_PIPELINE, Protocol
 from tests.support.hostile import ENDLESS, HOST
 from tests.support.waiting import until
 
@@ -126,7 +126,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "FRAMING_BYTES", 1_000)
     monkeypatch.setattr(intake, "HEADERS", 20)
     monkeypatch.setattr(intake, "UNREAD_BYTES", 500)
-    monkeypatch.setattr(protocol, "REST_BYTES", 500)
+    monkeypatch.setattr(uvicorn_protocol, "REST_BYTES", 500)
 
 
 @pytest.mark.parametrize("size", [1, 7, READ])
