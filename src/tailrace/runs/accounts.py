@@ -47,7 +47,8 @@ SHAPE = Shape("what was spent", _Spending)
 
 
 class _Day:
-    """One budget on one day: what is stored, what is being added to that, and what is not yet."""
+    """One budget on one day: the stored sum, the sum that is being written, and the sum that is not written
+    yet."""
 
     def __init__(self) -> None:
         self.stored_spending = self.adding = self.more = NOTHING

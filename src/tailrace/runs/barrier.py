@@ -1,8 +1,9 @@
-"""Keeps a run that was claimed, and has not begun, from ever beginning.
+"""Prevents a run that was claimed, and has not started, from ever starting.
 
-A process of a cluster claims a key for a run and then writes the run's first frame. When it does not answer
-it may be dead, cut off or frozen, and the frame may still be on its way to the engine. Whoever takes the key
-over puts a barrier where that frame would go: the log decides which of the two came first (docs/adr/0013).
+A process of a cluster claims a key for a run and then writes the run's first frame. A process that does not
+answer may be dead, disconnected or frozen, and its frame may still be on the way to the engine. The process
+that takes over the key writes a barrier in the place of that frame: the log decides which of the two came
+first (docs/adr/0013).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ async def bar(run: str, log: EventLog, directory: Directory, clock: Clock) -> No
         return await _barrier(run, log)
     if state.is_finished:
         return None
-    # Its first frame is there and its record may be on its way: nobody works on a run that has ended.
+    # The log has its first frame, and its record may follow: an ended run has no worker.
     end = RunFailed("server_error", BEGUN_AGAIN)
     writer = RunWriter(log, run, state, clock)
     writer.add([*state.settle(end), Draft(end)])

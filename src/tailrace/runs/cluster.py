@@ -1,7 +1,8 @@
-"""An executor of many processes: runs are offered, some process works on each, and any process is its door.
+"""The executor of a cluster: runs are offered as jobs, one process works on each, and every process accepts
+requests.
 
-What belongs to whom is decided by nothing but the log: a job says that a run needs somebody, a call finds the
-one who works on it. Where nobody answers a call, the log is written directly; whoever comes later is fenced.
+Only the log decides which process owns a run. A job says that a run needs a worker; a call finds the worker.
+If no worker answers a call, the log is written directly, and a later worker is fenced.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Cluster:
         if self._taking is not None:
             await asyncio.wait([self._taking])
         await self._worker.drain()
-        if self._tasks:  # jobs go back, so that nobody waits for the lease
+        if self._tasks:  # jobs are returned, so that no run waits for the end of a lease
             await asyncio.wait(self._tasks, timeout=CALL_SECONDS)
 
     async def close(self) -> None:
@@ -154,7 +155,8 @@ class Cluster:
         return reply is not None and worker_rpc.outcome(reply)
 
     async def take_up(self, run: str, state: RunState) -> None:
-        """Its job was lost, or is on its way: who takes the second one asks who works on the run."""
+        """Offer a run whose job was lost or is delayed: the process that takes a second job asks for the
+        worker first."""
         await self._work.offer(run, state.seq - 1)
 
     async def wait(self, run: str) -> None:
@@ -181,7 +183,7 @@ class Cluster:
 
     async def cancel(self, run: str, by: str) -> bool:
         while True:
-            with suppress(Fenced):  # somebody has just taken it
+            with suppress(Fenced):  # another process has just taken it
                 if self._worker.live(run) is not None:
                     return await self._worker.cancel(run, by)
                 seconds = self._settings.cancel_seconds + CALL_SECONDS
@@ -257,7 +259,7 @@ class Cluster:
             return None
         self._unseen.pop(job.run, None)
         if await self._is_worked_on(job.run):
-            await job.give_back(self._work.lease)  # should that one die, somebody must come back
+            await job.give_back(self._work.lease)  # if that worker dies, the job must come back
             return None
         record, state = arrival
         if state.phase == "running" and not await self._is_for_us(job, record.agent):
@@ -269,7 +271,7 @@ class Cluster:
         return live
 
     async def _miss(self, job: Job) -> None:
-        """Let a job come back whose run is not in the log yet, and not for ever."""
+        """Return a job whose run is not in the log yet, a bounded number of times."""
         now = asyncio.get_running_loop().time()
         age = now - self._unseen.setdefault(job.run, now)
         if age < LOST_SECONDS:
@@ -283,8 +285,8 @@ class Cluster:
         await job.acknowledge()
 
     async def _is_for_us(self, job: Job, agent: str) -> bool:
-        """Whether this process knows a run's agent, or nobody does for so long that none will; the job is
-        kept until that is clear."""
+        """Whether this process has the run's agent, or no process had it for so long that none will; the job
+        is kept until then."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + STRANGE_SECONDS
         while not self._worker.knows(agent):
@@ -300,7 +302,8 @@ class Cluster:
         return True
 
     async def _is_worked_on(self, run: str) -> bool:
-        """Whether somebody says so: a run may have two jobs, and one comes back that was thought lost."""
+        """Whether a worker answers for the run: a run may have two jobs, if one that seemed lost comes
+        back."""
         if self._works_on(run):
             return True
         try:

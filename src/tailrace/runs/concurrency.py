@@ -1,9 +1,9 @@
-"""How many runs are worked on at once for each who pays: in this process, or in all of a cluster.
+"""Limits on concurrent runs, for each budget: in this process, or in a whole cluster.
 
-In a cluster one record a budget names the runs that it pays for, and every start is a compare-and-set on it,
-so that no two processes take the same place. Nobody takes a run out when it ends: that would be one more
-write, and one that a kill prevents. When all places seem taken, those of runs that have ended or wait, by
-their own records, are free.
+In a cluster one record for each budget names its runs, and every start is a compare-and-set on it, so that no
+two processes take the same place. A run is not removed when it ends: that would be one more write, which a
+kill prevents. When all places seem to be taken, those of runs that have ended or wait, by their own records,
+are free.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BUCKET = "running"
 RETENTION_MS = 48 * HOUR
 """A record lasts so long after the last start: longer than a run."""
 BUSY_SECONDS = 2.0
-"""What a caller with too many runs is told to wait; when one ends nobody knows."""
+"""The `retry-after` of a caller with too many runs; the end of a run cannot be predicted."""
 WAITS = (0.05, 0.15)
 """Before a caller is refused: a run's end is seen by its reader a moment before it is on record."""
 UNBORN = 60_000

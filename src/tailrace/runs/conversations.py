@@ -292,5 +292,5 @@ def _size(entry: Entry) -> int:
 
 
 def _of_run(run: str, state: RunState) -> tuple[Entry, ...]:
-    """A run's turn: what was put in and what came out."""
+    """The items of a run's turn: its input and its output."""
     return tuple(Entry(f"item_{run}_{n}", item) for n, item in enumerate(history.turn(state)))

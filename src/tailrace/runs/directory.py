@@ -1,7 +1,7 @@
-"""Finds runs: by any of their names, by what came before them, by who owns them.
+"""Finds runs: by any of their ids, by conversation, by owner.
 
-One small record a run, apart from its log, kept longer than the log: a record whose log is gone is the
-difference between "expired" (410) and "never existed" (404).
+Each run has one small record besides its log, which is kept longer than the log: a record without a log is
+the difference between "expired" (410) and "never existed" (404).
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ Status = Literal[
 
 
 class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What is known of a run without reading its log. Times in milliseconds since the epoch.
+    """The record of a run, which is read without its log. Times in milliseconds since the epoch.
 
-    `grace` is how many seconds the run goes on when nobody reads it, None for as long as it takes.
-    `retention_ms` is how many milliseconds its log stays after its end. `budgets` pay for it.
-    `handovers`: how often a process that stopped in order has left it to the next one. `size` of its log in
-    bytes, once it has ended.
+    `grace`: seconds for which the run continues without a reader, None for no limit. `retention_ms`: time for
+    which its log is kept after its end. `budgets`: those that it is counted in. `handovers`: how often a
+    process that stopped in order has handed it over. `size`: bytes of its log, after its end.
     """
 
     run: str
@@ -132,10 +131,8 @@ class Directory:
         await self._store.records.delete(BUCKET, run)
 
     async def find(self, any_id: str, owner: Owner, what: str = "run") -> RunRecord:
-        """The run behind any of its names. `what` is the surface's word for it.
-
-        Raises `NotFound` for what never existed or belongs to somebody else, `Expired` for what did.
-        """
+        """The run that has an id. `what` is the surface's word for it. Raises `NotFound` for a run that never
+        existed or has another owner, `Expired` for one that did exist."""
         record = await self._load(ids.run_suffix(any_id))
         if record is None or not owner.owns(record.tenant, record.user):
             raise NotFound(f"No {what} found with id '{any_id}'.", code="not_found")
@@ -144,7 +141,7 @@ class Directory:
         return record
 
     async def record(self, run: str) -> RunRecord | None:
-        """The record of a run, whoever owns it."""
+        """The record of a run of any owner; None if there is none."""
         return await self._load(run)
 
     async def find_item(self, any_id: str, owner: Owner) -> tuple[RunRecord, int]:
@@ -205,10 +202,10 @@ class Directory:
     async def page(
         self, owner: Owner, want: Filter = ALL, *, after: str = "", limit: int = 50
     ) -> Page:
-        """The next runs of an owner beyond `after` (`""` for the newest), newest first, `limit` at most.
+        """The next runs of an owner after `after` (`""` for the newest), newest first, at most `limit`.
 
-        A page looks at a bounded number of records and says where the next one goes on, also when it found
-        nothing. Raises `LogError`.
+        A page reads a bounded number of records and says where the next one begins, also if it is empty.
+        Raises `LogError`.
         """
         records: list[RunRecord] = []
         for _ in range(LOOKED_AT // STEP):

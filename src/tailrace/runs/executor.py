@@ -42,8 +42,7 @@ class Executor(Protocol):
         ...
 
     async def open(self) -> None:
-        """Begin: runs that nobody works on any more are taken over, from now on and as soon as they can
-        be."""
+        """Start: from now on, runs without a worker are taken over as soon as possible."""
         ...
 
     async def drain(self) -> None:
@@ -55,18 +54,19 @@ class Executor(Protocol):
         ...
 
     async def offer(self, run: str, after: int) -> None:
-        """Say that a run's log is about to go beyond event `after`, and that somebody must work on it then.
+        """Announce that a run's log will grow beyond event `after`, and that it needs a worker then.
 
-        That comes first: whatever dies in between leaves no run with nobody. Raises `LogError`.
+        The announcement precedes the write: a crash in between leaves no run without a worker. Raises
+        `LogError`.
         """
         ...
 
     async def begin(self, record: RunRecord, writer: RunWriter) -> None:
-        """Let somebody work on a run; what `writer` has been given may still be on its way to the disk."""
+        """Give a run to a worker; events that `writer` has received may not be durable yet."""
         ...
 
     def knows(self, agent: str) -> bool:
-        """Whether somebody may be able to work on an agent's runs."""
+        """Whether a worker for an agent's runs may exist."""
         ...
 
     async def has(self, run: str, by: str) -> bool:
@@ -75,25 +75,25 @@ class Executor(Protocol):
         ...
 
     async def works(self, run: str) -> bool:
-        """Whether somebody works on a run, or is about to. Raises `LogError` when that cannot be told."""
+        """Whether a run has a worker, or will have one. Raises `LogError` if that cannot be found out."""
         ...
 
     async def take_up(self, run: str, state: RunState) -> None:
-        """Let somebody work on a run in progress that has lost its worker. Raises `LogError`."""
+        """Give a run in progress that has lost its worker to another one. Raises `LogError`."""
         ...
 
     async def wait(self, run: str) -> None:
-        """Wait until nobody works on a run any more: it ended, pauses, or was handed over."""
+        """Wait until a run has no worker: it has ended, pauses, or was handed over."""
         ...
 
     async def cancel(self, run: str, by: str) -> bool:
-        """End a run that is worked on; False when nobody does, or when it is about to pause. Returns when its
-        log has ended."""
+        """Cancel a run that has a worker; False if it has none, or is about to pause. Returns when its log
+        has ended."""
         ...
 
     async def answer(self, run: str, answer: Answer) -> bool:
-        """Give a run what it asked for while the rest of it goes on; False when nobody works on it, or when
-        it is about to pause. Raises `Conflict` for what is not asked, `BadRequest` for what does not fit."""
+        """Answer a question of a run that has a worker; False if it has none, or is about to pause. Raises
+        `Conflict` for a question that is not open, `BadRequest` for an answer that does not fit."""
         ...
 
     def reading(self, run: str) -> AbstractContextManager[None]:

@@ -32,11 +32,11 @@ class Membership:
         await self.engine().answer(_process_name(self.name), respond)
 
     async def lives(self, name: str) -> bool:
-        """Whether there is a process of this name; yes, while that cannot be told."""
+        """Whether a process of this name exists; True while that is unknown."""
         return await self._says(name, b"")
 
     async def begins(self, name: str, run: str) -> bool:
-        """Whether a process is writing the start of a run; yes, while that cannot be told."""
+        """Whether a process is writing the start of a run; True while that is unknown."""
         return await self._says(name, run.encode())
 
     async def _says(self, name: str, about: bytes) -> bool:
@@ -73,7 +73,7 @@ class Presence:
 
     @contextmanager
     def reading(self, run: str) -> Generator[None, None, None]:
-        """While it lasts, this process says that somebody reads the run."""
+        """In this context the process reports that it has a reader of the run."""
         readers = self._readers.get(run)
         if readers is None:
             readers = self._readers[run] = _Readers()
@@ -90,7 +90,7 @@ class Presence:
                 del self._readers[run]
 
     async def is_read(self, run: str) -> bool:
-        """Whether any process has a reader of the run; yes, when nobody can be asked."""
+        """Whether any process has a reader of the run; True if no process can be reached."""
         if run in self._readers:
             return True
         try:

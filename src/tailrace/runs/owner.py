@@ -1,4 +1,4 @@
-"""Whose something is. What belongs to somebody else does not exist, for all that anybody can tell."""
+"""Tenant and user that own a resource. A resource of another owner is reported as non-existent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Owner(Struct, frozen=True):
-    """A tenant, and the user of it that somebody is; `""` for who sees all of the tenant's."""
+    """A tenant and one of its users; the user `""` sees all resources of the tenant."""
 
     tenant: str
     user: str = ""

@@ -35,11 +35,11 @@ class Attendance(Protocol):
     """Who sees to runs that have not ended. Each may raise `LogError`."""
 
     async def works(self, run: str) -> bool:
-        """Whether somebody works on a run, or is about to."""
+        """Whether a run has a worker, or will have one."""
         ...
 
     async def take_up(self, run: str, state: RunState) -> None:
-        """Let somebody work on a run in progress."""
+        """Give a run in progress to a worker."""
         ...
 
     async def give_up(self, run: str) -> None:
@@ -84,10 +84,10 @@ class Sweeper:
         return expired
 
     async def forget(self, record: RunRecord) -> None:
-        """Remove a run at once, as if it had never been (a client deleted it).
+        """Remove a run at once with all its data (a client deleted it).
 
-        Its record says so first: where a crash comes between, the next sweep does the rest, and nobody takes
-        a log that is gone for a damaged one.
+        Its record is marked first: after a crash in between, the next sweep does the rest, and a missing log
+        is not taken for a damaged one.
         """
         expired_record = msgspec.structs.replace(record, status="expired")
         await self._directory.write(expired_record, expires=self._clock())
@@ -126,7 +126,7 @@ class Sweeper:
         await self._store.records.change(Change(BUCKET, due.key, apply))
 
     async def _attend(self, record: RunRecord, state: RunState, now: int, runs: Attendance) -> None:
-        """See to a run that has not ended and that nobody works on."""
+        """Handle a run that has not ended and has no worker."""
         if state.phase == "running":
             return await runs.take_up(record.run, state)
         until = state.since + self._settings.waiting
@@ -170,7 +170,7 @@ class Sweeper:
         await self.forget_kept(run)
 
     async def forget_kept(self, run: str) -> None:
-        """Forget what a run's runtime has kept besides the log: nobody goes on with it any more."""
+        """Delete the checkpoints of a run's runtime: no attempt will use them."""
         while checkpoints := [
             record.key
             for record in await self._store.records.scan(CHECKPOINTS, after=f"{run}/")
@@ -213,12 +213,12 @@ class RunRecords:
         await self._directory.write(record, expires=self._clock() + self._settings.look)
 
     async def handed_over(self, record: RunRecord) -> None:
-        """This process stops, and the next one goes on."""
+        """This process stops, and the next one continues."""
         with suppress(LogError):
             await self.works(msgspec.structs.replace(record, handovers=record.handovers + 1))
 
     async def waits(self, record: RunRecord, state: RunState) -> None:
-        """A run waits for somebody."""
+        """A run waits for an answer."""
         with suppress(LogError):
             waiting = msgspec.structs.replace(record, status="waiting")
             await self._directory.write(waiting, expires=state.since + self._settings.waiting)

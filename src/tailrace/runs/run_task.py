@@ -1,8 +1,8 @@
-"""One run while somebody works on it: drives its runtime and ends its log.
+"""One run in its worker: drives the runtime and ends the log.
 
-Whatever a runtime does — returns, raises, breaks the grammar, runs for too long, is cancelled — the log
-gets exactly one run end. The one exception is a handover: the process stops, the log stays open, and
-the next attempt goes on.
+Whatever a runtime does — returns, raises, breaks the grammar, runs for too long, is cancelled — the log gets
+exactly one run end. The one exception is a handover: the process stops, the log stays open, and the next
+attempt continues.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from tailrace.runtimes.contract import Repeats, RunContext, Runtime
 logger = logging.getLogger("tailrace.runs")
 
 UNREAD = "the server, since nobody was reading it"
-"""Who cancels a run that is not to go on unread."""
+"""The name in the log of the server that cancels a run without readers."""
 LAST_SECONDS = 1.0
-"""How long a run goes on that has used up what it may, so that it ends by itself where that was all."""
+"""Time for which a run continues after it has exceeded a limit, so that it can end by itself."""
 
 
 class LoopHeld(BaseException):
-    """Raised into code of a run that holds the event loop: no other run goes on meanwhile."""
+    """Raised into code of a run that blocks the event loop, and with it all other runs."""
 
 
 class RunTask:
-    """A run and the task that works on it. `settled` says that its end or pause is durable and on record,
-    `left` that it was handed over to whoever comes next."""
+    """A run and its task. `settled`: its end or pause is durable and recorded; `left`: it was handed over to
+    the next attempt."""
 
     def __init__(
         self,
@@ -101,7 +101,8 @@ class RunTask:
             asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop)
 
     def _stop(self) -> None:
-        """It has used up what it may, and more is to be done. Some need to be told more than once."""
+        """Stop a run that has exceeded a limit and does not end. Some runs need more than one
+        cancellation."""
         if self.task is not None and not self.task.done() and self.writer.state.phase == "running":
             self._stopped = self._reached_limit
             self.task.cancel()
@@ -138,14 +139,14 @@ class RunTask:
         await self.writer.flush()
 
     def answer(self, drafts: Sequence[Draft]) -> None:
-        """Fold in what somebody answered. Raises `IllegalEvent` when it is not, or no longer, asked."""
+        """Apply an answer. Raises `IllegalEvent` if its question is not open."""
         self.writer.add(drafts)
         self._context.tell()
 
     async def work(self, seconds: float) -> None:
         """Drive the runtime to a run end or a pause, for at most `seconds`.
 
-        Raises `LogError` when the log cannot be written (the run is then open and nobody's), and
+        Raises `LogError` when the log cannot be written (the run is then open and has no worker), and
         `CancelledError` when the run is handed over, or the event loop is torn down.
         """
         end = await self._drive(seconds)
@@ -202,7 +203,7 @@ class RunTask:
             _current.set(None)
 
     def _cut_short(self) -> RunEnd:
-        """The end after a cancellation. Raises it again where the run goes on in another process."""
+        """The end after a cancellation. Raises it again if the run continues in another process."""
         task, requested_end = asyncio.current_task(), self._asked_end()
         if task is None or (self._handed_over and not self._held_seconds):
             raise asyncio.CancelledError
@@ -212,7 +213,9 @@ class RunTask:
             return requested_end
         if task.cancelling():
             raise asyncio.CancelledError  # the loop is torn down
-        return RunFailed("server_error", "The agent raised CancelledError.")  # nobody else did
+        return RunFailed(
+            "server_error", "The agent raised CancelledError."
+        )  # no other code cancelled it
 
     def _asked_end(self) -> RunEnd | None:
         """The end that we asked for, by a cancellation."""

@@ -49,7 +49,7 @@ async def _records(inspection: Inspection, bucket: str) -> AsyncGenerator[Record
 
 
 async def _wrong(inspection: Inspection, run: str, record: RunRecord | None) -> str:
-    """What is wrong with a run, or nothing."""
+    """The fault of a run, or `""`."""
     state = RunState()
     try:
         while events := await inspection.read(run, state.seq):

@@ -15,19 +15,18 @@ Role = Literal["all", "api", "worker"]
 
 
 class RunSettings(Struct, frozen=True, kw_only=True):
-    """Times of a run's life. Seconds where the name says so, else milliseconds.
+    """Times and limits of runs. Seconds where the name says so, else milliseconds.
 
-    `kept` after the end of a run (R26: 24 h), `kept_unstored` for `store: false` (long enough to
-    resume a dropped connection), `tombstone` for the memory that a run existed, `waiting` for how long a
-    run waits for an answer. `longest_seconds` of work, from its start or its last answer. `grace` per
-    surface: what a run does when its last reader leaves; a surface that is missing lets it go on. A run of
-    which `stuck_attempts` in a row were cut off before it got any further, or `attempts` in all, is given up:
-    it may be what kills the process. So the last attempt begins alone, and that of others not
-    before it got further or `alone_seconds` are over (less, where many wait). An agent that has not let
-    itself be stopped after `cancel_seconds` is left behind; one whose code holds the event loop for
-    `block_seconds` is interrupted there, and its run fails. So often as `look` says it is seen to that
-    somebody works on a run in progress. `bounds` are a run's size. A process works on `most_runs` at once,
-    0 for any number.
+    `kept` after the end of a run (R26: 24 h), `kept_unstored` for `store: false` (long enough to resume a
+    dropped connection), `tombstone` for the memory that a run existed, `waiting` for how long a run waits for
+    an answer. `longest_seconds` of work, from its start or its last answer. `grace` per surface: what a run
+    does when its last reader leaves; a run of another surface continues. A run fails after `stuck_attempts`
+    in a row without progress, or `attempts` in all: it may be the cause of the crashes. So its last attempt
+    starts alone, and others start after it made progress or after `alone_seconds` (less, if many wait). An
+    agent that ignores its cancellation for `cancel_seconds` is abandoned; one whose code blocks the event
+    loop for `block_seconds` is interrupted, and its run fails. Every `look` the server checks that runs in
+    progress have a worker. `bounds` are a run's size. A process works on `most_runs` at once, 0 for any
+    number.
     """
 
     retention_ms: int = 24 * HOUR

@@ -29,11 +29,11 @@ the clock is to be believed (`sweeping.py`)."""
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """How a request was sent, besides what it asks.
+    """How a request was sent.
 
-    It may be recognised by its key, `""` without one, by the path and the body, and by the client saying that
-    it sends it again. `grace` is how many seconds the run goes on when nobody reads it,
-    None for as long as it takes; unset, the surface's own rule holds. `budgets` pay for the run.
+    A repetition is recognised by its key (`""` without one), or by path and body if the client marks it as a
+    retry. `grace`: seconds for which the run continues without a reader, None for no limit; unset, the
+    surface's rule applies. `budgets`: those that the run is counted in.
     """
 
     key: str
@@ -56,8 +56,8 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 class SubmissionClaim(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which run a submission began, or with `answers` let go on; `fingerprint` is that of its body. `by`
-    names the process that begins the run, where there are several."""
+    """The run that a submission started, or with `answers` continued; `fingerprint` is that of its body. `by`
+    is the process that starts the run, in a cluster."""
 
     run: str
     fingerprint: str

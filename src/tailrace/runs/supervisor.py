@@ -134,10 +134,10 @@ class Supervisor:
     ) -> tuple[str, bool]:
         """Start a run, or attach to the one that an equal submission started.
 
-        Returns the run's suffix and whether it is new. When this returns, `run.started` is durable, and so is
-        all by which it is found again: the id may be shown, and chained to. Raises `Unavailable` while
-        shutting down, `TooMany` for who has too many runs or has spent too much, `Unprocessable` for a key
-        that was used with another body.
+        Returns the run's suffix and whether it is new. When this returns, `run.started` is durable, and so
+        are the records by which it is found: the id can be sent. Raises `Unavailable` while shutting down,
+        `TooMany` when a limit on runs or spending is reached, `Unprocessable` for a key that was used with
+        another body.
         """
         key = await submission_key(submission, owner)
         if self.phase != "open":
@@ -268,7 +268,7 @@ class Supervisor:
         return None if request.background else self._settings.grace.get(request.surface)
 
     async def wait(self, run: str) -> None:
-        """Wait until nobody works on the run any more: it ended, or was handed over."""
+        """Wait until the run has no worker: it has ended, or was handed over."""
         await self._executor.wait(run)
 
     async def forget(self, record: RunRecord) -> None:
@@ -280,7 +280,7 @@ class Supervisor:
         """End a live or waiting run as cancelled; returns when its log has ended. Else `Conflict`."""
         while not await self._executor.cancel(run, by):
             await self._executor.wait(run)
-            with suppress(Fenced):  # another process had an answer for it: it goes on
+            with suppress(Fenced):  # another process had an answer for it: it continues
                 return await self._end_waiting(run, RunCancelled(by))
         return None
 
@@ -357,7 +357,8 @@ class Supervisor:
             await self._executor.record_end(record, state)
 
     async def _waiting(self, run: str) -> tuple[RunRecord, RunState]:
-        """A run that waits. Raises `Fenced` when another process let it go on, `Conflict` when it is over."""
+        """The writer of a waiting run. Raises `Fenced` if another process continued it, `Conflict` if it has
+        ended."""
         record = await self._directory.record(run)
         state = await self._directory.state(run)
         if self._is_shared and state.phase == "running":
@@ -376,11 +377,11 @@ class Supervisor:
             await self._end_waiting(run, RunIncomplete("not_answered"))
 
     async def works(self, run: str) -> bool:
-        """Whether somebody works on a run, or is about to. Raises `LogError` when that cannot be told."""
+        """Whether a run has a worker, or will have one. Raises `LogError` if that cannot be found out."""
         return await self._executor.works(run)
 
     async def take_up(self, run: str, state: RunState) -> None:
-        """Let somebody work on a run that is in progress and that nobody works on. Raises `LogError`."""
+        """Give a run in progress without a worker to one. Raises `LogError`."""
         logger.warning("run %s: it is in progress and has no worker; it is taken up again", run)
         await self._executor.take_up(run, state)
 

@@ -1,10 +1,9 @@
-"""When to sweep: at start and every minute, unless the clock has jumped since the last time.
+"""When to sweep: at startup and every minute, unless the clock has jumped since the last sweep.
 
-Sweeping deletes what is old, and how old it is only the clock says. A clock that is an hour or more away from
-where the last sweep (of any process) saw it may be wrong, as after a restored backup or with a bad time
-server; or the server was stopped for a while. Nothing is deleted then until somebody confirms the clock
-(`tailrace sweep`), or until it has gone on evenly for an hour without another process sweeping by another
-one.
+Sweeping deletes expired data, by the clock. A clock that differs by an hour or more from the one at the last
+sweep (of any process) may be wrong, as after a restored backup or with a bad time server; or the server was
+stopped for a while. Then nothing is deleted until the operator confirms the clock (`tailrace sweep`), or
+until it has run evenly for an hour and no process swept by another clock.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ logger = logging.getLogger("tailrace.runs")
 
 BUCKET, KEY = "sweeps", "clock"
 JUMP = HOUR
-"""Milliseconds by which the clock may be off between two sweeps, and for which one that jumped must go on
+"""Milliseconds by which the clock may differ between two sweeps, and for which one that jumped must run
 evenly."""
 
 
 class SweepMark(Struct, frozen=True, omit_defaults=True):
-    """When, by the clock, the last sweep was, and when somebody confirmed the clock."""
+    """The times, by the clock, of the last sweep and of the last confirmation of the clock."""
 
     at: int = 0
     confirmed_at: int = msgspec.field(default=0, name="confirmed")
@@ -49,7 +48,7 @@ class Doubt:
         self._since: tuple[int, int, int] | None = None
 
     def believes(self, mark: SweepMark | None, now: int, steady: int) -> bool:
-        """`now` is what the clock says, `steady` what a clock says that nobody sets; in milliseconds."""
+        """`now` is the system clock, `steady` a monotonic clock; in milliseconds."""
         if mark is None or _near(now, mark.at) or _near(now, mark.confirmed_at):
             self._since = None
             return True
@@ -104,8 +103,8 @@ async def sweep_for_ever(
 
 
 async def _read(records: Records) -> SweepMark | None:
-    """The mark, None for none; one that cannot be read says nothing of the clock, so that it is not believed
-    until it has shown itself, or until somebody confirms it."""
+    """The mark, None if there is none. An unreadable mark says nothing of the clock: the clock is not trusted
+    until it has run evenly, or until the operator confirms it."""
     try:
         record = await records.get(BUCKET, KEY)
         return None if record is None else SHAPE.decode(record.value)

@@ -29,7 +29,7 @@ from tailrace.runtimes.contract import Runtime
 
 
 def attempt(record: RunRecord, state: RunState, reason: str, *, orderly: bool) -> RunAttempt:
-    """The next attempt at a run. `orderly`: nothing but the log kept the last one from going on."""
+    """The next attempt at a run. `orderly`: only the log stopped the last one."""
     orderly = orderly or record.handovers > state.handovers
     return RunAttempt(state.attempt + 1, reason, orderly, record.handovers, keeps_replies=True)
 
@@ -41,7 +41,7 @@ def hindrance(
     next_one: RunAttempt,
     settings: RunSettings,
 ) -> str:
-    """Why a run cannot go on with `next_one`, or `""`."""
+    """Why a run cannot continue with `next_one`, or `""`."""
     if runtime is None:
         return f"The agent {record.agent} no longer exists."
     if not runtime.resumes:

@@ -1,7 +1,7 @@
-"""Turns of a conversation begin one after the other: in this process by a lock, among many by a record.
+"""Turns of a conversation start one after the other: in this process by a lock, in a cluster by a record.
 
-The record says which process begins a turn and until when that counts at most: one that died holds nobody up,
-one that nobody can ask no longer than that. Processes' clocks need to agree to some seconds.
+The record names the process that starts a turn, and its latest end: a process that died blocks no other, one
+that cannot be reached only until then. The clocks of the processes must agree within some seconds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tailrace.runs.writer import Clock
 
 BUCKET = "turns"
 WAIT_SECONDS = 30.0
-"""How long a turn waits for its conversation before it is told to try again."""
+"""Time for which a turn waits for its conversation before it gets a `Conflict`."""
 HOLD_MS = 40_000
 """Milliseconds for which a turn that begins keeps others out at most: longer than it may wait itself for the
 turn before it to end."""
@@ -56,7 +56,7 @@ class Turns:
 
     @asynccontextmanager
     async def take(self, conversation: str) -> AsyncGenerator[None, None]:
-        """While it lasts nobody else begins a turn. Raises `Conflict` when that takes too long."""
+        """In this context no other process starts a turn. Raises `Conflict` if the wait takes too long."""
         lock = self._here.setdefault(conversation, asyncio.Lock())
         until = 0
         try:

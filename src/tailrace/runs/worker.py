@@ -1,7 +1,7 @@
-"""Works on runs in this process: one task for each, its end on record, and taking over what others left.
+"""Works on runs in this process: one task for each, a record of its end, and takeovers.
 
 Runs come here when they start, when an answer wakes them, and when their last worker is gone. When the
-process stops, the tasks let go without an end; whoever takes such a run goes on under a new attempt.
+process stops, the tasks stop without an end; the next worker continues such a run under a new attempt.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Worker:
         return agent in self._runtimes
 
     async def open(self) -> None:
-        """Begin to take over every run that was left open: nobody else need wait for that."""
+        """Start to take over every open run, in the background."""
         left = await self._store.log.open_runs()
         self._left = {run: asyncio.Event() for run in left}
         self._spawn(self._take_over_all(left))
@@ -132,7 +132,7 @@ class Worker:
         """Nothing is left to do: `drain` was called."""
 
     async def offer(self, run: str, after: int) -> None:
-        """Nobody else works on runs; `open` finds what this process leaves."""
+        """Without effect: there is no other worker, and `open` finds the runs that this process leaves."""
 
     async def begin(self, record: RunRecord, writer: RunWriter) -> None:
         """Work on a run; what `writer` has been given may still be on its way to the disk."""
@@ -152,7 +152,7 @@ class Worker:
         return bool(await self._store.log.read(run, -1))
 
     async def wait(self, run: str) -> None:
-        """Wait until nobody works on the run any more: it ended, pauses, or was handed over."""
+        """Wait until the run has no worker: it has ended, pauses, or was handed over."""
         if run in self._left:
             await self._left[run].wait()
         live = self._live.get(run)
@@ -180,8 +180,8 @@ class Worker:
         return True
 
     async def answer(self, run: str, answer: Answer) -> bool:
-        """Give a run what it asked for while the rest of it goes on; False when it is not worked on here, or
-        is about to pause. Raises `Conflict` for what is not asked, `Fenced` when another worker has it."""
+        """Answer a question of a run of this worker; False if the run is not here, or is about to pause.
+        Raises `Conflict` for a question that is not open, `Fenced` if another worker has the run."""
         live = self._live.get(run)
         if live is None or live.writer.state.phase != "running":
             return False
@@ -189,13 +189,13 @@ class Worker:
             live.answer(drafts(live.writer.state, answer))
             await live.writer.flush()
         except Fenced:
-            live.cancel("another worker")  # nobody hears of it: nothing can be written
+            live.cancel("another worker")  # no client sees it: nothing can be written
             raise
         return True
 
     async def end(self, run: str, end: RunEnd) -> bool:
-        """End a run that nobody works on; False when it is not in progress. Raises `Fenced` when somebody has
-        begun to, `LogError`."""
+        """Cancel a run without a worker; False if it is not in progress. Raises `Fenced` if another worker
+        has taken it, `LogError`."""
         record = await self._directory.record(run)
         state = await self._directory.state(run)
         if record is None or state.phase != "running":
@@ -235,10 +235,10 @@ class Worker:
                 await self._sweeper.forget_kept(record.run)
 
     async def take_over(self, run: str, reason: str, *, orderly: bool = False) -> None:
-        """Go on with a run whose worker is gone, under a new attempt; or end it as failed."""
+        """Continue a run whose worker is gone under a new attempt, or end it as failed."""
         state = await self._directory.state(run)
         record = await self._directory.record(run)
-        if record is None:  # the process died before anybody was told of the run
+        if record is None:  # the process died before any client had the run's id
             return await self._store.log.drop([run])
         live = await self._resume(record, state, reason, orderly=orderly)
         if live is not None:
@@ -285,7 +285,7 @@ class Worker:
     def _begin(
         self, record: RunRecord, writer: RunWriter, alone: RunAttempt | None = None
     ) -> RunTask:
-        """Let a run go on; `alone` is the attempt of one that may be what ends its workers."""
+        """Continue a run; `alone` is the attempt of one that may crash its workers."""
         runtime = self._runtimes[record.agent]
         spend = partial(self._accounts.spend, record.budgets)
         turn = None if alone is None else partial(self._suspects.turn, record.run, writer, alone)
@@ -311,7 +311,7 @@ class Worker:
             logger.error("run %s: it stops here for now: %s", run, error)
             if (
                 self._alone and not self._draining.is_set()
-            ):  # else the job comes back, to whoever is there
+            ):  # else the job comes back, to any process
                 self._spawn(self._retake(run, "the log could not be written", orderly=True))
             return
         finally:
@@ -344,7 +344,7 @@ class Worker:
         try:
             await self.take_over(run, reason, orderly=orderly)
         except NotFound:
-            pass  # not even its start was written: nobody was told of it
+            pass  # not even its start was written: no client has its id
         except LogError as error:
             logger.warning("run %s: it cannot be taken over yet: %s", run, error)
             return False

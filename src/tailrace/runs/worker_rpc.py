@@ -84,7 +84,8 @@ async def respond(
     cancel: Callable[[str], Awaitable[bool]],
     answer: Callable[[Answer], Awaitable[bool]],
 ) -> bytes | None:
-    """Do what is asked, and say how it went; nothing, when another worker has the run: it was asked too."""
+    """Execute a call and reply with its result; no reply if another worker has the run, because it got the
+    call too."""
     try:
         call = _call.decode(body)
         if isinstance(call, Cancel):

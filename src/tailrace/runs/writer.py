@@ -34,8 +34,8 @@ Begin = Callable[[Frame], Awaitable[None]]
 class RunWriter:
     """Writes one run's log. Use from the event loop only.
 
-    When an append fails the writer is dead: `add` and the waits raise what the log raised (`Fenced`,
-    `LogError`), and what had not been acknowledged will never be seen by anybody.
+    After a failed append the writer is dead: `add` and the waits raise the log's error (`Fenced`,
+    `LogError`), and events that were not acknowledged are never seen by a reader.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class RunWriter:
         self._failure: LogError | None = None
         self._acknowledgement: asyncio.Future[None] | None = None
         self.halt: BaseException | None = None
-        """What the next `add` is answered with: whoever adds is to stop."""
+        """The error that the next `add` raises, so that its caller stops."""
 
     @property
     def full(self) -> bool:
@@ -63,8 +63,8 @@ class RunWriter:
         return len(self._waiting) >= FRAME_EVENTS or self._size >= FRAME_BYTES
 
     def now(self) -> int:
-        """The time that the next event would get: within a run it does not go back, also where its worker's
-        clock is behind those of others, so that nobody takes its end for an old one."""
+        """The time that the next event would get. Within a run it does not decrease, also if its worker's
+        clock is behind those of others, so that its end is not taken for an old one."""
         return max(self._clock(), self.state.now)
 
     def add(self, drafts: Sequence[Draft], at: int | None = None) -> None:
