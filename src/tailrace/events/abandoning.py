@@ -1,4 +1,4 @@
-"""What ends a model reply that a crash cut off and that does not go on: drafts, from the state. Pure."""
+"""The drafts that abandon a model reply that a crash interrupted and that is not continued. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def leftovers(state: RunState) -> list[t.Draft]:
 
 
 def everything(state: RunState) -> list[t.Draft]:
-    """Abandon all that open agents have said, of a run that cannot go on from there; its subagents end."""
+    """Abandon all output of open agents, in a run that cannot continue from it; its subagents end."""
     drafts: list[t.Draft] = []
     for agent, phase in state.agents.items():
         if phase != "open":

@@ -1,8 +1,8 @@
-"""What people and clients answer, as drafts for the run that asked. Pure.
+"""Answers of people and clients, as drafts for the run that asked. Pure.
 
-A run asks for three things: a yes to a tool call, an answer to a question, and the output of a tool that
-the client runs while the rest of the run waits. Each is named by the ordinal of its call or by its id. An
-answer that the question does not allow is refused, and the question stays open.
+A run asks for three things: the approval of a tool call, an answer to a question, and the output of a tool
+that the client runs while the rest of the run waits. Each is named by the ordinal of its call or by its id.
+An answer that the question does not allow is refused, and the question stays open.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Reply(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Decline(Struct, frozen=True):
-    """Question `request_id` will not be answered; where a call asks it, it is told so in these words."""
+    """Question `request_id` will not be answered. If a call asks it, these words are the call's output."""
 
     request_id: str
     words: str
@@ -104,8 +104,8 @@ def _unfit(value: Json, schema: Json) -> str:
 
 
 def drafts(state: RunState, answer: Answer) -> list[Draft]:
-    """The drafts that fold an answer in. Raises `Conflict` for what is not, or no longer, asked, and
-    `BadRequest` for what the question does not allow."""
+    """The drafts of an answer. Raises `Conflict` for a question that is not open, `BadRequest` for an answer
+    that the question does not allow."""
     names = [each.request_id if isinstance(each, Reply | Decline) else each.item for each in answer]
     if len(set(names)) < len(names):
         raise Conflict("The same question is answered twice.", code="already_answered")
@@ -171,8 +171,8 @@ class _Log:
         self._answers[kind, name, time] = event.payload, place
 
     def find(self, answer: One) -> AnswerPlace | None:
-        """Where one answer was given, just so. A yes to a call that is asked about again since is none: who
-        sends it must hear of that."""
+        """The place of one equal answer. An approval of a call that was requested again since has none: its
+        sender must get an error."""
         if isinstance(answer, Approval) and answer.item in self._open:
             return None
         key, expected = self._key_and_payload(answer)

@@ -96,9 +96,12 @@ TOOL: Table = {
     ("called", t.ToolStarted): "running",
     ("running", t.ToolProgress): "running",
     ("running", t.ToolCompleted): "done",
-    ("running", t.ApprovalRequested): "asked",  # a framework's tool found out that it needs a yes
+    (
+        "running",
+        t.ApprovalRequested,
+    ): "asked",  # a framework's tool found out that it needs an approval
     ("called", t.ToolCompleted): "done",  # denied, unknown or malformed: it never began
-    ("asked", t.ToolCompleted): "done",  # the run ended while somebody was asked
+    ("asked", t.ToolCompleted): "done",  # the run ended while a person was asked
     ("interrupted", t.ToolStarted): "running",  # idempotent: done again
     ("interrupted", t.ToolCompleted): "done",  # told to the model as "outcome unknown"
     ("interrupted", t.ApprovalRequested): "doubted",  # a person decides whether it runs again

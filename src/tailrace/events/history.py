@@ -1,7 +1,7 @@
-"""A run as the past of the next model call or of the next turn.
+"""A run as the history of the next model call or of the next turn.
 
-What was shown and what is remembered differ in one point: the leftovers of a model reply whose worker
-died were shown, but the model never finished saying them, so nobody remembers them.
+It differs from the stream in one point: the beginning of a model reply whose worker died was streamed, but
+the reply was never completed, so it is in no history.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def conversation(
     begin: tuple[Item, ...] | None = None,
     node: str | None = None,
 ) -> tuple[Item, ...]:
-    """Everything the agent knows: what it was told, and what came of it; or what stands in for that.
+    """The context of an agent: its input and its output, or their summary.
 
-    `told` is by default the run's own: earlier turns and this turn's input. With a `node`, messages that came
-    with answers before the node began are not repeated: they are in `told`.
+    `told` is by default the run's own: earlier turns and this turn's input. With a `node`, messages that were
+    sent with answers before the node started are not repeated: they are in `told`.
     """
     if agent in state.compactions:
         replies, resumptions, replacement = state.compactions[agent]
@@ -60,7 +60,8 @@ def conversation(
 
 
 def turn(state: RunState) -> tuple[Item, ...]:
-    """What a run adds to its conversation: its input, what its main agent made, what came with answers."""
+    """The items that a run adds to its conversation: its input, the output of its main agent, messages sent
+    with answers."""
     return (*state.start_request().input, *_made_and_heard(state, MAIN))
 
 
@@ -81,8 +82,8 @@ def _made_and_heard(
 def input_heard(
     state: RunState, agent: str, node: str | None = None, after: int = 0
 ) -> list[Resumption]:
-    """The resumptions whose messages an agent heard at its work, but for the first `after`: a subagent hears
-    nobody but who sent it."""
+    """The resumptions whose messages an agent received while it worked, without the first `after`. A subagent
+    receives messages only from its parent."""
     if any(entry.id == agent and entry.parent for entry in state.registry):
         return []
     return input_during(state.resumptions[after:], node)
@@ -98,8 +99,8 @@ def _replies(state: RunState, agent: str, after: int) -> list[tuple[int, list[It
 
 
 def as_known(state: RunState, later: RunState) -> RunState:
-    """An earlier state of a run, with what has come since of the calls that waited in it: who goes on from
-    there is not told that a call was not run which was."""
+    """An earlier state of a run, with the outputs that its waiting calls have got since: a turn that
+    continues from it does not get a call as not run that was run."""
     for item, now in zip(state.items, later.items, strict=False):
         if item.tool in PENDING_TOOL:
             item.output = now.output
@@ -107,7 +108,7 @@ def as_known(state: RunState, later: RunState) -> RunState:
 
 
 def lasting(events: Sequence[Event]) -> Sequence[Event]:
-    """A whole log for a reader who gets one answer at its end: without what was said in vain."""
+    """A complete log for a reader that gets one answer at its end: without replies that were replaced."""
     if not any(isinstance(event.payload, RunAttempt) for event in events):
         return events
     hidden_items = said_in_vain(fold(events))
@@ -115,8 +116,8 @@ def lasting(events: Sequence[Event]) -> Sequence[Event]:
 
 
 def said_in_vain(state: RunState) -> set[int]:
-    """The items of replies that a crash cut off and that were given anew. Of a run that did not complete, one
-    that no whole reply followed may be all there is."""
+    """The items of replies that a crash interrupted and another reply replaced. In a run that did not
+    complete, an interrupted reply without a later complete one is not among them: it may be the only one."""
     whole: dict[tuple[str, str], int] = {}
     for number, item in enumerate(state.items):
         if item.reply and not item.abandoned:
@@ -213,8 +214,8 @@ def _texts(items: Sequence[Item]) -> list[tuple[tuple[str, str], int]]:
 
 
 def _overlap(begin: Sequence[tuple[str, str]], end: Sequence[tuple[str, str]]) -> int:
-    """How much of `begin`, from its first on, is the last of `end`: the most, in linear time (Knuth, Morris
-    and Pratt), for whoever asks chooses both."""
+    """The length of the longest beginning of `begin` that ends `end`, in linear time (Knuth, Morris and
+    Pratt): a client chooses both."""
     names: dict[tuple[str, str], int] = {}
     begin_numbers = [names.setdefault(text, len(names)) for text in begin]
     end_numbers = (
@@ -255,7 +256,7 @@ def _reply(items: list[ItemState]) -> Iterator[Item]:
             continue
         if item.output is not None:
             yield _output(item.content, item.output.output, is_error=item.output.is_error)
-        elif item.tool in PENDING_TOOL:  # the run waits, and somebody goes on from here without it
+        elif item.tool in PENDING_TOOL:  # the run waits, and a turn continues from here without it
             yield _output(item.content, NOT_RUN, is_error=True)
 
 

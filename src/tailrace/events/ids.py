@@ -1,13 +1,13 @@
 """Ids: one suffix names a run on every surface, and item ids derive from (run, position).
 
-A run's suffix is a ULID in lower case: 48 bits of time, so that keys sort by age, and 80 random bits, so
-that nobody guesses one. It is drawn once, where the run is accepted (`runs/`); from then on every id is
-computed, which is why a replay anywhere gives the same bytes.
+A run's suffix is a ULID in lower case: 48 bits of time, so that keys sort by age, and 80 random bits, so that
+none can be guessed. It is drawn once, when the run is accepted (`runs/`); all other ids are computed from it,
+so a replay in any process gives the same bytes.
 
     run_<suffix>  job_<suffix>  resp_<suffix>  chatcmpl-<suffix>  msg_<suffix>      the run
-    resp_<suffix>_2                                                   what followed its first pause
+    resp_<suffix>_2                                                   its turn after the first pause
     msg_<suffix>_3  rs_<suffix>_4  fc_<suffix>_5  call_<suffix>_5     its items, by ordinal
-    mcpr_<suffix>_5  mcpr_<suffix>_5_2  apr_<suffix>_5                what asks for a yes to a call
+    mcpr_<suffix>_5  mcpr_<suffix>_5_2  apr_<suffix>_5                an approval request of a call
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def item_id(prefix: str, suffix: str, item: int) -> str:
 
 
 def asked_id(item_id: str, time: int) -> str:
-    """The id of a request for a yes, from its call's: a call may be asked about a second time, a third …,
-    and what was said of one request does not count for another."""
+    """The id of an approval request, from its call's id: a call may need approval a second time, a third …,
+    and an answer to one request does not count for another."""
     return f"{item_id}_{time}" if time > 1 else item_id
 
 

@@ -1,11 +1,11 @@
-"""The things a conversation is made of: messages, reasoning, tool calls and their outputs.
+"""The items of a conversation: messages, reasoning, tool calls and their outputs.
 
 One vocabulary for both directions: a request's input, a run's output and the history of the next turn
 are lists of `Item`. Names follow OpenAI's Responses items where it has one, shortened.
 
-`details` carries what only one provider understands (reasoning signatures, encrypted content, provider
-item ids), keyed by upstream dialect (`chat`, `responses`, `messages`). tailrace never looks inside; it
-goes back to a model server of the same dialect and to nobody else.
+`details` has fields that only one provider understands (reasoning signatures, encrypted content, provider
+item ids), keyed by upstream dialect (`chat`, `responses`, `messages`). tailrace does not read them; they
+are sent only to model servers of the same dialect.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class AudioPart(Content, frozen=True, tag="audio"):
 
 
 class ProviderPart(Content, frozen=True, tag="provider_part"):
-    """A part that only `dialect` knows, kept as it came in `data`."""
+    """A part of `dialect` alone, unchanged in `data`."""
 
     dialect: str
     data: dict[str, Json]
@@ -78,7 +78,7 @@ class ItemBase(Struct, frozen=True, tag_field="type", omit_defaults=True, kw_onl
 
 
 class Message(ItemBase, frozen=True, kw_only=True, tag="message"):
-    """What somebody said. `phase` is OpenAI's `commentary` or `final_answer`, `""` where not told."""
+    """A message. `phase` is OpenAI's `commentary` or `final_answer`, `""` if unknown."""
 
     role: Role
     content: tuple[Part, ...] = ()
@@ -111,8 +111,8 @@ class ToolOutput(ItemBase, frozen=True, kw_only=True, tag="tool_output"):
 
 
 class ProviderItem(ItemBase, frozen=True, kw_only=True, tag="provider_item"):
-    """An item only `dialect` knows (web search, code interpreter, …), kept as it came in `data`. `role` says
-    in whose message it stands, where the dialect's items stand in messages."""
+    """An item of `dialect` alone (web search, code interpreter, …), unchanged in `data`. `role` is that of
+    its message, if the dialect's items are parts of messages."""
 
     dialect: str
     data: dict[str, Json]

@@ -1,7 +1,7 @@
-"""What is told of a text's tokens, where the text is cut: the tokens that are whole behind the cut. Pure.
+"""The log probabilities of a text that is cut: those of the tokens after the cut. Pure.
 
-A token that the cut goes through is left out: half of its characters were shown with tokens of their own, and
-no token was chosen for the other half.
+A token that the cut divides is left out: its first characters were sent with tokens of their own, and no
+token was chosen for the rest.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ MEMORY = 1 << 19
 CHARACTERS = 100
 """So many characters times instructions are one unit of work: 10 ns each at worst (measured)."""
 INSTRUCTIONS = 1_000
-"""A longer program costs no more for each character: RE2 gives up a state and goes on (measured)."""
+"""A longer program costs no more for each character: RE2 drops a state and continues (measured)."""
 
 _SPACE = r"\t-\r \x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}"
 _NO_SPACE = (
@@ -54,7 +54,7 @@ _PROPERTIES = {
 
 
 class NoPattern(Exception):
-    """What is no pattern, or none that can be matched in linear time; the message says why."""
+    """An invalid pattern, or one that cannot be matched in linear time; the message says why."""
 
 
 class Pattern:

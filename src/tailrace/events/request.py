@@ -1,8 +1,7 @@
-"""What was asked: one run request in canonical form, whatever surface it came by.
+"""Requests in canonical form, from whatever surface.
 
-`RunRequest` is the content of a log's first event, so it holds all that a later process needs to go on
-with the run and all that a surface echoes back. `ModelRequest` is the smaller thing a model server is
-asked: one call of one model.
+`RunRequest` is the content of a log's first event, so it has all that a later process needs to continue the
+run and all that a surface echoes. `ModelRequest` is the request of one model call.
 """
 
 from __future__ import annotations
@@ -55,10 +54,10 @@ class OutputFormat(Canonical, frozen=True, kw_only=True):
 
 
 class Settings(Canonical, frozen=True, kw_only=True):
-    """Everything that shapes a model call besides its input. `None` and `""` mean: not asked for.
+    """The parameters of a model call besides its input. `None` and `""` mean: not set.
 
-    `extra` holds the parameters of the request's own surface (`origin`) that no field here names. They
-    are passed on, as they came, to a model server of the same dialect only.
+    `extra` has the parameters of the request's own surface (`origin`) that are no field here. They are
+    forwarded unchanged, to model servers of the same dialect only.
     """
 
     tools: tuple[ToolSpec, ...] = ()

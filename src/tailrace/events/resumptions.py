@@ -1,7 +1,7 @@
-"""How a run that waited went on: a turn that answers may bring messages too. Pure.
+"""How a waiting run was continued: a turn that answers may have messages too. Pure.
 
-An agent that is told the run's input hears them: behind what its replies and their tools made up to then, or
-behind the input where it began later (`history.py` puts them there).
+An agent that gets the run's input gets them as well: after the output of its replies and their tools up to
+then, or after the input if it started later (`history.py` puts them there).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Resumption(Struct, frozen=True):
 
 
 def resume(payload: RunResumed, items: int, nodes: Iterable[str]) -> Resumption:
-    """A run goes on when it has so many items, and these nodes have begun."""
+    """A continuation of a run: the number of its items, and the nodes that had started, at that time."""
     return Resumption(payload.request, payload.input, items, frozenset(nodes))
 
 

@@ -1,9 +1,9 @@
-"""What a JSON schema (2020-12) looks like: every keyword's shape, and what each reference leads to.
+"""The shape of a JSON schema (2020-12): every keyword's type, and the target of each reference.
 
-A schema is read once, before any value is looked at: what is no schema, or one that cannot be checked in
-bounded time, is refused by its place. Of draft 7 what is in use is understood as well: `definitions`, lists
-of `items` with `additionalItems`, and `dependencies`. Nothing is fetched: a reference leads to a place in the
-schema itself.
+A schema is checked once, before any value: an invalid schema, or one that cannot be evaluated in bounded
+time, is refused by its place. The keywords of draft 7 that are still used are supported as well:
+`definitions`, lists of `items` with `additionalItems`, and `dependencies`. Nothing is fetched: a reference
+leads to a place in the schema itself.
 """
 
 from __future__ import annotations

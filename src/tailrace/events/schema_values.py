@@ -1,6 +1,6 @@
 """The keywords of a JSON schema that look at one value only, and nothing inside it. Pure.
 
-Each returns what is wrong, in words, or `""`. What takes longer for a larger value is counted.
+Each returns a fault as text, or `""`. Work that grows with the value is counted.
 """
 
 from __future__ import annotations

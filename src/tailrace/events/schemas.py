@@ -1,8 +1,8 @@
-"""Whether a value fits a JSON schema (2020-12), in words for whoever made the value. Pure.
+"""Whether a value fits a JSON schema (2020-12), with faults as text for its author. Pure.
 
-Every step is counted, so that no schema and no value takes longer than was allowed: references that double,
-`uniqueItems`, long `enum`s and patterns cost what they take. Patterns are `patterns.py`'s, what a schema must
-look like is `schema_shapes.py`'s. `format` and contents are notes, as the specification has it by default.
+Every step is counted, so that no schema and no value takes longer than is allowed: references that double,
+`uniqueItems`, long `enum`s and patterns cost their work. `patterns.py` has the patterns, `schema_shapes.py`
+the rules for schemas. `format` and contents are annotations, the specification's default.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ At: TypeAlias = "tuple[At, str | int] | None"
 
 
 def misfits(texts: Sequence[str], schema: object, work: WorkBudget) -> list[str]:
-    """Of each text, why it is no JSON of this schema, or `""`. Raises as `mismatch`."""
+    """For each text, why it is not JSON of this schema, or `""`. Raises as `mismatch`."""
     failures: list[str] = []
     for text in texts:
         work.spend(len(text) // 20)
@@ -101,8 +101,9 @@ class _Check:
     def apply(
         self, schema: Any, value: object, at: At, evaluations: Evaluations | None = None
     ) -> Failure | None:
-        """Why a value does not fit. With `seen`, what a schema that fits has looked at is added to it, where
-        somebody asks: it stands beside other parts of one schema, and they see nothing of each other."""
+        """Why a value does not fit. The properties that a fitting schema has evaluated are added to `seen`,
+        if given: `unevaluatedProperties` needs them, and parts of one schema do not see those of each
+        other."""
         self._work.spend(3)
         if isinstance(schema, bool):
             return None if schema else Failure(f"{excerpt(value)} is not allowed", at)
@@ -181,7 +182,7 @@ class _Check:
         *,
         most: int,
     ) -> int:
-        """How many of these fit. All are tried where somebody asks what they looked at."""
+        """How many of these fit. All are tried if the evaluated properties are needed."""
         fitting = 0
         for schema in schemas:
             fitting += self.apply(schema, value, at, evaluations) is None
@@ -249,7 +250,7 @@ class _Check:
     def _others(
         self, node: Node, keyword: str, value: Node, at: At, names: set[str]
     ) -> Failure | None:
-        """What is said of the properties that are not among `names`, which are then looked at as well."""
+        """The fault of a property that is not among `names`; those properties count as evaluated."""
         if keyword not in node:
             return None
         self._work.spend(len(value) // 4)

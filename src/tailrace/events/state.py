@@ -31,8 +31,8 @@ class RunState:
         self.attempt = 1
         self.handovers = 0
         self.cut_offs = self.stalls = 0
-        """How many attempts ended without anybody wanting it, and how many of them in a row since the run got
-        any further: a cut reply that grows does, too."""
+        """The number of attempts that crashed, and of those in a row since the run made progress: an
+        interrupted reply that grows is progress too."""
         self.started_at = self.since = self.ended_at = self.work_ms = self.now = 0
         self.request: RunRequest | None = None
         self.registry: list[t.AgentEntry] = []
@@ -51,7 +51,7 @@ class RunState:
         self.compactions: dict[str, tuple[int, int, tuple[Item, ...]]] = {}
         self.usage: dict[tuple[str, str], Totals] = {}
         self.on_usage: Callable[[t.Usage], None] | None = None
-        """Who wants to be told of each model call's usage."""
+        """Receives the usage of each model call, if set."""
         self.end: t.RunEnd | None = None
 
     @property
@@ -61,7 +61,7 @@ class RunState:
 
     @property
     def fresh(self) -> bool:
-        """Whether the last event is the start or an answer: nobody has worked on the run since."""
+        """Whether the last event is the start or an answer: no worker has had the run since."""
         return self.seq == self._handed_in
 
     @property
@@ -325,7 +325,7 @@ class RunState:
                 state.cut, state.abandoned = keeps_replies, not keeps_replies
 
     def _abandon(self, source: tuple[str, str], *, whole_turn: bool) -> None:
-        """Rule 11: the source's cut reply is nobody's history any more."""
+        """Rule 11: the source's interrupted reply is no longer in any history."""
         if not whole_turn and not self.cut_items(source):
             raise IllegalEvent(f"reply.abandoned: no reply of {source[1]!r} was cut off")
         for number in self.said_by(source, whole_turn=whole_turn):
@@ -336,7 +336,7 @@ class RunState:
         return [number for number in self.said_by(source) if self.items[number].cut]
 
     def said_by(self, source: tuple[str, str], *, whole_turn: bool = False) -> list[int]:
-        """The items of a node and agent since its last whole reply, or all that are not abandoned."""
+        """The items of a node and agent since its last complete reply, or all that are not abandoned."""
         mine = ((n, i) for n, i in enumerate(self.items) if (i.node, i.agent) == source)
         return [n for n, item in mine if not item.abandoned and (whole_turn or not item.reply)]
 

@@ -1,9 +1,8 @@
-"""The tools that a request lets a client run, however it names them: one by one, in namespaces, and those
-that a conversation of OpenAI's Responses brings in on the way. Pure.
+"""The tools that a request declares: one by one, in namespaces, and those that items of a Responses
+conversation add. Pure.
 
-A namespace is a tool of many; `additional_tools` and the output of a search for tools declare more of them
-in the midst of the items. Here each is a tool of its own, once, with the namespace that it stands in; so is
-the search for tools, where the client runs it.
+A namespace has several tools; `additional_tools` and the output of a tool search declare more of them among
+the items. Here each is one tool, once, with its namespace; so is the tool search, if the client runs it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _WIRE = "responses"
 
 
 class ToolDeclaration(Struct, frozen=True, gc=False):
-    """A tool, and the namespace that it stands in. One that a provider runs stands as it was declared."""
+    """A tool and its namespace. A tool that a provider runs is unchanged."""
 
     spec: ToolSpec
     namespace: str = ""

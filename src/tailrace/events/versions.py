@@ -19,7 +19,7 @@ Upgrades = Mapping[int, Callable[[Any], Any]]
 """From version n to n + 1: a function from what the JSON says without its `v`."""
 
 _RUBBISH = (msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError)
-"""What decoders and upgrades raise over what is no record at all."""
+"""The exceptions that decoders and upgrades raise for invalid data."""
 
 
 class Shape(Generic[Value]):
