@@ -143,7 +143,7 @@ class Records(Protocol):
         ...
 
     def change(self, change: Change) -> Awaitable[None]:
-        """Read a record and write what `change` makes of it, as one step. Raises what `apply` raises."""
+        """Read a record and write the result of `change`, atomically. Raises the errors of `apply`."""
         ...
 
     async def scan(

@@ -1,10 +1,9 @@
-"""Files and folders that nobody but their owner reads, whatever the umask is: made so, and narrowed where an
+"""Files and folders that only their owner can read, whatever the umask is: created so, and narrowed if an
 earlier version left them open.
 
 A file has its mode from its first byte on; SQLite gives the files beside a database the database's own mode.
-A folder is narrowed only where all that is in it is ours: a data folder that is a home folder by mistake, or
-that holds other things too, stays as it is, and whoever runs the server is told. So does what another user
-owns.
+A folder is narrowed only if all its files are ours: a data folder that is a home folder by mistake, or that
+has other files, is not changed, and the server logs it. The same holds for files of another user.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ def _shared_places() -> set[Path]:
 
 
 def _mode(path: Path) -> int:
-    """The permissions of a file or folder of its own; none for what is not there or leads elsewhere."""
+    """The permissions of a file or folder; none if it does not exist or is a link."""
     try:
         status = path.lstat()
     except OSError:

@@ -1,12 +1,12 @@
-"""Whole stores as lines of JSON, and back: how runs move from one engine to another.
+"""Whole stores as lines of JSON, and back, to move runs from one engine to another.
 
     {"type":"start","format":1,"schema":1}          first; `schema` is that of the events
     {"type":"record","bucket":…,"key":…,"value":…,"expires":…}     `value` in base64
     {"type":"events","run":…,"events":[…]}                         in order, run after run
-    {"type":"end","records":…,"events":…}           last: without it the file is not whole
+    {"type":"end","records":…,"events":…}           last: without it the file is incomplete
 
-Events are what replay is made of, so the same events give every client the same bytes. A record's revision
-begins anew. Runs that had not ended have not ended afterwards either. Nobody may write to the store
+Replays are made of events, so the same events give every client the same bytes. The revisions of records
+start again. Runs that had not ended have not ended afterwards either. No process may write to the store
 meanwhile.
 """
 

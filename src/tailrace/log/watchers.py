@@ -1,4 +1,5 @@
-"""Who is told when events of a run become durable. Every store keeps one; call it on the event loop."""
+"""The listeners that are called when events of a run become durable. Every store has one; use it on the event
+loop."""
 
 from __future__ import annotations
 
@@ -31,8 +32,8 @@ class Watchers:
     def tell(self, run: str, events: Sequence[Event]) -> None:
         """Call the run's listeners.
 
-        One that raises breaks its promise. It is reported to the loop, and nobody else notices: the
-        acknowledgements of other runs stand behind it in the same commit.
+        An exception of a listener is reported to the event loop, and affects no other: the acknowledgements
+        of other runs in the same commit follow.
         """
         listeners = self._by_run.get(run)
         if not listeners:

@@ -1,8 +1,8 @@
-"""What an engine for many processes adds to a store: runs that wait for a worker, calls between processes.
+"""What a cluster's engine adds to a store: a queue of runs that need a worker, and calls between processes.
 
-A run is *offered* once it needs somebody to work on it. One worker at a time gets it, and keeps it by saying
-now and then that it lives; when it no longer does, another one gets the run. That is only a hint: who may
-write is decided by the log's fencing, so a worker that was thought dead and is not hurts nobody.
+A run is *offered* when it needs a worker. One worker at a time gets it, and keeps it by renewing a lease;
+when the lease expires, another worker gets the run. The lease is only a hint: the log's fencing decides which
+process may write, so a worker that seemed dead and is not does no harm.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 Respond = Callable[[bytes], Awaitable[bytes | None]]
-"""What is answered to what is asked; None for no answer: somebody else will."""
+"""The reply to a call; None for no reply, because another process will answer."""
 
 
 class Job(Protocol):
@@ -33,11 +33,11 @@ class Job(Protocol):
         ...
 
     async def beat(self) -> None:
-        """Keep the run for another `lease`. Raises `LogError` when nobody heard it."""
+        """Keep the run for another `lease`. Raises `LogError` if the renewal was not received."""
         ...
 
     async def acknowledge(self) -> None:
-        """The run has ended or waits: nobody need work on it. Raises `LogError`."""
+        """The run has ended or waits: it needs no worker. Raises `LogError`."""
         ...
 
     async def give_back(self, seconds: float = 0.0) -> None:

@@ -37,8 +37,8 @@ def redact(address: str) -> str:
 
 
 async def must_be_encrypted(address: str, seconds: float) -> None:
-    """Raises `ConfigError` when a `tls://` server does not ask for TLS: the library would go on without, and
-    send the password. A server that does not answer is found out by whoever connects."""
+    """Raises `ConfigError` if a `tls://` server does not require TLS: the library would continue without it,
+    and send the password. A server that does not answer is reported by the connection itself."""
     parts = urlsplit(address)
     if parts.scheme != "tls":
         return

@@ -1,8 +1,8 @@
-"""The one place that speaks nats-py: requests, publishes, subscriptions, and how long to insist.
+"""The only user of nats-py: requests, publishes, subscriptions, and their retries.
 
-What the library raises becomes two things. `Unreachable` means that nobody knows whether it happened: no
-leader, no quorum, no connection, no answer in time. `Refused` is the server's own no, by its error code.
-The traps of the library that shape this file are in docs/adr/0009-nats.md.
+The library's exceptions become two. `Unreachable`: it is unknown whether the operation happened (no leader,
+no quorum, no connection, no answer in time). `Refused`: the server's error, by its code. The traps of the
+library that shape this file are in docs/adr/0009-nats.md.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 IN_PROCESS = frozenset({10158, 10164})
 """Codes for an equal or an earlier message that is still on its way: to be tried again, never a fence."""
 FULL = frozenset({10002, 10023, 10028, 10047})
-"""Codes for storage that is used up: waiting would not help."""
+"""Codes for exhausted storage: waiting would not help."""
 TOO_LARGE = 10054
 ABOUT_ME = "$SYS.REQ.USER.INFO"
 """A question to the server that every user may ask."""
@@ -47,7 +47,7 @@ _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "(
 DENIALS = 1_000
 """Subjects of which we remember that they were denied: those of requests that wait."""
 SILENT_SECONDS = 5.0
-"""After so long the log says that somebody waits for an answer, and again no sooner than after so long."""
+"""The time after which a wait for an answer is logged, and the interval of further log lines."""
 OLDEST = (2, 11, 0)
 """The first version that answers one question with many messages; those before 2.10.23 also lost
 acknowledged ones."""
@@ -114,7 +114,7 @@ class Client:
         where = ", ".join(map(redact, self._servers))
         await asyncio.gather(*(must_be_encrypted(each, CONNECT_SECONDS) for each in self._servers))
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):  # the library would try for ever
+            async with asyncio.timeout(CONNECT_SECONDS):  # the library would retry without end
                 await self._connection.connect(
                     servers=self._servers,
                     error_cb=self._report,
@@ -138,7 +138,7 @@ class Client:
             )
 
     async def close(self) -> None:
-        """Let go; whoever insists on something hears `LogError`."""
+        """Close the connection; operations in progress raise `LogError`."""
         self._closed.set()
         with suppress(nats.errors.Error):
             await self._connection.close()
@@ -239,7 +239,8 @@ class Client:
         return ack.seq
 
     async def call(self, subject: str, body: bytes, seconds: float) -> bytes | None:
-        """Ask whoever listens on a subject; None when nobody does. Raises `Unreachable`, `Refused`."""
+        """Send a request to the listeners of a subject; None if there are none. Raises `Unreachable`,
+        `Refused`."""
         start = asyncio.get_running_loop().time()
         try:
             return (await self._connection.request(subject, body, seconds)).data
@@ -251,7 +252,7 @@ class Client:
     async def answer(
         self, subject: str, respond: Callable[[bytes], Awaitable[bytes | None]]
     ) -> Callable[[], Awaitable[None]]:
-        """Answer what is asked on a subject; returns the way to stop. Raises `Unreachable`."""
+        """Answer the requests on a subject; returns a function that stops it. Raises `Unreachable`."""
 
         async def on_message(message: Msg) -> None:
             # a task each: one slow answer must not hold up the next
@@ -268,7 +269,7 @@ class Client:
         return await self._subscribe(subject, on_message)
 
     def tell(self, subject: str, body: bytes = b"", headers: Headers | None = None) -> None:
-        """Say something to whoever listens now; nobody answers for it."""
+        """Send a message to the current listeners, without an acknowledgement."""
         task = asyncio.ensure_future(
             self._connection.publish(subject, body, headers=dict(headers) if headers else None)
         )

@@ -1,7 +1,7 @@
-"""A frame as one JetStream message: what its headers say, and reading messages back.
+"""A frame as one JetStream message: its headers, and decoding messages.
 
-A frame's own header holds what is asked without opening the body; `Nats-Msg-Id` makes a second try of the
-same append the same message; `Nats-Expected-Last-Subject-Sequence` is the compare-and-set chain of a run.
+A frame's own header has the fields that are read without the body; `Nats-Msg-Id` makes a retry of an append
+the same message; `Nats-Expected-Last-Subject-Sequence` is the compare-and-set chain of a run.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def pack(run: str, frame: Frame, attempt: int, after: int) -> tuple[bytes, dict[
 
 
 def unpack(headers: Headers, body: bytes, place: int | None = None) -> StoredFrame:
-    """A message as it came. Raises `Damaged`."""
+    """The frame of a received message. Raises `Damaged`."""
     run = headers[ID].partition(":")[0]
     if headers.get(SUM, checksum := str(_sum(run, headers[ABOUT], body))) != checksum:
         raise Damaged(f"The log of {ids.run_id(run)} is damaged in its stream.")

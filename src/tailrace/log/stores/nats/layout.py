@@ -31,7 +31,7 @@ MOST_RUNS = 100_000
 READY_SECONDS = 30.0
 """How long servers that just started may take to agree who leads."""
 DUPLICATES = 120 * SECOND
-"""How long a message's id is remembered: longer than anybody insists without looking."""
+"""Time for which the server remembers a message's id: longer than an append is retried without a read."""
 
 
 class Layout(Struct, frozen=True):
@@ -61,7 +61,7 @@ class Layout(Struct, frozen=True):
         return f"{self.name}.run.{self.shard(run)}.{run}"
 
     def live(self, run: str) -> str:
-        """The subject on which a run's frames are told as they are stored."""
+        """The subject on which a run's frames are published when they are stored."""
         return f"{self.name}.live.{self.shard(run)}.{run}"
 
     def record(self, bucket: str, key: str) -> str:
@@ -77,7 +77,7 @@ class Layout(Struct, frozen=True):
         return f"{self.name}.job.{run}"
 
     def call(self, name: str) -> str:
-        """The subject on which somebody is asked."""
+        """The subject of a process's requests."""
         return f"{self.name}.call.{name}"
 
     def workers(self) -> dict[str, Any]:

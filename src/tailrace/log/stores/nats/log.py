@@ -42,7 +42,7 @@ WRONG_LAST_SEQUENCE = 10071
 PLACES = 10_000
 """Ends of runs and positions of readers that are remembered: the next append or read need not ask."""
 CLOSE_SECONDS = 5.0
-"""How long a store that closes lets appends wait for a leader; what they hold has been shown to nobody."""
+"""Time for which appends may wait for a leader while the store closes; no reader has their events."""
 READ_SECONDS = 30.0
 """How long a read insists while a shard has no leader: an election takes up to ten seconds."""
 
@@ -157,7 +157,7 @@ class NatsLog:
         claim.land(frame.last, attempt, finished=frame.ends)
         if frame.ends:
             self._forget(claim)
-        else:  # others may write its end: whoever serves begins all runs and ends none
+        else:  # other processes may write its end: a serving process starts all runs and ends none
             _remember(self._claims, claim.run, claim)
         stored_frame = StoredFrame(
             place, frame.first, frame.last, attempt, frame.ends, frame.schema, "", frame.body
@@ -224,7 +224,7 @@ class NatsLog:
         if claim is not None:
             claim.dropped = True
         self._read.pop(run, None)
-        self._tails.drop(run)  # first: nothing may be told behind it
+        self._tails.drop(run)  # first: no frame may be delivered after it
         await self._purge(run)
         self._client.tell(self._layout.live(run), headers={DROPPED: "1"})
 

@@ -1,8 +1,8 @@
-"""Who watches which run, and how news reaches them: in order, each frame once, none left out.
+"""The watches of runs: each listener gets every frame once, in order.
 
-A run's frames are told on a plain subject as they are stored. That is fast and best effort, so every tail
-looks for itself as well: when a frame is missing before the one that came, and when nothing has come for
-`IDLE_SECONDS`. Frames that this process appended itself are told here without going round.
+A run's frames are published on a plain subject when they are stored. That is fast and best effort, so every
+tail also reads the stream: when a frame is missing before the received one, and when none was received for
+`IDLE_SECONDS`. Frames that this process appended are delivered directly.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DROPPED = "Tailrace-Dropped"
 
 
 class Tail:
-    """What is known of one watched run. `seq` and `place` are those of the last frame that was told."""
+    """One watched run. `seq` and `place` are those of the last delivered frame."""
 
     def __init__(self, tails: Tails, run: str, seq: int, place: int) -> None:
         self.seq = seq
@@ -57,13 +57,13 @@ class Tail:
             self._tails.watchers.tell(self._run, fresh[known_count:])
 
     def drop(self) -> None:
-        """The run's log is gone: that is the last that is told."""
+        """Report that the run's log is gone, as the last notification."""
         if not self._dropped:
             self._dropped = True
             self._tails.watchers.tell(self._run, ())
 
     def close(self) -> None:
-        """Nobody watches any more."""
+        """Stop: there is no listener."""
         self._following.cancel()
 
     async def _follow(self) -> None:
@@ -76,7 +76,7 @@ class Tail:
                 try:
                     await client.insist(self._look)
                 except LogError as error:
-                    # no stream, or what nobody can read: it may be there again
+                    # no stream, or unreadable data: it may come back
                     logger.warning("run %s: no news of it: %s", self._run, error)
                     self._ahead = self.place
                 self._news.clear()
@@ -132,7 +132,7 @@ class Tails:
         self._watcher_counts: dict[str, int] = {}
 
     def watch(self, run: str, listener: Listener, seq: int, place: int) -> Callable[[], None]:
-        """Call `listener` with what comes behind event `seq`, whose frame is at `place`."""
+        """Call `listener` with the frames after event `seq`, whose frame is at `place`."""
         stop_telling = self.watchers.watch(run, listener)
         self._watcher_counts[run] = self._watcher_counts.get(run, 0) + 1
         if run not in self._tails:

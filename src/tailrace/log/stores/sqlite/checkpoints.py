@@ -1,9 +1,9 @@
 """Copying the write-ahead log back into the file, in a thread of its own, beside the commits.
 
-Inside a commit a checkpoint stalls it for 11 ms. The first pass leaves writers alone and does nearly all
-of the copying; the second makes them wait for what came meanwhile, and then lets them begin at the start
-of the log again. The log's file is kept: writing over it costs half of what making it longer costs. A writer
-that never pauses lets no second pass in, so where the log has become large the pass takes the writer's turn.
+A checkpoint inside a commit stalls it for 11 ms. The first pass does not block writers and copies nearly
+everything; the second blocks them while it copies the rest, and then lets them start at the beginning of the
+log again. The log's file is kept: overwriting it costs half of extending it. A writer that never pauses lets
+no second pass run, so when the log has become large the pass takes the writer's turn.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Checkpoints:
     """Call `written` after commits, on the event loop, and `finish` when they are over."""
 
     def __init__(self, folder: Path, turn: threading.Lock) -> None:
-        """`turn` is held by whoever commits."""
+        """`turn` is held during a commit."""
         self._folder = folder
         self._turn = turn
         self._done = 0

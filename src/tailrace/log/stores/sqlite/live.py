@@ -1,8 +1,9 @@
 """A run that has not been sealed: its claim, and the tail of its log that is in segments only.
 
-The tail is kept as the bytes that are on disk, one piece a frame, and decoded when somebody reads. As
-objects it would be three times as large, and readers that keep up are told by `watch` and never read. Of what
-an earlier process has written only the places are known: a start reads no bodies, however long the tail is.
+The tail is kept as the bytes that are on disk, one piece for each frame, and decoded when a reader needs it.
+As objects it would be three times as large, and readers that keep up get events from `watch` and never read.
+Of the frames of an earlier process only the places are known: a start reads no bodies, however long the tail
+is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`EventLog` over the SQLite file: what may be appended, what is durable, who is told.
+"""`EventLog` over the SQLite file: fencing, durability, and notifications.
 
 One process owns the file, so what may be appended is decided in memory, on the event loop. A frame goes
 into a segment; the latest part of a live run stays in memory (`live.py`), the older part and ended

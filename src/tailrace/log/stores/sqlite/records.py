@@ -216,7 +216,7 @@ def _record(row: Row) -> Record:
 
 
 def _report_damage(row: Row, bucket: str, key: str) -> Damaged:
-    """A run's own record names the run; no other key is told."""
+    """The run that a damaged record belongs to; keys of other records are not shown."""
     error = sums.report_damage("records", f"row {row[0]!r}, {row[1]!r}")
     if bucket == RUNS:
         return Damaged(f"The record of {ids.run_id(key)} is damaged on disk.")

@@ -3,10 +3,10 @@
 Every commit was whole or is not there, so nothing can be torn; what a crash left undone is tidying. A
 frame in a segment is skipped where a chunk has it too, and where its run was sealed or dropped.
 
-Only the heads of segments are read, one row after the other, so a start takes neither the memory nor the time
-of what is in them; bodies are read when somebody asks, or when they become chunks. What the disk has damaged
-costs the runs that it belongs to: a frame that is missing is a gap in its run, and where whole rows cannot be
-read `torn` says that any run without chunks, and more of any open one, may have been there.
+Only the heads of segments are read, one row after the other, so a start does not take the memory and the time
+of the frames; bodies are read for a reader, or when they become chunks. What the disk has damaged costs the
+runs that it belongs to: a frame that is missing is a gap in its run, and where whole rows cannot be read
+`torn` says that any run without chunks, and more of any open one, may have been there.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Recovery:
                 self._frames(segments.pieces(row, heads))
 
     def _examine(self, table: str) -> None:
-        """A row that a damaged page hides is missed by nobody who reads the others; SQLite's own check of the
-        pages finds that. These tables are small, and it reads no more of long rows than where they go on:
-        0.3 s a gigabyte."""
+        """A read of the other rows does not notice a row on a damaged page; SQLite's own check of the pages
+        does. These tables are small, and of long rows it reads only the addresses of their next pages: 0.3 s
+        a gigabyte."""
         rows = self._connection.execute(f"PRAGMA quick_check({table})").fetchall()
         if rows != [("ok",)]:
             self._tear(table, str(rows[0][0]).replace("\n", "; "))

@@ -64,7 +64,8 @@ def write(
     connection: sqlite3.Connection, run: str, pieces: Sequence[Piece], *, ends: bool = False
 ) -> int:
     """Store a part of a run in as many chunks as it needs; returns how many bytes it has. `ends`: it is the
-    last part. What is damaged is stored as that, apart, so that nobody takes it for right later.
+    last part. Damaged frames are stored apart and marked, so that they are not taken for valid ones
+    later.
 
     Raises `Gone`.
     """

@@ -141,5 +141,6 @@ def _tables(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
 
 
 def _text(text: bytes) -> str:
-    """What a damaged key holds need not be UTF-8: whoever checks its sum says so, not a reader of rows."""
+    """Decode a key. A damaged one need not be UTF-8: the check of its sum reports it, not the reader of
+    rows."""
     return text.decode("utf-8", "surrogateescape")

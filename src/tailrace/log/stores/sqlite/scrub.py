@@ -1,8 +1,7 @@
-"""Reading a data folder from end to end to find what is wrong with it: beside a server that runs on it, and
-without changing anything in it.
+"""Reads a whole data folder to find its faults, beside a server that uses it, without changing it.
 
-All is read as it was at one moment. While that is going on a running server cannot begin its write-ahead log
-anew, which grows meanwhile; it loses nothing else by it.
+All data is read as of one moment. Meanwhile a running server cannot restart its write-ahead log, which grows;
+there is no other effect on it.
 """
 
 from __future__ import annotations

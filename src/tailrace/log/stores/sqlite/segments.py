@@ -1,7 +1,7 @@
 """Segments: the frames of all runs in one commit, and the way back to each of them.
 
 A row has `heads`, which says of each frame whose it is, where in `frames` it lies and what its checksum is;
-and the same once more in `again`. So a damaged byte costs one frame and nobody has to guess of which run, and
+and the same once more in `again`. So a damaged byte costs one frame of a known run, and
 a start reads the heads alone. Rows of version 1 (`segments_1`) are one array of frames without sums; they are
 read, and go like all others.
 """

@@ -1,8 +1,8 @@
-"""Checksums of what is in the SQLite file, and what is said where one does not fit.
+"""Checksums of the SQLite file's rows, and the errors of a mismatch.
 
-CRC-32 as zlib has it: a changed bit, and any burst of up to 32 of them, is found for certain, everything
-else but for one case in four thousand million; it costs 0.3 microseconds a frame. It is no signature: who can
-write to the file can write sums. A sum covers the keys and numbers of a row as well as its bytes.
+CRC-32 as zlib has it: a changed bit, and any burst of up to 32 of them, is found for certain, everything else
+but for one case in four thousand million; it costs 0.3 microseconds a frame. It is not a signature: a program
+that can write to the file can write sums. A sum covers the keys and numbers of a row as well as its bytes.
 """
 
 from __future__ import annotations
@@ -50,6 +50,6 @@ def report_damage(table: str, where: str, run: str = "") -> Damaged:
 
 @lru_cache(maxsize=PLACES)
 def say(table: str, where: str, run: str) -> None:
-    """Tell whoever runs the server, once a place."""
+    """Log a damaged place, once."""
     name = f" of run {run}" if run else ""
     logger.error("tailrace.db: table %s, %s%s is damaged: it is refused", table, where, name)

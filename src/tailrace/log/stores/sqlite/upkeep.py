@@ -22,7 +22,7 @@ from tailrace.log.stores.sqlite.writer import Writer
 SEAL_BYTES = 4_194_304
 """Chunks of an ended run are joined up to this size; longer runs keep theirs, which are large enough."""
 STEP_BYTES = 1_048_576
-"""Of a long tail so much becomes chunks at once: nobody's acknowledgement waits behind all of it."""
+"""Bytes of a long tail that become chunks at once, so that no acknowledgement waits for all of it."""
 TRIM_SEGMENTS = 256
 TRIM_BYTES = 33_554_432
 """Segments, or bytes written, between two looks round."""

@@ -46,7 +46,7 @@ from tailrace.log.stores.sqlite.rows import has
 from tailrace.log.stores.sqlite.segments import Head
 
 COMMIT_BYTES = 4_194_304
-"""Frames beyond this wait for the next commit: who waits for one waits for all of it."""
+"""Frames beyond this wait for the next commit, because each append waits for its whole commit."""
 LATER_ACTS = 16
 LATER_BYTES = 1_048_576
 """Acts of tidying in one commit at most, and bytes that they write; more where the appends of the commit have
@@ -142,7 +142,7 @@ class Writer:
         self.segment = segment
         self.bytes_written = 0
         self.turn = threading.Lock()
-        """Held by the thread during a commit: who has it keeps the file to itself for a moment."""
+        """Held by the thread during a commit; another holder has the file for itself."""
         self._connection = connection
         self._cursor = connection.cursor()
         self._appends: list[Append] = []
@@ -374,4 +374,4 @@ def _head(append: Append) -> Head:
 
 
 def _nothing(_: sqlite3.Connection) -> None:
-    """What came before it is done."""
+    """All requests before it are done."""
