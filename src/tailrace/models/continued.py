@@ -21,9 +21,9 @@ from tailrace.events.request import ModelRequest
 from tailrace.models.contract import Model, refusal
 
 SHORTEST = 16
-"""Characters of a beginning from which on its echo can be told from a text that happens to go on like it."""
+"""Characters of a beginning above which its echo cannot be confused with a continuation that is alike."""
 MESSAGE = 0
-"""The number of the message that goes on: it is the first item of the reply."""
+"""The number of the message that continues: it is the first item of the reply."""
 OTHERWISE = (401, 402, 403, 404, 408, 409, 425, 429, 502, 504)
 """Failures that have nothing to do with a beginning; any other may say that a server takes none."""
 

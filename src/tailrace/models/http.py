@@ -38,7 +38,7 @@ MAX_ERROR_BODY = 65_536
 SHORTEST_SECRET = 8
 """Header values shorter than this are words."""
 BAD, SLOW = 502, 504
-"""What a server is told as that cannot be reached or breaks off, and one that says nothing in time."""
+"""The statuses of a server that cannot be reached or breaks the connection, and of one that times out."""
 
 
 class Timeouts(Struct, frozen=True):

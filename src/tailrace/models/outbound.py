@@ -1,9 +1,9 @@
 """Where this server connects to: the addresses behind a name, unless they are inside our own network.
 
-A name in a configuration may belong to somebody else, or come to point elsewhere later (DNS rebinding):
-behind it may be the cloud's metadata service, or a database that trusts its neighbours. So a name must lead
-to public addresses, and the address that was looked at is the one that is connected to. An address written
-as such, and `localhost`, are the operator's own word; but never one on the link (169.254.…).
+A name in a configuration may belong to a third party, or point elsewhere later (DNS rebinding): to the
+cloud's metadata service, or to a database that trusts its network. So a name must resolve to public
+addresses, and the connection uses the address that was checked. A literal address, and `localhost`, are the
+operator's decision; link-local addresses (169.254.…) are always refused.
 """
 
 from __future__ import annotations

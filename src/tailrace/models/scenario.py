@@ -1,4 +1,4 @@
-"""The scenario file of a scripted model: what it says, reply by reply. TOML or JSON.
+"""The scenario file of a scripted model: its replies, in order. TOML or JSON.
 
     [[replies]]
     when = "weather"                    # a regular expression on the last user text; optional
@@ -13,7 +13,7 @@
 
 Which reply is played is a function of the request alone: of those whose `when` fits, the one whose place
 is the number of replies the model has given since the last user message; past the last, the last. So a
-reply that is asked for again after a crash is the same reply.
+reply that is requested again after a crash is the same reply.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class _Player:
         yield t.ItemStarted(self._open, item_kind)
 
     def _message(self, kind: str) -> Iterator[t.Payload]:
-        """Be in a message part of this kind; another kind of part goes on in the same message."""
+        """Begin a message part of this kind, unless it is open; parts of several kinds are in one message."""
         if self._kind in ("text", "refusal") and self._kind != kind:
             self._kind, self._part = kind, self._part + 1
         yield from self._begin("message", kind)

@@ -36,7 +36,7 @@ WAITING = 16
 """Checks that may wait for their turn."""
 
 _ENVIRONMENT = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
-"""What the process is told of the environment; the rest may be secrets."""
+"""The environment variables that the process gets; others may be secrets."""
 _BEGIN = "import sys; sys.path[:] = {path!r}; from tailrace.runtimes.checker import serve; serve({memory})"
 
 
@@ -163,7 +163,7 @@ def _exchange(process: subprocess.Popen[bytes], body: bytes, seconds: float) -> 
 
 
 def serve(memory: int) -> None:
-    """What the process does: checks, one after the other, until nobody asks any more."""
+    """The process: it executes checks one after the other, until its input ends."""
     import resource
     import signal
 
@@ -174,7 +174,7 @@ def serve(memory: int) -> None:
     source, target = sys.stdin.buffer, sys.stdout.buffer
     while len(head := source.read(8)) == 8:
         body = source.read(int.from_bytes(head, "big"))
-        signal.alarm(int(SECONDS) + 1)  # where nobody is left to kill it
+        signal.alarm(int(SECONDS) + 1)  # if its parent is gone and cannot kill it
         reply = msgspec.msgpack.encode(_check(body)) if body else b""
         signal.alarm(0)
         target.write(len(reply).to_bytes(8, "big") + reply)

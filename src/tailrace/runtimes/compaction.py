@@ -1,4 +1,5 @@
-"""Keeping an agent's history within its context: when to shorten it, how to ask, what stands in. Pure."""
+"""Keeps an agent's history within its context: when to compact it, the request for a summary, the
+replacement. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ def request(items: tuple[Item, ...], instructions: str) -> ModelRequest:
 
 
 def fault(summary: str, finish: Finish) -> str:
-    """Why a summary cannot stand in for what was said, or `""`."""
+    """Why a summary cannot replace the history, or `""`."""
     if finish != "stop":
         return f"The summary was cut off ({finish})."
     return "" if summary.strip() else "The model gave no summary."

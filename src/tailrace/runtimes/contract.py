@@ -96,7 +96,7 @@ class RunContext:
 
 @runtime_checkable
 class Runtime(Protocol):
-    """Something that can be run. `resumes` says whether it can go on after a crash."""
+    """The code of an agent or model. `resumes`: whether it can continue after a crash."""
 
     resumes: bool
 
@@ -145,8 +145,8 @@ def refusal(runtime: Runtime, request: RunRequest) -> ModelFailed | None:
 
 @runtime_checkable
 class Repeats(Protocol):
-    """A runtime, or a node of one, whose agents hold their next reply back while it repeats what a crash cut
-    off (`single.Reply`). Of any other the cut replies are abandoned before it goes on."""
+    """A runtime, or a node of one, whose agents hold their next reply back while it repeats the interrupted
+    one (`repeating.py`). For any other the interrupted replies are abandoned before it continues."""
 
     repeats: bool
 

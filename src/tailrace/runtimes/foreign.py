@@ -1,8 +1,9 @@
-"""What an agent's clients hear of its model server's failure: status, code and `param`, none of its words.
+"""The part of a model server's failure that clients of an agent see: status, code and `param`, none of its
+text.
 
-A server's words are about the request, which an agent's client did not write, and hold what is not the
-client's to know: keys, names of deployments, pieces of the instructions. They go to the log. What a library
-raises over a refusal (`openai.RateLimitError`, …) is read like the refusal itself, by its status and body.
+The server's text is about a request that the client did not write, and may have secrets: keys, names of
+deployments, parts of the instructions. It goes to the log. The exception of a library for a refusal
+(`openai.RateLimitError`, …) is read like the refusal itself, by its status and body.
 """
 
 from __future__ import annotations

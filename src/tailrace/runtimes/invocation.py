@@ -206,7 +206,7 @@ class Invocation:
         self._emit(t.CompactionCompleted(replacement, fault))
 
     async def _summarise(self) -> tuple[str, str]:
-        """The model's summary of the conversation, and what is wrong with it, or `""`."""
+        """The model's summary of the conversation, and its fault or `""`."""
         request = compaction.request(self._conversation(), self._base.instructions)
         text = fault = ""
         try:

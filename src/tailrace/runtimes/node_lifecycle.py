@@ -105,7 +105,7 @@ class ModelReply:
         return []
 
     def _open_calls(self) -> set[int]:
-        """The model's numbers of calls that go on."""
+        """The model's numbers of calls that continue."""
         items = self._state.open
         return {
             item

@@ -35,7 +35,7 @@ Place: TypeAlias = tuple[Literal["parts", "summary", "arguments"], int]
 KINDS_WITH_DELTAS = ("message", "reasoning", "tool_call")
 """Kinds of items whose deltas the log keeps until they close."""
 IDS = ("id", "call_id")
-"""What a server gives its own items anew in each reply."""
+"""Fields of items that a server generates for each reply."""
 
 
 class Repeating:

@@ -1,8 +1,8 @@
-"""The tools of one agent at work: its functions, and what its servers offer now.
+"""The tools of one agent that works: its functions, and the current tools of its servers.
 
-A server that is away when an agent begins fails the run, where nothing is lost yet. When the agent goes on
-(after an answer, in another process) its tools are missing until it is there again: calls of them wait for
-it as long as the server's timeout allows, and are then answered with an error that the model reads.
+A server that is unavailable when an agent starts fails the run, because nothing is lost yet. When an agent
+continues (after an answer, in another process) the tools of such a server are missing until it is back: calls
+of them wait up to the server's timeout, and then get an error that the model reads.
 """
 
 from __future__ import annotations

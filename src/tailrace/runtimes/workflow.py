@@ -63,7 +63,7 @@ class Workflow:
                 return  # it waits for an answer
 
     async def _work(self, context: RunContext) -> bool:
-        """Run all nodes that can run; False when those that are left wait for somebody."""
+        """Run all nodes that can run; False if the remaining ones wait for an answer."""
         running: dict[asyncio.Task[bool], str] = {}
         waiting: set[str] = set()
         news = asyncio.create_task(context.news(context.answer_count))
@@ -79,7 +79,7 @@ class Workflow:
                     node = running.pop(task)
                     if not task.result():
                         waiting.add(node)
-                if news.done():  # somebody answered: who waited may go on, whoever else still works
+                if news.done():  # an answer arrived: waiting nodes may continue while others work
                     news = asyncio.create_task(context.news(context.answer_count))
                     waiting.clear()
         finally:
@@ -120,8 +120,8 @@ class Workflow:
         return done
 
     def _input_of(self, context: RunContext, spec: NodeSpec) -> tuple[Item, ...]:
-        """The run's input, and what came with answers before the node began; for a node that needs others,
-        then what they made."""
+        """The run's input, and messages that were sent with answers before the node started; for a node that
+        needs others, then their output."""
         request, resumptions = context.request, context.state.resumptions
         items: list[Item] = [*request.history, *request.input]
         items += input_before(resumptions, spec.id)

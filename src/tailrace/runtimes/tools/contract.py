@@ -85,7 +85,7 @@ class Tool(Protocol):
 
     @property
     def spec(self) -> ToolSpec:
-        """What the model is told."""
+        """The description that the model gets."""
         ...
 
     @property

@@ -69,7 +69,7 @@ def ask_user_spec() -> ToolSpec:
 
 
 def read_task(arguments: str, agents: Sequence[str]) -> SubagentTask | str:
-    """The task in a call's arguments, or what is wrong with them."""
+    """The task in a call's arguments, or their fault."""
     try:
         task = msgspec.json.decode(arguments or "{}", type=SubagentTask)
     except msgspec.MsgspecError as error:

@@ -121,7 +121,7 @@ class FunctionTool:
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
-                raise  # somebody stops the run
+                raise  # the run is being stopped
             return ToolResult("The tool was cancelled.", is_error=True)
         except (Exception, SystemExit) as error:  # whatever it raises, the model hears of it
             return self._failure(error)
@@ -137,14 +137,14 @@ class FunctionTool:
 
 
 async def _in_thread(function: Callable[..., Any], values: dict[str, Any]) -> object:
-    """Run a plain function in a thread of its own: one that hangs takes nobody's place in a pool."""
+    """Run a plain function in a thread of its own: one that hangs does not occupy a pool."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[object] = loop.create_future()
     context = contextvars.copy_context()
 
     def settle(value: object, error: BaseException | None) -> None:
         if future.done():
-            return  # nobody waits any more
+            return  # the call was cancelled
         if error is None:
             future.set_result(value)
         else:
@@ -154,7 +154,7 @@ async def _in_thread(function: Callable[..., Any], values: dict[str, Any]) -> ob
         value, error = None, None
         try:
             value = context.run(function, **values)
-        except BaseException as exception:  # whatever it is, the one who waits is told
+        except BaseException as exception:  # of any kind: the caller gets it
             # These three mean something else to the one who waits: to stop, or to end the process.
             has_other_meaning = isinstance(
                 exception, StopIteration | SystemExit | KeyboardInterrupt

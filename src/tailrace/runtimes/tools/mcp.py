@@ -35,7 +35,7 @@ PAUSES = (0.2, 1.0)
 """Seconds between the tries to reach a server."""
 
 LONGEST_PAUSE = 5.0
-"""The same, for who has time: they double up to here."""
+"""Maximum retry delay; delays double up to it."""
 
 logger = logging.getLogger("tailrace.mcp")
 
@@ -197,7 +197,7 @@ class McpServer:
         tools: dict[str, Tool] = {}
         approval_names = () if isinstance(self._approval, str) else self._approval
         missing = sorted({*approval_names} - {tool.name for tool in server_tools})
-        if missing:  # a misspelt or renamed tool would run without anybody being asked
+        if missing:  # a misspelt or renamed tool would run without approval
             raise ToolSourceFailed(
                 f"{self.label}: approval names {', '.join(missing)}, which the server does not offer"
             )

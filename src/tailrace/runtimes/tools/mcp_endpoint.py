@@ -10,7 +10,7 @@ from msgspec import Struct
 from tailrace.events.items import Json
 
 MAX_TOOLS = 512
-"""Tools of one server that an agent may have; a model is told of every one in every request."""
+"""Tools of one server that an agent may have; each request to a model has all of them."""
 
 SHORTEST_SECRET = 8
 """Header and environment values shorter than this (`1`, `true`) are words, not secrets."""

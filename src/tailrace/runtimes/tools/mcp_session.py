@@ -181,7 +181,7 @@ class McpSession:
             logger.info("%s: no news of its tools: %s", self._endpoint.label, self._words(error))
         finally:
             listening.set()
-            self.stale = True  # nobody would say so: ask again next time
+            self.stale = True  # no notification reaches us now: list the tools again next time
 
     async def _on_message(self, message: IncomingMessage) -> None:
         if isinstance(message, ToolListChangedNotification):
@@ -276,7 +276,7 @@ def _server_tool(tool: Tool) -> ServerTool:
 
 
 def text_of(result: CallToolResult) -> str:
-    """A result as a model reads it: its text; its structure when there is no text."""
+    """A result as a model reads it: its text, or its structure if it has none."""
     text = "\n".join(_block(block) for block in result.content)
     if not text and result.structured_content is not None:
         return msgspec.json.encode(result.structured_content).decode()

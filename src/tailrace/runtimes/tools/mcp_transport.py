@@ -31,7 +31,7 @@ CONNECT_SECONDS = 10.0
 GOODBYE_SECONDS = 2.0
 NOT_SENT = {"tailrace": "not sent"}
 CONNECTION_LOST = {"tailrace": "lost"}
-"""The `data` of our own errors: the server never saw the request; nobody knows whether it did."""
+"""The `data` of our own errors: the server never got the request; it is unknown whether it did."""
 
 MAX_LINE = 8192
 BELOW = "stack_of"
@@ -104,7 +104,8 @@ async def _copy_to_log(reader: asyncio.StreamReader, endpoint: Endpoint) -> None
 
 
 def _log(lines: Sequence[bytes], endpoint: Endpoint) -> None:
-    """What came at once is one record, a traceback for instance: so many records pass in a minute."""
+    """Lines that arrive together are one record, a traceback for instance. Records are limited by the
+    minute."""
     texts = [endpoint.redact(line.decode(errors="replace").rstrip()) for line in lines]
     texts = [line for line in texts if line]
     if texts:

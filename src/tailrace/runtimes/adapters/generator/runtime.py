@@ -38,7 +38,8 @@ Function = Callable[[Run], AsyncGenerator[GeneratorPiece, None]]
 
 
 RESTARTS = "__tailrace_restarts__"
-"""What a function says of itself that may begin anew, so that it counts wherever the function is named."""
+"""The attribute of a function that may be started again, so that it applies wherever the function is
+named."""
 
 
 class GeneratorRuntime:

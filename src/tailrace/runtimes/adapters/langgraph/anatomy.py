@@ -1,5 +1,5 @@
-"""What can be seen of a compiled graph from outside: its tools, which of them need a yes, how it answers; and
-what its models are offered, with the client's tools and settings added.
+"""The properties of a compiled graph: its tools, those that need approval, the form of its answer; and the
+tools and settings that its models get, with the client's.
 
 A graph's model has its tools bound already, in its provider's own form; the model is asked to put the
 client's into the same form.
@@ -22,7 +22,7 @@ FREE = (None, "auto", "any", "required")
 
 RETRY = "retry"
 DEFAULT_NAME = "LangGraph"
-"""What the framework calls a graph that nobody named."""
+"""The framework's name of a graph without a name."""
 
 
 def name_of(graph: Graph) -> str:

@@ -25,8 +25,8 @@ MALFORMED = "The arguments are no JSON object."
 
 
 class ToolRoles(NamedTuple):
-    """The tools that a model may call, by who carries out the call: `client` the client; `approval` the
-    server, after a person's yes; `answers` nobody, because the call is the answer; any other the server,
+    """The tools that a model may call, by the executor of the call: `client` the client; `approval` the
+    server, after a person's approval; `answers` none, because the call is the answer; any other the server,
     under `label`."""
 
     label: str

@@ -1,8 +1,8 @@
 """A LangGraph graph as a runtime: any compiled graph whose state has `messages`, `create_agent`, deep agents.
 
-The graph runs with a saver of ours (`saver.py`) in the place of its own, under the run's name, and
-goes on from its last checkpoint; what the unfinished step does again is played back. It is listened to where
-its models, tools and graphs below are begun (`patches.py`).
+The graph runs with our saver (`saver.py`) instead of its own, under the run's name, and continues from its
+last checkpoint; recorded results are played back to the step that is repeated. Its models, tools and
+subgraphs are observed where they are started (`patches.py`).
 """
 
 from __future__ import annotations

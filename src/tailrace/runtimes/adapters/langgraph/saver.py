@@ -40,7 +40,7 @@ from tailrace.events.versions import pack_entry, unpack_entry
 from tailrace.runtimes.contract import CHECKPOINTS, CheckpointRecords
 
 Flush = Callable[[], Awaitable[None]]
-"""Waits until all that the run's log was told is durable."""
+"""Waits until all emitted events of the run are durable."""
 
 
 class Journal:
@@ -68,12 +68,12 @@ class Journal:
         return entries
 
     async def add(self, entry: Any, about: Hashable = None) -> None:
-        """Keep an entry, behind what the log was told before; returns when it is durable."""
+        """Store an entry after the events that were emitted before; returns when it is durable."""
         await self.flush()
         await self.put(entry, about)
 
     def put(self, entry: Any, about: Hashable) -> Awaitable[object]:
-        """Keep an entry at once; resolves when it is durable."""
+        """Store an entry at once; resolves when it is durable."""
         self._count += 1
         key = f"{self._start}{self._count:010}"
         self.index(key, about)
@@ -337,6 +337,6 @@ def _typed_value(pair: Sequence[Any]) -> tuple[str, bytes]:
 
 def _is_task_of(space: str, above: str) -> bool:
     """Whether a namespace is that of a task in another one, or below one; a graph with a memory of its own
-    is named without its tasks (`checkpointer=True`) and goes on in the next step."""
+    is named without its tasks (`checkpointer=True`) and continues in the next step."""
     start = f"{above}|" if above else ""
     return space != above and space.startswith(start) and ":" in space[len(start) :]

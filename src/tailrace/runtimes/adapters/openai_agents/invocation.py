@@ -191,7 +191,7 @@ class OpenAIAgentsInvocation(Member):
         if item.output is not None:
             return item.output.output
         if item.started.runs_on == "client":
-            return ""  # the turn ends before anybody reads this
+            return ""  # the turn ends before the model reads this
         if task := asyncio.current_task():
             self.team.wait_for(task)
         if refusal := await self._ask_person(number, arguments, needs_approval):

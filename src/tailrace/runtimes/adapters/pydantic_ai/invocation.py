@@ -185,7 +185,7 @@ class PydanticAIInvocation(Member):
                 return ToolFailed(item.output.output)
             return ToolReturn(item.output.output)
         if item.started.runs_on == "client":
-            self.team.has_client_calls = True  # the turn ends before anybody reads this
+            self.team.has_client_calls = True  # the turn ends before the model reads this
             return ToolReturn(None)
         return ToolReturn(self._answer(number))
 
