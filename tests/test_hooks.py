@@ -14,6 +14,8 @@ HOOKS = {
     "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._unset_keepalive_if_required": (
         "http.uvicorn_protocol"
     ),
+    "nats.aio.client:Client._flush_pending": "log.stores.nats.connection",
+    "nats.aio.client:Client._close": "log.stores.nats.connection",
     "pydantic_ai:Agent.iter": "runtimes.adapters.pydantic_ai.runtime",
     **{
         f"pydantic_ai.capabilities:AbstractCapability.{name}": "runtimes.adapters.pydantic_ai.runtime"

@@ -1,4 +1,4 @@
-"""The only user of nats-py: requests, publishes, subscriptions, and their retries.
+"""Everything that we ask of nats-py: requests, publishes, subscriptions, and their retries.
 
 The library's exceptions become two. `Unreachable`: it is unknown whether the operation happened (no leader,
 no quorum, no connection, no answer in time). `Refused`: the server's error, by its code. The traps of the
@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 
 from tailrace.errors import LogError
 from tailrace.log.stores.nats.addresses import must_be_encrypted, redact
+from tailrace.log.stores.nats.connection import NatsConnection
 
 logger = logging.getLogger("tailrace.log.nats")
 
@@ -97,7 +97,7 @@ class Client:
 
     def __init__(self, servers: Sequence[str]) -> None:
         self._servers = list(servers)
-        self._connection = Connection()
+        self._connection = NatsConnection()
         self._closed = asyncio.Event()
         self._answers: set[asyncio.Task[None]] = set()
         self._trouble = ""
