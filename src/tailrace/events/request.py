@@ -83,8 +83,8 @@ class Settings(Canonical, frozen=True, kw_only=True):
 
 
 class ModelRequest(Canonical, frozen=True, kw_only=True):
-    """One model call: what the model is told, in order, and how it shall answer. `begun` is the text that the
-    reply began with, where a crash cut it off: a server that can goes on from there."""
+    """One model call: the conversation in order, and the settings for the reply. `begun` is the beginning of
+    a reply that a crash interrupted: a server with that ability continues it."""
 
     items: tuple[Item, ...]
     instructions: str = ""
@@ -96,7 +96,7 @@ class RunRequest(Canonical, frozen=True, kw_only=True):
     """One request for a run.
 
     `agent` is the id of what runs, `model` the name the client used. `history` holds the items of the
-    earlier turns, resolved when the run began, so that the run needs no other log to go on. `session` and
+    earlier turns, resolved when the run began, so that the run needs no other log to continue. `session` and
     `client_names` (`called` in JSON) are the client's own names for the conversation and for this turn,
     where it has such.
     """

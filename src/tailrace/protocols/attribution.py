@@ -1,8 +1,8 @@
 """Attribution: a run's agents, which of its nodes are shown, and the keys under which mounts show them.
 
 A mount either attributes (`/agent/{id}`: every agent's items are shown, each under its agent's name) or
-does not (`/v1`: a client that knows nothing of agents gets the main agent's answer alone). Field names and
-the 512 characters of a metadata value are those that the clients of `/agent/{id}` were written for.
+does not (`/v1`: a client without the concept of agents gets the main agent's answer alone). The field names
+and the limit of 512 characters of a metadata value are those that clients of `/agent/{id}` expect.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _ITEM = re.compile(r"agent:.+::[a-z]+_(0|[1-9][0-9]{0,9})(?:_[1-9][0-9]{0,4})?",
 SHOWN_NODE = "deep_agent"
 """The type of the nodes whose items the surfaces of agents show."""
 METADATA_VALUE = 512
-"""Characters that OpenAI allows a metadata value."""
+"""The maximum length of a metadata value, in characters (OpenAI)."""
 
 
 class Roster:
-    """The agents of one run, and its nodes that are shown, as far as its events have named them."""
+    """The agents of one run, and its visible nodes, as named by the events so far."""
 
     def __init__(self) -> None:
         self._entries: dict[str, t.AgentEntry] = {}
         self._nodes: set[str] = set()
 
     def start(self, payload: t.RunStarted) -> None:
-        """Take over the agents that the run names when it starts."""
+        """Add the agents that the run names when it starts."""
         self._entries = {entry.id: entry for entry in payload.agents}
 
     def add_agent(self, agent: str, payload: t.AgentStarted) -> None:
@@ -47,7 +47,7 @@ class Roster:
         return node in self._nodes
 
     def is_main(self, agent: str) -> bool:
-        """Whether this agent gives the run's own answer."""
+        """Whether the output of this agent is the answer of the run."""
         entry = self._entries.get(agent)
         return entry is None or entry.kind == "main"
 
@@ -57,7 +57,8 @@ class Roster:
         return self._entries.get(agent) or t.AgentEntry(agent, agent)
 
     def metadata(self, key: str) -> dict[str, str]:
-        """The roster as metadata pairs; lines that do not fit are left out, and that is said."""
+        """The roster as metadata pairs. Lines that do not fit are omitted, and a last line states how
+        many."""
         lines: list[bytes] = []
         size = 2
         for entry in self._entries.values():
@@ -89,7 +90,7 @@ def item_id(agent: str, kind: str, item: int) -> str:
 
 
 def item_number(id: str) -> int | None:
-    """The ordinal in an attributed id of an item, or of a request about it; None when it is none."""
+    """The ordinal in an attributed id of an item, or of a request about it; None for any other id."""
     match = _ITEM.fullmatch(id)
     return int(match[1]) if match else None
 
@@ -105,7 +106,7 @@ def error_metadata(key: str, end: t.RunEnd | None) -> dict[str, str]:
 
 
 def about(roster: Roster, agent: str, job: str, seq: int) -> Object:
-    """What an attributed chat chunk carries: whose it is, of which job, at which place."""
+    """The attribution of a chat chunk: its agent, its job, its position."""
     entry = roster.entry(agent)
     return {
         "agent_id": entry.id,

@@ -1,11 +1,10 @@
-"""The shapes every protocol folder offers; nothing here knows a wire format.
+"""The interfaces that every protocol folder implements; nothing here depends on a wire format.
 
 Downstream (we are the server): a *request decoder* turns a client's JSON into a `RunRequest`, a *stream
-encoder* turns a run's events into frames, a *reply* turns a run's state into one document.
-Upstream (we are the client): a *codec* turns a `ModelRequest` into an HTTP request and a model server's
-bytes into payloads.
+encoder* turns a run's events into frames, a *reply* turns a run's state into one document. Upstream (we are
+the client): a *codec* turns a `ModelRequest` into an HTTP request and a model server's bytes into payloads.
 
-Encoders are functions of (run suffix, options, events) and nothing else: the same input gives the same
+An encoder is a function of (run suffix, options, events) and of nothing else: the same input gives the same
 bytes in any process. A frame is what a client reads as one event; frame n of a run never changes.
 """
 
@@ -23,22 +22,23 @@ from tailrace.protocols.offered import OfferedTools
 
 
 class StreamEncoder(Protocol):
-    """One run on one surface. Fed the run's events from `seq` 0 on, each once, in order.
+    """One run on one surface. It gets the run's events from `seq` 0 on, each once, in order.
 
-    `done` turns true with the last frame that the surface will ever show of the run.
+    `done` becomes true with the last frame of the run on this surface.
     """
 
     done: bool
 
     def encode(self, events: Sequence[Event]) -> list[bytes]:
-        """The frames these events make, whole, in order; how events are batched changes nothing."""
+        """The complete frames of these events, in order, however the events are batched."""
         ...
 
 
 class HttpRequest(Struct, frozen=True):
-    """A POST to a model server: `path` is appended to the configured base URL. `headers` replace those of the
-    configuration, the lists of `added` are joined to theirs. `offered`: functions that stand for
-    other tools. `instead`: the body to send once more after such a refusal, `b""` where it stands."""
+    """A POST to a model server. `path` is appended to the configured base URL. `headers` replace those of
+    the configuration, and the values in `appended_headers` are appended to theirs. `offered_tools`:
+    functions that represent other tools, by their names. `instead(refusal)`: the body of a second request
+    after a refusal, `b""` if the refusal is final."""
 
     path: str
     headers: Mapping[str, str]
@@ -49,11 +49,11 @@ class HttpRequest(Struct, frozen=True):
 
 
 class UpstreamDecoder(Protocol):
-    """One model reply, as bytes arrive.
+    """One model reply, decoded as its bytes arrive.
 
-    `failure` is set once the server said or did something that makes the reply unusable; what was
-    decoded before it stands. `done` is true when the reply ended as its dialect says it must.
-    After either, further bytes are ignored.
+    `failure` is set when the server sends something that makes the reply unusable; payloads that were
+    decoded before it are kept. `done` is true when the reply ended as its dialect requires. After either,
+    further bytes are ignored.
     """
 
     @property
@@ -64,7 +64,7 @@ class UpstreamDecoder(Protocol):
 
     @property
     def progress(self) -> int:
-        """How often the server said something of the reply; pings, comments and blank pieces do not count."""
+        """The number of pieces with content; pings, comments and blank pieces do not count."""
         ...
 
     def feed(self, data: bytes) -> list[Payload]:
@@ -72,12 +72,13 @@ class UpstreamDecoder(Protocol):
         ...
 
     def close(self) -> list[Payload]:
-        """The connection ended. Returns what was held back; without a proper end sets `failure`."""
+        """The connection ended. Returns the payloads that were held back, and sets `failure` unless the
+        reply ended properly."""
         ...
 
 
 class UpstreamCodec(Protocol):
-    """One dialect that model servers speak."""
+    """One dialect of model servers."""
 
     @property
     def dialect(self) -> str:
@@ -85,18 +86,18 @@ class UpstreamCodec(Protocol):
         ...
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
-        """What to send to ask `model` (the server's name for it) for a streamed reply."""
+        """The HTTP request for a streamed reply of `model` (the server's name for it)."""
         ...
 
     def decoder(self, model: str) -> UpstreamDecoder:
         """A decoder for one reply. `model` is the configured name that `usage` events carry.
 
-        A whole reply decodes to: item events, each item closed, then exactly one `Usage`. The items are
-        numbered from 0. A call to which the server gave no id has an empty one. Numbers and ids in the run
-        are given where the reply enters the run (`runtimes/node_lifecycle.py`).
+        A reply without failure decodes to: item events, each item closed, then exactly one `Usage`. The
+        items are numbered from 0. A call without an id from the server has an empty one. Numbers and ids of
+        the run are assigned where the reply enters the run (`runtimes/node_lifecycle.py`).
         """
         ...
 
     def failure(self, status: int, body: bytes) -> ModelFailed:
-        """The meaning of an HTTP status of 400 or above, with the body that came with it."""
+        """The failure for an HTTP status of 400 or above, and the body that came with it."""
         ...

@@ -1,10 +1,10 @@
-"""Items of OpenAI's Responses that have a counterpart in every dialect, as that.
+"""Items of OpenAI's Responses that other dialects can express, translated to their general form.
 
-A message from one agent of the client to another (`agent_message`, as Codex sends it) is a user's message.
-Its `encrypted_content` is a parameter that OpenAI's servers would have encrypted (`"encrypted": true`); what
-a server of another dialect wrote there is text. A search for tools that the client runs (`tool_search` with
-`execution: client`) is a function call and its result, which says what was found; the tools themselves are
-then offered as functions (`events/tools.py`).
+A message between two agents of the client (`agent_message`, sent by Codex) becomes a user's message. Its
+`encrypted_content` is a parameter that OpenAI's servers encrypt (`"encrypted": true`); if a server of
+another dialect wrote it, it is plain text. A search for tools that the client runs (`tool_search` with
+`execution: client`) becomes a function call and its result, which lists the tools that were found; those
+tools are then offered as functions (`events/tools.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _json = msgspec.json.Encoder().encode
 
 
 def counterpart(item: ProviderItem, names: Names) -> Item | None:
-    """The item that every server knows, None where there is none; tools by their `names` there."""
+    """The item in its general form, None if it has none; tools get their `names` at that server."""
     if item.dialect != DIALECT:
         return None
     data, call_id = item.data, item.data.get("call_id")

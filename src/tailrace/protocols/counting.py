@@ -1,4 +1,4 @@
-"""How many tokens a request has, by estimate: no tokenizer fits all models."""
+"""An estimate of the tokens of a request: no tokenizer fits all models."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import msgspec
 from tailrace.events.request import RunRequest
 
 BYTES = 4
-"""Bytes of JSON a token is taken to have."""
+"""Bytes of JSON per token."""
 
 _json = msgspec.json.Encoder().encode
 
 
 def tokens(request: RunRequest) -> int:
-    """A token for every four bytes of what the model would read."""
+    """One token for every four bytes of the text for the model."""
     items = (*request.history, *request.input)
     if not items and not request.instructions:
         return 0

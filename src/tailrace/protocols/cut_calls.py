@@ -1,9 +1,10 @@
 """A call that a limit cut off in the middle is incomplete: it must not run, and history omits it.
 
-Servers end such a call like any other and say only at the end of the reply that they stopped for its length
-(Chat's `length`, Messages' `max_tokens`; of Responses servers some mark the item). So a call whose arguments
-are no whole JSON object, and a custom one that nothing follows, are ended when it is known why the reply
-ended. Arguments that the model wrote badly, in a reply that ended as it should, are told as they came.
+Servers end such a call like any other and report only at the end of the reply that they stopped because of
+its length (Chat's `length`, Messages' `max_tokens`; some Responses servers mark the item). So a call whose
+arguments are not a complete JSON object, and a custom call at the end of the reply, are held open until the
+reason for the end is known. Arguments that the model wrote incorrectly, in a reply that ended normally, are
+passed on unchanged.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from tailrace.events import types as t
 
 CUT: frozenset[t.Finish] = frozenset({"length", "content_filter"})
 NOTHING = "{}"
-"""What decoders say for a call that got no arguments."""
+"""The `arguments` that decoders emit for a call without arguments."""
 
 
 class _HeldCall(Struct):
-    """The arguments of one call, and how it ended, while that is held back."""
+    """The arguments of one call, and its end while that is held back."""
 
     custom: bool
     pieces: list[str] = []
@@ -36,7 +37,7 @@ class CutCalls:
         self._last = -1
 
     def mend(self, payloads: list[t.Payload]) -> list[t.Payload]:
-        """The next payloads of the reply, with calls that were cut off marked as incomplete."""
+        """The next payloads of the reply; calls that were cut off are marked as incomplete."""
         if not self._calls and not any(_begins(payload) for payload in payloads):
             return payloads
         return [result for payload in payloads for result in self._one(payload)]
@@ -68,12 +69,12 @@ class CutCalls:
         return []
 
     def _release_before(self, item: int) -> list[t.Payload]:
-        """The end of calls that only the end of the reply could have cut, when another item follows."""
+        """The held-back ends of calls before `item`: only the end of a reply could have cut those off."""
         places = [n for n, call in self._calls.items() if n < item and call.end and _may_end(call)]
         return [end for n in places if (end := self._calls.pop(n).end) is not None]
 
     def _all(self, finish: t.Finish) -> list[t.Payload]:
-        """The end of all that was held back."""
+        """All ends that are held back."""
         calls, self._calls = self._calls, {}
         ends = [call.end for call in calls.values() if call.end is not None]
         if finish not in CUT:
@@ -98,5 +99,5 @@ def _text(call: _HeldCall) -> str:
 
 
 def _may_end(call: _HeldCall) -> bool:
-    """Whether a call is whole as it is, unless the reply broke off in it."""
+    """Whether a call is complete regardless of what follows."""
     return call.custom or _text(call) == NOTHING

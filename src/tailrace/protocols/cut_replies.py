@@ -1,7 +1,8 @@
-"""What a crash cut off and the next attempt said in other words: which parts of a stream are no answer.
+"""Which parts of a stream are not the answer, because a crash interrupted their reply and the next attempt
+gave another one.
 
-They stand in the stream, for they were shown. Whatever holds the answer drops them once the reply that
-replaces them is whole: of a run that then fails they may be all there is (docs/adr/0017).
+They remain in the stream, because clients have seen them. Code that assembles the answer drops them once
+the reply that replaces them is complete: if the run then fails they may be all there is (docs/adr/0017).
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ T = TypeVar("T")
 
 
 class CutReplies(Generic[T]):
-    """The parts of a stream (`T`: their places or ids) by their source."""
+    """The parts of a stream (`T`: their positions or ids) by their source."""
 
     def __init__(self) -> None:
         self.discarded_parts: list[T] = []
-        """Parts of cut replies that a whole reply followed."""
+        """Parts of interrupted replies that a complete reply has replaced."""
         self._parts: dict[Source, list[T]] = {}
         self._whole: dict[Source, int] = {}
         self._abandoned_parts: dict[Source, list[T]] = {}
 
     def add(self, source: Source, part: T) -> None:
-        """A source's present reply has this part; each is named once."""
+        """A source's current reply has this part; each part is added once."""
         self._parts.setdefault(source, []).append(part)
 
     def abandon(self, source: Source, *, whole_turn: bool) -> None:
-        """What a source has said since its last whole reply, or all of it, is no part of the answer."""
+        """The parts since a source's last complete reply, or all of its parts, are not part of the answer."""
         first = 0 if whole_turn else self._whole.get(source, 0)
         parts = self._parts.get(source, [])
         self._abandoned_parts.setdefault(source, []).extend(parts[first:])
@@ -36,12 +37,12 @@ class CutReplies(Generic[T]):
         self._whole[source] = first
 
     def complete(self, source: Source) -> list[T]:
-        """A source's reply is whole; returns the parts that it replaces."""
+        """A source's reply is complete; returns the parts that it replaces."""
         self._whole[source] = len(self._parts.get(source, ()))
         parts = self._abandoned_parts.pop(source, [])
         self.discarded_parts += parts
         return parts
 
     def left(self) -> list[T]:
-        """The parts of cut replies that no whole reply has followed."""
+        """The parts of interrupted replies that no complete reply has replaced."""
         return [part for parts in self._abandoned_parts.values() for part in parts]

@@ -1,11 +1,11 @@
-"""How every encoder reads a run: each event by the method that its table names.
+"""How every encoder reads a run: its table names the method for each event.
 
-An encoder declares two things about the union of events. `SHOWN` maps a payload's type to the method that
-handles it; `HIDDEN` is the set of types that have no form on its surface. The two are disjoint and together
-the whole union (`tests/protocols/test_encoder.py`), so no surface forgets an event that is added to it.
+An encoder declares two properties of the union of events. `SHOWN` maps a payload's type to the method that
+handles it; `HIDDEN` is the set of types that its surface cannot show. The two are disjoint and together
+cover the union (`tests/protocols/test_encoder.py`), so a new event cannot be forgotten on any surface.
 
-The lookup is by exact type, which is sound because no payload has subclasses. It costs the same for every
-event: text deltas, which are most of a run, need no path of their own.
+The lookup is by exact type, which is correct because payloads have no subclasses. It costs the same for
+every event, so text deltas, the majority of a run, need no path of their own.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from tailrace.events.items import Message, Part
 from tailrace.protocols.attribution import Roster
 
 Handler: TypeAlias = Callable[..., None]
-"""A method `(self, event, payload)`. The annotation of its payload covers the types that `SHOWN` gives it, as
-the test of the tables checks: one mapping has methods of many types, which no type checker can."""
+"""A method `(self, event, payload)`. The annotation of its payload covers the types that `SHOWN` maps to
+it; the test of the tables checks that, because no type checker can: one mapping has methods of many types."""
 
 Table: TypeAlias = Mapping[type[t.Base], Handler]
 
 PAYLOADS: frozenset[type[t.Base]] = frozenset(get_args(t.Payload))
-"""The types of all payloads."""
+"""All payload types."""
 
 
 RUN_ENDS: tuple[type[t.Base], ...] = get_args(t.RunEnd)
-"""The types of the four ends of a run."""
+"""The types of the four events that end a run."""
 
 
 class Encoder:
-    """Reads the events of one run, from `seq` 0 on, until `done`; knows its agents and nodes (`Roster`)."""
+    """Reads the events of one run, from `seq` 0 on, until `done`, and keeps its agents and nodes
+    (`Roster`)."""
 
     SHOWN: ClassVar[Table]
     HIDDEN: ClassVar[frozenset[type[t.Base]]]
@@ -50,7 +51,7 @@ class Encoder:
         self._roster = Roster()
 
     def read(self, events: Sequence[t.Event]) -> None:
-        """Handle the next events; those that follow the surface's last frame are ignored."""
+        """Handle the next events; events after the last frame of the surface are ignored."""
         handlers = self._handlers
         for event in events:
             if self.done:
@@ -59,7 +60,7 @@ class Encoder:
             handlers[type(payload)](self, event, payload)
 
     def _hide(self, event: t.Event, payload: t.Payload) -> None:
-        """Show nothing."""
+        """Add no frame."""
 
     def _on_node_started(self, event: t.Event, payload: t.NodeStarted) -> None:
         self._roster.add_node(event.node, payload)
@@ -71,7 +72,7 @@ class Encoder:
         t.NodeStarted: _on_node_started,
         t.AgentStarted: _on_agent_started,
     }
-    """The part of `SHOWN` that encoders share which show nothing of these events but remember them."""
+    """Entries of `SHOWN` shared by encoders that record these events without a frame."""
 
 
 class FrameEncoder(Encoder):
@@ -89,7 +90,7 @@ class FrameEncoder(Encoder):
 
 
 class ItemView(Protocol):
-    """How an open item is shown."""
+    """The representation of an open item."""
 
     def take(self, payload: t.Payload) -> None:
         """Show an event of the item."""
@@ -100,7 +101,7 @@ ItemT = TypeVar("ItemT", bound=ItemView)
 
 
 class ItemEncoder(FrameEncoder, Generic[ItemT]):
-    """An encoder with an object for each open item that it shows."""
+    """An encoder with one object for each open visible item."""
 
     def __init__(self, run: str) -> None:
         super().__init__(run)
@@ -119,14 +120,14 @@ class ItemEncoder(FrameEncoder, Generic[ItemT]):
         t.ReasoningSummaryDelta: DELTA,
         t.ArgumentsDelta: DELTA,
     }
-    """The part of `SHOWN` that gives the pieces of messages, thoughts and calls to their items."""
+    """Entries of `SHOWN` that pass the parts of messages, thoughts and calls to their items."""
 
 
 CallT = TypeVar("CallT", bound=ItemView)
 
 
 class CallEncoder(ItemEncoder[ItemT], Generic[ItemT, CallT]):
-    """An encoder with an object for each call, too, until its tool has answered."""
+    """An `ItemEncoder` that also keeps one object for each call until its tool has answered."""
 
     def __init__(self, run: str) -> None:
         super().__init__(run)
@@ -143,7 +144,7 @@ class CallEncoder(ItemEncoder[ItemT], Generic[ItemT, CallT]):
                 self._show_part(event, part)
 
     def _show_part(self, event: t.Event, part: Part) -> None:
-        """Show a part of a message that is shown when it is whole: an image, sound."""
+        """Show a part of a message that is sent in one frame: an image, audio."""
         raise NotImplementedError
 
     def _on_tool_completed(self, event: t.Event, payload: t.ToolCompleted) -> None:
@@ -155,4 +156,4 @@ class CallEncoder(ItemEncoder[ItemT], Generic[ItemT, CallT]):
         t.ItemCompleted: _on_item_completed,
         t.ToolCompleted: _on_tool_completed,
     }
-    """The part of `SHOWN` that ends items and calls."""
+    """Entries of `SHOWN` that end items and calls."""

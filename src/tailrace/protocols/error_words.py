@@ -1,8 +1,8 @@
-"""The words that model servers have for their failures, and the HTTP status that each stands for.
+"""The codes that model servers use for their failures, and the HTTP status of each.
 
-One table for codes, types and statuses of all dialects: OpenAI's and Anthropic's, those of vLLM, llama.cpp
-and TGI, of Google (gRPC's names), Azure and Bedrock (exceptions' names). Words are compared without signs and
-case.
+One table for codes, types and statuses of all dialects: those of OpenAI and Anthropic, of vLLM, llama.cpp
+and TGI, of Google (gRPC's names), Azure and Bedrock (names of exceptions). Codes are compared without
+punctuation and case.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ CONTENT = frozenset(
     | {"responsibleaipolicyviolation", "contentfiltered", "contentblocked", "contentmoderation"}
     | {"contentpolicy", "datainspectionfailed", "inappropriatecontent", "refusal"}
 )
-"""Words for what was sent, whatever the status."""
+"""Codes for a fault of the request, whatever the status."""
 QUOTA = frozenset(
     {"insufficientquota", "usagelimitreached", "quotaexceeded", "exceededcurrentquotaerror"}
 )
-"""Words for an account that is used up: soon is not soon enough to ask again."""
+"""Codes for an exhausted account: a retry within seconds does not help."""
 VAGUE = frozenset(word for word, status in _STATUS.items() if status == 500) | {
     "badrequest",
     "badrequesterror",
@@ -75,23 +75,24 @@ VAGUE = frozenset(word for word, status in _STATUS.items() if status == 500) | {
     "validationerror",
     "validationexception",
 }
-"""Words that say no more than a status does."""
+"""Codes that add nothing to a status."""
 REGION = frozenset({"unsupportedcountryregionterritory", "regionerror", "unsupportedregion"})
-"""Words for a country that a server does not serve."""
+"""Codes for a country that a server does not serve."""
 PERMISSION = frozenset(
     {"accessdenied", "accessdeniedexception", "permissiondenied", "permissiondeniederror"}
     | {"permissionerror", "missingscope"}
 )
-"""Words for a key that is good, and not for this."""
+"""Codes for a valid key without permission for this request."""
 
 
 def bare(word: str) -> str:
-    """A word without signs and case: `com.amazon#ThrottlingException` and `throttling_exception` are one."""
+    """A code without punctuation and case: `com.amazon#ThrottlingException` and `throttling_exception` are
+    equal."""
     return re.sub(r"[^a-z0-9]", "", word.rpartition("#")[2].lower())
 
 
 def status_of(word: Json) -> int:
-    """The status that a code, type or status stands for; 0 where it is no known word."""
+    """The status for a code, type or status; 0 for an unknown one."""
     if isinstance(word, float) and word.is_integer():
         word = int(word)
     if isinstance(word, bool) or not isinstance(word, (int, str)):

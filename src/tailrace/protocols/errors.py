@@ -1,4 +1,4 @@
-"""An error as OpenAI's servers answer it; the native surface answers in the same form."""
+"""An error in the form of OpenAI's servers; the native surface uses the same form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tailrace.errors import CallerError
 
 
 def error_body(error: CallerError, _: str = "") -> bytes:
-    """`{"error": {message, type, param, code}}`; the request's id has no place in it."""
+    """`{"error": {message, type, param, code}}`; the request's id is not part of it."""
     detail = {
         "message": error.message,
         "type": error.kind,

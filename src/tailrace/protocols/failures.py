@@ -1,9 +1,9 @@
-"""How a client receives a failed run: the HTTP status, and OpenAI's or Anthropic's words. Pure.
+"""How a client receives a failed run: the HTTP status, and an error in OpenAI's or Anthropic's form. Pure.
 
-A table by what the model server answered (PROTOCOLS.md has it in full, by surface, and a test walks it): what
-the client can mend stays the client's (4xx), what may pass stays so (408, 409, 429, 5xx), and what only the
-operator can mend is 502 with the advice not to ask again. The words of a server of the surface's own family
-are kept; of another they are translated.
+One table by the model server's status (PROTOCOLS.md has it in full, by surface, and a test compares them):
+an error that the client can correct stays a client error (4xx), a temporary one stays temporary (408, 409,
+429, 5xx), and one that only the operator can correct is 502 with the advice not to retry. Messages of a
+server of the surface's own family are kept; those of another are translated.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ PASSTHROUGH = frozenset({400, 404, 408, 409, 410, 413, 422, 429, 499, 500, 502, 
 """Statuses of model servers that clients receive unchanged."""
 OTHERWISE: Mapping[int, int] = {425: 503, 522: 504, 524: 504, **dict.fromkeys(OPERATORS, 502)}
 IN_VAIN = QUOTA | frozenset(map(bare, CODES))
-"""Words beside which no status makes it worth to ask again; ours also of another tailrace behind this one."""
+"""Codes for which a retry is useless, whatever the status; also ours, from another tailrace upstream."""
 BUSY = "server_is_overloaded"
 """OpenAI's code for Anthropic's `overloaded_error`; Codex knows it."""
 
 
 class OpenAIError(Struct, frozen=True):
-    """A failure in OpenAI's words. `again` is false where to ask again is no use."""
+    """A failure in OpenAI's form. `again` is false if a retry is useless."""
 
     status: int
     type: str
@@ -42,7 +42,7 @@ class OpenAIError(Struct, frozen=True):
 
 
 def status(end: RunFailed) -> int:
-    """The HTTP status of a run that failed, where the reply has not begun."""
+    """The HTTP status of a run that failed before the reply began."""
     code = end.status or status_of(end.code) or 500
     if code in PASSTHROUGH:
         return code
@@ -54,14 +54,14 @@ def status(end: RunFailed) -> int:
 
 
 def again(end: RunFailed) -> bool:
-    """Whether a retry may help. The SDKs decide by status alone, unless a header says otherwise."""
+    """Whether a retry may help. The SDKs decide by the status alone, unless a header says otherwise."""
     code = end.status or status_of(end.code)
     mends_itself = code not in OPERATORS and code not in NEVER_RETRYABLE and not 300 <= code < 400
     return mends_itself and not end.final and not {bare(end.code), bare(end.error_type)} & IN_VAIN
 
 
 def openai(end: RunFailed) -> OpenAIError:
-    """A failure in the form of OpenAI's servers: Anthropic's 529 is their 503."""
+    """A failure in OpenAI's form: Anthropic's 529 is their 503."""
     own = end.dialect in OPENAI
     http_status = status(end)
     code = BUSY if end.code == "overloaded_error" else end.code
@@ -74,7 +74,7 @@ def openai(end: RunFailed) -> OpenAIError:
 
 
 def error(failure: OpenAIError) -> dict[str, object]:
-    """OpenAI's error object, as it stands in a body and in a stream."""
+    """OpenAI's error object, as in a body and in a stream."""
     fields: dict[str, object] = {
         "message": failure.message,
         "type": failure.type,

@@ -1,4 +1,5 @@
-"""Reading fields of a client's JSON: the right type, absent, or a `BadRequest` that names the place."""
+"""Reads fields of a client's JSON: a value of the right type, absence, or a `BadRequest` that names the
+position."""
 
 from __future__ import annotations
 
@@ -16,10 +17,10 @@ Kind = TypeVar("Kind", str, bool, int)
 Default = TypeVar("Default")
 
 MAX_DEPTH = 100
-"""Nesting beyond this is refused: what a log takes in, it must be able to read back from any stack."""
+"""Maximum nesting: a stored value must be readable again from any stack depth."""
 
 _LARGE = 2**63 - 1
-"""JSON knows no limit, the log and other servers do."""
+"""JSON has no limit for numbers, but the log and other servers do."""
 
 _BOUNDS: Mapping[str, tuple[float, float]] = {
     "frequency_penalty": (-2, 2),
@@ -31,8 +32,8 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     "top_logprobs": (0, 20),
     "top_p": (0, 1),
 }
-"""What a parameter of this name may be, whatever the surface. `max_tokens` is not among them: of Messages 0
-fills a cache and says nothing."""
+"""Allowed values of a parameter of this name, on every surface. `max_tokens` is not among them: for
+Messages, 0 fills a cache without a reply."""
 
 _NAMES: Mapping[type[Any], str] = {str: "a string", bool: "a boolean", int: "a whole number"}
 
@@ -79,12 +80,12 @@ def as_object(value: Json, where: str) -> Object:
 
 
 def any_object(value: Json) -> Object:
-    """An object, of what may be anything; empty for what is none."""
+    """The value if it is an object, else an empty one."""
     return cast("Object", value) if isinstance(value, dict) else {}
 
 
 def object_in(text: str) -> Object | None:
-    """A call's arguments as a JSON object: `{}` where the text is empty, None where it is no object."""
+    """A call's arguments as a JSON object: `{}` for an empty text, None for anything else."""
     try:
         value: Json = msgspec.json.decode(text or "{}")
     except (msgspec.DecodeError, RecursionError):
@@ -93,7 +94,7 @@ def object_in(text: str) -> Object | None:
 
 
 def objects(value: Json) -> list[Object]:
-    """The objects of what may be anything: those of a list, or one alone."""
+    """The objects in a value: those of a list, or the value itself."""
     if isinstance(value, dict):
         return [any_object(value)] if value else []
     entries = cast("list[Json]", value) if isinstance(value, list) else ()
@@ -108,15 +109,15 @@ def as_list(value: Json, where: str) -> list[Json]:
 
 
 def only(fields: Object, names: Collection[str], where: str) -> None:
-    """Refuse an answer that says more than is honoured: who changed the amount must not find that the old
-    one was paid. Null says nothing. Raises `BadRequest`."""
+    """Refuse an answer with keys that are not supported: a person who changed the amount must not find that
+    the original amount was paid. Null counts as absent. Raises `BadRequest`."""
     for name, value in fields.items():
         if name not in names and value is not None:
             raise unsupported_field(f"{where}.{name}" if where else name)
 
 
 def unsupported_field(place: str) -> BadRequest:
-    """The error for a key that an answer may not have."""
+    """The error for a key that an answer must not have."""
     return BadRequest(
         f"{place} is not supported in an answer, so nothing was answered.", param=place
     )
@@ -164,7 +165,7 @@ def _check_bounds(name: str, value: float) -> None:
 
 
 def nested(fields: Object, name: str) -> Object:
-    """An object inside; empty where it is absent or null."""
+    """A nested object; empty where it is absent or null."""
     value = fields.get(name)
     return {} if value is None else as_object(value, name)
 
@@ -193,5 +194,5 @@ def metadata(fields: Object) -> dict[str, str]:
 
 
 def without_empty(fields: Mapping[str, Json]) -> Object:
-    """The fields that say something: neither None nor empty."""
+    """The fields that are neither None nor empty."""
     return {name: value for name, value in fields.items() if value not in (None, "", (), {}, [])}

@@ -1,9 +1,10 @@
-"""What one dialect says and a server of another has no word for: translated, left out, or refused.
+"""Items, tools and parameters of one dialect that a server of another does not have: translated, omitted,
+or refused.
 
-Left out is only what changes nothing of what was meant, or what clients offer unasked (Codex searches and
-pictures, Claude Code searches): it stands in the tables here, and in PROTOCOLS.md. Whatever else a server
-has no form for is refused by name, what nobody knows yet included: silence is the fault. Dialects' own codecs
-refuse what only they can detect.
+Omitted is only what does not change the meaning of the request, or what clients offer unconditionally
+(Codex: search and images, Claude Code: search): the tables here list it, and so does PROTOCOLS.md.
+Everything else that a server cannot express is refused by name, including types that are unknown to us: a
+silent omission would be a fault. A dialect's own codec refuses what only it can detect.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ DIALECT_NAMES: Mapping[str, str] = {
     "messages": "Messages",
 }
 LISTS: Mapping[str, str] = {"responses": "input"}
-"""Where a client of a dialect gives the conversation: most have `messages`."""
+"""The field with the conversation, by dialect; `messages` in most."""
 
 ITEMS: Mapping[str, frozenset[str]] = {
     "responses": frozenset(
@@ -66,8 +67,9 @@ ITEMS: Mapping[str, frozenset[str]] = {
         }
     ),
 }
-"""By dialect: what its servers did by themselves on the way to an answer that stands beside it. Not among
-them is what stands for something that was said (`compaction`), or waits for the client (`computer_call`)."""
+"""By dialect: items that record what its servers did on their own before an answer, which is an item of its
+own. Items that replace part of the conversation (`compaction`), or wait for the client (`computer_call`),
+are not among them."""
 
 TOOLS: Mapping[str, frozenset[str]] = {
     "chat": frozenset({"web_search"}),
@@ -78,13 +80,13 @@ TOOLS: Mapping[str, frozenset[str]] = {
 }
 """By dialect: tools that its providers run, and that clients offer whether or not the user wants them."""
 MESSAGE = ("audio", "function_call")
-"""Fields of a Chat message that are all that it says."""
+"""Fields of a Chat message that only Chat servers know."""
 VERSION = re.compile(r"_\d{8}$|_\d{4}_\d\d_\d\d$")
 """The version at the end of a tool's type."""
 
 
 def unknown(dialect: str, noun: Object, param: str, **about: Json) -> NoForm:
-    """The refusal of something of a type that servers of a dialect do not know."""
+    """The refusal of a type that servers of a dialect do not know."""
     kind = noun.get("type")
     message = (
         f"A model server that speaks {DIALECT_NAMES[dialect]} knows no content of type {kind!r}."
@@ -93,15 +95,15 @@ def unknown(dialect: str, noun: Object, param: str, **about: Json) -> NoForm:
 
 
 def speaks(item: Item, dialect: str) -> bool:
-    """Whether nothing of an item is known in another dialect alone."""
+    """Whether an item has nothing that only another dialect knows."""
     if isinstance(item, ProviderItem):
         return item.dialect == dialect
     return all(part.dialect == dialect for part in parts_of(item) if isinstance(part, ProviderPart))
 
 
 def check_item(item: Item, origin: str) -> None:
-    """Refuse what a Chat client says of a message and servers of no other dialect know: what was heard in an
-    earlier reply, by its id, and calls as they were before tools. Raises `NoForm`."""
+    """Refuse fields of a Chat message that no other dialect has: audio of an earlier reply by its id, and
+    calls in the form that preceded tools. Raises `NoForm`."""
     of_message = any_object(any_object(item.details.get("chat")).get("message"))
     for field in MESSAGE:
         if of_message.get(field):
@@ -112,10 +114,10 @@ def check_item(item: Item, origin: str) -> None:
 def as_function(
     item: ProviderItem, dialect: str, origin: str, names: Names | None = None
 ) -> Sequence[Item]:
-    """What a server of `dialect` is told instead of an item that only another dialect has; `origin` is that
-    of the client, `names` are those of the tools at that server. Raises `NoForm`."""
+    """The replacement, at a server of `dialect`, of an item that only another dialect has. `origin` is the
+    dialect of the client, `names` are the names of the tools at that server. Raises `NoForm`."""
     brings = brings_tools(item)
-    if brings:  # they are among the tools that are offered
+    if brings:  # the tools are among those that are offered
         for place, kind in _meant_within(item.data):
             message = _no_tool(dialect, kind)
             raise NoForm(message, param=LISTS.get(origin, "messages"), item=item, field=place)
@@ -132,7 +134,7 @@ def as_function(
 
 
 def _call_items(data: Object) -> Sequence[Item]:
-    """A call of a tool that ran at a server, as one that ran anywhere."""
+    """A call of a tool that ran at a server, in the form of any other call."""
     id = str(data.get("id") or "")
     arguments, output, error = data.get("arguments"), data.get("output"), data.get("error")
     call = ToolCall(
@@ -151,9 +153,9 @@ def _call_items(data: Object) -> Sequence[Item]:
 
 
 def check(settings: Settings, dialect: str) -> None:
-    """Refuse the parameters and tools of another dialect without which the answer would be another one.
+    """Refuse the parameters and tools of another dialect without which the answer would be a different one.
     Raises `NoForm`."""
-    if dialect != "responses":  # which has the like of some tools, and translates them
+    if dialect != "responses":  # Responses has equivalents of some tools, and translates them
         for n, tool in enumerate(settings.tools):
             for place, kind in _only_there(tool, tool.origin or settings.origin, dialect):
                 message = _no_tool(dialect, kind)
@@ -167,12 +169,12 @@ def check(settings: Settings, dialect: str) -> None:
 
 
 def tool_place(settings: Settings, n: int) -> str:
-    """The place of a request's n-th tool."""
+    """The position of a request's n-th tool, for errors."""
     return f"tools.{n}" if settings.origin == "messages" else f"tools[{n}]"
 
 
 def no_choice(settings: Settings, dialect: str) -> NoForm:
-    """The refusal of a choice that demands a call of what a server is not offered."""
+    """The refusal of a `tool_choice` that requires a tool which the server is not offered."""
     names = ", ".join(map(repr, settings.tool_choice.names))
     what = f"cannot be offered the tool {names}" if names else "is offered no tool to call"
     message = f"A model server that speaks {DIALECT_NAMES[dialect]} {what}."
@@ -180,8 +182,8 @@ def no_choice(settings: Settings, dialect: str) -> NoForm:
 
 
 def _only_there(tool: ToolSpec, origin: str, dialect: str) -> Iterator[tuple[str, str]]:
-    """The types that only a provider of another dialect knows, and that are meant, each with its place in the
-    tool."""
+    """The types that only a provider of another dialect knows and that the request depends on, each with
+    its position in the tool."""
     if tool.kind != "provider" or origin in ("", dialect):
         return
     if origin == "responses" and tool.raw.get("type") == "namespace":  # its functions are offered
@@ -191,7 +193,7 @@ def _only_there(tool: ToolSpec, origin: str, dialect: str) -> Iterator[tuple[str
 
 
 def _meant_within(data: Object) -> Iterator[tuple[str, str]]:
-    """The same of what OpenAI's Responses holds tools in: namespaces, and items that bring some."""
+    """The same for the containers of tools in OpenAI's Responses: namespaces, and items that bring tools."""
     for n, tool in enumerate(objects(data.get("tools"))):
         if tool.get("type") == "namespace":
             yield from ((f"tools[{n}].{place}", kind) for place, kind in _meant_within(tool))
@@ -212,7 +214,8 @@ def _if_any(value: Json) -> str | None:
 
 
 def _container(value: Json) -> str | None:
-    """An id alone, or with what is to be there."""
+    """The part of `container` that the request depends on: its skills, or anything but empty fields; None
+    for none."""
     if objects(any_object(value).get("skills")):
         return ".skills"
     says = any(any_object(value).values()) if isinstance(value, dict) else bool(value)
@@ -244,5 +247,5 @@ _MEANINGS: Mapping[str, Mapping[str, Callable[[Json], str | None]]] = {
         "output_format": _if_any,
     },
 }
-"""By dialect: its parameters without which an answer is another one, each with where in it that is meant, or
-None. The `guided_…` of vLLM and their like are forms that the answer must have."""
+"""By dialect: parameters without which an answer is a different one, each with the part of it that matters,
+or None. vLLM's `guided_…` parameters and similar ones prescribe the form of the answer."""

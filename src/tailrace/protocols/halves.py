@@ -1,6 +1,7 @@
-"""Characters that a model server cut in two, put together over the pieces of one text. Pure.
+"""Characters that a model server cut in two, joined across the pieces of one text. Pure.
 
-A half at the end of a piece waits for the next piece of the same text. A half that stays alone is U+FFFD.
+A half at the end of a piece waits for the next piece of the same text. A half that remains alone becomes
+U+FFFD.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Halves:
         self._waiting: dict[int, tuple[Piece, str]] = {}
 
     def mend(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
-        """The payloads without halves, except those that wait for what follows."""
+        """The payloads without halves, except those that wait for the next piece."""
         return [result for payload in payloads for result in self._mend(payload)]
 
     def _mend(self, payload: t.Payload) -> Iterator[t.Payload]:

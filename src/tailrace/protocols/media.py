@@ -1,4 +1,4 @@
-"""Files by their media type: the part that a model reads, and the address that a client shows."""
+"""Files by media type: the part that a model reads, and the URL that a client shows."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav"}
 
 
 class MediaSource(NamedTuple):
-    """A picture or a sound."""
+    """The part for an image or audio."""
 
     url: str
     media_type: str
 
 
 def part_of_url(url: str, media_type: str, name: str = "") -> Part:
-    """A file that a client sent, by its address or as a data URL."""
+    """The part for a file that a client sent, by its URL or as a data URL."""
     major, _, minor = media_type.partition("/")
     _, comma, data = url.partition(";base64,")
     inline = url.startswith("data:")
@@ -38,14 +38,14 @@ def part_of_url(url: str, media_type: str, name: str = "") -> Part:
 
 
 def part_of_file(id: str, media_type: str, name: str = "") -> Part:
-    """A file that lies at a model's provider, by the provider's id."""
+    """The part for a file stored at a model's provider, by the provider's id."""
     if media_type.startswith("image/"):
         return ImagePart(file_id=id)
     return FilePart(file_id=id, filename=name)
 
 
 def source_of(part: Part) -> MediaSource | None:
-    """A part that a client can show by its address; None where there is nothing to show it by."""
+    """A part that a client can show by URL; None without one."""
     match part:
         case ImagePart():
             return MediaSource(part.url, _type(part.url, "image/*")) if part.url else None
@@ -59,7 +59,7 @@ def source_of(part: Part) -> MediaSource | None:
 
 
 def _type(url: str, default: str) -> str:
-    """The media type that a data URL names."""
+    """The media type of a data URL."""
     if not url.startswith("data:"):
         return default
     return url[5:].partition(",")[0].partition(";")[0] or default

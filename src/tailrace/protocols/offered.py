@@ -1,11 +1,11 @@
-"""Tools under other names and forms than the client's, for servers that have only functions.
+"""Tools under names and forms other than the client's, for servers that have only functions.
 
-Servers take names of 64 letters, digits, `_` and `-`. A client's tool goes to a server of its own dialect
-by its own name. Any other is offered by a name that every server takes: a namespace's function as
+Servers accept names of 64 letters, digits, `_` and `-`. A server of the client's dialect gets the client's
+own names. Any other server gets names that every server accepts: a namespace's function as
 `namespace__name`, other characters as `_`; a name that was altered or is too long ends in a digest of the
-whole, so that a tool has the same name in every request and no two are alike. A custom tool, whose input is
-free text, is a function with one string `input`. `OfferedCalls` turns the server's calls back into calls of
-the client's own tools, so that no other code sees these names.
+original, so that a tool has the same name in every request and no two names are equal. A custom tool, whose
+input is free text, is a function with one string `input`. `OfferedCalls` turns the server's calls back into
+calls of the client's own tools, so no other code sees these names.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ INPUT: Mapping[str, Json] = {
 
 
 class OfferedTools(Struct, frozen=True):
-    """What a function's name stands for: the tool's own `name`, in a `namespace`, or `custom`; or the search
-    for tools that a Responses client runs."""
+    """The client's tool behind a function's name: the tool's own `name`, in a `namespace`, or `custom`; or
+    the search for tools that a Responses client runs."""
 
     name: str
     namespace: str = ""
@@ -44,7 +44,7 @@ class OfferedTools(Struct, frozen=True):
 
 
 class Names:
-    """By which name a server of `dialect` is offered each of `tools`; `origin` is the request's dialect."""
+    """The name of each of `tools` at a server of `dialect`; `origin` is the request's dialect."""
 
     def __init__(self, tools: Sequence[ToolDeclaration], dialect: str, origin: str) -> None:
         self._dialect = dialect
@@ -58,14 +58,15 @@ class Names:
                 names.add(name)
 
     def of(self, namespace: str, name: str) -> str:
-        """The name of a tool; of one that is not offered as well, for a conversation may still name it."""
+        """The name of a tool; also of one that is not offered, because a conversation may still mention
+        it."""
         own_name = self._names.get((namespace, name))
         if own_name is None and self._as_said and not namespace:
             return name
         return own_name or _legal_name(namespace, name)
 
     def of_call(self, call: ToolCall) -> str:
-        """The name of the tool that a call is of. What a server of this dialect called, it knows as that."""
+        """The name of the tool of a call. A call by a server of this dialect keeps its name."""
         namespace = str(any_object(call.details.get("responses")).get("namespace") or "")
         theirs = not namespace and self._dialect in call.details
         if theirs and ("", call.name) not in self._names:
@@ -73,7 +74,7 @@ class Names:
         return self.of(namespace, call.name)
 
     def stands_for(self, tool: ToolDeclaration, *, as_function: bool) -> OfferedTools | None:
-        """What a tool's name stands for, where the server is not told the tool as it is."""
+        """The client's tool behind an offered name; None if the server gets the tool unchanged."""
         spec, custom = tool.spec, as_function and tool.spec.kind == "custom"
         if is_search(spec):
             return OfferedTools(spec.name, search=True)
@@ -83,7 +84,7 @@ class Names:
 
 
 def _legal_name(namespace: str, name: str, names: Collection[str] = ()) -> str:
-    """A name that servers take."""
+    """A name that servers accept."""
     whole = f"{namespace}__{name}" if namespace else name
     plain = _ODD.sub("_", whole)
     if 0 < len(whole) <= LONGEST_NAME and plain == whole and whole not in names:
@@ -93,7 +94,7 @@ def _legal_name(namespace: str, name: str, names: Collection[str] = ()) -> str:
 
 
 class OfferedCalls:
-    """One reply's calls, as the client knows their tools."""
+    """The calls of one reply, translated to the client's tools."""
 
     def __init__(self, names: Mapping[str, OfferedTools]) -> None:
         self._names = names
@@ -102,7 +103,7 @@ class OfferedCalls:
         self._searches: dict[int, tuple[str, list[str]]] = {}
 
     def convert(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
-        """The payloads with the tools' own names; a custom tool's input comes when it is whole."""
+        """The payloads with the tools' own names; the input of a custom tool follows when it is complete."""
         return [output for payload in payloads for output in self._convert(payload)]
 
     def _convert(self, payload: t.Payload) -> Iterator[t.Payload]:
@@ -128,7 +129,7 @@ class OfferedCalls:
         yield payload
 
     def _convert_search(self, payload: t.ArgumentsDelta | t.ItemCompleted) -> Iterator[t.Payload]:
-        """A search is shown when it is whole."""
+        """A search is shown when it is complete."""
         call_id, pieces = self._searches[payload.item]
         if isinstance(payload, t.ArgumentsDelta):
             pieces.append(payload.text)
@@ -154,7 +155,7 @@ class OfferedCalls:
 
 
 def search_item(call_id: str, arguments: Json, status: str) -> dict[str, Json]:
-    """A call of the client's search for tools, as Responses clients know it."""
+    """A call of the client's search for tools, in the form of Responses clients."""
     return {
         "type": f"{SEARCH}_call",
         "call_id": call_id,
@@ -165,7 +166,7 @@ def search_item(call_id: str, arguments: Json, status: str) -> dict[str, Json]:
 
 
 def _object(arguments: str) -> dict[str, Json]:
-    """Arguments as an object, whatever the model wrote."""
+    """Arguments as an object, also if the model wrote something else."""
     try:
         return any_object(msgspec.json.decode(arguments or "{}"))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -173,13 +174,13 @@ def _object(arguments: str) -> dict[str, Json]:
 
 
 def _with_namespace(details: dict[str, Json], namespace: str) -> dict[str, Json]:
-    """A call's details with its namespace, as Responses clients know it."""
+    """A call's details with its namespace, in the form of Responses clients."""
     own = {**any_object(details.get("responses")), "namespace": namespace}
     return {**details, "responses": own}
 
 
 def _input(arguments: str) -> str:
-    """The free text in a function's arguments; all of them where there is none."""
+    """The free text in a function's arguments; all of the text if there is none."""
     try:
         value = any_object(msgspec.json.decode(arguments)).get("input")
     except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -1,9 +1,9 @@
 """Refusals that only the operator of this server can resolve, each with a message of ours. Pure.
 
-A model server that refuses the key, wants to be paid, does not serve the region that we ask from or does not
-permit what the account asks, says so in a text that repeats keys and names accounts and projects; the text
-is for the operator's log (docs/adr/0016). Which of them it is, the words tell, for the statuses say little:
-Gemini answers a wrong region and Anthropic an unpaid bill with 400, xAI an unpaid one with 403.
+A model server that refuses the key, demands payment, does not serve our region or denies the account a
+permission sends a text that repeats keys and names accounts and projects; that text is for the operator's
+log (docs/adr/0016). The kind of refusal follows from the text, because the status is not enough: Gemini
+answers a wrong region and Anthropic an unpaid bill with 400, xAI an unpaid one with 403.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ ELSEWHERE = OperatorError(
     "The model server answered {} and no reply: its configured address is not the right one.",
 )
 CONFIG_FAULTS = "upstream_misconfigured"
-"""Our code for an address that cannot be the right one: its certificate is refused, it is inside our net."""
+"""Our code for an address that cannot be right: its certificate is refused, or it is inside our network."""
 NO_REPLY = "upstream_invalid_response"
-"""Our code for an answer that is no reply of a model: nothing, a page, a text."""
+"""Our code for a response that is not a reply of a model: empty, a page, a text."""
 CODES = frozenset(fault.code for fault in (KEY, UNPAID, ABROAD, NOT_PERMITTED)) | {
     CONFIG_FAULTS,
     NO_REPLY,
 }
-"""Codes of ours, after which a retry does not help."""
+"""Codes of ours after which a retry does not help."""
 
 _BAD_KEY = re.compile(
     r"api[ _-]?key\W.{0,30}?(?:invalid|not valid|incorrect|expired)|(?:invalid|incorrect) api[ _-]?key",
@@ -89,8 +89,8 @@ Meaning = Literal[0, 401, 402, 403, 404]
 
 
 def meaning(status: int, message: str, words: frozenset[str]) -> Meaning:
-    """The status that a refusal's words stand for where its own says less; 0 where they say nothing of this.
-    `words` are its codes and types, bare."""
+    """The status that a refusal's text implies where its own is less specific; 0 where it implies none.
+    `words` are its codes and types, without punctuation."""
     if status in (0, 400) and _BAD_KEY.search(message):
         return 401
     if status in (0, 400, 403) and _UNPAID.search(message):
@@ -101,7 +101,7 @@ def meaning(status: int, message: str, words: frozenset[str]) -> Meaning:
 
 
 def fault(status: int, message: str, *words: str) -> OperatorError:
-    """Which fault a refusal of an operators' status, or a redirect, is."""
+    """The operator's error for a refusal with such a status, or for a redirect."""
     if status == BILL:
         return UNPAID
     if status not in CREDENTIALS:

@@ -1,13 +1,13 @@
-"""A prompt that is too long for its model: how servers say so, and how Anthropic's says it. Pure.
+"""A prompt that is too long for its model: how servers report it, and Anthropic's sentence for it. Pure.
 
-Clients shorten the conversation when they recognise this, and otherwise send it again for ever: OpenAI's by
-the code `context_length_exceeded`, Claude Code by Anthropic's two sentences, of which it reads the numbers
-too (the second makes it ask again with fewer `max_tokens`; musistudio/claude-code-router#1799).
+Clients shorten the conversation when they recognise this error, and otherwise send it again without end:
+OpenAI's by the code `context_length_exceeded`, Claude Code by Anthropic's two sentences, including their
+numbers (after the second it retries with a smaller `max_tokens`; musistudio/claude-code-router#1799).
 
 The sentences are those of Anthropic, Bedrock, OpenAI, Azure, Gemini, Mistral, xAI, Groq, Cohere, DashScope,
 Fireworks, Kimi, MiniMax, Copilot, vLLM, SGLang, TGI, llama.cpp, LM Studio, Ollama and LiteLLM, as users
-reported them (most are in badlogic/pi-mono, `overflow.ts`). With 429 such words are about a rate, and no
-reason to shorten.
+reported them (most are in badlogic/pi-mono, `overflow.ts`). With 429 such a sentence is about a rate, and
+no reason to shorten.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WORDS = frozenset(
     {"contextlengthexceeded", "contextwindowexceeded", "exceedcontextsizeerror", "inputtoolong"}
     | {"modelcontextwindowexceeded", "contextwindowexceedederror", "modelmaxprompttokensexceeded"}
 )
-"""Codes and types that say it by themselves."""
+"""Codes and types that are sufficient by themselves."""
 
 _SAYS_SO = re.compile(
     r"(?:prompt|input prompt \([^)]{0,40}\)) (?:is )?too long|maximum context length"
@@ -80,7 +80,8 @@ def says_too_long(message: str) -> bool:
 
 
 def with_counts(message: str, fields: Object) -> str:
-    """What llama.cpp says beside its message (`n_prompt_tokens`, `n_ctx`), where that lacks the numbers."""
+    """llama.cpp's fields beside its message (`n_prompt_tokens`, `n_ctx`), if the message lacks the
+    numbers."""
     count, limit = fields.get("n_prompt_tokens"), fields.get("n_ctx")
     if type(count) is not int or type(limit) is not int or _numbers(message)[0]:
         return message
@@ -88,7 +89,7 @@ def with_counts(message: str, fields: Object) -> str:
 
 
 def in_anthropics_words(message: str) -> str:
-    """The same as a Messages server would say it, with the numbers where the text has them."""
+    """The error in a Messages server's words, with the numbers if the text has them."""
     if _IN_ANTHROPICS.search(message):
         return message
     limit, count, output = _numbers(message)
@@ -103,12 +104,12 @@ def in_anthropics_words(message: str) -> str:
 
 
 def _numbers(message: str) -> tuple[int, int, int]:
-    """The limit, the tokens of the prompt and those wanted for the answer; 0 for what is not said."""
+    """The limit, the tokens of the prompt and those requested for the answer; 0 for each that is absent."""
     plain = re.sub(r"(?<=\d),(?=\d{3})", "", message)
     return _number(plain, _LIMIT), _number(plain, _SENT_FORMS), _number(plain, _OUTPUT_FORMS)
 
 
 def _number(plain: str, forms: tuple[str, ...]) -> int:
-    """The first number in one of these forms, 0 for none."""
+    """The first number in one of these forms, 0 if there is none."""
     matches = (re.search(form, plain, re.IGNORECASE) for form in forms)
     return next((int(match[1]) for match in matches if match), 0)

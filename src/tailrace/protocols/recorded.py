@@ -1,8 +1,9 @@
-"""A recorded stream as frames, each with the byte it begins at: for reading back what was once sent.
+"""A recorded stream as frames, each with the byte at which it begins: for reading streams that were sent
+earlier.
 
-`SseFrames` splits server-sent events, `LineFrames` lines of JSON; both in any pieces, and both say of the
-first frame that is no JSON at which byte of the whole it goes wrong. What model servers sent is read as
-loosely as it is live.
+`SseFrames` splits server-sent events, `LineFrames` lines of JSON. Both accept any chunking, and both report
+the first frame that is not JSON with the byte of the whole recording at which it is invalid. Recordings of
+model servers are read as tolerantly as live replies.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ DONE = b"[DONE]"
 _BLANK = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LINE = re.compile(rb"([^\r\n]*)(?:\r\n|\n|\r|$)")
 _FIELDS = (b"", b"data", b"event", b"id", b"retry")
-"""What a line may be: a comment has no name."""
+"""The fields of a line: a comment has no name."""
 _LOOSE = (*_FIELDS, b"error")
 """Some model servers write an error without `data:`."""
 _MARK = b"\xef\xbb\xbf"
-"""The byte order mark that a file may begin with."""
+"""The byte order mark at the beginning of a file."""
 _PLACE = re.compile(r" \(byte \d+\)$")
 
 
 class RecordedFrame(Struct, frozen=True, gc=False):
-    """One frame: where it begins, all its lines, and its JSON (empty for a mark like `[DONE]`), which begins
-    at `at`."""
+    """One frame: where it begins, all its lines, and its JSON (empty for a mark like `[DONE]`), which
+    begins at `at`."""
 
     offset: int
     raw: bytes
@@ -45,10 +46,10 @@ class RecordedFrame(Struct, frozen=True, gc=False):
 
 
 class RecordedReader(Protocol):
-    """What one surface's recorded frames mean.
+    """The meaning of one surface's recorded frames.
 
-    `failure` is set when the run in the recording failed, `cancelled` when it was cancelled; `done` when it
-    has ended in any way that its surface knows.
+    `failure` is set when the recorded run failed, `cancelled` when it was cancelled; `done` when it ended
+    in any way that its surface has.
     """
 
     @property
@@ -61,11 +62,11 @@ class RecordedReader(Protocol):
     def done(self) -> bool: ...
 
     def take(self, frame: RecordedFrame) -> list[Payload]:
-        """The payloads of the next frame. Raises `Malformed` for what is no frame of the surface."""
+        """The payloads of the next frame. Raises `Malformed` for a frame that the surface does not have."""
         ...
 
     def close(self) -> list[Payload]:
-        """The recording ended; returns what was held back."""
+        """The recording ended; returns the payloads that were held back."""
         ...
 
 
@@ -73,7 +74,7 @@ class ObjectReader(ABC):
     """`RecordedReader` for frames that are objects with a `type`; numbers the items from 0."""
 
     FRAME: ClassVar[str]
-    """What a frame is called, for errors."""
+    """The name of a frame in errors."""
 
     def __init__(self) -> None:
         self.failure: ModelFailed | None = None
@@ -100,20 +101,20 @@ class ObjectReader(ABC):
 
 
 class Frames(Protocol):
-    """A way to split a recording."""
+    """Splits a recording."""
 
     def feed(self, data: bytes) -> Iterator[RecordedFrame]:
         """The frames that these bytes complete. Raises `Malformed`."""
         ...
 
     def close(self) -> Iterator[RecordedFrame]:
-        """A last frame that nothing ended. Raises `Malformed`."""
+        """The last frame, if the recording ends without a terminator. Raises `Malformed`."""
         ...
 
 
 class SseFrames:
-    """Server-sent events; comments alone are no frames. With `loose` their data is for the reader to judge:
-    what model servers send is not always JSON, and read all the same."""
+    """Server-sent events; a block of comments alone is not a frame. With `loose` the reader judges their
+    data: model servers also send data that is not JSON."""
 
     def __init__(self, *, loose: bool = False) -> None:
         self._loose = loose
@@ -168,7 +169,7 @@ class LineFrames:
 
 
 def json_at(data: bytes, offset: int) -> Json:
-    """JSON that stands at `offset`. Raises `Malformed` with the byte at which it stops to be JSON."""
+    """JSON at `offset`. Raises `Malformed` with the byte at which it is invalid."""
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -177,7 +178,7 @@ def json_at(data: bytes, offset: int) -> Json:
 
 
 def _wrong(data: bytes) -> int:
-    """The byte at which text stops to be JSON."""
+    """The byte at which a text is no longer JSON."""
     try:
         json.loads(data.decode())
     except UnicodeDecodeError as error:
@@ -212,7 +213,7 @@ def _event(block: bytes, offset: int, *, loose: bool) -> Iterator[RecordedFrame]
 
 
 def _lines(block: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
-    """The lines of a block, each with where in the recording it begins."""
+    """The lines of a block, each with its position in the recording."""
     mark = len(_MARK) if offset == 0 and block.startswith(_MARK) else 0
     for line in _LINE.finditer(block, mark):
         yield offset + line.start(), line[1]

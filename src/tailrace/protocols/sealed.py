@@ -1,10 +1,10 @@
-"""What a server of another dialect must get back, on its way through a client that gives thoughts back.
+"""Seals: data that a server of another dialect must get back, carried by a client that returns thoughts.
 
-Messages clients give thinking back as it came, with a signature that they do not read; Responses clients
-give reasoning items back with their `encrypted_content`. So thoughts that no server of the client's dialect
-made are sealed by us: the seal is what their own server needs of them (encrypted reasoning,
-`reasoning_content`, thought signatures), and for servers of the client's dialect, which would refuse it, it
-says that the thought is not theirs. What belongs to a call travels in an empty thought beside it.
+Messages clients return thinking unchanged, with a signature that they do not read; Responses clients return
+reasoning items with their `encrypted_content`. So a thought that no server of the client's dialect made
+gets a seal: it contains the data that the thought's own server needs (encrypted reasoning,
+`reasoning_content`, thought signatures), and servers of the client's dialect, which would refuse it, never
+get it. Data of a call travels in an empty thought beside the call.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tailrace.events.items import Item, Json, Reasoning, ToolCall
 
 MARK = "tailrace."
 WITH_CALLS = "chat"
-"""The dialect whose servers want something back with a call."""
+"""The dialect whose servers need data back with a call."""
 GAP = Reasoning()
-"""What is left of the thought that carried what belongs to a call: it says nothing, to no server."""
+"""The placeholder for a thought that carried data of a call: it has no content for any server."""
 
 
 class _Seal(Struct, omit_defaults=True):
-    """`details` of a thought, `summary` if its words were one, `text` where the client may keep none; or
-    those of the call `call`."""
+    """The `details` of a thought, with `summary` if its text was a summary and `text` if the client may not
+    keep the text; or the details of the call `call`."""
 
     details: dict[str, dict[str, Json]] = {}
     summary: bool = False
@@ -41,26 +41,27 @@ _decode = msgspec.json.Decoder(_Seal).decode
 
 
 def of_thought(details: dict[str, Json], *, summary: bool) -> str:
-    """The seal of a thought whose words the client gives back as one text."""
+    """The seal of a thought whose text the client returns as one string."""
     return _encode(_Seal(details, summary))
 
 
 def of_reasoning(item: Reasoning, *, whole: bool) -> str:
-    """The seal of a thought whose summary the client gives back, and its text unless `whole`; `""` where its
-    server needs nothing."""
+    """The seal of a thought of which the client returns the summary, and the text unless `whole`; `""` if
+    its server needs nothing back."""
     if not item.details:
         return ""
     return _encode(_Seal(item.details, text=item.text if whole else ()))
 
 
 def of_call(call: ToolCall) -> str:
-    """The seal of the empty thought beside a call, `""` where the call needs none."""
+    """The seal of the empty thought beside a call, `""` if the call needs none."""
     details = call.details.get(WITH_CALLS)
     return _encode(_Seal({WITH_CALLS: details}, call=call.call_id)) if details else ""
 
 
 def open_thought(signature: Json, texts: tuple[str, ...]) -> Reasoning | ToolCall | None:
-    """A thought by what `of_thought` made; of a call's thought a call without a name. None for others'."""
+    """The thought that `of_thought` sealed; for a call's thought, a call without a name. None for any other
+    signature."""
     seal = _open(signature)
     if seal is None or seal.call:
         return _call(seal)
@@ -70,7 +71,7 @@ def open_thought(signature: Json, texts: tuple[str, ...]) -> Reasoning | ToolCal
 
 
 def open_reasoning(secret: Json, reasoning: Reasoning) -> Reasoning | ToolCall | None:
-    """The same by what `of_reasoning` made; `shown` is what the client gave back."""
+    """The same for `of_reasoning`; `shown` is the text that the client returned."""
     seal = _open(secret)
     if seal is None or seal.call:
         return _call(seal)
@@ -82,7 +83,8 @@ def _call(seal: _Seal | None) -> ToolCall | None:
 
 
 def unseal(items: Iterable[Item]) -> tuple[Item, ...]:
-    """A conversation with what each call's thought carried put back into the call; a `GAP` in its place."""
+    """A conversation with each call's sealed data in the call, and a `GAP` in the place of the thought that
+    carried it."""
     all_items = tuple(items)
     details = {item.call_id: item.details for item in all_items if _carries(item)}
     return tuple(

@@ -1,8 +1,8 @@
-"""Texts of model servers and libraries without what looks like a key. Pure.
+"""Removes text that looks like a key from messages of model servers and libraries. Pure.
 
-What a server was told in confidence is known and taken out by value where it was told (`models/http.py`).
-This is for what is not known: a server that repeats a key half masked, a key of the server's own provider, a
-URL with a key in it. Better a word too few than a key too many.
+Secrets that we send to a server are known, and are removed by value where they are sent (`models/http.py`).
+This is for unknown ones: a server that repeats a key half masked, a key of the server's own provider, a URL
+with a key in it. It is better to remove a word too many than to leave a key.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _USER = re.compile(r"(://)[^/\s@:]*:[^/\s@]*@")
 
 
 def scrub(text: str) -> str:
-    """The text without anything that looks like a key. What is long is cut before."""
+    """The text without anything that looks like a key. A long text is cut first."""
     text = _USER.sub(rf"\1{HIDDEN}@", text)
     text = _QUERY.sub(rf"\1{HIDDEN}", text)
     text = _NAMED_SECRET.sub(rf"\1\2{HIDDEN}", text)

@@ -1,13 +1,15 @@
-"""What the decoders of all three upstream dialects share: the SSE loop, items, and the last word.
+"""The common part of the decoders of all three upstream dialects: the SSE loop, items, and the end of a
+reply.
 
-A subclass says what one event of its dialect means. Here: bytes in, payloads out, nothing after the end,
-and a `ModelFailed` instead of an exception whatever the server sends. Alike in all dialects:
+A subclass interprets one event of its dialect. The base class turns bytes into payloads, emits nothing
+after the end, and reports a `ModelFailed` instead of an exception whatever the server sends. Equal in all
+dialects:
 
-- What an event is at all: `upstream_events.py` (pings, `[DONE]`, errors in any form).
-- What is nearly JSON is read (`framing/loose_json.py`), half a character waits for the other (`halves.py`).
+- What counts as an event: `upstream_events.py` (pings, `[DONE]`, errors in any form).
+- Nearly valid JSON is read (`framing/loose_json.py`), half a character waits for the other (`halves.py`).
 - A call that a limit cut off is incomplete (`cut_calls.py`).
-- A reply that is no stream is read as what it is: a document, lines of JSON, a page that tells why not.
-- What cannot be read is `Undecodable`, in our own words: no exception's text reaches a client.
+- A reply that is not a stream is read as what it is: a document, lines of JSON, an error page.
+- Data that cannot be read is `Undecodable`, in our own words: no exception's text reaches a client.
 """
 
 from __future__ import annotations
@@ -36,18 +38,18 @@ NOTHING = "The model server said nothing."
 NO_FORM = "it has not the form that its dialect gives to events"
 
 NO_ARGUMENTS = "{}"
-"""What a function is called with that is called with nothing: servers say that in several ways."""
+"""`arguments` of a call without arguments: servers write them in several ways."""
 
 NO_EVENT = (
     msgspec.MsgspecError,
     UnicodeDecodeError,
     RecursionError,
-    AttributeError,  # of JSON that is of another kind than the dialect says
+    AttributeError,  # JSON of a type that the dialect does not have there
     KeyError,
     TypeError,
     ValueError,
 )
-"""What reading bytes that are no event of a dialect raises."""
+"""Exceptions of reading bytes that are not an event of a dialect."""
 
 
 class SseReplyDecoder(ABC):
@@ -101,8 +103,8 @@ class SseReplyDecoder(ABC):
 
     @abstractmethod
     def _event(self, event: SseEvent) -> None:
-        """One event of the server, whose data is a JSON object. Sets `_has_content` to false for one without
-        content: a server that sends nothing else is one that stalls."""
+        """One event of the server, whose data is a JSON object. Sets `_has_content` to false for one
+        without content: a server that sends only such events has stalled."""
 
     def _end_without_final_event(self) -> None:
         """The server sent `[DONE]` (`_has_done_mark`), or the connection ended, before the dialect's own
@@ -127,12 +129,12 @@ class SseReplyDecoder(ABC):
             self._object(sorted_event)
 
     def _raise_reported(self, error: Object) -> None:
-        """Raise the failure that an object reports; a dialect may keep more of its words."""
+        """Raise the failure that an object reports; a dialect may keep more of its text."""
         upstream_events.raise_reported(error)
 
     def _object(self, event: SseEvent) -> None:
-        """An event of the dialect. An error that has no type of its own is one in every dialect; others the
-        dialect reads first, for it may know more of them."""
+        """An event of the dialect. An error without a type is an error in every dialect; an error with one
+        is read by the dialect first, which may keep more of it."""
         is_error_event = event.event.lower() == "error"
         error = (
             upstream_events.value_object(event.data)
@@ -156,7 +158,7 @@ class SseReplyDecoder(ABC):
             raise server_failure(upstream_events.words(error), error)
 
     def _decode(self, event: SseEvent) -> None:
-        """Let the dialect read an event. Raises `Undecodable` in words of ours."""
+        """Let the dialect read an event. Raises `Undecodable` with a message of ours."""
         before = len(self._out)
         try:
             self._event(event)
@@ -170,7 +172,7 @@ class SseReplyDecoder(ABC):
             raise upstream_events.unreadable(NO_FORM) from None
 
     def _nearly_json(self, event: SseEvent) -> None:
-        """Once more, as JSON. From here on halves of characters may come."""
+        """Read an event again with tolerant JSON. From here on halves of characters are possible."""
         self._halves = self._halves or Halves()
         try:
             data = loose_json.normal(event.data)
@@ -182,7 +184,7 @@ class SseReplyDecoder(ABC):
             raise upstream_events.unreadable(NO_FORM) from None
 
     def _stray(self, lines: bytes) -> None:
-        """Lines that are not an event: an error written without `data:`, or the reply is not a stream."""
+        """Lines that are not an event: an error written without `data:`, or a reply that is not a stream."""
         field, _, rest = lines.partition(b":")
         if field.strip().lower() == b"error":
             self._take(SseEvent("error", rest.strip()))
@@ -195,7 +197,7 @@ class SseReplyDecoder(ABC):
             self._strays.append(lines)
 
     def _flush(self) -> None:
-        """The event that nothing ended, where it is whole all the same."""
+        """The last event, if it is complete although the stream ended without its terminator."""
         for event in self._sse.close():
             try:
                 self._take(event)
@@ -213,7 +215,7 @@ class SseReplyDecoder(ABC):
             self._object(SseEvent("", document.strip()))
 
     def _cut_off(self) -> None:  # noqa: B027 - most hold nothing back
-        """The reply has failed: emit what was held back of it."""
+        """The reply has failed: emit the payloads that were held back."""
 
     def _mend(self) -> list[t.Payload]:
         if self.failure is not None:
@@ -237,11 +239,11 @@ class SseReplyDecoder(ABC):
 
 
 def http_failure(status: int, body: bytes, dialect: str) -> ModelFailed:
-    """The meaning of an HTTP status of 300 or above, of a server of a dialect."""
+    """The failure for an HTTP status of 300 or above from a server of `dialect`."""
     return _of(dialect, server_failure(upstream_events.message(body), loosely(body), status))
 
 
 def _of(dialect: str, failure: ModelFailed) -> ModelFailed:
-    """A failure with whose words it is told in, where they are a server's."""
+    """A failure with the dialect of its message, if the message is the server's."""
     theirs = failure.public and failure.status and not failure.dialect
     return failure.but(dialect=dialect) if theirs else failure

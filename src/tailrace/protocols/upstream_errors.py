@@ -1,12 +1,13 @@
-"""What a model server says of its failure, in any of the usual shapes, as a `ModelFailed`. Pure.
+"""A model server's error, in any of the usual shapes, as a `ModelFailed`. Pure.
 
-Read are OpenAI's and Anthropic's objects, those of vLLM (`object: error`, a number for a code), llama.cpp,
-TGI, Ollama (`error` is a text), FastAPI (`detail`), Azure (`innererror`), Google (`status`, `details`, a list
-of one), AWS (`__type`), OpenRouter, and pages and texts. The status is the answer's HTTP status; inside a
-reply it is what the words stand for (`error_words.py`), and 500 for what a server's own servers did: the
-client has to do with one server. Words go before a status that says less: a prompt that is too long is 400
-though llama.cpp says 500, and what a proxy's 502 wraps is what was wrapped. What is nobody's fault but the
-operator's is told in a sentence of ours (`operators_faults.py`).
+The shapes are OpenAI's and Anthropic's objects, those of vLLM (`object: error`, a number for a code),
+llama.cpp, TGI, Ollama (`error` is a text), FastAPI (`detail`), Azure (`innererror`), Google (`status`,
+`details`, a list of one), AWS (`__type`), OpenRouter, and pages and texts. The status is the HTTP status of
+the response; inside a reply it is derived from codes and types (`error_words.py`), and 500 for a failure of
+servers behind the server: the client has one server to deal with. Codes and texts take precedence over a
+less specific status: a prompt that is too long is 400 although llama.cpp sends 500, and a proxy's 502
+becomes the status of the error in it. For a fault of the operator the client gets a sentence of ours
+(`operators_faults.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tailrace.protocols.operators_faults import OPERATORS, fault, meaning
 from tailrace.protocols.secrets import scrub
 
 MAX_MESSAGE = 500
-"""Characters of a server's message that are passed on."""
+"""Maximum length of a server's message for clients, in characters."""
 LONGEST_WORD = 64
 LONGEST_PARAM = 200
 LONGEST_WAIT = 7 * 86_400.0
@@ -32,7 +33,7 @@ LONGEST_WAIT = 7 * 86_400.0
 RETRYABLE = frozenset({408, 409, 425, 429})
 NEVER_RETRYABLE = frozenset({501, 505})
 NEVER_TOO_LONG = frozenset({401, 402, 403, 407, 408, 409, 425, 429})
-"""Statuses beside which words like "too many tokens" are not about the length of a prompt."""
+"""Statuses with which a text like "too many tokens" is not about the length of a prompt."""
 
 CODES: Mapping[int, str] = {
     404: "not_found",
@@ -42,7 +43,7 @@ CODES: Mapping[int, str] = {
     499: "request_cancelled",
     529: "overloaded_error",
 }
-"""Our codes by status, where the server said none; else `invalid_prompt` or `server_error`."""
+"""Our codes by status, for errors without a code; else `invalid_prompt` or `server_error`."""
 
 _WORD = re.compile(r"[\w./:#-]+")
 _MODERATION = re.compile(
@@ -50,13 +51,13 @@ _MODERATION = re.compile(
     r"|blocked by .{0,40}(?:guardrail|polic|filter)|violates? .{0,40}(?:guidelines|polic)",
     re.IGNORECASE,
 )
-"""How a 403 says that it is about what was sent (OpenRouter, xAI and its guardrails)."""
+"""Texts of a 403 about the content of the request (OpenRouter, xAI and its guardrails)."""
 _DELAY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
 
 
 def server_failure(message: str, details: Json = None, status: int = 0) -> ModelFailed:
-    """The failure that a server reports: what it says in words, the object that says it, and the HTTP status
-    that it answered with; 0 inside a reply."""
+    """The failure that a server reports: its message, its error object, and the HTTP status of the
+    response; 0 inside a reply."""
     fields, around = _innermost(details)
     message = message.strip()[: 2 * MAX_MESSAGE]
     http_status = _status(fields, around, message, status)
@@ -67,7 +68,7 @@ def server_failure(message: str, details: Json = None, status: int = 0) -> Model
         wrong = fault(http_status, message, own, kind)
         return _private_failure(wrong.message.format(http_status), wrong.code, http_status, words)
     if bare(own).endswith("error") and status_of(own):
-        own, kind = "", kind or own  # a type in the place of a code, as DeepSeek's
+        own, kind = "", kind or own  # DeepSeek sends a type as the code
     prefix = (
         f"The model server answered {status}" if status else "The model server reported an error"
     )
@@ -90,7 +91,8 @@ def server_failure(message: str, details: Json = None, status: int = 0) -> Model
 
 
 def _refine(own: str, kind: str, fields: Object, words: str, status: int) -> tuple[str, str]:
-    """The code and the text of a refusal of what was sent, where they say less than is known."""
+    """The code and the message of a refused request, where those of the server are less specific than our
+    knowledge."""
     if _is_moderated(fields, words, status):
         return (own or "content_filter"), words
     if _too_long(_names(own, kind), words):
@@ -99,20 +101,20 @@ def _refine(own: str, kind: str, fields: Object, words: str, status: int) -> tup
 
 
 def retryable(status: int, code: str = "", kind: str = "") -> bool:
-    """Whether the same request may be answered in a moment."""
+    """Whether the same request may succeed later."""
     if {bare(code), bare(kind)} & QUOTA:
         return False
     return status in RETRYABLE or (status >= 500 and status not in NEVER_RETRYABLE)
 
 
 def _private_failure(message: str, code: str, status: int, words: str) -> ModelFailed:
-    """A failure in a sentence of ours; the operator alone hears the server's words."""
+    """A failure with a sentence of ours; the server's text goes to the operator only."""
     detail = f"answered {status}: {words}"
     return ModelFailed(message, code=code, status=status, detail=detail, public=message)
 
 
 def _status(fields: Object, around: Object, message: str, status: int) -> int:
-    """What a failure means, as an HTTP status: that of its words, where its own says less."""
+    """The HTTP status of a failure: that of its codes and types, where its own is less specific."""
     candidates = [
         fields.get(name) for name in ("code", "type", "error_type", "status", "http_code")
     ]
@@ -136,11 +138,11 @@ def _status(fields: Object, around: Object, message: str, status: int) -> int:
     if not status:
         return 500 if word_status >= 500 and word_status not in (503, 529) else word_status or 500
     if status == 400 and word_status and _aws(fields):
-        return word_status  # AWS answers all of its exceptions so
+        return word_status  # AWS sends all of its exceptions with this status
     if status == 403 and word_status in (402, 404, 429):
         return word_status
     if status in (500, 502) and 400 <= word_status < 500 and bare(str(word)) not in VAGUE:
-        return word_status  # a proxy's status, and the words of the server behind it
+        return word_status  # the status is a proxy's, the code that of the server behind it
     if status in (500, 502, 503) and word_status in (503, 529):
         return word_status
     return status
@@ -155,7 +157,7 @@ def _too_long(names: frozenset[str], message: str) -> bool:
 
 
 def _is_moderated(fields: Object, message: str, status: int) -> bool:
-    """Whether a 403 is about what was sent: OpenRouter says so beside its words."""
+    """Whether a 403 is about the content of the request: OpenRouter adds metadata then."""
     about = any_object(fields.get("metadata"))
     if about.get("reasons") or about.get("flagged_input"):
         return True
@@ -172,7 +174,7 @@ def _ours(status: int, kind: str) -> str:
 
 
 def _innermost(details: Json) -> tuple[Object, Object]:
-    """The object that tells of the error, and the one around it."""
+    """The error object, and the object around it."""
     around: Object = {}
     for _ in range(4):
         if isinstance(details, list):
@@ -186,7 +188,7 @@ def _innermost(details: Json) -> tuple[Object, Object]:
 
 
 def _word(value: Json) -> str:
-    """A code or a type; numbers say no more than the status."""
+    """A code or a type as text; a number adds nothing to the status."""
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_WORD or value.isdigit():
         return ""
     return scrub(value) if _WORD.fullmatch(value) else ""
@@ -197,7 +199,7 @@ def _aws(fields: Object) -> str:
 
 
 def _param(fields: Object) -> str:
-    """The field that is at fault: `param`, or where FastAPI says it is."""
+    """The field at fault: `param`, or the location that FastAPI gives."""
     param = fields.get("param")
     details = fields.get("detail")
     if not isinstance(param, str) and isinstance(details, list):
@@ -222,7 +224,7 @@ def _reason(fields: Object) -> Json:
 
 
 def _retry_delay(fields: Object) -> float | None:
-    """Google says inside of its error when to ask again: `"retryDelay": "34s"`; others in a number."""
+    """Google puts the delay before a retry into its error: `"retryDelay": "34s"`; others send a number."""
     for each in (*_details(fields), fields):
         for name in ("retryDelay", "retry_after"):
             value = each.get(name)

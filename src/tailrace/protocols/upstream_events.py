@@ -1,16 +1,16 @@
-"""What a model server's server-sent events are, before any dialect looks at them. Pure.
+"""The classification of a model server's server-sent events, before a dialect reads them. Pure.
 
-One table for all dialects. Of an event with data:
+One table for all dialects. For an event with data:
 
-| data | is |
+| data | meaning |
 |---|---|
-| none, `null`, a number, a ping by name, type or word | nothing |
+| none, `null`, a number, a ping by name, type or text | nothing |
 | `[DONE]` | the end |
 | a JSON object | an event of the dialect, unless it reports an error |
-| any other, in an event named `error` or under an `error:` field | an error in the server's words |
+| any other, in an event named `error` or under an `error:` field | an error with the server's text |
 | any other | a failure: it cannot be read |
 
-Lines that are no event are put by: at the end they may be all there is of a reply (a document, a page).
+Lines that are not an event are kept: at the end they may be all of the reply (a document, a page).
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.DOTALL | re.IGNORECASE)
 
 
 class Mark(Enum):
-    """What an event may be besides one of the dialect's."""
+    """The kinds of events other than those of the dialect."""
 
     NOTHING = 0
     END = 1
 
 
 def sort(event: SseEvent) -> SseEvent | Mark:
-    """The event with a JSON object for data, or what it is instead. Raises `ModelFailed` for what reports
-    a failure or cannot be read."""
+    """An event whose data is a JSON object, or its other kind. Raises `ModelFailed` for a reported failure
+    and for data that cannot be read."""
     data = event.data
     if data[:1] != b"{":
         data = data.strip()
@@ -79,7 +79,7 @@ def _other(name: str, data: bytes) -> Mark:
 
 
 def raise_reported(value: Object) -> None:
-    """Raise the failure that an object reports: by a field `error`, or by saying that it is one."""
+    """Raise the failure that an object reports: in a field `error`, or by its type."""
     error = value.get("error")
     if isinstance(error, dict) and any(any_object(error).values()):
         raise server_failure(words(error), value)
@@ -90,15 +90,15 @@ def raise_reported(value: Object) -> None:
 
 
 def unreadable(why: str, excerpt: str = "") -> Undecodable:
-    """The failure for data that is not an event of its dialect: a sentence of ours, and how the data
-    begins."""
+    """The failure for data that is not an event of its dialect: a sentence of ours, with the beginning of
+    the data."""
     ours = f"The model server sent an event that cannot be read: {why}"
     message = f"{ours}: {excerpt}." if excerpt else f"{ours}."
     return Undecodable(message, status=502, public=f"{ours}." if excerpt else "")
 
 
 def words(value: Json) -> str:
-    """What an error of any of the usual shapes says, or `""`."""
+    """The message of an error of any of the usual shapes, or `""`."""
     for _ in range(4):
         if isinstance(value, list):
             value = next(iter(cast("list[Json]", value)), None)
@@ -112,7 +112,7 @@ def words(value: Json) -> str:
 
 
 def message(body: bytes) -> str:
-    """What the body of an error says: its message, or itself; bounded."""
+    """The text of an error's body: its message, or the body itself; bounded."""
     content = words(loosely(body)).strip() or text(body).strip()
     if content in ("{}", "[]", "null"):
         return ""
@@ -120,7 +120,7 @@ def message(body: bytes) -> str:
 
 
 def raise_only_words(value: Object) -> None:
-    """Raise the failure that an object is if it holds only a message: `{"detail": "Not Found"}`."""
+    """Raise a failure if an object holds only a message: `{"detail": "Not Found"}`."""
     if any(
         isinstance(value.get(name), str) and value[name] for name in ("message", "detail", "msg")
     ):
@@ -128,8 +128,8 @@ def raise_only_words(value: Object) -> None:
 
 
 def no_stream(body: bytes) -> ModelFailed:
-    """A page, a text or a document where a stream was requested: sent by a proxy in front of the server (a
-    login, a busy gateway), or by a wrong address."""
+    """The failure for a page, a text or a document instead of the requested stream: a proxy in front of the
+    server sent it (a login, a busy gateway), or the address is wrong."""
     content = text(body)
     page = content.lstrip().startswith("<")
     what = "a page" if page else "a document" if value_object(body) else "a text"
@@ -139,29 +139,29 @@ def no_stream(body: bytes) -> ModelFailed:
 
 
 def plain(page: str) -> str:
-    """What a page says in one line: its title, or all of it."""
+    """A page in one line: its title, or its text."""
     title = _TITLE.search(page)
     return " ".join(_TAG.sub(" ", title[1] if title else page).split())[:EXCERPT]
 
 
 def excerpt(data: bytes) -> str:
-    """The beginning of what a server sent, in one line."""
+    """The beginning of a server's data, in one line."""
     return " ".join(text(data[:EXCERPT]).split())
 
 
 def text(data: bytes) -> str:
-    """Bytes as text, whatever they are; a JSON string as what it says."""
+    """Bytes as text, also if they are not UTF-8; a JSON string as its value."""
     value = loosely(data) if data[:1] == b'"' else None
     return value if isinstance(value, str) else data.decode("utf-8", "replace")
 
 
 def word(name: str) -> str:
-    """A word without the signs and the case that servers write it with."""
+    """A word without punctuation and case, which differ between servers."""
     return re.sub(r"[^a-z]", "", name.lower()) if len(name) < LONGEST_PING else ""
 
 
 def loosely(data: bytes) -> Json:
-    """The value of what is nearly JSON; None for what is not."""
+    """The value of nearly valid JSON; None if it cannot be read."""
     if json_bounds.fault(data):
         return None
     try:
@@ -171,7 +171,7 @@ def loosely(data: bytes) -> Json:
 
 
 def is_json(data: bytes) -> bool:
-    """Whether data is JSON to the letter."""
+    """Whether data is strictly valid JSON."""
     try:
         msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -180,5 +180,5 @@ def is_json(data: bytes) -> bool:
 
 
 def value_object(data: bytes) -> Object:
-    """As `loosely`, an object; empty for what is none."""
+    """As `loosely`, for an object; empty for any other value."""
     return any_object(loosely(data))

@@ -1,1 +1,1 @@
-"""Anthropic Messages, as model servers speak it."""
+"""Anthropic Messages, as a client sends it and as model servers implement it."""

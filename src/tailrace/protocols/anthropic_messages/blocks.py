@@ -1,9 +1,9 @@
-"""Content blocks one after the other, however the run interleaves them.
+"""Puts the content blocks of a message in sequence, however the run interleaves them.
 
-Every measured client wants contiguous indexes, and some lose text when two blocks are open at once. So one
-block streams, and what comes meanwhile for others waits. Blocks stand in *slots*, one an item, and an
-agent's slots keep their order: what it says after a call waits until the call is whole. Agents who speak
-at once take turns.
+Every measured client requires contiguous indexes, and some lose text when two blocks are open at once. So
+one block streams, and parts of others wait meanwhile. Each item has a *slot* for its blocks, and the slots
+of one agent keep their order: text after a call waits until the call is complete. Agents that produce
+output at the same time take turns.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tailrace.protocols.fields import Object
 
 
 class BlockSlot:
-    """Where the blocks of one item stand: its source, the sink's calls that wait, whether it is closed."""
+    """The blocks of one item: its source, the calls of the sink that wait, whether it is closed."""
 
     __slots__ = ("closed", "number", "source", "waiting")
 
@@ -38,7 +38,7 @@ class Blocks:
         self._queues: dict[str, deque[BlockSlot]] = {}
 
     def reserve(self, source: str) -> BlockSlot:
-        """A slot behind those of `source` that exist."""
+        """A new slot after the existing ones of `source`."""
         slot = BlockSlot(self._count, source)
         self._count += 1
         self._queues.setdefault(source, deque()).append(slot)
@@ -53,42 +53,42 @@ class Blocks:
             self._go_on()
 
     def add_text(self, slot: BlockSlot, field: str, text: str) -> None:
-        """A piece of the block's `text`, `thinking` or `signature`."""
+        """Add to the block's `text`, `thinking` or `signature`."""
         if slot is self._current:
             self._sink.add_text(field, text)
         else:
             slot.waiting.append(partial(self._sink.add_text, field, text))
 
     def add_delta(self, slot: BlockSlot, delta: Object) -> None:
-        """Any other delta of the block."""
+        """Add any other delta to the block."""
         if slot is self._current:
             self._sink.add_delta(delta)
         else:
             slot.waiting.append(partial(self._sink.add_delta, delta))
 
     def stop(self, slot: BlockSlot) -> None:
-        """The block is whole; another may follow in its slot."""
+        """Complete the block; another may follow in its slot."""
         if slot is self._current:
             self._sink.stop_block()
         else:
             slot.waiting.append(self._sink.stop_block)
 
     def add_whole(self, slot: BlockSlot, block: Object, extension: Object, *deltas: Object) -> None:
-        """A block all at once."""
+        """Add a complete block."""
         self.start(slot, block, extension)
         for delta in deltas:
             self.add_delta(slot, delta)
         self.stop(slot)
 
     def close(self, slot: BlockSlot) -> None:
-        """No further block comes in this slot."""
+        """Close the slot: no further block follows in it."""
         slot.closed = True
         if slot is self._current:
             self._current = None
         self._go_on()
 
     def _go_on(self) -> None:
-        """Give the turn to the next slot, while none has it."""
+        """Give the turn to the next slot, as long as no slot has it."""
         while self._current is None and (slot := self._ready()) is not None:
             queue = self._queues[slot.source]
             queue.popleft()
@@ -101,7 +101,7 @@ class Blocks:
                 self._current = slot
 
     def _ready(self) -> BlockSlot | None:
-        """The first of the agents' next slots that has something to show, or never will."""
+        """The first of the agents' next slots that has something to show, or is closed."""
         heads = (queue[0] for queue in self._queues.values())
         ready = (slot for slot in heads if slot.waiting or slot.closed)
         return min(ready, key=lambda slot: slot.number, default=None)

@@ -1,16 +1,16 @@
 """A client's messages as canonical items (anthropic 2.11's `MessageParam`): the mirror of `messages.py`.
 
-A message's blocks become items in their order; blocks that only the provider's servers understand, and
-those that are yet to come, are kept as they came. Calls of tools that ran on a server (`mcp_tool_use`,
-`mcp_tool_result`) are calls and outputs for everybody else. `details["messages"]` keeps what goes back to
-such a server only:
+The blocks of a message become items in their order; blocks that only the provider's servers understand, and
+types that do not exist yet, are kept unchanged. Calls of tools that ran on a server (`mcp_tool_use`,
+`mcp_tool_result`) are calls and outputs for all other dialects. `details["messages"]` keeps data for
+servers of this dialect only:
 
-- of thinking: all its block's fields but the text (signatures);
-- of calls and outputs, under `block`: the fields that items have no place for, `type` where it is another;
-- of what stands in a message of an unusual role, under `role`, whose;
-- of parts, under `blocks`, by their places: what else their blocks say (`parts.py`);
-- of the first item of a message that says more than its role and content, under `turn`: the rest. System
-  messages always have one, since they stay where they are; the items that follow in it have null.
+- of thinking: all fields of its block but the text (signatures);
+- of calls and outputs, under `block`: the fields that items do not have, and `type` if it differs;
+- of items in a message of an unusual role, under `role`: that role;
+- of parts, under `blocks`, by their index: the other fields of their blocks (`parts.py`);
+- of the first item of a message with fields besides role and content, under `turn`: those fields. System
+  messages always have it, since they keep their position; the other items of such a message have null.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ OF_RESULT = ("tool_use_id",)
 NON_EMPTY = (
     "all messages must have non-empty content except for the optional final assistant message"
 )
-"""The API's own words; clients look for them."""
+"""The API's own wording; clients compare it."""
 
 
 def decode_messages(value: Json) -> tuple[Item, ...]:
-    """The whole `messages` list. Raises `BadRequest` with the place as `param`."""
+    """The whole `messages` list. Raises `BadRequest` with the position as `param`."""
     messages = as_list(value, "messages")
     if not messages:
         raise BadRequest("messages: at least one message is required", param="messages")
@@ -73,7 +73,7 @@ def decode_messages(value: Json) -> tuple[Item, ...]:
 
 
 def place(body: bytes, item: Item, part: Part | None) -> str:
-    """Where in a request the block of an item stands, or of a part of it; `""` where it does not."""
+    """The position in a request of the block of an item, or of a part of it; `""` if it has none."""
     for n, message in enumerate(objects(body_object(body).get("messages"))):
         for block, where in blocks(message.get("content") or [], f"messages.{n}.content"):
             if part is None and isinstance(item, ProviderItem) and block == item.data:
@@ -88,7 +88,8 @@ def place(body: bytes, item: Item, part: Part | None) -> str:
 
 
 def decode_system(value: Json) -> tuple[str, list[Object]]:
-    """`system`: a string, or text blocks; these as well, for they may say more and are cached one by one."""
+    """`system`: a string, or text blocks, which are kept because they may have other fields and are cached
+    one by one."""
     if value is None or isinstance(value, str):
         return value or "", []
     system_blocks = [
@@ -102,7 +103,8 @@ def decode_system(value: Json) -> tuple[str, list[Object]]:
 
 
 def check_places(value: Json) -> None:
-    """What version 2026-10-21 has no more: documents an assistant says, citations of a user's text."""
+    """Content that version 2026-10-21 no longer allows: documents of an assistant, citations of a user's
+    text."""
     for n, message in enumerate(as_list(value, "messages")):
         fields = as_object(message, f"messages.{n}")
         content = fields.get("content")
@@ -123,7 +125,7 @@ def _message(message: Object, where: str) -> Iterator[Item]:
         raise BadRequest(
             f"{where}.role: must be 'user' or 'assistant', not {role!r}", param=f"{where}.role"
         )
-    # An assistant's may be empty: replies without a word stand in many histories, and are left out.
+    # An assistant message may be empty: many histories contain empty replies, and they are omitted.
     content = message.get("content", [] if role == "system" else None)
     if role == "user" and content in ("", []):
         raise BadRequest(f"{where}: {NON_EMPTY}", param=f"{where}.content")
@@ -133,8 +135,8 @@ def _message(message: Object, where: str) -> Iterator[Item]:
 
 
 def _with_places(items: Iterable[Item], role: Role, rest: Object) -> Iterator[Item]:
-    """The items of a message that keeps its place and says `rest` of itself; one that says nothing else is
-    an empty one."""
+    """The items of a message that keeps its position and has the fields `rest`; a message without content
+    becomes an empty item."""
     turn: Object | None = rest
     for item in items:
         own: Object = item.details.get(DIALECT, {})
@@ -166,7 +168,7 @@ def _items(content: Json, role: Role, where: str) -> Iterator[Item]:
 
 
 def _of(role: Role, item: Item) -> Item:
-    """An item of a message in which its like usually does not stand."""
+    """An item, with the role of its message if that is not the usual one for such items."""
     usual = "user" if isinstance(item, ToolOutput) else "assistant"
     if role == usual or isinstance(item, ProviderItem):
         return item
@@ -175,13 +177,13 @@ def _of(role: Role, item: Item) -> Item:
 
 
 def _keep(details: Object, place: int, more: Object) -> None:
-    """Put by what a part does not hold of its block."""
+    """Keep the fields of a block that its part does not have."""
     if more:
         details[str(place)] = more
 
 
 def _details(own: Object, blocks: Object) -> Object:
-    """What an item keeps for servers of this dialect: of its block, and of its parts."""
+    """The details of an item for servers of this dialect: fields of its block, and of its parts."""
     fields = own | ({"blocks": dict(blocks)} if blocks else {})
     return {DIALECT: fields} if fields else {}
 
@@ -238,12 +240,12 @@ def _result(block: Object, where: str) -> ToolOutput:
 
 
 def _rest(block: Object, fields: tuple[str, ...], kind: str) -> Object:
-    """The fields that an item has no place for, its type where that is not the usual one."""
+    """The fields that an item does not have, and the type if it is not the usual one."""
     names = fields if block["type"] != kind else (*fields, "type")
     rest = {name: value for name, value in block.items() if name not in names}
     return {"block": rest} if rest else {}
 
 
 def _without(block: Object, names: tuple[str, ...]) -> Object:
-    """A block's other fields, as far as they say something."""
+    """A block's other fields, without empty ones."""
     return {name: value for name, value in block.items() if name not in names and value is not None}

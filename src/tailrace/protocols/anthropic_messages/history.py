@@ -1,10 +1,10 @@
-"""Another dialect's conversation made legal for the Messages API: calls and their results.
+"""Makes the conversation of another dialect valid for the Messages API: calls and their results.
 
-The API wants the results of an assistant's calls at the beginning of the message that follows them, one for
-each call, under ids of letters, digits, `_` and `-`, no two calls alike. Other dialects let a client say
-something in between, give results later, earlier or not at all, and their servers make ids of any
-characters, some the same ids in each reply. Nothing is left out: a result without a call is told as text, a
-call without a result is told to have none.
+The API requires the results of an assistant's calls at the beginning of the next message, one for each
+call, under unique ids of letters, digits, `_` and `-`. Other dialects allow messages in between, results
+that come later, earlier or never, and their servers make ids of any characters, some of them the same ids
+in each reply. Nothing is omitted: a result without a call becomes text, and a call without a result gets an
+error result that states it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ODD = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def legal(turns: list[Object]) -> list[Object]:
-    """The messages with each call's result where the API wants it."""
+    """The messages, with each call's result at the position that the API requires."""
     call_ids = _rename_calls(turns)
     results = {
         block["tool_use_id"]: block
@@ -48,8 +48,9 @@ def legal(turns: list[Object]) -> list[Object]:
 
 
 def _rename_calls(turns: list[Object]) -> set[str]:
-    """Give all calls ids that the API takes, and each result that of its call: of those with one id the first
-    result is the first call's. Returns the calls' ids; what has another is no call's result."""
+    """Give all calls ids that the API accepts, and each result the id of its call: among calls with the
+    same id, the first result belongs to the first call. Returns the ids of the calls; a result with any
+    other id has no call."""
     ids: dict[tuple[str, int], str] = {}
     used_ids: set[str] = set()
     for block, key in _with_ordinals(turns, "tool_use", "id"):
@@ -60,14 +61,14 @@ def _rename_calls(turns: list[Object]) -> set[str]:
         used_ids.add(id)
         ids[key] = block["id"] = id
     for block, key in _with_ordinals(turns, "tool_result", "tool_use_id"):
-        block["tool_use_id"] = ids.get(key, f"{key[0]} ")  # a space: no call's
+        block["tool_use_id"] = ids.get(key, f"{key[0]} ")  # the space marks the id of no call
     return used_ids
 
 
 def _with_ordinals(
     turns: list[Object], kind: str, name: str
 ) -> Iterator[tuple[Object, tuple[str, int]]]:
-    """The blocks of a type, each with its id and how many with this id came before."""
+    """The blocks of a type, each with its id and the number of earlier blocks with that id."""
     counts: Counter[str] = Counter()
     for turn in turns:
         for block in turn.get("content", ()):
@@ -88,7 +89,7 @@ def _answer(results: dict[str, Object], id: str) -> Object:
 
 
 def _rest(content: list[Object], call_ids: set[str]) -> Iterator[Object]:
-    """What a user's message says besides the results of calls."""
+    """The content of a user's message without the results of calls."""
     for block in content:
         if block["type"] != "tool_result":
             yield block
@@ -98,7 +99,7 @@ def _rest(content: list[Object], call_ids: set[str]) -> Iterator[Object]:
 
 
 def _join(turns: list[Object]) -> list[Object]:
-    """The messages without two of one role in a row, system messages aside."""
+    """The messages, with consecutive ones of the same role joined, except system messages."""
     messages: list[Object] = []
     for turn in turns:
         if messages and messages[-1]["role"] == turn["role"] != "system":

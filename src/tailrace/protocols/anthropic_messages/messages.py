@@ -30,24 +30,24 @@ from tailrace.protocols.fields import Object, any_object, nested, without_empty
 from tailrace.protocols.offered import Names
 
 BETA = "anthropic-beta"
-"""The header that names what of the API is not stable yet: fields of a request that a server knows only with
-it. Under the same name it travels in a request's settings."""
+"""The header that enables unstable parts of the API: a server accepts some fields only with it. In the
+settings of a request it has the same name."""
 SYSTEM_BREAK = "\n\n"
-"""Between the texts of a system prompt."""
+"""The separator of the texts of a system prompt."""
 EFFORTS = {"none": "", "minimal": "low"}
-"""OpenAI's words for little thought, which this API refuses: its models think where they are asked to."""
+"""OpenAI's low reasoning efforts, which this API refuses: its models think only on request."""
 DEFAULT_MAX_TOKENS = 8192
-"""The API requires a limit; this one every current model accepts."""
+"""The API requires a limit; every current model accepts this one."""
 
 
 def names_of(request: ModelRequest) -> Names:
-    """By which names the server is offered the tools of a request."""
+    """The names of the tools of a request at the server."""
     tools = declarations(request.settings.tools, request.items)
     return Names(tools, DIALECT, request.settings.origin)
 
 
 def encode(request: ModelRequest, model: str) -> Object:
-    """The body of `POST /messages`, streamed. Raises `NoForm` for what has none in it."""
+    """The body of `POST /messages`, streamed. Raises `NoForm` for content that the API cannot express."""
     settings, names = request.settings, names_of(request)
     foreign.check(settings, DIALECT)
     own: Object = dict(settings.extra) if settings.origin == DIALECT else {}
@@ -81,11 +81,11 @@ def encode(request: ModelRequest, model: str) -> Object:
 
 
 class MessageTurns:
-    """The messages of a conversation, item by item; `origin` is the surface that it came by.
+    """The messages of a conversation, item by item; `origin` is the surface of the request.
 
-    Items of one role in a row are one message of many blocks, as the API itself understands them. Messages of
-    a client of this dialect that say more of themselves, and its system messages, stay as they are; what
-    else systems and developers say is the system prompt's.
+    Consecutive items of one role are one message of several blocks, as the API itself reads them. Messages
+    of a client of this dialect that have fields of their own, and its system messages, stay separate; other
+    system and developer messages belong to the system prompt.
     """
 
     def __init__(self, origin: str, names: Names) -> None:
@@ -97,10 +97,10 @@ class MessageTurns:
         self._theirs = origin == DIALECT
         self._closed = True
         self._ours: set[str] = set()
-        """Calls that ran here, though the client was shown them as an MCP server's."""
+        """Calls of tools that ran here, and that the client received as calls of an MCP server."""
 
     def add(self, item: Item) -> None:
-        """The next item."""
+        """Add the next item."""
         foreign.check_item(item, self._origin)
         if isinstance(item, ProviderItem) and item.dialect != DIALECT:
             for each in foreign.as_function(item, DIALECT, self._origin, self._names):
@@ -127,7 +127,7 @@ class MessageTurns:
         self._closed = True
 
     def _message(self, item: Item, own: Object) -> tuple[str, list[Object]]:
-        """Whose message an item stands in, and its blocks."""
+        """The role of the message with an item, and its blocks."""
         match item:
             case Message():
                 role = {"assistant": "assistant", "user": "user"}.get(item.role, "system")
@@ -148,7 +148,7 @@ class MessageTurns:
                 assert_never(item)
 
     def _blocks(self, own: Object, content: tuple[Part, ...]) -> list[Object]:
-        """The blocks of an item's parts, with what a client of this dialect said of them besides."""
+        """The blocks of an item's parts, with the other fields that a client of this dialect set."""
         more: Object = own.get("blocks", {})
         pairs = [(part, more.get(str(place), {})) for place, part in enumerate(content)]
         return [
@@ -158,8 +158,8 @@ class MessageTurns:
         ]
 
     def _call(self, item: ToolCall, details: Object) -> Object:
-        """A call. What a client of this dialect was shown as an MCP server's is one of a server of its own,
-        or of ours: then it is a plain call to the model."""
+        """A call. A client's `mcp_tool_use` is a call of an MCP server of the client's own and stays one,
+        or a call of our tools: then it is a plain call for the model."""
         own = _own(details)
         if own.get("type") == "mcp_tool_use" and not self._passed_on(own):
             self._ours.add(item.call_id)
@@ -191,17 +191,18 @@ class MessageTurns:
 
 
 def _is_words(part: Part) -> bool:
-    """Whether an assistant may say it: pictures and files are a user's."""
+    """Whether an assistant message may contain the part: images and files belong to users."""
     return not isinstance(part, (ImagePart, FilePart))
 
 
 def _own(own: Object) -> Object:
-    """The fields of a call's or a result's block that only this dialect knows."""
+    """The fields of a call's or a result's block that only this dialect has."""
     return without_empty({"cache_control": own.get("cache_control")}) | any_object(own.get("block"))
 
 
 def _thinking(item: Reasoning, details: Object) -> list[Object]:
-    """Thinking goes back unchanged; that of other dialects does not, because it has no signature."""
+    """Thinking of this dialect is sent back unchanged; that of other dialects is omitted, because it has no
+    signature."""
     own = {name: value for name, value in details.items() if name not in ("turn", "role")}
     if not own:
         return []
@@ -211,7 +212,7 @@ def _thinking(item: Reasoning, details: Object) -> list[Object]:
 
 
 def _arguments(text: str) -> Object:
-    """A call's arguments as an object, whatever the model wrote."""
+    """A call's arguments as an object, also if the model wrote something else."""
     try:
         value: Json = msgspec.json.decode(text or "{}")
     except (msgspec.MsgspecError, RecursionError):
@@ -220,7 +221,7 @@ def _arguments(text: str) -> Object:
 
 
 def _system(words: str, blocks: list[Object]) -> Json:
-    """The system prompt; where the client's own blocks stand in it, as blocks, since they say more."""
+    """The system prompt; as blocks if the client sent blocks, since those may have other fields."""
     theirs = SYSTEM_BREAK.join(block["text"] for block in blocks)
     before, marker, after = words.partition(theirs) if theirs else (words, "", "")
     if not marker:
@@ -231,7 +232,7 @@ def _system(words: str, blocks: list[Object]) -> Json:
 
 
 def _output_config(settings: Settings, own: Object) -> Object:
-    """The answer's form; the reasoning effort is in the client's own words where this API knows them."""
+    """The format of the answer; the reasoning effort is the client's own value if this API has it."""
     form: Object = {}
     if settings.output.kind == "json_schema":
         form["format"] = {"type": "json_schema", "schema": settings.output.schema}

@@ -13,7 +13,7 @@ UNKNOWN = "1970-01-01T00:00:00Z"
 
 
 def model(name: str) -> Object:
-    """One model; what it can do is for its server to say."""
+    """One model; its capabilities are known to its server only."""
     return {
         "type": "model",
         "id": name,
@@ -29,7 +29,7 @@ def model(name: str) -> Object:
 
 
 def page(names: Sequence[str], query: Mapping[str, str]) -> Object:
-    """A page of them: `limit` after `after_id`, or before `before_id`. Raises `BadRequest`."""
+    """A page of models: `limit` after `after_id`, or before `before_id`. Raises `BadRequest`."""
     limit = _limit(query.get("limit", ""))
     first, last = 0, len(names)
     if after := query.get("after_id"):

@@ -1,8 +1,8 @@
 """A block of a message's or a tool result's content ⇄ its canonical part.
 
-A part keeps what all dialects understand. What it would not say again (marks of the cache, citations, how a
-document is to be read, what search found) stays beside it as `more`, and a server of this dialect gets the
-block as it came: `encode(part, more(block, part)) == block` for every block.
+A part keeps what all dialects understand. The other fields (cache control, citations, the mode of a
+document, search results) are kept beside it as `more`, and a server of this dialect gets the block
+unchanged: `encode(part, more(block, part)) == block` for every block.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from tailrace.protocols.fields import (
 )
 
 WORDS = ("text", "content")
-"""Sources of documents that are text."""
+"""Types of sources of documents that contain text."""
 PDF = "application/pdf"
 
 
 def words(value: Json) -> str:
-    """A text, of what may be anything."""
+    """The value if it is a string, else `""`."""
     return value if isinstance(value, str) else ""
 
 
@@ -55,7 +55,7 @@ def unknown(block: Object, where: str) -> BadRequest:
 
 
 def blocks(content: Json, where: str) -> Iterator[tuple[Object, str]]:
-    """The blocks of a content, each with its place; a string is one of text."""
+    """The blocks of a content, each with its position; a string is one text block."""
     if isinstance(content, str):
         yield {"type": "text", "text": content}, where
         return
@@ -83,7 +83,7 @@ def decode(block: Object, where: str) -> Part | None:
 
 
 def as_text(block: Object, where: str) -> Part:
-    """A block of a tool's result; a block without a form of its own becomes text."""
+    """A block of a tool's result; a block that has no canonical part becomes text."""
     part = decode(block, where)
     if part is not None:
         return part
@@ -95,7 +95,8 @@ def as_text(block: Object, where: str) -> Part:
 
 
 def more(block: Object, part: Part) -> Object:
-    """What a part would not say again of its block; the whole block where it would say another."""
+    """The fields of a block that its part does not encode to; the whole block if the part encodes to a
+    different one."""
     try:
         fields = _block(part, "")
     except NoForm:
@@ -106,7 +107,7 @@ def more(block: Object, part: Part) -> Object:
 
 
 def encode(part: Part, more: Object, param: str) -> Object:
-    """The block of a part. Raises `NoForm` for what has none here, as a fault of `param`."""
+    """The block of a part. Raises `NoForm` for a part without one in this dialect, as a fault of `param`."""
     try:
         return more if "type" in more else {**_block(part, param), **more}
     except NoForm as refusal:
@@ -146,7 +147,7 @@ def _image(part: ImagePart, param: str) -> Object:
 
 
 def _file(part: FilePart, param: str) -> Object:
-    """A file's source: servers read PDF by its bytes, and texts as such."""
+    """A file's source: servers read PDF as bytes, and texts as text."""
     if part.file_id:
         return {"type": "file", "file_id": part.file_id}
     if not part.data and not part.url:
@@ -182,7 +183,7 @@ def _document(block: Object, where: str) -> Part:
     title = optional(block, "title", str, default="", where=where)
     source = nested(block, "source")
     if any(inner.get("type") != "text" for inner in objects(source.get("content"))):
-        return ProviderPart(dialect=DIALECT, data=block)  # pictures, which are no words
+        return ProviderPart(dialect=DIALECT, data=block)  # images: they have no text
     if source.get("type") in WORDS:
         words = _words(source.get("data") or source.get("content"), f"{where}.source")
         return TextPart(_with_header(block, ("title", "context"), words))
@@ -197,7 +198,7 @@ def _document(block: Object, where: str) -> Part:
 
 
 def _with_header(block: Object, names: tuple[str, ...], text: str) -> str:
-    """A text under what its block calls it."""
+    """A text under the title of its block."""
     heads = [words(block.get(name)) for name in names if words(block.get(name))]
     return "\n".join(heads) + "\n\n" + text if heads else text
 

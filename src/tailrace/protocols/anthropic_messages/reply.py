@@ -1,5 +1,5 @@
-"""A run as one Messages document: what the events of its stream add up to, read as an SDK reads them, without
-what a crash cut off."""
+"""A run as one Messages document: the sum of the events of its stream, as an SDK adds them up, without
+replies that a crash interrupted."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tailrace.protocols.failures import status
 from tailrace.protocols.fields import Object
 
 _SIGN = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],]', re.DOTALL)
-"""A string, or a sign outside of one."""
+"""A string, or a structural character outside of strings."""
 
 
 def message(run: str, events: Sequence[Event], options: MessagesStreamOptions) -> tuple[bytes, int]:
-    """The document of an ended run and its HTTP status; where that is no 200, it is the error body."""
+    """The document of an ended run and its HTTP status; for a status other than 200 it is the error body."""
     document = MessageDocument()
     MessageParts(run, options, document).read(lasting(events))
     if document.error is not None:
@@ -73,8 +73,8 @@ class MessageDocument:
 
 
 def _input(text: str) -> Json:
-    """A call's input; of one that a limit cut off the parameters that were whole, which are those that
-    Anthropic's servers show."""
+    """A call's input; for a call that a limit cut off, its complete parameters, as Anthropic's servers show
+    them."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
@@ -82,7 +82,7 @@ def _input(text: str) -> Json:
 
 
 def _whole_parameters(text: str) -> Json:
-    """The members of a JSON object that breaks off, as far as a comma came after them."""
+    """The members of an unfinished JSON object that are followed by a comma."""
     end = depth = 0
     for sign in _SIGN.finditer(text):
         match sign[0]:

@@ -1,4 +1,4 @@
-"""The open blocks of a Messages server's reply, each turning its deltas into payloads of its item."""
+"""The open blocks of a Messages server's reply; each turns its deltas into payloads of its item."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ OF_TEXT = ("type", "text")
 OF_THINKING = ("type", "thinking", "signature")
 OF_CALL = ("type", "id", "name", "input")
 WHOLE_DELTAS = ("compaction_delta",)
-"""Deltas that bring all of their fields, as the SDKs read them."""
+"""Deltas that carry the whole value of their fields, as the SDKs read them."""
 
 
 class StartItem(Protocol):
-    """Opens an item and returns its ordinal; `block` is what its block says when it begins."""
+    """Opens an item and returns its ordinal; `block` are further fields of its block."""
 
     def __call__(self, kind: t.ItemKind, **fields: object) -> int: ...
 
 
 class ReplyBlock(Protocol):
-    """A block that has begun."""
+    """An open block."""
 
     def start(self, emit: Emit) -> None:
-        """What its start already says."""
+        """Emit the content of the block's start."""
         ...
 
     def add(self, delta: Object, emit: Emit) -> None:
-        """One delta; what is none of this block's is read over."""
+        """Emit one delta; a delta of a type that the block does not have is ignored."""
         ...
 
     def stop(self, emit: Emit) -> None:
-        """It is whole."""
+        """Complete the block."""
         ...
 
 
 def begin(open: StartItem, block: Object) -> ReplyBlock:
-    """A block that is an item of its own."""
+    """An open block that is an item of its own."""
     match block.get("type"):
         case "thinking" | "redacted_thinking":
             return ThinkingBlock(open, block)
@@ -57,7 +57,7 @@ def begin(open: StartItem, block: Object) -> ReplyBlock:
 
 
 class OpenMessage:
-    """A message, whose parts are text blocks in a row."""
+    """A message, whose parts are consecutive text blocks."""
 
     def __init__(self, item: int) -> None:
         self.item = item
@@ -67,18 +67,18 @@ class OpenMessage:
         self._last = False
 
     def block(self, start: Object) -> ReplyBlock:
-        """Its next text."""
+        """The next text block of the message."""
         self.busy = True
         return TextBlock(self, start)
 
     def end(self, emit: Emit) -> None:
-        """No text follows any more."""
+        """End the message: no further text follows."""
         self._last = True
         if not self.busy:
             self._finish(emit)
 
     def on_block_end(self, emit: Emit) -> None:
-        """A text has ended."""
+        """A text block has ended."""
         self.busy = False
         if self._last:
             self._finish(emit)
@@ -91,8 +91,8 @@ class OpenMessage:
 class TextBlock:
     """A text block: a part of a message. An empty block is not a part.
 
-    A citation is of the whole block, so citations are emitted when its text is complete; servers send them
-    before.
+    A citation applies to the whole block, so citations are emitted when its text is complete; servers send
+    them before it.
     """
 
     def __init__(self, message: OpenMessage, start: Object) -> None:
@@ -144,7 +144,7 @@ class TextBlock:
 
 
 class ThinkingBlock:
-    """Thinking, open or redacted, with all that it must go back with."""
+    """Thinking, open or redacted, with all fields that must be sent back."""
 
     def __init__(self, open: StartItem, start: Object) -> None:
         self._text = words(start.get("thinking"))
@@ -175,7 +175,7 @@ class ThinkingBlock:
 
 
 class ToolUseBlock:
-    """A call of a tool that the client runs. Its input streams, or is whole from the start."""
+    """A call of a tool that the client runs. Its input streams, or is complete in its start."""
 
     def __init__(self, open: StartItem, start: Object) -> None:
         self._start = start
@@ -208,7 +208,7 @@ class ToolUseBlock:
 
 
 class ProviderBlock:
-    """A block of the server's own, stored unchanged. A delta adds to the fields that it names."""
+    """A block of the server's own type, stored unchanged. A delta adds to the fields that it names."""
 
     def __init__(self, open: StartItem, start: Object) -> None:
         self._data = dict(start)
@@ -243,26 +243,27 @@ class ProviderBlock:
 
 
 def without(fields: Object, names: tuple[str, ...]) -> Object:
-    """The other fields, as far as they say something."""
+    """The other fields, without empty ones."""
     return {
         name: value for name, value in fields.items() if name not in names and value is not None
     }
 
 
 def any_list(value: Json) -> list[Json]:
-    """A list, of what may be anything; empty for what is none."""
+    """The value if it is a list, else an empty one."""
     return cast("list[Json]", value) if isinstance(value, list) else []
 
 
 def _json_text(value: Json) -> str:
-    """JSON in text, also where a server sends the value itself."""
+    """A value as JSON text, also if a server sends the value itself."""
     if value is None or isinstance(value, str):
         return value or ""
     return msgspec.json.encode(value).decode()
 
 
 def _note(citation: Object, length: int) -> Object:
-    """A citation: of a web page by its address, of a document by its place among those of the request."""
+    """A citation as an annotation: of a web page by its URL, of a document by its index among those of the
+    request."""
     place = citation.get("document_index")
     url = citation.get("url") or citation.get("source")
     if isinstance(url, str) and url.startswith(WEB):

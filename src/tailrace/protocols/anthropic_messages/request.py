@@ -1,7 +1,7 @@
 """A client's `POST /messages` as a run request (`MessageCreateParams` of anthropic 2.11).
 
-Two versions of the API are spoken: `2023-06-01`, and `2026-10-21`, which has no sampling parameters and is
-stricter about where documents and citations stand.
+Two versions of the API are supported: `2023-06-01`, and `2026-10-21`, which has no sampling parameters and
+restricts the positions of documents and citations.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ SURFACE = "messages"
 VERSIONS = ("2023-06-01", "2026-10-21")
 SAMPLING = ("temperature", "top_p", "top_k")
 NOT_HERE = {"thread": "conversations are not held by the model server; send the messages"}
-"""Parameters that name what a server said before by its own ids, which clients of ours never see."""
+"""Parameters that refer to earlier data by a server's own ids, which clients of ours never receive."""
 _NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
-"""A beta's; anything else would be no header."""
+"""A valid beta name; any other value would not be valid in a header."""
 _CANONICAL = frozenset(
     {
         "max_tokens",
@@ -68,7 +68,7 @@ def decode(body: bytes, version: str, betas: str = "") -> CreateMessage:
     """Decode a request; `request.agent` is left empty. `version` is the `anthropic-version` header, `betas`
     the `anthropic-beta` headers, joined by commas.
 
-    Raises `BadRequest`, also for what the version does not know.
+    Raises `BadRequest`, also for parameters that the version does not have.
     """
     fields = _fields(body, version)
     fields.pop(BETA, None)  # not a field of the API, and never sent as a header
@@ -77,7 +77,7 @@ def decode(body: bytes, version: str, betas: str = "") -> CreateMessage:
     if "max_tokens" not in fields:
         raise BadRequest("max_tokens: Field required", param="max_tokens")
     limit = optional(fields, "max_tokens", int, default=-1)
-    if limit < 0:  # 0 fills the cache and says nothing
+    if limit < 0:  # 0 fills the cache without a reply
         raise BadRequest("max_tokens: must be at least 0", param="max_tokens")
     request = _request(fields, limit)
     return CreateMessage(request, optional(fields, "stream", bool, default=False))
@@ -147,12 +147,12 @@ def _settings(fields: Object, limit: int | None, own: Object) -> Settings:
 
 
 def _more_than_user(metadata: Object) -> Object:
-    """`metadata`, where it says more than the user's id."""
+    """`metadata`, if it has more than the user's id."""
     return metadata if metadata.keys() - {"user_id"} else {}
 
 
 def _effort(config: Object, thinking: Object) -> str:
-    """How hard to think, in the words that servers of other dialects know."""
+    """The reasoning effort, in the values that servers of other dialects know."""
     effort = optional(config, "effort", str, default="", where="output_config")
     if effort or thinking.get("type") not in ("enabled", "adaptive"):
         return effort

@@ -1,7 +1,7 @@
-"""Where a message's parts go: `MessageSink`, and the frames of a stream.
+"""The output of a Messages encoder: `MessageSink`, and the frames of a stream.
 
-The encoder decides what the message says; a sink renders it. `MessageFrames` writes events, the document of a
-message adds them up (`reply.py`), so a document is made without a parser of the stream in between.
+The encoder decides the content of the message; a sink renders it. `MessageFrames` writes events, the sink
+of a document adds them up (`reply.py`), so no document needs a parser of the stream.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class MessageSink(Protocol):
         ...
 
     def fail(self, error: Object) -> None:
-        """An `error` instead of the message's end."""
+        """An `error` instead of the end of the message."""
         ...
 
 
@@ -75,7 +75,7 @@ class MessageFrames:
         self._frames.append(b"%b%b}}\n\n" % (head, _json(text)))
 
     def _text_head(self, field: str) -> bytes:
-        """What the text deltas of one block and field share."""
+        """The common beginning of the text deltas of one block and field."""
         name = field.encode()
         head = self._texts[field] = b'%b{"type":"%b_delta","%b":' % (self._head, name, name)
         return head

@@ -1,11 +1,11 @@
 """A run as a Messages event stream: events to frames (docs of 2026-10-21, and both SDKs).
 
 The whole run is one message, its blocks in the order in which the items began. Text and thinking stream; a
-call is shown when it is whole, because the SDKs stop at arguments that are no JSON, and a model's may be
-none. Calls of the client's tools are `tool_use`; calls that run on our side are `mcp_tool_use` with their
-`mcp_tool_result`, or not shown at all to clients that stumble over those (`Options.tools`). The message
-starts with what a Messages server said of it, so not before the first item; counts come with the last delta
-and replace those of the start.
+call is shown when it is complete, because the SDKs fail on arguments that are not JSON, and a model's may
+be invalid. Calls of the client's tools are `tool_use`; calls that run on our side are `mcp_tool_use` with
+their `mcp_tool_result`, or hidden from clients that cannot read those (`Options.tools`). The message starts
+with the fields that a Messages server sent for it, so not before the first item; counts come with the last
+delta and replace those of the start.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from tailrace.protocols.fields import Object, any_object, object_in
 WordsDelta = t.TextDelta | t.RefusalDelta
 ThoughtDelta = t.ReasoningDelta | t.ReasoningSummaryDelta
 THINKING: Object = {"type": "thinking", "thinking": "", "signature": ""}
-"""How thinking begins."""
+"""The start of a thinking block."""
 
 
 class MessagesStreamOptions(Struct, frozen=True):
     """`tools`: whether calls that run on our side are shown. `key` names the extension object of a mount
-    that attributes, `""` elsewhere."""
+    that attributes; `""` for other mounts."""
 
     tools: bool = True
     key: str = ""
 
 
 class _Item:
-    """An item that is shown: its slot, of what a block has begun there, whether its reply is given anew."""
+    """A visible item: its slot, the kind of its open block, and whether its reply is abandoned."""
 
     __slots__ = ("is_abandoned", "kind", "opening", "slot")
 
@@ -84,7 +84,7 @@ class MessageParts(Encoder):
             item.is_abandoned = item.is_abandoned or source == (event.node, event.agent)
 
     def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
-        """An item gets its slot when it begins, except one that has no form here."""
+        """An item gets its slot when it begins, unless Messages cannot show it."""
         is_main = self._roster.is_main(event.agent)
         if not self._roster.shows(event.node) or not (is_main or self._options.key):
             return
@@ -98,7 +98,7 @@ class MessageParts(Encoder):
             self._items[payload.item] = _Item(event, self._blocks.reserve(event.agent))
 
     def _start_message(self, reply: Object) -> None:
-        """Start the message, with what its server said of the `reply`, if it has not started."""
+        """Start the message, with the fields of the server's `reply`, unless it has started."""
         if self._started:
             return
         self._started = True
@@ -139,11 +139,11 @@ class MessageParts(Encoder):
         if item.kind != (type(payload), payload.part):
             before, kind = item.kind, (type(payload), payload.part)
             if before is not None and before[0] is not kind[0]:
-                return  # of raw thoughts and their summary the one that came first is shown
+                return  # raw thoughts and their summary: only the first of them is shown
             item.kind = kind
             if before is None:
                 self._start_thinking(item)
-            else:  # one signature closes all of an item's thoughts, so they are one block
+            else:  # one signature covers all of an item's thoughts, so they are one block
                 self._blocks.add_text(item.slot, "thinking", "\n\n")
         self._blocks.add_text(item.slot, "thinking", payload.text)
 
@@ -152,14 +152,14 @@ class MessageParts(Encoder):
         self._blocks.start(item.slot, block, self._extension(item.opening))
 
     def _extension(self, opening: t.Event) -> Object:
-        """Whose block it is, where the mount attributes."""
+        """The attribution of a block, if the mount attributes."""
         key = self._options.key
         if not key:
             return {}
         return {key: about(self._roster, opening.agent, ids.job_id(self.run), opening.seq)}
 
     def _on_annotation_added(self, event: t.Event, payload: t.AnnotationAdded) -> None:
-        """A citation as it came from a server of this dialect, else one of a web page."""
+        """A citation unchanged from a server of this dialect, else one of a web page."""
         item, note = self._items.get(payload.item), payload.annotation
         citation = payload.details.get(DIALECT)
         if citation is None and note.get("type") == "url_citation":
@@ -187,18 +187,18 @@ class MessageParts(Encoder):
             case ToolCall() as content if whole or not item.is_abandoned:
                 self._add_call(item, content, whole=whole)
             case ProviderItem() as content if content.dialect == DIALECT and whole:
-                # a block of the provider's own; SDKs expect some of its fields as deltas
+                # a block of the provider's own type; SDKs expect some of its fields as deltas
                 block, deltas = wire.in_pieces(content.data)
                 self._blocks.add_whole(item.slot, block, self._extension(item.opening), *deltas)
             case _:
-                pass  # a message's text has streamed; the rest has no form here
+                pass  # a message's text has streamed; Messages cannot show anything else of it
         if item.kind is not None:
             self._blocks.stop(item.slot)
         self._blocks.close(item.slot)
 
     def _end_thinking(self, item: _Item, content: Reasoning) -> None:
-        """A thought goes with its signature: its Messages server's, or one of ours for what another dialect's
-        server needs to get back."""
+        """End a thought with its signature: its Messages server's, or our seal of the data that the server
+        of another dialect needs back."""
         own: Object | None = content.details.get(DIALECT)
         if own is None:
             summary = item.kind is not None and item.kind[0] is t.ReasoningSummaryDelta
@@ -216,13 +216,14 @@ class MessageParts(Encoder):
             self._stop_wordless(item, signature)
 
     def _stop_wordless(self, item: _Item, signature: str) -> None:
-        """End a thought without a word."""
+        """End a thought without text."""
         if signature:
             self._blocks.add_text(item.slot, "signature", signature)
         self._blocks.stop(item.slot)
 
     def _add_call(self, item: _Item, call: ToolCall, *, whole: bool) -> None:
-        """A call; what a limit left of one is shown as it is, as Anthropic's servers do, but of ours none."""
+        """Add a call. A call of the client's tools that a limit cut off is shown as it is, as Anthropic's
+        servers do; one of ours is not."""
         started = item.opening.payload
         if not isinstance(started, t.ItemStarted) or not (whole or started.runs_on == "client"):
             return
@@ -300,7 +301,7 @@ class MessageParts(Encoder):
             t.NodeCompleted,
             t.NodeFailed,
             t.AgentCompleted,
-            t.ArgumentsDelta,  # a call is shown when it is whole
+            t.ArgumentsDelta,  # a call is shown when it is complete
             t.ImagePartial,
             t.ProviderEvent,
             t.AudioDelta,
@@ -333,14 +334,14 @@ class MessagesEncoder(MessageParts):
 
 
 def _details(opening: t.Event, name: str) -> Object:
-    """What a Messages server said of an item when it began, or of the reply that it begins."""
+    """The fields that a Messages server sent for an item when it began, or for the reply that it begins."""
     payload = opening.payload
     details: Object = payload.details if isinstance(payload, t.ItemStarted) else {}
     return any_object(any_object(details.get(DIALECT)).get(name))
 
 
 def _arguments(call: ToolCall) -> str:
-    """A call's arguments as a JSON object in text, whatever the model wrote."""
+    """A call's arguments as a JSON object in text, also if the model wrote something else."""
     if object_in(call.arguments) is not None:
         return call.arguments or "{}"
     return msgspec.json.encode({"arguments": call.arguments}).decode()

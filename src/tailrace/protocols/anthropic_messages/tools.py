@@ -1,9 +1,9 @@
 """Tools and the choice among them: a client's JSON ⇄ canonical (anthropic 2.11's `ToolUnionParam`).
 
-A server of this dialect gets its client's tools as they came. Of another dialect's it is offered functions,
-also those of a namespace and those that come on the way (`events/tools.py`), and custom tools as functions,
-by names that it takes (`protocols/offered.py`); tools that another provider runs are left out or refused
-(`protocols/foreign.py`), and a choice that demands one is.
+A server of this dialect gets its client's tools unchanged. A server of another dialect gets functions,
+including those of a namespace and those that a later item brings (`events/tools.py`), and custom tools as
+functions, under names that it accepts (`protocols/offered.py`); tools that another provider runs are
+omitted or refused (`protocols/foreign.py`), and a choice that requires one is refused.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from tailrace.protocols.foreign import no_choice
 from tailrace.protocols.offered import INPUT, Names, OfferedTools
 
 TOOL_FIELDS = ("name", "description", "input_schema")
-"""Fields of a tool that servers of all dialects know; others (also `strict`) go to servers of this one."""
+"""Fields of a tool in all dialects; others (also `strict`) go to servers of this dialect only."""
 NO_SCHEMA: Object = {"type": "object", "properties": {}}
 
 
 def decode(value: Json) -> tuple[ToolSpec, ...]:
-    """`tools`: functions, and what the provider runs or knows by its type."""
+    """`tools`: functions, and tools that the provider runs or knows by their type."""
     tools = () if value is None else as_list(value, "tools")
     return tuple(
         _decode(as_object(tool, f"tools.{n}"), f"tools.{n}") for n, tool in enumerate(tools)
@@ -43,7 +43,10 @@ def _decode(tool: Object, where: str) -> ToolSpec:
     kind = tool.get("type")
     if kind is not None and not isinstance(kind, str):
         raise BadRequest(f"{where}.type must be a string.", param=f"{where}.type")
-    if kind not in (None, "custom"):  # not all have names: `mcp_toolset` is known by its server's
+    if kind not in (
+        None,
+        "custom",
+    ):  # not all tools have names: `mcp_toolset` has that of its server
         name = optional(tool, "name", str, default="", where=where)
         return ToolSpec(kind="provider", name=name or kind, raw=tool, origin=DIALECT)
     description = optional(tool, "description", str, default="", where=where)
@@ -76,8 +79,8 @@ def decode_choice(choice: Object) -> ToolChoice:
 
 
 def encode(request: ModelRequest, names: Names) -> Object:
-    """`tools` and `tool_choice` for a Messages server, as far as there are any. Raises `NoForm` where
-    the choice demands what this server is not offered."""
+    """`tools` and `tool_choice` for a Messages server, without empty ones. Raises `NoForm` if the choice
+    requires a tool that this server is not offered."""
     settings, pairs = request.settings, _all(request, names)
     tools, choice = [entry for _, entry in pairs], settings.tool_choice
     if choice.raw and settings.origin == DIALECT:
@@ -105,7 +108,7 @@ def encode(request: ModelRequest, names: Names) -> Object:
 
 
 def offered_tools(request: ModelRequest, names: Names) -> dict[str, OfferedTools]:
-    """What functions stand for, as far as they are not the client's own."""
+    """The client's tools behind the offered functions, where they differ."""
     pairs = [
         (entry, names.stands_for(tool, as_function=True))
         for tool, entry in _all(request, names)
@@ -115,7 +118,7 @@ def offered_tools(request: ModelRequest, names: Names) -> dict[str, OfferedTools
 
 
 def _all(request: ModelRequest, names: Names) -> list[tuple[ToolDeclaration, Object]]:
-    """What the server is offered: all but what only another dialect's providers run."""
+    """The tools for the server: all but those that only another dialect's providers run."""
     settings = request.settings
     return [
         (tool, _encode_offered(tool.spec, names.of(*tool.key), settings))
@@ -125,7 +128,7 @@ def _all(request: ModelRequest, names: Names) -> list[tuple[ToolDeclaration, Obj
 
 
 def _alone(form: Object, settings: Settings) -> Object:
-    """The choice, with whether several calls at once are wanted."""
+    """The choice, and whether parallel calls are allowed."""
     alone = settings.parallel_tool_calls is False and form["type"] != "none"
     return {**form, "disable_parallel_tool_use": True} if alone else form
 
@@ -146,7 +149,7 @@ def _function(name: str, description: str, schema: Json) -> Object:
 
 
 def _as_function(name: str, description: str, tool: Object) -> Object:
-    """A custom tool, whose input is free text: the text is the function's one argument."""
+    """A custom tool, whose input is free text: a function with the text as its only argument."""
     form = any_object(tool.get("format"))
     grammar = any_object(form.get("grammar")) or form
     sentences = [description, "The input is free text."]
@@ -156,5 +159,5 @@ def _as_function(name: str, description: str, tool: Object) -> Object:
 
 
 def _schema(parameters: Json) -> Object:
-    """A schema of arguments as the API wants it: that of an object."""
+    """A schema of arguments in the form that the API requires: that of an object."""
     return {**NO_SCHEMA, **parameters} if parameters else NO_SCHEMA

@@ -1,11 +1,11 @@
-"""Messages as Anthropic's servers, and many others, speak it: our request to one, its events to payloads.
+"""The Messages API of Anthropic's and many other servers: our request to one, its events to payloads.
 
-Blocks are told apart by `index`: they may overlap, and some servers never stop one. A block without an
-index is the one that began last. Text blocks in a row are the parts of one message (citations split an
-answer into many); thinking keeps what it is signed with in `details["messages"]`; what only such a server
-knows are `provider` items. A reply is whole when it stops, or when a reason to stop was given before its
-end. What is odd and harmless is read over. Anthropic counts cached input apart: here it is added, as
-everywhere else.
+Blocks are identified by `index`: they may overlap, and some servers never stop one. A block without an
+index is the one that began last. Consecutive text blocks are the parts of one message (citations split an
+answer into many); thinking keeps its signature in `details["messages"]`; blocks that only Messages servers
+know are `provider` items. A reply is complete when it stops, or when it gave a stop reason before its end.
+Unexpected harmless data is ignored. Anthropic excludes cached input from its count of input: it is added
+here, as everywhere else.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ FINISH: dict[str, t.Finish] = {
     "refusal": "content_filter",
 }
 FAILED = ("abort", "error")
-"""Reasons to stop that some servers give for what is no reply."""
+"""Stop reasons of some servers for a failed reply."""
 BLOCK_OF_DELTA = {"text_delta": "text", "thinking_delta": "thinking"}
-"""What a delta without a block begins."""
+"""The type of the block that a delta without a block begins."""
 OF_MESSAGE = (
     "id",
     "type",
@@ -65,16 +65,16 @@ OF_MESSAGE = (
 )
 OF_DELTA = ("stop_reason", "stop_sequence")
 OF_EVENT = ("type", "delta", "usage")
-"""Fields that have a place of their own; others are kept as they came."""
+"""Fields that payloads have; others are kept unchanged."""
 BAD_REQUEST = 400
 THOUGHTS = ("thinking", "redacted_thinking")
 MOST = 2**53
-"""Counts beyond this are none."""
+"""Greater counts are invalid."""
 
 
 def unthinking(body: Object, refusal: ModelFailed) -> bytes:
-    """The same request without thinking, for a server that thinks by default and refuses calls without the
-    thinking that led to them; `b""` for other refusals. Clients of other dialects need not give it back."""
+    """The same request without thinking, for a server that thinks by default and refuses calls without
+    their thinking, which clients of other dialects do not return; `b""` for other refusals."""
     if refusal.status != BAD_REQUEST or "thinking" not in refusal.message:
         return b""
     turns = [_unthought(turn) for turn in objects(body["messages"])]
@@ -85,7 +85,7 @@ def unthinking(body: Object, refusal: ModelFailed) -> bytes:
 
 
 def _unthought(turn: Object) -> Object:
-    """A message without thinking: where it is off, none may stand in the last one."""
+    """A message without thinking: when thinking is disabled the API refuses it in the last message."""
     if isinstance(turn["content"], str):
         return turn
     left = [block for block in _blocks(turn) if block.get("type") not in THOUGHTS]
@@ -102,13 +102,14 @@ class MessagesCodec:
     dialect: str = DIALECT
 
     def __init__(self, *, prefill: bool = False) -> None:
-        """`prefill`: the server's model goes on from an assistant's last message (Claude's do up to 4.5)."""
+        """`prefill`: whether the server's model continues the last assistant message (Claude's do up to
+        4.5)."""
         self._prefill = prefill
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         body = messages.encode(request, model)
         if self._prefill and request.beginning:
-            # Anthropic refuses white space at its end; what follows brings it.
+            # Anthropic refuses white space at its end; the continuation brings it.
             prefill = {"role": "assistant", "content": request.beginning.rstrip()}
             body["messages"] = [*body["messages"], prefill]
         betas = body.pop(messages.BETA, ())
@@ -166,15 +167,15 @@ class MessagesDecoder(SseReplyDecoder):
                 self._on_message_delta(data)
             case "message_stop":
                 self._end()
-            case "message":  # the whole of it at once
+            case "message":  # all of the reply in one event
                 self._on_message_start(data)
                 self._on_message_delta({"delta": {name: data.get(name) for name in OF_DELTA}})
                 self._end()
             case _:
-                pass  # ping, and what later versions add
+                pass  # ping, and types of later versions
 
     def _end_without_final_event(self) -> None:
-        """The connection ended: after a reason to stop, the reply is whole."""
+        """The connection ended: after a stop reason, the reply is complete."""
         if self._stop_reason:
             self._end()
         else:
@@ -214,7 +215,7 @@ class MessagesDecoder(SseReplyDecoder):
         open_block.start(self._emit)
 
     def _text(self, block: Object) -> ReplyBlock:
-        """A text joins the message before it, unless another is still being said there."""
+        """A text block joins the message before it, unless a text of that is still open."""
         message = self._message
         if message is None or message.busy:
             self._leave()
@@ -222,13 +223,13 @@ class MessagesDecoder(SseReplyDecoder):
         return message.block(block)
 
     def _leave(self) -> None:
-        """No more text joins the open message."""
+        """Close the open message for further text."""
         message, self._message = self._message, None
         if message is not None:
             message.end(self._emit)
 
     def _item(self, kind: t.ItemKind, **fields: object) -> int:
-        """Open an item. The reply's first brings what was said of the reply before."""
+        """Open an item. The first one of a reply carries the reply's own fields."""
         item = next(self._items)
         reply = (
             {}
@@ -258,7 +259,7 @@ class MessagesDecoder(SseReplyDecoder):
             open_block.stop(self._emit)
 
     def _key(self, index: Json, *, new: bool = False) -> Json:
-        """A block's index; of one that has none, the last that is open."""
+        """A block's index; for an event without one, the block that was opened last."""
         if isinstance(index, (int, str)) and not isinstance(index, bool):
             return index
         if new:
@@ -295,7 +296,7 @@ class MessagesDecoder(SseReplyDecoder):
         self.done = True
 
     def _details(self) -> Object:
-        """What was said of the reply that has no field."""
+        """The fields of the reply that payloads do not have."""
         reply = {} if self._has_items else self._reply_fields
         fields = {
             "reply": reply,
@@ -311,7 +312,7 @@ def _dialect_details(fields: Object) -> Object:
 
 
 def _read(event: SseEvent) -> tuple[Object, str]:
-    """An event and its type. What says that it is an error is one, in whatever form."""
+    """An event and its type. An event that reports an error is an error, in whatever form."""
     try:
         data = any_object(_decode(event.data))
     except msgspec.MsgspecError:
@@ -327,7 +328,7 @@ def _read(event: SseEvent) -> tuple[Object, str]:
 
 
 def _without_nulls(fields: Object) -> Object:
-    """Fields that are not null; counts as whole numbers."""
+    """Fields that are not null; counts as integers."""
     values: Object = {}
     for name, value in fields.items():
         if name.endswith("tokens"):

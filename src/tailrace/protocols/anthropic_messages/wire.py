@@ -1,4 +1,4 @@
-"""Shapes that the Messages stream, its document and its errors share (anthropic 2.11's types)."""
+"""Types that the Messages stream, its document and its errors share (anthropic 2.11's types)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tailrace.protocols.fields import Object, any_object
 
 DIALECT = "messages"
 VERSION = "anthropic-version"
-"""The header by which a client of this dialect is known."""
+"""The header that identifies a client of this dialect."""
 SERVER = "tailrace"
-"""The MCP server whose tools a run's own functions are said to be."""
+"""The name of the MCP server under which a run's own functions are shown."""
 
 REQUIRED_COUNTS = ("input_tokens", "output_tokens")
 """Counts that every `usage` has."""
 COMPACTION_FIELDS = ("content", "encrypted_content")
-"""What a compaction's delta brings."""
+"""The fields of a compaction delta."""
 
 ERRORS = {
     400: "invalid_request_error",
@@ -47,11 +47,12 @@ ERRORS = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-"""Error types by HTTP status; the rest is `api_error`."""
+"""Error types by HTTP status; any other is `api_error`."""
 
 
 def usage(totals: Totals) -> Object:
-    """`usage` as Anthropic counts: what came from the cache or went into it is no `input_tokens`."""
+    """`usage` as Anthropic counts: `input_tokens` excludes tokens that were read from the cache or written
+    to it."""
     return {
         "input_tokens": totals.input - totals.cached - totals.cache_write,
         "cache_creation_input_tokens": totals.cache_write,
@@ -62,19 +63,19 @@ def usage(totals: Totals) -> Object:
 
 
 def own(usage: Usage | None) -> Object:
-    """What a Messages server said of a reply that has no canonical field."""
+    """The fields that a Messages server sent for a reply and `Usage` does not have."""
     return {} if usage is None else usage.details.get(DIALECT, {})
 
 
 class UsageSum:
-    """The counts of a run: of one reply as its Messages server sent them, of several added up."""
+    """The counts of a run: those of its server for a single reply, sums for several."""
 
     def __init__(self) -> None:
         self._totals = Totals()
         self._theirs: Json = None
 
     def add(self, usage: Usage) -> None:
-        """One model call."""
+        """Add one model call."""
         self._totals += Totals.of(usage)
         self._theirs = _sum(self._theirs, own(usage).get("usage"))
 
@@ -87,13 +88,13 @@ class UsageSum:
 
 
 def first_usage(theirs: Object) -> Object:
-    """`usage` of the first event: what the server said, else zeros."""
+    """`usage` of the first event: the server's counts, else zeros."""
     none = usage(Totals())
     return {**(dict.fromkeys(REQUIRED_COUNTS, 0) if theirs else none), **theirs}
 
 
 def _sum(one: Json, other: Json) -> Json:
-    """Two counts, lists or objects of them added up; of words the later ones."""
+    """The sum of two counts, lists or objects; for texts the later one."""
     if isinstance(one, dict) and isinstance(other, dict):
         before, after = any_object(cast("Json", one)), any_object(cast("Json", other))
         return {name: _sum(before.get(name), after.get(name)) for name in {**before, **after}}
@@ -105,7 +106,7 @@ def _sum(one: Json, other: Json) -> Json:
 
 
 def in_pieces(block: Object) -> tuple[Object, list[Object]]:
-    """The start and the deltas of a block that only Messages servers make."""
+    """The start and the deltas of a block of a type that only Messages servers make."""
     if "input" in block:
         text = msgspec.json.encode(block["input"]).decode()
         return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": text}]
@@ -121,9 +122,9 @@ def in_pieces(block: Object) -> tuple[Object, list[Object]]:
 def stop(
     end: RunCompleted | RunIncomplete, last: Usage | None, *, client: bool, server: bool
 ) -> Object:
-    """`stop_reason` and `stop_sequence`: in the word of the server of `last`, the main agent's last reply; a
-    limit of ours is told like the model's own. Calls that the `client` runs are a reason, not those that ran
-    on the `server`'s side."""
+    """`stop_reason` and `stop_sequence`: the value that the server of `last` sent, the main agent's last
+    reply; a limit of ours has the value of the model's own limit. Calls of tools that the `client` runs are
+    a stop reason, those that ran on the `server`'s side are not."""
     reason = last.reason if last is not None else ""
     sequence = (last.stop_sequence if last is not None else "") or None
     if isinstance(end, RunIncomplete):
@@ -138,7 +139,7 @@ def stop(
 
 
 def failure(end: RunFailed | RunCancelled) -> Object:
-    """The `error` of a run that ended badly."""
+    """The `error` of a failed or cancelled run."""
     if isinstance(end, RunCancelled):
         return {"type": "api_error", "message": f"The run was cancelled by {end.by}."}
     status = failures.status(end)
