@@ -25,7 +25,7 @@ import aiohttp
 
 from tailrace.cli import client
 from tailrace.events.types import RunAttempt, RunWaiting, TextDelta
-from tailrace.protocols.node_stream.wire import NodeStreamEvent
+from tailrace.protocols.node_stream.stream import NodeStreamEvent
 
 AGENT, TEXT = "trip", "Plan me a weekend away."
 KILL_AFTER = 12

@@ -16,7 +16,7 @@ import msgspec
 from scripts.typescript import Declarations
 from tailrace.events import grammar
 from tailrace.events.types import Base, Payload
-from tailrace.protocols.node_stream.wire import NodeStreamEvent
+from tailrace.protocols.node_stream.stream import NodeStreamEvent
 from tailrace.protocols.session_lines.wire_events import HostEvent, RuntimeEvent, SkillEvent
 
 DOCS = Path(__file__).parents[1] / "docs"

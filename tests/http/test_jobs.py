@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tailrace.protocols.framing.sse import SseDecoder
-from tailrace.protocols.node_stream.wire import NodeStreamEvent
+from tailrace.protocols.node_stream.stream import NodeStreamEvent
 from tests.http.conftest import Ask
 from tests.http.test_deploy import until
 from tests.support import strict

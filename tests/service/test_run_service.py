@@ -74,7 +74,7 @@ async def opened() -> AsyncGenerator[World, None]:
 
 
 async def words(service: RunService, run: str) -> str:
-    state = await service.attend(caller(), run)
+    state = await service.wait_for_end(caller(), run)
     assert state is not None
     content = state.items[-1].content
     assert isinstance(content, Message)
@@ -152,7 +152,7 @@ async def test_frames_are_read_from_the_first_one_or_from_any() -> None:
     async with opened() as world:
         service = world.service
         run, _ = await service.start(caller(), asked(), b"{}")
-        await service.attend(caller(), run)
+        await service.wait_for_end(caller(), run)
         shown = view("native", run, asked())
 
         whole = service.follow(caller(), run, shown)
@@ -198,7 +198,7 @@ async def test_who_leaves_waits_no_more() -> None:
 
         run, _ = await world.service.start(caller(), asked("stuck"), b"{}")
         leaving = msgspec.structs.replace(caller(), wait_for_disconnect=disconnected)
-        waiting = asyncio.create_task(world.service.attend(leaving, run))
+        waiting = asyncio.create_task(world.service.wait_for_end(leaving, run))
         gone.set()
         assert await waiting is None
 
@@ -206,7 +206,7 @@ async def test_who_leaves_waits_no_more() -> None:
 async def test_who_waits_when_the_process_stops_is_told() -> None:
     async with opened() as world:
         run, _ = await world.service.start(caller(), asked("stuck"), b"{}")
-        waiting = asyncio.create_task(world.service.attend(caller(), run))
+        waiting = asyncio.create_task(world.service.wait_for_end(caller(), run))
         await world.instance.lifecycle.close()
         with pytest.raises(Unavailable, match="continues"):
             await waiting
@@ -233,7 +233,7 @@ async def test_an_answer_to_no_question_is_refused_and_recorded_for_the_audit() 
     )
     async with opened() as world:
         run, _ = await world.service.start(caller(), asked(), b"{}")
-        await world.service.attend(caller(), run)
+        await world.service.wait_for_end(caller(), run)
         answer = (Approval(0, approved=True),)
         with pytest.raises(Conflict):
             await world.service.answer(me, run, answer, b"{}")

@@ -18,7 +18,7 @@ from tailrace.cli.errors import ServerError
 from tailrace.cli.render import Renderer, frames
 from tailrace.events.ids import job_id, run_suffix
 from tailrace.protocols.framing.sse import SseDecoder
-from tailrace.protocols.node_stream.wire import NodeStreamEvent
+from tailrace.protocols.node_stream.stream import NodeStreamEvent
 
 TOKEN = "TAILRACE_TOKEN"
 """The environment variable with the token that these commands send."""

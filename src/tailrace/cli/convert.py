@@ -38,8 +38,8 @@ from tailrace.protocols.ag_ui.recorded import AgUiReader
 from tailrace.protocols.ai_sdk_ui.recorded import UiReader
 from tailrace.protocols.anthropic_messages.upstream import MessagesCodec
 from tailrace.protocols.contract import StreamEncoder, UpstreamCodec
-from tailrace.protocols.node_stream.wire import RUN as RUN_NODE
-from tailrace.protocols.node_stream.wire import NodeStreamEvent
+from tailrace.protocols.node_stream.stream import RUN as RUN_NODE
+from tailrace.protocols.node_stream.stream import NodeStreamEvent
 from tailrace.protocols.openai_chat.upstream import ChatCodec
 from tailrace.protocols.openai_responses.upstream import ResponsesCodec
 from tailrace.protocols.recorded import (

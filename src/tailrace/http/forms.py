@@ -12,7 +12,7 @@ from tailrace.errors import CallerError
 from tailrace.http.guard import ErrorBody
 from tailrace.protocols.anthropic_messages.wire import VERSION
 from tailrace.protocols.anthropic_messages.wire import error_body as messages_body
-from tailrace.protocols.errors import error_body
+from tailrace.protocols.failures import error_body
 from tailrace.protocols.session_lines.request import error_body as session_body
 
 SESSIONS = "/api/stream"

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from tailrace.errors import BadRequest
 from tailrace.http.guard import refuse_unknown_queries
-from tailrace.protocols.errors import error_body
+from tailrace.protocols.failures import error_body
 
 Schema = dict[str, Any]
 

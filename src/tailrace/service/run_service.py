@@ -255,7 +255,9 @@ class RunService(Struct, frozen=True):
         with self.runs.supervisor.reading(run), self.readers.reading(caller.accounts, run):
             yield
 
-    async def attend(self, caller: Caller, run: str, *, pauses: bool = False) -> RunState | None:
+    async def wait_for_end(
+        self, caller: Caller, run: str, *, pauses: bool = False
+    ) -> RunState | None:
         """Wait for a run's end, with `pauses` also for its next pause; None when the caller left first.
 
         Raises `Unavailable` when the process stops first.

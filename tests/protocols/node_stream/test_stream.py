@@ -11,7 +11,7 @@ from hypothesis import given
 
 from tailrace.events import types as t
 from tailrace.protocols.node_stream import stream
-from tailrace.protocols.node_stream.wire import NodeStreamEvent
+from tailrace.protocols.node_stream.stream import NodeStreamEvent
 from tests.support import strict
 from tests.support.legal_logs import NODES, legal_logs
 from tests.support.logs import NODE, RUN, log

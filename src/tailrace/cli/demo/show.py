@@ -20,7 +20,7 @@ from tailrace.cli.serving import address, listen
 from tailrace.errors import ConfigError
 from tailrace.events.types import RunWaiting
 from tailrace.http import server
-from tailrace.protocols.node_stream.wire import NodeStreamEvent
+from tailrace.protocols.node_stream.stream import NodeStreamEvent
 
 AGENT = "trip"
 TEXT = "Plan me a weekend away."

@@ -14,7 +14,7 @@ from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.replies import document
 from tailrace.protocols.ag_ui import request
-from tailrace.protocols.errors import error_body
+from tailrace.protocols.failures import error_body
 from tailrace.service import agui_turns
 from tailrace.service.caller import Caller
 from tailrace.service.run_service import RunService

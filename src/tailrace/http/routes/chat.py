@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.events.request import RunRequest
 from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
-from tailrace.http.replies import document, failure_headers, json_reply
+from tailrace.http.replies import document
+from tailrace.http.run_reply import RunReply
 from tailrace.protocols.anthropic_messages import models
 from tailrace.protocols.anthropic_messages.wire import VERSION
-from tailrace.protocols.errors import error_body
+from tailrace.protocols.failures import error_body
 from tailrace.protocols.openai_chat import reply, request, stream
 from tailrace.service.caller import Caller
 from tailrace.service.catalog import Target
@@ -40,6 +40,7 @@ class _Chat:
         self._service = service
         self._edge = edge
         self._mount = mount
+        self._reply = RunReply(service, edge)
 
     async def create(self, http: Request, caller: Caller) -> Reply:
         """Start a run, and stream it or wait for its document."""
@@ -50,17 +51,12 @@ class _Chat:
         run, _ = await self._service.start(caller, run_request, body)
         mount = self._mount
         options = stream.ChatStreamOptions(create.include_usage, mount.key, mount.functions)
-        if create.stream and await self._service.early_failure(run) is None:
-            view = View(options, lambda: stream.ChatEncoder(run, options))
-            return self._edge.stream(self._service.follow(caller, run, view))
-        state = await self._service.attend(caller, run)
-        if state is None:
-            return Response(status_code=499)
-        document, status = await self._service.document(
-            run, lambda events: reply.completion(run, events, options)
+        view = View(options, lambda: stream.ChatEncoder(run, options))
+        if create.stream and (reply_stream := await self._reply.stream(caller, run, view)):
+            return reply_stream
+        return await self._reply.document(
+            caller, run, lambda events: reply.completion(run, events, options)
         )
-        more = failure_headers(state.end)
-        return json_reply(document, status=status, run=run, more=more)
 
     async def _in_session(
         self, caller: Caller, run_request: RunRequest, target: Target

@@ -14,7 +14,7 @@ from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
 from tailrace.http.replies import json_reply
-from tailrace.protocols.errors import error_body
+from tailrace.protocols.failures import error_body
 from tailrace.protocols.openai_responses import conversations as wire
 from tailrace.protocols.openai_responses import reply
 from tailrace.runs.conversations import Conversation, Entry

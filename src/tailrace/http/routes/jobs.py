@@ -18,7 +18,7 @@ from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.queries import cursor, cursor_name
 from tailrace.http.replies import json_reply
-from tailrace.protocols.errors import error_body
+from tailrace.protocols.failures import error_body
 from tailrace.protocols.node_stream import reply, request
 from tailrace.runs.conversations import named_id
 from tailrace.runs.directory import Filter, RunRecord

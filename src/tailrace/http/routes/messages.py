@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.http.guard import Reply, guarded_routes
 from tailrace.http.instance import Edge
 from tailrace.http.mounts import Mount
-from tailrace.http.replies import document, failure_headers, json_reply
+from tailrace.http.replies import document
+from tailrace.http.run_reply import RunReply
 from tailrace.protocols.anthropic_messages import reply, request, stream
 from tailrace.protocols.anthropic_messages.messages import BETA
 from tailrace.protocols.anthropic_messages.wire import VERSION, error_body
@@ -38,6 +38,7 @@ class _Messages:
         self._service = service
         self._edge = edge
         self._mount = mount
+        self._reply = RunReply(service, edge)
 
     async def create(self, http: Request, caller: Caller) -> Reply:
         """Start a run, and stream it or wait for its message."""
@@ -49,17 +50,12 @@ class _Messages:
         run, _ = await self._service.start(caller, run_request, body)
         reads_calls = CANNOT_READ_CALLS not in http.headers.get("user-agent", "")
         options = stream.MessagesStreamOptions(tools=reads_calls, key=self._mount.key)
-        if create.stream and await self._service.early_failure(run) is None:
-            view = View(options, lambda: stream.MessagesEncoder(run, options))
-            return self._edge.stream(self._service.follow(caller, run, view))
-        state = await self._service.attend(caller, run)
-        if state is None:
-            return Response(status_code=499)
-        message, status = await self._service.document(
-            run, lambda events: reply.message(run, events, options)
+        view = View(options, lambda: stream.MessagesEncoder(run, options))
+        if create.stream and (reply_stream := await self._reply.stream(caller, run, view)):
+            return reply_stream
+        return await self._reply.document(
+            caller, run, lambda events: reply.message(run, events, options)
         )
-        more = failure_headers(state.end)
-        return json_reply(message, status=status, run=run, more=more)
 
     async def count(self, http: Request, caller: Caller) -> Reply:
         """An estimate of the input tokens of a request."""

@@ -21,7 +21,7 @@ from tailrace.http.mounts import Mount
 from tailrace.http.queries import cursor, cursor_name, flag
 from tailrace.http.replies import failure_headers, json_reply
 from tailrace.protocols import failures, overflow
-from tailrace.protocols.errors import error_body
+from tailrace.protocols.failures import error_body
 from tailrace.protocols.openai_responses import reply, request, stream
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.retention import with_end
@@ -78,7 +78,7 @@ class _Responses:
                 view = responses_view(run, self._options(run_request, turn))
                 return self._edge.stream(self._service.follow(caller, run, view))
         if not run_request.background:
-            state = await self._service.attend(caller, run, pauses=True)
+            state = await self._service.wait_for_end(caller, run, pauses=True)
             failure = model_failure(state.end) if state is not None else None
             if state is not None and failure is not None and not state.items:
                 return _failure(run, failure)

@@ -14,7 +14,7 @@ from tailrace.http.instance import Edge
 from tailrace.http.queries import cursor
 from tailrace.http.replies import document
 from tailrace.protocols.ai_sdk_ui import request, stream
-from tailrace.protocols.errors import error_body
+from tailrace.protocols.failures import error_body
 from tailrace.service.answers import require_same_agent
 from tailrace.service.caller import Caller
 from tailrace.service.run_service import RunService

@@ -1,19 +1,42 @@
 """A run as the native stream: one frame per event, `id:` the event's `seq`. Nothing is hidden.
 
-Frame n is event n, so `Last-Event-ID: n` and `?after=n` both mean: from frame n + 1 on. The fixed part of
-an envelope changes only with the node and the agent, so it is rendered once for each pair.
+Frame n is event n, so `Last-Event-ID: n` and `?after=n` both mean: from frame n + 1 on. The fixed part of an
+envelope changes only with the node and the agent, so it is rendered once for each pair. Events of the run as
+a whole have the node "run", so that a reader can group by node without exceptions.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from msgspec import Struct
+
 from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.protocols.encoder import PAYLOADS, RUN_ENDS, FrameEncoder, Table
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
-from tailrace.protocols.node_stream.wire import RUN, VERSION
+
+VERSION = 1
+RUN = "run"
+"""Node id and type of events that belong to the run as a whole."""
+
+
+class NodeStreamEvent(Struct, frozen=True, kw_only=True):
+    """One event. `ts` in milliseconds since the epoch; `agent_id` and `parent_id` null where no agent
+    made the event. `data` of the SSE frame with `id: <seq>` and `event: node`."""
+
+    v: int
+    job_id: str
+    run_id: str
+    seq: int
+    ts: int
+    node_id: str
+    node_type: str
+    node_name: str
+    agent_id: str | None
+    parent_id: str | None
+    payload: t.Payload
 
 
 class NodeStreamEncoder(FrameEncoder):
