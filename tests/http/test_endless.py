@@ -238,7 +238,7 @@ def test_without_bounds_it_costs_no_memory_and_is_cancelled_within_a_second(
     for each in (job, text):
         before = time.monotonic()
         reply = httpx.post(f"{loose.url}/jobs/{each}/cancel", timeout=30)
-        assert time.monotonic() - before < LOOP_SECONDS
+        assert time.monotonic() - before < patient(LOOP_SECONDS)
         assert reply.status_code == 200
         assert reply.json()["status"] == "cancelled"
 
@@ -250,7 +250,7 @@ def test_a_server_that_stops_lets_go_of_it(upstream: str, tmp_path: Path) -> Non
     begin(server, "comments")
     before = time.monotonic()
     server.stop()
-    assert time.monotonic() - before < 1 + 3
+    assert time.monotonic() - before < patient(1 + 3)
 
 
 def test_time_that_is_over_ends_it(upstream: str, tmp_path: Path) -> None:
@@ -261,6 +261,6 @@ def test_time_that_is_over_ends_it(upstream: str, tmp_path: Path) -> None:
     job = str(httpx.post(f"{server.url}/jobs", json=asked, timeout=30).json()["id"])
     before = time.monotonic()
     watched(server, job)
-    assert time.monotonic() - before < 3
+    assert time.monotonic() - before < patient(3)
     assert status(server, job) == "incomplete"
     server.kill()

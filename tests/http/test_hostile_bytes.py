@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.hostile import ENDLESS, Hostile, attack, packed
+from tests.support.hostile import ENDLESS, attack, packed, reply_to
 from tests.support.servers import ChildServer, running
 
 MOST_BODY = 1_000_000
@@ -59,7 +59,7 @@ def test_a_body_is_bounded_by_what_it_is_unpacked_to(server: ChildServer, coding
     assert len(bomb) < MOST_BODY
     _memory(server)
     before = _memory(server)
-    _, said = attack(server.port, Hostile(bomb, b""), 0)
+    said = reply_to(server.port, bomb)
     assert said.startswith(b"HTTP/1.1 413 ")
     assert b"over 1000000 bytes" in said
     assert _memory(server) - before < 2 * GROWTH

@@ -23,6 +23,7 @@ from tailrace.runtimes.node_lifecycle import opening
 from tests.support.house import Fake, open_house
 from tests.support.jobs import Offers, doors, nothing
 from tests.support.logs import request
+from tests.support.patience import patient
 
 LARGE = b"x" * (4 * LARGE_BYTES)
 
@@ -215,7 +216,7 @@ async def test_a_start_that_was_refused_leaves_its_key_to_the_next() -> None:
     with pytest.raises(LogError):
         await one.supervisor.start(request(), owner=Owner("local"), submission=once)
     jobs.lost = False
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(patient(0.5)):
         run, new = await other.supervisor.start(request(), owner=Owner("local"), submission=once)
     assert (run, new) == (jobs.offered[1], True)
 

@@ -18,6 +18,7 @@ HOST = b"host: localhost\r\n"
 CHUNKED = b"transfer-encoding: chunked\r\n"
 QUIET_SECONDS = 0.3
 """A server that takes nothing for so long reads no more."""
+REPLY_SECONDS = 60
 
 
 class Hostile(Struct, frozen=True):
@@ -121,6 +122,18 @@ def attack(port: int, what: Hostile, most: int) -> tuple[int, bytes]:
             while time.monotonic() < until and (piece := _waited(connection)):
                 said += piece
     return sent, said
+
+
+def reply_to(port: int, request: bytes) -> bytes:
+    """What the server replies to a request, until it closes or ends its JSON object."""
+    reply = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=REPLY_SECONDS) as connection:
+        with suppress(ConnectionError):  # it may reply before it has taken all
+            connection.sendall(request)
+        with suppress(ConnectionError):
+            while not reply.endswith(b"}") and (piece := connection.recv(65_536)):
+                reply += piece
+    return reply
 
 
 def _heard(connection: socket.socket) -> bytes:
