@@ -1,8 +1,8 @@
-"""Answers of people and clients, as drafts for the run that asked. Pure.
+"""Answers of people and clients, as drafts of events for the waiting run. Pure.
 
-A run asks for three things: the approval of a tool call, an answer to a question, and the output of a tool
-that the client runs while the rest of the run waits. Each is named by the ordinal of its call or by its id.
-An answer that the question does not allow is refused, and the question stays open.
+A run waits for three things: the approval of a tool call, the answer to a question, and the output of a tool
+that the client runs. Each is identified by the ordinal of its call or by an id. An answer that does not fit
+is refused, and the question stays open.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ class Approval(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reply(Struct, frozen=True, forbid_unknown_fields=True):
-    """The answer to question `request_id`: whatever JSON it asked for."""
+    """The answer to question `request_id`, a JSON value."""
 
     request_id: str
     value: Json = None
 
 
 class Decline(Struct, frozen=True):
-    """Question `request_id` will not be answered. If a call asks it, these words are the call's output."""
+    """Question `request_id` will not be answered. If a call put it, `words` are the output of the call."""
 
     request_id: str
     words: str
 
 
 class Output(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the client's tool answered to the call of item `item`, while the rest of the run waits."""
+    """The output of a client's tool for the call of item `item`, while the rest of the run waits."""
 
     item: int
     output: str
@@ -69,12 +69,12 @@ class Output(Struct, frozen=True, forbid_unknown_fields=True):
 One: TypeAlias = Approval | Reply | Decline | Output
 
 Answer: TypeAlias = tuple[One, ...]
-"""One or more answers that belong together: all count, or none."""
+"""One or more answers that are accepted together or not at all."""
 
 
 class AnswerPlace(Struct, frozen=True):
-    """Where in its run an answer was given: the number of its first event, and the turn that it began or was
-    given in (0 up to the first pause). `repeated`: it had been given before, just so."""
+    """The position of an answer in its run: the number of its first event, and the turn that it began or
+    belongs to (0 up to the first pause). `is_repeated`: the same answer had been recorded before."""
 
     seq: int
     turn: int
@@ -82,8 +82,8 @@ class AnswerPlace(Struct, frozen=True):
 
 
 def reply(question: InputRequested, text: str) -> Reply:
-    """An answer in words: as they are, or what they say as JSON where the question allows only that.
-    Raises `BadRequest` where that takes too long to find out."""
+    """An answer given as text: the text, or its value as JSON if only that fits the question. Raises
+    `BadRequest` if the check takes too long."""
     if not _unfit(text, question.schema):
         return Reply(question.request_id, text)
     try:
@@ -93,8 +93,8 @@ def reply(question: InputRequested, text: str) -> Reply:
 
 
 def _unfit(value: Json, schema: Json) -> str:
-    """Why an answer does not fit a question, or `""`. A schema that cannot be used, as a question of an
-    older version may have one, leaves it to who asked."""
+    """The reason why a value does not fit a schema, or `""`. A schema that cannot be used (questions of older
+    versions may have one) accepts every value; the agent then checks it."""
     try:
         return mismatch(value, schema)
     except NoSchema:
@@ -115,8 +115,8 @@ def drafts(state: RunState, answer: Answer) -> list[Draft]:
 def answer_place(
     events: Iterable[Event], answer: Answer, messages: tuple[Item, ...] = ()
 ) -> AnswerPlace | None:
-    """Where this very answer was given, all parts of it, in a turn that `said` just this; None when it was
-    not. Without messages, whatever else that turn said."""
+    """The position of an equal answer, with all of its parts, in a turn with exactly these `messages`; None
+    if there is none. Without `messages`, in any turn."""
     log = _Log()
     for event in events:
         log.take(event)
@@ -129,7 +129,7 @@ def answer_place(
 
 
 class _Log:
-    """The answers in a log, by what they answer."""
+    """The answers in a log, by the call or question that they answer."""
 
     def __init__(self) -> None:
         self._approval_counts: Counter[int] = Counter()
@@ -137,12 +137,12 @@ class _Log:
         self._questions: dict[str, InputRequested] = {}
         self._answers: dict[tuple[str, str | int, int], tuple[Payload, AnswerPlace]] = {}
         self.messages: dict[int, tuple[Item, ...]] = {}
-        """The messages that each turn brought."""
+        """The messages of each turn."""
         self._turn = 0
         self._waits = False
 
     def take(self, event: Event) -> None:
-        """The next event."""
+        """Add the next event."""
         payload = event.payload
         match payload:
             case ApprovalRequested():
@@ -171,8 +171,8 @@ class _Log:
         self._answers[kind, name, time] = event.payload, place
 
     def find(self, answer: One) -> AnswerPlace | None:
-        """The place of one equal answer. An approval of a call that was requested again since has none: its
-        sender must get an error."""
+        """The position of one equal answer; None for the approval of a call whose approval was requested
+        again since: its sender must get an error."""
         if isinstance(answer, Approval) and answer.item in self._open:
             return None
         key, expected = self._key_and_payload(answer)
@@ -180,7 +180,7 @@ class _Log:
         return place if payload == expected else None
 
     def _key_and_payload(self, answer: One) -> tuple[tuple[str, str | int, int], Payload]:
-        """What an answer answers, and the event that it becomes."""
+        """The key of the answered call or question, and the event that the answer becomes."""
         match answer:
             case Approval():
                 approval = ApprovalResolved(answer.item, answer.approved, answer.reason)

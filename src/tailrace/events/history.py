@@ -32,9 +32,9 @@ NOT_RUN = "Not run so far: it waits for a person."
 
 
 def made_by(state: RunState, agent: str = MAIN, after: int = 0) -> tuple[Item, ...]:
-    """What `agent` said and learnt in this run, reply by reply: its items, then its tools' outputs.
+    """The output of `agent` in this run, reply by reply: its items, then the outputs of its calls.
 
-    Replies up to number `after` are left out.
+    Replies up to number `after` are omitted.
     """
     return tuple(thing for _, reply in _replies(state, agent, after) for thing in _reply(reply))
 
@@ -47,8 +47,8 @@ def conversation(
 ) -> tuple[Item, ...]:
     """The context of an agent: its input and its output, or their summary.
 
-    `told` is by default the run's own: earlier turns and this turn's input. With a `node`, messages that were
-    sent with answers before the node started are not repeated: they are in `told`.
+    `begin` is the input; by default the run's own: earlier turns and this turn's input. With a `node`,
+    messages that were sent with answers before the node started are not repeated: they are in `begin`.
     """
     if agent in state.compactions:
         replies, resumptions, replacement = state.compactions[agent]
@@ -68,8 +68,8 @@ def turn(state: RunState) -> tuple[Item, ...]:
 def _made_and_heard(
     state: RunState, agent: str, node: str | None = None, replies: int = 0, resumptions: int = 0
 ) -> Iterator[Item]:
-    """As `made_by`, with the messages that came with answers: each behind the replies made before. So many
-    replies and resumptions are left out."""
+    """As `made_by`, with the messages that came with answers: each after the replies that preceded it. The
+    first `replies` and `resumptions` are omitted."""
     left = input_heard(state, agent, node, resumptions)
     for begins, reply in _replies(state, agent, replies):
         while left and left[0].items <= begins:
@@ -99,8 +99,8 @@ def _replies(state: RunState, agent: str, after: int) -> list[tuple[int, list[It
 
 
 def as_known(state: RunState, later: RunState) -> RunState:
-    """An earlier state of a run, with the outputs that its waiting calls have got since: a turn that
-    continues from it does not get a call as not run that was run."""
+    """An earlier state of a run, with the outputs that its waiting calls have received since: a turn that
+    continues from it must not see a call that ran as one that did not."""
     for item, now in zip(state.items, later.items, strict=False):
         if item.tool in PENDING_TOOL:
             item.output = now.output
@@ -131,16 +131,18 @@ def said_in_vain(state: RunState) -> set[int]:
 
 
 def without_repeats(history: Sequence[Item], turn: Sequence[Item]) -> tuple[Item, ...]:
-    """What of a turn's input the conversation does not hold already: clients that name an earlier turn
-    often send all that came before it as well.
+    """The part of a turn's input that the conversation does not have yet: clients that name an earlier turn
+    often send the turns before it as well.
 
-    Compared are texts, without white space and with what an assistant said in a row as one, because some
-    surfaces show several messages as one, and calls by their ids.
+    Texts are compared without white space, and consecutive texts of an assistant as one, because some
+    surfaces show several messages as one; calls are compared by their ids.
     """
     history_texts = [text for text, _ in _texts(history)]
     turn_texts = _texts(turn)
     start = 0
-    if history_texts and history_texts[-1][0] == "assistant":  # a question asked again is no repeat
+    if (
+        history_texts and history_texts[-1][0] == "assistant"
+    ):  # the same question again is not a repeated history
         count = _overlap([text for text, _ in turn_texts], history_texts)
         start = turn_texts[count - 1][1] + 1 if count else 0
     calls = {item.call_id for item in history if isinstance(item, ToolCall)}
@@ -160,10 +162,10 @@ def without_repeats(history: Sequence[Item], turn: Sequence[Item]) -> tuple[Item
 def said_besides(
     request: RunRequest, messages_sent: Sequence[Item], *, whole: bool = False
 ) -> tuple[Item, ...]:
-    """What a turn that answers run `asked` says besides: the messages behind all that an agent said.
+    """The new messages of a turn that answers the run of `request`: those after the last output of an agent.
 
-    `given` is what the client sent. With `whole` it is the conversation from its beginning: where that shows
-    nothing of an agent, what the run was asked is no news.
+    `messages_sent` are the items that the client sent. With `whole` they are the conversation from its
+    beginning: if they have no output of an agent, the run's own input is not new.
     """
     first = behind_agents(messages_sent)
     messages = [item for item in messages_sent[first:] if isinstance(item, Message)]
@@ -176,7 +178,7 @@ def said_besides(
 
 
 def behind_agents(items: Sequence[Item]) -> int:
-    """Where in a client's list that begins which no agent has said anything after."""
+    """The position in a client's list after the last output of an agent."""
     positions = (n for n, item in enumerate(items) if _is_agents(item))
     return max(positions, default=-1) + 1
 
@@ -200,7 +202,7 @@ CLIENTS = ("_output", "_response")
 
 
 def _texts(items: Sequence[Item]) -> list[tuple[tuple[str, str], int]]:
-    """(role and text, position) of what was said; an assistant's messages in a row are one."""
+    """(role and text, position) of each message; consecutive messages of an assistant are one."""
     joined_texts: list[tuple[str, list[str], int]] = []
     for position, item in enumerate(items):
         if not isinstance(item, Message) or _is_system(item):
@@ -232,14 +234,15 @@ def _overlap(begin: Sequence[tuple[str, str]], end: Sequence[tuple[str, str]]) -
 
 
 def _longer(begin_numbers: Sequence[int], borders: Sequence[int], count: int, name: int) -> int:
-    """How much of `wanted` is the last of what was heard after one more `name`; before it was `count`."""
+    """The length of the beginning of `begin_numbers` that ends the sequence after one more `name`; before it
+    was `count`."""
     while count and (count == len(begin_numbers) or begin_numbers[count] != name):
         count = borders[count - 1]
     return count + (begin_numbers[count] == name)
 
 
 def _words(item: Item) -> bytes:
-    """What an item says, without the names it has in some dialect."""
+    """An item without the fields that only one dialect has, as bytes for a comparison."""
     return msgspec.json.encode(msgspec.structs.replace(item, details={}))
 
 
@@ -256,7 +259,9 @@ def _reply(items: list[ItemState]) -> Iterator[Item]:
             continue
         if item.output is not None:
             yield _output(item.content, item.output.output, is_error=item.output.is_error)
-        elif item.tool in PENDING_TOOL:  # the run waits, and a turn continues from here without it
+        elif (
+            item.tool in PENDING_TOOL
+        ):  # the run waits, and a turn continues from here without its output
             yield _output(item.content, NOT_RUN, is_error=True)
 
 
@@ -265,5 +270,5 @@ def _output(call: ToolCall, text: str, *, is_error: bool) -> ToolOutput:
 
 
 def _is_call(item: ItemState) -> bool:
-    """A cut-off call has no arguments to speak of: no model server takes it back."""
+    """Whether a call was cut off: its arguments are incomplete, and model servers refuse it."""
     return item.started.kind == "tool_call"

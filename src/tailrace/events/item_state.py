@@ -80,12 +80,12 @@ ToolEvent: TypeAlias = (
 
 
 class ItemState:
-    """An item of a run: how it began, what it holds, where its tool stands.
+    """An item of a run: its start, its content, the phase of its tool call.
 
     `reply` is the number of the agent's model reply (1, 2, 3 …) that it belongs to, 0 while that reply is
     open. `cut` means that the reply's worker died; the item continues if the next worker repeats it.
-    `abandoned` means that it does not: the item was shown, and is in no later history. `asked` is the
-    number of approval requests for its call.
+    `abandoned` means that it does not: the item was shown, and is in no later history. `approval_requests`
+    is the number of approval requests for its call.
     """
 
     __slots__ = (

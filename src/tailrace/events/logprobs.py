@@ -12,7 +12,7 @@ from tailrace.events.items import Json
 
 
 def after(logprobs: Sequence[Json], offset: int) -> tuple[Json, ...]:
-    """The tokens of a text from character `known` on."""
+    """The tokens of a text from character `offset` on."""
     length = 0
     for place, odds in enumerate(logprobs):
         if length >= offset:

@@ -83,8 +83,8 @@ class Settings(Canonical, frozen=True, kw_only=True):
 
 
 class ModelRequest(Canonical, frozen=True, kw_only=True):
-    """One model call: the conversation in order, and the settings for the reply. `begun` is the beginning of
-    a reply that a crash interrupted: a server with that ability continues it."""
+    """One model call: the conversation in order, and the settings for the reply. `beginning` is the beginning
+    of a reply that a crash interrupted: a server with that ability continues it."""
 
     items: tuple[Item, ...]
     instructions: str = ""

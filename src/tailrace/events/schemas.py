@@ -101,9 +101,9 @@ class _Check:
     def apply(
         self, schema: Any, value: object, at: At, evaluations: Evaluations | None = None
     ) -> Failure | None:
-        """Why a value does not fit. The properties that a fitting schema has evaluated are added to `seen`,
-        if given: `unevaluatedProperties` needs them, and parts of one schema do not see those of each
-        other."""
+        """Why a value does not fit. The properties that a fitting schema has evaluated are added to
+        `evaluations`, if given: `unevaluatedProperties` needs them, and parts of one schema do not see those
+        of each other."""
         self._work.spend(3)
         if isinstance(schema, bool):
             return None if schema else Failure(f"{excerpt(value)} is not allowed", at)

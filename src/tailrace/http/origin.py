@@ -25,7 +25,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class OriginGuard:
-    """Passes requests without an origin, of pages of this machine, and of `allowed` origins; others get
+    """Passes requests without an origin, of pages of this machine, and of `origins`; others get
     403."""
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
@@ -46,7 +46,7 @@ class OriginGuard:
 
 
 class NameGuard:
-    """A server without tokens passes requests whose `Host` is this machine or an `allowed` origin; others get
+    """A server without tokens passes requests whose `Host` is this machine or one of `origins`; others get
     403.
 
     A server with tokens passes every host: a page has no token.

@@ -71,7 +71,7 @@ def open_thought(signature: Json, texts: tuple[str, ...]) -> Reasoning | ToolCal
 
 
 def open_reasoning(secret: Json, reasoning: Reasoning) -> Reasoning | ToolCall | None:
-    """The same for `of_reasoning`; `shown` is the text that the client returned."""
+    """The same for `of_reasoning`; `reasoning` has the text that the client returned."""
     seal = _open(secret)
     if seal is None or seal.call:
         return _call(seal)

@@ -64,7 +64,7 @@ _Place = tuple[int, str]
 
 
 class Accounts:
-    """What each budget has spent. `shared` says that other processes spend from it too."""
+    """The spending of each budget. `is_shared`: other processes spend from the budgets too."""
 
     def __init__(self, store: Store, clock: Clock, *, is_shared: bool = False) -> None:
         self._store = store

@@ -17,16 +17,16 @@ Role = Literal["all", "api", "worker"]
 class RunSettings(Struct, frozen=True, kw_only=True):
     """Times and limits of runs. Seconds where the name says so, else milliseconds.
 
-    `kept` after the end of a run (R26: 24 h), `kept_unstored` for `store: false` (long enough to resume a
-    dropped connection), `tombstone` for the memory that a run existed, `waiting` for how long a run waits for
-    an answer. `longest_seconds` of work, from its start or its last answer. `grace` per surface: what a run
-    does when its last reader leaves; a run of another surface continues. A run fails after `stuck_attempts`
-    in a row without progress, or `attempts` in all: it may be the cause of the crashes. So its last attempt
-    starts alone, and others start after it made progress or after `alone_seconds` (less, if many wait). An
-    agent that ignores its cancellation for `cancel_seconds` is abandoned; one whose code blocks the event
-    loop for `block_seconds` is interrupted, and its run fails. Every `look` the server checks that runs in
-    progress have a worker. `bounds` are a run's size. A process works on `most_runs` at once, 0 for any
-    number.
+    `retention_ms` after the end of a run (R26: 24 h), `kept_unstored` for `store: false` (long enough to
+    resume a dropped connection), `tombstone` for the memory that a run existed, `waiting` for how long a run
+    waits for an answer. `longest_seconds` of work, from its start or its last answer. `grace` per surface:
+    what a run does when its last reader leaves; a run of another surface continues. A run fails after
+    `stuck_attempts` in a row without progress, or `attempts` in all: it may be the cause of the crashes. So
+    its last attempt starts alone, and others start after it made progress or after `alone_seconds` (less, if
+    many wait). An agent that ignores its cancellation for `cancel_seconds` is abandoned; one whose code
+    blocks the event loop for `block_seconds` is interrupted, and its run fails. Every `look` the server
+    checks that runs in progress have a worker. `bounds` are a run's size. A process works on `most_runs` at
+    once, 0 for any number.
     """
 
     retention_ms: int = 24 * HOUR

@@ -52,8 +52,8 @@ class Caller(Struct, frozen=True):
     admin or a key without a user. `maker` owns what it creates, and the names that it gives, for an admin
     too. `accounts` have the limits that apply.
 
-    `is_valid`: whether its key is still valid, checked while it reads a stream. `disconnected` returns when
-    the client has left. `record_answer` receives each answer that it gives to a run, before the run does
+    `is_valid`: whether its key is still valid, checked while it reads a stream. `wait_for_disconnect` returns
+    when the client has left. `record_answer` receives each answer that it gives to a run, before the run does
     (audit log).
     """
 

@@ -50,8 +50,8 @@ _SCHEMA_PARAM = {
 
 
 class Reading(Struct, frozen=True):
-    """A caller's reading of a run. `subscription` has the frames of `view`; `counted` is the context in which
-    the caller counts as a reader of the run."""
+    """A caller's reading of a run. `subscription` has the frames of `view`; `reader_count` is the context in
+    which the caller counts as a reader of the run."""
 
     caller: Caller
     run: str

@@ -27,10 +27,10 @@ DirectWrite = Callable[[bytes], bool]
 class Subscription:
     """The frames of one run from number `first` on. Call `next` in a loop, and `close` at the end.
 
-    `dropped` turns true when the run is deleted or expires meanwhile: the frames are incomplete. `position`
-    is the number of the client's next frame; the last `marks` frames of a run have no number that a client
-    can have. `direct`, if set, is called with frames while `next` waits, so that no task has to wake up for
-    them.
+    `is_dropped` becomes true when the run is deleted or expires meanwhile: the frames are incomplete.
+    `position` is the number of the client's next frame; the last `marks` frames of a run have no number that
+    a client can have. `direct`, if set, is called with frames while `next` waits, so that no task has to wake
+    up for them.
     """
 
     def __init__(

@@ -75,7 +75,7 @@ def place(body: bytes, item: Item, part: Part | None) -> str:
 
 
 class _MessageDecoder:
-    """Messages in order; `answered` are the calls that any of them answers."""
+    """Decodes messages in order; `results` are the ids of the calls that have a result in any of them."""
 
     def __init__(self, results: set[str]) -> None:
         self._results = results

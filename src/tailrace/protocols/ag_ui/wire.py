@@ -87,7 +87,8 @@ def taken_back(message: str) -> Object:
 
 
 def approval(run: str, time: int, request: t.ApprovalRequested, *, has_call: bool) -> Object:
-    """The interrupt that asks for the `time`th approval of a call; `shown`: the client has the call."""
+    """The interrupt for the `time`th approval request of a call; `has_call`: whether the client has the
+    call."""
     call = {"toolCallId": call_id(run, request.item)} if has_call else {}
     id = ids.asked_id(ids.item_id(APPROVAL, run, request.item), time)
     fields = {"id": id, "reason": "tool_call", **call}

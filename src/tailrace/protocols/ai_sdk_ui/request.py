@@ -30,9 +30,9 @@ SURFACE = "ui"
 
 
 class SendUiMessages(Struct, frozen=True):
-    """A decoded request. `told`: it brings the whole past. `given`: answers to what runs ask, in the last
-    message, or with `past` in the assistant's before a new one of the user's; where they answer nothing and
-    `request.input` is empty, it asks for nothing."""
+    """A decoded request. `has_history`: it contains the whole conversation. `results`: answers to open
+    questions, in the last message, or with `past` in the assistant's message before a new one of the user. If
+    they answer no open question and `request.input` is empty, the request asks for nothing."""
 
     request: RunRequest
     agent: str

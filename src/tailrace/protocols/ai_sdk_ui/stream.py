@@ -69,7 +69,7 @@ class UiMessageEncoder(CallEncoder[UiTextPart | UiToolPart, UiToolPart]):
         self._number += 1
 
     def delta(self, template: bytes, text: str) -> None:
-        """Add a delta's frame from what `numbered` made."""
+        """Add a delta's frame from a template of `with_position`."""
         number = self._number
         self._number = number + 1
         self._frames.append(template % (_json(text), number))

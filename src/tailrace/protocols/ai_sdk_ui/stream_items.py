@@ -167,7 +167,7 @@ class UiToolPart:
         self._stream.emit({"type": kind, "toolCallId": self.id, field: text, **self._flags})
 
     def approval(self, message: str, *, client_knows: bool) -> Object:
-        """The chunk that asks for an approval of this call; `known`: the client supports approvals."""
+        """The chunk that asks for an approval of this call; `client_knows`: the client supports approvals."""
         self._approvals += 1
         id = ids.asked_id(ids.item_id("apr", self._stream.run, self.start.item), self._approvals)
         if client_knows:

@@ -1,4 +1,4 @@
-"""Server-sent events that are one line of data each, without a name: an object, or the mould of a delta."""
+"""Writes server-sent events that have one line of data and no name: objects, and templates for deltas."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def frame(value: Mapping[str, Json]) -> bytes:
 
 
 def mould(fields: Mapping[str, Json], field: str) -> bytes:
-    """An event whose last field is still to be filled in: `mould % json`. `fixed` is not empty."""
+    """The template of an event whose last field `field` is filled in later: `mould(…) % json`. `fields` is
+    not empty."""
     head = _json(fields)[:-1].replace(b"%", b"%%")
     return b'data: %b,"%b":%%b}\n\n' % (head, field.encode())

@@ -50,9 +50,9 @@ def decode(body: bytes) -> RunRequest:
 
 
 def decode_answers(body: bytes) -> Answer:
-    """Decode what `POST /jobs/{id}/input` brings. Raises `BadRequest`.
+    """Decode the body of `POST /jobs/{id}/input`. Raises `BadRequest`.
 
-    One answer, or `{answers: [...]}` with several that count together. An answer is
+    One answer, or `{answers: [...]}` with several that are accepted together. An answer is
     `{item, asked?, approved, reason?}` for a call that waits for approval (`asked`: which request
     about that call is answered, by default the first), or `{request_id, value}` for a question.
     """

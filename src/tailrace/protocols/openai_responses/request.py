@@ -136,7 +136,8 @@ def _input(value: Json) -> tuple[tuple[Item, ...], tuple[tuple[int, str], ...]]:
 
 
 def _reference(value: Json, where: str) -> str | None:
-    """The id in an item reference: `{type: "item_reference", id}`, or just `{id}`; `null` is no type."""
+    """The id in an item reference: `{type: "item_reference", id}`, or just `{id}`; a type of null counts as
+    none."""
     if not isinstance(value, dict):
         return None
     item = as_object(value, where)

@@ -55,7 +55,7 @@ def place(begins: Sequence[int], end: int, replies: int) -> int:
 def insert_late(
     messages: Sequence[Kind], begins: Sequence[int], late: Sequence[tuple[int, Sequence[Kind]]]
 ) -> list[Kind]:
-    """The messages with what was `said` among them: each with the number of replies since."""
+    """The messages with `late` ones inserted, each given with the number of replies that followed it."""
     result = list(messages)
     for replies, more in reversed(late):
         at = place(begins, len(messages), replies)

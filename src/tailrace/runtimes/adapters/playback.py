@@ -41,7 +41,8 @@ TURNS = 20
 
 
 class PlaybackTeam:
-    """What the agents of a run share. `handed`: the main agent's turn ends with calls for the client."""
+    """The state that the agents of a run share. `has_client_calls`: the main agent's turn ends with calls for
+    the client."""
 
     def __init__(self, context: RunContext) -> None:
         self.context = context

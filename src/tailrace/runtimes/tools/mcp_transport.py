@@ -48,8 +48,8 @@ logger = logging.getLogger("tailrace.mcp")
 
 @dataclass
 class TransportState:
-    """`ended`: nothing more will be heard; `expired`: the server does not know the session any more;
-    `refused`: the last HTTP status that was an error, or 0."""
+    """The state of a connection. `end`: set when no further message can come; `is_expired`: the server no
+    longer knows the session; `error_status`: the last HTTP status that was an error, or 0."""
 
     end: asyncio.Event = field(default_factory=asyncio.Event)
     is_expired: bool = False

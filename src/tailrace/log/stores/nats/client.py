@@ -276,7 +276,8 @@ class Client:
         task.add_done_callback(_nobody_answers)
 
     async def listen(self, subject: str, on_message: OnMessage) -> Callable[[], Awaitable[None]]:
-        """Call `heard` with each message on a subject; returns the way to stop. Raises `Unreachable`."""
+        """Call `on_message` with each message on a subject; returns a function that stops it. Raises
+        `Unreachable`."""
 
         async def on_raw_message(message: Msg) -> None:
             on_message(message.headers or {}, message.data)
@@ -368,7 +369,7 @@ class Client:
         logger.error("NATS: this user has no right to %s to %s (deploy/README.md)", verb, subject)
 
     def _no_answer(self, subject: str, start: float, error: Exception) -> LogError:
-        """Why there was no answer to a request since `begun`."""
+        """The reason why a request since `start` got no answer."""
         if self._denials.get(subject.lower(), -1.0) >= start:
             return ApiError(NO_RIGHT, f"the NATS user has no right to publish to {subject}")
         if self._deaf:

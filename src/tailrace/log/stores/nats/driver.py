@@ -67,8 +67,8 @@ class NatsDriver:
 def installation(
     settings: StoreSettings, *, caller: str = "[engine] url"
 ) -> tuple[list[str], Layout]:
-    """Where the servers are, and how the installation is laid out. Raises `ConfigError`; `wanted` is what the
-    operator asked for that needs the client library."""
+    """The URLs of the servers, and the layout of the installation. Raises `ConfigError`; `caller` names the
+    setting or option that needs the client library."""
     try:
         from tailrace.log.stores.nats.layout import Layout
     except ImportError:

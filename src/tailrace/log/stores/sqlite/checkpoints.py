@@ -25,7 +25,7 @@ BUSY_MS = 50
 
 
 class Checkpoints:
-    """Call `written` after commits, on the event loop, and `finish` when they are over."""
+    """Call `on_commit` after commits, on the event loop, and `finish` after the last one."""
 
     def __init__(self, folder: Path, turn: threading.Lock) -> None:
         """`turn` is held during a commit."""

@@ -48,8 +48,7 @@ class LiveRun(Claim):
         return next((piece.segment for piece in self._pieces if piece.segment), None)
 
     def keep(self, piece: Piece) -> None:
-        """Take in a frame that is in a segment; its events become `last` by `landed`. What is missing before
-        it is lost."""
+        """Add a frame that is in a segment. Events between the last frame and this one are lost."""
         due = self._pieces[-1].last + 1 if self._pieces else self.base
         if piece.first > due:
             self._pieces.append(lost_piece(due, piece.first - 1))

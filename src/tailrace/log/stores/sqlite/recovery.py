@@ -6,7 +6,7 @@ frame in a segment is skipped where a chunk has it too, and where its run was se
 Only the heads of segments are read, one row after the other, so a start does not take the memory and the time
 of the frames; bodies are read for a reader, or when they become chunks. What the disk has damaged costs the
 runs that it belongs to: a frame that is missing is a gap in its run, and where whole rows cannot be read
-`torn` says that any run without chunks, and more of any open one, may have been there.
+`has_torn_segment` says that any run without chunks, and more of any open one, may have been there.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ class Upkeep:
             self._delete(oldest)
 
     def _delete(self, oldest: int) -> None:
-        """Delete segments before `needed`, some at a time, and then the tombstones of their runs."""
+        """Delete the segments before `oldest`, a few at a time, and then the tombstones of their runs."""
 
         def action(connection: sqlite3.Connection) -> bool:
             for table in ("segments_1", "segments"):

@@ -157,7 +157,8 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="tailrace-writer", daemon=True)
 
     def start(self, on_commit: Callable[[Commit], None]) -> None:
-        """Begin. `finished` is called on the event loop after each commit, before futures resolve."""
+        """Start the thread. `on_commit` is called on the event loop after each commit, before futures
+        resolve."""
         self._on_commit = on_commit
         self._thread.start()
 

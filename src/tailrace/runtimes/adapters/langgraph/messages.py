@@ -55,7 +55,7 @@ def with_late_inputs(messages: list[BaseMessage], late: Sequence[LateInput]) -> 
 
 
 def reply_message(items: Sequence[i.Item], *, in_same_run: bool) -> AIMessage:
-    """One reply, from the items it was recorded as; `replayed` to the run that it was made in.
+    """One reply, from its recorded items. `in_same_run`: it is played back to the run that it was made in.
 
     In a later turn the answer by an output tool is text, not a call.
     """

@@ -62,7 +62,7 @@ class ModelCall:
 
 
 class TappedModel(Model):
-    """The models of one run. `asked` is the one that the run's configuration named for all agents."""
+    """The models of one run. `run_model` is the one that the run's configuration names for all agents."""
 
     def __init__(
         self,

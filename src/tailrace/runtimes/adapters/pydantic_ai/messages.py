@@ -77,10 +77,10 @@ def with_late_inputs(messages: list[ModelMessage], late: Sequence[LateInput]) ->
 
 
 def response(items: Iterable[i.Item], *, in_same_run: bool) -> ModelResponse:
-    """One model reply, from the items it was recorded as.
+    """One model reply, from its recorded items.
 
-    `replayed` to the run that it was made in, an answer by an output tool is that tool's call again; in
-    a later turn it is text.
+    `in_same_run`: it is played back to the run that it was made in, where an answer by an output tool is that
+    tool's call again; in a later turn it is text.
     """
     parts = [part for item in items for part in _reply_parts(item, in_same_run=in_same_run)]
     names = [part.provider_name for part in parts if getattr(part, "provider_name", None)]
