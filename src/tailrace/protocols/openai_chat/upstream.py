@@ -245,9 +245,7 @@ class ChatDecoder(SseReplyDecoder):
     def _think(self, delta: wire.Delta) -> None:
         reasoning = delta.reasoning_content
         if reasoning == "" and not self._field:
-            self._message_fields["reasoning_content"] = (
-                ""  # some servers require even the empty field back
-            )
+            self._message_fields["reasoning_content"] = ""  # some servers require it back
         if isinstance(reasoning, str) and reasoning:
             self._add_reasoning(reasoning, "reasoning_content")
         elif isinstance(delta.reasoning, str) and delta.reasoning:
