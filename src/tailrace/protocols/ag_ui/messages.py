@@ -1,8 +1,9 @@
 """AG-UI messages as items: a client's copy of a thread, in the form that a model reads.
 
-What subagents said and did is left out (their word to the main agent is the output of the call that sent
-them). So are activities, which are made for screens, and replies that a crash cut off and others replaced. A
-call that no message answers was not run: models want an output for each, so one says that.
+The output of subagents is left out (their answer to the main agent is the output of the call that started
+them). So are activities, which are for display only, and replies that a crash interrupted and others
+replaced. A call without a result in the messages was not run: models require an output for each call, so the
+call gets an output that says so.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from tailrace.protocols.fields import (
 PLAIN_ROLES: tuple[Role, ...] = ("user", "system", "developer")
 ROLES = (*PLAIN_ROLES, "assistant", "tool", "reasoning", "activity")
 _KINDS: Mapping[str, str] = {
-    # a content part: the media type where the part has none
+    # for a content part: its media type if it states none
     "image": "image/*",
     "audio": "audio/*",
     "video": "video/*",
@@ -50,8 +51,8 @@ _KINDS: Mapping[str, str] = {
 
 
 def decode_messages(value: Json, where: str) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """The history and the new items: those after the agent's last message, which are messages of the user or,
-    without any, outputs of calls. Raises `BadRequest`."""
+    """Decode the history and the new items: those after the agent's last message, which are user messages or,
+    if there are none, outputs of calls. Raises `BadRequest`."""
     entries = as_list(value, where)
     messages = [as_object(each, f"{where}[{n}]") for n, each in enumerate(entries)]
     teller = _MessageDecoder(
@@ -63,8 +64,8 @@ def decode_messages(value: Json, where: str) -> tuple[tuple[Item, ...], tuple[It
 
 
 def place(body: bytes, item: Item, part: Part | None) -> str:
-    """The place of a part of a message in the request; `""` if it is not in it. Items without a form are
-    refused as a whole on this surface."""
+    """The path of a part of a message in the request; `""` if the request does not contain it. On this
+    surface items without a form are rejected as a whole."""
     for n, message in enumerate(objects(body_object(body).get("messages"))):
         where = f"messages[{n}]"
         if isinstance(message.get("content"), list):
@@ -75,7 +76,7 @@ def place(body: bytes, item: Item, part: Part | None) -> str:
 
 
 class _MessageDecoder:
-    """Decodes messages in order; `results` are the ids of the calls that have a result in any of them."""
+    """Decodes messages in order; `results` are the ids of the calls that have a result in any message."""
 
     def __init__(self, results: set[str]) -> None:
         self._results = results
@@ -119,7 +120,7 @@ class _MessageDecoder:
         self._missing_results = []
 
     def _spoke(self, item: Item) -> None:
-        """Something of the agent's own."""
+        """Add an item of the agent's output."""
         self._flush()
         self._items.append(item)
         self._last = len(self._items)
@@ -159,7 +160,7 @@ class _MessageDecoder:
 
 
 def _message_fields(message: Object) -> Object:
-    """What we said of a message where the protocol has no field."""
+    """tailrace's metadata of a message, for which the protocol has no field."""
     return any_object(any_object(message.get("metadata")).get(KEY))
 
 
@@ -205,7 +206,7 @@ def _part(part: Object, where: str) -> Part:
 
 
 def _binary(part: Object, where: str) -> Part:
-    """The one part for all files that clients before 1.0 send."""
+    """Decode the one type of part for all files that clients before 1.0 send."""
     kind = text(part, "mimeType", where)
     name = optional(part, "filename", str, default="", where=where)
     data = optional(part, "data", str, default="", where=where)

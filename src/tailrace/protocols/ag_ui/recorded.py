@@ -1,8 +1,9 @@
-"""A recorded AG-UI stream read back: its events as payloads of one agent.
+"""Decodes a recorded AG-UI stream: its events as payloads of one agent.
 
-Read is what the main agent said, thought and called, in starts, contents and ends (not in the `_CHUNK`
-shorthand). Runs that follow each other in one stream, as those of a thread that paused, are one. Whose a
-call is shows late: one that gets a result ran on the server, so calls wait for it, or for the end.
+The reader decodes the text, reasoning and calls of the main agent from starts, contents and ends (not from
+the `_CHUNK` shorthand). Consecutive runs in one stream, such as those of a thread that paused, become one.
+Only the result of a call shows that the call ran on the server, so calls are held until their result or the
+end of the stream.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from tailrace.protocols.fields import Object, any_object
 from tailrace.protocols.recorded import ObjectReader
 
 FINISH: dict[str, t.Finish] = {"max_output_tokens": "length", "content_filter": "content_filter"}
-"""Reasons of a run that is incomplete which are the model's own."""
+"""Reasons of an incomplete run that the model caused."""
 
 
 class _RecordedCall(Struct):
-    """A call, as far as it has come."""
+    """A call, as far as its events have been read."""
 
     name: str
     arguments: str = ""
@@ -49,7 +50,8 @@ NOTHING_SAID = frozenset(
         "CUSTOM",
     }
 )
-"""Events of AG-UI 1.0 that say nothing an agent said. Any other is none, or none that we send (`…_CHUNK`)."""
+"""Events of AG-UI 1.0 without output of an agent. Any other type is not part of AG-UI 1.0, or tailrace does
+not send it (`…_CHUNK`)."""
 
 
 class AgUiReader(ObjectReader):
@@ -63,7 +65,7 @@ class AgUiReader(ObjectReader):
         self._waits = False
 
     def close(self) -> list[t.Payload]:
-        """Close a recording; it may end where its thread waits for a person."""
+        """End a recording; it may end where its thread waits for a person."""
         self.done = self.done or self._waits
         return self._rest("stop") if self._waits else []
 
@@ -104,7 +106,7 @@ class AgUiReader(ObjectReader):
     def _call_result(self, event: Object) -> Iterator[t.Payload]:
         id = event["toolCallId"]
         call = self._calls.pop(id, None)
-        if call is not None:  # else one that the client answered
+        if call is not None:  # otherwise the client provided the result
             item = next(self._items)
             yield from _call_payloads(item, id, call, "server")
             yield t.ToolStarted(item)
@@ -123,7 +125,7 @@ class AgUiReader(ObjectReader):
             yield _usage(usage, finish)
 
     def _rest(self, finish: t.Finish) -> list[t.Payload]:
-        """The calls without a result: the client's."""
+        """End the calls without a result: the client runs them."""
         payloads: list[t.Payload] = []
         for id, call in self._calls.items():
             payloads += _call_payloads(next(self._items), id, call, "client")
@@ -149,7 +151,7 @@ def _usage(counts: Object, finish: t.Finish) -> t.Usage:
 
 
 def _metadata(event: Object) -> Object:
-    """What tailrace says of an event besides its fields."""
+    """The metadata that tailrace adds to an event."""
     return any_object(any_object(event.get("metadata")).get(KEY))
 
 
@@ -158,7 +160,7 @@ def _status(event: Object) -> Status:
 
 
 def _text(content: Json) -> str:
-    """A result as a model reads it: its text."""
+    """The text of a result, as a model reads it."""
     if isinstance(content, str):
         return content
     return "".join(part.get("text", "") for part in content)

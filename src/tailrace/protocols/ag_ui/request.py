@@ -1,8 +1,8 @@
-"""`RunAgentInput` as a run request, or as the answers that a waiting run gets.
+"""`RunAgentInput` as a run request, or as the answers for a waiting run.
 
-The list of messages is the past as the client sees it and is believed. What the run's agent may want to
-know and no canonical field holds (`state`, `forwardedProps`, `parentRunId`, `protocolVersion`, the answers
-themselves as `resume`) is kept in `settings.extra`.
+The server accepts the list of messages as the client's view of the past. Fields that the run's agent may need
+and that have no canonical field (`state`, `forwardedProps`, `parentRunId`, `protocolVersion`, the answers
+themselves as `resume`) are kept in `settings.extra`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EXTRA = ("state", "forwardedProps", "resume")
 
 
 class Resume(Struct, frozen=True):
-    """An answer to one interrupt, and `where` it stands."""
+    """An answer to one interrupt; `where` is its path in the request."""
 
     interrupt: str
     status: Status
@@ -42,8 +42,8 @@ class Resume(Struct, frozen=True):
 
 
 class RunAgentInput(Struct, frozen=True):
-    """A decoded request. One that brings answers (`resume`) has no input yet: which of its `messages` the run
-    does not know is decided with the run's state."""
+    """A decoded request. A request with answers (`resume`) has no input yet: the run's state determines which
+    of its `messages` are new to the run."""
 
     request: RunRequest
     resume: tuple[Resume, ...]
@@ -51,7 +51,7 @@ class RunAgentInput(Struct, frozen=True):
 
 
 class RunNames(Struct, frozen=True):
-    """A run by its client's names."""
+    """The client's own ids of a run."""
 
     thread: str
     run: str
@@ -92,7 +92,7 @@ def decode(body: bytes) -> RunAgentInput:
 
 
 def decode_cancel(body: bytes) -> RunNames:
-    """Which run is to be cancelled. Raises `BadRequest`."""
+    """Decode which run is to be cancelled. Raises `BadRequest`."""
     return _names(body_object(body))
 
 
@@ -121,7 +121,7 @@ def _resume(fields: Object, where: str) -> Resume:
 
 
 def _context(fields: Object) -> str:
-    """The entries of `context` as text: each its description, and below it its value."""
+    """The entries of `context` as text: the description of each, and its value below."""
     entries: list[str] = []
     for n, each in enumerate(_list(fields, "context")):
         where = f"context[{n}]"
@@ -131,7 +131,7 @@ def _context(fields: Object) -> str:
 
 
 def _tools(fields: Object) -> tuple[ToolSpec, ...]:
-    """The tools that the client runs."""
+    """Decode the tools that the client runs."""
     tools = _list(fields, "tools")
     return tuple(
         _tool(as_object(each, f"tools[{n}]"), f"tools[{n}]") for n, each in enumerate(tools)

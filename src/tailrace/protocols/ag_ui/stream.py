@@ -1,11 +1,11 @@
 """A run as AG-UI events.
 
-A run that pauses for a person is several runs here, as the protocol requires: a pause ends one with the
-interrupts that wait, the answer begins the next. `Options.turn` chooses one of them; without it they follow
-each other in one stream, which is how clients read a thread that is replayed.
+A run that pauses for a person is several runs here, as the protocol requires: a pause ends a run with the
+pending interrupts, and the person's answer begins the next. `Options.turn` selects one of them; without it
+they follow each other in one stream, which is how clients read a replayed thread.
 
-A step is a node of the workflow, of whatever type. All agents are shown: what a subagent does carries its
-`subagentRunId`. Steps and subagents that a pause leaves open are closed with it (a subagent as suspended) and
+A step is a node of the workflow, whatever its type. All agents are shown: events of a subagent carry its
+`subagentRunId`. Steps and subagents that are open at a pause are closed with it (a subagent as suspended) and
 opened again by the next turn.
 """
 
@@ -31,12 +31,13 @@ from tailrace.protocols.framing.data_event import frame
 from tailrace.protocols.framing.json_line import encode as _json
 
 SUCCESS: Object = {"type": "success"}
-"""Without `pendingToolCallIds`: clients before 1.0 end a run at it, and later ones know the calls that have
-no result."""
+"""Has no `pendingToolCallIds`: clients before 1.0 end the run at that field, and later clients know without
+it which calls have no result."""
 
 
 class AgUiStreamOptions(Struct, frozen=True):
-    """`turn`: what follows this many answers, up to the next pause; None: all of the run."""
+    """`turn`: the number of answers before the part that is shown, which ends at the next pause; None: the
+    whole run."""
 
     turn: int | None = None
 
@@ -63,7 +64,7 @@ class AgUiEncoder(CallEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall, AgUiTo
         self._usage: dict[str, Totals] = {}
 
     def encode(self, events: Sequence[t.Event]) -> list[bytes]:
-        """The frames that these events make, in order, of the turn that `options` choose."""
+        """The frames for these events, in order, of the turn that `options` select."""
         frames = super().encode(events)
         return frames if self._options.turn in (None, self._turn) else []
 
@@ -72,7 +73,7 @@ class AgUiEncoder(CallEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall, AgUiTo
         self._frames.append(frame(event))
 
     def delta(self, template: bytes, text: str) -> None:
-        """Add a delta's frame."""
+        """Add a delta frame; `template` is rendered with `text`."""
         self._frames.append(template % _json(text))
 
     def whose(self, agent: str) -> Object:
@@ -102,7 +103,8 @@ class AgUiEncoder(CallEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall, AgUiTo
         self._begin_turn(payload.request)
 
     def _begin_turn(self, request: RunRequest | None = None) -> None:
-        """Begin the next turn, unless it has begun: with a request, or with what ends the waiting run."""
+        """Begin the next turn, unless it has begun, with a request or with the event that resumes the waiting
+        run."""
         if self._in_turn:
             return
         self._in_turn = True
@@ -161,7 +163,7 @@ class AgUiEncoder(CallEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall, AgUiTo
             case t.RunCancelled():
                 if (
                     self._before_1_0
-                ):  # an outcome that clients before 1.0 do not know ends more than the run
+                ):  # in clients before 1.0 an unknown outcome ends more than the run
                     self._fail("cancelled", "The run was cancelled.")
                 else:
                     self._finish({"type": "cancelled"})
@@ -242,7 +244,7 @@ class AgUiEncoder(CallEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall, AgUiTo
                 call = AgUiToolCall(self, payload, event)
                 self._items[payload.item] = self._calls[payload.item] = call
             case "provider" | "image" | "audio":
-                pass  # shown when they are whole, or not at all
+                pass  # shown when they are complete, or not at all
 
     def _on_item_completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
         self._begin_turn()
@@ -299,11 +301,12 @@ class AgUiEncoder(CallEncoder[AgUiMessage | AgUiReasoning | AgUiToolCall, AgUiTo
             self._take_back(self._cut.complete(source))
 
     def _take_back(self, messages: Sequence[tuple[str, str]]) -> None:
-        """Make messages that are no part of the answer activities of a type without a renderer.
+        """Replace messages that are not part of the answer by activities of a type without a renderer.
 
-        A client keeps them in its list and would send them back as what the agent said. `MESSAGES_SNAPSHOT`
-        removes messages, but has to hold all others as the client has them; `ACTIVITY_SNAPSHOT` replaces the
-        one that has its id (docs/adr/0017), and clients do not send activities to models.
+        A client keeps such messages in its list and would send them back as the agent's output.
+        `MESSAGES_SNAPSHOT` removes messages, but has to contain all others as the client has them;
+        `ACTIVITY_SNAPSHOT` replaces the message with its id (docs/adr/0017), and clients do not send
+        activities to models.
         """
         for message, agent in messages:
             whose = self.whose(agent) if agent in self._subagents else {}

@@ -16,7 +16,7 @@ CUT_OFF = "The call was cut off before it was whole."
 
 
 class AgUiEmitter(Protocol):
-    """What a message needs of the encoder."""
+    """The methods of the encoder that a message uses."""
 
     @property
     def run(self) -> str: ...
@@ -26,20 +26,21 @@ class AgUiEmitter(Protocol):
     def delta(self, template: bytes, text: str) -> None: ...
 
     def whose(self, agent: str) -> Object:
-        """The field that says which subagent an event is of; none for the main agent's."""
+        """The field with the id of an event's subagent; empty for the main agent."""
         ...
 
     def reply_message(self, source: Source, message: str | None = None) -> str | None:
-        """The message that the calls of a source's present reply belong to; `message` is it from here on."""
+        """The message that the calls of a source's current reply belong to; `message` replaces it, if
+        given."""
         ...
 
     def add_to_reply(self, source: Source, message: str) -> None:
-        """A source's present reply has this message."""
+        """Record that a source's current reply has this message."""
         ...
 
 
 class AgUiMessage:
-    """A message. It begins with its first text, so that nothing empty shows."""
+    """A message. It begins with its first text, so that clients show no empty message."""
 
     def __init__(self, stream: AgUiEmitter, start: t.ItemStarted, event: t.Event) -> None:
         self._stream = stream
@@ -53,12 +54,12 @@ class AgUiMessage:
         self._cut = "incomplete"
 
     def abandon(self, source: Source) -> None:
-        """Mark the message as abandoned, if it is this source's: its next reply differs."""
+        """Mark the message as abandoned if it belongs to this source, whose next reply differs."""
         if source == self._source:
             self._cut = wire.STATUS_ABANDONED
 
     def take(self, payload: t.Payload) -> None:
-        if isinstance(payload, t.TextDelta):  # the hot one
+        if isinstance(payload, t.TextDelta):  # the most frequent payload
             if payload.text:
                 if not self._started:
                     self._begin()
@@ -86,7 +87,7 @@ class AgUiMessage:
 
 
 class AgUiReasoning:
-    """Reasoning: a span with one message for each part that has any text."""
+    """Reasoning: a span with one message for each part that has text."""
 
     def __init__(self, stream: AgUiEmitter, start: t.ItemStarted, event: t.Event) -> None:
         self._stream = stream
@@ -101,7 +102,7 @@ class AgUiReasoning:
         self._cut = "incomplete"
 
     def abandon(self, source: Source) -> None:
-        """As a message's."""
+        """As for a message."""
         if source == self._source:
             self._cut = wire.STATUS_ABANDONED
 
@@ -135,8 +136,8 @@ class AgUiReasoning:
 
 
 class AgUiToolCall:
-    """A tool call, in the message of its reply. A result follows where the tool runs here, and where the
-    call was cut off, so that no client runs half a call."""
+    """A tool call, in the message of its reply. A result follows if the tool runs on the server, or if the
+    call was cut off, so that no client runs an incomplete call."""
 
     def __init__(self, stream: AgUiEmitter, start: t.ItemStarted, event: t.Event) -> None:
         self._stream = stream
@@ -159,7 +160,7 @@ class AgUiToolCall:
         stream.emit({"type": "TOOL_CALL_START", **self._names, **fields})
 
     def abandon(self, source: Source) -> None:
-        """A call needs no mark: it ends as incomplete."""
+        """Does nothing: the call ends as incomplete, which marks it."""
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ArgumentsDelta):

@@ -1,4 +1,4 @@
-"""Parts of AG-UI events: ids, interrupts, state, usage, and our enumerations in AG-UI's.
+"""Parts of AG-UI events: ids, interrupts, state, usage, and the AG-UI values of tailrace's enumerations.
 
 Content without a field in the protocol (interrupted messages, citations, failed tools) is in an event's
 `metadata` under the key `tailrace`; clients keep it with the message that the event builds.
@@ -20,19 +20,19 @@ from tailrace.protocols.framing.data_event import frame
 
 SURFACE = "agui"
 VERSION = "1.0"
-"""The protocol that is spoken, as `RUN_STARTED` says."""
+"""The version of the protocol in `RUN_STARTED`."""
 KEY = "tailrace"
 APPROVAL, QUESTION, WAIT = "apr", "ask", "wait"
-"""The prefixes of interrupt ids: an approval of a call, an answer to a question, any other pause."""
+"""The prefixes of interrupt ids: the approval of a call, the answer to a question, any other pause."""
 STATE_SNAPSHOT, STATE_DELTA = "state.snapshot", "state.delta"
-"""Names of an agent's custom events that set the state and change it."""
+"""Names of an agent's custom events that set or change the state."""
 STATUS_ABANDONED = "abandoned"
 """The status of a message that a crash interrupted and another reply replaced: it is not part of the
 answer."""
 TAKEN_BACK = "tailrace.abandoned"
-"""The type of the activity that takes the place of such a message."""
+"""The type of the activity that replaces such a message."""
 FILE = "tailrace.file"
-"""Name of the custom event that shows a picture or a sound: messages of agents are text alone."""
+"""Name of the custom event for a picture or a sound: messages of agents can only contain text."""
 
 GOODBYE = frame(
     {
@@ -60,23 +60,23 @@ _OPERATIONS: Mapping[str, tuple[str, ...]] = {
 
 
 def call_id(run: str, item: int) -> str:
-    """A call's id: our own, for a model's may come twice in a thread."""
+    """The id of a call. tailrace generates it, because a model's id can occur twice in a thread."""
     return ids.item_id("call", run, item)
 
 
 def turn_id(run: str, turn: int) -> str:
-    """The id of a turn that no AG-UI client named."""
+    """The id of a turn for which no AG-UI client chose one."""
     return f"{ids.run_id(run)}_{turn + 1}" if turn else ids.run_id(run)
 
 
 def metadata(**values: Json) -> Object:
-    """Fields for what the protocol has none for; none where there is nothing to say."""
+    """tailrace's `metadata` for data without a field in the protocol; empty if there are no values."""
     fields = without_empty(values)
     return {"metadata": {KEY: fields}} if fields else {}
 
 
 def taken_back(message: str) -> Object:
-    """What takes the place of a message that is no part of the answer."""
+    """The activity that replaces a message that is not part of the answer."""
     fields: Object = {"type": "ACTIVITY_SNAPSHOT", "messageId": message}
     return {
         **fields,
@@ -87,8 +87,7 @@ def taken_back(message: str) -> Object:
 
 
 def approval(run: str, time: int, request: t.ApprovalRequested, *, has_call: bool) -> Object:
-    """The interrupt for the `time`th approval request of a call; `has_call`: whether the client has the
-    call."""
+    """The interrupt for the `time`th approval of a call; `has_call`: the client has received the call."""
     call = {"toolCallId": call_id(run, request.item)} if has_call else {}
     id = ids.asked_id(ids.item_id(APPROVAL, run, request.item), time)
     fields = {"id": id, "reason": "tool_call", **call}
@@ -100,7 +99,7 @@ def approval(run: str, time: int, request: t.ApprovalRequested, *, has_call: boo
 
 
 def question(run: str, number: int, request: t.InputRequested, *, has_call: bool) -> Object:
-    """What asks for an answer; `number` counts the questions of the run."""
+    """The interrupt for a question; `number` counts the questions of the run."""
     fields: Object = {"id": ids.item_id(QUESTION, run, number), "reason": "input_required"}
     if has_call and request.item is not None:
         fields["toolCallId"] = call_id(run, request.item)
@@ -109,7 +108,7 @@ def question(run: str, number: int, request: t.InputRequested, *, has_call: bool
 
 
 def custom(payload: t.Custom) -> Object:
-    """An agent's own event: of the state, where it is one that clients can apply, or as it is."""
+    """An agent's custom event: a state event if clients can apply it, otherwise `CUSTOM`."""
     if payload.name == STATE_SNAPSHOT:
         return {"type": "STATE_SNAPSHOT", "snapshot": payload.data}
     if payload.name == STATE_DELTA and is_patch(payload.data):
@@ -118,7 +117,8 @@ def custom(payload: t.Custom) -> Object:
 
 
 def is_patch(value: Json) -> bool:
-    """Whether this is a JSON Patch (RFC 6902); whether it fits the state shows when it is applied."""
+    """Whether the value is a JSON Patch (RFC 6902). Whether it fits the state is only known when it is
+    applied."""
     return isinstance(value, list) and all(map(_is_operation, cast("list[Json]", value)))
 
 
@@ -133,7 +133,7 @@ def _is_operation(value: Json) -> bool:
 
 
 def file(part: Part) -> Object | None:
-    """A picture or a sound; None where there is nothing to show it by."""
+    """The event for a picture or a sound; None if the part has no URL to show it by."""
     source = media.source_of(part)
     if source is None:
         return None
@@ -142,7 +142,7 @@ def file(part: Part) -> Object | None:
 
 
 def usage(by_model: Mapping[str, Totals]) -> Object:
-    """The field `usage`: tokens by model; none where no model was asked."""
+    """The field `usage`: tokens by model; empty if no model was called."""
     entries = [
         {
             "model": model,

@@ -1,7 +1,8 @@
-"""Where the chunks of a run go: `ChunkSink`, and the frames of a stream.
+"""`ChunkSink`, which receives the chunks of a run, and `ChunkFrames`, which writes them as a stream.
 
-The encoder decides what a chunk says; a sink renders it. `ChunkFrames` writes it as a server-sent event, the
-document of a completion adds it up (`reply.py`), so a document is made of chunks without a parser in between.
+The encoder decides what a chunk contains; a sink renders it. `ChunkFrames` writes each chunk as a server-sent
+event, `ChunkDocument` (`reply.py`) adds the chunks up to one document, so a document is built from chunks
+without parsing.
 """
 
 from __future__ import annotations
@@ -18,22 +19,23 @@ DONE = b"data: [DONE]\n\n"
 
 
 class ChunkSink(Protocol):
-    """Takes the chunks of one completion, in order."""
+    """Receives the chunks of one completion, in order."""
 
     def set_head(self, fields: Object) -> None:
-        """The fields that the following chunks share: `id`, `model`, …"""
+        """Set the fields that the following chunks share: `id`, `model`, …"""
         ...
 
     def set_extension(self, extension: Object) -> None:
-        """The fields of a mount that attributes; they stand on the following chunks, but not on the usage."""
+        """Set the extension fields of a mount that attributes events to agents. The following chunks have
+        them; the usage chunk does not."""
         ...
 
     def add_text(self, field: str, text: str) -> None:
-        """A chunk with a piece of text as the only field of its delta."""
+        """Add a chunk whose delta has a piece of text as its only field."""
         ...
 
     def add_arguments(self, index: int, text: str) -> None:
-        """A chunk with a piece of the arguments of call `index`."""
+        """Add a chunk with a piece of the arguments of call `index`."""
         ...
 
     def add(
@@ -43,25 +45,25 @@ class ChunkSink(Protocol):
         finish_reason: str | None = None,
         beside: Object | None = None,
     ) -> None:
-        """Any other chunk; `beside` are further fields of its choice."""
+        """Add any other chunk; `beside` holds further fields of its choice."""
         ...
 
     def add_usage(self, usage: Object) -> None:
-        """The chunk without a choice that brings `usage`."""
+        """Add the chunk that has `usage` and no choice."""
         ...
 
     def fail(self, body: Object) -> None:
-        """An error body instead of further chunks."""
+        """Add an error body; no chunk follows it."""
         ...
 
     def close(self) -> None:
-        """The last chunk was added."""
+        """End the stream: the last chunk has been added."""
         ...
 
 
 class ChunkFrames:
-    """`ChunkSink`: chunks as server-sent events. With `include_usage` chunks say `usage: null`, and the usage
-    has a chunk of its own."""
+    """`ChunkSink` that writes chunks as server-sent events. With `include_usage` the field `usage` is null in
+    every chunk, and a separate chunk carries the usage."""
 
     def __init__(self, *, include_usage: bool) -> None:
         self._frames: list[bytes] = []
@@ -71,7 +73,7 @@ class ChunkFrames:
         self._texts: dict[str, bytes] = {}
 
     def take(self) -> list[bytes]:
-        """The frames that were added since the last call."""
+        """Returns the frames that were added since the last call."""
         frames, self._frames = self._frames, []
         return frames
 
@@ -84,9 +86,7 @@ class ChunkFrames:
         self._tail = b"%b,%b}\n\n" % (usage, _json(extension)[1:-1])
 
     def add_text(self, field: str, text: str) -> None:
-        head = self._texts.get(field) or self._text_head(
-            field
-        )  # of one rendering a text chunk each
+        head = self._texts.get(field) or self._text_head(field)  # rendered once per field
         self._frames.append(
             b'%b%b},"logprobs":null,"finish_reason":null}]%b' % (head, _json(text), self._tail)
         )

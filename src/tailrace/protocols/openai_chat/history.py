@@ -1,17 +1,19 @@
-"""A conversation as a chat server takes it: canonical items to `messages`.
+"""Converts a conversation to the `messages` of a chat server.
 
-What the assistant said in a row is one message. Strict servers refuse a conversation that is not in this
-form, so it is brought into it, whatever the client or the model made of it:
+Consecutive items of the assistant become one message. Strict servers reject a conversation that breaks one of
+the following rules, so the encoder enforces them, whatever the client or the model sent:
 
-- The results of a message's calls follow it at once, in the order of the calls; what came between comes after
-  them. A text after a call joins the call's message.
-- A call without a result gets one that says so; a result without a call is told as a user's message.
-- A call's arguments are a JSON object: none is `{}`, and what is no object stands in one, in `arguments`.
-- A result is text; its pictures and files follow in a user's message.
-- `Rules` say whether system messages stay where they are, and under which role.
-- What has no form here (a picture by its id, a file by its address) is refused and named.
+- The results of a message's calls follow it directly, in the order of the calls; items between them are moved
+  after the results. A text after a call joins the message of the call.
+- A call without a result gets one that says so; a result without a call becomes a user message.
+- The arguments of a call are a JSON object: empty arguments become `{}`, and any other value is put into an
+  object, under the key `arguments`.
+- A result is text; its pictures and files follow in a user message.
+- `Rules` decide whether system messages stay in place, and which role they have.
+- An item without a form in this dialect (a picture by file id, a file by URL) is rejected, and the error
+  names it.
 
-What came from a client or server of this dialect goes back with all that it said (`messages.py`).
+Items from a client or server of this dialect are sent back with all their fields (`messages.py`).
 """
 
 from __future__ import annotations
@@ -49,19 +51,19 @@ from tailrace.protocols.openai_chat.tools import no_form
 NO_RESULT = "There is no result of this call."
 SHOWN_NEXT = "The result is in the next message."
 SEPARATOR = "\n\n"
-"""Between the texts that make one system message."""
+"""Separates the texts that are joined to one system message."""
 
 SAYS_MORE = ("tool_calls", "refusal", "audio", "images")
-"""Beside one of these an assistant's content may be null."""
+"""If one of these fields is set, an assistant's content may be null."""
 
 _RESULT_PARTS = (TextPart, RefusalPart, ProviderPart)
-"""What stands in a result itself."""
+"""Parts that the tool message itself contains; all others follow in a user message."""
 
 _json = msgspec.json.Encoder().encode
 
 
 class _AssistantTurn:
-    """One message; an assistant's with the results of its calls and what they show."""
+    """One message; an assistant's message also has the results of its calls and their attachments."""
 
     def __init__(self, message: Object) -> None:
         self.message = message
@@ -71,7 +73,8 @@ class _AssistantTurn:
         self.thoughts: list[Object] = []
 
     def messages(self) -> list[Object]:
-        """The message, a result for each of its calls, and the pictures and files of these as a user's."""
+        """Returns the message, a result for each of its calls, and a user message with the pictures and files
+        of these results."""
         messages = [self._whole()]
         for place, id in enumerate(self.calls):
             missing = {"role": "tool", "tool_call_id": id, "content": NO_RESULT}
@@ -101,8 +104,9 @@ def encode_messages(
     origin: str = DIALECT,
     names: Names | None = None,
 ) -> list[Object]:
-    """Items as messages for a chat server, instructions first as a system message. Raises `NoForm` for
-    what has none here; `origin` is the surface that it came by, `names` those of the tools."""
+    """Encode items as messages for a chat server; the instructions become the first system message. `origin`
+    is the dialect of the client's request, `names` are the names of the tools. Raises `NoForm` for an item
+    that has no form in this dialect."""
     conversation = _Conversation(names or Names((), DIALECT, origin), rules, origin)
     if instructions:
         conversation.system("system", (TextPart(instructions),), {})
@@ -121,13 +125,13 @@ class _Conversation:
         self._origin = origin
         self._param = foreign.LISTS.get(origin, "messages")
         self._foreign = origin == "messages"
-        """Whether ids of files are another provider's."""
+        """Whether file ids belong to another provider."""
         self._turns: list[_AssistantTurn] = []
         self._first: list[Object] = []
-        """The system messages that are to be one at the beginning."""
+        """The system messages that are joined to one at the beginning."""
 
     def messages(self) -> list[Object]:
-        """The whole conversation; system messages first, if `Rules.system_first`."""
+        """The whole conversation; the system message comes first if `Rules.system_first` is set."""
         messages = [message for turn in self._turns for message in turn.messages()]
         return [_one_message(self._first), *messages] if self._first else messages
 
@@ -156,7 +160,7 @@ class _Conversation:
                 assert_never(item)
 
     def system(self, role: str, parts: tuple[Part, ...], own: Object, name: str = "") -> None:
-        """What a system or a developer says."""
+        """Add a system or developer message."""
         to = "system" if role == "system" else self._rules.developer_role
         message = self._message(to, parts, name, own)
         if self._rules.system_first:
@@ -178,7 +182,7 @@ class _Conversation:
         )
         content = self._content(kept_parts, parts) if kept_parts else None if refusal else ""
         if not kept_parts and not refusal and own.get("message"):
-            content = None  # a picture, or sound
+            content = None  # the message has a picture or sound instead
         turn = self._assistant(after_text=content is None)
         if content is not None:
             turn.message["content"] = _both(turn.message.get("content"), content)
@@ -186,17 +190,17 @@ class _Conversation:
         _add(turn.message, any_object(own.get("message")))
 
     def _is_content(self, n: int, part: Part, own: Object) -> bool:
-        """Whether a part of an assistant's message is in its `content`."""
+        """Whether a part of an assistant's message belongs to its `content`."""
         match part:
             case TextPart() | ProviderPart():
                 return True
             case RefusalPart():
-                return str(n) in own  # a part of a Chat client's; else a field
+                return str(n) in own  # a Chat client sent it as a part; else it is a field
             case _:
                 return self._origin == DIALECT
 
     def _add_reasoning(self, item: Reasoning, own: Object) -> None:
-        """The reasoning of a server of this dialect; any other is left out."""
+        """Add the reasoning of a server of this dialect; any other reasoning is left out."""
         if not own:
             return
         turn = self._assistant(after_text=False)
@@ -245,7 +249,7 @@ class _Conversation:
             turn.attachments += [{"type": "text", "text": label_of_attachments}, *attachments]
 
     def _find_open_call(self, id: str) -> tuple[_AssistantTurn | None, int]:
-        """The last message with a call of this id that has no result yet, and the call's place in it."""
+        """The last message with a call of this id that has no result yet, and the index of the call in it."""
         for turn in reversed(self._turns):
             for place, call in enumerate(turn.calls):
                 if call == id and place not in turn.results:
@@ -253,8 +257,9 @@ class _Conversation:
         return None, 0
 
     def _assistant(self, *, after_text: bool) -> _AssistantTurn:
-        """The assistant's message that continues: the last one, if its calls still lack results. Otherwise,
-        an item that follows a text begins a new message, so that the order stays the same."""
+        """The assistant message that an item joins: the last message if none of its calls has a result yet,
+        otherwise a new one. If the last message has text and no calls, only an item with `after_text` joins
+        it, so that the order is preserved."""
         last = self._turns[-1] if self._turns else None
         if last is not None and last.message["role"] == "assistant" and not last.results:
             silent = last.message.get("content") is None
@@ -264,14 +269,15 @@ class _Conversation:
         return self._turns[-1]
 
     def _content(self, parts: Sequence[tuple[int, Part]], own: Object) -> Json:
-        """A plain string where it is only text, as every chat server takes it; a refusal is text but for the
-        assistant's own."""
+        """The content of a message: a plain string if there is only text, because every chat server accepts
+        that. A refusal counts as text, except in an assistant message, where it is a field."""
         if not own and all(isinstance(part, TextPart | RefusalPart) for _, part in parts):
             return text_of(tuple(part for _, part in parts))
         return [self._with(part, any_object(own.get(str(n)))) for n, part in parts]
 
     def _with(self, part: Part, own: Object) -> Object:
-        """A part with what a Chat client said of it besides, which may be all of it."""
+        """Encode a part together with the additional fields that a Chat client sent in it; `own` replaces the
+        part if it has a `type`."""
         if "type" in own:
             return own
         encoded_part = self._part(part)
@@ -317,7 +323,7 @@ class _Conversation:
 
 
 def _arguments(text: str) -> str:
-    """A call's arguments as the text of an object."""
+    """The arguments of a call as the JSON text of an object."""
     try:
         value: Json = msgspec.json.decode(text or "{}")
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -328,7 +334,7 @@ def _arguments(text: str) -> str:
 
 
 def _one_message(messages: Sequence[Object]) -> Object:
-    """One system message of several: a text where they are texts, else all their parts."""
+    """Join system messages to one: their texts if all are texts, otherwise all their parts."""
     contents = [message["content"] for message in messages if message["content"]]
     content: Json = SEPARATOR.join(text for text in contents if isinstance(text, str))
     if any(isinstance(each, list) for each in contents):
@@ -343,7 +349,7 @@ def _parts(content: Json) -> list[Json]:
 
 
 def _both(before: Json, after: Json) -> Json:
-    """A text behind what a message says already."""
+    """Append content to the content that a message already has."""
     if before is None:
         return after
     if isinstance(before, str) and isinstance(after, str):
@@ -352,7 +358,8 @@ def _both(before: Json, after: Json) -> Json:
 
 
 def _add(message: Object, fields: Object) -> None:
-    """Fields of one more item of the same message: texts and lists grow, others are replaced."""
+    """Add the fields of another item to the same message: texts and lists are appended, other values are
+    replaced."""
     for name, value in fields.items():
         before: Json = message.get(name)
         if isinstance(before, str) and isinstance(value, str):

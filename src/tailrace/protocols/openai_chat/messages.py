@@ -1,13 +1,13 @@
 """Messages of clients: Chat Completions JSON to canonical items (openai 3.52's `ChatCompletionMessageParam`).
 
-A chat message can be several items (reasoning, text and calls). What no item has a field for stands in
-`details["chat"]`, from where `history.py` puts it back for servers of this dialect:
+A chat message can be several items (reasoning, text and calls). Fields that have no place in an item are kept
+in `details["chat"]`; `history.py` puts them back for servers of this dialect:
 
-- of a `Reasoning` the message's fields that hold it (`reasoning_content`, …), or in `field` the name of the
-  one that its own text goes back in;
-- of others `message` (the message's other fields), `shown` (those of a reply that are shown and do not go
-  back: what a server says it need not take), `parts` (those of its parts, by place) and `call` (those of the
-  call, and of its `function`).
+- a `Reasoning` keeps the fields of the message that hold the reasoning (`reasoning_content`, …), or in
+  `field` the name of the field that its text is sent back in;
+- other items keep `message` (the other fields of the message), `shown` (fields of a reply that are shown to
+  the client but not sent back, because servers need not accept their own output fields), `parts` (additional
+  fields of its parts, by index) and `call` (additional fields of the call and of its `function`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from tailrace.protocols.openai_chat import thoughts
 DIALECT = "chat"
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
 OPAQUE = ("reasoning_details", "reasoning_content", "reasoning")
-"""Fields of an assistant message that only the server that wrote them understands."""
+"""Fields of an assistant message that only the server that wrote them can interpret."""
 
 
 _INNER = {
@@ -57,17 +57,17 @@ _INNER = {
     "input_audio": ("data", "format"),
     "file": ("file_id", "file_data", "filename"),
 }
-"""By the type of a part: the fields of its inner object that its canonical form has."""
+"""By the type of a part: the fields of its inner object that the canonical form has."""
 
 
 def details_of(**groups: Json) -> dict[str, Json]:
-    """`details` of an item or event that only servers of this dialect understand."""
+    """Returns the `details` of an item or event, which only servers of this dialect can interpret."""
     fields = {name: value for name, value in groups.items() if value not in (None, "", {}, [])}
     return {DIALECT: fields} if fields else {}
 
 
 def decode_messages(value: Json, where: str = "messages") -> tuple[Item, ...]:
-    """The whole `messages` list. Raises `BadRequest` with the place as `param`."""
+    """Decode the whole `messages` list. Raises `BadRequest` with the path of the fault as `param`."""
     messages = as_list(value, where)
     if not messages:
         raise BadRequest(f"{where} must not be empty.", param=where)
@@ -79,7 +79,8 @@ def decode_messages(value: Json, where: str = "messages") -> tuple[Item, ...]:
 
 
 def place(body: bytes, item: Item, part: Part | None) -> str:
-    """Where in a request an item of it stands, or a part of the item; `""` where it does not."""
+    """The path of an item in the request body, or of a part of the item; `""` if the request does not contain
+    it."""
     for n, message in enumerate(objects(body_object(body).get("messages"))):
         where = f"messages[{n}]"
         if item in _decode(message, where):
@@ -112,8 +113,9 @@ def _decode(message: Object, where: str) -> Iterator[Item]:
 
 
 def _decode_assistant(message: Object, where: str) -> Iterator[Item]:
-    """An assistant's message as its items; the first of them that is no reasoning keeps the rest of it. What
-    servers of other dialects thought (`thoughts.py`) follows what a chat server gets back."""
+    """Decode an assistant message to its items; the first item that is not reasoning keeps the other fields
+    of the message. The reasoning of servers of other dialects (`thoughts.py`) follows the reasoning that is
+    sent back to a chat server."""
     opaque = {name: message[name] for name in OPAQUE if message.get(name) is not None}
     if opaque:
         words = opaque.get("reasoning_content") or opaque.get("reasoning")
@@ -128,7 +130,7 @@ def _decode_assistant(message: Object, where: str) -> Iterator[Item]:
     name = optional(message, "name", str, default="", where=where)
     rest = _rest(message, "name", "refusal", "tool_calls", *OPAQUE)
     calls = message.get("tool_calls")
-    if content or not calls:  # an empty message is a message too
+    if content or not calls:  # an empty message also counts
         details = details_of(message=rest, parts=parts)
         yield Message(role="assistant", content=content, name=name, details=details)
         rest = {}
@@ -159,13 +161,13 @@ def _decode_call(value: Json, where: str, rest: Object) -> ToolCall:
 
 
 def _rest(message: Object, *names: str) -> Object:
-    """What a message says beyond the fields that are known."""
+    """The fields of a message other than `role`, `content` and `names`."""
     fields = ("role", "content", *names)
     return {k: v for k, v in message.items() if k not in fields and v is not None}
 
 
 def _content(value: Json, where: str) -> tuple[tuple[Part, ...], Object]:
-    """The parts of a message, and what each says beyond its own fields, by its place."""
+    """The parts of a message, and by their index the additional fields of each."""
     if value is None:
         return (), {}
     if isinstance(value, str):
@@ -184,7 +186,8 @@ def _content(value: Json, where: str) -> tuple[tuple[Part, ...], Object]:
 
 
 def _more(part: Object) -> Object:
-    """What a part says beyond its own field; all of a refusal, for a message may be one besides."""
+    """The additional fields of a part. A refusal is kept whole, because an assistant message can also have a
+    `refusal` field."""
     kind: str = part["type"]
     if kind == "refusal":
         return part

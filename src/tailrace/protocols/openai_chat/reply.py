@@ -1,5 +1,5 @@
-"""A run as one `chat.completion` document: what the chunks of its stream add up to, without what a crash cut
-off and another attempt said anew."""
+"""A run as one `chat.completion` document: the sum of the chunks of its stream, without output that a crash
+cut off and a later attempt produced again."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ _json = msgspec.json.Encoder().encode
 CANCELLED = 409
 """The HTTP status of a cancelled run."""
 NO_SOUND: Object = {"id": "", "expires_at": 0, "data": "", "transcript": ""}
-"""What the SDKs require of a message's `audio`; other servers and interrupted replies have fewer."""
+"""The fields that the SDKs require in a message's `audio`; other servers and interrupted replies have
+fewer."""
 
 
 def completion(run: str, events: Sequence[Event], options: ChatStreamOptions) -> tuple[bytes, int]:
-    """The document of an ended run and its HTTP status; where that is no 200, it is the error body."""
+    """The document of an ended run and its HTTP status; if the status is not 200, the document is the error
+    body."""
     document = ChunkDocument()
     ChatChunks(run, options, document).read(lasting(events))
     if document.error is not None:
@@ -36,7 +38,7 @@ def completion(run: str, events: Sequence[Event], options: ChatStreamOptions) ->
 
 
 class ChunkDocument:
-    """`ChunkSink`: adds chunks up. Of fields that it does not know the last word counts."""
+    """`ChunkSink` that adds chunks up. For fields that it does not know the last value wins."""
 
     def __init__(self) -> None:
         self.error: Object | None = None
@@ -114,10 +116,10 @@ class ChunkDocument:
         self.error = body
 
     def close(self) -> None:
-        pass  # the document is whole without a mark
+        pass  # a document has no end mark
 
     def whole(self) -> Object:
-        """The `chat.completion`."""
+        """Returns the `chat.completion`."""
         if "audio" in self._fields:
             self._fields["audio"] = NO_SOUND | self._fields["audio"]
         texts = {field: "".join(pieces) for field, pieces in self._texts.items()}

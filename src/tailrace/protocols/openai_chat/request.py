@@ -1,6 +1,7 @@
 """A client's `POST /chat/completions` as a run request (`CompletionCreateParams` of openai 3.52).
 
-`conversation_id`, which OpenAI does not know, names a conversation that this turn belongs to.
+`conversation_id`, an extension that OpenAI's API does not have, names the conversation that the turn belongs
+to.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _CANONICAL = frozenset(
 
 
 class CreateChatCompletion(Struct, frozen=True):
-    """A decoded request; `include_usage` is whether its stream ends with the usage."""
+    """A decoded request; `include_usage`: the client wants the usage in a last chunk."""
 
     request: RunRequest
     stream: bool
@@ -62,8 +63,8 @@ class CreateChatCompletion(Struct, frozen=True):
 def decode(body: bytes) -> CreateChatCompletion:
     """Decode a request; `request.agent` is left empty.
 
-    Raises `BadRequest`, and `Unprocessable` for the forms that are refused on purpose: more than one
-    choice, and the functions that tools replaced.
+    Raises `BadRequest`, and `Unprocessable` for the forms that are rejected by design: more than one choice,
+    and the deprecated `functions` that `tools` replaced.
     """
     fields = body_object(body)
     for name in ("functions", "function_call"):
@@ -93,7 +94,7 @@ def decode(body: bytes) -> CreateChatCompletion:
 def _settings(fields: Object) -> Settings:
     limit = optional(fields, "max_completion_tokens", int, default=None)
     older = optional(fields, "max_tokens", int, default=None)
-    if older is not None and older < 1:  # of Messages 0 means something
+    if older is not None and older < 1:  # 0 has a meaning in Messages only
         raise BadRequest(f"max_tokens must be at least 1, not {older}.", param="max_tokens")
     stop = fields.get("stop")
     form, choice = fields.get("response_format"), fields.get("tool_choice")

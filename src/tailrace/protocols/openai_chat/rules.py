@@ -1,4 +1,4 @@
-"""Differences between chat servers that their replies do not show: settings of a model."""
+"""Settings of a model for differences between chat servers that cannot be detected from their replies."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ _OPENAI = ("api.openai.com", "openai.azure.com")
 
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """The form in which one chat server takes requests. The defaults are what all servers but OpenAI's take.
+    """The form in which one chat server accepts requests. The defaults are accepted by all servers except
+    OpenAI's.
 
     `max_tokens_field` is the name of the limit, `developer_role` the role of developer messages.
-    `system_first`: all system and developer messages are one message at the beginning. `custom_tools` are
-    sent as they are or as functions. `allowed_tools`: the server knows a choice among some of the tools;
-    else only these are sent. `continue_reply` is how a request makes the server continue the assistant's
-    last message: by nothing else (`prefill`), by the message's `prefix` (DeepSeek, Mistral), or by
-    `continue_final_message` (vLLM, SGLang); "" where it cannot.
+    `system_first`: all system and developer messages are joined to one at the beginning. `custom_tools` are
+    sent unchanged or as functions. `allowed_tools`: the server accepts a choice among some of the tools;
+    otherwise only these tools are sent. `continue_reply` is how a request makes the server continue the
+    assistant's last message: without any further field (`prefill`), by the message's field `prefix`
+    (DeepSeek, Mistral), or by `continue_final_message` (vLLM, SGLang); "" if the server cannot.
     """
 
     max_tokens_field: MaxTokens = "max_tokens"
@@ -44,11 +45,11 @@ OPENAI = Rules(
 
 
 def is_openai(base_url: str) -> bool:
-    """Whether OpenAI itself answers there, also one of its regions, or Azure's OpenAI."""
+    """Whether the host is OpenAI's (a regional one too) or Azure's OpenAI."""
     host = urlsplit(base_url).hostname or ""
     return any(host == name or host.endswith(f".{name}") for name in _OPENAI)
 
 
 def of(base_url: str) -> Rules:
-    """The rules for a server, by where it is."""
+    """The rules for a server, by its base URL."""
     return OPENAI if is_openai(base_url) else Rules()

@@ -1,12 +1,12 @@
 """A run as a Chat Completions stream: events to chunks.
 
-One answer is one message here: what the model says in several replies is parted by a blank line, calls
-of tools the client runs get contiguous indexes, and what runs on our side is not shown. Reasoning rides in
-`reasoning_content`, the field most servers and clients agreed on; a client that does not know it ignores
-it. What a chat server said that only this dialect knows comes when its item ends (`stream_extras.py`). What
-a server of another dialect must get back of its thoughts comes at the end (`thoughts.py`), of the last reply
-alone: the one message stands for it when it goes back, and a thought without what it led to is refused.
-Chunk order follows 48 recorded streams of real servers.
+One answer is one message: the texts of several model replies are separated by a blank line, calls of tools
+that the client runs have contiguous indexes, and calls that run on the server are not shown. Reasoning is
+sent in `reasoning_content`, the field that most servers and clients support; other clients ignore it. Fields
+that only this dialect has are sent when their item ends (`stream_extras.py`). Reasoning that a server of
+another dialect must get back is sent at the end (`thoughts.py`), for the last reply only: the client returns
+one message for the whole run, and servers reject reasoning without the output that followed it. The order of
+chunks follows 48 recorded streams of real servers.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ from tailrace.protocols.openai_chat.chunks import ChunkFrames, ChunkSink
 from tailrace.protocols.openai_chat.stream_extras import ServerFields
 
 SEPARATOR = "\n\n"
-"""Between the texts of two model replies."""
+"""Separates the texts of two model replies."""
 
 Reply = tuple[int, str, int]
-"""A model reply: the attempt, the agent, and how many replies that agent had before."""
+"""A model reply: the attempt, the agent, and the number of earlier replies of that agent."""
 
 
 class ChatStreamOptions(Struct, frozen=True):
-    """`include_usage`: `usage: null` on every chunk, and a last chunk with the run's usage. `key` names
-    the extension object of a mount that attributes, `""` elsewhere. `functions`: calls that run on our
-    side are `tool_calls` too, as on the platform whose clients `/agent/{id}` was made for."""
+    """`include_usage`: every chunk has `usage: null`, and a last chunk has the run's usage. `key` names the
+    extension object of a mount that attributes events to agents, and is `""` on other mounts. `functions`:
+    calls that run on the server are `tool_calls` too, as on the platform whose clients `/agent/{id}`
+    serves."""
 
     include_usage: bool = False
     key: str = ""
@@ -46,7 +47,7 @@ class ChatStreamOptions(Struct, frozen=True):
 
 
 class ChatChunks(Encoder):
-    """A run as chunks, for a sink."""
+    """Encodes a run as chunks, for a sink."""
 
     def __init__(self, run: str, options: ChatStreamOptions, sink: ChunkSink) -> None:
         super().__init__(run)
@@ -76,7 +77,8 @@ class ChatChunks(Encoder):
             super().read((event,))
 
     def _attribute(self, event: t.Event) -> None:
-        """Attribute the chunks of this event; a tool of ours rides along, for it has no other place here."""
+        """Set the extension object for the chunks of this event. It also carries the calls and results of
+        tools that run on the server, because chunks have no other field for them."""
         entry = about(self._roster, event.agent, self._job, event.seq)
         payload = event.payload
         match payload:
@@ -95,7 +97,7 @@ class ChatChunks(Encoder):
     def _on_run_started(self, event: t.Event, payload: t.RunStarted) -> None:
         self._roster.start(payload)
         if self._options.key:
-            self._attribute(event)  # once more: only now is the main agent's name known
+            self._attribute(event)  # again: the main agent's name is known only now
         tier = payload.request.settings.service_tier
         self._fields = {
             "id": ids.chat_id(self.run),
@@ -143,7 +145,7 @@ class ChatChunks(Encoder):
         call: Object = {
             "index": index,
             "id": start.call_id,
-            "type": "function",  # custom calls too: the SDKs' chunk types know no other
+            "type": "function",  # for custom calls too: the SDKs' chunk types have no other type
             "function": {"name": start.name, "arguments": ""},
         }
         self._sink.add({"tool_calls": [call]})
@@ -176,7 +178,7 @@ class ChatChunks(Encoder):
     def _add_piece(
         self, field: str, text: str, details: Object, logprobs: Sequence[Json] = ()
     ) -> None:
-        """A piece of text, with what its chat server sent beside it."""
+        """Add a piece of text, with the fields that its chat server sent with it."""
         if details or logprobs:
             delta, choice = extras.beside(details)
             self._sink.add({field: text, **delta}, logprobs, beside=choice)
@@ -279,6 +281,6 @@ class ChatEncoder(ChatChunks):
         super().__init__(run, options, self._chunk_frames)
 
     def encode(self, events: Sequence[t.Event]) -> list[bytes]:
-        """The frames that these events make, in order."""
+        """The frames for these events, in order."""
         self.read(events)
         return self._chunk_frames.take()

@@ -1,9 +1,9 @@
-"""What a chat server said beyond the fields that all dialects have, as a Chat client is shown it.
+"""Fields of a chat server's reply that only this dialect has, as a Chat client receives them.
 
-Details of reasoning, signatures and other fields of calls and messages come when their item has ended, for a
-client has to send them back; pictures and sound as some servers write them. Of the reply as a whole: its
-fingerprint and tier, whatever else stands beside its choices (sources), and what its counts say more than
-ours (cost). What no server counted is not shown as 0.
+Details of reasoning, signatures and other fields of calls and messages are sent when their item has ended,
+because a client has to send them back; pictures and sound are sent in the form that some servers use. For the
+reply as a whole these are its fingerprint and service tier, other fields of the chunk (such as sources), and
+fields of `usage` that tailrace does not count (such as cost). Counts that no server reported are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tailrace.protocols.openai_chat.messages import DIALECT
 
 
 def of(completed_item: t.ItemCompleted, index: int | None) -> Object:
-    """The delta that an item's end adds; `index` is a call's place among those that are shown."""
+    """The delta for the end of an item; `index` is the index of a call among those that are shown."""
     content = completed_item.content
     if content is None:
         return {}
@@ -34,7 +34,7 @@ def of(completed_item: t.ItemCompleted, index: int | None) -> Object:
             more, call = any_object(own.get("call")), {}
             if (
                 more and index is not None
-            ):  # the official SDK's helper asserts that there is a function
+            ):  # the official SDK's helper asserts that `function` exists
                 function = {"arguments": "", **any_object(more.get("function"))}
                 call = {"tool_calls": [{"index": index, **more, "function": function}]}
             return {**call, **_of_message(own)}
@@ -43,19 +43,19 @@ def of(completed_item: t.ItemCompleted, index: int | None) -> Object:
 
 
 def _of_message(own: Object) -> Object:
-    """What was said of a message as a whole; not all of it goes back to the server (`messages.py`)."""
+    """The other fields of a message; not all of them are sent back to the server (`messages.py`)."""
     return {**any_object(own.get("shown")), **any_object(own.get("message"))}
 
 
 def beside(details: Object) -> tuple[Object, Object]:
-    """What stands beside a piece of text: in its delta, and in its choice."""
+    """The additional fields of a piece of text: those of its delta, and those of its choice."""
     own = any_object(details.get(DIALECT))
     return any_object(own.get("delta")), any_object(own.get("choice"))
 
 
 def with_indexes(delta: Object, places: dict[str, int]) -> Object:
-    """A delta whose lists' entries have an `index`, counted on in `places`: the official SDK's helper for
-    streams fails on the second list of a field without one."""
+    """Adds an `index` to the entries of a delta's lists; `places` holds the next index of each field. The
+    official SDK's helper for streams fails on the second list of a field if entries have no index."""
     for field in ("annotations", "images", "reasoning_details"):
         entries = objects(delta.get(field))
         first = places.get(field, 0)
@@ -67,7 +67,7 @@ def with_indexes(delta: Object, places: dict[str, int]) -> Object:
 
 
 class ServerFields:
-    """What the servers of a run said of their replies."""
+    """What the servers of a run reported about their replies."""
 
     def __init__(self) -> None:
         self.about: Object = {}
@@ -76,7 +76,7 @@ class ServerFields:
         self._usages: list[Object] = []
 
     def add(self, usage: t.Usage) -> None:
-        """A reply has ended."""
+        """Add the usage of a completed reply."""
         own = any_object(usage.details.get(DIALECT))
         self.about |= {k: v for k, v in own.items() if k not in ("usage", "uncounted", "choice")}
         self.choice |= any_object(own.get("choice"))
@@ -85,11 +85,12 @@ class ServerFields:
 
     @property
     def has_counts(self) -> bool:
-        """Whether any server counted, or none was asked."""
+        """Whether any server reported counts, or no server was called."""
         return any(self._has_counts) or not self._has_counts
 
     def usage(self, ours: Object) -> Object:
-        """Our counts, with what the server of the only reply says more."""
+        """The counts of the run, with the additional fields that the server reported if there was only one
+        reply."""
         (theirs,) = self._usages if len(self._usages) == 1 else ({},)
         whole = {**theirs, **ours}
         for name in ("prompt_tokens_details", "completion_tokens_details"):

@@ -1,10 +1,10 @@
-"""What servers of other dialects must get back of their thoughts, as a Chat client carries it: entries of
+"""Reasoning that servers of other dialects must get back, as a Chat client carries it: entries of
 `reasoning_details`.
 
-The form is OpenRouter's, which many clients give back as it came: `reasoning.text` with the `signature` of a
-Messages server, `reasoning.encrypted` with the `data` that only the server can read, `reasoning.summary`. The
-`format` tells whose an entry is; fields that the form does not know stand beside its own. What OpenRouter
-itself passed on from such a server is written the same way, and is read the same way.
+The form is OpenRouter's, which many clients send back unchanged: `reasoning.text` with the `signature` of a
+Messages server, `reasoning.encrypted` with the `data` that only the server can read, and `reasoning.summary`.
+The `format` names the provider of an entry; further fields of the reasoning item are added to the entry.
+Entries that OpenRouter itself passed on from such a server have the same form, and are read in the same way.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from tailrace.protocols.fields import Object, any_object, objects
 
 TEXT, SUMMARY, ENCRYPTED = "reasoning.text", "reasoning.summary", "reasoning.encrypted"
 OF_MESSAGES, OF_RESPONSES = "anthropic-claude-v1", "openai-responses-v1"
-"""OpenRouter's names for what a thought is written in."""
+"""OpenRouter's names for the formats of reasoning."""
 FORM = ("type", "text", "summary", "format", "index")
-"""Fields of the form that say nothing of the server's own."""
+"""Fields of the form that carry no data of the server."""
 
 
 def entries_of(reasoning: Reasoning) -> list[Object]:
-    """The entries of a thought; none where its server signed and encrypted nothing."""
+    """The entries of a reasoning item; empty if its server neither signed nor encrypted it."""
     own = any_object(reasoning.details.get("messages"))
     if own.get("data"):
         return [{**own, "type": ENCRYPTED, "format": OF_MESSAGES}]
@@ -43,8 +43,8 @@ def entries_of(reasoning: Reasoning) -> list[Object]:
 
 
 def read(details: Json) -> tuple[Reasoning, ...]:
-    """The thoughts of what a client gave back. Entries of other formats are those of chat servers alone, and
-    of what has no secret nobody wants anything back."""
+    """Decode the reasoning that a client sent back. Entries of other formats are skipped: only chat servers
+    use them. Entries without a signature or encrypted data are skipped too: no server requires them back."""
     return tuple(_read(objects(details)))
 
 

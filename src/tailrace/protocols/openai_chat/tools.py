@@ -1,10 +1,11 @@
 """Tools, tool choice and response format: Chat Completions JSON ⇄ canonical.
 
-A tool or a choice that came in this dialect goes to a chat server as it came. Of other dialects' tools it is
-offered functions, also those of a namespace and those that come on the way (`events/tools.py`), by names
-that it takes (`protocols/offered.py`), and custom tools, where it has none as functions. What another
-provider runs is left out or refused (`protocols/foreign.py`), and a choice that demands it is. To a server
-that knows no choice among some tools (`Rules`) only these are offered.
+A tool or a choice that a client sent in this dialect is sent to a chat server unchanged. Of other dialects'
+tools the server is offered functions, including those of a namespace and those that are declared during the
+conversation (`events/tools.py`), by names that it accepts (`protocols/offered.py`), and custom tools, as
+functions if the server has no custom tools. Tools that another provider runs are left out or rejected
+(`protocols/foreign.py`); a choice that requires such a tool is rejected. If the server does not accept a
+choice among some tools (`Rules`), only these tools are offered.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from tailrace.protocols.openai_chat.rules import OPENAI, Rules
 
 
 def decode_tools(value: Json) -> tuple[ToolSpec, ...]:
-    """`tools`: functions, custom tools, and what only some server knows."""
+    """Decode `tools`: functions, custom tools, and types that only some servers know."""
     return tuple(
         _decode_tool(as_object(tool, f"tools[{n}]"), f"tools[{n}]")
         for n, tool in enumerate(as_list(value, "tools"))
@@ -69,7 +70,7 @@ def _decode_tool(tool: Object, where: str) -> ToolSpec:
 
 
 TOOL = "tool"
-"""In `ToolSpec.raw`: what a tool says beside its function; the rest is what the function says."""
+"""The key in `ToolSpec.raw` for the additional fields of a tool; the other keys are those of its function."""
 
 
 def _rest(fields: Object, *names: str) -> Object:
@@ -77,8 +78,8 @@ def _rest(fields: Object, *names: str) -> Object:
 
 
 def encode(request: ModelRequest, names: Names, rules: Rules = OPENAI) -> Object:
-    """`tools` and `tool_choice` for a chat server, as far as there are any. Raises `ModelFailed` where the
-    choice demands what this server is not offered."""
+    """Encode `tools` and `tool_choice` for a chat server; fields without a value are left out. Raises
+    `ModelFailed` if the choice requires a tool that this server is not offered."""
     settings, pairs = request.settings, _all(request, names, rules)
     choice, tools = settings.tool_choice, [entry for _, entry in pairs]
     if _as_sent(settings, pairs, names, rules):
@@ -104,7 +105,8 @@ def encode(request: ModelRequest, names: Names, rules: Rules = OPENAI) -> Object
 
 
 def offered_tools(request: ModelRequest, names: Names, rules: Rules) -> dict[str, OfferedTools]:
-    """What the server's functions stand for, as far as they are not the client's own."""
+    """By the name of a function: the tools that it represents, if they differ from the client's own
+    declaration."""
     as_function = rules.custom_tools == "function"
     pairs = [
         (entry, names.stands_for(tool, as_function=as_function))
@@ -115,7 +117,7 @@ def offered_tools(request: ModelRequest, names: Names, rules: Rules) -> dict[str
 
 
 def _all(request: ModelRequest, names: Names, rules: Rules) -> list[tuple[ToolDeclaration, Object]]:
-    """What the server is offered: all but what only another dialect's providers run."""
+    """The tools that the server is offered: all but those that only providers of another dialect run."""
     settings = request.settings
     return [
         (tool, _encode_tool(tool.spec, names.of(*tool.key), rules))
@@ -142,7 +144,7 @@ def _encode_tool(tool: ToolSpec, name: str, rules: Rules) -> Object:
 def _as_sent(
     settings: Settings, pairs: Sequence[tuple[ToolDeclaration, Object]], names: Names, rules: Rules
 ) -> bool:
-    """Whether a choice in this dialect means the same to a server that receives it unchanged."""
+    """Whether a choice in this dialect has the same meaning for a server that receives it unchanged."""
     raw = settings.tool_choice.raw
     if not raw or settings.origin != DIALECT:
         return False
@@ -153,7 +155,7 @@ def _as_sent(
 
 
 def _is_meant(tool: ToolDeclaration, choice: ToolChoice) -> bool:
-    """Whether a choice names a tool; that of a namespace means all of its own."""
+    """Whether a choice names a tool; a choice that names a namespace means all its tools."""
     return (tool.namespace or tool.spec.name) in choice.names
 
 
@@ -162,7 +164,7 @@ def _mode(choice: ToolChoice) -> str | None:
 
 
 def _pointer(tool: Object) -> Object:
-    """The tool, as a choice names it."""
+    """The tool in the form in which a choice refers to it."""
     kind: str = tool["type"]
     return {
         "type": kind,
@@ -171,7 +173,7 @@ def _pointer(tool: Object) -> Object:
 
 
 def no_form(what: str, param: str, part: Part | None = None) -> NoForm:
-    """The refusal of what a chat server has no form for; the client hears 400."""
+    """The error for a value that has no form in Chat Completions; the client receives status 400."""
     message = f"A model server that speaks Chat Completions {what}."
     return NoForm(message, param=param, part=part)
 
@@ -186,7 +188,8 @@ def _function(tool: ToolSpec, name: str) -> Object:
 
 
 def _as_function(name: str, description: str, form: Object) -> Object:
-    """A custom tool for a server that has none: its text is the function's one argument."""
+    """A custom tool as a function, for a server without custom tools: the text is the function's only
+    argument."""
     grammar = any_object(form.get("grammar")) or form
     words = [description, "The input is free text."]
     if isinstance(grammar.get("definition"), str):
@@ -198,14 +201,15 @@ def _as_function(name: str, description: str, form: Object) -> Object:
 
 
 def _chat_format(form: Object) -> Object:
-    """What a custom tool takes, in Chat's form: Responses has the grammar's fields one level up."""
+    """The input format of a custom tool in Chat's form: in Responses the fields of the grammar are one level
+    higher."""
     if form.get("type") == "grammar" and "grammar" not in form:
         return {"type": "grammar", "grammar": _rest(form, "type")}
     return form
 
 
 def decode_choice(value: Json) -> ToolChoice:
-    """`tool_choice`: a mode, one tool by name, or a list of allowed tools."""
+    """Decode `tool_choice`: a mode, one tool by name, or a list of allowed tools."""
     if value in ("auto", "none", "required"):
         return ToolChoice(mode=value)
     choice = as_object(value, "tool_choice")
@@ -225,7 +229,7 @@ def decode_choice(value: Json) -> ToolChoice:
 
 
 def decode_format(value: Json) -> OutputFormat:
-    """`response_format`."""
+    """Decode `response_format`."""
     form = as_object(value, "response_format")
     match form.get("type"):
         case "text":
@@ -250,7 +254,7 @@ def decode_format(value: Json) -> OutputFormat:
 
 
 def encode_format(output: OutputFormat) -> Object:
-    """`response_format` in Chat form."""
+    """Encode `response_format`."""
     if output.kind != "json_schema":
         return {"type": output.kind}
     inner: Object = {"name": output.name, **without_empty({"description": output.description})}

@@ -1,10 +1,12 @@
-"""Chat Completions as model servers speak it: our request to one, its chunks to payloads.
+"""Chat Completions as model servers speak it: encodes a model request, and decodes the chunks of the reply to
+payloads.
 
-Chat servers differ more than any others: reasoning under three names or inside the content, calls
-without index or id, whole messages instead of deltas, finish reasons repeated on every chunk or never said.
-What a chunk adds opens and closes items here. A field of an odd type says nothing. A reply is whole
-when a finish reason of `FINISH` was seen before the end, or when the server said `[DONE]` after something
-that is whole without one; any other reason is a failure, and so is a reply that says nothing at all.
+Chat servers differ more than those of other dialects: reasoning is in one of three fields or inside the
+content, calls lack an index or an id, messages are whole instead of deltas, and finish reasons are repeated
+on every chunk or missing. The decoder opens and closes items according to the fields of each chunk, and
+ignores a field of an unexpected type. A reply is complete if a finish reason of `FINISH` was received before
+the end, or if the server sent `[DONE]` after items that are complete without a finish reason. Any other
+finish reason is a failure, and so is an empty reply.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class ChatCodec:
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
         settings, rules = request.settings, self._rules
         foreign.check(settings, self.dialect)
-        if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
+        if settings.max_output_tokens == 0:  # only in Messages, where 0 fills a cache
             raise tools.no_form("says at least one token", "max_tokens")
         names = Names(declarations(settings.tools, request.items), self.dialect, settings.origin)
         body: Object = {
@@ -110,7 +112,7 @@ class ChatCodec:
 
 
 class ChatDecoder(SseReplyDecoder):
-    """One reply of a chat server."""
+    """Decodes one reply of a chat server."""
 
     dialect = ChatCodec.dialect
 
@@ -154,12 +156,13 @@ class ChatDecoder(SseReplyDecoder):
         )
 
     def _beside(self, chunk: wire.ChatChunk, data: bytes) -> None:
-        """What a chunk that is not like most says in words that have no name here."""
+        """Keep the fields of an unusual chunk that this module has no names for."""
         if not self._has_items or wire.is_last(chunk):
             self._about |= wire.beside(data)
 
     def _no_chunk(self, event: SseEvent) -> None:
-        """An object without choices: the last counts, or something that only says what is wrong."""
+        """Read an object without choices: either the final counts, or an object that only reports an
+        error."""
         about = upstream_events.value_object(event.data)
         if not str(about.get("object")).startswith("chat.completion"):
             upstream_events.raise_only_words(about)
@@ -181,7 +184,7 @@ class ChatDecoder(SseReplyDecoder):
         if choice.beside is not None:
             self._beside_piece = {"choice": choice.beside}
         self._read(choice)
-        if self._beside_piece:  # nothing was said beside which it could stand
+        if self._beside_piece:  # the chunk had no text to carry these fields
             self._display_fields = wire.add_delta(
                 self._display_fields, self._beside_piece.get("delta", {})
             )
@@ -193,7 +196,7 @@ class ChatDecoder(SseReplyDecoder):
             upstream_events.raise_reported({"error": choice.error})
         delta = choice.delta
         if not self._has_items and choice.message is not None:
-            delta = wire.delta(choice.message) or delta  # of a server that does not stream
+            delta = wire.delta(choice.message) or delta  # from a server that does not stream
         if delta is not None:
             self._delta(delta, choice)
         elif choice.text is not None and not self._has_items:
@@ -242,7 +245,7 @@ class ChatDecoder(SseReplyDecoder):
     def _think(self, delta: wire.Delta) -> None:
         reasoning = delta.reasoning_content
         if reasoning == "" and not self._field:
-            self._message_fields["reasoning_content"] = ""  # some want it back even so
+            self._message_fields["reasoning_content"] = ""  # some servers require it back
         if isinstance(reasoning, str) and reasoning:
             self._add_reasoning(reasoning, "reasoning_content")
         elif isinstance(delta.reasoning, str) and delta.reasoning:
@@ -265,8 +268,8 @@ class ChatDecoder(SseReplyDecoder):
             self._emit(t.TextDelta(item, text, self._part, logprobs, self._piece()))
 
     def _piece(self) -> dict[str, Json]:
-        """The fields beside the chunk's first piece of text, as its `details`. Readers of pieces get them
-        there, so the message does not repeat them."""
+        """The additional fields of a chunk, as `details` of its first piece of text. Readers of a stream
+        receive them there, so the message does not repeat them."""
         if not self._beside_piece:
             return {}
         beside, self._beside_piece = self._beside_piece, {}
@@ -275,7 +278,7 @@ class ChatDecoder(SseReplyDecoder):
         return messages.details_of(**beside)
 
     def _parts(self, content: list[Object]) -> None:
-        """Mistral's content: a list of text and thinking parts."""
+        """Read Mistral's content: a list of text and thinking parts."""
         for part in content:
             if part.get("type") == "thinking":
                 for text in wire.thoughts(part):
@@ -308,13 +311,13 @@ class ChatDecoder(SseReplyDecoder):
             self._finish(self._open("image"), content=image_content(url, image))
 
     def _start(self) -> None:
-        """Something other than calls begins: those before it come first."""
+        """Start the calls that are still pending, because an item of another kind begins after them."""
         self._has_items = True
         for payload in self._calls.begin():
             self._emit(payload)
 
     def _in_part(self, kind: str) -> int:
-        """The message that is open, in a part of this kind: the present one or the next."""
+        """The number of the open message, with a part of this kind open: the present part or a new one."""
         if self._message is None:
             self._close_reasoning()
             self._start()
@@ -342,7 +345,8 @@ class ChatDecoder(SseReplyDecoder):
         return details
 
     def _take_message_fields(self) -> Object:
-        """What belongs to the assistant's message as a whole, once: what goes back, what is only shown."""
+        """Take the fields of the assistant's message as a whole: those that are sent back, and those that are
+        only shown to the client. A second call returns none."""
         message, self._message_fields = self._message_fields, {}
         display, self._display_fields = self._display_fields, {}
         return {"message": message, "shown": display}
@@ -352,7 +356,7 @@ class ChatDecoder(SseReplyDecoder):
         self._close_message()
         if self._audio is not None:
             self._emit(self._audio.whole())
-        if self._details:  # came after the text it belongs to, or without any words
+        if self._details:  # received after the text they belong to, or without any text
             self._finish(
                 self._open("reasoning"),
                 details=messages.details_of(reasoning_details=self._opaque()),

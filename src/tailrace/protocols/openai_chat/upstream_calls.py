@@ -1,16 +1,18 @@
-"""Which call a piece of a tool call belongs to. Servers number and name calls differently.
+"""Finds the call that a piece of a tool call belongs to. Servers number and name calls differently.
 
 A piece has an index, an id, a name and arguments, each of which may be missing, wrong or repeated:
 
-1. The index tells calls apart; without one the id does; without both, the piece continues the last call.
-2. A new id beside a name begins a call, whatever its index. So does a name that comes again when the call's
-  arguments are a complete JSON object and more follow, and one that comes twice in one chunk.
+1. The index distinguishes calls; without an index the id does; without both, the piece continues the last
+  call.
+2. A new id together with a name begins a call, whatever its index. So does a name that is repeated when the
+  call's arguments are a complete JSON object and further arguments follow, and a name that occurs twice in
+  one chunk.
 3. A call starts when a part of it has to be emitted: its first arguments, the item after it, or a failure.
-  Until then its name may come late or in pieces; a name that comes again complete, or longer, replaces it.
-4. A call that is complete and is repeated unchanged is emitted once.
-5. A call without arguments has `{}`. The id of a call that another call has is left empty.
+  Until then its name may arrive late or in pieces; a repeated name that is complete, or longer, replaces it.
+4. A complete call that the server repeats unchanged is emitted once.
+5. A call without arguments has `{}`. If another call has the same id, the id is left empty.
 
-Fields of a piece that are unknown here (Gemini's `extra_content` with the signature of a thought) are kept,
+Unknown fields of a piece (such as Gemini's `extra_content` with the signature of its reasoning) are kept,
 because the server requires them back.
 """
 
@@ -35,7 +37,7 @@ _FIELDS = frozenset({"index", "id", "type", "function", "custom"})
 
 
 class _StreamedCall:
-    """One call so far; `item` is None until it has begun."""
+    """The state of one call; `item` is None until the call has started."""
 
     def __init__(self) -> None:
         self.item: int | None = None
@@ -54,24 +56,24 @@ class _StreamedCall:
         self._is_balanced = False
 
     def add_arguments(self, text: str) -> None:
-        """A piece of the arguments."""
+        """Add a piece of the arguments."""
         self.arguments.append(text)
         self.size += len(text)
 
     def add_name(self, piece: str) -> None:
-        """A piece of the name, or all of it once more."""
+        """Add a piece of the name, or the whole name repeated."""
         if self.item is None and piece and piece != self.name:
             self.name = piece if piece.startswith(self.name) else self.name + piece
 
     def is_whole(self) -> bool:
-        """Whether the arguments are an object that has ended; each piece is looked at once."""
+        """Whether the arguments are a complete JSON object; each piece is scanned once."""
         text = self._rest + "".join(self.arguments[self._scanned_pieces :])
         self._scanned_pieces = len(self.arguments)
         self._rest = ""
         for sign in _SIGN.finditer(text):
             match sign[0]:
                 case "\\":
-                    self._rest = sign[0]  # what it escapes is still to come
+                    self._rest = sign[0]  # the escaped character is in the next piece
                 case '"':
                     self._in_string = not self._in_string
                 case "{" | "[" if not self._in_string:
@@ -85,7 +87,7 @@ class _StreamedCall:
 
 
 class StreamedCalls:
-    """The calls of one reply."""
+    """The tool calls of one reply, assembled from the pieces of its chunks."""
 
     def __init__(self, items: Iterator[int]) -> None:
         self._items = items
@@ -99,24 +101,24 @@ class StreamedCalls:
 
     @property
     def whole(self) -> bool:
-        """Whether every call could be run as it is."""
+        """Whether the arguments of every call are complete."""
         return all(call.custom or call.is_whole() or not call.size for call in self._calls)
 
     def add(self, pieces: list[Object]) -> Iterator[t.Payload]:
-        """The pieces of one chunk."""
+        """Add the pieces of one chunk."""
         self._chunk += 1
         for piece in pieces:
             yield from self._add(piece)
 
     def begin(self) -> Iterator[t.Payload]:
-        """Start what has a name and has not begun: something else follows."""
+        """Start the calls that have a name and have not started, because another item follows."""
         for call in self._calls:
             if call.name:
                 yield from self._emit_new(call)
 
     def end(self, message: Object) -> Iterator[t.Payload]:
-        """Complete all calls; the first keeps `message`, what theirs says as a whole. Raises `ModelFailed`
-        for one that never got a name."""
+        """Complete all calls; the first call keeps `message`, the fields of the whole message. Raises
+        `ModelFailed` for a call that never received a name."""
         for call in self._calls:
             if not call.name:
                 if call.arguments:
@@ -149,7 +151,7 @@ class StreamedCalls:
             yield from self._emit_new(call) if call.item is not None else self.begin()
 
     def _of(self, piece: Object, name: str, text: str) -> _StreamedCall | None:
-        """The call that a piece belongs to (rules 1 and 2); None where it only says it once more (rule 4)."""
+        """The call that a piece belongs to (rules 1 and 2); None if the piece only repeats it (rule 4)."""
         index, id = wire.place(piece.get("index")), wire.name(piece.get("id"))
         call = self._find(index, id, begins=bool(name) or not text)
         if call is not None and name:
@@ -169,7 +171,8 @@ class StreamedCalls:
         return call
 
     def _find(self, index: int | None, id: str, *, begins: bool) -> _StreamedCall | None:
-        """The call by its index, else its id, else the last; None where the piece may begin a new one."""
+        """The call by its index, else by its id, else the last call; None if the piece may begin a new
+        call."""
         if index in self._at:
             return self._at[index]
         same = next((call for call in reversed(self._calls) if id and call.id == id), None)
@@ -193,7 +196,7 @@ class StreamedCalls:
 
 
 def _arguments(value: Json) -> str:
-    """A piece of arguments: a text, or the object itself."""
+    """A piece of the arguments as text; some servers send the object itself."""
     if isinstance(value, str):
         return value
     return _json(value).decode() if isinstance(value, (dict, list)) and value else ""

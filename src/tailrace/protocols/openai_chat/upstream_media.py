@@ -1,4 +1,4 @@
-"""Pictures and sound in a chat server's reply: `images` and `audio` of a message."""
+"""Pictures and sound in a chat server's reply: the fields `images` and `audio` of a message."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from tailrace.protocols.openai_chat import upstream_wire as wire
 from tailrace.protocols.openai_chat.messages import details_of
 
 AUDIO_FORMAT = "pcm16"
-"""The one format that servers stream."""
+"""The only format that servers stream."""
 
 
 def image(url: str, entry: Object) -> Message:
-    """A picture as the content of its item; it goes back as the entry that it came in."""
+    """A picture as the content of its item; `entry`, the form in which the server sent it, is kept to send it
+    back."""
     return Message(
         role="assistant", content=(ImagePart(url),), details=details_of(message={"images": [entry]})
     )
@@ -30,7 +31,7 @@ class Audio:
         self._about: Object = {}
 
     def add(self, sound: Object) -> Iterator[t.Payload]:
-        """The next piece."""
+        """Add the next piece."""
         if data := wire.text(sound.get("data")):
             self._data.append(data)
             yield t.AudioDelta(self._item, data)
@@ -39,7 +40,7 @@ class Audio:
         self._about |= {n: sound[n] for n in ("id", "expires_at") if sound.get(n) is not None}
 
     def whole(self) -> t.ItemCompleted:
-        """The end of the item."""
+        """Returns the end of the item."""
         part = AudioPart(data="".join(self._data), format=AUDIO_FORMAT)
         content = Message(
             role="assistant", content=(part,), details=details_of(message={"audio": self._about})

@@ -1,7 +1,8 @@
-"""The chunks of chat servers, as they really come: what holds the rest has a type, all else may be anything.
+"""Types for the chunks that chat servers send in practice: the containers are typed, all other fields may
+have any JSON type.
 
-A chunk in the usual form is decoded straight to these structs; `loose` makes the same of any JSON object.
-What a field says is asked by a total function: one that is of an odd type says nothing.
+A chunk in the usual form is decoded directly to these structs; `loose` builds them from any JSON object.
+Fields are read by total functions: a value of an unexpected type counts as missing.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from tailrace.protocols.fields import Object, any_object, objects
 from tailrace.protocols.framing.sse import SseEvent
 
 MOST = 2**63 - 1
-"""No server counts so far."""
+"""The largest count that is stored; no server reaches it."""
 UNLIKELY = -9999.0
-"""What OpenAI writes for the logarithm of no probability at all, which others leave as -Infinity."""
+"""The logarithm that OpenAI writes for a probability of 0; other servers write -Infinity."""
 
 
 _CHUNK = frozenset(
@@ -41,16 +42,16 @@ _CHUNK = frozenset(
         "usage",
     }
 )
-"""Fields of a chunk that are the run's own to say, or have a place of their own; names with `x_` are of those
-that made them up."""
+"""Fields of a chunk that the run sets itself, or that have a field in the structs below. Names with the
+prefix `x_` are extensions of single servers."""
 
 
 _BESIDE = "$beside"
-"""No server's name for a field."""
+"""A name that no server uses for a field."""
 
 
 class Delta(Struct, gc=False, forbid_unknown_fields=True):
-    """What a chunk adds to a message, or a whole message; `beside` is what of it has no name here."""
+    """The delta of a chunk, or a whole message; `beside` holds the fields that this struct does not have."""
 
     content: Json = None
     reasoning: Json = None
@@ -68,7 +69,7 @@ class Delta(Struct, gc=False, forbid_unknown_fields=True):
     beside: Json = msgspec.field(default=None, name=_BESIDE)
 
     def rare(self) -> bool:
-        """Whether it says anything that few servers say, and few models."""
+        """Whether it has any of the fields that few servers and models send."""
         return (
             self.annotations is not None
             or self.function_call is not None
@@ -80,8 +81,8 @@ class Delta(Struct, gc=False, forbid_unknown_fields=True):
 
 
 class Choice(Struct, gc=False, forbid_unknown_fields=True):
-    """A choice of a chunk; `message` comes from servers that do not stream, `text` from very old ones.
-    `beside` is what of it has no name here."""
+    """A choice of a chunk; servers that do not stream send `message`, very old ones `text`. `beside` holds
+    the fields that this struct does not have."""
 
     index: Json = None
     delta: Delta | None = None
@@ -95,7 +96,7 @@ class Choice(Struct, gc=False, forbid_unknown_fields=True):
 
 
 class ChatChunk(Struct, gc=False):
-    """One chunk, or a whole completion. `x_groq` and `timings` are where Groq and llama.cpp count."""
+    """One chunk, or a whole completion. Groq puts its counts in `x_groq`, llama.cpp in `timings`."""
 
     id: Json = None
     choices: list[Choice] | None = None
@@ -109,8 +110,8 @@ _chunk = msgspec.json.Decoder(ChatChunk).decode
 
 
 def chunk(event: SseEvent) -> ChatChunk:
-    """The chunk that an event is; one with fields that have no name here takes longer. Raises
-    `msgspec.DecodeError` for what is no JSON."""
+    """Decode the chunk of an event; a chunk with unknown fields takes longer. Raises `msgspec.DecodeError` if
+    the data is not JSON."""
     try:
         return _chunk(event.data)
     except msgspec.ValidationError:
@@ -118,7 +119,7 @@ def chunk(event: SseEvent) -> ChatChunk:
 
 
 def only_speaks(chunk: ChatChunk) -> bool:
-    """Whether it is like most chunks, a piece of text."""
+    """Whether the chunk is of the most frequent kind: a piece of text only."""
     choices = chunk.choices
     if not choices or len(choices) != 1:
         return False
@@ -127,13 +128,14 @@ def only_speaks(chunk: ChatChunk) -> bool:
 
 
 def is_last(chunk: ChatChunk) -> bool:
-    """Whether it ends the reply, or counts it: there servers say what they have to say of the whole."""
+    """Whether the chunk ends the reply, or has its counts: such chunks also have the fields that concern the
+    reply and not one chunk."""
     choices = chunk.choices or ()
     return not choices or any(choice.finish_reason is not None for choice in choices)
 
 
 def beside(data: bytes) -> Object:
-    """What a chunk says of the reply beside its choices, in whatever words: its tier, sources, …"""
+    """The fields of a chunk about the reply as a whole, other than its choices: service tier, sources, …"""
     try:
         fields = any_object(msgspec.json.decode(data))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -146,8 +148,8 @@ def beside(data: bytes) -> Object:
 
 
 def add_delta(before: Json, after: Json) -> Json:
-    """A field's pieces together, as the official SDK adds them up: texts behind each other, entries of lists
-    by their `index`."""
+    """Add up the pieces of a field as the official SDK does: texts are concatenated, entries of lists are
+    merged by their `index`."""
     if isinstance(before, dict) and isinstance(after, dict):
         fields = any_object(before)
         more = any_object(after)
@@ -174,7 +176,8 @@ def _piece(name: str, before: Json, after: Json) -> Json:
 
 
 def loose(value: Json) -> ChatChunk:
-    """The chunk in any JSON object: what holds the rest is taken where it is of its kind, or alone."""
+    """Build a chunk from any JSON object. Containers of an unexpected type count as missing; a single object
+    counts as a list of one."""
     fields = any_object(value)
     values = {name: fields.get(name) for name in ChatChunk.__struct_fields__}
     return ChatChunk(
@@ -189,7 +192,7 @@ def _choice(fields: Object) -> Choice:
 
 
 def delta(value: Json) -> Delta | None:
-    """A delta or message that came where anything may; None for what is neither."""
+    """Build a delta or message from any JSON value; None if it is not an object or is empty."""
     fields = any_object(value)
     if not fields:
         return None
@@ -198,24 +201,25 @@ def delta(value: Json) -> Delta | None:
 
 
 def _rest(fields: Object, struct: type[Struct]) -> Object | None:
-    """The fields that have no name here, as far as they say something."""
+    """The fields that `struct` does not have and that are not null; None if there are none."""
     names = struct.__struct_encode_fields__
     return {k: v for k, v in fields.items() if k not in names and v is not None} or None
 
 
 def text(value: Json) -> str:
-    """A text, else `""`."""
+    """The value if it is a string, else `""`."""
     return value if isinstance(value, str) else ""
 
 
 def name(value: Json) -> str:
-    """An id or a name: a text, or a number where a server writes one."""
+    """An id or a name: a string, or a number as some servers write it."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     return str(value) if whole else text(value)
 
 
 def place(value: Json) -> int | None:
-    """An index, also one that is written as a text or with a fraction of nothing."""
+    """An index; also accepts a string of digits, and a float with an integral value. None for any other
+    value."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 9:
         return int(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1:
@@ -224,7 +228,7 @@ def place(value: Json) -> int | None:
 
 
 def count(value: Json) -> int:
-    """A number of tokens; 0 for what cannot be read."""
+    """A number of tokens; 0 if the value cannot be read."""
     if isinstance(value, str):
         try:
             value = float(value) if len(value) < 30 else 0
@@ -251,7 +255,7 @@ def _probable(token: Object) -> Object:
 
 
 def counts(chunk: ChatChunk) -> Object:
-    """What a chunk says of tokens, at any of the places where servers say it; empty where it says nothing."""
+    """The counts of tokens in a chunk, from any of the fields that servers use; empty if there are none."""
     choices = chunk.choices or ()
     nowhere = chunk.usage is None and chunk.x_groq is None and chunk.timings is None
     if nowhere and all(choice.usage is None for choice in choices):
@@ -270,7 +274,7 @@ def counts(chunk: ChatChunk) -> Object:
 
 
 def totals(usage: Object) -> Mapping[str, int]:
-    """The fields of `Usage` that a server's counts fill, by whatever names."""
+    """The fields of `Usage` from a server's counts, whichever names the server uses."""
     before, after = _details(usage, "prompt", "input"), _details(usage, "completion", "output")
     cached = (
         before.get("cached_tokens"),
@@ -296,7 +300,7 @@ def _first(*values: Json) -> int:
 
 
 def citation(note: Object) -> Object | None:
-    """An annotation in Responses form; None for what is none."""
+    """An annotation in Responses form; None if `note` is not an annotation."""
     inner = note.get("url_citation")
     if note.get("type") == "url_citation" and isinstance(inner, dict):
         blank: Object = {"start_index": 0, "end_index": 0, "title": "", "url": ""}
@@ -310,7 +314,8 @@ def citation(note: Object) -> Object | None:
 
 
 def join_details(details: Sequence[Object]) -> list[Object]:
-    """`reasoning_details` that came in pieces, as they go back: those of one kind and place are one."""
+    """Join the pieces of `reasoning_details` to the form that is sent back: consecutive pieces with the same
+    type, index and id are one entry."""
     entries: list[Object] = []
     for piece in details:
         last = entries[-1] if entries else {}
@@ -368,12 +373,13 @@ FINISH: Mapping[str, t.Finish] = {
     "safety": "content_filter",
     "sensitive": "content_filter",
 }
-"""Why servers say that a reply ended well, or at one of its limits. Any other word is a failure."""
+"""By the finish reason of a server: how a reply ended if it is complete or reached a limit. Any other reason
+is a failure."""
 GOES_ON = frozenset({"", "null", "none"})
-"""What some write while a reply has not ended."""
+"""Finish reasons that some servers send while a reply has not ended."""
 
 
 def finish(value: Json) -> str:
-    """A finish reason as a word of `FINISH` or one of a failure; `""` while there is none."""
+    """A finish reason, normalized to compare with the keys of `FINISH`; `""` if the reply has not ended."""
     reason = text(value).strip().lower()
     return "" if reason in GOES_ON else reason

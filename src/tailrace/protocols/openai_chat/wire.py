@@ -1,4 +1,4 @@
-"""Shapes both the chat stream and the chat document use."""
+"""JSON objects that both the chat stream and the chat document use."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tailrace.protocols import failures
 from tailrace.protocols.fields import Object
 
 SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority"})
-"""What the SDKs' types know in every version checked; others are echoed as the default."""
+"""The values that the SDKs' types accept in every version checked; any other value is echoed as `default`."""
 
 
 def usage(totals: Totals) -> Object:
-    """`usage` as Chat Completions counts: reasoning is part of the completion."""
+    """The `usage` object of Chat Completions, where reasoning tokens are part of the completion."""
     return {
         "prompt_tokens": totals.input,
         "completion_tokens": totals.output,
@@ -27,14 +27,15 @@ def usage(totals: Totals) -> Object:
 
 
 def finish_reason(end: RunCompleted | RunIncomplete, *, calls: bool) -> str:
-    """Why the answer stopped, one to one with what Responses says of the same run."""
+    """The `finish_reason` of the answer; it maps one to one to the status that Responses reports for the same
+    run."""
     if isinstance(end, RunIncomplete):
         return "content_filter" if end.reason == "content_filter" else "length"
     return "tool_calls" if calls else "stop"
 
 
 def failure(end: RunFailed | RunCancelled) -> Object:
-    """The body of an error, in the stream and outside of it."""
+    """The body of an error, for the stream and for an HTTP response."""
     if isinstance(end, RunFailed):
         return {"error": failures.error(failures.openai(end))}
     message = f"The run was cancelled by {end.by}."
@@ -43,8 +44,8 @@ def failure(end: RunFailed | RunCancelled) -> Object:
 
 
 def annotation(responses: dict[str, Json]) -> Object | None:
-    """A citation in chat form: Responses' fields inside an object named by their type. None for what is no
-    citation of a web page: AI SDK takes any other for no chunk at all."""
+    """A citation in Chat form: Responses' fields inside an object named by their type. None if the annotation
+    is not a citation of a web page: AI SDK rejects a chunk with any other annotation."""
     if responses.get("type") != "url_citation":
         return None
     inner = {key: value for key, value in responses.items() if key != "type"}

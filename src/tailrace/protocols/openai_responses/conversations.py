@@ -1,4 +1,4 @@
-"""Conversation objects, in OpenAI's form."""
+"""Conversation objects in OpenAI's JSON form."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _json = msgspec.json.Encoder().encode
 
 
 class ConversationChange(Struct, frozen=True):
-    """What a request wants put into a conversation."""
+    """The change that a request makes to a conversation."""
 
     metadata: dict[str, str]
     items: tuple[Item, ...]
 
 
 def decode(body: bytes) -> ConversationChange:
-    """The body of a create, an update or an add; an empty body asks for nothing."""
+    """Decode the body of a create, update or add request; an empty body changes nothing."""
     fields = body_object(body or b"{}")
     values = fields.get("items")
     return ConversationChange(
@@ -33,7 +33,7 @@ def decode(body: bytes) -> ConversationChange:
 
 
 def conversation(id: str, created: int, labels: dict[str, str]) -> bytes:
-    """A conversation; `created` in milliseconds since the epoch."""
+    """Encode a conversation; `created` is in milliseconds since the epoch."""
     fields = {
         "id": id,
         "object": "conversation",
@@ -44,12 +44,12 @@ def conversation(id: str, created: int, labels: dict[str, str]) -> bytes:
 
 
 def deletion(id: str) -> bytes:
-    """The answer to a delete."""
+    """The response to a delete request."""
     return _json({"id": id, "object": "conversation.deleted", "deleted": True})
 
 
 def item(pairs: Sequence[Pair], id: str) -> bytes:
-    """One item of a conversation, or `NotFound`."""
+    """Encode one item of a conversation. Raises `NotFound`."""
     for fields in encode_list(pairs):
         if fields["id"] == id:
             return _json(fields)

@@ -1,10 +1,10 @@
-"""What an item of this dialect says beyond its canonical form: kept when decoded, put back when encoded.
+"""Fields of an item that only this dialect has: kept when the item is decoded, put back when it is encoded.
 
-Kept are the fields that the canonical form does not give back by itself (`id`, `namespace`, `status`,
-unknown ones), in the words they came in. Names with a `$` are ours: `$form` says whether a content that could
-be either was a `string` or a `list`, `$parts` has what the parts of a content say beyond theirs. Of a
-server's item `$summary` has the same of the parts of a summary, `$others` and `$other_summary` have the parts
-that have no canonical form at all, by their place in the whole.
+The module keeps the fields that the canonical form does not reproduce (`id`, `namespace`, `status`, unknown
+ones), with their original values. Keys with a `$` are tailrace's own: `$form` says whether a content that
+could be either was a `string` or a `list`, `$parts` has the additional fields of the parts of a content. For
+a server's item `$summary` has those of the parts of a summary, and `$others` and `$other_summary` have the
+parts without a canonical form, by their index among all parts.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tailrace.protocols.fields import Object, any_object, as_list
 
 FORM, PARTS, SUMMARY = "$form", "$parts", "$summary"
 OTHERS: Mapping[str, str] = {"content": "$others", "summary": "$other_summary"}
-"""By field: where the parts of a server's item are kept that have no canonical form."""
+"""By field: the key under which the parts of a server's item without a canonical form are kept."""
 CONTENTS = ("content", "output")
 """Fields that hold a text, or a list of parts."""
 _ABSENT = object()
 
 
 def details_of(item: Object, plain: Object) -> Object:
-    """What `item` says that `plain`, its canonical form encoded, does not."""
+    """The fields of `item` that are missing or different in `plain`, its canonical form encoded."""
     details: Object = {}
     for name, value in item.items():
         if name in ("type", "id") and _said_otherwise(name, value, plain):
@@ -39,7 +39,7 @@ def details_of(item: Object, plain: Object) -> Object:
 
 
 def restore(plain: Object, details: Mapping[str, Json]) -> Object:
-    """An item as it came: its canonical form with what was kept of it."""
+    """Restore the original item: its canonical form with the details that were kept."""
     if not details:
         return plain
     item = {**plain, **{name: value for name, value in details.items() if not name.startswith("$")}}
@@ -54,7 +54,7 @@ def restore(plain: Object, details: Mapping[str, Json]) -> Object:
 
 
 def with_parts(item: Object, details: Mapping[str, Json]) -> Object:
-    """A server's item with what its parts said beyond their texts."""
+    """A server's item with the additional fields of its parts."""
     result = dict(item)
     for field, name in (("content", PARTS), ("summary", SUMMARY)):
         more = any_object(details.get(name))
@@ -64,7 +64,7 @@ def with_parts(item: Object, details: Mapping[str, Json]) -> Object:
 
 
 def _with_others(item: Object, details: Mapping[str, Json]) -> Object:
-    """An item with the parts that have no canonical form, each in its place."""
+    """An item with the parts that have no canonical form, each at its original index."""
     for field, name in OTHERS.items():
         others = any_object(details.get(name))
         if others:
@@ -80,7 +80,8 @@ def _merge(parts: list[Json], more: Object) -> list[Json]:
 
 
 def is_ours(id: Json) -> bool:
-    """Whether an item's id is one of ours: the server that wrote it knows it by another, and needs none."""
+    """Whether tailrace generated the id of an item. The server that produced the item knows it by another id,
+    and does not need one."""
     if not isinstance(id, str):
         return False
     return ids.item_position(id) is not None or item_number(id) is not None
@@ -91,7 +92,7 @@ def _said_otherwise(name: str, value: Json, plain: Object) -> bool:
 
 
 def _content(value: Json, plain: Json) -> Object:
-    """What a text, or a list of parts, says beyond the canonical parts."""
+    """The details of a content: its form, and the additional fields of its parts."""
     if isinstance(value, str):
         return {} if value == plain else {FORM: "string"}
     parts = as_list(value, "content")
@@ -117,7 +118,7 @@ def _restored_content(plain: Json, details: Mapping[str, Json]) -> Json:
 
 
 def _parts(plain: Json) -> list[Json]:
-    """A content as parts, where a text stands for one of its own."""
+    """A content as a list of parts; a text becomes one part."""
     if isinstance(plain, list):
         return cast("list[Json]", plain)
     return [{"type": "input_text", "text": plain}]

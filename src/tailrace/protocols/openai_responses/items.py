@@ -1,12 +1,12 @@
 """Conversation items: Responses JSON ⇄ canonical.
 
-Mirrors `ResponseInputItemParam` of openai 3.52. Decoding is as lenient as OpenAI is (a bare
-`{role, content}` is a message) and names the offending place otherwise. What only a Responses server
-understands becomes a `ProviderItem` and goes back as it came.
+Mirrors `ResponseInputItemParam` of openai 3.52. Decoding is as lenient as OpenAI is (a bare `{role, content}`
+is a message); an error names the path of the fault. An item that only a Responses server can interpret
+becomes a `ProviderItem` and is sent back unchanged.
 
-The rule: an item that came in this dialect is encoded with the fields it came with, no more and no less
-(a bare message gets its `type`, an id of ours is left out). What the canonical item has no place for stands
-in `details["responses"]` (`item_details.py`).
+The rule: an item that was sent in this dialect is encoded with exactly the fields that it had (a bare message
+gets its `type`, an id that tailrace generated is left out). Fields that the canonical item does not have are
+kept in `details["responses"]` (`item_details.py`).
 """
 
 from __future__ import annotations
@@ -51,12 +51,13 @@ from tailrace.protocols.upstream import NO_ARGUMENTS
 
 DIALECT = "responses"
 CLIENTS_OWN = (*BRINGS, "agent_message")
-"""Items that only clients say, besides outputs."""
+"""Types of items that only clients send, besides outputs of calls."""
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
 
 
 def decode_input(value: Json, where: str = "input") -> tuple[Item, ...]:
-    """A whole `input`: a string is one user message. References are not allowed here."""
+    """Decode a whole `input`: a string is one user message. References are not allowed here. Raises
+    `BadRequest`."""
     if isinstance(value, str):
         return (Message(role="user", content=(TextPart(value),)),)
     if not isinstance(value, list):
@@ -67,8 +68,8 @@ def decode_input(value: Json, where: str = "input") -> tuple[Item, ...]:
 
 
 def decode_item(value: Json, where: str) -> Item:
-    """One input item; of what we sealed (`sealed.py`) a thought as its server told it, or what belongs to a
-    call. Raises `BadRequest` with the place as `param`."""
+    """Decode one input item. An item that tailrace sealed (`sealed.py`) becomes the reasoning of the original
+    server, or the data that belongs to a call. Raises `BadRequest` with the path of the fault as `param`."""
     item = as_object(value, where)
     kind = item.get("type")
     if kind is None and "role" in item:
@@ -77,7 +78,7 @@ def decode_item(value: Json, where: str) -> Item:
         raise BadRequest(f"{where} needs a type.", param=f"{where}.type")
     decoder = _DECODERS.get(kind)
     if decoder is None or (kind == "function_call_output" and item.get("call_id") is None):
-        # What answers no call is known here alone.
+        # Only this dialect has outputs without a call id.
         theirs = kind.endswith("_output") or kind in CLIENTS_OWN
         return ProviderItem(dialect=DIALECT, data=item, role="user" if theirs else "assistant")
     canonical = decoder(item, where)
@@ -92,11 +93,11 @@ def decode_item(value: Json, where: str) -> Item:
 def encode_items(
     items: Iterable[Item], names: Names | None = None, *, for_client: bool = False
 ) -> list[Object]:
-    """Items as a Responses server takes them as input, without ids of ours; calls by the `names` of their
-    tools.
+    """Encode items as input for a Responses server, without ids that tailrace generated; calls have the
+    `names` of their tools.
 
-    A custom tool's output has a type of its own, which only its call tells. `shown`: as lists show them,
-    with every field that the SDKs' types require.
+    The output of a custom tool has a type of its own, which follows from its call. `for_client`: encode items
+    for lists, with every field that the SDKs' types require.
     """
     objects: list[Object] = []
     custom: set[str] = set()
@@ -113,25 +114,26 @@ def encode_items(
 
 
 def _known_as(call: ToolCall, names: Names) -> str:
-    """A namespace has its place beside the name here."""
+    """The name of a call's tool. In this dialect a namespace is a separate field, so the name does not
+    contain it."""
     return (
         call.name if "namespace" in any_object(call.details.get(DIALECT)) else names.of_call(call)
     )
 
 
 def encode_item(item: Item, *, for_client: bool = False) -> Object:
-    """One item, out of context."""
+    """Encode one item by itself, without its conversation."""
     own: Object | None = item.details.get(DIALECT)
     plain = _plain(item, own=own is not None and not for_client)
     if own is None and not for_client and isinstance(item, ToolCall) and not item.arguments:
-        plain |= {} if item.custom else {"arguments": NO_ARGUMENTS}  # servers read it as JSON
-    if for_client and isinstance(item, Message):  # lists have parts only
+        plain |= {} if item.custom else {"arguments": NO_ARGUMENTS}  # servers parse it as JSON
+    if for_client and isinstance(item, Message):  # content in lists is always a list of parts
         own = {name: value for name, value in (own or {}).items() if name != item_details.FORM}
     return item_details.restore(plain, own or {})
 
 
 def _plain(item: Item, *, own: bool) -> Object:
-    """What the canonical item says; `own` leaves out what it does not say."""
+    """Encode the canonical item; `own` leaves out fields that the original item did not have."""
     match item:
         case Message():
             return _encode_message(item, own=own)
@@ -168,7 +170,7 @@ def _decode_message(item: Object, where: str) -> Item:
 
 
 def decode_content(value: Json, where: str) -> tuple[Part, ...]:
-    """A message's content, or a tool's output: a string or a list of parts."""
+    """Decode the content of a message, or the output of a tool: a string or a list of parts."""
     if isinstance(value, str):
         return (TextPart(value),)
     if not isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A run as one document: the stored response, its input items, and this surface's errors."""
+"""A run as one document: the stored response, its input items, and token counts."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ _json = msgspec.json.Encoder().encode
 
 
 def response(run: str, events: Sequence[Event], options: ResponsesStreamOptions) -> bytes:
-    """The Response object after these events: for an ended run, exactly what its stream ended with."""
+    """The Response object after these events: for an ended run, exactly the object in the last event
+    of its stream."""
     encoder = ResponsesEncoder(run, options)
     encoder.encode(events)
     return _json(encoder.document())
 
 
 def deletion(run: str) -> bytes:
-    """The answer to a delete."""
+    """The response to a delete request."""
     return _json({"id": ids.response_id(run), "object": "response", "deleted": True})
 
 
 def input_items(run: str, request: RunRequest, query: Mapping[str, str]) -> bytes:
-    """A page of what the run was given: earlier turns first, then its own input."""
+    """A page of the input of a run: earlier turns first, then its own input."""
     all_items = (*request.history, *request.input)
     return page([(f"item_{run}_{n}", item) for n, item in enumerate(all_items)], query)
 
@@ -70,7 +71,7 @@ def page(pairs: Sequence[Pair], query: Mapping[str, str]) -> bytes:
 
 
 def encode_list(pairs: Sequence[Pair]) -> list[Object]:
-    """Items with their ids, as lists show them; other dialects' own items have no form here."""
+    """Encode items with their ids, as lists show them; items that only another dialect has are left out."""
     own_pairs = [
         (id, item)
         for id, item in pairs
@@ -84,5 +85,5 @@ def encode_list(pairs: Sequence[Pair]) -> list[Object]:
 
 
 def input_tokens(request: RunRequest) -> bytes:
-    """What a request would cost to read, by estimate."""
+    """The estimated number of input tokens of a request."""
     return _json({"object": "response.input_tokens", "input_tokens": tokens(request)})

@@ -1,7 +1,7 @@
 """A client's `POST /responses` as a run request (`ResponseCreateParams` of openai 3.52).
 
-As lenient as OpenAI: parameters we have no word for are kept and passed on to a Responses server; a
-known one of the wrong type is a `BadRequest` that names it.
+Decoding is as lenient as OpenAI's: unknown parameters are kept and passed on to a Responses server; a known
+parameter of the wrong type is a `BadRequest` that names it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _CANONICAL = frozenset(
 
 
 class CreateResponse(Struct, frozen=True):
-    """A decoded request. `references` are items named by id: where in the input, and which."""
+    """A decoded request. `references` are items named by id: the index in the input, and the id."""
 
     request: RunRequest
     references: tuple[tuple[int, str], ...]
@@ -70,7 +70,7 @@ def decode(body: bytes) -> CreateResponse:
 
 
 def decode_input_tokens(body: bytes) -> CreateResponse:
-    """Decode a `POST /responses/input_tokens`; everything is optional there."""
+    """Decode a `POST /responses/input_tokens`, where all parameters are optional. Raises `BadRequest`."""
     fields = body_object(body)
     return _decode({"input": "", "model": "", **fields})
 
@@ -107,7 +107,8 @@ def _decode(fields: Object) -> CreateResponse:
 
 
 def place(body: bytes, item: Item, part: Part | None) -> str:
-    """Where in a request an item of it stands, or a part of the item; `""` where it does not."""
+    """The path of an item in the request body, or of a part of the item; `""` if the request does not contain
+    it."""
     value = body_object(body).get("input")
     if not isinstance(value, list):
         return ""
@@ -136,8 +137,8 @@ def _input(value: Json) -> tuple[tuple[Item, ...], tuple[tuple[int, str], ...]]:
 
 
 def _reference(value: Json, where: str) -> str | None:
-    """The id in an item reference: `{type: "item_reference", id}`, or just `{id}`; a type of null counts as
-    none."""
+    """The id in an item reference: `{type: "item_reference", id}`, or just `{id}`; a `type` of `null` counts
+    as missing."""
     if not isinstance(value, dict):
         return None
     item = as_object(value, where)
@@ -159,7 +160,7 @@ def _settings(fields: Object) -> Settings:
         "reasoning": {k: v for k, v in reasoning.items() if k not in ("effort", "summary")},
         "text": {k: v for k, v in text.items() if k not in ("format", "verbosity")},
     }
-    # Only passed on, but they come back in the Response object, so they have a type.
+    # These parameters are only passed on, but the Response object repeats them, so their types are checked.
     optional(fields, "max_tool_calls", int, default=None)
     optional(fields, "prompt_cache_key", str, default=None)
     optional(fields, "safety_identifier", str, default=None)

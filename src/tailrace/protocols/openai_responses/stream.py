@@ -1,14 +1,15 @@
 """A run as a Responses event stream: events to SSE frames.
 
-Frame n carries `sequence_number` n; the last frame, `[DONE]`, carries none but counts, so resuming is
-slicing. Order and fields follow 32 recorded streams of the real API. What an item looks like stands in
-`stream_items.py` and `stream_provider.py`; here is the run around them, and which
-events are shown at all: those of nodes of type `deep_agent`, and of subagents only where the mount
-attributes (`attribution.py`).
+Frame n has `sequence_number` n; the last frame, `[DONE]`, has none but is counted, so a stream is resumed by
+skipping frames. Order and fields follow 32 recorded streams of the real API. `stream_items.py` and
+`stream_provider.py` encode the items; this module encodes the lifecycle of the run and decides which events
+are shown: those of nodes of type `deep_agent`, and of subagents only if the mount attributes events to agents
+(`attribution.py`).
 
-A run that pauses for a person is several responses here, as it is at OpenAI: a pause completes one, the
-answer begins the next (`Options.turn`). Calls that are still at work then end as incomplete and are shown
-again where they go on; calls that wait for a yes are shown as the request for it first.
+A run that pauses for a person is several responses, as in OpenAI's API: a pause completes a response, and the
+person's answer begins the next one (`Options.turn`). Calls that are still running at the pause end as
+incomplete and are shown again when they continue in a later response; a call that waits for approval is first
+shown as an approval request.
 """
 
 from __future__ import annotations
@@ -47,9 +48,10 @@ DONE = b"data: [DONE]\n\n"
 
 
 class ResponsesStreamOptions(Struct, frozen=True):
-    """What a client asked to be included; which turn of the run; `key` names the extension fields of a
-    mount that attributes, `""` elsewhere. `functions`: calls that run on our side are `function_call`
-    items too, as on the platform whose clients `/agent/{id}` was made for."""
+    """`include`: the client's parameter. `turn`: the number of the run's turn that is shown. `key` names the
+    extension fields of a mount that attributes events to agents, and is `""` on other mounts. `functions`:
+    calls that run on the server are `function_call` items too, as on the platform whose clients `/agent/{id}`
+    serves."""
 
     include: tuple[str, ...] = ()
     turn: int = 0
@@ -58,7 +60,7 @@ class ResponsesStreamOptions(Struct, frozen=True):
 
 
 class ResponsesEncoder(ItemEncoder[ItemWriter]):
-    """`StreamEncoder` for one run; also knows the Response object at any point (`document`)."""
+    """`StreamEncoder` for one run; also builds the Response object at any point (`document`)."""
 
     def __init__(self, run: str, options: ResponsesStreamOptions) -> None:
         super().__init__(run)
@@ -84,7 +86,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         return frames if self._turn == self.options.turn else []
 
     def document(self) -> Object:
-        """The Response object as of the last event. The run must have started."""
+        """The Response object as of the last event. Raises `ValueError` if the run has not started."""
         if self._request is None:
             raise ValueError("no run.started yet")
         has_end = self.done or self._end is not None
@@ -101,14 +103,15 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         return wire.response(ids.response_id(self.run, self.options.turn), self._request, state)
 
     def _usage(self) -> Object:
-        """What the run cost; what its server counted beyond our counts, where it was asked once."""
+        """The usage of the run; if there was only one model reply, with the additional fields of its server's
+        `usage`."""
         details = [_details(usage) for usage in self._usages]
         return wire.usage(
             self._totals, any_object(details[0].get("usage")) if len(details) == 1 else {}
         )
 
     def _server_fields(self) -> Object:
-        """What the server of the main agent's last reply said of it."""
+        """The additional fields of the Response object from the server of the main agent's last reply."""
         if self._last is None:
             return {}
         fields = {name: value for name, value in _details(self._last).items() if name != "usage"}
@@ -117,19 +120,20 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         return fields
 
     def emit(self, opening: bytes, *fields: bytes) -> None:
-        """Add a frame: how it opens (`writer.opening`), then its other fields as JSON, in pieces."""
+        """Add a frame: `opening` is its beginning (`writer.opening`), `fields` are the other fields as JSON,
+        in pieces."""
         number = self._number
         self._number = number + 1
         self._frames.append(b"%b%d,%b}\n\n" % (opening, number, b"".join(fields)))
 
     def delta(self, template: bytes, text: str) -> None:
-        """Add a delta frame from what `writer.template` made."""
+        """Add a delta frame; `template` is from `writer.template`."""
         number = self._number
         self._number = number + 1
         self._frames.append(template % (number, _json(text)))
 
     def item_id(self, prefix: str, number: int) -> str:
-        """The id of an item: plain, or with its agent's name where the mount attributes."""
+        """The id of an item; it contains the agent's name if the mount attributes events to agents."""
         if not self.options.key:
             return ids.item_id(prefix, self.run, number)
         return item_id(self._openings[number].agent, prefix, number)
@@ -151,7 +155,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         self._lifecycle("response.in_progress")
 
     def _on_run_waiting(self, event: t.Event, payload: t.RunWaiting) -> None:
-        """The run waits for a person: this turn is a whole response."""
+        """Complete the response of this turn, because the run waits for a person."""
         if self._turn != self.options.turn:
             return
         for item in self._items.values():
@@ -159,7 +163,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         self._finish("completed", "response.completed", event)
 
     def _on_run_resumed(self, event: t.Event, payload: t.RunResumed) -> None:
-        """The next turn begins, with nothing of the one before but its unfinished calls."""
+        """Begin the next turn; of the previous turn only unfinished calls are kept."""
         self._turn += 1
         self._frames = []
         self._number = 0
@@ -190,7 +194,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
             return
         self._openings[payload.item] = event
         if payload.waits_for == "answer":
-            self._open(payload)  # of every agent: the client has to answer it
+            self._open(payload)  # of every agent, because the client has to answer it
         elif self._shows(event.agent) and payload.waits_for != "approval":
             self._open(payload)
 
@@ -205,14 +209,14 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
             self._seal(item.start, self._calls[payload.item])
 
     def _seal(self, start: t.ItemStarted, call: ToolCall) -> None:
-        """What the server of a call that the client runs must get back with it."""
+        """Add the data that the server of a client's call must get back with it."""
         secret = sealed.of_call(call) if start.runs_on == "client" else ""
         if secret:
             place = self._output.place(self._openings[start.item])
             SealWriter(self, start, place, secret).open()
 
     def _on_approval_requested(self, event: t.Event, payload: t.ApprovalRequested) -> None:
-        """A request for approval is shown for every agent: the client has to answer it."""
+        """Show a request for approval. It is shown for every agent, because the client has to answer it."""
         opening, call = self._openings.get(payload.item), self._calls.get(payload.item)
         if opening is None or call is None or not isinstance(opening.payload, t.ItemStarted):
             return
@@ -222,7 +226,8 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         request.open()
 
     def _on_tool_event(self, event: t.Event, payload: t.ToolStarted | t.ToolCompleted) -> None:
-        """A call goes on: one that was held back, or was cut by a pause, is shown from here."""
+        """Show the progress of a call. A call that waited for approval, or that a pause interrupted, is shown
+        first."""
         item = self._items.get(payload.item)
         if item is None and not (self.options.functions and payload.item in self._opened_items):
             item = self._show_call(payload.item)
@@ -257,7 +262,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         self._output.abandon((event.node, event.agent), whole_turn=payload.all)
 
     def approval_id(self, number: int) -> str | None:
-        """The id of the last request for approval that a call had, if it had one."""
+        """The id of the last request for approval of a call; None if the call had none."""
         times = self._approvals[number]
         return ids.asked_id(self.item_id(ApprovalWriter.prefix, number), times) if times else None
 
@@ -274,7 +279,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
 
     def _on_run_ended(self, event: t.Event, payload: t.RunEnd) -> None:
         if self._turn < self.options.turn:
-            return  # there is no such turn
+            return  # the run has no such turn
         self._end = payload
         match payload:
             case t.RunCompleted():
@@ -282,7 +287,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
             case t.RunIncomplete():
                 self._finish("incomplete", "response.incomplete", event)
             case t.RunCancelled():
-                # There is no response.cancelled event; of the four ends this one breaks no client.
+                # The API has no event response.cancelled; of its four final events this one breaks no client.
                 self._finish("cancelled", "response.incomplete", event)
             case t.RunFailed():
                 self.emit(opening("error"), _error(payload))
@@ -335,7 +340,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
 
 
 def _writer(start: t.ItemStarted, *, functions: bool) -> type[ItemWriter] | None:
-    """How an item is shown; None where this surface has no form for it."""
+    """The writer for an item; None if this dialect has no form for it."""
     match start.kind:
         case "message":
             return MessageWriter
@@ -357,7 +362,7 @@ def _details(usage: t.Usage) -> Object:
 
 
 def _error(payload: t.RunFailed) -> bytes:
-    """The `error` event with flat and nested fields together: some clients read one, some the other."""
+    """The fields of the `error` event, both flat and nested: clients differ in which of them they read."""
     failure = failures.openai(payload)
     flat: Object = {
         "code": failure.code,

@@ -1,5 +1,5 @@
-"""What a model produces, on the Responses stream: messages and reasoning, part by part, and tool calls, those
-that the client runs and those that run on our side."""
+"""A model's output on the Responses stream: messages and reasoning, part by part, and tool calls, both those
+that the client runs and those that run on the server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tailrace.protocols.openai_responses.items import DIALECT
 from tailrace.protocols.openai_responses.writer import ItemWriter, ResponsesEmitter, template
 
 TOOL_LABEL = "tailrace"
-"""The `server_label` of tools that name none."""
+"""The `server_label` of tools that have none."""
 ENCRYPTED = "reasoning.encrypted_content"
 NO_LOGPROBS = b',"logprobs":[]'
 
@@ -39,7 +39,7 @@ class MessageWriter(ItemWriter):
         )
 
     def take(self, payload: t.Payload) -> None:
-        if isinstance(payload, t.TextDelta):  # the hot one
+        if isinstance(payload, t.TextDelta):  # the most frequent payload
             if payload.part != self._part:
                 self._begin(payload.part, refusal=False)
             self._pieces.append(payload.text)
@@ -68,7 +68,7 @@ class MessageWriter(ItemWriter):
             self._close(wire.message(self.id, self._whole(payload.content), payload.status))
 
     def _whole(self, message: Message) -> Message:
-        """The message, with an empty text where it has no part at all."""
+        """The message, with an empty text if it has no parts."""
         if self._part < 0 and not wire.has_others(message):
             self._begin(0, refusal=False)
         if self._part < 0:
@@ -102,10 +102,10 @@ class MessageWriter(ItemWriter):
 
 
 class ReasoningWriter(ItemWriter):
-    """Reasoning: summary parts and raw text parts, each kind with its own ordinals.
+    """Reasoning: summary parts and raw text parts; each kind has its own ordinals.
 
-    A part is done when one of the other kind begins. Where it goes on after that, what is more is a part of
-    its own, in the finished item too.
+    A part is done when a part of the other kind begins. Text that continues it later is a separate part, in
+    the finished item too.
     """
 
     prefix = "rs"
@@ -216,8 +216,8 @@ class CallWriter(ItemWriter):
 
 
 class SealWriter(ItemWriter):
-    """What a call's server must get back with it and `function_call` has no field for: a reasoning item
-    that clients give back with the call (`sealed.py`), whole from the start."""
+    """Data that a call's server must get back with the call and that `function_call` has no field for: a
+    reasoning item that clients send back with the call (`sealed.py`). It is complete when it is opened."""
 
     prefix = "rs"
 
@@ -235,14 +235,15 @@ class SealWriter(ItemWriter):
         return {"id": self.id, "type": "reasoning", "summary": []}
 
     def take(self, payload: t.Payload) -> None:
-        """A seal is complete from the start."""
+        """Ignores all events: the item is complete when it is opened."""
 
 
 class ServerCallWriter(ItemWriter):
-    """A call of a tool that runs on our side: an `mcp_call`, done when the tool has answered.
+    """A call of a tool that runs on the server: an `mcp_call`, done when the tool has returned.
 
-    Clients take a `function_call` they have no tool for as an error; an `mcp_call` they show as run by
-    the provider. Its `error` differs between SDK versions, so a failed tool's words are its `output`.
+    Clients treat a `function_call` of a tool that they do not have as an error; they show an `mcp_call` as
+    run by the provider. The form of its `error` differs between SDK versions, so the message of a failed tool
+    is its `output`.
     """
 
     prefix = "mcp"
@@ -292,7 +293,7 @@ class ServerCallWriter(ItemWriter):
 
 
 class ApprovalWriter(ItemWriter):
-    """The request for approval of a call: an `mcp_approval_request`, whole from the start."""
+    """The request for approval of a call: an `mcp_approval_request`. It is complete when it is opened."""
 
     prefix = "mcpr"
 
@@ -317,4 +318,5 @@ class ApprovalWriter(ItemWriter):
         }
 
     def take(self, payload: t.Payload) -> None:
-        """A request is complete from the start; its answer is another response's input."""
+        """Ignores all events: the request is complete when it is opened, and its answer is in the input of
+        another response."""

@@ -1,5 +1,5 @@
-"""Which items a Response object shows: those that are done, without those of replies that a crash cut off and
-that were given in other words (docs/adr/0017)."""
+"""The items that a Response object shows: those that are done, without items of replies that a crash
+interrupted and a different reply replaced (docs/adr/0017)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from tailrace.protocols.cut_replies import CutReplies, Source
 from tailrace.protocols.fields import Object
 
 BADLY = ("failed", "cancelled", "incomplete")
-"""The statuses of a response that holds a cut reply which no whole one followed: it may be all there is."""
+"""A response with one of these statuses also shows an interrupted reply that no complete one followed,
+because it may be all the output there is."""
 
 
 class ResponseOutput:
-    """The items of one response, by their place in it."""
+    """The items of one response, by their index in `output`."""
 
     def __init__(self) -> None:
         self._items: list[Json] = []
@@ -32,11 +33,12 @@ class ResponseOutput:
         self._items[place] = item
 
     def end_reply(self, source: Source) -> None:
-        """A source's reply is complete: it replaces the one that was abandoned before."""
+        """A source's reply is complete: it replaces the reply that was abandoned before."""
         self._cut.complete(source)
 
     def abandon(self, source: Source, *, whole_turn: bool) -> None:
-        """A source's cut reply, or all that it has said, is no part of the answer."""
+        """Remove a source's interrupted reply from the answer, or with `whole_turn` all its output of the
+        turn."""
         self._cut.abandon(source, whole_turn=whole_turn)
 
     def items(self, status: str) -> list[Json]:

@@ -1,8 +1,9 @@
-"""What is neither words nor a call, on the Responses stream: a provider's own items, and images.
+"""Output on the Responses stream that is neither text nor a call: a provider's own items, and images.
 
-The log has such an item as it began and as it ended, and what its server told in between
-(`provider.event`), which is shown as it came. Events that OpenAI sends and this server, or an older log, did
-not tell are emitted around the two moments, in the recorded order, each with the whole value.
+The log holds such an item as it was when it began and when it ended, and the events that its server sent in
+between (`provider.event`), which are passed on unchanged. Events that OpenAI sends and that this server or an
+older log did not record are emitted at the beginning and the end, in the order of recorded streams, each with
+the complete value.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from tailrace.protocols.openai_responses.writer import ItemWriter, ResponsesEmit
 class Form(Struct, frozen=True):
     """How an item type is shown.
 
-    `prefix` of its id; `opening` and `closing` are its lifecycle events, `failed` the one that takes the
-    place of the last closing one; `whole` the events that carry a value, as (event, field, from which
-    field of the item); `zero` what the SDK's types require and a server may leave out at first.
+    `prefix` is that of its id; `opening` and `closing` are its lifecycle events, `failure` the event that
+    replaces the last closing one; `whole` the events that carry a value, as (event, field, field of the item
+    with the value); `zero` the fields that the SDK's types require and a server may leave out at first.
     """
 
     prefix: str
@@ -88,13 +89,13 @@ FORMS: Mapping[str, Form] = {
     "shell_call": Form("sh"),
     "shell_call_output": Form("sho"),
 }
-"""Of types that are not here an item is shown as it came, under an id of ours."""
+"""An item of any other type is shown unchanged, except for its id, which tailrace generates."""
 _NO_ID = "shell_call_command."
-"""Events of these names have no `item_id`."""
+"""Events whose names begin with this have no `item_id`."""
 
 
 class ProviderWriter(ItemWriter):
-    """An item of the model server's own (web search, …)."""
+    """An item that only the model server's dialect has (web search, …)."""
 
     def __init__(self, stream: ResponsesEmitter, start: t.ItemStarted, output_index: int) -> None:
         self._form = FORMS.get(str(start.data.get("type")), Form("item"))
@@ -122,7 +123,7 @@ class ProviderWriter(ItemWriter):
             if payload.status == "completed":
                 self._closing(item)
             elif "status" in item:
-                item["status"] = "failed"  # the one word for it that all types know
+                item["status"] = "failed"  # the only status for it in the types of all items
             self._close(item)
 
     def _closing(self, item: Object) -> None:
@@ -142,14 +143,14 @@ class ProviderWriter(ItemWriter):
     def _shape(self, data: Object) -> Object:
         shape: Object = {**self._form.zero, **data, "id": self.id}
         action: Object = shape.get("action") or {}
-        if "sources" in action:  # the real API sends kinds that its own SDK's types refuse
+        if "sources" in action:  # the real API sends kinds that its own SDK's types reject
             sources = [source for source in action["sources"] or () if source["type"] == "url"]
             shape["action"] = {**action, "sources": sources}
         return shape
 
 
 class ImageWriter(ItemWriter):
-    """An image the run made: an `image_generation_call`."""
+    """An image that the run generated: an `image_generation_call`."""
 
     prefix = "ig"
     _events: ClassVar = FORMS["image_generation_call"]
@@ -192,7 +193,7 @@ class ImageWriter(ItemWriter):
 
 
 def _base64(content: Item | None) -> str | None:
-    """The data of the item's image, where it is inline."""
+    """The base64 data of the item's image; None if the image is not inline."""
     parts = content.content if isinstance(content, Message) else ()
     for part in parts:
         if isinstance(part, ImagePart) and part.url.startswith("data:"):

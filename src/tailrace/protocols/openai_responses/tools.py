@@ -1,8 +1,8 @@
 """Tools, tool choice and output format: Responses JSON ⇄ canonical (openai 3.52 shapes).
 
-A tool or a choice that came in this dialect goes to a Responses server as it came. Of other dialects' tools
-those that a provider runs are translated where there is the like (`web_search_…` of Messages), else refused
-by name.
+A tool or a choice that a client sent in this dialect is sent to a Responses server unchanged. Of other
+dialects' tools, those that a provider runs are translated if there is an equivalent (`web_search_…` of
+Messages); any other is rejected, and the error names it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ DIALECT = "responses"
 FUNCTION_TYPES = ("function", "custom")
 _MCP = "mcp:"
 _SEARCH = "web_search_"
-"""How the types of Messages' tool for web searches begin; a date follows."""
+"""The prefix of the types of Messages' tool for web searches; a date follows."""
 _ABSENT = object()
 
 Form: TypeAlias = Literal["sent", "echoed"]
-"""Whether tools are sent to a server, or shown in a Response object: with the fields that types require."""
+"""Whether tools are sent to a server, or shown in a Response object with all the fields that the types
+require."""
 
 
 def decode_tools(value: Json) -> tuple[ToolSpec, ...]:
-    """`tools`: functions, custom tools, and whatever else a provider runs itself."""
+    """Decode `tools`: functions, custom tools, and any tools that a provider runs itself."""
     return tuple(
         _decode_tool(tool, f"tools[{n}]") for n, tool in enumerate(as_list(value, "tools"))
     )
@@ -67,8 +68,8 @@ def _decode_tool(value: Json, where: str) -> ToolSpec:
 def encode_tools(
     settings: Settings, form: Form = "sent", names: Names | None = None
 ) -> list[Object]:
-    """Tools as a Responses server takes them, by these names, or as a Response object echoes them. Raises
-    `NoForm` for a tool that such a server does not have."""
+    """Encode tools for a Responses server, with these names, or for a Response object. Raises `NoForm` for a
+    tool that such a server does not have."""
     return [
         _encode_tool(_rename(tool, names), n, settings, form)
         for n, tool in enumerate(settings.tools)
@@ -95,7 +96,7 @@ def _encode_tool(tool: ToolSpec, n: int, settings: Settings, form: Form) -> Obje
 
 
 def _declaration(tool: ToolSpec, form: Form) -> Object:
-    """A tool's canonical fields; of one that came in this dialect no more than it said."""
+    """The canonical fields of a tool; for a tool from this dialect only those that it had."""
     fields: Object = {"type": tool.kind, "name": tool.name}
     if tool.description:
         fields["description"] = tool.description
@@ -109,8 +110,8 @@ def _declaration(tool: ToolSpec, form: Form) -> Object:
 
 
 def _own(tool: ToolSpec) -> Object:
-    """What the tool says beyond its canonical fields, where that was said in this dialect; and the form of
-    a custom tool's text, which Chat wraps once more."""
+    """The additional fields of a tool from this dialect; for another dialect's custom tool the format of its
+    text, which Chat nests one level deeper."""
     if tool.origin == DIALECT:
         return tool.raw
     form = any_object(tool.raw.get("format")) if tool.kind == "custom" else {}
@@ -121,7 +122,7 @@ def _own(tool: ToolSpec) -> Object:
 
 
 def _search(tool: Object, place: str) -> Object:
-    """Messages' tool for web searches; what it says of counts has no counterpart."""
+    """Translate Messages' tool for web searches; its limits on counts have no counterpart."""
     if tool.get("blocked_domains"):
         raise NoForm(
             "A model server that speaks Responses cannot leave out domains (blocked_domains).",
@@ -135,7 +136,7 @@ def _search(tool: Object, place: str) -> Object:
 
 
 def decode_choice(value: Json) -> ToolChoice:
-    """`tool_choice`: a mode, one tool by name, or a list of allowed tools."""
+    """Decode `tool_choice`: a mode, one tool by name, or a list of allowed tools."""
     if value in ("auto", "none", "required"):
         return ToolChoice(mode=value)
     if isinstance(value, dict):
@@ -161,8 +162,9 @@ def decode_choice(value: Json) -> ToolChoice:
 
 
 def _choice_name(value: Json, where: str) -> str:
-    """The name of a tool that a choice points at. A function's stands beside its type, as OpenAI says it: the
-    form of Chat Completions would choose a tool that nobody named."""
+    """The name of the tool that a choice refers to. The name of a function must be next to its `type`, as in
+    OpenAI's API: accepting the nested form of Chat Completions could select a tool that the client did not
+    name."""
     tool = as_object(value, where)
     kind, name = tool.get("type"), tool.get("name")
     if not isinstance(kind, str):
@@ -175,14 +177,14 @@ def _choice_name(value: Json, where: str) -> str:
 
 
 def _provider_name(tool: Object) -> str:
-    """The key of a provider's tool: its type, and the server of an `mcp` one."""
+    """The key of a provider's tool: its type, or the server's label for an `mcp` tool."""
     if tool["type"] == "mcp":
         return f"{_MCP}{tool.get('server_label', '')}"
     return str(tool["type"])
 
 
 def encode_choice(settings: Settings, names: Names | None = None) -> Json:
-    """`tool_choice` in Responses form; `names` as for `encode_tools`."""
+    """Encode `tool_choice`; `names` as for `encode_tools`."""
     choice = settings.tool_choice
     if choice.raw and settings.origin == DIALECT:
         return choice.raw
@@ -207,7 +209,7 @@ def _reference(name: str, kind: str) -> Object:
 
 
 def decode_format(value: Json) -> OutputFormat:
-    """`text.format`."""
+    """Decode `text.format`."""
     form = as_object(value, "text.format")
     match form.get("type"):
         case "text":
@@ -234,12 +236,12 @@ def decode_format(value: Json) -> OutputFormat:
 
 
 def encode_format(output: OutputFormat) -> Object:
-    """`text.format` in Responses form."""
+    """Encode `text.format`."""
     if output.kind != "json_schema":
         return {"type": output.kind}
     format: Object = {"type": "json_schema", "name": output.name, "schema": output.schema}
     if output.schema is None:
-        format["schema"] = {}  # optional on Chat, but not here
+        format["schema"] = {}  # optional in Chat, but required here
     if output.strict is not None:
         format["strict"] = output.strict
     if output.description:

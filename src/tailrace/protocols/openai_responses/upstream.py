@@ -1,8 +1,8 @@
-"""Responses as model servers speak it: our request to one. Its reply is read in `upstream_reply.py`.
+"""Responses as model servers speak it: encodes a model request. `upstream_reply.py` decodes the reply.
 
-What a client said in this dialect goes to the server as it said it. What is the run's stays here: `stream`,
-`stream_options`, `store` (nothing is stored at the server), `background`, `metadata`, `previous_response_id`
-and `conversation`; the server is told the whole conversation instead.
+Parameters that a client sent in this dialect are sent to the server unchanged. Parameters that concern the
+run are not passed on: `stream`, `stream_options`, `store` (the server stores nothing), `background`,
+`metadata`, `previous_response_id` and `conversation`; the server receives the whole conversation instead.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ DIALECT = wire_items.DIALECT
 ENCRYPTED = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
 _COMPOSED_FIELDS = ("include", "reasoning", "text")
-"""Parameters that are made of what the client said in this dialect and of settings."""
+"""Parameters that are composed of the client's parameters in this dialect and of settings."""
 _REASONS = re.compile(r"(?:.*/)?(?:o[1-9]|codex|gpt-(?:[5-9]|\d\d))(?!.*-chat)")
-"""Models that think and, as nothing is stored, must be given their thoughts back. Others answer 400 to who
-asks for thoughts, so a name that tells nothing is not asked."""
+"""Matches the names of models that reason; because the server stores nothing, their reasoning must be sent
+back to them. Other models answer a request for encrypted reasoning with status 400, so it is not requested
+for names that do not match."""
 
 _json = msgspec.json.Encoder().encode
 
@@ -58,8 +59,8 @@ class ResponsesCodec:
     dialect: str = DIALECT
 
     def __init__(self, *, thoughts: bool | None = None) -> None:
-        """`thoughts`: whether they are asked for in the form in which they can be given back; None where the
-        request, or the model's name, tells that there will be some."""
+        """`thoughts`: whether the server is asked for encrypted reasoning, which can be sent back. If None,
+        it is asked if the request sets parameters of reasoning or the model's name matches."""
         self._thoughts = thoughts
 
     def request(self, request: ModelRequest, model: str) -> HttpRequest:
@@ -108,7 +109,7 @@ class ResponsesCodec:
 
 
 def _offered_tools(tools: list[ToolDeclaration], names: Names) -> dict[str, OfferedTools]:
-    """What tools under other names than their own stand for."""
+    """By name: the tools that the server knows by another name than their own."""
     pairs = [
         (names.of(*tool.key), names.stands_for(tool, as_function=False))
         for tool in tools
@@ -118,7 +119,7 @@ def _offered_tools(tools: list[ToolDeclaration], names: Names) -> dict[str, Offe
 
 
 def _include(settings: Settings, extra: Object, *, thoughts: bool) -> list[Json]:
-    """What the client wants included, and what is needed to go on."""
+    """The values of `include`: those that the client wants, and those that later requests of the run need."""
     include: list[Json] = list(cast("list[Json]", extra.get("include") or []))
     if thoughts:
         include.append(ENCRYPTED)
@@ -142,37 +143,38 @@ def _text(settings: Settings, extra: Object) -> Object:
 
 
 def _check(settings: Settings) -> None:
-    """Refuse what a client of another dialect asks for, where no such server can do it. Raises `NoForm`."""
+    """Reject settings of another dialect's client that no Responses server supports. Raises `NoForm`."""
     foreign.check(settings, DIALECT)
-    if settings.max_output_tokens == 0:  # of Messages, where it fills a cache
+    if settings.max_output_tokens == 0:  # only in Messages, where 0 fills a cache
         message = "A model server that speaks Responses says at least one token."
         raise NoForm(message, param="max_tokens")
 
 
 def _may_choose(request: ModelRequest, extra: Object) -> bool:
-    """Whether a choice has something to choose from: servers refuse it else, and so do we what another
-    dialect's client demands. Raises `NoForm`."""
+    """Whether there are tools to choose from: without tools, servers reject a choice. Raises `NoForm` if a
+    client of another dialect requires a call."""
     settings = request.settings
     if settings.tools or "prompt" in extra or any(map(brings_tools, request.items)):
         return True
     if settings.origin == DIALECT:
-        return True  # as it was sent
+        return True  # sent unchanged
     if settings.tool_choice.mode == "required":
         raise foreign.no_choice(settings, DIALECT)
     return False
 
 
 def _fitting_items(items: Iterable[Item], origin: str) -> Iterator[Item]:
-    """The items of a conversation as a Responses server accepts them. Raises `NoForm` for an item of the
-    client's that no such server knows."""
+    """The items of a conversation that a Responses server accepts. Raises `NoForm` for a client's item that
+    no such server knows."""
     for item in items:
         foreign.check_item(item, origin)
         match item:
             case ProviderItem() if item.dialect != DIALECT:
                 yield from foreign.as_function(item, DIALECT, origin)
             case Reasoning():
-                # A summary alone is refused: nothing is stored there. An id tells that the server made it.
-                # OpenAI's servers refuse the words of another server's thoughts (`array_above_max_length`).
+                # Servers reject a summary alone, because they store nothing. An id shows that the server
+                # produced the item.
+                # OpenAI's servers reject the text of another server's reasoning (`array_above_max_length`).
                 own = any_object(item.details.get(DIALECT))
                 theirs = item.text and origin == DIALECT
                 if theirs or own.get("encrypted_content") or "id" in own:
@@ -190,7 +192,7 @@ def _fitting_items(items: Iterable[Item], origin: str) -> Iterator[Item]:
 
 
 def _check_parts(item: Item, parts: Iterable[Part], origin: str) -> None:
-    """Raises `NoForm` for a part that has none here."""
+    """Raises `NoForm` for a part without a form in this dialect."""
     param = foreign.LISTS.get(origin, "messages")
     for part in parts:
         if isinstance(part, ProviderPart) and part.dialect != DIALECT:
@@ -203,8 +205,8 @@ def _check_parts(item: Item, parts: Iterable[Part], origin: str) -> None:
 
 
 def _legal(item: Message) -> Iterator[Message]:
-    """A message of another dialect as servers of this one accept it: an assistant's has text only, and one
-    without text is left out; any other has content."""
+    """A message of another dialect in a form that Responses servers accept: an assistant message has text
+    only and is left out if it has none; any other message has content."""
     if DIALECT in item.details:
         yield item
     elif item.role != "assistant":

@@ -1,4 +1,4 @@
-"""How a Responses server's reply ends: its usage, what it says of itself, and all the forms of a failure."""
+"""The end of a Responses server's reply: its usage, its other fields, and all forms of a failure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ECHO = frozenset(
         "user",
     }
 )
-"""Fields of a Response object that are the run's own here, or repeat what was asked for."""
+"""Fields of a Response object that the run sets itself, or that repeat the request."""
 REASONS = frozenset({"max_output_tokens", "content_filter"})
 _COUNT_FIELDS: Mapping[str, frozenset[str]] = {
     "": frozenset({"input_tokens", "output_tokens", "total_tokens"}),
@@ -65,7 +65,7 @@ _ITEM_FIELDS: Mapping[Kind, frozenset[str]] = {
     "tool_call": frozenset({"type", "id", "status", "call_id", "name", "arguments", "input"}),
     "provider": frozenset(),
 }
-"""Fields of an item that its canonical form has, or that are ours to say."""
+"""Fields of an item that its canonical form has, or that tailrace sets itself."""
 
 
 _OF_PART = frozenset({"type", "text", "refusal", "annotations", "logprobs"})
@@ -73,8 +73,8 @@ _OF_PART = frozenset({"type", "text", "refusal", "annotations", "logprobs"})
 
 
 def details(kind: Kind, item: Object, ordinals: Mapping[Key, int]) -> dict[str, Json]:
-    """What a finished item says that only this dialect knows; a thought's secret with its id. `ordinals` are
-    ours of its texts."""
+    """The fields of a finished item that only this dialect has; for reasoning, its encrypted content and the
+    id. `ordinals` are the canonical ordinals of its texts."""
     own = {name: value for name, value in item.items() if name not in _ITEM_FIELDS[kind]}
     if kind in ("message", "reasoning"):
         own |= _of_parts(item, ordinals)
@@ -87,8 +87,8 @@ def details(kind: Kind, item: Object, ordinals: Mapping[Key, int]) -> dict[str, 
 
 
 def _of_parts(item: Object, ordinals: Mapping[Key, int]) -> dict[str, Json]:
-    """What the parts of an item say beyond their texts, by our ordinals, and the parts that have none
-    (`item_details.py`)."""
+    """The additional fields of the parts of an item, by their canonical ordinals, and the parts that have no
+    canonical form (`item_details.py`)."""
     parts: dict[str, Json] = {}
     for field, name in (("content", PARTS), ("summary", SUMMARY)):
         more: dict[str, Json] = {}
@@ -105,7 +105,7 @@ def _of_parts(item: Object, ordinals: Mapping[Key, int]) -> dict[str, Json]:
 
 
 def usage(model: str, response: Object, *, calls: bool) -> t.Usage:
-    """What the reply cost, why it ended, and what else the final response says of it."""
+    """The token counts of the reply, its finish reason, and the additional fields of the final response."""
     counts = any_object(response.get("usage"))
     before = any_object(counts.get("input_tokens_details"))
     after = any_object(counts.get("output_tokens_details"))
@@ -133,19 +133,19 @@ def usage(model: str, response: Object, *, calls: bool) -> t.Usage:
 
 
 def is_failure(kind: str, data: Object) -> bool:
-    """Whether an event says that the reply failed, in whatever form."""
+    """Whether an event reports in any form that the reply failed."""
     if kind in FAILURES or data.get("object") == "error":
         return True
     return not data.get("type") and any(data.get(name) for name in ("error", "detail"))
 
 
 def is_failed(response: Object) -> bool:
-    """Whether a final response is a failure, whatever its event is called."""
+    """Whether a final response is a failure, whatever the type of its event is."""
     return bool(response.get("error")) or response.get("status") in ("failed", "cancelled")
 
 
 def failure(data: Object) -> ModelFailed:
-    """A failure: flat, nested, or in the response; its code and `param` as they came."""
+    """The error of a failed reply: flat, nested, or in the response. Its `code` and `param` are unchanged."""
     response = any_object(data.get("response"))
     nested = data.get("error") or response.get("error") or data.get("detail")
     fields = any_object(nested) or data
@@ -154,12 +154,12 @@ def failure(data: Object) -> ModelFailed:
         message = message or "The model server cancelled the reply."
     error = {**fields, "code": fields.get("code") or data.get("code")}
     if error.get("type") in FAILURES:
-        del error["type"]  # the event's
+        del error["type"]  # the type of the event, not of the error
     return server_failure(message, error).but(dialect=DIALECT)
 
 
 def _other_counts(counts: Object) -> Object:
-    """What a `usage` says beyond the counts that we add up."""
+    """The fields of a `usage` other than the counts that tailrace adds up."""
     more = {
         k: v for k, v in counts.items() if k not in _COUNT_FIELDS and k not in _COUNT_FIELDS[""]
     }
@@ -171,7 +171,7 @@ def _other_counts(counts: Object) -> Object:
 
 
 def _count(value: Json) -> int:
-    """A number of tokens; some servers count in fractions."""
+    """A number of tokens; some servers send fractions. 0 if the value is not a number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return 0
     return max(int(value), 0) if abs(value) < 2**62 else 0

@@ -1,9 +1,9 @@
-"""One item of a Responses server's reply while it comes: how much of it has been said already.
+"""One item of a Responses server's reply while it is streamed: how much of it has been emitted.
 
-Servers differ in when they say things: piece by piece, a part at once when it is done, all in the finished
-item or in the final response only, or several of these. So each text is compared with what was said of it
-before, and only what is more is said (`rest`). What the end contradicts stays as it was said first: a frame
-that was seen cannot be taken back.
+Servers differ in when they send content: piece by piece, a whole part when it is done, only in the finished
+item or in the final response, or in several of these ways. Therefore each text is compared with the text
+emitted so far, and only the remainder is emitted (`rest`). If the end contradicts emitted text, the emitted
+text stays: a frame that a client has received cannot be withdrawn.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tailrace.protocols.fields import Object, any_object
 
 Kind: TypeAlias = Literal["message", "reasoning", "tool_call", "provider"]
 Key: TypeAlias = tuple[str, int]
-"""A text of an item: what it is (`text`, `refusal`, `reasoning`, `summary`, `arguments`), and the server's
+"""A text of an item: its kind (`text`, `refusal`, `reasoning`, `summary`, `arguments`), and the server's
 ordinal of it."""
 
 NOWHERE = -1
-"""The place of an item whose event names none."""
+"""The index of an item whose event has none."""
 
 CALLS = ("function_call", "custom_tool_call")
 KINDS: Mapping[str, Kind] = {
@@ -37,11 +37,11 @@ _PARTS = {
     "reasoning_text": ("reasoning", "text"),
     "summary_text": ("summary", "text"),
 }
-"""By the type of a part: what it is, and the field that holds its text."""
+"""By the type of a part: the kind of its text, and the field that holds the text."""
 
 
 class StreamedText:
-    """A text, as far as it has been said."""
+    """A text as it has been emitted so far."""
 
     __slots__ = ("annotations", "logprobs", "pieces")
 
@@ -51,12 +51,12 @@ class StreamedText:
         self.logprobs = False
 
     def text(self) -> str:
-        """All of it so far."""
+        """The whole text so far."""
         return "".join(self.pieces)
 
 
 class ItemText:
-    """A text of a finished item, with what else its part says."""
+    """A text of a finished item, with the annotations and log probabilities of its part."""
 
     __slots__ = ("annotations", "key", "logprobs", "text")
 
@@ -68,9 +68,10 @@ class ItemText:
 
 
 class ReplyItem:
-    """An item: what the server says it is, and what of it was said.
+    """An item: the fields that the server sent, and the texts that were emitted.
 
-    `number` is our ordinal, None before it begins; `done` that the server said its last word of it.
+    `number` is the canonical ordinal, None before the item is started; `done`: the server has sent the
+    finished item.
     """
 
     def __init__(self, item: Object) -> None:
@@ -92,17 +93,17 @@ class ReplyItem:
 
     @property
     def call_id(self) -> str:
-        """The id of the call that the item is, or `""`."""
+        """The id of the call if the item is one, or `""`."""
         return word(self.fields.get("call_id"))
 
     def is_other_call(self, fields: Object) -> bool:
-        """Whether it is another call than this one."""
+        """Whether `fields` have the id of a different call."""
         other = word(fields.get("call_id"))
         return bool(self.call_id and other and self.call_id != other)
 
     def is_useless(self) -> bool:
-        """Whether it says nothing that can be used: a call without arguments that can be read, a message
-        without words."""
+        """Whether the item has no usable content: a function call whose arguments are not valid JSON, a
+        custom call without input, a message without text."""
         if self.kind != "tool_call":
             words = any(each.text() for each in self.texts.values())
             return self.kind == "message" and not words
@@ -116,13 +117,13 @@ class ReplyItem:
         return False
 
     def lacks_arguments(self) -> bool:
-        """Whether it is a function's call, and nothing was said of what with."""
+        """Whether it is a function call for which the server has sent no arguments."""
         function = self.kind == "tool_call" and self.fields.get("type") != "custom_tool_call"
         return function and not self.text_of_kind("arguments").strip()
 
     def part(self, key: Key) -> int:
-        """Our ordinal for the next piece of a text. Parts follow each other: a text that continues after
-        another one began does so in a part of its own."""
+        """The canonical ordinal of the next piece of a text. Parts are sequential: a text that continues
+        after another text began gets a new part."""
         group = "summary" if key[0] == "summary" else "content"
         if self._current.get(group) != key:
             self._current[group] = key
@@ -136,7 +137,8 @@ class ReplyItem:
         return "".join(self.texts[key].text() for key in sorted(self.texts) if key[0] == kind)
 
     def rest(self, parts: list[ItemText], *, all_of_it: bool) -> Iterator[tuple[ItemText, str]]:
-        """Each of these texts, with as much as has not been said; `all_of_it`: the item has no others."""
+        """Each of these texts with the remainder that has not been emitted; `all_of_it`: the item has no
+        other texts."""
         for kind in {part.key[0]: None for part in parts}:
             some = [part for part in parts if part.key[0] == kind]
             text, whole = self.text_of_kind(kind), "".join(part.text for part in some)
@@ -146,11 +148,12 @@ class ReplyItem:
                 yield from (
                     (part, part.text[len(self._streamed_text(part.key)) :]) for part in some
                 )
-            elif all_of_it and whole.startswith(text):  # the server counts its parts in two ways
+            elif all_of_it and whole.startswith(text):  # the server numbers its parts in two ways
                 yield some[-1], whole[len(text) :]
 
     def _begins(self, parts: list[ItemText], *, all_of_it: bool) -> bool:
-        """Whether what was said under each ordinal of the server is how the part of that ordinal begins."""
+        """Whether the text emitted under each of the server's ordinals is a prefix of the part with that
+        ordinal."""
         texts = {part.key: part.text for part in parts}
         kind = parts[0].key[0]
         keys = {key for key in self.texts if key[0] == kind and (all_of_it or key in texts)}
@@ -184,7 +187,7 @@ def part_of(part: Object, n: int, field: str = "content") -> ItemText | None:
 
 
 def arguments_of(item: Object) -> str:
-    """What a call is called with; some servers send the object itself."""
+    """The arguments of a call as text; some servers send the object itself."""
     value = item.get("input" if item.get("type") == "custom_tool_call" else "arguments")
     if value is None or isinstance(value, str):
         return value or ""
@@ -192,12 +195,12 @@ def arguments_of(item: Object) -> str:
 
 
 def kind_of(fields: Object) -> Kind:
-    """What an item is to us."""
+    """The canonical kind of an item."""
     return KINDS.get(word(fields.get("type")), "provider")
 
 
 def can_be_same(one: ReplyItem, item: Object) -> bool:
-    """Whether an item of the final response, that no id names, can be one that came in the stream."""
+    """Whether an item of the final response that no id identifies can be this item of the stream."""
     if kind_of(item) != one.kind:
         return False
     if one.kind == "provider":
@@ -214,24 +217,24 @@ def can_be_same(one: ReplyItem, item: Object) -> bool:
 
 
 def text_index(what: str, data: Object) -> int:
-    """The server's ordinal of the text that an event is about, 0 where it says none."""
+    """The server's ordinal of the text that an event refers to, 0 if the event has none."""
     if what == "arguments":
         return 0
     return _whole_number(data.get("summary_index" if what == "summary" else "content_index"))
 
 
 def output_index(data: Object) -> int:
-    """The place of the item that an event is about, `NOWHERE` where it says none."""
+    """The index of the item that an event refers to, `NOWHERE` if the event has none."""
     return _whole_number(data.get("output_index"), NOWHERE)
 
 
 def word(value: Json) -> str:
-    """A string, of what may be anything."""
+    """The value if it is a string, else `""`."""
     return value if isinstance(value, str) else ""
 
 
 def objects(value: Json) -> list[Object]:
-    """The objects of a list, of what may be anything."""
+    """The objects of a list; empty if the value is not a list."""
     return (
         [any_object(entry) for entry in cast("list[Json]", value)]
         if isinstance(value, list)

@@ -1,10 +1,10 @@
-"""A Responses server's reply as payloads.
+"""Decodes a Responses server's reply to payloads.
 
-An event's item is found by its `item_id`, else by its `output_index`, else it is the last one of its kind;
-text without an item begins one. Unknown types become `provider` items. The final response completes the
-reply: content that no event had is taken from it, in its order. A call without usable arguments and a message
-without text stay open until then. Only a final response, or `[DONE]` after complete items, ends a reply; an
-error in any form fails it.
+The item of an event is found by its `item_id`, else by its `output_index`, else it is the last open item of
+the kind; text without an item begins one. Unknown types become `provider` items. The final response completes
+the reply: content that was in no event is taken from it, in its order. A call without usable arguments and a
+message without text stay open until then. Only a final response, or `[DONE]` after complete items, ends a
+reply; an error in any form fails it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tailrace.protocols.upstream import NO_ARGUMENTS, SseReplyDecoder
 DIALECT = "responses"
 ENDS = ("response.completed", "response.incomplete", "response.done")
 MAX_COMPARISONS = 64
-"""Items of a stream that one of the final response is compared with by what it says."""
+"""The number of items of a stream whose content is compared with an item of the final response."""
 _RUN = ("response.created", "response.queued", "response.in_progress")
 
 _DELTAS: Mapping[str, tuple[Kind, str]] = {
@@ -54,7 +54,8 @@ _DELTAS: Mapping[str, tuple[Kind, str]] = {
     "response.function_call_arguments.delta": ("tool_call", "arguments"),
     "response.custom_tool_call_input.delta": ("tool_call", "arguments"),
 }
-"""By event: whose text grows, and which; the names without `_text` are those of Open Responses."""
+"""By the type of an event: the kind of the item whose text it continues, and the kind of the text; names
+without `_text` are those of Open Responses."""
 _WHOLES: Mapping[str, tuple[Kind, str, str]] = {
     "output_text.done": ("message", "text", "text"),
     "refusal.done": ("message", "refusal", "refusal"),
@@ -65,7 +66,8 @@ _WHOLES: Mapping[str, tuple[Kind, str, str]] = {
     "function_call_arguments.done": ("tool_call", "arguments", "arguments"),
     "custom_tool_call_input.done": ("tool_call", "arguments", "input"),
 }
-"""By event: whose text is whole, which, and the field that holds it."""
+"""By the name of an event: the kind of the item whose text it completes, the kind of the text, and the field
+that holds it."""
 _PARTS: Mapping[str, tuple[Kind | None, str]] = {
     "content_part.added": (None, "content"),
     "content_part.done": (None, "content"),
@@ -77,7 +79,7 @@ _PLACE = frozenset({"type", "item_id", "output_index", "sequence_number", "obfus
 
 
 class ResponsesDecoder(SseReplyDecoder):
-    """One reply of a Responses server."""
+    """Decodes one reply of a Responses server."""
 
     dialect = DIALECT
 
@@ -99,12 +101,12 @@ class ResponsesDecoder(SseReplyDecoder):
 
     def _end_without_final_event(self) -> None:
         if self._has_done_mark and self._all and all(item.done for item in self._all):
-            self._end({})  # it said that this is the end, and nothing is missing but the last event
+            self._end({})  # the reply has ended, only the final event is missing
         else:
             super()._end_without_final_event()
 
     def _raise_reported(self, error: Object) -> None:
-        """With the code and `param` that the server gave."""
+        """Raises the error with the `code` and `param` that the server sent."""
         if end.is_failure("", error):
             raise end.failure(error)
         super()._raise_reported(error)
@@ -131,12 +133,13 @@ class ResponsesDecoder(SseReplyDecoder):
             case _ if kind not in _RUN:
                 self._on_provider_event(name, data)
             case _:
-                pass  # it repeats what was asked for
+                pass  # these events only repeat the request
 
-    # which item
+    # finding the item of an event
 
     def _find(self, data: Object, kind: Kind | None) -> ReplyItem | None:
-        """The item an event is about; a `kind` of which there is none may begin one."""
+        """The open item that an event refers to. If none is found, a new item of `kind` begins, unless it is
+        a call; otherwise None."""
         by_id = self._by_id.get(word(data.get("item_id")))
         if by_id is not None and kind in (None, by_id.kind):
             return None if by_id.closed else by_id
@@ -149,7 +152,7 @@ class ResponsesDecoder(SseReplyDecoder):
         going = [item for item in self._going if item.kind == kind]
         if going and (index == NOWHERE or by_id is not None):
             return going[-1]
-        if kind == "tool_call":  # nobody has said what is called: the finished item will
+        if kind == "tool_call":  # the tool's name is only in the finished item
             return None
         item = self._by_index[index] = self._new({"type": kind, "id": data.get("item_id")})
         return item
@@ -172,7 +175,7 @@ class ResponsesDecoder(SseReplyDecoder):
         index = len(self._all) if index == NOWHERE else index
         by_id = self._by_id.get(word(fields.get("id")))
         if by_id is not None and not by_id.done and by_id.kind == kind_of(fields):
-            self._by_index[index] = by_id  # said twice, or begun by its text
+            self._by_index[index] = by_id  # repeated, or its text began it
             return
         by_index = self._by_index.get(index)
         if by_index is not None and not by_index.done and not (by_index.id and fields.get("id")):
@@ -194,12 +197,13 @@ class ResponsesDecoder(SseReplyDecoder):
         candidates = self._find_by_names(fields)
         item = next((item for item in candidates if not item.closed), None)
         if item is None and any(item.fields == {**item.fields, **fields} for item in candidates):
-            return  # said twice
+            return  # repeated
         item = item or self._find_by_place(fields, output_index(data)) or self._new(fields)
         self._finish_item(item, fields)
 
     def _find_by_place(self, fields: Object, index: int) -> ReplyItem | None:
-        """The open item that a finished one is by its place, where no name tells."""
+        """The open item that has the index of a finished one, or without an index fits its content; for items
+        that no id identifies."""
         by_index = self._by_index.get(index)
         going = [] if by_index is None else [by_index]
         if index == NOWHERE:
@@ -207,7 +211,7 @@ class ResponsesDecoder(SseReplyDecoder):
         fit = (i for i in going if i.kind == kind_of(fields) and not i.done)
         return next((item for item in fit if not item.is_other_call(fields)), None)
 
-    # what is said of it
+    # the content of an item
 
     def _on_delta(self, about: tuple[Kind, str], data: Object) -> None:
         kind, what = about
@@ -245,18 +249,18 @@ class ResponsesDecoder(SseReplyDecoder):
             self._cite(item, ("text", text_index("text", data)), annotation)
 
     def _on_provider_event(self, name: str, data: Object) -> None:
-        """Any other event, where it is about an item of the server's own."""
+        """Pass on any other event, if it refers to a provider item."""
         item = self._find(data, None)
         if item is None or item.kind != "provider" or item.number is None:
             return
         form = FORMS.get(word(item.fields.get("type")))
         if form is not None and name in form.opening:
-            return  # told with the item's beginning
+            return  # the encoder emits it when the item begins
         more = {key: value for key, value in data.items() if key not in _PLACE}
         self._emit(t.ProviderEvent(item.number, name, more))
 
     def _rest(self, item: ReplyItem, parts: list[ItemText], *, all_of_it: bool = False) -> None:
-        """Say what of these texts has not been said."""
+        """Emit the remainder of these texts that has not been emitted."""
         for part, more in item.rest(parts, all_of_it=all_of_it):
             text = item.texts.get(part.key)
             logprobs = [] if text is not None and text.logprobs else part.logprobs
@@ -270,7 +274,7 @@ class ResponsesDecoder(SseReplyDecoder):
         text_so_far = item.texts.setdefault(key, StreamedText())
         text_so_far.logprobs = text_so_far.logprobs or bool(logprobs)
         if item.kind == "tool_call" and not (item.number is not None or item.fields.get("name")):
-            text_so_far.pieces.append(text)  # said when its name is known
+            text_so_far.pieces.append(text)  # emitted when the name is known
             return
         number = self._start(item)
         text_so_far.pieces.append(text)
@@ -291,10 +295,10 @@ class ResponsesDecoder(SseReplyDecoder):
         number = self._start(item)
         self._emit(t.AnnotationAdded(number, annotation, item.part(key)))
 
-    # its beginning and its end
+    # the start and the end of an item
 
     def _start(self, item: ReplyItem) -> int:
-        """Begin an item, if that is not done yet; returns its ordinal."""
+        """Start an item if it has not started; returns its canonical ordinal."""
         if item.number is not None:
             return item.number
         fields = item.fields
@@ -320,7 +324,8 @@ class ResponsesDecoder(SseReplyDecoder):
         return item.number
 
     def _finish_item(self, item: ReplyItem, fields: Object, status: Status = "completed") -> None:
-        """The server's last word of an item, or ours; what is of no use yet waits for the final response."""
+        """Finish an item with its final fields, from the server or from an early end. An item without usable
+        content stays open until the final response."""
         item.done = True
         self._going.pop(item, None)
         item.fields = {**item.fields, **fields}
@@ -358,8 +363,8 @@ class ResponsesDecoder(SseReplyDecoder):
         self._emit(end.usage(self._model, response, calls=calls))
 
     def _match(self, output: list[Object]) -> dict[ReplyItem, Object]:
-        """The final response's items by the item of the stream that has their id or content; others are
-        new."""
+        """The final response's items, by the item of the stream that has their id or content. An item that
+        matches none is new."""
         pairs: dict[ReplyItem, Object] = {}
         for surely in (True, False):
             left: list[Object] = []
@@ -383,7 +388,7 @@ class ResponsesDecoder(SseReplyDecoder):
         return pairs
 
     def _find_by_names(self, fields: Object) -> list[ReplyItem]:
-        """The items that a finished one can be by its id, or its call's."""
+        """The items that have the id of a finished item, or the id of its call."""
         items = (
             self._by_id.get(word(fields.get("id"))),
             self._by_call.get(word(fields.get("call_id"))),

@@ -1,7 +1,7 @@
-"""The Response object and its parts as JSON (openai 3.52 and 2.54; fields both validate strictly).
+"""The Response object and its parts as JSON (openai 3.52 and 2.54; fields that both validate strictly).
 
-A client may ask for what only its model server knows (an effort of "ultra"). It is passed on as asked, but
-the Response object echoes only the values both SDK versions know.
+A client may send values that only its model server knows (such as an effort of "ultra"). They are passed on
+unchanged, but the Response object echoes only the values that both SDK versions know.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tailrace.protocols.fields import Object, any_object, without_empty
 from tailrace.protocols.openai_responses import item_details, items, tools
 
 INCOMPLETE_REASONS = frozenset({"max_output_tokens", "content_filter"})
-"""Of the reasons the SDK types allow, those a run of ours can have."""
+"""The reasons in the SDK types that a run can have."""
 
 ERROR_CODES = frozenset(
     {
@@ -54,15 +54,17 @@ SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast
 CITATIONS = frozenset({"url_citation", "file_citation", "container_file_citation", "file_path"})
 
 KEPT_BACK = frozenset({"id", "encrypted_content"})
-"""Of what a server says of an item: its id is one of ours, and its secret is shown on request only."""
+"""Fields of a server's item that are not shown: tailrace generates its own `id`, and encrypted content is
+shown on request only."""
 
 SECRETS = frozenset({"authorization", "headers"})
 """Fields of an `mcp` tool that are never shown again."""
 
 
 class ResponseState(Struct, frozen=True, kw_only=True):
-    """What a Response object says besides its request. Times in seconds since the epoch; `server_fields`:
-    what the model server said of its last reply that is neither the run's own nor of the request."""
+    """The fields of a Response object that do not repeat its request. Times are in seconds since the epoch;
+    `server_fields`: the model server's fields for its last reply, without those that the run sets itself or
+    that repeat the request."""
 
     metadata: dict[str, str]
     status: str
@@ -75,7 +77,7 @@ class ResponseState(Struct, frozen=True, kw_only=True):
 
 
 def response(id: str, request: RunRequest, state: ResponseState) -> Object:
-    """A Response object."""
+    """Encode a Response object."""
     settings = request.settings
     extra = settings.extra if settings.origin == items.DIALECT else {}
     return {
@@ -123,7 +125,8 @@ def response(id: str, request: RunRequest, state: ResponseState) -> Object:
 
 
 def usage(totals: Totals, more: Object) -> Object:
-    """`usage`, with every field some SDK version requires, and what a server counted beyond (`more`)."""
+    """Encode `usage`, with every field that some SDK version requires, and the additional fields of the
+    server (`more`)."""
     before, after = (any_object(more.get(f"{way}_tokens_details")) for way in ("input", "output"))
     return {
         **more,
@@ -140,12 +143,13 @@ def usage(totals: Totals, more: Object) -> Object:
 
 
 def is_citation(annotation: Json) -> bool:
-    """Whether it is an annotation of the API: AI SDK takes a text with any other for no event at all."""
+    """Whether it is an annotation of the API: AI SDK rejects the whole event if a text has any other
+    annotation."""
     return isinstance(annotation, dict) and cast("Object", annotation).get("type") in CITATIONS
 
 
 def text_part(part: TextPart | None = None) -> Object:
-    """An `output_text` part; without `part`, as it is when it opens."""
+    """Encode an `output_text` part; without `part`, its initial form."""
     return {
         "type": "output_text",
         "text": part.text if part else "",
@@ -155,7 +159,7 @@ def text_part(part: TextPart | None = None) -> Object:
 
 
 def message(id: str, item: Message, status: str) -> Object:
-    """An output message."""
+    """Encode an output message."""
     content: list[Json] = [
         {"type": "refusal", "refusal": part.refusal}
         if isinstance(part, RefusalPart)
@@ -176,25 +180,27 @@ def message(id: str, item: Message, status: str) -> Object:
 
 
 def own(item: Item) -> Object:
-    """What only this dialect says of an item, as it came; what is ours to say goes before it."""
+    """The fields of an item that only this dialect has, unchanged; fields that tailrace sets itself take
+    precedence over them."""
     details = any_object(item.details.get(items.DIALECT))
     return {k: v for k, v in details.items() if k not in KEPT_BACK and not k.startswith("$")}
 
 
 def _whole(item: Item, fields: Object) -> Object:
-    """An item with all that its server said of it."""
+    """An item with all the fields that its server sent."""
     details = any_object(item.details.get(items.DIALECT))
     return {**own(item), **item_details.with_parts(fields, details)}
 
 
 def has_others(item: Message) -> bool:
-    """Whether a server said parts that only this dialect knows."""
+    """Whether a server sent parts that only this dialect has."""
     return item_details.OTHERS["content"] in any_object(item.details.get(items.DIALECT))
 
 
 def reasoning(id: str, item: Reasoning, *, encrypted: bool) -> Object:
-    """A reasoning item; `encrypted` adds the content only the provider can read. What a server of another
-    dialect must get back stands there in any case: nothing else of the item would bring it."""
+    """Encode a reasoning item; `encrypted` adds the content that only the provider can read. Data that a
+    server of another dialect must get back is always included, because no other field of the item carries
+    it."""
     fields: Object = {
         "id": id,
         "type": "reasoning",
@@ -221,8 +227,8 @@ def _error(end: RunEnd | None) -> Json:
 
 
 def _code(end: RunFailed, failure: failures.OpenAIError) -> str:
-    """A code that clients of a Response object know, or a server's own. Codex ends a turn by it, or tries
-    again."""
+    """A code that clients of a Response object know, or a server's own. Codex decides by it whether to end a
+    turn or to retry."""
     if (
         end.dialect in failures.OPENAI
         or failure.code in ERROR_CODES
@@ -235,8 +241,8 @@ def _code(end: RunFailed, failure: failures.OpenAIError) -> str:
 
 
 def _incomplete(end: RunEnd | None) -> Json:
-    """OpenAI's reasons as they are; limits of ours as the nearest one, with the true one beside it. A
-    server's own word for why its reply ended stands in what is `served`."""
+    """`incomplete_details`: OpenAI's reasons are unchanged; a limit of the run is shown as the nearest
+    reason, with the limit's name beside it. A server's own reason is in `server_fields`."""
     if not isinstance(end, RunIncomplete):
         return None
     if end.reason in INCOMPLETE_REASONS:

@@ -1,7 +1,7 @@
-"""The base of one output item on the Responses stream: its id, its place, its frames.
+"""The base class of an output item on the Responses stream: its id, its index, its frames.
 
-Deltas are the hot path: a writer renders a template once a content part, so that a delta frame costs one
-JSON string and one `%`.
+Deltas are the hot path: a writer renders a template once per content part, so a delta frame costs one JSON
+string and one `%`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from tailrace.protocols.framing.json_line import encode as _json
 
 @functools.cache
 def opening(kind: str) -> bytes:
-    """How a frame of this type opens, up to its number."""
+    """The beginning of a frame of this type, up to its number."""
     name = kind.encode()
     return b'event: %b\ndata: {"type":"%b","sequence_number":' % (name, name)
 
 
 def template(kind: str, place: bytes, tail: bytes = b"") -> bytes:
-    """A delta's whole frame, but for its number and its text."""
+    """The template of a delta frame: complete except for its number and its text."""
     parts = (opening(f"response.{kind}"), b"," + place, tail + b"}\n\n")
     first, second, third = (part.replace(b"%", b"%%") for part in parts)
     return b'%b%%d%b,"delta":%%b%b' % (first, second, third)
@@ -36,7 +36,7 @@ class WriterOptions(Protocol):
 
 
 class ResponsesEmitter(Protocol):
-    """What a writer needs of the encoder."""
+    """The methods of the encoder that a writer uses."""
 
     @property
     def options(self) -> WriterOptions: ...
@@ -53,7 +53,7 @@ class ResponsesEmitter(Protocol):
 
 
 class ItemWriter(ABC):
-    """Base: an item with an id and a place in `output`."""
+    """Base class of an item with an id and an index in `output`."""
 
     prefix = "item"
 
@@ -66,23 +66,23 @@ class ItemWriter(ABC):
         self.place = b'"item_id":%b,"output_index":%d' % (_json(self.id), output_index)
 
     def open(self) -> None:
-        """The item begins: `output_item.added` with its zero values."""
+        """Start the item: emit `output_item.added` with its initial form."""
         self._item("response.output_item.added", self.zero())
 
     @abstractmethod
     def zero(self) -> Object:
-        """The item as it is when it opens."""
+        """The initial form of the item."""
 
     @abstractmethod
     def take(self, payload: t.Payload) -> None:
-        """Show any other event of this item."""
+        """Encode any other event of this item."""
 
     def _item(self, kind: str, item: Object) -> None:
         place = b'"output_index":%d,"item":' % self.index
         self.stream.emit(opening(kind), place, _json(item))
 
     def pause(self) -> None:  # noqa: B027 - most items need not do anything
-        """The response ends here though the item does not."""
+        """End the item's output in this response, although the item has not ended."""
 
     def _close(self, item: Object) -> None:
         self.closed = True
@@ -94,6 +94,6 @@ class ItemWriter(ABC):
         self.stream.emit(opening(f"response.{kind}"), self.place, *rest)
 
     def _emit_placed(self, kind: str, fields: Object) -> None:
-        """An event that names its item by its place alone."""
+        """Emit an event that identifies its item by the index alone."""
         rest = (b",", _json(fields)[1:-1]) if fields else ()
         self.stream.emit(opening(f"response.{kind}"), b'"output_index":%d' % self.index, *rest)
