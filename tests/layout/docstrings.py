@@ -1,4 +1,5 @@
-"""Finds public functions without a docstring that do not implement a documented method either.
+"""Finds public functions without a docstring that do not implement a documented method either, and the names
+in docstrings.
 
 A method implements another if a base class of its class, or a protocol whose methods its class all has,
 documents a method of the same name. Classes are matched by name: the tree has no two classes of one name
@@ -8,6 +9,7 @@ documents a method of the same name. Classes are matched by name: the tree has n
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -114,3 +116,55 @@ def _attributes(node: ast.ClassDef) -> Iterator[str]:
 
 def _is_decorated(node: Function, *names: str) -> bool:
     return any(ast.unparse(each).rpartition(".")[2] in names for each in node.decorator_list)
+
+
+NAME = re.compile(r"`([a-z_]{3,})`")
+
+
+def names_in_docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The lower-case names in backticks in docstrings and in strings after assignments, with their lines."""
+    for node in _docstrings(tree):
+        for name in NAME.findall(str(node.value)):
+            yield node.lineno, name
+
+
+def names_in_code(tree: ast.Module) -> set[str]:
+    """All names in a module's code, and the words of its strings other than docstrings."""
+    documentation = {id(node) for node in _docstrings(tree)}
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=str() | bytes() as text) if id(node) not in documentation:
+                words = text if isinstance(text, str) else text.decode("latin-1")
+                names.update(re.findall(r"\w+", words))
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+                names.add(name)
+            case ast.keyword(arg=str() as name) | ast.alias(asname=str() as name):
+                names.add(name)
+            case ast.alias(name=name):
+                names.update(name.split("."))
+            case _:
+                pass
+    return names | set(definitions(tree))
+
+
+def definitions(tree: ast.Module) -> Iterator[str]:
+    """The names of a module's functions, classes and annotated fields."""
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.FunctionDef(name=name)
+                | ast.AsyncFunctionDef(name=name)
+                | ast.ClassDef(name=name)
+            ):
+                yield name
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                yield name
+            case _:
+                pass
+
+
+def _docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.value

@@ -13,7 +13,6 @@ import io
 import re
 import subprocess
 import tokenize
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,25 +131,13 @@ def _plain(text: str) -> str:
     return re.sub(r"`[^`]*`", "", " ".join(text.split()))
 
 
-SOURCES = {str(path.relative_to(SOURCE)): path for path in sorted(SOURCE.rglob("*.py"))}
-NOT_YET = set(
-    tomllib.loads((Path(__file__).parent / "names_not_yet.toml").read_text(encoding="utf-8"))[
-        "phrases"
-    ]
-)
-
-
-@pytest.mark.parametrize("file", SOURCES)
-def test_docstrings_and_comments_are_plain(file: str) -> None:
-    found = [
-        f"{file}:{line}: {fault}"
-        for line, text in comments(SOURCES[file].read_text(encoding="utf-8"))
+def test_docstrings_and_comments_are_plain() -> None:
+    assert not [
+        f"{path.relative_to(SOURCE)}:{line}: {fault}"
+        for path in sorted(SOURCE.rglob("*.py"))
+        for line, text in comments(path.read_text(encoding="utf-8"))
         for fault in faults(text)
     ]
-    if file in NOT_YET:
-        assert found, "it is plain now: remove it from names_not_yet.toml"
-    else:
-        assert not found
 
 
 @pytest.mark.parametrize(
