@@ -14,7 +14,8 @@ from tests.http.test_deploy import until
 from tests.support.team_files import effects, team_server
 from tests.support.terminals import terminal
 
-ASKED = 'Run order({"what":"hat"})? [y/N]'
+FORMS = "[yes | edit: ARGUMENTS | no[: REASON] | respond: TEXT] [no]:"
+ASKED = 'Run order({"what":"hat"})? ' + FORMS
 
 
 def config(folder: Path) -> str:
@@ -23,8 +24,19 @@ def config(folder: Path) -> str:
     return str(folder / "tailrace.toml")
 
 
-@pytest.mark.parametrize(("typed", "orders"), [("y", 1), ("n", 0), ("", 0)])
-def test_a_call_that_needs_a_yes(tmp_path: Path, typed: str, orders: int) -> None:
+DECISIONS = [
+    ("y", 1),
+    ("yes", 1),
+    ("n", 0),
+    ("no: too dear", 0),
+    ("", 0),
+    ('edit: {"what": "ship"}', 1),
+    ("respond: We have one.", 0),
+]
+
+
+@pytest.mark.parametrize(("typed", "orders"), DECISIONS)
+def test_a_person_decides_about_a_call(tmp_path: Path, typed: str, orders: int) -> None:
     with terminal(
         "run", "lead", "order a hat", "--config", config(tmp_path), folder=tmp_path
     ) as it:
@@ -34,6 +46,19 @@ def test_a_call_that_needs_a_yes(tmp_path: Path, typed: str, orders: int) -> Non
         it.until("All is done now.")
         assert it.ends() == 0
     assert effects(tmp_path, "order") == orders
+
+
+@pytest.mark.parametrize("typed", ["maybe", "edit: {", 'edit: {"what": 1}'])
+def test_a_call_is_put_again_until_the_decision_is_valid(tmp_path: Path, typed: str) -> None:
+    with terminal(
+        "run", "lead", "order a hat", "--config", config(tmp_path), folder=tmp_path
+    ) as it:
+        it.until(ASKED)
+        it.type(typed + "\n")
+        it.until(ASKED)
+        it.type("no\n")
+        assert it.ends() == 0
+    assert effects(tmp_path, "order") == 0
 
 
 def test_a_question_is_asked_until_the_answer_fits(tmp_path: Path) -> None:
@@ -71,9 +96,9 @@ def test_without_a_terminal_nobody_is_answered_for(tmp_path: Path, more: tuple[s
 def test_the_demo_asks_and_keeps_its_runs(tmp_path: Path) -> None:
     command = ("demo", "--port", "0", "--data", str(tmp_path / "demo"))
     with terminal(*command, folder=tmp_path) as first:
-        first.until("? [y/N]")
+        first.until(FORMS)
     with terminal(*command, folder=tmp_path) as second:
-        second.until("? [y/N]")
+        second.until(FORMS)
         second.type("y\n")
         shown = second.until("Ctrl-C stops.")
         assert str(tmp_path / "demo") in shown

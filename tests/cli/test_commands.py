@@ -190,7 +190,7 @@ def test_answer_answers_what_a_run_waits_for(tmp_path: Path) -> None:
                 select_a_moment()
             if status == "yes":
                 wrong = tailrace("answer", job, "maybe", "--url", team.url)
-                assert (wrong.returncode, "waits for yes or no" in wrong.stderr) == (1, True)
+                assert (wrong.returncode, "waits for a decision" in wrong.stderr) == (1, True)
             assert tailrace("answer", job, status, "--url", team.url).returncode == 0
             assert (
                 "run.completed" in tailrace("tail", job, "--as", "native", "--url", team.url).stdout

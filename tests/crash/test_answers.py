@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Generator, Sequence
 from itertools import product
 from pathlib import Path
@@ -116,12 +117,28 @@ def session(url: str) -> tuple[str, Sent]:
     return job, ("/api/stream", answer, {"idempotency-key": "answer"})
 
 
+EDIT = '{"what":"ship"}'
+
+
+def native_edit(url: str) -> tuple[str, Sent]:
+    job, (path, answer, headers) = native(url)
+    return job, (path, {**answer, "arguments": EDIT}, headers)
+
+
+def responses_edit(url: str) -> tuple[str, Sent]:
+    job, (path, body, headers) = responses(url)
+    (answer,) = body["input"]
+    return job, (path, {**body, "input": [{**answer, "arguments": EDIT}]}, headers)
+
+
 SURFACES: dict[str, Callable[[str], tuple[str, Sent]]] = {
     "native": native,
     "responses": responses,
     "ui": ui,
     "ag-ui": agui,
     "session": session,
+    "native, edit": native_edit,
+    "responses, edit": responses_edit,
 }
 
 
@@ -148,12 +165,17 @@ def answer_through(server: ChildServer, surface: str, forks: Forks, number: int,
         while _until(server, shown, forks).json()["status"] != "completed":
             select_a_moment()
         again = _until(server, sent, forks)
-        if surface not in ("native", "responses"):
+        if not surface.startswith(("native", "responses")):
             assert again.text == first.text, "all of what it began"
-        assert "Bought." in again.text or surface == "native"
+        assert "Bought." in again.text or surface.startswith("native")
         log = _until(server, (f"/jobs/{job}/stream", None, {}), forks).text
         assert log.count('"run.resumed"') == 1
         assert log.count('"run.completed"') == 1
+        edited = surface.endswith(", edit")
+        starts = [line for line in log.splitlines() if '"tool.started"' in line]
+        assert all((json.dumps(EDIT) in line) == edited for line in starts), (
+            "it runs as a person edited it"
+        )
         assert effects(server.folder, "order") <= 1
     finally:
         server.kill()

@@ -95,8 +95,8 @@ def _native(paused: Paused, **more: Any) -> Sent:
 HAT = {"what": "hat"}
 REFUSED: dict[str, tuple[Callable[[Paused], Sent], str]] = {
     "ag-ui, payload": (
-        lambda p: _agui(p, status="resolved", payload={"approved": True, "editedArgs": EDITED}),
-        "resume[0].payload.editedArgs",
+        lambda p: _agui(p, status="resolved", payload={"approved": True, "args": EDITED}),
+        "resume[0].payload.args",
     ),
     "ag-ui, entry": (lambda p: _agui(p, **YES, editedArgs=EDITED), "resume[0].editedArgs"),
     "ag-ui, no": (
@@ -113,7 +113,7 @@ REFUSED: dict[str, tuple[Callable[[Paused], Sent], str]] = {
         ),
         "resume[0].payload.reason",
     ),
-    "responses, key": (lambda p: _responses(p, arguments="{}"), "input[0].arguments"),
+    "responses, key": (lambda p: _responses(p, editedArgs=EDITED), "input[0].editedArgs"),
     "responses, reason": (lambda p: _responses(p, reason=["ship"]), "input[0].reason"),
     "responses, arguments": (lambda p: _responses(p, _asked(p)), "input[0].arguments"),
     "responses, name": (
@@ -125,7 +125,7 @@ REFUSED: dict[str, tuple[Callable[[Paused], Sent], str]] = {
     "ui, less input": (lambda p: _ui(p, {}), "messages[0].parts[0].input"),
     "ui, approvals": (lambda p: _old_ui(p, HAT, args=EDITED), "approvals[0].args"),
     "ui, approvals and input": (lambda p: _old_ui(p, EDITED), "messages[0].parts[0].input"),
-    "native": (lambda p: _native(p, editedArgs=EDITED), "answers"),
+    "native": (lambda p: _native(p, editedArgs=EDITED), "answers.editedArgs"),
     "native, beside": (
         lambda p: (_native(p)[0], {"answers": [_native(p)[1]], "editedArgs": EDITED}),
         "editedArgs",

@@ -29,7 +29,6 @@ PUBLIC_NAMES = {"Custom"}
 """Classes whose name is public in two places: a tool of a request, and an event of an agent's author."""
 TERMS = {
     "ack_wait",
-    "asked",
     "auto_vacuum",
     "citations_delta",
     "commentary",

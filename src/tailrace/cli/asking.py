@@ -27,16 +27,21 @@ def can_ask() -> bool:
 
 
 def ask(waiting_for: Sequence[Question]) -> list[AnswerFields]:
-    """The person's answers to all questions: y/N to a call, text to a question."""
+    """The person's answers to all questions: a decision about a call, text to a question."""
     return [_put(question) for question in waiting_for]
 
 
 def _put(question: Question) -> AnswerFields:
-    if question["kind"] == "approval":
-        return answer_fields(
-            question, "yes" if typer.confirm(sentence(question), default=False) else "no"
-        )
-    return answer_fields(question, str(typer.prompt(sentence(question))))
+    """Put a question until its answer is well-formed."""
+    approval = question["kind"] == "approval"
+    text = f"{sentence(question)} [{_forms(question)}]" if approval else sentence(question)
+    while True:
+        try:
+            return answer_fields(
+                question, str(typer.prompt(text, default="no" if approval else None))
+            )
+        except ServerError as error:
+            typer.echo(error, err=True)
 
 
 def sentence(question: Question) -> str:
@@ -46,14 +51,47 @@ def sentence(question: Question) -> str:
     return f"Run {question['name']}({question['arguments']})?"
 
 
+FORMS = {
+    "approve": "yes",
+    "reject": "no[: REASON]",
+    "edit": "edit: ARGUMENTS",
+    "respond": "respond: TEXT",
+}
+"""How each decision about a call is written."""
+
+
+def _forms(question: Question) -> str:
+    return " | ".join(FORMS[each] for each in question.get("decisions") or FORMS)
+
+
+def decision(text: str) -> AnswerFields | None:
+    """The decision that a text in one of `FORMS` gives; None for any other text."""
+    word, colon, rest = text.partition(":")
+    rest = rest.strip()
+    match (word.strip().lower(), bool(colon)):
+        case ("yes" | "y", False):
+            return {"approved": True}
+        case ("no" | "n", _):
+            return {"approved": False, "reason": rest} if rest else {"approved": False}
+        case ("edit", True):
+            return {"approved": True, "arguments": rest}
+        case ("respond", True):
+            return {"response": rest}
+        case _:
+            return None
+
+
 def answer_fields(question: Question, text: str) -> AnswerFields:
-    """The answer that a text gives: yes or no to a call, any text to a question. Raises `ServerError`."""
+    """The answer that a text gives: a decision (`FORMS`) about a call, any text to a question. Raises
+    `ServerError`."""
     if question["kind"] == "question":
         request = InputRequested(question["request_id"], question["message"], question["schema"])
         try:
             return msgspec.structs.asdict(reply(request, text))
         except BadRequest as error:
             raise ServerError(error.message) from None
-    if text not in ("yes", "no"):
-        raise ServerError(f"{question['name']}({question['arguments']}) waits for yes or no.")
-    return {name: question[name] for name in ("item", "asked")} | {"approved": text == "yes"}
+    fields = decision(text)
+    if fields is None:
+        call = f"{question['name']}({question['arguments']})"
+        raise ServerError(f"{call} waits for a decision: {_forms(question)}.")
+    return {name: question[name] for name in ("item", "asked")} | fields

@@ -70,8 +70,8 @@ async def start(url: str, agent: str, text: str) -> str:
 
 
 async def answer(url: str, run: str, text: str) -> None:
-    """Answer the first question of a run: yes or no to a call, any text to a question. Raises
-    `ServerError`."""
+    """Answer the first question of a run: a decision about a call (`asking.FORMS`), any text to a question.
+    Raises `ServerError`."""
     path = f"/jobs/{_job(run)}"
     waiting = msgspec.json.decode(await _ask(url, "GET", path))["waiting_for"]
     if not waiting:

@@ -198,7 +198,12 @@ def runs(url: Url = DEFAULT_URL, json: Json = False) -> None:
 @app.command()
 def answer(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="Any of the run's ids.")],
-    text: Annotated[str, typer.Argument(help="yes or no, or the answer to a question.")],
+    text: Annotated[
+        str,
+        typer.Argument(
+            help="yes, no, no: REASON, edit: ARGUMENTS (JSON), respond: TEXT, or the answer to a question."
+        ),
+    ],
     url: Url = DEFAULT_URL,
 ) -> None:
     """Answer the question of a waiting run."""

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from tailrace.errors import BadRequest, Conflict
 from tailrace.events.grammar import ASKED_TOOL
+from tailrace.events.item_state import ItemState
 from tailrace.events.items import Item, Json
 from tailrace.events.schema_shapes import NoSchema
 from tailrace.events.schemas import mismatch
@@ -35,13 +36,25 @@ from tailrace.events.types import (
 from tailrace.events.work import Overspent
 
 
-class Approval(Struct, frozen=True, forbid_unknown_fields=True):
-    """Approval or refusal of the tool call of item `item`, at its `occurrence`th request (1, 2, 3 …)."""
+class Approval(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A person's decision about the tool call of item `item`, at its `occurrence`th request (1, 2, 3 …).
+
+    `arguments`: the edited arguments of an approved call, as JSON text (free text for a custom tool).
+    `response`: the result of the call, which then does not run; `approved` is false.
+    """
 
     item: int
     approved: bool
     reason: str = ""
     occurrence: int = msgspec.field(default=1, name="asked")
+    arguments: str | None = None
+    response: str | None = None
+
+    def event(self, by: str = "") -> ApprovalResolved:
+        """The decision as the event of the run."""
+        return ApprovalResolved(
+            self.item, self.approved, self.reason, self.arguments, self.response, by
+        )
 
 
 class Reply(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,13 +116,13 @@ def _unfit(value: Json, schema: Json) -> str:
         raise BadRequest("The answer takes too long to check against its question.") from None
 
 
-def drafts(state: RunState, answer: Answer) -> list[Draft]:
-    """The drafts of an answer. Raises `Conflict` for a question that is not open, `BadRequest` for an answer
-    that the question does not allow."""
+def drafts(state: RunState, answer: Answer, by: str = "") -> list[Draft]:
+    """The drafts of an answer by user `by`. Raises `Conflict` for a question that is not open, `BadRequest`
+    for an answer that the question does not allow."""
     names = [each.request_id if isinstance(each, Reply | Decline) else each.item for each in answer]
     if len(set(names)) < len(names):
         raise Conflict("The same question is answered twice.", code="already_answered")
-    return [_draft(state, each) for each in answer]
+    return [_draft(state, each, by) for each in answer]
 
 
 def answer_place(
@@ -151,12 +164,16 @@ class _Log:
             case InputRequested():
                 self._questions[payload.request_id] = payload
             case ApprovalResolved():
-                self._keep(event, "call", payload.item, self._approval_counts[payload.item])
+                payload = msgspec.structs.replace(payload, by="")
+                self._keep(
+                    event, payload, "call", payload.item, self._approval_counts[payload.item]
+                )
                 self._open.discard(payload.item)
             case InputReceived():
-                self._keep(event, "question", payload.request_id)
+                payload = msgspec.structs.replace(payload, by="")
+                self._keep(event, payload, "question", payload.request_id)
             case ToolCompleted():
-                self._keep(event, "output", payload.item)
+                self._keep(event, payload, "output", payload.item)
                 self._open.discard(payload.item)
             case RunWaiting():
                 self._waits = True
@@ -166,9 +183,11 @@ class _Log:
             case _:
                 pass
 
-    def _keep(self, event: Event, kind: str, name: str | int, time: int = 0) -> None:
+    def _keep(
+        self, event: Event, payload: Payload, kind: str, name: str | int, time: int = 0
+    ) -> None:
         place = AnswerPlace(event.seq, self._turn + self._waits, is_repeated=True)
-        self._answers[kind, name, time] = event.payload, place
+        self._answers[kind, name, time] = payload, place
 
     def find(self, answer: One) -> AnswerPlace | None:
         """The position of one equal answer; None for the approval of a call whose approval was requested
@@ -183,8 +202,7 @@ class _Log:
         """The key of the answered call or question, and the event that the answer becomes."""
         match answer:
             case Approval():
-                approval = ApprovalResolved(answer.item, answer.approved, answer.reason)
-                return ("call", answer.item, answer.occurrence), approval
+                return ("call", answer.item, answer.occurrence), answer.event()
             case Reply():
                 input_received = InputReceived(answer.request_id, answer.value)
                 return ("question", answer.request_id, 0), input_received
@@ -199,7 +217,7 @@ class _Log:
                 assert_never(answer)
 
 
-def _draft(state: RunState, answer: One) -> Draft:
+def _draft(state: RunState, answer: One, by: str) -> Draft:
     match answer:
         case Approval():
             exists = 0 <= answer.item < len(state.items)
@@ -212,17 +230,17 @@ def _draft(state: RunState, answer: One) -> Draft:
                     f" (asked: {item.approval_requests}): answer that request.",
                     code="already_answered",
                 )
-            approval = ApprovalResolved(answer.item, answer.approved, answer.reason)
-            return Draft(approval, item.node, item.agent)
+            _check_decision(answer.event(), item)
+            return Draft(answer.event(by), item.node, item.agent)
         case Reply():
             schema = _open_question(state, answer.request_id).schema
             if wrong := _unfit(answer.value, schema):
                 raise BadRequest(f"The answer does not fit the question: {wrong}.")
-            return Draft(InputReceived(answer.request_id, answer.value))
+            return Draft(InputReceived(answer.request_id, answer.value, by))
         case Decline():
             question = _open_question(state, answer.request_id)
             words = None if question.item is None else answer.words
-            return Draft(InputReceived(answer.request_id, words))
+            return Draft(InputReceived(answer.request_id, words, by))
         case Output():
             exists = 0 <= answer.item < len(state.items)
             item = state.items[answer.item] if exists else None
@@ -238,3 +256,26 @@ def _open_question(state: RunState, name: str) -> InputRequested:
     if state.asks.get(name) != "asked":
         raise Conflict("This question is no longer open.", code="already_answered")
     return state.questions[name]
+
+
+def _check_decision(decision: ApprovalResolved, item: ItemState) -> None:
+    """Raises `BadRequest` for a decision that the request does not allow, and for edited arguments that do
+    not fit the tool's schema."""
+    request = item.approval_request
+    name = item.started.name
+    if request is not None and request.decisions and decision.decision not in request.decisions:
+        allowed = ", ".join(request.decisions)
+        raise BadRequest(
+            f"A call of {name} cannot be answered with {decision.decision!r}; allowed: {allowed}.",
+            code="decision_not_allowed",
+        )
+    if decision.arguments is None or item.started.custom:
+        return
+    try:
+        value = msgspec.json.decode(decision.arguments)
+    except (msgspec.DecodeError, RecursionError):
+        raise BadRequest(f"The edited arguments of {name} are not JSON.") from None
+    if not isinstance(value, dict):
+        raise BadRequest(f"The edited arguments of {name} must be a JSON object.")
+    if wrong := _unfit(value, request.schema if request is not None else None):
+        raise BadRequest(f"The edited arguments of {name} do not fit its schema: {wrong}.")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, assert_never
 
+from msgspec.structs import replace
+
 from tailrace.errors import IllegalEvent
 from tailrace.events import grammar
 from tailrace.events import types as t
@@ -85,17 +87,20 @@ class ItemState:
     `reply` is the number of the agent's model reply (1, 2, 3 …) that it belongs to, 0 while that reply is
     open. `cut` means that the reply's worker died; the item continues if the next worker repeats it.
     `abandoned` means that it does not: the item was shown, and is in no later history. `approval_requests`
-    is the number of approval requests for its call.
+    is the number of approval requests for its call, `approval_request` the last one. `edited_arguments`
+    outlive a crash, which makes the approval void.
     """
 
     __slots__ = (
         "abandoned",
         "agent",
         "approval",
+        "approval_request",
         "approval_requests",
         "arguments",
         "content",
         "cut",
+        "edited_arguments",
         "has_begun",
         "node",
         "output",
@@ -116,7 +121,9 @@ class ItemState:
         self.tool = "none"
         self.has_begun = False
         self.approval_requests = 0
+        self.approval_request: t.ApprovalRequested | None = None
         self.approval: t.ApprovalResolved | None = None
+        self.edited_arguments: str | None = None
         self.output: t.ToolCompleted | None = None
         self.reply = 0
         self.cut = self.abandoned = False
@@ -136,14 +143,23 @@ class ItemState:
                 return not self.abandoned
             case t.ApprovalRequested():
                 self.approval_requests += 1
+                self.approval_request = event
             case t.ApprovalResolved():
                 self.approval = event
+                if event.arguments is not None:
+                    self.edited_arguments = event.arguments
                 return True
             case t.ToolProgress():
                 pass
             case _:
                 assert_never(event)
         return False
+
+    def call(self) -> ToolCall | None:
+        """The complete call as it runs, with the arguments that a person gave it; None for other items."""
+        if not isinstance(self.content, ToolCall) or self.edited_arguments is None:
+            return self.content if isinstance(self.content, ToolCall) else None
+        return replace(self.content, arguments=self.edited_arguments)
 
     def add_text(self, delta: t.TextDelta) -> None:
         """Append text and log probabilities to a text part; the first delta of a part creates it."""

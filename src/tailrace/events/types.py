@@ -12,6 +12,12 @@ from typing import Literal
 from msgspec import Struct, field
 
 from tailrace.events.items import Item, Json, Status
+from tailrace.events.pauses import ApprovalRequested as ApprovalRequested
+from tailrace.events.pauses import ApprovalResolved as ApprovalResolved
+from tailrace.events.pauses import Decision as Decision
+from tailrace.events.pauses import InputReceived as InputReceived
+from tailrace.events.pauses import InputRequested as InputRequested
+from tailrace.events.payload import Base as Base
 from tailrace.events.request import RunRequest
 
 ItemKind = Literal["message", "reasoning", "tool_call", "provider", "image", "audio"]
@@ -19,10 +25,6 @@ RunsOn = Literal["client", "server", "mcp", "provider"]
 AgentKind = Literal["main", "subagent", "tool"]
 Ending = Literal["completed", "incomplete", "failed", "cancelled"]
 Finish = Literal["stop", "length", "tool_calls", "content_filter"]
-
-
-class Base(Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
-    """Base of every payload."""
 
 
 class AgentEntry(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -249,10 +251,12 @@ class ItemCompleted(Base, frozen=True, tag="item.completed"):
 
 
 class ToolStarted(Base, frozen=True, tag="tool.started"):
-    """The tool of call item `item` started; `key` is the idempotency key that it received."""
+    """The tool of call item `item` started; `key` is the idempotency key that it received, `arguments` those
+    that it received instead of the call's, because a person edited them."""
 
     item: int
     key: str = ""
+    arguments: str | None = None
 
 
 class ToolProgress(Base, frozen=True, tag="tool.progress"):
@@ -270,37 +274,6 @@ class ToolCompleted(Base, frozen=True, tag="tool.completed"):
     item: int
     output: str
     is_error: bool = False
-
-
-class ApprovalRequested(Base, frozen=True, tag="approval.requested"):
-    """Call item `item` waits for a person's approval."""
-
-    item: int
-    message: str = ""
-
-
-class ApprovalResolved(Base, frozen=True, tag="approval.resolved"):
-    """A person approved or rejected call item `item`."""
-
-    item: int
-    approved: bool
-    reason: str = ""
-
-
-class InputRequested(Base, frozen=True, tag="input.requested"):
-    """A question to a person. `schema` describes the answer; `item` is the call that asks, if one does."""
-
-    request_id: str
-    message: str
-    schema: Json = None
-    item: int | None = None
-
-
-class InputReceived(Base, frozen=True, tag="input.received"):
-    """The answer to `input.requested`."""
-
-    request_id: str
-    value: Json = None
 
 
 class CompactionStarted(Base, frozen=True, tag="compaction.started"):

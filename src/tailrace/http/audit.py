@@ -23,14 +23,15 @@ MOST_SAID = 2_000
 
 
 def record_answer(http: Request, run: str, answer: Answer) -> None:
-    """Add the decisions on a run's questions to the line of this request."""
+    """Add the decisions on a run's questions to the line of this request, by the ordinals of their calls."""
+    decisions = [each for each in answer if isinstance(each, Approval)]
     http.state.answer = {
         "action": "answer",
         "run": ids.run_id(run),
-        "approved": [each.item for each in answer if isinstance(each, Approval) and each.approved],
-        "denied": [
-            each.item for each in answer if isinstance(each, Approval) and not each.approved
-        ],
+        "approved": [each.item for each in decisions if each.approved],
+        "edited": [each.item for each in decisions if each.arguments is not None],
+        "denied": [each.item for each in decisions if not each.approved and each.response is None],
+        "responded": [each.item for each in decisions if each.response is not None],
     }
 
 

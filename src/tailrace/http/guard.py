@@ -164,6 +164,7 @@ def caller(http: Request, principal: Principal, gate: Gate) -> Caller:
         owner=Owner(principal.tenant, "" if "admin" in principal.scopes else principal.user),
         maker=Owner(principal.tenant, principal.user),
         accounts=principal.accounts,
+        name=principal.user or principal.token,
         delivery=Delivery(
             path=http.scope["path"],
             key=http.headers.get("idempotency-key", ""),

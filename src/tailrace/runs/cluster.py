@@ -195,13 +195,13 @@ class Cluster:
                 return await self._worker.end(run, RunCancelled(by))
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def answer(self, run: str, answer: Answer) -> bool:
+    async def answer(self, run: str, answer: Answer, by: str) -> bool:
         while True:
             with suppress(Fenced):  # as above
                 if self._worker.live(run) is not None:
-                    return await self._worker.answer(run, answer)
+                    return await self._worker.answer(run, answer, by)
                 reply = await self._work.call(
-                    run, worker_rpc.encode(worker_rpc.Answers.of(answer)), CALL_SECONDS
+                    run, worker_rpc.encode(worker_rpc.Answers.of(answer, by)), CALL_SECONDS
                 )
                 return reply is not None and worker_rpc.outcome(reply)
             await asyncio.sleep(AGAIN_SECONDS)

@@ -91,9 +91,10 @@ class Executor(Protocol):
         has ended."""
         ...
 
-    async def answer(self, run: str, answer: Answer) -> bool:
-        """Answer a question of a run that has a worker; False if it has none, or is about to pause. Raises
-        `Conflict` for a question that is not open, `BadRequest` for an answer that does not fit."""
+    async def answer(self, run: str, answer: Answer, by: str) -> bool:
+        """Answer a question, as user `by`, of a run that has a worker; False if it has none, or is about to
+        pause. Raises `Conflict` for a question that is not open, `BadRequest` for an answer that does not
+        fit."""
         ...
 
     def reading(self, run: str) -> AbstractContextManager[None]:

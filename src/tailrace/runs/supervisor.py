@@ -290,8 +290,10 @@ class Supervisor:
         answer: Answer,
         turn: RunResumed = RunResumed(),  # noqa: B008 - frozen
         key: SubmissionKey | None = None,
+        by: str = "",
     ) -> AnswerPlace:
-        """Answer the questions of a run. When this returns, the answer is durable and the run continues.
+        """Answer the questions of a run, as user `by`. When this returns, the answer is durable and the run
+        continues.
 
         `turn` has the request and messages; messages are accepted only while the run waits. `key` is that of
         the submission. A turn that is sent again changes nothing. Raises `Conflict` for a question that is
@@ -302,7 +304,7 @@ class Supervisor:
                 claim = self._submissions.claim(key, run, answers=True)
                 await self._store.records.change(claim)
         try:
-            await self._give(run, answer, turn)
+            await self._give(run, answer, turn, by)
         except Conflict:
             before = answer_place(await self._directory.events(run), answer, turn.input)
             if before is None:
@@ -317,22 +319,22 @@ class Supervisor:
         """What an equal submission began or answered before. Raises `Unprocessable`."""
         return await self._submissions.find(key)
 
-    async def _give(self, run: str, answer: Answer, turn: RunResumed) -> None:
-        while turn.input or not await self._executor.answer(run, answer):
+    async def _give(self, run: str, answer: Answer, turn: RunResumed, by: str) -> None:
+        while turn.input or not await self._executor.answer(run, answer, by):
             await self._executor.wait(run)  # it is on its way to its pause
             async with self._waking:  # two answers at once must not wake it twice
                 if (await self._directory.state(run)).phase != "running":
                     with suppress(Fenced):  # another process woke it: perhaps by another answer
-                        return await self._wake(run, answer, turn)
+                        return await self._wake(run, answer, turn, by)
         return None
 
-    async def _wake(self, run: str, answer: Answer, turn: RunResumed) -> None:
+    async def _wake(self, run: str, answer: Answer, turn: RunResumed, by: str) -> None:
         """Write an answer to a run that waits. Raises `Fenced` when another process was first."""
         try:
             record, state = await self._waiting(run)
         except Conflict:
             raise Conflict("The run asks for nothing.", code="already_answered") from None
-        resume_drafts = [*drafts(state, answer), Draft(turn)]
+        resume_drafts = [*drafts(state, answer, by), Draft(turn)]
         await self._accounts.check(record.budgets)
         await self._running.enter(run, record.budgets)
         await self._offer(run, state.seq, record.budgets)

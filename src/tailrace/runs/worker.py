@@ -179,14 +179,15 @@ class Worker:
         await live.writer.flush()
         return True
 
-    async def answer(self, run: str, answer: Answer) -> bool:
-        """Answer a question of a run of this worker; False if the run is not here, or is about to pause.
-        Raises `Conflict` for a question that is not open, `Fenced` if another worker has the run."""
+    async def answer(self, run: str, answer: Answer, by: str) -> bool:
+        """Answer a question of a run of this worker as user `by`; False if the run is not here, or is about
+        to pause. Raises `Conflict` for a question that is not open, `Fenced` if another worker has the
+        run."""
         live = self._live.get(run)
         if live is None or live.writer.state.phase != "running":
             return False
         try:
-            live.answer(drafts(live.writer.state, answer))
+            live.answer(drafts(live.writer.state, answer, by))
             await live.writer.flush()
         except Fenced:
             live.cancel("another worker")  # no client sees it: nothing can be written

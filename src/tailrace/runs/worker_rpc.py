@@ -37,14 +37,15 @@ class Ask(Struct, frozen=True, tag="ask"):
 
 
 class Answers(Struct, frozen=True, tag="answers"):
-    """Answers, each with the name of its kind."""
+    """Answers of user `by`, each with the name of its kind."""
 
     answers: list[tuple[str, dict[str, Any]]] = msgspec.field(name="given")
+    by: str = ""
 
     @classmethod
-    def of(cls, answer: Answer) -> Answers:
+    def of(cls, answer: Answer, by: str) -> Answers:
         """The call that gives these answers."""
-        return cls([(NAMES[type(each)], msgspec.to_builtins(each)) for each in answer])
+        return cls([(NAMES[type(each)], msgspec.to_builtins(each)) for each in answer], by)
 
     def answer(self) -> Answer:
         """The answers of the call. Raises `msgspec.MsgspecError` for fields that do not fit their kind."""
@@ -82,7 +83,7 @@ async def respond(
     *,
     works: Callable[[], bool],
     cancel: Callable[[str], Awaitable[bool]],
-    answer: Callable[[Answer], Awaitable[bool]],
+    answer: Callable[[Answer, str], Awaitable[bool]],
 ) -> bytes | None:
     """Execute a call and reply with its result; no reply if another worker has the run, because it got the
     call too."""
@@ -92,7 +93,7 @@ async def respond(
             return encode(CallResult(await cancel(call.by)))
         if isinstance(call, Ask):
             return encode(CallResult(works()))
-        return encode(CallResult(await answer(call.answer())))
+        return encode(CallResult(await answer(call.answer(), call.by)))
     except CallerError as error:
         name = next((name for name, kind in REFUSALS.items() if type(error) is kind), OTHER)
         result = CallResult(is_accepted=False, refusal=name, message=error.message)

@@ -26,6 +26,7 @@ from tailrace.models.contract import Model
 from tailrace.runtimes import compaction, structured
 from tailrace.runtimes.agent import Agent, AgentLimits
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.decisions import with_note
 from tailrace.runtimes.foreign import without_server_words
 from tailrace.runtimes.node_lifecycle import ModelReply
 from tailrace.runtimes.repeating import beginning
@@ -274,23 +275,24 @@ class Invocation:
                     pass
                 case Answer(completed):
                     self._emit(completed)
-                case AskApproval(message):
-                    self._emit(t.ApprovalRequested(call, message))
+                case AskApproval(request):
+                    self._emit(request)
                 case AskUser(question):
                     name = question_id(call)
-                    request = t.InputRequested(name, question.question, question.schema(), call)
-                    self._emit(request)
+                    schema = question.schema()
+                    self._emit(t.InputRequested(name, question.question, schema, call))
                 case RunTools() | Dispatch():
-                    if state.items[call].tool != "running":
-                        self._emit(t.ToolStarted(call, self._key(call)))
+                    item = state.items[call]
+                    if item.tool != "running":
+                        self._emit(t.ToolStarted(call, self._key(call), item.edited_arguments))
                     calls_to_run.append(call)
         return calls_to_run
 
     async def _run_call(self, call: int) -> bool:
         """One call's work, and its answer; False when it can only wait."""
         tool = self._tool(call)
-        content = self._context.state.items[call].content
-        if not isinstance(content, ToolCall):
+        content = self._context.state.items[call].call()
+        if content is None:
             raise AssertionError("only complete calls begin")
         if tool is None:
             return await self._dispatch(call, content)
@@ -303,7 +305,8 @@ class Invocation:
 
         about = ToolContext(self._context.run, content.call_id, self._key(call), progress)
         result = (await tool.call(content.arguments, about)).cut()
-        self._emit(t.ToolCompleted(call, result.output, result.is_error))
+        output = with_note(self._context.state.items[call], result.output)
+        self._emit(t.ToolCompleted(call, output, result.is_error))
         return True
 
     async def _dispatch(self, call: int, content: ToolCall) -> bool:

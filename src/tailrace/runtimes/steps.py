@@ -16,8 +16,9 @@ from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.item_state import ItemState
 from tailrace.events.items import ToolCall
 from tailrace.events.state import RunState
-from tailrace.events.types import ToolCompleted
+from tailrace.events.types import ApprovalRequested, ToolCompleted
 from tailrace.protocols.cut_calls import CUT, NOTHING, is_whole
+from tailrace.runtimes.decisions import approval_request, result_without_run
 from tailrace.runtimes.tools.contract import Tool
 from tailrace.runtimes.tools.dispatch import TASK, Question
 
@@ -57,9 +58,9 @@ class Answer(Struct, frozen=True):
 
 
 class AskApproval(Struct, frozen=True):
-    """A person must say yes first."""
+    """A person must decide about the call first."""
 
-    message: str
+    request: ApprovalRequested
 
 
 class AskUser(Struct, frozen=True):
@@ -82,8 +83,8 @@ Move: TypeAlias = WaitForAnswer | Answer | AskApproval | AskUser | RunTools | Di
 def next_move(state: RunState, number: int, tool: Tool | None, subagents: frozenset[str]) -> Move:
     """What to do about one pending call; `tool` is None for a name that no tool has."""
     item = state.items[number]
-    call = item.content
-    if not isinstance(call, ToolCall):
+    call = item.call()
+    if call is None:
         return _answer(number, CUT_OFF)
     if item.tool in ASKED_TOOL:
         return WaitForAnswer()
@@ -119,13 +120,14 @@ def _permission(number: int, item: ItemState, call: ToolCall, tool: Tool) -> Mov
         return RunTools()
     if item.approval is None:
         again = f" again? {INTERRUPTED}" if cut_off else "?"
-        return AskApproval(f"Run {call.name}({call.arguments}){again}")
-    if item.approval.approved:
+        message = f"Run {call.name}({call.arguments}){again}"
+        return AskApproval(approval_request(number, message, tool.spec.parameters))
+    result = result_without_run(item)
+    if result is None:
         return RunTools()
-    if cut_off:
+    if cut_off and result.is_error:
         return _answer(number, INTERRUPTED)
-    why = f": {item.approval.reason}" if item.approval.reason else "."
-    return _answer(number, f"A person refused this call{why}")
+    return Answer(ToolCompleted(number, result.cut().output, result.is_error))
 
 
 def _question(state: RunState, number: int, call: ToolCall) -> Move:

@@ -18,6 +18,7 @@ from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.protocols.ag_ui.request import Resume, RunAgentInput
 from tailrace.protocols.ag_ui.wire import APPROVAL, QUESTION, SURFACE
+from tailrace.protocols.decisions import CallDecision, DecisionKeys, decode_decision
 from tailrace.protocols.fields import any_object, as_object, only, optional
 from tailrace.runs.conversations import named_id
 from tailrace.runs.owner import Owner
@@ -151,8 +152,7 @@ def _answer(entry: Resume, state: RunState) -> Approval | Reply | Decline:
         time = ids.asked_time(entry.interrupt)
         if entry.status == "cancelled":
             return Approval(number, approved=False, reason=_reason(entry), occurrence=time)
-        approved, reason = _decision(entry.payload, entry.where + ".payload")
-        return Approval(number, approved, reason, time)
+        return _decision(entry.payload, entry.where + ".payload").approval(number, time)
     questions = list(state.questions.values())
     if number >= len(questions):
         raise BadRequest(
@@ -165,16 +165,11 @@ def _answer(entry: Resume, state: RunState) -> Approval | Reply | Decline:
     return Reply(question.request_id, entry.payload)
 
 
-def _decision(payload: Json, where: str) -> tuple[bool, str]:
-    """`{approved, reason?}`, or the bare boolean."""
+def _decision(payload: Json, where: str) -> CallDecision:
+    """A decision, or the bare boolean."""
     if isinstance(payload, bool):
-        return payload, ""
-    fields = any_object(payload)
-    only(fields, ("approved", "reason"), where)
-    approved = fields.get("approved")
-    if not isinstance(approved, bool):
-        raise BadRequest(f"{where}.approved must be a boolean.", param=f"{where}.approved")
-    return approved, optional(fields, "reason", str, default="", where=where)
+        return CallDecision(payload)
+    return decode_decision(any_object(payload), where, DecisionKeys(arguments="editedArgs"))
 
 
 def _reason(entry: Resume) -> str:

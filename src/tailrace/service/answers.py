@@ -15,7 +15,6 @@ from tailrace.errors import BadRequest, Conflict, NotFound
 from tailrace.events import history, ids
 from tailrace.events.answers import (
     Answer,
-    Approval,
     Decline,
     One,
     Output,
@@ -28,13 +27,14 @@ from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, InputRequested
 from tailrace.protocols import attribution
-from tailrace.protocols.fields import only, optional
+from tailrace.protocols.decisions import DecisionKeys, decode_decision
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.owner import Owner
 from tailrace.service.outcomes import APPROVAL, REQUEST
 from tailrace.service.stored_runs import StoredRuns
 
-ANSWER_KEYS = ("type", "id", "status", "approval_request_id", "approve", "reason")
+ANSWER_KEYS = ("type", "id", "status", "approval_request_id")
+"""Keys of the answer to an approval request besides the decision."""
 
 
 class Answering(Struct, frozen=True):
@@ -199,12 +199,8 @@ def _answer(item: ProviderItem | ToolOutput, state: RunState, run: str, where: s
     if position is not None and position[0] != run:
         place = f"{where}.approval_request_id"
         raise BadRequest(f"{place} is of another response.", param=place)
-    only(item.data, ANSWER_KEYS, where)
-    approved = item.data.get("approve")
-    if not isinstance(approved, bool):
-        raise BadRequest(f"{where}.approve must be a boolean.", param=f"{where}.approve")
-    reason = optional(item.data, "reason", str, default="", where=where)
-    return Approval(number, approved, reason, ids.asked_time(_request_id(item)))
+    decision = decode_decision(item.data, where, DecisionKeys(approval="approve"), ANSWER_KEYS)
+    return decision.approval(number, ids.asked_time(_request_id(item)))
 
 
 def _reply(output: ToolOutput, state: RunState) -> Reply | Decline | None:

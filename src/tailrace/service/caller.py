@@ -50,7 +50,8 @@ def _no_audit(_run: str, _answer: Answer) -> None:
 class Caller(Struct, frozen=True):
     """The authenticated caller. It may see the runs of `owner`: its user's, or all of the tenant's for an
     admin or a key without a user. `maker` owns what it creates, and the names that it gives, for an admin
-    too. `accounts` have the limits that apply.
+    too. `accounts` have the limits that apply. `name` is its user, or the id of its token without one: events
+    of the log name it.
 
     `is_valid`: whether its key is still valid, checked while it reads a stream. `wait_for_disconnect` returns
     when the client has left. `record_answer` receives each answer that it gives to a run, before the run does
@@ -60,6 +61,7 @@ class Caller(Struct, frozen=True):
     owner: Owner
     maker: Owner
     accounts: Sequence[Account] = ()
+    name: str = ""
     delivery: Delivery = Delivery()
     is_valid: Callable[[], Awaitable[bool]] = _always
     wait_for_disconnect: Callable[[], Awaitable[None]] = _never

@@ -163,7 +163,7 @@ class RunService(Struct, frozen=True):
         caller.record_answer(run, answer)
         turn = RunResumed(request, messages)
         return await self.runs.supervisor.answer(
-            run, answer, turn, await caller.repeatable_submission(body)
+            run, answer, turn, await caller.repeatable_submission(body), caller.name
         )
 
     async def resolve(

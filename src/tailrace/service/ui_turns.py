@@ -48,24 +48,24 @@ async def find_answer(runs: StoredRuns, create: SendUiMessages, owner: Owner) ->
     """
     ours = [(each, place) for each in create.results if (place := ids.item_position(each.id))]
     for each in create.results:
-        if each.approved is not None and ids.item_position(each.id) is None and not create.past:
+        if each.decision is not None and ids.item_position(each.id) is None and not create.past:
             raise BadRequest(
                 f"There is no approval request with the id '{each.id}'.", param=each.where
             )
     if not ours:
         return None
-    run = next((place[0] for each, place in ours if each.approved is not None), ours[-1][1][0])
+    run = next((place[0] for each, place in ours if each.decision is not None), ours[-1][1][0])
     try:
         record = await runs.directory.find(run, owner)
         await runs.until_settled(record.run, "The run that asked", "messages")
         state = await runs.directory.state(record.run)
     except (NotFound, Expired):
-        if not create.past and any(each.approved is not None for each, _ in ours):
+        if not create.past and any(each.decision is not None for each, _ in ours):
             raise
         return None  # outputs of a run that is gone: the messages are its history
     for each, (of, number) in ours:
         call = create.calls.get(ids.item_id("call", of, number))
-        if each.approved is not None and of == run and call is not None:
+        if each.decision is not None and of == run and call is not None:
             _check_input(call, number, state)
     answers = [_answer(each, number, state) for each, (of, number) in ours if of == run]
     answer: Answer = tuple(each for each in answers if each is not None)
@@ -99,8 +99,8 @@ def _is_open(state: RunState, answer: Approval) -> bool:
 
 
 def _answer(part: PartResult, number: int, state: RunState) -> Approval | Reply | Decline | None:
-    if part.approved is not None:
-        return Approval(number, part.approved, part.text, ids.asked_time(part.id))
+    if part.decision is not None:
+        return part.decision.approval(number, ids.asked_time(part.id))
     for name, question in state.questions.items():
         if question.item == number and state.asks[name] == "asked":
             return Decline(name, part.text) if part.failed else reply(question, part.text)

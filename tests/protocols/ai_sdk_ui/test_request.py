@@ -23,6 +23,7 @@ from tailrace.events.items import (
 )
 from tailrace.protocols.ai_sdk_ui import request, wire
 from tailrace.protocols.ai_sdk_ui.messages import DENIAL, PartResult
+from tailrace.protocols.decisions import CallDecision
 from tests.support.logs import user
 
 ASK = {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
@@ -195,11 +196,13 @@ def test_approvals_in_the_message_and_beside_it() -> None:
     last = {"id": "a1", "role": "assistant", "parts": [part]}
     asked = _decode(messages=[ASK, last])
     where = "messages[1].parts[0].approval"
-    assert asked.results == (PartResult("apr_x_1", where, approved=False, text="too dear"),)
+    assert asked.results == (
+        PartResult("apr_x_1", where, CallDecision(approved=False, reason="too dear")),
+    )
     assert asked.request.include == (wire.APPROVALS,), "whoever answers so, knows the form"
     plain = {"id": "a1", "role": "assistant", "parts": [_tool("pay", state="input-available")]}
     beside = _decode(messages=[ASK, plain], approvals=[{"id": "apr_x_1", "approved": True}])
-    assert beside.results == (PartResult("apr_x_1", "approvals[0]", approved=True),)
+    assert beside.results == (PartResult("apr_x_1", "approvals[0]", CallDecision(approved=True)),)
     assert beside.request.include == ()
     assert _decode(toolApproval=True).request.include == (wire.APPROVALS,)
 

@@ -16,12 +16,12 @@ from tailrace.events.items import Item, TextPart, ToolOutput
 from tailrace.events.request import Settings
 from tailrace.events.state import RunState
 from tailrace.models.scenario import ScenarioStep
-from tests.runtimes.adapters.answered_suite import Answered
+from tests.runtimes.adapters.decisions_suite import Decisions
 from tests.support.specs import FOREVER, PAINT, Spec, Steps, reason, send, spec, until
 from tests.support.team import call, outputs, say, texts
 
 
-class Contract(Answered):
+class Contract(Decisions):
     """The suite."""
 
     failed_tool_fails_the_run = False

@@ -43,11 +43,6 @@ GOODBYE = frame(
 )
 """The end of a stream that is not whole: a connection that breaks ends the process of some clients."""
 
-_APPROVAL_SCHEMA: Object = {
-    "type": "object",
-    "properties": {"approved": {"type": "boolean"}, "reason": {"type": "string"}},
-    "required": ["approved"],
-}
 _POINTER = re.compile(r"(/([^/~]|~[01])*)*")
 _OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "add": ("value",),
@@ -94,7 +89,23 @@ def approval(run: str, time: int, request: t.ApprovalRequested, *, has_call: boo
     return {
         **fields,
         **without_empty({"message": request.message}),
-        "responseSchema": _APPROVAL_SCHEMA,
+        "responseSchema": _decision_schema(request),
+    }
+
+
+def _decision_schema(request: t.ApprovalRequested) -> Object:
+    """The schema of the `payload` that answers an approval request: only the decisions that it allows."""
+    allowed = request.decisions  # none in logs of 0.1, whose streams keep their bytes
+    properties: Object = {"approved": {"type": "boolean"}, "reason": {"type": "string"}}
+    if "edit" in allowed:
+        properties["editedArgs"] = request.schema or {"type": "object"}
+    if "respond" not in allowed:
+        return {"type": "object", "properties": properties, "required": ["approved"]}
+    properties["response"] = {"type": "string"}
+    return {
+        "type": "object",
+        "properties": properties,
+        "anyOf": [{"required": ["approved"]}, {"required": ["response"]}],
     }
 
 

@@ -27,6 +27,7 @@ from tailrace.events.items import (
 )
 from tailrace.protocols import media
 from tailrace.protocols.ai_sdk_ui import wire
+from tailrace.protocols.decisions import CallDecision, decode_decision
 from tailrace.protocols.fields import (
     Object,
     as_list,
@@ -34,7 +35,6 @@ from tailrace.protocols.fields import (
     body_object,
     nested,
     objects,
-    only,
     optional,
     text,
 )
@@ -46,20 +46,20 @@ NOT_TOLD = frozenset(
 """Parts of an assistant's message that no model reads."""
 BELOW = {"data-subagent": True, "data-subagent-end": False}
 """Parts that say whether those after them are a subagent's."""
-APPROVAL_KEYS = ("id", "approved", "reason", "isAutomatic", "signature")
-"""Of `approval` in a tool's part (ai 7). The last two are not a person's: they say how it was asked."""
+APPROVAL_KEYS = ("id", "isAutomatic", "signature")
+"""Keys of `approval` in a tool's part (ai 7) besides the decision; the last two describe the request."""
 DENIAL = "The user refused this call."
 _OPEN_STATES = ("input-available", "approval-requested", "approval-responded")
 _RESULT_STATES = ("output-available", "output-error", "output-denied")
 
 
 class PartResult(Struct, frozen=True):
-    """An answer in a message: an approval or denial (`approved`) by the approval's id, the output of a call
-    by the call's id, or its failure (`failed`); `where` is its place."""
+    """An answer in a message: a decision about a call by the approval's id, the output of a call (`text`) by
+    the call's id, or its failure (`failed`); `where` is its place."""
 
     id: str
     where: str
-    approved: bool | None = None
+    decision: CallDecision | None = None
     text: str = ""
     failed: bool = False
 
@@ -253,12 +253,8 @@ class _Assistant:
         """What this part says to a run that waits."""
         if state == "approval-responded":
             approval, place = nested(part, "approval"), f"{where}.approval"
-            approved = optional(approval, "approved", bool, default=None, where=place)
-            if approved is None:
-                raise BadRequest(f"{place}.approved must be a boolean.", param=f"{place}.approved")
-            only(approval, APPROVAL_KEYS, place)
-            reason = optional(approval, "reason", str, default="", where=place)
-            self._results.append(PartResult(text(approval, "id", place), place, approved, reason))
+            decision = decode_decision(approval, place, others=APPROVAL_KEYS)
+            self._results.append(PartResult(text(approval, "id", place), place, decision))
         elif theirs and state in _RESULT_STATES:
             first = output.output[0]
             words = first.text if isinstance(first, TextPart) else ""

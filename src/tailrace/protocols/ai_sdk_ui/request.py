@@ -6,7 +6,7 @@ them, or ask for another answer. For a client that sends only its new `message`,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -15,13 +15,13 @@ from tailrace.events.items import Item, Json
 from tailrace.events.request import RunRequest, Settings, ToolSpec
 from tailrace.protocols.ai_sdk_ui import messages, wire
 from tailrace.protocols.ai_sdk_ui.messages import DecodedMessage, PartResult, ShownCall
+from tailrace.protocols.decisions import decode_decision
 from tailrace.protocols.fields import (
     Object,
     as_list,
     as_object,
     body_object,
     nested,
-    only,
     optional,
     text,
 )
@@ -58,9 +58,9 @@ def decode(body: bytes) -> SendUiMessages:
         raise BadRequest("The last message must not be a system message.", param="messages")
     past = last.role == "user" and len(messages) > 1 and messages[-2].role == "assistant"
     answers = messages[-2] if past else last
-    results = (*answers.results, *_approvals(fields))
+    results = _merge(answers.results, _approvals(fields))
     knows = optional(fields, "toolApproval", bool, default=False)
-    knows = knows or any(each.approved is not None for each in answers.results)
+    knows = knows or any(each.decision is not None for each in answers.results)
     history, new = _new(messages)
     request = RunRequest(
         agent="",
@@ -101,7 +101,8 @@ def _agent(fields: Object) -> str:
 
 
 def _approvals(fields: Object) -> list[PartResult]:
-    """`approvals`: the answers of a client whose messages have no form for them."""
+    """`approvals`: decisions for which the client's messages have no form: those of AI SDK 5, and edits and
+    responses of all versions."""
     if fields.get("approvals") is None:
         return []
     approvals = as_list(fields["approvals"], "approvals")
@@ -110,12 +111,17 @@ def _approvals(fields: Object) -> list[PartResult]:
 
 def _approval(fields: Object, n: int) -> PartResult:
     where = f"approvals[{n}]"
-    only(fields, ("id", "approved", "reason"), where)
-    approved = optional(fields, "approved", bool, default=None, where=where)
-    if approved is None:
-        raise BadRequest(f"{where}.approved must be a boolean.", param=f"{where}.approved")
-    reason = optional(fields, "reason", str, default="", where=where)
-    return PartResult(text(fields, "id", where), where, approved, reason)
+    decision = decode_decision(fields, where, others=("id",))
+    return PartResult(text(fields, "id", where), where, decision)
+
+
+def _merge(
+    in_message: Sequence[PartResult], in_body: Sequence[PartResult]
+) -> tuple[PartResult, ...]:
+    """All results. A decision in `approvals` replaces the one in the message about the same request, which
+    cannot express an edit or a response: the SDK makes it when it sends the message."""
+    body_ids = {each.id for each in in_body}
+    return (*(each for each in in_message if each.id not in body_ids), *in_body)
 
 
 def _tools(fields: Object) -> tuple[ToolSpec, ...]:

@@ -181,6 +181,11 @@ class UiMessageEncoder(CallEncoder[UiTextPart | UiToolPart, UiToolPart]):
         if call is not None:
             self.emit(call.approval(payload.message, client_knows=self._approvals))
 
+    def _on_tool_started(self, event: t.Event, payload: t.ToolStarted) -> None:
+        call = self._calls.get(payload.item)
+        if call is not None and payload.arguments is not None:
+            call.edit(payload.arguments)
+
     def _on_input_requested(self, event: t.Event, payload: t.InputRequested) -> None:
         if payload.item is None:
             question = {"id": payload.request_id, "message": payload.message}
@@ -246,6 +251,7 @@ class UiMessageEncoder(CallEncoder[UiTextPart | UiToolPart, UiToolPart]):
         **ItemEncoder.PIECES,
         **CallEncoder.CALLS,
         t.ApprovalRequested: _on_approval_requested,
+        t.ToolStarted: _on_tool_started,
         t.InputRequested: _on_input_requested,
         t.Usage: _on_usage,
         t.ReplyAbandoned: _on_reply_abandoned,
@@ -259,7 +265,6 @@ class UiMessageEncoder(CallEncoder[UiTextPart | UiToolPart, UiToolPart]):
             t.ProviderEvent,
             t.AudioDelta,
             t.TranscriptDelta,
-            t.ToolStarted,
             t.ToolProgress,
             t.ApprovalResolved,
             t.InputReceived,

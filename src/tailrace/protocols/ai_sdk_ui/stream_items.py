@@ -159,6 +159,11 @@ class UiToolPart:
         self._stream.enter(self._agent)
         self._show()
 
+    def edit(self, arguments: str) -> None:
+        """Show the call with the arguments that a person gave it; clients replace the input of its part."""
+        self.input = wire.arguments(arguments, custom=self.start.custom)
+        self.show_again()
+
     def _show(self) -> None:
         chunk = {"type": "tool-input-available", **self._names, "input": self.input}
         self._stream.emit({**chunk, **self._flags})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import msgspec
 from msgspec import Struct
@@ -10,9 +11,16 @@ from msgspec import Struct
 from tailrace.events import ids
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.events.history import said_in_vain
-from tailrace.events.items import Item, Json, Message, ToolCall, text_of
+from tailrace.events.items import Item, Json, Message, text_of
 from tailrace.events.state import RunState
-from tailrace.events.types import RunCancelled, RunCompleted, RunEnd, RunFailed, RunIncomplete
+from tailrace.events.types import (
+    Decision,
+    RunCancelled,
+    RunCompleted,
+    RunEnd,
+    RunFailed,
+    RunIncomplete,
+)
 from tailrace.protocols.fields import Object, without_empty
 
 _json = msgspec.json.Encoder().encode
@@ -112,10 +120,14 @@ def waiting_for(state: RunState) -> list[Object]:
     """The requests that wait for a person, in the form in which `POST /jobs/{id}/input` takes the answer."""
     requests: list[Object] = []
     for number, item in enumerate(state.items):
-        if item.tool in ASKED_TOOL and isinstance(item.content, ToolCall):
-            call = item.content
+        call = item.call()
+        if item.tool in ASKED_TOOL and call is not None:
             approval: Object = {"item": number, "asked": item.approval_requests, "name": call.name}
             approval["arguments"] = call.arguments
+            request = item.approval_request
+            if request is not None:
+                approval["decisions"] = request.decisions or get_args(Decision)
+                approval["schema"] = request.schema
             requests.append({"kind": "approval", **approval, "agent_id": item.agent or None})
     for name, question in state.questions.items():
         if state.asks[name] == "asked":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import Struct
 
 from tailrace.errors import BadRequest
 from tailrace.events.answers import Answer, Approval, Reply
 from tailrace.events.items import Item, Json, Message, TextPart
 from tailrace.events.request import RunRequest, Settings
+from tailrace.protocols.decisions import decode_decision
 from tailrace.protocols.fields import (
     Object,
     as_list,
@@ -49,12 +51,17 @@ def decode(body: bytes) -> RunRequest:
     )
 
 
+class _CallRequest(Struct, frozen=True):
+    item: int
+    occurrence: int = msgspec.field(default=1, name="asked")
+
+
 def decode_answers(body: bytes) -> Answer:
     """Decode the body of `POST /jobs/{id}/input`. Raises `BadRequest`.
 
     One answer, or `{answers: [...]}` with several that are accepted together. An answer is
-    `{item, asked?, approved, reason?}` for a call that waits for approval (`asked`: which request
-    about that call is answered, by default the first), or `{request_id, value}` for a question.
+    `{item, asked?, …}` with a decision (`protocols/decisions.py`) for a call that waits for one (`asked`:
+    the number of the request about that call, by default 1), or `{request_id, value}` for a question.
     """
     fields = body_object(body)
     if "answers" in fields:
@@ -68,7 +75,11 @@ def decode_answers(body: bytes) -> Answer:
 def _answer(fields: Object) -> Approval | Reply:
     try:
         if "item" in fields:
-            return msgspec.convert(fields, Approval)
+            decision = decode_decision(fields, "answers", others=("item", "asked"))
+            place = msgspec.convert(
+                {name: fields[name] for name in ("item", "asked") if name in fields}, _CallRequest
+            )
+            return decision.approval(place.item, place.occurrence)
         return msgspec.convert(fields, Reply)
     except msgspec.ValidationError as error:
         raise BadRequest(f"The answer does not fit: {error}", param="answers") from None

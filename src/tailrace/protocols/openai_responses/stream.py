@@ -20,6 +20,7 @@ from typing import ClassVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.events import ids
 from tailrace.events import types as t
@@ -227,8 +228,15 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
 
     def _on_tool_event(self, event: t.Event, payload: t.ToolStarted | t.ToolCompleted) -> None:
         """Show the progress of a call. A call that waited for approval, or that a pause interrupted, is shown
-        first."""
+        first, with the arguments that it runs with."""
         item = self._items.get(payload.item)
+        call = self._calls.get(payload.item)
+        if (
+            isinstance(payload, t.ToolStarted)
+            and payload.arguments is not None
+            and call is not None
+        ):
+            self._calls[payload.item] = replace(call, arguments=payload.arguments)
         if item is None and not (self.options.functions and payload.item in self._opened_items):
             item = self._show_call(payload.item)
         if item is not None:

@@ -26,12 +26,12 @@ from typing import Any, NamedTuple
 from tailrace.events import abandoning
 from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
-from tailrace.events.item_state import ItemState
-from tailrace.events.items import Item
+from tailrace.events.items import Item, Json
 from tailrace.events.request import RunRequest
 from tailrace.runtimes.adapters.late_input import LateInput, agents_of_request, late_inputs
 from tailrace.runtimes.adapters.reply_recorder import ReplyRecorder
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.decisions import ALL, approval_request, result_without_run
 from tailrace.runtimes.node_lifecycle import NODE
 from tailrace.runtimes.steps import INTERRUPTED, question_id
 from tailrace.runtimes.tools.contract import ToolResult
@@ -207,18 +207,21 @@ class Member:
             self.complete(number, INTERRUPTED, is_error=True)
             return False
         if phase != "running":
-            self.emit(t.ToolStarted(number, f"{self.context.run}:{number}"))
+            arguments = self.state.items[number].edited_arguments
+            self.emit(t.ToolStarted(number, f"{self.context.run}:{number}", arguments))
             await self.context.flush()
         return True
 
     # people
 
-    def ask_approval(self, number: int, arguments: str) -> None:
-        """Request a person's approval of a call, once."""
+    def ask_approval(
+        self, number: int, arguments: str, schema: Json, decisions: tuple[t.Decision, ...] = ALL
+    ) -> None:
+        """Request a person's decision about a call, once. `schema` is that of its arguments."""
         item = self.state.items[number]
         if item.tool in ("called", "running") and item.approval is None:
             message = f"Run {item.started.name}({arguments})?"
-            self.emit(t.ApprovalRequested(number, message))
+            self.emit(approval_request(number, message, schema, decisions))
 
     async def wait_for_answers(self, numbers: Iterable[int]) -> None:
         """Wait until every question about these calls is answered."""
@@ -232,12 +235,12 @@ class Member:
         finally:
             self._waiting_calls.remove(group)
 
-    def complete_if_refused(self, number: int) -> str:
-        """The text for the model if a person refused the call, which completes it; `""` if it may run."""
-        text = refusal(self.state.items[number])
-        if text:
-            self.complete(number, text, is_error=True)
-        return text
+    def complete_without_run(self, number: int) -> ToolResult | None:
+        """The result of a call that a person refused or answered, which completes it; None if it may run."""
+        result = result_without_run(self.state.items[number])
+        if result is not None:
+            self.complete(number, result.output, is_error=result.is_error)
+        return result
 
     def _waits_for_answer(self, number: int) -> bool:
         item = self.state.items[number]
@@ -311,14 +314,6 @@ class Member:
             self.team.emit(self.state.close_items(self.id))
             self.emit(t.AgentCompleted(status))
         self.team.check()
-
-
-def refusal(item: ItemState) -> str:
-    """The text for the model if a person refused the call, else `""`."""
-    if item.approval is None or item.approval.approved:
-        return ""
-    why = f": {item.approval.reason}" if item.approval.reason else "."
-    return f"A person refused this call{why}"
 
 
 class Scope(NamedTuple):

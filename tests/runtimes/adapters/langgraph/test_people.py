@@ -13,6 +13,7 @@ from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
+from tailrace.errors import BadRequest
 from tailrace.events import types as t
 from tailrace.events.answers import Approval, Reply
 from tailrace.events.state import RunState
@@ -319,3 +320,76 @@ class Sink:
     async def room(self) -> None: ...
 
     async def flush(self) -> None: ...
+
+
+@pytest.mark.parametrize("mode", ["batched", "per_call"])
+async def test_a_tool_allows_some_decisions_only(mode: Any) -> None:
+    def lead() -> Any:
+        def pay(amount: int) -> str:
+            """Pay."""
+            return f"paid {amount}"
+
+        def sell(amount: int) -> str:
+            """Sell."""
+            return f"sold {amount}"
+
+        gate = HumanInTheLoopMiddleware(
+            interrupt_on={"pay": {"allowed_decisions": ["approve", "reject"]}, "sell": True},
+            interrupt_mode=mode,
+        )
+        calls = (call("pay", amount=1), call("sell", amount=2))
+        scripted = model("lead", calls, (say("ok"),))
+        return create_agent(scripted, tools=[tool(pay), tool(sell)], middleware=[gate])
+
+    house = await opened(lead())
+    name = await house.start()
+    state = await house.finished(name)
+    requests = [item.approval_request for item in state.items]
+    allowed = [request.decisions for request in requests if request is not None]
+    assert allowed == [("approve", "reject"), ("approve", "edit", "reject", "respond")]
+    others = Approval(1, approved=True, arguments='{"amount": 20}')
+    for refused in (
+        Approval(0, approved=True, arguments='{"amount": 10}'),
+        Approval(0, approved=False, response="Paid by me."),
+    ):
+        with pytest.raises(BadRequest, match="allowed: approve, reject"):
+            await house.supervisor.answer(name, (refused, others))
+    house = await opened(lead(), house)
+    await house.supervisor.answer(name, (Approval(0, approved=True), others))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert outputs(state)[0] == "paid 1"
+    assert outputs(state)[1].startswith("[A person edited this call")
+    assert outputs(state)[1].endswith("sold 20")
+    await house.supervisor.close()
+
+
+async def test_an_edit_holds_when_its_call_was_cut_off() -> None:
+    paid: list[int] = []
+
+    def lead(hang: bool) -> Any:
+        async def pay(amount: int) -> str:
+            """Pay."""
+            paid.append(amount)
+            if hang:
+                await asyncio.Event().wait()
+            return f"paid {amount}"
+
+        gate = HumanInTheLoopMiddleware(interrupt_on={"pay": True}, interrupt_mode="per_call")
+        scripted = model("lead", (call("pay", amount=5),), (say("ok"),))
+        return create_agent(scripted, tools=[tool(pay)], middleware=[gate])
+
+    house = await opened(lead(hang=True))
+    name = await house.start()
+    await house.finished(name)
+    edit = Approval(0, approved=True, arguments='{"amount": 3}')
+    await house.supervisor.answer(name, (edit,))
+    await until(house, name, lambda state: bool(paid))
+    house = await opened(lead(hang=False), house)
+    await house.finished(name)
+    await house.supervisor.answer(name, (Approval(0, approved=True, occurrence=2),))
+    state = await house.finished(name)
+    assert state.end == t.RunCompleted()
+    assert outputs(state)[0].endswith("paid 3")
+    assert paid == [3, 3]
+    await house.supervisor.close()

@@ -13,6 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 from langgraph.pregel import Pregel as Pregel  # pyright: ignore[reportMissingTypeStubs]
 
+from tailrace.events.items import Json
 from tailrace.events.request import Settings
 
 Graph: TypeAlias = Pregel[Any, Any, Any, Any]
@@ -53,6 +54,17 @@ def runnable(graph: Graph) -> set[str]:
         if isinstance(tools := getattr(node.bound, "tools_by_name", None), dict):
             names.update(cast("dict[str, Any]", tools))
     return names
+
+
+def argument_schema(graph: Graph, name: str) -> Json:
+    """The JSON schema of a tool's arguments as a model gets it; None for a tool that its nodes do not run."""
+    for node in graph.nodes.values():
+        tools = getattr(node.bound, "tools_by_name", None)
+        tool = cast("dict[str, Any]", tools).get(name) if isinstance(tools, dict) else None
+        if isinstance(tool, BaseTool):
+            schema: Any = tool.tool_call_schema
+            return schema if isinstance(schema, dict) else schema.model_json_schema()
+    return None
 
 
 def answer_tools(graph: Graph, model_tools: set[str]) -> set[str]:

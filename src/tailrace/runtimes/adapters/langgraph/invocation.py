@@ -20,6 +20,7 @@ from langgraph.types import Command, Interrupt
 from tailrace.errors import LimitReached
 from tailrace.events import types as t
 from tailrace.events.item_state import ItemState
+from tailrace.events.items import Json
 from tailrace.runtimes.adapters.langgraph import anatomy
 from tailrace.runtimes.adapters.langgraph.messages import DIALECT, reply_message, text_of, usage
 from tailrace.runtimes.adapters.langgraph.people import People
@@ -27,6 +28,7 @@ from tailrace.runtimes.adapters.langgraph.reply import Floor, LangGraphReply, To
 from tailrace.runtimes.adapters.langgraph.saver import Saver
 from tailrace.runtimes.adapters.playback import Member, PlaybackTeam, Scope
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.decisions import with_note
 from tailrace.runtimes.steps import INTERRUPTED
 from tailrace.runtimes.tools.contract import tool_failure
 
@@ -218,7 +220,9 @@ class LangGraphInvocation(Member):
             await self.graphs.saver.keep_result(number, result)
         message = _message(result, self.state.items[number].started.call_id)
         if message is not None:
-            self.complete(number, text_of(message), is_error=message.status == "error")
+            # the middleware that edited the call adds a note of its own, outside of the tool
+            output = with_note(self.state.items[number], text_of(message))
+            self.complete(number, output, is_error=message.status == "error")
 
     def fail_tool(self, number: int, error: Exception) -> None:
         """A tool raised. If the graph continues, its tool node decides what the model reads."""
@@ -237,7 +241,10 @@ class LangGraphInvocation(Member):
     ) -> None:
         """The graph stopped, in call `number` or outside of calls, until a person answers."""
         for interrupt in interrupts:
-            await self.graphs.people.ask(self, interrupt, number)
+            await self.graphs.people.ask(self, interrupt, number, self._argument_schema)
+
+    def _argument_schema(self, name: str) -> Json:
+        return None if self._graph is None else anatomy.argument_schema(self._graph, name)
 
 
 def _reply_details(item: ItemState) -> dict[str, Any]:

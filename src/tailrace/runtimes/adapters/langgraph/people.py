@@ -7,7 +7,7 @@ comes up again, so a question is asked once and its answer found by the id.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -16,8 +16,10 @@ from langgraph.types import Interrupt
 from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.items import Json
+from tailrace.runtimes.adapters.langgraph import inbox
 from tailrace.runtimes.adapters.langgraph.saver import Saver
-from tailrace.runtimes.adapters.playback import Member, PlaybackTeam, refusal
+from tailrace.runtimes.adapters.playback import Member, PlaybackTeam
+from tailrace.runtimes.decisions import ALL, approval_request, result_without_run
 from tailrace.runtimes.node_lifecycle import NODE
 from tailrace.runtimes.structured import question_schema
 
@@ -58,22 +60,32 @@ class People:
         await self._saver.keep_read(number, answers)
         return was_interrupted
 
-    async def ask(self, agent: Member, interrupt: Interrupt, number: int | None) -> None:
-        """Ask a person, unless the interrupt was asked about before."""
+    async def ask(
+        self,
+        agent: Member,
+        interrupt: Interrupt,
+        number: int | None,
+        schema: Callable[[str], Json],
+    ) -> None:
+        """Ask a person, unless the interrupt was asked about before. `schema` gives that of a tool's
+        arguments."""
         if interrupt.id in self._interrupts:
             return
         self._interrupts.add(interrupt.id)
         numbers, single = _calls(agent, cast("object", interrupt.value))
         if numbers:
             await self._saver.keep_approvals(interrupt.id, numbers, single=single)
-            for each in numbers:
-                self._ask_approval(agent, each)
+            for each, decisions in zip(
+                numbers, _decisions_by_call(interrupt, len(numbers)), strict=True
+            ):
+                self._ask_approval(agent, each, decisions, schema)
             return
         name = QUESTION.format(interrupt.id)
         if name not in self._state.asks:
-            message = _question(cast("object", interrupt.value))
-            schema = question_schema(cast("Json", interrupt.response_schema))
-            agent.emit(t.InputRequested(name, message, schema, number))
+            value = cast("object", interrupt.value)
+            own_schema = cast("Json", interrupt.response_schema) or inbox.schema(value)
+            message = inbox.message(value) or _question(value)
+            agent.emit(t.InputRequested(name, message, question_schema(own_schema), number))
 
     def answered_interrupts(self) -> set[str]:
         """The interrupts that came up although their answers are there."""
@@ -91,21 +103,35 @@ class People:
         start = BREAKPOINT.format("")
         return any(n.startswith(start) and how == "asked" for n, how in self._state.asks.items())
 
-    def _ask_approval(self, agent: Member, number: int) -> None:
+    def _ask_approval(
+        self,
+        agent: Member,
+        number: int,
+        decisions: tuple[t.Decision, ...],
+        schema: Callable[[str], Json],
+    ) -> None:
         item = self._state.items[number]
         if item.tool in PENDING_TOOL - ASKED_TOOL and item.approval is None:
-            arguments = getattr(item.content, "arguments", "")
-            agent.emit(t.ApprovalRequested(number, f"Run {item.started.name}({arguments})?"))
+            name = item.started.name
+            message = f"Run {name}({getattr(item.content, 'arguments', '')})?"
+            agent.emit(approval_request(number, message, schema(name), decisions))
 
     def _decision(self, number: int) -> dict[str, Any]:
+        """The decision of a person as the middleware reads it; a call that does not run is completed."""
         item = self._state.items[number]
-        text = refusal(item)
-        if not text:
-            return {"type": "approve"}
+        result = result_without_run(item)
+        if result is None:
+            if item.edited_arguments is None:
+                return {"type": "approve"}
+            action = {
+                "name": item.started.name,
+                "args": msgspec.json.decode(item.edited_arguments),
+            }
+            return {"type": "edit", "edited_action": action}
         if item.tool in PENDING_TOOL:
-            over = t.ToolCompleted(number, text, is_error=True)
-            self._team.emit([t.Draft(over, NODE, item.agent)])
-        return {"type": "reject", "message": text}
+            completed = t.ToolCompleted(number, result.cut().output, result.is_error)
+            self._team.emit([t.Draft(completed, NODE, item.agent)])
+        return {"type": "reject" if result.is_error else "respond", "message": result.output}
 
 
 def _calls(agent: Member, value: object) -> tuple[list[int], bool]:
@@ -119,6 +145,38 @@ def _calls(agent: Member, value: object) -> tuple[list[int], bool]:
             return _calls_of_batch(agent, [str(each.get("name")) for each in actions]), False
         case _:
             return [], False
+
+
+def _decisions_by_call(interrupt: Interrupt, count: int) -> list[tuple[t.Decision, ...]]:
+    """The decisions that an interrupt allows about each of its calls.
+
+    A batch has a configuration for each action. The interrupt about a single call has a response schema: one
+    branch for each decision, or the schema of the only one.
+    """
+    match cast("object", interrupt.value):
+        case {"review_configs": list() as configs}:
+            by_name = {each.get("action_name"): each.get("allowed_decisions") for each in configs}
+            actions = cast("dict[str, Sequence[dict[str, Any]]]", interrupt.value)[
+                "action_requests"
+            ]
+            return [_decisions(by_name.get(each.get("name"))) for each in actions]
+        case _:
+            schema = cast("dict[str, Any]", interrupt.response_schema or {})
+            branches = schema.get("oneOf") or schema.get("anyOf") or [schema]
+            names = [_branch_type(branch, schema.get("$defs", {})) for branch in branches]
+            return [_decisions(names)] * count
+
+
+def _branch_type(branch: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """The decision that a branch of a response schema describes."""
+    name = str(branch.get("$ref", "")).removeprefix("#/$defs/")
+    kind = definitions.get(name, branch).get("properties", {}).get("type", {})
+    return str(kind.get("const") or next(iter(kind.get("enum") or ()), ""))
+
+
+def _decisions(names: object) -> tuple[t.Decision, ...]:
+    """The decisions among these names; all of them for a release that does not name any."""
+    return tuple(each for each in ALL if each in cast("Sequence[Any]", names or ())) or ALL
 
 
 def _calls_of_batch(agent: Member, names: Sequence[str]) -> list[int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 from agents import Agent, Tool
@@ -19,20 +20,21 @@ from tailrace.errors import ModelFailed
 from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.history import made_by
-from tailrace.events.items import Item, ProviderItem, ToolCall
+from tailrace.events.items import Item, Json, ProviderItem, ToolCall
 from tailrace.runtimes.adapters.late_input import LateInput, late_inputs
 from tailrace.runtimes.adapters.openai_agents.items import output_of, output_text, result_text
 from tailrace.runtimes.adapters.openai_agents.reply import CALLS, OpenAIAgentsReply
 from tailrace.runtimes.adapters.playback import SCOPE, Member, Scope
+from tailrace.runtimes.decisions import with_note
 from tailrace.runtimes.invocation import last_text
 from tailrace.runtimes.steps import INTERRUPTED
-from tailrace.runtimes.tools.contract import tool_failure
+from tailrace.runtimes.tools.contract import ToolResult, tool_failure
 
 LOCAL = frozenset({"computer_call", "shell_call", "local_shell_call", "apply_patch_call"})
 """Calls that the SDK carries out itself, out of our sight, unless the reply has their output too."""
 
-Work = Callable[[], Awaitable[tuple[Any, bool]]]
-"""Calls a tool: what it gave, and whether that tells of a failure."""
+Work = Callable[[str], Awaitable[tuple[Any, bool]]]
+"""Calls a tool with arguments; returns its result, and whether that reports a failure."""
 
 
 class OpenAIAgentsInvocation(Member):
@@ -180,13 +182,14 @@ class OpenAIAgentsInvocation(Member):
         needs_approval: Callable[[], Awaitable[bool]],
         work: Work,
         *,
+        schema: Json = None,
         has_guardrails: bool = False,
     ) -> Any:
-        """Execute a tool, or return the result in the log. With `has_guardrails` the result is logged after
-        its guardrails have checked it."""
+        """Execute a tool, or return the result in the log. `schema` is that of its arguments. With
+        `has_guardrails` the result is logged after its guardrails have checked it."""
         number = self.call(call_id)
         if number is None:  # a program of the model server calls tools
-            return (await work())[0]
+            return (await work(arguments))[0]
         item = self.state.items[number]
         if item.output is not None:
             return item.output.output
@@ -194,28 +197,39 @@ class OpenAIAgentsInvocation(Member):
             return ""  # the turn ends before the model reads this
         if task := asyncio.current_task():
             self.team.wait_for(task)
-        if refusal := await self._ask_person(number, arguments, needs_approval):
-            return refusal
+        if result := await self._ask_person(number, arguments, schema, needs_approval):
+            return result.output
         if not await self.begin(number, repeat=item.started.name in self.retry):
             return INTERRUPTED
         with self.executing(number):
-            return await self._run_tool(number, work, has_guardrails)
+            if item.edited_arguments is not None:
+                arguments = item.edited_arguments
+            return await self._run_tool(number, partial(work, arguments), has_guardrails)
 
     async def _ask_person(
-        self, number: int, arguments: str, needs_approval: Callable[[], Awaitable[bool]]
-    ) -> str:
-        """What the model reads of a call that a person refused, once that is known."""
+        self,
+        number: int,
+        arguments: str,
+        schema: Json,
+        needs_approval: Callable[[], Awaitable[bool]],
+    ) -> ToolResult | None:
+        """The result of a call that a person refused or answered, when that is known; None if it may run."""
         item = self.state.items[number]
         if item.tool == "called" and item.approval is None:
             with self.executing(number):
                 asks = await needs_approval()
             if asks:
-                self.ask_approval(number, arguments)
+                self.ask_approval(number, arguments, schema)
         if item.tool in ASKED_TOOL:
             await self.wait_for_answers([number])
-        return self.complete_if_refused(number)
+        return self.complete_without_run(number)
 
-    async def _run_tool(self, number: int, work: Work, has_guardrails: bool) -> Any:  # noqa: FBT001 - passed on
+    async def _run_tool(
+        self,
+        number: int,
+        work: Callable[[], Awaitable[tuple[Any, bool]]],
+        has_guardrails: bool,  # noqa: FBT001 - passed on
+    ) -> Any:
         try:
             result, failed = await work()
         except Exception as error:
@@ -225,6 +239,8 @@ class OpenAIAgentsInvocation(Member):
             )
             raise
         await self._streams(number)
+        if isinstance(result, str):
+            result = with_note(self.state.items[number], result)
         if has_guardrails:
             self._has_failed[number] = failed
         else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any, cast
 
 from agents import CustomTool, FunctionTool, Tool
@@ -53,7 +54,8 @@ def _tap_function(tool: FunctionTool, invocation: OpenAIAgentsInvocation) -> Fun
             context.tool_call_id,
             arguments,
             needs_approval,
-            lambda: _call(tool, context, arguments),
+            partial(_call, tool, context),
+            schema=tool.params_json_schema,
             has_guardrails=bool(tool.tool_output_guardrails),
         )
 
@@ -68,6 +70,8 @@ async def _call(tool: FunctionTool, context: Any, arguments: str) -> tuple[Any, 
     """Call a tool; what it gave, and whether that tells of a failure."""
     failed = False
     own = copy.copy(tool)
+    context = copy.copy(context)
+    context.tool_arguments = arguments
     format_failure = resolve_function_tool_failure_error_function(tool, context)
     format_timeout = tool.timeout_error_function
 
@@ -102,7 +106,7 @@ def _tap_custom(tool: CustomTool, invocation: OpenAIAgentsInvocation) -> CustomT
                 asks = asks(context, text, context.tool_call_id)
             return bool(await asks if inspect.isawaitable(asks) else asks)
 
-        async def work() -> tuple[Any, bool]:
+        async def work(text: str) -> tuple[Any, bool]:
             result: Any = tool.on_invoke_tool(context, text)
             return (await result if inspect.isawaitable(result) else result), False
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 from pydantic_ai.exceptions import (
     ApprovalRequired,
     CallDeferred,
@@ -32,9 +33,10 @@ from pydantic_ai.tools import (
 
 from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL
-from tailrace.runtimes.adapters.playback import Member
+from tailrace.runtimes.adapters.playback import Member, Scope
 from tailrace.runtimes.adapters.pydantic_ai.messages import response, with_late_inputs
 from tailrace.runtimes.adapters.pydantic_ai.reply import PydanticAIReply
+from tailrace.runtimes.decisions import with_note
 from tailrace.runtimes.steps import INTERRUPTED, question_id
 from tailrace.runtimes.structured import question_schema
 from tailrace.runtimes.tools.contract import tool_failure
@@ -47,14 +49,21 @@ RETRY = "retry"
 class PydanticAIInvocation(Member):
     """An agent of Pydantic AI at work."""
 
+    def __init__(self, scope: Scope, name: str) -> None:
+        super().__init__(scope, name)
+        self._tools: Mapping[str, ToolDefinition] = {}
+
     async def room(self) -> None:
         """Let the log catch up."""
         await self.context.room()
 
     # the model
 
-    async def before_reply(self, messages: Sequence[ModelMessage]) -> ModelResponse | None:
-        """Called before the model is asked: the reply, where the log has it."""
+    async def before_reply(
+        self, messages: Sequence[ModelMessage], tools: Mapping[str, ToolDefinition]
+    ) -> ModelResponse | None:
+        """Called before a model with these `tools` is asked: the reply, if the log has it."""
+        self._tools = tools
         self.catch_up(messages)
         items = await self.next_reply()
         return None if items is None else response(items, in_same_run=True)
@@ -64,10 +73,10 @@ class PydanticAIInvocation(Member):
         return with_late_inputs(messages, self.late_inputs())
 
     @contextmanager
-    def reply(self, tools: Mapping[str, ToolDefinition]) -> Generator[PydanticAIReply]:
-        """Tell of a reply."""
+    def reply(self) -> Generator[PydanticAIReply]:
+        """Record a reply."""
         try:
-            yield PydanticAIReply(self.reply_recorder(), tools, self.name, main=self.is_main)
+            yield PydanticAIReply(self.reply_recorder(), self._tools, self.name, main=self.is_main)
         except Exception:
             self.give_up_reply()
             raise
@@ -130,6 +139,8 @@ class PydanticAIInvocation(Member):
                 number, tool_failure(error, self.state.items[number].started.name), is_error=True
             )
             raise
+        if isinstance(result, str):
+            result = with_note(self.state.items[number], result)
         self.complete(number, _text(result))
         return result
 
@@ -143,7 +154,9 @@ class PydanticAIInvocation(Member):
             if number is not None:
                 numbers[call.tool_call_id] = number
         for call in requests.approvals:
-            self.ask_approval(numbers[call.tool_call_id], call.args_as_json_str())
+            tool = self._tools.get(call.tool_name)
+            schema = None if tool is None else tool.parameters_json_schema
+            self.ask_approval(numbers[call.tool_call_id], call.args_as_json_str(), schema)
         for call in requests.calls:
             self._ask_result(numbers[call.tool_call_id], call, requests)
         await self.wait_for_answers(numbers.values())
@@ -175,8 +188,13 @@ class PydanticAIInvocation(Member):
             self.emit(t.InputRequested(name, question, schema, number))
 
     def _verdict(self, number: int) -> ToolApproved | ToolDenied:
-        refusal = self.complete_if_refused(number)
-        return ToolDenied(refusal) if refusal else ToolApproved()
+        result = self.complete_without_run(number)
+        if result is not None:
+            return ToolDenied(result.output)
+        arguments = self.state.items[number].edited_arguments
+        if arguments is None:
+            return ToolApproved()
+        return ToolApproved(override_args=msgspec.json.decode(arguments))
 
     def _result(self, number: int) -> Any:
         item = self.state.items[number]

@@ -86,12 +86,12 @@ class _TappedModel(WrapperModel):
     ) -> ModelResponse:
         parameters = model_request_parameters
         invocation = self._invocation
-        logged_reply = await invocation.before_reply(messages)
+        tools = [*parameters.function_tools, *parameters.output_tools]
+        logged_reply = await invocation.before_reply(messages, {tool.name: tool for tool in tools})
         if logged_reply is not None:
             return logged_reply
         messages = invocation.with_late_inputs(messages)
-        tools = [*parameters.function_tools, *parameters.output_tools]
-        with invocation.reply({tool.name: tool for tool in tools}) as reply:
+        with invocation.reply() as reply:
             if not _streams(self.wrapped):
                 response = await self.wrapped.request(messages, model_settings, parameters)
                 reply.whole(response)
