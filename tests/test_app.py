@@ -268,7 +268,7 @@ async def test_an_agent_may_be_added_until_the_app_is_served(tmp_path: Path) -> 
     await app.close()
 
 
-async def test_who_comes_while_the_runs_cannot_be_opened_is_told_to_come_again(
+async def test_a_request_is_503_while_the_store_cannot_be_opened(
     tmp_path: Path,
 ) -> None:
     """Another process has them; when it lets go, the next request opens them."""
@@ -291,7 +291,7 @@ async def test_an_asgi_server_runs_its_lifespan(tmp_path: Path) -> None:
         assert client.get(f"/v1/responses/{made['id']}").json()["status"] == "completed"
 
 
-def test_there_is_nothing_else_to_import() -> None:
+def test_the_package_has_no_other_public_names() -> None:
     with pytest.raises(AttributeError):
         _ = tailrace.Nonsense
 

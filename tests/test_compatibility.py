@@ -36,7 +36,7 @@ def test_the_table_has_every_client_in_order() -> None:
 
 
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.key)
-def test_a_cell_is_empty_only_where_there_is_no_form(client: Client) -> None:
+def test_a_table_cell_is_empty_only_if_the_dialect_has_no_form(client: Client) -> None:
     for scenario, cell in TABLE[client.key].items():
         if scenario in client.without:
             wanted = NONE
@@ -54,7 +54,7 @@ def test_the_page_is_what_its_outcomes_make() -> None:
     assert page(CLIENTS, outcomes) == TEXT
 
 
-def test_a_failure_is_told_without_what_differs_from_run_to_run() -> None:
+def test_a_failure_message_has_no_text_that_differs_between_runs() -> None:
     client = CLIENTS[0]
     reason = "no chatcmpl-01m7yzyhv2ssx69mvbaz4c0k46 at 127.0.0.1:4711 | x"
     outcomes = {client.key: {**dict.fromkeys(SCENARIOS, ""), "text": reason}}
@@ -116,14 +116,14 @@ def test_pydantic_ai_runs_and_streams() -> None:
 
 @pytest.mark.req("R114")
 @pytest.mark.req("R115")
-def test_langchain_streams_text_and_tells_the_id() -> None:
+def test_langchain_streams_text_and_reports_the_id() -> None:
     """The chain scenario is the loop of the guide: the id of whichever chunk has one (the page's notes)."""
     passed("text", "LangChain ChatOpenAI", ", Responses")
     passed("chain", "LangChain ChatOpenAI", ", Responses")
 
 
 @pytest.mark.req("R116")
-def test_langchain_goes_on_from_that_id() -> None:
+def test_langchain_continues_from_that_id() -> None:
     passed("chain", "LangChain ChatOpenAI", ", Responses")
 
 

@@ -72,7 +72,9 @@ def test_the_limit_has_the_servers_name(rules: Rules, field: str) -> None:
         ("encrypted_reasoning = false", "gpt-5", False),
     ],
 )
-def test_whether_thoughts_are_asked_for_can_be_said(entry: str, name: str, asks: bool) -> None:
+def test_the_configuration_decides_about_encrypted_reasoning(
+    entry: str, name: str, asks: bool
+) -> None:
     text = (
         f'[models.m]\ndialect = "responses"\nbase_url = "http://h/v1"\nmodel = "{name}"\n{entry}\n'
     )

@@ -34,7 +34,9 @@ def test_it_is_one_sentence(program: str, told: str) -> None:
 
 @pytest.mark.parametrize("target", ["demo", "test"])
 @pytest.mark.parametrize("there", [True, False])
-def test_make_says_it_before_it_makes_anything(tmp_path: Path, target: str, there: bool) -> None:
+def test_make_reports_an_old_python_before_it_builds_anything(
+    tmp_path: Path, target: str, there: bool
+) -> None:
     for name in ("Makefile", "pyproject.toml", "requirements"):
         (tmp_path / name).symlink_to(ROOT / name)
     python = tmp_path / "python3.9"

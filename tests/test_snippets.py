@@ -87,7 +87,7 @@ CLIENTS = [each for each in of("python") if not each.file]
 KNOWN = {"python", "toml", "console", "ts", "tsx"}
 
 
-def test_every_snippet_is_run_or_says_why_not() -> None:
+def test_every_snippet_runs_or_gives_the_reason_why_not() -> None:
     unknown = [place(each) for each in ALL if not each.skipped and each.language not in KNOWN]
     assert not unknown
     assert len(of(*KNOWN)) > 15

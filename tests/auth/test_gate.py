@@ -69,7 +69,7 @@ async def test_strangers_stay_out(headers: dict[str, str], code: str) -> None:
     assert "unused" not in caught.value.message
 
 
-async def test_who_came_in_by_a_key_stays_no_longer_than_it() -> None:
+async def test_a_stream_ends_when_its_token_expires() -> None:
     now, store = 1, MemoryStore()
     await store.open()
     tokens = Tokens(lambda: store.records, lambda: now)
@@ -91,7 +91,7 @@ async def test_who_came_in_by_a_key_stays_no_longer_than_it() -> None:
     assert not await gate.still(shown, other)
 
 
-async def test_scopes_say_who_may_do_what() -> None:
+async def test_scopes_limit_the_allowed_operations() -> None:
     allowed: dict[Scope, set[Scope]] = {
         "read": {"read"},
         "run": {"run", "read"},
@@ -128,7 +128,7 @@ async def test_a_key_has_limits_without_any_configuration(headers: dict[str, str
     assert all((TENANT.concurrent_runs, TENANT.requests_per_minute, TENANT.readers_per_run))
 
 
-async def test_who_has_an_open_server_has_no_limits_but_those_of_the_configuration() -> None:
+async def test_an_open_server_has_only_the_configured_limits() -> None:
     store = MemoryStore()
     await store.open()
     tokens = Tokens(lambda: store.records, lambda: 1)

@@ -36,7 +36,7 @@ class Provider:
         return json.dumps({"keys": [*shown, {**PUBLIC, "kid": "enc", "use": "enc"}]}).encode()
 
 
-async def test_it_is_asked_once_by_many_and_again_when_its_keys_are_old() -> None:
+async def test_the_key_set_is_fetched_once_for_many_and_again_when_it_expires() -> None:
     provider = Provider("one")
     found = await asyncio.gather(*(provider.keys.find("one") for _ in range(9)))
     assert all(found)
@@ -50,7 +50,7 @@ async def test_it_is_asked_once_by_many_and_again_when_its_keys_are_old() -> Non
     assert provider.asked == 2
 
 
-async def test_strangers_cannot_have_it_asked_all_the_time() -> None:
+async def test_unknown_keys_do_not_cause_repeated_fetches() -> None:
     provider = Provider("one")
     for number in range(50):
         assert await provider.keys.find(f"unknown{number}") is None
@@ -67,7 +67,9 @@ async def test_strangers_cannot_have_it_asked_all_the_time() -> None:
 @pytest.mark.parametrize(
     "says", [b"", b"{", b"[]", b'{"keys": []}', b'{"keys": 7}', b"\xff", b"[" * 100_000]
 )
-async def test_while_it_says_nothing_of_use(says: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unusable_key_set_is_fetched_and_logged_once(
+    says: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     provider = Provider("one")
     provider.says = says
     with caplog.at_level(logging.WARNING):

@@ -41,7 +41,7 @@ def _token(secret: Any = SECRET, algorithm: str = "HS256", kid: str = "", **clai
 
 
 @pytest.mark.req("R50")
-async def test_claims_say_who_it_is() -> None:
+async def test_claims_identify_the_user() -> None:
     found = await JwtVerifier(SETTINGS).principal(_token())
     assert found == Principal("acme", "ann", frozenset({"run", "read"}))
 
@@ -88,7 +88,7 @@ BAD: dict[str, str] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_what_is_not_right_in_every_way_is_nothing(name: str) -> None:
+async def test_a_token_with_any_fault_is_refused(name: str) -> None:
     assert await JwtVerifier(SETTINGS).principal(BAD[name]) is None
 
 
@@ -131,7 +131,9 @@ CONFIGURED = [
 
 
 @pytest.mark.parametrize(("tenant", "claim", "without"), CONFIGURED)
-async def test_who_is_not_named_is_nobody(tenant: str, claim: str, without: WithoutUser) -> None:
+async def test_an_invalid_tenant_or_user_claim_is_refused(
+    tenant: str, claim: str, without: WithoutUser
+) -> None:
     """Of all values of both claims, each configuration takes names, and what it says of an absent user."""
     settings = JwtSettings(
         secret=SECRET, algorithms=("HS256",), tenant=tenant, user_claim=claim, without_user=without
@@ -167,7 +169,7 @@ async def test_scopes_of_an_odd_kind_are_nobodys(claim: object) -> None:
     assert await JwtVerifier(SETTINGS).principal(token) is None
 
 
-async def test_the_operator_is_told_which_claim_is_missing_and_nothing_else(
+async def test_the_operators_log_names_only_the_missing_claim(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     token = _token(sub=None, email="ann@private.test")
@@ -272,7 +274,7 @@ async def test_keys_come_from_the_provider_and_may_change(provider: str) -> None
     assert await verifier.principal(forged) is None, "the provider's algorithms alone count"
 
 
-async def test_a_provider_that_is_down_lets_nobody_in() -> None:
+async def test_an_unreachable_identity_provider_admits_no_token() -> None:
     nobody = partial(fetch, "http://127.0.0.1:9/jwks", private=False)
     verifier = JwtVerifier(JwtSettings(), nobody)
     key = rsa.generate_private_key(65537, 2048)

@@ -41,7 +41,7 @@ def test_a_minute_s_worth_at_once_then_one_at_a_time() -> None:
         rates.take(mine)
 
 
-def test_a_refused_request_counts_for_nobody() -> None:
+def test_a_refused_request_counts_against_no_limit() -> None:
     rates = Rates(Clock())
     both = [_account("tenant", 2), _account("token", 1)]
     rates.take(both)

@@ -51,7 +51,9 @@ async def test_a_token_is_found_by_its_secret_alone(tokens: Tokens) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "\t", "\u200b", "a\x1fb", "a\n", "\udcff", "x" * 257])
-async def test_who_is_not_named_has_no_token(tokens: Tokens, tmp_path: Path, name: str) -> None:
+async def test_an_invalid_tenant_or_user_gets_no_token(
+    tokens: Tokens, tmp_path: Path, name: str
+) -> None:
     """`--user "$USER_ID"` with nothing in the variable is a mistake, and not all that the tenant has."""
     (tmp_path / "tailrace.toml").write_text("", encoding="utf-8")
     for tenant, user in ((name, "ann"), ("acme", name), (name, None)):

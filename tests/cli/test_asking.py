@@ -61,7 +61,7 @@ def test_a_call_is_put_again_until_the_decision_is_valid(tmp_path: Path, typed: 
     assert effects(tmp_path, "order") == 0
 
 
-def test_a_question_is_asked_until_the_answer_fits(tmp_path: Path) -> None:
+def test_a_question_is_put_again_until_the_answer_fits(tmp_path: Path) -> None:
     with terminal("run", "lead", "ask them", "--config", config(tmp_path), folder=tmp_path) as it:
         it.until("Which colour?:")
         it.type("green\n")
@@ -73,7 +73,7 @@ def test_a_question_is_asked_until_the_answer_fits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [(), ("--as", "responses")])
-def test_without_a_terminal_nobody_is_answered_for(tmp_path: Path, more: tuple[str, ...]) -> None:
+def test_without_a_terminal_no_question_is_answered(tmp_path: Path, more: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "tailrace", "run", "lead", "order a hat", *more]
     done = subprocess.run(
         [*command, "--config", config(tmp_path)],
@@ -93,7 +93,7 @@ def test_without_a_terminal_nobody_is_answered_for(tmp_path: Path, more: tuple[s
     assert effects(tmp_path, "order") == 0
 
 
-def test_the_demo_asks_and_keeps_its_runs(tmp_path: Path) -> None:
+def test_the_demo_asks_the_person_and_keeps_its_runs(tmp_path: Path) -> None:
     command = ("demo", "--port", "0", "--data", str(tmp_path / "demo"))
     with terminal(*command, folder=tmp_path) as first:
         first.until(FORMS)

@@ -151,7 +151,9 @@ def said_at(text: str, wrong: str) -> int:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake[1])
-def test_a_fault_is_told_once_with_its_line(folder: Path, mistake: tuple[str, str, str]) -> None:
+def test_a_fault_is_reported_once_with_its_line(
+    folder: Path, mistake: tuple[str, str, str]
+) -> None:
     right, wrong, message = mistake
     text = GOOD.replace(right, wrong, 1)
     assert text != GOOD
@@ -162,7 +164,7 @@ def test_a_fault_is_told_once_with_its_line(folder: Path, mistake: tuple[str, st
     assert line.startswith(f"tailrace: tailrace.toml:{at}: "), (line, at)
 
 
-def test_all_faults_are_told_at_once_in_the_order_of_their_lines(folder: Path) -> None:
+def test_all_faults_are_reported_at_once_in_the_order_of_their_lines(folder: Path) -> None:
     text = GOOD
     for right, wrong, _ in MISTAKES:
         text = text.replace(right, wrong, 1)
@@ -219,7 +221,7 @@ ORIGINS = [
 
 
 @pytest.mark.parametrize(("written", "said"), ORIGINS)
-def test_an_origin_is_what_browsers_say(written: str, said: str) -> None:
+def test_an_origin_is_compared_as_browsers_send_it(written: str, said: str) -> None:
     text = f'[server]\ncors_origins = ["{written}"]\n'
     assert config.parse(text).server.cors_origins == (said,)
     assert origins.normal(said) == said
@@ -239,7 +241,7 @@ def test_an_origin_is_what_browsers_say(written: str, said: str) -> None:
         ("https://a.example?x=1", "write 'https://a.example'"),
     ],
 )
-def test_what_no_browser_says_is_refused(written: str, why: str) -> None:
+def test_an_origin_that_no_browser_sends_is_refused(written: str, why: str) -> None:
     with pytest.raises(ConfigError, match=rf"^tailrace\.toml:2: \[server\] .*{re.escape(why)}"):
         config.parse(f'[server]\ncors_origins = ["{written}"]\n')
 

@@ -77,7 +77,7 @@ def test_how_it_is_cut_changes_nothing(source: str, name: str, cuts: list[int]) 
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("name", FEW)
-def test_what_was_said_is_said(source: str, name: str) -> None:
+def test_the_converted_stream_has_the_same_content(source: str, name: str) -> None:
     """The text and the client's calls of a run survive every surface."""
 
     def words(frames: list[bytes]) -> tuple[str, list[str]]:

@@ -62,9 +62,7 @@ def test_streams_are_made_once_and_checked(node: Node, tmp_path: Path) -> None:
     assert "runs are kept for" not in tailrace(tmp_path, "engine", "check", engine=longer)[1]
 
 
-def test_a_server_that_does_not_encrypt_is_not_told_the_password(
-    node: Node, tmp_path: Path
-) -> None:
+def test_a_server_without_encryption_does_not_get_the_password(node: Node, tmp_path: Path) -> None:
     where = node.url.replace("nats://", "tls://me:s3cret@")
     status, said = tailrace(tmp_path, "engine", "check", "--engine", where)
     told = f"tls://…@{node.url.removeprefix('nats://')} does not ask for TLS"
@@ -83,7 +81,7 @@ def test_a_safe_cluster_is_fine(tmp_path: Path) -> None:
         assert seen == (0, "made: fine\n")
 
 
-def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
+def test_impossible_options_are_reported_in_one_line(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     cases = {
         ("serve", "--role", "api"): "needs an engine that processes can share",
@@ -117,7 +115,7 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
         ("url", '"nats://h:port"', "[engine] url: 'nats://h:port' is not nats://host:port"),
     ],
 )
-def test_what_an_engine_cannot_be_is_said_with_its_line(
+def test_an_invalid_engine_is_reported_with_its_line(
     key: str, value: str, words: str, tmp_path: Path
 ) -> None:
     status, said = tailrace(tmp_path, "check", engine=f"[engine]\n{key} = {value}\n")
@@ -137,7 +135,7 @@ def test_tokens_are_the_installation_s(node: Node, tmp_path: Path) -> None:
     assert "me" in tailrace(other, "token", "list", engine=table)[1]
 
 
-def test_without_the_extra_commands_say_so(tmp_path: Path) -> None:
+def test_without_the_extra_commands_report_it(tmp_path: Path) -> None:
     program = "import sys; sys.modules['nats'] = None; " + commands.PROGRAM
     for arguments in (("serve",), ("engine", "check"), ("token", "list"), ("engine", "init")):
         table = '[engine]\nurl = "nats://127.0.0.1:1"\n'

@@ -63,7 +63,7 @@ def test_a_command_takes_an_app(folder: Path, name: str) -> None:
         ("my_agents.py", "my_agents.py is Python: name the App in it, for instance my_agents:app"),
     ],
 )
-def test_what_is_no_app_is_one_message(folder: Path, source: str, told: str) -> None:
+def test_an_invalid_app_is_one_message(folder: Path, source: str, told: str) -> None:
     for arguments in (("check", source), ("serve", source), ("token", "list", "--config", source)):
         done = tailrace(*arguments, folder=folder)
         assert done.returncode == 2

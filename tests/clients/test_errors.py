@@ -46,7 +46,7 @@ SEEN: dict[str, tuple[str, int]] = {
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("surface", ["chat", "responses"])
-def test_openais_client_raises_what_it_should_and_asks_once(
+def test_openais_client_raises_the_right_error_and_does_not_retry(
     server: ChildServer, models: ModelServer, surface: str, dialect: str, *, stream: bool
 ) -> None:
     client = openai.OpenAI(base_url=server.url + "/v1", api_key="x")
@@ -71,7 +71,7 @@ def test_openais_client_raises_what_it_should_and_asks_once(
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("stream", [False, True])
-def test_anthropics_client_raises_what_it_should_and_asks_once(
+def test_anthropics_client_raises_the_right_error_and_does_not_retry(
     server: ChildServer, models: ModelServer, dialect: str, *, stream: bool
 ) -> None:
     client = anthropic.Anthropic(base_url=server.url, api_key="x")
@@ -89,7 +89,7 @@ def test_anthropics_client_raises_what_it_should_and_asks_once(
             assert "prompt is too long: 5000 tokens > 4096 maximum" in str(caught.value)
 
 
-def test_the_clients_are_told_when_to_ask_again(server: ChildServer) -> None:
+def test_clients_get_the_delay_before_a_retry(server: ChildServer) -> None:
     client = openai.OpenAI(base_url=server.url + "/v1", api_key="x", max_retries=0)
     for stream in (False, True):
         with pytest.raises(openai.RateLimitError) as limited:

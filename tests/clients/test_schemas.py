@@ -51,7 +51,7 @@ def respond(client: openai.OpenAI, schema: dict[str, Any], model: str = "helper"
     return client.responses.create(model=model, input="go", text=cast("Any", {"format": form}))
 
 
-def test_a_pattern_that_backtracks_is_told_in_linear_time(client: openai.OpenAI) -> None:
+def test_a_backtracking_pattern_is_matched_in_linear_time(client: openai.OpenAI) -> None:
     """The answer nearly fits: it is asked for again, and the run fails in the end."""
     reply = respond(client, EVIL)
     assert reply.status == "failed"
@@ -90,7 +90,7 @@ def test_what_cannot_be_checked_is_refused_before_it_runs(
         assert caught.value.code == "invalid_json_schema"
 
 
-def test_a_model_that_is_only_passed_on_gets_what_it_is_asked(client: openai.OpenAI) -> None:
+def test_a_served_model_gets_the_request_unchanged(client: openai.OpenAI) -> None:
     """Its schema is its server's matter."""
     assert chat(client, {"pattern": "(?=a)b"}, "script").choices[0].message.content
     assert respond(client, {"type": 7}, "script").status == "completed"

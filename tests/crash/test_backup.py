@@ -130,7 +130,7 @@ def test_a_folder_that_was_put_back(tmp_path: Path, copy: Copy) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_nats_servers_whose_disks_were_put_back(tmp_path: Path) -> None:
+def test_nats_servers_with_restored_disks(tmp_path: Path) -> None:
     """All processes were stopped for it: they remember where in the streams they were."""
     nats = tmp_path / "nats"
     with nats_cluster(nats, 1) as (node,):

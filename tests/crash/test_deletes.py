@@ -51,7 +51,7 @@ def test_a_deleted_run_is_gone(tmp_path: Path, forks: Forks, number: int, side: 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_run_whose_log_is_damaged_can_be_deleted(tmp_path: Path, forks: Forks) -> None:
+def test_a_run_with_a_damaged_log_can_be_deleted(tmp_path: Path, forks: Forks) -> None:
     server = ChildServer(tmp_path, config=CONFIG).start(forks=forks)
     try:
         body = {"model": "echo", "input": "hello"}

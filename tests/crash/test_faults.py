@@ -166,7 +166,7 @@ def _answers(child: ChildServer) -> bool:
         return False
 
 
-def test_a_page_gone_bad_is_told_and_the_rest_is_served(child: ChildServer) -> None:
+def test_a_corrupt_page_is_reported_and_the_rest_is_served(child: ChildServer) -> None:
     """The pages of one run's row are overwritten while nobody serves; the others' are not."""
     big = {"model": "echo", "input": "bad " * 5_000}
     bad = ask(child, big).json()["id"]

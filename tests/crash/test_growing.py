@@ -49,7 +49,7 @@ def read_on(reader: Reader, run: str, seen: Sequence[bytes], words: int) -> list
     return [*seen, *frames_of(data)]
 
 
-async def test_a_reply_that_grows_after_each_kill_is_told_to_its_end(tmp_path: Path) -> None:
+async def test_a_reply_that_grows_after_each_kill_streams_to_its_end(tmp_path: Path) -> None:
     lives = [says(*TOLD, *WORDS[:n]) for n in range(TIMES)]
     last = says(*TOLD, *WORDS, STOP)
     async with killed(tmp_path, (), *lives, last) as (reader, peers):

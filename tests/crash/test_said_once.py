@@ -229,7 +229,7 @@ async def test_another_answer_is_the_only_one(
 
 
 @pytest.mark.parametrize("place", CUT)
-async def test_the_same_answer_goes_on(tmp_path: Path, engine: Sequence[Node], place: str) -> None:
+async def test_an_equal_answer_resumes(tmp_path: Path, engine: Sequence[Node], place: str) -> None:
     """As if nothing had happened: the same items, numbers without a gap, nothing incomplete."""
     shown = CUT[place]
     rest: list[Json] = [{"delta": {"content": " king."}}] if CALLED[0] not in shown else []
@@ -255,7 +255,7 @@ async def test_the_same_answer_goes_on(tmp_path: Path, engine: Sequence[Node], p
 
 @pytest.mark.parametrize("how", ["prefix", "continue_final_message", "prefill"])
 @pytest.mark.parametrize("echoes", [False, True], ids=["the rest", "the whole"])
-async def test_a_server_that_goes_on_from_a_beginning_is_told_it(
+async def test_a_server_that_continues_replies_gets_the_beginning(
     tmp_path: Path, how: str, *, echoes: bool
 ) -> None:
     more = f'continue_reply = "{how}"'
@@ -320,7 +320,7 @@ def _delta(index: int, delta: Json) -> Json:
 WORDS = ("Once upon ", "a time ", "there was a")
 
 
-async def test_a_messages_server_counts_and_signs_each_reply_anew(tmp_path: Path) -> None:
+async def test_a_messages_server_counts_and_signs_each_reply_again(tmp_path: Path) -> None:
     """Its words are the same, so the answer goes on, with the signature that was shown."""
     ask = {"model": "helper", "input": "Tell me", "stream": True}
     first = claude(WORDS, cached=1, whole=False)
@@ -333,7 +333,7 @@ async def test_a_messages_server_counts_and_signs_each_reply_anew(tmp_path: Path
     assert b'"status":"incomplete"' not in b"".join(whole)
 
 
-async def test_a_messages_server_goes_on_from_a_beginning(tmp_path: Path) -> None:
+async def test_a_messages_server_continues_from_a_beginning(tmp_path: Path) -> None:
     ask = {"model": "helper", "input": "Tell me", "stream": True}
     first = claude(WORDS, cached=0, whole=False)
     again = claude((" king.",), cached=0, whole=True)
@@ -359,7 +359,7 @@ async def test_an_answer_that_a_limit_cut_is_the_only_one(tmp_path: Path) -> Non
         assert await everywhere(reader, run, whole) == {"Another "}
 
 
-async def test_a_server_that_refuses_a_beginning_is_asked_anew(tmp_path: Path) -> None:
+async def test_a_server_that_refuses_a_beginning_is_asked_for_a_new_reply(tmp_path: Path) -> None:
     async def refuse(peer: Peer) -> None:
         body = b'{"error":{"message":"no prefill here","type":"invalid_request_error"}}'
         head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
@@ -378,7 +378,7 @@ async def test_a_server_that_refuses_a_beginning_is_asked_anew(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("surface", ["chat", "messages"])
-async def test_who_waits_for_a_document_gets_the_answer_once(tmp_path: Path, surface: str) -> None:
+async def test_a_waiting_client_gets_the_answer_once(tmp_path: Path, surface: str) -> None:
     """It asks again with its key, as the SDKs do."""
     messages = [{"role": "user", "content": "Tell me"}]
     body = {"model": "helper", "messages": messages, "max_tokens": 99}

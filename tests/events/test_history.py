@@ -97,7 +97,7 @@ def test_long_conversations_take_no_longer_than_they_are(
     assert len(without_repeats(told, sent)) <= len(sent)
 
 
-def test_who_reads_one_answer_at_the_end_reads_nothing_that_was_cut_off() -> None:
+def test_a_final_document_has_no_interrupted_output() -> None:
     kept = lasting(two_attempts())
     said = [event.payload.text for event in kept if isinstance(event.payload, t.TextDelta)]
     assert "".join(said) == "The answer is 4."

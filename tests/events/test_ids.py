@@ -37,7 +37,7 @@ def test_every_name_leads_back(time: int, chance: bytes, item: int) -> None:
 @pytest.mark.parametrize(
     "name", ["", "resp_", "resp_x", "resp_" + "i" * 26, "foo_" + "0" * 26, "0" * 27, "resp_\n"]
 )
-def test_what_is_no_name_is_none(name: str) -> None:
+def test_an_invalid_id_is_not_parsed(name: str) -> None:
     assert ids.run_suffix(name) is None
     assert ids.item_position(name) is None
     assert ids.item_position(name + "_01") is None

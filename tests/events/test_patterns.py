@@ -69,7 +69,7 @@ def test_what_a_pattern_means(source: str, fits: str, unfit: str) -> None:
         ("a" * (LONGEST + 1), "has more than"),
     ],
 )
-def test_what_is_no_linear_pattern_is_refused(source: str, why: str) -> None:
+def test_a_pattern_that_is_not_linear_is_refused(source: str, why: str) -> None:
     with pytest.raises(NoPattern) as caught:
         Pattern(source)
     assert why in str(caught.value)

@@ -72,7 +72,7 @@ def test_what_an_agent_makes_and_what_a_client_does() -> None:
     assert behind_agents([]) == 0
 
 
-def test_a_node_hears_what_comes_while_it_works_and_has_the_rest_as_input() -> None:
+def test_a_node_gets_late_messages_while_it_works_and_earlier_ones_as_input() -> None:
     first = Resumption(None, (user("1"),), 2, frozenset({"a"}))
     silent = Resumption(None, (), 3, frozenset({"a", "b"}))
     last = Resumption(None, (user("2"),), 4, frozenset({"a", "b"}))

@@ -46,7 +46,7 @@ def test_what_fits(value: Any, schema: Any, wrong: str) -> None:
 
 
 @given(value=VALUES, schema=SCHEMAS)
-def test_another_validator_says_the_same(value: Any, schema: Any) -> None:
+def test_another_validator_agrees(value: Any, schema: Any) -> None:
     assert (mismatch(value, schema) == "") == Draft202012Validator(schema).is_valid(value)
 
 
@@ -72,7 +72,7 @@ def test_another_validator_says_the_same(value: Any, schema: Any) -> None:
         ({"properties": {str(i): {} for i in range(50_000)}}, "too large"),
     ],
 )
-def test_what_is_no_schema_is_refused_by_its_place(schema: Any, words: str) -> None:
+def test_an_invalid_schema_is_refused_by_its_position(schema: Any, words: str) -> None:
     assert words in fault(schema)
     with pytest.raises((NoSchema, Overspent)):
         mismatch("anything", schema)
@@ -141,7 +141,9 @@ def test_nothing_is_fetched() -> None:
         ("5", {"type": 7}, "5"),
     ],
 )
-def test_words_are_taken_as_what_was_asked_for(text: str, schema: Any, value: Any) -> None:
+def test_a_text_answer_is_converted_to_the_requested_type(
+    text: str, schema: Any, value: Any
+) -> None:
     assert reply(InputRequested("q", "?", schema), text).value == value
 
 

@@ -132,7 +132,7 @@ def test_a_new_state_has_no_request() -> None:
         RunState().start_request()
 
 
-def test_what_a_person_had_said_of_a_running_tool_is_void_after_a_crash() -> None:
+def test_an_approval_of_a_running_tool_is_void_after_a_crash() -> None:
     """Rule 8; of a tool that has not begun it still holds."""
     state = RunState()
     payloads = [

@@ -28,20 +28,20 @@ def brings(kind: str, *tools: Any) -> ProviderItem:
     return ProviderItem(dialect="responses", data={"type": kind, "tools": list(tools)})
 
 
-def test_they_stand_in_order_and_what_a_provider_runs_is_nobodys() -> None:
+def test_tools_keep_their_order_and_provider_tools_are_not_the_clients() -> None:
     found = declarations((SEARCH, SPACE, FUNCTION))
     assert [each.key for each in found] == [("", "web_search"), ("ns", "f"), ("", "f")]
     assert found[1].spec.strict is True
     assert run_by_client((SEARCH, SPACE, FUNCTION)) == {("ns", "f"), ("", "f")}
 
 
-def test_what_a_client_says_twice_stays_twice() -> None:
+def test_a_clients_duplicates_are_kept() -> None:
     """Whether that is allowed is for its server to say."""
     assert len(declarations((FUNCTION, FUNCTION))) == 2
 
 
 @pytest.mark.parametrize("kind", BRINGS)
-def test_what_comes_on_the_way_counts_once_and_behind(kind: str) -> None:
+def test_tools_of_later_items_count_once_and_come_last(kind: str) -> None:
     late = {"type": "function", "name": "late"}
     again = {"type": "function", "name": "f", "description": "Another."}
     deep = {"type": "namespace", "name": "ns", "tools": [late]}
@@ -59,6 +59,6 @@ def test_rubbish_declares_nothing(tools: Any) -> None:
     assert declarations((), (item,)) == []
 
 
-def test_what_another_dialects_item_says_declares_nothing() -> None:
+def test_an_item_of_another_dialect_declares_no_tools() -> None:
     data = {"type": "additional_tools", "tools": [{"type": "function", "name": "f"}]}
     assert declarations((), (ProviderItem(dialect="messages", data=data),)) == []

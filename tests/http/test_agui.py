@@ -14,7 +14,7 @@ from tests.support.servers import CONFIG, ChildServer
 from tests.support.team_files import effects
 
 
-def test_a_thread_goes_on_with_what_the_client_remembers(server: ChildServer) -> None:
+def test_a_thread_continues_from_the_clients_history(server: ChildServer) -> None:
     thread = Thread(server, "helper")
     end = thread.go("hello", state={"theme": "dark"}, parentRunId="above")
     assert end["outcome"] == {"type": "success"}
@@ -37,7 +37,7 @@ def test_a_thread_goes_on_with_what_the_client_remembers(server: ChildServer) ->
     assert [item["content"][0]["text"] for item in asked["input"]] == ["json"]
 
 
-def test_what_the_client_tells_besides_messages(server: ChildServer, ask: Ask) -> None:
+def test_context_and_state_of_the_client_reach_the_agent(server: ChildServer, ask: Ask) -> None:
     thread = Thread(server, "7", "told")
     context = [{"description": "Place", "value": "Oslo"}, {"description": "Sky", "value": "grey"}]
     thread.go("json", context=context, forwardedProps={"a": 1}, state=[1])
@@ -197,7 +197,7 @@ def test_a_message_instead_of_an_answer_is_a_run_of_its_own(team: ChildServer) -
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
-def test_a_server_that_stops_says_so_and_the_run_goes_on(tmp_path: Path, end: str) -> None:
+def test_a_server_that_stops_announces_it_and_the_run_continues(tmp_path: Path, end: str) -> None:
     config = CONFIG + '[agents.parrot]\nmodel = "slow"\n'
     settings = 'data = "data"\nshutdown_seconds = 0'
     server = ChildServer(tmp_path, server=settings, config=config).start()

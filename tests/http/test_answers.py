@@ -212,7 +212,7 @@ PAINT = {"type": "function", "name": "paint", "parameters": {"type": "object"}}
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_yes_and_a_clients_output_may_come_together(
+def test_an_approval_and_a_clients_output_may_come_together(
     client: OpenAI, tmp_path: Path, turned: bool
 ) -> None:
     tools: Any = [PAINT]

@@ -119,7 +119,7 @@ def _post(url: str, sent: Sent) -> int:
         return reply.status_code
 
 
-def test_a_yes_of_before_a_crash_is_not_a_yes_to_the_next_request(tmp_path: Path) -> None:
+def test_an_approval_before_a_crash_does_not_answer_the_next_request(tmp_path: Path) -> None:
     server = ChildServer(tmp_path, config=CONFIG, scenario=SCENARIO, tools=TOOLS).start()
     try:
         runs = {surface: Asked(server) for surface in SURFACES}

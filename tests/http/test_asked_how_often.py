@@ -55,7 +55,7 @@ def ask(url: str, sdk: str, model: str) -> None:
 
 @pytest.mark.parametrize("name", TABLE)
 @pytest.mark.parametrize("sdk", ["openai", "openai, streamed", "anthropic"])
-def test_what_asking_again_cannot_mend_is_not_asked_for_nine_times(
+def test_a_permanent_failure_is_not_retried_nine_times(
     serving: tuple[ChildServer, ModelServer], sdk: str, name: str
 ) -> None:
     child, models = serving

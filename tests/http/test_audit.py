@@ -63,7 +63,7 @@ def test_every_surface_has_its_lines(server: ChildServer, surface: str) -> None:
     assert (line_of(server, stranger)["status"], line_of(server, stranger)["tenant"]) == (401, "")
 
 
-def test_who_started_read_approved_cancelled(server: ChildServer) -> None:
+def test_the_audit_log_names_the_user_of_each_action(server: ChildServer) -> None:
     mine = key(server, "acts")
     with httpx.Client(base_url=server.url, headers=mine, timeout=20) as client:
         begun = client.post("/jobs", json={"agent": "careful", "input": "hat"})
@@ -86,7 +86,7 @@ def test_who_started_read_approved_cancelled(server: ChildServer) -> None:
     assert mine_only[1]["denied"] == []
 
 
-def test_nothing_that_was_said_and_no_key_is_in_it(server: ChildServer) -> None:
+def test_it_has_no_content_and_no_key(server: ChildServer) -> None:
     mine = key(server, "quiet")
     said = {"model": "echo", "input": "a word that nobody else says: zyxwv"}
     httpx.post(server.url + "/v1/responses", json=said, headers=mine)
@@ -95,7 +95,7 @@ def test_nothing_that_was_said_and_no_key_is_in_it(server: ChildServer) -> None:
     assert mine["authorization"].split()[1] not in text
 
 
-def test_a_rotated_file_is_begun_anew(server: ChildServer) -> None:
+def test_a_rotated_file_is_opened_again(server: ChildServer) -> None:
     file = server.folder / "audit.jsonl"
     file.rename(server.folder / "audit.1")
     httpx.get(server.url + "/v1/models")

@@ -76,7 +76,7 @@ def keys(server: ChildServer) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("surface", SURFACES)
-def test_strangers_are_told_in_the_surface_s_own_form(
+def test_unauthorized_requests_get_the_error_form_of_the_surface(
     server: ChildServer, keys: dict[str, str], surface: str
 ) -> None:
     method, path, body = SURFACES[surface]
@@ -106,7 +106,7 @@ def test_strangers_are_told_in_the_surface_s_own_form(
 @pytest.mark.parametrize(
     "surface", [name for name, (_, path, _) in SURFACES.items() if _model(path)]
 )
-def test_who_sends_anthropic_s_version_is_told_in_its_form(
+def test_a_client_with_anthropics_version_header_gets_its_form(
     server: ChildServer, keys: dict[str, str], surface: str, key: str, status: int, kind: str
 ) -> None:
     method, path, body = SURFACES[surface]
@@ -127,7 +127,7 @@ def test_who_sends_anthropic_s_version_is_told_in_its_form(
 @pytest.mark.req("R51")
 @pytest.mark.req("R52")
 @pytest.mark.parametrize("surface", SURFACES)
-def test_who_has_a_key_comes_in(server: ChildServer, keys: dict[str, str], surface: str) -> None:
+def test_a_valid_token_is_accepted(server: ChildServer, keys: dict[str, str], surface: str) -> None:
     method, path, body = SURFACES[surface]
     for headers in (
         {"authorization": f"Bearer {keys['run']}"},
@@ -141,7 +141,7 @@ def test_who_has_a_key_comes_in(server: ChildServer, keys: dict[str, str], surfa
     assert (reply.status_code == 403) == (method == "POST")
 
 
-def test_a_server_that_wants_keys_may_be_asked_by_any_name(
+def test_a_server_with_tokens_accepts_any_host_name(
     server: ChildServer, keys: dict[str, str]
 ) -> None:
     headers = {"host": "agents.example", "x-api-key": keys["read"]}
@@ -181,7 +181,7 @@ def test_a_stream_ends_with_the_key_that_opened_it(tmp_path: Path) -> None:
             assert "run.completed" in client.get(stream).text
 
 
-def test_a_list_of_tokens_tells_all_but_the_secret(tmp_path: Path) -> None:
+def test_a_list_of_tokens_has_everything_but_the_secrets(tmp_path: Path) -> None:
     ChildServer(tmp_path, server='data = "data"')
     limits = ("--limit", "requests_per_minute=60", "--limit", "cost_per_day=2.5")
     who = ("--tenant", "acme", "--user", "ann", "--scope", "read", "--days", "90", *limits)

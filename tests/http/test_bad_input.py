@@ -192,7 +192,7 @@ def test_a_near_name_is_suggested(ask: Ask) -> None:
     assert answer.error["code"] == "model_not_found"
 
 
-def test_cors_only_for_who_was_named(ask: Ask) -> None:
+def test_cors_only_for_configured_origins(ask: Ask) -> None:
     body = {"model": "echo", "input": "x"}
     named = ask("POST", "/v1/responses", body, {"origin": "http://app.test"})
     assert named.headers["access-control-allow-origin"] == "http://app.test"

@@ -50,7 +50,7 @@ async def test_there_is_room_for_so_many_at_once() -> None:
     assert [len(body) for body in await asyncio.gather(*tasks)] == [MOST] * TOGETHER
 
 
-async def test_who_sends_too_slowly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_sends_too_slowly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies_module, "SECONDS", 0.01)
     bodies = Bodies(MOST)
     with pytest.raises(BadRequest, match=r"took more than 0\.01 s"):
@@ -59,7 +59,7 @@ async def test_who_sends_too_slowly_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("how", ["end", "leave"])
-async def test_who_has_sent_all_or_left_makes_room(how: str) -> None:
+async def test_a_finished_or_closed_request_makes_room(how: str) -> None:
     bodies = Bodies(MOST)
     clients, tasks = await _full(bodies)
     getattr(clients[0], how)()

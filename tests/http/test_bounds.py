@@ -81,7 +81,7 @@ def test_every_surface_refuses_in_its_own_form(server: ChildServer, surface: str
         assert "than" in (error if surface == "session" else error["message"])
 
 
-def test_a_name_of_a_megabyte_costs_little_and_is_not_told_again(server: ChildServer) -> None:
+def test_a_name_of_a_megabyte_costs_little_and_is_not_repeated(server: ChildServer) -> None:
     began = time.monotonic()
     reply = httpx.post(
         server.url + "/v1/responses", json={"model": "ec" * 500_000, "input": "x"}, timeout=20
@@ -168,7 +168,7 @@ TRICKLES = {
 
 
 @pytest.mark.parametrize("name", TRICKLES)
-def test_who_was_answered_is_not_waited_for_either(tmp_path: Path, name: str) -> None:
+def test_a_client_with_a_reply_is_not_waited_for(tmp_path: Path, name: str) -> None:
     child = ChildServer(tmp_path).start(program=SLOW)
     first, piece = TRICKLES[name]
     try:

@@ -64,7 +64,7 @@ def whole(coding: str, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("way", WAYS)
-def test_what_was_packed_is_what_comes_out(way: str, data: str) -> None:
+def test_a_compressed_body_is_unpacked_exactly(way: str, data: str) -> None:
     coding, pack = WAYS[way]
     packed = pack(DATA[data])
     assert whole(coding, packed) == DATA[data]
@@ -112,7 +112,7 @@ def test_codings_come_off_in_the_reverse_order(header: str, names: tuple[str, ..
 @pytest.mark.parametrize(
     "header", ["br", "gzip, br", "gzip, gzip, gzip", "compress", "\x00", "é" * 99]
 )
-def test_what_nobody_reads_is_said(header: str) -> None:
+def test_an_unsupported_coding_is_named(header: str) -> None:
     with pytest.raises(UnsupportedMedia) as caught:
         bodies.codings_of(header)
     assert len(caught.value.message) < 200

@@ -100,7 +100,7 @@ def _request(ask: Ask, run: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", ["/v1", "/agent/7"])
-def test_a_conversation_goes_on_by_the_client_s_own_name(ask: Ask, path: str) -> None:
+def test_a_conversation_continues_under_the_clients_own_name(ask: Ask, path: str) -> None:
     turn = {"model": "echo", "conversation_id": f"mine{path}", "messages": [_user("One")]}
     first = ask("POST", path + "/chat/completions", turn)
     assert first.status == 200
@@ -114,7 +114,7 @@ def test_a_conversation_goes_on_by_the_client_s_own_name(ask: Ask, path: str) ->
     assert "Two" in [item["content"][0]["text"] for item in history if item["type"] == "message"]
 
 
-def test_a_client_that_names_and_repeats_the_past_is_not_heard_twice(ask: Ask) -> None:
+def test_a_history_that_is_named_and_repeated_counts_once(ask: Ask) -> None:
     first = ask("POST", "/v1/responses", {"model": "echo", "input": "One"}).json
     again = [_user("One"), {"role": "assistant", "content": "One"}, _user("Two")]
     body = {"model": "echo", "input": again, "previous_response_id": first["id"]}

@@ -58,7 +58,7 @@ def gets(server: ChildServer, **params: Any) -> bytes:
     ).read()
 
 
-def test_a_server_says_how_it_is_and_nobody_needs_a_key(child: ChildServer) -> None:
+def test_a_server_reports_its_health_without_a_key(child: ChildServer) -> None:
     assert state(child) == (200, "ready")
     alive = httpx.get(child.url + "/healthz")
     told = alive.json()

@@ -142,7 +142,7 @@ TAKEN: dict[str, Callable[[Paused], Sent]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_not_honoured_is_refused(team: ChildServer, tmp_path: Path, case: str) -> None:
+def test_an_unsupported_key_is_refused(team: ChildServer, tmp_path: Path, case: str) -> None:
     sent, place = REFUSED[case]
     paused = Paused(team, "order a hat")
     reply = paused.send(sent(paused))

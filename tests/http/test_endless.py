@@ -173,7 +173,7 @@ def test_a_reply_without_end_ends_the_run(server: ChildServer, flood: str) -> No
     assert why in said
 
 
-def test_what_came_before_the_end_is_kept(server: ChildServer) -> None:
+def test_output_before_the_limit_is_kept(server: ChildServer) -> None:
     job = begin(server, "text")
     watched(server, job)
     with httpx.stream("GET", f"{server.url}/jobs/{job}/stream", timeout=60) as reply:
@@ -185,7 +185,7 @@ def test_what_came_before_the_end_is_kept(server: ChildServer) -> None:
     ("path", "page"),
     [("/jobs/{}", "/jobs/{}/stream?after=3"), ("/v1/responses/{}", "/v1/responses/{}?stream=true")],
 )
-def test_a_run_too_large_for_a_document_is_413_and_says_how_to_page(
+def test_a_run_too_large_for_a_document_is_413_with_the_way_to_page(
     server: ChildServer, path: str, page: str
 ) -> None:
     job = begin(server, "text")
@@ -200,9 +200,7 @@ def test_a_run_too_large_for_a_document_is_413_and_says_how_to_page(
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
-def test_whoever_waited_for_such_a_document_is_told_the_same(
-    server: ChildServer, path: str
-) -> None:
+def test_a_wait_for_a_document_that_is_too_large_is_413(server: ChildServer, path: str) -> None:
     said = [{"role": "user", "content": "text"}]
     asked = {"model": "up", "max_tokens": 9}
     asked |= {"input": "text"} if path.endswith("responses") else {"messages": said}

@@ -125,7 +125,7 @@ async def test_a_stream_that_is_cancelled_by_others_is_cancelled() -> None:
         await reading
 
 
-async def test_who_waits_for_a_stream_to_begin_is_told_to_come_again() -> None:
+async def test_a_request_for_a_stream_that_did_not_begin_is_503() -> None:
     shutdown = Shutdown()
     asking = asyncio.create_task(shutdown.unless_stopped(asyncio.Event().wait()))
     await asyncio.sleep(0)

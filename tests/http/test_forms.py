@@ -61,7 +61,7 @@ ERRORS: dict[str, tuple[str, str, Any, dict[str, str], int, str]] = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_errors_have_the_form_of_who_asks(ask: Ask, name: str) -> None:
+def test_errors_have_the_form_of_the_client(ask: Ask, name: str) -> None:
     method, path, body, headers, status, kind = ERRORS[name]
     got = ask(method, path, body, {**headers, **VERSION})
     assert got.status == status
@@ -74,7 +74,7 @@ def test_errors_have_the_form_of_who_asks(ask: Ask, name: str) -> None:
         assert "code" in other.error
 
 
-def test_models_are_listed_in_the_form_of_who_asks(ask: Ask) -> None:
+def test_models_are_listed_in_the_form_of_the_client(ask: Ask) -> None:
     theirs: Any = ask("GET", "/v1/models", None, VERSION).json
     ours: Any = ask("GET", "/v1/models").json
     names = [model["id"] for model in ours["data"]]
@@ -124,7 +124,7 @@ OWN = (
 
 @pytest.mark.parametrize("route", OWN)
 @pytest.mark.parametrize("name", ["novel", "starting_after", "Agent", "include[]"])
-def test_what_nobody_knows_to_ask_is_refused_by_name(ask: Ask, route: str, name: str) -> None:
+def test_an_unknown_request_is_refused_by_name(ask: Ask, route: str, name: str) -> None:
     method, path = route.split(" ")
     place = path.replace("{", "").replace("}", "")
     got = ask(method, f"{place}?{name}=1", {} if method == "POST" else None)
@@ -133,7 +133,7 @@ def test_what_nobody_knows_to_ask_is_refused_by_name(ask: Ask, route: str, name:
 
 
 @pytest.mark.parametrize("route", OWN)
-def test_what_is_described_may_be_asked(ask: Ask, route: str) -> None:
+def test_described_parameters_are_accepted(ask: Ask, route: str) -> None:
     method, path = route.split(" ")
     place = path.replace("{", "").replace("}", "")
     for name in openapi.QUERY.get(route, {}):

@@ -277,7 +277,7 @@ def test_a_chat_client_gives_thinking_back(
 @STREAMED
 @AS
 @pytest.mark.parametrize("name", ["anthropic", "deepseek"])
-def test_a_loop_without_its_thinking_goes_on_without_thinking(
+def test_a_tool_loop_without_returned_thinking_continues_without_thinking(
     chat: openai.OpenAI, thinkers: ModelServer, name: str, kind: str, *, streamed: bool
 ) -> None:
     before = len(thinkers.bodies)
@@ -287,7 +287,9 @@ def test_a_loop_without_its_thinking_goes_on_without_thinking(
     assert second == {**refused, "thinking": {"type": "disabled"}}
 
 
-def test_who_always_thinks_refuses_once_more(chat: openai.OpenAI, thinkers: ModelServer) -> None:
+def test_a_model_that_always_thinks_refuses_the_second_request_too(
+    chat: openai.OpenAI, thinkers: ModelServer
+) -> None:
     before = len(thinkers.bodies)
     with pytest.raises(openai.BadRequestError, match="disabled is not supported"):
         _loop(chat, "always", _known, streamed=False)

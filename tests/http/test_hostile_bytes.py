@@ -67,7 +67,7 @@ def test_a_body_is_bounded_by_what_it_is_unpacked_to(server: ChildServer, coding
 
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize(("path", "status"), [("/jobs", 413), ("/nowhere", 404), ("/healthz", 405)])
-def test_who_sends_all_before_it_reads_gets_the_answer(
+def test_a_client_that_sends_everything_first_gets_the_reply(
     server: ChildServer, path: str, status: int, late: bool
 ) -> None:
     """A socket that is closed over unread bytes takes with it what was answered."""

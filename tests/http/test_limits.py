@@ -124,7 +124,7 @@ def test_readers_of_a_run(server: ChildServer) -> None:
         httpx.post(place.replace("/stream", "/cancel"), headers=mine)
 
 
-def test_the_sdk_waits_as_long_as_it_is_told(server: ChildServer) -> None:
+def test_the_sdk_waits_for_the_requested_delay(server: ChildServer) -> None:
     mine = key(server, "sdk", requests_per_minute=30)
     client = openai.OpenAI(
         base_url=server.url + "/v1", api_key=mine["authorization"].split()[1], max_retries=1
@@ -136,7 +136,7 @@ def test_the_sdk_waits_as_long_as_it_is_told(server: ChildServer) -> None:
     assert (reply.retries_taken, reply.status_code) == (1, 200)
 
 
-def test_a_budget_survives_a_kill_and_the_sdk_does_not_ask_again(tmp_path: Path) -> None:
+def test_a_budget_survives_a_kill_and_the_sdk_does_not_retry(tmp_path: Path) -> None:
     child = ChildServer(tmp_path, server='data = "data"').start()
     try:
         wants_keys(child)

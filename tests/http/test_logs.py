@@ -66,7 +66,7 @@ def test_a_traceback_forges_no_line_either() -> None:
     assert all(line.startswith("  ") and line.isprintable() for line in trace)
 
 
-def test_one_place_writes_so_many_lines_a_minute_and_says_what_it_left_out() -> None:
+def test_one_place_writes_a_limited_number_of_lines_and_counts_the_rest() -> None:
     said = io.StringIO()
     now = 0.0
     log, handler = _logging(said, RateLimit(lambda: now))
@@ -84,7 +84,7 @@ def test_one_place_writes_so_many_lines_a_minute_and_says_what_it_left_out() -> 
     assert "left out" not in "".join(lines[MOST:])
 
 
-def test_the_next_minute_says_how_many_were_left_out() -> None:
+def test_the_next_minute_reports_how_many_lines_were_omitted() -> None:
     said = io.StringIO()
     now = 0.0
     log, handler = _logging(said, RateLimit(lambda: now))
@@ -213,7 +213,7 @@ def test_a_run_that_fails_is_a_line_with_the_reason(server: ChildServer) -> None
 BROKEN = "raise RuntimeError('no database\\\\nat all')"
 
 
-def test_what_a_tool_server_says_to_stderr_is_there_with_its_traceback(tmp_path: Path) -> None:
+def test_a_tool_servers_stderr_is_logged_with_its_traceback(tmp_path: Path) -> None:
     command = {"label": "docs", "command": sys.executable, "args": ["-c", BROKEN]}
     source = ", ".join(f"{name} = {json.dumps(value)}" for name, value in command.items())
     config = CONFIG + f'\n[agents.reader]\nmodel = "echo"\nmcp = [{{{{ {source} }}}}]\n'

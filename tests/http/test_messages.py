@@ -45,7 +45,7 @@ def test_a_message(ask: Ask, headers: dict[str, str]) -> None:
     assert events[0]["message"]["id"] == reply.json["id"]
 
 
-def test_an_agent_says_who_spoke(ask: Ask) -> None:
+def test_an_agents_output_names_its_speaker(ask: Ask) -> None:
     reply = ask("POST", "/agent/7/messages", {**ASK, "model": "any", "stream": True})
     said = reply.body.replace(b": ping\n", b"")  # one may come before any frame
     events = blocks.check(frame + b"\n\n" for frame in said.split(b"\n\n")[:-1])
@@ -80,7 +80,7 @@ REFUSED: dict[str, tuple[str, object, int, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_bad_request_is_told_in_the_surface_s_own_form(ask: Ask, name: str) -> None:
+def test_a_bad_request_has_the_error_form_of_the_surface(ask: Ask, name: str) -> None:
     path, body, status, kind = REFUSED[name]
     reply = ask("POST", path, body)
     assert reply.status == status

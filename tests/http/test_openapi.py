@@ -66,7 +66,7 @@ def described(ask: Ask) -> dict[str, Any]:
     return found
 
 
-def test_every_route_is_in_it_and_nothing_else(ask: Ask, described: dict[str, Any]) -> None:
+def test_the_description_has_exactly_the_routes(ask: Ask, described: dict[str, Any]) -> None:
     served = {
         (method.lower(), each.path.replace(":path}", "}"))
         for each in ask.__dict__["routes"]

@@ -79,7 +79,7 @@ def _outputs_of(server: ChildServer, run: str) -> str:
     return str(done[-1]["output"])
 
 
-def test_while_the_call_waits_it_is_told_as_waiting(server: ChildServer, tmp_path: Path) -> None:
+def test_a_waiting_call_is_shown_as_waiting(server: ChildServer, tmp_path: Path) -> None:
     chat = Client(server, "lead")
     reader = ui_chunks.read(chat.send(_user("order a hat")))
     chat.send(_user("order a hat"), _assistant(reader), _user("and a scarf", "u2"))

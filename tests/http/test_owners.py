@@ -146,7 +146,7 @@ def _like(value: str) -> str:
 
 
 @pytest.mark.parametrize(("method", "path"), OWNED)
-def test_strangers_and_those_who_may_not_are_told_so(
+def test_requests_without_a_token_or_a_right_are_refused(
     server: ChildServer, keys: dict[str, str], things: dict[str, str], method: str, path: str
 ) -> None:
     assert _ask(server, keys["a stranger"], method, _filled(path, things)).status_code == 401
@@ -183,7 +183,7 @@ def test_lists_hold_one_s_own(
         assert not listed[who]
 
 
-def test_nobody_goes_on_from_another_s(
+def test_no_user_continues_from_anothers_response(
     server: ChildServer, keys: dict[str, str], things: dict[str, str]
 ) -> None:
     for body in (
@@ -202,7 +202,7 @@ def test_nobody_goes_on_from_another_s(
     assert mine["id"] != hers["id"]
 
 
-def test_nobody_takes_up_another_s_thread(
+def test_no_user_continues_anothers_thread(
     server: ChildServer, keys: dict[str, str], things: dict[str, str]
 ) -> None:
     """Names in bodies: threads and runs of AG-UI, and what a run asked."""

@@ -108,7 +108,7 @@ def row(server: Server, name: str) -> str:
     return f"| {ROWS[name]} | {told[0]} | {told[1]} | {told[2]} |"
 
 
-def test_the_page_says_what_is_so(server: Server) -> None:
+def test_the_page_agrees_with_the_server(server: Server) -> None:
     head = "| the model server | Chat, Responses | Messages | retry |\n|---|---|---|---|\n"
     made = head + "\n".join(row(server, name) for name in sorted(ROWS)) + "\n"
     text = PAGE.read_text(encoding="utf-8")
@@ -120,7 +120,7 @@ def test_the_page_says_what_is_so(server: Server) -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("name", [name for name in cases("chat") if not name.startswith("after")])
-def test_every_surface_tells_the_status_streamed_or_not(
+def test_every_surface_reports_the_status_streamed_or_not(
     server: Server, dialect: str, name: str
 ) -> None:
     for surface in DIALECTS:
@@ -173,7 +173,7 @@ def test_a_server_keeps_its_words_where_they_are_the_surfaces(
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_prompt_that_is_too_long_is_told_so_that_clients_know_it(
+def test_a_prompt_that_is_too_long_has_the_error_that_clients_recognise(
     server: Server, dialect: str
 ) -> None:
     for name in ("400-long", "413-long", "500-long", "in-long"):
@@ -200,7 +200,7 @@ STREAMS = {
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("surface", STREAMS)
-def test_in_a_reply_that_has_begun_it_is_told_in_the_stream(
+def test_a_failure_in_a_reply_that_began_is_in_the_stream(
     server: Server, dialect: str, surface: str
 ) -> None:
     reply = server.ask("chat", f"m-{dialect}-after-529", stream=True)
@@ -214,7 +214,7 @@ def test_in_a_reply_that_has_begun_it_is_told_in_the_stream(
 
 
 @pytest.mark.parametrize("surface", STREAMS)
-def test_when_to_ask_again_stands_in_a_stream_that_has_a_place_for_it(
+def test_the_retry_delay_is_in_streams_that_have_a_field_for_it(
     server: Server, surface: str
 ) -> None:
     reply = server.ask("chat", "m-chat-429-wait")
@@ -224,7 +224,9 @@ def test_when_to_ask_again_stands_in_a_stream_that_has_a_place_for_it(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_agent_tells_the_code_and_no_word_of_the_server(server: Server, *, stream: bool) -> None:
+def test_an_agents_failure_has_the_code_without_the_servers_text(
+    server: Server, *, stream: bool
+) -> None:
     for surface in DIALECTS:
         reply = server.ask(surface, "a-chat-404-words", stream=stream)
         assert reply.status_code == 404
@@ -251,7 +253,7 @@ EVENTS: list[tuple[list[t.Payload], bool]] = [
 
 
 @pytest.mark.parametrize(("payloads", "refused"), EVENTS)
-def test_a_refusal_is_what_comes_first(payloads: list[t.Payload], *, refused: bool) -> None:
+def test_a_refusal_is_the_first_event(payloads: list[t.Payload], *, refused: bool) -> None:
     events = [t.Event(n, 0, "", t.NO_AGENT, payload) for n, payload in enumerate(payloads)]
     assert model_failure(first_output(events)) == (FAILED if refused else None)
 
@@ -274,5 +276,5 @@ HEADERS: list[tuple[t.RunEnd, Mapping[str, str]]] = [
 
 
 @pytest.mark.parametrize(("end", "expected"), HEADERS)
-def test_what_is_said_of_asking_again(end: t.RunEnd, expected: Mapping[str, str]) -> None:
+def test_retry_headers_follow_the_failure(end: t.RunEnd, expected: Mapping[str, str]) -> None:
     assert failure_headers(end) == expected

@@ -75,7 +75,9 @@ def test_it_is_400_with_its_place_and_no_run(server: ChildServer, name: str, str
 
 @pytest.mark.parametrize("agent", ["agent", "flow"])
 @pytest.mark.parametrize("name", [n for n in REFUSED if "choice" not in n and "priced" not in n])
-def test_an_agent_s_client_is_told_as_early(server: ChildServer, name: str, agent: str) -> None:
+def test_an_agents_client_gets_the_failure_as_early(
+    server: ChildServer, name: str, agent: str
+) -> None:
     """Which tools an agent has is known in its runs alone; all else is refused by the same rule."""
     (surface, asked), model, param, word = REFUSED[name]
     before = ask(server, "GET", "/jobs")[1]["data"]
@@ -88,7 +90,7 @@ def test_an_agent_s_client_is_told_as_early(server: ChildServer, name: str, agen
 
 @pytest.mark.parametrize("agent", ["agent_chat", "flow_chat"])
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_other_surfaces_are_told_the_place_as_well(
+def test_other_surfaces_report_the_position_as_well(
     server: ChildServer, name: str, agent: str
 ) -> None:
     path, asked, param = ELSEWHERE[name]
@@ -97,7 +99,7 @@ def test_other_surfaces_are_told_the_place_as_well(
     assert "file by its address" in told["error"]["message"]
 
 
-def test_what_earlier_turns_said_counts_as_well(server: ChildServer) -> None:
+def test_content_of_earlier_turns_counts_as_well(server: ChildServer) -> None:
     """A conversation that was held with another model."""
     output = {"type": "computer_call_output", "call_id": "c", "output": {}}
     made = ask(server, "POST", "/v1/conversations", {"items": [output]})[1]["id"]

@@ -61,7 +61,7 @@ def test_every_reply_has_an_id(ask: Ask, case: str) -> None:
         (b"GET /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n", b"400"),
     ],
 )
-def test_what_is_no_request_has_one_too(server: ChildServer, sent: bytes, status: bytes) -> None:
+def test_an_invalid_request_gets_an_id_too(server: ChildServer, sent: bytes, status: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(sent)
         got = b""

@@ -18,7 +18,7 @@ def _made(ask: Ask) -> tuple[str, list[bytes]]:
 
 
 @pytest.mark.parametrize("cursor", ["-1", "0", "5", "last"])
-def test_a_cursor_gives_what_follows_it(ask: Ask, cursor: str) -> None:
+def test_a_cursor_returns_the_frames_after_it(ask: Ask, cursor: str) -> None:
     path, frames = _made(ask)
     last = len(frames) - 2
     number = last if cursor == "last" else int(cursor)
@@ -46,7 +46,7 @@ def test_compaction_is_not_here(ask: Ask) -> None:
     assert "not compacted" in got.error["message"]
 
 
-def test_a_websocket_is_told_to_use_http(ask: Ask) -> None:
+def test_a_websocket_gets_426(ask: Ask) -> None:
     upgrade = {
         "connection": "Upgrade",
         "upgrade": "websocket",
@@ -111,7 +111,7 @@ def test_half_a_character_is_named(ask: Ask, path: str) -> None:
     assert ask("POST", path, whole.encode()).status == 200
 
 
-def test_parameters_nobody_knows_are_refused_on_our_own_routes(ask: Ask) -> None:
+def test_unknown_parameters_are_refused_on_our_own_routes(ask: Ask) -> None:
     job = str(ask("POST", "/jobs", {"agent": "echo", "input": "x"}).json["id"])
     for method, path in (
         ("GET", "/jobs?limits=3"),

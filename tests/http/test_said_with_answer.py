@@ -226,7 +226,7 @@ def test_on_agui(server: ChildServer, tmp_path: Path, answer: str) -> None:
 
 
 @pytest.mark.parametrize("shown", [True, False])
-def test_on_agui_what_the_run_was_asked_is_no_news(server: ChildServer, shown: bool) -> None:
+def test_on_agui_the_runs_own_input_is_not_new(server: ChildServer, shown: bool) -> None:
     """Also where the client shows nothing of the agent: it lost the stream."""
     thread = Thread(server, "lead")
     (asked,) = thread.go("order a hat")["outcome"]["interrupts"]
@@ -238,7 +238,7 @@ def test_on_agui_what_the_run_was_asked_is_no_news(server: ChildServer, shown: b
     assert _heard(server, run) == [[]]
 
 
-def test_on_the_ai_sdks_surface_what_the_run_was_asked_is_no_news(server: ChildServer) -> None:
+def test_on_the_ai_sdks_surface_the_runs_own_input_is_not_new(server: ChildServer) -> None:
     chat = Client(server, "lead")
     reader = ui_chunks.read(chat.send(_user("order a hat")))
     (asked,) = [part for part in reader.data if part["type"] == "data-approval"]

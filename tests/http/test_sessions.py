@@ -51,7 +51,7 @@ def test_a_message_begins_a_session(ask: Ask) -> None:
 
 @pytest.mark.req("R145")
 @pytest.mark.req("R161")
-def test_a_session_goes_on(ask: Ask) -> None:
+def test_a_session_continues(ask: Ask) -> None:
     first = ask("POST", "/api/stream", {"message": "One", "agentId": "echo"})
     session = first.headers["x-session-id"]
     again = {"message": "Two", "agentId": "echo", "sessionId": session}
@@ -67,7 +67,7 @@ def test_a_session_goes_on(ask: Ask) -> None:
     assert b'"history"' not in started, "another tenant's session of the same name"
 
 
-def test_a_wrong_method_is_told_in_the_surface_s_own_form(ask: Ask) -> None:
+def test_a_wrong_method_has_the_error_form_of_the_surface(ask: Ask) -> None:
     reply = ask("GET", "/api/stream")
     assert (reply.status, reply.headers["content-type"]) == (405, "application/json")
     assert isinstance(msgspec.json.decode(reply.body)["error"], str)
@@ -117,7 +117,7 @@ def test_a_turn_can_be_read_again_from_any_line(ask: Ask) -> None:
     assert ask("GET", "/api/stream/nobody").status == 404
 
 
-def test_who_accepts_server_sent_events_gets_them(ask: Ask) -> None:
+def test_a_client_that_accepts_server_sent_events_gets_them(ask: Ask) -> None:
     reply = ask("POST", "/api/stream", {"message": "Hi"}, {"accept": "text/event-stream"})
     assert reply.headers["content-type"].startswith("text/event-stream")
     frames = [frame for frame in reply.body.split(b"\n\n") if frame]
@@ -155,7 +155,7 @@ REFUSED: dict[str, tuple[Any, int]] = {
 
 @pytest.mark.req("R148")
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_bad_request_is_told_before_the_stream(ask: Ask, name: str) -> None:
+def test_a_bad_request_fails_before_the_stream_begins(ask: Ask, name: str) -> None:
     body, status = REFUSED[name]
     reply: Answer = ask("POST", "/api/stream", body)
     assert reply.status == status
@@ -180,7 +180,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer]:
 @pytest.mark.req("R169")
 @pytest.mark.req("R170")
 @pytest.mark.req("R171")
-def test_agents_below_are_told_of(team: ChildServer, tmp_path: Path) -> None:
+def test_subagents_are_announced(team: ChildServer, tmp_path: Path) -> None:
     with httpx.Client(base_url=team.url, timeout=20) as client:
         asked = {"message": "order a hat", "agentId": "lead", "sessionId": "hats"}
         with client.stream("POST", "/api/stream", json=asked) as reply:
@@ -231,7 +231,7 @@ def test_the_next_message_answers_the_question(team: ChildServer) -> None:
     assert _text(_events(again)).endswith("Thank you.")
 
 
-def test_a_message_that_comes_again_is_no_answer_to_what_it_made_the_agent_ask(
+def test_a_repeated_message_does_not_answer_the_question_it_caused(
     team: ChildServer,
 ) -> None:
     asked = {"message": "ask them", "agentId": "lead", "sessionId": "twice"}

@@ -51,7 +51,9 @@ def begun(port: int, surface: str) -> tuple[int, str, bytes]:
 
 
 @pytest.mark.parametrize("said", [b"", HEAD], ids=["not even its head", "its head"])
-async def test_a_stream_begins_before_its_model_says_a_word(tmp_path: Path, said: bytes) -> None:
+async def test_a_stream_begins_before_the_first_output_of_its_model(
+    tmp_path: Path, said: bytes
+) -> None:
     gone: asyncio.Queue[Peer] = asyncio.Queue()
 
     async def silent(peer: Peer) -> None:

@@ -59,7 +59,7 @@ def test_a_server_stops_though_an_agent_does_not(tmp_path: Path, number: signal.
 
 
 @pytest.mark.parametrize("stopping", [True, False])
-async def test_who_still_waits_when_the_server_is_out_of_patience_is_told_to_come_again(
+async def test_a_request_that_waits_at_shutdown_is_503(
     stopping: bool,
 ) -> None:
     """As uvicorn does it: the request's task is cancelled; what it answered itself was a 500."""

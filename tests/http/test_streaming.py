@@ -94,7 +94,7 @@ def _abandoned_chat(server: ChildServer, words: int, **headers: str) -> str:
 
 
 @pytest.mark.req("R5")
-def test_a_chat_run_that_nobody_reads_is_cancelled_after_its_grace(
+def test_a_chat_run_without_readers_is_cancelled_after_its_grace_period(
     server: ChildServer, ask: Ask
 ) -> None:
     run = _abandoned_chat(server, 2000)
@@ -105,13 +105,15 @@ def test_a_chat_run_that_nobody_reads_is_cancelled_after_its_grace(
     assert b"was cancelled by the server, since nobody was reading it." in told
 
 
-def test_a_chat_run_that_somebody_watches_elsewhere_goes_on(server: ChildServer, ask: Ask) -> None:
+def test_a_chat_run_with_a_reader_on_another_surface_continues(
+    server: ChildServer, ask: Ask
+) -> None:
     run = _abandoned_chat(server, 40)
     events = ask("GET", f"/jobs/job_{run}/stream").body
     assert b"run.completed" in events
 
 
-def test_a_request_says_itself_how_long_it_goes_on_unread(server: ChildServer, ask: Ask) -> None:
+def test_a_request_can_set_its_own_grace_period(server: ChildServer, ask: Ask) -> None:
     """Chat asks to go on for ever, Responses to stop at once: the opposite of what each does unasked."""
     kept = _abandoned_chat(server, 40, x_disconnect_grace="forever")
     body = {"model": "slow", "input": "w " * 2000, "stream": True}
@@ -210,7 +212,9 @@ def test_sigterm_hands_runs_over_and_readers_see_a_cut(tmp_path: Path) -> None:
     assert [part["text"] for item in last["output"] for part in item["content"]] == [body["input"]]
 
 
-def test_a_client_that_leaves_at_any_byte_harms_nobody(server: ChildServer, ask: Ask) -> None:
+def test_a_client_that_leaves_at_any_byte_affects_no_other_client(
+    server: ChildServer, ask: Ask
+) -> None:
     body = json.dumps({"model": "echo", "input": "x", "stream": True}).encode()
     head = b"POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     whole = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
@@ -220,7 +224,7 @@ def test_a_client_that_leaves_at_any_byte_harms_nobody(server: ChildServer, ask:
     assert ask("POST", "/v1/responses", {"model": "echo", "input": "still here"}).status == 200
 
 
-def test_a_reader_that_stalls_gets_every_byte_when_it_goes_on(
+def test_a_reader_that_stalls_gets_every_byte_when_it_continues(
     server: ChildServer, ask: Ask
 ) -> None:
     """Far behind the window of live frames, the reader goes back to the log: same bytes."""

@@ -124,7 +124,7 @@ def _text(reader: ui_chunks.Reader) -> str:
 
 @pytest.mark.req("R71")
 @pytest.mark.req("R91")
-def test_a_chat_goes_on_with_what_the_client_remembers(server: ChildServer) -> None:
+def test_a_chat_continues_from_the_clients_history(server: ChildServer) -> None:
     chat = Client(server, "helper")
     first = chat.send(_user("too long"))
     ui_chunks.strict(first)
@@ -244,7 +244,7 @@ def test_tools_that_the_client_runs(server: ChildServer) -> None:
 
 @pytest.mark.parametrize("approved", [True, False])
 @pytest.mark.parametrize("knows", [True, False])
-def test_an_approval_ends_a_reply_and_its_answer_goes_on(
+def test_an_approval_request_ends_a_response_and_its_answer_continues_it(
     team: ChildServer, tmp_path: Path, approved: bool, knows: bool
 ) -> None:
     chat = Client(team, "lead", toolApproval=knows)
@@ -307,7 +307,7 @@ def test_a_question_is_a_tool_of_the_client(team: ChildServer) -> None:
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
-def test_a_server_that_ends_breaks_the_connection_and_the_run_goes_on(
+def test_a_model_server_that_closes_the_connection_does_not_end_the_run(
     tmp_path: Path, end: str
 ) -> None:
     config = CONFIG + '[agents.parrot]\nmodel = "slow"\n'

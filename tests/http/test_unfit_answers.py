@@ -132,7 +132,7 @@ def test_an_answer_to_another_agent(team: ChildServer, surface: str) -> None:
     paused.takes(sent(paused, "red", "lead"))
 
 
-def test_who_names_no_agent_answers_the_one_that_asked(team: ChildServer) -> None:
+def test_an_answer_without_an_agent_goes_to_the_one_that_asked(team: ChildServer) -> None:
     paused = Paused(team, "ask them")
     path, body = _ui(paused, "red", "")
     del body["agent"]
@@ -140,7 +140,7 @@ def test_who_names_no_agent_answers_the_one_that_asked(team: ChildServer) -> Non
 
 
 @pytest.mark.parametrize("said", ["yes", 1, None, "missing"])
-def test_a_yes_is_a_boolean(team: ChildServer, tmp_path: Path, said: Any) -> None:
+def test_an_approval_is_a_boolean(team: ChildServer, tmp_path: Path, said: Any) -> None:
     """What is neither yes nor no must not count as a no."""
     paused = Paused(team, "order a hat")
     answer = {
@@ -157,7 +157,7 @@ def test_a_yes_is_a_boolean(team: ChildServer, tmp_path: Path, said: Any) -> Non
     assert effects(tmp_path, "order") == 1
 
 
-def test_an_approval_that_another_response_asked_for(team: ChildServer) -> None:
+def test_an_approval_for_another_response_is_refused(team: ChildServer) -> None:
     paused = Paused(team, "order a hat")
     other = paused.suffix[:-1] + ("0" if paused.suffix[-1] != "0" else "1")
     answer = {

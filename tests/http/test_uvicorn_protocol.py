@@ -290,7 +290,7 @@ async def test_rubbish_behind_a_request_waits_for_its_answer() -> None:
 POST = b"POST /p HTTP/1.1\r\n" + HOST
 
 
-async def test_who_is_answered_before_the_body_is_whole_is_told_that_it_is_the_last() -> None:
+async def test_an_early_reply_closes_the_connection() -> None:
     fed = Fed(reads=False)
     await fed.feed(POST + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n")
     assert b"connection: close\r\n" in fed.wire.told
@@ -312,7 +312,7 @@ async def test_a_short_rest_is_read_for_the_next_request() -> None:
     fed.end()
 
 
-async def test_who_waits_to_be_asked_for_a_body_and_is_not_is_not_read_on() -> None:
+async def test_a_body_after_an_unanswered_expect_is_not_read() -> None:
     """Whether the body comes nobody can say: what follows might be taken for it."""
     fed = Fed(reads=False)
     await fed.feed(POST + b"content-length: 3\r\nexpect: 100-continue\r\n\r\n")

@@ -42,7 +42,9 @@ def lag(server: ChildServer) -> int:
 
 
 @pytest.mark.parametrize("agent", BLOCKING)
-def test_a_run_that_holds_the_loop_fails_and_others_go_on(server: ChildServer, agent: str) -> None:
+def test_a_run_that_blocks_the_event_loop_fails_and_others_continue(
+    server: ChildServer, agent: str
+) -> None:
     server.start(program=SOON)
     other = start(server, "counts")
     run = start(server, agent)
@@ -89,7 +91,7 @@ def test_what_no_exception_ends_ends_the_process(server: ChildServer, agent: str
     assert "Current thread" in server.errors()
 
 
-def test_a_run_whose_server_is_killed_each_time_is_stopped(server: ChildServer) -> None:
+def test_a_run_that_kills_its_server_each_time_is_stopped(server: ChildServer) -> None:
     server.start()
     run = start(server, "dawdles")
     for time in range(1, 4):

@@ -37,7 +37,7 @@ def calls(name: str, keyword: str) -> Iterator[str]:
                 yield str(path.relative_to(SOURCE))
 
 
-def test_nobody_else_appends_to_a_log() -> None:
+def test_only_the_writer_appends_to_a_log() -> None:
     callers = {file for file in calls("append", "expected") if not file.startswith("log/stores/")}
     assert callers == APPEND
 
@@ -125,7 +125,7 @@ def test_a_heartbeat_between_frames_changes_nothing(name: str) -> None:
     assert theirs[0] == theirs[1]
 
 
-def test_only_ag_ui_ends_what_is_not_whole() -> None:
+def test_only_ag_ui_ends_an_incomplete_stream() -> None:
     assert {name for name, each in FRAMINGS.items() if each.ends} == {"AGUI"}
     assert b"stream_cut_off" in FRAMINGS["AGUI"].goodbye
     for name in FRAMINGS.keys() - {"AGUI"}:

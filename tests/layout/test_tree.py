@@ -84,7 +84,7 @@ def test_no_file_is_too_long(folder: str) -> None:
 
 
 @pytest.mark.parametrize("path", _sources(), ids=lambda path: str(path.relative_to(SOURCE)))
-def test_a_source_file_says_what_it_is(path: Path) -> None:
+def test_a_source_file_begins_with_its_purpose(path: Path) -> None:
     name = path.relative_to(SOURCE)
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), (
         f"{name} does not begin by saying what it is"

@@ -131,6 +131,18 @@ def _plain(text: str) -> str:
     return re.sub(r"`[^`]*`", "", " ".join(text.split()))
 
 
+def test_names_of_tests_are_plain() -> None:
+    """A name is the sentence that the test proves."""
+    assert not [
+        f"{path.relative_to(ROOT)}: {node.name}: {fault}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        for fault in faults(". " + node.name.removeprefix("test_").replace("_", " "))
+    ]
+
+
 def test_docstrings_and_comments_are_plain() -> None:
     assert not [
         f"{path.relative_to(SOURCE)}:{line}: {fault}"

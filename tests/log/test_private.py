@@ -66,7 +66,7 @@ def test_a_file_that_is_added_to_is_its_owners_alone(tmp_path: Path) -> None:
     assert mode(tmp_path / "audit") == 0o600
 
 
-async def test_a_folder_of_an_earlier_version_is_narrowed_and_that_is_said(
+async def test_the_rights_of_an_earlier_versions_folder_are_narrowed_with_a_log_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "data"

@@ -83,7 +83,7 @@ async def test_no_bound_is_none() -> None:
             break
 
 
-def test_every_configured_model_is_bounded_unless_it_is_said_otherwise() -> None:
+def test_every_configured_model_is_bounded_by_default() -> None:
     reply = parse("").limits.reply
     assert (reply.bytes, reply.events, reply.text_bytes) == (64 << 20, 250_000, 8 << 20)
     assert parse("[limits.reply]\nbytes = 0").limits.reply.bytes == 0
@@ -132,7 +132,7 @@ WAYS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("coding", WAYS)
-async def test_who_compresses_unasked_is_understood(coding: str) -> None:
+async def test_an_unrequested_compression_is_decoded(coding: str) -> None:
     made = await heard(coded(coding, WAYS[coding](REPLY)))
     assert made == await heard(answers(HEAD + REPLY))
     assert any(isinstance(payload, t.Usage) for payload in made)
@@ -158,14 +158,14 @@ async def test_a_coding_that_is_not_read_fails_by_its_name(coding: str) -> None:
         await heard(coded(coding, b"something"))
 
 
-async def test_what_is_not_of_its_coding_fails() -> None:
+async def test_a_body_that_is_not_of_its_coding_fails() -> None:
     with pytest.raises(ModelFailed, match="not encoded as it says") as failed:
         await heard(coded("gzip", b"something"))
     assert (failed.value.status, failed.value.code) == (502, "upstream_invalid_response")
 
 
 @pytest.mark.parametrize("piece", [b": still here\n\n", b"\n", b"data: {}\n\n"])
-async def test_bytes_that_say_nothing_count_too(piece: bytes) -> None:
+async def test_bytes_without_content_count_too(piece: bytes) -> None:
     async def for_ever(peer: Peer) -> None:
         await peer.send(HEAD)
         while True:

@@ -94,19 +94,19 @@ def _spaces(begun: str) -> tuple[str, ...]:
     return (space,) if space else ()
 
 
-async def test_white_space_that_a_server_must_not_be_told_comes_once() -> None:
+async def test_trailing_white_space_of_a_beginning_is_shown_once() -> None:
     """Anthropic refuses it at a beginning's end, and begins with it."""
     assert texts(await said(Server([*message(" ", "king."), USAGE]), BEGUN)) == [BEGUN + "king."]
 
 
-async def test_a_server_that_begins_anew_is_not_going_on() -> None:
+async def test_a_server_that_starts_the_reply_again_does_not_continue_it() -> None:
     """It repeats much of the beginning, and then says something else: two halves would make no sentence."""
     said_anew = "Once upon a time there were two."
     pieces = [said_anew[:20], said_anew[20:]]
     assert texts(await said(Server([*message(*pieces), USAGE]), BEGUN)) == [said_anew]
 
 
-async def test_what_is_told_of_tokens_stays() -> None:
+async def test_log_probabilities_stay() -> None:
     odds = ({"token": "king.", "logprob": -1.0},)
     words = t.TextDelta(0, "king.", 0, odds)
     reply: Payloads = [t.ItemStarted(0, "message"), words, t.ItemCompleted(0)]
@@ -116,7 +116,7 @@ async def test_what_is_told_of_tokens_stays() -> None:
     assert getattr(content.content[0], "logprobs", ()) == odds
 
 
-async def test_what_is_told_of_tokens_behind_the_seam_stays() -> None:
+async def test_log_probabilities_after_the_seam_stay() -> None:
     """A server that says the beginning again says it with the rest in one piece."""
     odds = tuple({"token": token, "logprob": -1.0} for token in (BEGUN[:9], BEGUN[9:], "king", "."))
     words = t.TextDelta(0, BEGUN + "king.", 0, odds)
@@ -160,7 +160,7 @@ async def test_whatever_follows_the_reply_is_legal(reply: Payloads, shown: list[
 
 
 @pytest.mark.parametrize("status", [400, 422, 500])
-async def test_a_server_that_refuses_is_asked_without(status: int) -> None:
+async def test_a_server_that_refuses_a_beginning_gets_the_request_without_it(status: int) -> None:
     server = Server(ModelFailed("no prefill", status=status), [*message("Another."), USAGE])
     assert texts(await said(server, BEGUN)) == ["Another."]
     assert [asked.beginning for asked in server.asked] == [BEGUN, ""]
@@ -182,14 +182,16 @@ async def test_another_failure_is_one(status: int) -> None:
     ],
     ids=["too short to tell its echo", "what a grammar forces begins at its beginning"],
 )
-async def test_what_cannot_go_on_is_asked_anew(begun: str, settings: Settings) -> None:
+async def test_a_reply_that_cannot_be_continued_is_requested_again(
+    begun: str, settings: Settings
+) -> None:
     server = Server([*message("Another."), USAGE])
     assert texts(await said(server, begun, settings)) == ["Another."]
     assert server.asked[0].beginning == ""
 
 
 @pytest.mark.parametrize("prefill", [False, True])
-def test_a_messages_server_is_told_without_white_space_at_the_end(*, prefill: bool) -> None:
+def test_a_beginning_for_a_messages_server_has_no_trailing_white_space(*, prefill: bool) -> None:
     asked = ModelRequest(items=(user("Hi"),), beginning=BEGUN)
     body = json.loads(MessagesCodec(prefill=prefill).request(asked, "claude").body)
     begun = {"role": "assistant", "content": BEGUN.rstrip()}

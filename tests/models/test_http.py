@@ -113,7 +113,7 @@ async def test_a_reply_that_trickles_in_byte_by_byte_is_read() -> None:
         assert await play(url) == await play(url)
 
 
-async def test_what_a_request_adds_stands_beside_what_is_configured() -> None:
+async def test_added_headers_are_appended_to_the_configured_ones() -> None:
     async with upstream(answers(HEAD + REPLY)) as (url, peers):
         model = HttpModel(
             "m",
@@ -203,7 +203,7 @@ async def test_a_faulty_server_is_a_failure_in_time(name: str) -> None:
     assert len(last.message) < 600
 
 
-async def test_nobody_listens() -> None:
+async def test_a_server_that_does_not_listen_cannot_be_reached() -> None:
     (last,) = await play("http://127.0.0.1:9")
     assert isinstance(last, t.RunFailed)
     assert "cannot be reached" in last.message
@@ -214,7 +214,7 @@ async def test_a_reply_without_done_but_with_a_finish_reason_is_whole() -> None:
         assert isinstance((await play(url))[-1], t.Usage)
 
 
-async def test_a_busy_server_is_asked_again_before_anything_was_seen() -> None:
+async def test_a_request_to_a_busy_server_is_retried_before_any_output() -> None:
     busy = status(429, b"{}", b"retry-after-ms: 1\r\n")
     async with upstream(busy, status(503, b"{}", b"retry-after: 0\r\n"), answers(HEAD + REPLY)) as (
         url,
@@ -224,7 +224,7 @@ async def test_a_busy_server_is_asked_again_before_anything_was_seen() -> None:
     assert len(peers) == 3
 
 
-async def test_a_reply_that_began_is_never_asked_for_again() -> None:
+async def test_a_reply_that_began_is_never_requested_again() -> None:
     async with upstream(resets, answers(HEAD + REPLY)) as (url, peers):
         assert isinstance((await play(url, retries=2))[-1], t.RunFailed)
     assert len(peers) == 1
@@ -237,7 +237,7 @@ async def test_what_cannot_get_better_is_not_retried() -> None:
 
 
 @pytest.mark.parametrize("nothing", [answers(HEAD), resets_at_once])
-async def test_a_reply_that_dies_before_its_first_byte_is_asked_for_again(nothing: Serve) -> None:
+async def test_a_reply_that_dies_before_its_first_byte_is_requested_again(nothing: Serve) -> None:
     async with upstream(nothing, answers(HEAD + REPLY)) as (url, peers):
         assert isinstance((await play(url, retries=1))[-1], t.Usage)
     assert len(peers) == 2
@@ -307,7 +307,7 @@ NOTHING_YET = {
 
 
 @pytest.mark.parametrize("name", NOTHING_YET)
-async def test_a_reply_that_said_nothing_is_asked_for_again(name: str) -> None:
+async def test_an_empty_reply_is_requested_again(name: str) -> None:
     async with upstream(answers(NOTHING_YET[name]), answers(HEAD + REPLY)) as (url, peers):
         assert isinstance((await play(url, retries=1))[-1], t.Usage)
         assert len(peers) == 2
@@ -316,7 +316,7 @@ async def test_a_reply_that_said_nothing_is_asked_for_again(name: str) -> None:
         assert len(peers) == 2
 
 
-async def test_a_key_in_an_error_inside_a_reply_is_not_told() -> None:
+async def test_a_key_in_an_error_inside_a_reply_is_removed() -> None:
     said = b'data: {"error":{"message":"bad key %b"}}\n\n' % SECRET.encode()
     async with upstream(answers(HEAD + said)) as (url, _):
         (last,) = await play(url)

@@ -24,7 +24,7 @@ async def refused(url: str, *, retries: int = 0) -> ModelFailed:
     return caught.value
 
 
-async def test_all_that_is_known_of_a_refusal_is_told() -> None:
+async def test_a_refusal_is_reported_with_all_its_fields() -> None:
     body = b'{"error":{"message":"no","type":"kind","param":"model","code":"no_such_model"}}'
     async with upstream(status(404, body, b"retry-after: 7\r\n")) as (url, _):
         failure = await refused(url, retries=2)
@@ -43,7 +43,7 @@ async def test_all_that_is_known_of_a_refusal_is_told() -> None:
     }
 
 
-async def test_a_failure_tells_how_often_the_server_was_asked() -> None:
+async def test_a_failure_names_the_number_of_attempts() -> None:
     busy = status(429, b'{"error":"slow down"}', b"retry-after-ms: 1\r\n")
     last = status(429, b'{"error":"slow down"}', b"retry-after: 9\r\n")
     async with upstream(busy, busy, last) as (url, peers):
@@ -72,7 +72,7 @@ IN_VAIN = {
 
 
 @pytest.mark.parametrize("name", IN_VAIN)
-async def test_what_cannot_get_better_is_asked_for_once(name: str) -> None:
+async def test_a_permanent_failure_is_not_retried(name: str) -> None:
     async with upstream(IN_VAIN[name], answers(HEAD + REPLY)) as (url, peers):
         failure = await refused(url, retries=2)
     assert len(peers) == 1
@@ -93,9 +93,7 @@ BEFORE: list[tuple[Item, bool]] = [
 
 
 @pytest.mark.parametrize(("item", "asked"), BEFORE)
-async def test_what_another_dialect_said_before_is_refused_before_a_run(
-    item: Item, asked: bool
-) -> None:
+async def test_items_of_another_dialect_are_refused_before_a_run(item: Item, asked: bool) -> None:
     model = asking("http://127.0.0.1:9", 0, Timeouts(1, 1, 1))
     request = ModelRequest(items=(item,), settings=Settings(origin="chat"))
     refused = model.refusal(request)

@@ -71,7 +71,7 @@ NO_REPLY: dict[str, bytes] = {
 
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("name", NO_REPLY)
-async def test_what_is_no_reply_is_asked_for_once_more_at_most(name: str) -> None:
+async def test_an_invalid_reply_is_requested_once_more_at_most(name: str) -> None:
     for retries, asked in ((0, 1), (1, 2), (5, 2)):
         async with upstream(answers(NO_REPLY[name])) as (url, peers):
             failure = await failed(url, retries=retries)
@@ -102,7 +102,7 @@ BROKEN: dict[str, tuple[Serve, Timeouts, int]] = {
 
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("name", BROKEN)
-async def test_who_breaks_off_is_a_bad_gateway_and_who_is_slow_a_timeout(name: str) -> None:
+async def test_a_broken_reply_is_502_and_a_slow_one_504(name: str) -> None:
     serve, timeouts, meant = BROKEN[name]
     async with upstream(serve) as (url, peers):
         failure = await failed(url, retries=2, timeouts=timeouts)
@@ -112,7 +112,7 @@ async def test_who_breaks_off_is_a_bad_gateway_and_who_is_slow_a_timeout(name: s
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_a_server_that_does_not_answer_is_not_asked_to_begin_anew() -> None:
+async def test_a_server_without_a_response_is_not_asked_for_a_new_reply() -> None:
     begun = ModelRequest(items=ASKED.items, beginning="Once upon a time there was a")
     async with upstream(stalls_before) as (url, peers):
         failure = await failed(url, retries=1, timeouts=SHORT, asked=begun)
@@ -174,7 +174,7 @@ def own_certificate(folder: Path) -> ssl.SSLContext:
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_who_cannot_be_reached_is_a_bad_gateway() -> None:
+async def test_an_unreachable_server_is_502() -> None:
     for host in (f"http://127.0.0.1:{free_port()}", "http://nowhere.invalid"):
         failure = await failed(f"{host}/v1", retries=1)
         assert (failure.status, failure.code) == (502, "server_error")
@@ -188,7 +188,7 @@ async def plain(writer: asyncio.StreamWriter) -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_what_will_be_wrong_in_a_moment_too_is_asked_for_once(
+async def test_a_misconfigured_address_is_not_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for tls in (None, own_certificate(tmp_path)):

@@ -71,7 +71,7 @@ LINK = "fe80::1"
 """It reaches nothing without the name of an interface: where the guard is missing, nobody is asked."""
 
 
-async def test_an_address_of_the_link_is_asked_by_no_client() -> None:
+async def test_no_client_connects_to_a_link_local_address() -> None:
     """aiohttp asks its resolver for names alone."""
     with pytest.raises(OSError, match="allow_private"):
         await fetch(f"http://[{LINK}]/keys", private=False)
@@ -97,7 +97,9 @@ async def somebody() -> AsyncGenerator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-async def test_a_client_asks_nobody_inside(names: dict[str, list[str]], somebody: int) -> None:
+async def test_a_client_does_not_connect_to_private_addresses(
+    names: dict[str, list[str]], somebody: int
+) -> None:
     names["models.test"] = ["127.0.0.1"]
     for private in (True, False):
         connector = aiohttp.TCPConnector(resolver=Resolver(private=private))
@@ -141,7 +143,7 @@ REPLIES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", REPLIES)
-async def test_what_is_no_document_is_an_error(name: str) -> None:
+async def test_an_invalid_document_is_an_error(name: str) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
         writer.write(b"HTTP/1.1 200 OK\r\n\r\nsecret" if path == b"/secret" else REPLIES[name])

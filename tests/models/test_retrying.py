@@ -40,7 +40,7 @@ HEADERS: list[tuple[dict[str, str], float | None]] = [
 
 
 @pytest.mark.parametrize(("headers", "seconds"), HEADERS)
-def test_what_a_server_asks_for(headers: dict[str, str], seconds: float | None) -> None:
+def test_a_servers_retry_after_is_parsed(headers: dict[str, str], seconds: float | None) -> None:
     assert server_wait(headers, NOW) == (None if seconds is None else pytest.approx(seconds))
 
 
@@ -57,6 +57,6 @@ def test_what_a_server_asks_for(headers: dict[str, str], seconds: float | None) 
         (3, 0.0, 0.0),
     ],
 )
-def test_nobody_waits_for_long(attempt: int, asked: float | None, seconds: float) -> None:
+def test_a_retry_waits_a_bounded_time(attempt: int, asked: float | None, seconds: float) -> None:
     assert wait_before(attempt, asked) == seconds
     assert MAX_RETRY_WAIT == 30.0

@@ -235,7 +235,7 @@ def test_the_stored_response_is_what_the_stream_ended_with(log: Sequence[Event])
 @pytest.mark.req("R17")
 @pytest.mark.req("R19")
 @given(log=legal_logs(pauses=False))
-def test_chat_and_responses_say_the_same(log: Sequence[Event]) -> None:
+def test_chat_and_responses_show_the_same_content(log: Sequence[Event]) -> None:
     """The same calls in the same order; finish reasons map one to one; the text is all there. Of what a crash
     cut off and another reply says anew, Chat's chunks have both (ADR 17)."""
     log = lasting(log)

@@ -42,13 +42,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @example(program=REPEATED)
 @given(program=PROGRAMS)
-def test_nobody_sees_or_notices_anybody(folder: Path, program: Sequence[Step]) -> None:
+def test_no_tenant_sees_or_notices_another(folder: Path, program: Sequence[Step]) -> None:
     asyncio.run(_apart(folder, program, USERS, ""))
 
 
 @settings(max_examples=20)
 @given(program=PROGRAMS)
-def test_nobody_s_limits_are_used_up_by_others(folder: Path, program: Sequence[Step]) -> None:
+def test_no_tenants_limits_are_spent_by_another(folder: Path, program: Sequence[Step]) -> None:
     asyncio.run(_apart(folder, program, TENANTS, LIMITS))
 
 

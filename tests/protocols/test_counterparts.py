@@ -83,7 +83,7 @@ def test_a_message_between_agents_is_a_users(dialect: str) -> None:
 
 
 @given(st.lists(st.sampled_from([TASK, CALL, FOUND, {**FOUND, "call_id": None}])))
-def test_a_responses_server_gets_them_as_they_came(items: list[Object]) -> None:
+def test_a_responses_server_gets_them_unchanged(items: list[Object]) -> None:
     body, offered = sent(ResponsesCodec(), asked(*items, tools=[SEARCH]))
     assert body["input"] == [ASKED, *items]
     assert body["tools"] == [SEARCH]

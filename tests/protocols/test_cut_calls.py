@@ -184,7 +184,7 @@ def test_what_chat_and_responses_show_of_it() -> None:
     assert (item["status"], item["arguments"]) == ("incomplete", CUT_OFF)
 
 
-def test_a_messages_stream_shows_what_came_of_it() -> None:
+def test_a_messages_stream_shows_the_result_of_the_call() -> None:
     frames = b"".join(
         MessagesEncoder(RUN, MessagesOptions()).encode(log(cut(CUT_OFF), end=LIMITED))
     )
@@ -195,7 +195,7 @@ def test_a_messages_stream_shows_what_came_of_it() -> None:
     assert b"input_json_delta" not in nothing
 
 
-def test_a_call_that_a_crash_cut_off_and_that_is_given_anew_is_not_shown() -> None:
+def test_an_interrupted_call_that_is_made_again_is_not_shown() -> None:
     begun = cut(CUT_OFF)
     again: list[t.Payload] = [
         t.ItemStarted(1, "tool_call", name="f", call_id="d", runs_on="client"),

@@ -11,7 +11,7 @@ from tests.support.logs import RUN, log
 ONE, OTHER = ("main", t.MAIN), ("main", "helper")
 
 
-def test_a_whole_reply_replaces_the_cut_ones_of_its_source() -> None:
+def test_a_complete_reply_replaces_the_interrupted_ones_of_its_source() -> None:
     cut = CutReplies[int]()
     cut.add(ONE, 0)
     assert cut.complete(ONE) == []
@@ -27,7 +27,7 @@ def test_a_whole_reply_replaces_the_cut_ones_of_its_source() -> None:
     assert cut.left() == []
 
 
-def test_a_turn_that_begins_anew_abandons_whole_replies_too() -> None:
+def test_a_turn_that_restarts_abandons_complete_replies_too() -> None:
     cut = CutReplies[int]()
     cut.add(ONE, 0)
     cut.complete(ONE)
@@ -38,7 +38,7 @@ def test_a_turn_that_begins_anew_abandons_whole_replies_too() -> None:
     assert cut.left() == [0, 1], "once each"
 
 
-def test_a_generator_that_began_anew_leaves_its_last_words_alone() -> None:
+def test_a_restarted_generator_does_not_change_its_last_output() -> None:
     """It tells of no usage, so the run's end says that its words are whole."""
     events = log(
         [

@@ -41,6 +41,6 @@ DOCUMENTS: dict[str, tuple[Callable[[Sequence[Event]], Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_the_answer_stands_in_it_once(name: str) -> None:
+def test_the_document_has_the_answer_once(name: str) -> None:
     shown, whole = DOCUMENTS[name]
     assert shown(two_attempts()) == whole

@@ -213,7 +213,7 @@ def test_all_together_are_passed_on_and_nothing_is_added(dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", CODECS)
-def test_fields_that_nobody_knows_are_passed_on(dialect: str) -> None:
+def test_unknown_fields_are_passed_on(dialect: str) -> None:
     body = sent(dialect, {**NEEDED[dialect], "novel": {"a": [None, 1]}})
     assert body["novel"] == {"a": [None, 1]}
 

@@ -116,13 +116,13 @@ def test_every_field_of_a_chat_reply_has_its_place() -> None:
 
 
 @pytest.mark.parametrize("name", [n for n, v in CHAT_REPLY.items() if v != OWN])
-def test_a_chat_reply_says_it(name: str) -> None:
+def test_a_chat_reply_shows_the_field(name: str) -> None:
     document = chat_document({name: CHAT_REPLY[name]}, {"content": "See"})
     assert document[name] == CHAT_REPLY[name]
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_what_nobody_knows_beside_the_choices_is_said(first: bool) -> None:
+def test_unknown_fields_beside_the_choices_are_passed_on(first: bool) -> None:
     """Perplexity's sources, Azure's filters: on any of the chunks that begin or end a reply."""
     said = {"citations": ["http://a/"], "provider": "p", "prompt_filter_results": [{"n": 1}]}
     chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
@@ -140,7 +140,7 @@ def test_what_nobody_knows_beside_the_choices_is_said(first: bool) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n, v in CHAT_MESSAGE.items() if v != OWN])
-def test_a_chat_message_says_it(name: str) -> None:
+def test_a_chat_message_shows_the_field(name: str) -> None:
     (choice,) = chat_document({}, {"content": "See", name: CHAT_MESSAGE[name]})["choices"]
     got = choice["message"][name]
     if name == "tool_calls":
@@ -148,7 +148,7 @@ def test_a_chat_message_says_it(name: str) -> None:
     assert got == CHAT_MESSAGE[name]
 
 
-def test_what_nobody_knows_of_a_message_is_said_and_does_not_go_back() -> None:
+def test_unknown_fields_of_a_message_are_shown_and_not_sent_back() -> None:
     """Groq's tools come in pieces with an index; in a request its own server refuses them."""
     first = {"index": 0, "type": "search", "arguments": "{", "found": [1]}
     then = {"index": 0, "type": "search", "arguments": "}", "found": [2], "output": "x"}
@@ -215,7 +215,7 @@ def test_every_field_of_a_response_has_its_place() -> None:
 
 
 @pytest.mark.parametrize("name", [n for n, v in RESPONSE.items() if v not in (OWN, ASKED)])
-def test_a_response_says_it(name: str) -> None:
+def test_a_response_shows_the_field(name: str) -> None:
     part = {"type": "output_text", "text": "See", "annotations": []}
     item = {"type": "message", "id": "m", "role": "assistant", "content": [part]}
     response = {"id": "r", "status": "completed", "output": [item], name: RESPONSE[name]}
@@ -255,7 +255,7 @@ def _reply(item: Object, *, streamed: bool) -> list[Object]:
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize("kind", ["message", "reasoning"])
 @pytest.mark.parametrize("name", PARTS)
-def test_parts_that_nobody_knows_are_said_and_go_back(name: str, kind: str, streamed: bool) -> None:
+def test_unknown_parts_are_shown_and_sent_back(name: str, kind: str, streamed: bool) -> None:
     thought = {"type": "reasoning_text", "text": "Hm"}
     parts = PARTS[name]
     if kind == "reasoning":
@@ -302,7 +302,7 @@ def test_every_field_of_a_message_has_its_place() -> None:
 
 @pytest.mark.parametrize("where", ["message_start", "message_delta"])
 @pytest.mark.parametrize("name", [n for n, v in MESSAGE.items() if v != OWN])
-def test_a_message_says_it(name: str, where: str) -> None:
+def test_a_message_shows_the_field(name: str, where: str) -> None:
     told = {name: MESSAGE[name]}
     delta = {"stop_reason": "end_turn", **(told if where == "message_delta" else {})}
     start = {"id": "m", "usage": {}, **(told if where == "message_start" else {})}

@@ -142,7 +142,7 @@ ELSEWHERE = [(c, d, each) for c in CHOICES for d in CHOICES if c != d for each i
 
 
 @pytest.mark.parametrize(("client", "dialect", "said"), ELSEWHERE)
-def test_a_choice_without_tools_of_another_dialect_demands_or_says_nothing(
+def test_a_choice_of_another_dialect_without_tools_is_required_or_omitted(
     client: str, dialect: str, said: Object
 ) -> None:
     choice = said.get("tool_choice")
@@ -162,7 +162,7 @@ ILLUSTRATED = {
 }
 
 
-def test_a_document_with_pictures_goes_to_its_own_servers_as_it_came() -> None:
+def test_a_document_with_images_reaches_servers_of_its_dialect_unchanged() -> None:
     said = {"messages": [{"role": "user", "content": [ILLUSTRATED]}]}
     assert sent("messages", {**NEEDED["messages"], **said})["messages"] == said["messages"]
 
@@ -192,7 +192,7 @@ SPEECHES: dict[str, tuple[Object, list[Object]]] = {
 
 
 @pytest.mark.parametrize("name", SPEECHES)
-def test_what_an_assistant_says_is_made_legal(name: str) -> None:
+def test_assistant_messages_are_made_valid(name: str) -> None:
     said, told = SPEECHES[name]
     hello = {"role": "user", "content": "Hi"}
     asked = {"messages": [hello, {"role": "assistant", **said}, hello]}
@@ -205,7 +205,7 @@ def test_what_an_assistant_says_is_made_legal(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPEECHES)
-def test_what_an_assistant_says_stays_in_its_place_for_chat_servers(name: str) -> None:
+def test_assistant_messages_keep_their_position_for_chat_servers(name: str) -> None:
     said, _ = SPEECHES[name]
     hello = {"role": "user", "content": "Hi"}
     _, spoken, *_ = sent(
@@ -226,7 +226,7 @@ def test_what_an_assistant_says_stays_in_its_place_for_chat_servers(name: str) -
         ({"role": "system", "content": []}, {"type": "message", "role": "system"}),
     ],
 )
-def test_who_else_says_nothing_has_spoken(said: Object, told: Object) -> None:
+def test_an_empty_message_of_another_role_is_kept(said: Object, told: Object) -> None:
     (made,) = to("responses", "chat", {"messages": [said]})["input"]
     assert made == {**told, "content": [{"type": "input_text", "text": ""}]}
 
@@ -308,7 +308,7 @@ def test_how_hard_to_think_in_the_words_of_messages(asked_for: str, told: str | 
         assert config.get("effort") == told
 
 
-def test_other_servers_thoughts_are_no_text_for_responses_servers() -> None:
+def test_other_servers_reasoning_is_not_text_for_responses_servers() -> None:
     """OpenAI refuses them: `Invalid 'input[1].content': array too long`."""
     user: Object = {"role": "user", "content": "Hi"}
     said: Object = {"role": "assistant", "content": "Ho", "reasoning_content": "hm"}

@@ -24,7 +24,7 @@ def shown(surface: str, reason: str) -> bytes:
 
 @pytest.mark.parametrize("reason", REASONS)
 @pytest.mark.parametrize("surface", VIEWS)
-def test_a_limit_is_told_like_any_other(surface: str, reason: str) -> None:
+def test_a_runtimes_own_limit_is_reported_like_any_other(surface: str, reason: str) -> None:
     assert shown(surface, reason).replace(reason.encode(), b"max_seconds") == shown(
         surface, "max_seconds"
     )

@@ -113,13 +113,13 @@ def test_a_choice_is_of_what_is_offered() -> None:
     }
 
 
-def test_a_choice_of_what_is_not_offered_is_refused() -> None:
+def test_a_choice_of_a_tool_that_is_not_offered_is_refused() -> None:
     with pytest.raises(ModelFailed, match="'web_search'") as caught:
         asked(Rules(), ToolChoice(mode="required", names=("web_search",)))
     assert (caught.value.param, caught.value.status) == ("tool_choice", 400)
 
 
-def test_a_chat_clients_tools_arrive_as_they_were_said() -> None:
+def test_a_chat_clients_tools_arrive_unchanged() -> None:
     said = [
         {"type": "builtin_function", "function": {"name": "$web_search"}},
         {
@@ -203,7 +203,7 @@ def some(mode: str, *names: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("mode", ["auto", "required"])
 @pytest.mark.parametrize("names", [("f",), ("g", "f"), ("f", "g", "h")])
-def test_a_choice_among_some_goes_to_a_server_that_knows_it_as_it_came(
+def test_a_choice_among_some_tools_reaches_a_server_with_that_form_unchanged(
     mode: str, names: tuple[str, ...]
 ) -> None:
     body = by_chat(OPENAI, {**some(mode, *names), "novel": 1})

@@ -35,7 +35,7 @@ MEANS: list[tuple[int, str, int]] = [
 
 
 @pytest.mark.parametrize(("status", "message", "meant"), MEANS)
-def test_words_say_what_a_status_does_not(status: int, message: str, meant: int) -> None:
+def test_the_text_decides_where_the_status_does_not(status: int, message: str, meant: int) -> None:
     assert meaning(status, message, NONE) == meant
 
 

@@ -95,7 +95,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("said", SAID)
-def test_it_is_known_and_told(said: str) -> None:
+def test_a_prompt_that_is_too_long_is_recognised_and_translated(said: str) -> None:
     assert says_too_long(said)
     assert in_anthropics_words(said) == SAID[said]
 
@@ -118,7 +118,7 @@ def test_other_errors_are_none(said: str) -> None:
 
 @pytest.mark.parametrize("wrapped", ["The model server answered 500: {}", "{} (asked 3 times)"])
 @pytest.mark.parametrize("said", SAID)
-def test_what_stands_around_it_changes_no_number(said: str, wrapped: str) -> None:
+def test_surrounding_text_changes_no_number(said: str, wrapped: str) -> None:
     told = SAID[said]
     around = in_anthropics_words(wrapped.format(said))
     assert says_too_long(wrapped.format(said))
@@ -134,7 +134,7 @@ def test_what_stands_around_it_changes_no_number(said: str, wrapped: str) -> Non
         ({}, "no"),
     ],
 )
-def test_counts_beside_a_message_that_has_none_are_told(fields: Any, told: str) -> None:
+def test_counts_beside_a_message_without_counts_are_reported(fields: Any, told: str) -> None:
     assert with_counts("no", fields) == told
     whole = "request (5000 tokens) exceeds the available context size (4096 tokens)"
     assert with_counts(whole, fields) == whole

@@ -76,7 +76,7 @@ def sent(dialect: str, request: ModelRequest) -> dict[str, Any]:
 
 @pytest.mark.parametrize("role", ["user", "assistant", "system"])
 @given(parts=st.lists(CHAT, min_size=1, max_size=4))
-def test_a_chat_servers_client_is_heard_part_by_part(
+def test_a_chat_clients_message_is_read_part_by_part(
     role: str, parts: list[dict[str, Any]]
 ) -> None:
     plain = [{"type": "text", "text": "See"}]
@@ -89,7 +89,7 @@ def test_a_chat_servers_client_is_heard_part_by_part(
 
 @pytest.mark.parametrize("role", ["user", "developer", "system"])
 @given(parts=st.lists(RESPONSES, min_size=1, max_size=4))
-def test_a_responses_servers_client_is_heard_part_by_part(
+def test_a_responses_clients_message_is_read_part_by_part(
     role: str, parts: list[dict[str, Any]]
 ) -> None:
     item = {"type": "message", "role": role, "content": parts}

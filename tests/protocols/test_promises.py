@@ -39,7 +39,7 @@ def test_reasoning_has_its_own_deltas() -> None:
 
 
 @pytest.mark.req("R190")
-def test_interleaved_items_are_told_apart_by_index_and_id() -> None:
+def test_interleaved_items_are_distinguished_by_index_and_id() -> None:
     made: dict[tuple[int, str], str] = {}
     for event in _responses("parallel_tools"):
         if event["type"] == "response.mcp_call_arguments.delta":
@@ -104,7 +104,7 @@ def test_other_nodes_never_show_on_the_openai_surfaces() -> None:
 @pytest.mark.req("R83")
 @pytest.mark.req("R84")
 @pytest.mark.parametrize("name", ["team", "team_nested", "subagent_fails"])
-def test_dispatches_and_who_spoke_are_the_same_on_chat_and_responses(name: str) -> None:
+def test_dispatches_and_speakers_are_equal_on_chat_and_responses(name: str) -> None:
     events = TEAM_SCENARIOS[name]()
     frames = responses.ResponsesEncoder(
         RUN, responses.ResponsesStreamOptions(key="x_alien")

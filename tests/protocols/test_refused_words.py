@@ -114,7 +114,7 @@ FORBIDS: dict[str, tuple[str, int, str]] = {
 
 @pytest.mark.parametrize("dialect", CODECS)
 @pytest.mark.parametrize("name", FORBIDS)
-def test_a_403_is_told_by_what_it_means(dialect: str, name: str) -> None:
+def test_a_403_is_reported_by_its_meaning(dialect: str, name: str) -> None:
     body, status, code = FORBIDS[name]
     failure: ModelFailed = CODECS[dialect].failure(403, body.encode())
     assert (failure.status, failure.code) == (status, code)

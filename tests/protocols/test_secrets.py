@@ -42,7 +42,7 @@ def test_a_key_is_taken_out(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", PLAIN)
-def test_what_is_no_key_stays(text: str) -> None:
+def test_text_that_is_not_a_key_stays(text: str) -> None:
     assert scrub(text) == text
 
 

@@ -139,7 +139,7 @@ SAYS_NOTHING = {
 
 @pytest.mark.parametrize("dialect", CODECS)
 @pytest.mark.parametrize("name", SAYS_NOTHING)
-def test_what_says_nothing_changes_nothing(dialect: str, name: str) -> None:
+def test_events_without_content_change_nothing(dialect: str, name: str) -> None:
     frames = reply(dialect)
     for place in range(len(frames)):
         with_it = b"".join([*frames[:place], SAYS_NOTHING[name], *frames[place:]])
@@ -219,7 +219,9 @@ NO_STREAM: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("dialect", CODECS)
 @pytest.mark.parametrize("name", NO_STREAM)
 @pytest.mark.parametrize("size", [0, 1])
-def test_a_reply_that_is_no_stream_tells_why(dialect: str, name: str, size: int) -> None:
+def test_a_reply_that_is_not_a_stream_is_reported_with_its_reason(
+    dialect: str, name: str, size: int
+) -> None:
     body, words = NO_STREAM[name]
     text, failure = play(dialect, body, size)
     assert text == ""
@@ -280,7 +282,7 @@ def test_texts_cut_between_any_units_are_whole(dialect: str, data: st.DataObject
 
 @pytest.mark.parametrize("dialect", CODECS)
 @pytest.mark.parametrize("odd", [b"\x80", b"\xff\xfe", b"\x01", b"\xf0\x9f\x98"])
-def test_bytes_that_are_no_text_are_read(dialect: str, odd: bytes) -> None:
+def test_bytes_that_are_not_text_are_read(dialect: str, odd: bytes) -> None:
     text, failure = play(dialect, b"".join(reply(dialect)).replace(b'"k"', b'"' + odd + b'k"'))
     assert failure is None
     assert text == "o" + odd.decode("utf-8", "replace") + "k"
@@ -288,7 +290,7 @@ def test_bytes_that_are_no_text_are_read(dialect: str, odd: bytes) -> None:
 
 @given(junk=st.binary(max_size=60), place=st.integers(0, 3))
 @pytest.mark.parametrize("dialect", CODECS)
-def test_no_exception_is_told(dialect: str, junk: bytes, place: int) -> None:
+def test_no_message_has_the_text_of_an_exception(dialect: str, junk: bytes, place: int) -> None:
     frames = reply(dialect)
     data = b"".join([*frames[:place], b"data: {" + junk + b"\n\n", *frames[place:]])
     _, failure = play(dialect, data)

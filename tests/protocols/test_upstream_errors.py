@@ -180,7 +180,7 @@ SHAPES: dict[str, Said] = {
 
 @pytest.mark.parametrize("dialect", CODECS)
 @pytest.mark.parametrize("name", SHAPES)
-def test_what_is_said_is_kept(dialect: str, name: str) -> None:
+def test_an_error_keeps_its_status_code_and_message(dialect: str, name: str) -> None:
     said = SHAPES[name]
     failure: ModelFailed = CODECS[dialect].failure(said.answered, said.body.encode())
     found = (failure.status, failure.code, failure.error_type, failure.param, failure.dialect)
@@ -276,7 +276,7 @@ def test_a_long_error_costs_little() -> None:
     assert len(failure.param) <= 200
 
 
-def test_google_says_inside_when_to_ask_again() -> None:
+def test_googles_retry_delay_inside_the_error_is_read() -> None:
     details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}]
     assert (
         server_failure("quota", {"error": {"code": 429, "details": details}}, 429).retry_after
@@ -300,7 +300,7 @@ REPLIES = [
 
 @pytest.mark.parametrize("dialect", CODECS)
 @pytest.mark.parametrize("reply", REPLIES)
-def test_what_is_told_without_a_servers_words_has_none_of_them(dialect: str, reply: bytes) -> None:
+def test_a_public_message_has_no_text_of_the_server(dialect: str, reply: bytes) -> None:
     """An agent's clients hear `public` (tests/runtimes/test_foreign.py)."""
     decoder = CODECS[dialect].decoder("m")
     decoder.feed(reply)

@@ -97,7 +97,7 @@ GENERATORS: dict[str, tuple[Function, str]] = {
 
 
 @pytest.mark.parametrize("case", GENERATORS)
-async def test_an_agent_that_goes_on_for_ever_ends(case: str) -> None:
+async def test_an_agent_that_never_stops_reaches_its_limit(case: str) -> None:
     function, reason = GENERATORS[case]
     state, size = await finished(GeneratorRuntime("poet", function))
     assert state.end == t.RunIncomplete(reason)
@@ -155,7 +155,7 @@ class Raises(Stubborn):
             raise RuntimeError("the framework had an error") from error
 
 
-async def test_the_limit_is_the_reason_whatever_the_runtime_makes_of_it() -> None:
+async def test_the_limit_is_the_reason_whatever_the_runtime_raises() -> None:
     state, _ = await finished(Raises(1, talks))
     assert state.end == t.RunIncomplete("max_run_bytes")
 
@@ -180,7 +180,7 @@ async def test_items_that_are_open_have_a_number() -> None:
     assert len(state.items) == 50
 
 
-async def test_the_next_worker_goes_on_counting() -> None:
+async def test_the_next_worker_continues_the_count() -> None:
     store = MemoryStore()
 
     async def half(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
@@ -204,7 +204,7 @@ async def test_the_next_worker_goes_on_counting() -> None:
     await second.supervisor.close()
 
 
-def test_the_bounds_hold_unless_it_is_said_otherwise() -> None:
+def test_the_bounds_hold_by_default() -> None:
     run = parse("").limits.run
     assert (run.events, run.bytes) == (1_000_000, 256 << 20)
     assert (run.open_bytes, run.open_items) == (16 << 20, 4_096)

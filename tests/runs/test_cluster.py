@@ -94,7 +94,7 @@ def test_a_run_is_served_by_one_process_and_worked_on_by_another(
 
 
 @pytest.mark.req("R9")
-def test_a_killed_worker_s_run_goes_on_in_another(processes: clusters.Cluster) -> None:
+def test_a_killed_workers_run_continues_in_another_worker(processes: clusters.Cluster) -> None:
     one, other = processes.start("api"), processes.start("api")
     first = processes.start("worker")
     reading = Reading(one.port, SLOW)
@@ -140,7 +140,7 @@ def test_any_process_cancels(processes: clusters.Cluster) -> None:
     assert deltas(reading.frames) < 150
 
 
-def test_a_pause_is_answered_at_any_process_and_the_run_goes_on(
+def test_any_process_accepts_the_answer_to_a_pause_and_the_run_continues(
     processes: clusters.Cluster,
 ) -> None:
     one, other = processes.start("api"), processes.start("api")
@@ -182,7 +182,7 @@ def test_equal_requests_at_two_processes_start_one_run(processes: clusters.Clust
         assert len(set(ids)) == 1, ids
 
 
-def test_what_nobody_works_on_is_cancelled_all_the_same(processes: clusters.Cluster) -> None:
+def test_a_run_without_a_worker_can_be_cancelled(processes: clusters.Cluster) -> None:
     api = processes.start("api")
     made = httpx.post(f"{api.url}/jobs", json={"agent": "echo", "input": "hello"}, timeout=20)
     run = made.json()["id"].removeprefix("job_")
@@ -208,7 +208,7 @@ def test_a_worker_that_stops_in_order_hands_its_runs_over_at_once(
     assert job(api, run)["status"] == "completed"
 
 
-def test_a_process_that_starts_before_its_engine_answers_says_so(
+def test_a_process_that_starts_before_its_engine_reports_that(
     nodes: Sequence[Node], processes: clusters.Cluster
 ) -> None:
     nodes[0].send(signal.SIGSTOP)

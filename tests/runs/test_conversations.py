@@ -66,7 +66,7 @@ def test_what_there_is_room_for_stays() -> None:
     assert newest_that_fit((*many(1, "a" * 9_000_000), *SMALL)) == SMALL
 
 
-async def test_a_client_that_fills_a_conversation_is_told() -> None:
+async def test_a_client_that_fills_a_conversation_gets_an_error() -> None:
     store = MemoryStore()
     await store.open()
     kept = Conversations(store, Directory(store), lambda: 1)

@@ -145,7 +145,7 @@ async def test_a_run_waits_for_a_worker_that_knows_its_agent() -> None:
         await each.supervisor.close()
 
 
-async def test_a_run_whose_agent_nobody_knows_fails_in_the_end(
+async def test_a_run_of_an_unknown_agent_fails_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cluster, "STRANGE_SECONDS", 0.2)
@@ -209,7 +209,7 @@ async def pauses(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]
         yield ()
 
 
-async def test_who_was_fenced_cancels_nothing() -> None:
+async def test_a_fenced_worker_cancels_nothing() -> None:
     fenced = Fenced()
     worker, api = await fenced.open(hangs)
     await api.supervisor.cancel(fenced.run, "me")
@@ -218,7 +218,7 @@ async def test_who_was_fenced_cancels_nothing() -> None:
         await each.supervisor.close()
 
 
-async def test_an_answer_is_not_lost_with_who_was_fenced() -> None:
+async def test_an_answer_is_not_lost_with_a_fenced_worker() -> None:
     fenced = Fenced()
     worker, api = await fenced.open(asks_and_works)
     answering = asyncio.create_task(api.supervisor.answer(fenced.run, (Reply("q", "red"),)))
@@ -232,7 +232,7 @@ async def test_an_answer_is_not_lost_with_who_was_fenced() -> None:
         await each.supervisor.close()
 
 
-async def test_a_job_whose_log_is_not_there_yet_comes_again_and_not_for_ever(
+async def test_a_job_without_a_log_is_offered_again_a_bounded_number_of_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store, jobs = MemoryStore(), Jobs()
@@ -252,7 +252,7 @@ async def test_a_job_whose_log_is_not_there_yet_comes_again_and_not_for_ever(
     await worker.supervisor.close()
 
 
-async def test_a_run_that_begins_is_not_removed_by_who_is_minutes_ahead() -> None:
+async def test_a_starting_run_is_not_removed_by_a_process_with_a_fast_clock() -> None:
     """It was offered, and its first frame waits for a leader."""
     store, jobs = MemoryStore(), Jobs()
     worker = await house(store, jobs, hangs)
@@ -268,7 +268,7 @@ async def test_a_run_that_begins_is_not_removed_by_who_is_minutes_ahead() -> Non
 
 
 @pytest.mark.parametrize("hours", [-30 * 24, -1, 1, 30 * 24])
-async def test_who_has_a_wrong_clock_takes_no_runs_and_begins_none(
+async def test_a_process_with_a_wrong_clock_takes_and_starts_no_runs(
     hours: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "CLOCK_SECONDS", 0.01)
@@ -291,7 +291,7 @@ async def test_who_has_a_wrong_clock_takes_no_runs_and_begins_none(
     await wrong.supervisor.close()
 
 
-async def test_a_run_is_not_taken_from_who_works_on_it() -> None:
+async def test_a_run_is_not_taken_from_its_active_worker() -> None:
     store, jobs = MemoryStore(), Jobs()
     one, other = [await house(store, jobs, hangs) for _ in range(2)]
     run = await one.start()
@@ -307,7 +307,7 @@ async def test_a_run_is_not_taken_from_who_works_on_it() -> None:
         await each.supervisor.close()
 
 
-async def test_who_was_fenced_gives_nothing_back_when_it_stops() -> None:
+async def test_a_fenced_worker_gives_nothing_back_when_it_stops() -> None:
     go = asyncio.Event()
 
     async def goes_on(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:

@@ -142,7 +142,7 @@ async def test_closing_hands_over_and_opening_takes_over() -> None:
 
 
 @pytest.mark.parametrize("why", ["cannot go on", "no longer exists", "were cut off"])
-async def test_a_run_that_cannot_go_on_is_ended(why: str) -> None:
+async def test_a_run_that_cannot_continue_is_ended(why: str) -> None:
     first = await open_house(Fake(hangs))
     run = await first.start()
     cut_off = why == "were cut off"
@@ -188,7 +188,7 @@ async def _worked_on(house: House, run: str, attempt: int) -> RunState:
     return state
 
 
-async def test_a_log_nobody_was_told_of_is_dropped() -> None:
+async def test_a_log_that_was_never_acknowledged_is_dropped() -> None:
     store = MemoryStore()
     events = [t.Event(0, 1, "", "", t.RunStarted(request()))]
     await store.log.append("orphan", frame(events), expected=-1, attempt=1)
@@ -276,7 +276,7 @@ class Broken(MemoryStore):
         raise LogError("the disk is full")
 
 
-async def test_a_run_whose_log_broke_is_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_whose_log_failed_is_taken_over_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tailrace.runs.worker.RETAKE_SECONDS", (0.0, 0.0))
     store = Broken()
     go = asyncio.Event()

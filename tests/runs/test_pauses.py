@@ -91,7 +91,7 @@ async def test_answers_may_come_one_by_one_and_only_once() -> None:
     await house.supervisor.close()
 
 
-async def test_an_answer_that_is_sent_again_is_told_where_it_was_given() -> None:
+async def test_a_repeated_answer_gets_its_original_position() -> None:
     """A client whose reply was lost sends its answer again (issue 13, 8)."""
     house = await open_house(Fake(asks_first))
     run = await _paused(house)
@@ -172,7 +172,7 @@ async def test_a_waiting_run_can_be_cancelled() -> None:
     await house.supervisor.close()
 
 
-async def test_nobody_answers_for_ever() -> None:
+async def test_a_run_without_an_answer_ends_after_its_time() -> None:
     house = await open_house(Fake(asks_first), waiting=HOUR)
     run = await _paused(house)
     await house.sweeper.sweep(NOBODY)

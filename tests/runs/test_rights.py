@@ -150,7 +150,7 @@ LESS = [(user, right) for user in USERS for right in dict.fromkeys(rights(user))
 @pytest.mark.long
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("user", "right"), LESS, ids=lambda value: str(value))
-def test_one_right_less_is_said_and_hangs_nobody(
+def test_a_missing_right_is_reported_and_hangs_no_request(
     user: str, right: str, tmp_path: Path, forks: Forks, caplog: pytest.LogCaptureFixture
 ) -> None:
     with place(tmp_path, users((user, right))) as made:

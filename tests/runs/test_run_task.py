@@ -43,7 +43,7 @@ class SlowEnd(MemoryStore):
 
 
 @pytest.mark.parametrize("method", ["cancel", "hand_over"])
-async def test_what_comes_while_the_end_is_being_written_does_not_undo_it(
+async def test_an_event_during_the_write_of_the_end_does_not_undo_it(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called = asyncio.Event()

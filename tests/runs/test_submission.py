@@ -70,7 +70,7 @@ async def test_a_server_that_stops_while_a_large_request_is_hashed_starts_no_run
     await house.supervisor.close()
 
 
-async def test_a_key_whose_run_was_deleted_starts_one_run_again() -> None:
+async def test_a_key_of_a_deleted_run_starts_one_new_run() -> None:
     house = await open_house(Fake(nothing))
     once = Submission(key="k", body=b"body", retry=False)
     first, _ = await house.supervisor.start(request(), owner=Owner("local"), submission=once)
@@ -162,7 +162,7 @@ async def test_a_claim_of_another_process_is_waited_for_while_there_is_no_leader
     assert [await first, await second] == [(jobs.offered[0], True), (jobs.offered[0], False)]
 
 
-async def test_a_claim_whose_process_hangs_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_claim_of_a_hanging_process_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Offers()
     jobs.leader.clear()
     one, other = await doors(MemoryStore(), jobs)
@@ -189,7 +189,7 @@ async def test_a_claim_whose_process_hangs_is_taken_over(monkeypatch: pytest.Mon
     assert await first == (run, False), "it finds its own run barred"
 
 
-async def test_a_claim_of_a_process_that_is_gone_is_waited_for_by_nobody() -> None:
+async def test_a_claim_of_a_dead_process_delays_no_request() -> None:
     """Killed between its claim and its run: who sends the same again need not wait as for a slow one."""
     jobs = Offers()
     jobs.leader.clear()

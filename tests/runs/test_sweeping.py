@@ -67,7 +67,7 @@ def test_an_hour_is_the_limit(off: int) -> None:
     assert Doubt().believes(SweepMark(DAY), DAY + off, 0) == (abs(off) < JUMP)
 
 
-def test_somebody_may_confirm_the_clock() -> None:
+def test_an_operator_can_confirm_the_clock() -> None:
     doubt = Doubt()
     assert not doubt.believes(SweepMark(0), 30 * DAY, 0)
     assert doubt.believes(SweepMark(0, confirmed_at=30 * DAY - 60_000), 30 * DAY, 0)

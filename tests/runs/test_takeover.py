@@ -64,13 +64,13 @@ def test_three_in_a_row_are_enough(times: int, words: str) -> None:
         [t.RunWaiting("answers"), t.RunResumed()],
     ],
 )
-def test_who_gets_further_begins_anew(progress: Sequence[t.Payload]) -> None:
+def test_progress_resets_the_count_of_crashes(progress: Sequence[t.Payload]) -> None:
     made = state(*taken(2), *progress)
     assert verdict(made) == ""
     assert not is_suspect(made, attempt(RECORD, made, "gone", orderly=False), SETTINGS)
 
 
-def test_words_and_begun_items_are_no_progress() -> None:
+def test_text_and_open_items_are_not_progress() -> None:
     said: list[t.Payload] = [t.ItemStarted(0, "message"), t.TextDelta(0, "so far")]
     closed: list[t.Payload] = [t.ItemCompleted(0, "incomplete")]
     assert verdict(state(*taken(1), *said, *taken(1, 3), *closed)) == IN_A_ROW
@@ -84,7 +84,7 @@ ITEMS: dict[t.ItemKind, tuple[t.ItemStarted, type[Any]]] = {
 
 
 @pytest.mark.parametrize("kind", ITEMS)
-def test_a_cut_reply_that_grows_after_each_takeover_goes_on(kind: t.ItemKind) -> None:
+def test_an_interrupted_reply_that_grows_after_each_takeover_continues(kind: t.ItemKind) -> None:
     started, delta = ITEMS[kind]
     steps: list[t.Payload] = [started, delta(0, "a")]
     for number in range(10):
@@ -149,7 +149,7 @@ def test_a_log_that_cannot_be_written_is_not_the_runs_fault() -> None:
     assert verdict(made) == ""
 
 
-def test_only_who_was_cut_off_before_is_a_suspect() -> None:
+def test_only_a_run_that_was_interrupted_before_is_a_suspect() -> None:
     made = state()
     assert not is_suspect(made, attempt(RECORD, made, "gone", orderly=False), SETTINGS)
     made = state(*taken(1))

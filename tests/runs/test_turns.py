@@ -63,7 +63,7 @@ async def test_turns_of_processes_begin_one_after_the_other() -> None:
     assert await store.records.get(BUCKET, "conv") is None, "nothing is left"
 
 
-async def test_a_process_that_died_in_its_turn_holds_nobody_up() -> None:
+async def test_a_process_that_died_in_its_turn_delays_no_other() -> None:
     store, calls = await opened(), Calls()
     one, other = await member(calls), await member(calls)
     await Turns(store, lambda: 0, one).take("conv").__aenter__()
@@ -72,7 +72,7 @@ async def test_a_process_that_died_in_its_turn_holds_nobody_up() -> None:
         pass
 
 
-async def test_a_process_that_is_stuck_in_its_turn_holds_nobody_up_for_long(
+async def test_a_process_that_is_stuck_in_its_turn_delays_others_only_briefly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(turns, "WAIT_SECONDS", 0.05)

@@ -49,7 +49,7 @@ def answers(state: RunState) -> list[str]:
     return [text_of(item.content) for item in made_by(state) if isinstance(item, Message)]
 
 
-async def test_a_generator_that_begins_anew_has_said_nothing_before() -> None:
+async def test_a_restarted_generator_has_no_earlier_output() -> None:
     """Not even what was whole; and its subagent is another one."""
 
     async def poet(run: Run) -> AsyncGenerator[Any, None]:
@@ -149,7 +149,7 @@ CALL: list[t.Payload] = [
 
 
 @pytest.mark.parametrize("id", ["one", "two"])
-def test_a_frameworks_call_goes_on_under_its_own_id_alone(id: str) -> None:
+def test_a_frameworks_call_continues_only_under_its_own_id(id: str) -> None:
     """The framework has heard the new id, and would ask for the result of a call that no log has."""
     state = cut(*CALL)
 
@@ -167,7 +167,7 @@ def test_a_frameworks_call_goes_on_under_its_own_id_alone(id: str) -> None:
     assert state.items[recorder.number(number)].started.call_id == id
 
 
-def test_a_call_of_our_own_agents_goes_on_whatever_its_id() -> None:
+def test_a_call_of_a_built_in_agent_continues_under_any_id() -> None:
     state = cut(*CALL)
     reply = ModelReply(state)
     again = t.ItemStarted(0, "tool_call", name="find", call_id="two")

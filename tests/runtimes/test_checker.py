@@ -77,7 +77,7 @@ async def test_too_many_are_refused(made: Checker) -> None:
     assert sum(isinstance(each, ModelFailed) for each in said) == 5
 
 
-async def test_what_is_no_schema_is_said(made: Checker) -> None:
+async def test_an_invalid_schema_is_reported(made: Checker) -> None:
     with pytest.raises(ModelFailed, match="cannot be checked: /type must be"):
         await made.misfits(["1"], {"type": 7})
 

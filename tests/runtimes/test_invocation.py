@@ -218,7 +218,7 @@ async def test_cancel_stops_model_tools_and_subagents_and_keeps_the_usage() -> N
 
 
 @pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
-async def test_whatever_a_tool_raises_the_model_hears_of_it(raised: type[BaseException]) -> None:
+async def test_any_exception_of_a_tool_reaches_the_model(raised: type[BaseException]) -> None:
     def plain() -> str:
         raise raised
 

@@ -59,7 +59,7 @@ FIT = ("add", '{"a": 1, "b": 2}')
 
 @pytest.mark.parametrize("dialect", END)
 @pytest.mark.parametrize("cut", ['{"a": 1, "b"', ""])
-async def test_what_runs_here_is_answered_and_the_model_is_asked_again(
+async def test_calls_that_run_here_are_answered_and_the_model_continues(
     dialect: str, cut: str
 ) -> None:
     ran: list[tuple[int, int]] = []

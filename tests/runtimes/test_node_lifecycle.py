@@ -141,7 +141,7 @@ def test_a_search_for_tools_without_an_id_has_one_from_its_beginning_to_its_end(
         assert list(found[0]) == list(found[1])
 
 
-def test_a_reply_that_goes_on_after_a_crash_names_its_calls_as_without_the_crash() -> None:
+def test_a_reply_that_continues_after_a_crash_keeps_the_ids_of_its_calls() -> None:
     state = begun()
     message: list[t.Payload] = [t.ItemStarted(0, "message"), t.TextDelta(0, "Hi")]
     fold(state, message)  # and its worker dies
@@ -151,7 +151,7 @@ def test_a_reply_that_goes_on_after_a_crash_names_its_calls_as_without_the_crash
 
 
 @given(st.lists(st.booleans(), max_size=12), st.data())
-def test_the_calls_of_agents_side_by_side_have_different_ids(
+def test_calls_of_parallel_agents_have_different_ids(
     whose: list[bool], data: st.DataObject
 ) -> None:
     """Two agents reply in turns. A call has the id of its place, or of its item where that id is taken."""

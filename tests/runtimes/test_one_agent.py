@@ -179,7 +179,7 @@ async def test_the_client_s_instructions_come_after_the_agent_s() -> None:
         assert asked[0].instructions == "You help.\n\nAnswer in verse."
 
 
-async def test_of_several_agents_each_hears_the_client_and_keeps_its_model() -> None:
+async def test_each_of_several_agents_gets_the_clients_options_and_keeps_its_model() -> None:
     models = {"a": Spy((say("a"),)), "b": Spy((say("b"),))}
     other = Spy((say("no"),))
     nodes = {

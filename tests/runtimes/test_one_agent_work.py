@@ -49,9 +49,7 @@ BAD_CALLS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("step", "answer"), BAD_CALLS)
-async def test_a_call_that_makes_no_sense_is_answered_with_what_is_wrong(
-    step: Any, answer: str
-) -> None:
+async def test_an_invalid_call_is_answered_with_its_fault(step: Any, answer: str) -> None:
     helper = agent("helper", (say("hi"),))
     lead = agent("lead", (step,), (say("oh"),), tools=(add,), subagents=(helper,), asks_user=True)
     state, _ = await run(lead)
@@ -59,7 +57,7 @@ async def test_a_call_that_makes_no_sense_is_answered_with_what_is_wrong(
     assert texts(state) == ["oh"]
 
 
-async def test_forty_calls_at_once_all_run_side_by_side() -> None:
+async def test_forty_calls_at_once_run_in_parallel() -> None:
     inside = 0
     most = 0
 
@@ -90,7 +88,7 @@ async def test_progress_of_a_tool_in_a_thread_is_in_the_log() -> None:
 # subagents
 
 
-async def test_subagents_work_side_by_side_each_under_its_own_name() -> None:
+async def test_subagents_work_in_parallel_each_under_its_own_name() -> None:
     helper = agent("helper", (call("add", a=1, b=1),), (say("two "), say("it is")), tools=(add,))
     lead = agent(
         "lead",
@@ -140,7 +138,7 @@ async def test_a_subagent_sees_nothing_but_its_prompt() -> None:
     assert model.asked[0].instructions == "Help."
 
 
-async def test_a_subagent_that_fails_or_never_ends_is_told_to_its_parent() -> None:
+async def test_a_subagent_that_fails_or_exceeds_its_turns_is_reported_to_its_parent() -> None:
     broken = agent("broken", (say("half"), ScenarioStep(fail="out of order")))
     endless = agent("endless", (call("add", a=1, b=1),), tools=(add,), limits=AgentLimits(turns=2))
     lead = agent(
@@ -207,7 +205,7 @@ async def test_a_client_may_allow_fewer_calls_than_the_agent(
 # history
 
 
-async def test_a_long_history_is_shortened_and_the_work_goes_on() -> None:
+async def test_a_long_history_is_compacted_and_the_agent_continues() -> None:
     model = Spy((call("add", a=1, b=1),), (say("the summary"),), (say("end"),), input=90)
     lead = agent("lead", model=model, tools=(add,), context_tokens=100)
     state, events = await run(lead, text="please add")
@@ -252,7 +250,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required"
 FORM = OutputFormat(kind="json_schema", name="x", schema=SCHEMA)
 
 
-async def test_an_answer_that_does_not_fit_is_asked_for_again() -> None:
+async def test_an_output_that_does_not_fit_is_requested_again() -> None:
     model = Spy((say("sorry"),), (say('{"a": "x"}'),), (say('{"a": 1}'),))
     lead = agent("lead", model=model, output=FORM)
     state, _ = await run(lead)
@@ -315,7 +313,7 @@ async def test_a_tool_that_comes_on_the_way_is_the_clients(kind: str) -> None:
     assert state.end == t.RunCompleted()
 
 
-async def test_what_a_client_says_of_its_run_is_not_told_to_an_agents_model() -> None:
+async def test_parameters_of_the_run_are_not_sent_to_an_agents_model() -> None:
     """At OpenAI's metadata is an error without `store`."""
     model = Spy((say("ok"),))
     said = {"metadata": {"a": "b"}, "store": True, "logit_bias": {"1": 2}}
@@ -336,7 +334,7 @@ NO_CHOICE = (ToolChoice(), None)
         ((), ToolChoice(mode="required"), (ToolChoice(mode="required"), True)),
     ],
 )
-async def test_a_choice_from_nothing_is_told_only_where_it_demands_a_call(
+async def test_a_choice_without_tools_is_refused_only_if_it_requires_a_call(
     tools: tuple[Any, ...], choice: ToolChoice, told: Any
 ) -> None:
     """An agent's client cannot know that it has no tools; servers refuse who chooses from nothing."""

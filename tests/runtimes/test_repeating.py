@@ -155,7 +155,7 @@ def _point(reply: Payloads, number: int) -> int:
 
 
 @given(reply=replies(), cuts=st.lists(st.integers(0, 40), min_size=1, max_size=3))
-def test_a_reply_that_is_said_again_goes_on(reply: Payloads, cuts: list[int]) -> None:
+def test_a_reply_that_is_repeated_continues(reply: Payloads, cuts: list[int]) -> None:
     """However often its worker dies, and wherever: no reader sees more or less than without any death."""
     undisturbed, disturbed = Writing(), Writing()
     undisturbed.say(reply)
@@ -321,7 +321,7 @@ DIFFERENT: dict[str, tuple[Payloads, Payloads]] = {
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
-def test_what_says_something_else_is_another_reply(name: str) -> None:
+def test_a_reply_with_another_text_is_another_reply(name: str) -> None:
     shown, again = DIFFERENT[name]
     run = Writing()
     run.say([*shown, t.ItemCompleted(0), USAGE], len(shown))
@@ -332,7 +332,7 @@ def test_what_says_something_else_is_another_reply(name: str) -> None:
     run.end()
 
 
-def test_what_a_server_says_of_its_reply_is_each_replys_own() -> None:
+def test_fields_of_a_reply_belong_to_that_reply() -> None:
     """Signatures are made anew, and what a prompt's cache held differs by nature; the first ones stay."""
 
     def reply(which: str) -> Payloads:

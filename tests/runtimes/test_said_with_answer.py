@@ -50,7 +50,7 @@ async def goes_on(house: House, run: str, answer: Approval, *said: str) -> None:
     await house.supervisor.wait(run)
 
 
-async def test_the_model_hears_it_behind_what_came_of_the_call() -> None:
+async def test_the_model_gets_the_message_after_the_calls_result() -> None:
     model = Spy((call("pay"),), (call("pay"),), (say("ok"),))
     house = await house_of(agent("lead", model=model, tools=(pay,)))
     run = await house.start(text="go")
@@ -80,7 +80,7 @@ async def test_messages_that_come_with_two_answers_to_one_reply_keep_their_order
     await house.supervisor.close()
 
 
-async def test_a_subagent_that_asked_does_not_hear_it() -> None:
+async def test_a_subagent_that_asked_does_not_receive_the_message() -> None:
     below = Spy((call("pay"),), (say("it is paid"),))
     model = Spy((task("payer", "do pay"),), (say("ok"),))
     payer = agent("payer", model=below, tools=(pay,))
@@ -93,7 +93,7 @@ async def test_a_subagent_that_asked_does_not_hear_it() -> None:
     await house.supervisor.close()
 
 
-async def test_what_a_summary_holds_is_not_said_again() -> None:
+async def test_summarised_messages_are_not_sent_again() -> None:
     model = Spy(
         (call("pay"),), (say("summary"),), (call("pay"),), (say("summary"),), (say("ok"),), input=90
     )
@@ -112,7 +112,7 @@ async def test_what_a_summary_holds_is_not_said_again() -> None:
     await house.supervisor.close()
 
 
-async def test_nodes_hear_it_at_work_or_as_their_input() -> None:
+async def test_nodes_get_a_late_message_while_they_work_or_as_input() -> None:
     """A node that had ended does not work again; one that begins later has it before what others made."""
     payer = Spy((call("pay"),), (say("it is paid"),))
     later, says = Spy((say("x"),)), Says("end")
@@ -132,7 +132,7 @@ async def test_nodes_hear_it_at_work_or_as_their_input() -> None:
     await house.supervisor.close()
 
 
-async def test_it_is_heard_after_a_restart_and_a_run_alive_takes_no_turn() -> None:
+async def test_a_late_message_is_read_after_a_restart_and_refused_by_a_live_run() -> None:
     model = Spy((call("pay"),), (say("ok"),))
     first = await house_of(agent("lead", model=model, tools=(pay,)))
     run = await first.start(text="go")

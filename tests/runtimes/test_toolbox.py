@@ -44,7 +44,7 @@ async def _paused(root: Agent) -> tuple[House, str]:
     return house, run
 
 
-async def test_a_yes_finds_the_server_down_and_the_run_goes_on(process: McpProcess) -> None:
+async def test_an_approval_during_an_outage_continues_the_run(process: McpProcess) -> None:
     root, _, server = _asks_first(process, 30)
     first, run = await _paused(root)
     await first.supervisor.drain()
@@ -119,7 +119,7 @@ async def test_a_run_is_taken_over_while_the_server_is_down(process: McpProcess)
     await second.supervisor.close()
 
 
-async def test_a_run_that_begins_says_at_once_that_it_cannot(
+async def test_a_run_that_cannot_start_fails_at_once(
     process: McpProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     process.kill()
@@ -131,7 +131,7 @@ async def test_a_run_that_begins_says_at_once_that_it_cannot(
     await house.supervisor.close()
 
 
-async def test_a_clients_tool_does_not_stand_beside_ours_of_the_same_name() -> None:
+async def test_a_clients_tool_is_not_offered_beside_ours_of_the_same_name() -> None:
     model = Spy((call("add", a=1, b=1),), (say("Done."),))
     theirs = tuple(
         ToolSpec(name=name, parameters={"type": "object"}) for name in ("add", "task", "paint")
@@ -157,7 +157,7 @@ def test_names_of_tools_stay_within_what_model_servers_take() -> None:
     assert name_with_prefix("docs", "find", {"docs__find"}) not in ("docs__find", "find")
 
 
-def test_two_servers_whose_tools_are_named_alike() -> None:
+def test_two_servers_with_equal_tool_names() -> None:
     box = Toolbox(agent("a"))
     for label in ("one", "two"):
         spec = ToolSpec(name="n" * 64)

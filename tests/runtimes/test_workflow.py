@@ -59,7 +59,7 @@ async def run(workflow: Workflow) -> tuple[RunState, list[t.Event]]:
     return state, events
 
 
-async def test_a_node_begins_when_what_it_needs_is_done_and_hears_of_it() -> None:
+async def test_a_node_starts_with_the_output_of_the_nodes_it_needs() -> None:
     last = Says("c")
     nodes: dict[str, Node] = {"last": last, "a": Says("from a"), "b": Says("from b")}
     state, events = await run(flow(nodes, last=("a", "b")))
@@ -70,14 +70,14 @@ async def test_a_node_begins_when_what_it_needs_is_done_and_hears_of_it() -> Non
     assert said == ["Hi", "What a made:\n\nfrom a", "What b made:\n\nfrom b"]
 
 
-async def test_independent_nodes_work_side_by_side() -> None:
+async def test_independent_nodes_work_in_parallel() -> None:
     barrier = asyncio.Barrier(3)
     nodes: dict[str, Node] = {name: Says(name, barrier.wait) for name in "abc"}
     state, _ = await run(flow(nodes))
     assert state.end == t.RunCompleted()
 
 
-async def test_nodes_without_agents_do_not_stand_in_each_others_way() -> None:
+async def test_nodes_without_agents_do_not_interfere() -> None:
     """One has its item open while the other is accounted for: they share no agent, for they have none."""
     opened, closed = asyncio.Event(), asyncio.Event()
 
@@ -133,7 +133,7 @@ async def test_a_node_that_fails_fails_the_run_by_name_and_stops_the_others(
     assert "c" not in state.nodes
 
 
-async def test_after_a_crash_it_goes_on_node_by_node() -> None:
+async def test_after_a_crash_a_workflow_continues_node_by_node() -> None:
     forever = asyncio.Event()
     done, cut = Says("done"), Says("cut", forever.wait)
     first = await open_house(flow({"done": done, "cut": cut}))
@@ -151,7 +151,7 @@ async def test_after_a_crash_it_goes_on_node_by_node() -> None:
     await second.supervisor.close()
 
 
-async def test_an_agent_node_pauses_while_others_work_and_goes_on_with_the_answer() -> None:
+async def test_an_agent_node_pauses_while_others_work_and_continues_with_the_answer() -> None:
     @tool(approval=True)
     def pay() -> str:
         """Pay."""
@@ -212,7 +212,7 @@ async def test_an_agent_s_time_is_limited_as_a_node_too() -> None:
     assert state.end == t.RunIncomplete("max_seconds")
 
 
-async def test_a_node_that_breaks_the_grammar_is_told_how() -> None:
+async def test_a_node_that_breaks_the_grammar_gets_the_reason() -> None:
     class Illegal(Says):
         async def work(self, context: NodeContext, told: tuple[Item, ...]) -> bool:
             context.emit([t.TextDelta(7, "nowhere")])

@@ -37,7 +37,7 @@ def test_a_grace_that_is_none(text: str) -> None:
     assert caught.value.param == "x-disconnect-grace"
 
 
-def test_what_tells_a_request_from_others() -> None:
+def test_path_body_and_owner_identify_a_request() -> None:
     def sent(path: str, body: bytes, key: str = "", who: Owner = ME) -> SubmissionKey:
         return SubmissionKey.of(
             Caller(who, who, delivery=Delivery(path, key)).submission(body), who

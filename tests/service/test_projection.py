@@ -71,7 +71,7 @@ PIECES = st.lists(st.tuples(st.integers(0, len(LONG) - 1), st.integers(1, 5)), m
 
 
 @given(PIECES)
-async def test_however_often_events_are_told_each_is_encoded_once_and_in_order(
+async def test_repeated_notifications_encode_each_event_once_in_order(
     pieces: list[tuple[int, int]],
 ) -> None:
     """A watch may tell events twice, late, and leave some out."""
@@ -100,7 +100,7 @@ async def test_however_often_events_are_told_each_is_encoded_once_and_in_order(
         [LONG[:6], LONG[:6], LONG[1:12]],
     ],
 )
-async def test_what_is_told_again_is_not_read_again(told_again: list[list[Event]]) -> None:
+async def test_repeated_notifications_cause_no_read(told_again: list[list[Event]]) -> None:
     store = MemoryStore()
     await store.open()
     await store.log.append(RUN, frame(LONG[:12]), expected=-1, attempt=1)

@@ -101,7 +101,7 @@ async def test_a_turn_sees_the_one_before_it() -> None:
         assert len({first, second, third}) == 3
 
 
-async def test_a_turn_waits_for_the_one_before_it_and_not_for_ever(
+async def test_a_turn_waits_for_the_previous_one_for_a_bounded_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stored_runs, "WAIT_SECONDS", 0.01)
@@ -189,7 +189,7 @@ async def test_readers_are_counted() -> None:
         reading.subscription.close()
 
 
-async def test_who_leaves_waits_no_more() -> None:
+async def test_a_client_that_leaves_ends_its_wait() -> None:
     async with opened() as world:
         gone = asyncio.Event()
 
@@ -203,7 +203,7 @@ async def test_who_leaves_waits_no_more() -> None:
         assert await waiting is None
 
 
-async def test_who_waits_when_the_process_stops_is_told() -> None:
+async def test_a_waiting_request_fails_when_the_process_stops() -> None:
     async with opened() as world:
         run, _ = await world.service.start(caller(), asked("stuck"), b"{}")
         waiting = asyncio.create_task(world.service.wait_for_end(caller(), run))

@@ -41,7 +41,7 @@ def test_every_folder_is_an_engine_and_every_engine_a_folder() -> None:
         assert registry.driver(url)
 
 
-def test_nobody_else_imports_an_engine_by_name() -> None:
+def test_only_the_registry_imports_an_engine_by_name() -> None:
     """What import-linter cannot see: the name of a module in a string."""
     named = {
         str(path.relative_to(STORES))

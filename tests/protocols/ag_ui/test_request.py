@@ -268,7 +268,7 @@ REFUSED: dict[str, tuple[Sent, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_wrong_is_named(name: str) -> None:
+def test_the_fault_is_named(name: str) -> None:
     fields, param = REFUSED[name]
     with pytest.raises(BadRequest) as caught:
         _decode(**fields)

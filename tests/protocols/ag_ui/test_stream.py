@@ -75,7 +75,7 @@ def test_what_a_message_has_no_field_for_is_metadata() -> None:
     assert len(_of("TEXT_MESSAGE_START", events)) == 2, "nothing empty shows"
 
 
-def test_calls_stand_in_the_message_of_their_reply() -> None:
+def test_calls_are_in_the_message_of_their_reply() -> None:
     events = _shown(
         _log(
             *text(0, "I look."),
@@ -203,7 +203,7 @@ def test_how_a_subagent_ends(status: t.Ending, kind: str, more: Event) -> None:
     assert {k: v for k, v in ended.items() if k not in ("type", "subagentRunId")} == more
 
 
-def test_steps_of_one_name_are_told_apart() -> None:
+def test_steps_of_one_name_are_distinguished() -> None:
     again = t.NodeStarted("sonar", "helper")
     events = _shown(_log(t.Draft(again, "n2"), t.Draft(t.NodeCompleted(), "n2")))
     names = [event["stepName"] for event in _of("STEP_STARTED", events)]
@@ -237,7 +237,7 @@ def test_a_pause_ends_a_run_and_the_answer_begins_the_next() -> None:
     assert _shown(events, 2) == []
 
 
-def test_a_parent_that_has_ended_is_not_named_to_those_who_do_not_know_it() -> None:
+def test_a_parent_that_has_ended_is_not_named_to_new_readers() -> None:
     events = _log(
         t.Draft(t.AgentStarted(SUB, "subagent", t.MAIN), NODE, SUB),
         t.Draft(t.AgentStarted("deeper", "subagent", SUB), NODE, "deeper"),
@@ -257,7 +257,7 @@ def test_a_run_that_waits_for_nothing_it_can_name() -> None:
 
 
 @pytest.mark.parametrize("version", ["1.0", None])
-def test_clients_before_1_0_are_not_told_of_an_outcome_that_they_do_not_know(
+def test_clients_before_1_0_get_no_outcome_that_they_do_not_know(
     version: str | None,
 ) -> None:
     asked = _asked(protocolVersion=version)

@@ -104,7 +104,7 @@ def test_files_by_their_kind() -> None:
     )
 
 
-def test_an_assistants_message_is_told_call_by_call() -> None:
+def test_an_assistants_message_is_sent_call_by_call() -> None:
     items = _said(
         {"type": "step-start"},
         {"type": "reasoning", "text": "Hm.", "state": "done"},
@@ -138,7 +138,7 @@ def test_an_assistants_message_is_told_call_by_call() -> None:
         (_tool(state="output-denied"), DENIAL),
     ],
 )
-def test_every_call_that_is_told_has_an_output(part: dict[str, Any], told: str | None) -> None:
+def test_every_call_that_is_sent_has_an_output(part: dict[str, Any], told: str | None) -> None:
     items = _said(part)
     if told is None:
         assert items == ()
@@ -150,7 +150,7 @@ def test_every_call_that_is_told_has_an_output(part: dict[str, Any], told: str |
     assert output.is_error == (part["state"] != "output-available")
 
 
-def test_what_subagents_said_is_not_the_main_agents_word() -> None:
+def test_output_of_subagents_is_not_the_main_agents() -> None:
     items = _said(
         {"type": "text", "text": "Two look."},
         _tool("task"),

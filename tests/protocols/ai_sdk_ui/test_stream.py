@@ -80,7 +80,7 @@ def test_text_comes_unchanged() -> None:
 @pytest.mark.req("R76")
 @pytest.mark.req("R86")
 @pytest.mark.parametrize("name", ["team", "team_nested", "subagent_fails", "cancelled_below"])
-def test_who_speaks_follows_from_what_stands_before(name: str) -> None:
+def test_the_speaker_follows_from_the_preceding_chunks(name: str) -> None:
     """Every part's agent by the switches alone is the agent that the log names."""
     events = TEAM_SCENARIOS[name]()
     agents = {
@@ -106,7 +106,7 @@ def test_who_speaks_follows_from_what_stands_before(name: str) -> None:
 
 
 @pytest.mark.req("R77")
-def test_each_call_is_told_once() -> None:
+def test_each_call_is_shown_once() -> None:
     told = [chunk["data"] for chunk in _of(SCENARIOS["parallel_tools"](), "data-toolCall")]
     assert told == [
         {"id": f"call_{RUN}_1", "name": "find", "args": {"q": "hat"}},
@@ -122,7 +122,7 @@ def test_what_runs_here_is_not_the_clients_to_run() -> None:
     assert states == {"show": "input-available", "find": "output-available"}
 
 
-def test_arguments_that_are_no_json_come_as_they_are() -> None:
+def test_arguments_that_are_not_json_are_unchanged() -> None:
     events = log([*call(0, "find", '{"a":'), USAGE], end=t.RunCompleted())
     assert _of(events, "tool-input-available")[0]["input"] == '{"a":'
     empty = log([*call(0, "find"), USAGE], end=t.RunCompleted())
@@ -162,14 +162,14 @@ def test_how_a_stream_ends(name: str, last: str) -> None:
     ("name", "reason"),
     [("plain", "stop"), ("incomplete", "length"), ("client_tools_first", "tool-calls")],
 )
-def test_why_a_reply_ended_stands_in_its_metadata(name: str, reason: str) -> None:
+def test_the_metadata_have_the_reason_of_a_replys_end(name: str, reason: str) -> None:
     told = _shown(SCENARIOS[name]())[-1]["messageMetadata"]["tailrace"]
     assert told["finishReason"] == reason
     assert told["runId"] == f"run_{RUN}"
     assert told["usage"]["totalTokens"] > 0
 
 
-def test_approvals_are_asked_in_the_form_that_the_client_knows() -> None:
+def test_approvals_are_requested_in_the_form_that_the_client_knows() -> None:
     def pay(**fields: object) -> list[t.Event]:
         started = t.ItemStarted(0, "tool_call", name="pay", runs_on="server", waits_for="approval")
         asked: list[t.Payload] = [
@@ -241,7 +241,7 @@ def test_a_citation_leads_to_an_address_or_names_a_document() -> None:
     assert document == {"type": "source-document", "sourceId": f"src_{RUN}_0_1", **named}
 
 
-def test_a_question_that_is_no_call_is_told_too() -> None:
+def test_a_question_that_is_not_a_call_is_shown_too() -> None:
     asked = [t.Draft(t.InputRequested("q1", "Which?", {"type": "string"}))]
     events = log([*asked, t.RunWaiting("answers")])
     (told,) = _of(events, "data-question")
@@ -310,7 +310,7 @@ def test_a_step_does_not_end_while_a_text_is_open() -> None:
 
 
 @pytest.mark.parametrize("name", ["approval_granted", "approval_denied", "question_below"])
-def test_a_turn_goes_on_where_the_one_before_stopped(name: str) -> None:
+def test_a_turn_continues_where_the_previous_one_stopped(name: str) -> None:
     """In the same message, with the next position, and with calls answered that were asked before."""
     events = TEAM_SCENARIOS[name]()
     before, after = _frames(events, 0), _frames(events, 1)
@@ -325,9 +325,7 @@ def test_a_turn_goes_on_where_the_one_before_stopped(name: str) -> None:
     assert states <= {"output-available", "output-error"}
 
 
-def test_a_part_that_was_said_anew_is_marked_and_a_client_that_sends_it_back_is_not_believed() -> (
-    None
-):
+def test_an_abandoned_part_is_marked_and_ignored_when_a_client_returns_it() -> None:
     """A chunk cannot be taken back, and the client's message holds both: its server tells them apart."""
     ends = _of(SCENARIOS["two_attempts_apart"](), "text-end")
     marked = {"tailrace": {"status": "abandoned"}}

@@ -72,7 +72,7 @@ def _data(frames: list[bytes]) -> list[dict[str, Any]]:
     return [msgspec.json.decode(data) for data in strict.data_of(frames)]
 
 
-def test_a_client_of_this_dialect_gets_them_as_they_came() -> None:
+def test_a_client_of_this_dialect_gets_them_unchanged() -> None:
     frames = messages.MessagesEncoder(RUN, messages.MessagesStreamOptions()).encode(_quoted())
     strict.messages(frames)
     told = _data(frames)

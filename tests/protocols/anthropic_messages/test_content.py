@@ -186,7 +186,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_message_is_refused_by_its_place(name: str) -> None:
+def test_an_invalid_message_is_refused_by_its_position(name: str) -> None:
     value, place = REFUSED[name]
     with pytest.raises(BadRequest) as caught:
         decode_messages(value)

@@ -113,14 +113,14 @@ CHOICES: dict[str, tuple[ToolChoice, list[str], Object | None]] = {
 
 
 @pytest.mark.parametrize("name", CHOICES)
-def test_a_choice_is_told_in_its_words(name: str) -> None:
+def test_a_tool_choice_is_sent_in_the_dialects_form(name: str) -> None:
     choice, offered, wanted = CHOICES[name]
     made = body(tools=(FUNCTION, CUSTOM), tool_choice=choice)
     assert [tool["name"] for tool in made["tools"]] == offered
     assert made.get("tool_choice") == wanted
 
 
-def test_a_choice_of_what_is_not_offered_is_refused_by_name() -> None:
+def test_a_choice_of_a_tool_that_is_not_offered_is_refused_by_name() -> None:
     only = ToolChoice(mode="required", names=("web_search",))
     with pytest.raises(ModelFailed, match="web_search") as caught:
         body(tools=(FUNCTION, HOSTED), tool_choice=only)
@@ -344,7 +344,7 @@ def test_thoughts_that_no_such_server_signed_are_left_out() -> None:
     ]
 
 
-def test_what_systems_say_on_the_way_is_the_system_prompt_s() -> None:
+def test_later_system_messages_belong_to_the_system_prompt() -> None:
     made = body(_says("system", "A"), _says("user", "Hi"), _says("developer", "B"))
     assert made["system"] == "A\n\nB"
     assert _short(made["messages"]) == ["user: Hi"]

@@ -184,7 +184,7 @@ MARKED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", MARKED)
-def test_what_only_this_dialect_says_reaches_a_server_of_it(name: str) -> None:
+def test_fields_of_this_dialect_reach_its_servers(name: str) -> None:
     body = {**ASK, "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}
     body |= MARKED[name]
     assert messages.encode(_asked(body), "m") == {**body, "stream": True}
@@ -202,19 +202,19 @@ def test_betas_reach_a_server_of_this_dialect_as_a_header() -> None:
     assert b"files-api" not in ChatCodec().request(asked, "m").body
 
 
-def test_without_betas_there_is_no_such_header() -> None:
+def test_without_betas_there_is_no_beta_header() -> None:
     assert MessagesCodec().request(_asked(ASK), "m").appended_headers == {}
 
 
 @pytest.mark.parametrize("codec", [ChatCodec(), ResponsesCodec()], ids=lambda codec: codec.dialect)
 @pytest.mark.parametrize("name", MARKED)
-def test_servers_of_other_dialects_are_told_nothing_of_it(name: str, codec: UpstreamCodec) -> None:
+def test_servers_of_other_dialects_do_not_receive_it(name: str, codec: UpstreamCodec) -> None:
     sent = codec.request(_asked({**ASK, **MARKED[name]}), "m").body
     for word in (b"cache_control", b"citations", b"input_examples", b"ephemeral"):
         assert word not in sent
 
 
-def test_what_an_agent_is_told_stands_beside_the_client_s_blocks() -> None:
+def test_instructions_are_added_to_the_clients_system_blocks() -> None:
     asked = _asked({**ASK, **MARKED["a system prompt"]})
     told = msgspec.structs.replace(asked, instructions=f"You are it.\n\n{asked.instructions}")
     ours = {"type": "text", "text": "You are it."}

@@ -186,7 +186,7 @@ def test_a_system_message_in_the_middle_stays_there() -> None:
     assert sent["system"] == "Be kind."
 
 
-def test_a_text_without_a_character_is_left_out() -> None:
+def test_an_empty_text_is_omitted() -> None:
     """The API refuses it, though it comes from its own models."""
     empty = {"type": "text", "text": ""}
     turns = [USER, {"role": "assistant", "content": [empty, {"type": "text", "text": "A"}, empty]}]

@@ -70,7 +70,7 @@ def normal(message: Object) -> Object:
 
 
 @given(said=streams())
-def test_a_client_of_the_dialect_reads_what_the_server_said(said: list[Object]) -> None:
+def test_a_client_of_the_dialect_reads_the_servers_reply(said: list[Object]) -> None:
     events = shown(log(sse(said)))
     assert normal(read(events)) == normal(read(said))
 
@@ -94,7 +94,7 @@ def test_converting_the_recorded_stream_gives_the_same_events(said: list[Object]
 
 
 @given(said=streams())
-def test_the_server_gets_back_what_it_said(said: list[Object]) -> None:
+def test_the_server_gets_its_own_fields_back(said: list[Object]) -> None:
     """The run's own memory: the next request of an agent, or of a client that names this reply. A call that
     has no arguments, and ends a reply that a limit ended, may have been cut off, and is left out."""
     state = fold(log(sse(said)))
@@ -115,7 +115,7 @@ def _plain(block: Object) -> Object:
 
 @pytest.mark.skipif(not FILES, reason="the recordings are not beside this checkout")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_recorded_stream_comes_out_as_it_came(path: Path) -> None:
+def test_a_recorded_stream_is_reproduced(path: Path) -> None:
     said = [msgspec.json.decode(each) for each in _data(path.read_bytes())]
     events = shown(log(path.read_bytes()))
     assert normal(read(events)) == normal(read(said))

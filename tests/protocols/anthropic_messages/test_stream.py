@@ -54,6 +54,6 @@ def test_a_message_ends_as_the_server_ended_it(reason: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["chat", "responses"])
-def test_other_surfaces_say_it_in_their_own_words(target: str) -> None:
+def test_other_surfaces_have_their_own_error_form(target: str) -> None:
     told = msgspec.json.encode(_shown({"stop_reason": "pause_turn"}, target)[-1]).decode()
     assert "pause_turn" not in told

@@ -47,7 +47,7 @@ def test_a_message_of_thinking_alone_is_left_out() -> None:
     assert all(turn["content"] for turn in body["messages"])
 
 
-def test_what_a_reply_goes_on_from_stays() -> None:
+def test_the_beginning_of_a_continued_reply_stays() -> None:
     body = instead(*called("a"), begun="It is")
     assert body is not None
     assert body["messages"][-1] == {"role": "assistant", "content": "It is"}
@@ -58,7 +58,7 @@ def test_of_any_other_client(origin: str) -> None:
     assert instead(*called("a"), origin=origin) is not None
 
 
-def test_a_client_of_messages_hears_the_refusal() -> None:
+def test_a_messages_client_receives_the_refusal() -> None:
     """It knows what goes back: what it sends is what the server gets."""
     assert instead(*called("a"), origin="messages") is None
 

@@ -65,7 +65,7 @@ def test_a_mistake_is_named(fields: dict[str, Any], param: str) -> None:
 
 
 @pytest.mark.parametrize("missing", ["agent", "input"])
-def test_what_is_required_is_asked_for(missing: str) -> None:
+def test_a_missing_field_is_named(missing: str) -> None:
     body = {key: value for key, value in FULL.items() if key != missing}
     with pytest.raises(BadRequest, match=missing):
         request.decode(json.dumps(body).encode())

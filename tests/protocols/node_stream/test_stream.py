@@ -56,7 +56,7 @@ def test_an_agent_names_its_parent() -> None:
 
 
 @pytest.mark.req("R13")
-def test_a_node_type_nobody_has_heard_of_passes_through() -> None:
+def test_an_unknown_node_type_passes_through() -> None:
     body = [
         t.Draft(t.NodeStarted("hologram", "Projector"), "n9"),
         t.Draft(t.Custom("hologram.frame", {"layers": [1, {"z": 0.5}]}), "n9"),

@@ -263,7 +263,7 @@ ROUND: list[list[dict[str, Json]]] = [
 
 @pytest.mark.parametrize("rules", [OPENAI, Rules()])
 @pytest.mark.parametrize("said", ROUND)
-def test_what_a_chat_client_says_arrives_as_it_was_said(said: list[Json], rules: Rules) -> None:
+def test_a_chat_clients_messages_arrive_unchanged(said: list[Json], rules: Rules) -> None:
     assert encode_messages(messages.decode_messages(said), "", rules) == said
 
 
@@ -280,7 +280,7 @@ def test_thoughts_go_back_in_the_field_they_came_in() -> None:
     assert made["tool_calls"][1]["extra_content"] == 5
 
 
-def test_thoughts_of_another_dialect_are_not_told() -> None:
+def test_reasoning_of_another_dialect_is_not_sent() -> None:
     thought = Reasoning(text=("secret",), details={"messages": {"signature": "S"}})
     assert b"secret" not in msgspec.json.encode(encode_messages([HI, thought, says("A")], ""))
 

@@ -177,7 +177,7 @@ def test_every_parameter_has_its_place() -> None:
     )
 
 
-def test_messages_go_back_as_they_came() -> None:
+def test_messages_round_trip_unchanged() -> None:
     """What one assistant said in a row is one message again."""
     encoded = history.encode_messages(DECODED, "")
     expected = [dict(message) for message in MESSAGES]
@@ -198,7 +198,7 @@ def sent(**fields: Any) -> dict[str, Any]:
     return body
 
 
-def test_tools_go_back_as_they_came() -> None:
+def test_tools_round_trip_unchanged() -> None:
     assert sent(tools=[FUNCTION, CUSTOM])["tools"] == [FUNCTION, CUSTOM]
 
 
@@ -219,7 +219,7 @@ CHOICES: list[Any] = [
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_a_tool_choice_goes_back_as_it_came(choice: Any) -> None:
+def test_a_tool_choice_round_trips_unchanged(choice: Any) -> None:
     assert sent(tools=[FUNCTION, CUSTOM], tool_choice=choice).get("tool_choice", "auto") == choice
 
 
@@ -232,7 +232,7 @@ def test_a_tool_choice_goes_back_as_it_came(choice: Any) -> None:
         {"type": "json_schema", "json_schema": {"name": "a", "description": "D"}},
     ],
 )
-def test_a_response_format_goes_back_as_it_came(form: Any) -> None:
+def test_a_response_format_round_trips_unchanged(form: Any) -> None:
     assert tools.encode_format(decode(response_format=form).request.settings.output) == form
 
 

@@ -59,7 +59,7 @@ def test_any_log_keeps_the_order(events: Sequence[t.Event]) -> None:
 
 
 @given(events=legal_logs())
-def test_usage_comes_when_asked_and_changes_nothing_else(events: Sequence[t.Event]) -> None:
+def test_usage_is_sent_on_request_and_changes_nothing_else(events: Sequence[t.Event]) -> None:
     asked = [chunk for chunk in chunks(events) if chunk.get("choices") != []]
     for chunk in asked:
         chunk.pop("usage", None)

@@ -88,7 +88,7 @@ def test_a_calls_signature_arrives() -> None:
     assert helped.choices[0].message.tool_calls[0].extra_content == SIGNED
 
 
-def test_what_is_said_of_the_whole_reply_arrives() -> None:
+def test_fields_of_the_reply_arrive() -> None:
     counts = {
         "prompt_tokens": 5,
         "completion_tokens": 3,
@@ -103,7 +103,7 @@ def test_what_is_said_of_the_whole_reply_arrives() -> None:
         assert told["usage"]["prompt_tokens_details"]["audio_tokens"] == 2
 
 
-def test_what_nobody_counted_is_not_told_as_nothing() -> None:
+def test_absent_counts_are_not_reported_as_zero() -> None:
     document, _, streamed = shown({"delta": {"content": "ok"}}, STOP)
     assert not document.get("usage")
     assert streamed[-1]["choices"]
@@ -153,7 +153,7 @@ def _pieces(chunks: list[Json]) -> list[Json]:
     return said
 
 
-def test_what_stands_beside_a_piece_of_text_stands_beside_it() -> None:
+def test_fields_beside_a_piece_of_text_stay_beside_it() -> None:
     document, _, streamed = shown(*TAGGED)
     assert _pieces(streamed) == _pieces([{"choices": [chunk]} for chunk in TAGGED])
     (choice,) = document["choices"]
@@ -178,9 +178,7 @@ MESSAGES: dict[str, Json] = {
 
 @pytest.mark.parametrize("name", MESSAGES)
 @pytest.mark.parametrize("form", ["delta", "message"])
-def test_fields_that_have_no_name_here_come_with_whatever_a_message_says(
-    name: str, form: str
-) -> None:
+def test_unknown_fields_come_with_any_content_of_a_message(name: str, form: str) -> None:
     said = {"role": "assistant", **MESSAGES[name], "channel": "final", "novel": [{"a": 1}]}
     document, _, streamed = shown({form: said, "finish_reason": "stop", "stop_reason": 7})
     (choice,) = document["choices"]

@@ -203,7 +203,7 @@ MADE = st.one_of(
 
 
 @given(st.lists(MADE, max_size=4))
-def test_what_is_told_is_read(made: list[i.Reasoning]) -> None:
+def test_each_form_of_reasoning_is_read(made: list[i.Reasoning]) -> None:
     entries = [entry for item in made for entry in thoughts.entries_of(item)]
     assert thoughts.read(numbered(entries)) == tuple(made)
 

@@ -145,7 +145,7 @@ CALLS: dict[str, tuple[list[Json], list[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_calls_are_told_apart(name: str) -> None:
+def test_calls_are_distinguished(name: str) -> None:
     chunks, calls = CALLS[name]
     found = read(frames(*chunks, {"delta": {}, "finish_reason": "tool_calls"}))
     assert found.failure is None
@@ -153,19 +153,19 @@ def test_calls_are_told_apart(name: str) -> None:
     assert len(set(found.ids)) == len(found.ids)
 
 
-def test_a_call_whose_tool_nobody_named_is_a_failure() -> None:
+def test_a_call_without_a_tool_name_is_a_failure() -> None:
     found = read(frames(tool(f(None, OSLO, index=0, id="a")), STOP))
     assert found.failure is not None
     assert "did not say of which tool" in found.failure.message
 
 
-def test_a_call_that_a_failure_cuts_off_has_begun() -> None:
+def test_a_call_that_a_failure_interrupts_has_started() -> None:
     found = read(frames(tool(f("w", "", index=0, id="a")), done=False))
     assert found.failure is not None
     assert [item.started.name for item in found.open] == ["w"]
 
 
-def test_what_comes_after_a_call_comes_after_it() -> None:
+def test_output_after_a_call_is_shown_after_it() -> None:
     found = read(frames(tool(f("w", "", index=0)), {"delta": {"content": "Wait."}}, STOP))
     assert [type(item) for item in found.items] == [ToolCall, Message]
 

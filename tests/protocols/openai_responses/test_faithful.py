@@ -50,7 +50,7 @@ def typed(item: dict[str, Any]) -> dict[str, Any]:
     return {**item, "type": "message"} if bare else item
 
 
-def test_items_go_back_as_they_came() -> None:
+def test_items_round_trip_unchanged() -> None:
     assert items.decode_input(INPUT) == DECODED
     assert items.encode_items(DECODED) == [typed(item) for item in INPUT]
 
@@ -72,7 +72,7 @@ def test_every_tool_of_the_sdk_arrives(tool: dict[str, Any], more: bool) -> None
 
 
 @pytest.mark.parametrize("name", ["strict", "parameters", "description"])
-def test_what_a_tool_does_not_say_is_not_said_for_it(name: str) -> None:
+def test_absent_fields_of_a_tool_stay_absent(name: str) -> None:
     """A schema is strict where OpenAI is not told otherwise."""
     tool = {"type": "function", "name": "f", "description": "d", "parameters": {}, "strict": True}
     del tool[name]
@@ -121,13 +121,13 @@ def test_every_parameter_arrives(names: set[str]) -> None:
 
 
 @pytest.mark.parametrize("model", ["gpt-5", "gpt-5.2-codex", "o3-mini", "openai/o4", "gpt-10"])
-def test_a_model_that_thinks_is_asked_for_its_thoughts(model: str) -> None:
+def test_encrypted_reasoning_is_requested_from_a_reasoning_model(model: str) -> None:
     """Nothing is stored at the server, so they must come to be given back."""
     assert sent(asked({}), model)["include"] == ["reasoning.encrypted_content"]
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4.1", "gpt-5-chat-latest", "llama", "prod"])
-def test_others_refuse_who_asks_for_thoughts(model: str) -> None:
+def test_other_models_refuse_a_request_for_encrypted_reasoning(model: str) -> None:
     assert "include" not in sent(asked({}), model)
 
 

@@ -17,7 +17,7 @@ from tests.support.responses_replies import told, wire
 
 
 @given(items=responses_replies.items())
-def test_the_server_gets_back_what_it_said(items: list[dict[str, Any]]) -> None:
+def test_the_server_gets_its_own_fields_back(items: list[dict[str, Any]]) -> None:
     """In the next request of an agent, or of a client that names this reply."""
     events, failure = played(wire(told(items)))
     assert failure is None

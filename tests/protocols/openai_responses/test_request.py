@@ -253,7 +253,7 @@ def test_a_mistake_is_named(fields: dict[str, Any], param: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff", b'{"input":"\\ud800"}'])
-def test_what_is_not_json_is_the_callers_fault(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_the_clients_error(body: bytes) -> None:
     with pytest.raises(BadRequest):
         request.decode(body)
 

@@ -173,7 +173,7 @@ def test_a_tool_that_runs_here_is_an_mcp_call() -> None:
     assert (item["type"], item["arguments"], item["output"]) == ("mcp_call", '{"q":1}', "found")
 
 
-def test_subagents_side_by_side_are_items_side_by_side() -> None:
+def test_parallel_subagents_are_separate_items() -> None:
     def by(agent: str, payload: t.Payload) -> t.Draft:
         return t.Draft(payload, NODE, agent)
 
@@ -218,7 +218,7 @@ def test_subagents_side_by_side_are_items_side_by_side() -> None:
         ),
     ],
 )
-def test_how_a_run_ends_is_told_in_the_words_the_sdk_knows(
+def test_the_end_of_a_run_has_the_sdks_own_reason(
     end: t.RunEnd, status: str, error: Any, details: Any
 ) -> None:
     frames = encode(log([], end=end))

@@ -87,7 +87,7 @@ def content(item: dict[str, Any]) -> Any:
 
 
 @given(items=responses_replies.items())
-def test_a_reply_comes_out_as_it_came(items: list[dict[str, Any]]) -> None:
+def test_a_reply_is_reproduced(items: list[dict[str, Any]]) -> None:
     """Item by item, field by field, in order: in the stream, its document and the SDK's accumulator."""
     events, failure = played(wire(told(items)))
     assert failure is None
@@ -114,7 +114,7 @@ def test_a_reply_comes_out_as_it_came(items: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("name", ODDITIES)
 @given(items=responses_replies.items(), size=st.sampled_from((0, 0, 7, 64)))
-def test_however_it_is_told_it_is_the_same(
+def test_an_irregular_stream_gives_the_same_document(
     name: str, items: list[dict[str, Any]], size: int
 ) -> None:
     events, failure = played(wire(ODDITIES[name](told(items))), size)
@@ -243,7 +243,7 @@ def test_a_reply_that_is_cut_off_keeps_its_words() -> None:
     assert [item["status"] for item in document["output"]] == ["incomplete"]
 
 
-def test_what_the_server_says_of_the_reply_comes_with_it() -> None:
+def test_the_servers_fields_of_the_reply_come_with_it() -> None:
     own = {
         "service_tier": "ultrafast",
         "moderation": {"flagged": False},
@@ -300,7 +300,7 @@ TOLD_ON_THE_WAY = [
 
 
 @pytest.mark.parametrize("event", TOLD_ON_THE_WAY, ids=lambda event: event["type"])
-def test_what_a_server_tells_of_its_own_item_is_told_on(event: dict[str, Any]) -> None:
+def test_events_of_a_servers_own_item_are_passed_on(event: dict[str, Any]) -> None:
     kind = event["type"].split(".")[1].removesuffix("_command").removesuffix("_output_content")
     item = {"type": kind.removesuffix("_code"), "id": "i", "status": "completed"}
     place = {"output_index": 0}
@@ -320,7 +320,7 @@ def test_what_a_server_tells_of_its_own_item_is_told_on(event: dict[str, Any]) -
     assert got == {name: value for name, value in event.items() if name != "item_id"}
 
 
-def test_calls_that_no_name_and_no_place_tells_apart() -> None:
+def test_calls_without_index_and_id_are_distinguished() -> None:
     """As servers send them that number everything 0 and give no ids."""
     added = {"type": "response.output_item.added", "output_index": 0}
     grown = {"type": "response.function_call_arguments.delta", "output_index": 0}
@@ -346,7 +346,7 @@ def test_calls_that_no_name_and_no_place_tells_apart() -> None:
     ]
 
 
-def test_texts_of_two_items_at_one_index_are_told_apart_by_their_names() -> None:
+def test_texts_of_two_items_at_one_index_are_distinguished_by_their_ids() -> None:
     def piece(id_: str, text: str) -> dict[str, Any]:
         return {
             "type": "response.output_text.delta", "item_id": id_, "output_index": 0,
@@ -372,7 +372,7 @@ def test_texts_of_two_items_at_one_index_are_told_apart_by_their_names() -> None
         (0, "one more", "one more"),
     ],
 )
-def test_the_final_response_adds_to_what_was_said_and_contradicts_nothing(
+def test_the_final_response_completes_the_stream_without_contradiction(
     index: int, final: str, text: str
 ) -> None:
     item = {"type": "message", "id": "m", "role": "assistant", "content": []}

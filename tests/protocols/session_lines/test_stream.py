@@ -30,7 +30,7 @@ def _only(events: list[wire_events.SessionEvent], kind: type[Kind]) -> list[Kind
 @pytest.mark.req("R150")
 @pytest.mark.req("R151")
 @pytest.mark.req("R152")
-def test_a_reply_streams_and_is_told_whole() -> None:
+def test_a_reply_streams_and_its_document_is_complete() -> None:
     events = _told("plain")
     (user, reply) = _only(events, wire_events.MessageEnd)
     assert isinstance(user.message, wire_messages.UserMessage)
@@ -78,7 +78,7 @@ def test_tools_begin_and_end() -> None:
 
 @pytest.mark.req("R155")
 @pytest.mark.req("R156")
-def test_a_shortened_history_is_told_of() -> None:
+def test_a_compacted_history_is_reported() -> None:
     events = _told("compacted")
     begun, ended = (
         _only(events, wire_events.ContextCompactionStart),
@@ -92,7 +92,7 @@ def test_a_shortened_history_is_told_of() -> None:
 @pytest.mark.req("R157")
 @pytest.mark.req("R158")
 @pytest.mark.parametrize("name", ["plain", "team", "cancelled", "limit_reached"])
-def test_the_end_tells_what_was_said_and_what_it_cost(name: str) -> None:
+def test_the_end_has_the_messages_and_the_usage(name: str) -> None:
     events = _told(name)
     (end,) = _only(events, wire_events.SessionEnd)
     (usage,) = _only(events, wire_events.SessionContextUsage)
@@ -114,7 +114,7 @@ def test_how_full_the_context_is() -> None:
     )
 
 
-def test_an_agent_s_skills_are_told_of() -> None:
+def test_the_skills_of_an_agent_are_listed() -> None:
     said: list[t.Payload] = [
         t.Custom("skill_start", {"skillName": "sums", "task": "add"}),
         t.Custom("skill_end", {"skillName": "sums"}),

@@ -122,7 +122,7 @@ def test_in_the_words_of_the_openai_agents_sdk() -> None:
     assert openai_agents_items.with_late_inputs("go", []) == "go"
 
 
-def test_who_hears() -> None:
+def test_agents_of_the_request_get_late_messages() -> None:
     """An agent that a call sent does not; one that the framework lets work inside the main one does."""
     called = call(0, "task", runs_on="server")
     sent = t.AgentStarted("sent", "subagent", t.MAIN, 0)

@@ -15,7 +15,9 @@ class NoSuchOrder(ToolError):
     """One of an author's own."""
 
 
-def test_only_a_tool_error_is_told_in_its_own_words(caplog: pytest.LogCaptureFixture) -> None:
+def test_only_a_tool_error_reaches_the_model_with_its_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with caplog.at_level(logging.WARNING):
         assert tool_failure(NoSuchOrder("There is no order 7."), "find") == "There is no order 7."
         assert not caplog.records
@@ -26,7 +28,7 @@ def test_only_a_tool_error_is_told_in_its_own_words(caplog: pytest.LogCaptureFix
 
 
 @pytest.mark.parametrize("plain", [True, False])
-async def test_a_function_says_why(*, plain: bool) -> None:
+async def test_a_function_can_report_the_reason_of_its_failure(*, plain: bool) -> None:
     def find() -> str:
         raise NoSuchOrder("There is no order 7.")
 

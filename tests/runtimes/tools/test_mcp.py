@@ -120,7 +120,7 @@ async def test_tools_are_listed_and_called(
         assert len((await docs.call("much")).output) < MAX_OUTPUT + 100
 
 
-async def test_what_a_server_says_of_its_results_is_checked_in_bounded_work(
+async def test_a_servers_output_schema_is_checked_in_bounded_work(
     servers: dict[str, McpProcess], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The SDK would match its patterns with `re`, on the event loop."""
@@ -146,7 +146,7 @@ async def test_progress_is_passed_on(
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_runs_share_one_session_and_call_side_by_side(
+async def test_runs_share_one_session_and_call_in_parallel(
     way: str, servers: dict[str, McpProcess], tmp_path: Path
 ) -> None:
     async with met(way, tmp_path / "notes", servers) as docs:
@@ -225,7 +225,7 @@ async def _dies_and_is_found_again(way: str, process: McpProcess) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS[:4])
-async def test_a_changed_list_is_asked_for_again(
+async def test_a_changed_list_is_requested_again(
     way: str, servers: dict[str, McpProcess], tmp_path: Path
 ) -> None:
     async with met(way, tmp_path / "notes", servers) as docs:
@@ -301,7 +301,7 @@ async def test_a_server_that_is_not_there(
         await server.close()
 
 
-async def test_who_leaves_while_it_opens_disturbs_nobody(tmp_path: Path) -> None:
+async def test_a_caller_that_leaves_during_the_opening_disturbs_no_other(tmp_path: Path) -> None:
     async with met("stdio", tmp_path / "notes") as docs:
         first, second = asyncio.create_task(docs.tools()), asyncio.create_task(docs.tools())
         await until(lambda: bool(docs.notes))
@@ -310,7 +310,7 @@ async def test_who_leaves_while_it_opens_disturbs_nobody(tmp_path: Path) -> None
         assert len(docs.notes) == 2
 
 
-async def test_what_the_server_says_to_stderr_is_logged(
+async def test_the_servers_stderr_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO, "tailrace.mcp")

@@ -43,7 +43,7 @@ async def test_a_cancellation_that_the_work_lost_ends_it_all_the_same() -> None:
             await insisting
 
 
-async def test_who_tidies_up_after_a_cancellation_may_insist() -> None:
+async def test_a_cleanup_after_a_cancellation_may_retry() -> None:
     client = Client([])
     tries = 0
 
@@ -67,12 +67,12 @@ async def test_who_tidies_up_after_a_cancellation_may_insist() -> None:
     assert await tidying == 2
 
 
-async def test_a_list_of_records_is_not_insisted_on_longer_than_it_is_told() -> None:
+async def test_a_list_of_records_is_retried_no_longer_than_allowed() -> None:
     async with asyncio.timeout(5):
         with pytest.raises(LogError, match="does not answer"):
             await list_subjects(Leaderless([]), "RECORDS", "t.rec.>", 0.01)
 
 
-def test_who_waits_for_a_claimed_run_waits_for_all_that_its_start_may_take() -> None:
+def test_a_wait_for_a_claimed_run_covers_the_longest_start() -> None:
     assert START_SECONDS + BEGIN_SECONDS < CLAIMED_SECONDS
     assert SECONDS + START_SECONDS + BEGIN_SECONDS < 60, "what many a client waits for a reply"

@@ -95,7 +95,7 @@ async def test_servers_are_killed_and_frozen(
 
 
 @pytest.mark.timeout(60)
-async def test_without_a_quorum_all_waits_and_goes_on_after(
+async def test_without_a_quorum_runs_wait_and_continue_afterwards(
     nodes: Sequence[Node], load: Load, caplog: pytest.LogCaptureFixture
 ) -> None:
     await load.goes_on()
@@ -134,7 +134,7 @@ async def test_all_servers_are_killed_at_once_and_then_restarted_in_turn(
 
 
 @pytest.mark.timeout(40)
-async def test_a_server_that_says_nothing_any_more_is_left(nodes: Sequence[Node]) -> None:
+async def test_a_silent_server_is_abandoned(nodes: Sequence[Node]) -> None:
     client = Client([nodes[0].url])  # it hears of the others there
     await client.open()
     await client.flush()

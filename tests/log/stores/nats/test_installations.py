@@ -58,7 +58,7 @@ WRONG = [
 @pytest.mark.parametrize(
     "wrong", WRONG, ids=lambda wrong: f"{wrong.kind} {', '.join(wrong.changes)}"
 )
-async def test_a_stream_that_somebody_else_made(nodes: Sequence[Node], wrong: Wrong) -> None:
+async def test_a_stream_of_another_program_is_read(nodes: Sequence[Node], wrong: Wrong) -> None:
     layout = Layout(f"t{secrets.token_hex(4)}", shards=2, replicas=1)
     client = Client([node.url for node in nodes])
     await client.open()
@@ -112,7 +112,7 @@ async def test_a_stream_that_keeps_longer_will_do(nodes: Sequence[Node]) -> None
     await store.close()
 
 
-async def test_subjects_that_are_somebody_elses(nodes: Sequence[Node]) -> None:
+async def test_subjects_that_another_stream_owns(nodes: Sequence[Node]) -> None:
     layout = Layout(f"t{secrets.token_hex(4)}", shards=1, replicas=1)
     client = Client([node.url for node in nodes])
     await client.open()
@@ -141,7 +141,7 @@ async def test_another_lease(nodes: Sequence[Node]) -> None:
 
 
 @pytest.mark.timeout(20)
-async def test_nobody_there() -> None:
+async def test_no_nats_server_is_reachable() -> None:
     urls = [f"nats://127.0.0.1:{port}" for port in free_ports(2)]
     with pytest.raises(
         LogError, match=f"no NATS server answers at {urls[0]}, {urls[1]}: .*Connect call failed"

@@ -22,7 +22,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node],
         yield made
 
 
-async def test_a_process_goes_on_where_another_one_left_off(nodes: Sequence[Node]) -> None:
+async def test_a_process_continues_where_another_one_stopped(nodes: Sequence[Node]) -> None:
     """A worker pauses, a server writes the answer, and the same worker gets the run again."""
     layout = await nats_stores.installation(nodes)
     one, other = (nats_stores.store(nodes, layout) for _ in range(2))
@@ -41,7 +41,7 @@ async def test_a_process_goes_on_where_another_one_left_off(nodes: Sequence[Node
     await other.close()
 
 
-async def test_runs_that_others_end_are_not_remembered_for_ever(
+async def test_runs_that_other_processes_end_are_forgotten(
     nodes: Sequence[Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server starts every run and ends none."""

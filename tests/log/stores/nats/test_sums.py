@@ -32,7 +32,7 @@ def test_each_changed_bit_of_a_frame_is_found(events: list[Event]) -> None:
             frames.unpack(headers, changed, 7)
 
 
-def test_what_a_frame_says_of_itself_is_summed_too() -> None:
+def test_the_checksum_covers_a_frames_own_fields() -> None:
     body, headers = frames.pack(RUN, frame(ENDED), 1, 0)
     first, *rest = headers[frames.ABOUT].split()
     changed = {**headers, frames.ABOUT: " ".join([str(int(first) ^ 4), *rest])}

@@ -71,7 +71,7 @@ async def test_an_old_answer_that_there_is_nothing_drops_no_run(
     assert all(seen), "no empty batch: that says that the log was dropped"
 
 
-async def test_a_log_whose_head_is_gone_is_none_any_more(nodes: Sequence[Node]) -> None:
+async def test_a_log_without_its_head_no_longer_exists(nodes: Sequence[Node]) -> None:
     layout = await nats_stores.installation(nodes)
     writer, store = (nats_stores.store(nodes, layout) for _ in range(2))
     await writer.open()
@@ -102,7 +102,7 @@ LOST = {
 
 
 @pytest.mark.parametrize("case", LOST)
-async def test_what_the_servers_did_not_tell_is_looked_for(
+async def test_lost_notifications_are_replaced_by_reads(
     nodes: Sequence[Node], monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     told, idle = LOST[case]

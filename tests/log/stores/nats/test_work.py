@@ -64,7 +64,7 @@ async def test_an_offered_run_goes_to_one_worker(works: tuple[NatsWork, NatsWork
     assert await one.take() is None
 
 
-async def test_a_run_whose_worker_is_silent_goes_to_another(
+async def test_a_run_of_a_silent_worker_goes_to_another(
     works: tuple[NatsWork, NatsWork],
 ) -> None:
     one, other = works
@@ -76,7 +76,9 @@ async def test_a_run_whose_worker_is_silent_goes_to_another(
     assert await other.take() is None
 
 
-async def test_a_worker_that_says_it_lives_keeps_its_run(works: tuple[NatsWork, NatsWork]) -> None:
+async def test_a_worker_that_renews_its_lease_keeps_its_run(
+    works: tuple[NatsWork, NatsWork],
+) -> None:
     one, other = works
     await one.offer("a")
     job = await taken(one)
@@ -103,7 +105,7 @@ async def test_a_run_that_is_given_back_continues_before_its_lease_ends(
         await again.acknowledge()
 
 
-async def test_a_call_reaches_who_answers(works: tuple[NatsWork, NatsWork]) -> None:
+async def test_a_call_reaches_the_process_that_responds(works: tuple[NatsWork, NatsWork]) -> None:
     one, other = works
 
     async def respond(body: bytes) -> bytes:
@@ -116,7 +118,7 @@ async def test_a_call_reaches_who_answers(works: tuple[NatsWork, NatsWork]) -> N
     assert await one.call("run", b"hello", 5.0) is None
 
 
-async def test_what_nobody_answers_is_one_line(nodes: Sequence[Node]) -> None:
+async def test_an_unanswered_request_is_one_line(nodes: Sequence[Node]) -> None:
     client = Client([node.url for node in nodes])
     await client.open()
     with pytest.raises(Unreachable) as job:

@@ -253,7 +253,7 @@ def _changed(value: object, chance: random.Random) -> object:
             return b"\xff"
 
 
-async def test_the_log_says_once_where_the_damage_is(
+async def test_the_log_reports_the_damage_once(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     damaged = tmp_path / "data"

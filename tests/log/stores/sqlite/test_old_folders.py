@@ -73,7 +73,7 @@ def folder(
     assert "Traceback" not in made.server.errors()
 
 
-def test_an_old_folder_opens_and_goes_on(folder: Folder) -> None:
+def test_a_folder_of_an_old_version_opens_and_is_usable(folder: Folder) -> None:
     shown = folder.shown
     for name in ("ended", "once", "turn"):
         if name in shown:

@@ -132,7 +132,7 @@ async def test_cancel_closes_the_generator() -> None:
 
 
 @pytest.mark.parametrize("restarts", [True, False])
-async def test_after_a_crash_it_begins_anew_or_fails(restarts: bool) -> None:
+async def test_after_a_crash_a_generator_restarts_or_fails(restarts: bool) -> None:
     async def twice(run: Run) -> AsyncGenerator[Any, None]:
         yield f"attempt {run.attempt}"
         if run.attempt == 1:
@@ -165,7 +165,7 @@ async def test_after_a_crash_it_begins_anew_or_fails(restarts: bool) -> None:
     ],
     ids=repr,
 )
-async def test_what_no_generator_may_say_fails_its_run_alone(piece: object) -> None:
+async def test_an_illegal_event_of_a_generator_fails_only_its_run(piece: object) -> None:
     async def odd(run: Run) -> AsyncGenerator[Any, None]:
         yield "before"
         yield piece
@@ -182,7 +182,7 @@ async def test_what_no_generator_may_say_fails_its_run_alone(piece: object) -> N
     await again.supervisor.close()
 
 
-async def test_text_that_is_no_text_fails_its_run_alone() -> None:
+async def test_invalid_text_fails_only_its_run() -> None:
     async def odd(run: Run) -> AsyncGenerator[Any, None]:
         yield run.text(5)  # type: ignore[arg-type]
 
@@ -242,7 +242,7 @@ async def test_an_agent_that_does_not_let_itself_be_stopped_is_left_behind() -> 
     assert (await house.directory.state(name)).seq == state.seq, "nothing is said after the end"
 
 
-async def test_what_a_generator_says_is_cut_where_tools_are() -> None:
+async def test_a_generators_output_is_cut_at_the_limit_of_tools() -> None:
     async def talks(run: Run) -> AsyncGenerator[Any, None]:
         search = run.tool("search")
         yield search

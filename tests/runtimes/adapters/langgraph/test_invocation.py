@@ -27,9 +27,7 @@ from tests.support.specs import PAINT, until
 from tests.support.team import call, outputs, say, texts
 
 
-async def test_after_a_crash_the_unfinished_step_goes_on_and_finished_ones_are_not_done_again() -> (
-    None
-):
+async def test_after_a_crash_only_the_unfinished_step_is_repeated() -> None:
     done: list[str] = []
 
     class State(MessagesState):
@@ -143,7 +141,7 @@ async def test_a_run_that_ended_leaves_nothing_behind() -> None:
     await house.supervisor.close()
 
 
-async def test_nodes_side_by_side_may_ask_models_at_the_same_time() -> None:
+async def test_parallel_nodes_may_call_models_at_the_same_time() -> None:
     both = asyncio.Barrier(2)
 
     class Out(TypedDict):
@@ -168,7 +166,7 @@ async def test_nodes_side_by_side_may_ask_models_at_the_same_time() -> None:
     assert state.replies == {"MAIN": 2}
 
 
-async def test_what_nodes_say_at_the_same_time_is_told_one_after_the_other() -> None:
+async def test_output_of_parallel_nodes_is_put_in_sequence() -> None:
     def look() -> str:
         """Look."""
         return "seen"
@@ -222,7 +220,7 @@ async def test_a_turn_that_waits_for_the_client_ends_after_a_crash_too() -> None
     await house.supervisor.close()
 
 
-async def test_a_model_that_was_asked_twice_is_played_back_as_once() -> None:
+async def test_a_retried_model_call_is_played_back_as_one() -> None:
     hung: list[str] = []
 
     def graph(hang: bool) -> Any:

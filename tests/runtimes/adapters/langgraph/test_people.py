@@ -108,7 +108,7 @@ async def test_an_interrupt_in_a_node_waits_and_nothing_before_it_is_done_again(
 
 
 @pytest.mark.parametrize("approved", [True, False])
-async def test_approvals_may_be_asked_for_one_by_one(approved: bool) -> None:
+async def test_approvals_may_be_requested_one_by_one(approved: bool) -> None:
     paid: list[int] = []
 
     def lead() -> Any:
@@ -191,7 +191,7 @@ async def test_a_breakpoint_of_the_graph_is_a_question() -> None:
     await house.supervisor.close()
 
 
-async def test_a_call_that_only_waits_when_the_server_dies_goes_on_waiting() -> None:
+async def test_a_call_that_waits_when_the_server_dies_still_waits_afterwards() -> None:
     def lead(hang: bool) -> Any:
         async def book() -> str:
             """Book."""
@@ -229,7 +229,7 @@ async def test_a_call_that_only_waits_when_the_server_dies_goes_on_waiting() -> 
     await house.supervisor.close()
 
 
-async def test_a_yes_is_asked_for_again_when_its_call_was_cut_off() -> None:
+async def test_approval_is_requested_again_for_an_interrupted_call() -> None:
     paid: list[bool] = []
 
     def lead(hang: bool) -> Any:
@@ -260,7 +260,7 @@ async def test_a_yes_is_asked_for_again_when_its_call_was_cut_off() -> None:
     await house.supervisor.close()
 
 
-async def test_an_interrupt_whose_checkpoint_was_lost_is_not_asked_about_twice() -> None:
+async def test_an_interrupt_without_its_checkpoint_is_put_once() -> None:
     def lead() -> Any:
         def book() -> str:
             """Book."""
@@ -283,7 +283,7 @@ async def test_an_interrupt_whose_checkpoint_was_lost_is_not_asked_about_twice()
     await house.supervisor.close()
 
 
-async def test_a_breakpoint_that_was_asked_about_is_not_passed_by_a_restart() -> None:
+async def test_a_restart_does_not_pass_a_breakpoint_that_waits_for_a_person() -> None:
     async def work(state: MessagesState) -> None:
         raise AssertionError("nobody said go on")
 

@@ -103,7 +103,7 @@ async def test_the_clients_tools_are_offered_where_the_model_may_choose(
     assert tool_names(scripted.asked[0][1]) == set(names)
 
 
-async def test_a_graph_without_messages_needs_to_be_told_its_input() -> None:
+async def test_a_graph_without_messages_needs_a_mapping_for_its_input() -> None:
     class State(TypedDict):
         topic: str
         tone: str
@@ -160,7 +160,7 @@ async def test_calls_that_reach_no_tool_are_answered_too() -> None:
     assert [item.has_begun for item in state.items[:3]] == [True, False, True]
 
 
-async def test_a_call_whose_arguments_are_no_json_is_answered() -> None:
+async def test_a_call_with_arguments_that_are_not_json_is_answered() -> None:
     class Broken(ScriptModel):
         async def _astream(self, *args: Any, **options: Any) -> AsyncIterator[ChatGenerationChunk]:
             piece = tool_call_chunk(name="look", id="c1", args="at one", index=0)
@@ -226,7 +226,7 @@ async def test_a_graph_as_a_node_is_an_agent_and_its_last_word_the_answer() -> N
     assert [entry.parent for entry in state.registry] == ["", "MAIN"]
 
 
-async def test_a_tool_that_asks_a_model_is_an_agent_and_a_model_may_be_streamed_by_hand() -> None:
+async def test_a_tool_that_calls_a_model_is_an_agent_also_when_it_streams_it() -> None:
     small = model("small", (say("short "), say("text")))
 
     async def shorten(text: str) -> str:
@@ -307,7 +307,7 @@ async def test_the_frameworks_own_limit_ends_the_run_early() -> None:
 
 
 @pytest.mark.parametrize("below", [False, True])
-async def test_a_graph_that_loops_for_ever_comes_to_our_limit(below: bool) -> None:
+async def test_a_graph_that_loops_forever_reaches_our_limit(below: bool) -> None:
     """Also when it is one of those below that does, and over pauses."""
     asked = 0
 
@@ -335,7 +335,7 @@ async def test_a_failure_that_the_graph_deals_with_is_no_failure_of_the_run() ->
     assert texts(state)[-1] == "fine"
 
 
-async def test_a_model_server_that_has_enough_says_so_without_its_words() -> None:
+async def test_an_overloaded_model_server_is_reported_without_its_text() -> None:
     class Enough(Exception):
         status_code = 429
 
@@ -357,7 +357,7 @@ async def test_outside_our_runs_agents_do_what_they_did() -> None:
     assert "".join(chunks) == "ab"
 
 
-async def test_whoever_runs_the_server_reads_why_a_model_failed(
+async def test_the_operators_log_has_the_reason_of_a_model_failure(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     state = await run(create_agent(model("broken", (ScenarioStep(fail="no such key"),))))

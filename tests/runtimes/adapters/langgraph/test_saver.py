@@ -82,7 +82,7 @@ async def test_answers_are_handed_in_each_to_its_task() -> None:
     assert texts[-3:] == ["Size: Size of choice", "Colour: Colour of choice", "ok"]
 
 
-async def test_results_and_what_was_asked_come_back_and_runs_are_kept_apart() -> None:
+async def test_results_and_questions_are_kept_per_run() -> None:
     store = MemoryStore()
     await store.open()
     one, other = Saver(store.records, "one", flushed), Saver(store.records, "other", flushed)
@@ -133,7 +133,7 @@ async def test_what_is_kept_of_a_run_goes_with_its_log() -> None:
     await house.supervisor.close()
 
 
-async def test_a_checkpoint_waits_for_what_the_log_was_told_before_it() -> None:
+async def test_a_checkpoint_waits_for_the_events_emitted_before_it() -> None:
     """Else a crash between the two leaves a graph that has heard a reply which is in no log."""
     store = MemoryStore()
     await store.open()

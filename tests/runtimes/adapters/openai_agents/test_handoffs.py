@@ -37,7 +37,7 @@ def triage(*replies: tuple[ScenarioStep, ...], to: tuple[Agent[Any] | Handoff, .
     return Agent(name="triage", model=Scripted("triage", replies), handoffs=list(to))
 
 
-async def test_who_takes_the_conversation_over_answers_it() -> None:
+async def test_the_agent_that_takes_over_gives_the_answer() -> None:
     deep = Agent(name="deep", model=Scripted("deep", ((say("It is so."),),)))
     expert = triage((say("Ask another. "), call("transfer_to_deep")), to=(deep,))
     expert.name = "expert"
@@ -76,7 +76,7 @@ async def test_a_conversation_may_come_back() -> None:
     assert texts(state, "triage") == ["Back again."]
 
 
-async def test_handing_over_goes_on_after_a_crash_and_a_pause() -> None:
+async def test_a_handoff_continues_after_a_crash_and_a_pause() -> None:
     made: list[str] = []
 
     def lead(hang: bool) -> Agent[Any]:
@@ -111,7 +111,7 @@ async def test_handing_over_goes_on_after_a_crash_and_a_pause() -> None:
     await third.supervisor.close()
 
 
-async def test_who_took_over_may_fail() -> None:
+async def test_an_agent_that_took_over_may_fail() -> None:
     bad = Agent(name="bad", model=Scripted("bad", ((say("so"), ScenarioStep(fail="secret")),)))
     state = await run(triage((call("transfer_to_bad"),), to=(handoff(bad),)))
     assert state.end == t.RunFailed("server_error", "The model server answered 500.", status=500)

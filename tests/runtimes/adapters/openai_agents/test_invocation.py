@@ -43,7 +43,7 @@ def pay(amount: int) -> str:
 # people
 
 
-async def test_a_tool_may_decide_by_its_arguments_that_it_needs_a_yes() -> None:
+async def test_a_tool_may_need_approval_depending_on_its_arguments() -> None:
     asked: list[int] = []
 
     async def much(context: Any, arguments: dict[str, Any], call_id: str) -> bool:
@@ -71,7 +71,7 @@ async def test_a_tool_may_decide_by_its_arguments_that_it_needs_a_yes() -> None:
 
 
 @pytest.mark.parametrize("approved", [True, False])
-async def test_a_custom_tool_may_need_a_yes(approved: bool) -> None:
+async def test_a_custom_tool_may_need_approval(approved: bool) -> None:
     async def shout(context: Any, text: str) -> str:
         return text.upper()
 
@@ -103,7 +103,7 @@ async def test_a_custom_tool_may_need_a_yes(approved: bool) -> None:
     await second.supervisor.close()
 
 
-async def test_a_clients_call_beside_one_that_waits_for_a_yes() -> None:
+async def test_a_clients_call_beside_one_that_waits_for_approval() -> None:
     def lead() -> Agent[Any]:
         replies = ((call("pay", amount=1), call("paint", colour="red")), (say("never"),))
         return Agent(
@@ -126,7 +126,7 @@ async def test_a_clients_call_beside_one_that_waits_for_a_yes() -> None:
 # agents inside
 
 
-async def test_an_agent_below_that_fails_is_told_as_its_tool_wants_it() -> None:
+async def test_a_failed_subagent_is_reported_by_its_tools_error_function() -> None:
     helper = Agent(
         name="helper", model=Scripted("helper", ((say("so"), ScenarioStep(fail="secret")),))
     )
@@ -277,7 +277,7 @@ async def test_what_the_sdk_did_out_of_our_sight_is_not_done_twice() -> None:
     await second.supervisor.close()
 
 
-async def test_a_reply_that_the_sdk_asks_for_again_is_remembered_once() -> None:
+async def test_a_reply_that_the_sdk_requests_again_is_kept_once() -> None:
     failed: list[str] = []
 
     class Model(Scripted):

@@ -145,7 +145,7 @@ async def test_a_reply_that_was_cut_off_ends_the_run_early() -> None:
         ((), "in the middle"),
     ],
 )
-async def test_a_model_that_says_that_it_failed(events: tuple[Any, ...], message: str) -> None:
+async def test_a_model_that_reports_its_failure(events: tuple[Any, ...], message: str) -> None:
     state = await run(Agent(name="lead", model=Streams(*events)))
     assert isinstance(state.end, t.RunFailed)
     assert message in state.end.message

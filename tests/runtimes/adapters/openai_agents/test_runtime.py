@@ -147,7 +147,7 @@ async def test_structured_output_is_text() -> None:
     assert isinstance(state.end, t.RunFailed)
 
 
-async def test_a_client_may_ask_for_json_of_a_schema() -> None:
+async def test_a_client_can_request_json_of_a_schema() -> None:
     model = Scripted("lead", ((say('{"n":1}'),),))
     wanted = OutputFormat(kind="json_schema", name="count", schema={"type": "object"}, strict=True)
     state = await run(Agent(name="lead", model=model), settings=Settings(output=wanted))

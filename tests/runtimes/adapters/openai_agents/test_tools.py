@@ -37,7 +37,7 @@ from tests.support.specs import until
 from tests.support.team import call, outputs, say
 
 
-async def test_what_a_tool_raises_is_told_as_the_tool_wants_it() -> None:
+async def test_a_tools_exception_is_reported_by_its_error_function() -> None:
     def broken() -> str:
         """Break."""
         raise ValueError("secret")
@@ -94,7 +94,7 @@ async def test_a_custom_tool_and_parts_as_a_result() -> None:
 
 
 @pytest.mark.parametrize("before", [True, False])
-async def test_what_a_guardrail_says_instead_of_a_tool_is_its_result(before: bool) -> None:
+async def test_a_guardrails_text_in_place_of_a_tool_is_its_result(before: bool) -> None:
     ran: list[str] = []
 
     def look() -> str:
@@ -133,7 +133,7 @@ async def test_a_tool_that_is_not_there_fails_the_run() -> None:
     assert "nothing" in state.end.message
 
 
-async def test_an_approval_that_cannot_be_asked_for_fails_the_run() -> None:
+async def test_an_approval_that_cannot_be_requested_fails_the_run() -> None:
     action = {"commands": ["ls"], "timeout_ms": None, "max_output_length": None}
     shell = {
         "type": "shell_call", "id": "s", "call_id": "s1", "status": "completed", "action": action,

@@ -28,7 +28,7 @@ from tests.support.team import call, outputs, say, texts
 # people
 
 
-async def test_a_tool_may_find_out_late_that_it_needs_a_yes() -> None:
+async def test_a_tool_may_request_approval_while_it_runs() -> None:
     paid: list[tuple[int, bool]] = []
 
     def lead() -> Agent[None, Any]:

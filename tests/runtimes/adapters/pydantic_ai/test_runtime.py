@@ -105,7 +105,7 @@ async def test_an_output_tool_is_the_answer_and_not_a_call() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Answer"])
-async def test_a_client_may_ask_for_json_of_a_schema(name: str) -> None:
+async def test_a_client_can_request_json_of_a_schema(name: str) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     wanted = OutputFormat(kind="json_schema", name=name, schema=schema)
     replies = ((call("final_result", n=1),),)
