@@ -7,6 +7,10 @@ from typing import Literal
 from tailrace.events.items import Json
 from tailrace.events.payload import Base
 
+ASK_USER = "ask_user"
+"""The tool by which a model asks a person, and the call that shows a question on surfaces of calls."""
+QUESTION = "ask"
+"""The prefix of `call_id` of a question."""
 Decision = Literal["approve", "edit", "reject", "respond"]
 
 
@@ -43,12 +47,15 @@ class ApprovalResolved(Base, frozen=True, tag="approval.resolved"):
 
 
 class InputRequested(Base, frozen=True, tag="input.requested"):
-    """A question to a person. `schema` describes the answer; `item` is the call that asks, if one does."""
+    """A question to a person. `schema` describes the answer; `item` is the call that asks, if one does.
+    `call_id` is the id of the call of `ask_user` by which surfaces of calls show the question; empty for one
+    that its own call shows, and in logs of 0.1."""
 
     request_id: str
     message: str
     schema: Json = None
     item: int | None = None
+    call_id: str = ""
 
 
 class InputReceived(Base, frozen=True, tag="input.received"):

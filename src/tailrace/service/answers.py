@@ -23,6 +23,7 @@ from tailrace.events.answers import (
     reply,
 )
 from tailrace.events.items import Item, ProviderItem, ToolCall, ToolOutput, text_of
+from tailrace.events.pauses import QUESTION
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, InputRequested
@@ -33,6 +34,7 @@ from tailrace.runs.owner import Owner
 from tailrace.service.outcomes import APPROVAL, REQUEST
 from tailrace.service.stored_runs import StoredRuns
 
+QUESTION_PREFIX = f"{QUESTION}_"
 ANSWER_KEYS = ("type", "id", "status", "approval_request_id")
 """Keys of the answer to an approval request besides the decision."""
 
@@ -72,6 +74,9 @@ async def find_answer(
     state = await runs.directory.state(run)
     _check_unchanged(request.input, state, run)
     answers = [_answer(item, state, run, f"input[{n}]") for n, item in items]
+    for (n, item), one in zip(items, answers, strict=True):
+        if one is None and isinstance(item, ToolOutput) and is_question_id(item.call_id):
+            raise _no_question(item.call_id, f"input[{n}].call_id")
     answer = tuple(each for each in answers if each is not None)
     if not answer:
         return None
@@ -93,19 +98,27 @@ async def find_answer(
 def _check_approvals(
     items: Sequence[tuple[int, ProviderItem | ToolOutput]], run: str, *, to_agent: bool
 ) -> None:
-    """Raises `BadRequest` for an approval of a call that this server did not ask about, or whose run is
-    gone."""
+    """Raises `BadRequest` for an approval of a call that this server did not ask about, and for any answer to
+    a run that is gone."""
     for n, item in items:
         if isinstance(item, ToolOutput):
+            if is_question_id(item.call_id) and not run:
+                raise _no_question(item.call_id, f"input[{n}].call_id")
             continue
         position = ids.item_position(_request_id(item))
         has_number = attribution.item_number(_request_id(item)) is not None
         ours = position is not None or (has_number and run)
         if (position is not None and not run) or (to_agent and not ours):
-            place = f"input[{n}].approval_request_id"
-            raise BadRequest(
-                f"There is no open question with the id '{_request_id(item)}'.", param=place
-            )
+            raise _no_question(_request_id(item), f"input[{n}].approval_request_id")
+
+
+def is_question_id(call_id: str) -> bool:
+    """Whether a call id is that of a question which surfaces show as a call (`InputRequested.call_id`)."""
+    return call_id.startswith(QUESTION_PREFIX) and ids.item_position(call_id) is not None
+
+
+def _no_question(id: str, place: str) -> BadRequest:
+    return BadRequest(f"There is no open question with the id '{id}'.", param=place)
 
 
 async def answered_before(runs: StoredRuns, turn: Answering) -> bool:
@@ -175,7 +188,8 @@ async def _record(
     conversation's last."""
     names = [request.previous] if request.previous else []
     for item in items:
-        position = ids.item_position(_request_id(item)) if isinstance(item, ProviderItem) else None
+        name = _request_id(item) if isinstance(item, ProviderItem) else item.call_id
+        position = ids.item_position(name)
         if position is not None:
             names.append(position[0])
     for name in names:
@@ -209,7 +223,8 @@ def _reply(output: ToolOutput, state: RunState) -> Reply | Decline | None:
     questions: list[InputRequested] = []
     for question in state.questions.values():
         call = None if question.item is None else state.items[question.item].content
-        if isinstance(call, ToolCall) and call.call_id == output.call_id:
+        own_id = call.call_id if isinstance(call, ToolCall) else ""
+        if output.call_id in (question.call_id or own_id, own_id):
             questions.append(question)
     questions.sort(key=lambda question: state.asks[question.request_id] != "asked")
     if not questions:

@@ -25,18 +25,20 @@ from msgspec.structs import replace
 from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.items import ToolCall
+from tailrace.events.pauses import ASK_USER
 from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols import failures, sealed
 from tailrace.protocols.attribution import error_metadata, item_id
 from tailrace.protocols.encoder import RUN_ENDS, Encoder, ItemEncoder, Table
-from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols.fields import Object, any_object, without_empty
 from tailrace.protocols.framing.json_line import encode as _json
 from tailrace.protocols.openai_responses import items, wire
 from tailrace.protocols.openai_responses.stream_items import (
     ApprovalWriter,
     CallWriter,
     MessageWriter,
+    QuestionWriter,
     ReasoningWriter,
     SealWriter,
     ServerCallWriter,
@@ -226,6 +228,15 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         request = ApprovalWriter(self, opening.payload, place, call.arguments)
         request.open()
 
+    def _on_input_requested(self, event: t.Event, payload: t.InputRequested) -> None:
+        """Show a question that no call shows as a call of `ask_user`, which its output answers. It is shown
+        for every agent, because the client has to answer it."""
+        if payload.call_id:
+            start = t.ItemStarted(0, "tool_call", call_id=payload.call_id, name=ASK_USER)
+            arguments = {"question": payload.message, "schema": payload.schema}
+            text = _json(without_empty(arguments)).decode()
+            QuestionWriter(self, start, self._output.place(None), text).open()
+
     def _on_tool_event(self, event: t.Event, payload: t.ToolStarted | t.ToolCompleted) -> None:
         """Show the progress of a call. A call that waited for approval, or that a pause interrupted, is shown
         first, with the arguments that it runs with."""
@@ -324,6 +335,7 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
         t.ToolStarted: _on_tool_event,
         t.ToolCompleted: _on_tool_event,
         t.ApprovalRequested: _on_approval_requested,
+        t.InputRequested: _on_input_requested,
         t.Usage: _on_usage,
         t.ReplyAbandoned: _on_reply_abandoned,
     }
@@ -337,7 +349,6 @@ class ResponsesEncoder(ItemEncoder[ItemWriter]):
             t.TranscriptDelta,
             t.ToolProgress,
             t.ApprovalResolved,
-            t.InputRequested,
             t.InputReceived,
             t.CompactionStarted,
             t.CompactionCompleted,

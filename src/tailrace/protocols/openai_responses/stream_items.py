@@ -215,6 +215,25 @@ class CallWriter(ItemWriter):
         return shape if self.start.custom else {**shape, "status": status}
 
 
+class QuestionWriter(CallWriter):
+    """A question to a person as a `function_call` that the client answers, complete when it is opened."""
+
+    def __init__(
+        self, stream: ResponsesEmitter, start: t.ItemStarted, output_index: int, arguments: str
+    ) -> None:
+        super().__init__(stream, start, output_index)
+        self._arguments = arguments
+
+    def _id(self) -> str:
+        return self.start.call_id
+
+    def open(self) -> None:
+        super().open()
+        call = ToolCall(call_id=self.start.call_id, name=self.start.name, arguments=self._arguments)
+        self.take(t.ArgumentsDelta(self.start.item, self._arguments))
+        self.take(t.ItemCompleted(self.start.item, content=call))
+
+
 class SealWriter(ItemWriter):
     """Data that a call's server must get back with the call and that `function_call` has no field for: a
     reasoning item that clients send back with the call (`sealed.py`). It is complete when it is opened."""

@@ -62,8 +62,11 @@ class ItemWriter(ABC):
         self.start = start
         self.index = output_index
         self.closed = False
-        self.id = stream.item_id(self.prefix, start.item)
+        self.id = self._id()
         self.place = b'"item_id":%b,"output_index":%d' % (_json(self.id), output_index)
+
+    def _id(self) -> str:
+        return self.stream.item_id(self.prefix, self.start.item)
 
     def open(self) -> None:
         """Start the item: emit `output_item.added` with its initial form."""

@@ -23,10 +23,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from tailrace.events import abandoning
+from tailrace.events import abandoning, ids
 from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL, PENDING_TOOL
 from tailrace.events.items import Item, Json
+from tailrace.events.pauses import QUESTION
 from tailrace.events.request import RunRequest
 from tailrace.runtimes.adapters.late_input import LateInput, agents_of_request, late_inputs
 from tailrace.runtimes.adapters.reply_recorder import ReplyRecorder
@@ -222,6 +223,12 @@ class Member:
         if item.tool in ("called", "running") and item.approval is None:
             message = f"Run {item.started.name}({arguments})?"
             self.emit(approval_request(number, message, schema, decisions))
+
+    def ask(self, name: str, message: str, schema: Json = None, number: int | None = None) -> None:
+        """Put question `name` to a person, once; call `number` asks it, if any."""
+        if name not in self.state.asks:
+            call_id = ids.item_id(QUESTION, self.context.run, len(self.state.questions))
+            self.emit(t.InputRequested(name, message, schema, number, call_id))
 
     async def wait_for_answers(self, numbers: Iterable[int]) -> None:
         """Wait until every question about these calls is answered."""

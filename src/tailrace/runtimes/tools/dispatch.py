@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from tailrace.events.items import Json
+from tailrace.events.pauses import ASK_USER as ASK_USER
 from tailrace.events.request import ToolSpec
 
 TASK = "task"
-ASK_USER = "ask_user"
 
 
 class SubagentTask(Struct, frozen=True, forbid_unknown_fields=True):

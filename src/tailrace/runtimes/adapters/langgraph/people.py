@@ -85,7 +85,7 @@ class People:
             value = cast("object", interrupt.value)
             own_schema = cast("Json", interrupt.response_schema) or inbox.schema(value)
             message = inbox.message(value) or _question(value)
-            agent.emit(t.InputRequested(name, message, question_schema(own_schema), number))
+            agent.ask(name, message, question_schema(own_schema), number)
 
     def answered_interrupts(self) -> set[str]:
         """The interrupts that came up although their answers are there."""
@@ -94,8 +94,7 @@ class People:
     def stop_at_breakpoint(self, agent: Member, checkpoint: str) -> None:
         """The graph stopped at a breakpoint it was compiled with."""
         name = BREAKPOINT.format(checkpoint)
-        if name not in self._state.asks:
-            agent.emit(t.InputRequested(name, "The graph stopped at a breakpoint. Go on?"))
+        agent.ask(name, "The graph stopped at a breakpoint. Continue?")
 
     @property
     def at_breakpoint(self) -> bool:

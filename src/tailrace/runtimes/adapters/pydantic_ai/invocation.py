@@ -31,7 +31,6 @@ from pydantic_ai.tools import (
     ToolDenied,
 )
 
-from tailrace.events import types as t
 from tailrace.events.grammar import ASKED_TOOL
 from tailrace.runtimes.adapters.playback import Member, Scope
 from tailrace.runtimes.adapters.pydantic_ai.messages import response, with_late_inputs
@@ -184,8 +183,7 @@ class PydanticAIInvocation(Member):
             metadata = requests.metadata.get(call.tool_call_id, {})
             message = f"What is the result of {call.tool_name}({call.args_as_json_str()})?"
             question = str(metadata.get("message") or message)
-            schema = question_schema(metadata.get("schema"))
-            self.emit(t.InputRequested(name, question, schema, number))
+            self.ask(name, question, question_schema(metadata.get("schema")), number)
 
     def _verdict(self, number: int) -> ToolApproved | ToolDenied:
         result = self.complete_without_run(number)
