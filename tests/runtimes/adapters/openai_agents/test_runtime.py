@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from agents import (
     Agent,
     GuardrailFunctionOutput,
@@ -15,6 +16,7 @@ from agents import (
     RunContextWrapper,
     Runner,
     input_guardrail,
+    output_guardrail,
     set_trace_processors,
     trace,
 )
@@ -171,7 +173,9 @@ async def test_the_sdks_own_limit_ends_the_run_early() -> None:
     assert state.replies == {"MAIN": 10}
 
 
-async def test_a_guardrail_stops_the_run() -> None:
+async def test_an_input_guardrail_ends_the_run_as_filtered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     judge = Agent(name="judge", model=Scripted("judge", ((say("bad"),),)))
 
     @input_guardrail(run_in_parallel=False)
@@ -181,9 +185,21 @@ async def test_a_guardrail_stops_the_run() -> None:
 
     model = Scripted("lead", ((say("hi"),),))
     state = await run(Agent(name="lead", model=model, input_guardrails=[strict]))
-    assert state.end == t.RunFailed("server_error", "The guardrail strict stopped the run.")
+    assert state.end == t.RunIncomplete("content_filter")
     assert texts(state, "judge") == ["bad"]
     assert not model.asked
+    assert "the guardrail strict stopped a run" in caplog.text
+
+
+async def test_an_output_guardrail_ends_the_run_as_filtered() -> None:
+    @output_guardrail
+    async def strict(context: Any, agent: Any, output: Any) -> GuardrailFunctionOutput:
+        return GuardrailFunctionOutput(None, tripwire_triggered="secret" in output)
+
+    model = Scripted("lead", ((say("a secret"),),))
+    state = await run(Agent(name="lead", model=model, output_guardrails=[strict]))
+    assert state.end == t.RunIncomplete("content_filter")
+    assert len(model.asked) == 1
 
 
 # nothing leaves

@@ -7,6 +7,7 @@ are met where every run begins (`patches.py`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
@@ -37,6 +38,8 @@ from tailrace.runtimes.adapters.playback import play, scope
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.node_lifecycle import ending, opening
+
+logger = logging.getLogger("tailrace.agents")
 
 MAX_MESSAGE = 500
 Make = Callable[[RunRequest], Any]
@@ -107,9 +110,9 @@ def _failure(error: BaseException) -> BaseException:  # noqa: C901 - one arm per
         case openai.OpenAIError():
             return ModelFailed(f"The model failed: {type(error).__name__}.")
         case InputGuardrailTripwireTriggered() | OutputGuardrailTripwireTriggered():
-            return _guardrail_failure(error.guardrail_result.guardrail)
+            return _blocked_by(error.guardrail_result.guardrail)
         case ToolInputGuardrailTripwireTriggered() | ToolOutputGuardrailTripwireTriggered():
-            return _guardrail_failure(error.guardrail)
+            return _blocked_by(error.guardrail)
         case ModelRefusalError():
             return ModelFailed("The model refused to answer.")
         case ModelBehaviorError():
@@ -120,5 +123,8 @@ def _failure(error: BaseException) -> BaseException:  # noqa: C901 - one arm per
             return error
 
 
-def _guardrail_failure(guardrail: Any) -> ModelFailed:
-    return ModelFailed(f"The guardrail {guardrail.get_name()} stopped the run.")
+def _blocked_by(guardrail: Any) -> LimitReached:
+    """The end of a run that a guardrail stopped: not a failure, after which SDKs would send the request again
+    (six model calls for one blocked request, measured). The log names the guardrail."""
+    logger.warning("the guardrail %s stopped a run", guardrail.get_name())
+    return LimitReached("content_filter")
