@@ -1,4 +1,4 @@
-"""What a built-in agent is made of (data, and what it may use), and what its model is asked for a request.
+"""The parts of a built-in agent, and its model's request for a client's request.
 
 Agents form a tree by `subagents`; the code that builds one ensures that no agent is its own ancestor.
 """
@@ -20,7 +20,7 @@ from tailrace.runtimes.tools.contract import Tool, ToolSource
 
 
 class AgentLimits(Struct, frozen=True, kw_only=True):
-    """What ends a run as incomplete. Zero means: no limit. All but `turns` count the whole run.
+    """Limits that end a run as incomplete; 0 is no limit. All but `turns` apply to the whole run.
 
     `turns`: model replies of one invocation. `tokens`: input and output. `cost` in the currency of the
     configured prices. `seconds` of work since the agent began, over all attempts; without waits for people.
@@ -35,9 +35,8 @@ class AgentLimits(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Agent:
-    """An agent. `asks_user` lets the model put questions to a person; `context_tokens` is the size at
-    which its history is shortened, 0 for never; `output` is the form its answers must have.
-    """
+    """An agent. `asks_user` lets the model put questions to a person; `context_tokens` is the size at which
+    its history is compacted, 0 for never; `output` is the format that its answers must have."""
 
     name: str
     model: Model
@@ -52,7 +51,7 @@ class Agent:
     limits: AgentLimits = field(default_factory=AgentLimits)
 
     def registry(self, id: str = MAIN) -> tuple[AgentEntry, ...]:
-        """Everyone who may take part: the agent itself as the main one, then those below it."""
+        """All agents that may take part: this one as the main agent, then its subagents."""
         entries = [AgentEntry(id, self.name)]
         for entry in self._below(id):
             if all(entry.id != each.id for each in entries):
@@ -66,8 +65,8 @@ class Agent:
 
 
 def model_request(agent: Agent, request: RunRequest, items: Sequence[Item]) -> ModelRequest:
-    """What an agent's model is asked for a client's request, wherever the agent works: its own instructions
-    before the client's, and the form of answers that it must have unless the client asks for another."""
+    """The request for the agent's model: its own instructions before the client's, and the required format
+    of the answer unless the client requests another one."""
     settings = request.settings
     if agent.output is not None and settings.output.kind == "text":
         settings = msgspec.structs.replace(settings, output=agent.output)
@@ -76,8 +75,8 @@ def model_request(agent: Agent, request: RunRequest, items: Sequence[Item]) -> M
 
 
 def refusal_of(agent: Agent, model: Model, request: RunRequest) -> ModelFailed | None:
-    """Why an agent's model cannot be asked what a client asks, as far as that is known before a run: which
-    tools the agent will have is not, so a choice among them is left to the run."""
+    """The reason why the agent's model cannot serve a client's request, if it is known before the run, or
+    `""`. The agent's tools are not known yet, so a choice among them is checked by the run."""
     probe = model_request(agent, request, (*request.history, *request.input))
     settings = msgspec.structs.replace(probe.settings, tool_choice=ToolChoice())
     return refusal(model, msgspec.structs.replace(probe, settings=settings))

@@ -1,7 +1,7 @@
 """Checks that take too long for the event loop, in a process that can be killed.
 
-One process, begun when it is first needed and kept. It has a few seconds for a check and so much memory;
-what takes more ends the check, never the server. Another one is begun for the next check then.
+One process, started on first use and kept. A check has a few seconds and limited memory; a check that
+exceeds them is ended with its process, never the server. The next check then gets a new process.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tailrace.events.schemas import misfits
 from tailrace.events.work import WorkBudget
 
 SECONDS = 5.0
-"""What one check may take."""
+"""The time limit of one check."""
 START_SECONDS = 30.0
-"""What the process may take to begin."""
+"""The time limit for the start of the process."""
 MEMORY = 1 << 30
-"""Bytes of address space that the process may have."""
+"""The address space of the process, in bytes."""
 WAITING = 16
-"""Checks that may wait for their turn."""
+"""The maximum number of checks that wait."""
 
 _ENVIRONMENT = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
 """The environment variables that the process gets; others may be secrets."""
@@ -49,7 +49,7 @@ class _CheckJob(msgspec.Struct):
 
 
 class _CheckResult(msgspec.Struct):
-    """Why each text does not fit, or why validation failed."""
+    """The fault of each text, or the reason why the validation failed."""
 
     wrong: list[str] = []
     failure: str = ""
@@ -66,17 +66,17 @@ class Checker:
 
     @property
     def process(self) -> int | None:
-        """The process's id, while there is one."""
+        """The id of the process while it exists."""
         return self._process.pid if self._process is not None else None
 
     def close(self) -> None:
-        """End the process; what is being checked ends with it."""
+        """End the process and its current check."""
         self._thread.shutdown(cancel_futures=True)
         self._end()
         atexit.unregister(self.close)
 
     async def misfits(self, texts: Sequence[str], schema: Json) -> list[str]:
-        """As `events.schemas.misfits`. Raises `ModelFailed` for what takes too much, with the reason."""
+        """As `events.schemas.misfits`. Raises `ModelFailed` with the reason if a limit is exceeded."""
         if self._waiting >= WAITING:
             raise ModelFailed("The answer cannot be checked: too many others are.")
         job = msgspec.msgpack.encode(_CheckJob(list(texts), schema))
@@ -110,7 +110,7 @@ class Checker:
             return _CheckResult(failure=_TOO_MUCH)
 
     def _running(self) -> subprocess.Popen[bytes]:
-        """The process, ready for a job. Raises `OSError`."""
+        """The process, ready for a check. Raises `OSError`."""
         if self._process is None or self._process.poll() is not None:
             self._end()
             self._process = subprocess.Popen(
@@ -135,7 +135,8 @@ class Checker:
 
 
 def _exchange(process: subprocess.Popen[bytes], body: bytes, seconds: float) -> bytes:
-    """Ask the process. Raises `TimeoutError`, and `OSError` when it died."""
+    """Send a check to the process and return the result. Raises `TimeoutError`, and `OSError` if the
+    process died."""
     if process.stdin is None or process.stdout is None:
         raise AssertionError("it was begun with pipes")
     deadline = time.monotonic() + seconds
@@ -192,4 +193,4 @@ def _check(body: bytes) -> _CheckResult:
 
 
 CHECKER = Checker()
-"""The one of this process."""
+"""The checker of this process."""

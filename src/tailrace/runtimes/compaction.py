@@ -9,7 +9,8 @@ from tailrace.events.state import RunState
 from tailrace.events.types import Finish
 
 FULL = 0.8
-"""Part of the context that may be used before the history is shortened; the rest is for the next reply."""
+"""The share of the context that may be used before the history is compacted; the rest is for the next
+reply."""
 
 ASK = (
     "Summarise the conversation so far for yourself: you will go on from the summary alone. Keep what was "
@@ -23,13 +24,13 @@ def due(state: RunState, agent: str, context_tokens: int) -> bool:
 
 
 def request(items: tuple[Item, ...], instructions: str) -> ModelRequest:
-    """The model call that shortens."""
+    """The model call that summarises the history."""
     ask = Message(role="user", content=(TextPart(ASK),))
     return ModelRequest(items=(*items, ask), instructions=instructions)
 
 
 def fault(summary: str, finish: Finish) -> str:
-    """Why a summary cannot replace the history, or `""`."""
+    """The reason why a summary cannot replace the history, or `""`."""
     if finish != "stop":
         return f"The summary was cut off ({finish})."
     return "" if summary.strip() else "The model gave no summary."

@@ -1,8 +1,8 @@
-"""What a runtime is: something that works on a run and says what happens.
+"""The interface of a runtime: it works on a run and emits events.
 
 A runtime reads the run's state and emits drafts; the writer (`runs/writer.py`) numbers, checks and stores
-them and folds them into the very state the runtime reads. It cannot write: numbers, times, the grammar and
-the run's end are not its business. Why it emits instead of yielding: docs/adr/0006.
+them and folds them into the state that the runtime reads. A runtime does not write: numbers, times, the
+grammar and the end of the run are not its task. The reason why it emits instead of yielding: docs/adr/0006.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tailrace.events.types import AgentEntry, Draft
 
 
 class Sink(Protocol):
-    """Where drafts go."""
+    """The receiver of drafts."""
 
     state: RunState
 
@@ -28,11 +28,11 @@ class Sink(Protocol):
         ...
 
     def add(self, drafts: Sequence[Draft]) -> None:
-        """Take drafts in, and fold them. Raises `IllegalEvent` at the first illegal one."""
+        """Add drafts and fold them. Raises `IllegalEvent` at the first illegal one."""
         ...
 
     def now(self) -> int:
-        """Milliseconds since the epoch, as events get them."""
+        """Milliseconds since the epoch, as in events."""
         ...
 
     async def room(self) -> None:
@@ -40,14 +40,14 @@ class Sink(Protocol):
         ...
 
     async def flush(self) -> None:
-        """Wait until all that was added is durable."""
+        """Wait until all added drafts are durable."""
         ...
 
 
 class RunContext:
-    """A run as its runtime sees it.
+    """A run, for its runtime.
 
-    `state` holds more than `run.started` if an earlier attempt was cut off or the run was paused: the
+    `state` has more than `run.started` if an earlier attempt was interrupted or the run was paused: the
     runtime continues from there. The number of a new item is `len(state.items)` when it is emitted.
     """
 
@@ -72,12 +72,12 @@ class RunContext:
         return self._sink.full
 
     async def room(self) -> None:
-        """Let the log catch up; to be called wherever much is emitted."""
+        """Let the log catch up; to be called by code that emits much."""
         if self._sink.full:
             await self._sink.room()
 
     async def news(self, count: int) -> None:
-        """Wait until more than `count` answers from outside have been folded into the state."""
+        """Wait until the state has more than `count` answers of people and clients."""
         while self.answer_count <= count:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._listening.add(future)
@@ -87,7 +87,7 @@ class RunContext:
                 self._listening.discard(future)
 
     def tell(self) -> None:
-        """An answer has arrived: wake every waiter of `news`."""
+        """An answer has arrived: wake all callers of `news`."""
         self.answer_count += 1
         for future in self._listening:
             if not future.done():
@@ -105,11 +105,11 @@ class Runtime(Protocol):
         ...
 
     async def run(self, context: RunContext) -> None:
-        """Work on the run, and emit drafts as things happen.
+        """Work on the run, and emit drafts as events occur.
 
-        Returning while the state is `asking` pauses the run for as long as the answer takes; `run` is then
-        called again, maybe in another process. Otherwise returning completes the run, unless a run end was
-        emitted. `ModelFailed` and any other exception fail it, `LimitReached` ends it as incomplete.
+        Returning while the state is `asking` pauses the run until the answer arrives; `run` is then called
+        again, maybe in another process. Otherwise returning completes the run, unless the end of the run
+        was emitted. `ModelFailed` and any other exception fail it, `LimitReached` ends it as incomplete.
         Cancellation arrives as `CancelledError` at the point of the wait.
         """
         ...
@@ -117,19 +117,20 @@ class Runtime(Protocol):
 
 @runtime_checkable
 class Checks(Protocol):
-    """A runtime, or a node of one, that checks what a request asks for, and refuses what it could not do."""
+    """A runtime, or a node of one, that checks requests and refuses those that it cannot fulfil."""
 
     def objection(self, request: RunRequest) -> str:
-        """Why it cannot, or `""`."""
+        """The reason for the refusal, or `""`."""
         ...
 
 
 @runtime_checkable
 class Forwards(Protocol):
-    """A runtime, or a node of one, that gives what a client asked for to a model server."""
+    """A runtime, or a node of one, that passes a client's request to a model server."""
 
     def refusal(self, request: RunRequest) -> ModelFailed | None:
-        """Why the server cannot be asked this, where that is known before; the run would only fail."""
+        """The reason why the model server cannot get the request, if it is known before the run; None
+        otherwise."""
         ...
 
 
@@ -152,7 +153,7 @@ class Repeats(Protocol):
 
 
 CHECKPOINTS = "kept"
-"""The bucket of what runtimes keep of a run besides its log, under keys `<run>/…`; it goes with the log."""
+"""The bucket for data of runtimes besides the log, under keys `<run>/…`; it is deleted with the log."""
 
 
 class CheckpointRecord(Protocol):
@@ -176,7 +177,7 @@ class CheckpointRecords(Protocol):
 
 
 class RuntimeCheckpoints(Protocol):
-    """A store, which need not be open before the first run."""
+    """A store, which may open only after the runtime was made."""
 
     @property
     def records(self) -> CheckpointRecords: ...

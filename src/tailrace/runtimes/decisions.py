@@ -1,4 +1,4 @@
-"""A person's decision about a tool call: the request for it, and what the model reads because of it. Pure.
+"""A person's decision about a tool call: the request for it, and its effect on the model's context. Pure.
 
 A call that a person edited stays in the model's history as the model wrote it, because providers sign and
 cache replies. So its result begins with a note, as in LangChain's `HumanInTheLoopMiddleware`.

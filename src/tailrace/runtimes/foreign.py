@@ -41,11 +41,11 @@ LIBRARIES = frozenset(
         "cerebras",
     }
 )
-"""Packages whose exceptions with a status are a model server's answers."""
+"""Packages whose exceptions with a status report the response of a model server."""
 
 
 def model_failure(error: BaseException) -> ModelFailed | None:
-    """A library's exception over a model server's refusal, as if we had been refused; None for any other."""
+    """The failure for a library's exception over a model server's refusal; None for any other exception."""
     roots = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     status = getattr(error, "status_code", None) or getattr(error, "code", None)
     if not roots & LIBRARIES or not isinstance(status, int) or not 300 <= status < 600:
@@ -54,8 +54,7 @@ def model_failure(error: BaseException) -> ModelFailed | None:
 
 
 def refusal(error: BaseException, status: int, who: str = SERVER) -> ModelFailed:
-    """The refusal that an exception with a status and perhaps a body is about, of a server that is called
-    `who`."""
+    """The failure for an exception with a status and maybe a body, of the server named `who`."""
     body = getattr(error, "body", None)
     text = getattr(error, "message", None) or str(error)
     failure = server_failure(str(text), body, status)
@@ -69,8 +68,8 @@ def refusal(error: BaseException, status: int, who: str = SERVER) -> ModelFailed
 
 
 def without_server_words(failure: ModelFailed, run: str) -> ModelFailed:
-    """A failure of a run's agent without the server's words, which go to the log: the client that reads the
-    failure did not write the request."""
+    """A failure of a run's agent without the server's text, which goes to the log: the client that reads
+    the failure did not write the request."""
     if not failure.public or failure.public == failure.message:
         return failure
     logger.warning("run %s: %s", run, failure.message)

@@ -1,4 +1,4 @@
-"""A configured model served as it is: one model call, nothing in between.
+"""A configured model served without an agent: one model call.
 
 The client's tools, parameters and input go to the model server; its reply is the run. After a crash an
 unfinished call is made again, as a new reply; a finished one is not repeated.
@@ -52,7 +52,7 @@ class Gateway:
 
 
 def _model_request(request: RunRequest) -> ModelRequest:
-    """What the model is asked: what the client asked."""
+    """The model's request: the client's request."""
     return ModelRequest(
         items=(*request.history, *request.input),
         instructions=request.instructions,

@@ -1,10 +1,10 @@
-"""One invocation of an agent: it asks the model, answers the calls, and dispatches subagents, until it is
-done.
+"""One invocation of an agent: it calls the model, executes tool calls, and dispatches subagents, until it
+is done.
 
-Each turn of `work` asks `steps.next_step` what the log requires next, does it, and logs it. Calls of one
-reply run in parallel; a subagent is a call whose work is another invocation. A tool starts only after its
-`tool.started` is durable. What needs a person is requested in the log; when nothing else is left to do,
-`work` returns False and the run pauses.
+Each turn of `work` gets the next step from `steps.next_step`, does it, and logs it. Calls of one reply run
+in parallel; a subagent is a call whose work is another invocation. A tool starts only after its
+`tool.started` is durable. Requests to people go to the log; when only people can continue the work, `work`
+returns False and the run pauses.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ from tailrace.runtimes.tools.contract import PROGRESS, Progress, Tool, ToolConte
 from tailrace.runtimes.tools.dispatch import ASK_USER, read_task
 
 OF_THE_RUN = ("metadata", "store")
-"""Parameters of a Chat client that say something of its run, not of the model's calls in it."""
+"""Parameters of a Chat client about its run, not about the model calls in it."""
 
 
 def _number(value: object) -> float | None:
-    """What a tool's author gives as a number; the log holds nothing else."""
+    """A tool author's number as a float, the only numeric type in the log."""
     return float(value) if isinstance(value, int | float) else None
 
 
 @dataclass(frozen=True)
 class Team:
-    """What all invocations of a run share."""
+    """The state that all invocations of a run share."""
 
     context: RunContext
     limits: AgentLimits
@@ -85,7 +85,7 @@ class Team:
 
 
 class Invocation:
-    """An agent at work. `base` is the part of its model requests that does not come from the work itself."""
+    """An agent's work. `base` is the constant part of its model requests."""
 
     def __init__(
         self, team: Team, agent: Agent, *, id: str, node: str, model: Model, base: ModelRequest
@@ -100,7 +100,7 @@ class Invocation:
         self._tools = Toolbox(agent)
 
     async def work(self) -> bool:
-        """Continue from the log. True when the agent is done, False when it can only wait."""
+        """Continue from the log. True when the agent is done, False when it waits for a person."""
         state = self._context.state
         has_replied = state.replies.get(self._id, 0) > 0
         await self._tools.fill(has_replied=has_replied, patient=state.attempt > 1)
@@ -120,7 +120,7 @@ class Invocation:
     # the model
 
     async def _ask(self, note: str) -> None:
-        """Request one model reply; `note` says what was wrong with the last one."""
+        """Request one model reply; `note` is the fault of the last one."""
         state = self._context.state
         self._team.check()
         await self._tools.look_again()
@@ -153,7 +153,7 @@ class Invocation:
         extra = {name: value for name, value in settings.extra.items() if name not in OF_THE_RUN}
         tools = self._tools.specs(settings.tools)
         if not tools and settings.tool_choice.mode != "required":
-            # Its client cannot know that there are none; servers refuse who chooses from nothing.
+            # The client cannot know that there are none; servers refuse a choice without tools.
             settings = msgspec.structs.replace(
                 settings, tool_choice=ToolChoice(), parallel_tool_calls=None
             )
@@ -196,7 +196,7 @@ class Invocation:
         )
 
     async def _compact(self) -> None:
-        """Let the model shorten the agent's history; its words are not shown."""
+        """Let the model summarise the agent's history; the summary is not shown."""
         self._emit(t.CompactionStarted("context"))
         text, fault = await self._summarise()
         state = self._context.state
@@ -225,8 +225,8 @@ class Invocation:
     # the calls
 
     async def _answer_calls(self, calls: Sequence[int]) -> bool:
-        """Work on pending calls in parallel, and log each answer when it arrives; False when all that is
-        left waits for a person."""
+        """Work on pending calls in parallel, and log each result when it arrives; False when all remaining
+        calls wait for a person."""
         running: dict[asyncio.Task[bool], int] = {}
         waiting_for_people: set[int] = set()
         answer_count = self._context.answer_count
@@ -257,7 +257,7 @@ class Invocation:
             await asyncio.gather(news, *running, return_exceptions=True)
 
     def _begin_calls(self, calls: Sequence[int]) -> list[int]:
-        """Do what can be done at once about calls; returns those whose work can begin."""
+        """Do the immediate part of the calls' moves; returns the calls that can start."""
         calls_to_run: list[int] = []
         state = self._context.state
         below = frozenset(self._agent.subagents)
@@ -289,7 +289,7 @@ class Invocation:
         return calls_to_run
 
     async def _run_call(self, call: int) -> bool:
-        """One call's work, and its answer; False when it can only wait."""
+        """Execute one call and log its result; False when it waits for a person."""
         tool = self._tool(call)
         content = self._context.state.items[call].call()
         if content is None:
@@ -298,7 +298,7 @@ class Invocation:
             return await self._dispatch(call, content)
 
         def progress(report: Progress) -> None:
-            # Who calls this cannot wait: what there is no room for is left out.
+            # The caller cannot wait: progress is dropped when the log is behind.
             if self._context.state.items[call].tool == "running" and not self._context.full:
                 done, total = _number(report.done), _number(report.total)
                 self._emit(t.ToolProgress(call, str(report.message)[:PROGRESS], done, total))
@@ -310,7 +310,7 @@ class Invocation:
         return True
 
     async def _dispatch(self, call: int, content: ToolCall) -> bool:
-        """Let a subagent do what a `task` call says."""
+        """Let a subagent do the task of a `task` call."""
         task = read_task(content.arguments, list(self._agent.subagents))
         if isinstance(task, str):
             self._emit(t.ToolCompleted(call, task, is_error=True))
@@ -362,7 +362,7 @@ class Invocation:
 
     @property
     def turns(self) -> int:
-        """How many replies the agent may give."""
+        """The maximum number of replies of the agent."""
         return self._agent.limits.turns
 
     def _tool(self, call: int) -> Tool | None:
@@ -377,7 +377,7 @@ class Invocation:
 
 
 def last_text(items: Sequence[Item]) -> str:
-    """What an agent said in the end: the text of its last message."""
+    """The text of the last message."""
     for item in reversed(items):
         if isinstance(item, Message):
             return text_of(item.content)
@@ -389,6 +389,6 @@ def _settings(agent: Agent) -> Settings:
 
 
 def namespace_of(call: t.ItemStarted) -> str:
-    """The namespace that a call names, where it names one."""
+    """The namespace of a call, `""` without one."""
     details: Json = call.details.get("responses") or {}
     return str(details.get("namespace") or "")

@@ -1,7 +1,7 @@
-"""A lone agent as a workflow of one `deep_agent` node: the frame around its work.
+"""A single agent as a workflow of one `deep_agent` node: the events around its work.
 
-Shared by every runtime that is one agent: opens the node and the main invocation (once, whatever the
-number of attempts) and says which run end a model's last word means.
+Shared by every runtime that is one agent: it opens the node and the main invocation (once, whatever the
+number of attempts) and derives the end of the run from the model's last reply.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NODE_TYPE = "deep_agent"
 
 
 def opening(state: RunState, name: str) -> list[Draft]:
-    """The drafts that open node and agent, as far as no earlier attempt did."""
+    """The drafts that open the node and the agent, unless an earlier attempt did."""
     drafts: list[Draft] = []
     if NODE not in state.nodes:
         drafts.append(Draft(NodeStarted(NODE_TYPE, name), NODE))
@@ -50,8 +50,8 @@ def main_drafts(payloads: Sequence[Payload]) -> list[Draft]:
 
 
 class ModelReply:
-    """One model reply on its way into the log: its items get the run's numbers, its calls end with it, and
-    text that a crash cut off is not sent twice.
+    """One model reply on its way into the log: its items get numbers of the run, its calls end with the
+    reply, and text that a crash interrupted is not sent twice.
 
     A model numbers the items of its reply from 0. An item gets its number in the run when it starts,
     because agents that work in parallel start items too.
@@ -60,7 +60,7 @@ class ModelReply:
     end, the reply would be requested again, and a client, or this server, would run both the old calls and
     the new ones.
 
-    If a crash cut the agent's last reply off, this one is held back while it repeats that one
+    If a crash interrupted the agent's last reply, this one is held back while it repeats that one
     (`repeating.py`).
     """
 
@@ -146,23 +146,24 @@ class ModelReply:
 
 
 class CallIds:
-    """The ids of a reply's calls. A call to which its server gave none has `call_<n>`.
+    """The ids of a reply's calls. A call without an id from its server gets `call_<n>`.
 
-    `n` is the place of its item in the run if no other agent starts an item during the reply. If an agent
-    that works in parallel has taken that id, `n` is the item's number. That one is free: `n` is at most the
-    number of the item that has it. A server's id that equals one made here is replaced too.
+    `n` is the position of its item in the run if no other agent starts an item during the reply. If an
+    agent that works in parallel has taken that id, `n` is the item's number, which is free: `n` is at most
+    the number of the item that has it. A server's id that equals one made here is replaced too.
     """
 
     def __init__(self, items: Sequence[ItemState] = (), first: int = 0) -> None:
-        """`items`: the run's, which grow with it. `first`: where the reply's first item stands among them."""
+        """`items` are those of the run and grow with it. `first`: the position of the reply's first item
+        among them."""
         self._items = items
         self._first = first
         self._ids: set[str] = set()
         self._searches: dict[int, str] = {}
 
     def fill(self, payload: Payload, number: int | None = None) -> Payload:
-        """A payload of the reply, with its call's id; `number`: its item's in the run, where it is another.
-        A search for tools is a provider's item, with the id in its data (`protocols/offered.py`)."""
+        """A payload of the reply, with its call's id; `number` is its item's number in the run, if it
+        differs. A search for tools is a provider's item, with the id in its data (`protocols/offered.py`)."""
         match payload:
             case ItemStarted(kind="tool_call", call_id=id) if not id or id in self._ids:
                 return msgspec.structs.replace(payload, call_id=self._make(payload.item, number))
@@ -187,7 +188,7 @@ class CallIds:
 
 
 def ending(state: RunState) -> list[Draft]:
-    """The drafts that end the run the way the model's last reply did."""
+    """The drafts that end the run as the model's last reply ended."""
     end: RunEnd
     match state.finish:
         case "length":
@@ -200,5 +201,5 @@ def ending(state: RunState) -> list[Draft]:
 
 
 def finish(state: RunState, end: RunEnd) -> list[Draft]:
-    """The drafts that close what is open and end the run with `end`."""
+    """The drafts that close everything open and end the run with `end`."""
     return [*state.settle(end), Draft(end)]

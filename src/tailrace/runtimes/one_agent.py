@@ -1,4 +1,4 @@
-"""A built-in agent by itself: a workflow whose only node it is."""
+"""A built-in agent on its own: a workflow with one node."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ from tailrace.runtimes.workflow import Workflow
 
 
 def one_agent(agent: Agent, models: Mapping[str, Model]) -> Workflow:
-    """The runtime of `agent`; a request may name another of `models` for it to use."""
+    """The runtime of `agent`; a request may select another of `models` for it."""
     spec = NodeSpec(id=NODE, type=NODE_TYPE, name=agent.name)
     return Workflow([spec], {NODE: DeepAgentNode(agent, MAIN, models)}, names_nodes=False)

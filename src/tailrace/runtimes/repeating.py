@@ -1,14 +1,15 @@
-"""Decides whether a model reply repeats the one that a crash cut off.
+"""Decides whether a model reply repeats the one that a crash interrupted.
 
 Text that clients received cannot be taken back. So the next reply is held back as long as it repeats: when
-it has repeated all that was sent, the cut items continue with the rest, and no reader notices the crash.
-Models at temperature 0, caches, scripted models, and servers that continue from a given beginning repeat. A
-reply that differs is logged as a new one, and the cut one is abandoned (docs/adr/0017).
+it has repeated everything that was sent, the interrupted items continue with the rest, and no reader
+notices the crash. Models at temperature 0, caches, scripted models, and servers that continue from a given
+beginning repeat. A reply that differs is logged as a new one, and the interrupted one is abandoned
+(docs/adr/0017).
 
-Compared is what clients can see: kinds, names, texts and citations, in whatever pieces they arrive. Other
-fields of an item (ids, signatures, costs) differ from reply to reply; the first values stay. Items are
-matched by their order. An item whose deltas the log does not keep (pictures, sound, a server's own item)
-can repeat only if it was complete.
+The comparison covers what clients can see: kinds, names, texts and citations, in any chunking. Other fields
+of an item (ids, signatures, costs) differ between replies; the first values stay. Items are matched by
+their order. An item whose deltas the log does not keep (images, audio, a server's own item) can repeat only
+if it was complete.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ TextOfItem: TypeAlias = (
     t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta | t.ArgumentsDelta
 )
 Place: TypeAlias = tuple[Literal["parts", "summary", "arguments"], int]
-"""Which of an item's texts."""
+"""Identifies one of the texts of an item."""
 
 KINDS_WITH_DELTAS = ("message", "reasoning", "tool_call")
 """Kinds of items whose deltas the log keeps until they close."""
@@ -39,7 +40,7 @@ IDS = ("id", "call_id")
 
 
 class Repeating:
-    """The next reply of an agent of whose last reply the items `cut` were sent. `same_ids`: a call
+    """The next reply of an agent whose last reply was interrupted after the items `cut`. `same_ids`: a call
     continues only under its own id, because a framework keeps the ids that it received."""
 
     def __init__(self, state: RunState, cut: Sequence[int], *, same_ids: bool) -> None:
@@ -49,7 +50,7 @@ class Repeating:
         self._order: dict[int, int] = {}
 
     def take(self, payload: t.Payload) -> Verdict:
-        """Add the next payload to `payloads`, and say whether the reply still repeats."""
+        """Add the next payload to `payloads`, and return whether the reply still repeats."""
         self.payloads.append(payload)
         if isinstance(payload, t.ItemStarted):
             self._order[payload.item] = len(self._order)
@@ -61,7 +62,7 @@ class Repeating:
         return "differs" if isinstance(payload, t.Usage) else "repeats"
 
     def numbers(self) -> Mapping[int, int]:
-        """The reply's own numbers of the items that were shown, and the run's."""
+        """The reply's own numbers of the items that were shown, and those of the run."""
         return {item: self._cut[n] for item, n in self._order.items() if n < len(self._cut)}
 
     def news(self) -> list[t.Payload]:
@@ -81,7 +82,7 @@ class Repeating:
 
 
 def beginning(state: RunState, node: str, agent: str) -> str:
-    """The text of an agent's cut reply, if clients received nothing else of it."""
+    """The text of an agent's interrupted reply, if clients received nothing else of it."""
     match [state.items[number] for number in state.cut_items((node, agent))]:
         case [
             ItemState(status="open", started=t.ItemStarted(kind="message", phase=""), parts=[part])
@@ -92,19 +93,19 @@ def beginning(state: RunState, node: str, agent: str) -> str:
 
 
 class _Text(Struct):
-    """A text that was shown, and how many characters of it were said again."""
+    """A text that was shown, and how many of its characters were repeated."""
 
     kind: str
     text: str
     repeated_length: int = 0
 
     def whole(self) -> bool:
-        """Whether all of it was said again."""
+        """Whether all of it was repeated."""
         return self.repeated_length >= len(self.text)
 
 
 class _CutItem:
-    """An item of the cut reply."""
+    """An item of the interrupted reply."""
 
     def __init__(self, item: ItemState, *, same_ids: bool) -> None:
         self._item = item
@@ -116,12 +117,12 @@ class _CutItem:
         self._has_ended = False
 
     def again(self) -> _CutItem:
-        """The same, of which nothing was said again."""
+        """The same item, with nothing repeated yet."""
         return _CutItem(self._item, same_ids=self._same_ids)
 
     @property
     def is_repeated(self) -> bool:
-        """Whether all of it was said again."""
+        """Whether all of it was repeated."""
         return self._has_ended if self._whole else self._caught_up()
 
     def fits(self, payload: t.Payload) -> bool:
@@ -139,10 +140,10 @@ class _CutItem:
             case _ if isinstance(payload, TextOfItem):
                 return self._says_again(payload)
             case _:
-                return self._whole  # a preview of what the item was in the end
+                return self._whole  # a preview of the final item
 
     def news(self, payload: t.Payload) -> t.Payload | None:
-        """What of a payload that fits was not shown."""
+        """The part of a matching payload that was not shown."""
         match payload:
             case t.ItemStarted():
                 return None
@@ -171,7 +172,7 @@ class _CutItem:
         return not grows or (not self._whole and (place[0], place[1] + 1) not in self._texts)
 
     def _part_said(self, place: Place) -> bool:
-        """Whether the part before this one was said again, so that a new one may follow it."""
+        """Whether the part before this one was repeated, so that a new one may follow it."""
         before = self._texts.get((place[0], place[1] - 1))
         return before is None or before.whole()
 
@@ -202,7 +203,7 @@ class _CutItem:
         return self._whole
 
     def _identity(self, start: t.ItemStarted) -> Json:
-        """What of an item's beginning is not each reply's own."""
+        """The fields of an item's start that do not differ between replies."""
         own = start.details.get("responses", {})
         return (
             msgspec.structs.replace(start, item=0, call_id="", data={}, details={}),
@@ -222,7 +223,7 @@ class _CutItem:
 
 
 def _place(delta: TextOfItem) -> tuple[Place, str]:
-    """Which text of its item a delta belongs to, and of what kind that is."""
+    """The text of its item that a delta belongs to, and the kind of that text."""
     match delta:
         case t.TextDelta():
             return ("parts", delta.part), "text"
@@ -237,7 +238,7 @@ def _place(delta: TextOfItem) -> tuple[Place, str]:
 
 
 def _texts(item: ItemState) -> list[tuple[Place, str, str]]:
-    """The texts of an item as far as they were shown, each with its place and kind."""
+    """The texts of an item that were shown, each with its position and kind."""
     match item.content:
         case Message(content=parts):
             return [(("parts", n), *text) for n, text in enumerate(map(_part, parts)) if text]
@@ -266,7 +267,7 @@ def _part(part: Part) -> tuple[str, str] | None:
 
 
 def _open_texts(item: ItemState) -> list[tuple[Place, str, str]]:
-    """The same of an item that is open."""
+    """The same for an open item."""
     if item.started.kind == "tool_call":
         return [(("arguments", 0), "arguments", item.arguments.whole())]
     texts: list[tuple[Place, str, str]] = []

@@ -1,8 +1,8 @@
-"""What an agent does next, decided from the log alone. Pure.
+"""The next step of an agent, decided from the log alone. Pure.
 
-Continuing after a crash, after a pause, and continuing without one are the same question about the same
-state. So no other state can be lost: a complete reply or tool result is in the log and is not produced
-again.
+Continuing after a crash, continuing after a pause, and continuing without either are the same decision over
+the same state. So no other state can be lost: a complete reply or tool result is in the log and is not
+produced again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AT_LIMIT = "Not run: the reply came to its limit before this call was whole."
 
 
 class NextStep(Struct, frozen=True):
-    """What an invocation does next; `calls` are the items of the tool calls to see to."""
+    """The next step of an invocation; `calls` are the items of the tool calls that it concerns."""
 
     kind: Literal["ask", "tools", "end"]
     calls: tuple[int, ...] = ()
@@ -48,11 +48,11 @@ def next_step(state: RunState, agent: str) -> NextStep:
 
 
 class WaitForAnswer(Struct, frozen=True):
-    """A person has been asked and has not answered."""
+    """A person was asked and has not answered."""
 
 
 class Answer(Struct, frozen=True):
-    """The call is over without having run."""
+    """The call is completed without a run."""
 
     event: ToolCompleted
 
@@ -74,14 +74,14 @@ class RunTools(Struct, frozen=True):
 
 
 class Dispatch(Struct, frozen=True):
-    """Let a subagent work, or continue."""
+    """Let a subagent start or continue."""
 
 
 Move: TypeAlias = WaitForAnswer | Answer | AskApproval | AskUser | RunTools | Dispatch
 
 
 def next_move(state: RunState, number: int, tool: Tool | None, subagents: frozenset[str]) -> Move:
-    """What to do about one pending call; `tool` is None for a name that no tool has."""
+    """The next move for one pending call; `tool` is None for a name that no tool has."""
     item = state.items[number]
     call = item.call()
     if call is None:
@@ -100,7 +100,8 @@ def next_move(state: RunState, number: int, tool: Tool | None, subagents: frozen
 
 
 def _is_cut(state: RunState, number: int, call: ToolCall) -> bool:
-    """Whether a limit came in the middle of a call. What runs here is answered: the model can do better."""
+    """Whether a limit cut a call off. A cut call of our tools gets an error result, so that the model can
+    correct it."""
     item = state.items[number]
     if state.finishes.get(item.agent) not in CUT:
         return False
@@ -111,7 +112,7 @@ def _is_cut(state: RunState, number: int, call: ToolCall) -> bool:
 
 
 def _permission(number: int, item: ItemState, call: ToolCall, tool: Tool) -> Move:
-    """A tool of ours: may it run, or run again?"""
+    """Whether a tool of ours may run, or run again."""
     cut_off = item.tool == "interrupted"
     asks = tool.after_crash == "ask" if cut_off else tool.approval
     if cut_off and tool.after_crash == "tell":

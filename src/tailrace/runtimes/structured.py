@@ -1,5 +1,5 @@
-"""Answers that must fit a JSON schema: validated when the model has ended, requested again if they do not
-fit."""
+"""Answers that must fit a JSON schema: validated when the model has ended, and requested again if they do
+not fit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRIES = 3
 
 
 def objection(output: OutputFormat) -> str:
-    """Why answers cannot be checked against what a client asked for, or `""`."""
+    """The reason why answers cannot be checked against a client's schema, or `""`."""
     return schema_fault(output.schema) if output.kind == "json_schema" and output.schema else ""
 
 
@@ -36,10 +36,10 @@ def question_schema(schema: Json) -> Json:
 
 
 async def fault(state: RunState, agent: str, output: OutputFormat) -> str:
-    """Why the agent's last answer does not fit, as a note for the model; `""` if it fits.
+    """The fault of the agent's last answer, as a note for the model; `""` if it fits.
 
     Raises `ModelFailed` after `TRIES` answers that do not fit, and when validation is not possible. An
-    answer that a limit cut off, or that hands calls to the client, is not validated.
+    answer that a limit cut off, or with calls for the client, is not validated.
     """
     if output.kind != "json_schema" or not output.schema or state.finishes.get(agent) != "stop":
         return ""
@@ -57,7 +57,8 @@ async def fault(state: RunState, agent: str, output: OutputFormat) -> str:
 
 
 async def _misfits(texts: list[str], schema: Json) -> list[str]:
-    """For each text, why it is not JSON of this schema; in another process if that takes long."""
+    """The fault of each text as JSON of this schema, or `""`; checked in another process if that takes
+    long."""
     try:
         return misfits(texts, schema, WorkBudget(QUICK))
     except Overspent:

@@ -1,8 +1,8 @@
-"""The tools of one agent that works: its functions, and the current tools of its servers.
+"""The tools of one agent at work: its functions, and the current tools of its servers.
 
 A server that is unavailable when an agent starts fails the run, because nothing is lost yet. When an agent
-continues (after an answer, in another process) the tools of such a server are missing until it is back: calls
-of them wait up to the server's timeout, and then get an error that the model reads.
+continues (after an answer, in another process) the tools of such a server are missing until it is back:
+calls of them wait up to the server's timeout, and then get an error that the model reads.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from tailrace.runtimes.tools.dispatch import ASK_USER, TASK, ask_user_spec, task
 logger = logging.getLogger("tailrace.runtimes")
 
 LONGEST_NAME = 64
-"""Characters that model servers allow a tool's name."""
+"""The maximum length of a tool's name at model servers, in characters."""
 
 
 class Toolbox:
-    """What `agent` can call."""
+    """The tools of `agent`."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
@@ -43,9 +43,9 @@ class Toolbox:
         self._away: dict[str, ToolSource] = {}
 
     async def fill(self, *, has_replied: bool, patient: bool) -> None:
-        """Ask all servers for their tools; `has_replied` if the agent has worked before. Raises
-        `ModelFailed` if a server is away and it has not; with `patient`, not before the server's timeout is
-        over."""
+        """List the tools of all servers; `has_replied` if the agent has worked before. Raises `ModelFailed`
+        if a server is unavailable and the agent has not worked yet; with `patient`, only after the server's
+        timeout."""
         self._tools = dict(self._agent.tools)
         self._away = {}
         for source in self._agent.sources:
@@ -60,12 +60,12 @@ class Toolbox:
                 self._take(tools)
 
     async def look_again(self) -> None:
-        """Ask the servers again, if one was away."""
+        """List the tools of servers again that were unavailable."""
         if self._away:
             await self.fill(has_replied=True, patient=False)
 
     def of_item(self, item: ItemState) -> Tool | None:
-        """The tool of a call; if its server is away, one that waits for the server."""
+        """The tool of a call; if its server is unavailable, one that waits for the server."""
         started = item.started
         if started.name not in self._tools and started.server_label in self._away:
             return ToolOfAbsentServer(
@@ -74,11 +74,11 @@ class Toolbox:
         return self._tools.get(started.name)
 
     def by_name(self, name: str) -> Tool | None:
-        """The tool of this name, if there is one."""
+        """The tool of this name, or None."""
         return self._tools.get(name)
 
     async def wait_for(self, name: str, label: str) -> Tool | None:
-        """A tool of a server that was away, once it is back. Raises `ToolSourceFailed`."""
+        """A tool of an unavailable server, once the server is back. Raises `ToolSourceFailed`."""
         source = self._away.get(label)
         if source is not None:
             await source.tools(patient=True)
@@ -108,7 +108,7 @@ class Toolbox:
 
 
 class ToolOfAbsentServer:
-    """A tool of a server that is away. Whether it may be repeated is not known, so it is not."""
+    """A tool of an unavailable server. It is unknown whether its calls may be repeated, so they are not."""
 
     runs_on: Literal["server", "mcp"] = "mcp"
     after_crash: AfterCrash = "tell"
@@ -131,7 +131,8 @@ class ToolOfAbsentServer:
 
 
 def name_with_prefix(label: str, name: str, names: Collection[str]) -> str:
-    """A name for a tool whose own is taken: its server's before it, shortened to what is allowed."""
+    """A name for a tool whose own name is taken: prefixed with its server's, and shortened to the allowed
+    length."""
     whole = f"{label}__{name}"
     if len(whole) <= LONGEST_NAME and whole not in names:
         return whole

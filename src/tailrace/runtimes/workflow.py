@@ -1,8 +1,8 @@
 """A workflow: a graph of nodes, each of which starts when the nodes that it needs are done.
 
-Independent nodes run in parallel. The log says which nodes are done, so a run that is taken over continues
+Independent nodes run in parallel. The log shows which nodes are done, so a run that is taken over continues
 node by node, and each node continues from the log. A node that fails fails the run, and the failure names
-it.
+the node.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from tailrace.runtimes.nodes.contract import Node, NodeContext, NodeSpec, output
 
 
 class Workflow:
-    """Runs nodes. `specs` have no circles and need only nodes that exist. `names_nodes`: whether a failure
-    says which node failed; where there is one only, it is the run's own."""
+    """Runs nodes. `specs` have no cycles and need only existing nodes. `names_nodes`: whether a failure
+    names its node; false for a single node."""
 
     resumes: bool = True
     repeats: bool = True
@@ -120,8 +120,8 @@ class Workflow:
         return done
 
     def _input_of(self, context: RunContext, spec: NodeSpec) -> tuple[Item, ...]:
-        """The run's input, and messages that were sent with answers before the node started; for a node that
-        needs others, then their output."""
+        """The input of a node: the run's input and the messages that were sent with answers before the node
+        started; for a node that needs others, then their output."""
         request, resumptions = context.request, context.state.resumptions
         items: list[Item] = [*request.history, *request.input]
         items += input_before(resumptions, spec.id)
@@ -132,7 +132,7 @@ class Workflow:
         return tuple(items)
 
     def _fail(self, context: RunContext, node: str, message: str) -> None:
-        """Close what the node has open, then the node."""
+        """Close everything open in the node, then the node."""
         state = context.state
         closing = [draft for draft in state.close_items() if draft.node == node]
         agents = [
@@ -150,7 +150,7 @@ class Workflow:
 
 
 def _failure(node: str, error: Exception) -> tuple[str, ModelFailed]:
-    """Why a node failed, and how that fails its run."""
+    """The failure of a node, and the failure of its run."""
     match error:
         case ModelFailed():
             return error.message, error.but(message=f"Node {node} failed: {error.message}")

@@ -1,1 +1,1 @@
-"""The nodes of a workflow: what a node is, and the kinds that come with tailrace."""
+"""The nodes of a workflow: the interface of a node, and the built-in types."""

@@ -1,7 +1,7 @@
-"""What a workflow's node is: something with an id that works once what it needs is there.
+"""The interface of a workflow's node: it has an id and works when the nodes that it needs are done.
 
-A kind of node is a factory, registered as a Python entry point in the group `tailrace.nodes`; what it
-emits carries the node's id, and every surface that shows nodes shows it, whatever it is.
+A type of node is a factory, registered as a Python entry point in the group `tailrace.nodes`. Its events
+carry the node's id, and every surface that shows nodes shows them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GROUP = "tailrace.nodes"
 
 
 class NodeSpec(Struct, frozen=True, kw_only=True):
-    """A node as configured: `needs` are the ids of nodes that come first, `options` its kind's own keys."""
+    """A configured node: `needs` are the ids of the nodes before it, `options` the own keys of its type."""
 
     id: str
     type: str
@@ -37,7 +37,7 @@ class NodeContext:
         self.id = spec.id
 
     def emit(self, payloads: Sequence[Payload], agent: str = NO_AGENT) -> None:
-        """Say what happens in this node. Raises `IllegalEvent`."""
+        """Emit events of this node. Raises `IllegalEvent`."""
         self.run.emit([Draft(payload, self.id, agent) for payload in payloads])
 
 
@@ -45,24 +45,24 @@ class Node(Protocol):
     """A node of a workflow that can run."""
 
     def registry(self) -> Sequence[AgentEntry]:
-        """The agents that work in it."""
+        """The agents in the node."""
         ...
 
     async def work(self, context: NodeContext, items: tuple[Item, ...]) -> bool:
-        """Do the node's work, or continue it after a crash or a pause: the state says how far it got.
+        """Do the node's work, or continue it after a crash or a pause, from the state.
 
         `items` are the run's input and the output of the needed nodes. True when the node is done, False
-        when it can only wait for a person's answer. Raising fails the node, and with it the run.
+        when it waits for a person's answer. Raising fails the node, and with it the run.
         """
         ...
 
 
 NodeFactory = Callable[[NodeSpec], Node]
-"""Makes a node from its configuration. Raises `ConfigError` for options it cannot use."""
+"""Makes a node from its configuration. Raises `ConfigError` for unsupported options."""
 
 
 def output_of_node(state: RunState, node: str) -> tuple[Message, ...]:
-    """What a node put out: the messages, pictures and audio of its main agent, or of no agent."""
+    """The output of a node: the messages, images and audio of its main agent, or of no agent."""
     mains = {entry.id for entry in state.registry if entry.kind == "main"} | {NO_AGENT}
     return tuple(
         item.content

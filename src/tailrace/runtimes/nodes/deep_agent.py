@@ -1,4 +1,4 @@
-"""A node that is a built-in agent at work: as the only one of its workflow it does what it does by itself."""
+"""A node that is a built-in agent; as the only node of its workflow it equals the agent on its own."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tailrace.runtimes.nodes.contract import NodeContext
 
 
 class DeepAgentNode:
-    """Runs `agent` under invocation id `id`: `MAIN` where it is the workflow's only agent, and a request may
-    name another of `models` for it to use. Of several agents each keeps the model that it was given."""
+    """Runs `agent` under invocation id `id`: `MAIN` for the only agent of a workflow, for which a request
+    may select another of `models`. Several agents keep their own models."""
 
     repeats = True
 
@@ -61,8 +61,8 @@ class DeepAgentNode:
 
 
 async def _within(seconds: float, before: float, work: Awaitable[bool]) -> bool:
-    """The result of `work`, which may take `seconds`, less those that it took `before` a crash or a pause;
-    0 is no limit. Raises `LimitReached`."""
+    """The result of `work`, which may take `seconds` in all, with the time `before` a crash or a pause; 0
+    is no limit. Raises `LimitReached`."""
     limit = asyncio.timeout(max(seconds - before, 0.0) if seconds else None)
     try:
         async with limit:

@@ -1,6 +1,6 @@
-"""A node that is one call of a model: `image_generation` and `speech`.
+"""A node that is one model call: `image_generation` and `speech`.
 
-After a crash the call is made again, unless what it makes is in the log already.
+After a crash the call is made again, unless its output is in the log already.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ModelNode:
 
     async def work(self, context: NodeContext, items: tuple[Item, ...]) -> bool:
         state = context.run.state
-        if output_of_node(state, context.id):  # it had said all before its worker died
+        if output_of_node(state, context.id):  # its output was complete before its worker died
             if not state.replies.get(context.id):
                 context.emit([Usage(self._model.name)])
             return True

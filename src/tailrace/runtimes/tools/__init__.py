@@ -1,1 +1,1 @@
-"""What agents can do besides talk."""
+"""The tools of built-in agents."""

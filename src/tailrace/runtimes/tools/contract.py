@@ -1,12 +1,12 @@
-"""What a tool of the built-in agent is, wherever it runs: a Python function, an MCP server's tool.
+"""The interface of a built-in agent's tool: a Python function, or a tool of an MCP server.
 
-A tool never raises for what a model or a server did wrong: faults are answers that the model reads. The tool
-says what may be done with a call whose worker died in the middle (`after_crash`).
+A tool never raises for a fault of a model or a server: such faults are results that the model reads. The
+tool declares what may be done with a call whose worker died during it (`after_crash`).
 
-The text of any other exception is for the operator, not for a model or a client: it holds addresses, keys,
-rows of a database. So the model reads its type, the log has all of it, and a tool that has something to say
-to the model raises `ToolError` or returns the text. Pydantic AI has `ModelRetry` for this, LangChain
-`ToolException`; MCP's Python SDK passes the text of any exception to the model.
+The text of any other exception is for the operator, not for a model or a client: it contains addresses,
+keys, rows of a database. So the model reads its type, the log has all of it, and a tool that has a message
+for the model raises `ToolError` or returns the text. Pydantic AI has `ModelRetry` for this, LangChain
+`ToolException`; MCP's Python SDK passes on the text of any exception.
 """
 
 from __future__ import annotations
@@ -22,24 +22,23 @@ from tailrace.events.request import ToolSpec
 logger = logging.getLogger("tailrace.runtimes")
 
 AfterCrash = Literal["retry", "ask", "tell"]
-"""A call that had begun and has no recorded result: call again with the same key, ask a person whether
-to, or tell the model that the outcome is unknown."""
+"""For a call that started and has no recorded result: call again with the same key, ask a person whether to
+call again, or tell the model that the outcome is unknown."""
 
 MAX_OUTPUT = 262_144
-"""Characters of a tool's answer that reach the model; more is cut, and the answer says so."""
+"""The maximum length of a tool's result for the model, in characters; a cut result states it."""
 
 PROGRESS = 2_000
-"""Characters of a tool's sign of life."""
+"""The maximum length of a progress message, in characters."""
 
 
 class ToolError(Exception):
-    """What a tool raises to tell the model that it failed, and why: this text reaches the model, and the
-    clients that see what tools answer. Of any other exception they hear only that there was one, and the log
-    has the rest."""
+    """An error of a tool with a message for the model: its text reaches the model, and the clients that see
+    results of tools. Of any other exception they get only the type; the log has the rest."""
 
 
 class Progress(Struct, frozen=True):
-    """A sign of life; `done` of `total`, in whatever the tool counts."""
+    """A progress report; `done` of `total`, in any unit."""
 
     message: str = ""
     done: float | None = None
@@ -47,7 +46,7 @@ class Progress(Struct, frozen=True):
 
 
 class ToolContext(Struct, frozen=True):
-    """What a tool may know of its call. `key` is the same when the call is tried again after a crash.
+    """Information about a call, for its tool. `key` is the same when the call is repeated after a crash.
 
     `progress` may be called from the event loop and from a tool's own thread.
     """
@@ -59,13 +58,13 @@ class ToolContext(Struct, frozen=True):
 
 
 class ToolResult(Struct, frozen=True):
-    """A tool's answer as the model reads it."""
+    """A tool's result, as the model reads it."""
 
     output: str
     is_error: bool = False
 
     def cut(self) -> ToolResult:
-        """The same, no longer than `MAX_OUTPUT`."""
+        """The result, shortened to `MAX_OUTPUT`."""
         if len(self.output) <= MAX_OUTPUT:
             return self
         note = f"[cut after {MAX_OUTPUT} of {len(self.output)} characters]"
@@ -73,14 +72,15 @@ class ToolResult(Struct, frozen=True):
 
 
 def not_made(why: str) -> ToolResult:
-    """The answer to a call that did not reach its tool."""
+    """The result of a call that did not reach its tool."""
     return ToolResult(f"{why.rstrip('.')}. The call was not made.", is_error=True)
 
 
 class Tool(Protocol):
-    """Something a model may call and that runs on our side.
+    """A tool that runs on our side.
 
-    `server_label` names the MCP server, `""` for functions; with `approval` a person must say yes first.
+    `server_label` names the MCP server, `""` for functions; with `approval` a person must approve each
+    call.
     """
 
     @property
@@ -101,28 +101,28 @@ class Tool(Protocol):
     def after_crash(self) -> AfterCrash: ...
 
     async def call(self, arguments: str, context: ToolContext) -> ToolResult:
-        """Run it; `arguments` is what the model wrote. Raises nothing but `CancelledError`."""
+        """Run it; `arguments` is the model's text. Raises only `CancelledError`."""
         ...
 
 
 class ToolSource(Protocol):
-    """Tools that have to be asked for; `label` is their `server_label`."""
+    """A source of tools that must be listed; `label` is their `server_label`."""
 
     @property
     def label(self) -> str: ...
 
     async def tools(self, *, patient: bool = False) -> Sequence[Tool]:
-        """The tools there are now. Raises `ToolSourceFailed` when that cannot be found out, with `patient`
-        not before it was tried for a while."""
+        """The current tools. Raises `ToolSourceFailed` if they cannot be listed, with `patient` only after
+        several tries."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
 
 
 def tool_failure(error: BaseException, tool: str) -> str:
-    """What a model reads of an exception that a tool raised."""
+    """The text for the model of an exception that a tool raised."""
     if isinstance(error, ToolError):
         return str(error)[:MAX_OUTPUT]
     logger.warning("tool %s raised", tool, exc_info=error)

@@ -1,4 +1,5 @@
-"""The two tools that the loop itself carries out: handing a task to a subagent, asking a person."""
+"""The two tools that the agent loop executes itself: dispatching a task to a subagent, and asking a
+person."""
 
 from __future__ import annotations
 
@@ -22,13 +23,13 @@ class SubagentTask(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Question(Struct, frozen=True, forbid_unknown_fields=True):
-    """The arguments of `ask_user`; `options` are the answers to choose from, if there are such."""
+    """The arguments of `ask_user`; `options` are the possible answers, if they are limited."""
 
     question: str
     options: tuple[str, ...] = ()
 
     def schema(self) -> Json:
-        """What an answer looks like."""
+        """The JSON schema of an answer."""
         return (
             {"type": "string", "enum": list(self.options)} if self.options else {"type": "string"}
         )
@@ -69,7 +70,7 @@ def ask_user_spec() -> ToolSpec:
 
 
 def read_task(arguments: str, agents: Sequence[str]) -> SubagentTask | str:
-    """The task in a call's arguments, or their fault."""
+    """The task of a `task` call, or the fault of its arguments."""
     try:
         task = msgspec.json.decode(arguments or "{}", type=SubagentTask)
     except msgspec.MsgspecError as error:

@@ -4,9 +4,8 @@
     async def find_order(number: int, call: ToolContext) -> dict[str, str]: ...
 
 A parameter annotated `ToolContext` is filled in by tailrace and not shown to the model. Arguments are
-validated against the signature before the function runs; errors in them go back to the model as a readable
-text; the text of an exception reaches the model only if it is a `ToolError`. Plain functions run in a
-thread.
+validated against the signature before the function runs; faults go to the model as a readable text; the
+text of an exception reaches the model only if it is a `ToolError`. Plain functions run in a thread.
 """
 
 from __future__ import annotations
@@ -63,11 +62,11 @@ def tool(
     approval: bool = False,
     timeout: float | None = None,
 ) -> Function | Callable[[Function], Function]:
-    """Say how a tool may be treated; without arguments, that it is one.
+    """Set the options of a tool; without arguments, mark a function as a tool.
 
-    `after_crash`: what becomes of a call that a crash cut off (`contract.AfterCrash`); `idempotent` is
-    the short way to say "retry". `approval`: a person must agree to each call. `timeout` in seconds; an
-    async function is cancelled then, a plain one is left behind in its thread.
+    `after_crash`: what is done with a call that a crash interrupted (`contract.AfterCrash`); `idempotent`
+    is short for "retry". `approval`: a person must approve each call. `timeout` in seconds; an async
+    function is cancelled then, a plain one is abandoned in its thread.
     """
 
     def mark(function: Function) -> Function:
@@ -123,7 +122,7 @@ class FunctionTool:
             if task is None or task.cancelling():
                 raise  # the run is being stopped
             return ToolResult("The tool was cancelled.", is_error=True)
-        except (Exception, SystemExit) as error:  # whatever it raises, the model hears of it
+        except (Exception, SystemExit) as error:  # the model gets a result for any exception
             return self._failure(error)
 
     def _failure(self, error: BaseException) -> ToolResult:
@@ -154,8 +153,8 @@ async def _in_thread(function: Callable[..., Any], values: dict[str, Any]) -> ob
         value, error = None, None
         try:
             value = context.run(function, **values)
-        except BaseException as exception:  # of any kind: the caller gets it
-            # These three mean something else to the one who waits: to stop, or to end the process.
+        except BaseException as exception:  # passed to the caller, whatever it is
+            # These three have another meaning for the waiting task: to stop, or to end the process.
             has_other_meaning = isinstance(
                 exception, StopIteration | SystemExit | KeyboardInterrupt
             )
@@ -164,7 +163,7 @@ async def _in_thread(function: Callable[..., Any], values: dict[str, Any]) -> ob
                 if has_other_meaning
                 else exception
             )
-        with suppress(RuntimeError):  # the loop has ended, and the process with it
+        with suppress(RuntimeError):  # the loop has ended with the process
             loop.call_soon_threadsafe(settle, value, error)
 
     threading.Thread(target=work, name=f"tool {function.__name__}", daemon=True).start()
@@ -172,8 +171,8 @@ async def _in_thread(function: Callable[..., Any], values: dict[str, Any]) -> ob
 
 
 def _from_any_thread(context: ToolContext) -> ToolContext:
-    """The same context, for a function that may run in a thread of its own. The thread waits until each
-    report is taken; otherwise a flood of reports would accumulate."""
+    """The context for a function that may run in a thread of its own. The thread waits until each report is
+    taken; otherwise reports would accumulate."""
     loop = asyncio.get_running_loop()
     here = threading.get_ident()
 

@@ -1,8 +1,8 @@
 """The tools of an MCP server, as tools of the built-in agent.
 
-There is one session per server and process, opened when first needed, shared by all runs and opened again
-when it has died. A call that was under way then is answered with an error that says so and is not
-repeated; one that certainly never left is. The key of a call and its run ride in its `_meta`.
+There is one session per server and process, opened on first use, shared by all runs and opened again when
+it has died. A call in progress then gets an error result that states it and is not repeated; one that
+certainly was not sent is sent again. The key of a call and its run are in its `_meta`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Approval = Literal["always", "never"] | tuple[str, ...]
 
 PAUSES = (0.2, 1.0)
-"""Seconds between the tries to reach a server."""
+"""The first delay between tries to connect to a server, in seconds."""
 
 LONGEST_PAUSE = 5.0
 """Maximum retry delay; delays double up to it."""
@@ -43,9 +43,9 @@ logger = logging.getLogger("tailrace.mcp")
 class McpServer:
     """The server behind an endpoint.
 
-    `allow` names the tools to use, all when empty. `approval`: whether a person must agree to each call,
-    or the names of the tools for which one must. `timeout` in seconds, for a call and for connecting: a call
-    of a server that is away is tried for so long.
+    `allow` names the tools to use, all when empty. `approval`: whether a person must approve each call, or
+    the names of the tools for which one must. `timeout` in seconds, for a call and for connecting: calls of
+    an unavailable server are tried for so long.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class McpServer:
         )
 
     async def tools(self, *, patient: bool = False) -> Sequence[Tool]:
-        """The tools there are now. Raises `ToolSourceFailed` when the server cannot be asked, with `patient`
-        not before it was tried for `timeout` seconds."""
+        """The current tools. Raises `ToolSourceFailed` if the server cannot list them, with `patient` only
+        after `timeout` seconds."""
         pauses = self._pauses() if patient else iter(())
         while True:
             try:
@@ -117,7 +117,7 @@ class McpServer:
             await asyncio.sleep(pause)
 
     def _pauses(self) -> Iterator[float]:
-        """How long to wait before each next try, as long as `timeout` allows one."""
+        """The delays before the next tries, as long as `timeout` allows one."""
         loop = asyncio.get_running_loop()
         pause, end = PAUSES[0], loop.time() + self._timeout
         while loop.time() + pause < end:
@@ -125,7 +125,7 @@ class McpServer:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def close(self) -> None:
-        """End the session, if there is one."""
+        """End the session, if it is open."""
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])
@@ -176,7 +176,7 @@ class McpServer:
         return not self._allow or name in self._allow
 
     def _warn_of_unknown(self, session: McpSession) -> None:
-        """Not a fault: a server's tools may come and go."""
+        """Log a changed list of tools. This is not a fault: tools of a server may change."""
         unknown = sorted({*self._allow} - {tool.name for tool in session.server_tools})
         if unknown:
             logger.warning("%s: the server offers no tool named %s", self.label, ", ".join(unknown))
@@ -209,7 +209,7 @@ class McpServer:
 
 
 class McpTool:
-    """One tool of a server. Only what the server calls repeatable is called again after a crash."""
+    """One tool of a server. A call is repeated after a crash only if the server declares it repeatable."""
 
     runs_on: Literal["server", "mcp"] = "mcp"
 
@@ -226,7 +226,7 @@ class McpTool:
         self.after_crash: AfterCrash = "retry" if server_tool.repeatable else "tell"
 
     async def call(self, arguments: str, context: ToolContext) -> ToolResult:
-        """Call it on the server; whatever goes wrong is an error result."""
+        """Call it on the server; every fault is an error result."""
         try:
             values = msgspec.json.decode(arguments or "{}", type=dict[str, Any])
         except msgspec.MsgspecError as error:
@@ -235,7 +235,7 @@ class McpTool:
 
 
 class _Limit:
-    """`asyncio.timeout` that says which server kept us waiting."""
+    """`asyncio.timeout` whose error names the server."""
 
     def __init__(self, label: str, seconds: float) -> None:
         self._words = f"MCP server {label} did not answer in {seconds:g} s."
@@ -252,7 +252,7 @@ class _Limit:
 
 
 def _model_name(name: str, names: Collection[str]) -> str:
-    """A name that model servers accept, which is less than MCP allows, and that no other tool has."""
+    """A unique name that model servers accept; they accept fewer names than MCP."""
     base = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64]
     unique, number = base, 1
     while unique in names:

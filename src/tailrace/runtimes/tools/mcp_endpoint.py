@@ -1,4 +1,4 @@
-"""Where an MCP server is and what it offers, in plain words; nothing here needs the SDK."""
+"""The address of an MCP server and its tools, without the SDK."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 from tailrace.events.items import Json
 
 MAX_TOOLS = 512
-"""Tools of one server that an agent may have; each request to a model has all of them."""
+"""The maximum number of tools of one server; each request to a model has all of them."""
 
 SHORTEST_SECRET = 8
 """Header and environment values shorter than this (`1`, `true`) are words, not secrets."""
@@ -18,9 +18,9 @@ SHORTEST_SECRET = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A server to reach at `url` (streamable HTTP), or to start as `command` in the folder `cwd` (stdio). It
-    gets `env` besides the few harmless variables of ours that the SDK passes on. `private`: the URL's name
-    may lead to an address inside (see `models/outbound.py`)."""
+    """A server to reach at `url` (streamable HTTP), or to start as `command` in the folder `cwd` (stdio).
+    It gets `env` besides the few harmless variables that the SDK passes on. `private`: the URL's name may
+    resolve to a private address (`models/outbound.py`)."""
 
     label: str
     url: str = ""
@@ -32,7 +32,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     def redact(self, text: str) -> str:
-        """What a server or a library said, without what we told it in confidence."""
+        """The text of a server or library, without the secrets that we sent to it."""
         values = {*self.env.values(), *self.headers.values()}
         values |= {value.rpartition(" ")[2] for value in self.headers.values()}
         for value in sorted(values, key=len, reverse=True):
@@ -42,7 +42,8 @@ class Endpoint:
 
 
 class ServerTool(Struct, frozen=True):
-    """A tool as a server lists it. `repeatable`: the server says that twice is as good as once."""
+    """A tool in the list of a server. `repeatable`: the server declares that a repeated call has no further
+    effect."""
 
     name: str
     description: str

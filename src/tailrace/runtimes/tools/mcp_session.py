@@ -1,8 +1,8 @@
 """One session with an MCP server, over the official SDK: opened, listed, called, ended.
 
 The SDK's cancel scopes must be entered and left by the same task, so a session lives in a task of its own
-(`_own`); calls come to it from any task, many at a time. When a call's task is cancelled the SDK tells the
-server. The SDK takes 0.6 s to import: `mcp.py` does so when the first session is opened.
+(`_own`); calls come to it from any task, many at a time. When the task of a call is cancelled the SDK
+notifies the server. The SDK takes 0.6 s to import: `mcp.py` imports it when the first session is opened.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ logger = logging.getLogger("tailrace.mcp")
 
 
 class McpSession:
-    """A session. `offered` is what the server listed last; `stale` says that it may have changed."""
+    """A session. `offered` is the last list of the server; `stale`: the list may have changed."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -77,7 +77,7 @@ class McpSession:
 
     @property
     def alive(self) -> bool:
-        """Whether a call has a chance."""
+        """Whether a call can succeed."""
         return not self._signs.end.is_set() and not self._signs.is_expired
 
     async def wait_open(self) -> None:
@@ -89,7 +89,7 @@ class McpSession:
             raise
 
     async def close(self) -> None:
-        """End it, and what it started."""
+        """End the session and its process."""
         self._signs.end.set()
         if not self._is_open:
             self._owner.cancel()
@@ -106,7 +106,7 @@ class McpSession:
                 if not self._ready.done():
                     self._ready.set_result(None)
                 await self._signs.end.wait()
-        except Exception as error:  # the SDK's own, in groups; the transport's; the system's
+        except Exception as error:  # exceptions of the SDK (in groups), the transport, the system
             why = self._words(error)
             if self._signs.error_status and not self._is_open:
                 why = f"{why} (HTTP status {self._signs.error_status})"
@@ -123,7 +123,7 @@ class McpSession:
     # the tools
 
     async def list(self, is_allowed: Callable[[str], bool]) -> None:
-        """Ask for the tools. Raises `ToolSourceFailed`."""
+        """Request the list of tools. Raises `ToolSourceFailed`."""
         label = self._endpoint.label
         try:
             await self._listen()
@@ -156,7 +156,7 @@ class McpSession:
             raise ToolSourceFailed(f"MCP server {label} does not list its tools", words) from None
 
     async def _listen(self) -> None:
-        """Have the server say when its tools change; old protocol versions do so unasked."""
+        """Subscribe to changes of the tools; with old protocol versions the server sends them anyway."""
         tools = self._client.server_capabilities.tools
         if (
             self._client.protocol_version not in MODERN_PROTOCOL_VERSIONS
@@ -206,13 +206,13 @@ class McpSession:
             )
         except MCPError as error:
             return None if error.data == NOT_SENT else self._fault(error, seconds)
-        except Exception as error:  # an answer that the SDK, or a callback of ours, chokes on
+        except Exception as error:  # a result that the SDK, or a callback of ours, cannot process
             text = f"The answer of MCP server {self._endpoint.label} is unusable: "
             return ToolResult(text + self._words(error), is_error=True)
         return ToolResult(text_of(result), bool(result.is_error))
 
     async def _check(self, name: str, result: CallToolResult) -> None:
-        """A result against what the server says of it, as the SDK does it. Raises `RuntimeError`."""
+        """Validate a result against the server's output schema, as the SDK does. Raises `RuntimeError`."""
         schema = self._outputs.get(name)
         if schema is None:
             return
@@ -245,7 +245,7 @@ class McpSession:
         return ToolResult(text, is_error=True)
 
     def _is_loss(self, error: MCPError) -> bool:
-        """Many servers use this code for errors of their own; the SDK gives it to its own ones, too."""
+        """Many servers use this code for errors of their own; the SDK uses it for its own errors, too."""
         is_ours = (
             not self.alive
             or error.message.startswith("SSE stream")
@@ -254,14 +254,14 @@ class McpSession:
         return error.code == CONNECTION_CLOSED and is_ours
 
     def _words(self, error: BaseException) -> str:
-        """An error as people read it, without secrets."""
+        """An error as text for people, without secrets."""
         first = _first(error)
         text = (first.strerror if isinstance(first, OSError) else None) or str(first)
         return self._endpoint.redact(text or type(first).__name__)[:LONGEST_ERROR]
 
 
 def _first(error: BaseException) -> BaseException:
-    """What began it: task groups wrap errors in groups."""
+    """The original exception: task groups wrap errors in groups."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     return _first(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
@@ -276,7 +276,7 @@ def _server_tool(tool: Tool) -> ServerTool:
 
 
 def text_of(result: CallToolResult) -> str:
-    """A result as a model reads it: its text, or its structure if it has none."""
+    """A result as text for the model: its text, or its structure if it has none."""
     text = "\n".join(_block(block) for block in result.content)
     if not text and result.structured_content is not None:
         return msgspec.json.encode(result.structured_content).decode()

@@ -1,9 +1,9 @@
-"""The SDK's two transports to an MCP server, with what they lack.
+"""The SDK's two transports to an MCP server, with additions.
 
-stdio: what the server writes to stderr goes to the log, and the end of its output is noticed at once.
-Streamable HTTP: a request that cannot be sent fails alone; left to the SDK it ends the whole session and
-every call of it. A body is bounded, and is not unpacked; events of a stream the SDK bounds itself.
-`TransportState` is what a session can learn of its transport.
+stdio: the server's stderr goes to the log, and the end of its output is noticed at once. Streamable HTTP: a
+request that cannot be sent fails alone; in the SDK it ends the whole session and every call of it. A body
+is bounded, and is not decompressed; the SDK bounds events of a stream. `TransportState` is the state of the
+transport for its session.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ CONNECT_SECONDS = 10.0
 GOODBYE_SECONDS = 2.0
 NOT_SENT = {"tailrace": "not sent"}
 CONNECTION_LOST = {"tailrace": "lost"}
-"""The `data` of our own errors: the server never got the request; it is unknown whether it did."""
+"""The `data` of our own errors: the server did not get the request; it is unknown whether it did."""
 
 MAX_LINE = 8192
 BELOW = "stack_of"
 """The attribute of a log record that holds the lines below its message (`http/logs.py`)."""
 TOGETHER_SECONDS = 0.1
-"""Lines that come within such a time are one record of the log."""
+"""Lines that arrive within this time are one record of the log, in seconds."""
 MAX_BODY = 16_777_216
-"""Bytes of one answer; the SDK holds it whole, and decodes it in one go."""
+"""Maximum size of one response, in bytes; the SDK holds it in memory and decodes it at once."""
 EVENTS = "text/event-stream"
 BAD_REQUEST, NOT_FOUND, SERVICE_UNAVAILABLE = 400, 404, 503
 
@@ -59,7 +59,7 @@ class TransportState:
 def transport(
     endpoint: Endpoint, signs: TransportState
 ) -> AbstractAsyncContextManager[TransportStreams]:
-    """A way to the server, closed; to be entered and left by one task."""
+    """A transport to the server, not open yet; to be entered and left by one task."""
     return _stdio(endpoint, signs) if endpoint.command else _http(endpoint, signs)
 
 
@@ -104,8 +104,8 @@ async def _copy_to_log(reader: asyncio.StreamReader, endpoint: Endpoint) -> None
 
 
 def _log(lines: Sequence[bytes], endpoint: Endpoint) -> None:
-    """Lines that arrive together are one record, a traceback for instance. Records are limited by the
-    minute."""
+    """Logs the stderr of a server: lines that arrive together are one record, a traceback for instance. The
+    number of records a minute is limited."""
     texts = [endpoint.redact(line.decode(errors="replace").rstrip()) for line in lines]
     texts = [line for line in texts if line]
     if texts:
@@ -113,7 +113,7 @@ def _log(lines: Sequence[bytes], endpoint: Endpoint) -> None:
 
 
 class _EndSignallingStream:
-    """A read stream that says when it has ended."""
+    """A read stream that signals its end."""
 
     def __init__(
         self, stream: ReadStream[SessionMessage | Exception], signs: TransportState
@@ -122,7 +122,7 @@ class _EndSignallingStream:
         self._signs = signs
 
     async def receive(self) -> SessionMessage | Exception:
-        """The next message, as the stream's; raises what the stream raises."""
+        """The next message of the stream; raises the exceptions of the stream."""
         return await self._stream.receive()
 
     async def aclose(self) -> None:
@@ -165,7 +165,7 @@ async def _http(endpoint: Endpoint, signs: TransportState) -> AsyncGenerator[Tra
 
 
 class _HttpClient(httpx2.AsyncClient):
-    """Answers for a server that cannot be reached, in the form of its protocol."""
+    """The error response for a server that cannot be reached, in the form of its protocol."""
 
     def __init__(self, signs: TransportState, *, private: bool, **options: Any) -> None:
         super().__init__(**options)
@@ -173,7 +173,7 @@ class _HttpClient(httpx2.AsyncClient):
         self._private = private
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        if request.method == "DELETE":  # the goodbye to a server that may be gone
+        if request.method == "DELETE":  # the end of a session whose server may be gone
             request.extensions["timeout"] = httpx2.Timeout(GOODBYE_SECONDS).as_dict()
         try:
             response = await self._send(request, **options)
@@ -199,7 +199,8 @@ class _HttpClient(httpx2.AsyncClient):
         return _fault(request, "The session has expired.", NOT_SENT)
 
     async def _send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Ask the addresses that were looked at, whatever the name means a moment later. Raises `OSError`."""
+        """Connect to the addresses that were checked, even if the name resolves to others now. Raises
+        `OSError`."""
         url = request.url
         *first, last = await addresses(url.host, url.port or 0, private=self._private)
         request.extensions = {**request.extensions, "sni_hostname": url.host}
@@ -212,7 +213,7 @@ class _HttpClient(httpx2.AsyncClient):
 
 
 class _BoundedBody(httpx2.AsyncByteStream):
-    """A body that is an error beyond `MAX_BODY` bytes."""
+    """A body that raises beyond `MAX_BODY` bytes."""
 
     def __init__(self, stream: httpx2.AsyncByteStream | httpx2.SyncByteStream) -> None:
         self._stream = cast("httpx2.AsyncByteStream", stream)
@@ -234,7 +235,7 @@ def _words(error: httpx2.TransportError) -> str:
 
 
 def _fault(request: httpx2.Request, message: str, data: dict[str, str]) -> httpx2.Response:
-    # The SDK puts the request's own id in the place of ours.
+    # The SDK replaces our id by the request's own.
     about = {"code": CONNECTION_CLOSED, "message": message, "data": data}
     body = {"jsonrpc": "2.0", "id": 0, "error": about}
     return httpx2.Response(SERVICE_UNAVAILABLE, json=body, request=request)
