@@ -1,1 +1,1 @@
-"""Agents of other makers: each file turns one kind of agent into a `Runtime`."""
+"""Adapters: each turns the agents of one framework into a `Runtime`."""

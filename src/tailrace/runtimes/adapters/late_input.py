@@ -1,8 +1,8 @@
-"""Messages that came with a person's answer, put where a framework's agent hears them.
+"""Messages that came with a person's answer, inserted where a framework's agent receives them.
 
-A framework that is played back knows only what its run began with and what its agents made. What a user said
-with an answer is added where a model is asked, at the same place each time: behind the replies that the agent
-had given, and what its tools made of them.
+A framework that is played back knows only the input of its run and the output of its agents. A user's
+messages with an answer are added where a model is called, at the same position each time: after the replies
+that the agent had given, and the results of their calls.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Kind = TypeVar("Kind")
 
 
 class LateInput(NamedTuple):
-    """Messages, and how many replies the agent has given since."""
+    """Messages, and the number of replies that the agent has given since."""
 
     messages: tuple[Message, ...]
     replies: int
 
 
 def agents_of_request(state: RunState) -> set[str]:
-    """The agents that work on the request itself: the main one, and those inside it that no call sent."""
+    """The agents that work on the request itself: the main one, and those inside it that no call started."""
     dispatched_agents = {id for ids in state.dispatches.values() for id in ids}
     agents = {MAIN}
     for entry in state.registry:
@@ -36,7 +36,7 @@ def agents_of_request(state: RunState) -> set[str]:
 
 
 def late_inputs(state: RunState, agents: Collection[str]) -> list[LateInput]:
-    """What was said with answers, the oldest first, to the agents that work on the request."""
+    """The messages that came with answers, the oldest first, for the agents that work on the request."""
     inputs: list[LateInput] = []
     for each in input_during(state.resumptions, None):
         later = state.items[each.items :]
@@ -47,8 +47,8 @@ def late_inputs(state: RunState, agents: Collection[str]) -> list[LateInput]:
 
 
 def place(begins: Sequence[int], end: int, replies: int) -> int:
-    """Where in a list of `end` messages something belongs that so many replies followed. `begins` are the
-    places where the agent's replies begin; a framework may have left out the oldest of them."""
+    """The position in a list of `end` messages for a message that `replies` replies followed. `begins` are
+    the positions of the agent's replies; a framework may have omitted the oldest of them."""
     return begins[-min(replies, len(begins))] if replies and begins else end
 
 

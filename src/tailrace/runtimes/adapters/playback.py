@@ -1,4 +1,4 @@
-"""What adapters share whose framework is played back: agents inside agents, their calls, and waiting for
+"""The common part of adapters whose framework is played back: nested agents, their calls, and waiting for
 people.
 
 A framework keeps its progress in memory, and no framework here can save all of it. So a run continues by
@@ -38,7 +38,7 @@ from tailrace.runtimes.steps import INTERRUPTED, question_id
 from tailrace.runtimes.tools.contract import ToolResult
 
 TURNS = 20
-"""Turns of the event loop that calls of one reply get to begin in before a run counts as stuck."""
+"""Turns of the event loop in which calls of one reply may start before a run counts as stuck."""
 
 
 class PlaybackTeam:
@@ -59,7 +59,7 @@ class PlaybackTeam:
         self._settling: asyncio.Task[None] | None = None
 
     async def follow(self, task: asyncio.Task[Any]) -> None:
-        """Wait for the framework's task; whatever happens, nothing of it is left running."""
+        """Wait for the framework's task, and end everything that it left running."""
         self._task = task
         try:
             await asyncio.wait([task])
@@ -73,13 +73,13 @@ class PlaybackTeam:
                 await asyncio.wait(self._loose)
 
     def wait_for(self, task: asyncio.Task[Any], *, stream: bool = False) -> None:
-        """The run does not end before this task. The framework cancels it, unless it is a `stream`."""
+        """Let the run wait for this task. The framework cancels it, unless it is a `stream`."""
         tasks = self._streams if stream else self._loose
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
     def stop(self) -> None:
-        """Stop the framework: nothing can be done before a person answers."""
+        """Stop the framework: only a person can continue the run."""
         self.stopping = True
         self.answers_at_stop = self.context.answer_count
         if self._task is not None:
@@ -133,13 +133,13 @@ class Member:
         self.team.emit([t.Draft(payload, NODE, self.id)])
 
     def reply_recorder(self) -> ReplyRecorder:
-        """What tells of this agent's next reply."""
+        """The recorder of this agent's next reply."""
         return ReplyRecorder(self.state, self.id, self.team.emit)
 
     # replies
 
     async def next_reply(self) -> tuple[Item, ...] | None:
-        """The content of the next reply if the log has it; None if the model must be asked.
+        """The content of the next reply if the log has it; None if the model must be called.
 
         Does not return if the turn has ended with calls for the client.
         """
@@ -158,7 +158,7 @@ class Member:
 
     @property
     def caught_up(self) -> bool:
-        """Whether all replies in the log were played."""
+        """Whether all replies in the log were played back."""
         return self._played_replies == self._logged_replies
 
     def late_inputs(self) -> list[LateInput]:
@@ -173,7 +173,7 @@ class Member:
             await asyncio.Event().wait()  # until the stop arrives
 
     def give_up_reply(self) -> None:
-        """The reply broke off: end its open items as incomplete."""
+        """The reply was interrupted: end its open items as incomplete."""
         self.team.emit(self.state.close_items(self.id))
 
     # calls
@@ -181,8 +181,8 @@ class Member:
     def call(self, call_id: str) -> int | None:
         """The item of a call, or None if no reply contains it.
 
-        Models repeat their ids. So a call of the reply that is being played, or of the last one, is
-        preferred to others; a call of a reply that a crash cut off is never returned.
+        Models repeat their ids. So a call of the reply that is being played back, or of the last one, is
+        preferred to others; a call of a reply that a crash interrupted is never returned.
         """
         last = self.state.replies.get(self.id, 0) if self.caught_up else self._played_replies
         mine = [
@@ -193,13 +193,13 @@ class Member:
         return max(mine)[1] if mine else None
 
     def complete(self, number: int, text: str, *, is_error: bool = False) -> None:
-        """Tell a call's result, unless the log has it."""
+        """Log a call's result, unless the log has it."""
         if self.state.items[number].tool in PENDING_TOOL:
             cut = ToolResult(text).cut()
             self.emit(t.ToolCompleted(number, cut.output, is_error))
 
     async def begin(self, number: int, *, repeat: bool) -> bool:
-        """Log that a tool starts. False for a call that a crash cut off and that must not be repeated.
+        """Log that a tool starts. False for a call that a crash interrupted and that must not be repeated.
 
         A call in which an agent worked is always repeated, because that agent continues where it was.
         """
@@ -260,7 +260,7 @@ class Member:
         return tuple(self._inside.get(number, ()))
 
     def is_stuck(self) -> bool:
-        """Whether nothing happens in this agent, or in the agents inside it, before a person answers."""
+        """Whether this agent, and the agents inside it, can only wait for people."""
         calls = [
             any(self._waits_for_answer(number) for number in group) for group in self._waiting_calls
         ]
@@ -307,7 +307,8 @@ class Member:
         return SCOPE.set(Scope(self.team, self, None))
 
     def end(self, status: t.Ending | None) -> None:
-        """The agent has ended, or has stopped to continue later (None). The main agent's end is the run's."""
+        """The agent has ended, or stops until it continues later (None). The end of the main agent is the
+        run's."""
         outside, call = self._scope.member, self._scope.call
         if outside is not None:
             members = outside._inside.get(call, set())
@@ -324,7 +325,7 @@ class Member:
 
 
 class Scope(NamedTuple):
-    """Where code runs: in which run, whose agent's, in which of its calls."""
+    """The place where code executes: its run, its agent, its call."""
 
     team: PlaybackTeam
     member: Member | None
@@ -343,14 +344,13 @@ SCOPE: ContextVar[Scope | None] = ContextVar("tailrace_scope", default=None)
 
 
 def scope() -> Scope | None:
-    """The place where an agent begins, None outside our runs."""
+    """The scope in which an agent starts, None outside our runs."""
     place = SCOPE.get()
     return place if place is not None and place.is_here else None
 
 
 def _place(scope: Scope, name: str, kind: t.AgentKind) -> str:
-    """The id of the agent that starts here: a new one, or the one that an earlier attempt started at this
-    place."""
+    """The id of the agent that starts here: a new one, or that of an earlier attempt."""
     team, outside = scope.team, scope.member
     state = team.context.state
     if outside is None:
@@ -374,7 +374,7 @@ async def play(
     work: Callable[[RunRequest], Coroutine[Any, Any, None]],
     failure: Callable[[BaseException], BaseException],
 ) -> bool:
-    """Run a framework's work until it is done; False if nothing can be done before a person answers.
+    """Run a framework's work until it is done; False if only a person can continue it.
 
     `failure` translates an exception of the framework.
     """

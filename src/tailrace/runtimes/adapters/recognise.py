@@ -1,4 +1,4 @@
-"""Which kind of agent an object is, by its type, without importing any framework to find out."""
+"""Determines the framework of an agent object by its type, without importing any framework."""
 
 from __future__ import annotations
 

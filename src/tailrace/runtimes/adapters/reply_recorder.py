@@ -1,9 +1,9 @@
-"""How an adapter logs a model reply: payload by payload, with numbers of its own.
+"""Records a model reply for an adapter: payload by payload, with numbers of the adapter's own.
 
-If a crash cut the agent's last reply off, the payloads that repeat it are held back
+If a crash interrupted the agent's last reply, the payloads that repeat it are held back
 (`runtimes/repeating.py`). So the run's number of an item is not known before the item is in the log;
-`number` returns it then. Frameworks keep the ids of the calls that they received, so a cut call continues
-only under its own id.
+`number` returns it then. Frameworks keep the ids of the calls that they received, so an interrupted call
+continues only under its own id.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from tailrace.runtimes.node_lifecycle import NODE, ModelReply
 
 
 class ReplyRecorder:
-    """One reply of agent `id`. The agent's reply before must have ended when the first payload is emitted."""
+    """One reply of agent `id`. The agent's previous reply must have ended when the first payload is
+    emitted."""
 
     def __init__(self, state: RunState, id: str, emit: Callable[[Sequence[t.Draft]], None]) -> None:
         self._state = state

@@ -1,4 +1,4 @@
-"""What an agent that is a plain async generator is given, and what it yields.
+"""The argument of an agent that is a plain async generator, and the values that it yields.
 
     async def poet(run: Run):
         yield run.reasoning("pick a metre")
@@ -7,7 +7,7 @@
         yield search.result(await find(run.input))
         yield "a plain string is text"
 
-A piece says what happened; `generator.py` turns it into events.
+A piece describes one event of the agent; `runtime.py` turns it into events of the log.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tailrace.runtimes.contract import RunContext
 
 
 class TextPiece(Struct, frozen=True):
-    """A piece of text or of reasoning; pieces in a row make one item."""
+    """A piece of text or of reasoning; consecutive pieces make one item."""
 
     kind: Literal["message", "reasoning"]
     text: str
@@ -34,7 +34,7 @@ class TextPiece(Struct, frozen=True):
 
 
 class ToolCallPiece(Struct, frozen=True):
-    """A tool was called: one of the agent's own, or with `client` one that the client runs.
+    """A tool call: of one of the agent's own tools, or with `client` of one that the client runs.
 
     The call of a client's tool ends the turn; its output comes with the next request.
     """
@@ -46,12 +46,12 @@ class ToolCallPiece(Struct, frozen=True):
     client: bool = False
 
     def result(self, output: Json, *, is_error: bool = False) -> ToolResultPiece:
-        """What the tool answered: text, or anything JSON can say."""
+        """The result of the tool: text, or any JSON value."""
         return ToolResultPiece(self.id, output, is_error)
 
 
 class ToolResultPiece(Struct, frozen=True):
-    """A tool's answer."""
+    """A tool's result."""
 
     id: str
     output: Json
@@ -59,7 +59,7 @@ class ToolResultPiece(Struct, frozen=True):
 
 
 class Custom(Struct, frozen=True):
-    """Something of the author's own; shown where a surface has a place for it."""
+    """An event of the author; shown on surfaces that have a form for it."""
 
     name: str
     data: Json = None
@@ -75,11 +75,12 @@ class AgentEnd(Struct, frozen=True):
 GeneratorPiece: TypeAlias = (
     str | TextPiece | ToolCallPiece | ToolResultPiece | Custom | AgentEnd | Usage | Payload
 )
-"""What a generator may yield. A bare event (`tailrace.events.types`) is passed on as the main agent's."""
+"""The values that a generator may yield. A bare event (`tailrace.events.types`) is passed on as the main
+agent's."""
 
 
 class Speaker:
-    """An agent of the run: makes pieces under its own name."""
+    """An agent of the run; its methods make pieces under its name."""
 
     def __init__(self, agent: str) -> None:
         self.agent = agent
@@ -98,7 +99,7 @@ class Speaker:
         return ToolCallPiece(self._call_id(), name, arguments, self.agent)
 
     def custom(self, name: str, data: Json = None) -> Custom:
-        """Something of the author's own."""
+        """An event of the author."""
         return Custom(name, data, self.agent)
 
     def done(self) -> AgentEnd:
@@ -111,7 +112,7 @@ class Speaker:
 
 
 class Run(Speaker):
-    """One run, as its generator sees it.
+    """A run, for its generator.
 
     `input` is the text of the last user message, `messages` the whole conversation so far. `attempt` is
     above 1 if the run starts again after a crash.
@@ -137,7 +138,7 @@ class Run(Speaker):
         return ""
 
     def subagent(self, name: str) -> Speaker:
-        """Another agent that takes part; it joins with its first piece."""
+        """A subagent; it joins the run with its first piece."""
         self._speakers[name] += 1
         number = self._speakers[name]
         return Speaker(name if number == 1 else f"{name}#{number}")

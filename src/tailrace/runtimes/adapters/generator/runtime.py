@@ -1,8 +1,8 @@
-"""A plain async generator as an agent: pieces in, events out.
+"""A plain async generator as an agent: its pieces become events.
 
 A generator has no state that could be continued after a crash: its run fails then, or with `restarts`
 starts again from the beginning, and the events of the earlier attempt are abandoned. Items are opened,
-closed and accounted for here, so that whatever a generator yields becomes a legal log, or fails with the
+closed and accounted for here, so that every value of a generator becomes a legal log, or fails with the
 grammar's message.
 """
 
@@ -43,10 +43,11 @@ named."""
 
 
 class GeneratorRuntime:
-    """Runs `function(run)` and tells what it yields. Raises `ConfigError` for what cannot be run so."""
+    """Runs `function(run)` and emits what it yields. Raises `ConfigError` for an object that cannot run
+    so."""
 
     def __init__(self, name: str, function: Function, *, restarts: bool | None = None) -> None:
-        """`restarts` where the function does not say it itself."""
+        """`restarts` applies unless the function declares it itself."""
         if wrong := fault_of(function):
             raise ConfigError(f"{name}: {wrong}")
         self.resumes = bool(getattr(function, RESTARTS, False)) if restarts is None else restarts
@@ -66,7 +67,9 @@ class GeneratorRuntime:
                 async for piece in pieces:
                     writer.add(piece)
                     if _begins_tool(piece):
-                        await context.flush()  # what the generator does next, the log knows of
+                        await (
+                            context.flush()
+                        )  # the log has the piece before the generator's next action
                     await context.room()
         except Exception as error:
             if (failure := model_failure(error)) is not None:
@@ -77,7 +80,7 @@ class GeneratorRuntime:
 
 
 def fault_of(thing: object) -> str:
-    """Why a thing cannot be an agent that is a generator, or `""`."""
+    """The reason why an object cannot be a generator agent, or `""`."""
     if not callable(thing) or inspect.isclass(thing):
         return "it is no async generator function"
     code = _code(thing)
@@ -89,7 +92,7 @@ def fault_of(thing: object) -> str:
         parameters = list(inspect.signature(thing).bind(None).signature.parameters.values())
     except TypeError as error:
         return f"it must take the run and nothing else: {error}"
-    with suppress(Exception):  # names that are there for a type checker only
+    with suppress(Exception):  # names that exist only for type checkers
         annotation = get_type_hints(code)[parameters[0].name]
         if isinstance(annotation, type) and not issubclass(Run, annotation):
             return f"it takes a {annotation.__name__}, and an agent is given a tailrace.Run"
@@ -97,7 +100,7 @@ def fault_of(thing: object) -> str:
 
 
 def _code(thing: Any) -> Any:
-    """What is run when a thing is called, behind decorators that say what they wrap."""
+    """The function that a call executes, behind the decorators that wrap it."""
     inner: object = inspect.unwrap(thing)
     if inspect.isroutine(inner) or isinstance(inner, functools.partial):
         return cast("Any", inner)
@@ -134,11 +137,11 @@ MAY_YIELD = (
     t.RunIncomplete,
     t.RunFailed,
 )
-"""Events that are a generator's own to tell; attempts, nodes, agents and people are not."""
+"""Events that a generator may emit itself; attempts, nodes, agents and people are not among them."""
 
 
 class _PieceWriter:
-    """Keeps, for each agent, the item that is open and whether its last reply is accounted for."""
+    """Keeps, for each agent, the open item and whether its last reply is accounted for."""
 
     def __init__(self, context: RunContext, name: str) -> None:
         self._context = context
@@ -172,7 +175,7 @@ class _PieceWriter:
                 raise IllegalEvent(f"a generator may not yield {type(piece).__name__}")
 
     def finish(self) -> None:
-        """The generator has ended: so has everything it began."""
+        """The generator has ended: end everything that it started."""
         for agent in [*self._context.state.agents]:
             if agent != t.MAIN and self._context.state.agents[agent] == "open":
                 self._part(agent)
@@ -224,7 +227,7 @@ class _PieceWriter:
         self._emit(agent, t.ToolCompleted(number, result.output, result.is_error))
 
     def _join(self, agent: str) -> None:
-        """A subagent takes part from its first piece on."""
+        """A subagent joins with its first piece."""
         if agent not in self._context.state.agents:
             name = agent.partition("#")[0]
             self._emit(agent, t.AgentStarted(name, "subagent", t.MAIN))
@@ -244,7 +247,7 @@ class _PieceWriter:
             self._emit(agent, t.ItemCompleted(number))
 
     def _account(self, agent: str, usage: t.Usage | None = None) -> None:
-        """End the agent's reply, so that the next turn remembers it."""
+        """End the agent's reply, so that the next turn has it in its history."""
         self._close(agent)
         if usage is not None or agent in self._owing:
             self._emit(agent, usage or t.Usage(self._name))
@@ -254,7 +257,7 @@ class _PieceWriter:
         return len(self._context.state.items)
 
     def _emit(self, agent: str, payload: t.Payload) -> None:
-        """Emit what the author said; what a log takes in, it must be able to read back."""
+        """Emit a piece of the author; a stored value must be readable again."""
         if not isinstance(payload, t.TextDelta) or type(payload.text) is not str:
             try:
                 msgspec.convert(msgspec.to_builtins(payload), type(payload))

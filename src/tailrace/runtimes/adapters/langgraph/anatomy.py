@@ -1,8 +1,8 @@
 """The properties of a compiled graph: its tools, those that need approval, the form of its answer; and the
-tools and settings that its models get, with the client's.
+tools and settings of its models, with the client's.
 
-A graph's model has its tools bound already, in its provider's own form; the model is asked to put the
-client's into the same form.
+A graph's model has its tools bound already, in its provider's own form; the model converts the client's
+tools into the same form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tailrace.events.request import Settings
 Graph: TypeAlias = Pregel[Any, Any, Any, Any]
 
 FREE = (None, "auto", "any", "required")
-"""Choices that leave it to the model which tool it calls."""
+"""Choices that do not name a tool."""
 
 RETRY = "retry"
 DEFAULT_NAME = "LangGraph"
@@ -27,7 +27,7 @@ DEFAULT_NAME = "LangGraph"
 
 
 def name_of(graph: Graph) -> str:
-    """The name its maker gave it, `""` without one."""
+    """The name that its author gave it, `""` without one."""
     name = str(graph.name or "")
     return "" if name == DEFAULT_NAME else name
 
@@ -38,7 +38,7 @@ def has_messages(graph: Graph) -> bool:
 
 
 def approval_tools(graph: Graph) -> set[str]:
-    """The tools whose calls `HumanInTheLoopMiddleware` puts before a person."""
+    """The tools whose calls `HumanInTheLoopMiddleware` interrupts for approval."""
     tools: set[str] = set()
     for node in graph.nodes.values():
         owner = getattr(getattr(node.bound, "func", None), "__self__", None)
@@ -68,15 +68,15 @@ def argument_schema(graph: Graph, name: str) -> Json:
 
 
 def answer_tools(graph: Graph, model_tools: set[str]) -> set[str]:
-    """Of the tools that a model is offered, those whose call is the answer in a form of its own."""
+    """The tools of a model whose call is the answer in a structured form."""
     return model_tools - runnable(graph) if "structured_response" in _channels(graph) else set()
 
 
 def is_repeatable(tool: BaseTool) -> bool:
-    """Whether a call that a crash cut off may be made again.
+    """Whether a call that a crash interrupted may be made again.
 
-    Its maker says so (`metadata={"after_crash": "retry"}`), or it is the tool by which a deep agent lets
-    others work, and the agent had not begun.
+    Its author says so (`metadata={"after_crash": "retry"}`), or it is the tool by which a deep agent
+    dispatches subagents, and the subagent had not started.
     """
     does = getattr(tool, "coroutine", None)
     dispatches = getattr(does, "__module__", "") == "deepagents.middleware.subagents"
@@ -106,7 +106,8 @@ def tool_names(options: dict[str, Any]) -> set[str]:
 def with_client_options(
     model: BaseChatModel, settings: Settings, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """A call's options with what the client asked for. A model that has to call one tool is left to it."""
+    """A call's options with those of the client's request. A model that must call one tool keeps its
+    choice."""
     parameters = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,

@@ -1,8 +1,8 @@
-"""One run of a graph inside a run of ours, as its tap requires it: replies, tools, people.
+"""One run of a graph inside a run of ours: its replies, tools, and requests to people.
 
-A graph continues from its checkpoints; the part of its unfinished step that it repeats is played back. A
-reply is identified by where the model was called (step, task, number of the call in the task), which is the
-same in every attempt.
+A graph continues from its checkpoints; the repeated part of its unfinished step is played back. A reply is
+identified by the place of the model call (step, task, number of the call in the task), which is the same in
+every attempt.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 
 class Graphs(PlaybackTeam):
-    """What the graphs of a run share. `failed` are the errors that models raised."""
+    """The state that the graphs of a run share."""
 
     def __init__(self, context: RunContext, saver: Saver, name: str, max_turns: int) -> None:
         super().__init__(context)
@@ -54,7 +54,7 @@ class Graphs(PlaybackTeam):
         self._threads: set[Future[Any]] = set()
 
     def from_thread(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Do what a thread has to tell, which waits for it."""
+        """Do a thread's work on the event loop; the thread waits for it."""
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
         self._threads.add(future)
         try:
@@ -63,14 +63,14 @@ class Graphs(PlaybackTeam):
             self._threads.discard(future)
 
     def let_threads_go(self) -> None:
-        """Cancel what threads wait for: the graph has ended or was stopped."""
+        """Cancel the waits of threads: the graph has ended or was stopped."""
         for future in list(self._threads):
             future.cancel()
 
 
 class OpenModelCall:
-    """A call of a model that has not ended: where it is made, and the reply that logs it. `reply` is None
-    for calls that clients do not see."""
+    """A model call in progress: its place, and the reply that records it. `reply` is None for calls that
+    clients do not see."""
 
     def __init__(self, task: str, count: int, model: str, reply: LangGraphReply | None) -> None:
         self.task = task
@@ -81,7 +81,7 @@ class OpenModelCall:
 
 
 class LangGraphInvocation(Member):
-    """A graph at work; without one, the models that a tool asks by itself."""
+    """A graph at work; without one, the models that a tool calls itself."""
 
     def __init__(self, scope: Scope, name: str, graph: anatomy.Graph | None) -> None:
         super().__init__(scope, name)
@@ -97,7 +97,7 @@ class LangGraphInvocation(Member):
     async def before_reply(
         self, messages: Sequence[BaseMessage], about: dict[str, Any], model_tools: set[str]
     ) -> AIMessage | OpenModelCall:
-        """Called before the model is asked: the reply, where the log has it."""
+        """Called before a model call: the reply, if the log has it."""
         self.catch_up(messages)
         await self.stop_before_client_calls()
         task = f"{about.get('langgraph_step')}{about.get('langgraph_path')}"
@@ -125,7 +125,7 @@ class LangGraphInvocation(Member):
         return OpenModelCall(task, count, model, reply)
 
     async def after_reply(self, call: OpenModelCall, message: AIMessage) -> AIMessage:
-        """The model has answered; returns what the graph may see of it."""
+        """The model has replied; returns the part of it that the graph may see."""
         if call.reply is None:
             cost = usage(message, call.model, calls=False)
             self.emit(msgspec.structs.replace(cost, purpose="compaction"))
@@ -135,7 +135,7 @@ class LangGraphInvocation(Member):
         return self._without_client_calls(message)
 
     def fail_reply(self, call: OpenModelCall, error: BaseException) -> None:
-        """The model failed; were it asked again, that is the same question."""
+        """The model failed; a retry is the same call."""
         self.graphs.model_errors.append(error)
         if self._counts[call.task] == call.count + 1:
             self._counts[call.task] = call.count
@@ -143,7 +143,7 @@ class LangGraphInvocation(Member):
             call.reply.give_up()
 
     async def conclude(self, message: AIMessage) -> None:
-        """The graph's last message; told as a reply of its own, unless this agent has said it."""
+        """The graph's last message; recorded as a separate reply, unless this agent's log has it."""
         if not text_of(message) or message.tool_calls or self._has_said(message):
             return
         call = await self.before_reply((), {"langgraph_step": "end"}, set())
@@ -151,7 +151,7 @@ class LangGraphInvocation(Member):
             await self.after_reply(call, message)
 
     def catch_up(self, messages: Sequence[BaseMessage]) -> None:
-        """Log the results of calls that never came to an end in a tool: unknown, malformed, refused."""
+        """Log the results of calls that did not reach a tool: unknown, malformed, refused."""
         for message in reversed(messages):
             if isinstance(message, AIMessage):
                 return
@@ -161,7 +161,7 @@ class LangGraphInvocation(Member):
                     self.complete(number, text_of(message), is_error=message.status == "error")
 
     def close(self, status: t.Ending | None) -> None:
-        """The graph has ended, or stopped to wait for a person (None)."""
+        """The graph has ended, or stops to wait for a person (None)."""
         if not self.team.stopping and status is not None:
             for number, text in self._tool_errors.items():
                 self.complete(number, text, is_error=True)
@@ -183,7 +183,7 @@ class LangGraphInvocation(Member):
         )
 
     def _without_client_calls(self, message: AIMessage) -> AIMessage:
-        """A reply without the calls that are the client's to run; the turn ends with those."""
+        """A reply without the calls that the client runs; the turn ends with those."""
         if not self.is_main or not self.graphs.client:
             return message
         calls = [call for call in message.tool_calls if call["name"] not in self.graphs.client]
@@ -195,7 +195,7 @@ class LangGraphInvocation(Member):
     # tools
 
     async def begin_tool(self, tool: BaseTool, number: int) -> object:
-        """A tool is to run: what the log has instead of that, or None."""
+        """Called before a tool runs: the result in the log, or None if the tool must run."""
         item = self.state.items[number]
         if item.tool == "done" and item.output is not None:
             result = self.graphs.saver.result(number)
@@ -209,7 +209,7 @@ class LangGraphInvocation(Member):
         return None
 
     async def end_tool(self, number: int, result: object) -> None:
-        """A tool has come to a result."""
+        """A tool has returned."""
         self._tool_errors.pop(number, None)
         alone = self._alone.pop(number, None)
         if alone is not None:
@@ -229,7 +229,7 @@ class LangGraphInvocation(Member):
         self._tool_errors[number] = tool_failure(error, self.state.items[number].started.name)
 
     def alone(self, scope: Scope) -> LangGraphInvocation:
-        """The agent that a tool is which asks models by itself."""
+        """The agent for a tool that calls models itself."""
         number = cast("int", scope.call)
         if number not in self._alone:
             name = self.state.items[number].started.name
@@ -239,7 +239,7 @@ class LangGraphInvocation(Member):
     async def on_interrupts(
         self, interrupts: Sequence[Interrupt], number: int | None = None
     ) -> None:
-        """The graph stopped, in call `number` or outside of calls, until a person answers."""
+        """The graph was interrupted, in call `number` or outside of calls, until a person answers."""
         for interrupt in interrupts:
             await self.graphs.people.ask(self, interrupt, number, self._argument_schema)
 
@@ -257,7 +257,7 @@ def _answer(item: ItemState, text: str, status: Any) -> ToolMessage:
 
 
 def _message(result: object, call_id: str) -> ToolMessage | None:
-    """The message in a tool's result that answers its call."""
+    """The message in a tool's result for its call."""
     if isinstance(result, ToolMessage):
         return result
     if isinstance(result, Command):

@@ -1,7 +1,7 @@
-"""Our items as LangChain's messages, and what of a message has to be kept beside our items.
+"""Our items as LangChain's messages, and the fields of a message that our items do not have.
 
-What our items cannot say of a reply (content in a provider's own blocks, extra fields) travels whole in the
-`details` of the reply's last item, under `DIALECT`.
+Content that our items do not have (a provider's own blocks, extra fields) is kept in the `details` of the
+reply's last item, under `DIALECT`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ DIALECT = "langgraph"
 NO_RESULT = "There is no result of this call."
 Block = dict[str, Any]
 SAID_BY_ITEMS = frozenset({"reasoning_content", "refusal", "tool_calls", "function_call"})
-"""Additional fields that hold nothing our items do not hold."""
+"""Additional fields that add nothing to our items."""
 
 
 def request_messages(request: RunRequest) -> list[BaseMessage]:
-    """A request as messages: what instructs first, then the conversation."""
+    """A request as messages: instructions first, then the conversation."""
     notes = [request.instructions]
     rest: list[i.Item] = []
     for item in (*request.history, *request.input):
@@ -82,7 +82,7 @@ def reply_message(items: Sequence[i.Item], *, in_same_run: bool) -> AIMessage:
 
 
 def details(message: AIMessage, key: str, *, answer: bool) -> dict[str, i.Json]:
-    """What is kept of a reply besides what its items say; `answer`: an output tool gave it."""
+    """The fields of a reply that its items do not have; `answer`: an output tool gave it."""
     fields: dict[str, i.Json] = {"key": key, "id": message.id}
     beside = message.additional_kwargs.keys() - SAID_BY_ITEMS
     if answer or beside or not isinstance(cast("object", message.content), str):
@@ -93,7 +93,7 @@ def details(message: AIMessage, key: str, *, answer: bool) -> dict[str, i.Json]:
 
 
 def usage(message: AIMessage, model: str, *, calls: bool) -> t.Usage:
-    """What a reply cost, and why it ended."""
+    """The usage of a reply, and the reason why it ended."""
     about = cast("dict[str, Any]", message.response_metadata)
     counts = cast("dict[str, Any]", message.usage_metadata or {})
     into = cast("dict[str, int]", counts.get("input_token_details") or {})
@@ -117,7 +117,7 @@ def usage(message: AIMessage, model: str, *, calls: bool) -> t.Usage:
 
 
 def text_of(message: BaseMessage) -> str:
-    """A message's text; what is none, as JSON."""
+    """A message's text; any other content as JSON."""
     content = cast("object", message.content)
     if isinstance(content, str):
         return content
@@ -151,7 +151,7 @@ def _is_reply(item: i.Item) -> bool:
 
 
 def _replies(items: Iterable[i.Item]) -> Iterable[list[i.Item]]:
-    """Items that follow each other, cut where one of our replies ends."""
+    """Consecutive items, split where one of our replies ends."""
     reply: list[i.Item] = []
     for item in items:
         reply.append(item)

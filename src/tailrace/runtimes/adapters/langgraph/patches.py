@@ -1,9 +1,8 @@
-"""What is changed of LangGraph and LangChain, so that graphs are listened to. Nothing else is.
+"""The patches of LangGraph and LangChain that let us observe graphs. There are no others.
 
 A graph's models and tools are captured by its nodes, so their classes are wrapped, once, when this file is
 imported; outside our runs they behave as before. Synchronous code of a graph runs in threads: there the
-same work is passed to the event loop, and the thread waits for it. Nothing is decided here: the invocation
-is asked.
+same work is passed to the event loop, and the thread waits for it. The invocation makes all decisions.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def _thread() -> Scope | None:
 
 
 def _call_from_thread(place: Scope, work: Coroutine[Any, Any, Result]) -> Result:
-    """From a thread: let it be done on the event loop, and wait."""
+    """From a thread: do work on the event loop, and wait for it."""
     return cast("Graphs", place.team).from_thread(work)
 
 
@@ -62,7 +61,7 @@ def _inside(place: Scope) -> Generator[None]:
 
 
 def _begin(place: Scope, graph: anatomy.Graph, config: Any) -> LangGraphInvocation:
-    """A graph begins, inside which place."""
+    """A graph starts in this scope."""
     if place.member is None:
         name = cast("Graphs", place.team).name
     elif place.call is not None:
@@ -158,17 +157,17 @@ def _stream(original: Any) -> Any:
 
 
 class _Tap:
-    """Makes a model stream, which it does where a handler has these two methods."""
+    """Makes a model stream: it does so for a handler with these two methods."""
 
     raise_error = True
     run_inline = True
 
     def tap_output_aiter(self, run_id: Any, output: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """The chunks as they are: the model streams because this method exists."""
+        """The chunks unchanged: the model streams because this method exists."""
         return output
 
     def tap_output_iter(self, run_id: Any, output: Iterator[Any]) -> Iterator[Any]:
-        """As `tap_output_aiter`, of a model that is called in a thread."""
+        """As `tap_output_aiter`, for a model that is called in a thread."""
         return output
 
 
@@ -281,7 +280,7 @@ def _model_astream(original: Any) -> Any:
     async def astream(
         self: Any, input: Any, config: Any = None, **options: Any
     ) -> AsyncGenerator[Any]:
-        """Code that streams a model by itself hears each reply when it is whole."""
+        """Code that streams a model itself gets each reply when it is complete."""
         if scope() is None:
             async for chunk in original(self, input, config, **options):
                 yield chunk
@@ -315,7 +314,7 @@ def _chunk(message: AIMessage) -> AIMessageChunk:
 
 
 def _place_of(place: Scope | None, call_id: str | None) -> tuple[LangGraphInvocation, int] | None:
-    """Whose call, and which, a tool is run for; None where no call of ours is behind it."""
+    """The agent and the call for which a tool runs; None if no call of ours started it."""
     if place is None or not call_id or place.call is not None:
         return None
     agent = cast("LangGraphInvocation | None", place.member)

@@ -1,8 +1,9 @@
-"""Interrupts of a graph as approvals and questions of the run, and the answers as the graph reads them.
+"""Interrupts of a graph as approvals and questions of the run, and the answers in the form that the graph
+reads.
 
 `HumanInTheLoopMiddleware` interrupts for calls, a batch or one by one; these become approvals. Any other
-interrupt is a question: of the call it came up in, or of no call. An interrupt's id is the same whenever it
-comes up again, so a question is asked once and its answer found by the id.
+interrupt is a question: of the call in which it occurred, or of no call. An interrupt has the same id
+whenever it occurs again, so a question is put once and its answer found by the id.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ BREAKPOINT = "breakpoint_{}"
 
 
 class People:
-    """Asks people for a run's graphs."""
+    """Puts the questions of a run's graphs."""
 
     def __init__(self, team: PlaybackTeam, saver: Saver) -> None:
         self._team = team
@@ -37,7 +38,7 @@ class People:
         self._interrupts: set[str] = set()
 
     def answers(self) -> dict[str, Any]:
-        """All answers so far, by interrupt. Calls that people refused are completed with this."""
+        """All answers so far, by interrupt. This completes the calls that people refused."""
         answers: dict[str, Any] = {}
         for id, numbers in self._saver.approvals.items():
             items = [self._state.items[number] for number in numbers]
@@ -53,7 +54,8 @@ class People:
         return answers
 
     async def go_on(self, number: int) -> bool:
-        """A call begins again; whether it had stopped for a question, and was not cut off after it."""
+        """A call starts again; returns whether a question had stopped it, and not a crash after the
+        answer."""
         questions = [id for id, each in self._state.questions.items() if each.item == number]
         answers = sum(self._state.asks[id] == "answered" for id in questions)
         was_interrupted = answers < len(questions) or answers > self._saver.read.get(number, 0)
@@ -67,7 +69,7 @@ class People:
         number: int | None,
         schema: Callable[[str], Json],
     ) -> None:
-        """Ask a person, unless the interrupt was asked about before. `schema` gives that of a tool's
+        """Put an interrupt to a person, unless it was put before. `schema` gives that of a tool's
         arguments."""
         if interrupt.id in self._interrupts:
             return
@@ -88,11 +90,11 @@ class People:
             agent.ask(name, message, question_schema(own_schema), number)
 
     def answered_interrupts(self) -> set[str]:
-        """The interrupts that came up although their answers are there."""
+        """The interrupts that occurred although their answers exist."""
         return self._interrupts & self.answers().keys()
 
     def stop_at_breakpoint(self, agent: Member, checkpoint: str) -> None:
-        """The graph stopped at a breakpoint it was compiled with."""
+        """The graph stopped at a breakpoint of its compilation."""
         name = BREAKPOINT.format(checkpoint)
         agent.ask(name, "The graph stopped at a breakpoint. Continue?")
 
@@ -134,7 +136,7 @@ class People:
 
 
 def _calls(agent: Member, value: object) -> tuple[list[int], bool]:
-    """The calls that an interrupt wants approved, and whether it is about one alone."""
+    """The calls for which an interrupt requests approval, and whether it is about a single call."""
     match value:
         case {"type": "tool_approval", "tool_call_id": str(call_id)}:
             number = agent.call(call_id)
@@ -179,7 +181,7 @@ def _decisions(names: object) -> tuple[t.Decision, ...]:
 
 
 def _calls_of_batch(agent: Member, names: Sequence[str]) -> list[int]:
-    """The calls of the last reply that a batch of so named actions is about, in their order."""
+    """The calls of the last reply that match a batch of actions with these names, in their order."""
     last = agent.state.replies.get(agent.id, 0)
     mine = [
         (number, item.started.name)

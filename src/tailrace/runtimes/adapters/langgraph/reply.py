@@ -36,21 +36,21 @@ class ToolRoles(NamedTuple):
 
 
 class Floor:
-    """Which of an agent's parallel replies is logged now: the one that started first."""
+    """Selects the one of an agent's parallel replies that is recorded now: the one that started first."""
 
     def __init__(self) -> None:
         self._waiting: deque[LangGraphReply] = deque()
 
     def line_up(self, reply: LangGraphReply) -> None:
-        """The next one."""
+        """The next reply."""
         self._waiting.append(reply)
 
     def has(self, reply: LangGraphReply) -> bool:
-        """Whether it is this one's turn."""
+        """Whether it is this reply's turn."""
         return self._waiting[0] is reply
 
     def leave(self, reply: LangGraphReply) -> None:
-        """This one has said all."""
+        """This reply is recorded."""
         first = self._waiting[0] is reply
         self._waiting.remove(reply)
         if first and self._waiting:
@@ -85,19 +85,19 @@ class LangGraphReply:
         floor.line_up(self)
 
     def take(self, chunk: AIMessageChunk) -> None:
-        """A piece of it."""
+        """Add a chunk."""
         self._in_turn(lambda: self._take(chunk))
 
     def finish(self, message: AIMessage, key: str, model: str) -> None:
-        """The whole of it: close what is open and account for it."""
+        """The complete message: close what is open and account for it."""
         self._in_turn(lambda: self._finish(message, key, model))
 
     def give_up(self) -> None:
-        """It broke off."""
+        """The reply was interrupted."""
         self._in_turn(self._give_up)
 
     def catch_up(self) -> None:
-        """Its turn has come."""
+        """It is the turn of this reply."""
         waiting, self._waiting = self._waiting, []
         for work in waiting:
             work()
@@ -224,6 +224,6 @@ class LangGraphReply:
 
 
 def _beside(message: AIMessage) -> dict[str, Any]:
-    """What of a message that was not streamed is shown besides its content."""
+    """The content of a message that was not streamed, besides its text."""
     reasoning = message.additional_kwargs.get("reasoning_content")
     return {"additional_kwargs": {"reasoning_content": reasoning}} if reasoning else {}

@@ -29,19 +29,18 @@ from tailrace.runtimes.contract import RunContext, RuntimeCheckpoints
 from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.node_lifecycle import ending, opening
 
-assert patches  # imported for what it wraps
+assert patches  # imported for its patches
 
 logger = logging.getLogger("tailrace.runtimes")
 Make = Callable[[RunRequest], Any]
 MAX_TURNS = 100
 SHOWN = ("todos", "files")
-"""What deep agents change in their state besides messages, shown as custom events of these names."""
+"""The fields of deep agents' state besides messages, shown as custom events of these names."""
 
 
 class LangGraphRuntime:
     """Runs `graph`. `input` makes its input from a request, `context` its run-time context. More than
-    `max_turns` model replies of one graph of it end the run as incomplete.
-    """
+    `max_turns` model replies of one of its graphs end the run as incomplete."""
 
     resumes: bool = True
     repeats: bool = True
@@ -72,7 +71,7 @@ class LangGraphRuntime:
         return (t.AgentEntry(t.MAIN, self._name),)
 
     def keep_in(self, store: RuntimeCheckpoints) -> None:
-        """Where checkpoints go."""
+        """The store of checkpoints."""
         self._store = store
 
     async def run(self, context: RunContext) -> None:
@@ -95,7 +94,7 @@ class LangGraphRuntime:
             before = again
 
     async def _work(self, graphs: Graphs) -> bool:
-        """Let the graph work; False if nothing can be done before a person answers."""
+        """Let the graph work; False if only a person can continue it."""
         if graphs.people.at_breakpoint:
             return False
         token = SCOPE.set(Scope(graphs, None, None))
@@ -114,7 +113,7 @@ class LangGraphRuntime:
         return task.result()
 
     async def _run(self, graphs: Graphs) -> bool:
-        """True when the graph has come to its end."""
+        """True when the graph has ended."""
         saver, request = graphs.saver, graphs.context.request
         saver.answers = graphs.people.answers()
         graph = copy.copy(self._graph)
@@ -157,7 +156,7 @@ class LangGraphRuntime:
 
 
 def _show(main: LangGraphInvocation, update: dict[str, Any]) -> None:
-    """What a step changed in a deep agent's state besides messages."""
+    """The changes of a step in a deep agent's state besides messages."""
     for changes in update.values():
         if isinstance(changes, dict):
             for name in SHOWN:
@@ -170,7 +169,7 @@ def _json(value: object) -> Any:
 
 
 def _failure(error: BaseException, graphs: Graphs) -> BaseException:
-    """A framework's error in our words; a model server's own words may hold secrets and stay out."""
+    """A framework's error as one of ours; a model server's text may have secrets and is removed."""
     if isinstance(error, GraphRecursionError):
         return LimitReached("max_turns")
     cause: BaseException | None = error

@@ -1,4 +1,5 @@
-"""What a LangGraph run stores besides its log: the framework's checkpoints, and results that are not text.
+"""The data that a LangGraph run stores besides its log: the framework's checkpoints, and results that are
+not text.
 
 The framework's own saver in memory holds a run's checkpoints while a process works on it; each write to it
 also becomes a record, in order, and a later process fills the memory from the records. So the histories of
@@ -8,16 +9,16 @@ A record and a log are written separately, so an entry is written only when the 
 graph had received by then. Otherwise a crash could leave a graph that has received a reply which is not in
 the log.
 
-Answers to interrupts are not stored here: the log has them, and they are given to the framework as if it
-had stored them (`answers`). Its own copies are left out, so that no answer is given twice.
+Answers to interrupts are not stored here: the log has them, and the framework gets them as if it had stored
+them (`answers`). Its own copies are omitted, so that no answer is given twice.
 
-Only what a later process needs is kept: of each namespace the last checkpoint with its writes, of each
+Only the data for a later process are kept: of each namespace the last checkpoint with its writes, of each
 channel the last value. Older ones are deleted when a checkpoint is written, with the namespaces of the
 tasks that it completes. A channel that is stored as differences needs its history back to its last value:
 the framework names such channels in a checkpoint's metadata (`DELTAS`).
 
 A `Journal` is the entries of one run in a store's records: durable in the order in which they were made,
-and deleted by what they are about.
+and deleted by their subject.
 """
 
 from __future__ import annotations
@@ -80,12 +81,12 @@ class Journal:
         return self._records.put(CHECKPOINTS, key, pack_entry(entry))
 
     def index(self, key: str, about: Hashable) -> None:
-        """Remember what a loaded entry is about."""
+        """Remember the subject of a loaded entry."""
         if about is not None:
             self._about.setdefault(about, []).append(key)
 
     def forget(self, about: Hashable) -> Awaitable[object]:
-        """Remove all entries about something."""
+        """Remove all entries about a subject."""
         keys = self._about.pop(about, [])
         return asyncio.gather(*(self._records.delete(CHECKPOINTS, key) for key in keys))
 
@@ -115,7 +116,7 @@ class Saver(InMemorySaver):
         self._late: set[asyncio.Future[None]] = set()
 
     async def open(self) -> None:
-        """Take up what an earlier process has left."""
+        """Load the entries of an earlier process."""
         for key, (kind, *entry) in await self._journal.load():
             match kind, entry:
                 case "value", [space, channel, version, value]:
@@ -148,7 +149,7 @@ class Saver(InMemorySaver):
         return bool(self.storage[self._run][""])
 
     async def keep_approvals(self, id: str, numbers: list[int], *, single: bool) -> None:
-        """An interrupt asks for approval of these calls, or of a `single` one."""
+        """Store that an interrupt requests approval of these calls, or of a `single` one."""
         if id not in self.approvals:
             self._add_approvals(id, numbers, single=single)
             await self._journal.add(("asked", id, numbers, single))
@@ -159,22 +160,22 @@ class Saver(InMemorySaver):
             self.single.add(id)
 
     async def keep_result(self, number: int, result: object) -> None:
-        """What a call came to, where its text does not say it all."""
+        """Store the result of a call whose text is not all of it."""
         self._results[number] = self.serde.dumps_typed(result)
         await self._journal.add(("result", number, self._results[number]))
 
     async def keep_read(self, number: int, answers: int) -> None:
-        """A call continues with so many answers: from here on it may take effect."""
+        """Store that a call continues with this number of answers: from here on it may have effects."""
         if self.read.get(number, 0) != answers:
             self.read[number] = answers
             await self._journal.add(("read", number, answers))
 
     def result(self, number: int) -> object:
-        """What was kept of a call, None when nothing was."""
+        """The stored result of a call, None if there is none."""
         data = self._results.get(number)
         return None if data is None else self.serde.loads_typed(data)
 
-    # what the framework calls
+    # called by the framework
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         stored_tuple = super().get_tuple(config)
@@ -234,7 +235,7 @@ class Saver(InMemorySaver):
             await self._journal.add(entry, (entry[1], entry[2]))
 
     async def _keep_checkpoint(self, config: RunnableConfig, versions: ChannelVersions) -> None:
-        """Keep a checkpoint with its new values, then forget what it makes superfluous."""
+        """Keep a checkpoint with its new values, then delete the superseded ones."""
         await self._journal.flush()
         place = _place(config)
         space, id = place["checkpoint_ns"], place["checkpoint_id"]
@@ -253,7 +254,7 @@ class Saver(InMemorySaver):
         await asyncio.gather(*writes)
 
     def _forget_values(self, space: str, versions: ChannelVersions) -> list[Awaitable[object]]:
-        """Of the channels with a new value, forget the earlier ones."""
+        """Delete the earlier values of the channels with a new value."""
         anew = {
             channel: version
             for channel, version in versions.items()
@@ -289,7 +290,7 @@ class Saver(InMemorySaver):
         task: str,
         path: str,
     ) -> Any:
-        """Take writes in; returns the entry to keep, None when there is nothing new."""
+        """Add writes; returns the entry to store, None if there is nothing new."""
         new_writes = [write for write in writes if write[0] != RESUME]
         place = _place(config)
         space, id = place.get("checkpoint_ns", ""), place["checkpoint_id"]
@@ -306,7 +307,7 @@ class Saver(InMemorySaver):
         return ("writes", space, id, added_rows) if added_rows else None
 
     def _own(self, channel: str, value: object, task: Task) -> None:
-        """Remember which task an interrupt stopped first; its ancestors only pass it on."""
+        """Remember the task that an interrupt stopped first; its ancestors only pass it on."""
         if channel == INTERRUPT and isinstance(value, Sequence):
             for each in cast("Sequence[object]", value):
                 if isinstance(each, Interrupt):

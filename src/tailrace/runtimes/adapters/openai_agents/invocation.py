@@ -1,8 +1,8 @@
-"""One run of an OpenAI Agents SDK agent inside a run of ours: its replies, its tools, and who takes over.
+"""One run of an OpenAI Agents SDK agent inside a run of ours: its replies, its tools, and its handoffs.
 
 An agent that hands the conversation over is followed by another one in the same run of the SDK. That one is
-an invocation of its own, begun by the call that handed over. Its answer is the first one's answer, so it
-counts as what that one is, and the call's result is what was said in the end.
+an invocation of its own, started by the handoff's call. Its answer is the first one's answer, so it has the
+same role, and the result of the call is its final output.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tailrace.runtimes.steps import INTERRUPTED
 from tailrace.runtimes.tools.contract import ToolResult, tool_failure
 
 LOCAL = frozenset({"computer_call", "shell_call", "local_shell_call", "apply_patch_call"})
-"""Calls that the SDK carries out itself, out of our sight, unless the reply has their output too."""
+"""Calls that the SDK executes itself and that we cannot observe, unless the reply has their output too."""
 
 Work = Callable[[str], Awaitable[tuple[Any, bool]]]
 """Calls a tool with arguments; returns its result, and whether that reports a failure."""
@@ -65,16 +65,16 @@ class OpenAIAgentsInvocation(Member):
 
     @property
     def at_work(self) -> OpenAIAgentsInvocation:
-        """Who works now: this agent, or the one that it handed the conversation to."""
+        """The agent that works now: this one, or the one to which it handed the conversation over."""
         return self if self._successor is None else self._successor[1].at_work
 
     @property
     def has_replied(self) -> bool:
-        """Whether it has given a reply, or took over from one that has."""
+        """Whether it has given a reply, or took over from an agent that has."""
         return bool(self.state.replies.get(self.id)) or self._before is not None
 
     def late_inputs(self) -> list[LateInput]:
-        """As `Member.heard`: who was handed the conversation hears what those before it would have."""
+        """As `Member.late_inputs`: an agent that took over gets the messages for those before it."""
         agents = {self.id}
         before = self._before
         while before is not None:
@@ -89,7 +89,7 @@ class OpenAIAgentsInvocation(Member):
     # turns
 
     async def turn(self, agent: Agent[Any], tools: Sequence[Tool]) -> OpenAIAgentsInvocation:
-        """A turn of `agent` begins, with these tools; returns the invocation that it belongs to."""
+        """A turn of `agent` starts, with these tools; returns its invocation."""
         now = self.at_work
         if now._handoff_call is not None:
             now = await now._hand_over(now._handoff_call, agent)
@@ -99,7 +99,7 @@ class OpenAIAgentsInvocation(Member):
     async def before_reply(
         self, input: str | list[TResponseInputItem], handoffs: Collection[str]
     ) -> list[TResponseOutputItem] | None:
-        """Called before the model is asked: the reply, where the log has it."""
+        """Called before a model call: the reply, if the log has it."""
         if self._before is not None:
             self._before.catch_up(input)
         self.catch_up(input)
@@ -116,7 +116,7 @@ class OpenAIAgentsInvocation(Member):
 
     @contextmanager
     def reply(self, handoffs: Collection[str]) -> Generator[OpenAIAgentsReply]:
-        """Tell of a reply."""
+        """Record a reply."""
         client_tools = self.context.request.settings.tools if self.is_main else ()
         theirs = {tool.name for tool in client_tools}
         reply = OpenAIAgentsReply(
@@ -131,7 +131,7 @@ class OpenAIAgentsInvocation(Member):
         self._handoff_call = self._first([(call.name, call.call_id) for call in calls], handoffs)
 
     def catch_up(self, input: str | list[TResponseInputItem]) -> None:
-        """Log results that are known only now: a guardrail's word instead of a tool's, too many handoffs."""
+        """Log results that are known only now: a guardrail's text in place of a tool's, too many handoffs."""
         left = {
             item.started.call_id: number
             for number, item in enumerate(self.state.items)
@@ -145,7 +145,7 @@ class OpenAIAgentsInvocation(Member):
                 failed = self._has_failed.get(number, True)
                 self.complete(number, output_text(item["output"]), is_error=failed)
 
-    # handing over
+    # handoffs
 
     def _first(self, calls: Sequence[tuple[str, str]], handoffs: Collection[str]) -> int | None:
         """The call that hands the conversation over: of several, the SDK takes the first."""
@@ -157,7 +157,7 @@ class OpenAIAgentsInvocation(Member):
         if self.state.items[number].tool != "done":
             await self.begin(number, repeat=True)
         child = OpenAIAgentsInvocation(Scope(self.team, self, number), agent, self.retry, self)
-        SCOPE.reset(child.start())  # known to the run by its place, not by the code that runs
+        SCOPE.reset(child.start())  # the run knows it by its place, not by the code that runs
         self._successor = (number, child)
         return child
 
@@ -248,7 +248,7 @@ class OpenAIAgentsInvocation(Member):
         return result
 
     async def _streams(self, number: int) -> None:
-        """Wait for agents that the tool ran as streams and may have left to themselves."""
+        """Wait for agents that the tool ran as streams and may not have awaited."""
         inside = [
             member for member in self.inside(number) if isinstance(member, OpenAIAgentsInvocation)
         ]
@@ -270,7 +270,7 @@ class OpenAIAgentsInvocation(Member):
 
 
 def _check_repeatable(items: Sequence[Item]) -> None:
-    """Raises `ModelFailed` where playing a reply back would do things twice."""
+    """Raises `ModelFailed` if playing a reply back would repeat an effect."""
     kinds = {str(item.data.get("type")) for item in items if isinstance(item, ProviderItem)}
     unseen = [kind for kind in kinds & LOCAL if f"{kind}_output" not in kinds]
     if unseen:

@@ -1,8 +1,8 @@
-"""Our items as the OpenAI Agents SDK's input, and recorded replies as the output that it once had.
+"""Our items as the OpenAI Agents SDK's input, and recorded replies as its output.
 
-The SDK speaks Responses items, so the wire's own encoder makes its input. What only the SDK or its model
-server can read again (ids, signatures, encrypted reasoning) travels in an item's `details`: under `responses`
-what any Responses server takes back in a later turn, under `DIALECT` what belongs to this run.
+The SDK uses Responses items, so the encoder of that dialect makes its input. Data that only the SDK or its
+model server can read again (ids, signatures, encrypted reasoning) are kept in an item's `details`: under
+`responses` those that any Responses server accepts in a later turn, under `DIALECT` those of this run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SECRETS = ("id", "encrypted_content")
 _ITEM_FIELDS = frozenset(
     {"type", "role", "content", "summary", "call_id", "name", "arguments", "input", "phase"}
 )
-"""Fields of an output item that our items have words for."""
+"""Fields of an output item that our items have."""
 
 _CALL = ResponseFunctionToolCall(type="function_call", call_id="call", name="tool", arguments="")
 _outputs: TypeAdapter[list[ResponseOutputItem]] = TypeAdapter(list[ResponseOutputItem])
@@ -53,7 +53,7 @@ def request_input(request: RunRequest) -> list[TResponseInputItem]:
     for message in messages:
         if (
             message.get("role") == "assistant"
-        ):  # as text: parts the SDK takes back only with their ids
+        ):  # as text: parts that the SDK accepts only with their ids
             message["content"] = "".join(part["text"] for part in message["content"])
     return cast("list[TResponseInputItem]", messages)
 
@@ -71,7 +71,7 @@ def with_late_inputs(
 
 
 def output_of(items: Iterable[i.Item]) -> list[TResponseOutputItem]:
-    """The output of a reply, from the items it was recorded as."""
+    """The output of a reply, from its recorded items."""
     output = [_output_item(item) for item in items if not isinstance(item, i.ToolOutput)]
     return list(_outputs.validate_python(output))
 
@@ -82,7 +82,7 @@ def dump(item: BaseModel) -> dict[str, i.Json]:
 
 
 def details(item: BaseModel) -> dict[str, i.Json]:
-    """What has to come back with an output item besides its words."""
+    """The fields of an output item that must be sent back besides its text."""
     rest = {name: value for name, value in dump(item).items() if name not in _ITEM_FIELDS}
     if "encrypted_content" not in rest:
         return {DIALECT: rest}
@@ -91,7 +91,7 @@ def details(item: BaseModel) -> dict[str, i.Json]:
 
 
 def result_text(value: object) -> str:
-    """A tool's value as the model reads it."""
+    """A tool's value as text for the model."""
     return output_text(ItemHelpers.tool_call_output_item(_CALL, value)["output"])
 
 
@@ -106,31 +106,32 @@ def output_text(output: i.Json) -> str:
 
 
 def texts(parts: Sequence[Any] | None) -> list[str]:
-    """The texts of an output item's parts, empty ones left out."""
+    """The texts of an output item's parts, without empty ones."""
     values = [getattr(part, "text", None) for part in parts or ()]
     return [text for text in values if text]
 
 
 def _is_agents(item: dict[str, Any]) -> bool:
-    """Whether an item of the SDK's input is what an agent said: all but outputs, and what others say."""
+    """Whether an item of the SDK's input is output of an agent: all but outputs of calls, and messages of
+    others."""
     if "role" in item:
         return bool(item["role"] == "assistant")
     return not str(item.get("type")).endswith(CLIENTS)
 
 
 def _is_theirs(item: i.Item) -> bool:
-    """Whether a model server of theirs can make anything of it."""
+    """Whether their model server can read it."""
     match item:
         case i.ProviderItem():
             return item.dialect == RESPONSES
-        case i.Reasoning():  # without its secret or its text it is refused
+        case i.Reasoning():  # without its encrypted content or its text it is refused
             return bool(item.text or item.details.get(RESPONSES, {}).get("encrypted_content"))
         case _:
             return True
 
 
 def _plain(item: i.Item) -> i.Item:
-    """What the agent said, as text."""
+    """The agent's output as text."""
     if isinstance(item, i.Message) and item.role == "assistant":
         return msgspec.structs.replace(item, content=(i.TextPart(i.text_of(item.content)),))
     return item

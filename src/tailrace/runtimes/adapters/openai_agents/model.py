@@ -1,9 +1,9 @@
-"""How the models of an OpenAI Agents SDK run are listened to: one model in front of all of them.
+"""Observes the models of an OpenAI Agents SDK run: one model in front of all of them.
 
-A run's configuration may name a model for all its agents; `TappedModel` is given there. It calls the model
-that the agent would have had, takes the reply off its stream at the model's own edge (the runner's stream
-of events would add 6 µs a token), and plays recorded replies back. Settings and tools of the client's
-request are added for the agents that answer it.
+A run's configuration may name a model for all its agents; `TappedModel` is given there. It calls the
+agent's own model, reads the reply from the model's stream (the runner's stream of events would add 6 µs a
+token), and plays recorded replies back. Settings and tools of the client's request are added for the agents
+that answer it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ModelCall:
     more: dict[str, Any]
 
     def arguments(self) -> tuple[Any, ...]:
-        """The positional ones."""
+        """The positional arguments."""
         return (
             self.system_instructions,
             self.input,
@@ -113,7 +113,7 @@ class TappedModel(Model):
     async def _events(
         self, call: ModelCall
     ) -> AsyncGenerator[TResponseStreamEvent | ModelResponse]:
-        """The model's events, each told before it is passed on; the whole response in the end."""
+        """The model's events, each recorded before it is passed on; the whole response in the end."""
         now = self._invocation.at_work
         model = self._model(now.agent)
         with now.reply(_names(call)) as reply:
@@ -124,7 +124,7 @@ class TappedModel(Model):
                         reply.take(event)
                         await now.room()
                         yield event
-            except NotImplementedError:  # what a model that cannot stream raises
+            except NotImplementedError:  # raised by a model that cannot stream
                 if reply.has_output:
                     raise
                 whole = await model.get_response(*call.arguments(), **call.more)
@@ -145,7 +145,7 @@ class TappedModel(Model):
         return model
 
     def _prepare(self, call: ModelCall) -> None:
-        """Give back what the runner left out because a model was named, and add what the client asked for."""
+        """Restore what the runner omitted because a model was named, and add the client's settings."""
         now = self._invocation.at_work
         call.model_settings = self._defaults(now.agent).resolve(call.model_settings)
         if not now.answers_client:
@@ -161,7 +161,7 @@ class TappedModel(Model):
             call.output_schema = RequestSchema(request.settings.output)
 
     def _defaults(self, agent: Agent[Any]) -> ModelSettings:
-        """The settings that a model's name brings to an agent that has none of its own."""
+        """The default settings of a model's name, for an agent without settings."""
         if isinstance(agent.model, Model) or isinstance(self.run_model, Model):
             return ModelSettings()
         if agent.model_settings != get_default_model_settings(agent.model):
@@ -170,7 +170,7 @@ class TappedModel(Model):
 
 
 class RequestSchema(AgentOutputSchemaBase):
-    """The JSON schema that a client wants the answer to fit. Only the model receives it; the runner
+    """The JSON schema of the client's request for the answer. Only the model receives it; the runner
     validates nothing."""
 
     def __init__(self, output: OutputFormat) -> None:
@@ -193,7 +193,7 @@ class RequestSchema(AgentOutputSchemaBase):
 
 
 def settings(request_settings: Settings) -> ModelSettings:
-    """What the client asked for, in the SDK's words."""
+    """The settings of the client's request, in the SDK's form."""
     thinking = {
         "effort": request_settings.reasoning_effort,
         "summary": request_settings.reasoning_summary,
@@ -220,7 +220,7 @@ def _choice(request_settings: Settings) -> ModelSettings:
 
 
 def _call(arguments: tuple[Any, ...], more: dict[str, Any]) -> ModelCall:
-    """A call's arguments, which the runner gives by name or by place."""
+    """A call's arguments, which the runner gives by name or by position."""
     names = list(ModelCall.__dataclass_fields__)[:-1]
     by_name = dict(zip(names, arguments, strict=False))
     by_name |= {name: more.pop(name) for name in names if name in more}
@@ -228,7 +228,7 @@ def _call(arguments: tuple[Any, ...], more: dict[str, Any]) -> ModelCall:
 
 
 def _names(call: ModelCall) -> list[str]:
-    """The tools that hand the conversation over."""
+    """The tools for handoffs."""
     return [handoff.tool_name for handoff in call.handoffs]
 
 
@@ -246,7 +246,7 @@ def _usage(counts: Any) -> Usage:
 
 
 def _completed_event(output: list[TResponseOutputItem]) -> ResponseCompletedEvent:
-    """A reply that is whole at once, for a runner that streams."""
+    """A complete reply, for a runner that streams."""
     response = Response.model_construct(
         id="resp_recorded",
         created_at=0,

@@ -1,8 +1,8 @@
-"""What is changed of the OpenAI Agents SDK, and what is relied on beyond its public promise: nothing else is.
+"""The patches of the OpenAI Agents SDK, and the private attributes that we use. There are no others.
 
 Every run begins in `AgentRunner`, and every turn asks for its tools in `Agent.get_all_tools`. Both are
-wrapped once when this file is imported: inside a run of ours they are listened to, outside they do what they
-did. Nothing of our runs is traced: tracing sends what was said to OpenAI.
+wrapped once when this file is imported: inside a run of ours they are observed, outside they behave as
+before. Nothing of our runs is traced: tracing sends content to OpenAI.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _get_all_tools = Agent.get_all_tools
 
 
 def _with_tap(options: dict[str, Any], invocation: OpenAIAgentsInvocation) -> dict[str, Any]:
-    """A run's options, with the invocation listening."""
+    """The options of a run, with the invocation as observer."""
     config = _without_tracing(options)["run_config"]
     model = TappedModel(config.model, config.model_provider, invocation)
     return {**options, "run_config": dataclasses.replace(config, model=model)}
 
 
 def _without_tracing(options: dict[str, Any]) -> dict[str, Any]:
-    """A run's options without tracing, and without what a run around it listens with."""
+    """The options of a run without tracing, and without the observer of an outer run."""
     run_config: Any = options.get("run_config") or {}
     config = run_config if isinstance(run_config, RunConfig) else RunConfig(**run_config)
     model = config.model.run_model if isinstance(config.model, TappedModel) else config.model
@@ -49,12 +49,12 @@ def _without_tracing(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _outside(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a run that is not listened to; begun by one of ours, in a thread, it is not traced."""
+    """The options of a run that is not observed; if one of ours started it in a thread, it is not traced."""
     return options if SCOPE.get() is None else _without_tracing(options)
 
 
 def _here(agent: Agent[Any]) -> OpenAIAgentsInvocation | None:
-    """The invocation that a run of `agent` is, where it begins inside a run of ours."""
+    """The invocation for a run of `agent` that starts inside a run of ours, or None."""
     place = scope()
     if place is None or not isinstance(place.member, OpenAIAgentsInvocation):
         return None
@@ -72,7 +72,7 @@ async def _run_here(self: Any, starting_agent: Any, input: Any, **options: Any) 
 async def run_with_tap(
     invocation: OpenAIAgentsInvocation, runner: Any, agent: Any, input: Any, options: dict[str, Any]
 ) -> RunResult:
-    """A run that the invocation listens to."""
+    """A run that the invocation observes."""
     with invocation.working():
         result = await _run(runner, agent, input, **_with_tap(options, invocation))
         invocation.at_work.catch_up(result.to_input_list())

@@ -1,9 +1,9 @@
 """One model reply of an OpenAI Agents SDK agent on its way into the log.
 
-Every model of the SDK streams OpenAI's Responses events, whatever it speaks to its server. Items are told
-apart by `output_index` (ids may all be the same placeholder), events and items by their `type` (their types
-are unions of dozens, here `Any`). Calls stay open until the reply has ended, and
-those that the finished response does not have are ended as incomplete: the SDK runs only what is in it.
+Every model of the SDK streams OpenAI's Responses events, whatever protocol its server has. Items are
+identified by `output_index` (ids may all be the same placeholder), events and items by their `type` (their
+types are unions of dozens, here `Any`). Calls stay open until the reply has ended, and those that the
+finished response does not have end as incomplete: the SDK runs only calls in the response.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CALLS = ("function_call", "custom_tool_call")
 
 
 class _Open:
-    """An item that is open: its ordinal, its type, and our ordinals of the server's parts."""
+    """An open item: its ordinal, its type, and our ordinals of the server's parts."""
 
     def __init__(self, number: int, kind: str) -> None:
         self.number = number
@@ -34,7 +34,7 @@ class _Open:
         self._parts: dict[tuple[str, int], int] = {}
 
     def part(self, kind: str, index: int) -> int:
-        """Our ordinal: parts count in the order in which they get content, summaries by themselves."""
+        """Our ordinal: parts count in the order in which they get content, summaries separately."""
         key = (kind, index)
         if key not in self._parts:
             alike = [k for k, _ in self._parts if (k == "summary") == (kind == "summary")]
@@ -45,8 +45,8 @@ class _Open:
 class OpenAIAgentsReply:
     """Opens and closes the items of one reply.
 
-    `tools` are the agent's own by name, `theirs` the names of the client's. `output` is what the response
-    held once the reply is `done`.
+    `tools` are the agent's own by name, `theirs` the names of the client's. `output` is the output of the
+    response once the reply is `done`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class OpenAIAgentsReply:
 
     @property
     def has_output(self) -> bool:
-        """Whether anything of it was seen."""
+        """Whether any event of it has arrived."""
         return self._has_items or self.response is not None
 
     def take(self, event: Any) -> None:
@@ -92,7 +92,7 @@ class OpenAIAgentsReply:
                 self._on_delta(event)
 
     def finish(self) -> None:
-        """The stream has ended. Raises `ModelFailed`, or `LimitReached` for a reply that was cut off."""
+        """The stream has ended. Raises `ModelFailed`, or `LimitReached` for a reply that a limit cut off."""
         response = self.response
         if response is None:
             raise ModelFailed("The model's reply ended in the middle.")
@@ -102,7 +102,7 @@ class OpenAIAgentsReply:
             raise LimitReached("content_filter" if cut == "content_filter" else "max_output_tokens")
 
     def whole(self, response: Any, model: str, id: str | None) -> None:
-        """Say what was not streamed of a response, close what is open, account for it."""
+        """Record the parts of a response that were not streamed, close what is open, account for it."""
         self.output = self.output or list(response.output)
         rest = [item for item in self.output if self._is_new(item)]
         for index, item in enumerate(rest, -len(rest)):
@@ -128,7 +128,7 @@ class OpenAIAgentsReply:
         return item.call_id not in self._calls if item.type in CALLS else not self._has_items
 
     def _on_delta(self, event: Any) -> None:
-        """Something was added to an open item; anything we have no word for is passed over."""
+        """Add to an open item; events that we do not have are ignored."""
         open_item = self._open.get(getattr(event, "output_index", -1))
         if open_item is None:
             return
@@ -200,7 +200,7 @@ class OpenAIAgentsReply:
         )
 
     def _on_item_done(self, index: int, item: Any) -> None:
-        """An item is whole. Calls stay open."""
+        """An item is complete. Calls stay open."""
         if index not in self._open:
             self._on_item_added(index, item)
         open_item = self._open.get(index)
@@ -217,7 +217,7 @@ class OpenAIAgentsReply:
         self._say(t.ItemCompleted(open_item.number, details=details(item)))
 
     def _emit_texts(self, number: int, item: Any) -> None:
-        """The words of an item of which no piece was streamed."""
+        """The text of an item without streamed deltas."""
         if item.type == "reasoning":
             for part, text in enumerate(texts(item.summary)):
                 self._say(t.ReasoningSummaryDelta(number, text, part))
@@ -243,13 +243,13 @@ def _json(value: Any) -> Any:
 
 
 def _server_failure(code: str | None) -> ModelFailed:
-    """A failure in the stream. The server's own words may hold secrets and stay out."""
+    """A failure in the stream. The server's text may have secrets and is removed."""
     failure = server_failure("", {"code": code})
     return failure.but(message=f"The model server reported an error: {code or 'without a code'}.")
 
 
 def _cut(response: Any) -> t.Finish | None:
-    """Why a response ended before its end."""
+    """The reason why a response ended early."""
     reason = getattr(getattr(response, "incomplete_details", None), "reason", None)
     if reason is None and getattr(response, "status", None) != "incomplete":
         return None

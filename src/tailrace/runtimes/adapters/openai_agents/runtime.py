@@ -1,8 +1,8 @@
-"""An agent of the OpenAI Agents SDK as a runtime: the SDK's runner, listened to at its models and tools
+"""An agent of the OpenAI Agents SDK as a runtime: the SDK's runner, observed at its models and tools
 (`model.py`, `tools.py`) and played back (`playback.py`).
 
-Agents that tools run take part as subagents: those of `Agent.as_tool` and those that a tool runs itself. They
-are met where every run begins (`patches.py`).
+Agents that tools run take part as subagents: those of `Agent.as_tool` and those that a tool runs itself.
+They are observed where every run begins (`patches.py`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""An OpenAI Agents SDK agent's tools as its run gets them: copies that ask the invocation first.
+"""The tools of an OpenAI Agents SDK agent in a run: copies that call the invocation first.
 
 The SDK would stop a run for an approval and lose it with the process; the copies need no approval of the
-SDK's and wait for the person themselves, so that tools beside them continue. The user's own tool is called
-in the end, with its own timeout and its own way of reporting failures.
+SDK and wait for the person themselves, so that parallel tools continue. The user's own tool is called in
+the end, with its own timeout and its own failure function.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvo
 
 
 def tap_tools(tools: Sequence[Tool], invocation: OpenAIAgentsInvocation) -> list[Tool]:
-    """The tools as the invocation's agent gets them; the client's too, where it answers the client."""
+    """The tools for the invocation's agent; with the client's tools if the agent answers the client."""
     copies = [_tap_tool(tool, invocation) for tool in tools]
     if invocation.is_main:
         copies += _client_tools(
@@ -62,12 +62,12 @@ def _tap_function(tool: FunctionTool, invocation: OpenAIAgentsInvocation) -> Fun
     tap = copy.copy(tool)
     tap.on_invoke_tool = invoke
     tap.needs_approval = False
-    tap.timeout_seconds = None  # the tool's own call has it; waiting for a person has none
+    tap.timeout_seconds = None  # the tool's own call has it; waiting for a person has no timeout
     return tap
 
 
 async def _call(tool: FunctionTool, context: Any, arguments: str) -> tuple[Any, bool]:
-    """Call a tool; what it gave, and whether that tells of a failure."""
+    """Call a tool; returns its result, and whether that reports a failure."""
     failed = False
     own = copy.copy(tool)
     context = copy.copy(context)
@@ -119,7 +119,7 @@ def _tap_custom(tool: CustomTool, invocation: OpenAIAgentsInvocation) -> CustomT
 
 
 def _client_tools(specs: Sequence[ToolSpec], names: Collection[str]) -> list[Tool]:
-    """The client's tools, as far as the agent has none of that name."""
+    """The client's tools whose names the agent does not use."""
     tools: list[Tool] = []
     for spec in specs:
         if spec.kind != "function" or spec.name in names:
@@ -129,7 +129,7 @@ def _client_tools(specs: Sequence[ToolSpec], names: Collection[str]) -> list[Too
             description=spec.description,
             params_json_schema=cast("dict[str, Any]", spec.parameters or {"type": "object"}),
             on_invoke_tool=_nothing,
-            strict_json_schema=False,  # told below: here it would rewrite the client's schema
+            strict_json_schema=False,  # true would rewrite the client's schema here
         )
         tool.strict_json_schema = bool(spec.strict)
         tools.append(tool)

@@ -1,4 +1,4 @@
-"""One run of a Pydantic AI agent inside a run of ours, as its tap asks for it: replies, tools, people."""
+"""One run of a Pydantic AI agent inside a run of ours: its replies, tools, and requests to people."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from tailrace.runtimes.tools.contract import tool_failure
 
 NOBODY = "Nobody runs this tool for an agent that was called by another one."
 RETRY = "retry"
-"""`metadata={"after_crash": "retry"}` on a tool: a call that a crash cut off may be made again."""
+"""`metadata={"after_crash": "retry"}` of a tool: a call that a crash interrupted may be made again."""
 
 
 class PydanticAIInvocation(Member):
@@ -61,14 +61,14 @@ class PydanticAIInvocation(Member):
     async def before_reply(
         self, messages: Sequence[ModelMessage], tools: Mapping[str, ToolDefinition]
     ) -> ModelResponse | None:
-        """Called before a model with these `tools` is asked: the reply, if the log has it."""
+        """Called before a call of a model with these `tools`: the reply, if the log has it."""
         self._tools = tools
         self.catch_up(messages)
         items = await self.next_reply()
         return None if items is None else response(items, in_same_run=True)
 
     def with_late_inputs(self, messages: list[ModelMessage]) -> list[ModelMessage]:
-        """What the model is asked: the framework's messages, and what people said with their answers."""
+        """The messages for the model: the framework's, and those that came with people's answers."""
         return with_late_inputs(messages, self.late_inputs())
 
     @contextmanager
@@ -81,7 +81,7 @@ class PydanticAIInvocation(Member):
             raise
 
     def catch_up(self, messages: Sequence[ModelMessage]) -> None:
-        """Log the results of calls that never reached a tool: unknown, malformed, skipped."""
+        """Log the results of calls that did not reach a tool: unknown, malformed, skipped."""
         for part in messages[-1].parts if messages else ():
             if isinstance(part, ToolReturnPart):
                 number = self.call(part.tool_call_id)
@@ -94,7 +94,7 @@ class PydanticAIInvocation(Member):
     async def execute(
         self, call: ToolCallPart, tool: ToolDefinition, work: Callable[[], Awaitable[Any]]
     ) -> Any:
-        """A tool's execution, or what the log has instead of it."""
+        """Execute a tool, or return the result in the log."""
         number = self.call(call.tool_call_id)
         if number is None:  # a tool that calls tools
             return await work()
@@ -143,10 +143,11 @@ class PydanticAIInvocation(Member):
         self.complete(number, _text(result))
         return result
 
-    # the people
+    # people
 
     async def answers(self, requests: DeferredToolRequests) -> DeferredToolResults:
-        """What people say to the calls that wait for them. Calls for the client end the turn."""
+        """People's decisions and answers for the calls that wait for them. Calls for the client end the
+        turn."""
         numbers: dict[str, int] = {}
         for call in (*requests.approvals, *requests.calls):
             number = self.call(call.tool_call_id)
@@ -171,7 +172,8 @@ class PydanticAIInvocation(Member):
         )
 
     def _ask_result(self, number: int, call: ToolCallPart, requests: DeferredToolRequests) -> None:
-        """A call whose result comes from outside: the client's, or one that its tool put off."""
+        """A call whose result comes from outside: from the client, or from a person because its tool
+        deferred it."""
         item = self.state.items[number]
         if item.started.runs_on == "client":
             return
@@ -207,7 +209,7 @@ class PydanticAIInvocation(Member):
 
 
 def _text(value: object) -> str:
-    """A tool's value as the model reads it."""
+    """A tool's value as text for the model."""
     if isinstance(value, ToolReturn):
         value = value.return_value
     return ToolReturnPart("tool", value, "call").model_response_str()

@@ -1,7 +1,7 @@
 """Our items as Pydantic AI's messages, and its parts as our items.
 
-What only Pydantic AI can read again (signatures, provider ids, native tool calls) travels in an item's
-`details` under `DIALECT`, or as a `ProviderItem` of that dialect.
+Data that only Pydantic AI can read again (signatures, provider ids, native tool calls) are kept in an
+item's `details` under `DIALECT`, or as a `ProviderItem` of that dialect.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Prompt = str | Sequence[UserContent] | None
 
 
 def request_prompt(request: RunRequest) -> tuple[Prompt, list[ModelMessage], str]:
-    """A request as (user prompt, message history, instructions), as `Agent.run` takes them.
+    """A request as (user prompt, message history, instructions), the arguments of `Agent.run`.
 
     System messages become instructions, so that they add to the agent's own prompt and never replace it.
     """
@@ -88,7 +88,7 @@ def response(items: Iterable[i.Item], *, in_same_run: bool) -> ModelResponse:
 
 
 def details(part: ModelResponsePart, **more: i.Json) -> dict[str, i.Json]:
-    """What has to come back with a text, thinking or call part besides its words."""
+    """The fields of a text, thinking or call part that must be sent back besides its text."""
     fields = {
         name: value
         for name in ("id", "signature", "provider_name", "provider_details")
@@ -151,7 +151,7 @@ def _user_content(item: i.Item) -> str | list[UserContent]:
 
 
 def _content(part: i.Part) -> UserContent:
-    """Raises `ModelFailed` for a file that only some provider's own id names."""
+    """Raises `ModelFailed` for a file that has only a provider's id."""
     match part:
         case i.TextPart():
             return part.text
@@ -202,7 +202,7 @@ def _reply_parts(item: i.Item, *, in_same_run: bool) -> list[ModelResponsePart]:
 
 
 def arguments_text(part: ToolCallPart) -> str:
-    """A call's arguments as the model wrote them, or as the framework put them together."""
+    """A call's arguments as the model wrote them, or as the framework assembled them."""
     if isinstance(part.args, str):
         return part.args
     return msgspec.json.encode(part.args or {}).decode()

@@ -1,10 +1,11 @@
-"""How a Pydantic AI agent is listened to: what is changed of the framework, and what is relied on beyond its
-public promise. Nothing else is.
+"""Observes a Pydantic AI agent: the patches of the framework, and the private attributes that we use. There
+are no others.
 
 Every way of running an agent begins with `Agent.iter`, which is wrapped once when this file is imported:
-outside a run of ours it does what it did, inside one it adds `Tap` to the agent's capabilities for one run.
-Its model takes the reply at the model's own edge (an event handler on the run would cost 20 times as much a
-token), and its hooks see tools begin, end and wait. Nothing is decided here: `invocation.py` is asked.
+outside a run of ours it behaves as before, inside one it adds `Tap` to the agent's capabilities for one
+run. Its model reads the reply from the model's own stream (an event handler on the run would cost 20 times
+as much a token), and its hooks are called when tools start, end and wait. `invocation.py` makes all
+decisions.
 """
 
 from __future__ import annotations
@@ -41,12 +42,13 @@ CAPABILITY = (
     "wrap_tool_execute",
     "handle_deferred_tool_calls",
 )
-"""What `Tap` overrides: a release that does not call one of them would run agents unheard."""
+"""The methods that `Tap` overrides: with a release that does not call one of them, agents would run without
+being observed."""
 
 
 @dataclass
 class Tap(AbstractCapability[Any]):
-    """Listens to one run of one agent."""
+    """Observes one run of one agent."""
 
     invocation: PydanticAIInvocation
 
@@ -112,7 +114,7 @@ class _TappedModel(WrapperModel):
         model_request_parameters: ModelRequestParameters,
         run_context: RunContext[Any] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
-        """For an agent with an event handler of its own: it hears each reply when it is whole."""
+        """For an agent with an event handler of its own: it gets each reply when it is complete."""
         response = await self.request(messages, model_settings, model_request_parameters)
         yield CompletedStreamedResponse(
             response, model_request_parameters=model_request_parameters, replay_events=True
@@ -131,7 +133,7 @@ def _streams(model: Model) -> bool:
 async def _iterate(
     iterate: Any, agent: Any, prompt: Any, options: dict[str, Any]
 ) -> AsyncGenerator[Any]:
-    """`Agent.iter`, with a tap on it where it runs inside a run of ours."""
+    """`Agent.iter`, with a tap if it runs inside a run of ours."""
     place = scope()
     if place is None:
         async with iterate(agent, prompt, **options) as run:

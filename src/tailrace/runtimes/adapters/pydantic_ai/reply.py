@@ -1,6 +1,6 @@
 """One model reply of a Pydantic AI agent on its way into the log.
 
-Takes the stream's events as they come and the whole response at its end. A call's end is not in the
+It takes the stream's events as they arrive and the whole response at the end. A call's end is not in the
 stream (`PartEndEvent` comes when the next part begins, and deltas may still follow), so calls are closed
 from the response. A call of an output tool is the answer itself: it is shown as a message.
 """
@@ -57,7 +57,7 @@ class PydanticAIReply:
         self._call_ids: dict[int, str] = {}
 
     def take(self, event: ModelResponseStreamEvent) -> None:
-        """One event of the stream. What it says of the final result is of no use here."""
+        """Add one event of the stream. Its information about the final result is ignored."""
         match event:
             case PartStartEvent(index=index, part=part):
                 self._on_part_start(index, part)
@@ -74,7 +74,7 @@ class PydanticAIReply:
                 pass
 
     def whole(self, response: ModelResponse) -> None:
-        """A reply that was not streamed."""
+        """Record a reply that was not streamed."""
         for index, part in enumerate(response.parts):
             self._on_part_start(index, part)
             self._on_part_end(index, part)
@@ -88,7 +88,7 @@ class PydanticAIReply:
         for call_id, number in self._calls.items():
             if call_id in whole:
                 self._finish_call(whole[call_id])
-            else:  # renamed or taken back on the way: no result will ever name it
+            else:  # renamed or withdrawn during the stream: no result will name it
                 self._say(t.ItemCompleted(number, "incomplete"))
         self._say(_usage(response, calls=self._shows_calls()))
 

@@ -1,8 +1,6 @@
-"""A Pydantic AI agent as a runtime: `Agent.run`, listened to (`patches.py`) and played back
-(`playback.py`).
+"""A Pydantic AI agent as a runtime: `Agent.run`, observed (`patches.py`) and played back (`playback.py`).
 
-Agents that its tools run take part as subagents: they are met where every run begins
-(`patches.py`).
+Agents that its tools run take part as subagents: they are observed where every run begins (`patches.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.node_lifecycle import ending, opening
 
-assert patches  # imported for what it wraps
+assert patches  # imported for its patches
 
 MAX_MESSAGE = 500
 Deps = Callable[[RunRequest], Any]
@@ -96,7 +94,7 @@ def _tools(settings: Settings) -> list[ToolDefinition]:
 
 
 def _settings(settings: Settings) -> ModelSettings:
-    """What the client asked for, in the framework's words."""
+    """The settings of the client's request, in the framework's form."""
     parameters: dict[str, Any] = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,
@@ -133,7 +131,7 @@ def _failure(error: BaseException) -> BaseException:
 
 
 def _fallback(group: BaseExceptionGroup[Any]) -> ModelFailed:
-    """What all of an agent's models failed with: it may be asked again where one of them may."""
+    """The failure of all of an agent's models: retryable if one of them is."""
     message = "None of the agent's models answered."
     failures = [
         refusal(e, e.status_code) for e in group.exceptions if isinstance(e, ModelHTTPError)
