@@ -1,7 +1,8 @@
-"""A model whose replies have a size: so many events and so much text, then the run ends as incomplete.
+"""A model whose replies have a maximum size: a limit of events and of text, beyond which the run ends as
+incomplete.
 
-The bytes of a reply are counted where they arrive (`http.py`). Here it is what was made of them, whatever
-model that is: an event costs more in a log than its bytes on the wire.
+The bytes of a reply are counted where they arrive (`http.py`). This file counts the decoded payloads of any
+model: an event costs more in a log than its bytes on the wire.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from tailrace.models.contract import Model, refusal
 
 
 class ReplyBounds(Struct, frozen=True, kw_only=True):
-    """Of one reply: the `bytes` that a server sent, unpacked, and the `events` and `text_bytes` that were
-    made of them; 0 is no bound."""
+    """Limits of one reply: the `bytes` from a server, decompressed, and the decoded `events` and
+    `text_bytes`; 0 is no limit."""
 
     bytes: int = 67_108_864
     events: int = 250_000
@@ -28,7 +29,7 @@ class ReplyBounds(Struct, frozen=True, kw_only=True):
 
 
 class BoundedModel:
-    """Another model, with bounds."""
+    """Another model, with limits."""
 
     def __init__(self, model: Model, bounds: ReplyBounds) -> None:
         self.name = model.name
@@ -36,7 +37,7 @@ class BoundedModel:
         self._bounds = bounds
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Payload], None]:
-        """As the model's; raises `LimitReached` after what is within the bounds."""
+        """As the model's; raises `LimitReached` after the payloads within the limits."""
         events = size = 0
         async with aclosing(self._model.stream(request)) as batches:
             async for payloads in batches:
@@ -62,7 +63,7 @@ class BoundedModel:
         return "max_reply_bytes" if bounds.text_bytes and size > bounds.text_bytes else ""
 
     def _fitting(self, events: int, size: int, sizes: Sequence[int]) -> int:
-        """How many more payloads of these sizes are within the bounds."""
+        """The number of further payloads of these sizes within the limits."""
         for count, more in enumerate(sizes):
             events, size = events + 1, size + more
             if self._beyond(events, size):

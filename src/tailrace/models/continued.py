@@ -1,10 +1,10 @@
-"""A model server that continues from the beginning of a reply, which a crash cut off (docs/adr/0017).
+"""A model server that continues from the beginning of a reply that a crash interrupted (docs/adr/0017).
 
-The text that clients received (`ModelRequest.begun`) is sent with the request, and the server answers with
-the continuation. Here the reply is made complete again: the beginning, then the continuation. So the caller
-gets a complete reply that repeats the beginning, as from a server that gives the same reply twice. Servers
-differ (litellm's and DeepSeek's documents, 2026): most answer with the continuation alone, some repeat the
-beginning. If a server refuses such a request, it is sent again without the beginning.
+The text that clients received (`ModelRequest.beginning`) is sent with the request, and the server answers
+with the continuation. Here the reply is made complete again: the beginning, then the continuation. So the
+caller gets a complete reply that repeats the beginning, as from a server that gives the same reply twice.
+Servers differ (documentation of litellm and DeepSeek, 2026): most answer with the continuation alone, some
+repeat the beginning. If a server refuses such a request, it is sent again without the beginning.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from tailrace.events.request import ModelRequest
 from tailrace.models.contract import Model, refusal
 
 SHORTEST = 16
-"""Characters of a beginning above which its echo cannot be confused with a continuation that is alike."""
+"""The length of a beginning, in characters, above which its echo cannot be confused with a similar
+continuation."""
 MESSAGE = 0
 """The number of the message that continues: it is the first item of the reply."""
 OTHERWISE = (401, 402, 403, 404, 408, 409, 425, 429, 502, 504)
-"""Failures that have nothing to do with a beginning; any other may say that a server takes none."""
+"""Statuses that are independent of a beginning; any other may mean that the server does not accept one."""
 
 
 class ContinuedModel:
-    """`model`, whose codec sends what a reply began with."""
+    """`model`, whose codec sends the beginning of a reply."""
 
     def __init__(self, model: Model) -> None:
         self.name = model.name
@@ -38,7 +39,7 @@ class ContinuedModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[t.Payload], None]:
         plain = msgspec.structs.replace(request, beginning="")
         if len(request.beginning) < SHORTEST or request.settings.output.kind != "text":
-            continuation = None  # what a grammar forces begins at its beginning
+            continuation = None  # output that a grammar forces starts at its beginning
         else:
             continuation = _Continuation(request.beginning)
         first_request = plain if continuation is None else request
@@ -76,7 +77,7 @@ class _Continuation:
         self._is_settled = False
 
     def convert(self, payloads: Sequence[t.Payload]) -> list[t.Payload]:
-        """The payloads of the complete reply that the server's next payloads become."""
+        """The payloads of the complete reply for the server's next payloads."""
         self.has_output = True
         return [output for payload in payloads for output in self._one(payload)]
 
@@ -99,7 +100,7 @@ class _Continuation:
                 return [self._shift(payload)]
 
     def _shift(self, payload: t.Payload) -> t.Payload:
-        """A payload with its item's number in the complete reply: the message's, or one behind it."""
+        """A payload with its item's number in the complete reply: that of the message, or a later one."""
         if not isinstance(payload, t.ItemEvent):
             return payload
         item = MESSAGE if payload.item == self._theirs else payload.item + 1
@@ -109,8 +110,8 @@ class _Continuation:
         return "".join(delta.text for delta in self._deltas)
 
     def _settle(self) -> list[t.Payload]:
-        """The message's beginning, and what the server has said so far after it: once it is known whether
-        that is the beginning once more, or the white space at its end, which some must be asked without."""
+        """The message's beginning, and the server's text so far after it, once it is known whether that
+        text repeats the beginning, or the white space at its end, which some servers do not accept."""
         if self._is_settled:
             return []
         self._is_settled = self._open = True
@@ -122,7 +123,7 @@ class _Continuation:
         return [started, t.TextDelta(MESSAGE, self._text), *self._after(len(prefix))]
 
     def _begins_anew(self) -> bool:
-        """Whether the server repeats much of the beginning, and then says something else."""
+        """Whether the server repeats much of the beginning, and then continues differently."""
         words = self._words()
         pairs = enumerate(zip(words, self._text, strict=False))
         alike = next((n for n, (a, b) in pairs if a != b), len(words))

@@ -1,4 +1,4 @@
-"""What a model is to the rest: something that streams one reply to one request."""
+"""The interface of a model: it streams one reply to one request."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ class Model(Protocol):
     name: str
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Sequence[Payload], None]:
-        """One reply, in batches of what arrived together: items, then one `Usage`.
+        """One reply, in batches of payloads that arrived together: items, then one `Usage`.
 
-        The items are numbered from 0; a call to which the server gave no id has an empty one. Raises
-        `ModelFailed`; items that are open then stay open (the caller ends them). Closing the generator closes
-        the connection.
+        The items are numbered from 0; a call without an id from the server has an empty one. Raises
+        `ModelFailed`; items that are open then stay open (the caller ends them). Closing the generator
+        closes the connection.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
 
 
 @runtime_checkable
 class Refuses(Protocol):
-    """A model that knows before it is asked what its server has no form for."""
+    """A model that can refuse a request before it is sent, because its server has no form for the content."""
 
     def refusal(self, request: ModelRequest) -> ModelFailed | None:
-        """How `stream` would fail at once, whatever the server says."""
+        """The failure that `stream` would raise at once, or None."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""A model that repeats the last thing the user said, word by word."""
+"""A model that repeats the last text of the user, word by word."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORD = re.compile(r"\s*\S+\s*")
 
 
 class EchoModel:
-    """Says the last user text `repeat` times, a word every `interval_ms`. Counts words as tokens."""
+    """Sends the last user text `repeat` times, a word every `interval_ms`. Counts words as tokens."""
 
     def __init__(self, name: str, *, interval_ms: float = 0, repeat: int = 1) -> None:
         self.name = name
@@ -25,7 +25,7 @@ class EchoModel:
         return play_at_pace(self._reply(request), self._interval_ms)
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Does nothing: no connection is open."""
 
     def _reply(self, request: ModelRequest) -> Iterator[Payload]:
         text = last_user_text(request)
@@ -34,7 +34,7 @@ class EchoModel:
         item = 0
         yield ItemStarted(item, "message")
         for turn in range(self._repeat):
-            for word in WORD.finditer(text):  # one at a time: a thousand streams hold no word lists
+            for word in WORD.finditer(text):  # one at a time: a thousand streams need no word lists
                 first_again = turn and word.start() == 0
                 yield TextDelta(item, apart + word[0] if first_again else word[0])
                 count += 1

@@ -1,9 +1,9 @@
 """A model behind HTTP: one aiohttp session, a codec, timeouts, and retries before the first event only.
 
 Once a payload of a reply was yielded, the reply is never requested again, because the caller has it in its
-log. A server that only shows that it is alive (comments, pings, blank pieces) counts as silent. A reply
-that was complete when its connection broke or stalled is complete. Closing the generator closes the
-connection, which tells the model server to stop.
+log. A server that sends only comments, pings and blank pieces counts as silent. A reply that was complete
+when its connection broke or stalled is complete. Closing the generator closes the connection, which tells
+the model server to stop.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ logger = logging.getLogger("tailrace.models")
 
 MAX_ERROR_BODY = 65_536
 SHORTEST_SECRET = 8
-"""Header values shorter than this are words."""
+"""Header values shorter than this are words, not secrets."""
 BAD, SLOW = 502, 504
 """The statuses of a server that cannot be reached or breaks the connection, and of one that times out."""
 
 
 class Timeouts(Struct, frozen=True):
-    """Seconds to connect, to the first byte of a reply, and of waiting between two events of it."""
+    """Timeouts in seconds: to connect, to the first byte of a reply, and between two events of it."""
 
     connect: float = 10.0
     first_byte: float = 120.0
@@ -50,10 +50,10 @@ class Timeouts(Struct, frozen=True):
 
 
 class Sessions:
-    """The process's HTTP client, made when first used (it belongs to the running event loop)."""
+    """The process's HTTP client, made on first use (it belongs to the running event loop)."""
 
     def __init__(self, *, private: bool = False) -> None:
-        """`private`: names may lead to addresses inside (see `outbound`)."""
+        """`private`: names may resolve to private addresses (see `outbound`)."""
         self._private = private
         self._session: aiohttp.ClientSession | None = None
 
@@ -63,7 +63,7 @@ class Sessions:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, resolver=Resolver(private=self._private)),
                 timeout=aiohttp.ClientTimeout(total=None),
-                auto_decompress=False,  # it unpacks whatever a read brings in one go
+                auto_decompress=False,  # it decompresses everything that a read returns at once
                 response_class=InterimResponse,
                 middlewares=(guard(private=self._private),),
             )
@@ -77,10 +77,9 @@ class Sessions:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelServer:
-    """A model server, and how it is asked. `model` is its name for the model. `headers` carry the
-    credentials, which no error shows. Up to `most_bytes` of one reply are read, 0 for all. A user's id of
-    more than `longest_user` characters is sent as a digest, which tells users apart as well; 0 for any
-    length."""
+    """A model server and its options. `model` is its name for the model. `headers` contain the credentials,
+    which no error shows. Up to `most_bytes` of one reply are read, 0 for all. A user's id of more than
+    `longest_user` characters is sent as a digest, which distinguishes users as well; 0 for any length."""
 
     base_url: str
     model: str
@@ -128,8 +127,8 @@ class HttpModel:
                 await asyncio.sleep(wait_before(attempt, failure.retry_after))
 
     def refusal(self, request: ModelRequest) -> ModelFailed | None:
-        """What a server of the client's own dialect is asked can be refused for its choice of tools alone,
-        and for what was said in another one before."""
+        """The refusal of a request before it is sent. A request of the server's own dialect can be refused
+        only for its tool choice, and for items of another dialect."""
         settings, dialect = request.settings, self._codec.dialect
         same = settings.origin == dialect and all(speaks(item, dialect) for item in request.items)
         if same and not settings.tool_choice.names:
@@ -152,7 +151,7 @@ class HttpModel:
         return msgspec.structs.replace(request, settings=settings)
 
     async def _reply(self, request: HttpRequest) -> AsyncGenerator[Sequence[Payload], None]:
-        """What one reply says. Raises `ModelFailed`."""
+        """The payloads of one reply. Raises `ModelFailed`."""
         reply, first = await self._post_or_alternative(request)
         decoder = self._codec.decoder(self.name)
         patience = IdleTimer(self._server.timeouts.idle, decoder)
@@ -235,7 +234,7 @@ class HttpModel:
         return head
 
     def _redact(self, body: bytes) -> bytes:
-        """What a server said, without the keys that we showed it: some repeat them."""
+        """A server's text without the keys that we sent to it: some servers repeat them."""
         for value in self._server.headers.values():
             secret = value.rpartition(" ")[2].encode()
             if len(secret) >= SHORTEST_SECRET:
@@ -243,8 +242,8 @@ class HttpModel:
         return body
 
     def _public_failure(self, failure: ModelFailed, times: int, *, has_output: bool) -> ModelFailed:
-        """A failure as the caller gets it, after the server was asked so often. What no client may hear of
-        it, and how often it was asked, goes to the log."""
+        """A failure for the caller, after this number of attempts. The details that no client may see, and
+        the attempts, go to the log."""
         if failure.detail:
             logger.warning("model %s %s", self.name, self._clean(failure.detail))
         again = f" (asked {times} times)" if times > 1 else ""
@@ -274,7 +273,7 @@ class HttpModel:
         return first
 
     async def _error_body(self, reply: aiohttp.ClientResponse) -> bytes:
-        """What a server says of its refusal, as far as it says it in time."""
+        """The body of a server's refusal, as far as it arrives in time."""
         body = bytearray()
         with suppress(TimeoutError, aiohttp.ClientError, OSError):
             async with asyncio.timeout(self._server.timeouts.first_byte):
@@ -283,7 +282,7 @@ class HttpModel:
         return bytes(body[:MAX_ERROR_BODY])
 
     async def _read(self, reply: aiohttp.ClientResponse, patience: IdleTimer, how: str) -> bytes:
-        """What has arrived; empty at the end of the reply."""
+        """The bytes that have arrived; empty at the end of the reply."""
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
@@ -298,7 +297,7 @@ class HttpModel:
 
 
 class IdleTimer:
-    """How long to wait for a server: `seconds` since its last progress, whatever else it sends."""
+    """The time limit for a server: `seconds` since its last progress, whatever else it sends."""
 
     def __init__(self, seconds: float, decoder: UpstreamDecoder | None = None) -> None:
         self.seconds = seconds
@@ -333,14 +332,14 @@ def _words(error: Exception) -> str:
     """An I/O error without its address or its credentials."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, PermissionError) and cause.errno == 0:
-        return f"{cause.strerror}"  # ours: it names what would allow it
+        return f"{cause.strerror}"  # ours: it names the setting that would allow it
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return type(error).__name__
 
 
 def _by_headers(failure: ModelFailed, headers: Mapping[str, str]) -> ModelFailed:
-    """A refusal with what its headers say of asking again."""
+    """A refusal with the retry delay of its headers."""
     wait = server_wait(headers, time.time())
     final = headers.get("x-should-retry") == "false"
     return failure.but(

@@ -1,4 +1,4 @@
-"""Where this server connects to: the addresses behind a name, unless they are inside our own network.
+"""The addresses to which this server connects: those behind a name, unless they are inside our own network.
 
 A name in a configuration may belong to a third party, or point elsewhere later (DNS rebinding): to the
 cloud's metadata service, or to a database that trusts its network. So a name must resolve to public
@@ -21,11 +21,11 @@ FETCH_SECONDS = 5.0
 FETCH_BYTES = 1_000_000
 HTTP_OK = 200
 NAT64 = IPv6Network("64:ff9b::/96")
-"""Addresses of IPv4 for hosts that have IPv6 alone (RFC 6052)."""
+"""IPv6 addresses that stand for IPv4 addresses (RFC 6052)."""
 
 
 async def addresses(host: str, port: int, *, private: bool) -> Sequence[str]:
-    """The addresses to connect to for `host`; with `private` also those inside. Raises `OSError`."""
+    """The addresses to connect to for `host`; with `private` also private ones. Raises `OSError`."""
     check_literal(host, private=private)
     if _literal(host) is not None:
         return [host]
@@ -41,21 +41,23 @@ async def addresses(host: str, port: int, *, private: bool) -> Sequence[str]:
 
 
 def check_literal(host: str, *, private: bool) -> None:
-    """Raises `PermissionError` for an address on the link that is written as such."""
+    """Raises `PermissionError` for a literal link-local address."""
     literal = _literal(host)
     if literal is not None and literal.is_link_local and not private:
         raise PermissionError(0, f"{host} is an address of the link; allow it by {ALLOW} = true")
 
 
 def guard(*, private: bool) -> aiohttp.ClientMiddlewareType:
-    """A middleware for an aiohttp client, which asks its resolver for names alone."""
+    """A middleware for an aiohttp client, which calls its resolver for names only."""
 
     async def check(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         try:
             check_literal(request.url.host or "", private=private)
-        except PermissionError as error:  # as the resolver's: of others the kind is lost
+        except (
+            PermissionError
+        ) as error:  # like the resolver's: the type of other errors would be lost
             raise aiohttp.ClientConnectorError(request.connection_key, error) from None
         return await handler(request)
 
@@ -106,11 +108,11 @@ class Resolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: no connection is open."""
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that is written so; where an IPv6 address only carries one of IPv4, that one."""
+    """A literal address; for an IPv6 address that contains an IPv4 address, the latter."""
     try:
         address = ip_address(host.strip("[]").partition("%")[0])
     except ValueError:

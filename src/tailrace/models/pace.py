@@ -1,7 +1,7 @@
-"""Playing payloads at a given pace, for the models that need no server.
+"""Plays payloads at a given pace, for models without a server.
 
-With an interval, one payload at a time, at deadlines counted from the start, so that nothing drifts.
-Without, in batches, with one turn of the event loop between two of them.
+With an interval: one payload at a time, at deadlines counted from the start, so that delays do not add up.
+Without: in batches, with one turn of the event loop between two of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BATCH = 64
 async def play_at_pace(
     payloads: Iterable[Payload], interval_ms: float
 ) -> AsyncGenerator[Sequence[Payload], None]:
-    """Yield `payloads`, a delta every `interval_ms`; other payloads come with the delta after them."""
+    """Yield `payloads`, a delta every `interval_ms`; other payloads come with the next delta."""
     if interval_ms <= 0:
         rest = iter(payloads)
         while batch := list(islice(rest, BATCH)):

@@ -1,4 +1,4 @@
-"""A model whose calls have a price: each `Usage` says what it cost."""
+"""A model whose calls have a price: each `Usage` has its cost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MILLION = 1_000_000
 
 
 class Price(Struct, frozen=True):
-    """What a million tokens of each kind cost."""
+    """The price of a million tokens of each kind."""
 
     input: float
     cached: float
@@ -25,7 +25,7 @@ class Price(Struct, frozen=True):
     output: float
 
     def of(self, usage: Usage) -> float:
-        """What a call cost; a server's own figure, where it gives one, is the caller's to prefer."""
+        """The cost of a call; the caller should prefer a server's own figure."""
         fresh = max(usage.input - usage.cached - usage.cache_write, 0)
         total = (
             fresh * self.input

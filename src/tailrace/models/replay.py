@@ -17,7 +17,7 @@ _TEXT_DELTAS = (t.TextDelta, t.ReasoningDelta, t.ReasoningSummaryDelta)
 class ReplayModel:
     """Plays the file of one recorded reply, a delta every `interval_ms`, each text delta `repeat` times.
 
-    Whatever is asked, the reply is the same. A recording that breaks off fails like the server did.
+    The reply is the same for every request. An interrupted recording fails as the server did.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ReplayModel:
             raise decoder.failure
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Does nothing: no connection is open."""
 
     def _repeat_deltas(self, payloads: Sequence[t.Payload]) -> Iterator[t.Payload]:
         for payload in payloads:

@@ -1,11 +1,12 @@
-"""What a model server sends, bounded before it is decoded: interim replies (1xx), and the body of the reply.
+"""The response of a model server, bounded before it is decoded: interim replies (1xx), and the body of the
+reply.
 
 aiohttp reads past interim replies in a loop that never yields to the event loop, and bounds neither their
 number nor their bytes; here they are counted.
 
-We ask for `identity`. A body that is compressed all the same is unpacked in slices, with a turn of the event
-loop after each, because a kilobyte may become a megabyte. A body that expands beyond `RATIO` is an attack and
-is not read.
+We request `identity`. A body that is compressed anyway is decompressed in slices, with a turn of the event
+loop after each, because a kilobyte may become a megabyte. A body that expands beyond `RATIO` is an attack
+and is not read.
 """
 
 from __future__ import annotations
@@ -22,16 +23,17 @@ from tailrace.protocols.framing.codings import CODINGS, BadCoding, Unpacker, nam
 from tailrace.protocols.operators_faults import NO_REPLY
 
 MAX_INTERIM = 16
-"""Interim replies to one request. Servers send `100 Continue` once, `102` and `103` several times."""
+"""Maximum number of interim replies to one request. Servers send `100 Continue` once, `102` and `103`
+several times."""
 FREE = 1_048_576
 SLICE = 32_768
-"""So much is decoded before others get a turn: a flood of comments takes milliseconds to read."""
+"""Bytes that are decoded before other tasks get a turn: a flood of comments takes milliseconds to read."""
 RATIO = 200
-"""Beyond `FREE` bytes, a reply may unpack to so many times what was sent. Deltas reach about 30."""
+"""Beyond `FREE` bytes, the maximum ratio of decompressed to received bytes. Deltas reach about 30."""
 
 
 def unpacker(header: str) -> Unpacker | None:
-    """What reads a reply with this `Content-Encoding`; None where it is as it is. Raises `NoReply`."""
+    """The decompressor for this `Content-Encoding`; None for an uncompressed reply. Raises `NoReply`."""
     codings = names(header)
     if not codings:
         return None
@@ -44,18 +46,18 @@ def unpacker(header: str) -> Unpacker | None:
 
 
 class ReplyBody:
-    """The bytes of one reply, from `read`, which gives `b""` at the end."""
+    """The bytes of one reply, from `read`, which returns `b""` at the end."""
 
     def __init__(self, read: Callable[[], Awaitable[bytes]], header: str, most: int) -> None:
-        """`most` bytes are read, unpacked; 0 is no bound. Raises `NoReply`."""
+        """`most` decompressed bytes are read; 0 is no limit. Raises `NoReply`."""
         self._read = read
         self._unpacker = unpacker(header)
         self._most = most
         self._bytes_in = self._bytes_out = self._size = 0
 
     async def pieces(self, first: bytes) -> AsyncGenerator[bytes, None]:
-        """The body, of which `first` was read already, with a turn of the event loop after each piece that is
-        not the last of what has come. Raises `LimitReached`, `NoReply`."""
+        """The body, whose beginning `first` was read already, with a turn of the event loop after each
+        piece but the last that has arrived. Raises `LimitReached`, `NoReply`."""
         data = first
         while data:
             for piece in self._unpack(data):

@@ -1,4 +1,4 @@
-"""When a model server may be asked again: what its headers say of it, and how long we wait. Pure."""
+"""Retries of model servers: the delay that their headers request, and the delay that we wait. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tailrace.protocols.upstream_errors import LONGEST_WAIT
 
 FIRST_RETRY_WAIT = 0.5
 MAX_RETRY_WAIT = 30.0
-"""Seconds that a run waits before it asks again, however long the server wants it to."""
+"""The longest delay of a run before a retry, whatever the server requests, in seconds."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _SPAN = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h|d))+")
@@ -20,15 +20,15 @@ _STEP = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
 
 
 def wait_before(attempt: int, server_wait: float | None) -> float:
-    """Seconds before a server is asked once more, after `attempt` (0, 1 …) failed."""
+    """Seconds before the next attempt, after `attempt` (0, 1 …) failed."""
     wait = FIRST_RETRY_WAIT * 2**attempt if server_wait is None else server_wait
     return min(wait, MAX_RETRY_WAIT)
 
 
 def server_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """In how many seconds a server accepts a retry: `retry-after-ms`, else `Retry-After` in seconds or as a
-    date, else when the limit that is exhausted (`x-ratelimit-remaining-…: 0`) resets. None if it does not
-    say."""
+    """The delay in seconds after which a server accepts a retry: `retry-after-ms`, else `Retry-After` in
+    seconds or as a date, else the reset of the exhausted limit (`x-ratelimit-remaining-…: 0`). None without
+    such headers."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         if (seconds := _seconds(headers.get(name, ""), scale)) is not None:
             return seconds
@@ -47,7 +47,7 @@ def _seconds(text: str, scale: float) -> float | None:
 
 
 def _until(text: str, headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until a date, by the server's own clock where it shows it."""
+    """Seconds until a date, by the server's own clock if its headers have it."""
     moment = _moment(text)
     if moment is None:
         return None
@@ -56,7 +56,7 @@ def _until(text: str, headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _moment(text: str) -> float | None:
-    """A date as HTTP or ISO 8601 writes it."""
+    """A date in the format of HTTP or ISO 8601."""
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             moment = read(text)
@@ -67,7 +67,7 @@ def _moment(text: str) -> float | None:
 
 
 def _reset(headers: Mapping[str, str], what: str, now: float) -> float | None:
-    """When an exhausted limit resets, from OpenAI's and Anthropic's headers."""
+    """The time until an exhausted limit resets, from OpenAI's and Anthropic's headers."""
     for remaining, reset in (
         (f"x-ratelimit-remaining-{what}", f"x-ratelimit-reset-{what}"),
         (f"anthropic-ratelimit-{what}-remaining", f"anthropic-ratelimit-{what}-reset"),

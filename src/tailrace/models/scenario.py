@@ -35,10 +35,10 @@ from tailrace.models.echo import last_user_text
 
 
 class ScenarioStep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One thing the model does; exactly one of the first eight is given.
+    """One step of the model; exactly one of the first eight fields is given.
 
-    `call` names a tool (with `arguments`, `call_id`, `custom`). `delay_ms` waits. `fail` breaks the reply off
-    with a message, `cut` as if the connection had died.
+    `call` names a tool (with `arguments`, `call_id`, `custom`). `delay_ms` waits. `fail` ends the reply
+    with an error message, `cut` as if the connection had died.
     """
 
     text: str | None = None
@@ -57,7 +57,7 @@ class ScenarioStep(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class ScenarioReply(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One model reply. Token counts are words where `input` and `output` are not given."""
+    """One model reply. Token counts are words unless `input` and `output` are given."""
 
     steps: tuple[ScenarioStep, ...]
     when: str = ""
@@ -105,7 +105,7 @@ def choose(scenario: Scenario, request: ModelRequest) -> ScenarioReply | None:
 
 
 def turns_since_user(items: Sequence[Item]) -> int:
-    """How many replies the model has given since the last user message."""
+    """The number of replies of the model since the last user message."""
     turns, in_reply = 0, False
     for item in reversed(items):
         if isinstance(item, Message) and item.role == "user":

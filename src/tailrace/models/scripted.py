@@ -1,4 +1,4 @@
-"""A model that says what its scenario says: offline, deterministic, at a given pace."""
+"""A model that plays its scenario: offline, deterministic, at a given pace."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ScriptedModel:
         yield [*player.close(), self._usage(reply, player, request)]
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Does nothing: no connection is open."""
 
     def _usage(self, reply: ScenarioReply, player: _Player, request: ModelRequest) -> t.Usage:
         words = len(msgspec.json.encode(request.items).split())
@@ -59,7 +59,7 @@ class ScriptedModel:
 
 
 class _Player:
-    """Turns steps into payloads. Texts in a row go into one message; calls of a reply stay parallel."""
+    """Turns steps into payloads. Consecutive texts are one message; calls of a reply stay parallel."""
 
     def __init__(self, repeat: int) -> None:
         self.words = 0
@@ -98,7 +98,7 @@ class _Player:
                 pass  # it waits or fails
 
     def close(self) -> Iterator[t.Payload]:
-        """End the item that is open."""
+        """End the open item."""
         if self._open is not None:
             yield t.ItemCompleted(self._open)
         self._open, self._kind = None, ""
@@ -110,7 +110,7 @@ class _Player:
             yield from words
 
     def _begin(self, item_kind: t.ItemKind, kind: str) -> Iterator[t.Payload]:
-        """Be in an item of this kind: the open one, or a new one."""
+        """Ensure that an item of this kind is open: the current one, or a new one."""
         if self._kind == kind:
             return
         yield from self.close()
