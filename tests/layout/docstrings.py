@@ -9,6 +9,7 @@ documents a method of the same name. Classes are matched by name: the tree has n
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -119,13 +120,21 @@ def _is_decorated(node: Function, *names: str) -> bool:
 
 
 NAME = re.compile(r"`([a-z_]{3,})`")
+ERROR = re.compile(r"\bRaises?\b[^.]*")
+ERROR_NAME = re.compile(r"`([A-Z][A-Za-z]+)`")
 
 
 def names_in_docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """The lower-case names in backticks in docstrings and in strings after assignments, with their lines."""
+    """The lower-case names in backticks in docstrings and in strings after assignments, and the errors that
+    they say are raised, with their lines."""
     for node in _docstrings(tree):
-        for name in NAME.findall(str(node.value)):
+        text = str(node.value)
+        for name in NAME.findall(text):
             yield node.lineno, name
+        for sentence in ERROR.findall(text):
+            for name in ERROR_NAME.findall(sentence):
+                if not hasattr(builtins, name):
+                    yield node.lineno, name
 
 
 def names_in_code(tree: ast.Module) -> set[str]:

@@ -43,6 +43,7 @@ TERMS = {
     "input_json_delta",
     "iter_lines",
     "mcp_tool_use",
+    "CancelledError",
     "_meta",
     "model_not_found",
     "msg",
@@ -99,6 +100,7 @@ def test_docstrings_name_what_exists() -> None:
     [
         ('def f(offset):\n    """From `known` on."""', "known"),
         ('class A:\n    """`seen`: those before."""\n    evaluations = 1', "seen"),
+        ('def f():\n    """Ask. Raises `ValueError`, `Refused`."""', "Refused"),
     ],
 )
 def test_a_former_name_in_a_docstring_is_found(source: str, name: str) -> None:

@@ -1,8 +1,8 @@
 """A run as AG-UI events.
 
 A run that pauses for a person is several runs here, as the protocol requires: a pause ends a run with the
-pending interrupts, and the person's answer begins the next. `Options.turn` selects one of them; without it
-they follow each other in one stream, which is how clients read a replayed thread.
+pending interrupts, and the person's answer begins the next. `AgUiStreamOptions.turn` selects one of them;
+without it they follow each other in one stream, which is how clients read a replayed thread.
 
 A step is a node of the workflow, whatever its type. All agents are shown: events of a subagent carry its
 `subagentRunId`. Steps and subagents that are open at a pause are closed with it (a subagent as suspended) and

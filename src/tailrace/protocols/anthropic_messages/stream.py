@@ -1,11 +1,11 @@
 """A run as a Messages event stream: events to frames (docs of 2026-10-21, and both SDKs).
 
 The whole run is one message, its blocks in the order in which the items began. Text and thinking stream; a
-call is shown when it is complete, because the SDKs fail on arguments that are not JSON, and a model's may
-be invalid. Calls of the client's tools are `tool_use`; calls that run on our side are `mcp_tool_use` with
-their `mcp_tool_result`, or hidden from clients that cannot read those (`Options.tools`). The message starts
-with the fields that a Messages server sent for it, so not before the first item; counts come with the last
-delta and replace those of the start.
+call is shown when it is complete, because the SDKs fail on arguments that are not JSON, and a model's may be
+invalid. Calls of the client's tools are `tool_use`; calls that run on our side are `mcp_tool_use` with their
+`mcp_tool_result`, or hidden from clients that cannot read those (`MessagesStreamOptions.tools`). The message
+starts with the fields that a Messages server sent for it, so not before the first item; counts come with the
+last delta and replace those of the start.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ are shown: those of nodes of type `deep_agent`, and of subagents only if the mou
 (`attribution.py`).
 
 A run that pauses for a person is several responses, as in OpenAI's API: a pause completes a response, and the
-person's answer begins the next one (`Options.turn`). Calls that are still running at the pause end as
-incomplete and are shown again when they continue in a later response; a call that waits for approval is first
-shown as an approval request.
+person's answer begins the next one (`ResponsesStreamOptions.turn`). Calls that are still running at the pause
+end as incomplete and are shown again when they continue in a later response; a call that waits for approval
+is first shown as an approval request.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ FINISH: dict[str, t.Finish] = {"stop": "stop", "length": "length", "toolUse": "t
 
 
 class SessionReader:
-    """`protocols.recorded.Reader` for lines of a session."""
+    """`RecordedReader` for lines of a session."""
 
     def __init__(self) -> None:
         self.failure: ModelFailed | None = None

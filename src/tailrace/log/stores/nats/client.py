@@ -1,7 +1,7 @@
 """Everything that we ask of nats-py: requests, publishes, subscriptions, and their retries.
 
 The library's exceptions become two. `Unreachable`: it is unknown whether the operation happened (no leader,
-no quorum, no connection, no answer in time). `Refused`: the server's error, by its code. The traps of the
+no quorum, no connection, no answer in time). `ApiError`: the server's error, by its code. The traps of the
 library that shape this file are in docs/adr/0009-nats.md.
 """
 
@@ -186,7 +186,7 @@ class Client:
             tries += 1
 
     async def request(self, subject: str, body: bytes = b"", headers: Headers | None = None) -> Msg:
-        """One request, one answer. Raises `Unreachable`, and `Refused` when it is too large."""
+        """One request, one answer. Raises `Unreachable`, and `ApiError` when it is too large."""
         sent_headers, start = dict(headers) if headers else None, asyncio.get_running_loop().time()
         if len(body) > self.max_payload:
             size = f"a message of {len(body)} bytes is more than the servers allow"
@@ -202,7 +202,7 @@ class Client:
 
     async def first(self, subject: str, body: bytes) -> Msg:
         """One request whose answer keeps the subject it was stored under, as pulled messages do; `request`
-        finds its answers by their subject. Raises `Unreachable`, `Refused`."""
+        finds its answers by their subject. Raises `Unreachable`, `ApiError`."""
         loop = asyncio.get_running_loop()
         start, answer = loop.time(), loop.create_future()
 
@@ -223,7 +223,7 @@ class Client:
             await stop()
 
     async def ask(self, method: str, **fields: Any) -> dict[str, Any]:
-        """A request to JetStream's own interface. Raises `Unreachable`, `Refused`."""
+        """A request to JetStream's own interface. Raises `Unreachable`, `ApiError`."""
         message = await self.request(f"$JS.API.{method}", msgspec.json.encode(fields))
         answer: dict[str, Any] = msgspec.json.decode(message.data)
         if "error" in answer:
@@ -231,7 +231,7 @@ class Client:
         return answer
 
     async def publish(self, subject: str, body: bytes, headers: Headers) -> int:
-        """Store a message; returns its place in the stream. Raises `Unreachable`, `Refused`."""
+        """Store a message; returns its place in the stream. Raises `Unreachable`, `ApiError`."""
         message = await self.request(subject, body, headers)
         ack = msgspec.json.decode(message.data, type=_Ack)
         if ack.error is not None:
@@ -240,7 +240,7 @@ class Client:
 
     async def call(self, subject: str, body: bytes, seconds: float) -> bytes | None:
         """Send a request to the listeners of a subject; None if there are none. Raises `Unreachable`,
-        `Refused`."""
+        `ApiError`."""
         start = asyncio.get_running_loop().time()
         try:
             return (await self._connection.request(subject, body, seconds)).data
@@ -316,7 +316,7 @@ class Client:
     ) -> list[tuple[Headers, bytes]]:
         """A request with many answers, up to the one that `ends`, which is left out.
 
-        `ends` may raise `Unreachable`, and so does this; also `Refused`.
+        `ends` may raise `Unreachable`, and so does this; also `ApiError`.
         """
         messages: list[tuple[Headers, bytes]] = []
         start = asyncio.get_running_loop().time()

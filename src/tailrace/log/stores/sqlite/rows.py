@@ -67,7 +67,7 @@ def write(
     last part. Damaged frames are stored apart and marked, so that they are not taken for valid ones
     later.
 
-    Raises `Gone`.
+    Raises `SegmentGone`.
     """
     done = 0
     final = pieces[-1].last

@@ -174,7 +174,7 @@ def _old_frames(blob: bytes) -> list[_OldFrame]:
 
 
 def load(connection: sqlite3.Connection, run: str, piece: Piece) -> bytes:
-    """A frame's bytes, in today's schema. Raises `Damaged`, `Unreadable`, and `Gone`."""
+    """A frame's bytes, in today's schema. Raises `Damaged`, `Unreadable`, and `SegmentGone`."""
     if piece.body is not None:
         return piece.body
     data = raw(connection, piece)
@@ -184,7 +184,7 @@ def load(connection: sqlite3.Connection, run: str, piece: Piece) -> bytes:
 
 
 def raw(connection: sqlite3.Connection, piece: Piece) -> bytes:
-    """A frame's bytes as they are on the disk; none where nothing can be read. Raises `Gone`."""
+    """A frame's bytes as they are on the disk; none where nothing can be read. Raises `SegmentGone`."""
     if piece.body is not None or not piece.segment:
         return piece.body or b""
     try:
