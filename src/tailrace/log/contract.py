@@ -1,11 +1,11 @@
-"""What a store promises. Three engines keep it: SQLite, NATS, and memory for tests.
+"""The contract of a store. Three engines implement it: SQLite, NATS, and memory for tests.
 
 A store holds *logs* (the events of runs) and *records* (small keyed values: the run index, sessions,
-idempotency keys). The two are separate promises because a cluster keeps them in separate places; what
-belongs together when a run begins is one call, `Store.begin` (docs/adr/0013).
+idempotency keys). The two are separate interfaces because a cluster keeps them in separate places; the
+writes that belong together when a run begins are one call, `Store.begin` (docs/adr/0013).
 
-The contract is written so that a JetStream stream per shard fits: an append is a compare-and-set chain
-per run, one append in flight per run, carrying everything gathered meanwhile as one frame.
+The contract allows for a JetStream stream per shard: an append is a compare-and-set chain per run, one
+append in flight per run, carrying everything gathered meanwhile as one frame.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tailrace.events.stored import Frame
 from tailrace.events.types import Event
 
 BEGIN_SECONDS = 20.0
-"""How long an engine insists on beginning a run at most; then its caller hears `LogError`."""
+"""The longest time for which an engine retries the start of a run; then its caller gets `LogError`."""
 
 Listener = Callable[[Sequence[Event]], None]
 """Called on the event loop with events that just became durable, in order; must not block or raise."""
@@ -32,14 +32,14 @@ class EventLog(Protocol):
     def append(self, run: str, frame: Frame, *, expected: int, attempt: int) -> Awaitable[None]:
         """Write `frame`; resolves when it is durable, and only then do readers and listeners see it.
 
-        `expected` is the sequence number of the run's last durable event, -1 for none, and
-        `frame.first == expected + 1`. One append per run may be in flight. Raises `Fenced` when the log
-        has moved past `expected`, when a higher `attempt` has written, or when the run has ended:
-        nothing was written then, and the caller must stop. Raises `LogError` when the engine is broken
-        (disk full, closed): nothing of this frame will ever be seen, and later appends raise too.
-        The call itself writes nothing to disk and never blocks.
+        `expected` is the sequence number of the run's last durable event, -1 for none, and `frame.first ==
+        expected + 1`. One append per run may be in flight. Raises `Fenced` when the log has moved past
+        `expected`, when a higher `attempt` has written, or when the run has ended: nothing was written
+        then, and the caller must stop. Raises `LogError` when the engine fails (disk full, closed): nothing
+        of this frame will ever be seen, and later appends raise too. The call itself writes nothing to disk
+        and never blocks.
 
-        An engine for many processes also takes `BARRIER` (`events/stored.py`) where a run has not begun:
+        An engine for many processes also takes `BARRIER` (`events/stored.py`) for a run that has not begun:
         until the log is dropped every other append is `Fenced`, and there is nothing to read.
         """
         ...
@@ -53,18 +53,18 @@ class EventLog(Protocol):
         ...
 
     def watch(self, run: str, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with each batch of events of `run` from now on; returns the way to stop it.
+        """Call `listener` with each batch of events of `run` from now on; returns a function that stops it.
 
         An empty batch means that the run's log was dropped: nothing follows.
         """
         ...
 
     async def open_runs(self) -> Sequence[str]:
-        """The runs that have a log but no end, oldest first. Asked once, when a process starts."""
+        """The runs that have a log but no end, oldest first. Called once, when a process starts."""
         ...
 
     async def drop(self, runs: Sequence[str]) -> None:
-        """Forget these runs' events. Unknown runs are ignored."""
+        """Delete these runs' events. Unknown runs are ignored."""
         ...
 
 
@@ -78,18 +78,18 @@ class Record(Struct, frozen=True, gc=False):
 
 
 class Value(Struct, frozen=True):
-    """What a record is to hold."""
+    """The new content of a record."""
 
     value: bytes
     expires: int = 0
 
 
 class Change(Struct, frozen=True):
-    """A change of one record, as a function of the record as it is (None where there is none).
+    """A change of one record, as a function of its current content (None if there is no record).
 
-    `apply` returns what to write, or None to leave the record alone, and raises `LogError` to refuse; it is
-    called again when another process was quicker, and may be called on any thread. `fresh` says that there
-    is probably no record yet: an engine may try that first.
+    `apply` returns the new content, or None to leave the record unchanged, and raises `LogError` to refuse;
+    it is called again when another process was faster, and may be called on any thread. `fresh`: there is
+    probably no record yet, so an engine may try that first.
     """
 
     bucket: str
@@ -99,7 +99,7 @@ class Change(Struct, frozen=True):
 
 
 def new(bucket: str, key: str, value: bytes, *, expires: int = 0) -> Change:
-    """The change that makes a record where there is none, and refuses (`RevisionMismatch`) where there is."""
+    """The change that makes a record, and raises `RevisionMismatch` if there is one."""
 
     def apply(record: Record | None) -> Value:
         if record is not None:
@@ -112,9 +112,9 @@ def new(bucket: str, key: str, value: bytes, *, expires: int = 0) -> Change:
 class Records(Protocol):
     """Small values under (bucket, key), with compare-and-set and expiry.
 
-    Buckets are names like `runs`, `conversations`, `idempotency`. `expires` is in milliseconds since
-    the epoch, 0 for never. An expired record stays readable until it is swept, so that the one who
-    sweeps can act on it: check `expires` where it matters.
+    Buckets are names like `runs`, `conversations`, `idempotency`. `expires` is in milliseconds since the
+    epoch, 0 for never. An expired record stays readable until it is swept, so that the sweeper can act on
+    it: check `expires` where it matters.
     """
 
     async def get(self, bucket: str, key: str) -> Record | None:
@@ -132,14 +132,14 @@ class Records(Protocol):
     ) -> Awaitable[int]:
         """Write a value durably; resolves with the new revision.
 
-        `revision` is the one the caller read: 0 demands that there is no record, None overwrites
-        whatever is there. Raises `RevisionMismatch` and writes nothing when it does not hold.
-        Calls of one process take effect in the order they were made.
+        `revision` is the one that the caller read: 0 requires that there is no record, None overwrites any.
+        Raises `RevisionMismatch` and writes nothing if it differs. Calls of one process take effect in
+        their order.
         """
         ...
 
     def delete(self, bucket: str, key: str) -> Awaitable[None]:
-        """Remove a record; nothing happens where there is none."""
+        """Remove a record, if it exists."""
         ...
 
     def change(self, change: Change) -> Awaitable[None]:
@@ -149,7 +149,7 @@ class Records(Protocol):
     async def scan(
         self, bucket: str, *, after: str = "", limit: int = 100, newest_first: bool = False
     ) -> Sequence[Record]:
-        """Up to `limit` records in the order of their keys, beyond `after` in that direction."""
+        """Up to `limit` records in the order of their keys, after `after` in that direction."""
         ...
 
     async def due(self, bucket: str, now: int, limit: int = 100) -> Sequence[Record]:
@@ -158,7 +158,7 @@ class Records(Protocol):
 
 
 class Store(Protocol):
-    """Both promises, and the engine's own life."""
+    """Logs and records, and the lifecycle of the engine."""
 
     @property
     def log(self) -> EventLog:
@@ -184,9 +184,9 @@ class Store(Protocol):
         ...
 
     async def open(self) -> None:
-        """Make ready: create or check the files, recover what a crash left. Raises `LogError`."""
+        """Open: create or check the files, recover from a crash. Raises `LogError`."""
         ...
 
     async def close(self) -> None:
-        """Finish what is in flight, then let go of everything. Later appends raise `LogError`."""
+        """Finish writes in flight, then close everything. Later appends raise `LogError`."""
         ...

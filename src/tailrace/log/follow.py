@@ -1,4 +1,4 @@
-"""History, then live, with no gap and no double: how to read a run from any point to its end."""
+"""Reads a run from any point to its end: stored events, then live ones, without a gap or a duplicate."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ async def follow(log: EventLog, run: str, after: int) -> AsyncGenerator[Sequence
     """Batches of the run's durable events with `seq > after`, until the one with its end, or until the log
     is dropped.
 
-    Reads by cursor: what the caller has not asked for is not held anywhere on its behalf. The watch only
-    says that there is more, and it is set before the read that finds nothing, so nothing slips between.
+    Reads by cursor: no events are buffered for the caller. The watch only signals that there are more, and
+    it is set before the read that finds nothing, so no event is missed.
     """
     more = asyncio.Event()
     dropped = False

@@ -21,7 +21,7 @@ _OTHERS = 0o077
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder where there is none; folders above it are as usual. Raises `OSError`."""
+    """Make the folder if it does not exist; folders above it get the usual mode. Raises `OSError`."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         folder.mkdir(FOLDER)
@@ -29,29 +29,29 @@ def make_folder(folder: Path) -> None:
         if not folder.is_dir():
             raise
     else:
-        folder.chmod(FOLDER)  # the umask may have taken bits away
+        folder.chmod(FOLDER)  # the umask may have cleared bits
 
 
 def open_file(path: Path, flags: int) -> int:
-    """A descriptor of a file, which is made where `flags` say so and there is none. Raises `OSError`."""
+    """A descriptor of a file, which is made if `flags` say so and it does not exist. Raises `OSError`."""
     try:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, FILE)
     except FileExistsError:
         if flags & os.O_EXCL:
             raise
         return os.open(path, flags & ~os.O_CREAT)
-    os.fchmod(descriptor, FILE)  # the umask may have taken bits away
+    os.fchmod(descriptor, FILE)  # the umask may have cleared bits
     return descriptor
 
 
 def append_to(path: Path) -> IO[bytes]:
-    """A file to be added to, made where there is none. Raises `OSError`."""
+    """A file for appending, made if it does not exist. Raises `OSError`."""
     return os.fdopen(open_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
 
 
 def narrow(folder: Path, ours: Collection[str]) -> Sequence[str]:
-    """Take others' rights away from the folder and from what is in it by the names in `ours`; returns a
-    sentence for each place that was open. What cannot be narrowed is named too."""
+    """Remove the rights of others from the folder and from the files in it named in `ours`; returns a
+    sentence for each place that was open, also for one that cannot be narrowed."""
     files = [result for name in sorted(ours) for result in narrow_file(folder / name)]
     return [*files, *_narrow_folder(folder, ours)]
 
@@ -94,7 +94,7 @@ def _change(path: Path, before: int, after: int) -> str:
 
 
 def _shared_places() -> set[Path]:
-    """Folders that are no data folder, though nothing may be in them yet."""
+    """Folders that cannot be a data folder, even if they are empty."""
     homes = {Path(entry.pw_dir) for entry in pwd.getpwall()}
     return {Path("/"), Path.home(), Path.cwd(), *homes}
 

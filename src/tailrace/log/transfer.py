@@ -27,11 +27,11 @@ from tailrace.log.contract import Record, Store
 FORMAT = 1
 LINE_EVENTS = 256
 LINE_BYTES = 262_144
-"""Events, and bytes of them, in one line at most; a larger event has a line of its own."""
+"""Maximum number of events, and of their bytes, in one line; a larger event has a line of its own."""
 
 
 class Start(msgspec.Struct, tag="start", frozen=True):
-    """What the lines are."""
+    """The first line: the format of the others."""
 
     format: int
     schema: int
@@ -54,7 +54,7 @@ class EventsLine(msgspec.Struct, tag="events", frozen=True):
 
 
 class End(msgspec.Struct, tag="end", frozen=True):
-    """How much there was."""
+    """The last line: the numbers of records and events."""
 
     records: int
     events: int
@@ -71,7 +71,7 @@ class Broken(LogError):
 
 
 class TransferCounts(msgspec.Struct):
-    """What went over; `open` are the runs that have not ended."""
+    """The result of an import; `open` are the runs that have not ended."""
 
     runs: int = 0
     records: int = 0
@@ -82,8 +82,8 @@ class TransferCounts(msgspec.Struct):
 async def export(
     store: Store, buckets: Sequence[str], runs: str, counts: TransferCounts
 ) -> AsyncGenerator[bytes, None]:
-    """The lines of a store that is open: the records of `buckets`, and the logs of the runs that are the keys
-    of the bucket `runs` or that have not ended. Raises `LogError`."""
+    """The lines of an open store: the records of `buckets`, and the logs of the runs that are keys of the
+    bucket `runs` or have not ended. Raises `LogError`."""
     yield _line(Start(FORMAT, SCHEMA))
     open_runs = set(await store.log.open_runs())
     names = dict.fromkeys(sorted(open_runs))
@@ -104,9 +104,9 @@ async def export(
 
 
 async def import_(store: Store, lines: Callable[[], Iterable[bytes]]) -> TransferCounts:
-    """Put what `lines` says, which is asked twice, into a store that is open.
+    """Import the lines of `lines`, which is called twice, into an open store.
 
-    Nothing is written unless every line is right and nothing of it is in the store. Raises `Broken` with the
+    Nothing is written unless every line is valid and the store has nothing of it. Raises `Broken` with the
     line's number, and `LogError`.
     """
     await _check(store, lines())
@@ -162,7 +162,7 @@ async def _raw_events(store: Store, run: str) -> AsyncGenerator[list[msgspec.Raw
 
 
 async def _check(store: Store, lines: Iterable[bytes]) -> None:
-    """Raises `Broken` at the first line that is wrong or says what the store has already."""
+    """Raises `Broken` at the first line that is invalid, or whose content the store has already."""
     reader, number = _Reader(), 0
     for number, line in _lines(lines):
         try:
@@ -178,7 +178,7 @@ async def _check(store: Store, lines: Iterable[bytes]) -> None:
 
 
 class _Reader:
-    """Takes lines in their order. `run` and `state` are those of the latest events."""
+    """Reads lines in order. `run` and `state` are those of the latest events."""
 
     def __init__(self) -> None:
         self.run: str = ""

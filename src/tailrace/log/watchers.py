@@ -17,7 +17,7 @@ class Watchers:
         self._by_run: dict[str, list[Listener]] = {}
 
     def watch(self, run: str, listener: Listener) -> Callable[[], None]:
-        """Add a listener; returns the way to remove it, which may be called more than once."""
+        """Add a listener; returns a function that removes it, which may be called more than once."""
         listeners = self._by_run.setdefault(run, [])
         listeners.append(listener)
 

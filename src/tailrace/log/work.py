@@ -1,8 +1,9 @@
-"""What a cluster's engine adds to a store: a queue of runs that need a worker, and calls between processes.
+"""The additional interface of a cluster's engine: a queue of runs that need a worker, and calls between
+processes.
 
 A run is *offered* when it needs a worker. One worker at a time gets it, and keeps it by renewing a lease;
-when the lease expires, another worker gets the run. The lease is only a hint: the log's fencing decides which
-process may write, so a worker that seemed dead and is not does no harm.
+when the lease expires, another worker gets the run. The lease is only a hint: the log's fencing decides
+which process may write, so a worker that was wrongly considered dead does no harm.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ Respond = Callable[[bytes], Awaitable[bytes | None]]
 
 
 class Job(Protocol):
-    """A run to be worked on by this process."""
+    """A run for this process to work on."""
 
     @property
     def run(self) -> str:
@@ -29,7 +30,8 @@ class Job(Protocol):
 
     @property
     def deliveries(self) -> int:
-        """How often it was handed to a worker, this time included: who had it before may be gone."""
+        """The number of times that it was delivered to a worker, including this one: an earlier worker may
+        be dead."""
         ...
 
     async def beat(self) -> None:
@@ -41,7 +43,7 @@ class Job(Protocol):
         ...
 
     async def give_back(self, seconds: float = 0.0) -> None:
-        """Let another worker have it, not before so many seconds. Raises `LogError`."""
+        """Return the run to the queue, for delivery after this many seconds. Raises `LogError`."""
         ...
 
 
@@ -51,23 +53,23 @@ class WorkQueue(Protocol):
     lease: float
 
     async def offer(self, run: str, after: int = -1) -> None:
-        """Let some worker have the run as soon as its log goes beyond event `after`; returns when that is
-        durable. Raises `LogError`."""
+        """Queue the run for a worker; it is delivered when its log goes beyond event `after`. Returns when
+        that is durable. Raises `LogError`."""
         ...
 
     async def take(self) -> Job | None:
-        """The next run for this process, None when there was none for a while. Raises `LogError`."""
+        """The next run for this process, None if none arrived for a while. Raises `LogError`."""
         ...
 
     async def call(self, name: str, body: bytes, seconds: float) -> bytes | None:
-        """Ask the process that answers to `name`; None when there is none. Raises `LogError`."""
+        """Call the process that responds to `name`; None if there is none. Raises `LogError`."""
         ...
 
     async def answer(self, name: str, respond: Respond) -> Callable[[], Awaitable[None]]:
-        """Answer to `name` from now on; returns the way to stop. Raises `LogError`."""
+        """Respond to calls of `name` from now on; returns a function that stops it. Raises `LogError`."""
         ...
 
     async def ahead(self, now: int) -> int:
-        """By how many milliseconds a clock that says `now` (since the epoch) is ahead of the engine's. Raises
-        `LogError`."""
+        """The milliseconds by which a clock that shows `now` (since the epoch) is ahead of the engine's.
+        Raises `LogError`."""
         ...

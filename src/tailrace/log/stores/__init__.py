@@ -1,1 +1,1 @@
-"""The engines that keep the log contract, a folder each; `registry.py` knows which there are."""
+"""The engines that implement the log contract, a folder each; `registry.py` lists them."""

@@ -37,7 +37,7 @@ class Claim:
         self.in_flight = False
 
     def refusal(self, frame: Frame, expected: int, attempt: int) -> Fenced | None:
-        """Why this append must not be made, or None."""
+        """The error for an append that is not allowed, or None."""
         if self.finished or self.dropped:
             return Fenced(f"the run {self.run} has ended")
         if self.in_flight:

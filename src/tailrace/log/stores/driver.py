@@ -1,7 +1,8 @@
-"""What each engine gives to those that choose it by URL: a check of its address, its store, its upkeep.
+"""The interface of an engine for code that selects it by URL: the check of its address, its store, its
+maintenance.
 
-An engine is a folder with a module `driver.py`, whose `DRIVER` keeps this protocol. That module imports what
-only this engine needs inside its functions, so that checking an address loads no client library.
+An engine is a folder with a module `driver.py`, whose `DRIVER` implements this protocol. That module
+imports the engine's own modules inside its functions, so that checking an address loads no client library.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from tailrace.log.work import WorkQueue
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
-    """What the configuration says of an engine; each engine reads what concerns it.
+    """The configuration of an engine; each engine reads the fields that it needs.
 
-    `url` is its address, and `folder` where this machine keeps data. `name` tells installations on the same
-    servers apart; `shards` and `replicas` count when it is made. `kept_seconds` is how long a run's events
-    must be there, `lease_seconds` how long a silent worker keeps its run, and `wait_seconds` how long opening
-    waits for another process to let go of the data, or for servers to answer.
+    `url` is its address, and `folder` the data folder of this machine. `name` distinguishes installations
+    on the same servers; `shards` and `replicas` apply when it is made. `kept_seconds` is how long a run's
+    events must be kept, `lease_seconds` how long a silent worker keeps its run, and `wait_seconds` how long
+    opening waits for another process to release the data, or for servers to respond.
     """
 
     url: str
@@ -38,18 +39,17 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
 
 
 class StoreParts(NamedTuple):
-    """A store, not open yet. Where processes can share it, `work` gives its jobs and calls once it is
-    open."""
+    """A store, not open yet. If processes can share it, `work` has its jobs and calls once it is open."""
 
     store: Store
     work: Callable[[], WorkQueue] | None = None
 
 
 class Inspection(Protocol):
-    """What an engine keeps, read from end to end beside those that use it."""
+    """A reader of all data of an engine, beside the servers that use it."""
 
     def faults(self) -> Iterator[str]:
-        """A sentence for each thing that is wrong with how it is stored."""
+        """A sentence for each fault of the storage."""
         ...
 
     def runs(self) -> Sequence[str]:
@@ -69,7 +69,7 @@ class StoreDriver(Protocol):
     """One engine. Every method raises `ConfigError` for settings that it cannot use."""
 
     def check(self, url: str) -> None:
-        """Raises `ConfigError` for an address that is none; the message repeats no password."""
+        """Raises `ConfigError` for an invalid address; the message repeats no password."""
         ...
 
     def parts(self, settings: StoreSettings) -> StoreParts:
@@ -81,25 +81,25 @@ class StoreDriver(Protocol):
         ...
 
     def inspect(self, settings: StoreSettings) -> AbstractAsyncContextManager[Inspection]:
-        """What is kept, for `tailrace check --data`. Raises `LogError` where there is nothing to read."""
+        """The data for `tailrace check --data`. Raises `LogError` if there is nothing to read."""
         ...
 
     async def create(self, settings: StoreSettings) -> Sequence[str]:
-        """Make what processes share, where it is missing: `tailrace engine init`. Returns what to tell the
-        operator, a sentence each. Raises `LogError`."""
+        """Make the shared parts that are missing: `tailrace engine init`. Returns sentences for the
+        operator. Raises `LogError`."""
         ...
 
     async def unsafe(self, settings: StoreSettings, monitors: Sequence[str]) -> Sequence[str]:
-        """Check what processes share: `tailrace engine check`. Returns a sentence for each thing that is
-        unsafe; `monitors` are addresses where servers tell of themselves. Raises `LogError` when it does not
-        work at all."""
+        """Check the shared parts: `tailrace engine check`. Returns a sentence for each unsafe setting;
+        `monitors` are the monitoring addresses of the servers. Raises `LogError` if the engine does not
+        work."""
         ...
 
 
 @asynccontextmanager
 async def open_inspection(store: Store) -> AsyncGenerator[Inspection, None]:
-    """The inspection of what is reached through an open store alone: its open runs, and those of its records.
-    Raises `LogError`."""
+    """The inspection of an engine that is reached only through an open store: its open runs, and those of
+    its records. Raises `LogError`."""
     await store.open()
     try:
         yield _OpenInspection(store, await store.log.open_runs())

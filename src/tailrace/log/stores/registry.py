@@ -1,8 +1,8 @@
-"""Which engines there are, by the scheme of their URL: the one place that names them all.
+"""The engines, by the scheme of their URL: the one place that names them all.
 
-A new engine is a folder and a line in `ENGINES`. The driver is imported when a URL asks for it, so that a
+A new engine is a folder and a line in `ENGINES`. The driver is imported when a URL needs it, so that a
 process loads one engine at most; for that reason this is a table of names, not of imported objects. Import
-contracts do not see such imports: they forbid everybody else to import an engine.
+contracts do not see such imports; they forbid all other modules to import an engine.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def driver(url: str) -> StoreDriver:
 
 
 def check(url: str) -> None:
-    """Raises `ConfigError` for a URL that an operator cannot choose an engine by. The message repeats no
-    address where one may have a password: what cannot be read may be a piece of it."""
+    """Raises `ConfigError` for a URL that cannot select an engine. The message repeats no address that may
+    have a password: an unreadable part may belong to one."""
     if not (_scheme(url) in ENGINES and ENGINES[_scheme(url)].form):
         raise _unknown(url)
     driver(url).check(url)

@@ -1,1 +1,1 @@
-"""The engine that keeps nothing: for tests, and for `tailrace run`."""
+"""The engine without storage: for tests, and for `tailrace run`."""

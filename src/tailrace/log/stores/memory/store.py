@@ -1,6 +1,6 @@
-"""A store in memory: the whole contract, nothing kept. For tests, and for `tailrace run`.
+"""A store in memory: the whole contract, without durability. For tests, and for `tailrace run`.
 
-Appends resolve in a later turn of the event loop, like a disk's, so that nothing depends on an order
+Appends resolve in a later turn of the event loop, like those of a disk, so that no code depends on an order
 that only memory has.
 """
 
@@ -18,7 +18,7 @@ from tailrace.log.stores.claim import Claim
 from tailrace.log.watchers import Watchers
 
 SLICE = 1_000
-"""Events in one read at most."""
+"""Maximum number of events in one read."""
 
 Result = TypeVar("Result")
 
@@ -51,7 +51,7 @@ class MemoryLog:
         return self._store.later(lambda: self._land(run, log, frame, attempt))
 
     def begin(self, run: str, frame: Frame, write: Callable[[], None]) -> Awaitable[None]:
-        """A run's first frame, together with what `write` does, which may raise `LogError`."""
+        """A run's first frame, with the changes of `write`, which may raise `LogError`."""
         log = self._runs.get(run) or _Run(run)
         refusal = log.refusal(frame, -1, 1)
         if refusal is not None:
@@ -157,7 +157,7 @@ class MemoryRecords:
 
 
 class MemoryStore:
-    """`Store` that forgets everything when it goes."""
+    """`Store` whose data are lost with it."""
 
     def __init__(self) -> None:
         self._log = MemoryLog(self)
@@ -172,11 +172,11 @@ class MemoryStore:
         return self._log.begin(run, frame, lambda: self._records.change_all((*before, *beside)))
 
     async def open(self) -> None:
-        """Take appends, also after it was closed: what was kept is still there."""
+        """Accept appends, also after it was closed: its data are still there."""
         self._closed = False
 
     async def close(self) -> None:
-        """Let what was asked for before happen, then refuse."""
+        """Complete earlier calls, then refuse further ones."""
         await asyncio.sleep(0)
         self._closed = True
 

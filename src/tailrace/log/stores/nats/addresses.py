@@ -1,5 +1,5 @@
-"""Where NATS servers are: read from one line of configuration, shown without the password in it, and asked
-whether they encrypt where the line says so."""
+"""Addresses of NATS servers: parsed from one line of configuration, shown without their password, and
+checked for encryption if the line requires it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _CREDENTIALS = re.compile(r"//.*@")
 
 
 def servers(url: str) -> list[str]:
-    """The addresses in a list separated by commas. Raises `ConfigError`, which repeats none where one may
-    have a password: what cannot be read may be a piece of it."""
+    """The addresses in a list separated by commas. Raises `ConfigError`, which repeats no address that may
+    have a password: an unreadable part may belong to one."""
     addresses = [each.strip() for each in url.split(",")]
     for number, each in enumerate(addresses, 1):
         try:
             parts = urlsplit(each)
             good = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # a port that is none, a bracket that is not closed
+        except ValueError:  # an invalid port, an open bracket
             good = False
         if not good:
             which = f"address {number}" if "@" in url else repr(each)
@@ -32,7 +32,7 @@ def servers(url: str) -> list[str]:
 
 
 def redact(address: str) -> str:
-    """An address as logs and errors may have it."""
+    """An address for logs and errors."""
     return _CREDENTIALS.sub("//…@", address)
 
 
@@ -46,7 +46,7 @@ async def must_be_encrypted(address: str, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port or PORT)
             try:
-                greeting = await reader.readuntil(b"\r\n")  # in the clear, also before TLS
+                greeting = await reader.readuntil(b"\r\n")  # unencrypted, also before TLS
             finally:
                 writer.close()
         if b'"tls_required":true' not in greeting.replace(b" ", b""):

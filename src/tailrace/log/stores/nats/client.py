@@ -1,8 +1,8 @@
-"""Everything that we ask of nats-py: requests, publishes, subscriptions, and their retries.
+"""Requests, publishes and subscriptions over nats-py, and their retries.
 
 The library's exceptions become two. `Unreachable`: it is unknown whether the operation happened (no leader,
-no quorum, no connection, no answer in time). `ApiError`: the server's error, by its code. The traps of the
-library that shape this file are in docs/adr/0009-nats.md.
+no quorum, no connection, no answer in time). `ApiError`: the server's error, by its code. The pitfalls of
+the library that determine this file are in docs/adr/0009-nats.md.
 """
 
 from __future__ import annotations
@@ -26,31 +26,32 @@ from tailrace.log.stores.nats.connection import NatsConnection
 logger = logging.getLogger("tailrace.log.nats")
 
 CONNECT_SECONDS = 5.0
-"""How long the first connection may take."""
+"""Time limit of the first connection."""
 PING_SECONDS = 2
-"""A server that is cut off is left after three of these; with 5 it took 18 s, and all that it had waited."""
+"""A server that does not answer is left after three of these; with 5 it took 18 s, and all requests waited
+so long."""
 REPLY_SECONDS = 2.0
-"""How long one request waits for its answer."""
+"""Time limit of one request."""
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Waits between tries; the last one repeats. Shorter ones only load servers that elect a leader."""
 IN_PROCESS = frozenset({10158, 10164})
-"""Codes for an equal or an earlier message that is still on its way: to be tried again, never a fence."""
+"""Codes for an equal or earlier message that is still in progress: a retry is needed, it is not a fence."""
 FULL = frozenset({10002, 10023, 10028, 10047})
-"""Codes for exhausted storage: waiting would not help."""
+"""Codes for exhausted storage: a retry does not help."""
 TOO_LARGE = 10054
 ABOUT_ME = "$SYS.REQ.USER.INFO"
-"""A question to the server that every user may ask."""
+"""A request to the server that every user may send."""
 NO_RIGHT = 403
-"""Ours: of a right that the user lacks the server tells the connection, and does not answer the request."""
+"""Our code: the server reports a missing right to the connection, and does not answer the request."""
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
-"""In small letters, as the library gives it; so is the subject."""
+"""In lower case, as the library gives it; so is the subject."""
 DENIALS = 1_000
-"""Subjects of which we remember that they were denied: those of requests that wait."""
+"""Maximum number of remembered subjects that were denied: those of pending requests."""
 SILENT_SECONDS = 5.0
 """The time after which a wait for an answer is logged, and the interval of further log lines."""
 OLDEST = (2, 11, 0)
-"""The first version that answers one question with many messages; those before 2.10.23 also lost
-acknowledged ones."""
+"""The oldest supported version: the first that answers one request with many messages; those before 2.10.23
+also lost acknowledged ones."""
 
 Result = TypeVar("Result")
 Headers = Mapping[str, str]
@@ -58,15 +59,15 @@ OnMessage = Callable[[Headers, bytes], None]
 
 
 class Absent(LogError):
-    """No server answers at all."""
+    """No server answers."""
 
 
 class Unreachable(LogError):
-    """No answer: it may have happened or not."""
+    """No answer: the operation may have happened or not."""
 
 
 class ApiError(LogError):
-    """The server said no, with a code of its own."""
+    """The server's error, with its code."""
 
     def __init__(self, code: int, description: str) -> None:
         super().__init__(f"{description} ({code})")
@@ -93,7 +94,7 @@ class _About(msgspec.Struct):
 
 
 class Client:
-    """A connection that comes back for as long as it is not closed."""
+    """A connection that reconnects until it is closed."""
 
     def __init__(self, servers: Sequence[str]) -> None:
         self._servers = list(servers)
@@ -103,14 +104,14 @@ class Client:
         self._trouble = ""
         self._complaint_time = 0.0
         self._denials: dict[str, float] = {}
-        """Subjects that the user may not publish to, and when that was said last."""
+        """Subjects to which the user may not publish, with the time of the last report."""
         self._deaf = False
-        """The user may not have answers, as was said since the last one came."""
+        """The user may not subscribe to answers, as reported since the last answer."""
         self.version = (0, 0, 0)
-        """Of the server that answered first."""
+        """The version of the server of the first connection."""
 
     async def open(self) -> None:
-        """Connect. Raises `Absent` when no server answers in time, `LogError` when it is too old."""
+        """Connect. Raises `Absent` if no server answers in time, `LogError` if it is too old."""
         where = ", ".join(map(redact, self._servers))
         await asyncio.gather(*(must_be_encrypted(each, CONNECT_SECONDS) for each in self._servers))
         try:
@@ -145,18 +146,18 @@ class Client:
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a server now."""
+        """Whether the client is connected now."""
         return self._connection.is_connected
 
     @property
     def max_payload(self) -> int:
-        """Bytes in one message at most, as the server says."""
+        """The server's limit for the bytes of one message."""
         return self._connection.max_payload
 
     async def insist(
         self, work: Callable[[], Awaitable[Result]], seconds: float | None = None
     ) -> Result:
-        """Do `work` until there is an answer; for so long at most, or for as long as it takes.
+        """Repeat `work` until there is an answer; for `seconds` at most, or without a limit.
 
         Raises `LogError` when the time is over or the client is closed.
         """
@@ -223,7 +224,7 @@ class Client:
             await stop()
 
     async def ask(self, method: str, **fields: Any) -> dict[str, Any]:
-        """A request to JetStream's own interface. Raises `Unreachable`, `ApiError`."""
+        """A request to JetStream's API. Raises `Unreachable`, `ApiError`."""
         message = await self.request(f"$JS.API.{method}", msgspec.json.encode(fields))
         answer: dict[str, Any] = msgspec.json.decode(message.data)
         if "error" in answer:
@@ -231,7 +232,7 @@ class Client:
         return answer
 
     async def publish(self, subject: str, body: bytes, headers: Headers) -> int:
-        """Store a message; returns its place in the stream. Raises `Unreachable`, `ApiError`."""
+        """Store a message; returns its position in the stream. Raises `Unreachable`, `ApiError`."""
         message = await self.request(subject, body, headers)
         ack = msgspec.json.decode(message.data, type=_Ack)
         if ack.error is not None:
@@ -255,7 +256,7 @@ class Client:
         """Answer the requests on a subject; returns a function that stops it. Raises `Unreachable`."""
 
         async def on_message(message: Msg) -> None:
-            # a task each: one slow answer must not hold up the next
+            # one task each: a slow response must not delay the next
             task = asyncio.create_task(on_request(message))
             self._answers.add(task)
             task.add_done_callback(self._answers.discard)
@@ -299,22 +300,21 @@ class Client:
         return stop
 
     async def flush(self) -> None:
-        """Wait until the server has heard all that was said. Raises `Unreachable`.
+        """Wait until the server has received all earlier messages. Raises `Unreachable`.
 
-        The library's own flush goes past what waits to be written; a question to the server that everybody
-        may ask waits its turn.
+        The library's own flush overtakes pending writes; a request that every user may send waits its turn.
         """
         await self.request(ABOUT_ME)
 
     async def time(self) -> int:
-        """What the clock of the server says, in milliseconds since the epoch. Raises `Unreachable`."""
+        """The server's clock, in milliseconds since the epoch. Raises `Unreachable`."""
         about = msgspec.json.decode((await self.request(ABOUT_ME)).data, type=_About)
         return int(about.server.time.timestamp() * 1000)
 
     async def gather(
         self, subject: str, body: bytes, ends: Callable[[Headers], bool]
     ) -> list[tuple[Headers, bytes]]:
-        """A request with many answers, up to the one that `ends`, which is left out.
+        """A request with many answers, up to the one for which `ends` returns true, which is omitted.
 
         `ends` may raise `Unreachable`, and so does this; also `ApiError`.
         """
@@ -347,7 +347,7 @@ class Client:
         return messages
 
     async def _report(self, error: Exception) -> None:
-        """What the library noticed; a server that is away is noticed with each try."""
+        """A report of the library. Each try of an unavailable server causes one."""
         if violation := _VIOLATION.search(str(error)):
             self._deny(*violation.groups())
             return
@@ -356,7 +356,7 @@ class Client:
             logger.warning("NATS: %s", self._trouble)
 
     def _deny(self, what: str, subject: str) -> None:
-        """The server has said that the user has no right to something."""
+        """The server has reported that the user lacks a right."""
         now = asyncio.get_running_loop().time()
         if what == "publish":
             self._denials.pop(subject, None)

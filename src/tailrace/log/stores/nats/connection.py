@@ -1,10 +1,10 @@
 """The connection of nats-py, corrected in one place: a write to a closed transport does not raise.
 
-Between the close of its transport and the moment at which its reader notices, nats-py takes itself for
+Between the close of its transport and the moment at which its reader notices, nats-py considers itself
 connected, and writes in the caller's task. asyncio raises `ConnectionResetError` there and uvloop
-`RuntimeError`, neither of which is an error of the library: they came out of publish, subscribe and
-unsubscribe. What was to be written stays pending, as at any other time without a connection, and is written
-after the reconnect that the reader begins.
+`RuntimeError`, neither of which is an error of the library: publish, subscribe, unsubscribe and close
+raised them. Pending data stay pending, as at any other time without a connection, and are written after the
+reconnect that the reader begins.
 """
 
 from __future__ import annotations

@@ -24,20 +24,20 @@ from tailrace.log.stores.nats.layout import Layout
 
 ABOUT = "Tailrace-Frame"
 SUM = "Tailrace-Sum"
-"""CRC-32 of what the header above says and of the body; messages of earlier versions have none."""
+"""CRC-32 of the header above and of the body; messages of earlier versions have none."""
 ID = "Nats-Msg-Id"
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 SEQUENCE = "Nats-Sequence"
 NOT_FOUND = 10037
 BATCH = 64
 BATCH_BYTES = 1_048_576
-"""Frames, and bytes of them, in one read at most."""
+"""Maximum number of frames, and of their bytes, in one read."""
 COMPRESS_BYTES = 65_536
 """Bodies larger than this are compressed: one message may not be larger than the server allows."""
 
 
 class StoredFrame(Struct, frozen=True):
-    """A frame that is in the stream at `place`; `id` says who put it there."""
+    """A frame in the stream at `place`; `id` is that of its append."""
 
     place: int
     first: int
@@ -49,12 +49,12 @@ class StoredFrame(Struct, frozen=True):
     body: bytes
 
     def events(self) -> list[Event]:
-        """What it holds. Raises `Unreadable`."""
+        """Its events. Raises `Unreadable`."""
         return decode(self.body, self.schema)
 
 
 def pack(run: str, frame: Frame, attempt: int, after: int) -> tuple[bytes, dict[str, str]]:
-    """The body and headers of an append behind the message at `after`, 0 for none."""
+    """The body and headers of an append after the message at `after`, 0 for none."""
     body, compression = frame.body, 0
     if len(body) > COMPRESS_BYTES:
         body, compression = zlib.compress(body, 1), 1
@@ -87,7 +87,7 @@ def _sum(run: str, about: str, body: bytes) -> int:
 
 
 async def last(client: Client, layout: Layout, run: str) -> StoredFrame | None:
-    """The last frame of a run, as the leader of its stream knows it. Raises `Unreachable`."""
+    """The last frame of a run, from the leader of its stream. Raises `Unreachable`."""
     stream = layout.runs(layout.shard(run))
     message = await last_message(client, stream, layout.run(run))
     if message is None:
@@ -99,7 +99,7 @@ async def last(client: Client, layout: Layout, run: str) -> StoredFrame | None:
 async def last_message(
     client: Client, stream: str, subject: str
 ) -> tuple[int, Headers, bytes] | None:
-    """The last message of a subject from the leader: its place, headers and body."""
+    """The last message of a subject from the leader: its position, headers and body."""
     try:
         answer = await client.ask(f"STREAM.MSG.GET.{stream}", last_by_subj=subject)
     except ApiError as error:
@@ -113,7 +113,7 @@ async def last_message(
 
 
 async def after(client: Client, layout: Layout, run: str, place: int) -> Sequence[StoredFrame]:
-    """The next frames behind the message at `place`, as some replica knows them: it may be behind.
+    """The next frames after the message at `place`, from any replica, which may be behind.
 
     Raises `Unreachable`.
     """
@@ -129,7 +129,7 @@ async def after(client: Client, layout: Layout, run: str, place: int) -> Sequenc
 
 
 def _ends(headers: Headers) -> bool:
-    """A batch ends with a status: 204 for its end, 404 for nothing there."""
+    """A batch ends with a status: 204 for its end, 404 for an empty one."""
     status = headers.get("Status", "")
     if status in ("204", "404"):
         return True

@@ -24,12 +24,12 @@ NO_CONSUMER = 10014
 AGE = "max_age"
 METADATA, SHARDS = "metadata", "tailrace-shards"
 SECOND = 1_000_000_000
-"""In the nanoseconds that JetStream counts in."""
+"""Nanoseconds, the unit of JetStream."""
 WORKERS = "workers"
 MOST_RUNS = 100_000
-"""Runs that are worked on at once, in the whole installation."""
+"""Maximum number of active runs in the whole installation."""
 READY_SECONDS = 30.0
-"""How long servers that just started may take to agree who leads."""
+"""Time for servers that just started to elect leaders."""
 DUPLICATES = 120 * SECOND
 """Time for which the server remembers a message's id: longer than an append is retried without a read."""
 
@@ -49,7 +49,7 @@ class Layout(Struct, frozen=True):
         return f"{self.name}-{kind}"
 
     def shard(self, run: str) -> int:
-        """Where a run's frames are."""
+        """The stream with the frames of a run."""
         return zlib.crc32(run.encode()) % self.shards
 
     def runs(self, shard: int) -> str:
@@ -69,7 +69,7 @@ class Layout(Struct, frozen=True):
         return f"{self.name}.rec.{bucket}.{token(key)}"
 
     def due(self, bucket: str, expires: int, key: str) -> str:
-        """The subject that says when a record falls due."""
+        """The subject of a record that falls due."""
         return f"{self.name}.due.{bucket}.{expires}.{token(key)}"
 
     def job(self, run: str) -> str:
@@ -91,7 +91,7 @@ class Layout(Struct, frozen=True):
         }
 
     def streams(self) -> list[dict[str, Any]]:
-        """Every stream as JetStream describes it."""
+        """The configuration of every stream."""
         common: dict[str, Any] = {
             "storage": "file",
             "num_replicas": self.replicas,
@@ -148,8 +148,8 @@ def key(subject: str) -> str:
 
 
 async def create(client: Client, layout: Layout) -> int:
-    """Make the streams that are missing, and let those keep longer that keep too short. Returns how many
-    replicas they have. Raises `LogError` where one is there and is not as it must be."""
+    """Make the streams that are missing, and extend the retention of those with a shorter one. Returns the
+    number of replicas. Raises `LogError` for a stream with a different configuration."""
     await _check_shards(client, layout)
     for config in layout.streams():
         name = str(config["name"])
@@ -161,12 +161,12 @@ async def create(client: Client, layout: Layout) -> int:
     jobs = layout.stream("JOBS")
     method = f"CONSUMER.DURABLE.CREATE.{jobs}.{WORKERS}"
     make = partial(client.ask, method, stream_name=jobs, config=layout.workers())
-    await client.insist(make, READY_SECONDS)  # one that is there gets another lease
+    await client.insist(make, READY_SECONDS)  # an existing one gets another lease
     return await check(client, layout)
 
 
 async def check(client: Client, layout: Layout) -> int:
-    """How many replicas the streams have. Raises `LogError` that says what is missing or different."""
+    """The number of replicas of the streams. Raises `LogError` that names missing and different streams."""
     copies: list[int] = []
     await _check_shards(client, layout)
     for config in layout.streams():
@@ -198,8 +198,8 @@ async def _create_stream(client: Client, how: str, stream: dict[str, Any]) -> No
 
 
 async def _check_shards(client: Client, layout: Layout) -> None:
-    """A run is looked for in the shard that their number gives, so the number stays; the records' stream
-    says it, for a shard that is missing may have been lost."""
+    """A run's shard depends on the number of shards, so the number must stay; the records' stream has it,
+    because a missing shard may have been lost."""
     records = await _find(client, layout.stream("RECORDS")) or {}
     metadata: dict[str, str] = records.get(METADATA) or {}
     there = metadata.get(SHARDS, str(layout.shards))
@@ -211,7 +211,7 @@ async def _check_shards(client: Client, layout: Layout) -> None:
 
 
 def _wrongs(actual: dict[str, Any], config: dict[str, Any]) -> list[str]:
-    """What of a stream is not as it must be."""
+    """The differences of a stream from its required configuration."""
     return [
         _wrong(field, actual.get(field), value)
         for field, value in config.items()
@@ -221,7 +221,7 @@ def _wrongs(actual: dict[str, Any], config: dict[str, Any]) -> list[str]:
 
 def _is_right(field: str, actual: Any, value: Any) -> bool:
     if field in ("num_replicas", METADATA):
-        return True  # `safety.py` and `_check_shards` tell
+        return True  # `safety.py` and `_check_shards` report it
     if field == AGE and value:
         return not actual or actual >= value
     return actual == value or not (actual or value)
@@ -243,7 +243,7 @@ async def _find(client: Client, name: str) -> dict[str, Any] | None:
 
 
 async def _info(client: Client, method: str, none: int) -> dict[str, Any] | None:
-    """An answer; None when the refusal says that there is none."""
+    """An answer; None if the error says that the object does not exist."""
     try:
         return await client.insist(partial(client.ask, method), READY_SECONDS)
     except ApiError as error:

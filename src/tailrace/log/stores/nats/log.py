@@ -40,15 +40,16 @@ from tailrace.log.stores.nats.tails import DROPPED, LAG_SECONDS, Tails
 WRONG_LAST_SEQUENCE = 10071
 """The subject's last message is not the expected one."""
 PLACES = 10_000
-"""Ends of runs and positions of readers that are remembered: the next append or read need not ask."""
+"""Maximum number of cached ends of runs and positions of readers: the next append or read need not ask for
+them."""
 CLOSE_SECONDS = 5.0
 """Time for which appends may wait for a leader while the store closes; no reader has their events."""
 READ_SECONDS = 30.0
-"""How long a read insists while a shard has no leader: an election takes up to ten seconds."""
+"""The time for which a read is retried while a shard has no leader: an election takes up to ten seconds."""
 
 
 class _Claim(Claim):
-    """`place` is that of the run's last message, 0 for none; None until it was asked for."""
+    """`place` is the position of the run's last message, 0 for none; None until it is known."""
 
     __slots__ = ("place",)
 
@@ -57,7 +58,7 @@ class _Claim(Claim):
         self.place = place
 
     def take(self, end: StoredFrame | None) -> None:
-        """The run's end as its stream has it."""
+        """The run's end according to its stream."""
         if end is None:
             self.last, self.place = -1, 0
         else:
@@ -82,7 +83,7 @@ class NatsLog:
         if claim is None:
             claim = self._claims[run] = _Claim(run, 0 if expected < 0 else None)
         elif expected > claim.last and not claim.in_flight:
-            claim.place = None  # another process wrote meanwhile: ask how far the run is
+            claim.place = None  # another process wrote meanwhile: ask for the end of the run
         refusal = claim.refusal(frame, expected, attempt) if claim.place is not None else None
         if claim.in_flight:
             refusal = Fenced(f"another append to {run} is in flight")
@@ -129,7 +130,7 @@ class NatsLog:
         await asyncio.gather(*(self._drop(run) for run in runs))
 
     async def close(self) -> None:
-        """Stop following, and let appends that are under way end, for a while."""
+        """Stop following, and let pending appends end, for a while."""
         self._tails.close()
         if self._appends:
             await asyncio.wait(self._appends, timeout=CLOSE_SECONDS)
@@ -165,7 +166,7 @@ class NatsLog:
         self._tails.land(claim.run, stored_frame, frame.events)
 
     async def _store(self, claim: _Claim, frame: Frame, attempt: int) -> int:
-        """Put a frame behind the claim's place; returns its own."""
+        """Store a frame after the claim's position; returns its own."""
         body, headers = frames.pack(claim.run, frame, attempt, claim.place or 0)
         subject = self._layout.run(claim.run)
         try:
@@ -198,7 +199,7 @@ class NatsLog:
         return [event for event in events if event.seq > after]
 
     async def _is_behind(self, run: str, place: int) -> bool:
-        """Whether the replica that found nothing just does not know yet."""
+        """Whether a replica that found nothing may only be behind."""
         end = await self._last(run)
         if end is None or end.place <= place:
             return False
@@ -237,7 +238,7 @@ class NatsLog:
 async def list_subjects(
     client: Client, stream: str, pattern: str, seconds: float = READ_SECONDS
 ) -> list[str]:
-    """The subjects of a stream that have messages; each page is insisted on for so long."""
+    """The subjects of a stream that have messages; each page is retried for `seconds`."""
     subjects: list[str] = []
     while True:
         ask = partial(

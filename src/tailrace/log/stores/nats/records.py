@@ -1,8 +1,8 @@
-"""`Records` as the last message of a subject each: its body holds the revision, the expiry and the value.
+"""`Records` as the last message of a subject each: its body has the revision, the expiry and the value.
 
-Reads ask the stream's leader; a replica may be behind. A record with an expiry leaves a second message that
-says when it falls due, so that the sweeper need not read every record. It is written first: one that says
-more than the record is noticed and removed.
+Reads ask the stream's leader; a replica may be behind. A record with an expiry has a second message with
+its due time, so that the sweeper need not read every record. It is written first: one without its record is
+detected and removed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tailrace.log.stores.nats.layout import key as key_of
 from tailrace.log.stores.nats.log import WRONG_LAST_SEQUENCE, list_subjects
 
 SECONDS = 15.0
-"""How long a record's reader or writer insists: an election takes up to ten."""
+"""The time for which a read or write is retried: an election takes up to ten seconds."""
 
 
 class _Value(msgspec.Struct, frozen=True, array_like=True):
@@ -82,7 +82,7 @@ class NatsRecords:
         return [record for record in records if record is not None]
 
     async def _whole(self, bucket: str, key: str) -> Record | None:
-        """A record of a list: one that is damaged does not hide the others."""
+        """A record of a list: a damaged one does not hide the others."""
         try:
             return await self.get(bucket, key)
         except Damaged:
@@ -145,7 +145,7 @@ class NatsRecords:
                     return
 
     async def _set(self, subject: str, body: bytes, place: int) -> bool:
-        """Store a value where the last one is at `place`; False when it is not."""
+        """Store a value if the last one is at `place`; False if it is not."""
         name = secrets.token_hex(8)
         try:
             await self._publish(subject, body, {EXPECTED: str(place), ID: name})

@@ -1,7 +1,7 @@
-"""What is unsafe about the servers of an installation that works: things that lose events when machines fail.
+"""Finds unsafe settings of a working installation: those that lose events when machines fail.
 
-What makes it not work at all is refused elsewhere (`client.py`, `layout.py`). How the servers write to disk
-is shown by nothing but their monitoring ports.
+Faults that prevent it from working are refused elsewhere (`client.py`, `layout.py`). Only the monitoring
+ports show how the servers write to disk.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ REPLICAS = 3
 MAX_PAYLOAD = 8_388_608
 """Bytes: the largest frame, compressed, with room to spare."""
 TESTED_VERSION = (2, 14)
-"""What is promised was measured with 2.15; 2.14 is the oldest line that its makers mend."""
+"""The guarantees were measured with 2.15; 2.14 is the oldest line that is still maintained."""
 FULL = 0.8
-"""Share of the storage that is used when it is time to say so."""
+"""Share of the storage in use above which a warning is due."""
 MONITOR_SECONDS = 5.0
 
 
@@ -44,7 +44,7 @@ class _JetStream(msgspec.Struct):
 
 
 class _Varz(msgspec.Struct):
-    """What `/varz` of a server says."""
+    """The fields of `/varz` of a server."""
 
     server_name: str
     version: str
@@ -53,10 +53,10 @@ class _Varz(msgspec.Struct):
 
 
 async def unsafe(client: Client, layout: Layout, monitors: Sequence[str] = ()) -> list[str]:
-    """A sentence for each thing; none when all is well.
+    """A sentence for each unsafe setting; none if all is well.
 
-    `monitors` are the servers' monitoring addresses (`http://host:8222`). Raises `LogError` when the streams
-    cannot be asked for.
+    `monitors` are the servers' monitoring addresses (`http://host:8222`). Raises `LogError` if the streams
+    cannot be read.
     """
     faults = [*_server("the server", ".".join(map(str, client.version)), client.max_payload)]
     for config in layout.streams():

@@ -1,7 +1,7 @@
 """A store in a NATS cluster: the connection, the logs and the records of one installation.
 
-What an acknowledged append survives depends on the servers: three replicas with `sync_interval: always` keep
-it over the death of any one machine, and of all.
+The durability of an acknowledged append depends on the servers: three replicas with `sync_interval: always`
+keep it over the failure of any one machine, and over a restart of all.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tailrace.log.stores.nats.work import NatsWork
 logger = logging.getLogger("tailrace.log.nats")
 
 AGAIN_SECONDS = 1.0
-"""Before servers that did not answer are tried again."""
+"""Delay before servers that did not answer are tried again."""
 
 
 class NatsStore:
     """A store behind these servers (`nats://host:port`). Its streams must have been made."""
 
     def __init__(self, servers: Sequence[str], layout: Layout, *, patience: float = 0.0) -> None:
-        """`patience` is how many seconds `open` tries on while no server answers."""
+        """`patience`: for how many seconds `open` retries while no server answers."""
         self._servers = servers
         self._layout = layout
         self._patience = patience

@@ -24,7 +24,7 @@ logger = logging.getLogger("tailrace.log.nats")
 
 IDLE_SECONDS = 3.0
 LAG_SECONDS = 0.01
-"""A replica that is asked may be this far behind, or a few times that."""
+"""A replica may be this far behind, or a few times that."""
 DROPPED = "Tailrace-Dropped"
 
 
@@ -42,7 +42,7 @@ class Tail:
         self._following = asyncio.create_task(self._follow())
 
     def land(self, frame: StoredFrame, events: Sequence[Event] | None = None) -> None:
-        """A frame is in the stream; tell it if it is the next one, else look what is missing."""
+        """A frame is in the stream; deliver it if it is the next one, else read the missing ones."""
         if frame.place <= self.place or self._dropped:
             return
         if frame.first > self.seq + 1:
@@ -63,7 +63,7 @@ class Tail:
             self._tails.watchers.tell(self._run, ())
 
     def close(self) -> None:
-        """Stop: there is no listener."""
+        """Stop: it has no listener."""
         self._following.cancel()
 
     async def _follow(self) -> None:
@@ -76,7 +76,7 @@ class Tail:
                 try:
                     await client.insist(self._look)
                 except LogError as error:
-                    # no stream, or unreadable data: it may come back
+                    # no stream, or unreadable data: both may be temporary
                     logger.warning("run %s: no news of it: %s", self._run, error)
                     self._ahead = self.place
                 self._news.clear()
@@ -89,20 +89,20 @@ class Tail:
             await asyncio.shield(stop())
 
     async def _until_behind(self) -> None:
-        """Wait for news of a frame that does not follow; those that follow have been told already."""
+        """Wait for a frame that does not follow the last one; those that follow were delivered already."""
         while self._ahead <= self.place:
             await self._news.wait()
             self._news.clear()
 
     async def _look(self) -> None:
-        """Tell what is in the stream and was not told. Raises `Unreachable`."""
+        """Deliver the frames of the stream that were not delivered. Raises `Unreachable`."""
         client, layout = self._tails.client, self._tails.layout
         start = self.place
         end = await frames.last(client, layout, self._run)
         while end is not None and self.place < end.place:
             stored_frames = await frames.after(client, layout, self._run, self.place)
             if stored_frames and stored_frames[0].first > self.seq + 1:
-                self.drop()  # frames are gone that were not told: it is no log any more
+                self.drop()  # frames are gone that were not delivered: the log no longer exists
                 return
             for stored_frame in stored_frames:
                 self.land(stored_frame)
@@ -111,7 +111,7 @@ class Tail:
                 end = await frames.last(client, layout, self._run)
         if end is None:
             self._ahead = self.place
-            if start and start == self.place:  # else it came after the question
+            if start and start == self.place:  # otherwise it came after the request
                 self.drop()
 
     def _on_message(self, headers: Headers, body: bytes) -> None:

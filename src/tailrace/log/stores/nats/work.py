@@ -22,9 +22,9 @@ from tailrace.log.stores.nats.layout import SECOND, WORKERS, Layout
 from tailrace.log.work import Job, Respond
 
 TAKE_SECONDS = 1.5
-"""How long one question for a job stays open; shorter than a request waits for its answer."""
+"""How long one request for a job stays open; shorter than the time limit of a request."""
 SAY_SECONDS = 10.0
-"""How long a worker insists on saying something about its job."""
+"""How long a worker retries a message about its job."""
 
 
 class NatsJob:
