@@ -1,7 +1,7 @@
-"""What those who pay for runs have spent today, in all processes together. Why so: docs/adr/0008.
+"""The spending of each budget today, in all processes together. The reasons are in docs/adr/0008.
 
-A day is a UTC day. What is spent is counted in memory and added to a record by compare-and-set, one write
-under way for each budget at most: what others have added is learnt from the same record, and nothing is lost.
+A day is a UTC day. Spending is counted in memory and added to a record by compare-and-set, with one write
+in flight for each budget: the same record shows the spending of other processes, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Tell = Callable[[str], None]
 
 
 class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One who pays, and what for at most: runs at once, a day's tokens and cost; 0 is no limit."""
+    """A budget of an account: concurrent runs, and tokens and cost of a day; 0 is no limit."""
 
     key: str
     runs: int = 0
@@ -74,7 +74,7 @@ class Accounts:
         self._writes: dict[_Place, asyncio.Task[None]] = {}
 
     async def check(self, budgets: Sequence[Budget]) -> None:
-        """Raises `TooMany` when a budget has nothing left for today. Raises `LogError`."""
+        """Raises `TooMany` if a budget is exhausted for today. Raises `LogError`."""
         await self.load(budgets)
         for budget in budgets:
             day = self._days.get((self._today(), budget.key))
@@ -88,7 +88,7 @@ class Accounts:
                 )
 
     async def load(self, budgets: Sequence[Budget]) -> None:
-        """Know what is stored of these budgets' day: once, and in a cluster whenever this is asked."""
+        """Load the stored spending of these budgets: once, and in a cluster at each call."""
         today = self._today()
         for place in [(today, budget.key) for budget in budgets if budget.tokens or budget.cost]:
             if place not in self._days or self._is_shared:
@@ -97,7 +97,8 @@ class Accounts:
                     del self._days[old]
 
     def spend(self, budgets: Sequence[Budget], usage: Usage, tell: Tell) -> None:
-        """Count a model call; `tell` hears of limits that are reached, by it or by what others spent."""
+        """Count a model call; `tell` is called for each limit that is reached, also by spending of other
+        processes."""
         for budget in budgets:
             if budget.tokens or budget.cost:
                 place = self._today(), budget.key
@@ -109,7 +110,7 @@ class Accounts:
                     self._writes[place] = asyncio.create_task(self._write(place, day))
 
     async def settle(self) -> None:
-        """Wait until all that was counted is written, or cannot be."""
+        """Wait until all counted spending is written, or has failed."""
         while self._writes:
             await asyncio.wait(self._writes.values())
 
@@ -125,12 +126,12 @@ class Accounts:
                 _tell(day, day.limit_requests[:request_count])
                 del day.limit_requests[:request_count]
         except LogError:
-            pass  # the next that is spent is written with it
+            pass  # the next write includes it
         finally:
             del self._writes[place]
 
     async def _add(self, place: _Place, day: _Day) -> None:
-        """Put what is being added into the record. Raises `LogError`."""
+        """Add the pending spending to the record. Raises `LogError`."""
         expires = (place[0] + 2) * DAY
         while True:
             total = day.stored_spending + day.adding
@@ -148,7 +149,7 @@ class Accounts:
     async def _refresh(self, place: _Place) -> None:
         spending = await self._read(place)
         day = self._days.setdefault(place, _Day())
-        if place not in self._writes:  # a write finds out by itself
+        if place not in self._writes:  # otherwise the write reads it
             day.stored_spending, day.revision = spending
 
     async def _read(self, place: _Place) -> tuple[_Spending, int]:

@@ -19,7 +19,7 @@ BEGUN_AGAIN = "The process that began this run did not answer; the request was b
 
 
 async def bar(run: str, log: EventLog, directory: Directory, clock: Clock) -> None:
-    """Keep a run without a record from beginning. Raises `Fenced` when it is just beginning, `LogError`."""
+    """Prevent a run without a record from starting. Raises `Fenced` if it is just starting, `LogError`."""
     try:
         state = await directory.state(run)
     except NotFound:
@@ -38,4 +38,4 @@ async def _barrier(run: str, log: EventLog) -> None:
         await log.append(run, BARRIER, expected=-1, attempt=1)
     except Fenced:
         if await log.read(run, -1):
-            raise  # else another process has put one there
+            raise  # otherwise another process has written one

@@ -1,8 +1,8 @@
-"""How large a run may become: what a runtime emits goes to the writer until that is reached.
+"""The maximum size of a run: events of a runtime go to the writer until it is reached.
 
-Only what an agent says is counted here. What ends the run, and what people answer, is added to the writer
-itself, so it always fits. Counted is the log: its events, its bytes, and what the items that are open will
-add to it when they close, for their content is then written once more.
+Only the output of agents is counted here. The end of the run and answers of people are added to the writer
+directly, so they always fit. The log is counted: its events, its bytes, and the bytes that open items will
+add when they close, because their content is then written once more.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from tailrace.events.stored import EMPTY_EVENT, weight
 from tailrace.runs.writer import RunWriter
 
 EVENT_BYTES = 16_777_216
-"""What one event may take; but the item that it closes may hold what a model server made in one piece."""
+"""Maximum size of one event; the item that it closes may contain what a model server sent in one piece."""
 
 Stop = Callable[[str], None]
-"""Told of the limit that is reached."""
+"""Called with the limit that is reached."""
 
 
 class RunBounds(Struct, frozen=True, kw_only=True):
     """`events` and `bytes` of a run's log, `open_bytes` and `open_items` of what is open at one time: each
-    open item is closed when the run ends, and a cancel waits for that. 0 is no bound."""
+    open item is closed when the run ends, and a cancel waits for that. 0 is no limit."""
 
     events: int = 1_000_000
     bytes: int = 268_435_456
@@ -54,8 +54,8 @@ class BoundedSink:
         return self._writer.full
 
     def add(self, drafts: Sequence[t.Draft]) -> None:
-        """Take drafts in, up to the limit. Raises `LimitReached` for the first that is beyond it, and as
-        the writer does."""
+        """Add drafts, up to the limit. Raises `LimitReached` for the first that exceeds it, and as the
+        writer does."""
         sizes = [weight(draft.payload) for draft in drafts]
         total = sum(sizes)
         items = sum(isinstance(draft.payload, t.ItemStarted) for draft in drafts)
@@ -72,14 +72,15 @@ class BoundedSink:
             self._count(draft.payload, size)
 
     def _fault(self, payload: t.Payload, size: int) -> str:
-        """The limit that one more event would be beyond, or `""`."""
+        """The limit that one more event would exceed, or `""`."""
         if size > EVENT_BYTES and not isinstance(payload, t.ItemCompleted):
             return "max_event_bytes"
         items = isinstance(payload, t.ItemStarted)
         return self._beyond(1, size, size if isinstance(payload, CONTENT_EVENTS) else 0, items)
 
     def _beyond(self, events: int, size: int, again: int, items: int) -> str:
-        """The limit that so much more would be beyond, of which so much is written again later, or `""`."""
+        """The limit that these bytes would exceed, with those that are written again at the close, or
+        `""`."""
         bounds, state = self._bounds, self.state
         if bounds.events and state.seq + 1 + events > bounds.events:
             return "max_run_events"
@@ -108,4 +109,4 @@ CONTENT_EVENTS = (
     t.ArgumentsDelta,
     t.AnnotationAdded,
 )
-"""What is in an item's content when it closes."""
+"""The bytes of an item's content when it closes."""

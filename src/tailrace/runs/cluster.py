@@ -32,26 +32,26 @@ from tailrace.runs.writer import RunWriter
 logger = logging.getLogger("tailrace.runs")
 
 ARRIVAL_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-"""Waits for a run that was offered to be in the log: both are written at the same time."""
+"""Time for which a job waits for its run to appear in the log: both are written at the same time."""
 CLAIMED_SECONDS = 45.0
-"""How long a claimed run may take to be in the log, while its process waits for leaders: more than the bounds
-of `Supervisor.start` and `Store.begin` together."""
+"""Time for a claimed run to appear in the log: more than `Supervisor.start` and `Store.begin` may take."""
 LOST_SECONDS = 120.0
-"""An offered run that is not in the log so long after it was first seen here never began (as above), and its
-offer is removed. No clock of another machine is asked: one that is minutes off would remove what begins."""
+"""An offered run that is not in the log this long after this process first saw it never began, and its offer
+is removed. No clock of another machine is used: a wrong one would remove runs that are starting."""
 LOST_RUNS = 10_000
-"""So many such runs are remembered."""
+"""Maximum number of such runs that are remembered."""
 PATIENCE = 10
-"""Between two looks at such a run passes this part of the time since it was first seen."""
+"""Fraction of the time since a run was first seen that passes between two looks at it."""
 CLOCK_SECONDS = 60.0
-"""Between two looks at the engine's clock."""
+"""Time between two checks of the engine's clock."""
 RETRY_SECONDS = 0.5
-"""Before the engine is asked again that did not answer."""
+"""Delay before a failed request to the engine is repeated."""
 AGAIN_SECONDS = 0.02
-"""Before it is asked again who works on a run, when who was asked does no longer."""
+"""Delay before a call is repeated whose worker has just lost the run."""
 CALL_SECONDS = 5.0
 STRANGE_SECONDS = 60.0
-"""How long a run waits for a worker that knows its agent: while a new version is brought out, not all do."""
+"""Time for which a run waits for a worker that has its agent: during a deployment, not all workers have
+it."""
 
 
 class Cluster:
@@ -78,9 +78,9 @@ class Cluster:
         self._taking: asyncio.Task[None] | None = None
         self._presence = Presence(membership.engine)
         self._unseen: dict[str, float] = {}
-        """Offered runs that are not in the log, and when they were first seen."""
+        """Offered runs that are not in the log, with the time when they were first seen."""
         self._wrong = False
-        """Whether this process's clock and the engine's are far apart."""
+        """Whether this process's clock and the engine's differ too much."""
 
     @property
     def _work(self) -> WorkQueue:
@@ -113,7 +113,7 @@ class Cluster:
         await self._presence.close()
         await self._worker.close()
 
-    # the door
+    # accepting runs
 
     async def offer(self, run: str, after: int) -> None:
         if self._wrong:
@@ -121,15 +121,15 @@ class Cluster:
         await self._work.offer(run, after)
 
     async def begin(self, record: RunRecord, writer: RunWriter) -> None:
-        """It was offered, and some process takes it."""
+        """A job is queued, and some process takes it."""
 
     def knows(self, agent: str) -> bool:
-        """Some process may, and is not asked."""
+        """True: another process may have it, without a call to find out."""
         return True
 
     async def has(self, run: str, by: str) -> bool:
-        """As soon as it is: who claims it may be about to write its start, and wait for a leader. Of a
-        process that is gone nothing is waited for."""
+        """Return when the claimed run is there: its process may be about to write its start, and wait for a
+        leader. A dead process is not waited for."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + CLAIMED_SECONDS
         while not self._draining.is_set():
@@ -140,10 +140,12 @@ class Cluster:
         raise Unavailable("The server shuts down; try again in a moment.")
 
     async def _bar(self, run: str) -> bool:
-        """Keep a run from beginning; False when it has begun."""
-        await self._work.offer(run)  # who takes that job drops the barrier later (`_miss`)
+        """Prevent a run from starting; False if it has started."""
+        await self._work.offer(
+            run
+        )  # the worker that takes that job drops the barrier later (`_miss`)
         while await self._arrival(run) is None:
-            with suppress(Fenced):  # its first frame came just now, and its record may come
+            with suppress(Fenced):  # its first frame arrived just now, and its record may follow
                 await bar(run, self._store.log, self._directory, self._clock)
                 return True
         return False
@@ -212,12 +214,12 @@ class Cluster:
     async def record_end(self, record: RunRecord, state: RunState) -> None:
         await self._worker.record_end(record, state)
 
-    # the workshop
+    # working on runs
 
     async def _take_for_ever(self) -> None:
         while not self._draining.is_set():
             full = 0 < self._settings.most_runs <= len(self._worker)
-            if self._wrong or full:  # others may have a right clock, and room
+            if self._wrong or full:  # other processes may have a right clock, and room
                 await self._pause(RETRY_SECONDS)
                 continue
             try:
@@ -230,7 +232,7 @@ class Cluster:
                 self._keep(asyncio.create_task(self._serve(job), name=f"job {job.run}"))
 
     async def _serve(self, job: Job) -> None:
-        """One job, from its pick-up to its end."""
+        """One job, from its delivery to its end."""
         try:
             live = await self._pick_up(job)
             if live is None:
@@ -242,24 +244,26 @@ class Cluster:
                 await stop()
             if live.settled:
                 await job.acknowledge()
-            elif live.left:  # and was not fenced: a job that another has is not ours to give
+            elif live.left:  # it was not fenced: the job of another worker is not ours to return
                 await job.give_back()
         except Fenced:
             logger.warning("run %s: another worker has it", job.run)
-        except LogError as error:  # the job comes back when the lease is over
+        except LogError as error:  # the job is delivered again when the lease is over
             logger.error("run %s: %s", job.run, error)
         except Exception:
             logger.exception("run %s: it cannot be worked on", job.run)
 
     async def _pick_up(self, job: Job) -> RunTask | None:
-        """The run of a job, at work; None when there is nothing to do for it."""
+        """The run of a job, started; None if there is nothing to do for it."""
         arrival = await self._arrival(job.run, job.after)
         if arrival is None:
             await self._miss(job)
             return None
         self._unseen.pop(job.run, None)
         if await self._is_worked_on(job.run):
-            await job.give_back(self._work.lease)  # if that worker dies, the job must come back
+            await job.give_back(
+                self._work.lease
+            )  # if that worker dies, the job must be delivered again
             return None
         record, state = arrival
         if state.phase == "running" and not await self._is_for_us(job, record.agent):
@@ -280,13 +284,13 @@ class Cluster:
             await job.give_back(max(age / PATIENCE, RETRY_SECONDS))
             return
         del self._unseen[job.run]
-        if await self._directory.record(job.run) is None:  # perhaps its first frame was written
+        if await self._directory.record(job.run) is None:  # its first frame may have been written
             await self._store.log.drop([job.run])
         await job.acknowledge()
 
     async def _is_for_us(self, job: Job, agent: str) -> bool:
-        """Whether this process has the run's agent, or no process had it for so long that none will; the job
-        is kept until then."""
+        """Whether this process has the run's agent, or no process has had it for so long that none will;
+        the job is kept until then."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + STRANGE_SECONDS
         while not self._worker.knows(agent):
@@ -319,8 +323,7 @@ class Cluster:
         return live is not None and live.writer.state.phase == "running"
 
     async def _arrival(self, run: str, after: int = -1) -> tuple[RunRecord, RunState] | None:
-        """A run's record and state beyond an event, as soon as both are durable; None when they do not
-        come."""
+        """A run's record and state beyond an event, once both are durable; None if they do not appear."""
         for seconds in ARRIVAL_SECONDS:
             record = await self._directory.record(run)
             with suppress(NotFound):
@@ -331,7 +334,7 @@ class Cluster:
         return None
 
     async def _until_over(self, job: Job, live: RunTask) -> None:
-        """Keep the job while its run is worked on, and cancel the run when it should be read and is not."""
+        """Keep the job while its run is worked on, and cancel a run that requires a reader and has none."""
         if live.task is None:
             raise AssertionError("a run that was picked up is worked on")
         loop = asyncio.get_running_loop()
@@ -348,7 +351,7 @@ class Cluster:
                 live.cancel(UNREAD)
 
     async def _respond(self, run: str, body: bytes) -> bytes | None:
-        """What another process asks of a run that is worked on here."""
+        """Answer the calls of other processes about a run of this one."""
         return await worker_rpc.respond(
             body,
             works=partial(self._works_on, run),
@@ -362,8 +365,8 @@ class Cluster:
             await self._look_at_clock()
 
     async def _look_at_clock(self) -> None:
-        """Runs are aged, kept and expire by the clocks of all processes: one that is far off begins none and
-        works on none."""
+        """Check the clock: the age of runs and their expiry depend on the clocks of all processes, so one
+        with a wrong clock starts no runs and works on none."""
         try:
             ahead = await self._work.ahead(self._clock())
         except LogError as error:
@@ -392,5 +395,5 @@ async def _yes(_: bytes) -> bytes:
 
 
 def _knowing(agent: str) -> str:
-    """The name that workers answer to which know an agent; its own name may be no part of a subject."""
+    """The name to which workers with an agent respond; a subject cannot contain any agent name."""
     return f"agent.{agent.encode().hex()}"

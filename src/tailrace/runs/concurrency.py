@@ -22,13 +22,13 @@ from tailrace.runs.writer import Clock
 
 BUCKET = "running"
 RETENTION_MS = 48 * HOUR
-"""A record lasts so long after the last start: longer than a run."""
+"""How long a record lasts after the last start: longer than a run."""
 BUSY_SECONDS = 2.0
 """The `retry-after` of a caller with too many runs; the end of a run cannot be predicted."""
 WAITS = (0.05, 0.15)
-"""Before a caller is refused: a run's end is seen by its reader a moment before it is on record."""
+"""Delay before a caller is refused: a reader sees the end of a run a moment before its record has it."""
 UNBORN = 60_000
-"""A run without a record after so many milliseconds never began."""
+"""A run without a record after this many milliseconds never began."""
 
 SHAPE = Shape("runs at once", dict[str, int])
 
@@ -40,25 +40,25 @@ class LocalConcurrency:
         self._running: Counter[str] = Counter()
 
     async def enter(self, run: str, budgets: Sequence[Budget]) -> None:
-        """A run begins to be worked on. Raises `TooMany`, and counts nothing, when it must not."""
+        """Count a run that starts. Raises `TooMany`, and counts nothing, if a limit is reached."""
         for budget in budgets:
             if budget.runs and self._running[budget.key] >= budget.runs:
                 raise _too_many(budget)
         self.enter_again(budgets)
 
     def enter_again(self, budgets: Sequence[Budget]) -> None:
-        """The same for a run that was accepted once and is taken over."""
+        """Count a run that was accepted earlier and is taken over."""
         self._running.update(budget.key for budget in budgets)
 
     def leave(self, budgets: Sequence[Budget]) -> None:
-        """A run is not worked on any more."""
+        """A run is no longer worked on."""
         for budget in budgets:
             self._running[budget.key] -= 1
             if self._running[budget.key] <= 0:
                 del self._running[budget.key]
 
     async def forget(self, run: str, budgets: Sequence[Budget]) -> None:
-        """It has left."""
+        """The run has ended or waits."""
 
 
 class ClusterConcurrency:
@@ -82,13 +82,14 @@ class ClusterConcurrency:
             raise
 
     def enter_again(self, budgets: Sequence[Budget]) -> None:
-        """It has its place."""
+        """It has its place already."""
 
     def leave(self, budgets: Sequence[Budget]) -> None:
-        """Its own record says so."""
+        """Does nothing: the run's own record shows it."""
 
     async def forget(self, run: str, budgets: Sequence[Budget]) -> None:
-        """A run's record is about to go, or it never gets one: its places are free. Raises `LogError`."""
+        """The record of a run is about to be deleted, or it never gets one: free its places. Raises
+        `LogError`."""
         for budget in budgets:
             if budget.runs:
                 await self._give_back(run, budget)
@@ -116,7 +117,7 @@ class ClusterConcurrency:
                 return
 
     async def _going(self, runs: dict[str, int]) -> dict[str, int]:
-        """Those of these runs that are worked on, or are about to be."""
+        """The runs among these that are worked on, or are about to be."""
         records = await asyncio.gather(*map(self._directory.record, runs))
         late = self._clock() - UNBORN
         return {

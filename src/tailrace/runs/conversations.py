@@ -1,11 +1,11 @@
-"""Conversations: a named list of items that turns are added to.
+"""Conversations: a named list of items, to which turns add.
 
-A conversation's entries are items a client added, and runs. A run stands for its input and output, read
-from its log; before its log expires the sweeper puts the items themselves in its place. So a
-conversation lasts while it is used, and costs nothing twice while its runs are fresh.
+The entries of a conversation are items that a client added, and runs. A run stands for its input and
+output, read from its log; before its log expires the sweeper replaces its entry by the items. So a
+conversation lasts while it is used, and nothing is stored twice while its runs exist.
 
-Some clients name their conversations themselves (a chat's, a session's, a thread's id). Such a name stands
-for one conversation of its owner, whatever surface it comes by; its id is computed from it.
+Some clients name their conversations themselves (the id of a chat, a session, a thread). Such a name is one
+conversation of its owner on all surfaces; its id is computed from it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ from tailrace.runs.writer import Clock
 
 BUCKET = "conversations"
 RETENTION_MS = 30 * 24 * HOUR
-"""A conversation lasts this long after it was last used."""
+"""Time after the last use at which a conversation expires."""
 MOST_ENTRIES = 5_000
 MOST_BYTES = 6_000_000
-"""Of what is kept of one conversation, so that it fits into a message of any engine: the oldest goes."""
+"""Maximum stored bytes of one conversation, so that it fits into a message of any engine: the oldest
+entries are removed."""
 HISTORY_BYTES = 20_000_000
-"""Of what a conversation says in all, as long as its runs are there; no model reads so much."""
+"""Maximum bytes of all items of a conversation, with those of its runs; no model reads more."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -78,7 +79,7 @@ class Conversations:
         self._clock = clock
 
     async def by_name(self, name: str, owner: Owner, within: str = "") -> Conversation:
-        """The conversation that a client calls `name`, `within` what; made when there is none."""
+        """The conversation with the client's `name` in the scope `within`; made if there is none."""
         id = named_id(name, owner, within)
         while True:
             try:
@@ -104,7 +105,7 @@ class Conversations:
         return conversation
 
     async def get(self, id: str, owner: Owner) -> Conversation:
-        """A conversation of this owner, or `NotFound`."""
+        """A conversation of this owner. Raises `NotFound`."""
         return (await self._load(id, owner))[0]
 
     async def update(self, id: str, owner: Owner, metadata: dict[str, str]) -> Conversation:
@@ -116,7 +117,7 @@ class Conversations:
                 return new
 
     async def add_items(self, id: str, owner: Owner, items: Sequence[Item]) -> Sequence[Entry]:
-        """Append items; returns their entries. Raises `BadRequest` where there is no room for them."""
+        """Append items; returns their entries. Raises `BadRequest` if they do not fit."""
         while True:
             conversation, revision = await self._load(id, owner)
             new = _with_items(conversation, items)
@@ -124,7 +125,7 @@ class Conversations:
                 return new.entries[len(conversation.entries) :]
 
     async def remove_item(self, id: str, owner: Owner, item: str) -> Conversation:
-        """Take an item out; a run's item turns the run's entry into its items first."""
+        """Remove an item; an item of a run first replaces the run's entry by its items."""
         while True:
             conversation, revision = await self._load(id, owner)
             entries = await self.entries(conversation)
@@ -136,9 +137,9 @@ class Conversations:
                 return new
 
     def join(self, id: str, run: str, replaced_run: str) -> Change:
-        """The change by which a turn is taken: the run's items belong to the conversation from then on, in
-        the place of those of `replaced_run`, which was to be the same turn. A conversation that was deleted
-        stays so."""
+        """The change that adds a turn: the items of the run belong to the conversation from then on, in
+        place of those of `replaced_run`, an earlier try of the same turn. A deleted conversation stays
+        deleted."""
 
         def apply(record: Record | None) -> Value | None:
             if record is None:
@@ -158,8 +159,8 @@ class Conversations:
         return Change(BUCKET, id, apply)
 
     async def runs(self, conversation: Conversation) -> AsyncGenerator[RunRecord, None]:
-        """The records of the turns that have begun and are still there, the newest first: a death in the
-        middle of a beginning may leave an entry of a run that never began."""
+        """The records of the existing turns, the newest first: a crash during a start may leave an entry of
+        a run that never began."""
         for entry in reversed(conversation.entries):
             record = await self._directory.record(entry.run) if entry.run else None
             if record is None or record.status == "expired":
@@ -168,7 +169,7 @@ class Conversations:
                 yield record
 
     async def keep_items(self, id: str, run: str, state: RunState) -> None:
-        """A run's log is about to go: put its items in the place of its entry."""
+        """A run's log is about to be deleted: replace its entry by its items."""
         while True:
             try:
                 conversation, revision = await self._load(id, None)
@@ -189,8 +190,8 @@ class Conversations:
         await self._store.records.delete(BUCKET, id)
 
     async def entries(self, conversation: Conversation) -> Sequence[Entry]:
-        """All items, in order, runs spelt out. A run that is gone or never began has none. Raises `TooLarge`
-        beyond `HISTORY_BYTES`."""
+        """All items, in order, with those of runs. A deleted run, or one that never began, has none. Raises
+        `TooLarge` beyond `HISTORY_BYTES`."""
         items: list[Entry] = []
         size = 0
         for entry in conversation.entries:
@@ -241,8 +242,8 @@ class Conversations:
 
 
 def named_id(name: str, owner: Owner, within: str = "") -> str:
-    """The id of the conversation that a client of this owner calls `name`; `within` keeps a client's own
-    tenants apart."""
+    """The id of the conversation that a client of this owner calls `name`; `within` separates the tenants
+    of the client."""
     names = (owner.tenant, owner.user, name, *((within,) if within else ()))
     digest = hashlib.sha256(msgspec.json.encode(names)).digest()
     return ids.conversation_id(digest)
@@ -266,8 +267,8 @@ def _with_items(conversation: Conversation, items: Sequence[Item]) -> Conversati
 
 
 def newest_that_fit(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """The newest entries that there is room for. What is left begins where a user speaks, or with a whole
-    run: a model server takes no output of a call that is not there."""
+    """The newest entries that fit. The first one begins with a message of a user, or with a complete run: a
+    model server refuses an output without its call."""
     size = first = len(entries)
     total = 0
     while first > 0 and size - first < MOST_ENTRIES:

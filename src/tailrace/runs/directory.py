@@ -35,9 +35,9 @@ Status = Literal[
 class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The record of a run, which is read without its log. Times in milliseconds since the epoch.
 
-    `grace`: seconds for which the run continues without a reader, None for no limit. `retention_ms`: time for
-    which its log is kept after its end. `budgets`: those that it is counted in. `handovers`: how often a
-    process that stopped in order has handed it over. `size`: bytes of its log, after its end.
+    `grace`: seconds for which the run continues without a reader, None for no limit. `retention_ms`: time
+    for which its log is kept after its end. `budgets`: those in which it is counted. `handovers`: number of
+    times that a stopping process handed it over in order. `size`: bytes of its log, after its end.
     """
 
     run: str
@@ -57,8 +57,8 @@ class RunRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs are wanted; `""` and 0 let all through. Times in milliseconds since the epoch, `since` with
-    that moment and `until` without."""
+    """A filter of runs; `""` and 0 match all. Times in milliseconds since the epoch, `since` inclusive and
+    `until` exclusive."""
 
     agent: str = ""
     status: str = ""
@@ -68,7 +68,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     until: int = 0
 
     def takes(self, record: RunRecord) -> bool:
-        """Whether a run is wanted. What expired is in no list."""
+        """Whether a run matches. Expired runs are in no list."""
         return (
             record.status != "expired"
             and self.agent in ("", record.agent)
@@ -81,7 +81,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Some runs, and the suffix after which the next page begins; `""` when there is none."""
+    """Some runs, and the suffix after which the next page begins; `""` after the last page."""
 
     runs: Sequence[RunRecord]
     next: str
@@ -89,19 +89,20 @@ class Page(msgspec.Struct, frozen=True):
 
 ALL = Filter()
 LOOKED_AT = 5_000
-"""Records that one page of a list looks at: there is no index by agent, status or conversation."""
+"""Maximum number of records that one page of a list reads: there is no index by agent, status or
+conversation."""
 STEP = 200
 
 SHAPE = Shape("run", RunRecord)
 
 
 def decode(record: Record) -> RunRecord:
-    """A stored record as what it says. Raises `Unreadable`."""
+    """A decoded record. Raises `Unreadable`."""
     return SHAPE.decode(record.value)
 
 
 def readable(records: Sequence[Record]) -> list[RunRecord]:
-    """Those that can be read: one that cannot must not hide the others. The log names it."""
+    """The records that can be decoded: an unreadable one must not hide the others. The log names it."""
     run_records: list[RunRecord] = []
     for record in records:
         try:
@@ -127,7 +128,7 @@ class Directory:
         await self._store.records.put(BUCKET, record.run, SHAPE.encode(record), expires=expires)
 
     async def remove(self, run: str) -> None:
-        """Forget a run's record: it never began. Raises `LogError`."""
+        """Delete the record of a run that never began. Raises `LogError`."""
         await self._store.records.delete(BUCKET, run)
 
     async def find(self, any_id: str, owner: Owner, what: str = "run") -> RunRecord:
@@ -152,8 +153,8 @@ class Directory:
         return await self.find(position[0], owner, "item"), position[1]
 
     async def events(self, run: str, most: int = 0) -> list[Event]:
-        """A run's log, as far as it is durable. Raises `NotFound` for an empty one, `TooLarge` for one of
-        more than `most` bytes."""
+        """A run's durable log. Raises `NotFound` for an empty one, `TooLarge` for one of more than `most`
+        bytes."""
         return (await self.sized_events(run, most))[0]
 
     async def sized_events(self, run: str, most: int = 0) -> tuple[list[Event], int]:
@@ -170,7 +171,7 @@ class Directory:
         return events, size
 
     async def request(self, run: str) -> RunRequest:
-        """What a run was asked, without reading more of its log than that. Raises as `events`."""
+        """The request of a run, without reading the rest of its log. Raises as `events`."""
         started = (await self.start(run)).payload
         if not isinstance(started, RunStarted):
             raise await self._no_log(run)
@@ -184,9 +185,9 @@ class Directory:
         return events[0]
 
     async def state(self, run: str, most: int = 0) -> RunState:
-        """The fold of a run's log, as far as it is durable, with its size. Raises as `events`.
+        """The fold of a run's durable log, with its size. Raises as `events`.
 
-        Slice by slice as it is read: a long log folded in one go would keep everybody else waiting.
+        It is folded slice by slice: a long log folded at once would delay all other requests.
         """
         state = RunState()
         while events := await self._store.log.read(run, state.seq):
@@ -225,8 +226,8 @@ class Directory:
         return Page(records, after)
 
     async def _no_log(self, run: str) -> NotFound | Damaged:
-        """Why a run has no log: it never began, or it went. One that has ended has a log until its record
-        says that it expired."""
+        """The error for a run without a log: it never began, or it expired. A run that has ended has a log
+        until its record is expired."""
         record = await self._load(run)
         if record is not None and record.status not in ("in_progress", "waiting", "expired"):
             return Damaged(f"The log of {ids.run_id(run)} is missing on disk.")
@@ -238,7 +239,7 @@ class Directory:
 
 
 def check_size(run: str, size: int, most: int) -> None:
-    """Raises `TooLarge` for a log that is larger than a document may be."""
+    """Raises `TooLarge` for a log that is too large for a document."""
     if most and size > most:
         raise TooLarge(
             f"What {ids.run_id(run)} has said is too large for one document (over {most} bytes); read it as a"

@@ -1,5 +1,5 @@
-"""Who works on runs, as the supervisor sees it: this process alone, or a cluster of them; and what all of
-them work with."""
+"""The interface between the supervisor and the workers: this process alone, or a cluster; and the services
+that all of them use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tailrace.runtimes.contract import Runtime
 
 
 class RunEnvironment(Struct, frozen=True):
-    """What a process works on runs with: where they are stored and found, the runtime of each agent, limits
+    """The services of a process for its runs: their storage and index, the runtime of each agent, limits
     and times, and the clock."""
 
     store: Store
@@ -30,10 +30,10 @@ class RunEnvironment(Struct, frozen=True):
 
 
 class Executor(Protocol):
-    """Works on runs until they end or pause, whatever happens to processes."""
+    """Works on runs until they end or pause, across failures of processes."""
 
     def __len__(self) -> int:
-        """How many runs this process works on."""
+        """The number of runs that this process works on."""
         ...
 
     @property
@@ -50,7 +50,7 @@ class Executor(Protocol):
         ...
 
     async def close(self) -> None:
-        """End. `drain` was called."""
+        """Stop. `drain` was called."""
         ...
 
     async def offer(self, run: str, after: int) -> None:
@@ -70,8 +70,8 @@ class Executor(Protocol):
         ...
 
     async def has(self, run: str, by: str) -> bool:
-        """Whether a run has begun that the process `by` has claimed to begin; waits while it is about to.
-        When it has not, it never will. Raises `LogError`."""
+        """Whether a run has started that the process `by` has claimed; waits while it is about to. If it
+        has not started it never will. Raises `LogError`."""
         ...
 
     async def works(self, run: str) -> bool:

@@ -1,5 +1,5 @@
-"""A process of a cluster among others: its name, by which they ask whether it lives and what it is about to
-start (`Membership`), and which runs have readers in it (`Presence`)."""
+"""A process of a cluster among others: its name, by which others ask whether it lives and which run it is
+starting (`Membership`), and which runs have readers in it (`Presence`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Membership:
         self.name = secrets.token_hex(8)
 
     async def join(self, begins: Callable[[str], bool]) -> None:
-        """Answer to this process's name; `begins` says whether it is writing the start of a run. Raises
+        """Respond to this process's name; `begins` says whether it is writing the start of a run. Raises
         `LogError`."""
 
         async def respond(run: bytes) -> bytes:
@@ -48,7 +48,7 @@ class Membership:
 
 
 def _process_name(process: str) -> str:
-    """What a process answers to."""
+    """The name to which a process responds."""
     return f"process.{process}"
 
 
@@ -56,7 +56,7 @@ CALL_SECONDS = 5.0
 
 
 class _Readers:
-    """Those of one run in this process."""
+    """The number of readers of one run in this process."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -64,7 +64,7 @@ class _Readers:
 
 
 class Presence:
-    """The readers that this process has, and a way to ask the others; `engine` need not be open yet."""
+    """The readers of this process, and calls to the others; `engine` need not be open yet."""
 
     def __init__(self, engine: Callable[[], WorkQueue]) -> None:
         self._engine = engine
@@ -99,7 +99,7 @@ class Presence:
             return True
 
     async def close(self) -> None:
-        """Say nothing any more."""
+        """Stop responding."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -118,5 +118,5 @@ async def _yes(_: bytes) -> bytes:
 
 
 def _reader_name(run: str) -> str:
-    """The name that a process answers to while it has readers of a run."""
+    """The name to which a process responds while it has readers of a run."""
     return f"{run}.read"

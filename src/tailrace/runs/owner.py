@@ -17,5 +17,5 @@ class Owner(Struct, frozen=True):
         return f"{self.tenant}\x1f{self.user}"
 
     def owns(self, tenant: str, user: str) -> bool:
-        """Whether what belongs to `user` of `tenant` (to all of it when `""`) is there for this owner."""
+        """Whether this owner may see a resource of `user` of `tenant` (of all users when `""`)."""
         return self.tenant == tenant and (not self.user or not user or self.user == user)

@@ -1,10 +1,12 @@
-"""Until when something is kept of a run: its record says so (`RunRecords`), and the sweeper acts on it.
+"""The retention of a run's data: its record has the due time (`RunRecords`), and the sweeper acts on it.
 
-A record falls due when the retention time of its run is over. The sweeper then deletes the log and turns the
-record into an "expired" tombstone; when the tombstone falls due, it deletes that. The record of a run in
-progress falls due every few minutes: a run without a worker is taken up again, whatever ended its worker.
+A record falls due when the retention time of its run is over. The sweeper then deletes the log and turns
+the record into an "expired" tombstone; when the tombstone falls due, it deletes that. The record of a run
+in progress falls due every few minutes: a run without a worker is taken over again, whatever ended its
+worker.
 
-A record is a summary. If it cannot be written, the log says the same, and the sweeper finds it there.
+A record is a summary. If it cannot be written, the log has the same information, and the sweeper reads it
+there.
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ from tailrace.runtimes.contract import CHECKPOINTS
 logger = logging.getLogger("tailrace.runs")
 
 EXPIRING = ("idempotency", "retries", "conversations", "spent", "running")
-"""Buckets whose records simply go when they are due."""
+"""Buckets whose records are just deleted when they are due."""
 
 
 class Attendance(Protocol):
-    """Who sees to runs that have not ended. Each may raise `LogError`."""
+    """Handles runs that have not ended. Each method may raise `LogError`."""
 
     async def works(self, run: str) -> bool:
         """Whether a run has a worker, or will have one."""
@@ -48,7 +50,8 @@ class Attendance(Protocol):
 
 
 class Sweeper:
-    """Call `sweep` now and then; each call does all that is due and returns how many runs it expired."""
+    """Call `sweep` periodically; each call handles all due records and returns the number of runs that it
+    expired."""
 
     def __init__(
         self,
@@ -65,7 +68,7 @@ class Sweeper:
         self._clock = clock
 
     async def sweep(self, runs: Attendance) -> int:
-        """Expire what is due now; `runs` sees to what has not ended."""
+        """Expire all due records; `runs` handles runs that have not ended."""
         now = self._clock()
         for bucket in EXPIRING:
             while due := await self._store.records.due(bucket, now):
@@ -76,9 +79,7 @@ class Sweeper:
             for record in due:
                 try:
                     expired += await self._due(record, now, runs)
-                except (
-                    LogError
-                ) as error:  # what one run's log does not allow must not keep all others
+                except LogError as error:  # an error of one log must not prevent the others
                     logger.error("run %s: it cannot be swept: %s", record.key, error)
                     await self._put_off(record, now + self._settings.look)
         return expired
@@ -86,8 +87,8 @@ class Sweeper:
     async def forget(self, record: RunRecord) -> None:
         """Remove a run at once with all its data (a client deleted it).
 
-        Its record is marked first: after a crash in between, the next sweep does the rest, and a missing log
-        is not taken for a damaged one.
+        Its record is marked first: after a crash in between, the next sweep does the rest, and a missing
+        log is not reported as a damaged one.
         """
         expired_record = msgspec.structs.replace(record, status="expired")
         await self._directory.write(expired_record, expires=self._clock())
@@ -154,7 +155,7 @@ class Sweeper:
         return 1
 
     async def _expire_unreadable(self, record: RunRecord, now: int) -> int:
-        """A run that has ended and whose log cannot be read: its record says when it goes."""
+        """A run that has ended and whose log cannot be read: its record has the due time."""
         ends = record.ended_at + record.retention_ms
         if ends > now:
             await self._directory.write(record, expires=ends)
@@ -165,7 +166,7 @@ class Sweeper:
         return 1
 
     async def _drop(self, run: str) -> None:
-        """Forget a run's log, and what its runtime has kept besides."""
+        """Delete a run's log, and the other data of its runtime."""
         await self._store.log.drop([run])
         await self.forget_kept(run)
 
@@ -197,7 +198,7 @@ def with_end(record: RunRecord, state: RunState) -> RunRecord:
 
 
 class RunRecords:
-    """Writes what becomes of runs to the directory."""
+    """Writes the status of runs to the directory."""
 
     def __init__(self, directory: Directory, settings: RunSettings, clock: Clock) -> None:
         self._directory = directory
@@ -209,11 +210,11 @@ class RunRecords:
         return create(record, expires=self._clock() + self._settings.look)
 
     async def works(self, record: RunRecord) -> None:
-        """A run is worked on; the sweeper looks after it in a while. Raises `LogError`."""
+        """A run is worked on; the sweeper checks it after a while. Raises `LogError`."""
         await self._directory.write(record, expires=self._clock() + self._settings.look)
 
     async def handed_over(self, record: RunRecord) -> None:
-        """This process stops, and the next one continues."""
+        """This process stops, and another one will continue the run."""
         with suppress(LogError):
             await self.works(msgspec.structs.replace(record, handovers=record.handovers + 1))
 

@@ -56,7 +56,7 @@ class RunTask:
         bounds: RunBounds,
         turn: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`spend` counts a model call and tells of the limit that is reached, then or a little later; `turn`
+        """`spend` counts a model call and reports the limit that is reached, then or a little later; `turn`
         waits until the work may begin."""
         self.record = record
         self.settled = self.left = False
@@ -94,7 +94,7 @@ class RunTask:
             asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop)
 
     def _too_large(self, limit: str) -> None:
-        """Whatever the runtime does about the exception that it gets, this is the run's end."""
+        """The run ends with this, whatever the runtime does with the exception."""
         if not self._beyond:
             self._beyond = True
             self._reached_limit = self._stopped = limit
@@ -115,8 +115,8 @@ class RunTask:
             self.task.cancel()
 
     def interrupt(self, seconds: float) -> bool:
-        """Its code has held the event loop for so many seconds: end the run as failed, whatever that code
-        does about it. Called by a signal, inside that code; True when it was called before."""
+        """The code of the run has blocked the event loop for this many seconds: end the run as failed,
+        whatever that code does. Called by a signal, inside that code; True if it was called before."""
         again, self._held_seconds = self._held_seconds > 0, seconds
         self.writer.halt = LoopHeld()
         if not again:
@@ -130,8 +130,8 @@ class RunTask:
             asyncio.get_running_loop().call_later(LAST_SECONDS, self._stop_holding)
 
     async def abandon(self, by: str) -> None:
-        """End the log as cancelled though the agent does not let itself be stopped: what it says from now on
-        is refused. Raises `LogError`."""
+        """End the log as cancelled although the agent ignores its cancellation: its later events are
+        refused. Raises `LogError`."""
         state = self.writer.state
         if not state.is_finished:
             end = RunCancelled(by)
@@ -163,7 +163,7 @@ class RunTask:
         await self.writer.flush()
 
     async def _drive(self, seconds: float) -> RunEnd | None:
-        """The end that what happened calls for; None when the runtime just returned."""
+        """The end of the run for the outcome of the runtime; None if the runtime just returned."""
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
@@ -188,7 +188,7 @@ class RunTask:
         return None
 
     async def _run(self) -> None:
-        """The runtime's part. Whatever runs meanwhile, and is begun by it, belongs to this run."""
+        """The work of the runtime. Code and tasks that it starts belong to this run."""
         if self._turn is not None:
             await self._turn()
         if not isinstance(self._runtime, Repeats):
@@ -212,13 +212,13 @@ class RunTask:
                 pass
             return requested_end
         if task.cancelling():
-            raise asyncio.CancelledError  # the loop is torn down
+            raise asyncio.CancelledError  # the event loop is torn down
         return RunFailed(
             "server_error", "The agent raised CancelledError."
         )  # no other code cancelled it
 
     def _asked_end(self) -> RunEnd | None:
-        """The end that we asked for, by a cancellation."""
+        """The end that we requested with a cancellation."""
         if self._held_seconds:
             words = f"The agent blocked its worker for more than {self._held_seconds:g} s."
             return RunFailed("server_error", words)
@@ -231,6 +231,6 @@ _current: ContextVar[RunTask | None] = ContextVar("run", default=None)
 
 
 def current() -> RunTask | None:
-    """The run that the code which runs now belongs to, while it is worked on."""
+    """The run to which the current code belongs, while it is worked on."""
     run = _current.get()
     return None if run is None or run.task is None or run.task.done() else run

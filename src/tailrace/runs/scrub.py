@@ -1,7 +1,7 @@
-"""Whether all that is kept says what it should: each log folds, each record can be read, and the two agree.
+"""Verifies all stored data: each log folds, each record can be read, and the two agree.
 
-Reads a store beside the servers that use it, so what changes meanwhile may be named though nothing is wrong
-with it: a run that is under way has a record and a log that are written one after the other.
+It reads a store beside the servers that use it, so data that change meanwhile may be reported although
+nothing is wrong: the record and the log of an active run are written one after the other.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tailrace.runs.directory import RunRecord
 from tailrace.runs.retention import with_end
 
 Readers = Mapping[str, Callable[[bytes], object]]
-"""What reads the records of each bucket."""
+"""The decoder of the records of each bucket."""
 
 
 async def scrub(inspection: Inspection, readers: Readers) -> AsyncGenerator[str, None]:
-    """A sentence for each thing that is wrong."""
+    """A sentence for each fault."""
     for sentence in inspection.faults():
         yield sentence
     records: dict[str, RunRecord] = {}

@@ -1,4 +1,4 @@
-"""What a process does for runs, and how long things may last, in one place."""
+"""The settings of a process for its runs: durations and limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tailrace.runs.bounded import RunBounds
 HOUR = 3_600_000
 
 Role = Literal["all", "api", "worker"]
-"""Of a process in a cluster: it takes requests, works on runs, or both."""
+"""The role of a process in a cluster: it accepts requests, works on runs, or both."""
 
 
 class RunSettings(Struct, frozen=True, kw_only=True):

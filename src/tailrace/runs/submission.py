@@ -1,8 +1,8 @@
-"""One submission, one run: a request sent twice attaches to the run the first one started.
+"""One submission, one run: a request that is sent twice attaches to the run that the first one started.
 
-Two ways to recognise the second: the client's own `Idempotency-Key`; or, since the official SDKs send
-none, a request that says it is a retry (`x-stainless-retry-count` above 0) with the same body from the
-same owner within a short window. Both memories are durable, so the retry may reach a new process.
+A repetition is recognised in two ways: by the client's own `Idempotency-Key`; or, since the official SDKs
+send none, by a retry mark (`x-stainless-retry-count` above 0) with the same body from the same owner within
+a short window. Both are stored durably, so the retry may reach a new process.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from tailrace.runs.writer import Clock
 
 KEYS, RETRIES = "idempotency", "retries"
 LARGE_BYTES = 262_144
-"""Bytes of a body that is hashed in a thread: 0.2 ms, about what it takes to hand it over (measured)."""
+"""Size above which a body is hashed in a thread: 0.2 ms, about the cost of the thread (measured)."""
 RELEASE_EXPIRY = 1
-"""The expiry of a claim that counts no longer. All others count until the sweeper removes them: it knows when
-the clock is to be believed (`sweeping.py`)."""
+"""The expiry of an invalid claim. All others are valid until the sweeper removes them: it knows when the
+clock can be trusted (`sweeping.py`)."""
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -45,11 +45,11 @@ class Submission(msgspec.Struct, frozen=True):
 
     @property
     def repeats(self) -> bool:
-        """Whether this may not be the first one."""
+        """Whether this may be a repetition."""
         return self.key != "" or self.retry
 
     def fingerprint(self) -> str:
-        """What equal submissions have in common. Takes about 1 ms for each MB, and copies nothing."""
+        """The digest that equal submissions share. Takes about 1 ms for each MB, and copies nothing."""
         digest = sha256(self.path.encode() + b"\n")
         digest.update(self.body)
         return digest.hexdigest()
@@ -66,7 +66,7 @@ class SubmissionClaim(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SubmissionKey(msgspec.Struct, frozen=True):
-    """A submission of an owner as it is remembered: the record that remembers it, and its fingerprint."""
+    """A submission of an owner as stored: the key of its record, and its fingerprint."""
 
     bucket: str
     name: str
@@ -75,12 +75,12 @@ class SubmissionKey(msgspec.Struct, frozen=True):
 
     @property
     def has_key(self) -> bool:
-        """Whether a key tells it from all others."""
+        """Whether it has an idempotency key."""
         return self.bucket == KEYS
 
     @classmethod
     def of(cls, submission: Submission, owner: Owner) -> SubmissionKey:
-        """Equal submissions have the same record. `repeats`: this may not be the first one."""
+        """Equal submissions have the same record. `repeats`: this may be a repetition."""
         fingerprint = submission.fingerprint()
         if submission.key:
             key = sha256(submission.key.encode("utf-8", "surrogateescape")).hexdigest()
@@ -103,7 +103,7 @@ SHAPE = Shape("claim of a run", SubmissionClaim)
 
 
 class Submissions:
-    """Remembers which submission began which run."""
+    """Stores which submission started which run."""
 
     def __init__(self, store: Store, settings: RunSettings, clock: Clock, by: str) -> None:
         """`by` is this process's name in claims."""
@@ -113,7 +113,7 @@ class Submissions:
         self._clock = clock
 
     async def find(self, key: SubmissionKey) -> SubmissionClaim | None:
-        """What an equal submission did before; None for one that is no repetition.
+        """The claim of an equal submission; None if there is none.
 
         Raises `Unprocessable` when the key was used with another body.
         """
@@ -150,7 +150,8 @@ class Submissions:
         return Change(key.bucket, key.name, apply, fresh=not replaced_run)
 
     async def release(self, key: SubmissionKey, run: str) -> None:
-        """Give a key back: its run will not be written, and the next who sends it need not wait for that."""
+        """Release a key: its run will not be written, and the next request with the key need not wait for
+        it."""
         if not key.has_key:
             return
 

@@ -46,7 +46,8 @@ from tailrace.runtimes.contract import Runtime
 logger = logging.getLogger("tailrace.runs")
 
 START_SECONDS = 15.0
-"""For all before a run's first frame, or it does not begin; `cluster.py` waits so long for it."""
+"""Time limit for all steps before a run's first frame; otherwise the run does not start. `cluster.py` waits
+so long for it."""
 
 
 class Supervisor:
@@ -59,7 +60,7 @@ class Supervisor:
         sweeper: Sweeper,
         cluster: Membership | None = None,
     ) -> None:
-        """With `cluster` the runs of the store are those of many processes; without, all are this one's."""
+        """With `cluster` many processes share the runs of the store; without, they all belong to this one."""
         store = self._store = environment.store
         self._runtimes = environment.runtimes
         directory = self._directory = environment.directory
@@ -91,11 +92,11 @@ class Supervisor:
         self._background: set[asyncio.Task[None]] = set()
         self.phase: Literal["starting", "open", "draining"] = "starting"
         self._starting: dict[str, asyncio.Future[None]] = {}
-        """Submissions under way, by the name of their record."""
+        """Submissions in progress, by the key of their record."""
         self._waking = asyncio.Lock()
 
     async def open(self) -> None:
-        """Open the store, begin to accept, to take over the runs that were left open, and to sweep."""
+        """Open the store, accept requests, take over open runs, and sweep."""
         await self._store.open()
         await self._executor.open()
         self._spawn(sweep_for_ever(self._store, self._sweeper, self, self._settings, self._clock))
@@ -118,15 +119,15 @@ class Supervisor:
 
     @property
     def block_seconds(self) -> float:
-        """How long a run's code may hold the event loop."""
+        """The time for which a run's code may block the event loop."""
         return self._settings.block_seconds
 
     def live(self) -> int:
-        """How many runs are being worked on."""
+        """The number of runs that are worked on."""
         return len(self._executor)
 
     def runtime(self, agent: str) -> Runtime:
-        """Who works on the runs of an agent."""
+        """The runtime of an agent."""
         return self._runtimes[agent]
 
     async def start(
@@ -184,8 +185,8 @@ class Supervisor:
             return False
         try:
             await start()
-        except Fenced:  # who sent the same elsewhere could not wait, and has barred this run
-            with suppress(LogError):  # else the sweeper removes it
+        except Fenced:  # a process with the same submission did not wait, and has barred this run
+            with suppress(LogError):  # otherwise the sweeper removes it
                 await self._directory.remove(run)
             return False
         except BaseException:
@@ -195,9 +196,9 @@ class Supervisor:
         return True
 
     async def _stands(self, claim: SubmissionClaim, key: SubmissionKey) -> bool:
-        """Whether a run that an equal submission started is still there to be attached to."""
+        """Whether the run of an equal submission still exists and can be attached to."""
         record = await self._directory.record(claim.run)
-        # What failed is not worth attaching to when a client asks again because it failed.
+        # A failed run is not attached to: the client retries because it failed.
         failed = record is not None and record.status == "failed" and not key.has_key
         return not failed and await self._executor.has(claim.run, claim.by)
 
@@ -249,10 +250,10 @@ class Supervisor:
         )
         writer = RunWriter(self._store.log, run, RunState(), self._clock, begin)
         runtime = self._runtimes[request.agent]
-        # The id, the record and the first event tell one time: what a list finds by time is what a run shows.
+        # The id, the record and the first event have the same time, so that filters by time match the run.
         writer.add([Draft(RunStarted(request, tuple(runtime.registry())))], at=now)
-        # The work begins while `run.started` is on its way to the disk: what it brings meanwhile goes in
-        # the next commit, and no client hears of the run before all is down.
+        # The work begins while `run.started` is being written: events of the meantime go into the next
+        # commit, and no client gets the id before the first one is durable.
         await asyncio.gather(writer.flush(), self._executor.begin(record, writer))
 
     async def _offer(self, run: str, after: int, budgets: Sequence[Budget]) -> None:
@@ -272,12 +273,13 @@ class Supervisor:
         await self._executor.wait(run)
 
     async def forget(self, record: RunRecord) -> None:
-        """Remove an ended run at once, as if it had never been: a client deleted it. Raises `LogError`."""
+        """Delete an ended run at once (a client deleted it). Raises `LogError`."""
         await self._running.forget(record.run, record.budgets)
         await self._sweeper.forget(record)
 
     async def cancel(self, run: str, by: str) -> None:
-        """End a live or waiting run as cancelled; returns when its log has ended. Else `Conflict`."""
+        """End a live or waiting run as cancelled; returns when its log has ended. Raises `Conflict` for any
+        other run."""
         while not await self._executor.cancel(run, by):
             await self._executor.wait(run)
             with suppress(Fenced):  # another process had an answer for it: it continues
@@ -300,7 +302,7 @@ class Supervisor:
         not open: the first answer counts; `Unprocessable` for a key that was used with another body.
         """
         if key is not None and key.has_key and await self._submissions.find(key) is None:
-            with suppress(RevisionMismatch):  # it comes twice at once
+            with suppress(RevisionMismatch):  # it arrives twice at once
                 claim = self._submissions.claim(key, run, answers=True)
                 await self._store.records.change(claim)
         try:
@@ -316,20 +318,22 @@ class Supervisor:
         return msgspec.structs.replace(place, is_repeated=False)
 
     async def find_claim(self, key: SubmissionKey) -> SubmissionClaim | None:
-        """What an equal submission began or answered before. Raises `Unprocessable`."""
+        """The claim of an equal submission. Raises `Unprocessable`."""
         return await self._submissions.find(key)
 
     async def _give(self, run: str, answer: Answer, turn: RunResumed, by: str) -> None:
         while turn.input or not await self._executor.answer(run, answer, by):
-            await self._executor.wait(run)  # it is on its way to its pause
-            async with self._waking:  # two answers at once must not wake it twice
+            await self._executor.wait(run)  # it is about to pause
+            async with self._waking:  # two answers at once must not continue it twice
                 if (await self._directory.state(run)).phase != "running":
-                    with suppress(Fenced):  # another process woke it: perhaps by another answer
+                    with suppress(
+                        Fenced
+                    ):  # another process continued it: perhaps with another answer
                         return await self._wake(run, answer, turn, by)
         return None
 
     async def _wake(self, run: str, answer: Answer, turn: RunResumed, by: str) -> None:
-        """Write an answer to a run that waits. Raises `Fenced` when another process was first."""
+        """Write an answer to a waiting run. Raises `Fenced` when another process was first."""
         try:
             record, state = await self._waiting(run)
         except Conflict:
@@ -350,7 +354,7 @@ class Supervisor:
         await self._executor.begin(record, writer)
 
     async def _end_waiting(self, run: str, end: RunEnd) -> None:
-        """End a run that waits. Raises `Fenced` when another process was first."""
+        """End a waiting run. Raises `Fenced` when another process was first."""
         async with self._waking:
             record, state = await self._waiting(run)
             writer = RunWriter(self._store.log, run, state, self._clock)

@@ -1,9 +1,9 @@
-"""When to sweep: at startup and every minute, unless the clock has jumped since the last sweep.
+"""The schedule of sweeps: at startup and every minute, unless the clock has jumped since the last sweep.
 
-Sweeping deletes expired data, by the clock. A clock that differs by an hour or more from the one at the last
-sweep (of any process) may be wrong, as after a restored backup or with a bad time server; or the server was
-stopped for a while. Then nothing is deleted until the operator confirms the clock (`tailrace sweep`), or
-until it has run evenly for an hour and no process swept by another clock.
+Sweeping deletes expired data, by the clock. A clock that differs by an hour or more from the one at the
+last sweep (of any process) may be wrong, as after a restored backup or with a bad time server; or the
+server was stopped for a while. Then nothing is deleted until the operator confirms the clock (`tailrace
+sweep`), or until it has run evenly for an hour and no process swept by another clock.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SHAPE = Shape("sweep", SweepMark)
 
 
 class Doubt:
-    """Whether the clock may be believed."""
+    """Decides whether the clock can be trusted."""
 
     def __init__(self) -> None:
         self._since: tuple[int, int, int] | None = None
@@ -65,7 +65,7 @@ def _near(one: int, other: int) -> bool:
 
 
 async def confirm(records: Records, now: int) -> None:
-    """Say that the clock is right, to all who sweep. Raises `LogError`."""
+    """Confirm the clock, for all processes. Raises `LogError`."""
     mark = await _read(records) or SweepMark()
     await _write(records, msgspec.structs.replace(mark, confirmed_at=now))
 
@@ -78,7 +78,7 @@ async def sweep_for_ever(
     clock: Clock,
     steady: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Sweep now and then; `runs` sees to those that are in progress."""
+    """Sweep periodically; `runs` handles those in progress."""
     doubt, has_warned = Doubt(), False
     while True:
         try:
@@ -97,14 +97,14 @@ async def sweep_for_ever(
             has_warned = not is_believed
         except LogError as error:
             logger.error("the sweeper could not work: %s", error)
-        except Exception:  # one record that makes no sense must not end all sweeping
+        except Exception:  # one invalid record must not end all sweeping
             logger.exception("the sweeper")
         await asyncio.sleep(settings.sweep_seconds)
 
 
 async def _read(records: Records) -> SweepMark | None:
-    """The mark, None if there is none. An unreadable mark says nothing of the clock: the clock is not trusted
-    until it has run evenly, or until the operator confirms it."""
+    """The mark, None if there is none. With an unreadable mark the clock is not trusted until it has run
+    evenly, or until the operator confirms it."""
     try:
         record = await records.get(BUCKET, KEY)
         return None if record is None else SHAPE.decode(record.value)

@@ -29,7 +29,7 @@ from tailrace.runtimes.contract import Runtime
 
 
 def attempt(record: RunRecord, state: RunState, reason: str, *, orderly: bool) -> RunAttempt:
-    """The next attempt at a run. `orderly`: only the log stopped the last one."""
+    """The next attempt at a run. `orderly`: the last worker stopped only because of the log."""
     orderly = orderly or record.handovers > state.handovers
     return RunAttempt(state.attempt + 1, reason, orderly, record.handovers, keeps_replies=True)
 
@@ -41,7 +41,7 @@ def hindrance(
     next_one: RunAttempt,
     settings: RunSettings,
 ) -> str:
-    """Why a run cannot continue with `next_one`, or `""`."""
+    """The reason why a run cannot continue with `next_one`, or `""`."""
     if runtime is None:
         return f"The agent {record.agent} no longer exists."
     if not runtime.resumes:
@@ -57,18 +57,18 @@ def hindrance(
 
 
 def is_suspect(state: RunState, next_one: RunAttempt, settings: RunSettings) -> bool:
-    """Whether this is the last attempt at a run that may be what ends its workers: were it cut off by another
-    such run's doing, it would be given up for nothing."""
+    """Whether this is the last attempt at a run that may be the cause of its crashes: if another such run
+    interrupted it, it would be ended without cause."""
     return state.stalls >= settings.stuck_attempts - 2 and not next_one.orderly
 
 
 ALL_SECONDS = 60.0
-"""So long may all that wait take together, as long as each has `SHORTEST_SECONDS`."""
+"""Maximum total waiting time, as long as each attempt has `SHORTEST_SECONDS`."""
 SHORTEST_SECONDS = 0.5
 
 
 class Suspects:
-    """Those of this process."""
+    """The suspects of this process."""
 
     def __init__(self, store: Store, settings: RunSettings) -> None:
         self._store = store
@@ -78,7 +78,7 @@ class Suspects:
         self._watching: set[asyncio.Task[None]] = set()
 
     async def turn(self, run: str, writer: RunWriter, following: RunAttempt) -> None:
-        """Begin an attempt when no other suspect is at the same point. Raises `LogError`."""
+        """Start an attempt when no other suspect is starting. Raises `LogError`."""
         self._waiting += 1
         try:
             await self._alone.acquire()
@@ -92,8 +92,8 @@ class Suspects:
             task.add_done_callback(self._watching.discard)
 
     async def _give_turn(self, run: str, writer: RunWriter) -> None:
-        """Let the next suspect begin once this one is none any more: it got further, ended, or had its
-        time."""
+        """Let the next suspect start once this one is no longer a suspect: it made progress, ended, or its
+        time is over."""
         further = asyncio.Event()
 
         def on_events(_: Sequence[Event]) -> None:
@@ -112,13 +112,14 @@ class Suspects:
             self._alone.release()
 
     def _alone_seconds(self) -> float:
-        """The more wait, the shorter each is alone: after an outage with many restarts all may wait."""
+        """The more suspects wait, the shorter each is alone: after an outage with many restarts all may
+        wait."""
         share = ALL_SECONDS / (1 + self._waiting)
         return min(max(share, SHORTEST_SECONDS), self._settings.alone_seconds)
 
 
 async def take(writer: RunWriter, following: RunAttempt) -> None:
-    """Take a run over: replies that were cut off wait for their agent's next one. Raises `LogError`."""
+    """Take a run over: interrupted replies wait for the next one of their agent. Raises `LogError`."""
     writer.add([Draft(following)])
     writer.add(abandoning.leftovers(writer.state))
     await writer.flush()

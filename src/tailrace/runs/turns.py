@@ -24,21 +24,21 @@ BUCKET = "turns"
 WAIT_SECONDS = 30.0
 """Time for which a turn waits for its conversation before it gets a `Conflict`."""
 HOLD_MS = 40_000
-"""Milliseconds for which a turn that begins keeps others out at most: longer than it may wait itself for the
-turn before it to end."""
+"""Milliseconds for which a turn that starts keeps others out at most: longer than it may wait itself for
+the end of the previous turn."""
 LOOK_SECONDS = 0.05
-"""Between two looks at a record that another process holds."""
+"""Delay before a record that another process holds is read again."""
 
 
 class _Turn(Struct, frozen=True):
-    """Who begins a turn, and until when that counts."""
+    """The process that starts a turn, and the latest end of its claim."""
 
     by: str
     until: int
 
 
 def _said_by_whom(old: Any) -> Any:
-    """A bare number once, which said no more than until when it counts."""
+    """A bare number in early versions, the end of the claim."""
     return {"by": "", "until": old} if isinstance(old, int) else old
 
 
@@ -46,7 +46,7 @@ SHAPE = Shape("turn", _Turn, version=2, upgrades={1: _said_by_whom})
 
 
 class Turns:
-    """Whose turn it is. With `cluster` other processes take turns in the same conversations."""
+    """The order of turns. With `cluster` other processes start turns of the same conversations."""
 
     def __init__(self, store: Store, clock: Clock, cluster: Membership | None) -> None:
         self._store = store
@@ -73,12 +73,12 @@ class Turns:
             yield
         finally:
             lock.release()
-            if self._clock() < until:  # else it may be another's by now
+            if self._clock() < until:  # otherwise another process may hold it by now
                 with suppress(LogError):
                     await self._store.records.delete(BUCKET, conversation)
 
     async def _hold(self, conversation: str, cluster: Membership) -> int:
-        """Take the record; returns until when it is ours."""
+        """Claim the record; returns the end of the claim."""
         while True:
             record = await self._store.records.get(BUCKET, conversation)
             now = self._clock()
@@ -91,6 +91,6 @@ class Turns:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _is_over(self, record: Record, now: int, cluster: Membership) -> bool:
-        """Whether who began a turn is done with it, or dead."""
+        """Whether the process that started a turn is done with it, or dead."""
         turn = SHAPE.decode(record.value)
         return turn.until <= now or bool(turn.by and not await cluster.lives(turn.by))

@@ -1,6 +1,6 @@
 """Works on runs in this process: one task for each, a record of its end, and takeovers.
 
-Runs come here when they start, when an answer wakes them, and when their last worker is gone. When the
+A run comes here when it starts, when an answer continues it, and when its last worker is dead. When the
 process stops, the tasks stop without an end; the next worker continues such a run under a new attempt.
 """
 
@@ -30,9 +30,9 @@ from tailrace.runtimes.contract import KeepsCheckpoints
 logger = logging.getLogger("tailrace.runs")
 
 RETAKE_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Waits before a run that could not be taken over is tried again; the last one repeats."""
+"""Delays before a failed takeover is tried again; the last one repeats."""
 AT_ONCE = 4
-"""Runs that are taken over at the same time when a process starts."""
+"""Number of runs that are taken over at the same time when a process starts."""
 RESTART_REASON = "the server restarted"
 
 
@@ -63,18 +63,18 @@ class Worker:
         self._running = running
         self._live: dict[str, RunTask] = {}
         self._left: dict[str, asyncio.Event] = {}
-        """Runs that are to be taken over; their events tell when they are."""
+        """Runs that are to be taken over, each with an event that is set when it is done."""
         self._readers: Counter[str] = Counter()
         self._retaking: set[asyncio.Task[None]] = set()
         self._draining = asyncio.Event()
 
     @property
     def name(self) -> str:
-        """It is alone, or the cluster has the name."""
+        """`""`: it is alone, or the cluster has the name."""
         return ""
 
     def __len__(self) -> int:
-        """How many runs are being worked on."""
+        """The number of runs that are worked on."""
         return len(self._live)
 
     def live(self, run: str) -> RunTask | None:
@@ -97,7 +97,7 @@ class Worker:
         self._spawn(self._take_over_all(left))
 
     async def _take_over_all(self, runs: Sequence[str]) -> None:
-        """Some at a time: the log of each is read into memory."""
+        """A few at a time: the log of each is read into memory."""
         room = asyncio.Semaphore(AT_ONCE)
 
         async def one(run: str) -> None:
@@ -109,10 +109,10 @@ class Worker:
         await asyncio.gather(*map(one, runs))
 
     async def drain(self) -> None:
-        """Give the live runs a while to settle, hand over the rest; leave behind those that do not let
-        themselves be stopped. What could not be written is left to the process that comes next."""
+        """Let live runs settle for a while, hand over the rest, and abandon those that ignore their
+        cancellation. Runs whose log could not be written are left for the next process."""
         self._draining.set()
-        if self._retaking:  # a run in the middle of being taken over is handed over like the others
+        if self._retaking:  # a run that is being taken over is handed over like the others
             await asyncio.wait(self._retaking, timeout=self._settings.cancel_seconds)
         for task in self._retaking:
             task.cancel()
@@ -132,10 +132,10 @@ class Worker:
         """Nothing is left to do: `drain` was called."""
 
     async def offer(self, run: str, after: int) -> None:
-        """Without effect: there is no other worker, and `open` finds the runs that this process leaves."""
+        """Does nothing: there is no other worker, and `open` finds the runs that this process leaves."""
 
     async def begin(self, record: RunRecord, writer: RunWriter) -> None:
-        """Work on a run; what `writer` has been given may still be on its way to the disk."""
+        """Work on a run; events of `writer` may not be durable yet."""
         self._begin(record, writer)
 
     async def works(self, run: str) -> bool:
@@ -160,11 +160,11 @@ class Worker:
             await asyncio.wait([live.task])
 
     async def cancel(self, run: str, by: str) -> bool:
-        """End a run that is worked on here; False when it is not, or is about to pause. Returns when its log
+        """End a run that is worked on here; False if it is not, or is about to pause. Returns when its log
         has ended; raises `LogError` when it could not be written, `Fenced` when another worker has it."""
         takeover = self._left.get(run)
         if takeover is not None:
-            with suppress(Fenced):  # it was taken over in this moment
+            with suppress(Fenced):  # it was taken over at this moment
                 return await self.end(run, RunCancelled(by))
             await takeover.wait()
         live = self._live.get(run)
@@ -230,13 +230,13 @@ class Worker:
         if isinstance(state.end, RunFailed):
             logger.warning("run %s of %s failed: %s", record.run, record.agent, state.end.message)
         await self._run_records.has_ended(record, state)
-        with suppress(LogError):  # it goes with the log at the latest
+        with suppress(LogError):  # it is deleted with the log at the latest
             runtime = self._runtimes.get(record.agent)
             if runtime is None or isinstance(runtime, KeepsCheckpoints):
                 await self._sweeper.forget_kept(record.run)
 
     async def take_over(self, run: str, reason: str, *, orderly: bool = False) -> None:
-        """Continue a run whose worker is gone under a new attempt, or end it as failed."""
+        """Continue a run whose worker is dead under a new attempt, or end it as failed."""
         state = await self._directory.state(run)
         record = await self._directory.record(run)
         if record is None:  # the process died before any client had the run's id
@@ -249,8 +249,8 @@ class Worker:
     async def pick_up(
         self, record: RunRecord, state: RunState, *, again: bool = False
     ) -> RunTask | None:
-        """Work on a run that was offered: for the first time, or after a worker who is gone; `again` even
-        where that one wrote nothing. None when there is nothing to be done."""
+        """Work on a run of a job: for the first time, or after a dead worker; `again` even if that one
+        wrote nothing. None if there is nothing to do."""
         if again or not state.fresh or not self.knows(record.agent):
             return await self._resume(record, state, "its worker was gone")
         await self._accounts.load(record.budgets)
@@ -312,7 +312,7 @@ class Worker:
             logger.error("run %s: it stops here for now: %s", run, error)
             if (
                 self._alone and not self._draining.is_set()
-            ):  # else the job comes back, to any process
+            ):  # otherwise the job is delivered again, to any process
                 self._spawn(self._retake(run, "the log could not be written", orderly=True))
             return
         finally:
@@ -327,7 +327,7 @@ class Worker:
         live.settled = True
 
     async def _retake(self, run: str, reason: str, *, orderly: bool = False) -> None:
-        """Take a run over once that can be done, however long it takes."""
+        """Take a run over, with retries without a limit."""
         waits = iter(RETAKE_SECONDS)
         wait = next(waits)
         self._left.setdefault(run, asyncio.Event())
@@ -349,7 +349,7 @@ class Worker:
         except LogError as error:
             logger.warning("run %s: it cannot be taken over yet: %s", run, error)
             return False
-        except Exception:  # one run must never keep all others from being served
+        except Exception:  # one run must never prevent all others from being served
             logger.exception("run %s: it cannot be taken over yet", run)
             return False
         self._left.pop(run).set()

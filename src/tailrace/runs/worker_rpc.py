@@ -19,11 +19,11 @@ KINDS: dict[str, type[Approval | Reply | Decline | Output]] = {
     "Output": Output,
 }
 NAMES = {kind: name for name, kind in KINDS.items()}
-"""What the parts of an answer are called between processes, which may be of different versions."""
+"""The names of the parts of an answer between processes, which may be of different versions."""
 REFUSALS: dict[str, type[CallerError]] = {"BadRequest": BadRequest, "Conflict": Conflict}
-"""What a run may say to an answer, by its name between processes."""
+"""The errors with which a run may refuse an answer, by their name between processes."""
 OTHER = "LogError"
-"""The name of anything else that went wrong."""
+"""The name of any other error."""
 
 
 class Cancel(Struct, frozen=True, tag="cancel"):
@@ -69,7 +69,7 @@ _result = msgspec.msgpack.Decoder(CallResult)
 
 
 def outcome(body: bytes) -> bool:
-    """Whether the run took it. Raises what the run said against it, and `LogError`."""
+    """Whether the run accepted it. Raises the run's error, and `LogError`."""
     result = _result.decode(body)
     if result.refusal in REFUSALS:
         raise REFUSALS[result.refusal](result.message, param=result.param, code=result.code)

@@ -22,8 +22,8 @@ from tailrace.log.contract import EventLog
 
 FRAME_EVENTS = 256
 FRAME_BYTES = 1_048_576
-"""What one append holds at most, so that a fast agent's frames stay far below a store's limits, and what may
-wait for the next one before the agent has to. An event that is larger has a frame of its own."""
+"""Maximum size of one append, so that a fast agent's frames stay far below a store's limits, and of the
+events that wait for the next one before the agent has to wait. A larger event has a frame of its own."""
 
 Clock = Callable[[], int]
 """Milliseconds since the epoch."""
@@ -41,7 +41,7 @@ class RunWriter:
     def __init__(
         self, log: EventLog, run: str, state: RunState, clock: Clock, begin: Begin | None = None
     ) -> None:
-        """`begin` writes the first frame of a new run, and what belongs to it besides the log."""
+        """`begin` writes the first frame of a new run, with its records."""
         self._begin = begin
         self.state = state
         self._log = log
@@ -63,13 +63,13 @@ class RunWriter:
         return len(self._waiting) >= FRAME_EVENTS or self._size >= FRAME_BYTES
 
     def now(self) -> int:
-        """The time that the next event would get. Within a run it does not decrease, also if its worker's
-        clock is behind those of others, so that its end is not taken for an old one."""
+        """The time that the next event would get. Within a run it does not decrease, even if the clock of
+        its worker is behind those of earlier ones, so that no event is before its predecessor."""
         return max(self._clock(), self.state.now)
 
     def add(self, drafts: Sequence[Draft], at: int | None = None) -> None:
-        """Take drafts in, `at` a time in milliseconds, now by default. Raises `IllegalEvent` at the first
-        illegal one; those before it stand."""
+        """Add drafts, `at` a time in milliseconds, now by default. Raises `IllegalEvent` at the first
+        illegal one; those before it are kept."""
         if self._failure is not None:
             raise self._failure
         if self.halt is not None:
@@ -118,7 +118,7 @@ class RunWriter:
         asyncio.ensure_future(append).add_done_callback(self._on_append)
 
     def _fitting(self) -> int:
-        """How many of the events that wait make the next frame: at least one."""
+        """The number of waiting events in the next frame: at least one."""
         if self._size <= FRAME_BYTES:
             return FRAME_EVENTS
         size = count = 0
